@@ -1,0 +1,116 @@
+//! What happens while a request runs, as data. Rendering (bars, lines, JSON, server-sent events) is the front ends' work.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+/// A stage of the work, timed and shown by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Weights from disk to memory.
+    Load,
+    /// Prompt to conditioning.
+    Encode,
+    /// The diffusion loop.
+    Denoise,
+    /// Latents to pixels.
+    Decode,
+    /// Pixels to file.
+    Save,
+}
+
+impl Stage {
+    /// The stage's name as shown to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Load => "load",
+            Self::Encode => "encode",
+            Self::Denoise => "denoise",
+            Self::Decode => "decode",
+            Self::Save => "save",
+        }
+    }
+}
+
+/// One thing that happened. Serialises to an object with the tag `event`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Bytes of a file arrived from the hub.
+    Fetch {
+        /// File name inside the repository.
+        file: String,
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all; 0 when unknown.
+        total: u64,
+    },
+    /// A stage began.
+    Begin {
+        /// Which one.
+        stage: Stage,
+        /// What it works on (a component's name, a file), for people.
+        what: String,
+    },
+    /// A stage ended.
+    End {
+        /// Which one.
+        stage: Stage,
+        /// Wall-clock seconds.
+        seconds: f64,
+    },
+    /// A call of the denoising network is done.
+    Step {
+        /// Calls done, from 1.
+        step: usize,
+        /// Calls in all.
+        steps: usize,
+        /// Index of the first image of this forward within the request, from 0.
+        image: u64,
+        /// Images in this forward.
+        batch: usize,
+    },
+    /// A picture is on disk (or on stdout).
+    Saved {
+        /// Where; `-` for stdout.
+        path: PathBuf,
+        /// The seed that made it.
+        seed: u64,
+    },
+    /// Something the user should know that is no failure.
+    Warning {
+        /// Lower case, no full stop.
+        message: String,
+    },
+    /// The request is finished.
+    Done {
+        /// Pictures made.
+        images: u64,
+        /// Wall-clock seconds of the whole request.
+        seconds: f64,
+    },
+}
+
+/// The answer of an observer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Flow {
+    /// Go on.
+    Continue,
+    /// Stop at the next safe point.
+    Cancel,
+}
+
+/// Somebody who watches a run and may stop it.
+pub trait Observer {
+    /// Takes note of `event`; called on the thread that does the work.
+    fn on(&mut self, event: &Event) -> Flow;
+}
+
+/// Lets any closure observe.
+impl<F: FnMut(&Event) -> Flow> Observer for F {
+    fn on(&mut self, event: &Event) -> Flow {
+        self(event)
+    }
+}

@@ -1,0 +1,16 @@
+//! Layers, kernels, weights and devices: the one place that knows memory layouts, candle features and hardware.
+
+use crate::error::{Error, Kind};
+
+impl From<candle_core::Error> for Error {
+    /// Arithmetic that fails is a bug here, unless the device says that it ran out of memory.
+    fn from(error: candle_core::Error) -> Self {
+        let text = error.to_string();
+        let lower = text.to_lowercase();
+        if lower.contains("out of memory") || lower.contains("out_of_memory") {
+            return Self::new(Kind::Device, format!("the device ran out of memory: {text}"))
+                .hint("use a smaller size or `--batch-size 1`");
+        }
+        Self::internal(format!("tensor arithmetic failed: {text}"))
+    }
+}

@@ -1,0 +1,154 @@
+//! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
+
+mod files;
+mod hub;
+mod repo_config;
+
+use std::path::PathBuf;
+use std::sync::LazyLock;
+
+use serde::Deserialize;
+
+pub use files::ModelFiles;
+pub use hub::{Fetch, locate};
+pub use repo_config::{Component, RepoConfig};
+
+use crate::error::{Error, Kind, Result};
+
+/// One table of models.toml: a version that users call by name.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelSpec {
+    /// The name.
+    pub name: String,
+    /// Other names of the same version.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Repository on the hub.
+    pub repo: String,
+    /// Commit or branch.
+    pub revision: String,
+    /// A second source of the same files.
+    pub mirror: Option<String>,
+    /// Native side length in pixels.
+    pub size: u32,
+    /// Default number of steps.
+    pub steps: usize,
+    /// Default guidance.
+    pub cfg_scale: f64,
+    /// Licence of the weights.
+    pub license: String,
+    /// One phrase for people.
+    pub about: String,
+}
+
+#[derive(Deserialize)]
+struct Table {
+    model: Vec<ModelSpec>,
+}
+
+static MODELS: LazyLock<Vec<ModelSpec>> = LazyLock::new(|| {
+    // Invariant: the file is compiled in and a test parses it.
+    toml::from_str::<Table>(include_str!("models.toml")).map(|table| table.model).unwrap_or_default()
+});
+
+/// Every known version.
+pub fn models() -> &'static [ModelSpec] {
+    &MODELS
+}
+
+/// The model used when a request names none.
+pub const DEFAULT_MODEL: &str = "sd15";
+
+/// What a `--model` value stands for.
+#[derive(Clone, Debug)]
+pub enum ModelRef {
+    /// A row of models.toml.
+    Known(&'static ModelSpec),
+    /// A folder in diffusers' layout.
+    Folder(PathBuf),
+    /// A repository on the hub.
+    Repo {
+        /// `org/name`.
+        id: String,
+        /// Branch, tag or commit.
+        revision: String,
+    },
+}
+
+impl ModelRef {
+    /// Reads `NAME`, `DIR` or `ORG/REPO[@REV]`. An existing folder wins over a repository of the same spelling.
+    ///
+    /// # Errors
+    /// A path that is no folder; a name that is not known, with the closest one as a hint.
+    pub fn parse(text: &str) -> Result<Self> {
+        if let Some(spec) = models().iter().find(|m| m.name == text || m.aliases.iter().any(|a| a == text)) {
+            return Ok(Self::Known(spec));
+        }
+        let path = PathBuf::from(text);
+        if path.is_dir() {
+            return Ok(Self::Folder(path));
+        }
+        if path.is_file() {
+            return Err(Error::field(
+                "model",
+                format!("`{text}` is a file, expected a folder in diffusers' layout"),
+            ));
+        }
+        match repository(text) {
+            Some((id, revision)) => Ok(Self::Repo { id, revision }),
+            None => Err(unknown(text)),
+        }
+    }
+}
+
+/// `org/name[@rev]` in the hub's alphabet, or nothing.
+fn repository(text: &str) -> Option<(String, String)> {
+    let (id, revision) = text.split_once('@').unwrap_or((text, "main"));
+    let (org, name) = id.split_once('/')?;
+    let legal = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(['.', '-'])
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+    };
+    (legal(org) && legal(name) && !revision.is_empty()).then(|| (id.to_owned(), revision.to_owned()))
+}
+
+fn unknown(text: &str) -> Error {
+    let known: Vec<&str> = models().iter().map(|m| m.name.as_str()).collect();
+    let error = Error::new(Kind::ModelNotFound, format!("model `{text}` is no known name and no folder"));
+    let error = match crate::error::closest(text, &known) {
+        Some(near) => error.hint(format!("did you mean `{near}`?")),
+        None => error,
+    };
+    error.hint(format!("known names: {}; or give a folder, or ORG/REPO[@REV] on the hub", known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_parses_and_no_two_models_share_a_name() {
+        let table: Table = toml::from_str(include_str!("models.toml")).unwrap();
+        let mut names: Vec<&String> =
+            table.model.iter().flat_map(|m| std::iter::once(&m.name).chain(&m.aliases)).collect();
+        let all = names.len();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), all);
+        assert!(table.model.iter().any(|m| m.name == DEFAULT_MODEL));
+    }
+
+    #[test]
+    fn a_model_is_a_name_a_repository_or_an_error_with_a_suggestion() {
+        assert!(matches!(ModelRef::parse("sd15"), Ok(ModelRef::Known(_))));
+        assert!(
+            matches!(ModelRef::parse("org/name@v2"), Ok(ModelRef::Repo { id, revision }) if id == "org/name" && revision == "v2")
+        );
+        let error = ModelRef::parse("sd51").unwrap_err();
+        assert_eq!(error.kind(), Kind::ModelNotFound);
+        assert!(error.hints()[0].contains("sd15"), "{:?}", error.hints());
+        assert!(ModelRef::parse("no/such/folder").is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
+
+mod params;
+mod resolve;
+
+pub use params::{Params, overlay};
+pub use resolve::{DeviceChoice, Dtype, Request, Rng, check};

@@ -1,0 +1,174 @@
+//! `Params`: what the user said, every field optional. One struct for the command line, TOML and HTTP;
+//! defaults, files and devices are `Request`'s business.
+
+use clap::Args;
+use serde::{Deserialize, Serialize};
+
+/// What the user asked for. A field's doc comment is its help text; a missing field is decided by
+/// the model or by [`super::Request::resolve`].
+#[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Params {
+    /// What to draw; `-` reads it from stdin
+    #[arg(value_name = "PROMPT")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt: Option<String>,
+
+    /// What to keep out of the picture
+    #[arg(short, long, value_name = "TEXT", help_heading = "Picture", allow_hyphen_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_prompt: Option<String>,
+
+    /// Width in pixels, a multiple of 8 [default: the model's own]
+    #[arg(short = 'W', long, value_name = "PX", help_heading = "Picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub width: Option<u32>,
+
+    /// Height in pixels, a multiple of 8 [default: the model's own]
+    #[arg(short = 'H', long, value_name = "PX", help_heading = "Picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub height: Option<u32>,
+
+    /// Seed of the noise; image i uses seed + i [default: random, always printed]
+    #[arg(long, value_name = "N", help_heading = "Picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
+
+    /// How many pictures [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub count: Option<u64>,
+
+    /// Pictures per forward pass; changes speed and memory, never a picture [default: 1]
+    #[arg(long, value_name = "N", help_heading = "Picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch_size: Option<usize>,
+
+    /// Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]
+    #[arg(short, long, value_name = "MODEL", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+
+    /// What the network predicts, where the model's own files are wrong: epsilon, v or sample
+    #[arg(long, value_name = "KIND", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prediction: Option<String>,
+
+    /// Skip the last N layers of the text encoder (diffusers' count: 1 is A1111's "clip skip 2")
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_skip: Option<usize>,
+
+    /// Use what is in the cache and open no connection
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub offline: Option<bool>,
+
+    /// Denoising steps, 1 to 1000 [default: the model's own]
+    #[arg(long, value_name = "N", help_heading = "Sampling")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
+
+    /// Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model's own]
+    #[arg(
+        long,
+        visible_alias = "guidance-scale",
+        value_name = "X",
+        help_heading = "Sampling",
+        allow_negative_numbers = true
+    )]
+    #[serde(alias = "guidance_scale", skip_serializing_if = "Option::is_none")]
+    pub cfg_scale: Option<f64>,
+
+    /// Sampler [default: as the model's scheduler_config.json says]
+    #[arg(long, value_name = "NAME", help_heading = "Sampling", value_parser = crate::sampler::names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampler: Option<String>,
+
+    /// How the noise levels are spaced [default: as the model says]
+    #[arg(long, value_name = "NAME", help_heading = "Sampling", value_parser = crate::sampler::schedule_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<String>,
+
+    /// Which of the model's timesteps are visited [default: as the model or the sampler's class says]
+    #[arg(long, value_name = "NAME", help_heading = "Sampling", value_parser = crate::sampler::spacing_names())]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timestep_spacing: Option<String>,
+
+    /// How much noise ddim adds at each step, 0 to 1 [default: 0]
+    #[arg(long, value_name = "X", help_heading = "Sampling", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eta: Option<f64>,
+
+    /// Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]
+    #[arg(long, value_name = "NAME", help_heading = "Sampling")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rng: Option<String>,
+
+    /// Device: auto, cpu, cuda[:N] or metal [default: auto]
+    #[arg(long, value_name = "DEVICE", help_heading = "Machine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
+
+    /// Arithmetic: auto, f32, f16 or bf16 [default: auto]
+    #[arg(long, value_name = "TYPE", help_heading = "Machine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dtype: Option<String>,
+
+    /// CPU threads [default: the physical cores this process may use]
+    #[arg(long, value_name = "N", help_heading = "Machine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+
+    /// Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout
+    /// [default: {model}-{seed}.png]
+    #[arg(short, long, value_name = "PATH", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<String>,
+
+    /// Replace an existing file instead of choosing the next free name
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overwrite: Option<bool>,
+
+    /// Write no prompt and settings into the PNG
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_metadata: Option<bool>,
+}
+
+/// `top` over `base`: a field that `top` names wins.
+///
+/// Works on the serialised form, so that a new field needs no line here.
+pub fn overlay(base: &Params, top: &Params) -> Params {
+    let (mut under, over) = (as_object(base), as_object(top));
+    under.extend(over);
+    // Invariant: both maps came out of `Params`, so the union goes back in.
+    serde_json::from_value(under.into()).unwrap_or_default()
+}
+
+fn as_object(params: &Params) -> serde_json::Map<String, serde_json::Value> {
+    match serde_json::to_value(params) {
+        Ok(serde_json::Value::Object(map)) => map,
+        _ => serde_json::Map::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_overlay_keeps_the_base_where_the_top_is_silent() {
+        let base = Params { prompt: Some("a".into()), steps: Some(9), ..Params::default() };
+        let top = Params { steps: Some(4), cfg_scale: Some(1.5), ..Params::default() };
+        let both = overlay(&base, &top);
+        assert_eq!((both.prompt.as_deref(), both.steps, both.cfg_scale), (Some("a"), Some(4), Some(1.5)));
+    }
+
+    #[test]
+    fn an_unknown_field_is_refused() {
+        let error = toml::from_str::<Params>("stepz = 4").unwrap_err();
+        assert!(error.to_string().contains("stepz"), "{error}");
+    }
+}

@@ -1,0 +1,268 @@
+//! `Request`: every value that a run needs, resolved from `Params` and the model's defaults, and validated.
+
+use serde::{Deserialize, Serialize};
+
+use super::Params;
+use crate::error::{Error, Kind, Result};
+use crate::named::{Named, named_enum};
+use crate::registry::{ModelFiles, ModelSpec, RepoConfig, models};
+use crate::sampler::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
+
+named_enum! {
+    /// Whose random numbers the noise is.
+    pub enum Rng("generator") {
+        /// PyTorch's CPU generator: MT19937.
+        Torch = "torch",
+        /// PyTorch's CUDA generator: Philox 4x32-10.
+        Philox = "philox",
+    }
+}
+
+named_enum! {
+    /// Arithmetic of the networks.
+    pub enum Dtype("data type") {
+        /// The best for the device.
+        Auto = "auto",
+        /// Single precision, the reference.
+        F32 = "f32",
+        /// IEEE half precision.
+        F16 = "f16",
+        /// bfloat16.
+        Bf16 = "bf16",
+    }
+}
+
+/// Where to compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeviceChoice {
+    /// The best present.
+    Auto,
+    /// The processor.
+    Cpu,
+    /// An NVIDIA card by number.
+    Cuda(usize),
+    /// Apple's GPU.
+    Metal,
+}
+
+impl DeviceChoice {
+    /// Reads `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> Result<Self> {
+        let (name, index) = text.split_once(':').unwrap_or((text, "0"));
+        match (name, index.parse::<usize>(), text.contains(':')) {
+            ("auto", _, false) => Ok(Self::Auto),
+            ("cpu", _, false) => Ok(Self::Cpu),
+            ("metal", _, false) => Ok(Self::Metal),
+            ("cuda", Ok(index), _) => Ok(Self::Cuda(index)),
+            _ => Err(Error::unknown("device", "device", text, ["auto", "cpu", "cuda", "cuda:N", "metal"])),
+        }
+    }
+}
+
+/// A resolved request. Serialises into the picture's metadata.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Request {
+    /// What to draw.
+    pub prompt: String,
+    /// What to keep out; absent and empty are different for some models.
+    pub negative_prompt: Option<String>,
+    /// The model as the user would name it.
+    pub model: String,
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// Denoising steps.
+    pub steps: usize,
+    /// Guidance; 1 or less means no unconditional pass.
+    pub cfg_scale: f64,
+    /// Seed of the first picture.
+    pub seed: u64,
+    /// Pictures; picture i has seed + i.
+    pub count: u64,
+    /// Pictures per forward.
+    pub batch_size: usize,
+    /// Sampler.
+    pub sampler: Sampler,
+    /// Spacing of noise levels.
+    pub schedule: Schedule,
+    /// Timesteps visited.
+    pub timestep_spacing: Spacing,
+    /// What the network predicts.
+    pub prediction: Prediction,
+    /// Noise of ddim.
+    pub eta: f64,
+    /// Text-encoder layers left out.
+    pub clip_skip: usize,
+    /// Noise generator.
+    pub rng: Rng,
+    /// Where to compute.
+    #[serde(skip, default = "auto_device")]
+    pub device: DeviceChoice,
+    /// Arithmetic.
+    pub dtype: Dtype,
+    /// CPU threads; all physical cores when absent.
+    #[serde(skip)]
+    pub threads: Option<usize>,
+}
+
+fn auto_device() -> DeviceChoice {
+    DeviceChoice::Auto
+}
+
+/// Defaults of a model that no row of models.toml describes.
+const DEFAULT_STEPS: usize = 25;
+const DEFAULT_CFG_SCALE: f64 = 7.5;
+/// Every side is a multiple of this.
+const SIDE_UNIT: u32 = 8;
+/// Longest side that is accepted; beyond it no Stable Diffusion model draws anything.
+const MAX_SIDE: u32 = 8192;
+
+impl Request {
+    /// Fills every gap of `params` from the model and checks every value.
+    ///
+    /// # Errors
+    /// The first wrong field, by name, with what was expected and what was given.
+    pub fn resolve(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result<Self> {
+        if let Some(error) = check(params).into_iter().next() {
+            return Err(error);
+        }
+        let spec = spec_of(files);
+        let native = spec.map_or(repo.native_size, |spec| spec.size);
+        let over = overrides(params)?;
+        let config = Config::resolve(&repo.scheduler, &over)?;
+        let steps = params.steps.or(spec.map(|s| s.steps)).unwrap_or(DEFAULT_STEPS);
+        crate::sampler::schedule::ladder(&config, steps)?;
+        Ok(Self {
+            prompt: params.prompt.clone().unwrap_or_default(),
+            negative_prompt: params.negative_prompt.clone(),
+            model: files.origin.clone(),
+            width: params.width.unwrap_or(native),
+            height: params.height.unwrap_or(native),
+            steps,
+            cfg_scale: params.cfg_scale.or(spec.map(|s| s.cfg_scale)).unwrap_or(DEFAULT_CFG_SCALE),
+            seed: params.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
+            count: params.count.unwrap_or(1),
+            batch_size: params.batch_size.unwrap_or(1),
+            sampler: config.sampler,
+            schedule: config.schedule,
+            timestep_spacing: config.spacing,
+            prediction: config.prediction,
+            eta: config.eta,
+            clip_skip: params.clip_skip.unwrap_or(0),
+            rng: parsed("rng", params.rng.as_deref(), Rng::Torch)?,
+            device: params.device.as_deref().map_or(Ok(DeviceChoice::Auto), DeviceChoice::parse)?,
+            dtype: parsed("dtype", params.dtype.as_deref(), Dtype::Auto)?,
+            threads: params.threads,
+        })
+    }
+
+    /// The sampler's configuration for this request on a model's scheduler file.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`].
+    pub fn sampler_config(&self, repo: &RepoConfig) -> Result<Config> {
+        let over = Overrides {
+            sampler: Some(self.sampler),
+            schedule: Some(self.schedule),
+            spacing: Some(self.timestep_spacing),
+            prediction: Some(self.prediction),
+            eta: Some(self.eta),
+        };
+        Config::resolve(&repo.scheduler, &over)
+    }
+}
+
+/// The row of models.toml behind `files`, if the model has one.
+fn spec_of(files: &ModelFiles) -> Option<&'static ModelSpec> {
+    models().iter().find(|spec| spec.name == files.origin)
+}
+
+/// Everything wrong with `params` that can be known without the model.
+pub fn check(params: &Params) -> Vec<Error> {
+    let mut errors: Vec<Error> = Vec::new();
+    let mut keep = |result: Result<()>| errors.extend(result.err());
+    keep(params.prompt.is_some().then_some(()).ok_or_else(no_prompt));
+    keep(side("width", params.width));
+    keep(side("height", params.height));
+    keep(within("steps", params.steps, 1, 1000));
+    keep(real("cfg_scale", params.cfg_scale, 0.0, 50.0));
+    keep(real("eta", params.eta, 0.0, 1.0));
+    keep(within("count", params.count, 1, 1_000_000));
+    keep(within("batch_size", params.batch_size, 1, 256));
+    keep(within("threads", params.threads, 1, 1024));
+    keep(seeds(params));
+    keep(overrides(params).map(|_| ()));
+    keep(parsed("rng", params.rng.as_deref(), Rng::Torch).map(|_| ()));
+    keep(parsed("dtype", params.dtype.as_deref(), Dtype::Auto).map(|_| ()));
+    keep(params.device.as_deref().map_or(Ok(()), |text| DeviceChoice::parse(text).map(|_| ())));
+    errors
+}
+
+fn no_prompt() -> Error {
+    Error::new(Kind::Usage, "no prompt").hint("say what to draw: `sdgen \"a lighthouse at dusk\" -o out.png`")
+}
+
+fn overrides(params: &Params) -> Result<Overrides> {
+    let named = |name: &Option<String>| name.clone();
+    Ok(Overrides {
+        sampler: named(&params.sampler).map(|name| Sampler::parse("sampler", &name)).transpose()?,
+        schedule: named(&params.schedule).map(|name| Schedule::parse("schedule", &name)).transpose()?,
+        spacing: named(&params.timestep_spacing)
+            .map(|name| Spacing::parse("timestep_spacing", &name))
+            .transpose()?,
+        prediction: named(&params.prediction)
+            .map(|name| Prediction::parse("prediction", &name))
+            .transpose()?,
+        eta: params.eta,
+    })
+}
+
+fn parsed<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
+    name.map_or(Ok(default), |name| T::parse(field, name))
+}
+
+fn side(field: &str, value: Option<u32>) -> Result<()> {
+    let Some(pixels) = value else { return Ok(()) };
+    if pixels % SIDE_UNIT == 0 && (SIDE_UNIT..=MAX_SIDE).contains(&pixels) {
+        return Ok(());
+    }
+    let nearest = ((pixels.saturating_add(SIDE_UNIT / 2) / SIDE_UNIT) * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
+    Err(Error::expected(field, format!("a multiple of {SIDE_UNIT} from {SIDE_UNIT} to {MAX_SIDE}"), pixels)
+        .hint(format!("the nearest legal size is {nearest}")))
+}
+
+fn within<T: PartialOrd + std::fmt::Display + Copy>(
+    field: &str,
+    value: Option<T>,
+    low: T,
+    high: T,
+) -> Result<()> {
+    match value {
+        Some(value) if value < low || value > high => {
+            Err(Error::expected(field, format!("a number from {low} to {high}"), value))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn real(field: &str, value: Option<f64>, low: f64, high: f64) -> Result<()> {
+    match value {
+        Some(value) if !(low..=high).contains(&value) => {
+            Err(Error::expected(field, format!("a number from {low} to {high}"), value))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn seeds(params: &Params) -> Result<()> {
+    let (seed, count) = (params.seed.unwrap_or(0), params.count.unwrap_or(1));
+    match seed.checked_add(count.saturating_sub(1)) {
+        Some(_) => Ok(()),
+        None => Err(Error::expected("seed", format!("room for {count} seeds below 2^64"), seed)),
+    }
+}

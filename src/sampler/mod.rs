@@ -1,0 +1,275 @@
+//! Samplers: the table, the trait and the one loop. A sampler is a formula over (x, x₀, σ); it knows nothing of
+//! models, prompts or guidance. Every sample here is x = x₀ + σ n; the loop scales what the network sees.
+//!
+//! Adding a sampler: one file with a `ROW` and a `Solver`, its `mod` line and its line in `SAMPLERS`.
+
+mod config;
+mod ddim;
+mod dpmpp_2m;
+mod euler;
+mod euler_a;
+mod pndm;
+pub mod schedule;
+
+use std::fmt;
+
+use candle_core::Tensor;
+use clap::builder::{PossibleValue, PossibleValuesParser};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+pub use config::{Betas, Config, Overrides, Prediction, Schedule, SchedulerFile, Spacing};
+use schedule::{Grid, Ladder, Level};
+
+use crate::error::{Error, Kind, Result};
+use crate::named::Named;
+
+/// Every sampler, in the order that help shows them.
+pub static SAMPLERS: &[&Row] = &[&ddim::ROW, &pndm::ROW, &euler::ROW, &euler_a::ROW, &dpmpp_2m::ROW];
+
+/// A sampler as data.
+pub struct Row {
+    /// The name that users type.
+    pub name: &'static str,
+    /// One phrase for help.
+    pub about: &'static str,
+    /// diffusers' class of the same arithmetic.
+    pub class: &'static str,
+    /// Where that class holds several samplers: the `algorithm_type` and `solver_order` of this one.
+    pub variant: Option<(&'static str, usize)>,
+    /// Family of its timestep grid.
+    pub grid: Grid,
+    /// What diffusers' class assumes for keys that a scheduler_config.json lacks.
+    pub defaults: Defaults,
+    /// The order of its calls, where that is not one call for each level of the grid.
+    pub visits: Option<fn(&Config, &[Level], &[f64]) -> Result<Vec<Level>>>,
+    /// A fresh solver for one run.
+    pub solver: fn(&Config, &Ladder) -> Box<dyn Solver>,
+}
+
+/// A class's own values for missing keys.
+pub struct Defaults {
+    /// `timestep_spacing`.
+    pub spacing: Spacing,
+    /// `set_alpha_to_one`.
+    pub set_alpha_to_one: bool,
+    /// The class has a `clip_sample` option at all.
+    pub clips: bool,
+    /// `clip_sample`.
+    pub clip_sample: bool,
+}
+
+/// Defaults of the classes over sigmas.
+const SIGMA_DEFAULTS: Defaults =
+    Defaults { spacing: Spacing::Linspace, set_alpha_to_one: true, clips: false, clip_sample: false };
+
+/// One row of [`SAMPLERS`].
+#[derive(Clone, Copy)]
+pub struct Sampler(&'static Row);
+
+impl Sampler {
+    /// The sampler's data.
+    pub fn row(self) -> &'static Row {
+        self.0
+    }
+
+    /// The sampler of this name.
+    ///
+    /// # Errors
+    /// An unknown name, with the closest known one as a hint.
+    pub fn parse(field: &str, name: &str) -> Result<Self> {
+        SAMPLERS
+            .iter()
+            .find(|row| row.name == name)
+            .map(|row| Self(row))
+            .ok_or_else(|| Error::unknown(field, "sampler", name, SAMPLERS.iter().map(|row| row.name)))
+    }
+
+    /// The sampler that a scheduler_config.json names by its class.
+    pub(crate) fn of_file(file: &SchedulerFile) -> Result<Self> {
+        let class = file.class_name.as_deref().unwrap_or("PNDMScheduler");
+        let algorithm = file.algorithm_type.as_deref().unwrap_or("dpmsolver++");
+        let order = file.solver_order.unwrap_or(2);
+        SAMPLERS
+            .iter()
+            .find(|row| row.class == class && row.variant.is_none_or(|variant| variant == (algorithm, order)))
+            .map(|row| Self(row))
+            .ok_or_else(|| {
+                Error::new(
+                    Kind::ModelFile,
+                    format!("scheduler_config.json: sdgen has no sampler for class `{class}` (`{algorithm}`, order {order})"),
+                )
+                .hint("choose one with `--sampler`")
+            })
+    }
+}
+
+impl fmt::Display for Sampler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
+impl fmt::Debug for Sampler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.name)
+    }
+}
+
+impl PartialEq for Sampler {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.name == other.0.name
+    }
+}
+
+impl Serialize for Sampler {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.0.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sampler {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let name = String::deserialize(deserializer)?;
+        Self::parse("sampler", &name).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Sampler names for the command line's help, completion and typo check.
+pub fn names() -> PossibleValuesParser {
+    PossibleValuesParser::new(SAMPLERS.iter().map(|row| PossibleValue::new(row.name).help(row.about)))
+}
+
+/// Schedule names, likewise.
+pub fn schedule_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(Schedule::ALL.iter().map(|row| row.1))
+}
+
+/// Spacing names, likewise.
+pub fn spacing_names() -> PossibleValuesParser {
+    PossibleValuesParser::new(Spacing::ALL.iter().map(|row| row.1))
+}
+
+/// A sample and its noise level: x = x₀ + σ n.
+#[derive(Clone)]
+pub struct Sample {
+    /// Latents `[b, c, h, w]`.
+    pub x: Tensor,
+    /// σ.
+    pub sigma: f64,
+}
+
+/// What the network said about a sample.
+pub struct Denoised<'a> {
+    /// The sample it saw.
+    pub sample: &'a Sample,
+    /// Its estimate of the clean latents.
+    pub x0: Tensor,
+    /// Its raw output, after guidance.
+    pub output: Tensor,
+}
+
+impl Denoised<'_> {
+    /// dx/dσ, which is the estimated noise: (x − x₀)/σ.
+    ///
+    /// # Errors
+    /// Tensor arithmetic (out of memory).
+    pub fn derivative(&self) -> Result<Tensor> {
+        combine(&[(1.0 / self.sample.sigma, &self.sample.x), (-1.0 / self.sample.sigma, &self.x0)])
+    }
+}
+
+/// Unit noise in the shape of the latents, drawn when asked.
+pub type Draw<'a> = &'a mut dyn FnMut() -> Result<Tensor>;
+
+/// The formula of a sampler, with the little it remembers between calls.
+pub trait Solver {
+    /// The sample after call `i` of the network.
+    ///
+    /// # Errors
+    /// Tensor arithmetic (out of memory).
+    fn step(&mut self, i: usize, denoised: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample>;
+}
+
+/// Σ coefficient × tensor, in the tensors' precision.
+///
+/// # Errors
+/// Tensor arithmetic (out of memory), or no term at all.
+pub fn combine(terms: &[(f64, &Tensor)]) -> Result<Tensor> {
+    let mut sum: Option<Tensor> = None;
+    for (coefficient, tensor) in terms {
+        let term = (*tensor * *coefficient)?;
+        sum = Some(match sum {
+            Some(sum) => (sum + term)?,
+            None => term,
+        });
+    }
+    sum.ok_or_else(|| Error::internal("a sum without terms"))
+}
+
+impl Prediction {
+    /// The clean latents that `output` stands for, at `sample`.
+    ///
+    /// With α = 1/√(σ²+1): ε gives x − σε; v gives α²x − σα v (Salimans & Ho 2022, appendix D, in x = x₀ + σn).
+    ///
+    /// # Errors
+    /// Tensor arithmetic (out of memory).
+    pub fn x0(self, sample: &Sample, output: &Tensor) -> Result<Tensor> {
+        let sigma = sample.sigma;
+        let alpha = alpha(sigma);
+        match self {
+            Self::Epsilon => combine(&[(1.0, &sample.x), (-sigma, output)]),
+            Self::V => combine(&[(alpha * alpha, &sample.x), (-sigma * alpha, output)]),
+            Self::Sample => Ok(output.clone()),
+        }
+    }
+}
+
+/// α of x = αx₀ + σ'n with α² + σ'² = 1, from σ = σ'/α.
+pub fn alpha(sigma: f64) -> f64 {
+    1.0 / (sigma * sigma + 1.0).sqrt()
+}
+
+/// What the loop asks of its caller.
+pub trait Model {
+    /// The guided output for latents `x` (scaled to unit variance) at `timestep`; call `i` of the run.
+    ///
+    /// # Errors
+    /// Whatever the network reports, or that the user cancelled.
+    fn output(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor>;
+
+    /// Unit noise in the shape of the latents.
+    ///
+    /// # Errors
+    /// Whatever the generator reports.
+    fn noise(&mut self) -> Result<Tensor>;
+}
+
+/// Runs a sampler down its ladder from `x` = noise × the ladder's `init_noise_sigma`.
+/// Returns latents `[b, c, h, w]` as the decoder takes them (before the VAE's scale).
+///
+/// # Errors
+/// Whatever `model` reports.
+pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model) -> Result<Tensor> {
+    let mut solver = (config.sampler.row().solver)(config, ladder);
+    let first = ladder.levels.first().map_or(0.0, |level| level.sigma);
+    let mut sample = Sample { x, sigma: first };
+    for (i, level) in ladder.levels.iter().enumerate() {
+        sample = read_as(sample, level)?;
+        let seen = (&sample.x * alpha(level.sigma))?;
+        let output = model.output(i, &seen, level.timestep)?;
+        let x0 = config.prediction.x0(&sample, &output)?;
+        let denoised = Denoised { sample: &sample, x0, output };
+        sample = solver.step(i, &denoised, &mut || model.noise())?;
+    }
+    Ok((&sample.x * alpha(sample.sigma))?)
+}
+
+/// Discrete samplers may leave a sample at another level than the next call is told; diffusers then takes
+/// αx₀ + σ'n as it stands, and so must we.
+fn read_as(sample: Sample, level: &Level) -> Result<Sample> {
+    if sample.sigma == level.sigma {
+        return Ok(sample);
+    }
+    let x = (sample.x * (alpha(sample.sigma) / alpha(level.sigma)))?;
+    Ok(Sample { x, sigma: level.sigma })
+}
