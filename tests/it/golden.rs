@@ -117,7 +117,8 @@ fn every_case_is_the_picture_that_diffusers_draws() {
         }
         let images = draw(&golden(), &params(&case), case["model"].as_str().unwrap());
         for (i, image) in images.iter().enumerate() {
-            let Difference { largest, mean } = difference(image, &path.with_file_name(format!("image{i}.png")));
+            let Difference { largest, mean } =
+                difference(image, &path.with_file_name(format!("image{i}.png")));
             eprintln!("{} {i}: largest {largest}, mean {mean:.4}", case["id"]);
             if largest > 1 || mean > 0.05 {
                 wrong.push(format!("{} {i}: largest {largest}, mean {mean:.4}", case["id"]));
