@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 pub use files::ModelFiles;
 pub use hub::{Fetch, locate};
-pub use repo_config::{Component, RepoConfig};
+pub use repo_config::{Component, Family, Inputs, RepoConfig};
 
 use crate::error::{Error, Kind, Result};
 

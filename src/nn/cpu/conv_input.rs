@@ -95,14 +95,20 @@ impl CanvasShape {
 
     /// Copies the rows out of `input`.
     pub(super) fn fill(&self, cpu: &Cpu, input: &ConvInput<'_>) -> Buffer<f32> {
+        let mut canvas = cpu.scratch().take::<f32>(self.rows.len() * self.width * self.pixel_lanes());
+        self.fill_into(cpu, input, &mut canvas);
+        canvas
+    }
+
+    /// As `fill`, to a slice of as many lanes.
+    pub(super) fn fill_into(&self, cpu: &Cpu, input: &ConvInput<'_>, canvas: &mut [f32]) {
         let row_lanes = self.width * self.pixel_lanes();
-        let mut canvas = cpu.scratch().take::<f32>(self.rows.len() * row_lanes);
+        assert_eq!(canvas.len(), self.rows.len() * row_lanes);
         let shared = Shareable::new(canvas.as_mut_ptr());
         cpu.pool().run(self.rows.len(), |i| {
             let to = shared.get().wrapping_add(i * row_lanes);
             cpu.isa().run_bf16(FillRow { shape: self, input, row: self.rows[i], to });
         });
-        canvas
     }
 }
 

@@ -1,5 +1,7 @@
 //! Owns the SIMD kernels of the CPU: pure functions and packed weights over slices, f32 activations channels-last; no tensor type.
 
+mod attention;
+mod attention_block;
 mod conv;
 mod conv_direct;
 mod conv_input;
@@ -9,6 +11,7 @@ mod gemm;
 mod gemm_blocks;
 mod isa;
 mod math;
+mod norm;
 mod panels;
 mod pool;
 mod rows;
@@ -28,6 +31,7 @@ mod tile;
 mod winograd;
 mod winograd_tiles;
 
+pub use attention::{AttentionShape, Mask, PackedKv, attend};
 pub use conv::{Algo, ConvEpilogue, ConvWeights, Geometry, Memory, PackedConv, Padding, plan};
 pub use conv_input::{Affine, ConvInput};
 pub use cores::physical_cores;
@@ -35,6 +39,7 @@ pub use epilogue::{Epilogue, Output};
 pub use gemm::{Gating, LinearInput, LinearWeights, PackedLinear};
 pub use isa::{ISA_NAMES, Isa};
 pub use math::{Activation, activate};
+pub use norm::{GroupNorm, LayerNorm, group_norm, layer_norm, transform};
 pub use pool::Pool;
 pub use rows::Rows;
 pub use scratch::{Aligned, Buffer, Number, Scratch};

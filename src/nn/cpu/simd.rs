@@ -184,6 +184,30 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.load(sums.as_ptr()) }
     }
 
+    /// The upper halves of two vectors, as bf16 cut off without rounding, in the lower and upper halves of one.
+    #[inline(always)]
+    fn join_bf16(self, low: Self::V, high: Self::V) -> Self::V {
+        let (low, high) = (self.lanes(low), self.lanes(high));
+        let join = |i: usize| f32::from_bits(low[i].to_bits() >> 16 | high[i].to_bits() & 0xffff_0000);
+        let joined: [f32; MAX_WIDTH] = std::array::from_fn(join);
+        // SAFETY: the array has MAX_WIDTH >= WIDTH lanes.
+        unsafe { self.load(joined.as_ptr()) }
+    }
+
+    /// Each lane cut off to a bf16 without rounding.
+    #[inline(always)]
+    fn truncate_bf16(self, a: Self::V) -> Self::V {
+        let lanes = self.lanes(a).map(|x| f32::from_bits(x.to_bits() & 0xffff_0000));
+        // SAFETY: the array has MAX_WIDTH >= WIDTH lanes.
+        unsafe { self.load(lanes.as_ptr()) }
+    }
+
+    /// Whether any lane of `a` is greater than that of `b`.
+    #[inline(always)]
+    fn any_greater(self, a: Self::V, b: Self::V) -> bool {
+        self.greatest(self.sub(a, b)) > 0.0
+    }
+
     /// Copies a WIDTH x WIDTH block of lanes from rows of `src` to columns of `dst`; strides in lanes.
     ///
     /// # Safety

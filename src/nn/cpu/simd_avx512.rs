@@ -205,6 +205,22 @@ impl<const X: u8> Simd for Avx512<X> {
     }
 
     #[inline(always)]
+    fn join_bf16(self, low: __m512, high: __m512) -> __m512 {
+        unsafe {
+            let low = _mm512_srli_epi32::<16>(_mm512_castps_si512(low));
+            _mm512_or_ps(_mm512_castsi512_ps(low), self.truncate_bf16(high))
+        }
+    }
+    #[inline(always)]
+    fn truncate_bf16(self, a: __m512) -> __m512 {
+        unsafe { _mm512_and_ps(a, _mm512_castsi512_ps(_mm512_set1_epi32(0xffff_0000_u32 as i32))) }
+    }
+    #[inline(always)]
+    fn any_greater(self, a: __m512, b: __m512) -> bool {
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) != 0 }
+    }
+
+    #[inline(always)]
     unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
         // SAFETY: rows 0..16 of both blocks are valid as the caller vouches.
         unsafe {
