@@ -138,7 +138,7 @@ impl TextEncoder {
         let sizes = if negative { &request.negative_sizes } else { &request.sizes };
         let pair = |pair: [u32; 2]| pair.map(f64::from);
         let [width, height] = pair(sizes.original);
-        let [left, top] = pair(sizes.crop);
+        let [top, left] = pair(sizes.crop);
         let mut ids = vec![height, width, top, left];
         if self.repo.aesthetic_score {
             // The score that the refiner's makers recommend for what is wanted and for what is not.
