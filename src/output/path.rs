@@ -256,7 +256,8 @@ fn legal_name(name: &str) -> String {
     let numbered = |prefix: &str| {
         device.strip_prefix(prefix).is_some_and(|n| n.len() == 1 && n.as_bytes()[0].is_ascii_digit())
     };
-    let guard = if reserved.contains(&device.as_str()) || numbered("com") || numbered("lpt") { "_" } else { "" };
+    let guard =
+        if reserved.contains(&device.as_str()) || numbered("com") || numbered("lpt") { "_" } else { "" };
     format!("{guard}{}{extension}", shortened(stem, MAX_NAME))
 }
 

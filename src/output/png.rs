@@ -30,11 +30,7 @@ pub fn encode(picture: &Picture<'_>, texts: &[Text]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn encode_into(
-    bytes: &mut Vec<u8>,
-    picture: &Picture<'_>,
-    texts: &[Text],
-) -> Result<(), png::EncodingError> {
+fn encode_into(bytes: &mut Vec<u8>, picture: &Picture<'_>, texts: &[Text]) -> Result<(), png::EncodingError> {
     let mut encoder = png::Encoder::new(bytes, picture.width, picture.height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
@@ -147,15 +143,13 @@ fn sync_folder(folder: &Path) {
 /// The error of a file that could not be written.
 pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Error {
     let plain = Error::new(Kind::Output, format!("cannot write `{}`: {error}", path.display()));
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
-            plain.hint("free some space, or choose another folder with `--output`")
-        }
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
-            plain.hint("choose a folder that you may write to with `--output`")
-        }
-        _ => plain,
+    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+        return plain.hint("free some space, or choose another folder with `--output`");
     }
+    if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) {
+        return plain.hint("choose a folder that you may write to with `--output`");
+    }
+    plain
 }
 
 #[cfg(test)]
