@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Observer;
+use crate::nn::Compute;
+use crate::pipeline::{Batch, Pipeline};
 use crate::registry::{ModelFiles, RepoConfig};
 use crate::request::Request;
 
@@ -24,6 +26,7 @@ pub struct Image {
 
 /// A loaded model, ready to draw.
 pub struct Engine {
+    pipeline: Pipeline,
     weights: BTreeMap<String, String>,
 }
 
@@ -33,12 +36,14 @@ impl Engine {
     /// # Errors
     /// A file that is missing or does not fit; a device that is not there.
     pub fn load(
-        _files: &ModelFiles,
-        _repo: &RepoConfig,
-        _request: &Request,
-        _observer: &mut dyn Observer,
+        files: &ModelFiles,
+        repo: &RepoConfig,
+        request: &Request,
+        observer: &mut dyn Observer,
     ) -> Result<Self> {
-        Err(Error::internal("the engine is not built yet"))
+        let compute = Compute::choose(request.device, request.dtype)?;
+        let pipeline = Pipeline::load(files, repo, &compute, observer)?;
+        Ok(Self { pipeline, weights: files.fingerprints() })
     }
 
     /// Draws the pictures of `request` and hands each to `deliver` as soon as it is decoded.
@@ -48,11 +53,22 @@ impl Engine {
     /// or what `deliver` reports.
     pub fn generate(
         &mut self,
-        _request: &Request,
-        _observer: &mut dyn Observer,
-        _deliver: &mut dyn FnMut(Image) -> Result<()>,
+        request: &Request,
+        observer: &mut dyn Observer,
+        deliver: &mut dyn FnMut(Image) -> Result<()>,
     ) -> Result<()> {
-        Err(Error::internal("the engine is not built yet"))
+        let prompts = self.pipeline.encode(request, observer)?;
+        for first in (0..request.count).step_by(request.batch_size) {
+            let size = request.batch_size.min((request.count - first) as usize);
+            let latents = self.pipeline.denoise(request, &prompts, Batch { first, size }, observer)?;
+            for i in 0..size {
+                let rgb = self.pipeline.decode(&latents, i, observer)?;
+                let index = first + i as u64;
+                let seed = request.seed.wrapping_add(index);
+                deliver(Image { width: request.width, height: request.height, rgb, seed, index })?;
+            }
+        }
+        Ok(())
     }
 
     /// Name → hash of each weight file in use.

@@ -8,11 +8,14 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub(crate) mod models;
 pub mod named;
 pub(crate) mod nn;
 pub mod output;
+pub(crate) mod pipeline;
 pub mod registry;
 pub mod request;
+pub mod rng;
 pub mod sampler;
 
 pub use engine::{Engine, Image};

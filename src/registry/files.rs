@@ -2,11 +2,16 @@
 //! the model's root; parsing and tensors are others' work.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
 
+use super::Component;
 use crate::error::{Error, Kind, Result};
+use crate::named::Named;
 
 /// A model's root.
 #[derive(Clone, Debug)]
@@ -91,9 +96,26 @@ impl ModelFiles {
     /// # Errors
     /// The file is missing, no JSON, or of another form; the message names file, line and field.
     pub fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let text = self.text(path)?;
+        let text = finite(&self.text(path)?);
         serde_json::from_str(&text)
             .map_err(|e| Error::new(Kind::ModelFile, format!("`{}`: {e}", self.display(path))))
+    }
+
+    /// Path → identity of each weight file: the hub's SHA-256 where the cache names its blob so, else the SHA-256
+    /// of the file's header and length, which is cheap and changes with names, shapes and types.
+    pub fn fingerprints(&self) -> BTreeMap<String, String> {
+        Component::ALL
+            .iter()
+            .filter_map(|(component, _)| component.weights().into_iter().find(|path| self.has(path)))
+            .filter_map(|path| self.fingerprint(&path).map(|hash| (path, hash)))
+            .collect()
+    }
+
+    fn fingerprint(&self, path: &str) -> Option<String> {
+        match &self.root {
+            Root::Folder(folder) => fingerprint(&folder.join(path)),
+            Root::Embedded(_) => self.embedded_bytes(path).map(|bytes| hex(&Sha256::digest(bytes))),
+        }
     }
 
     /// The folder on disk, if there is one.
@@ -103,4 +125,34 @@ impl ModelFiles {
             Root::Embedded(_) => None,
         }
     }
+}
+
+/// Python writes infinities and NaN into JSON, which has neither: diffusers' own schedulers do so. They become null.
+fn finite(text: &str) -> String {
+    ["-Infinity", "Infinity", "NaN"]
+        .iter()
+        .fold(text.to_owned(), |text, word| text.replace(&format!(": {word}"), ": null"))
+}
+
+/// Longest header of a safetensors file (its specification's own limit).
+const MAX_HEADER: u64 = 100_000_000;
+
+fn fingerprint(path: &Path) -> Option<String> {
+    let real = path.canonicalize().ok()?;
+    let blob = real.file_name()?.to_str()?;
+    if blob.len() == 64 && blob.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Some(blob.to_owned());
+    }
+    let mut file = std::fs::File::open(&real).ok()?;
+    let length = file.metadata().ok()?.len();
+    let mut prefix = [0u8; 8];
+    file.read_exact(&mut prefix).ok()?;
+    let mut header = Vec::new();
+    file.take(u64::from_le_bytes(prefix).min(MAX_HEADER)).read_to_end(&mut header).ok()?;
+    let hash = Sha256::new().chain_update(length.to_le_bytes()).chain_update(header).finalize();
+    Some(format!("header:{}", hex(&hash)))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -261,7 +261,11 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
         let denoised = Denoised { sample: &sample, x0, output };
         sample = solver.step(i, &denoised, &mut || model.noise())?;
     }
-    Ok((&sample.x * alpha(sample.sigma))?)
+    match config.sampler.row().grid {
+        // diffusers hands these over as x₀ + σn, whatever noise is left in them.
+        Grid::Continuous => Ok(sample.x),
+        Grid::Discrete | Grid::Multistep => Ok((&sample.x * alpha(sample.sigma))?),
+    }
 }
 
 /// Discrete samplers may leave a sample at another level than the next call is told; diffusers then takes

@@ -196,15 +196,15 @@ fn rescaled(betas: &[f64]) -> Vec<f64> {
         })
         .collect();
     let (first, last) = (roots[0], roots[roots.len() - 1]);
-    let bars: Vec<f64> = roots.iter().map(|r| ((r - last) * first / (first - last)).powi(2)).collect();
+    let stretch = single(first / single(first - last));
+    let bars = roots.iter().map(|root| single(single(single(root - last) * stretch).powi(2)));
     let mut before = 1.0;
-    bars.iter()
-        .map(|&bar| {
-            let beta = single(1.0 - bar / before);
-            before = bar;
-            beta
-        })
-        .collect()
+    bars.map(|bar| {
+        let beta = single(1.0 - single(bar / before));
+        before = bar;
+        beta
+    })
+    .collect()
 }
 
 fn timesteps(config: &Config, grid: Grid, steps: usize) -> Result<Vec<f64>> {

@@ -1,0 +1,179 @@
+//! Layer by layer against transformers and diffusers: tokens, text encoder, UNet, autoencoder and noise, from the
+//! tensors under tests/golden (made by tests/golden/make_fixtures.py).
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use candle_core::{DType, Device, Tensor};
+use serde_json::Value;
+
+use super::clip::ClipText;
+use super::tokenizer::Tokenizer;
+use super::unet::Unet;
+use super::unet_config::UnetConfig;
+use super::vae::{Decoder, Encoder, VaeConfig};
+use crate::nn::Weights;
+use crate::registry::{Component, ModelFiles};
+use crate::rng::{Normal, TorchCpu};
+
+const MODELS: [&str; 2] = ["sd15", "sd21-v"];
+
+fn golden(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
+}
+
+fn tensors(path: &str) -> HashMap<String, Tensor> {
+    candle_core::safetensors::load(golden(path), &Device::Cpu).unwrap()
+}
+
+fn json(path: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(golden(path)).unwrap()).unwrap()
+}
+
+fn files(model: &str) -> ModelFiles {
+    ModelFiles::folder(model, model, golden(&format!("models/{model}")))
+}
+
+fn weights(files: &ModelFiles, component: Component) -> Weights {
+    Weights::open(files, component, &Device::Cpu, DType::F32).unwrap()
+}
+
+/// Largest difference over the golden's largest value.
+fn error(ours: &Tensor, golden: &Tensor) -> f64 {
+    assert_eq!(ours.dims(), golden.dims());
+    let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (a, b) = (values(ours), values(golden));
+    let far = a.iter().zip(&b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+    far / b.iter().map(|b| f64::from(b.abs())).fold(1e-9, f64::max)
+}
+
+#[track_caller]
+fn near(name: &str, ours: &Tensor, golden: &Tensor) {
+    // Seen: 3e-6 at most, over both models.
+    let error = error(ours, golden);
+    assert!(error < 2e-5, "{name} is off by {error:e} of the largest value");
+}
+
+/// The components of the file that begin with `prefix`, by their common name.
+fn passes(tensors: &HashMap<String, Tensor>, prefix: &str) -> Vec<String> {
+    let mut names: Vec<String> = tensors
+        .keys()
+        .filter(|k| k.starts_with(prefix))
+        .map(|k| k.rsplit_once('/').unwrap().0.to_owned())
+        .collect();
+    names.sort();
+    names.dedup();
+    assert!(!names.is_empty());
+    names
+}
+
+#[test]
+fn token_ids_are_those_of_transformers() {
+    let cases = json("tokenizer/cases.json");
+    // sd15 brings no vocabulary here, so that the built-in one is tried; sd21-v brings one that pads with `!`.
+    for (model, key) in [("sd15", "padded_clip"), ("sd21-v", "padded_clip_pad_bang")] {
+        let tokenizer = Tokenizer::load(&files(model), "tokenizer", 77).unwrap();
+        for case in cases["cases"].as_array().unwrap() {
+            let text = case["text"].as_str().unwrap();
+            let golden: Vec<u32> =
+                case[key].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
+            assert_eq!(tokenizer.encode(text).unwrap().ids, golden, "{model}: {text:?}");
+        }
+    }
+}
+
+#[test]
+fn what_does_not_fit_into_a_window_is_named() {
+    let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", 77).unwrap();
+    let text = format!("{} The Last words", "cat ".repeat(74));
+    assert_eq!(tokenizer.encode(&text).unwrap().dropped, "Last words");
+    assert_eq!(tokenizer.encode("a cat").unwrap().dropped, "");
+}
+
+#[test]
+fn text_encoders_agree() {
+    for model in MODELS {
+        let golden = tensors(&format!("components/{model}.safetensors"));
+        let files = files(model);
+        let config = files.json(&Component::TextEncoder.config()).unwrap();
+        let clip = ClipText::load(weights(&files, Component::TextEncoder), &config).unwrap();
+        for pass in passes(&golden, "text_encoder/") {
+            let ids = golden[&format!("{pass}/in.ids")].get(0).unwrap().to_dtype(DType::U32).unwrap();
+            let last = clip.encode(&ids.to_vec1::<u32>().unwrap(), 0).unwrap();
+            near(&format!("{model} {pass}"), &last, &golden[&format!("{pass}/out.last")]);
+        }
+        assert!(clip.encode(&[0, 1], 99).unwrap_err().to_string().contains("clip_skip"));
+    }
+}
+
+#[test]
+fn unets_agree_at_whole_and_fractional_timesteps() {
+    for model in MODELS {
+        let golden = tensors(&format!("components/{model}.safetensors"));
+        let cases = json(&format!("components/{model}.json"));
+        let files = files(model);
+        let config = UnetConfig::parse(files.json(&Component::Unet.config()).unwrap()).unwrap();
+        let unet = Unet::load(weights(&files, Component::Unet), &config).unwrap();
+        for pass in passes(&golden, "unet/") {
+            let case =
+                cases["cases"].as_array().unwrap().iter().find(|c| c["name"] == pass.as_str()).unwrap();
+            let context = &golden[&format!("{pass}/in.encoder_hidden_states")];
+            let conditioning = unet.condition(context, None).unwrap();
+            let timestep = case["inputs"]["timestep"].as_f64().unwrap();
+            let output =
+                unet.forward(&golden[&format!("{pass}/in.sample")], timestep, &conditioning).unwrap();
+            near(&format!("{model} {pass}"), &output, &golden[&format!("{pass}/out.sample")]);
+        }
+    }
+}
+
+#[test]
+fn autoencoders_agree_both_ways() {
+    for model in MODELS {
+        let golden = tensors(&format!("components/{model}.safetensors"));
+        let files = files(model);
+        let config: VaeConfig = files.json(&Component::Vae.config()).unwrap();
+        let weights = weights(&files, Component::Vae);
+        let decoder = Decoder::load(&weights, &config).unwrap();
+        for pass in passes(&golden, "vae_decode/") {
+            let image = decoder.forward(&golden[&format!("{pass}/in.z")]).unwrap();
+            near(&format!("{model} {pass}"), &image, &golden[&format!("{pass}/out.image")]);
+        }
+        let encoder = Encoder::load(&weights, &config).unwrap();
+        for pass in passes(&golden, "vae_encode/") {
+            let (mean, log_variance) = encoder.forward(&golden[&format!("{pass}/in.x")]).unwrap();
+            near(&format!("{model} {pass} mean"), &mean, &golden[&format!("{pass}/out.mean")]);
+            near(&format!("{model} {pass} logvar"), &log_variance, &golden[&format!("{pass}/out.logvar")]);
+        }
+        weights.finish(&[]).unwrap();
+    }
+}
+
+#[test]
+fn noise_is_that_of_torch() {
+    let golden = tensors("rng/torch_cpu.safetensors");
+    let mut tried = 0;
+    for (name, numbers) in golden.iter().filter(|(name, _)| name.starts_with("randn.seed")) {
+        let seed = name.trim_start_matches("randn.seed").split('.').next().unwrap().parse().unwrap();
+        let ours = TorchCpu::new(seed).normal(numbers.elem_count());
+        let ours = Tensor::from_vec(ours, numbers.dims(), &Device::Cpu).unwrap();
+        // Seen: 1.2e-7 of the largest value.
+        assert!(error(&ours, numbers) < 5e-7, "{name}: {:e}", error(&ours, numbers));
+        tried += 1;
+    }
+    assert_eq!(tried, 24);
+}
+
+#[test]
+fn consecutive_draws_continue_the_stream() {
+    let golden = tensors("rng/torch_cpu.safetensors");
+    for sequence in ["seq", "seq_odd"] {
+        let mut generator = TorchCpu::new(42);
+        for i in 0..3 {
+            let numbers = &golden[&format!("{sequence}.seed42.{i}")];
+            let ours = generator.normal(numbers.elem_count());
+            let ours = Tensor::from_vec(ours, numbers.dims(), &Device::Cpu).unwrap();
+            assert!(error(&ours, numbers) < 5e-7, "{sequence} {i}: {:e}", error(&ours, numbers));
+        }
+    }
+}

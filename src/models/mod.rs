@@ -1,0 +1,13 @@
+//! The networks, each a configuration, a struct and a forward pass. Parameter names are the checkpoint's, letter by
+//! letter; sizes come from config.json; layouts and kernels are `nn`'s.
+
+pub(crate) mod clip;
+pub(crate) mod resnet;
+pub(crate) mod tokenizer;
+pub(crate) mod unet;
+mod unet_blocks;
+pub(crate) mod unet_config;
+pub(crate) mod vae;
+
+#[cfg(test)]
+mod golden;

@@ -1,0 +1,202 @@
+//! The denoising network (UNet2DConditionModel): any list of blocks that unet/config.json describes.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::unet_blocks::{Contexts, DownStage, MidStage, UpStage, key_values};
+use super::unet_config::UnetConfig;
+use crate::error::{Error, Kind, Result};
+use crate::nn::{Conv2d, ConvShape, FeatureMap, GroupNorm, KeyValues, Linear, Sinusoid, Tokens, Weights};
+
+/// The network.
+pub(crate) struct Unet {
+    conv_in: Conv2d,
+    time: TimeEmbedding,
+    guidance: Option<Linear>,
+    added: Option<Mlp>,
+    downs: Vec<DownStage>,
+    mid: MidStage,
+    ups: Vec<UpStage>,
+    norm_out: GroupNorm,
+    conv_out: Conv2d,
+    config: UnetConfig,
+    dtype: DType,
+    device: Device,
+}
+
+/// linear, SiLU, linear.
+struct Mlp {
+    linear_1: Linear,
+    linear_2: Linear,
+}
+
+impl Mlp {
+    fn load(weights: &Weights, input: usize, width: usize) -> Result<Self> {
+        Ok(Self {
+            linear_1: Linear::load(&weights.pp("linear_1"), input, width, true)?,
+            linear_2: Linear::load(&weights.pp("linear_2"), width, width, true)?,
+        })
+    }
+
+    fn forward(&self, x: &Tokens) -> Result<Tokens> {
+        self.linear_2.forward(&self.linear_1.forward(x)?.silu()?)
+    }
+}
+
+/// Sinusoid and the layers over it.
+struct TimeEmbedding {
+    wave: Sinusoid,
+    mlp: Mlp,
+}
+
+/// SDXL's second kind of conditioning.
+pub(crate) struct Added<'a> {
+    /// Pooled prompt `[b, pooled]`.
+    pub(crate) pooled: &'a Tensor,
+    /// Sizes and crops of each image, `b` rows.
+    pub(crate) time_ids: &'a [Vec<f64>],
+}
+
+/// What stays the same over all steps of a run: the context's keys and values, SDXL's added embedding.
+pub(crate) struct Conditioning {
+    contexts: Vec<KeyValues>,
+    added: Option<Tokens>,
+    guidance: Option<Tokens>,
+    batch: usize,
+}
+
+impl Unet {
+    /// Loads the network and complains about tensors that it has no place for.
+    ///
+    /// # Errors
+    /// A tensor that is missing, left over or of another shape.
+    pub(crate) fn load(weights: Weights, config: &UnetConfig) -> Result<Self> {
+        let first = config.levels[0].channels;
+        let width = config.time_width();
+        let stages = 0..config.levels.len();
+        let time_weights = weights.pp("time_embedding");
+        let unet = Self {
+            conv_in: Conv2d::load(&weights.pp("conv_in"), ConvShape::same(config.in_channels, first))?,
+            time: TimeEmbedding {
+                wave: Sinusoid { width: first, cosine_first: config.cosine_first, shift: config.freq_shift },
+                mlp: Mlp::load(&time_weights, first, width)?,
+            },
+            guidance: config
+                .guidance_width
+                .map(|input| Linear::load(&time_weights.pp("cond_proj"), input, first, false))
+                .transpose()?,
+            added: config
+                .text_time
+                .map(|text_time| Mlp::load(&weights.pp("add_embedding"), text_time.input, width))
+                .transpose()?,
+            downs: stages
+                .clone()
+                .map(|i| DownStage::load(&weights.pp("down_blocks").pp(i), config, i))
+                .collect::<Result<Vec<_>>>()?,
+            mid: MidStage::load(&weights.pp("mid_block"), config)?,
+            ups: stages
+                .map(|i| UpStage::load(&weights.pp("up_blocks").pp(i), config, i))
+                .collect::<Result<Vec<_>>>()?,
+            norm_out: GroupNorm::load(&weights.pp("conv_norm_out"), config.groups, first, config.eps)?,
+            conv_out: Conv2d::load(&weights.pp("conv_out"), ConvShape::same(first, config.out_channels))?,
+            config: config.clone(),
+            dtype: weights.dtype(),
+            device: weights.device().clone(),
+        };
+        weights.finish(&[])?;
+        Ok(unet)
+    }
+
+    /// Prepares the conditioning of a batch: context `[b, n, context]`, and `added` where the network wants it.
+    ///
+    /// # Errors
+    /// A context of another width than the network's; missing `added`; tensor arithmetic.
+    pub(crate) fn condition(&self, context: &Tensor, added: Option<&Added<'_>>) -> Result<Conditioning> {
+        let (batch, _, width) = context.dims3()?;
+        let wanted = self.config.levels[0].context;
+        if width != wanted {
+            return Err(Error::new(
+                Kind::ModelFile,
+                format!(
+                    "the text encoder gives {width} channels, expected {wanted} as unet/config.json says"
+                ),
+            ));
+        }
+        let context = Tokens::new(context, self.dtype)?;
+        let transformers = self
+            .downs
+            .iter()
+            .flat_map(DownStage::transformers)
+            .chain(self.mid.transformers())
+            .chain(self.ups.iter().flat_map(UpStage::transformers));
+        Ok(Conditioning {
+            contexts: key_values(transformers, &context)?,
+            added: self.added_embedding(added)?,
+            guidance: None,
+            batch,
+        })
+    }
+
+    fn added_embedding(&self, added: Option<&Added<'_>>) -> Result<Option<Tokens>> {
+        let (Some(mlp), Some(text_time)) = (&self.added, self.config.text_time) else { return Ok(None) };
+        let added = added.ok_or_else(|| Error::internal("this network wants a pooled prompt and sizes"))?;
+        let wave =
+            Sinusoid { width: text_time.time_width, cosine_first: self.config.cosine_first, shift: 0.0 };
+        let rows: Vec<f32> = added.time_ids.iter().flatten().flat_map(|&id| wave.of(id)).collect();
+        let waves = Tensor::from_vec(rows, (added.time_ids.len(), ()), &self.device)?;
+        let input = Tensor::cat(&[&added.pooled.to_dtype(DType::F32)?, &waves], 1)?.unsqueeze(0)?;
+        Ok(Some(mlp.forward(&Tokens::new(&input, self.dtype)?)?))
+    }
+
+    /// Adds the guidance scale as an input, for networks distilled to take it (Meng et al. 2023):
+    /// w = (scale − 1) · 1000 in a sinusoid with the sines first.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub(crate) fn guided(&self, conditioning: Conditioning, scale: f64) -> Result<Conditioning> {
+        let (Some(linear), Some(width)) = (&self.guidance, self.config.guidance_width) else {
+            return Ok(conditioning);
+        };
+        let wave = Sinusoid { width, cosine_first: false, shift: 1.0 }.of((scale - 1.0) * 1000.0);
+        let wave = Tensor::from_vec(wave, (1, 1, width), &self.device)?;
+        Ok(Conditioning { guidance: Some(linear.forward(&Tokens::new(&wave, self.dtype)?)?), ..conditioning })
+    }
+
+    /// The output for latents `[b, in, h, w]` at `timestep`: `[b, out, h, w]` in single precision.
+    ///
+    /// # Errors
+    /// Tensor arithmetic (out of memory).
+    pub(crate) fn forward(
+        &self,
+        latents: &Tensor,
+        timestep: f64,
+        conditioning: &Conditioning,
+    ) -> Result<Tensor> {
+        let time = self.time_embedding(timestep, conditioning)?;
+        let mut contexts = Contexts::new(&conditioning.contexts);
+        let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, self.dtype)?]).run()?;
+        let mut skips = vec![x.clone()];
+        for stage in &self.downs {
+            x = stage.forward(x, &time, &mut contexts, &mut skips)?;
+        }
+        x = self.mid.forward(&x, &time, &mut contexts)?;
+        for stage in &self.ups {
+            x = stage.forward(x, &time, &mut contexts, &mut skips)?;
+        }
+        self.conv_out.on(&[&x]).norm_silu(&self.norm_out).run()?.to_nchw()
+    }
+
+    /// silu(embedding of the time, and of what is added to it), `[1, b, width]`.
+    fn time_embedding(&self, timestep: f64, conditioning: &Conditioning) -> Result<Tokens> {
+        let wave = self.time.wave.of(timestep);
+        let wave = Tensor::from_vec(wave, (1, 1, self.time.wave.width), &self.device)?;
+        let mut wave = Tokens::new(&wave, self.dtype)?;
+        if let Some(guidance) = &conditioning.guidance {
+            wave = wave.add(guidance)?;
+        }
+        let time = self.time.mlp.forward(&wave)?.repeat(conditioning.batch)?;
+        match &conditioning.added {
+            Some(added) => time.add(added)?.silu(),
+            None => time.silu(),
+        }
+    }
+}

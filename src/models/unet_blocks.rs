@@ -1,0 +1,297 @@
+//! The blocks of the UNet: transformers, and the stages of the way down, the middle and the way up.
+
+use crate::error::{Error, Result};
+use crate::models::resnet::{ResnetBlock, ResnetShape};
+use crate::models::unet_config::{Level, UnetConfig};
+use crate::nn::{
+    Conv2d, ConvShape, CrossAttention, FeatureMap, Geglu, GroupNorm, KeyValues, LayerNorm, Linear,
+    Projections, SelfAttention, Tokens, Weights,
+};
+
+/// Epsilon of the transformers' group norm (diffusers, `Transformer2DModel`); layer norms have 1e-5.
+const GROUP_EPS: f64 = 1e-6;
+const LAYER_EPS: f64 = 1e-5;
+
+/// Keys and values of the context for every cross-attention, in the order in which the network meets them.
+pub(super) struct Contexts<'a> {
+    next: std::slice::Iter<'a, KeyValues>,
+}
+
+impl<'a> Contexts<'a> {
+    pub(super) fn new(all: &'a [KeyValues]) -> Self {
+        Self { next: all.iter() }
+    }
+
+    fn take(&mut self) -> Result<&'a KeyValues> {
+        self.next.next().ok_or_else(|| Error::internal("fewer contexts than cross-attentions"))
+    }
+}
+
+/// Self-attention, cross-attention and feed-forward, each after a norm and added to its input.
+struct TransformerBlock {
+    norm1: LayerNorm,
+    attn1: SelfAttention,
+    norm2: LayerNorm,
+    attn2: CrossAttention,
+    norm3: LayerNorm,
+    ff_in: Geglu,
+    ff_out: Linear,
+}
+
+impl TransformerBlock {
+    fn load(weights: &Weights, level: &Level) -> Result<Self> {
+        let width = level.channels;
+        let names = |name: &str| {
+            let attention = weights.pp(name);
+            Projections {
+                q: attention.pp("to_q"),
+                k: attention.pp("to_k"),
+                v: attention.pp("to_v"),
+                out: attention.pp("to_out.0"),
+                bias: attention.has("to_q.bias"),
+            }
+        };
+        let norm = |name: &str| LayerNorm::load(&weights.pp(name), width, LAYER_EPS);
+        Ok(Self {
+            norm1: norm("norm1")?,
+            attn1: SelfAttention::load(&names("attn1"), width, level.heads)?,
+            norm2: norm("norm2")?,
+            attn2: CrossAttention::load(&names("attn2"), width, level.context, level.heads)?,
+            norm3: norm("norm3")?,
+            ff_in: Geglu::load(&weights.pp("ff.net.0.proj"), width, 4 * width)?,
+            ff_out: Linear::load(&weights.pp("ff.net.2"), 4 * width, width, true)?,
+        })
+    }
+
+    fn forward(&self, x: &Tokens, context: &KeyValues) -> Result<Tokens> {
+        let x = self.attn1.forward_add(&self.norm1.forward(x)?, x)?;
+        let x = self.attn2.forward_add(&self.norm2.forward(&x)?, context, &x)?;
+        self.ff_out.forward_add(&self.ff_in.forward(&self.norm3.forward(&x)?)?, &x)
+    }
+}
+
+/// Transformer blocks over the pixels of a map (`Transformer2DModel`), added to their input.
+pub(super) struct Transformer {
+    norm: GroupNorm,
+    proj_in: Linear,
+    blocks: Vec<TransformerBlock>,
+    proj_out: Linear,
+}
+
+impl Transformer {
+    fn load(weights: &Weights, config: &UnetConfig, level: &Level, depth: usize) -> Result<Self> {
+        let width = level.channels;
+        Ok(Self {
+            norm: GroupNorm::load(&weights.pp("norm"), config.groups, width, GROUP_EPS)?,
+            proj_in: Linear::load(&weights.pp("proj_in"), width, width, true)?,
+            blocks: (0..depth)
+                .map(|i| TransformerBlock::load(&weights.pp("transformer_blocks").pp(i), level))
+                .collect::<Result<Vec<_>>>()?,
+            proj_out: Linear::load(&weights.pp("proj_out"), width, width, true)?,
+        })
+    }
+
+    fn key_values(&self, context: &Tokens, into: &mut Vec<KeyValues>) -> Result<()> {
+        for block in &self.blocks {
+            into.push(block.attn2.key_values(context)?);
+        }
+        Ok(())
+    }
+
+    fn forward(&self, x: &FeatureMap, contexts: &mut Contexts<'_>) -> Result<FeatureMap> {
+        let shape = x.shape();
+        let mut inner = self.proj_in.forward(&self.norm.forward(x, false)?.tokens()?)?;
+        for block in &self.blocks {
+            inner = block.forward(&inner, contexts.take()?)?;
+        }
+        self.proj_out.forward_add(&inner, &x.tokens()?)?.to_map(shape.h, shape.w)
+    }
+}
+
+/// A residual block and the transformer after it, if its level has one.
+pub(super) struct Layer {
+    resnet: ResnetBlock,
+    transformer: Option<Transformer>,
+}
+
+impl Layer {
+    fn load(
+        weights: &Weights,
+        i: usize,
+        resnet: ResnetShape,
+        transformer: Option<Depth<'_>>,
+    ) -> Result<Self> {
+        Ok(Self {
+            resnet: ResnetBlock::load(&weights.pp("resnets").pp(i), resnet)?,
+            transformer: transformer
+                .map(|(config, level, depth)| {
+                    Transformer::load(&weights.pp("attentions").pp(i), config, level, depth)
+                })
+                .transpose()?,
+        })
+    }
+
+    fn forward(
+        &self,
+        parts: &[&FeatureMap],
+        time: &Tokens,
+        contexts: &mut Contexts<'_>,
+    ) -> Result<FeatureMap> {
+        let x = self.resnet.forward(parts, Some(time))?;
+        match &self.transformer {
+            Some(transformer) => transformer.forward(&x, contexts),
+            None => Ok(x),
+        }
+    }
+}
+
+/// What a transformer needs to be loaded: the network, its level, its number of blocks.
+type Depth<'a> = (&'a UnetConfig, &'a Level, usize);
+
+fn resnet_shape(config: &UnetConfig, input: usize, output: usize) -> ResnetShape {
+    ResnetShape { input, output, groups: config.groups, eps: config.eps, time: Some(config.time_width()) }
+}
+
+/// One level of the way down.
+pub(super) struct DownStage {
+    layers: Vec<Layer>,
+    down: Option<Conv2d>,
+}
+
+impl DownStage {
+    pub(super) fn load(weights: &Weights, config: &UnetConfig, i: usize) -> Result<Self> {
+        let level = &config.levels[i];
+        let input = config.levels[i.saturating_sub(1)].channels;
+        let layers = (0..level.layers)
+            .map(|j| {
+                let shape = resnet_shape(config, if j == 0 { input } else { level.channels }, level.channels);
+                let depth = (level.down_depth > 0).then_some((config, level, level.down_depth));
+                Layer::load(weights, j, shape, depth)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let shape = ConvShape::halving(level.channels, config.downsample_padding);
+        let down = (i + 1 < config.levels.len())
+            .then(|| Conv2d::load(&weights.pp("downsamplers.0.conv"), shape))
+            .transpose()?;
+        Ok(Self { layers, down })
+    }
+
+    /// Leaves on `skips` what the way up will need.
+    pub(super) fn forward(
+        &self,
+        mut x: FeatureMap,
+        time: &Tokens,
+        contexts: &mut Contexts<'_>,
+        skips: &mut Vec<FeatureMap>,
+    ) -> Result<FeatureMap> {
+        for layer in &self.layers {
+            x = layer.forward(&[&x], time, contexts)?;
+            skips.push(x.clone());
+        }
+        if let Some(down) = &self.down {
+            x = down.on(&[&x]).run()?;
+            skips.push(x.clone());
+        }
+        Ok(x)
+    }
+
+    pub(super) fn transformers(&self) -> impl Iterator<Item = &Transformer> {
+        self.layers.iter().filter_map(|layer| layer.transformer.as_ref())
+    }
+}
+
+/// The lowest resolution.
+pub(super) struct MidStage {
+    first: Layer,
+    second: Layer,
+}
+
+impl MidStage {
+    pub(super) fn load(weights: &Weights, config: &UnetConfig) -> Result<Self> {
+        let level = &config.levels[config.levels.len() - 1];
+        let shape = resnet_shape(config, level.channels, level.channels);
+        Ok(Self {
+            first: Layer::load(weights, 0, shape, Some((config, level, config.mid_depth)))?,
+            second: Layer::load(weights, 1, shape, None)?,
+        })
+    }
+
+    pub(super) fn forward(
+        &self,
+        x: &FeatureMap,
+        time: &Tokens,
+        contexts: &mut Contexts<'_>,
+    ) -> Result<FeatureMap> {
+        let x = self.first.forward(&[x], time, contexts)?;
+        self.second.forward(&[&x], time, contexts)
+    }
+
+    pub(super) fn transformers(&self) -> impl Iterator<Item = &Transformer> {
+        self.first.transformer.iter()
+    }
+}
+
+/// One level of the way up.
+pub(super) struct UpStage {
+    layers: Vec<Layer>,
+    up: Option<Conv2d>,
+}
+
+impl UpStage {
+    /// Stage `i` counts from the lowest resolution.
+    pub(super) fn load(weights: &Weights, config: &UnetConfig, i: usize) -> Result<Self> {
+        let n = config.levels.len();
+        let at = |i: usize| &config.levels[n - 1 - i.min(n - 1)];
+        let (level, before, after) = (at(i), at(i.saturating_sub(1)), at(i + 1));
+        let layers = (0..=level.layers)
+            .map(|j| {
+                let input = if j == 0 { before.channels } else { level.channels };
+                let skip = if j == level.layers { after.channels } else { level.channels };
+                let shape = resnet_shape(config, input + skip, level.channels);
+                let depth = (level.up_depth > 0).then_some((config, level, level.up_depth));
+                Layer::load(weights, j, shape, depth)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let shape = ConvShape::same(level.channels, level.channels);
+        let up = (i + 1 < n).then(|| Conv2d::load(&weights.pp("upsamplers.0.conv"), shape)).transpose()?;
+        Ok(Self { layers, up })
+    }
+
+    /// Takes its skips from the end of `skips`.
+    pub(super) fn forward(
+        &self,
+        mut x: FeatureMap,
+        time: &Tokens,
+        contexts: &mut Contexts<'_>,
+        skips: &mut Vec<FeatureMap>,
+    ) -> Result<FeatureMap> {
+        for layer in &self.layers {
+            let skip = skips.pop().ok_or_else(|| Error::internal("fewer skips than layers on the way up"))?;
+            x = layer.forward(&[&x, &skip], time, contexts)?;
+        }
+        match (&self.up, skips.last()) {
+            // Up to the size of the next skip, which is not always twice this one.
+            (Some(up), Some(skip)) => {
+                let size = skip.shape();
+                up.on(&[&x]).upsample((size.h, size.w)).run()
+            }
+            _ => Ok(x),
+        }
+    }
+
+    pub(super) fn transformers(&self) -> impl Iterator<Item = &Transformer> {
+        self.layers.iter().filter_map(|layer| layer.transformer.as_ref())
+    }
+}
+
+/// Keys and values of `context` for transformers in the order of the forward pass.
+pub(super) fn key_values<'a>(
+    transformers: impl Iterator<Item = &'a Transformer>,
+    context: &Tokens,
+) -> Result<Vec<KeyValues>> {
+    let mut all = Vec::new();
+    for transformer in transformers {
+        transformer.key_values(context, &mut all)?;
+    }
+    Ok(all)
+}

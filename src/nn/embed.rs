@@ -1,0 +1,65 @@
+//! Embeddings: rows of a table by id, and the sinusoids that stand for a number.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::weights::Weights;
+use crate::error::{Error, Result};
+
+/// A table of `rows` vectors. It stays in the mapped file: only the rows that are asked for are read.
+pub(crate) struct Embedding {
+    weights: Weights,
+    rows: usize,
+    width: usize,
+}
+
+impl Embedding {
+    /// Checks `weight` `[rows, width]`.
+    pub(crate) fn load(weights: &Weights, rows: usize, width: usize) -> Result<Self> {
+        weights.raw("weight", &[&[rows, width]])?;
+        Ok(Self { weights: weights.clone(), rows, width })
+    }
+
+    /// The rows of `ids` as `[ids, width]` in single precision on the CPU.
+    pub(crate) fn lookup(&self, ids: &[u32]) -> Result<Tensor> {
+        let raw = self.weights.raw("weight", &[&[self.rows, self.width]])?;
+        let row_bytes = self.width * raw.dtype.size_in_bytes();
+        let mut bytes = Vec::with_capacity(ids.len() * row_bytes);
+        for &id in ids {
+            let start = id as usize * row_bytes;
+            let row = raw.bytes.get(start..start + row_bytes).ok_or_else(|| {
+                Error::internal(format!("token {id} lies outside a table of {} rows", self.rows))
+            })?;
+            bytes.extend_from_slice(row);
+        }
+        let rows = Tensor::from_raw_buffer(&bytes, raw.dtype, &[ids.len(), self.width], &Device::Cpu)?;
+        Ok(rows.to_dtype(DType::F32)?)
+    }
+}
+
+/// Which half of a sinusoidal embedding comes first, and how fast its frequencies fall.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sinusoid {
+    /// Channels, half of them cosines.
+    pub(crate) width: usize,
+    /// `flip_sin_to_cos`: cosines first.
+    pub(crate) cosine_first: bool,
+    /// `freq_shift`: subtracted from the number of frequencies in the exponent.
+    pub(crate) shift: f64,
+}
+
+impl Sinusoid {
+    /// Vaswani et al. 2017, section 3.5, in single precision as the models were trained.
+    pub(crate) fn of(self, value: f64) -> Vec<f32> {
+        let half = self.width / 2;
+        let angle = |i: usize| {
+            let exponent = -(10_000f64.ln() as f32) * i as f32 / (half as f64 - self.shift) as f32;
+            exponent.exp() * value as f32
+        };
+        let sines = (0..half).map(|i| angle(i).sin());
+        let cosines = (0..half).map(|i| angle(i).cos());
+        let mut wave: Vec<f32> =
+            if self.cosine_first { cosines.chain(sines).collect() } else { sines.chain(cosines).collect() };
+        wave.resize(self.width, 0.0);
+        wave
+    }
+}

@@ -1,0 +1,145 @@
+//! From prompt to pixels: the loaded networks of one model and the stages between them. No files are written and
+//! nothing is shown here; progress goes to an `Observer`, who may cancel.
+
+mod denoiser;
+mod pixels;
+mod text;
+
+use candle_core::Tensor;
+
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Flow, Observer, Stage};
+use crate::models::unet::Unet;
+use crate::models::unet_config::UnetConfig;
+use crate::models::vae::{Decoder, VaeConfig};
+use crate::nn::{Compute, Weights};
+use crate::registry::{Component, ModelFiles, RepoConfig};
+use crate::request::Request;
+use crate::rng::Noise;
+use crate::sampler::{self, schedule};
+use denoiser::Denoiser;
+pub(crate) use text::Encoded;
+use text::TextEncoder;
+
+/// A model in memory.
+pub(crate) struct Pipeline {
+    text: TextEncoder,
+    unet: Unet,
+    decoder: Decoder,
+    vae: VaeConfig,
+    latent_channels: usize,
+    repo: RepoConfig,
+    compute: Compute,
+}
+
+/// A slice of a request that runs in one forward.
+#[derive(Clone, Copy)]
+pub(crate) struct Batch {
+    /// Index of its first picture within the request.
+    pub(crate) first: u64,
+    /// Pictures.
+    pub(crate) size: usize,
+}
+
+impl Pipeline {
+    /// Loads every network of the model.
+    ///
+    /// # Errors
+    /// A file that is missing, malformed or of another network.
+    pub(crate) fn load(
+        files: &ModelFiles,
+        repo: &RepoConfig,
+        compute: &Compute,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
+        let open = |component| Weights::open(files, component, &compute.device, compute.dtype);
+        let text = staged(observer, Stage::Load, Component::TextEncoder.name(), |_| {
+            TextEncoder::load(files, open(Component::TextEncoder)?)
+        })?;
+        let config = UnetConfig::parse(files.json(&Component::Unet.config())?)?;
+        let unet = staged(observer, Stage::Load, Component::Unet.name(), |_| {
+            Unet::load(open(Component::Unet)?, &config)
+        })?;
+        let vae: VaeConfig = files.json(&Component::Vae.config())?;
+        vae.check()?;
+        let decoder = staged(observer, Stage::Load, Component::Vae.name(), |_| {
+            let weights = open(Component::Vae)?;
+            let decoder = Decoder::load(&weights, &vae)?;
+            weights.finish(&["encoder.", "quant_conv."])?;
+            Ok(decoder)
+        })?;
+        let latent_channels = config.in_channels;
+        Ok(Self { text, unet, decoder, vae, latent_channels, repo: repo.clone(), compute: compute.clone() })
+    }
+
+    /// The prompts of a request as the network takes them.
+    ///
+    /// # Errors
+    /// A `clip_skip` beyond the encoder's layers; tensor arithmetic.
+    pub(crate) fn encode(&self, request: &Request, observer: &mut dyn Observer) -> Result<Encoded> {
+        staged(observer, Stage::Encode, "prompt", |observer| self.text.encode(request, observer))
+    }
+
+    /// Noise to latents `[size, c, h, w]`, unscaled, ready to decode.
+    ///
+    /// # Errors
+    /// `Kind::Interrupted` when the observer cancels; tensor arithmetic.
+    pub(crate) fn denoise(
+        &self,
+        request: &Request,
+        prompts: &Encoded,
+        batch: Batch,
+        observer: &mut dyn Observer,
+    ) -> Result<Tensor> {
+        staged(observer, Stage::Denoise, "latents", |observer| {
+            let config = request.sampler_config(&self.repo)?;
+            let ladder = schedule::ladder(&config, request.steps)?;
+            let seed = request.seed.wrapping_add(batch.first);
+            let mut noise = Noise::new(request.rng, seed, batch.size);
+            let shape = self.latent_shape(request, batch.size);
+            let start = (denoiser::draw(&mut noise, shape, &self.compute)? * ladder.init_noise_sigma)?;
+            let run = denoiser::Run { steps: ladder.levels.len(), batch, shape, scale: request.cfg_scale };
+            let mut model = Denoiser::new(&self.unet, prompts, run, noise, &self.compute, observer)?;
+            let latents = sampler::sample(&config, &ladder, start, &mut model)?;
+            Ok((latents / self.vae.scaling_factor)?)
+        })
+    }
+
+    /// Latents `[b, c, h, w]` to 8-bit RGB, one picture after the other: each is decoded alone, since that needs
+    /// the most memory of all.
+    ///
+    /// # Errors
+    /// `Kind::InvalidImage` when a picture is not a number or all black; tensor arithmetic.
+    pub(crate) fn decode(&self, latents: &Tensor, i: usize, observer: &mut dyn Observer) -> Result<Vec<u8>> {
+        staged(observer, Stage::Decode, "pixels", |_| {
+            pixels::to_rgb(&self.decoder.forward(&latents.narrow(0, i, 1)?)?)
+        })
+    }
+
+    fn latent_shape(&self, request: &Request, images: usize) -> [usize; 4] {
+        let cells = |pixels: u32| (pixels / self.repo.vae_factor) as usize;
+        [images, self.latent_channels, cells(request.height), cells(request.width)]
+    }
+}
+
+/// Runs a stage between its two events.
+fn staged<T>(
+    observer: &mut dyn Observer,
+    stage: Stage,
+    what: &str,
+    work: impl FnOnce(&mut dyn Observer) -> Result<T>,
+) -> Result<T> {
+    let start = std::time::Instant::now();
+    tell(observer, &Event::Begin { stage, what: what.to_owned() })?;
+    let result = work(observer)?;
+    tell(observer, &Event::End { stage, seconds: start.elapsed().as_secs_f64() })?;
+    Ok(result)
+}
+
+/// Passes an event on; a cancelling observer becomes an error.
+pub(crate) fn tell(observer: &mut dyn Observer, event: &Event) -> Result<()> {
+    match observer.on(event) {
+        Flow::Continue => Ok(()),
+        Flow::Cancel => Err(Error::new(Kind::Interrupted, "interrupted")),
+    }
+}
