@@ -1,1 +1,102 @@
-//! Placeholder.
+//! The environment, read here and nowhere else, and handed on as plain data.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+
+/// A secret that never shows itself in a message or a log.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// The secret itself, for the one header that needs it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(hidden)")
+    }
+}
+
+/// Where models come from and where they are kept. The names are those of Python's `huggingface_hub`, and so is
+/// their meaning.
+#[derive(Clone, Debug, Default)]
+pub struct Hub {
+    /// `HF_HUB_CACHE`, else `$HF_HOME/hub`, else `~/.cache/huggingface/hub`; `None` without a home folder.
+    pub cache: Option<PathBuf>,
+    /// `HF_ENDPOINT`, else the public hub.
+    pub endpoint: String,
+    /// `HF_TOKEN`, else what the token file holds.
+    pub token: Option<Token>,
+    /// `HF_HUB_OFFLINE`: open no connection.
+    pub offline: bool,
+}
+
+impl Hub {
+    /// The hub as the environment describes it.
+    pub fn from_env() -> Self {
+        let home = path("HF_HOME").or_else(|| Some(cache_home()?.join("huggingface")));
+        let token_file = path("HF_TOKEN_PATH").or_else(|| Some(home.as_ref()?.join("token")));
+        let token = text("HF_TOKEN").or_else(|| std::fs::read_to_string(token_file?).ok());
+        let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
+        Self {
+            cache: path("HF_HUB_CACHE").or_else(|| Some(home?.join("hub"))),
+            endpoint: endpoint.trim_end_matches('/').to_owned(),
+            token: token.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).map(Token),
+            offline: switch("HF_HUB_OFFLINE"),
+        }
+    }
+}
+
+/// Whether colours are wanted on a terminal (<https://no-color.org>).
+pub fn colours() -> bool {
+    text("NO_COLOR").is_none() && !dumb_terminal()
+}
+
+/// Whether the terminal cannot redraw a line.
+pub fn dumb_terminal() -> bool {
+    text("TERM").as_deref() == Some("dumb")
+}
+
+/// `SDGEN_CPU`: the set of kernels to use instead of the best one that the processor has.
+pub fn cpu_kernels() -> Option<String> {
+    text("SDGEN_CPU")
+}
+
+fn cache_home() -> Option<PathBuf> {
+    path("XDG_CACHE_HOME").or_else(|| Some(directories::BaseDirs::new()?.home_dir().join(".cache")))
+}
+
+/// A variable that is set and not empty.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn text(name: &str) -> Option<String> {
+    variable(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+fn path(name: &str) -> Option<PathBuf> {
+    variable(name).map(PathBuf::from)
+}
+
+/// `1`, `on`, `yes` or `true`, as in Python's `huggingface_hub`.
+fn switch(name: &str) -> bool {
+    let value = text(name).unwrap_or_default().to_lowercase();
+    ["1", "on", "yes", "true"].contains(&value.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_does_not_show_itself() {
+        let hub = Hub { token: Some(Token("hf_secret".into())), ..Hub::default() };
+        assert!(!format!("{hub:?}").contains("secret"));
+    }
+}

@@ -54,10 +54,14 @@ pub(crate) use named_enum;
 mod tests {
     use super::*;
 
-    named_enum! {
-        /// Two fruits.
-        pub enum Fruit("fruit") { Apple = "apple", Pear = "pear" }
+    #[expect(unreachable_pub, reason = "the macro makes public types")]
+    mod fruit {
+        super::named_enum! {
+            /// Two fruits.
+            pub enum Fruit("fruit") { Apple = "apple", Pear = "pear" }
+        }
     }
+    use fruit::Fruit;
 
     #[test]
     fn names_parse_display_and_serialise_alike() {

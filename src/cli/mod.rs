@@ -1,1 +1,89 @@
-//! Placeholder.
+//! The command line: arguments in, pictures out, events shown. Each subcommand has its own file.
+
+mod bars;
+mod generate;
+mod inspect;
+mod models;
+mod plain;
+mod progress;
+mod report;
+mod signals;
+mod terminal;
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::error::{KINDS, Result};
+
+/// Stable Diffusion images from the command line
+#[derive(Parser)]
+#[command(name = "sdgen", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    generate: generate::Arguments,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show what a picture says about itself: prompt, settings, model
+    Inspect(inspect::Arguments),
+    /// List the models that can be called by name
+    Models(models::Arguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Runs the program on the process's arguments.
+pub fn main() -> ExitCode {
+    let colour = if crate::config::colours() { ColorChoice::Auto } else { ColorChoice::Never };
+    let matches = match command().color(colour).try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => return report::refused_arguments(&error),
+    };
+    match Arguments::from_arg_matches(&matches) {
+        Ok(arguments) => run(arguments),
+        Err(error) => report::refused_arguments(&error),
+    }
+}
+
+fn run(arguments: Arguments) -> ExitCode {
+    let format = arguments.generate.display.error_format();
+    let result = match arguments.command {
+        None => generate::run(&arguments.generate),
+        Some(Command::Inspect(inspect)) => inspect::run(&inspect),
+        Some(Command::Models(models)) => models::run(&models),
+        Some(Command::Completions { shell }) => completions(shell),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => report::failed(&error, format),
+    }
+}
+
+/// The command line as data, for documents and tests.
+pub fn command() -> clap::Command {
+    Arguments::command().after_long_help(exit_codes())
+}
+
+fn exit_codes() -> String {
+    let mut text = "Exit codes:\n    0  success".to_owned();
+    for row in KINDS {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n  {:>3}  {}", row.exit_code, row.meaning);
+    }
+    text
+}
+
+fn completions(shell: Shell) -> Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "sdgen", &mut script);
+    terminal::data(&script)
+}

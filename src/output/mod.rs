@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Pixels to files: names from templates, PNGs that appear whole or not at all, and the metadata inside them.
+//! Plain data; what made the pixels is others' business.
+
+pub mod chunks;
+pub mod metadata;
+pub mod parameters;
+pub mod path;
+pub mod png;
+
+/// A picture to be written: 8-bit RGB, row by row from the top left.
+#[derive(Clone, Copy, Debug)]
+pub struct Picture<'a> {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// `width × height × 3` bytes.
+    pub rgb: &'a [u8],
+}
+
+/// One text chunk: keyword and text.
+pub type Text = (String, String);

@@ -1,8 +1,10 @@
 //! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
 
+mod cache;
 mod files;
 mod hub;
 mod repo_config;
+mod transfer;
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -10,7 +12,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 pub use files::ModelFiles;
-pub use hub::{Fetch, locate};
+pub use hub::{Fetch, is_cached, locate};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
 
 use crate::error::{Error, Kind, Result};

@@ -1,0 +1,84 @@
+//! `sdgen inspect IMAGE`: what a picture says about itself.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::terminal;
+use crate::error::{Error, Kind, Result};
+use crate::output::metadata::{self, Inspection, Record};
+use crate::output::parameters::Parameters;
+
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// A PNG made by sdgen, or by another program that writes A1111's `parameters`
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the metadata of a picture.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let found = metadata::read(&arguments.image)?;
+    if arguments.json {
+        return terminal::json(&found);
+    }
+    let body = match (&found.sdgen, &found.parameters) {
+        (Some(record), _) => record_lines(record),
+        (None, Some(parameters)) => parameter_lines(parameters),
+        (None, None) => {
+            let message = format!("`{}` says nothing about how it was made", arguments.image.display());
+            return Err(Error::new(Kind::Usage, message)
+                .hint("expected a PNG with sdgen's or A1111's metadata; `--no-metadata` leaves it out"));
+        }
+    };
+    terminal::data(terminal::harmless(&(size_line(&found) + &body)).as_bytes())
+}
+
+fn size_line(found: &Inspection) -> String {
+    line("size", &format!("{}x{}", found.width, found.height))
+}
+
+/// `name            value`, with further lines of the value set in.
+fn line(name: &str, value: &str) -> String {
+    format!("{name:<18}{}\n", value.replace('\n', "\n                  "))
+}
+
+/// Every value of the request by its own name, so that a new field needs no line here.
+fn record_lines(record: &Record) -> String {
+    let mut text = String::new();
+    if let Ok(serde_json::Value::Object(request)) = serde_json::to_value(&record.request) {
+        let order = ["prompt", "negative_prompt"];
+        let others = request.keys().map(String::as_str).filter(|name| !order.contains(name));
+        for name in order.into_iter().chain(others) {
+            let value = &request[name];
+            if !value.is_null() {
+                text.push_str(&line(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+            }
+        }
+    }
+    for (file, hash) in &record.weights {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{}", line("weights", &format!("{file} {hash}")));
+    }
+    if let Some(license) = &record.model_license {
+        text.push_str(&line("model_license", license));
+    }
+    text + &line("made_by", &format!("sdgen {}", record.version))
+}
+
+fn parameter_lines(parameters: &Parameters) -> String {
+    let mut text = line("prompt", &parameters.prompt);
+    if !parameters.negative_prompt.is_empty() {
+        text.push_str(&line("negative_prompt", &parameters.negative_prompt));
+    }
+    for (name, value) in &parameters.fields {
+        text.push_str(&line(name, value));
+    }
+    text
+}

@@ -1,0 +1,148 @@
+//! Shows events on stderr: bars on a terminal, lines elsewhere, JSON for programs, or nothing; and passes on the
+//! user's wish to stop.
+
+use clap::{Args, ValueEnum};
+
+use super::report::Format;
+use super::{bars::Bars, plain::Lines, signals, terminal};
+use crate::event::{Event, Flow, Observer};
+use crate::request::Request;
+
+/// How a run is shown. Only the command line has these flags.
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Display {
+    /// How progress is shown on stderr
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = Style::Auto, help_heading = "Display")]
+    progress: Style,
+
+    /// Print nothing but errors
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Display")]
+    quiet: bool,
+
+    /// Print how long each stage took
+    #[arg(short, long, help_heading = "Display")]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Style {
+    /// Bars on a terminal, lines elsewhere
+    Auto,
+    /// Bars
+    Bar,
+    /// Lines
+    Plain,
+    /// One JSON object a line
+    Json,
+    /// Nothing but the seed and where the pictures are
+    None,
+}
+
+impl Display {
+    /// In which form errors are wanted.
+    pub(super) fn error_format(&self) -> Format {
+        if self.progress == Style::Json { Format::Json } else { Format::Text }
+    }
+
+    /// Whether a signal is answered with a line for people.
+    pub(super) fn announces(&self) -> bool {
+        !self.quiet && self.progress != Style::Json
+    }
+}
+
+/// One way to show events.
+pub(super) trait View {
+    /// Shows an event.
+    fn show(&mut self, event: &Event);
+
+    /// Prints a line without disturbing what moves.
+    fn say(&mut self, line: &str) {
+        terminal::say(line);
+    }
+}
+
+struct Json;
+
+impl View for Json {
+    fn show(&mut self, event: &Event) {
+        if let Ok(line) = serde_json::to_string(event) {
+            terminal::say(&line);
+        }
+    }
+
+    /// Lines for people have no place among objects.
+    fn say(&mut self, _line: &str) {}
+}
+
+/// Says nothing at all.
+struct Silence;
+
+impl View for Silence {
+    fn show(&mut self, _event: &Event) {}
+    fn say(&mut self, _line: &str) {}
+}
+
+/// Says only what it is told to.
+struct Still;
+
+impl View for Still {
+    fn show(&mut self, _event: &Event) {}
+}
+
+/// The observer of a run on the command line.
+pub(super) struct Progress {
+    view: Box<dyn View>,
+    verbose: bool,
+}
+
+impl Progress {
+    /// The view that the flags and the terminal call for.
+    pub(super) fn new(display: &Display) -> Self {
+        let view: Box<dyn View> = match display.progress {
+            _ if display.quiet => Box::new(Silence),
+            Style::Json => Box::new(Json),
+            Style::None => Box::new(Still),
+            Style::Bar => Box::new(Bars::new()),
+            Style::Auto if terminal::redraws() => Box::new(Bars::new()),
+            Style::Auto | Style::Plain => Box::new(Lines::default()),
+        };
+        Self { view, verbose: display.verbose }
+    }
+
+    /// Says which seed is used, so that a picture can be drawn again even if the run does not end.
+    pub(super) fn seed(&mut self, request: &Request) {
+        match request.count {
+            1 => self.view.say(&format!("seed {}", request.seed)),
+            n => self.view.say(&format!("seeds {} to {}", request.seed, request.seed + (n - 1))),
+        }
+    }
+
+    /// The line of an event that every view for people prints in the same words.
+    fn line(&self, event: &Event) -> Option<String> {
+        match event {
+            Event::Saved { path, .. } if path.as_os_str() == "-" => None,
+            Event::Saved { path, .. } => Some(format!("saved {}", path.display())),
+            Event::Warning { message } => Some(format!("warning: {message}")),
+            Event::End { stage, seconds } if self.verbose => {
+                Some(format!("{}: {seconds:.2} s", stage.name()))
+            }
+            Event::Done { seconds, .. } if self.verbose => Some(format!("total: {seconds:.2} s")),
+            Event::Fetch { .. }
+            | Event::Begin { .. }
+            | Event::End { .. }
+            | Event::Step { .. }
+            | Event::Done { .. } => None,
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn on(&mut self, event: &Event) -> Flow {
+        self.view.show(event);
+        if let Some(line) = self.line(event) {
+            self.view.say(&terminal::harmless(&line));
+        }
+        if signals::stop_requested() { Flow::Cancel } else { Flow::Continue }
+    }
+}

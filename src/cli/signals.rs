@@ -1,0 +1,32 @@
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks the run to stop at its next step, the second ends the process.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::terminal::say;
+use crate::error::{Error, Kind, Result};
+
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// Whether the user asked to stop.
+pub(super) fn stop_requested() -> bool {
+    STOP.load(Ordering::Relaxed)
+}
+
+/// Listens for signals from now on. `announce` says a line at the first one.
+///
+/// # Errors
+/// The system refuses the handler.
+pub(super) fn listen(announce: bool) -> Result<()> {
+    ctrlc::set_handler(move || on_signal(announce))
+        .map_err(|e| Error::internal("cannot listen for Ctrl-C").source(e))
+}
+
+#[expect(clippy::exit, reason = "the second Ctrl-C must not wait for a step to end")]
+fn on_signal(announce: bool) {
+    if STOP.swap(true, Ordering::Relaxed) {
+        std::process::exit(i32::from(Kind::Interrupted.row().exit_code));
+    }
+    if announce {
+        say("stopping after this step; Ctrl-C again stops at once");
+    }
+}

@@ -1,0 +1,44 @@
+//! stdout for data, stderr for people. A closed pipe at either end is no reason to panic.
+
+use std::io::{self, ErrorKind, IsTerminal, Write};
+
+use crate::error::{Error, Kind, Result};
+
+/// Writes data to stdout. A reader that has seen enough (`| head`) ends the output, not in an error.
+pub(super) fn data(bytes: &[u8]) -> Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::new(Kind::Output, "cannot write to stdout").source(error))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A value as JSON to stdout.
+pub(super) fn json(value: &impl serde::Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(value)
+        .map_err(|e| Error::internal("cannot serialise the answer").source(e))?;
+    text.push('\n');
+    data(text.as_bytes())
+}
+
+/// A line for people. When nobody reads stderr, nobody misses it.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}
+
+/// Whether stderr is a terminal that can redraw a line.
+pub(super) fn redraws() -> bool {
+    io::stderr().is_terminal() && !crate::config::dumb_terminal()
+}
+
+/// Whether stderr shows colours.
+pub(super) fn coloured() -> bool {
+    io::stderr().is_terminal() && crate::config::colours()
+}
+
+/// One line without control characters, so that no prompt or file can drive the terminal.
+pub(super) fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+}

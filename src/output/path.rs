@@ -1,0 +1,266 @@
+//! Where pictures go: templates with fields, names that are legal everywhere, and the checks that can be made
+//! before anything is computed.
+
+use std::path::{Path, PathBuf};
+
+use super::png::{Existing, cannot_write, folder_of, new_temporary};
+use crate::error::{Error, Kind, Result};
+use crate::request::Request;
+
+/// The template used when a request names none.
+pub const DEFAULT_TEMPLATE: &str = "{model}-{seed}.png";
+
+/// Longest value of one field in a name, in bytes.
+const MAX_VALUE: usize = 80;
+/// Longest file name, in bytes; file systems allow 255, and a number may be added.
+const MAX_NAME: usize = 230;
+
+/// A field of a template: its name and where its value comes from.
+type Field = (&'static str, fn(&Values<'_>) -> String);
+
+/// Every field that a template may have.
+pub const FIELDS: &[Field] = &[
+    ("seed", |v| v.seed.to_string()),
+    ("index", |v| v.index.to_string()),
+    ("model", |v| v.model.to_owned()),
+    ("sampler", |v| v.request.sampler.to_string()),
+    ("steps", |v| v.request.steps.to_string()),
+    ("width", |v| v.request.width.to_string()),
+    ("height", |v| v.request.height.to_string()),
+    ("prompt", |v| v.request.prompt.clone()),
+];
+
+/// What the fields of one picture stand for.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    /// The request that made it.
+    pub request: &'a Request,
+    /// The model's short name.
+    pub model: &'a str,
+    /// The picture's seed.
+    pub seed: u64,
+    /// Its place within the request, from 0.
+    pub index: u64,
+}
+
+/// Where the pictures of a request go.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// One PNG to stdout.
+    Stdout,
+    /// Files, named by a template.
+    Files {
+        /// How they are named.
+        template: Template,
+        /// What happens to files that are already there.
+        existing: Existing,
+    },
+}
+
+impl Destination {
+    /// Reads an `--output` value for `count` pictures and checks what can be known before the model is.
+    ///
+    /// # Errors
+    /// An unknown field, a name that is no PNG's, a folder that is not there or not writable.
+    pub fn parse(output: Option<&str>, existing: Existing, count: u64) -> Result<Self> {
+        match (output.unwrap_or(DEFAULT_TEMPLATE), count) {
+            ("-", 0..=1) => Ok(Self::Stdout),
+            ("-", _) => Err(Error::expected("output", "a file name for several pictures", "-")
+                .hint("stdout takes one picture; use a template such as `out-{seed}.png`")),
+            (text, _) => {
+                let template = Template::parse(text)?.numbered(count);
+                template.check_fixed_folder()?;
+                Ok(Self::Files { template, existing })
+            }
+        }
+    }
+
+    /// Checks the folder of a picture once every field's value is known.
+    ///
+    /// # Errors
+    /// The folder is not there or not writable.
+    pub fn check(&self, values: &Values<'_>) -> Result<()> {
+        match self {
+            Self::Stdout => Ok(()),
+            Self::Files { template, .. } => check_folder(folder_of(&template.path(values))),
+        }
+    }
+}
+
+/// A file name with fields in it.
+#[derive(Clone, Debug)]
+pub struct Template {
+    parts: Vec<Part>,
+}
+
+#[derive(Clone, Debug)]
+enum Part {
+    Text(String),
+    Field(Field),
+}
+
+impl Template {
+    /// Reads a template; `{{` and `}}` stand for braces.
+    ///
+    /// # Errors
+    /// An unknown field, an open brace, or a name that does not end in `.png`.
+    pub fn parse(text: &str) -> Result<Self> {
+        check_name(text)?;
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, after) = rest.split_at(at);
+            push_text(&mut parts, before);
+            if after.starts_with("{{") || after.starts_with("}}") {
+                push_text(&mut parts, &after[..1]);
+                rest = &after[2..];
+                continue;
+            }
+            let closed = after.strip_prefix('{').and_then(|after| after.split_once('}'));
+            let (name, behind) = closed.ok_or_else(|| {
+                Error::field("output", format!("`{text}` has a brace without its partner"))
+                    .hint("write `{{` or `}}` for a brace in the name")
+            })?;
+            parts.push(Part::Field(field(name)?));
+            rest = behind;
+        }
+        push_text(&mut parts, rest);
+        Ok(Self { parts })
+    }
+
+    /// The same template with `-{index}` before the extension, if several pictures would take one name.
+    #[must_use]
+    pub fn numbered(mut self, count: u64) -> Self {
+        let tells_apart = |part: &Part| matches!(part, Part::Field(("seed" | "index", _)));
+        if count < 2 || self.parts.iter().any(tells_apart) {
+            return self;
+        }
+        // Invariant: the last part is text that ends in the extension, as `check_name` saw.
+        if let Some(Part::Text(last)) = self.parts.pop() {
+            let (stem, extension) = last.split_at(last.len() - ".png".len());
+            push_text(&mut self.parts, stem);
+            push_text(&mut self.parts, "-");
+            self.parts.push(Part::Field(FIELDS[1]));
+            push_text(&mut self.parts, extension);
+        }
+        self
+    }
+
+    /// The path for one picture. Values are made safe: none can leave the folder or make an illegal name.
+    pub fn path(&self, values: &Values<'_>) -> PathBuf {
+        let text: String = self
+            .parts
+            .iter()
+            .map(|part| match part {
+                Part::Text(text) => text.clone(),
+                Part::Field((_, value)) => safe(&value(values)),
+            })
+            .collect();
+        let path = PathBuf::from(text);
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = legal_name(&name);
+        path.with_file_name(name)
+    }
+
+    /// Checks the folder when no field stands in it.
+    fn check_fixed_folder(&self) -> Result<()> {
+        let mut fixed = String::new();
+        let mut in_folder = false;
+        for part in self.parts.iter().rev() {
+            match part {
+                Part::Text(text) => fixed.insert_str(0, text),
+                Part::Field(_) if in_folder => return Ok(()),
+                Part::Field(_) => fixed.insert(0, '_'),
+            }
+            in_folder = fixed.contains(std::path::is_separator);
+        }
+        check_folder(folder_of(Path::new(&fixed)))
+    }
+}
+
+fn push_text(parts: &mut Vec<Part>, text: &str) {
+    match parts.last_mut() {
+        Some(Part::Text(last)) => last.push_str(text),
+        _ => parts.push(Part::Text(text.to_owned())),
+    }
+}
+
+fn field(name: &str) -> Result<Field> {
+    FIELDS
+        .iter()
+        .find(|(known, _)| *known == name)
+        .copied()
+        .ok_or_else(|| Error::unknown("output", "template field", name, FIELDS.iter().map(|row| row.0)))
+}
+
+fn check_name(text: &str) -> Result<()> {
+    if text.is_empty() {
+        return Err(Error::field("output", "the name is empty"));
+    }
+    if text.ends_with(std::path::is_separator) || Path::new(text).is_dir() {
+        let folder = text.trim_end_matches(std::path::is_separator);
+        return Err(Error::field("output", format!("`{text}` is a folder, expected a file"))
+            .hint(format!("name a file in it: `--output {folder}/{DEFAULT_TEMPLATE}`")));
+    }
+    if text.len() > ".png".len() && text.to_lowercase().ends_with(".png") {
+        return Ok(());
+    }
+    let stem = Path::new(text).with_extension("png");
+    Err(Error::expected("output", "a name that ends in .png", text)
+        .hint(format!("pictures are PNG files: `--output {}`", stem.display())))
+}
+
+/// A folder must be there and take a new file; that is tried with a file that is gone at once.
+fn check_folder(folder: &Path) -> Result<()> {
+    if !folder.exists() {
+        let shown = folder.display();
+        return Err(Error::new(Kind::Output, format!("the output folder `{shown}` does not exist"))
+            .hint(format!("create it first: `mkdir -p {shown}`")));
+    }
+    if !folder.is_dir() {
+        return Err(Error::new(Kind::Output, format!("`{}` is a file, expected a folder", folder.display())));
+    }
+    new_temporary(folder).map(|_| ()).map_err(|e| cannot_write(folder, &e))
+}
+
+/// A field's value as part of a name: no separators, no control characters, nothing that Windows refuses,
+/// no dots or blanks at either end, and not too long.
+fn safe(value: &str) -> String {
+    let forbidden = |c: char| c.is_control() || "<>:\"/\\|?*".contains(c);
+    let words: Vec<String> = value
+        .split_whitespace()
+        .map(|word| word.chars().map(|c| if forbidden(c) { '_' } else { c }).collect())
+        .collect();
+    let joined = words.join(" ");
+    let cut = shortened(joined.trim_matches(['.', ' ']), MAX_VALUE);
+    match cut.trim_end_matches(['.', ' ']) {
+        "" => "_".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// At most `limit` bytes, never half a character.
+fn shortened(text: &str, limit: usize) -> &str {
+    let mut end = limit.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// The whole file name within the limits of file systems.
+fn legal_name(name: &str) -> String {
+    let (stem, extension) = name.split_at(name.len().saturating_sub(".png".len()));
+    let reserved = ["con", "prn", "aux", "nul"];
+    let device = stem.split('.').next().unwrap_or_default().to_lowercase();
+    let numbered = |prefix: &str| {
+        device.strip_prefix(prefix).is_some_and(|n| n.len() == 1 && n.as_bytes()[0].is_ascii_digit())
+    };
+    let guard =
+        if reserved.contains(&device.as_str()) || numbered("com") || numbered("lpt") { "_" } else { "" };
+    format!("{guard}{}{extension}", shortened(stem, MAX_NAME))
+}
+
+#[cfg(test)]
+#[path = "path_tests.rs"]
+mod tests;
