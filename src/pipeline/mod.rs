@@ -2,6 +2,7 @@
 //! nothing is shown here; progress goes to an `Observer`, who may cancel.
 
 mod denoiser;
+mod guidance;
 mod pixels;
 mod text;
 
@@ -98,7 +99,14 @@ impl Pipeline {
             let mut noise = Noise::new(request.rng, seed, batch.size);
             let shape = self.latent_shape(request, batch.size);
             let start = (denoiser::draw(&mut noise, shape, &self.compute)? * ladder.init_noise_sigma)?;
-            let run = denoiser::Run { steps: ladder.levels.len(), batch, shape, scale: request.cfg_scale };
+            let run = denoiser::Run {
+                steps: ladder.calls(),
+                batch,
+                shape,
+                scale: request.cfg_scale,
+                rescale: request.guidance_rescale,
+                interval: request.cfg_interval,
+            };
             let mut model = Denoiser::new(&self.unet, prompts, run, noise, &self.compute, observer)?;
             let latents = sampler::sample(&config, &ladder, start, &mut model)?;
             Ok((latents / self.vae.scaling_factor)?)

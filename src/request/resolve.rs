@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Params;
+use super::{Interval, Params};
 use crate::error::{Error, Kind, Result};
 use crate::named::{Named, named_enum};
 use crate::registry::{ModelFiles, ModelSpec, RepoConfig, models};
@@ -94,7 +94,22 @@ pub struct Request {
     pub timestep_spacing: Spacing,
     /// What the network predicts.
     pub prediction: Prediction,
-    /// Noise of ddim.
+    /// Noise levels given one by one, the last one included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigmas: Option<Vec<f64>>,
+    /// Timesteps given one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timesteps: Option<Vec<usize>>,
+    /// β rescaled to zero terminal SNR.
+    #[serde(default)]
+    pub zero_terminal_snr: bool,
+    /// Share of the rescaled guidance (Lin et al. 2023, equation 16).
+    #[serde(default)]
+    pub guidance_rescale: f64,
+    /// Part of the run with guidance.
+    #[serde(default)]
+    pub cfg_interval: Interval,
+    /// Noise of ddim and tcd.
     pub eta: f64,
     /// Text-encoder layers left out.
     pub clip_skip: usize,
@@ -133,9 +148,9 @@ impl Request {
         }
         let spec = spec_of(files);
         let native = spec.map_or(repo.native_size, |spec| spec.size);
-        let over = overrides(params)?;
+        let over = Overrides { xl: is_xl(repo), ..overrides(params)? };
         let config = Config::resolve(&repo.scheduler, &over)?;
-        let steps = params.steps.or(spec.map(|s| s.steps)).unwrap_or(DEFAULT_STEPS);
+        let steps = params.steps.or(listed(params)).or(spec.map(|s| s.steps)).unwrap_or(DEFAULT_STEPS);
         crate::sampler::schedule::ladder(&config, steps)?;
         Ok(Self {
             prompt: params.prompt.clone().unwrap_or_default(),
@@ -152,6 +167,11 @@ impl Request {
             schedule: config.schedule,
             timestep_spacing: config.spacing,
             prediction: config.prediction,
+            sigmas: params.sigmas.clone(),
+            timesteps: params.timesteps.clone(),
+            zero_terminal_snr: config.zero_terminal_snr,
+            guidance_rescale: params.guidance_rescale.unwrap_or(0.0),
+            cfg_interval: interval(params)?,
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
             rng: parsed("rng", params.rng.as_deref(), Rng::Torch)?,
@@ -172,9 +192,29 @@ impl Request {
             spacing: Some(self.timestep_spacing),
             prediction: Some(self.prediction),
             eta: Some(self.eta),
+            zero_terminal_snr: Some(self.zero_terminal_snr),
+            sigmas: self.sigmas.clone(),
+            timesteps: self.timesteps.clone(),
+            xl: is_xl(repo),
+            strength: None,
         };
         Config::resolve(&repo.scheduler, &over)
     }
+}
+
+/// SDXL and its kin, by their pipeline class.
+fn is_xl(repo: &RepoConfig) -> bool {
+    repo.pipeline.contains("XL")
+}
+
+/// The number of steps that a list of levels stands for.
+fn listed(params: &Params) -> Option<usize> {
+    let levels = params.sigmas.as_ref().map(|sigmas| sigmas.len().saturating_sub(1));
+    levels.or(params.timesteps.as_ref().map(Vec::len))
+}
+
+fn interval(params: &Params) -> Result<Interval> {
+    params.cfg_interval.as_deref().map_or(Ok(Interval::default()), |text| Interval::parse("cfg_interval", text))
 }
 
 /// The row of models.toml behind `files`, if the model has one.
@@ -192,6 +232,10 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(within("steps", params.steps, 1, 1000));
     keep(real("cfg_scale", params.cfg_scale, 0.0, 50.0));
     keep(real("eta", params.eta, 0.0, 1.0));
+    keep(real("guidance_rescale", params.guidance_rescale, 0.0, 1.0));
+    keep(interval(params).map(|_| ()));
+    keep(within("sigmas", params.sigmas.as_ref().map(Vec::len), 2, 1001));
+    keep(within("timesteps", params.timesteps.as_ref().map(Vec::len), 1, 1000));
     keep(within("count", params.count, 1, 1_000_000));
     keep(within("batch_size", params.batch_size, 1, 256));
     keep(within("threads", params.threads, 1, 1024));
@@ -219,6 +263,11 @@ fn overrides(params: &Params) -> Result<Overrides> {
             .map(|name| Prediction::parse("prediction", &name))
             .transpose()?,
         eta: params.eta,
+        zero_terminal_snr: params.zero_terminal_snr,
+        sigmas: params.sigmas.clone(),
+        timesteps: params.timesteps.clone(),
+        xl: false,
+        strength: None,
     })
 }
 

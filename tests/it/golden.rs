@@ -63,7 +63,7 @@ fn params(case: &Value) -> Params {
 }
 
 fn sampler(class: &str) -> &'static str {
-    sdgen::sampler::SAMPLERS.iter().find(|row| row.class == class).unwrap().name
+    sdgen::sampler::SAMPLERS.iter().find(|row| row.class == Some(class)).unwrap().name
 }
 
 struct Difference {
