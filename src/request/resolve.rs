@@ -315,3 +315,30 @@ fn seeds(params: &Params) -> Result<()> {
         None => Err(Error::expected("seed", format!("room for {count} seeds below 2^64"), seed)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(params: Params) -> Option<String> {
+        let params = Params { prompt: Some("a".into()), ..params };
+        check(&params).first().and_then(|error| error.field_name().map(str::to_owned))
+    }
+
+    #[test]
+    fn sampling_options_out_of_range_are_named() {
+        let field = |params| wrong(params).unwrap_or_default();
+        assert_eq!(field(Params { guidance_rescale: Some(1.5), ..Params::default() }), "guidance_rescale");
+        assert_eq!(field(Params { cfg_interval: Some("0.9..0.1".into()), ..Params::default() }), "cfg_interval");
+        assert_eq!(field(Params { sigmas: Some(vec![1.0]), ..Params::default() }), "sigmas");
+        assert_eq!(field(Params { timesteps: Some(Vec::new()), ..Params::default() }), "timesteps");
+        let fine = Params {
+            guidance_rescale: Some(0.7),
+            cfg_interval: Some("0.2..0.8".into()),
+            zero_terminal_snr: Some(true),
+            timesteps: Some(vec![999, 499]),
+            ..Params::default()
+        };
+        assert_eq!((listed(&fine), wrong(fine)), (Some(2), None));
+    }
+}
