@@ -106,6 +106,11 @@ fn schedule_type(schedule: Schedule) -> &'static str {
         Schedule::Normal => "Automatic",
         Schedule::Karras => "Karras",
         Schedule::Exponential => "Exponential",
+        Schedule::Beta => "Beta",
+        Schedule::SgmUniform => "SGM Uniform",
+        Schedule::Simple => "Simple",
+        Schedule::Ays => "Align Your Steps",
+        Schedule::Lu => "Lu",
     }
 }
 

@@ -3,3 +3,4 @@
 
 mod golden;
 mod samplers;
+mod samplers_gaussian;
