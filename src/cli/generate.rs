@@ -63,9 +63,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mut deliver = |image: Image| {
         let begun = Instant::now();
         let seed = image.seed;
-        let path = album.keep(&image)?;
-        let tell = |event: Event| progress.borrow_mut().on(&event);
         // A wish to stop is answered at the next step; this picture is finished.
+        let tell = |event: Event| progress.borrow_mut().on(&event);
+        let _ = tell(Event::Begin { stage: Stage::Save, what: String::new() });
+        let path = album.keep(&image)?;
         let _ = tell(Event::End { stage: Stage::Save, seconds: begun.elapsed().as_secs_f64() });
         let _ = tell(Event::Saved { path, seed });
         Ok(())

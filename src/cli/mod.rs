@@ -20,7 +20,13 @@ use crate::error::{KINDS, Result};
 
 /// Stable Diffusion images from the command line
 #[derive(Parser)]
-#[command(name = "sdgen", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+#[command(
+    name = "sdgen",
+    version,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true,
+    max_term_width = 110
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,

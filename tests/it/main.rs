@@ -1,5 +1,13 @@
 //! The integration tests, one binary.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
 
+mod cli;
+mod completions;
+mod docs;
 mod golden;
+mod harness;
+mod hub;
+mod layers;
+mod output;
 mod samplers;
+mod server;

@@ -1,0 +1,112 @@
+
+use builtin;
+use str;
+
+set edit:completion:arg-completer[sdgen] = {|@words|
+    fn spaces {|n|
+        builtin:repeat $n ' ' | str:join ''
+    }
+    fn cand {|text desc|
+        edit:complex-candidate $text &display=$text' '(spaces (- 14 (wcswidth $text)))$desc
+    }
+    var command = 'sdgen'
+    for word $words[1..-1] {
+        if (str:has-prefix $word '-') {
+            break
+        }
+        set command = $command';'$word
+    }
+    var completions = [
+        &'sdgen'= {
+            cand -n 'What to keep out of the picture'
+            cand --negative-prompt 'What to keep out of the picture'
+            cand -W 'Width in pixels, a multiple of 8 [default: the model''s own]'
+            cand --width 'Width in pixels, a multiple of 8 [default: the model''s own]'
+            cand -H 'Height in pixels, a multiple of 8 [default: the model''s own]'
+            cand --height 'Height in pixels, a multiple of 8 [default: the model''s own]'
+            cand --seed 'Seed of the noise; image i uses seed + i [default: random, always printed]'
+            cand --count 'How many pictures [default: 1]'
+            cand --batch-size 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]'
+            cand -m 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]'
+            cand --model 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]'
+            cand --prediction 'What the network predicts, where the model''s own files are wrong: epsilon, v or sample'
+            cand --clip-skip 'Skip the last N layers of the text encoder (diffusers'' count: 1 is A1111''s "clip skip 2")'
+            cand --steps 'Denoising steps, 1 to 1000 [default: the model''s own]'
+            cand --cfg-scale 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]'
+            cand --guidance-scale 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]'
+            cand --sampler 'Sampler [default: as the model''s scheduler_config.json says]'
+            cand --schedule 'How the noise levels are spaced [default: as the model says]'
+            cand --timestep-spacing 'Which of the model''s timesteps are visited [default: as the model or the sampler''s class says]'
+            cand --eta 'How much noise ddim adds at each step, 0 to 1 [default: 0]'
+            cand --rng 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]'
+            cand --device 'Device: auto, cpu, cuda[:N] or metal [default: auto]'
+            cand --dtype 'Arithmetic: auto, f32, f16 or bf16 [default: auto]'
+            cand --threads 'CPU threads [default: the physical cores this process may use]'
+            cand -o 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]'
+            cand --output 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]'
+            cand --progress 'How progress is shown on stderr'
+            cand --offline 'Use what is in the cache and open no connection'
+            cand --overwrite 'Replace an existing file instead of choosing the next free name'
+            cand --no-metadata 'Write no prompt and settings into the PNG'
+            cand -q 'Print nothing but errors'
+            cand --quiet 'Print nothing but errors'
+            cand -v 'Print how long each stage took'
+            cand --verbose 'Print how long each stage took'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+            cand -V 'Print version'
+            cand --version 'Print version'
+            cand inspect 'Show what a picture says about itself: prompt, settings, model'
+            cand models 'List the models that can be called by name'
+            cand completions 'Print a completion script for a shell'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'sdgen;inspect'= {
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'sdgen;models'= {
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand list 'Known versions, and whether they are on this machine'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'sdgen;models;list'= {
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'sdgen;models;help'= {
+            cand list 'Known versions, and whether they are on this machine'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'sdgen;models;help;list'= {
+        }
+        &'sdgen;models;help;help'= {
+        }
+        &'sdgen;completions'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'sdgen;help'= {
+            cand inspect 'Show what a picture says about itself: prompt, settings, model'
+            cand models 'List the models that can be called by name'
+            cand completions 'Print a completion script for a shell'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'sdgen;help;inspect'= {
+        }
+        &'sdgen;help;models'= {
+            cand list 'Known versions, and whether they are on this machine'
+        }
+        &'sdgen;help;models;list'= {
+        }
+        &'sdgen;help;completions'= {
+        }
+        &'sdgen;help;help'= {
+        }
+    ]
+    $completions[$command]
+}
