@@ -93,7 +93,9 @@ impl Record {
     fn model_hash(&self) -> Option<String> {
         let unet = self.weights.iter().find(|(file, _)| file.contains("unet"));
         let (_, hash) = unet.or(self.weights.iter().next())?;
-        Some(hash.chars().filter(char::is_ascii_hexdigit).take(10).collect())
+        // A hash may be told by its kind: `header:0123...`.
+        let digits = hash.rsplit(':').next().unwrap_or(hash);
+        Some(digits.chars().take(10).collect())
     }
 }
 
@@ -162,7 +164,7 @@ pub(crate) mod tests {
 
     fn weights() -> BTreeMap<String, String> {
         let hash = |text: &str| text.repeat(8);
-        BTreeMap::from([("text_encoder".into(), hash("00000000")), ("unet".into(), hash("0123abcd"))])
+        BTreeMap::from([("text_encoder".into(), hash("00000000")), ("unet".into(), format!("header:{}", hash("0123abcd")))])
     }
 
     #[test]

@@ -122,7 +122,7 @@ fn the_prompt_can_come_from_stdin() {
 #[test]
 fn a_signal_stops_at_the_next_step_and_leaves_nothing() {
     for signal in [libc::SIGINT, libc::SIGTERM] {
-        let mut run = sdgen().args(tiny()).args(["--steps", "1000", "--progress", "json", "-o", "a.png"]);
+        let mut run = sdgen().args(tiny()).args(["--steps", "900", "--progress", "json", "-o", "a.png"]);
         let mut child = run.command().stderr(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
         assert!(lines.any(|line| line.contains(r#""event":"step""#)), "the steps began");
