@@ -1,5 +1,7 @@
 //! CLIP's text encoder (Radford et al. 2021), in OpenAI's and OpenCLIP's variants.
 
+use std::ops::Range;
+
 use candle_core::Tensor;
 use serde::Deserialize;
 
@@ -20,6 +22,17 @@ pub(crate) struct ClipConfig {
     #[serde(default = "default_positions")]
     pub(crate) max_position_embeddings: usize,
     pub(crate) vocab_size: usize,
+    #[serde(default = "default_end")]
+    eos_token_id: u32,
+    #[serde(default)]
+    projection_dim: usize,
+}
+
+/// transformers' old default, which means: the end is at the largest id.
+const LARGEST_IS_END: u32 = 2;
+
+fn default_end() -> u32 {
+    LARGEST_IS_END
 }
 
 fn default_eps() -> f64 {
@@ -36,6 +49,8 @@ pub(crate) struct ClipText {
     positions: Embedding,
     layers: Vec<Layer>,
     final_norm: LayerNorm,
+    /// Pooled state to the space shared with pictures; OpenCLIP's encoders have it.
+    projection: Option<Linear>,
     config: ClipConfig,
     weights: Weights,
 }
@@ -79,10 +94,17 @@ impl ClipText {
                 config.hidden_size,
                 config.layer_norm_eps,
             )?,
+            projection: weights
+                .has("text_projection.weight")
+                .then(|| {
+                    let output = config.projection_dim;
+                    Linear::load(&weights.pp("text_projection"), config.hidden_size, output, false)
+                })
+                .transpose()?,
             config: config.clone(),
             weights,
         };
-        encoder.weights.finish(&["text_projection"])?;
+        encoder.weights.finish(&[])?;
         Ok(encoder)
     }
 
@@ -91,24 +113,60 @@ impl ClipText {
         &self.config
     }
 
-    /// Encodes token ids (`max_position_embeddings` of them at most) to `[1, n, hidden_size]`: the state after all
-    /// layers but the last `skip`, through the final norm.
+    /// The state of `ids` after all layers but the last `skip`, `[1, n, hidden_size]`, not yet through the final norm.
     ///
     /// # Errors
     /// More layers to skip than there are; tensor arithmetic.
-    pub(crate) fn encode(&self, ids: &[u32], skip: usize) -> Result<Tensor> {
+    pub(crate) fn hidden(&self, ids: &[u32], skip: usize) -> Result<Tokens> {
         if skip >= self.layers.len() {
-            let most = self.layers.len() - 1;
-            return Err(Error::expected("clip_skip", format!("0 to {most} for this model"), skip));
+            return Err(Error::field(
+                "clip_skip",
+                format!("this model's text encoder has {} layers", self.layers.len()),
+            )
+            .hint("skip fewer"));
         }
         let places: Vec<u32> = (0..ids.len() as u32).collect();
         let embedded = (self.tokens.lookup(ids)? + self.positions.lookup(&places)?)?;
         let embedded = embedded.unsqueeze(0)?.to_device(self.weights.device())?;
-        let mut x = Tokens::new(&embedded, self.weights.dtype())?;
-        for layer in &self.layers[..self.layers.len() - skip] {
+        self.through(Tokens::new(&embedded, self.weights.dtype())?, 0..self.layers.len() - skip)
+    }
+
+    fn through(&self, mut x: Tokens, layers: Range<usize>) -> Result<Tokens> {
+        for layer in &self.layers[layers] {
             x = layer.forward(&x)?;
         }
-        self.final_norm.forward(&x)?.to_tensor()
+        Ok(x)
+    }
+
+    /// A state through the final norm.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub(crate) fn normed(&self, hidden: &Tokens) -> Result<Tensor> {
+        self.final_norm.forward(hidden)?.to_tensor()
+    }
+
+    /// The projected state at the text's end, `[1, projection_dim]`, from `hidden` after all layers but `skip`.
+    ///
+    /// # Errors
+    /// The encoder has no projection; tensor arithmetic.
+    pub(crate) fn pooled(&self, ids: &[u32], hidden: &Tokens, skip: usize) -> Result<Tensor> {
+        let projection = self.projection.as_ref().ok_or_else(|| {
+            Error::new(Kind::ModelFile, "text_encoder_2 has no `text_projection.weight`, which SDXL needs")
+        })?;
+        let count = self.layers.len();
+        let last = self.normed(&self.through(hidden.clone(), count - skip..count)?)?;
+        let end = last.narrow(1, self.end_of(ids), 1)?;
+        Ok(projection.forward(&Tokens::new(&end, self.weights.dtype())?)?.to_tensor()?.squeeze(0)?)
+    }
+
+    /// Where the text ends. Old configurations do not name the end token; there it is the first of the largest ids.
+    fn end_of(&self, ids: &[u32]) -> usize {
+        let end = match self.config.eos_token_id {
+            LARGEST_IS_END => ids.iter().copied().max(),
+            id => Some(id),
+        };
+        ids.iter().position(|id| Some(*id) == end).unwrap_or(0)
     }
 }
 

@@ -2,10 +2,11 @@
 
 use candle_core::Tensor;
 
+use super::text::{Context, Pooled};
 use super::{Batch, Encoded, tell};
 use crate::error::Result;
 use crate::event::{Event, Observer};
-use crate::models::unet::{Conditioning, Unet};
+use crate::models::unet::{Added, Conditioning, Unet};
 use crate::nn::Compute;
 use crate::rng::Noise;
 use crate::sampler::Model;
@@ -43,13 +44,7 @@ impl<'a> Denoiser<'a> {
         compute: &'a Compute,
         observer: &'a mut dyn Observer,
     ) -> Result<Self> {
-        let images = (run.batch.size, 1, 1);
-        let positive = prompts.positive.repeat(images)?;
-        let context = match &prompts.negative {
-            Some(negative) => Tensor::cat(&[&negative.repeat(images)?, &positive], 0)?,
-            None => positive,
-        };
-        let conditioning = unet.guided(unet.condition(&context, None)?, run.scale)?;
+        let conditioning = unet.guided(condition(unet, prompts, run.batch.size)?, run.scale)?;
         let guided = prompts.negative.is_some();
         Ok(Self { unet, conditioning, guided, run, noise, compute, observer })
     }
@@ -73,6 +68,20 @@ impl Model for Denoiser<'_> {
     fn noise(&mut self) -> Result<Tensor> {
         draw(&mut self.noise, self.run.shape, self.compute)
     }
+}
+
+/// The contexts of a batch: the negative one for each image, then the positive one for each.
+fn condition(unet: &Unet, prompts: &Encoded, images: usize) -> Result<Conditioning> {
+    let contexts: Vec<&Context> = prompts.negative.iter().chain([&prompts.positive]).collect();
+    let states = contexts.iter().map(|c| c.states.repeat((images, 1, 1))).collect::<Result<Vec<_>, _>>()?;
+    let states = Tensor::cat(&states, 0)?;
+    let pooled: Vec<&Pooled> = contexts.iter().filter_map(|c| c.added.as_ref()).collect();
+    if pooled.is_empty() {
+        return unet.condition(&states, None);
+    }
+    let texts = pooled.iter().map(|p| p.text.repeat((images, 1))).collect::<Result<Vec<_>, _>>()?;
+    let time_ids: Vec<Vec<f64>> = pooled.iter().flat_map(|p| vec![p.ids.clone(); images]).collect();
+    unet.condition(&states, Some(&Added { pooled: &Tensor::cat(&texts, 0)?, time_ids: &time_ids }))
 }
 
 /// Unit noise of `shape`, one generator's numbers for each image, made on the CPU and then moved.

@@ -32,6 +32,9 @@ pub(crate) struct Pipeline {
     compute: Compute,
 }
 
+/// Opens the weights of a component.
+type Open<'a> = &'a dyn Fn(Component) -> Result<Weights>;
+
 /// A slice of a request that runs in one forward.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch {
@@ -54,7 +57,7 @@ impl Pipeline {
     ) -> Result<Self> {
         let open = |component| Weights::open(files, component, &compute.device, compute.dtype);
         let text = staged(observer, Stage::Load, Component::TextEncoder.name(), |_| {
-            TextEncoder::load(files, open(Component::TextEncoder)?)
+            TextEncoder::load(files, repo, &open)
         })?;
         let config = UnetConfig::parse(files.json(&Component::Unet.config())?)?;
         let unet = staged(observer, Stage::Load, Component::Unet.name(), |_| {
@@ -68,7 +71,7 @@ impl Pipeline {
             weights.finish(&["encoder.", "quant_conv."])?;
             Ok(decoder)
         })?;
-        let latent_channels = config.in_channels;
+        let latent_channels = vae.latent_channels;
         Ok(Self { text, unet, decoder, vae, latent_channels, repo: repo.clone(), compute: compute.clone() })
     }
 
@@ -77,7 +80,9 @@ impl Pipeline {
     /// # Errors
     /// A `clip_skip` beyond the encoder's layers; tensor arithmetic.
     pub(crate) fn encode(&self, request: &Request, observer: &mut dyn Observer) -> Result<Encoded> {
-        staged(observer, Stage::Encode, "prompt", |observer| self.text.encode(request, observer))
+        // Networks distilled to take the guidance as an input have no unconditional pass.
+        let guided = request.cfg_scale > 1.0 && !self.unet.takes_guidance();
+        staged(observer, Stage::Encode, "prompt", |observer| self.text.encode(request, guided, observer))
     }
 
     /// Noise to latents `[size, c, h, w]`, unscaled, ready to decode.

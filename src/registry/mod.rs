@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 pub use files::ModelFiles;
 pub use hub::{Fetch, is_cached, locate};
-pub use repo_config::{Component, RepoConfig};
+pub use repo_config::{Component, Family, Inputs, RepoConfig};
 
 use crate::error::{Error, Kind, Result};
 

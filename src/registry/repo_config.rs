@@ -13,6 +13,8 @@ named_enum! {
     pub enum Component("component") {
         /// Text encoder.
         TextEncoder = "text_encoder",
+        /// Second text encoder of the XL family.
+        TextEncoder2 = "text_encoder_2",
         /// Denoising network.
         Unet = "unet",
         /// Autoencoder.
@@ -29,7 +31,7 @@ impl Component {
     /// File stem of its weights.
     fn stem(self) -> &'static str {
         match self {
-            Self::TextEncoder => "model",
+            Self::TextEncoder | Self::TextEncoder2 => "model",
             Self::Unet | Self::Vae => "diffusion_pytorch_model",
         }
     }
@@ -46,23 +48,51 @@ impl Component {
     }
 }
 
+/// What kinds of Stable Diffusion there are; each is conditioned in its own way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// 1.x and 2.x: the last state of one text encoder.
+    Sd,
+    /// XL: the last but one state of two, a pooled prompt, and sizes.
+    Xl,
+}
+
+/// What the network takes beside the latents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    /// Nothing.
+    Latents,
+    /// A mask and the latents of the masked picture.
+    Inpainting,
+}
+
 /// The defaults of a model folder.
 #[derive(Clone, Debug)]
 pub struct RepoConfig {
-    /// diffusers' pipeline class.
-    pub pipeline: String,
+    /// How it is conditioned.
+    pub family: Family,
+    /// What it takes.
+    pub inputs: Inputs,
     /// scheduler/scheduler_config.json.
     pub scheduler: SchedulerFile,
     /// Side of the native picture in pixels.
     pub native_size: u32,
     /// Pixels a latent cell covers on each side.
     pub vae_factor: u32,
+    /// An absent negative prompt is zeros, not an encoded empty text.
+    pub zeros_for_absent_negative: bool,
+    /// Told an aesthetic score instead of a target size (XL's refiner).
+    pub aesthetic_score: bool,
 }
 
 #[derive(Deserialize)]
 struct Index {
     #[serde(rename = "_class_name")]
     class: String,
+    #[serde(default)]
+    force_zeros_for_empty_prompt: bool,
+    #[serde(default)]
+    requires_aesthetics_score: bool,
 }
 
 #[derive(Deserialize)]
@@ -102,34 +132,49 @@ impl RepoConfig {
             .hint("expected a folder in diffusers' layout, with unet/, vae/, text_encoder/, tokenizer/ and scheduler/"));
         }
         let index: Index = files.json("model_index.json")?;
-        if index.class != "StableDiffusionPipeline" {
-            return Err(Error::new(
-                Kind::ModelFile,
-                format!("`{}` is a `{}`, which sdgen cannot run yet", files.origin, index.class),
-            )
-            .hint("expected a `StableDiffusionPipeline` (Stable Diffusion 1.x or 2.x)"));
-        }
+        let family = family(&index.class, files)?;
         let unet: UnetSize = files.json(&Component::Unet.config())?;
         let vae: VaeBlocks = files.json(&Component::Vae.config())?;
-        if unet.in_channels != vae.latent_channels {
-            return Err(Error::new(
-                Kind::ModelFile,
-                format!(
-                    "`{}`: the network takes {} channels, expected the {} of the autoencoder's latents",
-                    files.display(&Component::Unet.config()),
-                    unet.in_channels,
-                    vae.latent_channels
-                ),
-            )
-            .hint("is it an inpainting or pix2pix model? those are not run yet"));
-        }
+        let inputs = inputs(unet.in_channels, vae.latent_channels, files)?;
         let levels = u32::try_from(vae.block_out_channels.len()).unwrap_or(u32::MAX);
         let vae_factor = 2u32.checked_pow(levels.saturating_sub(1)).unwrap_or(u32::MAX);
         Ok(Self {
-            pipeline: index.class,
+            family,
+            inputs,
             scheduler: files.json("scheduler/scheduler_config.json")?,
             native_size: unet.sample_size.saturating_mul(vae_factor),
             vae_factor,
+            zeros_for_absent_negative: index.force_zeros_for_empty_prompt,
+            aesthetic_score: index.requires_aesthetics_score,
         })
     }
+}
+
+/// The family of one of diffusers' pipeline classes; what the picture starts from is the request's choice, not the class's.
+fn family(class: &str, files: &ModelFiles) -> Result<Family> {
+    let stem =
+        ["InpaintPipeline", "Img2ImgPipeline", "Pipeline"].iter().find_map(|end| class.strip_suffix(end));
+    match stem {
+        Some("StableDiffusion" | "LatentConsistencyModel") => Ok(Family::Sd),
+        Some("StableDiffusionXL") => Ok(Family::Xl),
+        _ => Err(Error::new(
+            Kind::ModelFile,
+            format!("`{}` is a `{class}`, which sdgen does not run", files.origin),
+        )
+        .hint("expected Stable Diffusion 1.x, 2.x or XL, or a latent consistency model")),
+    }
+}
+
+fn inputs(channels: usize, latent: usize, files: &ModelFiles) -> Result<Inputs> {
+    if channels == latent {
+        return Ok(Inputs::Latents);
+    }
+    if channels == 2 * latent + 1 {
+        return Ok(Inputs::Inpainting);
+    }
+    Err(Error::new(
+        Kind::ModelFile,
+        format!("`{}`: the network takes {channels} channels", files.display(&Component::Unet.config())),
+    )
+    .hint(format!("expected {latent} (latents), or {} (latents, mask and masked latents)", 2 * latent + 1)))
 }

@@ -2,6 +2,8 @@
 
 mod params;
 mod resolve;
+mod sizes;
 
 pub use params::{Params, overlay};
 pub use resolve::{DeviceChoice, Dtype, Request, Rng, check};
+pub use sizes::Sizes;

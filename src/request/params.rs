@@ -19,6 +19,16 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negative_prompt: Option<String>,
 
+    /// SDXL: what the second text encoder reads [default: the prompt]
+    #[arg(long, value_name = "TEXT", help_heading = "Picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_2: Option<String>,
+
+    /// SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]
+    #[arg(long, value_name = "TEXT", help_heading = "Picture", allow_hyphen_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_prompt_2: Option<String>,
+
     /// Width in pixels, a multiple of 8 [default: the model's own]
     #[arg(short = 'W', long, value_name = "PX", help_heading = "Picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -58,6 +68,36 @@ pub struct Params {
     #[arg(long, value_name = "N", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_skip: Option<usize>,
+
+    /// SDXL: the size that the picture is told to have had [default: its own]
+    #[arg(long, value_name = "WxH", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_size: Option<String>,
+
+    /// SDXL: how much is told to be cropped away at the top and the left [default: 0,0]
+    #[arg(long, value_name = "TOP,LEFT", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crop: Option<String>,
+
+    /// SDXL: the size that the picture is told to have [default: its own]
+    #[arg(long, value_name = "WxH", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_size: Option<String>,
+
+    /// SDXL: --original-size for the negative prompt [default: the same]
+    #[arg(long, value_name = "WxH", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_original_size: Option<String>,
+
+    /// SDXL: --crop for the negative prompt [default: the same]
+    #[arg(long, value_name = "TOP,LEFT", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_crop: Option<String>,
+
+    /// SDXL: --target-size for the negative prompt [default: the same]
+    #[arg(long, value_name = "WxH", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub negative_target_size: Option<String>,
 
     /// Use what is in the cache and open no connection
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Model")]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Params;
+use super::{Params, Sizes};
 use crate::error::{Error, Kind, Result};
 use crate::named::{Named, named_enum};
 use crate::registry::{ModelFiles, ModelSpec, RepoConfig, models};
@@ -70,6 +70,10 @@ pub struct Request {
     pub prompt: String,
     /// What to keep out; absent and empty are different for some models.
     pub negative_prompt: Option<String>,
+    /// The second encoder's prompt, where it is another.
+    pub prompt_2: Option<String>,
+    /// The second encoder's negative prompt, where it is another.
+    pub negative_prompt_2: Option<String>,
     /// The model as the user would name it.
     pub model: String,
     /// Pixels.
@@ -98,6 +102,10 @@ pub struct Request {
     pub eta: f64,
     /// Text-encoder layers left out.
     pub clip_skip: usize,
+    /// What XL is told about the picture's size.
+    pub sizes: Sizes,
+    /// Likewise with the negative prompt.
+    pub negative_sizes: Sizes,
     /// Noise generator.
     pub rng: Rng,
     /// Where to compute.
@@ -133,6 +141,8 @@ impl Request {
         }
         let spec = spec_of(files);
         let native = spec.map_or(repo.native_size, |spec| spec.size);
+        let (width, height) = (params.width.unwrap_or(native), params.height.unwrap_or(native));
+        let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
         let over = overrides(params)?;
         let config = Config::resolve(&repo.scheduler, &over)?;
         let steps = params.steps.or(spec.map(|s| s.steps)).unwrap_or(DEFAULT_STEPS);
@@ -140,9 +150,11 @@ impl Request {
         Ok(Self {
             prompt: params.prompt.clone().unwrap_or_default(),
             negative_prompt: params.negative_prompt.clone(),
+            prompt_2: params.prompt_2.clone(),
+            negative_prompt_2: params.negative_prompt_2.clone(),
             model: files.origin.clone(),
-            width: params.width.unwrap_or(native),
-            height: params.height.unwrap_or(native),
+            width,
+            height,
             steps,
             cfg_scale: params.cfg_scale.or(spec.map(|s| s.cfg_scale)).unwrap_or(DEFAULT_CFG_SCALE),
             seed: params.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
@@ -154,6 +166,8 @@ impl Request {
             prediction: config.prediction,
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
+            sizes,
+            negative_sizes,
             rng: parsed("rng", params.rng.as_deref(), Rng::Torch)?,
             device: params.device.as_deref().map_or(Ok(DeviceChoice::Auto), DeviceChoice::parse)?,
             dtype: parsed("dtype", params.dtype.as_deref(), Dtype::Auto)?,
@@ -197,6 +211,7 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(within("threads", params.threads, 1, 1024));
     keep(seeds(params));
     keep(overrides(params).map(|_| ()));
+    keep(Sizes::resolve(params, [SIDE_UNIT; 2]).map(|_| ()));
     keep(parsed("rng", params.rng.as_deref(), Rng::Torch).map(|_| ()));
     keep(parsed("dtype", params.dtype.as_deref(), Dtype::Auto).map(|_| ()));
     keep(params.device.as_deref().map_or(Ok(()), |text| DeviceChoice::parse(text).map(|_| ())));

@@ -1,0 +1,347 @@
+//! Owns the convolution layer: its weights packed for one of four algorithms, and the choice among them.
+
+use super::Cpu;
+use super::conv_direct::{self, DirectRun};
+use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
+use super::epilogue::{Epilogue, Output};
+use super::gemm::{Gating, LinearInput, LinearWeights, PackedLinear};
+use super::panels::{LaneKind, PanelShape, Panels};
+use super::rows::Rows;
+use super::scratch::Aligned;
+use super::source::{Precision, WeightSlice};
+use super::winograd::{self, Tile, WinogradRun};
+
+/// Bytes of scratch a convolution works in; larger images go in bands of rows. The level-3 cache of a small server part.
+const SCRATCH: usize = 28 << 20;
+
+/// Zeros around an image.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Padding {
+    /// Rows above.
+    pub top: usize,
+    /// Columns before.
+    pub left: usize,
+    /// Rows below.
+    pub bottom: usize,
+    /// Columns after.
+    pub right: usize,
+}
+
+impl Padding {
+    /// The same on all sides.
+    pub fn all(n: usize) -> Padding {
+        Padding { top: n, left: n, bottom: n, right: n }
+    }
+}
+
+/// The shape of a convolution.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Geometry {
+    /// Input channels.
+    pub inputs: usize,
+    /// Output channels.
+    pub outputs: usize,
+    /// Rows and columns of the kernel.
+    pub kernel: usize,
+    /// Rows and columns from one output to the next.
+    pub stride: usize,
+    /// Around the (upsampled) input.
+    pub padding: Padding,
+}
+
+impl Geometry {
+    /// Rows and columns of the output for a (padded by `padding`) input of (rows, columns).
+    pub fn output_size(&self, (rows, columns): (usize, usize)) -> (usize, usize) {
+        let size = |n: usize| (n - self.kernel) / self.stride + 1;
+        let p = self.padding;
+        (size(rows + p.top + p.bottom), size(columns + p.left + p.right))
+    }
+}
+
+/// The stored weights of a convolution.
+#[derive(Clone, Copy)]
+pub struct ConvWeights<'a> {
+    /// [outputs, inputs, kernel, kernel], as checkpoints store them.
+    pub kernels: WeightSlice<'a>,
+    /// One number an output channel.
+    pub bias: Option<&'a [f32]>,
+    /// What the layer does.
+    pub geometry: Geometry,
+}
+
+/// How a convolution is computed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Algo {
+    /// A matrix product over pixels: kernel 1, stride 1, no padding.
+    Pointwise,
+    /// Implicit matrix product over a padded copy: any kernel and stride.
+    Direct,
+    /// Winograd F(2x2, 3x3): 2.25 times fewer products, weights 1.78 times larger; relative error 7e-7 in f32, 4e-3 in bf16.
+    WinogradF2,
+    /// Winograd F(4x4, 3x3): 4 times fewer products, weights 4 times larger; relative error 5e-6. Always in f32: in bf16 its
+    /// error is 2.6e-2.
+    WinogradF4,
+}
+
+/// What packed weights may cost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Memory {
+    /// Winograd wherever it is faster.
+    Fast,
+    /// Winograd where a megabyte of weights saves the most time: the time saved grows with the pixels, the weights do not.
+    #[default]
+    Balanced,
+    /// Winograd on the largest maps only, whose layers are narrow.
+    Small,
+}
+
+/// The algorithm for a layer that is mostly given outputs of `size` (rows, columns) an image.
+///
+/// In f32: F(4x4) down to 16x16 and F(2x2) below (`Fast`), F(4x4) down to 32x32 (`Balanced`) or 64x64 (`Small`), direct otherwise.
+/// With bf16 or int8 the F(4x4) of large maps stays in f32, which is both faster and more exact than direct bf16; below, direct
+/// bf16. Few channels leave the transforms without products to save, and go direct.
+pub fn plan(geometry: &Geometry, size: (usize, usize), precision: Precision, memory: Memory) -> Algo {
+    let g = geometry;
+    if g.kernel == 1 && g.stride == 1 && g.padding == Padding::default() {
+        return Algo::Pointwise;
+    }
+    if g.kernel != 3 || g.stride != 1 || g.inputs < 32 || g.outputs < 32 {
+        return Algo::Direct;
+    }
+    let pixels = size.0 * size.1;
+    let narrow = matches!(precision, Precision::Bf16 | Precision::Int8);
+    let f4_from = match (memory, narrow) {
+        (Memory::Fast, false) => 16 * 16,
+        (Memory::Fast, true) | (Memory::Balanced, _) => 32 * 32,
+        (Memory::Small, _) => 64 * 64,
+    };
+    match memory {
+        _ if pixels >= f4_from => Algo::WinogradF4,
+        Memory::Fast if !narrow => Algo::WinogradF2,
+        Memory::Fast | Memory::Balanced | Memory::Small => Algo::Direct,
+    }
+}
+
+/// What is added to the sums of a convolution, beside the layer's bias.
+#[derive(Clone, Copy, Default)]
+pub struct ConvEpilogue<'a> {
+    /// [batch, outputs]: the same for every pixel of an image (a time embedding).
+    pub image_bias: Option<&'a [f32]>,
+    /// [batch, rows, columns, outputs], as the output.
+    pub residual: Option<&'a [f32]>,
+}
+
+/// A convolution with packed weights, channels-last in and out.
+pub struct PackedConv {
+    geometry: Geometry,
+    body: Body,
+}
+
+enum Body {
+    Pointwise(PackedLinear),
+    Direct(Filter),
+    WinogradF2(Filter),
+    WinogradF4(Filter),
+}
+
+/// Packed kernels and bias, both padded to whole panels.
+pub(super) struct Filter {
+    pub(super) panels: Panels,
+    pub(super) bias: Aligned<f32>,
+}
+
+impl PackedConv {
+    /// Packs `weights` for `algo` (see [`plan`]) and the instruction set of `cpu`.
+    ///
+    /// # Panics
+    /// When lengths do not fit the geometry, or `algo` cannot compute it.
+    pub fn pack(cpu: &Cpu, weights: &ConvWeights<'_>, precision: Precision, algo: Algo) -> PackedConv {
+        let g = weights.geometry;
+        assert_eq!(weights.kernels.len(), g.outputs * g.inputs * g.kernel * g.kernel, "weights of {g:?}");
+        assert!(weights.bias.is_none_or(|b| b.len() == g.outputs), "a bias of {}", g.outputs);
+        let winograd = |tile| {
+            assert!(g.kernel == 3 && g.stride == 1, "Winograd for {g:?}");
+            Filter::pack_winograd(cpu, weights, precision, tile)
+        };
+        let body = match algo {
+            Algo::Pointwise => {
+                assert!(g.kernel == 1 && g.stride == 1 && g.padding == Padding::default(), "a matrix product for {g:?}");
+                let matrices = [weights.kernels];
+                let linear = LinearWeights { matrices: &matrices, inputs: g.inputs, bias: weights.bias, gating: Gating::None };
+                Body::Pointwise(PackedLinear::pack(cpu, &linear, precision))
+            }
+            Algo::Direct => Body::Direct(Filter::pack_direct(cpu, weights, precision)),
+            Algo::WinogradF2 => Body::WinogradF2(winograd(Tile::Two)),
+            Algo::WinogradF4 => Body::WinogradF4(winograd(Tile::Four)),
+        };
+        PackedConv { geometry: g, body }
+    }
+
+    /// The layer's shape.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// How it is computed.
+    pub fn algo(&self) -> Algo {
+        match self.body {
+            Body::Pointwise(_) => Algo::Pointwise,
+            Body::Direct(_) => Algo::Direct,
+            Body::WinogradF2(_) => Algo::WinogradF2,
+            Body::WinogradF4(_) => Algo::WinogradF4,
+        }
+    }
+
+    /// Bytes of the packed weights.
+    pub fn bytes(&self) -> usize {
+        match &self.body {
+            Body::Pointwise(linear) => linear.bytes(),
+            Body::Direct(filter) | Body::WinogradF2(filter) | Body::WinogradF4(filter) => filter.panels.bytes(),
+        }
+    }
+
+    /// y [batch, rows, columns, outputs] of `output_size` from the input.
+    ///
+    /// # Panics
+    /// When a shape does not fit.
+    pub fn forward(&self, cpu: &Cpu, input: &ConvInput<'_>, epilogue: ConvEpilogue<'_>, out: &mut [f32]) {
+        let g = &self.geometry;
+        input.check();
+        assert_eq!(input.channels(), g.inputs, "input channels");
+        let size = g.output_size(input.size());
+        assert_eq!(out.len(), input.batch * size.0 * size.1 * g.outputs, "an output of {size:?}");
+        assert!(epilogue.residual.is_none_or(|r| r.len() == out.len()), "a residual as long as the output");
+        assert!(epilogue.image_bias.is_none_or(|b| b.len() == input.batch * g.outputs), "a bias for every image");
+        match &self.body {
+            Body::Pointwise(linear) => forward_pointwise(cpu, linear, input, epilogue, out),
+            Body::Direct(filter) => {
+                let bias = filter.image_bias(input.batch, g.outputs, epilogue.image_bias);
+                let run = DirectRun { cpu, geometry: g, filter, input, size, bias: &bias, residual: epilogue.residual };
+                conv_direct::forward(&run, out);
+            }
+            Body::WinogradF2(filter) | Body::WinogradF4(filter) => {
+                let tile = if matches!(self.body, Body::WinogradF2(_)) { Tile::Two } else { Tile::Four };
+                let bias = filter.image_bias(input.batch, g.outputs, epilogue.image_bias);
+                let run = WinogradRun { cpu, geometry: g, filter, tile, input, size, bias: &bias, residual: epilogue.residual };
+                winograd::forward(&run, out);
+            }
+        }
+    }
+}
+
+/// A 1x1 convolution: parts are multiplied where they lie, or in bands when something happens to them on the way.
+fn forward_pointwise(cpu: &Cpu, linear: &PackedLinear, input: &ConvInput<'_>, epilogue: ConvEpilogue<'_>, out: &mut [f32]) {
+    let n = linear.outputs();
+    let (rows, columns) = input.size();
+    let finish = |first: usize| Epilogue {
+        residual: epilogue.residual.map(|r| Rows::new(&r[first * n..], n)),
+        ..Epilogue::default()
+    };
+    if input.is_plain() {
+        let parts: Vec<Rows<'_>> = input.parts.iter().map(|(data, c)| Rows::new(data, *c)).collect();
+        linear.forward(cpu, input.batch * rows * columns, LinearInput::F32(&parts), finish(0), Output::F32(out));
+    } else {
+        for band in bands(input.batch * rows, SCRATCH / (4 * columns * input.channels())) {
+            let row = |r: usize| CanvasRow { image: r / rows, source: Some(r % rows) };
+            let canvas_rows: Vec<CanvasRow> = band.clone().map(row).collect();
+            let pixels = canvas_rows.len() * columns;
+            let shape = CanvasShape { rows: canvas_rows, width: columns, left: 0, channels: input.channels(), bf16: false };
+            let canvas = shape.fill(cpu, input);
+            let first = band.start * columns;
+            let part = [Rows::new(&canvas, input.channels())];
+            let to = Output::F32(&mut out[first * n..][..pixels * n]);
+            linear.forward(cpu, pixels, LinearInput::F32(&part), finish(first), to);
+        }
+    }
+    if let Some(bias) = epilogue.image_bias {
+        cpu.pool().for_chunks(out, rows * columns * n, |image, pixels| {
+            let bias = &bias[image * n..][..n];
+            pixels.chunks_exact_mut(n).for_each(|p| p.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
+        });
+    }
+}
+
+/// 0..units in even ranges of at most `most` (but at least one) units.
+pub(super) fn bands(units: usize, most: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let count = units.div_ceil(most.max(1));
+    (0..count).map(move |i| units * i / count..units * (i + 1) / count)
+}
+
+/// Units of rows that fit the scratch when each takes `bytes`.
+pub(super) fn units_in_scratch(bytes: usize) -> usize {
+    (SCRATCH / bytes.max(1)).max(1)
+}
+
+impl Filter {
+    /// Panels [panel][tap][input]: tap (i, j) is kernel row i, column j.
+    fn pack_direct(cpu: &Cpu, weights: &ConvWeights<'_>, precision: Precision) -> Filter {
+        let (g, width) = (weights.geometry, 2 * cpu.isa().width());
+        let precision = if precision == Precision::Int8 { Precision::Bf16 } else { precision };
+        let taps = g.kernel * g.kernel;
+        let shape = PanelShape { count: g.outputs.div_ceil(width), taps, inputs: g.inputs };
+        let panels = Panels::pack(cpu, shape, precision, |panel, j, out| {
+            let output = panel * width + j;
+            if output < g.outputs {
+                let mut kernels = vec![0f32; g.inputs * taps];
+                weights.kernels.widen(output * kernels.len(), &mut kernels);
+                for (tap, row) in out.chunks_exact_mut(g.inputs).enumerate() {
+                    row.iter_mut().zip(kernels[tap..].iter().step_by(taps)).for_each(|(to, w)| *to = *w);
+                }
+            }
+        });
+        Filter { bias: padded_bias(weights, panels.count * width), panels }
+    }
+
+    fn pack_winograd(cpu: &Cpu, weights: &ConvWeights<'_>, precision: Precision, tile: Tile) -> Filter {
+        let (g, width) = (weights.geometry, cpu.isa().width());
+        // F(4x4) in bf16 is too coarse, and transformed weights have no exact f16.
+        let precision = match (precision, tile) {
+            (Precision::Bf16 | Precision::Int8, Tile::Two) if cpu.isa().has_bf16() => Precision::Bf16,
+            _ => Precision::F32,
+        };
+        let inputs = g.inputs.next_multiple_of(width);
+        let shape = PanelShape { count: g.outputs.div_ceil(2 * width), taps: tile.points(), inputs };
+        let panels = Panels::pack(cpu, shape, precision, |panel, j, out| {
+            let output = panel * 2 * width + j;
+            if output < g.outputs {
+                let mut kernels = vec![0f32; g.inputs * 9];
+                weights.kernels.widen(output * kernels.len(), &mut kernels);
+                winograd::transform_kernels(cpu.isa(), tile, &kernels, inputs, out);
+            }
+        });
+        Filter { bias: padded_bias(weights, panels.count * 2 * width), panels }
+    }
+
+    /// [batch][padded outputs]: the layer's bias plus each image's.
+    fn image_bias(&self, batch: usize, outputs: usize, image_bias: Option<&[f32]>) -> Vec<f32> {
+        let mut all = self.bias.repeat(batch);
+        if let Some(image_bias) = image_bias {
+            for (to, from) in all.chunks_exact_mut(self.bias.len()).zip(image_bias.chunks_exact(outputs)) {
+                to.iter_mut().zip(from).for_each(|(b, x)| *b += x);
+            }
+        }
+        all
+    }
+
+    /// Numbers of a canvas pixel: channels, padded to whole lanes (and, for Winograd, to vectors, as packed).
+    pub(super) fn canvas_channels(&self) -> usize {
+        self.panels.depth * self.panels.kind.count()
+    }
+
+    /// Whether products read bf16.
+    pub(super) fn is_bf16(&self) -> bool {
+        self.panels.kind == LaneKind::Bf16
+    }
+}
+
+fn padded_bias(weights: &ConvWeights<'_>, padded: usize) -> Aligned<f32> {
+    let mut bias = Aligned::zeroed(padded);
+    if let Some(values) = weights.bias {
+        bias[..values.len()].copy_from_slice(values);
+    }
+    bias
+}
+
+#[cfg(test)]
+#[path = "conv_tests.rs"]
+mod tests;

@@ -1,0 +1,220 @@
+//! Owns what a convolution reads: parts joined, normalised, activated, upsampled and padded on the way into one canvas.
+
+use super::Cpu;
+use super::math::{Activation, gelu, quick_gelu, silu};
+use super::pool::Shareable;
+use super::scratch::Buffer;
+use super::simd::{Kernel, Simd};
+
+/// A scale and a shift for every image and channel, [batch, channels] each: x becomes scale x + shift.
+#[derive(Clone, Debug)]
+pub struct Affine {
+    /// Multiplied.
+    pub scale: Vec<f32>,
+    /// Added after.
+    pub shift: Vec<f32>,
+}
+
+/// The input of a convolution, and what happens to it while it is read.
+#[derive(Clone, Copy)]
+pub struct ConvInput<'a> {
+    /// Feature maps [batch, height, width, c_i] with their c_i, joined along the channels.
+    pub parts: &'a [(&'a [f32], usize)],
+    /// Images.
+    pub batch: usize,
+    /// Rows of each part.
+    pub height: usize,
+    /// Columns of each part.
+    pub width: usize,
+    /// First, over the joined channels.
+    pub affine: Option<&'a Affine>,
+    /// Second.
+    pub activation: Activation,
+    /// Third: to (rows, columns), each pixel taken from the nearest one below, as PyTorch's `nearest` does.
+    pub upsample_to: Option<(usize, usize)>,
+}
+
+impl<'a> ConvInput<'a> {
+    /// Parts as they are.
+    pub fn plain(parts: &'a [(&'a [f32], usize)], batch: usize, height: usize, width: usize) -> ConvInput<'a> {
+        ConvInput { parts, batch, height, width, affine: None, activation: Activation::None, upsample_to: None }
+    }
+
+    /// Channels of all parts.
+    pub fn channels(&self) -> usize {
+        self.parts.iter().map(|(_, c)| c).sum()
+    }
+
+    /// Rows and columns the convolution sees.
+    pub fn size(&self) -> (usize, usize) {
+        self.upsample_to.unwrap_or((self.height, self.width))
+    }
+
+    /// Whether nothing happens to the parts but being joined.
+    pub(super) fn is_plain(&self) -> bool {
+        self.affine.is_none() && self.activation == Activation::None && self.upsample_to.is_none()
+    }
+
+    /// Panics unless slices and shapes agree.
+    pub(super) fn check(&self) {
+        for (data, channels) in self.parts {
+            let expected = self.batch * self.height * self.width * channels;
+            assert_eq!(data.len(), expected, "a part of {}x{}x{}x{channels}", self.batch, self.height, self.width);
+        }
+        if let Some(affine) = self.affine {
+            let expected = self.batch * self.channels();
+            assert!(affine.scale.len() == expected && affine.shift.len() == expected, "an affine of {expected}");
+        }
+    }
+}
+
+/// One row of a canvas: a row of an image after upsampling, or zeros.
+#[derive(Clone, Copy)]
+pub(super) struct CanvasRow {
+    pub(super) image: usize,
+    pub(super) source: Option<usize>,
+}
+
+/// The shape of a padded copy of a part of the input: [rows][width][channels].
+pub(super) struct CanvasShape {
+    pub(super) rows: Vec<CanvasRow>,
+    pub(super) width: usize,
+    /// Columns of zeros before the image.
+    pub(super) left: usize,
+    /// Channels with their padding of zeros.
+    pub(super) channels: usize,
+    /// Whether the copy is rounded to bf16.
+    pub(super) bf16: bool,
+}
+
+impl CanvasShape {
+    /// 32-bit lanes of a pixel.
+    pub(super) fn pixel_lanes(&self) -> usize {
+        if self.bf16 { self.channels / 2 } else { self.channels }
+    }
+
+    /// Copies the rows out of `input`.
+    pub(super) fn fill(&self, cpu: &Cpu, input: &ConvInput<'_>) -> Buffer<f32> {
+        let mut canvas = cpu.scratch().take::<f32>(self.rows.len() * self.width * self.pixel_lanes());
+        self.fill_into(cpu, input, &mut canvas);
+        canvas
+    }
+
+    /// As `fill`, to a slice of as many lanes.
+    pub(super) fn fill_into(&self, cpu: &Cpu, input: &ConvInput<'_>, canvas: &mut [f32]) {
+        let row_lanes = self.width * self.pixel_lanes();
+        assert_eq!(canvas.len(), self.rows.len() * row_lanes);
+        let shared = Shareable::new(canvas.as_mut_ptr());
+        cpu.pool().run(self.rows.len(), |i| {
+            let to = shared.get().wrapping_add(i * row_lanes);
+            cpu.isa().run_bf16(FillRow { shape: self, input, row: self.rows[i], to });
+        });
+    }
+}
+
+/// Fills one row of a canvas at `to`, which belongs to this task alone.
+struct FillRow<'a> {
+    shape: &'a CanvasShape,
+    input: &'a ConvInput<'a>,
+    row: CanvasRow,
+    to: *mut f32,
+}
+
+impl Kernel for FillRow<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (shape, input) = (self.shape, self.input);
+        let lanes = shape.pixel_lanes();
+        let (rows, columns) = input.size();
+        let zero = |from: usize, to: usize| {
+            // SAFETY: from <= to <= width, and the row belongs to this task.
+            unsafe { std::ptr::write_bytes(self.to.add(from * lanes), 0, (to - from) * lanes) };
+        };
+        let Some(source) = self.row.source else {
+            return zero(0, shape.width);
+        };
+        let from_row = self.row.image * input.height + source * input.height / rows;
+        let end = (shape.left + columns).min(shape.width);
+        zero(0, shape.left.min(shape.width));
+        for x in shape.left..end {
+            let from = from_row * input.width + (x - shape.left) * input.width / columns;
+            // SAFETY: x < width, and the row belongs to this task.
+            unsafe { self.fill_pixel(s, from, self.to.add(x * lanes)) };
+        }
+        zero(end.max(shape.left.min(shape.width)), shape.width);
+    }
+}
+
+impl FillRow<'_> {
+    /// Joins the channels of pixel `from` at `to`.
+    ///
+    /// # Safety
+    /// `to` is good for the lanes of a pixel.
+    #[inline(always)]
+    unsafe fn fill_pixel<S: Simd>(&self, s: S, from: usize, to: *mut f32) {
+        let affine = self.input.affine.map(|a| {
+            let at = self.row.image * self.input.channels();
+            (&a.scale[at..], &a.shift[at..])
+        });
+        let mut first = 0;
+        for (data, channels) in self.input.parts {
+            let pixel = &data[from * channels..][..*channels];
+            let mut c = 0;
+            while c < *channels {
+                let n = (channels - c).min(S::WIDTH);
+                // SAFETY: n numbers from c on are inside the pixel, and from first + c on inside the affine and the row.
+                unsafe {
+                    let mut v = load(s, pixel.as_ptr().add(c), n);
+                    if let Some((scale, shift)) = affine {
+                        let at = first + c;
+                        v = s.fma(v, load(s, scale[at..].as_ptr(), n), load(s, shift[at..].as_ptr(), n));
+                    }
+                    self.put(s, to, first + c, (activate(s, self.input.activation, v), n));
+                }
+                c += n;
+            }
+            first += channels;
+        }
+        for c in first..self.shape.channels {
+            // SAFETY: c < channels of the canvas.
+            unsafe { self.put(s, to, c, (s.splat(0.0), 1)) };
+        }
+    }
+
+    /// Stores the first n lanes at channel `c`.
+    ///
+    /// # Safety
+    /// The pixel at `to` has n channels from c on.
+    #[inline(always)]
+    unsafe fn put<S: Simd>(&self, s: S, to: *mut f32, c: usize, (v, n): (S::V, usize)) {
+        // SAFETY: as the caller vouches; two bf16 channels fill a lane.
+        unsafe {
+            match (self.shape.bf16, n == S::WIDTH) {
+                (false, true) => s.store(to.add(c), v),
+                (false, false) => s.store_first(to.add(c), v, n),
+                (true, true) => s.store_bf16(to.cast::<u16>().add(c), v),
+                (true, false) => s.store_bf16_first(to.cast::<u16>().add(c), v, n),
+            }
+        }
+    }
+}
+
+/// # Safety
+/// `n` <= WIDTH numbers are readable at `p`.
+#[inline(always)]
+unsafe fn load<S: Simd>(s: S, p: *const f32, n: usize) -> S::V {
+    // SAFETY: as the caller vouches.
+    unsafe { if n == S::WIDTH { s.load(p) } else { s.load_first(p, n) } }
+}
+
+#[inline(always)]
+fn activate<S: Simd>(s: S, activation: Activation, v: S::V) -> S::V {
+    match activation {
+        Activation::None => v,
+        Activation::Silu => silu(s, v),
+        Activation::Gelu => gelu(s, v),
+        Activation::QuickGelu => quick_gelu(s, v),
+    }
+}

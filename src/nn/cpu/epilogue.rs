@@ -1,0 +1,194 @@
+//! Owns what happens to finished sums on their way out: scale, bias, activation or gate, residual, rounding.
+
+use super::math::{Activation, gelu, quick_gelu, silu};
+use super::rows::Rows;
+use super::simd::Simd;
+use half::bf16;
+
+/// What is done with the sums of a product: out = activation(sums + bias) + residual.
+#[derive(Clone, Copy, Default)]
+pub struct Epilogue<'a> {
+    /// Applied after the bias.
+    pub activation: Activation,
+    /// Added last; rows as those of the output.
+    pub residual: Option<Rows<'a>>,
+}
+
+/// Where a kernel writes: contiguous rows of f32, or of bf16 for a following product in bf16.
+pub enum Output<'a> {
+    /// In full.
+    F32(&'a mut [f32]),
+    /// Rounded to nearest.
+    Bf16(&'a mut [bf16]),
+}
+
+impl Output<'_> {
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Output::F32(out) => out.len(),
+            Output::Bf16(out) => out.len(),
+        }
+    }
+
+    pub(super) fn target(&mut self) -> Target {
+        match self {
+            Output::F32(out) => Target::F32(out.as_mut_ptr()),
+            Output::Bf16(out) => Target::Bf16(out.as_mut_ptr().cast()),
+        }
+    }
+}
+
+/// The address of an output, shared by tasks that write disjoint rows or columns.
+#[derive(Clone, Copy)]
+pub(super) enum Target {
+    F32(*mut f32),
+    Bf16(*mut u16),
+}
+
+// SAFETY: tasks write disjoint elements, as each promises at its unsafe block.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+impl Target {
+    /// Stores the first `n` lanes at element `index`.
+    ///
+    /// # Safety
+    /// Elements `index..index + n` are inside the output and nobody else's.
+    #[inline(always)]
+    pub(super) unsafe fn put<S: Simd>(self, s: S, index: usize, v: S::V, n: usize) {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            match (self, n == S::WIDTH) {
+                (Target::F32(p), true) => s.store(p.add(index), v),
+                (Target::F32(p), false) => s.store_first(p.add(index), v, n),
+                (Target::Bf16(p), true) => s.store_bf16(p.add(index), v),
+                (Target::Bf16(p), false) => s.store_bf16_first(p.add(index), v, n),
+            }
+        }
+    }
+}
+
+/// Scales of an 8-bit product.
+#[derive(Clone, Copy)]
+pub(super) struct Scales {
+    /// One a row of the block.
+    pub(super) rows: *const f32,
+    /// 2 x WIDTH of the panel's columns.
+    pub(super) columns: *const f32,
+}
+
+/// Where the sums of a block of rows by one panel go, and through what.
+#[derive(Clone, Copy)]
+pub(super) struct Finish {
+    pub(super) rows: usize,
+    /// 2 x WIDTH numbers.
+    pub(super) bias: *const f32,
+    /// Of an 8-bit product, whose sums are i32.
+    pub(super) scales: Option<Scales>,
+    pub(super) activation: Activation,
+    /// The first vector of columns is a value, the second its gate; one vector is written.
+    pub(super) gated: bool,
+    pub(super) target: Target,
+    /// Element of the block's first row and column.
+    pub(super) index: usize,
+    pub(super) stride: usize,
+    /// Columns written; the others are padding.
+    pub(super) columns: usize,
+    /// Address of the element at the block's first row and column, and stride.
+    pub(super) residual: Option<(*const f32, usize)>,
+}
+
+impl Finish {
+    /// The part of the block that is `rows` rows from `row` on, of `padded` sums each.
+    #[inline(always)]
+    pub(super) fn from_row(&self, row: usize, rows: usize) -> Finish {
+        Finish {
+            rows,
+            scales: self.scales.map(|s| Scales { rows: s.rows.wrapping_add(row), ..s }),
+            index: self.index + row * self.stride,
+            residual: self.residual.map(|(p, stride)| (p.wrapping_add(row * stride), stride)),
+            ..*self
+        }
+    }
+}
+
+/// Writes out a block of `sums`, [rows][2 x WIDTH].
+///
+/// # Safety
+/// Every pointer of `f` is good for the rows and columns it describes, and the written elements are nobody else's.
+#[inline(always)]
+pub(super) unsafe fn finish<S: Simd>(s: S, sums: *const f32, f: &Finish) {
+    // SAFETY: as the caller vouches.
+    unsafe {
+        match (f.gated, f.activation) {
+            (true, _) => finish_gated(s, sums, f),
+            (false, Activation::None) => finish_with(s, sums, f, |v| v),
+            (false, Activation::Silu) => finish_with(s, sums, f, |v| silu(s, v)),
+            (false, Activation::Gelu) => finish_with(s, sums, f, |v| gelu(s, v)),
+            (false, Activation::QuickGelu) => finish_with(s, sums, f, |v| quick_gelu(s, v)),
+        }
+    }
+}
+
+/// # Safety
+/// As for `finish`.
+#[inline(always)]
+unsafe fn finish_gated<S: Simd>(s: S, sums: *const f32, f: &Finish) {
+    for i in 0..f.rows {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            let (value, gate) = (biased(s, f, sums.add(i * 2 * S::WIDTH), (i, 0)), biased(s, f, sums.add(i * 2 * S::WIDTH), (i, 1)));
+            let mut v = s.mul(value, gelu(s, gate));
+            if let Some((residual, stride)) = f.residual {
+                v = s.add(v, s.load_first(residual.add(i * stride), f.columns));
+            }
+            f.target.put(s, f.index + i * f.stride, v, f.columns);
+        }
+    }
+}
+
+/// # Safety
+/// As for `finish`.
+#[inline(always)]
+unsafe fn finish_with<S: Simd>(s: S, sums: *const f32, f: &Finish, activation: impl Fn(S::V) -> S::V) {
+    for half in 0..2 {
+        let offset = half * S::WIDTH;
+        let n = f.columns.saturating_sub(offset).min(S::WIDTH);
+        if n == 0 {
+            break;
+        }
+        for i in 0..f.rows {
+            // SAFETY: as the caller vouches.
+            unsafe {
+                let mut v = activation(biased(s, f, sums.add(i * 2 * S::WIDTH), (i, half)));
+                if let Some((residual, stride)) = f.residual {
+                    let from = residual.add(i * stride + offset);
+                    v = s.add(v, if n == S::WIDTH { s.load(from) } else { s.load_first(from, n) });
+                }
+                f.target.put(s, f.index + i * f.stride + offset, v, n);
+            }
+        }
+    }
+}
+
+/// The sums `row` of row i, of one half of the panel, scaled, plus bias.
+///
+/// # Safety
+/// As for `finish`.
+#[inline(always)]
+unsafe fn biased<S: Simd>(s: S, f: &Finish, row: *const f32, (i, half): (usize, usize)) -> S::V {
+    let offset = half * S::WIDTH;
+    // SAFETY: as the caller vouches.
+    unsafe {
+        let sums = s.load(row.add(offset));
+        let bias = s.load(f.bias.add(offset));
+        match f.scales {
+            None => s.add(sums, bias),
+            Some(scales) => {
+                let scale = s.mul(s.splat(*scales.rows.add(i)), s.load(scales.columns.add(offset)));
+                s.fma(s.from_i32_bits(sums), scale, bias)
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Owns the blocking of a matrix product: which rows, panels and depths a task multiplies, so that operands stay in cache.
+
+use super::Cpu;
+use super::epilogue::{Epilogue, Finish, Scales, Target, finish};
+use super::gemm::WeightScales;
+use super::isa::Isa;
+use super::panels::{LaneKind, Panels, Slab};
+use super::simd::{Bf16Lane, F32Lane, Int8Lane, Kernel, Lane, Simd};
+use super::tile::{Product, Start, multiply};
+use std::marker::PhantomData;
+
+/// Rows a task multiplies: with 640 lanes of depth, half a megabyte of the second-level cache.
+const ROWS: usize = 192;
+/// Panels a task multiplies, 320 columns of AVX-512.
+const PANELS: usize = 10;
+/// Most lanes of depth at a time: a panel of them is 80 KiB.
+const DEPTH: usize = 640;
+/// Tasks a thread should have, for the last ones to end together.
+const TASKS_PER_THREAD: usize = 4;
+
+/// A left operand in lanes: row i from `a + i * stride` on, `depth` long.
+#[derive(Clone, Copy)]
+pub(super) struct Operand {
+    pub(super) a: *const f32,
+    pub(super) stride: usize,
+    pub(super) depth: usize,
+}
+
+// SAFETY: operands are only read while the caller of `run_blocks` keeps them alive.
+unsafe impl Send for Operand {}
+// SAFETY: as above.
+unsafe impl Sync for Operand {}
+
+/// Everything about a product but its left operand.
+pub(super) struct Block<'a> {
+    pub(super) panels: &'a Panels,
+    /// Padded to whole panels.
+    pub(super) bias: &'a [f32],
+    /// Of 8-bit weights, and of the rows of the input.
+    pub(super) scales: Option<(&'a WeightScales, &'a [f32])>,
+    pub(super) gated: bool,
+    /// Numbers in an output row.
+    pub(super) outputs: usize,
+    pub(super) epilogue: Epilogue<'a>,
+    pub(super) target: Target,
+}
+
+/// A stretch of depth inside one operand.
+#[derive(Clone, Copy)]
+struct Stretch {
+    operand: Operand,
+    /// First lane of the panel.
+    from: usize,
+    depth: usize,
+}
+
+/// Multiplies `rows` rows of operands (side by side) with the panels and writes the finished output.
+///
+/// # Safety
+/// The operands are readable for `rows` rows and together as deep as the panels; target and residual are good for `rows` rows
+/// of `block.outputs` numbers.
+pub(super) unsafe fn run_blocks(cpu: &Cpu, rows: usize, operands: &[Operand], block: &Block<'_>) {
+    let stretches = stretches(operands);
+    let task_rows = if rows >= 1024 { ROWS } else { rows.clamp(1, ROWS) };
+    let row_blocks = rows.div_ceil(task_rows);
+    let wanted = (TASKS_PER_THREAD * cpu.pool().threads()).div_ceil(row_blocks.max(1));
+    let task_panels = block.panels.count.div_ceil(wanted).clamp(1, PANELS);
+    let panel_blocks = block.panels.count.div_ceil(task_panels);
+    cpu.pool().run(row_blocks * panel_blocks, |task| {
+        let (first_row, first_panel) = (task % row_blocks * task_rows, task / row_blocks * task_panels);
+        let task = Task {
+            cpu,
+            block,
+            stretches: &stretches,
+            first_row,
+            rows: task_rows.min(rows - first_row),
+            first_panel,
+            panels: task_panels.min(block.panels.count - first_panel),
+        };
+        task.run();
+    });
+}
+
+/// Splits each operand into stretches of at most DEPTH lanes, as even as they can be.
+fn stretches(operands: &[Operand]) -> Vec<Stretch> {
+    let mut all = Vec::new();
+    let mut from = 0;
+    for operand in operands {
+        let pieces = operand.depth.div_ceil(DEPTH);
+        let mut done = 0;
+        for piece in 0..pieces {
+            let depth = (operand.depth - done).div_ceil(pieces - piece);
+            let shifted = Operand { a: operand.a.wrapping_add(done), ..*operand };
+            all.push(Stretch { operand: shifted, from: from + done, depth });
+            done += depth;
+        }
+        from += operand.depth;
+    }
+    all
+}
+
+/// The rows and panels of one task.
+struct Task<'a> {
+    cpu: &'a Cpu,
+    block: &'a Block<'a>,
+    stretches: &'a [Stretch],
+    first_row: usize,
+    rows: usize,
+    first_panel: usize,
+    panels: usize,
+}
+
+impl Task<'_> {
+    fn run(self) {
+        let panels = self.block.panels;
+        // Sums wait for the next stretch; with a single one they leave at once, and one panel's are enough.
+        let held = if self.stretches.len() > 1 { self.panels } else { 1 };
+        let mut sums = self.cpu.scratch().take::<f32>(held * self.rows * panels.columns);
+        let deepest = self.stretches.iter().map(|s| s.depth).max().unwrap_or(0);
+        let mut wide = self.cpu.scratch().take::<f32>(panels.widened_len(1, deepest));
+        for (i, stretch) in self.stretches.iter().enumerate() {
+            let (first, last) = (i == 0, i + 1 == self.stretches.len());
+            for p in 0..self.panels {
+                let panel = self.first_panel + p;
+                let slab = Slab { first_tap: 0, taps: 1, from: stretch.from, depth: stretch.depth };
+                let (b, tap_stride) = panels.slab(panel, slab, &mut wide);
+                let held_at = if held > 1 { p * self.rows * panels.columns } else { 0 };
+                let operand = stretch.operand;
+                let product = Product {
+                    a: operand.a.wrapping_add(self.first_row * operand.stride),
+                    row_stride: operand.stride,
+                    taps: &[0],
+                    depth: stretch.depth,
+                    b,
+                    tap_stride,
+                    sums: sums[held_at..].as_mut_ptr(),
+                    sums_stride: panels.columns,
+                    start: self.start(panel, first),
+                };
+                let finish = last.then(|| self.finish(panel));
+                run_panel(panels.isa, panels.kind, PanelStep { rows: self.rows, product, finish });
+            }
+        }
+    }
+
+    fn start(&self, panel: usize, first: bool) -> Start {
+        match self.block.scales {
+            _ if !first => Start::Sums,
+            None => Start::Zero,
+            Some((weights, _)) => Start::Row(weights.offsets[panel * self.block.panels.columns..].as_ptr().cast()),
+        }
+    }
+
+    fn finish(&self, panel: usize) -> Finish {
+        let (block, padded) = (self.block, self.block.panels.columns);
+        let written = if block.gated { padded / 2 } else { padded };
+        let column = panel * written;
+        let first = panel * padded;
+        Finish {
+            rows: self.rows,
+            bias: block.bias[first..].as_ptr(),
+            scales: block.scales.map(|(weights, rows)| Scales {
+                rows: rows[self.first_row..].as_ptr(),
+                columns: weights.scales[first..].as_ptr(),
+            }),
+            activation: block.epilogue.activation,
+            gated: block.gated,
+            target: block.target,
+            index: self.first_row * block.outputs + column,
+            stride: block.outputs,
+            columns: written.min(block.outputs - column),
+            residual: block.epilogue.residual.map(|residual| {
+                (residual.as_ptr().wrapping_add(self.first_row * residual.stride() + column), residual.stride())
+            }),
+        }
+    }
+}
+
+/// One panel over one stretch of depth, and its way out when the sums are complete.
+pub(super) struct PanelStep<'a> {
+    pub(super) rows: usize,
+    pub(super) product: Product<'a>,
+    pub(super) finish: Option<Finish>,
+}
+
+/// Runs a step whose pointers the maker vouches for, as for `multiply` and `finish`.
+pub(super) fn run_panel(isa: Isa, kind: LaneKind, step: PanelStep<'_>) {
+    match kind {
+        LaneKind::F32 => isa.run(LaneStep::<F32Lane>(step, PhantomData)),
+        LaneKind::Bf16 => isa.run_bf16(LaneStep::<Bf16Lane>(step, PhantomData)),
+        LaneKind::Int8 => isa.run_int8(LaneStep::<Int8Lane>(step, PhantomData)),
+    }
+}
+
+struct LaneStep<'a, L>(PanelStep<'a>, PhantomData<L>);
+
+impl<L: Lane> Kernel for LaneStep<'_, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let PanelStep { rows, product, finish: last } = self.0;
+        // SAFETY (of both calls): the maker of the step vouches for its pointers.
+        let Some(last) = last else {
+            return unsafe { multiply::<S, L>(s, rows, product) };
+        };
+        let tiles = rows.div_ceil(S::TILE_ROWS);
+        let mut row = 0;
+        for tile in 0..tiles {
+            let height = (rows - row).div_ceil(tiles - tile);
+            let mut part = product.from_row(row);
+            if !matches!(product.start, Start::Sums) {
+                // Nothing was held and nothing will be: one tile's worth of memory serves all.
+                part.sums = product.sums;
+            }
+            // A tile at a time: its stores drain while the next one multiplies.
+            unsafe {
+                multiply::<S, L>(s, height, part);
+                finish(s, part.sums, &last.from_row(row, height));
+            }
+            row += height;
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Owns the SIMD kernels of the CPU: pure functions and packed weights over slices, f32 activations channels-last; no tensor type.
+
+mod attention;
+mod attention_block;
+mod conv;
+mod conv_direct;
+mod conv_input;
+mod cores;
+mod epilogue;
+mod gemm;
+mod gemm_blocks;
+mod isa;
+mod math;
+mod norm;
+mod panels;
+mod pool;
+mod rows;
+mod scratch;
+mod simd;
+#[cfg(target_arch = "x86_64")]
+mod simd_avx2;
+#[cfg(target_arch = "x86_64")]
+mod simd_avx512;
+#[cfg(target_arch = "aarch64")]
+mod simd_neon;
+mod simd_portable;
+mod source;
+#[cfg(test)]
+mod testing;
+mod tile;
+mod winograd;
+mod winograd_tiles;
+
+pub use attention::{AttentionShape, Mask, PackedKv, attend};
+pub use conv::{Algo, ConvEpilogue, ConvWeights, Geometry, Memory, PackedConv, Padding, plan};
+pub use conv_input::{Affine, ConvInput};
+pub use cores::physical_cores;
+pub use epilogue::{Epilogue, Output};
+pub use gemm::{Gating, LinearInput, LinearWeights, PackedLinear};
+pub use isa::{ISA_NAMES, Isa};
+pub use math::{Activation, activate};
+pub use norm::{GroupNorm, LayerNorm, group_norm, layer_norm, transform};
+pub use pool::Pool;
+pub use rows::Rows;
+pub use scratch::{Aligned, Buffer, Number, Scratch};
+pub use source::{Precision, WeightSlice};
+
+use std::sync::Arc;
+
+/// What a kernel runs on: an instruction set, threads, and scratch memory. Cloning shares all three.
+#[derive(Clone)]
+pub struct Cpu {
+    isa: Isa,
+    pool: Arc<Pool>,
+    scratch: Scratch,
+}
+
+impl Cpu {
+    /// A context with `threads` threads of its own; [`physical_cores`] is the number to give.
+    pub fn new(isa: Isa, threads: usize) -> Cpu {
+        Cpu { isa, pool: Arc::new(Pool::new(threads)), scratch: Scratch::new() }
+    }
+
+    /// The instruction set of kernels and of weights packed from now on.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// The threads.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// The buffers.
+    pub fn scratch(&self) -> &Scratch {
+        &self.scratch
+    }
+}

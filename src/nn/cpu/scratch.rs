@@ -1,0 +1,259 @@
+//! Owns the kernels' memory: aligned buffers on huge pages, and an arena that hands them out again so that a step allocates nothing.
+
+use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Alignment of small buffers: a cache line and a vector.
+const LINE: usize = 64;
+/// From this size on a buffer is aligned to, and asks for, huge pages; TLB misses cost a tenth of a GEMM otherwise.
+const HUGE: usize = 2 << 20;
+
+/// Plain numbers: any bits are a value.
+pub trait Number: Copy + Send + Sync + 'static + private::Sealed {}
+impl Number for f32 {}
+impl Number for u32 {}
+impl Number for u16 {}
+impl Number for u8 {}
+mod private {
+    pub trait Sealed {}
+    impl Sealed for f32 {}
+    impl Sealed for u32 {}
+    impl Sealed for u16 {}
+    impl Sealed for u8 {}
+}
+
+/// An owned, aligned block of initialised memory.
+struct Block {
+    start: *mut u8,
+    bytes: usize,
+}
+
+// SAFETY: a Block is the only owner of its memory.
+unsafe impl Send for Block {}
+// SAFETY: shared access only reads.
+unsafe impl Sync for Block {}
+
+impl Block {
+    fn layout(bytes: usize) -> Layout {
+        let align = if bytes >= HUGE { HUGE } else { LINE };
+        // SAFETY: align is a power of two, and a size that overflows isize could not have been asked for by a slice length.
+        unsafe { Layout::from_size_align_unchecked(bytes, align) }
+    }
+
+    /// `bytes` > 0 zeroed bytes.
+    fn new(bytes: usize) -> Block {
+        let layout = Block::layout(bytes);
+        assert!(bytes > 0 && bytes < isize::MAX as usize - HUGE, "a block of {bytes} bytes");
+        // SAFETY: the layout is not empty; the memory is written before anyone reads it.
+        unsafe {
+            let start = alloc(layout);
+            if start.is_null() {
+                handle_alloc_error(layout);
+            }
+            #[cfg(target_os = "linux")]
+            if bytes >= HUGE {
+                // A hint: refusal changes nothing but speed.
+                libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE);
+            }
+            std::ptr::write_bytes(start, 0, bytes);
+            Block { start, bytes }
+        }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        // SAFETY: allocated in `new` with the same layout.
+        unsafe { dealloc(self.start, Block::layout(self.bytes)) };
+    }
+}
+
+/// A fixed-size array in aligned memory, zero at first; for packed weights.
+pub struct Aligned<T: Number> {
+    block: Option<Block>,
+    len: usize,
+    kind: std::marker::PhantomData<T>,
+}
+
+impl<T: Number> Aligned<T> {
+    /// `len` zeros.
+    pub fn zeroed(len: usize) -> Aligned<T> {
+        let bytes = len * size_of::<T>();
+        let rounded = if bytes >= HUGE { bytes.next_multiple_of(4096) } else { bytes };
+        Aligned { block: (len > 0).then(|| Block::new(rounded)), len, kind: std::marker::PhantomData }
+    }
+
+    /// A copy of `values`.
+    pub fn from_slice(values: &[T]) -> Aligned<T> {
+        let mut copy = Aligned::zeroed(values.len());
+        copy.copy_from_slice(values);
+        copy
+    }
+}
+
+impl<T: Number> Deref for Aligned<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: the block holds `len` initialised T.
+        self.block.as_ref().map_or(&[], |b| unsafe { std::slice::from_raw_parts(b.start.cast(), self.len) })
+    }
+}
+
+impl<T: Number> DerefMut for Aligned<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: the block holds `len` initialised T and is borrowed mutably.
+        self.block.as_mut().map_or(&mut [], |b| unsafe { std::slice::from_raw_parts_mut(b.start.cast(), self.len) })
+    }
+}
+
+impl<T: Number> fmt::Debug for Aligned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Aligned[{}]", self.len)
+    }
+}
+
+/// An arena of buffers by size class. Buffers go back when dropped, and are kept for the next taker until [`Scratch::trim`].
+#[derive(Clone, Default)]
+pub struct Scratch(Arc<Mutex<Free>>);
+
+#[derive(Default)]
+struct Free {
+    blocks: BTreeMap<usize, Vec<Block>>,
+    bytes: usize,
+}
+
+/// A buffer of the arena; what it holds at first is unspecified (but initialised).
+pub struct Buffer<T: Number> {
+    block: Option<Block>,
+    len: usize,
+    home: Scratch,
+    kind: std::marker::PhantomData<T>,
+}
+
+impl Scratch {
+    /// An empty arena.
+    pub fn new() -> Scratch {
+        Scratch::default()
+    }
+
+    /// A buffer of `len` numbers with unspecified contents.
+    pub fn take<T: Number>(&self, len: usize) -> Buffer<T> {
+        let class = size_class(len * size_of::<T>());
+        let reused = self.with(|free| {
+            let block = free.blocks.get_mut(&class).and_then(Vec::pop);
+            free.bytes -= block.as_ref().map_or(0, |b| b.bytes);
+            block
+        });
+        let block = Some(reused.unwrap_or_else(|| Block::new(class)));
+        Buffer { block, len, home: self.clone(), kind: std::marker::PhantomData }
+    }
+
+    /// A buffer of `len` zeros.
+    pub fn take_zeroed<T: Number>(&self, len: usize) -> Buffer<T> {
+        let mut buffer = self.take::<T>(len);
+        // SAFETY: the buffer holds `len` T, for which zero bits are a value.
+        unsafe { std::ptr::write_bytes(buffer.as_mut_ptr(), 0, len) };
+        buffer
+    }
+
+    /// Gives the buffers nobody holds back to the system; answers with their bytes.
+    pub fn trim(&self) -> usize {
+        let freed = self.with(std::mem::take);
+        freed.bytes
+    }
+
+    /// Bytes kept for the next taker.
+    pub fn idle_bytes(&self) -> usize {
+        self.with(|free| free.bytes)
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut Free) -> R) -> R {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The least of 2^i and 3 * 2^(i-1) that holds `bytes` (at least 4 KiB): a quarter is lost at most, buffers of like sizes meet.
+fn size_class(bytes: usize) -> usize {
+    let power = bytes.max(4096).next_power_of_two();
+    if bytes <= power / 4 * 3 && power > 4096 { power / 4 * 3 } else { power }
+}
+
+impl<T: Number> Deref for Buffer<T> {
+    type Target = [T];
+    fn deref(&self) -> &[T] {
+        // SAFETY: the block holds at least `len` initialised T.
+        self.block.as_ref().map_or(&[], |b| unsafe { std::slice::from_raw_parts(b.start.cast(), self.len) })
+    }
+}
+
+impl<T: Number> DerefMut for Buffer<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: the block holds at least `len` initialised T and is borrowed mutably.
+        self.block.as_mut().map_or(&mut [], |b| unsafe { std::slice::from_raw_parts_mut(b.start.cast(), self.len) })
+    }
+}
+
+impl<T: Number> Drop for Buffer<T> {
+    fn drop(&mut self) {
+        if let Some(block) = self.block.take() {
+            self.home.with(|free| {
+                free.bytes += block.bytes;
+                free.blocks.entry(block.bytes).or_default().push(block);
+            });
+        }
+    }
+}
+
+impl<T: Number> fmt::Debug for Buffer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer[{}]", self.len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_hold_their_size_and_lose_little() {
+        for bytes in [0, 1, 4096, 4097, 6144, 6145, 8192, 1 << 20, (1 << 20) + 1, 3 << 20, 5_000_000] {
+            let class = size_class(bytes);
+            assert!(class >= bytes && class <= 4096.max(bytes * 3 / 2), "{bytes} -> {class}");
+        }
+    }
+
+    #[test]
+    fn a_dropped_buffer_is_handed_out_again() {
+        let scratch = Scratch::new();
+        let first = scratch.take::<f32>(1_000_000);
+        let address = first.as_ptr();
+        assert_eq!(address as usize % HUGE, 0);
+        drop(first);
+        assert!(scratch.idle_bytes() >= 4_000_000);
+        let again = scratch.take::<u16>(2_000_000);
+        assert_eq!(again.as_ptr().cast(), address);
+        assert_eq!(scratch.idle_bytes(), 0);
+    }
+
+    #[test]
+    fn zeroed_buffers_are_zero_and_trim_frees() {
+        let scratch = Scratch::new();
+        scratch.take::<f32>(5000).fill(7.0);
+        assert!(scratch.take_zeroed::<f32>(5000).iter().all(|x| *x == 0.0));
+        assert!(scratch.trim() >= 20_000);
+        assert_eq!(scratch.idle_bytes(), 0);
+    }
+
+    #[test]
+    fn aligned_arrays_start_at_zero_on_a_cache_line() {
+        for len in [0, 1, 17, 1 << 20] {
+            let array = Aligned::<f32>::zeroed(len);
+            assert_eq!((array.len(), array.as_ptr() as usize % 4), (len, 0));
+            assert!(len == 0 || array.as_ptr() as usize % LINE == 0);
+            assert!(array.iter().all(|x| *x == 0.0));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! Owns the view of weights as they are stored: f32, f16 or bf16 slices, widened a piece at a time.
+
+use half::slice::HalfFloatSliceExt;
+use half::{bf16, f16};
+
+/// Stored numbers of one of three types.
+#[derive(Clone, Copy, Debug)]
+pub enum WeightSlice<'a> {
+    /// 32 bits.
+    F32(&'a [f32]),
+    /// IEEE half precision.
+    F16(&'a [f16]),
+    /// The upper half of an f32.
+    Bf16(&'a [bf16]),
+}
+
+impl WeightSlice<'_> {
+    /// How many numbers.
+    pub fn len(&self) -> usize {
+        match self {
+            WeightSlice::F32(w) => w.len(),
+            WeightSlice::F16(w) => w.len(),
+            WeightSlice::Bf16(w) => w.len(),
+        }
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The numbers from `start` on, as many as `out` has, as f32.
+    pub(super) fn widen(&self, start: usize, out: &mut [f32]) {
+        let range = start..start + out.len();
+        match self {
+            WeightSlice::F32(w) => out.copy_from_slice(&w[range]),
+            WeightSlice::F16(w) => w[range].convert_to_f32_slice(out),
+            WeightSlice::Bf16(w) => w[range].convert_to_f32_slice(out),
+        }
+    }
+}
+
+/// How weights are kept in memory and what they are multiplied in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Precision {
+    /// f32 throughout.
+    F32,
+    /// Weights f16 in memory, widened a panel at a time next to the multiplication; arithmetic in f32.
+    F16Weights,
+    /// Weights and inputs of products rounded to bf16, sums in f32. Without a bf16 dot product in the machine only the
+    /// weights are rounded.
+    Bf16,
+    /// Weights 8-bit with a scale per output channel, inputs 8-bit with a scale per row. Convolutions use `Bf16` instead.
+    Int8,
+}

@@ -1,0 +1,41 @@
+"""Owns the fixed list of scored prompts: held-out specs, one caption each, written once to score_prompts.json."""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+import world
+from captions import caption
+
+
+def tells_background(spec, words):
+    """Whether a caption says the background; the grammar sometimes leaves a plain one out."""
+    return spec["background"][0] != "plain" or "background" in words or "backdrop" in words
+
+
+def held_out_prompts(maker, count, rng):
+    """Captions of specs that hold at least one colour x shape x background never seen in training."""
+    prompts, seen = [], set()
+    while len(prompts) < count:
+        spec = maker(rng)
+        words = caption(spec, rng)
+        if world.allowed(spec, want_held_out=True) and tells_background(spec, words) and words not in seen:
+            seen.add(words)
+            prompts.append({"prompt": words, "seed": 1000 + len(prompts), "expected": spec})
+    return prompts
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("score_prompts.json"))
+    args = parser.parse_args()
+    rng = np.random.default_rng(7)
+    lists = {"single": held_out_prompts(world.sample_single, 100, rng), "pair": held_out_prompts(world.sample_pair, 50, rng)}
+    lines = [f' "{name}": [\n' + ",\n".join("  " + json.dumps(prompt) for prompt in prompts) + "\n ]" for name, prompts in lists.items()]
+    args.out.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+
+
+if __name__ == "__main__":
+    main()
