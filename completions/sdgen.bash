@@ -62,7 +62,7 @@ _sdgen() {
 
     case "${cmd}" in
         sdgen)
-            opts="-n -W -H -m -o -q -v -h -V --negative-prompt --width --height --seed --count --batch-size --model --prediction --clip-skip --offline --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --eta --rng --device --dtype --threads --output --overwrite --no-metadata --progress --quiet --verbose --help --version inspect models completions help"
+            opts="-n -W -H -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --width --height --seed --count --batch-size --model --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --offline --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --eta --rng --device --dtype --threads --output --overwrite --no-metadata --progress --quiet --verbose --help --version inspect models completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -73,6 +73,14 @@ _sdgen() {
                     return 0
                     ;;
                 -n)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prompt-2)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --negative-prompt-2)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -117,6 +125,30 @@ _sdgen() {
                     return 0
                     ;;
                 --clip-skip)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --original-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --crop)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --target-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --negative-original-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --negative-crop)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --negative-target-size)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_sdgen_global_optspecs
-    string join \n n/negative-prompt= W/width= H/height= seed= count= batch-size= m/model= prediction= clip-skip= offline steps= cfg-scale= sampler= schedule= timestep-spacing= eta= rng= device= dtype= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
+    string join \n n/negative-prompt= prompt-2= negative-prompt-2= W/width= H/height= seed= count= batch-size= m/model= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline steps= cfg-scale= sampler= schedule= timestep-spacing= eta= rng= device= dtype= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
 end
 
 function __fish_sdgen_needs_command
@@ -25,6 +25,8 @@ function __fish_sdgen_using_subcommand
 end
 
 complete -c sdgen -n "__fish_sdgen_needs_command" -s n -l negative-prompt -d 'What to keep out of the picture' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-prompt-2 -d 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
@@ -33,6 +35,12 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l batch-size -d 'Pictures per
 complete -c sdgen -n "__fish_sdgen_needs_command" -s m -l model -d 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l prediction -d 'What the network predicts, where the model\'s own files are wrong: epsilon, v or sample' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l original-size -d 'SDXL: the size that the picture is told to have had [default: its own]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l crop -d 'SDXL: how much is told to be cropped away at the top and the left [default: 0,0]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l target-size -d 'SDXL: the size that the picture is told to have [default: its own]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l steps -d 'Denoising steps, 1 to 1000 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l cfg-scale -l guidance-scale -d 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l sampler -d 'Sampler [default: as the model\'s scheduler_config.json says]' -r -f -a "ddim\t'DDIM; --eta adds noise'

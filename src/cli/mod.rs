@@ -52,11 +52,11 @@ pub fn main() -> ExitCode {
     let colour = if crate::config::colours() { ColorChoice::Auto } else { ColorChoice::Never };
     let matches = match command().color(colour).try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => return report::refused_arguments(&error),
+        Err(error) => return report::refused_arguments(&error, progress::asked_format()),
     };
     match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => run(arguments),
-        Err(error) => report::refused_arguments(&error),
+        Err(error) => report::refused_arguments(&error, progress::asked_format()),
     }
 }
 

@@ -1,6 +1,7 @@
 //! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
 
 mod cache;
+mod download;
 mod files;
 mod hub;
 mod repo_config;
@@ -113,7 +114,9 @@ fn repository(text: &str) -> Option<(String, String)> {
             && !part.starts_with(['.', '-'])
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
-    (legal(org) && legal(name) && !revision.is_empty()).then(|| (id.to_owned(), revision.to_owned()))
+    // A revision is a path below refs/ in the cache: none may lead out of it.
+    let tame = revision.split('/').all(legal);
+    (legal(org) && legal(name) && tame).then(|| (id.to_owned(), revision.to_owned()))
 }
 
 fn unknown(text: &str) -> Error {
@@ -152,5 +155,9 @@ mod tests {
         assert_eq!(error.kind(), Kind::ModelNotFound);
         assert!(error.hints()[0].contains("sd15"), "{:?}", error.hints());
         assert!(ModelRef::parse("no/such/folder").is_err());
+        assert!(matches!(ModelRef::parse("org/name@refs/pr/1"), Ok(ModelRef::Repo { .. })));
+        for wild in ["org/name@", "org/name@../../x", "org/name@/etc", "../name", "org/.."] {
+            assert!(ModelRef::parse(wild).is_err(), "{wild}");
+        }
     }
 }

@@ -68,6 +68,9 @@ fn errors_for_programs_are_one_object_with_the_field() {
         (&"usage".into(), &2.into(), &"width".into())
     );
     assert_eq!(error["hints"][0], "the nearest legal size is 512");
+    let outcome = sdgen().args(["x", "--width", "wide", "--progress=json"]).fails(2);
+    let error: Value = serde_json::from_str(&outcome.stderr).unwrap();
+    assert!(error["message"].as_str().unwrap().starts_with("invalid value 'wide' for '--width"), "{error}");
 }
 
 #[test]

@@ -6,7 +6,11 @@ use std::fmt::Write;
 use sdgen::error::KINDS;
 use sdgen::output::path::FIELDS;
 
-use crate::harness::{root, sdgen, text_of};
+use crate::harness::{golden_model, root, sdgen, text_of};
+
+#[allow(dead_code, unreachable_pub, reason = "an example is a program, and its main is not called here")]
+#[path = "../../examples/txt2img.rs"]
+mod txt2img;
 
 /// README.md with every generated part made anew.
 fn renewed() -> String {
@@ -103,6 +107,16 @@ fn the_main_command_of_the_readme_draws_a_picture() {
         return;
     }
     assert_eq!(sdgen().args(&arguments).succeeds().files(), ["out.png"]);
+}
+
+#[test]
+fn the_example_draws_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("a.png");
+    txt2img::draw(&golden_model("sd15"), &out, "a cat").unwrap();
+    let record = sdgen::output::metadata::read(&out).unwrap().sdgen.unwrap();
+    let request = record.request().unwrap();
+    assert_eq!((request.steps, request.seed), (4, 7));
 }
 
 #[test]

@@ -56,6 +56,11 @@ impl Run {
         self
     }
 
+    pub(crate) fn arg_path(mut self, flag: &str, path: &Path) -> Self {
+        self.command.arg(flag).arg(path);
+        self
+    }
+
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self

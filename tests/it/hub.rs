@@ -29,7 +29,10 @@ const FILES: [&str; 12] = [
 const OTHERS: [&str; 3] = ["README.md", "unet/diffusion_pytorch_model.bin", "v1-5-pruned.safetensors"];
 
 fn repository() -> BTreeMap<String, Vec<u8>> {
-    FILES.iter().chain(&OTHERS).map(|name| ((*name).to_owned(), name.as_bytes().repeat(1000))).collect()
+    let mut files: BTreeMap<String, Vec<u8>> =
+        FILES.iter().chain(&OTHERS).map(|name| ((*name).to_owned(), name.as_bytes().repeat(1000))).collect();
+    files.insert("model_index.json".into(), r#"{"text_encoder": ["transformers", "CLIPTextModel"]}"#.into());
+    files
 }
 
 fn fetch(server: &Server, cache: &Path) -> Fetch {

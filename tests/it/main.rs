@@ -1,6 +1,8 @@
 //! The integration tests, one binary.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
+#![allow(clippy::too_many_lines, clippy::wildcard_enum_match_arm)]
 
+mod bad_models;
 mod cli;
 mod completions;
 mod docs;
