@@ -57,12 +57,17 @@ impl Engine {
         observer: &mut dyn Observer,
         deliver: &mut dyn FnMut(Image) -> Result<()>,
     ) -> Result<()> {
+        let start = request.start()?;
         let prompts = self.pipeline.encode(request, observer)?;
         for first in (0..request.count).step_by(request.batch_size) {
             let size = request.batch_size.min((request.count - first) as usize);
-            let latents = self.pipeline.denoise(request, &prompts, Batch { first, size }, observer)?;
+            let latents =
+                self.pipeline.denoise(request, &prompts, start.as_ref(), Batch { first, size }, observer)?;
             for i in 0..size {
-                let rgb = self.pipeline.decode(&latents, i, observer)?;
+                let mut rgb = self.pipeline.decode(&latents, i, observer)?;
+                if let Some(start) = start.as_ref().filter(|_| request.keeps_unmasked()) {
+                    start.restored(&mut rgb);
+                }
                 let index = first + i as u64;
                 let seed = request.seed.wrapping_add(index);
                 deliver(Image { width: request.width, height: request.height, rgb, seed, index })?;

@@ -8,6 +8,7 @@ pub mod config;
 pub mod engine;
 pub mod error;
 pub mod event;
+pub mod input;
 pub(crate) mod models;
 pub mod named;
 pub(crate) mod nn;

@@ -2,25 +2,49 @@
 
 use candle_core::Tensor;
 
+use super::origin::Origin;
 use super::text::{Context, Pooled};
 use super::{Batch, Encoded, tell};
 use crate::error::Result;
 use crate::event::{Event, Observer};
 use crate::models::unet::{Added, Conditioning, Unet};
 use crate::nn::Compute;
+use crate::registry::Inputs;
 use crate::rng::Noise;
-use crate::sampler::Model;
+use crate::sampler::{Model, Sample, combine};
 
 /// What the denoiser must know of a run.
-#[derive(Clone, Copy)]
 pub(super) struct Run {
     /// Calls of the network in all.
-    pub(super) steps: usize,
+    pub(super) calls: usize,
     pub(super) batch: Batch,
-    /// Shape of the latents.
-    pub(super) shape: [usize; 4],
     /// Guidance scale.
     pub(super) scale: f64,
+    /// What the run started from besides noise.
+    pub(super) origin: Option<Origin>,
+    /// What the network takes.
+    pub(super) inputs: Inputs,
+}
+
+/// Unit noise for the latents of a batch: one generator's numbers for each image, made on the CPU and then moved.
+pub(super) struct Source<'a> {
+    pub(super) noise: Noise,
+    /// Shape of the latents.
+    pub(super) shape: [usize; 4],
+    pub(super) compute: &'a Compute,
+}
+
+impl Source<'_> {
+    /// The next numbers of every generator.
+    pub(super) fn draw(&mut self) -> Result<Tensor> {
+        let numbers = self.noise.draw(self.shape[1..].iter().product());
+        Ok(Tensor::from_vec(numbers, &self.shape, &self.compute.device)?)
+    }
+
+    /// Images of the batch.
+    pub(super) fn images(&self) -> usize {
+        self.shape[0]
+    }
 }
 
 /// Classifier-free guidance (Ho & Salimans 2022) over a network and its conditioning.
@@ -30,8 +54,7 @@ pub(super) struct Denoiser<'a> {
     /// The batch holds an unconditional half, first.
     guided: bool,
     run: Run,
-    noise: Noise,
-    compute: &'a Compute,
+    source: Source<'a>,
     observer: &'a mut dyn Observer,
 }
 
@@ -40,33 +63,71 @@ impl<'a> Denoiser<'a> {
         unet: &'a Unet,
         prompts: &Encoded,
         run: Run,
-        noise: Noise,
-        compute: &'a Compute,
+        source: Source<'a>,
         observer: &'a mut dyn Observer,
     ) -> Result<Self> {
         let conditioning = unet.guided(condition(unet, prompts, run.batch.size)?, run.scale)?;
         let guided = prompts.negative.is_some();
-        Ok(Self { unet, conditioning, guided, run, noise, compute, observer })
+        Ok(Self { unet, conditioning, guided, run, source, observer })
     }
+}
+
+impl Denoiser<'_> {
+    /// The network's input: latents, and for inpainting networks the mask and the masked latents.
+    fn input(&self, x: &Tensor) -> Result<Tensor> {
+        let (Inputs::Inpainting, Some(origin)) = (self.run.inputs, &self.run.origin) else {
+            return Ok(x.clone());
+        };
+        let (Some(mask), Some(masked)) = (&origin.mask, &origin.masked) else { return Ok(x.clone()) };
+        let mask = mask.repeat((x.dim(0)?, 1, 1, 1))?;
+        Ok(Tensor::cat(&[x, &mask, masked], 1)?)
+    }
+
+    /// Origin and mask of a network that knows nothing of masks: what lies outside is kept for it.
+    fn kept(&self) -> Option<(&Origin, &Tensor)> {
+        match (self.run.inputs, &self.run.origin) {
+            (Inputs::Latents, Some(origin)) => origin.mask.as_ref().map(|mask| (origin, mask)),
+            _ => None,
+        }
+    }
+}
+
+/// `inside` where the mask is 1, `outside` where it is 0.
+fn blend(mask: &Tensor, inside: &Tensor, outside: &Tensor) -> Result<Tensor> {
+    Ok((outside + (inside - outside)?.broadcast_mul(mask)?)?)
 }
 
 impl Model for Denoiser<'_> {
     fn output(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
+        let x = self.input(x)?;
         let output = if self.guided {
-            let both = self.unet.forward(&Tensor::cat(&[x, x], 0)?, timestep, &self.conditioning)?;
+            let both = self.unet.forward(&Tensor::cat(&[&x, &x], 0)?, timestep, &self.conditioning)?;
             let halves = both.chunk(2, 0)?;
             (&halves[0] + ((&halves[1] - &halves[0])? * self.run.scale)?)?
         } else {
-            self.unet.forward(x, timestep, &self.conditioning)?
+            self.unet.forward(&x, timestep, &self.conditioning)?
         };
         let Batch { first, size } = self.run.batch;
-        let step = Event::Step { step: i + 1, steps: self.run.steps, image: first, batch: size };
+        let step = Event::Step { step: i + 1, steps: self.run.calls, image: first, batch: size };
         tell(self.observer, &step)?;
         Ok(output)
     }
 
     fn noise(&mut self) -> Result<Tensor> {
-        draw(&mut self.noise, self.run.shape, self.compute)
+        self.source.draw()
+    }
+
+    fn between(&mut self, sample: Sample) -> Result<Sample> {
+        let Some((origin, mask)) = self.kept() else { return Ok(sample) };
+        let outside = combine(&[(1.0, &origin.latents), (sample.sigma, &origin.noise)])?;
+        Ok(Sample { x: blend(mask, &sample.x, &outside)?, sigma: sample.sigma })
+    }
+
+    fn finish(&mut self, latents: Tensor) -> Result<Tensor> {
+        match self.kept() {
+            Some((origin, mask)) => blend(mask, &latents, &origin.latents),
+            None => Ok(latents),
+        }
     }
 }
 
@@ -82,10 +143,4 @@ fn condition(unet: &Unet, prompts: &Encoded, images: usize) -> Result<Conditioni
     let texts = pooled.iter().map(|p| p.text.repeat((images, 1))).collect::<Result<Vec<_>, _>>()?;
     let time_ids: Vec<Vec<f64>> = pooled.iter().flat_map(|p| vec![p.ids.clone(); images]).collect();
     unet.condition(&states, Some(&Added { pooled: &Tensor::cat(&texts, 0)?, time_ids: &time_ids }))
-}
-
-/// Unit noise of `shape`, one generator's numbers for each image, made on the CPU and then moved.
-pub(super) fn draw(noise: &mut Noise, shape: [usize; 4], compute: &Compute) -> Result<Tensor> {
-    let numbers = noise.draw(shape[1..].iter().product());
-    Ok(Tensor::from_vec(numbers, &shape, &compute.device)?)
 }

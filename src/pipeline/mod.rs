@@ -2,22 +2,28 @@
 //! nothing is shown here; progress goes to an `Observer`, who may cancel.
 
 mod denoiser;
+mod origin;
 mod pixels;
 mod text;
+
+use std::cell::OnceCell;
 
 use candle_core::Tensor;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
+use crate::input::Start;
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
-use crate::models::vae::{Decoder, VaeConfig};
+use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Compute, Weights};
 use crate::registry::{Component, ModelFiles, RepoConfig};
-use crate::request::Request;
+use crate::request::{Init, Request};
 use crate::rng::Noise;
-use crate::sampler::{self, schedule};
-use denoiser::Denoiser;
+use crate::sampler::schedule::{self, Ladder};
+use crate::sampler::{self, combine};
+use denoiser::{Denoiser, Run, Source};
+use origin::{Encoding, Origin};
 pub(crate) use text::Encoded;
 use text::TextEncoder;
 
@@ -26,7 +32,9 @@ pub(crate) struct Pipeline {
     text: TextEncoder,
     unet: Unet,
     decoder: Decoder,
+    encoder: OnceCell<Encoder>,
     vae: VaeConfig,
+    files: ModelFiles,
     latent_channels: usize,
     repo: RepoConfig,
     compute: Compute,
@@ -72,7 +80,17 @@ impl Pipeline {
             Ok(decoder)
         })?;
         let latent_channels = vae.latent_channels;
-        Ok(Self { text, unet, decoder, vae, latent_channels, repo: repo.clone(), compute: compute.clone() })
+        Ok(Self {
+            text,
+            unet,
+            decoder,
+            encoder: OnceCell::new(),
+            vae,
+            files: files.clone(),
+            latent_channels,
+            repo: repo.clone(),
+            compute: compute.clone(),
+        })
     }
 
     /// The prompts of a request as the network takes them.
@@ -93,21 +111,57 @@ impl Pipeline {
         &self,
         request: &Request,
         prompts: &Encoded,
+        start: Option<&Start>,
         batch: Batch,
         observer: &mut dyn Observer,
     ) -> Result<Tensor> {
         staged(observer, Stage::Denoise, "latents", |observer| {
             let config = request.sampler_config(&self.repo)?;
-            let ladder = schedule::ladder(&config, request.steps)?;
-            let seed = request.seed.wrapping_add(batch.first);
-            let mut noise = Noise::new(request.rng, seed, batch.size);
-            let shape = self.latent_shape(request, batch.size);
-            let start = (denoiser::draw(&mut noise, shape, &self.compute)? * ladder.init_noise_sigma)?;
-            let run = denoiser::Run { steps: ladder.levels.len(), batch, shape, scale: request.cfg_scale };
-            let mut model = Denoiser::new(&self.unet, prompts, run, noise, &self.compute, observer)?;
-            let latents = sampler::sample(&config, &ladder, start, &mut model)?;
+            let mut ladder = schedule::ladder(&config, request.steps)?;
+            let noise = Noise::new(request.rng, request.seed.wrapping_add(batch.first), batch.size);
+            let mut source =
+                Source { noise, shape: self.latent_shape(request, batch.size), compute: &self.compute };
+            let (x, origin) = match (&request.init, start) {
+                (Some(init), Some(start)) => {
+                    ladder = ladder.at_strength(init.strength);
+                    let origin = self.origin(init, start, &mut source)?;
+                    (first_sample(init, &ladder, &origin)?, Some(origin))
+                }
+                _ => ((source.draw()? * ladder.init_noise_sigma)?, None),
+            };
+            let run = Run {
+                calls: ladder.calls(),
+                batch,
+                scale: request.cfg_scale,
+                origin,
+                inputs: self.repo.inputs,
+            };
+            let mut model = Denoiser::new(&self.unet, prompts, run, source, observer)?;
+            let latents = sampler::sample(&config, &ladder, x, &mut model)?;
             Ok((latents / self.vae.scaling_factor)?)
         })
+    }
+
+    fn origin(&self, init: &Init, start: &Start, source: &mut Source<'_>) -> Result<Origin> {
+        let encoding = Encoding {
+            encoder: self.encoder()?,
+            vae: &self.vae,
+            factor: self.repo.vae_factor,
+            posterior: init.posterior,
+            inputs: self.repo.inputs,
+            compute: &self.compute,
+        };
+        encoding.origin(start, whole(init), source)
+    }
+
+    /// The encoder half of the autoencoder, loaded when first asked for.
+    fn encoder(&self) -> Result<&Encoder> {
+        if let Some(encoder) = self.encoder.get() {
+            return Ok(encoder);
+        }
+        let weights = Weights::open(&self.files, Component::Vae, &self.compute.device, self.compute.dtype)?;
+        let encoder = Encoder::load(&weights, &self.vae)?;
+        Ok(self.encoder.get_or_init(|| encoder))
     }
 
     /// Latents `[b, c, h, w]` to 8-bit RGB, one picture after the other: each is decoded alone, since that needs
@@ -125,6 +179,22 @@ impl Pipeline {
         let cells = |pixels: u32| (pixels / self.repo.vae_factor) as usize;
         [images, self.latent_channels, cells(request.height), cells(request.width)]
     }
+}
+
+/// A mask at full strength starts from noise alone; every other run from the picture with noise on it.
+fn whole(init: &Init) -> bool {
+    init.mask.is_some() && init.strength >= 1.0
+}
+
+fn first_sample(init: &Init, ladder: &Ladder, origin: &Origin) -> Result<Tensor> {
+    if whole(init) {
+        return Ok((&origin.noise * ladder.init_noise_sigma)?);
+    }
+    let level = ladder.levels.get(ladder.start).ok_or_else(|| {
+        Error::expected("strength", "enough for one step", init.strength)
+            .hint("use more steps or more strength")
+    })?;
+    combine(&[(1.0, &origin.latents), (level.sigma, &origin.noise)])
 }
 
 /// Runs a stage between its two events.

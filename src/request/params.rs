@@ -54,6 +54,51 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
 
+    /// Start from this picture instead of noise alone
+    #[arg(short = 'i', long, value_name = "PATH", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init_image: Option<String>,
+
+    /// Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strength: Option<f64>,
+
+    /// How a picture of another shape is fitted: cover, contain or stretch [default: cover]
+    #[arg(long, value_name = "HOW", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fit: Option<String>,
+
+    /// Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]
+    #[arg(long, value_name = "KIND", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub posterior: Option<String>,
+
+    /// Repaint only where this picture is white, or `alpha`: where the start picture is transparent
+    #[arg(long, value_name = "PATH", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<String>,
+
+    /// Blur the mask's edge by this many pixels
+    #[arg(long, value_name = "PX", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_blur: Option<f64>,
+
+    /// Grow the mask by this many pixels
+    #[arg(long, value_name = "PX", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_grow: Option<u32>,
+
+    /// Repaint where the mask is black instead
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub invert_mask: Option<bool>,
+
+    /// Put the pixels outside the mask back as they were
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_unmasked: Option<bool>,
+
     /// Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]
     #[arg(short, long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]

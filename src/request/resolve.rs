@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Params, Sizes};
+use super::{Init, Params, Sizes};
 use crate::error::{Error, Kind, Result};
+use crate::input::Start;
 use crate::named::{Named, named_enum};
-use crate::registry::{ModelFiles, ModelSpec, RepoConfig, models};
+use crate::registry::{Inputs, ModelFiles, ModelSpec, RepoConfig, models};
 use crate::sampler::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 
 named_enum! {
@@ -102,6 +103,8 @@ pub struct Request {
     pub eta: f64,
     /// Text-encoder layers left out.
     pub clip_skip: usize,
+    /// What it starts from besides noise.
+    pub init: Option<Init>,
     /// What XL is told about the picture's size.
     pub sizes: Sizes,
     /// Likewise with the negative prompt.
@@ -141,7 +144,9 @@ impl Request {
         }
         let spec = spec_of(files);
         let native = spec.map_or(repo.native_size, |spec| spec.size);
-        let (width, height) = (params.width.unwrap_or(native), params.height.unwrap_or(native));
+        let init = Init::resolve(params)?;
+        let (width, height) = size(params, init.as_ref(), native)?;
+        suits(repo, init.as_ref(), files)?;
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
         let over = overrides(params)?;
         let config = Config::resolve(&repo.scheduler, &over)?;
@@ -166,6 +171,7 @@ impl Request {
             prediction: config.prediction,
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
+            init,
             sizes,
             negative_sizes,
             rng: parsed("rng", params.rng.as_deref(), Rng::Torch)?,
@@ -173,6 +179,23 @@ impl Request {
             dtype: parsed("dtype", params.dtype.as_deref(), Dtype::Auto)?,
             threads: params.threads,
         })
+    }
+
+    /// The picture and the mask that the request starts from, read and fitted.
+    ///
+    /// # Errors
+    /// A file that is missing or no picture; a mask that paints nothing.
+    pub fn start(&self) -> Result<Option<Start>> {
+        let size = [self.width, self.height];
+        self.init
+            .as_ref()
+            .map(|init| Start::load(&init.image, init.mask.as_ref(), init.fit, size))
+            .transpose()
+    }
+
+    /// Whether pixels outside the mask are put back as they were.
+    pub fn keeps_unmasked(&self) -> bool {
+        self.init.as_ref().and_then(|init| init.mask.as_ref()).is_some_and(|mask| mask.keep_unmasked)
     }
 
     /// The sampler's configuration for this request on a model's scheduler file.
@@ -189,6 +212,32 @@ impl Request {
         };
         Config::resolve(&repo.scheduler, &over)
     }
+}
+
+/// Width and height: as asked for, else the start picture's own rounded down to whole units, else the model's.
+fn size(params: &Params, init: Option<&Init>, native: u32) -> Result<(u32, u32)> {
+    let own = match (init, params.width, params.height) {
+        (None, ..) | (_, Some(_), Some(_)) => (native, native),
+        (Some(init), ..) => {
+            let (width, height) = crate::input::size_of("init_image", &init.image)?;
+            let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
+            (whole(width), whole(height))
+        }
+    };
+    Ok((params.width.unwrap_or(own.0), params.height.unwrap_or(own.1)))
+}
+
+/// Inpainting networks need a mask; other networks can do with or without.
+fn suits(repo: &RepoConfig, init: Option<&Init>, files: &ModelFiles) -> Result<()> {
+    let masked = init.is_some_and(|init| init.mask.is_some());
+    if repo.inputs == Inputs::Inpainting && !masked {
+        return Err(Error::field(
+            "mask",
+            format!("`{}` is an inpainting model and needs a picture and a mask", files.origin),
+        )
+        .hint("give them with `--init-image` and `--mask`"));
+    }
+    Ok(())
 }
 
 /// The row of models.toml behind `files`, if the model has one.
@@ -211,6 +260,7 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(within("threads", params.threads, 1, 1024));
     keep(seeds(params));
     keep(overrides(params).map(|_| ()));
+    keep(Init::resolve(params).map(|_| ()));
     keep(Sizes::resolve(params, [SIDE_UNIT; 2]).map(|_| ()));
     keep(parsed("rng", params.rng.as_deref(), Rng::Torch).map(|_| ()));
     keep(parsed("dtype", params.dtype.as_deref(), Dtype::Auto).map(|_| ()));

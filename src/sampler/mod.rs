@@ -242,6 +242,23 @@ pub trait Model {
     /// # Errors
     /// Whatever the generator reports.
     fn noise(&mut self) -> Result<Tensor>;
+
+    /// A chance to change the sample before it is shown to the network at `sample.sigma` (inpainting keeps what
+    /// lies outside its mask).
+    ///
+    /// # Errors
+    /// Tensor arithmetic (out of memory).
+    fn between(&mut self, sample: Sample) -> Result<Sample> {
+        Ok(sample)
+    }
+
+    /// Likewise for the finished latents.
+    ///
+    /// # Errors
+    /// Tensor arithmetic (out of memory).
+    fn finish(&mut self, latents: Tensor) -> Result<Tensor> {
+        Ok(latents)
+    }
 }
 
 /// Runs a sampler down its ladder from `x` = noise × the ladder's `init_noise_sigma`.
@@ -251,21 +268,23 @@ pub trait Model {
 /// Whatever `model` reports.
 pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model) -> Result<Tensor> {
     let mut solver = (config.sampler.row().solver)(config, ladder);
-    let first = ladder.levels.first().map_or(0.0, |level| level.sigma);
+    let first = ladder.levels.get(ladder.start).map_or(0.0, |level| level.sigma);
     let mut sample = Sample { x, sigma: first };
-    for (i, level) in ladder.levels.iter().enumerate() {
-        sample = read_as(sample, level)?;
+    for (i, level) in ladder.levels.iter().enumerate().skip(ladder.start) {
+        if i > ladder.start {
+            sample = model.between(read_as(sample, level)?)?;
+        }
         let seen = (&sample.x * alpha(level.sigma))?;
-        let output = model.output(i, &seen, level.timestep)?;
+        let output = model.output(i - ladder.start, &seen, level.timestep)?;
         let x0 = config.prediction.x0(&sample, &output)?;
         let denoised = Denoised { sample: &sample, x0, output };
         sample = solver.step(i, &denoised, &mut || model.noise())?;
     }
-    match config.sampler.row().grid {
+    model.finish(match config.sampler.row().grid {
         // diffusers hands these over as x₀ + σn, whatever noise is left in them.
-        Grid::Continuous => Ok(sample.x),
-        Grid::Discrete | Grid::Multistep => Ok((&sample.x * alpha(sample.sigma))?),
-    }
+        Grid::Continuous => sample.x,
+        Grid::Discrete | Grid::Multistep => (&sample.x * alpha(sample.sigma))?,
+    })
 }
 
 /// Discrete samplers may leave a sample at another level than the next call is told; diffusers then takes

@@ -41,6 +41,10 @@ impl Level {
 pub struct Ladder {
     /// One entry per call of the network.
     pub levels: Vec<Level>,
+    /// The call that this run starts with; 0 for a whole run.
+    pub start: usize,
+    /// Steps of a whole run.
+    pub steps: usize,
     /// The level after the last call.
     pub final_sigma: f64,
     /// ⌊T/n⌋, the stride of the discrete samplers.
@@ -59,6 +63,18 @@ impl Ladder {
             .and_then(|index| self.train_sigmas.get(index))
             .copied()
             .unwrap_or(self.final_sigma)
+    }
+
+    /// Calls of the network from the start on.
+    pub fn calls(&self) -> usize {
+        self.levels.len().saturating_sub(self.start)
+    }
+
+    /// The same ladder for image to image at `strength`.
+    #[must_use]
+    pub fn at_strength(self, strength: f64) -> Self {
+        let kept = ((self.steps as f64 * strength) as usize).min(self.steps);
+        Self { start: self.steps - kept, ..self }
     }
 
     /// The level after call `i`.
@@ -98,6 +114,8 @@ pub fn ladder(config: &Config, steps: usize) -> Result<Ladder> {
     Ok(Ladder {
         final_sigma: final_sigma(config, grid, &train_sigmas),
         stride,
+        start: 0,
+        steps,
         init_noise_sigma,
         levels,
         train_sigmas,

@@ -34,10 +34,11 @@ fn draw(root: &Path, params: &Params, model: &str) -> Vec<Image> {
 }
 
 /// A case of diffusers as our own parameters; nothing where it needs what sdgen does not do yet.
-fn params(case: &Value) -> Option<Params> {
+fn params(root: &Path, case: &Value) -> Option<Params> {
     let args = case["args"].as_object()?;
     let text = |key: &str| args.get(key).and_then(Value::as_str).map(str::to_owned);
     let number = |key: &str| args.get(key).and_then(Value::as_u64);
+    let picture = |key: &str| text(key).map(|name| root.join("inputs").join(name).to_str().unwrap().to_owned());
     let pair = |key: &str, between: &str, swap: bool| {
         let pair = args.get(key)?.as_array()?;
         let (a, b) = if swap { (&pair[1], &pair[0]) } else { (&pair[0], &pair[1]) };
@@ -61,6 +62,9 @@ fn params(case: &Value) -> Option<Params> {
         "negative_original_size",
         "negative_crops_coords_top_left",
         "negative_target_size",
+        "image",
+        "mask_image",
+        "strength",
     ];
     if args.keys().any(|key| !known.contains(&key.as_str())) || !case["adapters"].as_array()?.is_empty() {
         return None;
@@ -86,6 +90,9 @@ fn params(case: &Value) -> Option<Params> {
         cfg_scale: args["guidance_scale"].as_f64(),
         eta: args.get("eta").and_then(Value::as_f64),
         clip_skip: number("clip_skip").map(|n| n as usize),
+        init_image: picture("image"),
+        mask: picture("mask_image"),
+        strength: args.get("strength").and_then(Value::as_f64),
         original_size: pair("original_size", "x", true),
         crop: pair("crops_coords_top_left", ",", false),
         target_size: pair("target_size", "x", true),
@@ -156,7 +163,7 @@ fn run(root: &Path) -> (usize, Vec<String>) {
     let (mut run, mut wrong) = (0, Vec::new());
     for path in cases(&root.join("cases")) {
         let case: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let Some(params) = params(&case).filter(|_| !own_scheduler(&case)) else {
+        let Some(params) = params(root, &case).filter(|_| !own_scheduler(&case)) else {
             eprintln!("{} is not run", case["id"]);
             continue;
         };

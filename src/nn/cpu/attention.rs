@@ -1,13 +1,13 @@
 //! Owns attention without the score matrix: keys and values packed per head, queries taken a block at a time.
 //!
-//! Dao et al., "FlashAttention" (2022), algorithm 1, with everything transposed: scores are [keys][queries], so that the softmax
-//! runs down the registers and every product has the tile's shape.
+//! Dao et al., "FlashAttention" (2022), algorithm 1, with everything transposed: scores are [keys][queries],
+//! so that the softmax runs down the registers and every product has the tile's shape.
 
 use super::Cpu;
 use super::attention_block::{KEYS, QueryBlock};
 use super::epilogue::{Output, Target};
 use super::panels::LaneKind;
-use super::rows::{Narrow, Rows};
+use super::rows::Rows;
 use super::scratch::Buffer;
 use super::simd::{Bf16Lane, F32Lane, Kernel, MAX_WIDTH, Simd};
 use super::source::Precision;
@@ -43,7 +43,8 @@ impl AttentionShape {
     }
 }
 
-/// Keys and values in the order attention reads them: keys [batch * heads][keys][head_dim], values transposed.
+/// Keys and values in the order attention reads them: keys [batch * heads][keys][head_dim], values
+/// transposed.
 ///
 /// Made once a prompt for cross-attention, whose keys and values do not change from step to step.
 pub struct PackedKv {
@@ -60,12 +61,18 @@ pub struct PackedKv {
 }
 
 impl PackedKv {
-    /// Packs `keys` keys and values of every sequence; row b * keys + i is key i of sequence b. Products are in bf16 with
-    /// `Bf16` or `Int8` where the machine has them, else in f32.
+    /// Packs `keys` keys and values of every sequence; row b * keys + i is key i of sequence b. Products are
+    /// in bf16 with `Bf16` or `Int8` where the machine has them, else in f32.
     ///
     /// # Panics
     /// When a shape does not fit.
-    pub fn pack(cpu: &Cpu, shape: AttentionShape, keys: usize, (k, v): (Rows<'_>, Rows<'_>), precision: Precision) -> PackedKv {
+    pub fn pack(
+        cpu: &Cpu,
+        shape: AttentionShape,
+        keys: usize,
+        (k, v): (Rows<'_>, Rows<'_>),
+        precision: Precision,
+    ) -> PackedKv {
         assert!(k.columns() == shape.columns() && v.columns() == shape.columns(), "columns of {shape:?}");
         assert!(keys > 0 && shape.head_dim > 0, "an attention to nothing");
         k.check(shape.batch * keys);
@@ -87,7 +94,9 @@ impl PackedKv {
         };
         let targets = match kind {
             LaneKind::Bf16 => [&mut packed.k, &mut packed.v].map(|b| Target::Bf16(b.as_mut_ptr().cast())),
-            LaneKind::F32 | LaneKind::Int8 => [&mut packed.k, &mut packed.v].map(|b| Target::F32(b.as_mut_ptr())),
+            LaneKind::F32 | LaneKind::Int8 => {
+                [&mut packed.k, &mut packed.v].map(|b| Target::F32(b.as_mut_ptr()))
+            }
         };
         let blocks = padded.div_ceil(PACK);
         let packed_ref = &packed;
@@ -154,9 +163,14 @@ impl PackHead<'_> {
             let n = row.len().saturating_sub(d).min(S::WIDTH);
             let written = (numbers - d).min(S::WIDTH);
             debug_assert!(numbers <= dim + 1);
-            // SAFETY: n numbers are inside the row, and `written` inside the packed key, which is this task's.
+            // SAFETY: n numbers are inside the row, and `written` inside the packed key, which is this
+            // task's.
             unsafe {
-                let v = if n == S::WIDTH { s.load(row.as_ptr().add(d)) } else { s.load_first(row.as_ptr().wrapping_add(d), n) };
+                let v = if n == S::WIDTH {
+                    s.load(row.as_ptr().add(d))
+                } else {
+                    s.load_first(row.as_ptr().wrapping_add(d), n)
+                };
                 self.targets[0].put(s, at + d, v, written);
             }
         }
@@ -171,7 +185,8 @@ impl PackHead<'_> {
         let mut block = [0f32; MAX_WIDTH * MAX_WIDTH];
         if dims == S::WIDTH && real == S::WIDTH {
             let from = self.row(&self.rows.1, first)[d..].as_ptr();
-            // SAFETY: WIDTH rows of WIDTH numbers are there, the last as the first; the block is large enough.
+            // SAFETY: WIDTH rows of WIDTH numbers are there, the last as the first; the block is large
+            // enough.
             unsafe { s.transpose(from, self.rows.1.stride(), block.as_mut_ptr(), S::WIDTH) };
         } else {
             for key in 0..real {
@@ -190,8 +205,8 @@ impl PackHead<'_> {
     }
 }
 
-/// softmax(q k^T / sqrt(head_dim)) v: `queries` queries of every sequence, row b * queries + i of `q` and of the output
-/// [batch * queries, heads * head_dim].
+/// softmax(q k^T / sqrt(head_dim)) v: `queries` queries of every sequence, row b * queries + i of `q` and of
+/// the output [batch * queries, heads * head_dim].
 ///
 /// # Panics
 /// When a shape does not fit.
@@ -199,7 +214,11 @@ pub fn attend(cpu: &Cpu, queries: usize, q: Rows<'_>, kv: &PackedKv, mask: Mask,
     let shape = kv.shape;
     assert_eq!(q.columns(), shape.columns(), "columns of {shape:?}");
     q.check(shape.batch * queries);
-    assert_eq!(out.len(), shape.batch * queries * shape.columns(), "an output of {queries} queries of {shape:?}");
+    assert_eq!(
+        out.len(),
+        shape.batch * queries * shape.columns(),
+        "an output of {queries} queries of {shape:?}"
+    );
     let target = out.target();
     let block = 2 * cpu.isa().width();
     let blocks = queries.div_ceil(block);
@@ -212,18 +231,25 @@ pub fn attend(cpu: &Cpu, queries: usize, q: Rows<'_>, kv: &PackedKv, mask: Mask,
         let (outputs, rest) = rest.split_at_mut(block * dim);
         let (transposed, scores) = rest.split_at_mut(block * dim);
         let count = block.min(queries - first);
-        let work = QueryBlock { q, kv, mask, target, queries, head, first, count, panel: queries_at, outputs, transposed, scores };
+        let work = QueryBlock {
+            q,
+            kv,
+            mask,
+            target,
+            queries,
+            head,
+            first,
+            count,
+            panel: queries_at,
+            outputs,
+            transposed,
+            scores,
+        };
         match kv.kind {
             LaneKind::Bf16 => cpu.isa().run_bf16(work.over::<Bf16Lane>()),
             LaneKind::F32 | LaneKind::Int8 => cpu.isa().run(work.over::<F32Lane>()),
         }
     });
-}
-
-/// One row rounded to bf16, for the queries.
-#[inline(always)]
-pub(super) fn narrow<S: Simd>(s: S, from: &[f32], to: &mut [u16]) {
-    Narrow { from, to }.run(s);
 }
 
 #[cfg(test)]

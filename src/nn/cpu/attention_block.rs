@@ -1,10 +1,10 @@
 //! Owns the inner loops of attention: one block of queries of one head against all its keys.
 
-use super::attention::{Mask, PackedKv, narrow};
+use super::attention::{Mask, PackedKv};
 use super::epilogue::Target;
 use super::math::{exp2, exp2_bf16};
 use super::rows::Rows;
-use super::simd::{Kernel, Lane, MAX_WIDTH, Simd};
+use super::simd::{Kernel, Lane, Simd};
 use super::tile::{Product, Start, multiply};
 use std::marker::PhantomData;
 
@@ -59,7 +59,6 @@ impl<L: Lane> Kernel for Over<'_, L> {
     fn run<S: Simd>(mut self, s: S) {
         self.pack_queries(s);
         let (keys, nr) = (self.0.kv.keys, 2 * S::WIDTH);
-        self.0.outputs[..self.0.kv.shape.head_dim * nr].fill(0.0);
         let mut softmax = Softmax { greatest: [s.splat(NEVER); 2], sum: [s.splat(0.0); 2] };
         let end = match self.0.mask {
             Mask::None => keys,
@@ -74,7 +73,8 @@ impl<L: Lane> Kernel for Over<'_, L> {
             if self.0.mask == Mask::Causal {
                 self.hide_later_keys(first, count, nr);
             }
-            if let Some(shrink) = softmax.absorb::<S, L>(s, &mut self.0.scores[..padded * nr]) {
+            let shrink = softmax.absorb::<S, L>(s, &mut self.0.scores[..padded * nr]);
+            if let Some(shrink) = shrink.filter(|_| first > 0) {
                 self.rescale(s, shrink);
             }
             self.add_values(s, first / L::COUNT, padded / L::COUNT);
@@ -84,7 +84,8 @@ impl<L: Lane> Kernel for Over<'_, L> {
 }
 
 impl<L: Lane> Over<'_, L> {
-    /// Queries times 1 / sqrt(head_dim) and log2(e) (the softmax is taken in powers of two), to [lane][query].
+    /// Queries times 1 / sqrt(head_dim) and log2(e) (the softmax is taken in powers of two), to
+    /// [lane][query].
     #[inline(always)]
     fn pack_queries<S: Simd>(&mut self, s: S) {
         let b = &mut self.0;
@@ -92,31 +93,40 @@ impl<L: Lane> Over<'_, L> {
         let (sequence, head) = (b.head / shape.heads, b.head % shape.heads);
         let scale = (std::f64::consts::LOG2_E / (shape.head_dim as f64).sqrt()) as f32;
         let lanes = b.kv.key_lanes.next_multiple_of(S::WIDTH);
-        b.transposed[..2 * S::WIDTH * lanes].fill(0.0);
-        let mut scaled = [0f32; MAX_WIDTH];
+        let to = b.transposed[..2 * S::WIDTH * lanes].as_mut_ptr();
         for i in 0..b.count {
             let row = &b.q.row(sequence * b.queries + b.first + i)[head * shape.head_dim..][..shape.head_dim];
-            let to = b.transposed[i * lanes..][..lanes].as_mut_ptr();
             for (chunk, from) in row.chunks(S::WIDTH).enumerate() {
-                let (n, at) = (from.len(), chunk * S::WIDTH);
-                // SAFETY: n <= WIDTH numbers of the row; the lanes hold them in f32 or bf16.
+                let at = chunk * S::WIDTH;
+                // SAFETY: the chunk has at most WIDTH numbers; a row of `lanes` lanes has room for whole
+                // vectors of either kind.
                 unsafe {
-                    let v = s.mul(s.load_first(from.as_ptr(), n), s.splat(scale));
-                    if L::COUNT == 1 {
-                        s.store_first(to.add(at), v, n);
+                    let v = if from.len() == S::WIDTH {
+                        s.load(from.as_ptr())
                     } else {
-                        s.store(scaled.as_mut_ptr(), v);
-                        narrow(s, &scaled[..n], std::slice::from_raw_parts_mut(to.cast::<u16>().add(at), n));
+                        s.load_first(from.as_ptr(), from.len())
+                    };
+                    let v = s.mul(v, s.splat(scale));
+                    if L::COUNT == 1 {
+                        s.store(to.add(i * lanes + at), v);
+                    } else {
+                        s.store_bf16(to.add(i * lanes).cast::<u16>().add(at), v);
                     }
                 }
             }
         }
+        b.transposed[b.count * lanes..2 * S::WIDTH * lanes].fill(0.0);
         for lane in (0..lanes).step_by(S::WIDTH) {
             for half in 0..2 {
                 // SAFETY: WIDTH lanes of WIDTH queries, in both places.
                 unsafe {
                     let from = b.transposed.as_ptr().add(half * S::WIDTH * lanes + lane);
-                    s.transpose(from, lanes, b.panel.as_mut_ptr().add(lane * 2 * S::WIDTH + half * S::WIDTH), 2 * S::WIDTH);
+                    s.transpose(
+                        from,
+                        lanes,
+                        b.panel.as_mut_ptr().add(lane * 2 * S::WIDTH + half * S::WIDTH),
+                        2 * S::WIDTH,
+                    );
                 }
             }
         }
@@ -176,7 +186,7 @@ impl<L: Lane> Over<'_, L> {
             tap_stride: 0,
             sums: b.outputs.as_mut_ptr(),
             sums_stride: 2 * S::WIDTH,
-            start: Start::Sums,
+            start: if first == 0 { Start::Zero } else { Start::Sums },
         };
         // SAFETY: head_dim rows of values, and as many of sums.
         unsafe { multiply::<S, L>(s, dim, product) };
@@ -191,10 +201,16 @@ impl<L: Lane> Over<'_, L> {
         let padded = shape.head_dim.next_multiple_of(S::WIDTH);
         for d in (0..padded).step_by(S::WIDTH) {
             for half in 0..2 {
-                // SAFETY: WIDTH dimensions of WIDTH queries, in both places, which are padded to whole vectors.
+                // SAFETY: WIDTH dimensions of WIDTH queries, in both places, which are padded to whole
+                // vectors.
                 unsafe {
                     let from = b.outputs.as_ptr().add(d * 2 * S::WIDTH + half * S::WIDTH);
-                    s.transpose(from, 2 * S::WIDTH, b.transposed.as_mut_ptr().add(half * S::WIDTH * padded + d), padded);
+                    s.transpose(
+                        from,
+                        2 * S::WIDTH,
+                        b.transposed.as_mut_ptr().add(half * S::WIDTH * padded + d),
+                        padded,
+                    );
                 }
             }
         }
@@ -213,8 +229,8 @@ impl<L: Lane> Over<'_, L> {
 }
 
 impl<V: Copy> Softmax<V> {
-    /// Turns scores into exponentials of their distance to the greatest so far, and adds them up. Answers with the factor for
-    /// earlier sums when the greatest has grown.
+    /// Turns scores into exponentials of their distance to the greatest so far, and adds them up. Answers
+    /// with the factor for earlier sums when the greatest has grown.
     #[inline(always)]
     fn absorb<S: Simd<V = V>, L: Lane>(&mut self, s: S, scores: &mut [f32]) -> Option<[V; 2]> {
         let mut greatest = self.greatest;
@@ -223,10 +239,16 @@ impl<V: Copy> Softmax<V> {
             let row = unsafe { [s.load(row.as_ptr()), s.load(row.as_ptr().add(S::WIDTH))] };
             greatest = [s.max(greatest[0], row[0]), s.max(greatest[1], row[1])];
         }
-        let grown = s.any_greater(greatest[0], self.greatest[0]) || s.any_greater(greatest[1], self.greatest[1]);
-        let shrink = [0, 1].map(|j: usize| exp2(s, s.sub(self.greatest[j], greatest[j])));
+        let grown =
+            s.any_greater(greatest[0], self.greatest[0]) || s.any_greater(greatest[1], self.greatest[1]);
+        let shrink =
+            [exp2(s, s.sub(self.greatest[0], greatest[0])), exp2(s, s.sub(self.greatest[1], greatest[1]))];
         self.greatest = greatest;
-        let sums = if L::COUNT == 1 { exponentials(s, scores, greatest) } else { exponentials_bf16(s, scores, greatest) };
+        let sums = if L::COUNT == 1 {
+            exponentials(s, scores, greatest)
+        } else {
+            exponentials_bf16(s, scores, greatest)
+        };
         for j in 0..2 {
             self.sum[j] = s.fma(self.sum[j], shrink[j], sums[j]);
         }
@@ -252,8 +274,8 @@ fn exponentials<S: Simd>(s: S, scores: &mut [f32], greatest: [S::V; 2]) -> [S::V
     sums
 }
 
-/// As `exponentials`, two keys to a lane of bf16, written over the first half of the scores. The sums are those of the
-/// cut-off exponentials, so that the weights still add up to one.
+/// As `exponentials`, two keys to a lane of bf16, written over the first half of the scores. The sums are
+/// those of the cut-off exponentials, so that the weights still add up to one.
 #[inline(always)]
 fn exponentials_bf16<S: Simd>(s: S, scores: &mut [f32], greatest: [S::V; 2]) -> [S::V; 2] {
     let mut sums = [s.splat(0.0); 4];
@@ -262,11 +284,10 @@ fn exponentials_bf16<S: Simd>(s: S, scores: &mut [f32], greatest: [S::V; 2]) -> 
         for j in 0..2 {
             // SAFETY: rows 2 pair and 2 pair + 1 are inside the scores; row `pair` has been read already.
             unsafe {
-                let exponential = |row: usize| {
-                    let score = s.load(start.add(row * nr + j * S::WIDTH));
-                    s.truncate_bf16(exp2_bf16(s, s.sub(score, greatest[j])))
-                };
-                let (even, odd) = (exponential(2 * pair), exponential(2 * pair + 1));
+                let scores = start.add(2 * pair * nr + j * S::WIDTH);
+                let (even, odd) = (s.load(scores), s.load(scores.add(nr)));
+                let even = s.truncate_bf16(exp2_bf16(s, s.sub(even, greatest[j])));
+                let odd = s.truncate_bf16(exp2_bf16(s, s.sub(odd, greatest[j])));
                 sums[j] = s.add(sums[j], even);
                 sums[2 + j] = s.add(sums[2 + j], odd);
                 s.store(start.add(pair * nr + j * S::WIDTH), s.join_bf16(even, odd));

@@ -1,5 +1,5 @@
-use super::super::testing::{Random, every_isa, relative_rms};
 use super::super::Isa;
+use super::super::testing::{Random, every_isa, relative_rms};
 use super::*;
 
 struct Case {
@@ -30,12 +30,15 @@ impl Case {
         let (AttentionShape { batch, heads, head_dim }, c) = (self.shape, self.shape.columns());
         let (k, v) = self.key_values();
         let mut out = vec![0f64; batch * self.queries * c];
-        for (b, h, i) in (0..batch * heads * self.queries).map(|n| (n / (heads * self.queries), n / self.queries % heads, n % self.queries)) {
+        for (b, h, i) in (0..batch * heads * self.queries)
+            .map(|n| (n / (heads * self.queries), n / self.queries % heads, n % self.queries))
+        {
             let q = &self.q[(b * self.queries + i) * c + h * head_dim..][..head_dim];
             let seen = if self.mask == Mask::Causal { self.keys.min(i + 1) } else { self.keys };
             let score = |j: usize| {
                 let k = &k.row(b * self.keys + j)[h * head_dim..];
-                q.iter().zip(k).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>() / (head_dim as f64).sqrt()
+                q.iter().zip(k).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>()
+                    / (head_dim as f64).sqrt()
             };
             let scores: Vec<f64> = (0..seen).map(score).collect();
             let greatest = scores.iter().copied().fold(f64::MIN, f64::max);
@@ -43,7 +46,8 @@ impl Case {
             let sum: f64 = weights.iter().sum();
             for d in 0..head_dim {
                 let value = |j: usize| f64::from(v.row(b * self.keys + j)[h * head_dim + d]);
-                out[(b * self.queries + i) * c + h * head_dim + d] = (0..seen).map(|j| weights[j] * value(j)).sum::<f64>() / sum;
+                out[(b * self.queries + i) * c + h * head_dim + d] =
+                    (0..seen).map(|j| weights[j] * value(j)).sum::<f64>() / sum;
             }
         }
         out
@@ -52,7 +56,14 @@ impl Case {
     fn run(&self, cpu: &Cpu, precision: Precision) -> Vec<f32> {
         let kv = PackedKv::pack(cpu, self.shape, self.keys, self.key_values(), precision);
         let mut out = vec![f32::NAN; self.shape.batch * self.queries * self.shape.columns()];
-        attend(cpu, self.queries, Rows::new(&self.q, self.shape.columns()), &kv, self.mask, Output::F32(&mut out));
+        attend(
+            cpu,
+            self.queries,
+            Rows::new(&self.q, self.shape.columns()),
+            &kv,
+            self.mask,
+            Output::F32(&mut out),
+        );
         out
     }
 }
@@ -75,7 +86,13 @@ fn attention_matches_float64_for_any_head_and_any_number_of_keys() {
             for (precision, tolerance) in [(Precision::F32, 2e-6), (Precision::Bf16, 1.5e-2)] {
                 // Measured at most: f32 4e-7, bf16 6e-3.
                 let error = relative_rms(&case.run(cpu, precision), &expected);
-                assert!(error < tolerance, "{} {precision:?} {:?} {} keys: {error:e}", cpu.isa(), case.shape, case.keys);
+                assert!(
+                    error < tolerance,
+                    "{} {precision:?} {:?} {} keys: {error:e}",
+                    cpu.isa(),
+                    case.shape,
+                    case.keys
+                );
             }
         });
     }

@@ -11,7 +11,8 @@ use super::scratch::Aligned;
 use super::source::{Precision, WeightSlice};
 use super::winograd::{self, Tile, WinogradRun};
 
-/// Bytes of scratch a convolution works in; larger images go in bands of rows. The level-3 cache of a small server part.
+/// Bytes of scratch a convolution works in; larger images go in bands of rows. The level-3 cache of a small
+/// server part.
 const SCRATCH: usize = 28 << 20;
 
 /// Zeros around an image.
@@ -76,10 +77,11 @@ pub enum Algo {
     Pointwise,
     /// Implicit matrix product over a padded copy: any kernel and stride.
     Direct,
-    /// Winograd F(2x2, 3x3): 2.25 times fewer products, weights 1.78 times larger; relative error 7e-7 in f32, 4e-3 in bf16.
+    /// Winograd F(2x2, 3x3): 2.25 times fewer products, weights 1.78 times larger; relative error 7e-7 in
+    /// f32, 4e-3 in bf16.
     WinogradF2,
-    /// Winograd F(4x4, 3x3): 4 times fewer products, weights 4 times larger; relative error 5e-6. Always in f32: in bf16 its
-    /// error is 2.6e-2.
+    /// Winograd F(4x4, 3x3): 4 times fewer products, weights 4 times larger; relative error 5e-6. Always in
+    /// f32: in bf16 its error is 2.6e-2.
     WinogradF4,
 }
 
@@ -88,7 +90,8 @@ pub enum Algo {
 pub enum Memory {
     /// Winograd wherever it is faster.
     Fast,
-    /// Winograd where a megabyte of weights saves the most time: the time saved grows with the pixels, the weights do not.
+    /// Winograd where a megabyte of weights saves the most time: the time saved grows with the pixels, the
+    /// weights do not.
     #[default]
     Balanced,
     /// Winograd on the largest maps only, whose layers are narrow.
@@ -97,9 +100,10 @@ pub enum Memory {
 
 /// The algorithm for a layer that is mostly given outputs of `size` (rows, columns) an image.
 ///
-/// In f32: F(4x4) down to 16x16 and F(2x2) below (`Fast`), F(4x4) down to 32x32 (`Balanced`) or 64x64 (`Small`), direct otherwise.
-/// With bf16 or int8 the F(4x4) of large maps stays in f32, which is both faster and more exact than direct bf16; below, direct
-/// bf16. Few channels leave the transforms without products to save, and go direct.
+/// In f32: F(4x4) down to 16x16 and F(2x2) below (`Fast`), F(4x4) down to 32x32 (`Balanced`) or 64x64
+/// (`Small`), direct otherwise. With bf16 or int8 the F(4x4) of large maps stays in f32, which is both faster
+/// and more exact than direct bf16; below, direct bf16. Few channels leave the transforms without products to
+/// save, and go direct.
 pub fn plan(geometry: &Geometry, size: (usize, usize), precision: Precision, memory: Memory) -> Algo {
     let g = geometry;
     if g.kernel == 1 && g.stride == 1 && g.padding == Padding::default() {
@@ -165,9 +169,17 @@ impl PackedConv {
         };
         let body = match algo {
             Algo::Pointwise => {
-                assert!(g.kernel == 1 && g.stride == 1 && g.padding == Padding::default(), "a matrix product for {g:?}");
+                assert!(
+                    g.kernel == 1 && g.stride == 1 && g.padding == Padding::default(),
+                    "a matrix product for {g:?}"
+                );
                 let matrices = [weights.kernels];
-                let linear = LinearWeights { matrices: &matrices, inputs: g.inputs, bias: weights.bias, gating: Gating::None };
+                let linear = LinearWeights {
+                    matrices: &matrices,
+                    inputs: g.inputs,
+                    bias: weights.bias,
+                    gating: Gating::None,
+                };
                 Body::Pointwise(PackedLinear::pack(cpu, &linear, precision))
             }
             Algo::Direct => Body::Direct(Filter::pack_direct(cpu, weights, precision)),
@@ -196,7 +208,9 @@ impl PackedConv {
     pub fn bytes(&self) -> usize {
         match &self.body {
             Body::Pointwise(linear) => linear.bytes(),
-            Body::Direct(filter) | Body::WinogradF2(filter) | Body::WinogradF4(filter) => filter.panels.bytes(),
+            Body::Direct(filter) | Body::WinogradF2(filter) | Body::WinogradF4(filter) => {
+                filter.panels.bytes()
+            }
         }
     }
 
@@ -211,26 +225,53 @@ impl PackedConv {
         let size = g.output_size(input.size());
         assert_eq!(out.len(), input.batch * size.0 * size.1 * g.outputs, "an output of {size:?}");
         assert!(epilogue.residual.is_none_or(|r| r.len() == out.len()), "a residual as long as the output");
-        assert!(epilogue.image_bias.is_none_or(|b| b.len() == input.batch * g.outputs), "a bias for every image");
+        assert!(
+            epilogue.image_bias.is_none_or(|b| b.len() == input.batch * g.outputs),
+            "a bias for every image"
+        );
         match &self.body {
             Body::Pointwise(linear) => forward_pointwise(cpu, linear, input, epilogue, out),
             Body::Direct(filter) => {
                 let bias = filter.image_bias(input.batch, g.outputs, epilogue.image_bias);
-                let run = DirectRun { cpu, geometry: g, filter, input, size, bias: &bias, residual: epilogue.residual };
+                let run = DirectRun {
+                    cpu,
+                    geometry: g,
+                    filter,
+                    input,
+                    size,
+                    bias: &bias,
+                    residual: epilogue.residual,
+                };
                 conv_direct::forward(&run, out);
             }
             Body::WinogradF2(filter) | Body::WinogradF4(filter) => {
                 let tile = if matches!(self.body, Body::WinogradF2(_)) { Tile::Two } else { Tile::Four };
                 let bias = filter.image_bias(input.batch, g.outputs, epilogue.image_bias);
-                let run = WinogradRun { cpu, geometry: g, filter, tile, input, size, bias: &bias, residual: epilogue.residual };
+                let run = WinogradRun {
+                    cpu,
+                    geometry: g,
+                    filter,
+                    tile,
+                    input,
+                    size,
+                    bias: &bias,
+                    residual: epilogue.residual,
+                };
                 winograd::forward(&run, out);
             }
         }
     }
 }
 
-/// A 1x1 convolution: parts are multiplied where they lie, or in bands when something happens to them on the way.
-fn forward_pointwise(cpu: &Cpu, linear: &PackedLinear, input: &ConvInput<'_>, epilogue: ConvEpilogue<'_>, out: &mut [f32]) {
+/// A 1x1 convolution: parts are multiplied where they lie, or in bands when something happens to them on the
+/// way.
+fn forward_pointwise(
+    cpu: &Cpu,
+    linear: &PackedLinear,
+    input: &ConvInput<'_>,
+    epilogue: ConvEpilogue<'_>,
+    out: &mut [f32],
+) {
     let n = linear.outputs();
     let (rows, columns) = input.size();
     let finish = |first: usize| Epilogue {
@@ -239,13 +280,25 @@ fn forward_pointwise(cpu: &Cpu, linear: &PackedLinear, input: &ConvInput<'_>, ep
     };
     if input.is_plain() {
         let parts: Vec<Rows<'_>> = input.parts.iter().map(|(data, c)| Rows::new(data, *c)).collect();
-        linear.forward(cpu, input.batch * rows * columns, LinearInput::F32(&parts), finish(0), Output::F32(out));
+        linear.forward(
+            cpu,
+            input.batch * rows * columns,
+            LinearInput::F32(&parts),
+            finish(0),
+            Output::F32(out),
+        );
     } else {
         for band in bands(input.batch * rows, SCRATCH / (4 * columns * input.channels())) {
             let row = |r: usize| CanvasRow { image: r / rows, source: Some(r % rows) };
             let canvas_rows: Vec<CanvasRow> = band.clone().map(row).collect();
             let pixels = canvas_rows.len() * columns;
-            let shape = CanvasShape { rows: canvas_rows, width: columns, left: 0, channels: input.channels(), bf16: false };
+            let shape = CanvasShape {
+                rows: canvas_rows,
+                width: columns,
+                left: 0,
+                channels: input.channels(),
+                bf16: false,
+            };
             let canvas = shape.fill(cpu, input);
             let first = band.start * columns;
             let part = [Rows::new(&canvas, input.channels())];

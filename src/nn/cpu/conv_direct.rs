@@ -1,4 +1,5 @@
-//! Owns the direct convolution: an implicit matrix product whose rows are pixels of a padded copy, one tap a kernel position.
+//! Owns the direct convolution: an implicit matrix product whose rows are pixels of a padded copy, one tap a
+//! kernel position.
 
 use super::Cpu;
 use super::conv::{Filter, Geometry, bands, units_in_scratch};
@@ -11,7 +12,8 @@ use super::scratch::Buffer;
 use super::tile::{Product, Start};
 use std::ops::Range;
 
-/// Output pixels of a task: with DEPTH lanes of sums and inputs, what the second-level cache holds beside a panel.
+/// Output pixels of a task: with DEPTH lanes of sums and inputs, what the second-level cache holds beside a
+/// panel.
 const PIXELS: usize = 512;
 /// Panels of a task.
 const PANELS: usize = 5;
@@ -85,7 +87,11 @@ fn lay_out(run: &DirectRun<'_>, band: Range<usize>) -> (Vec<OutputRow>, Vec<Canv
         let (image, y) = (index / height, index % height);
         let count = (height - y).min(band.end - index);
         let base = canvas.len();
-        rows.extend((0..count).map(|i| OutputRow { image, index: index + i, canvas_row: base + i * g.stride }));
+        rows.extend((0..count).map(|i| OutputRow {
+            image,
+            index: index + i,
+            canvas_row: base + i * g.stride,
+        }));
         let first = y * g.stride;
         let last = first + (count - 1) * g.stride + g.kernel;
         let source = |r: usize| r.checked_sub(g.padding.top).filter(|r| *r < run.input.size().0);
@@ -124,7 +130,8 @@ impl Band<'_> {
                 for (i, row) in rows.iter().enumerate() {
                     let at = (p * rows.len() + i) * pixels * panels.columns;
                     let product = Product {
-                        a: self.canvas[row.canvas_row * self.shape.width * panels.depth + piece.start..].as_ptr(),
+                        a: self.canvas[row.canvas_row * self.shape.width * panels.depth + piece.start..]
+                            .as_ptr(),
                         row_stride: self.run.geometry.stride * panels.depth,
                         taps: &self.taps,
                         depth: piece.len(),

@@ -1,4 +1,5 @@
-//! Owns what a convolution reads: parts joined, normalised, activated, upsampled and padded on the way into one canvas.
+//! Owns what a convolution reads: parts joined, normalised, activated, upsampled and padded on the way into
+//! one canvas.
 
 use super::Cpu;
 use super::math::{Activation, gelu, quick_gelu, silu};
@@ -36,8 +37,21 @@ pub struct ConvInput<'a> {
 
 impl<'a> ConvInput<'a> {
     /// Parts as they are.
-    pub fn plain(parts: &'a [(&'a [f32], usize)], batch: usize, height: usize, width: usize) -> ConvInput<'a> {
-        ConvInput { parts, batch, height, width, affine: None, activation: Activation::None, upsample_to: None }
+    pub fn plain(
+        parts: &'a [(&'a [f32], usize)],
+        batch: usize,
+        height: usize,
+        width: usize,
+    ) -> ConvInput<'a> {
+        ConvInput {
+            parts,
+            batch,
+            height,
+            width,
+            affine: None,
+            activation: Activation::None,
+            upsample_to: None,
+        }
     }
 
     /// Channels of all parts.
@@ -59,11 +73,21 @@ impl<'a> ConvInput<'a> {
     pub(super) fn check(&self) {
         for (data, channels) in self.parts {
             let expected = self.batch * self.height * self.width * channels;
-            assert_eq!(data.len(), expected, "a part of {}x{}x{}x{channels}", self.batch, self.height, self.width);
+            assert_eq!(
+                data.len(),
+                expected,
+                "a part of {}x{}x{}x{channels}",
+                self.batch,
+                self.height,
+                self.width
+            );
         }
         if let Some(affine) = self.affine {
             let expected = self.batch * self.channels();
-            assert!(affine.scale.len() == expected && affine.shift.len() == expected, "an affine of {expected}");
+            assert!(
+                affine.scale.len() == expected && affine.shift.len() == expected,
+                "an affine of {expected}"
+            );
         }
     }
 }
@@ -164,7 +188,8 @@ impl FillRow<'_> {
             let mut c = 0;
             while c < *channels {
                 let n = (channels - c).min(S::WIDTH);
-                // SAFETY: n numbers from c on are inside the pixel, and from first + c on inside the affine and the row.
+                // SAFETY: n numbers from c on are inside the pixel, and from first + c on inside the affine
+                // and the row.
                 unsafe {
                     let mut v = load(s, pixel.as_ptr().add(c), n);
                     if let Some((scale, shift)) = affine {

@@ -41,7 +41,10 @@ impl Case {
     fn with_everything(mut self, upsample_to: Option<(usize, usize)>) -> Case {
         let (g, mut random) = (self.geometry, Random::new(99));
         self.upsample_to = upsample_to;
-        self.affine = Some(Affine { scale: random.normal(self.batch * g.inputs), shift: random.normal(self.batch * g.inputs) });
+        self.affine = Some(Affine {
+            scale: random.normal(self.batch * g.inputs),
+            shift: random.normal(self.batch * g.inputs),
+        });
         self.activation = Activation::Silu;
         self.image_bias = Some(random.normal(self.batch * g.outputs));
         let size = self.output_size();
@@ -65,7 +68,12 @@ impl Case {
         joined
             .enumerate()
             .map(|(c, v)| {
-                let affine = |a: &Affine| (f64::from(a.scale[image * self.geometry.inputs + c]), f64::from(a.shift[image * self.geometry.inputs + c]));
+                let affine = |a: &Affine| {
+                    (
+                        f64::from(a.scale[image * self.geometry.inputs + c]),
+                        f64::from(a.shift[image * self.geometry.inputs + c]),
+                    )
+                };
                 let (scale, shift) = self.affine.as_ref().map_or((1.0, 0.0), affine);
                 let v = f64::from(*v) * scale + shift;
                 if self.activation == Activation::Silu { v / (1.0 + (-v).exp()) } else { v }
@@ -82,16 +90,30 @@ impl Case {
                 for x in 0..width {
                     let taps: Vec<Vec<f64>> = (0..g.kernel * g.kernel)
                         .map(|t| {
-                            let at = |p: usize, k: usize, pad: usize| (p * g.stride + k) as isize - pad as isize;
-                            self.pixel(image, at(y, t / g.kernel, g.padding.top), at(x, t % g.kernel, g.padding.left))
+                            let at =
+                                |p: usize, k: usize, pad: usize| (p * g.stride + k) as isize - pad as isize;
+                            self.pixel(
+                                image,
+                                at(y, t / g.kernel, g.padding.top),
+                                at(x, t % g.kernel, g.padding.left),
+                            )
                         })
                         .collect();
                     for o in 0..g.outputs {
-                        let weight = |c: usize, t: usize| f64::from(self.weights[(o * g.inputs + c) * taps.len() + t]);
-                        let dot = |(t, pixel): (usize, &Vec<f64>)| pixel.iter().enumerate().map(|(c, v)| v * weight(c, t)).sum::<f64>();
-                        let image_bias = self.image_bias.as_ref().map_or(0.0, |b| f64::from(b[image * g.outputs + o]));
+                        let weight =
+                            |c: usize, t: usize| f64::from(self.weights[(o * g.inputs + c) * taps.len() + t]);
+                        let dot = |(t, pixel): (usize, &Vec<f64>)| {
+                            pixel.iter().enumerate().map(|(c, v)| v * weight(c, t)).sum::<f64>()
+                        };
+                        let image_bias =
+                            self.image_bias.as_ref().map_or(0.0, |b| f64::from(b[image * g.outputs + o]));
                         let residual = self.residual.as_ref().map_or(0.0, |r| f64::from(r[out.len()]));
-                        out.push(taps.iter().enumerate().map(dot).sum::<f64>() + f64::from(self.bias[o]) + image_bias + residual);
+                        out.push(
+                            taps.iter().enumerate().map(dot).sum::<f64>()
+                                + f64::from(self.bias[o])
+                                + image_bias
+                                + residual,
+                        );
                     }
                 }
             }
@@ -100,7 +122,11 @@ impl Case {
     }
 
     fn run(&self, cpu: &Cpu, precision: Precision, algo: Algo) -> Vec<f32> {
-        let weights = ConvWeights { kernels: WeightSlice::F32(&self.weights), bias: Some(&self.bias), geometry: self.geometry };
+        let weights = ConvWeights {
+            kernels: WeightSlice::F32(&self.weights),
+            bias: Some(&self.bias),
+            geometry: self.geometry,
+        };
         let layer = PackedConv::pack(cpu, &weights, precision, algo);
         let parts: Vec<(&[f32], usize)> = self.parts.iter().map(|(data, c)| (&data[..], *c)).collect();
         let input = ConvInput {
@@ -111,7 +137,8 @@ impl Case {
         };
         let size = self.output_size();
         let mut out = vec![f32::NAN; self.batch * size.0 * size.1 * self.geometry.outputs];
-        let epilogue = ConvEpilogue { image_bias: self.image_bias.as_deref(), residual: self.residual.as_deref() };
+        let epilogue =
+            ConvEpilogue { image_bias: self.image_bias.as_deref(), residual: self.residual.as_deref() };
         layer.forward(cpu, &input, epilogue, &mut out);
         out
     }
@@ -136,7 +163,12 @@ fn cases() -> Vec<Case> {
         Case::new(encoder, &[10], 1, (12, 13)).with_everything(None),
         Case::new(point, &[21], 2, (6, 5)),
         Case::new(point, &[8, 13], 2, (6, 5)).with_everything(None),
-        Case::new(Geometry { padding: Padding { top: 0, left: 2, bottom: 2, right: 0 }, ..same(6, 7) }, &[6], 1, (6, 9)),
+        Case::new(
+            Geometry { padding: Padding { top: 0, left: 2, bottom: 2, right: 0 }, ..same(6, 7) },
+            &[6],
+            1,
+            (6, 9),
+        ),
     ]
 }
 
@@ -160,8 +192,8 @@ fn every_algorithm_matches_float64_on_ragged_shapes_with_everything_fused() {
             for algo in algos(&case.geometry) {
                 for precision in [Precision::F32, Precision::F16Weights, Precision::Bf16, Precision::Int8] {
                     let error = relative_rms(&case.run(cpu, precision, algo), &expected);
-                    // Measured at most: f32 direct 3e-7, F(2x2) 4e-7, F(4x4) 3e-6; f16 weights 3e-4; bf16 direct 2.5e-3,
-                    // F(2x2) 4e-3; int8 (pointwise only) 1e-2.
+                    // Measured at most: f32 direct 3e-7, F(2x2) 4e-7, F(4x4) 3e-6; f16 weights 3e-4; bf16
+                    // direct 2.5e-3, F(2x2) 4e-3; int8 (pointwise only) 1e-2.
                     let tolerance = match (precision, algo) {
                         (_, Algo::WinogradF4) => 1e-5,
                         (Precision::F32, _) | (Precision::F16Weights, Algo::WinogradF2) => 1e-6,
@@ -169,7 +201,13 @@ fn every_algorithm_matches_float64_on_ragged_shapes_with_everything_fused() {
                         (Precision::Bf16, _) => 8e-3,
                         (Precision::Int8, _) => 2e-2,
                     };
-                    assert!(error < tolerance, "{} {algo:?} {precision:?} {:?} {:?}: {error:e}", cpu.isa(), case.geometry, case.size);
+                    assert!(
+                        error < tolerance,
+                        "{} {algo:?} {precision:?} {:?} {:?}: {error:e}",
+                        cpu.isa(),
+                        case.geometry,
+                        case.size
+                    );
                 }
             }
         });
@@ -203,7 +241,11 @@ fn results_do_not_depend_on_the_number_of_threads() {
 fn the_plan_gives_winograd_to_large_maps_first() {
     let wide = same(1280, 1280);
     let table = [
-        (Precision::F32, Memory::Fast, [Algo::WinogradF2, Algo::WinogradF4, Algo::WinogradF4, Algo::WinogradF4]),
+        (
+            Precision::F32,
+            Memory::Fast,
+            [Algo::WinogradF2, Algo::WinogradF4, Algo::WinogradF4, Algo::WinogradF4],
+        ),
         (Precision::F32, Memory::Balanced, [Algo::Direct, Algo::Direct, Algo::WinogradF4, Algo::WinogradF4]),
         (Precision::F32, Memory::Small, [Algo::Direct, Algo::Direct, Algo::Direct, Algo::WinogradF4]),
         (Precision::Bf16, Memory::Fast, [Algo::Direct, Algo::Direct, Algo::WinogradF4, Algo::WinogradF4]),

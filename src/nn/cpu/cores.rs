@@ -4,11 +4,16 @@ use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 
-/// Physical cores this process may use: those of its CPU affinity, hyper-threads counted once, no more than its cgroup's quota.
+/// Physical cores this process may use: those of its CPU affinity, hyper-threads counted once, no more than
+/// its cgroup's quota.
 pub fn physical_cores() -> usize {
     let logical = std::thread::available_parallelism().map_or(1, |n| n.get());
     let allowed = allowed_cpus();
-    let physical = if allowed.is_empty() { logical } else { distinct_cores(&allowed, Path::new("/sys/devices/system/cpu")) };
+    let physical = if allowed.is_empty() {
+        logical
+    } else {
+        distinct_cores(&allowed, Path::new("/sys/devices/system/cpu"))
+    };
     let quota = cgroup_quota(Path::new("/sys/fs/cgroup")).unwrap_or(usize::MAX);
     physical.min(logical).min(quota).max(1)
 }
@@ -16,7 +21,11 @@ pub fn physical_cores() -> usize {
 /// CPUs of the affinity mask; none where the system does not tell.
 fn allowed_cpus() -> Vec<usize> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-    status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).map(parse_list).unwrap_or_default()
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+        .map(parse_list)
+        .unwrap_or_default()
 }
 
 /// A kernel CPU list such as `0-3,8,10-11`.
@@ -34,7 +43,8 @@ fn parse_list(list: &str) -> Vec<usize> {
 /// Groups of hyper-threads among `cpus`; a CPU whose siblings cannot be read counts alone.
 fn distinct_cores(cpus: &[usize], topology: &Path) -> usize {
     let siblings = |cpu: &usize| {
-        fs::read_to_string(topology.join(format!("cpu{cpu}/topology/thread_siblings_list"))).unwrap_or_else(|_| cpu.to_string())
+        fs::read_to_string(topology.join(format!("cpu{cpu}/topology/thread_siblings_list")))
+            .unwrap_or_else(|_| cpu.to_string())
     };
     cpus.iter().map(siblings).collect::<HashSet<_>>().len()
 }

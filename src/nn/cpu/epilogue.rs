@@ -1,6 +1,6 @@
 //! Owns what happens to finished sums on their way out: scale, bias, activation or gate, residual, rounding.
 
-use super::math::{Activation, gelu, quick_gelu, silu};
+use super::math::{Activation, Elementwise, Gelu, Identity, QuickGelu, Silu, gelu};
 use super::rows::Rows;
 use super::simd::Simd;
 use half::bf16;
@@ -102,7 +102,7 @@ pub(super) struct Finish {
 impl Finish {
     /// The part of the block that is `rows` rows from `row` on, of `padded` sums each.
     #[inline(always)]
-    pub(super) fn from_row(&self, row: usize, rows: usize) -> Finish {
+    pub(super) fn tail(&self, row: usize, rows: usize) -> Finish {
         Finish {
             rows,
             scales: self.scales.map(|s| Scales { rows: s.rows.wrapping_add(row), ..s }),
@@ -116,17 +116,18 @@ impl Finish {
 /// Writes out a block of `sums`, [rows][2 x WIDTH].
 ///
 /// # Safety
-/// Every pointer of `f` is good for the rows and columns it describes, and the written elements are nobody else's.
+/// Every pointer of `f` is good for the rows and columns it describes, and the written elements are nobody
+/// else's.
 #[inline(always)]
 pub(super) unsafe fn finish<S: Simd>(s: S, sums: *const f32, f: &Finish) {
     // SAFETY: as the caller vouches.
     unsafe {
         match (f.gated, f.activation) {
             (true, _) => finish_gated(s, sums, f),
-            (false, Activation::None) => finish_with(s, sums, f, |v| v),
-            (false, Activation::Silu) => finish_with(s, sums, f, |v| silu(s, v)),
-            (false, Activation::Gelu) => finish_with(s, sums, f, |v| gelu(s, v)),
-            (false, Activation::QuickGelu) => finish_with(s, sums, f, |v| quick_gelu(s, v)),
+            (false, Activation::None) => finish_with::<S, Identity>(s, sums, f),
+            (false, Activation::Silu) => finish_with::<S, Silu>(s, sums, f),
+            (false, Activation::Gelu) => finish_with::<S, Gelu>(s, sums, f),
+            (false, Activation::QuickGelu) => finish_with::<S, QuickGelu>(s, sums, f),
         }
     }
 }
@@ -138,7 +139,10 @@ unsafe fn finish_gated<S: Simd>(s: S, sums: *const f32, f: &Finish) {
     for i in 0..f.rows {
         // SAFETY: as the caller vouches.
         unsafe {
-            let (value, gate) = (biased(s, f, sums.add(i * 2 * S::WIDTH), (i, 0)), biased(s, f, sums.add(i * 2 * S::WIDTH), (i, 1)));
+            let (value, gate) = (
+                biased(s, f, sums.add(i * 2 * S::WIDTH), (i, 0)),
+                biased(s, f, sums.add(i * 2 * S::WIDTH), (i, 1)),
+            );
             let mut v = s.mul(value, gelu(s, gate));
             if let Some((residual, stride)) = f.residual {
                 v = s.add(v, s.load_first(residual.add(i * stride), f.columns));
@@ -151,7 +155,7 @@ unsafe fn finish_gated<S: Simd>(s: S, sums: *const f32, f: &Finish) {
 /// # Safety
 /// As for `finish`.
 #[inline(always)]
-unsafe fn finish_with<S: Simd>(s: S, sums: *const f32, f: &Finish, activation: impl Fn(S::V) -> S::V) {
+unsafe fn finish_with<S: Simd, A: Elementwise>(s: S, sums: *const f32, f: &Finish) {
     for half in 0..2 {
         let offset = half * S::WIDTH;
         let n = f.columns.saturating_sub(offset).min(S::WIDTH);
@@ -161,7 +165,7 @@ unsafe fn finish_with<S: Simd>(s: S, sums: *const f32, f: &Finish, activation: i
         for i in 0..f.rows {
             // SAFETY: as the caller vouches.
             unsafe {
-                let mut v = activation(biased(s, f, sums.add(i * 2 * S::WIDTH), (i, half)));
+                let mut v = A::apply(s, biased(s, f, sums.add(i * 2 * S::WIDTH), (i, half)));
                 if let Some((residual, stride)) = f.residual {
                     let from = residual.add(i * stride + offset);
                     v = s.add(v, if n == S::WIDTH { s.load(from) } else { s.load_first(from, n) });
@@ -187,7 +191,7 @@ unsafe fn biased<S: Simd>(s: S, f: &Finish, row: *const f32, (i, half): (usize, 
             None => s.add(sums, bias),
             Some(scales) => {
                 let scale = s.mul(s.splat(*scales.rows.add(i)), s.load(scales.columns.add(offset)));
-                s.fma(s.from_i32_bits(sums), scale, bias)
+                s.fma(s.int_to_float(sums), scale, bias)
             }
         }
     }

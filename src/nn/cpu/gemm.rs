@@ -1,4 +1,5 @@
-//! Owns the linear layer: weights packed once, and the blocked multi-threaded product with everything fused behind it.
+//! Owns the linear layer: weights packed once, and the blocked multi-threaded product with everything fused
+//! behind it.
 
 use super::Cpu;
 use super::epilogue::{Epilogue, Output};
@@ -12,7 +13,8 @@ use half::bf16;
 /// The stored weights of a linear layer.
 #[derive(Clone, Copy)]
 pub struct LinearWeights<'a> {
-    /// [n_i, inputs] row-major matrices, one below another: query, key and value of an attention become one layer.
+    /// [n_i, inputs] row-major matrices, one below another: query, key and value of an attention become one
+    /// layer.
     pub matrices: &'a [WeightSlice<'a>],
     /// Columns of each matrix.
     pub inputs: usize,
@@ -28,7 +30,8 @@ pub enum Gating {
     /// One output a row.
     #[default]
     None,
-    /// The first half of the rows are values, the second their gates: out = value * gelu(gate), half as many outputs.
+    /// The first half of the rows are values, the second their gates: out = value * gelu(gate), half as many
+    /// outputs.
     Geglu,
 }
 
@@ -55,7 +58,8 @@ pub struct PackedLinear {
 /// Per-channel scales of 8-bit weights, padded to whole panels.
 pub(super) struct WeightScales {
     pub(super) scales: Aligned<f32>,
-    /// -128 times the sum of a column: what the offset of unsigned inputs adds, taken off at the start. i32 in the bits.
+    /// -128 times the sum of a column: what the offset of unsigned inputs adds, taken off at the start. i32
+    /// in the bits.
     pub(super) offsets: Aligned<u32>,
 }
 
@@ -117,7 +121,14 @@ impl PackedLinear {
     ///
     /// # Panics
     /// When a shape does not fit.
-    pub fn forward(&self, cpu: &Cpu, rows: usize, input: LinearInput<'_>, epilogue: Epilogue<'_>, mut out: Output<'_>) {
+    pub fn forward(
+        &self,
+        cpu: &Cpu,
+        rows: usize,
+        input: LinearInput<'_>,
+        epilogue: Epilogue<'_>,
+        mut out: Output<'_>,
+    ) {
         assert_eq!(out.len(), rows * self.outputs, "an output of {rows} rows of {}", self.outputs);
         assert_eq!(input.columns(), self.inputs, "input columns");
         input.check(rows);
@@ -167,13 +178,15 @@ struct Prepared {
 
 impl Prepared {
     fn new(cpu: &Cpu, rows: usize, input: &LinearInput<'_>, kind: LaneKind) -> Prepared {
-        let mut prepared = Prepared { operands: Vec::new(), scales: None, _half: None, _full: None, _bytes: None };
+        let mut prepared =
+            Prepared { operands: Vec::new(), scales: None, _half: None, _full: None, _bytes: None };
         let columns = input.columns();
         let even = columns.next_multiple_of(2);
         let one = |a: *const f32, stride: usize, depth: usize| vec![Operand { a, stride, depth }];
         match (kind, input) {
             (LaneKind::F32, LinearInput::F32(parts)) => {
-                let operand = |p: &Rows<'_>| Operand { a: p.as_ptr(), stride: p.stride(), depth: p.columns() };
+                let operand =
+                    |p: &Rows<'_>| Operand { a: p.as_ptr(), stride: p.stride(), depth: p.columns() };
                 prepared.operands = parts.iter().map(operand).collect();
             }
             (LaneKind::F32, LinearInput::Bf16(part)) => {
@@ -181,7 +194,9 @@ impl Prepared {
                 prepared.operands = one(full.as_ptr(), columns, columns);
                 prepared._full = Some(full);
             }
-            (LaneKind::Bf16, LinearInput::Bf16(part)) if part.columns() % 2 == 0 && part.stride() % 2 == 0 => {
+            (LaneKind::Bf16, LinearInput::Bf16(part))
+                if part.columns() % 2 == 0 && part.stride() % 2 == 0 =>
+            {
                 prepared.operands = one(part.as_ptr().cast(), part.stride() / 2, columns / 2);
             }
             (LaneKind::Bf16, _) => {

@@ -1,4 +1,5 @@
-//! Owns the blocking of a matrix product: which rows, panels and depths a task multiplies, so that operands stay in cache.
+//! Owns the blocking of a matrix product: which rows, panels and depths a task multiplies, so that operands
+//! stay in cache.
 
 use super::Cpu;
 use super::epilogue::{Epilogue, Finish, Scales, Target, finish};
@@ -57,8 +58,8 @@ struct Stretch {
 /// Multiplies `rows` rows of operands (side by side) with the panels and writes the finished output.
 ///
 /// # Safety
-/// The operands are readable for `rows` rows and together as deep as the panels; target and residual are good for `rows` rows
-/// of `block.outputs` numbers.
+/// The operands are readable for `rows` rows and together as deep as the panels; target and residual are good
+/// for `rows` rows of `block.outputs` numbers.
 pub(super) unsafe fn run_blocks(cpu: &Cpu, rows: usize, operands: &[Operand], block: &Block<'_>) {
     let stretches = stretches(operands);
     let task_rows = if rows >= 1024 { ROWS } else { rows.clamp(1, ROWS) };
@@ -147,7 +148,9 @@ impl Task<'_> {
         match self.block.scales {
             _ if !first => Start::Sums,
             None => Start::Zero,
-            Some((weights, _)) => Start::Row(weights.offsets[panel * self.block.panels.columns..].as_ptr().cast()),
+            Some((weights, _)) => {
+                Start::Row(weights.offsets[panel * self.block.panels.columns..].as_ptr().cast())
+            }
         }
     }
 
@@ -170,7 +173,10 @@ impl Task<'_> {
             stride: block.outputs,
             columns: written.min(block.outputs - column),
             residual: block.epilogue.residual.map(|residual| {
-                (residual.as_ptr().wrapping_add(self.first_row * residual.stride() + column), residual.stride())
+                (
+                    residual.as_ptr().wrapping_add(self.first_row * residual.stride() + column),
+                    residual.stride(),
+                )
             }),
         }
     }
@@ -208,7 +214,7 @@ impl<L: Lane> Kernel for LaneStep<'_, L> {
         let mut row = 0;
         for tile in 0..tiles {
             let height = (rows - row).div_ceil(tiles - tile);
-            let mut part = product.from_row(row);
+            let mut part = product.tail(row);
             if !matches!(product.start, Start::Sums) {
                 // Nothing was held and nothing will be: one tile's worth of memory serves all.
                 part.sums = product.sums;
@@ -216,7 +222,7 @@ impl<L: Lane> Kernel for LaneStep<'_, L> {
             // A tile at a time: its stores drain while the next one multiplies.
             unsafe {
                 multiply::<S, L>(s, height, part);
-                finish(s, part.sums, &last.from_row(row, height));
+                finish(s, part.sums, &last.tail(row, height));
             }
             row += height;
         }

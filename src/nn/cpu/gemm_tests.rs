@@ -8,19 +8,36 @@ fn reference(x: &[f32], w: &[f32], bias: &[f32], k: usize) -> Vec<f64> {
     let mut y = Vec::new();
     for row in x.chunks_exact(k) {
         for (column, b) in w.chunks_exact(k).zip(bias) {
-            y.push(row.iter().zip(column).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum::<f64>() + f64::from(*b));
+            y.push(
+                row.iter().zip(column).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum::<f64>()
+                    + f64::from(*b),
+            );
         }
     }
     y
 }
 
-const SHAPES: [(usize, usize, usize); 9] =
-    [(1, 4, 4), (2, 3, 5), (13, 33, 7), (77, 40, 24), (29, 320, 64), (5, 100, 1300), (200, 31, 129), (64, 64, 641), (3, 352, 960)];
+const SHAPES: [(usize, usize, usize); 9] = [
+    (1, 4, 4),
+    (2, 3, 5),
+    (13, 33, 7),
+    (77, 40, 24),
+    (29, 320, 64),
+    (5, 100, 1300),
+    (200, 31, 129),
+    (64, 64, 641),
+    (3, 352, 960),
+];
 
 #[test]
 fn products_match_float64_on_ragged_shapes_in_every_precision() {
     // Measured relative rms errors: f32 and f16 weights 6.1e-7 at k = 1300, bf16 2.4e-3, int8 9.2e-3.
-    let tolerances = [(Precision::F32, 1e-6), (Precision::F16Weights, 1e-6), (Precision::Bf16, 5e-3), (Precision::Int8, 2e-2)];
+    let tolerances = [
+        (Precision::F32, 1e-6),
+        (Precision::F16Weights, 1e-6),
+        (Precision::Bf16, 5e-3),
+        (Precision::Int8, 2e-2),
+    ];
     every_isa(|cpu| {
         for (m, n, k) in SHAPES {
             let mut random = Random::new(m * n + k);
@@ -30,10 +47,17 @@ fn products_match_float64_on_ragged_shapes_in_every_precision() {
             let expected = reference(&x, &w, &bias, k);
             for (precision, tolerance) in tolerances {
                 let matrices = [WeightSlice::F32(&w)];
-                let weights = LinearWeights { matrices: &matrices, inputs: k, bias: Some(&bias), gating: Gating::None };
+                let weights =
+                    LinearWeights { matrices: &matrices, inputs: k, bias: Some(&bias), gating: Gating::None };
                 let layer = PackedLinear::pack(cpu, &weights, precision);
                 let mut y = vec![f32::NAN; m * n];
-                layer.forward(cpu, m, LinearInput::F32(&[Rows::new(&x, k)]), Epilogue::default(), Output::F32(&mut y));
+                layer.forward(
+                    cpu,
+                    m,
+                    LinearInput::F32(&[Rows::new(&x, k)]),
+                    Epilogue::default(),
+                    Output::F32(&mut y),
+                );
                 let error = relative_rms(&y, &expected);
                 assert!(error < tolerance, "{} {precision:?} {m}x{n}x{k}: {error:e}", cpu.isa());
             }
@@ -55,7 +79,13 @@ fn stacked_matrices_of_any_type_pack_as_one() {
         let weights = LinearWeights { matrices: &matrices, inputs: k, bias: None, gating: Gating::None };
         let layer = PackedLinear::pack(cpu, &weights, Precision::F32);
         let mut y = vec![0f32; m * 60];
-        layer.forward(cpu, m, LinearInput::F32(&[Rows::new(&x, k)]), Epilogue::default(), Output::F32(&mut y));
+        layer.forward(
+            cpu,
+            m,
+            LinearInput::F32(&[Rows::new(&x, k)]),
+            Epilogue::default(),
+            Output::F32(&mut y),
+        );
         assert!(relative_rms(&y, &reference(&x, &w, &[0.0; 60], k)) < 5e-7);
     });
 }
@@ -70,14 +100,16 @@ fn column_slices_side_by_side_and_a_residual_are_read_in_place() {
         let (w, bias, residual) = (random.normal(n * k), random.normal(n), random.normal(m * 50));
         let parts = [Rows::strided(&wide[11..], k1, 60), Rows::new(&other, k2)];
         let x: Vec<f32> = (0..m).flat_map(|i| [parts[0].row(i), parts[1].row(i)].concat()).collect();
-        let epilogue = Epilogue { activation: Activation::Silu, residual: Some(Rows::strided(&residual[3..], n, 50)) };
+        let epilogue =
+            Epilogue { activation: Activation::Silu, residual: Some(Rows::strided(&residual[3..], n, 50)) };
         let mut expected = reference(&x, &w, &bias, k);
         for (i, y) in expected.iter_mut().enumerate() {
             *y = *y / (1.0 + (-*y).exp()) + f64::from(residual[3 + i / n * 50 + i % n]);
         }
         for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
             let matrices = [WeightSlice::F32(&w)];
-            let weights = LinearWeights { matrices: &matrices, inputs: k, bias: Some(&bias), gating: Gating::None };
+            let weights =
+                LinearWeights { matrices: &matrices, inputs: k, bias: Some(&bias), gating: Gating::None };
             let layer = PackedLinear::pack(cpu, &weights, precision);
             let mut y = vec![0f32; m * n];
             layer.forward(cpu, m, LinearInput::F32(&parts), epilogue, Output::F32(&mut y));
@@ -95,13 +127,23 @@ fn gated_outputs_multiply_values_with_gelu_of_their_gates() {
             let (x, w, bias) = (random.normal(m * k), random.normal(2 * half * k), random.normal(2 * half));
             let both = reference(&x, &w, &bias, k);
             let gelu = |x: f64| 0.5 * x * (1.0 + super::super::testing::erf(x / 2f64.sqrt()));
-            let expected: Vec<f64> =
-                (0..m * half).map(|i| both[i / half * 2 * half + i % half] * gelu(both[i / half * 2 * half + half + i % half])).collect();
+            let expected: Vec<f64> = (0..m * half)
+                .map(|i| {
+                    both[i / half * 2 * half + i % half] * gelu(both[i / half * 2 * half + half + i % half])
+                })
+                .collect();
             let matrices = [WeightSlice::F32(&w)];
-            let weights = LinearWeights { matrices: &matrices, inputs: k, bias: Some(&bias), gating: Gating::Geglu };
+            let weights =
+                LinearWeights { matrices: &matrices, inputs: k, bias: Some(&bias), gating: Gating::Geglu };
             let layer = PackedLinear::pack(cpu, &weights, Precision::F32);
             let mut y = vec![0f32; m * half];
-            layer.forward(cpu, m, LinearInput::F32(&[Rows::new(&x, k)]), Epilogue::default(), Output::F32(&mut y));
+            layer.forward(
+                cpu,
+                m,
+                LinearInput::F32(&[Rows::new(&x, k)]),
+                Epilogue::default(),
+                Output::F32(&mut y),
+            );
             // Measured 2.6e-7.
             assert!(relative_rms(&y, &expected) < 1e-6, "{}", cpu.isa());
         }
@@ -114,15 +156,23 @@ fn bf16_inputs_and_outputs_are_rounded_once() {
         for (m, n, k) in [(9, 21, 14), (4, 40, 33)] {
             let mut random = Random::new(k);
             let x: Vec<half::bf16> = random.normal(m * k).iter().map(|v| half::bf16::from_f32(*v)).collect();
-            let w: Vec<f32> = random.normal(n * k).iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect();
+            let w: Vec<f32> =
+                random.normal(n * k).iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect();
             let full: Vec<f32> = x.iter().map(|v| v.to_f32()).collect();
             let expected = reference(&full, &w, &vec![0.0; n], k);
             for precision in [Precision::F32, Precision::Bf16] {
                 let matrices = [WeightSlice::F32(&w)];
-                let weights = LinearWeights { matrices: &matrices, inputs: k, bias: None, gating: Gating::None };
+                let weights =
+                    LinearWeights { matrices: &matrices, inputs: k, bias: None, gating: Gating::None };
                 let layer = PackedLinear::pack(cpu, &weights, precision);
                 let mut y = vec![half::bf16::ZERO; m * n];
-                layer.forward(cpu, m, LinearInput::Bf16(Rows::new(&x, k)), Epilogue::default(), Output::Bf16(&mut y));
+                layer.forward(
+                    cpu,
+                    m,
+                    LinearInput::Bf16(Rows::new(&x, k)),
+                    Epilogue::default(),
+                    Output::Bf16(&mut y),
+                );
                 let y: Vec<f32> = y.iter().map(|v| v.to_f32()).collect();
                 // Only the output's rounding is left: 1.6e-3 measured.
                 assert!(relative_rms(&y, &expected) < 3e-3, "{} {precision:?}", cpu.isa());
@@ -142,7 +192,13 @@ fn results_do_not_depend_on_the_number_of_threads() {
         let weights = LinearWeights { matrices: &matrices, inputs: k, bias: None, gating: Gating::None };
         let layer = PackedLinear::pack(&cpu, &weights, precision);
         let mut y = vec![0f32; m * n];
-        layer.forward(&cpu, m, LinearInput::F32(&[Rows::new(&x, k)]), Epilogue::default(), Output::F32(&mut y));
+        layer.forward(
+            &cpu,
+            m,
+            LinearInput::F32(&[Rows::new(&x, k)]),
+            Epilogue::default(),
+            Output::F32(&mut y),
+        );
         y
     };
     for precision in [Precision::F32, Precision::F16Weights, Precision::Bf16, Precision::Int8] {

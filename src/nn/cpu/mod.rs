@@ -1,4 +1,6 @@
-//! Owns the SIMD kernels of the CPU: pure functions and packed weights over slices, f32 activations channels-last; no tensor type.
+//! Owns the SIMD kernels of the CPU: pure functions and packed weights over slices, f32 activations
+//! channels-last; no tensor type.
+#![allow(unsafe_code)] // The one place for SIMD; every unsafe block has its SAFETY line.
 
 mod attention;
 mod attention_block;

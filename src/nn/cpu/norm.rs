@@ -1,4 +1,5 @@
-//! Owns the normalisations: group statistics as an affine for whoever reads next, its application, and layer norm.
+//! Owns the normalisations: group statistics as an affine for whoever reads next, its application, and layer
+//! norm.
 
 use super::Cpu;
 use super::conv_input::{Affine, CanvasRow, CanvasShape, ConvInput};
@@ -26,8 +27,8 @@ pub struct GroupNorm<'a> {
     pub bias: &'a [f32],
 }
 
-/// What a block of pixels adds to the statistics of a channel: numbers are summed less the block's first one, so that a mean
-/// far from zero costs no precision.
+/// What a block of pixels adds to the statistics of a channel: numbers are summed less the block's first one,
+/// so that a mean far from zero costs no precision.
 struct Partial {
     first: Buffer<f32>,
     sum: Buffer<f32>,
@@ -36,7 +37,8 @@ struct Partial {
     blocks: usize,
 }
 
-/// The scale and shift with which `norm` normalises the joined parts of `input` [batch, height, width, channels].
+/// The scale and shift with which `norm` normalises the joined parts of `input` [batch, height, width,
+/// channels].
 ///
 /// Wu and He, "Group Normalization" (2018), equation 1. Relative error 3e-7 for means up to 100 deviations.
 ///
@@ -46,11 +48,17 @@ pub fn group_norm(cpu: &Cpu, input: &ConvInput<'_>, norm: &GroupNorm<'_>) -> Aff
     input.check();
     let (channels, pixels) = (input.channels(), input.height * input.width);
     assert_eq!(channels % norm.groups, 0, "{channels} channels in {} groups", norm.groups);
-    assert!(norm.weight.len() == channels && norm.bias.len() == channels, "a weight and bias for {channels} channels");
+    assert!(
+        norm.weight.len() == channels && norm.bias.len() == channels,
+        "a weight and bias for {channels} channels"
+    );
     let partial = Partial::sum(cpu, input);
     let size = channels / norm.groups;
-    let mut affine = Affine { scale: vec![0.0; input.batch * channels], shift: vec![0.0; input.batch * channels] };
-    for (group, (scale, shift)) in affine.scale.chunks_exact_mut(size).zip(affine.shift.chunks_exact_mut(size)).enumerate() {
+    let mut affine =
+        Affine { scale: vec![0.0; input.batch * channels], shift: vec![0.0; input.batch * channels] };
+    for (group, (scale, shift)) in
+        affine.scale.chunks_exact_mut(size).zip(affine.shift.chunks_exact_mut(size)).enumerate()
+    {
         let (image, first) = (group / norm.groups, group % norm.groups * size);
         let (mean, variance) = partial.moments(image, first..first + size, channels, pixels);
         let inverse = 1.0 / (variance + norm.eps).sqrt();
@@ -69,12 +77,14 @@ impl Partial {
         let blocks = pixels.div_ceil(PIXELS);
         let take = || cpu.scratch().take::<f32>(input.batch * blocks * channels);
         let mut partial = Partial { first: take(), sum: take(), squares: take(), blocks };
-        let to = [&mut partial.first, &mut partial.sum, &mut partial.squares].map(|b| Shareable::new(b.as_mut_ptr()));
+        let to = [&mut partial.first, &mut partial.sum, &mut partial.squares]
+            .map(|b| Shareable::new(b.as_mut_ptr()));
         cpu.pool().run(input.batch * blocks, |task| {
             let (image, start) = (task / blocks, task % blocks * PIXELS);
             let mut channel = task * channels;
             for (data, c) in input.parts {
-                let pixels = &data[(image * pixels + start) * c..(image * pixels + pixels.min(start + PIXELS)) * c];
+                let pixels =
+                    &data[(image * pixels + start) * c..(image * pixels + pixels.min(start + PIXELS)) * c];
                 let to = [0, 1, 2].map(|i: usize| to[i].get().wrapping_add(channel));
                 cpu.isa().run(SumPixels { pixels, channels: *c, to });
                 channel += c;
@@ -84,7 +94,13 @@ impl Partial {
     }
 
     /// Mean and variance of a range of channels of an image, by Chan's combination of the blocks' moments.
-    fn moments(&self, image: usize, range: std::ops::Range<usize>, channels: usize, pixels: usize) -> (f64, f64) {
+    fn moments(
+        &self,
+        image: usize,
+        range: std::ops::Range<usize>,
+        channels: usize,
+        pixels: usize,
+    ) -> (f64, f64) {
         let blocks = move || {
             let range = range.clone();
             (0..self.blocks).flat_map(move |block| {
@@ -96,14 +112,17 @@ impl Partial {
                 })
             })
         };
-        let (count, total) = blocks().fold((0.0, 0.0), |(count, total), (n, mean, _)| (count + n, total + n * mean));
+        let (count, total) =
+            blocks().fold((0.0, 0.0), |(count, total), (n, mean, _)| (count + n, total + n * mean));
         let mean = total / count;
-        let spread: f64 = blocks().map(|(n, block_mean, squares)| squares + n * (block_mean - mean).powi(2)).sum();
+        let spread: f64 =
+            blocks().map(|(n, block_mean, squares)| squares + n * (block_mean - mean).powi(2)).sum();
         (mean, spread.max(0.0) / count)
     }
 }
 
-/// First number, sum and sum of squares (both less the first) of every channel over some pixels; the maker vouches for `to`.
+/// First number, sum and sum of squares (both less the first) of every channel over some pixels; the maker
+/// vouches for `to`.
 struct SumPixels<'a> {
     pixels: &'a [f32],
     channels: usize,
@@ -182,7 +201,8 @@ pub struct LayerNorm<'a> {
 
 /// Normalises each of `rows` rows of x over its columns: (x - mean) / sqrt(variance + eps) * weight + bias.
 ///
-/// Ba, Kiros and Hinton, "Layer Normalization" (2016). Two passes over a row, which stays in the first-level cache.
+/// Ba, Kiros and Hinton, "Layer Normalization" (2016). Two passes over a row, which stays in the first-level
+/// cache.
 ///
 /// # Panics
 /// When a length does not fit.
@@ -190,7 +210,10 @@ pub fn layer_norm(cpu: &Cpu, rows: usize, x: Rows<'_>, norm: &LayerNorm<'_>, mut
     let columns = x.columns();
     x.check(rows);
     assert_eq!(out.len(), rows * columns, "an output of {rows} rows of {columns}");
-    assert!(norm.weight.len() == columns && norm.bias.len() == columns, "a weight and bias for {columns} columns");
+    assert!(
+        norm.weight.len() == columns && norm.bias.len() == columns,
+        "a weight and bias for {columns} columns"
+    );
     let target = out.target();
     cpu.pool().run(rows.div_ceil(ROWS), |task| {
         let range = task * ROWS..rows.min((task + 1) * ROWS);
@@ -226,11 +249,19 @@ impl Kernel for NormRows<'_> {
             let inverse = s.splat(1.0 / (variance + self.norm.eps).sqrt());
             for c in (0..count).step_by(S::WIDTH) {
                 let n = (count - c).min(S::WIDTH);
-                // SAFETY: n numbers from c on are inside the row and the parameters; the output row is this task's.
+                // SAFETY: n numbers from c on are inside the row and the parameters; the output row is this
+                // task's.
                 unsafe {
-                    let load = |p: &[f32]| if n == S::WIDTH { s.load(p[c..].as_ptr()) } else { s.load_first(p[c..].as_ptr(), n) };
+                    let load = |p: &[f32]| {
+                        if n == S::WIDTH { s.load(p[c..].as_ptr()) } else { s.load_first(p[c..].as_ptr(), n) }
+                    };
                     let v = s.mul(s.sub(load(row), center), inverse);
-                    self.target.put(s, r * count + c, s.fma(v, load(self.norm.weight), load(self.norm.bias)), n);
+                    self.target.put(
+                        s,
+                        r * count + c,
+                        s.fma(v, load(self.norm.weight), load(self.norm.bias)),
+                        n,
+                    );
                 }
             }
         }
@@ -244,7 +275,11 @@ fn sum<S: Simd>(s: S, row: &[f32], f: impl Fn(S::V) -> S::V) -> f32 {
     for (i, chunk) in row.chunks(S::WIDTH).enumerate() {
         // SAFETY: the chunk has at most WIDTH numbers.
         let v = unsafe {
-            if chunk.len() == S::WIDTH { s.load(chunk.as_ptr()) } else { s.load_first(chunk.as_ptr(), chunk.len()) }
+            if chunk.len() == S::WIDTH {
+                s.load(chunk.as_ptr())
+            } else {
+                s.load_first(chunk.as_ptr(), chunk.len())
+            }
         };
         sums[i % 4] = s.add(sums[i % 4], f(v));
     }

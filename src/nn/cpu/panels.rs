@@ -2,7 +2,7 @@
 
 use super::Cpu;
 use super::isa::Isa;
-use super::scratch::{Aligned, Buffer};
+use super::scratch::{Aligned, Buffer, Number, Scratch};
 use super::simd::{Kernel, Simd};
 use super::source::Precision;
 use half::{bf16, f16};
@@ -57,9 +57,14 @@ pub(super) struct PanelShape {
 }
 
 impl Panels {
-    /// Packs columns: `column(panel, j, out)` writes column j of a panel as [tap][input] f32; int8 comes already scaled to
-    /// whole numbers. Columns it leaves alone stay zero.
-    pub(super) fn pack(cpu: &Cpu, shape: PanelShape, precision: Precision, column: impl Fn(usize, usize, &mut [f32]) + Sync) -> Panels {
+    /// Packs columns: `column(panel, j, out)` writes column j of a panel as [tap][input] f32; int8 comes
+    /// already scaled to whole numbers. Columns it leaves alone stay zero.
+    pub(super) fn pack(
+        cpu: &Cpu,
+        shape: PanelShape,
+        precision: Precision,
+        column: impl Fn(usize, usize, &mut [f32]) + Sync,
+    ) -> Panels {
         let isa = cpu.isa();
         let kind = match precision {
             Precision::F32 | Precision::F16Weights => LaneKind::F32,
@@ -68,32 +73,17 @@ impl Panels {
             Precision::Int8 => LaneKind::Int8,
         };
         let (columns, depth) = (2 * isa.width(), shape.inputs.div_ceil(kind.count()));
-        let panel = shape.taps * depth * columns;
-        let total = shape.count * panel;
         let grid = Grid { shape, columns, depth, per_lane: kind.count() };
         let data = match (kind, precision) {
             (LaneKind::F32, Precision::F16Weights) => {
-                let mut data = Aligned::<u16>::zeroed(total);
-                cpu.pool().for_chunks(&mut data, panel, |p, out| grid.scatter(out, |j, row| column(p, j, row), |v| f16::from_f32(v[0]).to_bits()));
-                Data::F16(data)
+                Data::F16(grid.pack(cpu, &column, |v| f16::from_f32(v[0]).to_bits()))
             }
             (LaneKind::F32, Precision::Bf16) => {
-                let mut data = Aligned::<u16>::zeroed(total);
-                cpu.pool().for_chunks(&mut data, panel, |p, out| grid.scatter(out, |j, row| column(p, j, row), |v| bf16::from_f32(v[0]).to_bits()));
-                Data::Bf16(data)
+                Data::Bf16(grid.pack(cpu, &column, |v| bf16::from_f32(v[0]).to_bits()))
             }
-            _ => {
-                let mut data = Aligned::<u32>::zeroed(total);
-                cpu.pool().for_chunks(&mut data, panel, |p, out| {
-                    let fill = |j: usize, row: &mut [f32]| column(p, j, row);
-                    match kind {
-                        LaneKind::F32 => grid.scatter(out, fill, |v| v[0].to_bits()),
-                        LaneKind::Bf16 => grid.scatter(out, fill, bf16_pair),
-                        LaneKind::Int8 => grid.scatter(out, fill, int8_quad),
-                    }
-                });
-                Data::Lanes(data)
-            }
+            (LaneKind::F32, _) => Data::Lanes(grid.pack(cpu, &column, |v| v[0].to_bits())),
+            (LaneKind::Bf16, _) => Data::Lanes(grid.pack(cpu, &column, bf16_pair)),
+            (LaneKind::Int8, _) => Data::Lanes(grid.pack(cpu, &column, int8_quad)),
         };
         Panels { isa, kind, count: shape.count, taps: shape.taps, depth, columns, data }
     }
@@ -106,7 +96,8 @@ impl Panels {
         }
     }
 
-    /// Lanes of a buffer that `slab` can widen into, for `taps` taps of `depth` lanes; zero when nothing is widened.
+    /// Lanes of a buffer that `slab` can widen into, for `taps` taps of `depth` lanes; zero when nothing is
+    /// widened.
     pub(super) fn widened_len(&self, taps: usize, depth: usize) -> usize {
         match self.data {
             Data::Lanes(_) => 0,
@@ -114,10 +105,14 @@ impl Panels {
         }
     }
 
-    /// Lanes `from..from + depth` of `taps` taps from `first_tap` on, of one panel: where they begin, and the stride between taps.
-    /// Narrow weights are widened into `wide` first.
+    /// Lanes `from..from + depth` of `taps` taps from `first_tap` on, of one panel: where they begin, and the
+    /// stride between taps. Narrow weights are widened into `wide` first.
     pub(super) fn slab(&self, panel: usize, slab: Slab, wide: &mut Buffer<f32>) -> (*const f32, usize) {
-        assert!(panel < self.count && slab.first_tap + slab.taps <= self.taps && slab.from + slab.depth <= self.depth);
+        assert!(
+            panel < self.count
+                && slab.first_tap + slab.taps <= self.taps
+                && slab.from + slab.depth <= self.depth
+        );
         let start = ((panel * self.taps + slab.first_tap) * self.depth + slab.from) * self.columns;
         let (stride, wide_stride) = (self.depth * self.columns, slab.depth * self.columns);
         let narrow: &[u16] = match &self.data {
@@ -172,29 +167,58 @@ struct Grid {
 }
 
 impl Grid {
-    /// Writes each column [tap][input] into the panel [tap][depth][columns], numbers joined to lanes by `lane`.
-    fn scatter<T>(&self, out: &mut [T], column: impl Fn(usize, &mut [f32]), lane: impl Fn(&[f32; 4]) -> T) {
-        let inputs = self.shape.inputs;
-        let mut row = vec![0f32; self.shape.taps * inputs];
-        for j in 0..self.columns {
-            row.fill(0.0);
-            column(j, &mut row);
-            for (tap, numbers) in row.chunks_exact(inputs).enumerate() {
-                let to = out[tap * self.depth * self.columns + j..].iter_mut().step_by(self.columns);
-                for (to, group) in to.zip(numbers.chunks(self.per_lane)) {
-                    let mut padded = [0f32; 4];
-                    padded[..group.len()].copy_from_slice(group);
-                    *to = lane(&padded);
+    /// All panels, a task each; numbers are joined to lanes by `lane`.
+    fn pack<T: Number>(
+        &self,
+        cpu: &Cpu,
+        column: &(impl Fn(usize, usize, &mut [f32]) + Sync),
+        lane: impl Fn(&[f32]) -> T + Sync,
+    ) -> Aligned<T> {
+        let panel = self.shape.taps * self.depth * self.columns;
+        let mut data = Aligned::zeroed(self.shape.count * panel);
+        cpu.pool().for_chunks(&mut data, panel, |p, out| {
+            self.scatter(cpu.scratch(), out, |j, row| column(p, j, row), &lane);
+        });
+        data
+    }
+
+    /// Writes each column [tap][input] into the panel [tap][depth][columns].
+    fn scatter<T>(
+        &self,
+        scratch: &Scratch,
+        out: &mut [T],
+        column: impl Fn(usize, &mut [f32]),
+        lane: impl Fn(&[f32]) -> T,
+    ) {
+        let numbers = self.shape.taps * self.shape.inputs;
+        // A line more than a power of two would be, or all columns would share a few cache sets.
+        let stride = numbers.next_multiple_of(16) + 16;
+        let mut rows = scratch.take_zeroed::<f32>(self.columns * stride);
+        for (j, row) in rows.chunks_exact_mut(stride).enumerate() {
+            column(j, &mut row[..numbers]);
+        }
+        for (tap, out) in out.chunks_exact_mut(self.depth * self.columns).enumerate() {
+            // Sixteen lanes of depth at a time: the lines written stay in the first-level cache until they
+            // are full.
+            for (block, out) in out.chunks_mut(16 * self.columns).enumerate() {
+                for (j, row) in rows.chunks_exact(stride).enumerate() {
+                    let row = &row[tap * self.shape.inputs..][..self.shape.inputs];
+                    let groups = row[block * 16 * self.per_lane..].chunks(self.per_lane);
+                    for (to, group) in out[j..].iter_mut().step_by(self.columns).zip(groups) {
+                        *to = lane(group);
+                    }
                 }
             }
         }
     }
 }
 
-fn bf16_pair(v: &[f32; 4]) -> u32 {
-    u32::from(bf16::from_f32(v[0]).to_bits()) | u32::from(bf16::from_f32(v[1]).to_bits()) << 16
+/// Up to two numbers in a lane, the first in its lower half.
+fn bf16_pair(v: &[f32]) -> u32 {
+    v.iter().rev().fold(0, |lane, x| lane << 16 | u32::from(bf16::from_f32(*x).to_bits()))
 }
 
-fn int8_quad(v: &[f32; 4]) -> u32 {
-    u32::from_le_bytes(v.map(|x| x as i8 as u8))
+/// Up to four whole numbers in a lane, the first in its lowest byte.
+fn int8_quad(v: &[f32]) -> u32 {
+    v.iter().rev().fold(0, |lane, x| lane << 8 | u32::from(*x as i8 as u8))
 }

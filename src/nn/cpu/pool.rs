@@ -1,4 +1,5 @@
-//! Owns the threads of the kernels: one persistent pool, tasks handed out by an atomic counter, idle threads asleep.
+//! Owns the threads of the kernels: one persistent pool, tasks handed out by an atomic counter, idle threads
+//! asleep.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -8,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long an idle thread watches for the next region before it sleeps: longer than the pause between two kernels of a
-/// network, short enough not to be seen as load.
+/// How long an idle thread watches for the next region before it sleeps: longer than the pause between two
+/// kernels of a network, short enough not to be seen as load.
 const WATCH: Duration = Duration::from_micros(150);
 
 thread_local! {
@@ -26,7 +27,8 @@ pub struct Pool {
 }
 
 /// `state` is generation << 32 | OPEN | number of workers inside the region.
-/// Workers enter by adding one while OPEN is set; the job fields are written only while it is clear and nobody is inside.
+/// Workers enter by adding one while OPEN is set; the job fields are written only while it is clear and
+/// nobody is inside.
 struct Shared {
     state: AtomicU64,
     next: AtomicUsize,
@@ -82,7 +84,8 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Calls `task(i)` for each i in 0..count on all threads and returns when all are done. Inside a task it runs in place.
+    /// Calls `task(i)` for each i in 0..count on all threads and returns when all are done. Inside a task it
+    /// runs in place.
     ///
     /// # Panics
     /// With the panic of the first task that panicked; the tasks not yet begun are left out.
@@ -99,13 +102,16 @@ impl Pool {
         }
     }
 
-    /// Calls `task(i, chunk)` for each chunk of `size` elements of `data` (the last may be shorter) on all threads.
+    /// Calls `task(i, chunk)` for each chunk of `size` elements of `data` (the last may be shorter) on all
+    /// threads.
     pub fn for_chunks<T: Send>(&self, data: &mut [T], size: usize, task: impl Fn(usize, &mut [T]) + Sync) {
         let (len, base) = (data.len(), Shared::share(data.as_mut_ptr()));
         self.run(len.div_ceil(size.max(1)), |i| {
             let start = i * size;
-            // SAFETY: chunks of different tasks do not overlap, end within `data`, and `data` is borrowed for the call.
-            let chunk = unsafe { std::slice::from_raw_parts_mut(base.get().add(start), size.min(len - start)) };
+            // SAFETY: chunks of different tasks do not overlap, end within `data`, and `data` is borrowed for
+            // the call.
+            let chunk =
+                unsafe { std::slice::from_raw_parts_mut(base.get().add(start), size.min(len - start)) };
             task(i, chunk);
         });
     }
@@ -148,11 +154,13 @@ impl Shared {
     /// The caller's side of a region; answers with the first panic.
     fn run_region(&self, task: &(dyn Fn(usize) + Sync), count: usize) -> Option<Box<dyn Any + Send>> {
         // SAFETY: only the lifetime is dropped; the closure outlives the region, which ends below.
-        let task = unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(task) };
+        let task =
+            unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(task) };
         let job = Job { task, count };
         *lock(&self.job) = Some(job);
         self.next.store(0, Ordering::Relaxed);
-        let generation = (self.state.load(Ordering::Relaxed) & !(GENERATION - 1)).wrapping_add(GENERATION) & !(1 << 63);
+        let generation =
+            (self.state.load(Ordering::Relaxed) & !(GENERATION - 1)).wrapping_add(GENERATION) & !(1 << 63);
         self.state.store(generation | OPEN, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             self.wake();
@@ -226,8 +234,8 @@ impl Shared {
         }
     }
 
-    /// Sleeps until woken. A region opened between the last look and the wait is not missed: the sleeper counts itself
-    /// before it looks, the opener opens before it reads the count.
+    /// Sleeps until woken. A region opened between the last look and the wait is not missed: the sleeper
+    /// counts itself before it looks, the opener opens before it reads the count.
     fn sleep(&self, last: u64) {
         let bed = lock(&self.bed);
         self.sleepers.fetch_add(1, Ordering::SeqCst);

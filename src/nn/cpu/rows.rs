@@ -1,4 +1,5 @@
-//! Owns matrices as kernels see them: rows of a slice with a stride, and their conversion to bf16, f32 or 8-bit lanes.
+//! Owns matrices as kernels see them: rows of a slice with a stride, and their conversion to bf16, f32 or
+//! 8-bit lanes.
 
 use super::Cpu;
 use super::pool::Shareable;
@@ -6,7 +7,8 @@ use super::scratch::Buffer;
 use super::simd::{Kernel, Simd};
 use half::bf16;
 
-/// A matrix in a slice: row i is `columns` numbers from `i * stride` on. A slice of columns of a wider matrix is one too.
+/// A matrix in a slice: row i is `columns` numbers from `i * stride` on. A slice of columns of a wider matrix
+/// is one too.
 #[derive(Clone, Copy, Debug)]
 pub struct Rows<'a, T = f32> {
     data: &'a [T],
@@ -49,7 +51,12 @@ impl<'a, T> Rows<'a, T> {
     /// Panics unless there are `rows` rows; after it pointers into them are good.
     pub(super) fn check(&self, rows: usize) {
         let needed = if rows == 0 { 0 } else { (rows - 1) * self.stride + self.columns };
-        assert!(self.data.len() >= needed, "{} numbers are too few for {rows} rows {} apart", self.data.len(), self.stride);
+        assert!(
+            self.data.len() >= needed,
+            "{} numbers are too few for {rows} rows {} apart",
+            self.data.len(),
+            self.stride
+        );
     }
 }
 
@@ -118,7 +125,11 @@ impl Kernel for Narrow<'_> {
                 if count == S::WIDTH {
                     s.store_bf16(to.as_mut_ptr().add(i), s.load(self.from.as_ptr().add(i)));
                 } else {
-                    s.store_bf16_first(to.as_mut_ptr().add(i), s.load_first(self.from.as_ptr().add(i), count), count);
+                    s.store_bf16_first(
+                        to.as_mut_ptr().add(i),
+                        s.load_first(self.from.as_ptr().add(i), count),
+                        count,
+                    );
                 }
             }
             i += count;
@@ -167,7 +178,10 @@ impl Kernel for QuantizeRow<'_> {
         let mut greatest = [0f32; 16];
         for part in self.parts {
             for chunk in part.row(self.index).chunks(16) {
-                greatest.iter_mut().zip(chunk).for_each(|(g, x)| *g = if x.abs() > *g { x.abs() } else { *g });
+                greatest
+                    .iter_mut()
+                    .zip(chunk)
+                    .for_each(|(g, x)| *g = if x.abs() > *g { x.abs() } else { *g });
             }
         }
         // The least normal scale keeps rows of zeros finite.

@@ -1,4 +1,5 @@
-//! Owns the kernels' memory: aligned buffers on huge pages, and an arena that hands them out again so that a step allocates nothing.
+//! Owns the kernels' memory: aligned buffers on huge pages, and an arena that hands them out again so that a
+//! step allocates nothing.
 
 use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
@@ -8,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Alignment of small buffers: a cache line and a vector.
 const LINE: usize = 64;
-/// From this size on a buffer is aligned to, and asks for, huge pages; TLB misses cost a tenth of a GEMM otherwise.
+/// From this size on a buffer is aligned to, and asks for, huge pages; TLB misses cost a tenth of a GEMM
+/// otherwise.
 const HUGE: usize = 2 << 20;
 
 /// Plain numbers: any bits are a value.
@@ -39,7 +41,8 @@ unsafe impl Sync for Block {}
 impl Block {
     fn layout(bytes: usize) -> Layout {
         let align = if bytes >= HUGE { HUGE } else { LINE };
-        // SAFETY: align is a power of two, and a size that overflows isize could not have been asked for by a slice length.
+        // SAFETY: align is a power of two, and a size that overflows isize could not have been asked for by a
+        // slice length.
         unsafe { Layout::from_size_align_unchecked(bytes, align) }
     }
 
@@ -105,7 +108,9 @@ impl<T: Number> Deref for Aligned<T> {
 impl<T: Number> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: the block holds `len` initialised T and is borrowed mutably.
-        self.block.as_mut().map_or(&mut [], |b| unsafe { std::slice::from_raw_parts_mut(b.start.cast(), self.len) })
+        self.block
+            .as_mut()
+            .map_or(&mut [], |b| unsafe { std::slice::from_raw_parts_mut(b.start.cast(), self.len) })
     }
 }
 
@@ -115,7 +120,8 @@ impl<T: Number> fmt::Debug for Aligned<T> {
     }
 }
 
-/// An arena of buffers by size class. Buffers go back when dropped, and are kept for the next taker until [`Scratch::trim`].
+/// An arena of buffers by size class. Buffers go back when dropped, and are kept for the next taker until
+/// [`Scratch::trim`].
 #[derive(Clone, Default)]
 pub struct Scratch(Arc<Mutex<Free>>);
 
@@ -175,7 +181,8 @@ impl Scratch {
     }
 }
 
-/// The least of 2^i and 3 * 2^(i-1) that holds `bytes` (at least 4 KiB): a quarter is lost at most, buffers of like sizes meet.
+/// The least of 2^i and 3 * 2^(i-1) that holds `bytes` (at least 4 KiB): a quarter is lost at most, buffers
+/// of like sizes meet.
 fn size_class(bytes: usize) -> usize {
     let power = bytes.max(4096).next_power_of_two();
     if bytes <= power / 4 * 3 && power > 4096 { power / 4 * 3 } else { power }
@@ -192,7 +199,9 @@ impl<T: Number> Deref for Buffer<T> {
 impl<T: Number> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: the block holds at least `len` initialised T and is borrowed mutably.
-        self.block.as_mut().map_or(&mut [], |b| unsafe { std::slice::from_raw_parts_mut(b.start.cast(), self.len) })
+        self.block
+            .as_mut()
+            .map_or(&mut [], |b| unsafe { std::slice::from_raw_parts_mut(b.start.cast(), self.len) })
     }
 }
 
@@ -252,7 +261,7 @@ mod tests {
         for len in [0, 1, 17, 1 << 20] {
             let array = Aligned::<f32>::zeroed(len);
             assert_eq!((array.len(), array.as_ptr() as usize % 4), (len, 0));
-            assert!(len == 0 || array.as_ptr() as usize % LINE == 0);
+            assert!(len == 0 || (array.as_ptr() as usize).is_multiple_of(LINE));
             assert!(array.iter().all(|x| *x == 0.0));
         }
     }

@@ -1,4 +1,5 @@
-//! Owns the vocabulary of vector operations: every kernel is written once over `Simd`; the instruction sets implement it elsewhere.
+//! Owns the vocabulary of vector operations: every kernel is written once over `Simd`; the instruction sets
+//! implement it elsewhere.
 
 use half::{bf16, f16};
 
@@ -7,8 +8,8 @@ pub(super) const MAX_WIDTH: usize = 16;
 /// Most rows any register tile here has.
 pub(super) const MAX_TILE_ROWS: usize = 12;
 
-/// A computation written over any instruction set; its `run` is `#[inline(always)]` so that it is compiled into the
-/// `#[target_feature]` function of each set.
+/// A computation written over any instruction set; its `run` is `#[inline(always)]` so that it is compiled
+/// into the `#[target_feature]` function of each set.
 pub(super) trait Kernel {
     /// What the computation returns.
     type Output;
@@ -27,7 +28,8 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// A vector of `WIDTH` lanes.
     type V: Copy;
 
-    /// Runs `kernel` in a function compiled for this instruction set; a real call, never inlined into the caller.
+    /// Runs `kernel` in a function compiled for this instruction set; a real call, never inlined into the
+    /// caller.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// All lanes `x`.
@@ -57,7 +59,7 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// p * 2^n for whole n in [-126, 127]; smaller n give 0.
     fn scale_pow2(self, p: Self::V, n: Self::V) -> Self::V;
     /// Each lane, an i32 in its bits, as f32.
-    fn from_i32_bits(self, a: Self::V) -> Self::V;
+    fn int_to_float(self, a: Self::V) -> Self::V;
 
     /// 1 / a to about one unit in the last place.
     #[inline(always)]
@@ -155,7 +157,8 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
-    /// `acc`, i32 in its bits, plus the products of four unsigned bytes of `a` and four signed bytes of `b`, lane by lane.
+    /// `acc`, i32 in its bits, plus the products of four unsigned bytes of `a` and four signed bytes of `b`,
+    /// lane by lane.
     #[inline(always)]
     fn dot_u8_i8(self, acc: Self::V, a: Self::V, b: Self::V) -> Self::V {
         let (mut sums, a, b) = (self.lanes(acc), self.lanes(a), self.lanes(b));
@@ -184,7 +187,8 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.load(sums.as_ptr()) }
     }
 
-    /// The upper halves of two vectors, as bf16 cut off without rounding, in the lower and upper halves of one.
+    /// The upper halves of two vectors, as bf16 cut off without rounding, in the lower and upper halves of
+    /// one.
     #[inline(always)]
     fn join_bf16(self, low: Self::V, high: Self::V) -> Self::V {
         let (low, high) = (self.lanes(low), self.lanes(high));

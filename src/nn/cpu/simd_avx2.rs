@@ -22,7 +22,8 @@ unsafe fn enter<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
-// SAFETY (of the blocks below without a note of their own): register-only intrinsics of features the token proves.
+// SAFETY (of the blocks below without a note of their own): register-only intrinsics of features the token
+// proves.
 impl Simd for Avx2 {
     const WIDTH: usize = 8;
     const TILE_ROWS: usize = 6;
@@ -92,7 +93,7 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn from_i32_bits(self, a: __m256) -> __m256 {
+    fn int_to_float(self, a: __m256) -> __m256 {
         unsafe { _mm256_cvtepi32_ps(_mm256_castps_si256(a)) }
     }
 
@@ -126,7 +127,10 @@ impl Simd for Avx2 {
         unsafe {
             let (acc, a, b) = (_mm256_castps_si256(acc), _mm256_castps_si256(a), _mm256_castps_si256(b));
             let low = _mm256_set1_epi16(0xff);
-            let even = _mm256_madd_epi16(_mm256_and_si256(a, low), _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(b)));
+            let even = _mm256_madd_epi16(
+                _mm256_and_si256(a, low),
+                _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(b)),
+            );
             let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(a), _mm256_srai_epi16::<8>(b));
             _mm256_castsi256_ps(_mm256_add_epi32(acc, _mm256_add_epi32(even, odd)))
         }

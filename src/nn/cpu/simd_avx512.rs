@@ -1,4 +1,5 @@
-//! Owns the AVX-512 implementation of `Simd`: 16 lanes, with the bf16 and 8-bit dot products where the machine has them.
+//! Owns the AVX-512 implementation of `Simd`: 16 lanes, with the bf16 and 8-bit dot products where the
+//! machine has them.
 
 use super::simd::{Kernel, Simd};
 use std::arch::x86_64::*;
@@ -47,7 +48,8 @@ fn mask(n: usize) -> u16 {
     ((1u32 << n) - 1) as u16
 }
 
-// SAFETY (of the blocks below without a note of their own): register-only intrinsics of features the token proves.
+// SAFETY (of the blocks below without a note of their own): register-only intrinsics of features the token
+// proves.
 impl<const X: u8> Simd for Avx512<X> {
     const WIDTH: usize = 16;
     const TILE_ROWS: usize = 12;
@@ -121,7 +123,7 @@ impl<const X: u8> Simd for Avx512<X> {
         unsafe { _mm512_scalef_ps(p, n) }
     }
     #[inline(always)]
-    fn from_i32_bits(self, a: __m512) -> __m512 {
+    fn int_to_float(self, a: __m512) -> __m512 {
         unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(a)) }
     }
     /// 14 bits from the table, doubled by one Newton step.
@@ -186,7 +188,10 @@ impl<const X: u8> Simd for Avx512<X> {
             }
             // Even and odd bytes as 16-bit numbers: exact, where maddubs would saturate.
             let low = _mm512_set1_epi16(0xff);
-            let even = _mm512_madd_epi16(_mm512_and_si512(a, low), _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(b)));
+            let even = _mm512_madd_epi16(
+                _mm512_and_si512(a, low),
+                _mm512_srai_epi16::<8>(_mm512_slli_epi16::<8>(b)),
+            );
             let odd = _mm512_madd_epi16(_mm512_srli_epi16::<8>(a), _mm512_srai_epi16::<8>(b));
             _mm512_castsi512_ps(_mm512_add_epi32(acc, _mm512_add_epi32(even, odd)))
         }
@@ -195,7 +200,11 @@ impl<const X: u8> Simd for Avx512<X> {
     fn dot_bf16(self, acc: __m512, a: __m512, b: __m512) -> __m512 {
         unsafe {
             if X == BF16 {
-                return _mm512_dpbf16_ps(acc, std::mem::transmute::<__m512, __m512bh>(a), std::mem::transmute::<__m512, __m512bh>(b));
+                return _mm512_dpbf16_ps(
+                    acc,
+                    std::mem::transmute::<__m512, __m512bh>(a),
+                    std::mem::transmute::<__m512, __m512bh>(b),
+                );
             }
             let high = _mm512_castsi512_ps(_mm512_set1_epi32(0xffff_0000_u32 as i32));
             let low = |v| _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_castps_si512(v)));

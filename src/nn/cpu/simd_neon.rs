@@ -1,4 +1,5 @@
-//! Owns the NEON implementation of `Simd`: 4 lanes. What it leaves out, the portable defaults of the trait do.
+//! Owns the NEON implementation of `Simd`: 4 lanes. What it leaves out, the portable defaults of the trait
+//! do.
 
 use super::simd::{Kernel, Simd};
 use std::arch::aarch64::*;
@@ -7,7 +8,8 @@ use std::arch::aarch64::*;
 #[derive(Clone, Copy)]
 pub(super) struct Neon;
 
-// SAFETY (of the blocks below without a note of their own): register-only intrinsics; NEON is part of aarch64.
+// SAFETY (of the blocks below without a note of their own): register-only intrinsics; NEON is part of
+// aarch64.
 impl Simd for Neon {
     const WIDTH: usize = 4;
     const TILE_ROWS: usize = 12;
@@ -76,7 +78,7 @@ impl Simd for Neon {
         }
     }
     #[inline(always)]
-    fn from_i32_bits(self, a: float32x4_t) -> float32x4_t {
+    fn int_to_float(self, a: float32x4_t) -> float32x4_t {
         unsafe { vcvtq_f32_s32(vreinterpretq_s32_f32(a)) }
     }
     #[inline(always)]

@@ -79,7 +79,7 @@ impl Simd for Portable {
         zip(p, n, |p, n| p * f32::from_bits(((n.clamp(-127.0, 127.0) as i32 + 127) as u32) << 23))
     }
     #[inline(always)]
-    fn from_i32_bits(self, a: Lanes) -> Lanes {
+    fn int_to_float(self, a: Lanes) -> Lanes {
         Lanes(a.0.map(|x| x.to_bits() as i32 as f32))
     }
     #[inline(always)]

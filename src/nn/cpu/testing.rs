@@ -27,7 +27,8 @@ impl Random {
 
     /// `n` numbers of the standard normal distribution (Box and Muller).
     pub(super) fn normal(&mut self, n: usize) -> Vec<f32> {
-        let draw = |_| ((-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()) as f32;
+        let draw =
+            |_| ((-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()) as f32;
         (0..n).map(draw).collect()
     }
 }

@@ -14,10 +14,11 @@ pub(super) enum Start {
     Sums,
 }
 
-/// Rows times a panel: `sums[i][j] += sum over taps t and k < depth of a[i * row_stride + taps[t] + k] * b[t * tap_stride + k * NR + j]`.
+/// Rows times a panel: `sums[i][j] += sum over taps t and k < depth of a[i * row_stride + taps[t] + k] * b[t
+/// * tap_stride + k * NR + j]`.
 ///
-/// Everything is counted in 32-bit lanes; NR = 2 x WIDTH. A matrix product has one tap at offset 0; a convolution read from a
-/// padded image has one a kernel position.
+/// Everything is counted in 32-bit lanes; NR = 2 x WIDTH. A matrix product has one tap at offset 0; a
+/// convolution read from a padded image has one a kernel position.
 #[derive(Clone, Copy)]
 pub(super) struct Product<'a> {
     pub(super) a: *const f32,
@@ -34,7 +35,7 @@ pub(super) struct Product<'a> {
 impl Product<'_> {
     /// The product of the rows from `row` on.
     #[inline(always)]
-    pub(super) fn from_row(&self, row: usize) -> Self {
+    pub(super) fn tail(&self, row: usize) -> Self {
         let a = self.a.wrapping_add(row * self.row_stride);
         Product { a, sums: self.sums.wrapping_add(row * self.sums_stride), ..*self }
     }
@@ -43,8 +44,8 @@ impl Product<'_> {
 /// Computes `rows` rows of the product, in tiles as even in height as they can be.
 ///
 /// # Safety
-/// `a` is readable at every row, tap and k; `b` at every tap and k for 2 x WIDTH lanes; `sums` is writable at every row for
-/// 2 x WIDTH lanes, and nobody else touches it.
+/// `a` is readable at every row, tap and k; `b` at every tap and k for 2 x WIDTH lanes; `sums` is writable at
+/// every row for 2 x WIDTH lanes, and nobody else touches it.
 #[inline(always)]
 pub(super) unsafe fn multiply<S: Simd, L: Lane>(s: S, rows: usize, product: Product<'_>) {
     let tiles = rows.div_ceil(S::TILE_ROWS);
@@ -53,7 +54,7 @@ pub(super) unsafe fn multiply<S: Simd, L: Lane>(s: S, rows: usize, product: Prod
         let height = (rows - row).div_ceil(tiles - tile);
         // SAFETY: rows row..row + height are among those the caller vouches for.
         unsafe {
-            multiply_tile::<S, L>(s, height, product.from_row(row));
+            multiply_tile::<S, L>(s, height, product.tail(row));
         }
         row += height;
     }
@@ -74,7 +75,7 @@ unsafe fn multiply_tile<S: Simd, L: Lane>(s: S, height: usize, p: Product<'_>) {
         };
     }
     const { assert!(S::TILE_ROWS <= MAX_TILE_ROWS) };
-    heights!(1 2 3 4 5 6 7 8 9 10 11 12)
+    heights!(1 2 3 4 5 6 7 8 9 10 11 12);
 }
 
 /// Holds R x 2 vectors of sums in registers. The maker vouches for the pointers as for `multiply`.
@@ -109,13 +110,19 @@ impl<L: Lane, const R: usize> Kernel for Tile<'_, L, R> {
     }
 }
 
-/// The loop over k of one tap. Rows are addressed from every fourth one, so that twelve of them need three pointers and
-/// two strides, not twelve pointers; with more the x86 registers run out.
+/// The loop over k of one tap. Rows are addressed from every fourth one, so that twelve of them need three
+/// pointers and two strides, not twelve pointers; with more the x86 registers run out.
 ///
 /// # Safety
 /// As for `multiply`.
 #[inline(always)]
-unsafe fn add_products<S: Simd, L: Lane, const R: usize>(s: S, sums: &mut [[S::V; 2]; R], p: &Product<'_>, a: *const f32, b: *const f32) {
+unsafe fn add_products<S: Simd, L: Lane, const R: usize>(
+    s: S,
+    sums: &mut [[S::V; 2]; R],
+    p: &Product<'_>,
+    a: *const f32,
+    b: *const f32,
+) {
     let stride = p.row_stride;
     let mut b = b;
     let mut fours = [a, a.wrapping_add(4 * stride), a.wrapping_add(8 * stride)];

@@ -1,4 +1,5 @@
-//! Owns the Winograd convolution F(2x2, 3x3) and F(4x4, 3x3): transform tiles, multiply point by point, transform back.
+//! Owns the Winograd convolution F(2x2, 3x3) and F(4x4, 3x3): transform tiles, multiply point by point,
+//! transform back.
 //!
 //! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), equations 12 and following.
 
@@ -49,7 +50,9 @@ impl Tile {
     fn kernel_matrix(self) -> [[f64; 3]; 6] {
         const UNUSED: [f64; 3] = [0.0; 3];
         match self {
-            Tile::Two => [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0], UNUSED, UNUSED],
+            Tile::Two => {
+                [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0], UNUSED, UNUSED]
+            }
             Tile::Four => [
                 [1.0 / 4.0, 0.0, 0.0],
                 [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
@@ -150,7 +153,13 @@ pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
     for band in bands(run.input.batch * down, units_in_scratch(bytes)) {
         let (rows, canvas_rows) = lay_out(run, down, band);
         // The canvas stays f32: the transform loses bits that bf16 does not have.
-        let shape = CanvasShape { rows: canvas_rows, width: canvas_width, left: run.geometry.padding.left, channels, bf16: false };
+        let shape = CanvasShape {
+            rows: canvas_rows,
+            width: canvas_width,
+            left: run.geometry.padding.left,
+            channels,
+            bf16: false,
+        };
         let canvas = shape.fill(run.cpu, run.input);
         let out = Shareable::new(out.as_mut_ptr());
         Band { run, rows, tiles_across: across, canvas_width, canvas, out }.compute();
@@ -166,7 +175,11 @@ fn lay_out(run: &WinogradRun<'_>, down: usize, band: Range<usize>) -> (Vec<TileR
         let (image, first) = (unit / down, unit % down);
         let count = (down - first).min(band.end - unit);
         let base = canvas.len();
-        rows.extend((0..count).map(|i| TileRow { image, y: (first + i) * side, canvas_row: base + i * side }));
+        rows.extend((0..count).map(|i| TileRow {
+            image,
+            y: (first + i) * side,
+            canvas_row: base + i * side,
+        }));
         let source = |r: usize| r.checked_sub(top).filter(|r| *r < run.input.size().0);
         let range = first * side..(first + count) * side + 2;
         canvas.extend(range.map(|r| CanvasRow { image, source: source(r) }));
@@ -181,11 +194,13 @@ impl Band<'_> {
         let (run, panels) = (self.run, &self.run.filter.panels);
         let tiles = self.rows.len() * self.tiles_across;
         let outputs = panels.count * panels.columns;
-        // A cache line more than a power of two would be: points of one tile do not fight for the same cache sets.
+        // A cache line more than a power of two would be: points of one tile do not fight for the same cache
+        // sets.
         let (in_stride, out_stride) = (tiles * panels.depth + 16, tiles * outputs + 16);
         let mut points = run.cpu.scratch().take::<f32>(run.tile.points() * in_stride);
         let mut products = run.cpu.scratch().take::<f32>(run.tile.points() * out_stride);
-        let (points_at, products_at) = (Shareable::new(points.as_mut_ptr()), Shareable::new(products.as_mut_ptr()));
+        let (points_at, products_at) =
+            (Shareable::new(points.as_mut_ptr()), Shareable::new(products.as_mut_ptr()));
         run.cpu.pool().run(tiles.div_ceil(TILES), |group| {
             for tile in group * TILES..tiles.min((group + 1) * TILES) {
                 run.cpu.isa().run_bf16(self.tile_in(tile, &points_at, in_stride));
@@ -216,7 +231,8 @@ impl Band<'_> {
     /// For every point a matrix product: [tiles][inputs] by the point's panels.
     fn multiply(&self, tiles: usize, points: (&Shareable<f32>, usize), products: (&Shareable<f32>, usize)) {
         let (panels, count) = (&self.run.filter.panels, self.run.tile.points());
-        let splits = (TASKS_PER_THREAD * self.run.cpu.pool().threads()).div_ceil(count).clamp(1, panels.count);
+        let splits =
+            (TASKS_PER_THREAD * self.run.cpu.pool().threads()).div_ceil(count).clamp(1, panels.count);
         let outputs = panels.count * panels.columns;
         self.run.cpu.pool().run(count * splits, |task| {
             let (point, split) = (task / splits, task % splits);

@@ -1,0 +1,194 @@
+//! Files to pixels: format by content, EXIF rotation, limits against hostile sizes, transparency kept aside.
+
+use std::fs::File;
+use std::io::BufReader;
+use std::path::Path;
+
+use image::imageops::FilterType;
+use image::metadata::Orientation;
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, RgbaImage};
+
+use super::Fit;
+use crate::error::{Error, Kind, Result};
+
+/// Longest side of a picture that is read.
+const MAX_SIDE: u32 = 16_384;
+/// Most memory that a decoder may take.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// Pixels of a picture: rows from the top, three bytes each, and how opaque they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// Pixels.
+    pub width: u32,
+    /// Pixels.
+    pub height: u32,
+    /// `width × height × 3` bytes, over white where the file was transparent.
+    pub rgb: Vec<u8>,
+    /// `width × height` bytes, 255 for opaque; only for files with transparency.
+    pub alpha: Option<Vec<u8>>,
+}
+
+fn open(field: &str, path: &str) -> Result<ImageReader<BufReader<File>>> {
+    let file = File::open(Path::new(path)).map_err(|e| {
+        Error::field(field, format!("cannot read `{path}`")).source(e).hint("give the path of a picture")
+    })?;
+    let mut reader =
+        ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(|e| wrong(field, path, &e))?;
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_BYTES);
+    reader.limits(limits);
+    Ok(reader)
+}
+
+fn wrong(field: &str, path: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::new(Kind::Usage, format!("{field}: `{path}` is no picture that can be read: {error}"))
+        .hint(format!("expected PNG, JPEG, WebP, BMP or TIFF of at most {MAX_SIDE} pixels a side"))
+}
+
+/// Width and height of the picture at `path`, upright, from its header alone.
+///
+/// # Errors
+/// The file is missing, no picture, or too large; the message names `field`.
+pub fn size_of(field: &str, path: &str) -> Result<(u32, u32)> {
+    let mut decoder = open(field, path)?.into_decoder().map_err(|e| wrong(field, path, &e))?;
+    let (width, height) = decoder.dimensions();
+    let turned = matches!(
+        decoder.orientation(),
+        Ok(Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH)
+    );
+    Ok(if turned { (height, width) } else { (width, height) })
+}
+
+impl Picture {
+    /// Reads the picture at `path`, turned upright.
+    ///
+    /// # Errors
+    /// The file is missing, no picture, or too large; the message names `field`.
+    pub fn read(field: &str, path: &str) -> Result<Self> {
+        let mut decoder = open(field, path)?.into_decoder().map_err(|e| wrong(field, path, &e))?;
+        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+        let mut image = DynamicImage::from_decoder(decoder).map_err(|e| wrong(field, path, &e))?;
+        image.apply_orientation(orientation);
+        Ok(Self::from_image(&image))
+    }
+
+    fn from_image(image: &DynamicImage) -> Self {
+        let (width, height) = (image.width(), image.height());
+        if !image.color().has_alpha() {
+            return Self { width, height, rgb: image.to_rgb8().into_raw(), alpha: None };
+        }
+        let rgba: RgbaImage = image.to_rgba8();
+        let over_white =
+            |c: u8, a: u8| ((u16::from(c) * u16::from(a) + 255 * (255 - u16::from(a)) + 127) / 255) as u8;
+        let rgb = rgba.pixels().flat_map(|p| [0, 1, 2].map(|i| over_white(p[i], p[3]))).collect();
+        Self { width, height, rgb, alpha: Some(rgba.pixels().map(|p| p[3]).collect()) }
+    }
+
+    /// The picture at `width × height`, Lanczos-scaled where that is another size.
+    pub fn fitted(&self, width: u32, height: u32, fit: Fit) -> Self {
+        if (self.width, self.height) == (width, height) {
+            return self.clone();
+        }
+        let image = self.image();
+        let scaled = match fit {
+            Fit::Stretch => image.resize_exact(width, height, FilterType::Lanczos3),
+            Fit::Cover => image.resize_to_fill(width, height, FilterType::Lanczos3),
+            Fit::Contain => contained(&image, width, height),
+        };
+        Self::from_image(&scaled)
+    }
+
+    fn image(&self) -> DynamicImage {
+        let (width, height) = (self.width, self.height);
+        match &self.alpha {
+            None => RgbImage::from_raw(width, height, self.rgb.clone()).map(DynamicImage::from),
+            Some(alpha) => {
+                let pixels =
+                    self.rgb.chunks_exact(3).zip(alpha).flat_map(|(p, a)| [p[0], p[1], p[2], *a]).collect();
+                RgbaImage::from_raw(width, height, pixels).map(DynamicImage::from)
+            }
+        }
+        .unwrap_or_default()
+    }
+
+    /// How bright each pixel is (ITU-R 601 luma, as Pillow's `L`).
+    pub fn grey(&self) -> Vec<u8> {
+        let luma = |p: &[u8]| {
+            let [r, g, b] = [0, 1, 2].map(|i| u32::from(p[i]));
+            ((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16) as u8
+        };
+        self.rgb.chunks_exact(3).map(luma).collect()
+    }
+
+    /// How transparent each pixel is.
+    ///
+    /// # Errors
+    /// The picture has no transparency.
+    pub fn transparency(&self, field: &str) -> Result<Vec<u8>> {
+        let alpha = self.alpha.as_ref().ok_or_else(|| {
+            Error::field(field, "the initial picture has no alpha channel").hint("give a mask file instead")
+        })?;
+        Ok(alpha.iter().map(|a| 255 - a).collect())
+    }
+}
+
+/// Scaled to lie within, the rest filled with the nearest pixel of the border.
+fn contained(image: &DynamicImage, width: u32, height: u32) -> DynamicImage {
+    let inner = image.resize(width, height, FilterType::Lanczos3).to_rgba8();
+    let (left, top) = ((width - inner.width()) / 2, (height - inner.height()) / 2);
+    let near = |x: u32, start: u32, length: u32| x.saturating_sub(start).min(length - 1);
+    RgbaImage::from_fn(width, height, |x, y| {
+        *inner.get_pixel(near(x, left, inner.width()), near(y, top, inner.height()))
+    })
+    .into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn saved(image: &DynamicImage, name: &str) -> (tempfile::TempDir, String) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        image.save(&path).unwrap();
+        let path = path.to_str().unwrap().to_owned();
+        (folder, path)
+    }
+
+    #[test]
+    fn transparency_becomes_white_and_is_remembered() {
+        let image = RgbaImage::from_fn(2, 1, |x, _| image::Rgba([10, 20, 30, if x == 0 { 255 } else { 0 }]));
+        let (_folder, path) = saved(&image.into(), "a.png");
+        let picture = Picture::read("init_image", &path).unwrap();
+        assert_eq!(picture.rgb, [10, 20, 30, 255, 255, 255]);
+        assert_eq!(picture.transparency("mask").unwrap(), [0, 255]);
+    }
+
+    #[test]
+    fn fits_cut_fill_or_stretch() {
+        let image = RgbImage::from_fn(4, 2, |x, _| image::Rgb([if x < 2 { 0 } else { 200 }; 3]));
+        let picture = Picture::from_image(&image.into());
+        for (fit, corner) in [(Fit::Cover, 0), (Fit::Stretch, 0), (Fit::Contain, 0)] {
+            let fitted = picture.fitted(8, 8, fit);
+            assert_eq!((fitted.width, fitted.height, fitted.rgb.len()), (8, 8, 192), "{fit}");
+            assert_eq!(fitted.rgb[0], corner, "{fit}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_picture_is_refused_by_field_and_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text.png");
+        std::fs::write(&path, "hello").unwrap();
+        let error = size_of("init_image", path.to_str().unwrap()).unwrap_err();
+        assert!(error.to_string().contains("text.png"), "{error}");
+        let missing = Picture::read("mask", "nowhere.png").unwrap_err();
+        assert_eq!(missing.field_name(), Some("mask"));
+    }
+}

@@ -1,0 +1,83 @@
+//! Pictures that a run starts from, as latents: the encoder's posterior, the mask in latent cells, and the order in
+//! which diffusers draws noise for them.
+
+use candle_core::Tensor;
+
+use super::denoiser::Source;
+use crate::error::Result;
+use crate::input::{Mask, Picture, Start};
+use crate::models::vae::{Encoder, VaeConfig};
+use crate::nn::Compute;
+use crate::registry::Inputs;
+use crate::request::Posterior;
+
+/// The start of a batch in latents.
+pub(super) struct Origin {
+    /// Scaled latents of the picture, `[b, c, h, w]`.
+    pub(super) latents: Tensor,
+    /// Unit noise that the run starts with.
+    pub(super) noise: Tensor,
+    /// Where to paint, `[1, 1, h, w]` of 0 and 1.
+    pub(super) mask: Option<Tensor>,
+    /// Scaled latents of the picture without what is masked.
+    pub(super) masked: Option<Tensor>,
+}
+
+/// What encoding takes.
+pub(super) struct Encoding<'a> {
+    pub(super) encoder: &'a Encoder,
+    pub(super) vae: &'a VaeConfig,
+    pub(super) factor: u32,
+    pub(super) posterior: Posterior,
+    pub(super) inputs: Inputs,
+    pub(super) compute: &'a Compute,
+}
+
+impl Encoding<'_> {
+    /// Encodes `start` for a batch, drawing as diffusers does: the picture's latents, the first noise, the masked
+    /// picture's latents. An inpainting network that starts from pure noise (`whole`) does without the first.
+    pub(super) fn origin(&self, start: &Start, whole: bool, noise: &mut Source<'_>) -> Result<Origin> {
+        let skip = whole && self.inputs == Inputs::Inpainting;
+        let picture = pixels(&start.picture, None, self.compute)?;
+        let latents = if skip { None } else { Some(self.latents(&picture, noise)?) };
+        let first = noise.draw()?;
+        let masked = match &start.mask {
+            None => None,
+            Some(mask) => Some(self.latents(&pixels(&start.picture, Some(mask), self.compute)?, noise)?),
+        };
+        let mask = match &start.mask {
+            None => None,
+            Some(mask) => Some(self.cells(mask)?),
+        };
+        Ok(Origin { latents: latents.unwrap_or_else(|| first.clone()), noise: first, mask, masked })
+    }
+
+    /// Scaled latents of one picture for each image of the batch.
+    fn latents(&self, pixels: &Tensor, noise: &mut Source<'_>) -> Result<Tensor> {
+        let (mean, log_variance) = self.encoder.forward(pixels)?;
+        let latents = match self.posterior {
+            Posterior::Mode => mean.repeat((noise.images(), 1, 1, 1))?,
+            Posterior::Sample => {
+                let deviation = (log_variance * 0.5)?.exp()?;
+                noise.draw()?.broadcast_mul(&deviation)?.broadcast_add(&mean)?
+            }
+        };
+        Ok((latents * self.vae.scaling_factor)?)
+    }
+
+    fn cells(&self, mask: &Mask) -> Result<Tensor> {
+        let shape = (1, 1, (mask.height / self.factor) as usize, (mask.width / self.factor) as usize);
+        Ok(Tensor::from_vec(mask.cells(self.factor), shape, &self.compute.device)?)
+    }
+}
+
+/// `[1, 3, h, w]` in −1..1; what `mask` covers is 0, the middle grey.
+fn pixels(picture: &Picture, mask: Option<&Mask>, compute: &Compute) -> Result<Tensor> {
+    let mut values: Vec<f32> = picture.rgb.iter().map(|&byte| f32::from(byte) / 255.0 * 2.0 - 1.0).collect();
+    if let Some(mask) = mask {
+        let covered = mask.binary().zip(values.chunks_exact_mut(3)).filter(|(on, _)| *on);
+        covered.for_each(|(_, pixel)| pixel.fill(0.0));
+    }
+    let shape = (picture.height as usize, picture.width as usize, 3);
+    Ok(Tensor::from_vec(values, shape, &compute.device)?.permute((2, 0, 1))?.unsqueeze(0)?.contiguous()?)
+}
