@@ -62,7 +62,7 @@ _sdgen() {
 
     case "${cmd}" in
         sdgen)
-            opts="-n -W -H -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --width --height --seed --count --batch-size --model --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --offline --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --eta --rng --device --dtype --threads --output --overwrite --no-metadata --progress --quiet --verbose --help --version inspect models completions help"
+            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --width --height --seed --count --batch-size --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --model --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --offline --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --eta --rng --device --dtype --threads --output --overwrite --no-metadata --progress --quiet --verbose --help --version inspect models completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -109,6 +109,38 @@ _sdgen() {
                     return 0
                     ;;
                 --batch-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --init-image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --strength)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --fit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --posterior)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mask)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mask-blur)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mask-grow)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

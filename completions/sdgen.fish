@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_sdgen_global_optspecs
-    string join \n n/negative-prompt= prompt-2= negative-prompt-2= W/width= H/height= seed= count= batch-size= m/model= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline steps= cfg-scale= sampler= schedule= timestep-spacing= eta= rng= device= dtype= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
+    string join \n n/negative-prompt= prompt-2= negative-prompt-2= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked m/model= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline steps= cfg-scale= sampler= schedule= timestep-spacing= eta= rng= device= dtype= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
 end
 
 function __fish_sdgen_needs_command
@@ -32,6 +32,13 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -s H -l height -d 'Height in p
 complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l count -d 'How many pictures [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-grow -d 'Grow the mask by this many pixels' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s m -l model -d 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l prediction -d 'What the network predicts, where the model\'s own files are wrong: epsilon, v or sample' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
@@ -65,6 +72,8 @@ bar\t'Bars'
 plain\t'Lines'
 json\t'One JSON object a line'
 none\t'Nothing but the seed and where the pictures are'"
+complete -c sdgen -n "__fish_sdgen_needs_command" -l invert-mask -d 'Repaint where the mask is black instead'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l offline -d 'Use what is in the cache and open no connection'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l overwrite -d 'Replace an existing file instead of choosing the next free name'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l no-metadata -d 'Write no prompt and settings into the PNG'

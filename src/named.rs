@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 
-/// A closed list of named values. Implemented by [`named_enum!`](crate::named::named_enum).
+/// A closed list of named values. Implemented by `named_enum!`.
 pub trait Named: Copy + 'static {
     /// What one value is called in messages (`schedule`, `device` ...).
     const WHAT: &'static str;

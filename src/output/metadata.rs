@@ -102,6 +102,9 @@ impl Origin<'_> {
             fields.push(("Model hash", hash));
         }
         fields.push(("Model", self.model.to_owned()));
+        if let Some(init) = &request.init {
+            fields.push(("Denoising strength", init.strength.to_string()));
+        }
         if request.clip_skip > 0 {
             fields.push(("Clip skip", (request.clip_skip + 1).to_string()));
         }

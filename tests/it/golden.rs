@@ -38,7 +38,8 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
     let args = case["args"].as_object()?;
     let text = |key: &str| args.get(key).and_then(Value::as_str).map(str::to_owned);
     let number = |key: &str| args.get(key).and_then(Value::as_u64);
-    let picture = |key: &str| text(key).map(|name| root.join("inputs").join(name).to_str().unwrap().to_owned());
+    let picture =
+        |key: &str| text(key).map(|name| root.join("inputs").join(name).to_str().unwrap().to_owned());
     let pair = |key: &str, between: &str, swap: bool| {
         let pair = args.get(key)?.as_array()?;
         let (a, b) = if swap { (&pair[1], &pair[0]) } else { (&pair[0], &pair[1]) };

@@ -25,6 +25,7 @@ const DATA: &[&str] = &[
     "event.rs",
     "named.rs",
     "config.rs",
+    "input",
     "registry",
     "request",
     "output",
