@@ -51,6 +51,11 @@ impl Hub {
     }
 }
 
+/// `SDGEN_CPU`: the instruction set to use instead of the best that the processor has.
+pub fn instruction_set() -> Option<String> {
+    text("SDGEN_CPU")
+}
+
 /// Whether colours are wanted on a terminal (<https://no-color.org>).
 pub fn colours() -> bool {
     text("NO_COLOR").is_none() && !dumb_terminal()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::error::Result;
 use crate::event::Observer;
-use crate::nn::Compute;
+use crate::nn::{Backend, Choice};
 use crate::pipeline::{Batch, Pipeline};
 use crate::registry::{ModelFiles, RepoConfig};
 use crate::request::Request;
@@ -41,8 +41,14 @@ impl Engine {
         request: &Request,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let compute = Compute::choose(request.device, request.dtype)?;
-        let pipeline = Pipeline::load(files, repo, &compute, observer)?;
+        let isa = crate::config::instruction_set();
+        let backend = Backend::choose(&Choice {
+            device: request.device,
+            dtype: request.dtype,
+            threads: request.threads,
+            isa: isa.as_deref(),
+        })?;
+        let pipeline = Pipeline::load(files, repo, request, &backend, observer)?;
         Ok(Self { pipeline, weights: files.fingerprints() })
     }
 

@@ -108,11 +108,6 @@ impl ClipText {
         Ok(encoder)
     }
 
-    /// The configuration.
-    pub(crate) fn config(&self) -> &ClipConfig {
-        &self.config
-    }
-
     /// The state of `ids` after all layers but the last `skip`, `[1, n, hidden_size]`, not yet through the final norm.
     ///
     /// # Errors
@@ -127,8 +122,8 @@ impl ClipText {
         }
         let places: Vec<u32> = (0..ids.len() as u32).collect();
         let embedded = (self.tokens.lookup(ids)? + self.positions.lookup(&places)?)?;
-        let embedded = embedded.unsqueeze(0)?.to_device(self.weights.device())?;
-        self.through(Tokens::new(&embedded, self.weights.dtype())?, 0..self.layers.len() - skip)
+        let embedded = embedded.unsqueeze(0)?.to_device(&self.weights.backend().device)?;
+        self.through(Tokens::new(&embedded, self.weights.backend())?, 0..self.layers.len() - skip)
     }
 
     fn through(&self, mut x: Tokens, layers: Range<usize>) -> Result<Tokens> {
@@ -157,7 +152,7 @@ impl ClipText {
         let count = self.layers.len();
         let last = self.normed(&self.through(hidden.clone(), count - skip..count)?)?;
         let end = last.narrow(1, self.end_of(ids), 1)?;
-        Ok(projection.forward(&Tokens::new(&end, self.weights.dtype())?)?.to_tensor()?.squeeze(0)?)
+        Ok(projection.forward(&Tokens::new(&end, self.weights.backend())?)?.to_tensor()?.squeeze(0)?)
     }
 
     /// Where the text ends. Old configurations do not name the end token; there it is the first of the largest ids.

@@ -12,7 +12,7 @@ use super::tokenizer::Tokenizer;
 use super::unet::Unet;
 use super::unet_config::UnetConfig;
 use super::vae::{Decoder, Encoder, VaeConfig};
-use crate::nn::Weights;
+use crate::nn::{Backend, Weights};
 use crate::registry::{Component, ModelFiles};
 use crate::rng::{Normal, TorchCpu};
 
@@ -34,8 +34,14 @@ fn files(model: &str) -> ModelFiles {
     ModelFiles::folder(model, model, golden(&format!("models/{model}")))
 }
 
-fn weights(files: &ModelFiles, component: Component) -> Weights {
-    Weights::open(files, component, &Device::Cpu, DType::F32).unwrap()
+/// Our own kernels, and the operations that other devices take.
+fn backends() -> [Backend; 2] {
+    [Backend::reference(), Backend::tensors()]
+}
+
+/// The weights of a component on each of the two backends.
+fn weights(files: &ModelFiles, component: Component) -> [Weights; 2] {
+    backends().map(|backend| Weights::open(files, component, &backend).unwrap())
 }
 
 /// Largest difference over the golden's largest value.
@@ -52,6 +58,11 @@ fn near(name: &str, ours: &Tensor, golden: &Tensor) {
     // Seen: 3e-6 at most, over both models.
     let error = error(ours, golden);
     assert!(error < 2e-5, "{name} is off by {error:e} of the largest value");
+}
+
+/// Every network with every pass.
+fn each<'a, T>(networks: &'a [T], passes: &'a [String]) -> impl Iterator<Item = (&'a T, &'a str)> {
+    networks.iter().flat_map(|network| passes.iter().map(move |pass| (network, pass.as_str())))
 }
 
 /// The components of the file that begin with `prefix`, by their common name.
@@ -96,8 +107,8 @@ fn text_encoders_agree() {
         let golden = tensors(&format!("components/{model}.safetensors"));
         let files = files(model);
         let config = files.json(&Component::TextEncoder.config()).unwrap();
-        let clip = ClipText::load(weights(&files, Component::TextEncoder), &config).unwrap();
-        for pass in passes(&golden, "text_encoder/") {
+        let clips = weights(&files, Component::TextEncoder).map(|w| ClipText::load(w, &config).unwrap());
+        for (clip, pass) in each(&clips, &passes(&golden, "text_encoder/")) {
             let ids = golden[&format!("{pass}/in.ids")].get(0).unwrap().to_dtype(DType::U32).unwrap();
             let ids = ids.to_vec1::<u32>().unwrap();
             let last = clip.normed(&clip.hidden(&ids, 0).unwrap()).unwrap();
@@ -105,7 +116,7 @@ fn text_encoders_agree() {
             let penultimate = clip.hidden(&ids, 1).unwrap().to_tensor().unwrap();
             near(&format!("{model} {pass}"), &penultimate, &golden[&format!("{pass}/out.penultimate")]);
         }
-        assert_eq!(clip.hidden(&[0, 1], 99).err().unwrap().field_name(), Some("clip_skip"));
+        assert_eq!(clips[0].hidden(&[0, 1], 99).err().unwrap().field_name(), Some("clip_skip"));
     }
 }
 
@@ -116,10 +127,9 @@ fn unets_agree_at_whole_and_fractional_timesteps() {
         let cases = json(&format!("components/{model}.json"));
         let files = files(model);
         let config = UnetConfig::parse(files.json(&Component::Unet.config()).unwrap()).unwrap();
-        let unet = Unet::load(weights(&files, Component::Unet), &config).unwrap();
-        for pass in passes(&golden, "unet/") {
-            let case =
-                cases["cases"].as_array().unwrap().iter().find(|c| c["name"] == pass.as_str()).unwrap();
+        let unets = weights(&files, Component::Unet).map(|w| Unet::load(w, &config).unwrap());
+        for (unet, pass) in each(&unets, &passes(&golden, "unet/")) {
+            let case = cases["cases"].as_array().unwrap().iter().find(|c| c["name"] == pass).unwrap();
             let context = &golden[&format!("{pass}/in.encoder_hidden_states")];
             let conditioning = unet.condition(context, None).unwrap();
             let timestep = case["inputs"]["timestep"].as_f64().unwrap();
@@ -136,19 +146,24 @@ fn autoencoders_agree_both_ways() {
         let golden = tensors(&format!("components/{model}.safetensors"));
         let files = files(model);
         let config: VaeConfig = files.json(&Component::Vae.config()).unwrap();
-        let weights = weights(&files, Component::Vae);
-        let decoder = Decoder::load(&weights, &config).unwrap();
-        for pass in passes(&golden, "vae_decode/") {
-            let image = decoder.forward(&golden[&format!("{pass}/in.z")]).unwrap();
-            near(&format!("{model} {pass}"), &image, &golden[&format!("{pass}/out.image")]);
+        for weights in weights(&files, Component::Vae) {
+            let decoder = Decoder::load(&weights, &config).unwrap();
+            for pass in passes(&golden, "vae_decode/") {
+                let image = decoder.forward(&golden[&format!("{pass}/in.z")]).unwrap();
+                near(&format!("{model} {pass}"), &image, &golden[&format!("{pass}/out.image")]);
+            }
+            let encoder = Encoder::load(&weights, &config).unwrap();
+            for pass in passes(&golden, "vae_encode/") {
+                let (mean, log_variance) = encoder.forward(&golden[&format!("{pass}/in.x")]).unwrap();
+                near(&format!("{model} {pass} mean"), &mean, &golden[&format!("{pass}/out.mean")]);
+                near(
+                    &format!("{model} {pass} logvar"),
+                    &log_variance,
+                    &golden[&format!("{pass}/out.logvar")],
+                );
+            }
+            weights.finish(&[]).unwrap();
         }
-        let encoder = Encoder::load(&weights, &config).unwrap();
-        for pass in passes(&golden, "vae_encode/") {
-            let (mean, log_variance) = encoder.forward(&golden[&format!("{pass}/in.x")]).unwrap();
-            near(&format!("{model} {pass} mean"), &mean, &golden[&format!("{pass}/out.mean")]);
-            near(&format!("{model} {pass} logvar"), &log_variance, &golden[&format!("{pass}/out.logvar")]);
-        }
-        weights.finish(&[]).unwrap();
     }
 }
 

@@ -1,7 +1,5 @@
 //! The residual block that UNet and autoencoder share.
 
-use candle_core::Tensor;
-
 use crate::error::{Error, Result};
 use crate::nn::{Conv2d, ConvShape, FeatureMap, GroupNorm, Linear, Tokens, Weights};
 
@@ -57,10 +55,10 @@ impl ResnetBlock {
         }
     }
 
-    /// The time embedding's share: `[b, output]`.
-    fn shift(&self, time: Option<&Tokens>) -> Result<Option<Tensor>> {
+    /// The time embedding's share: `[1, b, output]`.
+    fn shift(&self, time: Option<&Tokens>) -> Result<Option<Tokens>> {
         match (&self.time, time) {
-            (Some(linear), Some(time)) => Ok(Some(linear.forward(time)?.to_tensor()?.squeeze(0)?)),
+            (Some(linear), Some(time)) => Ok(Some(linear.forward(time)?)),
             _ => Ok(None),
         }
     }

@@ -1,11 +1,13 @@
 //! The denoising network (UNet2DConditionModel): any list of blocks that unet/config.json describes.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 
 use super::unet_blocks::{Contexts, DownStage, MidStage, UpStage, key_values};
 use super::unet_config::UnetConfig;
 use crate::error::{Error, Kind, Result};
-use crate::nn::{Conv2d, ConvShape, FeatureMap, GroupNorm, KeyValues, Linear, Sinusoid, Tokens, Weights};
+use crate::nn::{
+    Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, KeyValues, Linear, Sinusoid, Tokens, Weights,
+};
 
 /// The network.
 pub(crate) struct Unet {
@@ -19,8 +21,7 @@ pub(crate) struct Unet {
     norm_out: GroupNorm,
     conv_out: Conv2d,
     config: UnetConfig,
-    dtype: DType,
-    device: Device,
+    backend: Backend,
 }
 
 /// linear, SiLU, linear.
@@ -73,6 +74,7 @@ impl Unet {
         let first = config.levels[0].channels;
         let width = config.time_width();
         let stages = 0..config.levels.len();
+        let (side, lowest) = (weights.side(), config.levels.len() - 1);
         let time_weights = weights.pp("time_embedding");
         let unet = Self {
             conv_in: Conv2d::load(&weights.pp("conv_in"), ConvShape::same(config.in_channels, first))?,
@@ -90,17 +92,16 @@ impl Unet {
                 .transpose()?,
             downs: stages
                 .clone()
-                .map(|i| DownStage::load(&weights.pp("down_blocks").pp(i), config, i))
+                .map(|i| DownStage::load(&weights.pp("down_blocks").pp(i).at(side >> i), config, i))
                 .collect::<Result<Vec<_>>>()?,
-            mid: MidStage::load(&weights.pp("mid_block"), config)?,
+            mid: MidStage::load(&weights.pp("mid_block").at(side >> lowest), config)?,
             ups: stages
-                .map(|i| UpStage::load(&weights.pp("up_blocks").pp(i), config, i))
+                .map(|i| UpStage::load(&weights.pp("up_blocks").pp(i).at(side >> (lowest - i)), config, i))
                 .collect::<Result<Vec<_>>>()?,
             norm_out: GroupNorm::load(&weights.pp("conv_norm_out"), config.groups, first, config.eps)?,
             conv_out: Conv2d::load(&weights.pp("conv_out"), ConvShape::same(first, config.out_channels))?,
             config: config.clone(),
-            dtype: weights.dtype(),
-            device: weights.device().clone(),
+            backend: weights.backend().clone(),
         };
         weights.finish(&[])?;
         Ok(unet)
@@ -121,7 +122,7 @@ impl Unet {
                 ),
             ));
         }
-        let context = Tokens::new(context, self.dtype)?;
+        let context = Tokens::new(context, &self.backend)?;
         let transformers = self
             .downs
             .iter()
@@ -142,9 +143,9 @@ impl Unet {
         let wave =
             Sinusoid { width: text_time.time_width, cosine_first: self.config.cosine_first, shift: 0.0 };
         let rows: Vec<f32> = added.time_ids.iter().flatten().flat_map(|&id| wave.of(id)).collect();
-        let waves = Tensor::from_vec(rows, (added.time_ids.len(), ()), &self.device)?;
+        let waves = self.backend.upload(rows, (added.time_ids.len(), ()))?;
         let input = Tensor::cat(&[&added.pooled.to_dtype(DType::F32)?, &waves], 1)?.unsqueeze(0)?;
-        Ok(Some(mlp.forward(&Tokens::new(&input, self.dtype)?)?))
+        Ok(Some(mlp.forward(&Tokens::new(&input, &self.backend)?)?))
     }
 
     /// Whether the network takes the guidance scale as an input.
@@ -162,8 +163,11 @@ impl Unet {
             return Ok(conditioning);
         };
         let wave = Sinusoid { width, cosine_first: false, shift: 1.0 }.of((scale - 1.0) * 1000.0);
-        let wave = Tensor::from_vec(wave, (1, 1, width), &self.device)?;
-        Ok(Conditioning { guidance: Some(linear.forward(&Tokens::new(&wave, self.dtype)?)?), ..conditioning })
+        let wave = self.backend.upload(wave, (1, 1, width))?;
+        Ok(Conditioning {
+            guidance: Some(linear.forward(&Tokens::new(&wave, &self.backend)?)?),
+            ..conditioning
+        })
     }
 
     /// The output for latents `[b, in, h, w]` at `timestep`: `[b, out, h, w]` in single precision.
@@ -178,7 +182,7 @@ impl Unet {
     ) -> Result<Tensor> {
         let time = self.time_embedding(timestep, conditioning)?;
         let mut contexts = Contexts::new(&conditioning.contexts);
-        let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, self.dtype)?]).run()?;
+        let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).run()?;
         let mut skips = vec![x.clone()];
         for stage in &self.downs {
             x = stage.forward(x, &time, &mut contexts, &mut skips)?;
@@ -193,8 +197,8 @@ impl Unet {
     /// silu(embedding of the time, and of what is added to it), `[1, b, width]`.
     fn time_embedding(&self, timestep: f64, conditioning: &Conditioning) -> Result<Tokens> {
         let wave = self.time.wave.of(timestep);
-        let wave = Tensor::from_vec(wave, (1, 1, self.time.wave.width), &self.device)?;
-        let mut wave = Tokens::new(&wave, self.dtype)?;
+        let wave = self.backend.upload(wave, (1, 1, self.time.wave.width))?;
+        let mut wave = Tokens::new(&wave, &self.backend)?;
         if let Some(guidance) = &conditioning.guidance {
             wave = wave.add(guidance)?;
         }

@@ -100,7 +100,7 @@ impl Transformer {
 
     fn forward(&self, x: &FeatureMap, contexts: &mut Contexts<'_>) -> Result<FeatureMap> {
         let shape = x.shape();
-        let mut inner = self.proj_in.forward(&self.norm.forward(x, false)?.tokens()?)?;
+        let mut inner = self.proj_in.forward(&self.norm.forward(x)?.tokens()?)?;
         for block in &self.blocks {
             inner = block.forward(&inner, contexts.take()?)?;
         }
@@ -253,7 +253,9 @@ impl UpStage {
             })
             .collect::<Result<Vec<_>>>()?;
         let shape = ConvShape::same(level.channels, level.channels);
-        let up = (i + 1 < n).then(|| Conv2d::load(&weights.pp("upsamplers.0.conv"), shape)).transpose()?;
+        let up = (i + 1 < n)
+            .then(|| Conv2d::load(&weights.pp("upsamplers.0.conv").at(2 * weights.side()), shape))
+            .transpose()?;
         Ok(Self { layers, up })
     }
 

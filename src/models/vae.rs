@@ -1,11 +1,11 @@
 //! The autoencoder (AutoencoderKL): pixels to latents and back.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 use serde::Deserialize;
 
 use super::resnet::{ResnetBlock, ResnetShape};
 use crate::error::{Error, Kind, Result};
-use crate::nn::{Conv2d, ConvShape, FeatureMap, GroupNorm, Projections, SelfAttention, Weights};
+use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, Projections, SelfAttention, Weights};
 
 /// Epsilon of every norm in the autoencoder (diffusers, `AutoencoderKL`).
 const EPS: f64 = 1e-6;
@@ -99,7 +99,7 @@ pub(crate) struct Decoder {
     ups: Vec<Stage>,
     norm_out: GroupNorm,
     conv_out: Conv2d,
-    dtype: DType,
+    backend: Backend,
 }
 
 /// Pixels to the mean and log variance of the latents.
@@ -110,7 +110,7 @@ pub(crate) struct Encoder {
     norm_out: GroupNorm,
     conv_out: Conv2d,
     quant: Option<Conv2d>,
-    dtype: DType,
+    backend: Backend,
 }
 
 /// Residual blocks of one resolution and the change to the next.
@@ -126,7 +126,13 @@ impl Stage {
             .enumerate()
             .map(|(i, shape)| ResnetBlock::load(&weights.pp("resnets").pp(i), *shape))
             .collect::<Result<Vec<_>>>()?;
-        let resample = resample.map(|(name, shape)| Conv2d::load(&weights.pp(name), shape)).transpose()?;
+        // Up-sampled before the convolution, down-sampled by it.
+        let resample = resample
+            .map(|(name, shape)| {
+                let side = if shape.stride == 1 { 2 * weights.side() } else { weights.side() };
+                Conv2d::load(&weights.pp(name).at(side), shape)
+            })
+            .transpose()?;
         Ok(Self { resnets, resample })
     }
 
@@ -167,7 +173,7 @@ impl MidBlock {
         let mut x = self.first.forward(&[x], None)?;
         if let Some((norm, attention)) = &self.attention {
             let shape = x.shape();
-            let normed = norm.forward(&x, false)?.tokens()?;
+            let normed = norm.forward(&x)?.tokens()?;
             x = attention.forward_add(&normed, &x.tokens()?)?.to_map(shape.h, shape.w)?;
         }
         self.second.forward(&[&x], None)
@@ -184,13 +190,18 @@ impl Decoder {
         let root = weights.pp("decoder");
         let widths: Vec<usize> = config.block_out_channels.iter().rev().copied().collect();
         let (first, last) = (widths[0], widths[widths.len() - 1]);
+        let side = weights.side();
         let ups = (0..widths.len())
             .map(|i| {
                 let input = widths[i.saturating_sub(1)];
                 let mut shapes = vec![config.resnet(widths[i], widths[i]); config.layers_per_block + 1];
                 shapes[0] = config.resnet(input, widths[i]);
                 let up = ("upsamplers.0.conv", ConvShape::same(widths[i], widths[i]));
-                Stage::load(&root.pp("up_blocks").pp(i), &shapes, (i + 1 < widths.len()).then_some(up))
+                Stage::load(
+                    &root.pp("up_blocks").pp(i).at(side << i),
+                    &shapes,
+                    (i + 1 < widths.len()).then_some(up),
+                )
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
@@ -203,7 +214,7 @@ impl Decoder {
             ups,
             norm_out: GroupNorm::load(&root.pp("conv_norm_out"), config.norm_num_groups, last, EPS)?,
             conv_out: Conv2d::load(&root.pp("conv_out"), ConvShape::same(last, config.out_channels))?,
-            dtype: weights.dtype(),
+            backend: weights.backend().clone(),
         })
     }
 
@@ -212,7 +223,7 @@ impl Decoder {
     /// # Errors
     /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(&self, latents: &Tensor) -> Result<Tensor> {
-        let mut x = FeatureMap::from_nchw(latents, self.dtype)?;
+        let mut x = FeatureMap::from_nchw(latents, &self.backend)?;
         if let Some(conv) = &self.post_quant {
             x = conv.on(&[&x]).run()?;
         }
@@ -238,6 +249,7 @@ impl Encoder {
         let root = weights.pp("encoder");
         let widths = &config.block_out_channels;
         let last = widths[widths.len() - 1];
+        let side = weights.side() << (widths.len() - 1);
         let downs = (0..widths.len())
             .map(|i| {
                 let input = widths[i.saturating_sub(1)];
@@ -247,7 +259,11 @@ impl Encoder {
                 }
                 // Zeros on the right and bottom only.
                 let down = ("downsamplers.0.conv", ConvShape::halving(widths[i], 0));
-                Stage::load(&root.pp("down_blocks").pp(i), &shapes, (i + 1 < widths.len()).then_some(down))
+                Stage::load(
+                    &root.pp("down_blocks").pp(i).at(side >> i),
+                    &shapes,
+                    (i + 1 < widths.len()).then_some(down),
+                )
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
@@ -260,7 +276,7 @@ impl Encoder {
                 .use_quant_conv
                 .then(|| Conv2d::load(&weights.pp("quant_conv"), ConvShape::pointwise(moments, moments)))
                 .transpose()?,
-            dtype: weights.dtype(),
+            backend: weights.backend().clone(),
         })
     }
 
@@ -270,7 +286,7 @@ impl Encoder {
     /// # Errors
     /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(&self, pixels: &Tensor) -> Result<(Tensor, Tensor)> {
-        let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(pixels, self.dtype)?]).run()?;
+        let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(pixels, &self.backend)?]).run()?;
         for stage in &self.downs {
             x = stage.residuals(x)?;
             if let Some(conv) = &stage.resample {

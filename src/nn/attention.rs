@@ -1,14 +1,13 @@
 //! Attention layers: projections, heads and the softmax between. Scores are never all in memory.
 
-use candle_core::{D, DType, Tensor};
+use candle_core::Tensor;
 
+use super::cpu::{AttentionShape, Mask, Output, PackedKv, Precision, Rows, attend};
 use super::linear::Linear;
-use super::map::Tokens;
+use super::map::{Host, Store, Tokens};
+use super::tensor;
 use super::weights::Weights;
 use crate::error::{Error, Kind, Result};
-
-/// Scores kept at a time, in elements (64 MiB in single precision).
-const SCORE_BUDGET: usize = 1 << 24;
 
 /// The names under which a file keeps the four projections.
 pub(crate) struct Projections {
@@ -20,39 +19,78 @@ pub(crate) struct Projections {
     pub(crate) bias: bool,
 }
 
+/// How heads are cut and computed.
+#[derive(Clone, Copy)]
+struct Heads {
+    count: usize,
+    causal: bool,
+    precision: Precision,
+}
+
+impl Heads {
+    fn new(names: &Projections, count: usize, channels: usize) -> Result<Self> {
+        if count == 0 || !channels.is_multiple_of(count) {
+            return Err(Error::new(
+                Kind::ModelFile,
+                format!("config.json: {count} heads do not divide {channels} channels"),
+            ));
+        }
+        let precision = match names.q.backend().host.as_ref().map(|host| host.precision) {
+            Some(Precision::Bf16 | Precision::Int8) => Precision::Bf16,
+            Some(Precision::F32 | Precision::F16Weights) | None => Precision::F32,
+        };
+        Ok(Self { count, causal: false, precision })
+    }
+
+    fn shape(self, batch: usize, channels: usize) -> AttentionShape {
+        AttentionShape { batch, heads: self.count, head_dim: channels / self.count }
+    }
+}
+
 /// Attention of a sequence to itself.
 pub(crate) struct SelfAttention {
     qkv: Linear,
     out: Linear,
-    heads: usize,
-    causal: bool,
+    heads: Heads,
 }
 
 impl SelfAttention {
     /// Loads the projections of `channels` channels in `heads` heads.
     pub(crate) fn load(names: &Projections, channels: usize, heads: usize) -> Result<Self> {
-        divides(heads, channels)?;
         let parts = [names.q.clone(), names.k.clone(), names.v.clone()];
         Ok(Self {
+            heads: Heads::new(names, heads, channels)?,
             qkv: Linear::stacked(&parts, channels, channels, names.bias)?,
             out: Linear::load(&names.out, channels, channels, true)?,
-            heads,
-            causal: false,
         })
     }
 
     /// The same layer, where a token sees only itself and those before it.
     pub(crate) fn causal(self) -> Self {
-        Self { causal: true, ..self }
+        Self { heads: Heads { causal: true, ..self.heads }, ..self }
     }
 
     /// out(attention(x)) + residual.
     pub(crate) fn forward_add(&self, x: &Tokens, residual: &Tokens) -> Result<Tokens> {
-        let qkv = self.qkv.forward(x)?.tensor;
-        let c = qkv.dim(D::Minus1)? / 3;
-        let part = |i: usize| qkv.narrow(2, i * c, c);
-        let mixed = attention(&part(0)?, &part(1)?, &part(2)?, self.heads, self.causal)?;
-        self.out.forward_add(&mixed, residual)
+        let qkv = self.qkv.forward(x)?;
+        let (b, n, c) = x.dims();
+        let store = match &qkv.store {
+            Store::Device(tensor) => {
+                let part = |i: usize| tensor.narrow(2, i * c, c);
+                let Heads { count, causal, .. } = self.heads;
+                Store::Device(tensor::attention(&part(0)?, &part(1)?, &part(2)?, count, causal)?)
+            }
+            Store::Host(Host { cpu, data }) => {
+                let part = |i: usize| Rows::strided(&data[i * c..], c, 3 * c);
+                let shape = self.heads.shape(b, c);
+                let kv = PackedKv::pack(cpu, shape, n, (part(1), part(2)), self.heads.precision);
+                let mask = if self.heads.causal { Mask::Causal } else { Mask::None };
+                Store::Host(Host::filled(cpu, b * n * c, |out| {
+                    attend(cpu, n, part(0), &kv, mask, Output::F32(out));
+                }))
+            }
+        };
+        self.out.forward_add(&Tokens::from_store(store, (b, n, c)), residual)
     }
 }
 
@@ -61,77 +99,56 @@ pub(crate) struct CrossAttention {
     q: Linear,
     kv: Linear,
     out: Linear,
-    heads: usize,
+    heads: Heads,
 }
 
 /// Keys and values of a context, made once for all steps.
-pub(crate) struct KeyValues {
-    k: Tensor,
-    v: Tensor,
+pub(crate) enum KeyValues {
+    Host(PackedKv),
+    Device(Tensor, Tensor),
 }
 
 impl CrossAttention {
     /// Loads the projections: queries of `channels`, keys and values from `context` channels.
     pub(crate) fn load(names: &Projections, channels: usize, context: usize, heads: usize) -> Result<Self> {
-        divides(heads, channels)?;
         Ok(Self {
+            heads: Heads::new(names, heads, channels)?,
             q: Linear::load(&names.q, channels, channels, names.bias)?,
             kv: Linear::stacked(&[names.k.clone(), names.v.clone()], context, channels, names.bias)?,
             out: Linear::load(&names.out, channels, channels, true)?,
-            heads,
         })
     }
 
     /// Keys and values of `context`.
     pub(crate) fn key_values(&self, context: &Tokens) -> Result<KeyValues> {
-        let kv = self.kv.forward(context)?.tensor;
-        let c = kv.dim(D::Minus1)? / 2;
-        Ok(KeyValues { k: kv.narrow(2, 0, c)?, v: kv.narrow(2, c, c)? })
+        let kv = self.kv.forward(context)?;
+        let (b, m, both) = kv.dims();
+        let c = both / 2;
+        match &kv.store {
+            Store::Device(tensor) => Ok(KeyValues::Device(tensor.narrow(2, 0, c)?, tensor.narrow(2, c, c)?)),
+            Store::Host(Host { cpu, data }) => {
+                let part = |i: usize| Rows::strided(&data[i * c..], c, both);
+                let shape = self.heads.shape(b, c);
+                Ok(KeyValues::Host(PackedKv::pack(cpu, shape, m, (part(0), part(1)), self.heads.precision)))
+            }
+        }
     }
 
     /// out(attention(x, context)) + residual.
     pub(crate) fn forward_add(&self, x: &Tokens, context: &KeyValues, residual: &Tokens) -> Result<Tokens> {
-        let q = self.q.forward(x)?.tensor;
-        let mixed = attention(&q, &context.k, &context.v, self.heads, false)?;
-        self.out.forward_add(&mixed, residual)
+        let q = self.q.forward(x)?;
+        let (b, n, c) = q.dims();
+        let store = match (&q.store, context) {
+            (Store::Device(q), KeyValues::Device(k, v)) => {
+                Store::Device(tensor::attention(q, k, v, self.heads.count, false)?)
+            }
+            (Store::Host(Host { cpu, data }), KeyValues::Host(kv)) => {
+                Store::Host(Host::filled(cpu, b * n * c, |out| {
+                    attend(cpu, n, Rows::new(&data[..], c), kv, Mask::None, Output::F32(out));
+                }))
+            }
+            _ => return Err(Error::internal("queries and keys of different devices")),
+        };
+        self.out.forward_add(&Tokens::from_store(store, (b, n, c)), residual)
     }
-}
-
-fn divides(heads: usize, channels: usize) -> Result<()> {
-    if heads > 0 && channels % heads == 0 {
-        return Ok(());
-    }
-    Err(Error::new(Kind::ModelFile, format!("config.json: {heads} heads do not divide {channels} channels")))
-}
-
-/// softmax(q kᵀ/√d) v by heads; q `[b, n, c]`, k and v `[b, m, c]`. Softmax in single precision.
-fn attention(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Tokens> {
-    let (b, n, c) = q.dims3()?;
-    let m = k.dim(1)?;
-    let d = c / heads;
-    let split = |t: &Tensor, len: usize| t.reshape((b, len, heads, d))?.transpose(1, 2)?.contiguous();
-    let scale = 1.0 / (d as f64).sqrt();
-    let q = (split(&q.contiguous()?, n)?.to_dtype(DType::F32)? * scale)?;
-    let k = split(&k.contiguous()?, m)?.to_dtype(DType::F32)?.transpose(2, 3)?.contiguous()?;
-    let v = split(&v.contiguous()?, m)?;
-    let rows = (SCORE_BUDGET / (b * heads * m)).clamp(1, n);
-    let mut blocks = Vec::with_capacity(n.div_ceil(rows));
-    for start in (0..n).step_by(rows) {
-        let len = rows.min(n - start);
-        let scores = q.narrow(2, start, len)?.contiguous()?.matmul(&k)?;
-        let scores =
-            if causal { scores.broadcast_add(&causal_mask(start, len, m, &scores)?)? } else { scores };
-        let shares = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
-        blocks.push(shares.matmul(&v)?);
-    }
-    let mixed = Tensor::cat(&blocks, 2)?;
-    Ok(Tokens { tensor: mixed.transpose(1, 2)?.reshape((b, n, c))?.contiguous()? })
-}
-
-/// 0 where key ≤ query, −∞ elsewhere, for queries `start..start + len`.
-fn causal_mask(start: usize, len: usize, m: usize, like: &Tensor) -> Result<Tensor> {
-    let values: Vec<f32> = (start..start + len)
-        .flat_map(|i| (0..m).map(move |j| if j <= i { 0.0 } else { f32::NEG_INFINITY }))
-        .collect();
-    Ok(Tensor::from_vec(values, (len, m), like.device())?)
 }

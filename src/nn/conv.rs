@@ -3,10 +3,14 @@
 
 use candle_core::Tensor;
 
-use super::map::FeatureMap;
+use super::cpu::{
+    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, plan,
+};
+use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
 use super::norm::GroupNorm;
+use super::tensor::{ConvOptions, ConvTensors};
 use super::weights::Weights;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// Size, stride and padding of a convolution.
 #[derive(Clone, Copy)]
@@ -39,13 +43,28 @@ impl ConvShape {
     }
 }
 
+impl ConvShape {
+    fn geometry(self) -> Geometry {
+        let (head, tail) = (self.padding, self.tail_padding);
+        Geometry {
+            inputs: self.input,
+            outputs: self.output,
+            kernel: self.kernel,
+            stride: self.stride,
+            padding: Padding { top: head, left: head, bottom: tail, right: tail },
+        }
+    }
+}
+
 /// A convolution with bias.
 pub(crate) struct Conv2d {
-    /// `[out, in, k, k]`.
-    weight: Tensor,
-    /// `[1, out, 1, 1]`.
-    bias: Tensor,
+    body: Body,
     shape: ConvShape,
+}
+
+enum Body {
+    Host(Cpu, PackedConv),
+    Device(ConvTensors),
 }
 
 impl Conv2d {
@@ -55,11 +74,18 @@ impl Conv2d {
         let full: &[usize] = &[output, input, kernel, kernel];
         let matrix: &[usize] = &[output, input];
         let shapes: &[&[usize]] = if kernel == 1 { &[full, matrix] } else { &[full] };
-        Ok(Self {
-            weight: weights.reshaped("weight", shapes)?,
-            bias: weights.tensor("bias", &[output])?.reshape((1, output, 1, 1))?,
-            shape,
-        })
+        let Some(host) = &weights.backend().host else {
+            let weight = weights.reshaped("weight", shapes)?;
+            let bias = weights.tensor("bias", &[output])?.reshape((1, output, 1, 1))?;
+            return Ok(Self { body: Body::Device(ConvTensors { weight, bias }), shape });
+        };
+        let values = weights.raw("weight", shapes)?.values()?;
+        let bias = weights.floats("bias", output)?;
+        let geometry = shape.geometry();
+        let algo = plan(&geometry, (weights.side(), weights.side()), host.precision, host.memory);
+        let packing = ConvWeights { kernels: values.slice(), bias: Some(&bias), geometry };
+        let packed = PackedConv::pack(&host.cpu, &packing, host.precision, algo);
+        Ok(Self { body: Body::Host(host.cpu.clone(), packed), shape })
     }
 
     /// A call on the channels of `parts`, one after the other.
@@ -74,7 +100,7 @@ pub(crate) struct ConvCall<'a> {
     parts: &'a [&'a FeatureMap],
     norm: Option<&'a GroupNorm>,
     upsample: Option<(usize, usize)>,
-    image_bias: Option<&'a Tensor>,
+    image_bias: Option<&'a Tokens>,
     residual: Option<&'a FeatureMap>,
 }
 
@@ -89,8 +115,8 @@ impl<'a> ConvCall<'a> {
         Self { upsample: Some(size), ..self }
     }
 
-    /// Adds `[b, out]` to every pixel.
-    pub(crate) fn image_bias(self, bias: Option<&'a Tensor>) -> Self {
+    /// Adds token `i` of `[1, b, out]` to every pixel of image `i`.
+    pub(crate) fn image_bias(self, bias: Option<&'a Tokens>) -> Self {
         Self { image_bias: bias, ..self }
     }
 
@@ -101,28 +127,54 @@ impl<'a> ConvCall<'a> {
 
     /// The result.
     pub(crate) fn run(self) -> Result<FeatureMap> {
-        let ConvShape { kernel: _, stride, padding, tail_padding, .. } = self.conv.shape;
-        let mut x = FeatureMap::concat(self.parts)?;
-        if let Some(norm) = self.norm {
-            x = norm.forward(&x, true)?;
-        }
-        let mut x = x.tensor;
-        if let Some((h, w)) = self.upsample {
-            x = x.upsample_nearest2d(h, w)?;
-        }
-        let padding = if padding == tail_padding {
-            padding
-        } else {
-            x = x.pad_with_zeros(2, padding, tail_padding)?.pad_with_zeros(3, padding, tail_padding)?;
-            0
+        let first = self.parts.first().ok_or_else(|| Error::internal("a convolution of nothing"))?;
+        let MapShape { b, h, w, .. } = first.shape();
+        let geometry = self.conv.shape.geometry();
+        let (rows, columns) = geometry.output_size(self.upsample.unwrap_or((h, w)));
+        let shape = MapShape { b, c: geometry.outputs, h: rows, w: columns };
+        let store = match &self.conv.body {
+            Body::Host(cpu, packed) => Store::Host(self.on_host(cpu, packed, shape)?),
+            Body::Device(tensors) => Store::Device(self.on_device(tensors)?),
         };
-        let mut y = x.conv2d(&self.conv.weight, padding, stride, 1, 1)?.broadcast_add(&self.conv.bias)?;
-        if let Some(bias) = self.image_bias {
-            y = y.broadcast_add(&bias.to_dtype(y.dtype())?.unsqueeze(2)?.unsqueeze(3)?)?;
+        Ok(FeatureMap::new(store, shape))
+    }
+
+    fn on_host(&self, cpu: &Cpu, packed: &PackedConv, out: MapShape) -> Result<Host> {
+        let mut parts = Vec::with_capacity(self.parts.len());
+        for part in self.parts {
+            parts.push((&part.store.host()?.data[..], part.shape().c));
         }
-        if let Some(residual) = self.residual {
-            y = (y + &residual.tensor)?;
+        let seen = self.parts[0].shape();
+        let affine = self.norm.map(|norm| norm.affine(&parts, seen)).transpose()?;
+        let input = ConvInput {
+            affine: affine.as_ref(),
+            activation: if affine.is_some() { Activation::Silu } else { Activation::None },
+            upsample_to: self.upsample,
+            ..ConvInput::plain(&parts, seen.b, seen.h, seen.w)
+        };
+        let image_bias = self.image_bias.map(|bias| bias.store.host()).transpose()?;
+        let residual = self.residual.map(|map| map.store.host()).transpose()?;
+        let epilogue = ConvEpilogue {
+            image_bias: image_bias.map(|host| &host.data[..]),
+            residual: residual.map(|host| &host.data[..]),
+        };
+        Ok(Host::filled(cpu, out.b * out.h * out.w * out.c, |out| packed.forward(cpu, &input, epilogue, out)))
+    }
+
+    fn on_device(&self, tensors: &ConvTensors) -> Result<Tensor> {
+        let parts = self.parts.iter().map(|part| part.store.tensor()).collect::<Result<Vec<_>>>()?;
+        let mut x = match parts[..] {
+            [only] => only.clone(),
+            _ => Tensor::cat(&parts, 1)?,
+        };
+        if let Some(norm) = self.norm {
+            x = norm.on_tensor(&x, true)?;
         }
-        Ok(FeatureMap { tensor: y })
+        let image_bias = match self.image_bias {
+            Some(bias) => Some(bias.store.tensor()?.squeeze(0)?),
+            None => None,
+        };
+        let residual = self.residual.map(|map| map.store.tensor()).transpose()?;
+        tensors.forward(x, self.conv.shape, &ConvOptions { upsample: self.upsample, image_bias, residual })
     }
 }

@@ -2,8 +2,10 @@
 
 use candle_core::Tensor;
 
-use super::map::Tokens;
-use super::weights::Weights;
+use super::cpu::{self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, Output, PackedLinear, Rows};
+use super::map::{Host, Store, Tokens};
+use super::tensor;
+use super::weights::{Values, Weights};
 use crate::error::Result;
 use crate::named::named_enum;
 
@@ -17,11 +19,25 @@ named_enum! {
     }
 }
 
+impl Activation {
+    fn kernel(self) -> cpu::Activation {
+        match self {
+            Self::QuickGelu => cpu::Activation::QuickGelu,
+            Self::Gelu => cpu::Activation::Gelu,
+        }
+    }
+}
+
 /// y = x Wᵀ + b.
 pub(crate) struct Linear {
-    /// `[in, out]`.
-    weight: Tensor,
-    bias: Option<Tensor>,
+    body: Body,
+    outputs: usize,
+}
+
+enum Body {
+    Host(Cpu, PackedLinear),
+    /// Weight `[in, out]`.
+    Device(Tensor, Option<Tensor>),
 }
 
 impl Linear {
@@ -32,63 +48,90 @@ impl Linear {
 
     /// Several layers over the same input as one, outputs side by side; each of `output` channels.
     pub(crate) fn stacked(parts: &[Weights], input: usize, output: usize, bias: bool) -> Result<Self> {
-        let matrix = |w: &Weights| w.reshaped("weight", &[&[output, input], &[output, input, 1, 1]]);
-        let matrices = parts.iter().map(matrix).collect::<Result<Vec<_>>>()?;
-        let bias = match bias {
-            true => {
-                let vectors =
-                    parts.iter().map(|w| w.tensor("bias", &[output])).collect::<Result<Vec<_>>>()?;
-                Some(Tensor::cat(&vectors, 0)?)
-            }
-            false => None,
+        Self::gated(parts, (input, output), bias, Gating::None)
+    }
+
+    fn gated(parts: &[Weights], (input, output): (usize, usize), bias: bool, gating: Gating) -> Result<Self> {
+        let shapes: &[&[usize]] = &[&[output, input], &[output, input, 1, 1]];
+        let outputs = parts.len() * output;
+        let Some(host) = parts.first().and_then(|w| w.backend().host.clone()) else {
+            let matrices = parts.iter().map(|w| w.reshaped("weight", shapes)).collect::<Result<Vec<_>>>()?;
+            let vectors = parts.iter().map(|w| w.tensor("bias", &[output]));
+            let bias = bias.then(|| vectors.collect::<Result<Vec<_>>>()).transpose()?;
+            let bias = bias.map(|vectors| Tensor::cat(&vectors, 0)).transpose()?;
+            let weight = Tensor::cat(&matrices, 0)?.t()?.contiguous()?;
+            return Ok(Self { body: Body::Device(weight, bias), outputs });
         };
-        Ok(Self { weight: Tensor::cat(&matrices, 0)?.t()?.contiguous()?, bias })
+        let values = parts.iter().map(|w| w.raw("weight", shapes)?.values()).collect::<Result<Vec<_>>>()?;
+        let matrices: Vec<_> = values.iter().map(Values::slice).collect();
+        let vectors = parts.iter().map(|w| w.floats("bias", output));
+        let bias = bias.then(|| vectors.collect::<Result<Vec<_>>>()).transpose()?.map(|v| v.concat());
+        let weights = LinearWeights { matrices: &matrices, inputs: input, bias: bias.as_deref(), gating };
+        let packed = PackedLinear::pack(&host.cpu, &weights, host.precision);
+        let outputs = packed.outputs();
+        Ok(Self { body: Body::Host(host.cpu, packed), outputs })
     }
 
     /// x Wᵀ + b.
     pub(crate) fn forward(&self, x: &Tokens) -> Result<Tokens> {
-        let (b, n, c) = x.dims();
-        let y = x.tensor.reshape((b * n, c))?.matmul(&self.weight)?.reshape((b, n, ()))?;
-        let tensor = match &self.bias {
-            Some(bias) => y.broadcast_add(bias)?,
-            None => y,
-        };
-        Ok(Tokens { tensor })
+        self.run(x, None, None)
     }
 
     /// x Wᵀ + b + residual.
     pub(crate) fn forward_add(&self, x: &Tokens, residual: &Tokens) -> Result<Tokens> {
-        self.forward(x)?.add(residual)
+        self.run(x, None, Some(residual))
     }
 
     /// activation(x Wᵀ + b).
     pub(crate) fn forward_act(&self, x: &Tokens, activation: Activation) -> Result<Tokens> {
-        let y = self.forward(x)?.tensor;
-        let tensor = match activation {
-            Activation::QuickGelu => (&y * candle_nn::ops::sigmoid(&(&y * 1.702)?)?)?,
-            Activation::Gelu => y.gelu_erf()?,
+        self.run(x, Some(activation), None)
+    }
+
+    fn run(&self, x: &Tokens, activation: Option<Activation>, residual: Option<&Tokens>) -> Result<Tokens> {
+        let (b, n, c) = x.dims();
+        let store = match &self.body {
+            Body::Device(weight, bias) => {
+                let y = tensor::linear(x.store.tensor()?, weight, bias.as_ref(), activation)?;
+                Store::Device(match residual {
+                    Some(residual) => (y + residual.store.tensor()?)?,
+                    None => y,
+                })
+            }
+            Body::Host(cpu, packed) => {
+                let input = x.store.host()?;
+                let residual = residual.map(|r| r.store.host()).transpose()?;
+                let epilogue = Epilogue {
+                    activation: activation.map_or(cpu::Activation::None, Activation::kernel),
+                    residual: residual.map(|host| Rows::new(&host.data[..], self.outputs)),
+                };
+                Store::Host(Host::filled(cpu, b * n * self.outputs, |out| {
+                    let rows = [Rows::new(&input.data[..], c)];
+                    packed.forward(cpu, b * n, LinearInput::F32(&rows), epilogue, Output::F32(out));
+                }))
+            }
         };
-        Ok(Tokens { tensor })
+        Ok(Tokens::from_store(store, (b, n, self.outputs)))
     }
 }
 
 /// Gated linear unit with an exact GELU gate (Shazeer 2020): split x Wᵀ + b into a, g; a · gelu(g).
-pub(crate) struct Geglu {
-    both: Linear,
-    half: usize,
-}
+pub(crate) struct Geglu(Linear);
 
 impl Geglu {
     /// Loads `weight` `[2·output, input]` and `bias`.
     pub(crate) fn load(weights: &Weights, input: usize, output: usize) -> Result<Self> {
-        Ok(Self { both: Linear::load(weights, input, 2 * output, true)?, half: output })
+        Linear::gated(std::slice::from_ref(weights), (input, 2 * output), true, Gating::Geglu).map(Self)
     }
 
     /// a · gelu(g).
     pub(crate) fn forward(&self, x: &Tokens) -> Result<Tokens> {
-        let y = self.both.forward(x)?.tensor;
-        let value = y.narrow(2, 0, self.half)?;
-        let gate = y.narrow(2, self.half, self.half)?.contiguous()?.gelu_erf()?;
-        Ok(Tokens { tensor: (value * gate)? })
+        let y = self.0.forward(x)?;
+        match &y.store {
+            Store::Host(_) => Ok(y),
+            Store::Device(both) => {
+                let (b, n, c) = y.dims();
+                Ok(Tokens::from_store(Store::Device(tensor::gate(both)?), (b, n, c / 2)))
+            }
+        }
     }
 }

@@ -1,22 +1,27 @@
 //! The two shapes of activations: a feature map (an image of channels) and a token sequence. Their memory layout is
-//! this module's secret; networks see only names and sizes.
+//! this module's secret; networks see only names and sizes. On the processor both are channels-last, so that going
+//! from one to the other costs nothing.
 
-use candle_core::{DType, Tensor};
+use std::sync::Arc;
 
-use crate::error::Result;
+use candle_core::{DType, Device, Tensor};
+
+use super::backend::Backend;
+use super::cpu::{Activation, Buffer, Cpu, activate};
+use crate::error::{Error, Result};
 
 /// Activations over a plane: `b` images of `c` channels, `h × w`.
 #[derive(Clone)]
 pub(crate) struct FeatureMap {
-    /// `[b, c, h, w]`.
-    pub(super) tensor: Tensor,
+    pub(super) store: Store,
+    shape: MapShape,
 }
 
 /// Activations over a sequence: `b` sequences of `n` tokens of `c` channels.
 #[derive(Clone)]
 pub(crate) struct Tokens {
-    /// `[b, n, c]`, contiguous.
-    pub(super) tensor: Tensor,
+    pub(super) store: Store,
+    dims: (usize, usize, usize),
 }
 
 /// The sizes of a feature map.
@@ -28,74 +33,183 @@ pub(crate) struct MapShape {
     pub(crate) w: usize,
 }
 
+impl MapShape {
+    fn len(self) -> usize {
+        self.b * self.c * self.h * self.w
+    }
+}
+
+/// Where the numbers are.
+#[derive(Clone)]
+pub(super) enum Store {
+    /// `[b, h, w, c]` or `[b, n, c]` in single precision.
+    Host(Host),
+    /// `[b, c, h, w]` or `[b, n, c]`.
+    Device(Tensor),
+}
+
+/// Numbers of the processor, with what computes on them.
+#[derive(Clone)]
+pub(super) struct Host {
+    pub(super) cpu: Cpu,
+    pub(super) data: Arc<Buffer<f32>>,
+}
+
+impl Host {
+    /// A buffer of `len` numbers, all of them written by `fill`.
+    pub(super) fn filled(cpu: &Cpu, len: usize, fill: impl FnOnce(&mut [f32])) -> Self {
+        let mut data = cpu.scratch().take::<f32>(len);
+        fill(&mut data);
+        Self { cpu: cpu.clone(), data: Arc::new(data) }
+    }
+}
+
+impl Store {
+    pub(super) fn host(&self) -> Result<&Host> {
+        match self {
+            Self::Host(host) => Ok(host),
+            Self::Device(_) => Err(Error::internal("activations of a device in a kernel of the processor")),
+        }
+    }
+
+    pub(super) fn tensor(&self) -> Result<&Tensor> {
+        match self {
+            Self::Device(tensor) => Ok(tensor),
+            Self::Host(_) => Err(Error::internal("activations of the processor in an operation of a device")),
+        }
+    }
+}
+
 impl FeatureMap {
+    pub(super) fn new(store: Store, shape: MapShape) -> Self {
+        Self { store, shape }
+    }
+
     /// From latents or pixels `[b, c, h, w]`.
-    pub(crate) fn from_nchw(tensor: &Tensor, dtype: DType) -> Result<Self> {
-        Ok(Self { tensor: tensor.to_dtype(dtype)?.contiguous()? })
+    pub(crate) fn from_nchw(tensor: &Tensor, backend: &Backend) -> Result<Self> {
+        let (b, c, h, w) = tensor.dims4()?;
+        let shape = MapShape { b, c, h, w };
+        let store = match &backend.host {
+            None => Store::Device(tensor.to_dtype(backend.dtype)?.contiguous()?),
+            Some(host) => {
+                let values =
+                    tensor.to_dtype(DType::F32)?.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1::<f32>()?;
+                Store::Host(Host::filled(&host.cpu, values.len(), |out| out.copy_from_slice(&values)))
+            }
+        };
+        Ok(Self { store, shape })
     }
 
     /// As `[b, c, h, w]` in single precision.
     pub(crate) fn to_nchw(&self) -> Result<Tensor> {
-        Ok(self.tensor.to_dtype(DType::F32)?)
+        let MapShape { b, c, h, w } = self.shape;
+        match &self.store {
+            Store::Device(tensor) => Ok(tensor.to_dtype(DType::F32)?),
+            Store::Host(host) => {
+                let rows = Tensor::from_slice(&host.data[..self.shape.len()], (b, h, w, c), &Device::Cpu)?;
+                Ok(rows.permute((0, 3, 1, 2))?.contiguous()?)
+            }
+        }
     }
 
     /// The sizes.
     pub(crate) fn shape(&self) -> MapShape {
-        let dims = self.tensor.dims();
-        MapShape { b: dims[0], c: dims[1], h: dims[2], w: dims[3] }
+        self.shape
     }
 
     /// The plane as a sequence of `h·w` tokens, row by row.
     pub(crate) fn tokens(&self) -> Result<Tokens> {
-        let MapShape { b, c, h, w } = self.shape();
-        Ok(Tokens { tensor: self.tensor.reshape((b, c, h * w))?.transpose(1, 2)?.contiguous()? })
-    }
-
-    /// The maps' channels one after the other.
-    pub(super) fn concat(parts: &[&Self]) -> Result<Self> {
-        if let [only] = parts {
-            return Ok((*only).clone());
-        }
-        let tensors: Vec<&Tensor> = parts.iter().map(|part| &part.tensor).collect();
-        Ok(Self { tensor: Tensor::cat(&tensors, 1)? })
+        let MapShape { b, c, h, w } = self.shape;
+        let store = match &self.store {
+            Store::Host(host) => Store::Host(host.clone()),
+            Store::Device(tensor) => {
+                Store::Device(tensor.reshape((b, c, h * w))?.transpose(1, 2)?.contiguous()?)
+            }
+        };
+        Ok(Tokens { store, dims: (b, h * w, c) })
     }
 }
 
 impl Tokens {
+    pub(super) fn from_store(store: Store, dims: (usize, usize, usize)) -> Self {
+        Self { store, dims }
+    }
+
     /// From `[b, n, c]`.
-    pub(crate) fn new(tensor: &Tensor, dtype: DType) -> Result<Self> {
-        Ok(Self { tensor: tensor.to_dtype(dtype)?.contiguous()? })
+    pub(crate) fn new(tensor: &Tensor, backend: &Backend) -> Result<Self> {
+        let dims = tensor.dims3()?;
+        let store = match &backend.host {
+            None => Store::Device(tensor.to_dtype(backend.dtype)?.contiguous()?),
+            Some(host) => {
+                let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
+                Store::Host(Host::filled(&host.cpu, values.len(), |out| out.copy_from_slice(&values)))
+            }
+        };
+        Ok(Self { store, dims })
     }
 
     /// As `[b, n, c]` in single precision.
     pub(crate) fn to_tensor(&self) -> Result<Tensor> {
-        Ok(self.tensor.to_dtype(DType::F32)?)
+        match &self.store {
+            Store::Device(tensor) => Ok(tensor.to_dtype(DType::F32)?),
+            Store::Host(host) => Ok(Tensor::from_slice(&host.data[..], self.dims, &Device::Cpu)?),
+        }
     }
 
     /// (b, n, c).
     pub(crate) fn dims(&self) -> (usize, usize, usize) {
-        let dims = self.tensor.dims();
-        (dims[0], dims[1], dims[2])
+        self.dims
     }
 
     /// The sequence as a plane of `h × w`.
     pub(crate) fn to_map(&self, h: usize, w: usize) -> Result<FeatureMap> {
-        let (b, _, c) = self.dims();
-        Ok(FeatureMap { tensor: self.tensor.transpose(1, 2)?.reshape((b, c, h, w))?.contiguous()? })
+        let (b, _, c) = self.dims;
+        let store = match &self.store {
+            Store::Host(host) => Store::Host(host.clone()),
+            Store::Device(tensor) => {
+                Store::Device(tensor.transpose(1, 2)?.reshape((b, c, h, w))?.contiguous()?)
+            }
+        };
+        Ok(FeatureMap { store, shape: MapShape { b, c, h, w } })
     }
 
     /// Element-wise sum.
     pub(crate) fn add(&self, other: &Self) -> Result<Self> {
-        Ok(Self { tensor: (&self.tensor + &other.tensor)? })
+        let store = match &self.store {
+            Store::Device(tensor) => Store::Device((tensor + other.store.tensor()?)?),
+            Store::Host(host) => {
+                let right = other.store.host()?;
+                Store::Host(Host::filled(&host.cpu, host.data.len(), |out| {
+                    for ((out, a), b) in out.iter_mut().zip(host.data.iter()).zip(right.data.iter()) {
+                        *out = a + b;
+                    }
+                }))
+            }
+        };
+        Ok(Self { store, dims: self.dims })
     }
 
     /// The only token `n` times over, `[1, n, c]`.
     pub(crate) fn repeat(&self, n: usize) -> Result<Self> {
-        Ok(Self { tensor: self.tensor.repeat((1, n, 1))? })
+        let (_, _, c) = self.dims;
+        let store = match &self.store {
+            Store::Device(tensor) => Store::Device(tensor.repeat((1, n, 1))?),
+            Store::Host(host) => Store::Host(Host::filled(&host.cpu, n * c, |out| {
+                out.chunks_exact_mut(c).for_each(|row| row.copy_from_slice(&host.data[..c]));
+            })),
+        };
+        Ok(Self { store, dims: (1, n, c) })
     }
 
     /// x · sigmoid(x).
     pub(crate) fn silu(&self) -> Result<Self> {
-        Ok(Self { tensor: self.tensor.silu()? })
+        let store = match &self.store {
+            Store::Device(tensor) => Store::Device(tensor.silu()?),
+            Store::Host(host) => Store::Host(Host::filled(&host.cpu, host.data.len(), |out| {
+                out.copy_from_slice(&host.data);
+                activate(&host.cpu, Activation::Silu, out);
+            })),
+        };
+        Ok(Self { store, dims: self.dims })
     }
 }

@@ -1,20 +1,22 @@
 //! Layers, kernels, weights and devices: the one place that knows memory layouts, candle features and hardware.
 
 mod attention;
+mod backend;
 mod conv;
-mod device;
+pub(crate) mod cpu;
 mod embed;
 mod linear;
 mod map;
 mod norm;
+mod tensor;
 mod weights;
 
 pub(crate) use attention::{CrossAttention, KeyValues, Projections, SelfAttention};
+pub(crate) use backend::{Backend, Choice};
 pub(crate) use conv::{Conv2d, ConvShape};
-pub(crate) use device::Compute;
 pub(crate) use embed::{Embedding, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
-pub(crate) use map::{FeatureMap, MapShape, Tokens};
+pub(crate) use map::{FeatureMap, Tokens};
 pub(crate) use norm::{GroupNorm, LayerNorm};
 pub(crate) use weights::Weights;
 

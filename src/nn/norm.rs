@@ -2,14 +2,32 @@
 
 use candle_core::{DType, Tensor};
 
-use super::map::{FeatureMap, Tokens};
+use super::cpu::{self, Activation, Affine, ConvInput, Cpu, Output, Rows, transform};
+use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
+use super::tensor;
 use super::weights::Weights;
 use crate::error::{Error, Kind, Result};
 
+/// One scale and one shift a channel.
+enum Scales {
+    Host(Cpu, Vec<f32>, Vec<f32>),
+    Device(Tensor, Tensor),
+}
+
+impl Scales {
+    fn load(weights: &Weights, channels: usize) -> Result<Self> {
+        if let Some(host) = &weights.backend().host {
+            let (weight, bias) = (weights.floats("weight", channels)?, weights.floats("bias", channels)?);
+            return Ok(Self::Host(host.cpu.clone(), weight, bias));
+        }
+        let load = |name| weights.tensor(name, &[channels]).and_then(|t| Ok(t.to_dtype(DType::F32)?));
+        Ok(Self::Device(load("weight")?, load("bias")?))
+    }
+}
+
 /// Group normalisation over channels (Wu & He 2018), y = (x − μ)/√(var + ε) · γ + β per group.
 pub(crate) struct GroupNorm {
-    weight: Tensor,
-    bias: Tensor,
+    scales: Scales,
     groups: usize,
     eps: f64,
 }
@@ -17,53 +35,81 @@ pub(crate) struct GroupNorm {
 impl GroupNorm {
     /// Loads `weight` and `bias` of `channels` values.
     pub(crate) fn load(weights: &Weights, groups: usize, channels: usize, eps: f64) -> Result<Self> {
-        if groups == 0 || channels % groups != 0 {
+        if groups == 0 || !channels.is_multiple_of(groups) {
             return Err(Error::new(
                 Kind::ModelFile,
                 format!("config.json: `norm_num_groups` {groups} does not divide {channels} channels"),
             ));
         }
-        let load = |name| weights.tensor(name, &[channels]).and_then(|t| Ok(t.to_dtype(DType::F32)?));
-        Ok(Self { weight: load("weight")?, bias: load("bias")?, groups, eps })
+        Ok(Self { scales: Scales::load(weights, channels)?, groups, eps })
     }
 
-    /// The normalised map; with `silu`, also through x · sigmoid(x).
-    pub(crate) fn forward(&self, x: &FeatureMap, silu: bool) -> Result<FeatureMap> {
+    /// The normalised map.
+    pub(crate) fn forward(&self, x: &FeatureMap) -> Result<FeatureMap> {
         let shape = x.shape();
-        let dtype = x.tensor.dtype();
-        let grouped = x.tensor.to_dtype(DType::F32)?.reshape((shape.b, self.groups, ()))?;
-        let centred = grouped.broadcast_sub(&grouped.mean_keepdim(2)?)?;
-        let variance = centred.sqr()?.mean_keepdim(2)?;
-        let normed = centred.broadcast_div(&(variance + self.eps)?.sqrt()?)?;
-        let per_channel = |t: &Tensor| t.reshape((1, shape.c, 1, 1));
-        let y = normed
-            .reshape((shape.b, shape.c, shape.h, shape.w))?
-            .broadcast_mul(&per_channel(&self.weight)?)?
-            .broadcast_add(&per_channel(&self.bias)?)?;
-        let y = if silu { y.silu()? } else { y };
-        Ok(FeatureMap { tensor: y.to_dtype(dtype)? })
+        let store = match &self.scales {
+            Scales::Device(..) => Store::Device(self.on_tensor(x.store.tensor()?, false)?),
+            Scales::Host(cpu, ..) => {
+                let parts = [(&x.store.host()?.data[..], shape.c)];
+                let affine = self.affine(&parts, shape)?;
+                let mut input = ConvInput::plain(&parts, shape.b, shape.h, shape.w);
+                input.affine = Some(&affine);
+                input.activation = Activation::None;
+                Store::Host(Host::filled(cpu, parts[0].0.len(), |out| transform(cpu, &input, out)))
+            }
+        };
+        Ok(FeatureMap::new(store, shape))
+    }
+
+    /// The norm of `[b, c, h, w]`; with `silu`, also through x · sigmoid(x).
+    pub(super) fn on_tensor(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
+        match &self.scales {
+            Scales::Device(weight, bias) => {
+                tensor::group_norm(x, (weight, bias), self.groups, self.eps, silu)
+            }
+            Scales::Host(..) => Err(Error::internal("a norm of the processor on a tensor")),
+        }
+    }
+
+    /// The norm as one scale and shift for each image and channel of the joined `parts`, for a kernel to apply.
+    pub(super) fn affine(&self, parts: &[(&[f32], usize)], shape: MapShape) -> Result<Affine> {
+        match &self.scales {
+            Scales::Host(cpu, weight, bias) => {
+                let norm = cpu::GroupNorm { groups: self.groups, eps: self.eps, weight, bias };
+                Ok(cpu::group_norm(cpu, &ConvInput::plain(parts, shape.b, shape.h, shape.w), &norm))
+            }
+            Scales::Device(..) => Err(Error::internal("a norm of a device in a kernel of the processor")),
+        }
     }
 }
 
 /// Layer normalisation over a token's channels (Ba et al. 2016).
 pub(crate) struct LayerNorm {
-    weight: Tensor,
-    bias: Tensor,
+    scales: Scales,
     eps: f64,
 }
 
 impl LayerNorm {
     /// Loads `weight` and `bias` of `channels` values.
     pub(crate) fn load(weights: &Weights, channels: usize, eps: f64) -> Result<Self> {
-        let load = |name| weights.tensor(name, &[channels]).and_then(|t| Ok(t.to_dtype(DType::F32)?));
-        Ok(Self { weight: load("weight")?, bias: load("bias")?, eps })
+        Ok(Self { scales: Scales::load(weights, channels)?, eps })
     }
 
     /// The normalised tokens.
     pub(crate) fn forward(&self, x: &Tokens) -> Result<Tokens> {
-        let dtype = x.tensor.dtype();
-        let x = x.tensor.to_dtype(DType::F32)?;
-        let y = candle_nn::ops::layer_norm(&x, &self.weight, &self.bias, self.eps as f32)?;
-        Ok(Tokens { tensor: y.to_dtype(dtype)? })
+        let (b, n, c) = x.dims();
+        let store = match &self.scales {
+            Scales::Device(weight, bias) => {
+                Store::Device(tensor::layer_norm(x.store.tensor()?, (weight, bias), self.eps)?)
+            }
+            Scales::Host(cpu, weight, bias) => {
+                let input = x.store.host()?;
+                let norm = cpu::LayerNorm { eps: self.eps as f32, weight, bias };
+                Store::Host(Host::filled(cpu, input.data.len(), |out| {
+                    cpu::layer_norm(cpu, b * n, Rows::new(&input.data[..], c), &norm, Output::F32(out));
+                }))
+            }
+        };
+        Ok(Tokens::from_store(store, (b, n, c)))
     }
 }

@@ -1,16 +1,21 @@
 //! Tensors by name out of safetensors files, whole or in shards, mapped into memory. Every tensor that a network
 //! asks for is checked against the shape it expects, and what nobody asked for is an error too.
 
-use std::cell::RefCell;
+use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::fs::File;
 use std::rc::Rc;
 
 use candle_core::{DType, Device, Tensor};
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use half::{bf16, f16};
 use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::Deserialize;
 
+use super::backend::Backend;
+use super::cpu::WeightSlice;
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, ModelFiles};
 
@@ -19,14 +24,16 @@ use crate::registry::{Component, ModelFiles};
 pub(crate) struct Weights {
     source: Rc<Source>,
     prefix: String,
+    side: usize,
 }
 
 struct Source {
     shards: Vec<Shard>,
     index: BTreeMap<String, usize>,
-    device: Device,
-    dtype: DType,
+    backend: Backend,
     used: RefCell<HashSet<String>>,
+    /// Bytes handed out since mapped pages were last given back.
+    touched: Cell<usize>,
 }
 
 struct Shard {
@@ -60,6 +67,60 @@ pub(crate) struct Raw<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
+/// A tensor's numbers in place, or copied where the file keeps them unaligned or in a type no kernel reads.
+pub(crate) enum Values<'a> {
+    F32(Cow<'a, [f32]>),
+    F16(Cow<'a, [u16]>),
+    Bf16(Cow<'a, [u16]>),
+}
+
+impl<'a> Raw<'a> {
+    /// The numbers.
+    ///
+    /// # Errors
+    /// A storage type that is no float.
+    pub(crate) fn values(&self) -> Result<Values<'a>> {
+        match self.dtype {
+            DType::F32 => Ok(Values::F32(cast(self.bytes, f32::from_le_bytes))),
+            DType::F16 => Ok(Values::F16(cast(self.bytes, u16::from_le_bytes))),
+            DType::BF16 => Ok(Values::Bf16(cast(self.bytes, u16::from_le_bytes))),
+            DType::F64 => {
+                let wide = cast(self.bytes, f64::from_le_bytes);
+                Ok(Values::F32(wide.iter().map(|&x| x as f32).collect::<Vec<_>>().into()))
+            }
+            other => Err(Error::internal(format!("weights of type {other:?}"))),
+        }
+    }
+}
+
+impl Values<'_> {
+    /// As the kernels take them.
+    pub(crate) fn slice(&self) -> WeightSlice<'_> {
+        match self {
+            Self::F32(values) => WeightSlice::F32(values),
+            Self::F16(bits) => WeightSlice::F16(bits.reinterpret_cast::<f16>()),
+            Self::Bf16(bits) => WeightSlice::Bf16(bits.reinterpret_cast::<bf16>()),
+        }
+    }
+
+    /// Widened to single precision.
+    pub(crate) fn floats(&self) -> Vec<f32> {
+        match self.slice() {
+            WeightSlice::F32(values) => values.to_vec(),
+            WeightSlice::F16(values) => values.to_f32_vec(),
+            WeightSlice::Bf16(values) => values.to_f32_vec(),
+        }
+    }
+}
+
+/// Bytes as numbers: in place where the machine is little-endian and the bytes are aligned, else one by one.
+fn cast<T: bytemuck::Pod, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) -> Cow<'_, [T]> {
+    match bytemuck::try_cast_slice(bytes) {
+        Ok(numbers) if cfg!(target_endian = "little") => Cow::Borrowed(numbers),
+        _ => bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect::<Vec<_>>().into(),
+    }
+}
+
 /// A sharded model's index file.
 #[derive(Deserialize)]
 struct ShardIndex {
@@ -71,12 +132,7 @@ impl Weights {
     ///
     /// # Errors
     /// No weights file, or one that is truncated or malformed.
-    pub(crate) fn open(
-        files: &ModelFiles,
-        component: Component,
-        device: &Device,
-        dtype: DType,
-    ) -> Result<Self> {
+    pub(crate) fn open(files: &ModelFiles, component: Component, backend: &Backend) -> Result<Self> {
         let candidates = component.weights();
         let path = candidates.iter().find(|path| files.has(path)).ok_or_else(|| {
             Error::new(Kind::ModelFile, format!("`{}` has no weights for {component}", files.origin))
@@ -90,27 +146,38 @@ impl Weights {
         for (i, shard) in shards.iter().enumerate() {
             index.extend(shard.metadata.tensors().into_keys().map(|name| (name, i)));
         }
-        let source = Source { shards, index, device: device.clone(), dtype, used: RefCell::default() };
-        Ok(Self { source: Rc::new(source), prefix: String::new() })
+        let source = Source {
+            shards,
+            index,
+            backend: backend.clone(),
+            used: RefCell::default(),
+            touched: Cell::new(0),
+        };
+        Ok(Self { source: Rc::new(source), prefix: String::new(), side: DEFAULT_SIDE })
     }
 
     /// The tensors below `name`.
     pub(crate) fn pp(&self, name: impl Display) -> Self {
-        Self { source: Rc::clone(&self.source), prefix: self.full(name) }
+        Self { prefix: self.full(name), ..self.clone() }
     }
 
     fn full(&self, name: impl Display) -> String {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
 
-    /// Where tensors are delivered.
-    pub(crate) fn device(&self) -> &Device {
-        &self.source.device
+    /// The same tensors for layers that will see maps of about `side` pixels a side: kernels are chosen by it.
+    pub(crate) fn at(&self, side: usize) -> Self {
+        Self { side, ..self.clone() }
     }
 
-    /// The precision in which tensors are delivered.
-    pub(crate) fn dtype(&self) -> DType {
-        self.source.dtype
+    /// The side of the maps that layers will see.
+    pub(crate) fn side(&self) -> usize {
+        self.side
+    }
+
+    /// What computes with these weights.
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.source.backend
     }
 
     /// Whether the file has this tensor.
@@ -137,7 +204,9 @@ impl Weights {
                 .hint(format!("expected shape {:?}; is config.json of the same model?", shapes[0])));
         };
         let shard = &self.source.shards[shard];
+        self.source.release_now_and_then();
         let raw = shard.raw(&full, shapes)?;
+        self.source.touched.set(self.source.touched.get() + raw.bytes.len());
         self.source.used.borrow_mut().insert(full);
         Ok(raw)
     }
@@ -157,7 +226,16 @@ impl Weights {
     pub(crate) fn reshaped(&self, name: &str, shapes: &[&[usize]]) -> Result<Tensor> {
         let raw = self.raw(name, shapes)?;
         let tensor = Tensor::from_raw_buffer(raw.bytes, raw.dtype, shapes[0], &Device::Cpu)?;
-        Ok(tensor.to_dtype(self.dtype())?.to_device(self.device())?)
+        let backend = self.backend();
+        Ok(tensor.to_dtype(backend.dtype)?.to_device(&backend.device)?)
+    }
+
+    /// The vector `name` of `length` numbers in single precision.
+    ///
+    /// # Errors
+    /// As [`Self::raw`].
+    pub(crate) fn floats(&self, name: &str, length: usize) -> Result<Vec<f32>> {
+        Ok(self.raw(name, &[&[length]])?.values()?.floats())
     }
 
     /// Complains about tensors that no layer asked for: they mean that config.json describes another network.
@@ -166,6 +244,7 @@ impl Weights {
     /// # Errors
     /// The first of them, with its file.
     pub(crate) fn finish(&self, spared: &[&str]) -> Result<()> {
+        self.source.release();
         let used = self.source.used.borrow();
         let expected = |name: &str| {
             used.contains(name) || ignorable(name) || spared.iter().any(|prefix| name.starts_with(prefix))
@@ -178,6 +257,38 @@ impl Weights {
                 format!("`{}`: unexpected tensor `{name}`", self.source.shards[shard].label),
             )
             .hint("config.json describes a network without it; are both of the same model?")),
+        }
+    }
+}
+
+/// Side of the maps where nobody says.
+const DEFAULT_SIDE: usize = 64;
+/// Mapped bytes that loading keeps resident at the most.
+const RESIDENT: usize = 128 << 20;
+
+impl Source {
+    /// Gives mapped pages back once enough were read: packed copies of the weights are what stays.
+    fn release_now_and_then(&self) {
+        if self.touched.get() > RESIDENT {
+            self.release();
+        }
+    }
+
+    #[cfg(not(unix))]
+    fn release(&self) {
+        self.touched.set(0);
+    }
+
+    #[cfg(unix)]
+    #[allow(unsafe_code)]
+    fn release(&self) {
+        self.touched.set(0);
+        for shard in &self.shards {
+            if let Bytes::Mapped(map) = &shard.bytes {
+                // SAFETY: the map is of a file and read-only: pages given back are read again, with the same
+                // content, on the next access. A failure costs memory, nothing else.
+                let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            }
         }
     }
 }

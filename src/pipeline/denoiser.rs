@@ -8,7 +8,7 @@ use super::{Batch, Encoded, tell};
 use crate::error::Result;
 use crate::event::{Event, Observer};
 use crate::models::unet::{Added, Conditioning, Unet};
-use crate::nn::Compute;
+use crate::nn::Backend;
 use crate::registry::Inputs;
 use crate::rng::Noise;
 use crate::sampler::{Model, Sample, combine};
@@ -31,14 +31,14 @@ pub(super) struct Source<'a> {
     pub(super) noise: Noise,
     /// Shape of the latents.
     pub(super) shape: [usize; 4],
-    pub(super) compute: &'a Compute,
+    pub(super) backend: &'a Backend,
 }
 
 impl Source<'_> {
     /// The next numbers of every generator.
     pub(super) fn draw(&mut self) -> Result<Tensor> {
         let numbers = self.noise.draw(self.shape[1..].iter().product());
-        Ok(Tensor::from_vec(numbers, &self.shape, &self.compute.device)?)
+        Ok(Tensor::from_vec(numbers, &self.shape, &self.backend.device)?)
     }
 
     /// Images of the batch.

@@ -16,7 +16,7 @@ use crate::input::Start;
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
-use crate::nn::{Compute, Weights};
+use crate::nn::{Backend, Weights};
 use crate::registry::{Component, ModelFiles, RepoConfig};
 use crate::request::{Init, Request};
 use crate::rng::Noise;
@@ -37,7 +37,7 @@ pub(crate) struct Pipeline {
     files: ModelFiles,
     latent_channels: usize,
     repo: RepoConfig,
-    compute: Compute,
+    backend: Backend,
 }
 
 /// Opens the weights of a component.
@@ -60,10 +60,17 @@ impl Pipeline {
     pub(crate) fn load(
         files: &ModelFiles,
         repo: &RepoConfig,
-        compute: &Compute,
+        request: &Request,
+        backend: &Backend,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let open = |component| Weights::open(files, component, &compute.device, compute.dtype);
+        // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
+        let side = (request.width.max(request.height) / repo.vae_factor) as usize;
+        let careful = backend.careful();
+        let open = |component| {
+            let backend = if component == Component::Unet { backend } else { &careful };
+            Weights::open(files, component, backend).map(|weights| weights.at(side))
+        };
         let text = staged(observer, Stage::Load, Component::TextEncoder.name(), |_| {
             TextEncoder::load(files, repo, &open)
         })?;
@@ -80,6 +87,7 @@ impl Pipeline {
             Ok(decoder)
         })?;
         let latent_channels = vae.latent_channels;
+        backend.trim();
         Ok(Self {
             text,
             unet,
@@ -89,7 +97,7 @@ impl Pipeline {
             files: files.clone(),
             latent_channels,
             repo: repo.clone(),
-            compute: compute.clone(),
+            backend: backend.clone(),
         })
     }
 
@@ -120,7 +128,7 @@ impl Pipeline {
             let mut ladder = schedule::ladder(&config, request.steps)?;
             let noise = Noise::new(request.rng, request.seed.wrapping_add(batch.first), batch.size);
             let mut source =
-                Source { noise, shape: self.latent_shape(request, batch.size), compute: &self.compute };
+                Source { noise, shape: self.latent_shape(request, batch.size), backend: &self.backend };
             let (x, origin) = match (&request.init, start) {
                 (Some(init), Some(start)) => {
                     ladder = ladder.at_strength(init.strength);
@@ -149,7 +157,7 @@ impl Pipeline {
             factor: self.repo.vae_factor,
             posterior: init.posterior,
             inputs: self.repo.inputs,
-            compute: &self.compute,
+            backend: &self.backend,
         };
         encoding.origin(start, whole(init), source)
     }
@@ -159,7 +167,7 @@ impl Pipeline {
         if let Some(encoder) = self.encoder.get() {
             return Ok(encoder);
         }
-        let weights = Weights::open(&self.files, Component::Vae, &self.compute.device, self.compute.dtype)?;
+        let weights = Weights::open(&self.files, Component::Vae, &self.backend)?;
         let encoder = Encoder::load(&weights, &self.vae)?;
         Ok(self.encoder.get_or_init(|| encoder))
     }

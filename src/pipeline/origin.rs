@@ -7,7 +7,7 @@ use super::denoiser::Source;
 use crate::error::Result;
 use crate::input::{Mask, Picture, Start};
 use crate::models::vae::{Encoder, VaeConfig};
-use crate::nn::Compute;
+use crate::nn::Backend;
 use crate::registry::Inputs;
 use crate::request::Posterior;
 
@@ -30,7 +30,7 @@ pub(super) struct Encoding<'a> {
     pub(super) factor: u32,
     pub(super) posterior: Posterior,
     pub(super) inputs: Inputs,
-    pub(super) compute: &'a Compute,
+    pub(super) backend: &'a Backend,
 }
 
 impl Encoding<'_> {
@@ -38,12 +38,12 @@ impl Encoding<'_> {
     /// picture's latents. An inpainting network that starts from pure noise (`whole`) does without the first.
     pub(super) fn origin(&self, start: &Start, whole: bool, noise: &mut Source<'_>) -> Result<Origin> {
         let skip = whole && self.inputs == Inputs::Inpainting;
-        let picture = pixels(&start.picture, None, self.compute)?;
+        let picture = pixels(&start.picture, None, self.backend)?;
         let latents = if skip { None } else { Some(self.latents(&picture, noise)?) };
         let first = noise.draw()?;
         let masked = match &start.mask {
             None => None,
-            Some(mask) => Some(self.latents(&pixels(&start.picture, Some(mask), self.compute)?, noise)?),
+            Some(mask) => Some(self.latents(&pixels(&start.picture, Some(mask), self.backend)?, noise)?),
         };
         let mask = match &start.mask {
             None => None,
@@ -67,17 +67,17 @@ impl Encoding<'_> {
 
     fn cells(&self, mask: &Mask) -> Result<Tensor> {
         let shape = (1, 1, (mask.height / self.factor) as usize, (mask.width / self.factor) as usize);
-        Ok(Tensor::from_vec(mask.cells(self.factor), shape, &self.compute.device)?)
+        Ok(Tensor::from_vec(mask.cells(self.factor), shape, &self.backend.device)?)
     }
 }
 
 /// `[1, 3, h, w]` in −1..1; what `mask` covers is 0, the middle grey.
-fn pixels(picture: &Picture, mask: Option<&Mask>, compute: &Compute) -> Result<Tensor> {
+fn pixels(picture: &Picture, mask: Option<&Mask>, backend: &Backend) -> Result<Tensor> {
     let mut values: Vec<f32> = picture.rgb.iter().map(|&byte| f32::from(byte) / 255.0 * 2.0 - 1.0).collect();
     if let Some(mask) = mask {
         let covered = mask.binary().zip(values.chunks_exact_mut(3)).filter(|(on, _)| *on);
         covered.for_each(|(_, pixel)| pixel.fill(0.0));
     }
     let shape = (picture.height as usize, picture.width as usize, 3);
-    Ok(Tensor::from_vec(values, shape, &compute.device)?.permute((2, 0, 1))?.unsqueeze(0)?.contiguous()?)
+    Ok(Tensor::from_vec(values, shape, &backend.device)?.permute((2, 0, 1))?.unsqueeze(0)?.contiguous()?)
 }

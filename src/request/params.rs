@@ -196,7 +196,7 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
 
-    /// Arithmetic: auto, f32, f16 or bf16 [default: auto]
+    /// Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]
     #[arg(long, value_name = "TYPE", help_heading = "Machine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,

@@ -30,6 +30,8 @@ named_enum! {
         F16 = "f16",
         /// bfloat16.
         Bf16 = "bf16",
+        /// 8-bit weights and activations, on the CPU.
+        Int8 = "int8",
     }
 }
 

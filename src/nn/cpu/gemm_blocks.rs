@@ -206,8 +206,8 @@ impl<L: Lane> Kernel for LaneStep<'_, L> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let PanelStep { rows, product, finish: last } = self.0;
-        // SAFETY (of both calls): the maker of the step vouches for its pointers.
         let Some(last) = last else {
+            // SAFETY: the maker of the step vouches for its pointers.
             return unsafe { multiply::<S, L>(s, rows, product) };
         };
         let tiles = rows.div_ceil(S::TILE_ROWS);
@@ -220,6 +220,7 @@ impl<L: Lane> Kernel for LaneStep<'_, L> {
                 part.sums = product.sums;
             }
             // A tile at a time: its stores drain while the next one multiplies.
+            // SAFETY: as above, for these rows.
             unsafe {
                 multiply::<S, L>(s, height, part);
                 finish(s, part.sums, &last.tail(row, height));

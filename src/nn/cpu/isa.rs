@@ -128,10 +128,11 @@ impl Isa {
     pub(super) fn run<K: Kernel>(self, kernel: K) -> K::Output {
         use super::simd::Simd;
         match self.0 {
-            // SAFETY (of this and the next): an Isa exists only for what the machine has.
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: an Isa exists only for what the machine has.
             Set::Avx512 { .. } => unsafe { Avx512::<BASE>::assume() }.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
+            // SAFETY: an Isa exists only for what the machine has.
             Set::Avx2 => unsafe { Avx2::assume() }.vectorize(kernel),
             #[cfg(target_arch = "aarch64")]
             Set::Neon => Neon.vectorize(kernel),

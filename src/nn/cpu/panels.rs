@@ -73,15 +73,15 @@ impl Panels {
             Precision::Int8 => LaneKind::Int8,
         };
         let (columns, depth) = (2 * isa.width(), shape.inputs.div_ceil(kind.count()));
-        let grid = Grid { shape, columns, depth, per_lane: kind.count() };
+        let grid = Grid { shape, columns, depth };
         let data = match (kind, precision) {
             (LaneKind::F32, Precision::F16Weights) => {
-                Data::F16(grid.pack(cpu, &column, |v| f16::from_f32(v[0]).to_bits()))
+                Data::F16(grid.pack(cpu, &column, |[w]| f16::from_f32(w).to_bits()))
             }
             (LaneKind::F32, Precision::Bf16) => {
-                Data::Bf16(grid.pack(cpu, &column, |v| bf16::from_f32(v[0]).to_bits()))
+                Data::Bf16(grid.pack(cpu, &column, |[w]| bf16::from_f32(w).to_bits()))
             }
-            (LaneKind::F32, _) => Data::Lanes(grid.pack(cpu, &column, |v| v[0].to_bits())),
+            (LaneKind::F32, _) => Data::Lanes(grid.pack(cpu, &column, |[w]| w.to_bits())),
             (LaneKind::Bf16, _) => Data::Lanes(grid.pack(cpu, &column, bf16_pair)),
             (LaneKind::Int8, _) => Data::Lanes(grid.pack(cpu, &column, int8_quad)),
         };
@@ -163,16 +163,15 @@ struct Grid {
     shape: PanelShape,
     columns: usize,
     depth: usize,
-    per_lane: usize,
 }
 
 impl Grid {
-    /// All panels, a task each; numbers are joined to lanes by `lane`.
-    fn pack<T: Number>(
+    /// All panels, a task each; N numbers are joined to a lane by `lane`.
+    fn pack<T: Number, const N: usize>(
         &self,
         cpu: &Cpu,
         column: &(impl Fn(usize, usize, &mut [f32]) + Sync),
-        lane: impl Fn(&[f32]) -> T + Sync,
+        lane: impl Fn([f32; N]) -> T + Sync,
     ) -> Aligned<T> {
         let panel = self.shape.taps * self.depth * self.columns;
         let mut data = Aligned::zeroed(self.shape.count * panel);
@@ -183,12 +182,12 @@ impl Grid {
     }
 
     /// Writes each column [tap][input] into the panel [tap][depth][columns].
-    fn scatter<T>(
+    fn scatter<T, const N: usize>(
         &self,
         scratch: &Scratch,
         out: &mut [T],
         column: impl Fn(usize, &mut [f32]),
-        lane: impl Fn(&[f32]) -> T,
+        lane: impl Fn([f32; N]) -> T,
     ) {
         let numbers = self.shape.taps * self.shape.inputs;
         // A line more than a power of two would be, or all columns would share a few cache sets.
@@ -203,8 +202,14 @@ impl Grid {
             for (block, out) in out.chunks_mut(16 * self.columns).enumerate() {
                 for (j, row) in rows.chunks_exact(stride).enumerate() {
                     let row = &row[tap * self.shape.inputs..][..self.shape.inputs];
-                    let groups = row[block * 16 * self.per_lane..].chunks(self.per_lane);
-                    for (to, group) in out[j..].iter_mut().step_by(self.columns).zip(groups) {
+                    let (groups, rest) = row[block * 16 * N..].as_chunks::<N>();
+                    let mut places = out[j..].iter_mut().step_by(self.columns);
+                    for (group, to) in groups.iter().zip(places.by_ref()) {
+                        *to = lane(*group);
+                    }
+                    if let (Some(to), false) = (places.next(), rest.is_empty()) {
+                        let mut group = [0f32; N];
+                        group[..rest.len()].copy_from_slice(rest);
                         *to = lane(group);
                     }
                 }
@@ -213,12 +218,13 @@ impl Grid {
     }
 }
 
-/// Up to two numbers in a lane, the first in its lower half.
-fn bf16_pair(v: &[f32]) -> u32 {
-    v.iter().rev().fold(0, |lane, x| lane << 16 | u32::from(bf16::from_f32(*x).to_bits()))
+/// Two numbers in a lane, the first in its lower half.
+fn bf16_pair(v: [f32; 2]) -> u32 {
+    let [low, high] = v.map(|x| u32::from(bf16::from_f32(x).to_bits()));
+    low | high << 16
 }
 
-/// Up to four whole numbers in a lane, the first in its lowest byte.
-fn int8_quad(v: &[f32]) -> u32 {
-    v.iter().rev().fold(0, |lane, x| lane << 8 | u32::from(*x as i8 as u8))
+/// Four whole numbers in a lane, the first in its lowest byte.
+fn int8_quad(v: [f32; 4]) -> u32 {
+    u32::from_le_bytes(v.map(|x| x as i8 as u8))
 }

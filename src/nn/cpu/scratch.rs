@@ -1,7 +1,7 @@
 //! Owns the kernels' memory: aligned buffers on huge pages, and an arena that hands them out again so that a
 //! step allocates nothing.
 
-use std::alloc::{Layout, alloc, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -31,6 +31,18 @@ mod private {
 struct Block {
     start: *mut u8,
     bytes: usize,
+    origin: Origin,
+}
+
+/// Where a block goes back to.
+enum Origin {
+    Heap(Layout),
+    /// A mapping of its own, larger than the block by what alignment cost.
+    #[cfg(target_os = "linux")]
+    Mapping {
+        start: *mut libc::c_void,
+        bytes: usize,
+    },
 }
 
 // SAFETY: a Block is the only owner of its memory.
@@ -39,38 +51,55 @@ unsafe impl Send for Block {}
 unsafe impl Sync for Block {}
 
 impl Block {
-    fn layout(bytes: usize) -> Layout {
-        let align = if bytes >= HUGE { HUGE } else { LINE };
-        // SAFETY: align is a power of two, and a size that overflows isize could not have been asked for by a
-        // slice length.
-        unsafe { Layout::from_size_align_unchecked(bytes, align) }
-    }
-
     /// `bytes` > 0 zeroed bytes.
     fn new(bytes: usize) -> Block {
-        let layout = Block::layout(bytes);
-        assert!(bytes > 0 && bytes < isize::MAX as usize - HUGE, "a block of {bytes} bytes");
-        // SAFETY: the layout is not empty; the memory is written before anyone reads it.
-        unsafe {
-            let start = alloc(layout);
-            if start.is_null() {
-                handle_alloc_error(layout);
-            }
-            #[cfg(target_os = "linux")]
-            if bytes >= HUGE {
-                // A hint: refusal changes nothing but speed.
-                libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE);
-            }
-            std::ptr::write_bytes(start, 0, bytes);
-            Block { start, bytes }
+        assert!(bytes > 0 && bytes < isize::MAX as usize - 2 * HUGE, "a block of {bytes} bytes");
+        #[cfg(target_os = "linux")]
+        if bytes >= HUGE {
+            return Block::mapped(bytes);
         }
+        let align = if bytes >= HUGE { HUGE } else { LINE };
+        // SAFETY: align is a power of two, and the size is far from overflow.
+        let layout = unsafe { Layout::from_size_align_unchecked(bytes, align) };
+        // SAFETY: the layout is not empty.
+        let start = unsafe { alloc_zeroed(layout) };
+        if start.is_null() {
+            handle_alloc_error(layout);
+        }
+        Block { start, bytes, origin: Origin::Heap(layout) }
+    }
+
+    /// Fresh pages from the system: zero without being touched, so that the threads that fill them share that work.
+    #[cfg(target_os = "linux")]
+    fn mapped(bytes: usize) -> Block {
+        let whole = bytes + HUGE;
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: a new anonymous mapping touches nothing that exists.
+        let mapping = unsafe { libc::mmap(std::ptr::null_mut(), whole, protection, flags, -1, 0) };
+        if mapping == libc::MAP_FAILED {
+            // SAFETY: a line is a power of two, and the size is far from overflow.
+            handle_alloc_error(unsafe { Layout::from_size_align_unchecked(bytes, LINE) });
+        }
+        let start = mapping.cast::<u8>().wrapping_add(mapping.addr().wrapping_neg() % HUGE);
+        // SAFETY: the range is inside the mapping. A hint: refusal changes nothing but speed.
+        unsafe { libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE) };
+        Block { start, bytes, origin: Origin::Mapping { start: mapping, bytes: whole } }
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new` with the same layout.
-        unsafe { dealloc(self.start, Block::layout(self.bytes)) };
+        // SAFETY: each goes back to where it came from, as it came.
+        unsafe {
+            match self.origin {
+                Origin::Heap(layout) => dealloc(self.start, layout),
+                #[cfg(target_os = "linux")]
+                Origin::Mapping { start, bytes } => {
+                    libc::munmap(start, bytes);
+                }
+            }
+        }
     }
 }
 

@@ -15,15 +15,14 @@ impl Avx2 {
     }
 }
 
-// SAFETY: called through a token whose maker vouched for the features.
+/// # Safety
+/// The machine has the features named.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline(never)]
 unsafe fn enter<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
-// SAFETY (of the blocks below without a note of their own): register-only intrinsics of features the token
-// proves.
 impl Simd for Avx2 {
     const WIDTH: usize = 8;
     const TILE_ROWS: usize = 6;
@@ -37,55 +36,68 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_set1_ps(x) }
     }
     #[inline(always)]
     fn add(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_add_ps(a, b) }
     }
     #[inline(always)]
     fn sub(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_sub_ps(a, b) }
     }
     #[inline(always)]
     fn mul(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_mul_ps(a, b) }
     }
     #[inline(always)]
     fn div(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_div_ps(a, b) }
     }
     #[inline(always)]
     fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_fmadd_ps(a, b, c) }
     }
     #[inline(always)]
     fn neg_fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_fnmadd_ps(a, b, c) }
     }
     #[inline(always)]
     fn max(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_max_ps(a, b) }
     }
     #[inline(always)]
     fn min(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_min_ps(a, b) }
     }
     #[inline(always)]
     fn abs(self, a: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
     }
     #[inline(always)]
     fn round(self, a: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
     }
     #[inline(always)]
     fn where_negative(self, sign: __m256, negative: __m256, other: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_blendv_ps(other, negative, _mm256_cmp_ps::<_CMP_LT_OQ>(sign, _mm256_setzero_ps())) }
     }
     /// 2^n through the exponent bits; n = -127 makes the bits of zero.
     #[inline(always)]
     fn scale_pow2(self, p: __m256, n: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe {
             let n = _mm256_min_ps(_mm256_max_ps(n, _mm256_set1_ps(-127.0)), _mm256_set1_ps(127.0));
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
@@ -94,6 +106,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn int_to_float(self, a: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm256_cvtepi32_ps(_mm256_castps_si256(a)) }
     }
 
@@ -124,6 +137,7 @@ impl Simd for Avx2 {
     /// Even and odd bytes as 16-bit numbers: exact, where maddubs would saturate.
     #[inline(always)]
     fn dot_u8_i8(self, acc: __m256, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe {
             let (acc, a, b) = (_mm256_castps_si256(acc), _mm256_castps_si256(a), _mm256_castps_si256(b));
             let low = _mm256_set1_epi16(0xff);
@@ -137,6 +151,7 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     fn dot_bf16(self, acc: __m256, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: registers only; the token proves the features.
         unsafe {
             let high = _mm256_castsi256_ps(_mm256_set1_epi32(0xffff_0000_u32 as i32));
             let low = |v| _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_castps_si256(v)));

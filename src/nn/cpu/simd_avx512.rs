@@ -23,19 +23,24 @@ impl<const X: u8> Avx512<X> {
     }
 }
 
-// SAFETY (of the three functions): called through a token whose maker vouched for the features.
+/// # Safety
+/// The machine has the features named.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,fma,f16c")]
 #[inline(never)]
 unsafe fn enter_base<K: Kernel, const X: u8>(simd: Avx512<X>, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
+/// # Safety
+/// The machine has the features named.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,fma,f16c")]
 #[inline(never)]
 unsafe fn enter_bf16<K: Kernel, const X: u8>(simd: Avx512<X>, kernel: K) -> K::Output {
     kernel.run(simd)
 }
 
+/// # Safety
+/// The machine has the features named.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,fma,f16c")]
 #[inline(never)]
 unsafe fn enter_vnni<K: Kernel, const X: u8>(simd: Avx512<X>, kernel: K) -> K::Output {
@@ -48,8 +53,6 @@ fn mask(n: usize) -> u16 {
     ((1u32 << n) - 1) as u16
 }
 
-// SAFETY (of the blocks below without a note of their own): register-only intrinsics of features the token
-// proves.
 impl<const X: u8> Simd for Avx512<X> {
     const WIDTH: usize = 16;
     const TILE_ROWS: usize = 12;
@@ -69,50 +72,62 @@ impl<const X: u8> Simd for Avx512<X> {
 
     #[inline(always)]
     fn splat(self, x: f32) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_set1_ps(x) }
     }
     #[inline(always)]
     fn add(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_add_ps(a, b) }
     }
     #[inline(always)]
     fn sub(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_sub_ps(a, b) }
     }
     #[inline(always)]
     fn mul(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_mul_ps(a, b) }
     }
     #[inline(always)]
     fn div(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_div_ps(a, b) }
     }
     #[inline(always)]
     fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_fmadd_ps(a, b, c) }
     }
     #[inline(always)]
     fn neg_fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_fnmadd_ps(a, b, c) }
     }
     #[inline(always)]
     fn max(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_max_ps(a, b) }
     }
     #[inline(always)]
     fn min(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_min_ps(a, b) }
     }
     #[inline(always)]
     fn abs(self, a: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_abs_ps(a) }
     }
     #[inline(always)]
     fn round(self, a: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
     }
     #[inline(always)]
     fn where_negative(self, sign: __m512, negative: __m512, other: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe {
             let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(sign, _mm512_setzero_ps());
             _mm512_mask_blend_ps(below, other, negative)
@@ -120,15 +135,18 @@ impl<const X: u8> Simd for Avx512<X> {
     }
     #[inline(always)]
     fn scale_pow2(self, p: __m512, n: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_scalef_ps(p, n) }
     }
     #[inline(always)]
     fn int_to_float(self, a: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(a)) }
     }
     /// 14 bits from the table, doubled by one Newton step.
     #[inline(always)]
     fn reciprocal(self, a: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe {
             let r = _mm512_rcp14_ps(a);
             _mm512_fmadd_ps(r, _mm512_fnmadd_ps(a, r, _mm512_set1_ps(1.0)), r)
@@ -181,6 +199,7 @@ impl<const X: u8> Simd for Avx512<X> {
 
     #[inline(always)]
     fn dot_u8_i8(self, acc: __m512, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe {
             let (acc, a, b) = (_mm512_castps_si512(acc), _mm512_castps_si512(a), _mm512_castps_si512(b));
             if X == VNNI {
@@ -198,6 +217,7 @@ impl<const X: u8> Simd for Avx512<X> {
     }
     #[inline(always)]
     fn dot_bf16(self, acc: __m512, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe {
             if X == BF16 {
                 return _mm512_dpbf16_ps(
@@ -215,6 +235,7 @@ impl<const X: u8> Simd for Avx512<X> {
 
     #[inline(always)]
     fn join_bf16(self, low: __m512, high: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe {
             let low = _mm512_srli_epi32::<16>(_mm512_castps_si512(low));
             _mm512_or_ps(_mm512_castsi512_ps(low), self.truncate_bf16(high))
@@ -222,10 +243,12 @@ impl<const X: u8> Simd for Avx512<X> {
     }
     #[inline(always)]
     fn truncate_bf16(self, a: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_and_ps(a, _mm512_castsi512_ps(_mm512_set1_epi32(0xffff_0000_u32 as i32))) }
     }
     #[inline(always)]
     fn any_greater(self, a: __m512, b: __m512) -> bool {
+        // SAFETY: registers only; the token proves the features.
         unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) != 0 }
     }
 
@@ -247,6 +270,7 @@ impl<const X: u8> Simd for Avx512<X> {
 impl<const X: u8> Avx512<X> {
     #[inline(always)]
     fn narrow_bf16(self, v: __m512) -> __m256i {
+        // SAFETY: registers only; the token proves the features.
         unsafe {
             if X == BF16 {
                 return std::mem::transmute::<__m256bh, __m256i>(_mm512_cvtneps_pbh(v));
@@ -265,6 +289,7 @@ impl<const X: u8> Avx512<X> {
 /// The machine has avx512f.
 #[inline(always)]
 unsafe fn transpose_16(rows: [__m512; 16]) -> [__m512; 16] {
+    // SAFETY: registers only; the caller vouches for the feature.
     unsafe {
         let mut r = rows;
         let mut t = rows;

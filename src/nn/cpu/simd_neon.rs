@@ -1,5 +1,4 @@
-//! Owns the NEON implementation of `Simd`: 4 lanes. What it leaves out, the portable defaults of the trait
-//! do.
+//! Owns the NEON implementation of `Simd`: 4 lanes. What it leaves out, the defaults of the trait do.
 
 use super::simd::{Kernel, Simd};
 use std::arch::aarch64::*;
@@ -8,8 +7,11 @@ use std::arch::aarch64::*;
 #[derive(Clone, Copy)]
 pub(super) struct Neon;
 
-// SAFETY (of the blocks below without a note of their own): register-only intrinsics; NEON is part of
-// aarch64.
+#[inline(never)]
+fn enter<K: Kernel>(simd: Neon, kernel: K) -> K::Output {
+    kernel.run(simd)
+}
+
 impl Simd for Neon {
     const WIDTH: usize = 4;
     const TILE_ROWS: usize = 12;
@@ -17,60 +19,73 @@ impl Simd for Neon {
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
-        kernel.run(self)
+        enter(self, kernel)
     }
 
     #[inline(always)]
     fn splat(self, x: f32) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vdupq_n_f32(x) }
     }
     #[inline(always)]
     fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vaddq_f32(a, b) }
     }
     #[inline(always)]
     fn sub(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vsubq_f32(a, b) }
     }
     #[inline(always)]
     fn mul(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vmulq_f32(a, b) }
     }
     #[inline(always)]
     fn div(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vdivq_f32(a, b) }
     }
     #[inline(always)]
     fn fma(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vfmaq_f32(c, a, b) }
     }
     #[inline(always)]
     fn neg_fma(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vfmsq_f32(c, a, b) }
     }
     #[inline(always)]
     fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vmaxq_f32(a, b) }
     }
     #[inline(always)]
     fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vminq_f32(a, b) }
     }
     #[inline(always)]
     fn abs(self, a: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vabsq_f32(a) }
     }
     #[inline(always)]
     fn round(self, a: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vrndnq_f32(a) }
     }
     #[inline(always)]
     fn where_negative(self, sign: float32x4_t, negative: float32x4_t, other: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vbslq_f32(vcltzq_f32(sign), negative, other) }
     }
     /// 2^n through the exponent bits; n = -127 makes the bits of zero.
     #[inline(always)]
     fn scale_pow2(self, p: float32x4_t, n: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe {
             let n = vminq_f32(vmaxq_f32(n, vdupq_n_f32(-127.0)), vdupq_n_f32(127.0));
             let exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
@@ -79,6 +94,7 @@ impl Simd for Neon {
     }
     #[inline(always)]
     fn int_to_float(self, a: float32x4_t) -> float32x4_t {
+        // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vcvtq_f32_s32(vreinterpretq_s32_f32(a)) }
     }
     #[inline(always)]

@@ -191,6 +191,7 @@ fn lay_out(run: &WinogradRun<'_>, down: usize, band: Range<usize>) -> (Vec<TileR
 impl Band<'_> {
     /// Three parallel phases; the transformed kernels are read once.
     fn compute(&self) {
+        // The instruction set of the packed weights throughout: channels are padded to its vectors.
         let (run, panels) = (self.run, &self.run.filter.panels);
         let tiles = self.rows.len() * self.tiles_across;
         let outputs = panels.count * panels.columns;
@@ -203,13 +204,13 @@ impl Band<'_> {
             (Shareable::new(points.as_mut_ptr()), Shareable::new(products.as_mut_ptr()));
         run.cpu.pool().run(tiles.div_ceil(TILES), |group| {
             for tile in group * TILES..tiles.min((group + 1) * TILES) {
-                run.cpu.isa().run_bf16(self.tile_in(tile, &points_at, in_stride));
+                panels.isa.run_bf16(self.tile_in(tile, &points_at, in_stride));
             }
         });
         self.multiply(tiles, (&points_at, in_stride), (&products_at, out_stride));
         run.cpu.pool().run(tiles.div_ceil(TILES), |group| {
             for tile in group * TILES..tiles.min((group + 1) * TILES) {
-                run.cpu.isa().run(self.tile_out(tile, &products_at, out_stride));
+                panels.isa.run(self.tile_out(tile, &products_at, out_stride));
             }
         });
     }

@@ -1,0 +1,163 @@
+//! Where and how networks are computed: the choice of a request against what this build and this machine have.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::cpu::{Cpu, Isa, Memory, Precision, physical_cores};
+use crate::error::{Error, Kind, Result};
+use crate::request::{DeviceChoice, Dtype};
+
+/// A device and the arithmetic on it. Cloning shares threads and buffers.
+#[derive(Clone)]
+pub(crate) struct Backend {
+    /// Where latents and noise live.
+    pub(crate) device: Device,
+    /// Precision of tensors on a device other than the processor.
+    pub(crate) dtype: DType,
+    /// Our own kernels; `None` on other devices.
+    pub(super) host: Option<HostBackend>,
+}
+
+/// How the processor computes.
+#[derive(Clone)]
+pub(super) struct HostBackend {
+    pub(super) cpu: Cpu,
+    pub(super) precision: Precision,
+    pub(super) memory: Memory,
+}
+
+/// What a backend is chosen by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Choice<'a> {
+    pub(crate) device: DeviceChoice,
+    pub(crate) dtype: Dtype,
+    /// Threads of the processor; all physical cores when absent.
+    pub(crate) threads: Option<usize>,
+    /// An instruction set to use instead of the best (`SDGEN_CPU`).
+    pub(crate) isa: Option<&'a str>,
+}
+
+impl Backend {
+    /// The backend of a request.
+    ///
+    /// # Errors
+    /// A device that this build or this machine does not have; an unknown instruction set.
+    pub(crate) fn choose(choice: &Choice<'_>) -> Result<Self> {
+        let device = match choice.device {
+            DeviceChoice::Auto => best(),
+            DeviceChoice::Cpu => Device::Cpu,
+            DeviceChoice::Cuda(index) => cuda(index)?,
+            DeviceChoice::Metal => metal()?,
+        };
+        if !device.is_cpu() {
+            return Ok(Self { device, dtype: tensor_dtype(choice.dtype)?, host: None });
+        }
+        let isa = match choice.isa {
+            None => Isa::detect(),
+            Some(name) => Isa::parse(name).ok_or_else(|| {
+                Error::new(Kind::Usage, format!("SDGEN_CPU: unknown instruction set `{name}`"))
+                    .hint("expected avx512, avx2, neon or portable")
+            })?,
+        };
+        let precision = match choice.dtype {
+            Dtype::Auto | Dtype::F32 => Precision::F32,
+            Dtype::F16 => Precision::F16Weights,
+            Dtype::Bf16 => Precision::Bf16,
+            Dtype::Int8 => Precision::Int8,
+        };
+        let cpu = Cpu::new(isa, choice.threads.unwrap_or_else(physical_cores));
+        let host = HostBackend { cpu, precision, memory: Memory::Balanced };
+        Ok(Self { device, dtype: DType::F32, host: Some(host) })
+    }
+
+    /// The processor at full precision, for tests.
+    #[cfg(test)]
+    pub(crate) fn reference() -> Self {
+        let host = HostBackend {
+            cpu: Cpu::new(Isa::detect(), physical_cores()),
+            precision: Precision::F32,
+            memory: Memory::Fast,
+        };
+        Self { device: Device::Cpu, dtype: DType::F32, host: Some(host) }
+    }
+
+    /// candle's own operations on the processor, for tests of the path that other devices take.
+    #[cfg(test)]
+    pub(crate) fn tensors() -> Self {
+        Self { device: Device::Cpu, dtype: DType::F32, host: None }
+    }
+
+    /// The same backend for parts that suffer from 8-bit arithmetic (text encoders, the autoencoder).
+    pub(crate) fn careful(&self) -> Self {
+        let mut careful = self.clone();
+        if let Some(host) = &mut careful.host
+            && host.precision == Precision::Int8
+        {
+            host.precision = Precision::Bf16;
+        }
+        careful
+    }
+
+    /// `values` as a tensor of `shape` on the device.
+    ///
+    /// # Errors
+    /// Another number of values than the shape holds; out of memory.
+    pub(crate) fn upload(
+        &self,
+        values: Vec<f32>,
+        shape: impl candle_core::shape::ShapeWithOneHole,
+    ) -> Result<Tensor> {
+        Ok(Tensor::from_vec(values, shape, &self.device)?)
+    }
+
+    /// Gives memory that loading left behind back to the system.
+    pub(crate) fn trim(&self) {
+        if let Some(host) = &self.host {
+            host.cpu.scratch().trim();
+        }
+    }
+}
+
+fn tensor_dtype(dtype: Dtype) -> Result<DType> {
+    match dtype {
+        Dtype::F32 => Ok(DType::F32),
+        Dtype::F16 | Dtype::Auto => Ok(DType::F16),
+        Dtype::Bf16 => Ok(DType::BF16),
+        Dtype::Int8 => Err(Error::expected("dtype", "f32, f16 or bf16 on this device", dtype)
+            .hint("int8 is for `--device cpu`")),
+    }
+}
+
+fn best() -> Device {
+    cuda(0).or_else(|_| metal()).unwrap_or(Device::Cpu)
+}
+
+#[cfg(feature = "cuda")]
+fn cuda(index: usize) -> Result<Device> {
+    Device::new_cuda(index).map_err(|e| {
+        Error::new(Kind::Device, format!("no CUDA device {index}"))
+            .source(e)
+            .hint("check the driver with `nvidia-smi`, or use `--device cpu`")
+    })
+}
+
+#[cfg(not(feature = "cuda"))]
+fn cuda(_index: usize) -> Result<Device> {
+    Err(missing("CUDA", "cuda"))
+}
+
+#[cfg(feature = "metal")]
+fn metal() -> Result<Device> {
+    Device::new_metal(0)
+        .map_err(|e| Error::new(Kind::Device, "no Metal device").source(e).hint("use `--device cpu`"))
+}
+
+#[cfg(not(feature = "metal"))]
+fn metal() -> Result<Device> {
+    Err(missing("Metal", "metal"))
+}
+
+#[cfg(not(all(feature = "cuda", feature = "metal")))]
+fn missing(name: &str, feature: &str) -> Error {
+    Error::new(Kind::Device, format!("this build of sdgen has no {name} support"))
+        .hint(format!("build it with `cargo build --release --features {feature}`, or use `--device cpu`"))
+}
