@@ -59,7 +59,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--eta', '--eta', [CompletionResultType]::ParameterName, 'How much noise ddim adds at each step, 0 to 1 [default: 0]')
             [CompletionResult]::new('--rng', '--rng', [CompletionResultType]::ParameterName, 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]')
             [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device: auto, cpu, cuda[:N] or metal [default: auto]')
-            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Arithmetic: auto, f32, f16 or bf16 [default: auto]')
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]')
             [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'CPU threads [default: the physical cores this process may use]')
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')

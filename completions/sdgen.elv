@@ -56,7 +56,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --eta 'How much noise ddim adds at each step, 0 to 1 [default: 0]'
             cand --rng 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]'
             cand --device 'Device: auto, cpu, cuda[:N] or metal [default: auto]'
-            cand --dtype 'Arithmetic: auto, f32, f16 or bf16 [default: auto]'
+            cand --dtype 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]'
             cand --threads 'CPU threads [default: the physical cores this process may use]'
             cand -o 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]'
             cand --output 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]'

@@ -64,7 +64,7 @@ trailing\t''"
 complete -c sdgen -n "__fish_sdgen_needs_command" -l eta -d 'How much noise ddim adds at each step, 0 to 1 [default: 0]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l rng -d 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l dtype -d 'Arithmetic: auto, f32, f16 or bf16 [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
