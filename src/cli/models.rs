@@ -29,7 +29,7 @@ enum Action {
 struct Row {
     name: &'static str,
     aliases: &'static [String],
-    repo: &'static str,
+    repo: Option<&'static str>,
     revision: &'static str,
     size: u32,
     steps: usize,
@@ -67,7 +67,7 @@ fn row(spec: &'static ModelSpec, hub: &Hub) -> Row {
     Row {
         name: &spec.name,
         aliases: &spec.aliases,
-        repo: &spec.repo,
+        repo: spec.repo.as_deref(),
         revision: &spec.revision,
         size: spec.size,
         steps: spec.steps,

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::cache::{self, Source};
+use super::demo;
 use super::download::download;
 use super::transfer::interrupted;
 use super::{ModelFiles, ModelRef, ModelSpec};
@@ -31,6 +32,7 @@ pub fn locate(model: &ModelRef, fetch: &Fetch, observer: &mut dyn Observer) -> R
             let origin = folder.display().to_string();
             Ok(ModelFiles::folder(&name.unwrap_or_else(|| "model".to_owned()), &origin, folder.clone()))
         }
+        ModelRef::Known(spec) if spec.repo.is_none() => Ok(ModelFiles::embedded(demo::NAME, demo::FILES)),
         ModelRef::Known(spec) => {
             let files = repository(&sources(spec), fetch, observer)?;
             Ok(ModelFiles::folder(&spec.name, &spec.name, files))
@@ -45,16 +47,20 @@ pub fn locate(model: &ModelRef, fetch: &Fetch, observer: &mut dyn Observer) -> R
     }
 }
 
-/// Whether everything that a render with this model needs is in the cache.
+/// Whether everything that a render with this model needs is on this machine.
 pub fn is_cached(spec: &ModelSpec, hub: &Hub) -> bool {
-    hub.cache.as_deref().is_some_and(|cache| sources(spec).iter().any(|s| complete(cache, s).is_some()))
+    spec.repo.is_none()
+        || hub
+            .cache
+            .as_deref()
+            .is_some_and(|cache| sources(spec).iter().any(|s| complete(cache, s).is_some()))
 }
 
 /// The repository of a known model, then its mirror.
 fn sources(spec: &ModelSpec) -> Vec<Source> {
-    let main = Source { id: spec.repo.clone(), revision: spec.revision.clone() };
+    let main = spec.repo.iter().map(|id| Source { id: id.clone(), revision: spec.revision.clone() });
     let mirror = spec.mirror.iter().map(|id| Source { id: id.clone(), revision: "main".to_owned() });
-    std::iter::once(main).chain(mirror).collect()
+    main.chain(mirror).collect()
 }
 
 /// A snapshot in the cache that lacks nothing.

@@ -1,6 +1,7 @@
 //! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
 
 mod cache;
+mod demo;
 mod download;
 mod files;
 mod hub;
@@ -27,9 +28,10 @@ pub struct ModelSpec {
     /// Other names of the same version.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// Repository on the hub.
-    pub repo: String,
+    /// Repository on the hub; none for the model that is compiled in.
+    pub repo: Option<String>,
     /// Commit or branch.
+    #[serde(default = "main_branch")]
     pub revision: String,
     /// A second source of the same files.
     pub mirror: Option<String>,
@@ -43,6 +45,10 @@ pub struct ModelSpec {
     pub license: String,
     /// One phrase for people.
     pub about: String,
+}
+
+fn main_branch() -> String {
+    "main".to_owned()
 }
 
 #[derive(Deserialize)]
