@@ -13,20 +13,47 @@ use super::parameters::{self, Parameters};
 use super::{Text, chunks};
 use crate::error::{Error, Kind, Result};
 use crate::request::Request;
-use crate::sampler::Schedule;
 
 /// Keyword of the JSON chunk.
 const KEYWORD: &str = "sdgen";
 /// Keyword of A1111's text.
 const A1111_KEYWORD: &str = "parameters";
 
-/// Names of samplers in A1111 and its kin, where they are not ours.
-const A1111_SAMPLERS: &[(&str, &str)] = &[
+/// Our names and those of A1111 and its kin; a name that they have not is told as it is.
+type Names = &'static [(&'static str, &'static str)];
+
+const A1111_SAMPLERS: Names = &[
     ("ddim", "DDIM"),
-    ("pndm", "PLMS"),
+    ("ddpm", "DDPM"),
+    ("deis", "DEIS"),
+    ("dpm2", "DPM2"),
+    ("dpm2_a", "DPM2 a"),
+    ("dpmpp_2m", "DPM++ 2M"),
+    ("dpmpp_2m_sde", "DPM++ 2M SDE"),
+    ("dpmpp_2s_a", "DPM++ 2S a"),
+    ("dpmpp_3m", "DPM++ 3M"),
+    ("dpmpp_3m_sde", "DPM++ 3M SDE"),
+    ("dpmpp_sde", "DPM++ SDE"),
+    ("dpmpp_singlestep", "DPM++ 2S"),
     ("euler", "Euler"),
     ("euler_a", "Euler a"),
-    ("dpmpp_2m", "DPM++ 2M"),
+    ("heun", "Heun"),
+    ("ipndm", "IPNDM"),
+    ("lcm", "LCM"),
+    ("lms", "LMS"),
+    ("pndm", "PLMS"),
+    ("tcd", "TCD"),
+    ("unipc", "UniPC"),
+];
+
+const A1111_SCHEDULES: Names = &[
+    ("ays", "Align Your Steps"),
+    ("beta", "Beta"),
+    ("exponential", "Exponential"),
+    ("karras", "Karras"),
+    ("normal", "Automatic"),
+    ("sgm_uniform", "SGM Uniform"),
+    ("simple", "Simple"),
 ];
 
 /// Everything needed to draw one picture again.
@@ -92,8 +119,8 @@ impl Origin<'_> {
         let request = self.request;
         let mut fields = vec![
             ("Steps", request.steps.to_string()),
-            ("Sampler", a1111_sampler(request.sampler.row().name).to_owned()),
-            ("Schedule type", schedule_type(request.schedule).to_owned()),
+            ("Sampler", a1111(A1111_SAMPLERS, request.sampler.row().name)),
+            ("Schedule type", a1111(A1111_SCHEDULES, request.schedule.name())),
             ("CFG scale", request.cfg_scale.to_string()),
             ("Seed", seed.to_string()),
             ("Size", format!("{}x{}", request.width, request.height)),
@@ -122,16 +149,8 @@ impl Origin<'_> {
     }
 }
 
-fn a1111_sampler(name: &str) -> &str {
-    A1111_SAMPLERS.iter().find(|(ours, _)| *ours == name).map_or(name, |(_, theirs)| theirs)
-}
-
-fn schedule_type(schedule: Schedule) -> &'static str {
-    match schedule {
-        Schedule::Normal => "Automatic",
-        Schedule::Karras => "Karras",
-        Schedule::Exponential => "Exponential",
-    }
+fn a1111(names: Names, ours: &'static str) -> String {
+    names.iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs).to_owned()
 }
 
 /// What a picture file says.
