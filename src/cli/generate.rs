@@ -1,8 +1,7 @@
 //! The default command: a prompt in, pictures out.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -14,10 +13,10 @@ use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Stage};
-use crate::output::metadata::Record;
+use crate::output::Picture;
+use crate::output::metadata::Origin;
 use crate::output::path::{Destination, Values};
 use crate::output::png::{Existing, encode, save, write_stream};
-use crate::output::{Picture, Text};
 use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, RepoConfig};
 use crate::request::{Params, Request, check};
 
@@ -52,20 +51,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     progress.borrow_mut().seed(&request);
 
     let mut engine = Engine::load(&files, &repo, &request, &mut observer)?;
+    let weights = engine.weights().clone();
     let album = Album {
-        request: &request,
-        model: &files.name,
-        weights: engine.weights().clone(),
-        license: license(&files),
+        origin: Origin { request: &request, model: &files.name, weights: &weights, license: license(&files) },
         destination: &destination,
         silent: params.no_metadata == Some(true),
     };
     let mut deliver = |image: Image| {
         let begun = Instant::now();
         let seed = image.seed;
-        let path = album.keep(&image)?;
-        let tell = |event: Event| progress.borrow_mut().on(&event);
         // A wish to stop is answered at the next step; this picture is finished.
+        let tell = |event: Event| progress.borrow_mut().on(&event);
+        let _ = tell(Event::Begin { stage: Stage::Save, what: String::new() });
+        let path = album.keep(&image)?;
         let _ = tell(Event::End { stage: Stage::Save, seconds: begun.elapsed().as_secs_f64() });
         let _ = tell(Event::Saved { path, seed });
         Ok(())
@@ -94,7 +92,12 @@ fn with_prompt(params: &Params) -> Result<Params> {
 
 fn destination(params: &Params) -> Result<Destination> {
     let existing = if params.overwrite == Some(true) { Existing::Replace } else { Existing::Keep };
-    Destination::parse(params.output.as_deref(), existing, params.count.unwrap_or(1))
+    let destination = Destination::parse(params.output.as_deref(), existing, params.count.unwrap_or(1))?;
+    if matches!(destination, Destination::Stdout) && std::io::stdout().is_terminal() {
+        return Err(Error::field("output", "stdout is a terminal, which shows no picture")
+            .hint("send it on: `sdgen ... -o - > out.png`"));
+    }
+    Ok(destination)
 }
 
 fn find_model(params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
@@ -113,10 +116,7 @@ fn license(files: &ModelFiles) -> Option<&'static str> {
 
 /// Where the pictures of one request go, and what they say about themselves.
 struct Album<'a> {
-    request: &'a Request,
-    model: &'a str,
-    weights: BTreeMap<String, String>,
-    license: Option<&'static str>,
+    origin: Origin<'a>,
     destination: &'a Destination,
     silent: bool,
 }
@@ -124,24 +124,19 @@ struct Album<'a> {
 impl Album<'_> {
     /// Writes a picture; returns where it is now.
     fn keep(&self, image: &Image) -> Result<PathBuf> {
+        let Origin { request, model, .. } = self.origin;
         let picture = Picture { width: image.width, height: image.height, rgb: &image.rgb };
-        let bytes = encode(&picture, &self.texts(image)?)?;
-        let values =
-            Values { request: self.request, model: self.model, seed: image.seed, index: image.index };
+        let texts = if self.silent { Vec::new() } else { self.origin.texts(image.seed)? };
+        let bytes = encode(&picture, &texts)?;
         match self.destination {
             Destination::Stdout => {
                 write_stream(std::io::stdout().lock(), &bytes)?;
                 Ok(PathBuf::from("-"))
             }
-            Destination::Files { template, existing } => save(&bytes, &template.path(&values), *existing),
+            Destination::Files { template, existing } => {
+                let values = Values { request, model, seed: image.seed, index: image.index };
+                save(&bytes, &template.path(&values), *existing)
+            }
         }
-    }
-
-    fn texts(&self, image: &Image) -> Result<Vec<Text>> {
-        if self.silent {
-            return Ok(Vec::new());
-        }
-        let record = Record::new(self.request, image.seed, &self.weights, self.license);
-        Ok(record.texts(self.model)?.to_vec())
     }
 }

@@ -52,12 +52,11 @@ fn line(name: &str, value: &str) -> String {
 /// Every value of the request by its own name, so that a new field needs no line here.
 fn record_lines(record: &Record) -> String {
     let mut text = String::new();
-    if let Ok(serde_json::Value::Object(request)) = serde_json::to_value(&record.request) {
+    if let serde_json::Value::Object(request) = &record.request {
         let order = ["prompt", "negative_prompt"];
         let others = request.keys().map(String::as_str).filter(|name| !order.contains(name));
         for name in order.into_iter().chain(others) {
-            let value = &request[name];
-            if !value.is_null() {
+            if let Some(value) = request.get(name).filter(|value| !value.is_null()) {
                 text.push_str(&line(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
             }
         }

@@ -20,7 +20,13 @@ use crate::error::{KINDS, Result};
 
 /// Stable Diffusion images from the command line
 #[derive(Parser)]
-#[command(name = "sdgen", version, args_conflicts_with_subcommands = true, max_term_width = 110)]
+#[command(
+    name = "sdgen",
+    version,
+    args_conflicts_with_subcommands = true,
+    args_override_self = true,
+    max_term_width = 110
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -46,11 +52,11 @@ pub fn main() -> ExitCode {
     let colour = if crate::config::colours() { ColorChoice::Auto } else { ColorChoice::Never };
     let matches = match command().color(colour).try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => return report::refused_arguments(&error),
+        Err(error) => return report::refused_arguments(&error, progress::asked_format()),
     };
     match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => run(arguments),
-        Err(error) => report::refused_arguments(&error),
+        Err(error) => report::refused_arguments(&error, progress::asked_format()),
     }
 }
 

@@ -29,7 +29,7 @@ enum Action {
 struct Row {
     name: &'static str,
     aliases: &'static [String],
-    repo: &'static str,
+    repo: Option<&'static str>,
     revision: &'static str,
     size: u32,
     steps: usize,
@@ -52,11 +52,11 @@ fn list(json: bool) -> Result<()> {
     if json {
         return terminal::json(&rows);
     }
-    let mut text = format!("{:<12} {:<7} {:>5}  {:<22} {}\n", "NAME", "CACHED", "SIZE", "LICENSE", "ABOUT");
+    let mut text = format!("{:<12} {:<7} {:>5}  {:<24} {}\n", "NAME", "CACHED", "SIZE", "LICENSE", "ABOUT");
     for row in &rows {
         let cached = if row.cached { "yes" } else { "no" };
         text.push_str(&format!(
-            "{:<12} {cached:<7} {:>5}  {:<22} {}\n",
+            "{:<12} {cached:<7} {:>5}  {:<24} {}\n",
             row.name, row.size, row.license, row.about
         ));
     }
@@ -67,7 +67,7 @@ fn row(spec: &'static ModelSpec, hub: &Hub) -> Row {
     Row {
         name: &spec.name,
         aliases: &spec.aliases,
-        repo: &spec.repo,
+        repo: spec.repo.as_deref(),
         revision: &spec.revision,
         size: spec.size,
         steps: spec.steps,

@@ -42,6 +42,8 @@ impl View for Lines {
                     )));
                 }
             }
+            // The line that says where the picture is follows at once.
+            Event::Begin { stage: Stage::Save, .. } => {}
             Event::Begin { stage, what } => {
                 self.pace = Pace::default();
                 self.last = None;

@@ -51,6 +51,14 @@ impl Display {
     }
 }
 
+/// In which form errors are wanted where the arguments as a whole are wrong.
+pub(super) fn asked_format() -> Format {
+    let arguments: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
+    let asked = arguments.windows(2).any(|pair| pair == ["--progress", "json"])
+        || arguments.iter().any(|argument| argument == "--progress=json");
+    if asked { Format::Json } else { Format::Text }
+}
+
 /// One way to show events.
 pub(super) trait View {
     /// Shows an event.

@@ -26,12 +26,22 @@ pub(super) fn failed(error: &Error, format: Format) -> ExitCode {
 }
 
 /// Shows clap's own message, which may be the help that was asked for.
-pub(super) fn refused_arguments(error: &clap::Error) -> ExitCode {
-    // A closed pipe leaves nobody to tell.
-    let _ = error.print();
-    match error.use_stderr() {
-        true => ExitCode::from(Kind::Usage.row().exit_code),
-        false => ExitCode::SUCCESS,
+pub(super) fn refused_arguments(error: &clap::Error, format: Format) -> ExitCode {
+    if !error.use_stderr() {
+        // A closed pipe leaves nobody to tell.
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    match format {
+        Format::Text => {
+            let _ = error.print();
+            ExitCode::from(Kind::Usage.row().exit_code)
+        }
+        Format::Json => {
+            let text = error.render().to_string();
+            let line = text.lines().next().unwrap_or_default();
+            failed(&Error::new(Kind::Usage, line.trim_start_matches("error: ")), format)
+        }
     }
 }
 

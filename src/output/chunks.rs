@@ -47,7 +47,7 @@ pub fn read(file: &mut (impl Read + Seek)) -> Result<Texts> {
             (b"tEXt" | b"zTXt" | b"iTXt", _) => {
                 return Err(damaged(format!("it has more than {MAX_TEXTS} texts")));
             }
-            (b"IEND", _) => return Ok(found),
+            (b"IEND", _) => return head.content(file).map(|_| found),
             _ => head.skip(file)?,
         }
     }

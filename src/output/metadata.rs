@@ -7,25 +7,53 @@ use std::io::BufReader;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::parameters::{self, Parameters};
 use super::{Text, chunks};
 use crate::error::{Error, Kind, Result};
 use crate::request::Request;
-use crate::sampler::Schedule;
 
 /// Keyword of the JSON chunk.
 const KEYWORD: &str = "sdgen";
 /// Keyword of A1111's text.
 const A1111_KEYWORD: &str = "parameters";
 
-/// Names of samplers in A1111 and its kin, where they are not ours.
-const A1111_SAMPLERS: &[(&str, &str)] = &[
+/// Our names and those of A1111 and its kin; a name that they have not is told as it is.
+type Names = &'static [(&'static str, &'static str)];
+
+const A1111_SAMPLERS: Names = &[
     ("ddim", "DDIM"),
-    ("pndm", "PLMS"),
+    ("ddpm", "DDPM"),
+    ("deis", "DEIS"),
+    ("dpm2", "DPM2"),
+    ("dpm2_a", "DPM2 a"),
+    ("dpmpp_2m", "DPM++ 2M"),
+    ("dpmpp_2m_sde", "DPM++ 2M SDE"),
+    ("dpmpp_2s_a", "DPM++ 2S a"),
+    ("dpmpp_3m", "DPM++ 3M"),
+    ("dpmpp_3m_sde", "DPM++ 3M SDE"),
+    ("dpmpp_sde", "DPM++ SDE"),
+    ("dpmpp_singlestep", "DPM++ 2S"),
     ("euler", "Euler"),
     ("euler_a", "Euler a"),
-    ("dpmpp_2m", "DPM++ 2M"),
+    ("heun", "Heun"),
+    ("ipndm", "IPNDM"),
+    ("lcm", "LCM"),
+    ("lms", "LMS"),
+    ("pndm", "PLMS"),
+    ("tcd", "TCD"),
+    ("unipc", "UniPC"),
+];
+
+const A1111_SCHEDULES: Names = &[
+    ("ays", "Align Your Steps"),
+    ("beta", "Beta"),
+    ("exponential", "Exponential"),
+    ("karras", "Karras"),
+    ("normal", "Automatic"),
+    ("sgm_uniform", "SGM Uniform"),
+    ("simple", "Simple"),
 ];
 
 /// Everything needed to draw one picture again.
@@ -33,8 +61,9 @@ const A1111_SAMPLERS: &[(&str, &str)] = &[
 pub struct Record {
     /// The program's version.
     pub version: String,
-    /// The request for this picture alone: its own seed, one picture.
-    pub request: Request,
+    /// The request for this picture alone: its own seed, one picture. As JSON, because pictures outlive the
+    /// version that made them; [`Record::request`] reads it.
+    pub request: Value,
     /// Hash of each weight file.
     pub weights: BTreeMap<String, String>,
     /// Licence of the weights, where it is known.
@@ -42,50 +71,71 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of the picture with `seed` among those of `request`.
-    pub fn new(
-        request: &Request,
-        seed: u64,
-        weights: &BTreeMap<String, String>,
-        license: Option<&str>,
-    ) -> Self {
-        Self {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            request: Request { seed, count: 1, batch_size: 1, ..request.clone() },
-            weights: weights.clone(),
-            model_license: license.map(str::to_owned),
-        }
+    /// The typed request, of a picture that this version made.
+    ///
+    /// # Errors
+    /// A request of another version that lacks a value, or has one that this version does not know.
+    pub fn request(&self) -> Result<Request> {
+        serde_json::from_value(self.request.clone()).map_err(|e| {
+            let message = format!("the picture's request is of sdgen {}: {e}", self.version);
+            Error::new(Kind::Usage, message)
+        })
     }
+}
 
-    /// The text chunks of a picture. `model` is the model's short name.
+/// What the pictures of one request have in common.
+#[derive(Clone, Debug)]
+pub struct Origin<'a> {
+    /// The request for all of them.
+    pub request: &'a Request,
+    /// The model's short name.
+    pub model: &'a str,
+    /// Hash of each weight file.
+    pub weights: &'a BTreeMap<String, String>,
+    /// Licence of the weights, where it is known.
+    pub license: Option<&'a str>,
+}
+
+impl Origin<'_> {
+    /// The text chunks of the picture with this seed.
     ///
     /// # Errors
     /// None that a valid request can cause.
-    pub fn texts(&self, model: &str) -> Result<[Text; 2]> {
-        let json = serde_json::to_string(self)
-            .map_err(|e| Error::internal("cannot serialise the request").source(e))?;
-        Ok([(A1111_KEYWORD.to_owned(), self.parameters(model)), (KEYWORD.to_owned(), json)])
+    pub fn texts(&self, seed: u64) -> Result<Vec<Text>> {
+        let failed = |e: serde_json::Error| Error::internal("cannot serialise the request").source(e);
+        let request = Request { seed, count: 1, batch_size: 1, ..self.request.clone() };
+        let record = Record {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            request: serde_json::to_value(&request).map_err(failed)?,
+            weights: self.weights.clone(),
+            model_license: self.license.map(str::to_owned),
+        };
+        let json = serde_json::to_string(&record).map_err(failed)?;
+        Ok(vec![(A1111_KEYWORD.to_owned(), self.parameters(seed)), (KEYWORD.to_owned(), json)])
     }
 
     /// The `parameters` text in A1111's format.
-    fn parameters(&self, model: &str) -> String {
-        let request = &self.request;
+    fn parameters(&self, seed: u64) -> String {
+        let request = self.request;
         let mut fields = vec![
             ("Steps", request.steps.to_string()),
-            ("Sampler", a1111_sampler(request.sampler.row().name).to_owned()),
-            ("Schedule type", schedule_type(request.schedule).to_owned()),
+            ("Sampler", a1111(A1111_SAMPLERS, request.sampler.row().name)),
+            ("Schedule type", a1111(A1111_SCHEDULES, request.schedule.name())),
             ("CFG scale", request.cfg_scale.to_string()),
-            ("Seed", request.seed.to_string()),
+            ("Seed", seed.to_string()),
             ("Size", format!("{}x{}", request.width, request.height)),
         ];
         if let Some(hash) = self.model_hash() {
             fields.push(("Model hash", hash));
         }
-        fields.push(("Model", model.to_owned()));
+        fields.push(("Model", self.model.to_owned()));
+        if let Some(init) = &request.init {
+            fields.push(("Denoising strength", init.strength.to_string()));
+        }
         if request.clip_skip > 0 {
             fields.push(("Clip skip", (request.clip_skip + 1).to_string()));
         }
-        fields.push(("Version", format!("sdgen {}", self.version)));
+        fields.push(("Version", format!("sdgen {}", env!("CARGO_PKG_VERSION"))));
         parameters::write(&request.prompt, request.negative_prompt.as_deref().unwrap_or_default(), &fields)
     }
 
@@ -93,25 +143,14 @@ impl Record {
     fn model_hash(&self) -> Option<String> {
         let unet = self.weights.iter().find(|(file, _)| file.contains("unet"));
         let (_, hash) = unet.or(self.weights.iter().next())?;
-        Some(hash.chars().filter(char::is_ascii_hexdigit).take(10).collect())
+        // A hash may be told by its kind: `header:0123...`.
+        let digits = hash.rsplit(':').next().unwrap_or(hash);
+        Some(digits.chars().take(10).collect())
     }
 }
 
-fn a1111_sampler(name: &str) -> &str {
-    A1111_SAMPLERS.iter().find(|(ours, _)| *ours == name).map_or(name, |(_, theirs)| theirs)
-}
-
-fn schedule_type(schedule: Schedule) -> &'static str {
-    match schedule {
-        Schedule::Normal => "Automatic",
-        Schedule::Karras => "Karras",
-        Schedule::Exponential => "Exponential",
-        Schedule::Beta => "Beta",
-        Schedule::SgmUniform => "SGM Uniform",
-        Schedule::Simple => "Simple",
-        Schedule::Ays => "Align Your Steps",
-        Schedule::Lu => "Lu",
-    }
+fn a1111(names: Names, ours: &'static str) -> String {
+    names.iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs).to_owned()
 }
 
 /// What a picture file says.
@@ -152,51 +191,63 @@ pub(crate) mod tests {
     use super::*;
     use crate::output::Picture;
     use crate::output::png::{Existing, encode, save};
+    use crate::registry::{ModelFiles, RepoConfig};
+    use crate::request::Params;
     use crate::sampler::SAMPLERS;
 
-    /// A request as JSON, the way a picture carries it.
+    /// A request to a model of the golden tests.
     pub(crate) fn request() -> Request {
-        serde_json::from_value(serde_json::json!({
-            "prompt": "a cat", "negative_prompt": "dog", "model": "sd15", "width": 512, "height": 768,
-            "steps": 20, "cfg_scale": 7.0, "seed": 5, "count": 3, "batch_size": 2, "sampler": "euler_a",
-            "schedule": "karras", "timestep_spacing": "linspace", "prediction": "epsilon", "eta": 0.0,
-            "clip_skip": 1, "rng": "torch", "dtype": "auto"
-        }))
-        .unwrap()
+        let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/sd15");
+        let files = ModelFiles::folder("sd15", "sd15", model.into());
+        let text = r#"{"prompt": "a cat", "negative_prompt": "dog", "width": 512, "height": 768, "steps": 20,
+            "cfg_scale": 7.0, "seed": 5, "count": 3, "batch_size": 2, "sampler": "euler_a", "schedule": "karras",
+            "clip_skip": 1}"#;
+        let params: Params = serde_json::from_str(text).unwrap();
+        Request::resolve(&params, &files, &RepoConfig::read(&files).unwrap()).unwrap()
     }
 
     fn weights() -> BTreeMap<String, String> {
-        let hash = |text: &str| text.repeat(8);
+        let hash = |text: &str| format!("header:{}", text.repeat(8));
         BTreeMap::from([("text_encoder".into(), hash("00000000")), ("unet".into(), hash("0123abcd"))])
     }
 
     #[test]
     fn the_parameters_are_in_a1111s_format() {
-        let record = Record::new(&request(), 6, &weights(), None);
+        let origin = Origin { request: &request(), model: "sd15", weights: &weights(), license: None };
         let expected = format!(
             "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, Schedule type: Karras, CFG scale: 7, \
              Seed: 6, Size: 512x768, Model hash: 0123abcd01, Model: sd15, Clip skip: 2, Version: sdgen {}",
             env!("CARGO_PKG_VERSION")
         );
-        assert_eq!(record.parameters("sd15"), expected);
+        assert_eq!(origin.parameters(6), expected);
     }
 
     #[test]
     fn a_picture_gives_its_request_back() {
         for prompt in ["a cat", "灯台 \"quoted\", with: all\nkinds, of \\ things", ""] {
             let request = Request { prompt: prompt.to_owned(), ..request() };
-            let record = Record::new(&request, 6, &weights(), Some("MIT"));
+            let origin =
+                Origin { request: &request, model: "sd15", weights: &weights(), license: Some("MIT") };
             let picture = Picture { width: 1, height: 1, rgb: &[1, 2, 3] };
-            let bytes = encode(&picture, &record.texts("sd15").unwrap()).unwrap();
+            let bytes = encode(&picture, &origin.texts(6).unwrap()).unwrap();
             let folder = tempfile::tempdir().unwrap();
             let path = save(&bytes, &folder.path().join("a.png"), Existing::Keep).unwrap();
             let found = read(&path).unwrap();
             assert_eq!((found.width, found.height), (1, 1));
-            let back = found.sdgen.unwrap();
-            assert_eq!(back, record);
-            assert_eq!((back.request.seed, back.request.count), (6, 1));
+            let record = found.sdgen.unwrap();
+            let expected = Request { seed: 6, count: 1, batch_size: 1, ..request };
+            assert_eq!(record.request().unwrap(), expected);
+            assert_eq!((&record.weights, record.model_license.as_deref()), (&weights(), Some("MIT")));
             assert_eq!(found.parameters.unwrap().prompt, prompt);
         }
+    }
+
+    #[test]
+    fn a_record_of_another_version_is_shown_and_refused_by_name() {
+        let json =
+            r#"{"version": "9.9.9", "request": {"prompt": "x"}, "weights": {}, "model_license": null}"#;
+        let record: Record = serde_json::from_str(json).unwrap();
+        assert!(record.request().unwrap_err().to_string().contains("is of sdgen 9.9.9: missing field"));
     }
 
     #[test]

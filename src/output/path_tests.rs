@@ -36,7 +36,7 @@ fn no_value_leaves_the_folder_or_makes_an_illegal_name() {
     for (prompt, expected) in [
         ("../../etc/passwd", "_.._etc_passwd.png"),
         ("/abs", "_abs.png"),
-        ("a\\b:c*?\"<>|\u{7}\n d", "a_b_c________ d.png"),
+        ("a\\b:c*?\"<>|\u{7}\n d", "a_b_c_______ d.png"),
         ("..", "_.png"),
         ("", "_.png"),
         (" . ", "_.png"),

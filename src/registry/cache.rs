@@ -18,21 +18,28 @@ pub(super) struct Source {
 }
 
 /// Files that are used when a repository has them; without them the compiled-in vocabulary serves.
-pub(super) const OPTIONAL: [&str; 4] = [
-    "tokenizer/vocab.json",
-    "tokenizer/merges.txt",
-    "tokenizer/tokenizer_config.json",
-    "tokenizer/special_tokens_map.json",
-];
+pub(super) fn optional() -> Vec<String> {
+    let files = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
+    let of = |folder: &str| files.map(|file| format!("{folder}/{file}"));
+    ["tokenizer", "tokenizer_2"].into_iter().flat_map(of).collect()
+}
 
-/// Small files that every model has.
-pub(super) fn required() -> Vec<String> {
-    let configs = Component::ALL.iter().map(|(component, _)| component.config());
+/// Small files that a model of these parts has.
+pub(super) fn required(parts: &[Component]) -> Vec<String> {
+    let configs = parts.iter().map(|part| part.config());
     ["model_index.json", "scheduler/scheduler_config.json"]
         .map(str::to_owned)
         .into_iter()
         .chain(configs)
         .collect()
+}
+
+/// The parts that a model's index names; a part without a class is one that this model has not.
+pub(super) fn parts(files: &ModelFiles) -> Vec<Component> {
+    let index: serde_json::Value = files.json("model_index.json").unwrap_or_default();
+    let named = |part: Component| index[part.name()].get(0).is_some_and(serde_json::Value::is_string);
+    let always = |part: Component| matches!(part, Component::Unet | Component::Vae);
+    Component::ALL.iter().map(|row| row.0).filter(|part| always(*part) || named(*part)).collect()
 }
 
 /// The weights of a component to use, out of those that `has` finds.
@@ -62,10 +69,11 @@ pub(super) fn shards(component: Component, index: &str) -> Option<Vec<String>> {
 
 /// The first file that a render needs and `files` lacks.
 pub(super) fn missing(files: &ModelFiles) -> Option<String> {
-    if let Some(name) = required().into_iter().find(|name| !files.has(name)) {
+    let parts = parts(files);
+    if let Some(name) = required(&parts).into_iter().find(|name| !files.has(name)) {
         return Some(name);
     }
-    Component::ALL.iter().find_map(|(component, _)| {
+    parts.iter().find_map(|component| {
         let Some(name) = weights(*component, false, |name| files.has(name)) else {
             let [whole, ..] = component.weights();
             return Some(whole);
@@ -91,10 +99,13 @@ pub(super) fn snapshot(cache: &Path, source: &Source) -> Option<PathBuf> {
     let folder = folder(cache, &source.id);
     let commit = std::fs::read_to_string(folder.join("refs").join(&source.revision));
     let commit = commit.map_or_else(|_| source.revision.clone(), |text| text.trim().to_owned());
-    let legal =
-        !commit.is_empty() && commit.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     let snapshot = folder.join("snapshots").join(&commit);
-    (legal && snapshot.is_dir()).then_some(snapshot)
+    (is_commit(&commit) && snapshot.is_dir()).then_some(snapshot)
+}
+
+/// Whether a text can be a commit, and so a folder's name.
+pub(super) fn is_commit(text: &str) -> bool {
+    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
 #[cfg(test)]
@@ -109,9 +120,12 @@ mod tests {
 
     fn model(names: &[(&str, &str)]) -> (tempfile::TempDir, ModelFiles) {
         let folder = tempfile::tempdir().unwrap();
-        for name in required() {
+        let parts = [Component::TextEncoder, Component::Unet, Component::Vae];
+        for name in required(&parts) {
             touch(folder.path(), &name, "{}");
         }
+        let index = r#"{"text_encoder": ["transformers", "X"], "text_encoder_2": [null, null]}"#;
+        touch(folder.path(), "model_index.json", index);
         for (name, text) in names {
             touch(folder.path(), name, text);
         }

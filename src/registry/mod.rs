@@ -1,6 +1,8 @@
 //! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
 
 mod cache;
+mod demo;
+mod download;
 mod files;
 mod hub;
 mod repo_config;
@@ -26,9 +28,10 @@ pub struct ModelSpec {
     /// Other names of the same version.
     #[serde(default)]
     pub aliases: Vec<String>,
-    /// Repository on the hub.
-    pub repo: String,
+    /// Repository on the hub; none for the model that is compiled in.
+    pub repo: Option<String>,
     /// Commit or branch.
+    #[serde(default = "main_branch")]
     pub revision: String,
     /// A second source of the same files.
     pub mirror: Option<String>,
@@ -42,6 +45,10 @@ pub struct ModelSpec {
     pub license: String,
     /// One phrase for people.
     pub about: String,
+}
+
+fn main_branch() -> String {
+    "main".to_owned()
 }
 
 #[derive(Deserialize)]
@@ -113,7 +120,9 @@ fn repository(text: &str) -> Option<(String, String)> {
             && !part.starts_with(['.', '-'])
             && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
-    (legal(org) && legal(name) && !revision.is_empty()).then(|| (id.to_owned(), revision.to_owned()))
+    // A revision is a path below refs/ in the cache: none may lead out of it.
+    let tame = revision.split('/').all(legal);
+    (legal(org) && legal(name) && tame).then(|| (id.to_owned(), revision.to_owned()))
 }
 
 fn unknown(text: &str) -> Error {
@@ -152,5 +161,9 @@ mod tests {
         assert_eq!(error.kind(), Kind::ModelNotFound);
         assert!(error.hints()[0].contains("sd15"), "{:?}", error.hints());
         assert!(ModelRef::parse("no/such/folder").is_err());
+        assert!(matches!(ModelRef::parse("org/name@refs/pr/1"), Ok(ModelRef::Repo { .. })));
+        for wild in ["org/name@", "org/name@../../x", "org/name@/etc", "../name", "org/.."] {
+            assert!(ModelRef::parse(wild).is_err(), "{wild}");
+        }
     }
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// the model or by [`super::Request::resolve`].
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
+#[allow(rustdoc::broken_intra_doc_links, reason = "brackets stand in help texts as they are")]
 pub struct Params {
     /// What to draw; `-` reads it from stdin
     #[arg(value_name = "PROMPT")]

@@ -1,6 +1,16 @@
 //! The integration tests, one binary.
-#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stderr, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::too_many_lines, clippy::wildcard_enum_match_arm)]
 
+mod bad_models;
+mod cli;
+mod completions;
+mod docs;
 mod golden;
+mod harness;
+mod hub;
+mod layers;
+mod output;
 mod samplers;
 mod samplers_gaussian;
+mod server;

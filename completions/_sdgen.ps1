@@ -1,0 +1,149 @@
+
+using namespace System.Management.Automation
+using namespace System.Management.Automation.Language
+
+Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
+    param($wordToComplete, $commandAst, $cursorPosition)
+
+    $commandElements = $commandAst.CommandElements
+    $command = @(
+        'sdgen'
+        for ($i = 1; $i -lt $commandElements.Count; $i++) {
+            $element = $commandElements[$i]
+            if ($element -isnot [StringConstantExpressionAst] -or
+                $element.StringConstantType -ne [StringConstantType]::BareWord -or
+                $element.Value.StartsWith('-') -or
+                $element.Value -eq $wordToComplete) {
+                break
+        }
+        $element.Value
+    }) -join ';'
+
+    $completions = @(switch ($command) {
+        'sdgen' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'What to keep out of the picture')
+            [CompletionResult]::new('--negative-prompt', '--negative-prompt', [CompletionResultType]::ParameterName, 'What to keep out of the picture')
+            [CompletionResult]::new('--prompt-2', '--prompt-2', [CompletionResultType]::ParameterName, 'SDXL: what the second text encoder reads [default: the prompt]')
+            [CompletionResult]::new('--negative-prompt-2', '--negative-prompt-2', [CompletionResultType]::ParameterName, 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]')
+            [CompletionResult]::new('-W', '-W ', [CompletionResultType]::ParameterName, 'Width in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('--width', '--width', [CompletionResultType]::ParameterName, 'Width in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('-H', '-H ', [CompletionResultType]::ParameterName, 'Height in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('--height', '--height', [CompletionResultType]::ParameterName, 'Height in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('--seed', '--seed', [CompletionResultType]::ParameterName, 'Seed of the noise; image i uses seed + i [default: random, always printed]')
+            [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'How many pictures [default: 1]')
+            [CompletionResult]::new('--batch-size', '--batch-size', [CompletionResultType]::ParameterName, 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]')
+            [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'Start from this picture instead of noise alone')
+            [CompletionResult]::new('--init-image', '--init-image', [CompletionResultType]::ParameterName, 'Start from this picture instead of noise alone')
+            [CompletionResult]::new('--strength', '--strength', [CompletionResultType]::ParameterName, 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]')
+            [CompletionResult]::new('--fit', '--fit', [CompletionResultType]::ParameterName, 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]')
+            [CompletionResult]::new('--posterior', '--posterior', [CompletionResultType]::ParameterName, 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]')
+            [CompletionResult]::new('--mask', '--mask', [CompletionResultType]::ParameterName, 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent')
+            [CompletionResult]::new('--mask-blur', '--mask-blur', [CompletionResultType]::ParameterName, 'Blur the mask''s edge by this many pixels')
+            [CompletionResult]::new('--mask-grow', '--mask-grow', [CompletionResultType]::ParameterName, 'Grow the mask by this many pixels')
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
+            [CompletionResult]::new('--prediction', '--prediction', [CompletionResultType]::ParameterName, 'What the network predicts, where the model''s own files are wrong: epsilon, v or sample')
+            [CompletionResult]::new('--clip-skip', '--clip-skip', [CompletionResultType]::ParameterName, 'Skip the last N layers of the text encoder (diffusers'' count: 1 is A1111''s "clip skip 2")')
+            [CompletionResult]::new('--original-size', '--original-size', [CompletionResultType]::ParameterName, 'SDXL: the size that the picture is told to have had [default: its own]')
+            [CompletionResult]::new('--crop', '--crop', [CompletionResultType]::ParameterName, 'SDXL: how much is told to be cropped away at the top and the left [default: 0,0]')
+            [CompletionResult]::new('--target-size', '--target-size', [CompletionResultType]::ParameterName, 'SDXL: the size that the picture is told to have [default: its own]')
+            [CompletionResult]::new('--negative-original-size', '--negative-original-size', [CompletionResultType]::ParameterName, 'SDXL: --original-size for the negative prompt [default: the same]')
+            [CompletionResult]::new('--negative-crop', '--negative-crop', [CompletionResultType]::ParameterName, 'SDXL: --crop for the negative prompt [default: the same]')
+            [CompletionResult]::new('--negative-target-size', '--negative-target-size', [CompletionResultType]::ParameterName, 'SDXL: --target-size for the negative prompt [default: the same]')
+            [CompletionResult]::new('--steps', '--steps', [CompletionResultType]::ParameterName, 'Denoising steps, 1 to 1000 [default: the model''s own]')
+            [CompletionResult]::new('--cfg-scale', '--cfg-scale', [CompletionResultType]::ParameterName, 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]')
+            [CompletionResult]::new('--guidance-scale', '--guidance-scale', [CompletionResultType]::ParameterName, 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]')
+            [CompletionResult]::new('--sampler', '--sampler', [CompletionResultType]::ParameterName, 'Sampler [default: as the model''s scheduler_config.json says]')
+            [CompletionResult]::new('--schedule', '--schedule', [CompletionResultType]::ParameterName, 'How the noise levels are spaced [default: as the model says]')
+            [CompletionResult]::new('--timestep-spacing', '--timestep-spacing', [CompletionResultType]::ParameterName, 'Which of the model''s timesteps are visited [default: as the model or the sampler''s class says]')
+            [CompletionResult]::new('--eta', '--eta', [CompletionResultType]::ParameterName, 'How much noise ddim adds at each step, 0 to 1 [default: 0]')
+            [CompletionResult]::new('--rng', '--rng', [CompletionResultType]::ParameterName, 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device: auto, cpu, cuda[:N] or metal [default: auto]')
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'CPU threads [default: the physical cores this process may use]')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'How progress is shown on stderr')
+            [CompletionResult]::new('--invert-mask', '--invert-mask', [CompletionResultType]::ParameterName, 'Repaint where the mask is black instead')
+            [CompletionResult]::new('--keep-unmasked', '--keep-unmasked', [CompletionResultType]::ParameterName, 'Put the pixels outside the mask back as they were')
+            [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use what is in the cache and open no connection')
+            [CompletionResult]::new('--overwrite', '--overwrite', [CompletionResultType]::ParameterName, 'Replace an existing file instead of choosing the next free name')
+            [CompletionResult]::new('--no-metadata', '--no-metadata', [CompletionResultType]::ParameterName, 'Write no prompt and settings into the PNG')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print nothing but errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print nothing but errors')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Print how long each stage took')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Print how long each stage took')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
+            [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List the models that can be called by name')
+            [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'sdgen;inspect' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;models' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'sdgen;models;list' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;models;help' {
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'sdgen;models;help;list' {
+            break
+        }
+        'sdgen;models;help;help' {
+            break
+        }
+        'sdgen;completions' {
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;help' {
+            [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
+            [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List the models that can be called by name')
+            [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'sdgen;help;inspect' {
+            break
+        }
+        'sdgen;help;models' {
+            [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            break
+        }
+        'sdgen;help;models;list' {
+            break
+        }
+        'sdgen;help;completions' {
+            break
+        }
+        'sdgen;help;help' {
+            break
+        }
+    })
+
+    $completions.Where{ $_.CompletionText -like "$wordToComplete*" } |
+        Sort-Object -Property ListItemText
+}

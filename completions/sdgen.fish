@@ -1,0 +1,103 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_sdgen_global_optspecs
+    string join \n n/negative-prompt= prompt-2= negative-prompt-2= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked m/model= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline steps= cfg-scale= sampler= schedule= timestep-spacing= eta= rng= device= dtype= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
+end
+
+function __fish_sdgen_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_sdgen_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_sdgen_using_subcommand
+    set -l cmd (__fish_sdgen_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c sdgen -n "__fish_sdgen_needs_command" -s n -l negative-prompt -d 'What to keep out of the picture' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-prompt-2 -d 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l count -d 'How many pictures [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-grow -d 'Grow the mask by this many pixels' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -s m -l model -d 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l prediction -d 'What the network predicts, where the model\'s own files are wrong: epsilon, v or sample' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l original-size -d 'SDXL: the size that the picture is told to have had [default: its own]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l crop -d 'SDXL: how much is told to be cropped away at the top and the left [default: 0,0]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l target-size -d 'SDXL: the size that the picture is told to have [default: its own]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l steps -d 'Denoising steps, 1 to 1000 [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l cfg-scale -l guidance-scale -d 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l sampler -d 'Sampler [default: as the model\'s scheduler_config.json says]' -r -f -a "ddim\t'DDIM; --eta adds noise'
+pndm\t'PNDM, also called PLMS; one call more than steps'
+euler\t'Euler, first order'
+euler_a\t'Euler ancestral, adds noise at each step'
+dpmpp_2m\t'DPM-Solver++ multistep, second order'"
+complete -c sdgen -n "__fish_sdgen_needs_command" -l schedule -d 'How the noise levels are spaced [default: as the model says]' -r -f -a "normal\t''
+karras\t''
+exponential\t''"
+complete -c sdgen -n "__fish_sdgen_needs_command" -l timestep-spacing -d 'Which of the model\'s timesteps are visited [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
+leading\t''
+trailing\t''"
+complete -c sdgen -n "__fish_sdgen_needs_command" -l eta -d 'How much noise ddim adds at each step, 0 to 1 [default: 0]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l rng -d 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
+bar\t'Bars'
+plain\t'Lines'
+json\t'One JSON object a line'
+none\t'Nothing but the seed and where the pictures are'"
+complete -c sdgen -n "__fish_sdgen_needs_command" -l invert-mask -d 'Repaint where the mask is black instead'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l offline -d 'Use what is in the cache and open no connection'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l overwrite -d 'Replace an existing file instead of choosing the next free name'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l no-metadata -d 'Write no prompt and settings into the PNG'
+complete -c sdgen -n "__fish_sdgen_needs_command" -s q -l quiet -d 'Print nothing but errors'
+complete -c sdgen -n "__fish_sdgen_needs_command" -s v -l verbose -d 'Print how long each stage took'
+complete -c sdgen -n "__fish_sdgen_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sdgen -n "__fish_sdgen_needs_command" -s V -l version -d 'Print version'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "models" -d 'List the models that can be called by name'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "completions" -d 'Print a completion script for a shell'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand inspect" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand inspect" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list help" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list help" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list help" -f -a "list" -d 'Known versions, and whether they are on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "list" -d 'Known versions, and whether they are on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models completions help" -f -a "models" -d 'List the models that can be called by name'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'Known versions, and whether they are on this machine'
