@@ -5,7 +5,12 @@ use candle_core::Tensor;
 use crate::error::Result;
 
 /// Guided output (Ho & Salimans 2022): u + scale (c − u), pulled back by `rescale`.
-pub(super) fn guided(unconditional: &Tensor, conditional: &Tensor, scale: f64, rescale: f64) -> Result<Tensor> {
+pub(super) fn guided(
+    unconditional: &Tensor,
+    conditional: &Tensor,
+    scale: f64,
+    rescale: f64,
+) -> Result<Tensor> {
     let guided = (unconditional + ((conditional - unconditional)? * scale)?)?;
     if rescale == 0.0 {
         return Ok(guided);
@@ -53,7 +58,10 @@ mod tests {
         let full = values(&guided(&u, &c, 3.0, 1.0).unwrap());
         let half = values(&guided(&u, &c, 3.0, 0.5).unwrap());
         for (i, wanted) in [1.0f32, 3.0, -1.0, 1.0].into_iter().enumerate() {
-            assert!((full[i] - wanted).abs() < 1e-6 && (half[i] - 2.0 * wanted).abs() < 1e-6, "{full:?} {half:?}");
+            assert!(
+                (full[i] - wanted).abs() < 1e-6 && (half[i] - 2.0 * wanted).abs() < 1e-6,
+                "{full:?} {half:?}"
+            );
         }
         // Unbiased: the squares of (0, 2, -2, 0) over 3.
         let std = deviation(&c).unwrap().to_vec1::<f32>().unwrap()[0];

@@ -214,7 +214,10 @@ fn listed(params: &Params) -> Option<usize> {
 }
 
 fn interval(params: &Params) -> Result<Interval> {
-    params.cfg_interval.as_deref().map_or(Ok(Interval::default()), |text| Interval::parse("cfg_interval", text))
+    params
+        .cfg_interval
+        .as_deref()
+        .map_or(Ok(Interval::default()), |text| Interval::parse("cfg_interval", text))
 }
 
 /// The row of models.toml behind `files`, if the model has one.
@@ -329,7 +332,10 @@ mod tests {
     fn sampling_options_out_of_range_are_named() {
         let field = |params| wrong(params).unwrap_or_default();
         assert_eq!(field(Params { guidance_rescale: Some(1.5), ..Params::default() }), "guidance_rescale");
-        assert_eq!(field(Params { cfg_interval: Some("0.9..0.1".into()), ..Params::default() }), "cfg_interval");
+        assert_eq!(
+            field(Params { cfg_interval: Some("0.9..0.1".into()), ..Params::default() }),
+            "cfg_interval"
+        );
         assert_eq!(field(Params { sigmas: Some(vec![1.0]), ..Params::default() }), "sigmas");
         assert_eq!(field(Params { timesteps: Some(Vec::new()), ..Params::default() }), "timesteps");
         let fine = Params {

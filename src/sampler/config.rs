@@ -249,7 +249,9 @@ impl Config {
             original_steps: file.original_inference_steps.unwrap_or(50),
             timestep_scaling: file.timestep_scaling.unwrap_or(10.0),
             strength: over.strength.unwrap_or(1.0),
-            continuous_time: continuous && prediction == Prediction::V && sampler.row().grid == Grid::Continuous,
+            continuous_time: continuous
+                && prediction == Prediction::V
+                && sampler.row().grid == Grid::Continuous,
             xl: over.xl,
             eta: over.eta.unwrap_or(defaults.eta),
         })
@@ -298,7 +300,8 @@ fn levels(sampler: Sampler, over: &Overrides) -> Result<Levels> {
     match (&over.sigmas, &over.timesteps) {
         (None, None) => Ok(Levels::Scheduled),
         (Some(_), Some(_)) => {
-            Err(Error::field("sigmas", "`sigmas` and `timesteps` exclude each other").hint("give one of them"))
+            Err(Error::field("sigmas", "`sigmas` and `timesteps` exclude each other")
+                .hint("give one of them"))
         }
         (Some(_), None) if !grid.respaces() => {
             refused("sigmas", "use `--timesteps`, or a sampler over sigmas such as `euler` or `dpmpp_2m`")

@@ -1,6 +1,8 @@
 //! DDIM (Song et al. 2021, equation 12), with η for its stochastic form.
 
-use super::{Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Levels, Row, Sample, Solver, alpha, combine};
+use super::{
+    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Levels, Row, Sample, Solver, alpha, combine,
+};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder};
 

@@ -1,7 +1,9 @@
 //! DEIS (Zhang & Chen 2022, equation 15, in log ρ as diffusers): the estimates of the noise at the last calls as a
 //! polynomial in log σ, integrated exactly over σ. It ends at the lowest level of training, not at 0.
 
-use super::{Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine, remember};
+use super::{
+    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine, remember,
+};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder};
 

@@ -17,7 +17,9 @@ pub(super) static ROW: Row = Row {
     defaults: DEFAULTS,
     order: 2,
     visits: Some(|_, grid, train_sigmas| halved(grid, train_sigmas, down)),
-    solver: |_: &Config, ladder: &Ladder| Box::new(DpmSolver2SAncestral { ladder: ladder.clone(), start: None }),
+    solver: |_: &Config, ladder: &Ladder| {
+        Box::new(DpmSolver2SAncestral { ladder: ladder.clone(), start: None })
+    },
 };
 
 struct DpmSolver2SAncestral {

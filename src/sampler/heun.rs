@@ -35,7 +35,8 @@ struct Heun {
 
 impl Solver for Heun {
     fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
-        let clipped = Denoised { sample: now.sample, x0: now.clipped(self.clip)?, output: now.output.clone() };
+        let clipped =
+            Denoised { sample: now.sample, x0: now.clipped(self.clip)?, output: now.output.clone() };
         let slope = clipped.derivative()?;
         if let Some((start, first)) = self.start.take() {
             let half = 0.5 * (now.sample.sigma - start.sigma);

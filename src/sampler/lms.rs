@@ -1,6 +1,8 @@
 //! Linear multistep over dx/dσ (k-diffusion): the polynomial through the last four derivatives, integrated exactly.
 
-use super::{Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine, remember};
+use super::{
+    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine, remember,
+};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder};
 
@@ -29,8 +31,7 @@ impl Solver for Lms {
         remember(&mut self.slopes, (now.derivative()?, now.sample.sigma), ORDER);
         // The nodes are those of the whole ladder: a run that starts in the middle uses the weights of a full history
         // from its first step on and leaves out what it has not seen, as diffusers does.
-        let nodes: Vec<f64> =
-            (0..ORDER.min(i + 1)).map(|back| self.ladder.levels[i - back].sigma).collect();
+        let nodes: Vec<f64> = (0..ORDER.min(i + 1)).map(|back| self.ladder.levels[i - back].sigma).collect();
         let mut terms = vec![(1.0, &now.sample.x)];
         for (k, (slope, _)) in self.slopes.iter().rev().enumerate() {
             terms.push((weight(&nodes, k, next), slope));

@@ -143,8 +143,7 @@ const SIGMA_DEFAULTS: Defaults = Defaults {
 };
 
 /// Defaults of the classes over whole timesteps.
-const DISCRETE_DEFAULTS: Defaults =
-    Defaults { spacing: Spacing::Leading, lacks: &[], ..SIGMA_DEFAULTS };
+const DISCRETE_DEFAULTS: Defaults = Defaults { spacing: Spacing::Leading, lacks: &[], ..SIGMA_DEFAULTS };
 
 /// One row of [`SAMPLERS`].
 #[derive(Clone, Copy)]

@@ -230,7 +230,8 @@ fn timesteps(config: &Config, steps: usize) -> Result<Vec<f64>> {
 
 fn too_many(config: &Config, steps: usize) -> Error {
     let (spacing, total) = (config.spacing, config.train_steps);
-    let message = format!("{steps} steps of `{spacing}` spacing do not fit into the model's {total} timesteps");
+    let message =
+        format!("{steps} steps of `{spacing}` spacing do not fit into the model's {total} timesteps");
     Error::field("steps", message).hint("use fewer steps, or another `--timestep-spacing`")
 }
 

