@@ -26,7 +26,7 @@ pub(super) struct Update {
 impl Update {
     pub(super) fn new(algorithm: Algorithm, from: f64, to: f64) -> Self {
         let (ratio, h) = (to / from, (from / to).ln());
-        // (f − h)/h and (f − h − h²/2)/h² without 0/0 for a step of no length.
+        // A step of no length has no slope, rather than 0/0.
         let over = |value: f64, by: f64| if by == 0.0 { 0.0 } else { value / by };
         match algorithm {
             Algorithm::DpmPlusPlus => {
@@ -36,7 +36,8 @@ impl Update {
             }
             Algorithm::SdePlusPlus => {
                 let (c0, h) = (1.0 - ratio * ratio, 2.0 * h);
-                // The sign of c₂ is diffusers' own; the term is of third order in h either way but for a factor.
+                // −½ is diffusers' own; a Taylor expansion has +½ and the other sign before the rest, so that its third
+                // order is of second order at best.
                 let (c1, c2) = (1.0 - over(c0, h), -0.5 - over(h - c0, h * h));
                 Self { keep: ratio * ratio, c0, middle: 0.5 * c0, c1, c2, noise: to * c0.max(0.0).sqrt() }
             }

@@ -4,6 +4,7 @@ use candle_core::Tensor;
 
 use super::{
     Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Prediction, Row, Sample, Solver, combine,
+    read_as,
 };
 use crate::error::{Error, Result};
 use crate::sampler::schedule::{Grid, Ladder, Level};
@@ -78,7 +79,10 @@ impl Pndm {
         self.sum = Some(sum);
         let half = if stage % 2 == 0 { self.ladder.stride as i64 / 2 } else { 0 };
         let target = self.ladder.levels[i].timestep as i64 - half;
-        let from = self.start.clone().unwrap_or_else(|| now.sample.clone());
+        let start = self.start.clone().unwrap_or_else(|| now.sample.clone());
+        // diffusers counts calls, not timesteps: a run that starts in the middle reads its samples as if they stood at
+        // the head of the ladder.
+        let from = read_as(start, &self.ladder.levels[self.calls - stage])?;
         self.transfer(&from, &output, target)
     }
 

@@ -1,12 +1,12 @@
 //! Every sampler on a problem with a known answer: x₀ ~ N(μ, s²) pointwise, whose exact denoiser is linear and whose
 //! probability flow is x(σ) = μ + (x(σ_max) − μ) √((s² + σ²)/(s² + σ_max²)).
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use sdgen::Result;
 use sdgen::request::Rng;
 use sdgen::rng::Noise;
-use sdgen::sampler::schedule::{Ladder, ladder};
-use sdgen::sampler::{Config, Model, Overrides, SAMPLERS, Sampler, Schedule, SchedulerFile, sample};
+use sdgen::sampler::schedule::{Ladder, Level, ladder};
+use sdgen::sampler::{Config, Levels, Model, Overrides, SAMPLERS, Sampler, Schedule, SchedulerFile, sample};
 
 const MEAN: f64 = 0.3;
 const DEVIATION: f64 = 0.8;
@@ -15,32 +15,26 @@ const VALUES: usize = 4096;
 /// The exact network: the noise that is expected in a sample.
 struct Gaussian {
     noise: Noise,
-    train_sigmas: Vec<f64>,
+    levels: Vec<Level>,
     draws: usize,
 }
 
 impl Gaussian {
     fn new(ladder: &Ladder) -> Self {
-        Self { noise: Noise::new(Rng::Torch, 7, 1), train_sigmas: ladder.train_sigmas.clone(), draws: 0 }
+        Self { noise: Noise::new(Rng::Torch, 7, 1), levels: ladder.levels.clone(), draws: 0 }
     }
 
     fn unit(&mut self) -> Tensor {
         self.draws += 1;
-        Tensor::from_vec(self.noise.draw(VALUES), (1, 1, 64, 64), &Device::Cpu).unwrap()
-    }
-
-    /// σ at a timestep, linear between whole ones as the ladders have it.
-    fn sigma(&self, timestep: f64) -> f64 {
-        let low = (timestep.floor() as usize).min(self.train_sigmas.len() - 2);
-        let (a, b) = (self.train_sigmas[low], self.train_sigmas[low + 1]);
-        a + (b - a) * (timestep - low as f64)
+        let values = Tensor::from_vec(self.noise.draw(VALUES), (1, 1, 64, 64), &Device::Cpu).unwrap();
+        values.to_dtype(DType::F64).unwrap()
     }
 }
 
 impl Model for Gaussian {
-    fn output(&mut self, _: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
+    fn output(&mut self, i: usize, x: &Tensor, _timestep: f64) -> Result<Tensor> {
         // ε = (x − x₀)/σ with x₀ = μ + s²/(s² + σ²) (x − μ), so ε = σ (x − μ)/(s² + σ²), x = seen √(1 + σ²).
-        let sigma = self.sigma(timestep);
+        let sigma = self.levels[i].sigma;
         let scale = (1.0 + sigma * sigma).sqrt();
         let slope = sigma / (DEVIATION * DEVIATION + sigma * sigma);
         Ok(x.affine(scale * slope, -MEAN * slope)?)
@@ -75,23 +69,26 @@ struct Run {
 fn run(config: &Config, steps: usize) -> Run {
     let ladder = ladder(config, steps).unwrap();
     let mut model = Gaussian::new(&ladder);
-    let top = ladder.levels[0].sigma;
+    let (top, last) = (ladder.levels[0].sigma, ladder.final_sigma);
+    let spread = |sigma: f64| (DEVIATION * DEVIATION + sigma * sigma).sqrt();
     // A draw from the exact distribution at the top of the ladder.
-    let start = model.unit().affine((DEVIATION * DEVIATION + top * top).sqrt(), MEAN).unwrap();
+    let start = model.unit().affine(spread(top), MEAN).unwrap();
     model.draws = 0;
     let end = sample(config, &ladder, start.clone(), &mut model).unwrap();
-    let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    let (start, end) = (values(&start), values(&end));
-    let shrink = DEVIATION / (DEVIATION * DEVIATION + top * top).sqrt();
+    // The classes over timesteps hand over αx.
+    let scale = if config.sampler.row().grid.scales_input() { 1.0 } else { (1.0 + last * last).sqrt() };
+    let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
+    let (start, end) = (values(&start), values(&(end * scale).unwrap()));
+    let shrink = spread(last) / spread(top);
     let count = end.len() as f64;
-    let distance = |(x, y): (&f32, &f32)| (f64::from(*y) - MEAN - (f64::from(*x) - MEAN) * shrink).powi(2);
-    let mean = end.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
-    let variance = end.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / count;
+    let distance = |(x, y): (&f64, &f64)| (y - MEAN - (x - MEAN) * shrink).powi(2);
+    let mean = end.iter().sum::<f64>() / count;
+    let variance = end.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
     let error = (start.iter().zip(&end).map(distance).sum::<f64>() / count).sqrt();
     Run { error, mean, deviation: variance.sqrt(), draws: model.draws }
 }
 
-/// The samplers that draw noise, and those that lead to another distribution by design.
+/// The samplers that draw noise, but for lcm.
 const STOCHASTIC: [&str; 8] =
     ["ddpm", "euler_a", "dpm2_a", "dpmpp_2s_a", "dpmpp_sde", "dpmpp_2m_sde", "dpmpp_3m_sde", "tcd"];
 /// A consistency model's end is one denoising: on this problem it is not the distribution.
@@ -111,14 +108,47 @@ fn deterministic_samplers_come_closer_to_the_exact_flow_with_more_steps() {
     assert!(report.is_empty(), "{}", report.join("\n"));
 }
 
+/// Error falls by 2^order when the steps double, on levels uniform in log σ that do not end at 0, where the last
+/// step of most samplers is of first order. The first steps of the multistep samplers are of first order as well, which
+/// keeps lms (3.4 seen) and dpmpp_3m (2.15 seen) below the order of their formula.
+#[test]
+fn deterministic_samplers_over_sigmas_converge_with_their_order() {
+    let orders = [
+        ("euler", 1.0),
+        ("heun", 2.0),
+        ("dpm2", 2.0),
+        ("lms", 3.0),
+        ("ipndm", 2.0),
+        ("dpmpp_2m", 2.0),
+        ("dpmpp_3m", 2.0),
+        ("dpmpp_singlestep", 2.0),
+        ("unipc", 2.0),
+        ("deis", 2.0),
+    ];
+    let mut report = Vec::new();
+    for (name, order) in orders {
+        let error = |steps: usize| {
+            let levels = (0..=steps).map(|i| 14.0 * (0.2f64 / 14.0).powf(i as f64 / steps as f64)).collect();
+            run(&Config { levels: Levels::Sigmas(levels), ..config(name) }, steps).error
+        };
+        let errors = [error(24), error(48), error(96)];
+        let seen = (errors[1] / errors[2]).log2();
+        if seen < order - 0.25 {
+            report.push(format!("{name}: order {seen:.2} of {order}, {errors:.7?}"));
+        }
+    }
+    assert!(report.is_empty(), "{}", report.join("\n"));
+}
+
 #[test]
 fn stochastic_samplers_keep_mean_and_deviation_and_draw_at_every_step() {
     let mut report = Vec::new();
     for name in STOCHASTIC.iter().filter(|name| !DISTILLED.contains(name)) {
         let run = run(&config(name), 50);
-        // 4096 values: the mean is known to 0.0125, the deviation to 0.009; the rest is the step size.
+        // 4096 values: the mean is known to 0.0125, the deviation to 0.009; the rest, 0.071 at most,
+        // is the step size.
         let off = ((run.mean - MEAN).abs(), (run.deviation - DEVIATION).abs());
-        if off.0 > 0.04 || off.1 > 0.06 || run.draws < 49 {
+        if off.0 > 0.03 || off.1 > 0.08 || run.draws < 49 {
             report.push(format!("{name}: {off:.4?} after {} draws", run.draws));
         }
     }
@@ -140,6 +170,7 @@ fn distilled_samplers_end_at_an_estimate_of_the_clean_sample() {
 
 #[test]
 fn every_schedule_falls_and_leads_every_free_sampler_to_the_answer() {
+    let mut report = Vec::new();
     for row in SAMPLERS.iter().filter(|row| row.grid.respaces()) {
         for (schedule, name) in <Schedule as sdgen::named::Named>::ALL {
             let over = Overrides {
@@ -148,13 +179,19 @@ fn every_schedule_falls_and_leads_every_free_sampler_to_the_answer() {
                 ..Overrides::default()
             };
             let config = Config::resolve(&file(), &over).unwrap();
-            let levels = ladder(&config, 20).unwrap().levels;
-            let falls = levels.windows(2).all(|pair| pair[0].sigma >= pair[1].sigma);
-            assert!(falls && levels.len() == if row.order == 2 { 39 } else { 20 }, "{} {name}", row.name);
-            let run = run(&config, 20);
-            assert!((run.deviation - DEVIATION).abs() < 0.25, "{} {name}: {}", row.name, run.deviation);
+            let ladder = ladder(&config, 20).unwrap();
+            assert_eq!(ladder.calls(), if row.order == 2 { 39 } else { 20 }, "{} {name}", row.name);
+            let steps: Vec<f64> = ladder.levels.iter().step_by(row.order).map(|level| level.sigma).collect();
+            assert!(steps.windows(2).all(|pair| pair[0] > pair[1]), "{} {name}: {steps:?}", row.name);
+            let off = run(&config, 20).deviation - DEVIATION;
+            // With noise at each step a schedule of few low levels is far off: 0.49 at most (dpmpp_3m_sde, beta), without it 0.16.
+            let bound = if STOCHASTIC.contains(&row.name) { 0.55 } else { 0.2 };
+            if off.abs() > bound {
+                report.push(format!("{} {name}: {off:.3}", row.name));
+            }
         }
     }
+    assert!(report.is_empty(), "{}", report.join("\n"));
 }
 
 #[test]
