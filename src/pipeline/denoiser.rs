@@ -4,12 +4,13 @@ use candle_core::Tensor;
 
 use super::origin::Origin;
 use super::text::{Context, Pooled};
-use super::{Batch, Encoded, tell};
-use crate::error::Result;
+use super::{Batch, Encoded, guidance, tell};
+use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
 use crate::models::unet::{Added, Conditioning, Unet};
 use crate::nn::Backend;
 use crate::registry::Inputs;
+use crate::request::Interval;
 use crate::rng::Noise;
 use crate::sampler::{Model, Sample, combine};
 
@@ -20,6 +21,10 @@ pub(super) struct Run {
     pub(super) batch: Batch,
     /// Guidance scale.
     pub(super) scale: f64,
+    /// Share of the guided output that gets the deviation of the conditional one.
+    pub(super) rescale: f64,
+    /// Calls that are guided, in fractions of the run.
+    pub(super) interval: Interval,
     /// What the run started from besides noise.
     pub(super) origin: Option<Origin>,
     /// What the network takes.
@@ -50,9 +55,10 @@ impl Source<'_> {
 /// Classifier-free guidance (Ho & Salimans 2022) over a network and its conditioning.
 pub(super) struct Denoiser<'a> {
     unet: &'a Unet,
-    conditioning: Conditioning,
-    /// The batch holds an unconditional half, first.
-    guided: bool,
+    /// The prompt alone; absent when every call is guided.
+    alone: Option<Conditioning>,
+    /// An unconditional half first, then the prompt; absent without guidance.
+    both: Option<Conditioning>,
     run: Run,
     source: Source<'a>,
     observer: &'a mut dyn Observer,
@@ -66,13 +72,31 @@ impl<'a> Denoiser<'a> {
         source: Source<'a>,
         observer: &'a mut dyn Observer,
     ) -> Result<Self> {
-        let conditioning = unet.guided(condition(unet, prompts, run.batch.size)?, run.scale)?;
-        let guided = prompts.negative.is_some();
-        Ok(Self { unet, conditioning, guided, run, source, observer })
+        let images = run.batch.size;
+        let condition = |contexts: &[&Context]| unet.guided(condition(unet, contexts, images)?, run.scale);
+        let both = match &prompts.negative {
+            Some(negative) => Some(condition(&[negative, &prompts.positive])?),
+            None => None,
+        };
+        let always = both.is_some() && run.interval == Interval::default();
+        let alone = if always { None } else { Some(condition(&[&prompts.positive])?) };
+        Ok(Self { unet, alone, both, run, source, observer })
     }
-}
 
-impl Denoiser<'_> {
+    /// The network's output at call `i`, guided where the run says so.
+    fn guided(&self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
+        let Run { calls, scale, rescale, interval, .. } = self.run;
+        let x = self.input(x)?;
+        match (&self.both, &self.alone) {
+            (Some(both), _) if interval.contains(i, calls) => {
+                let outputs = self.unet.forward(&Tensor::cat(&[&x, &x], 0)?, timestep, both)?.chunk(2, 0)?;
+                guidance::guided(&outputs[0], &outputs[1], scale, rescale)
+            }
+            (_, Some(alone)) => self.unet.forward(&x, timestep, alone),
+            (_, None) => Err(Error::internal("a call without guidance and without a prompt alone")),
+        }
+    }
+
     /// The network's input: latents, and for inpainting networks the mask and the masked latents.
     fn input(&self, x: &Tensor) -> Result<Tensor> {
         let (Inputs::Inpainting, Some(origin)) = (self.run.inputs, &self.run.origin) else {
@@ -99,14 +123,7 @@ fn blend(mask: &Tensor, inside: &Tensor, outside: &Tensor) -> Result<Tensor> {
 
 impl Model for Denoiser<'_> {
     fn output(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
-        let x = self.input(x)?;
-        let output = if self.guided {
-            let both = self.unet.forward(&Tensor::cat(&[&x, &x], 0)?, timestep, &self.conditioning)?;
-            let halves = both.chunk(2, 0)?;
-            (&halves[0] + ((&halves[1] - &halves[0])? * self.run.scale)?)?
-        } else {
-            self.unet.forward(&x, timestep, &self.conditioning)?
-        };
+        let output = self.guided(i, x, timestep)?;
         let Batch { first, size } = self.run.batch;
         let step = Event::Step { step: i + 1, steps: self.run.calls, image: first, batch: size };
         tell(self.observer, &step)?;
@@ -131,9 +148,8 @@ impl Model for Denoiser<'_> {
     }
 }
 
-/// The contexts of a batch: the negative one for each image, then the positive one for each.
-fn condition(unet: &Unet, prompts: &Encoded, images: usize) -> Result<Conditioning> {
-    let contexts: Vec<&Context> = prompts.negative.iter().chain([&prompts.positive]).collect();
+/// The contexts of a batch, each for every image, one context after the other.
+fn condition(unet: &Unet, contexts: &[&Context], images: usize) -> Result<Conditioning> {
     let states = contexts.iter().map(|c| c.states.repeat((images, 1, 1))).collect::<Result<Vec<_>, _>>()?;
     let states = Tensor::cat(&states, 0)?;
     let pooled: Vec<&Pooled> = contexts.iter().filter_map(|c| c.added.as_ref()).collect();

@@ -2,6 +2,7 @@
 //! nothing is shown here; progress goes to an `Observer`, who may cancel.
 
 mod denoiser;
+mod guidance;
 mod origin;
 mod pixels;
 mod text;
@@ -131,7 +132,9 @@ impl Pipeline {
                 Source { noise, shape: self.latent_shape(request, batch.size), backend: &self.backend };
             let (x, origin) = match (&request.init, start) {
                 (Some(init), Some(start)) => {
-                    ladder = ladder.at_strength(init.strength);
+                    if !self.repo.latent_consistency {
+                        ladder = ladder.at_strength(init.strength);
+                    }
                     let origin = self.origin(init, start, &mut source)?;
                     (first_sample(init, &ladder, &origin)?, Some(origin))
                 }
@@ -141,6 +144,8 @@ impl Pipeline {
                 calls: ladder.calls(),
                 batch,
                 scale: request.cfg_scale,
+                rescale: request.guidance_rescale,
+                interval: request.cfg_interval,
                 origin,
                 inputs: self.repo.inputs,
             };

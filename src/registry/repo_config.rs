@@ -81,6 +81,8 @@ pub struct RepoConfig {
     pub vae_factor: u32,
     /// An absent negative prompt is zeros, not an encoded empty text.
     pub zeros_for_absent_negative: bool,
+    /// A latent consistency model: its sampler thins out its steps by the strength, instead of leaving some away.
+    pub latent_consistency: bool,
     /// Told an aesthetic score instead of a target size (XL's refiner).
     pub aesthetic_score: bool,
 }
@@ -145,6 +147,7 @@ impl RepoConfig {
             native_size: unet.sample_size.saturating_mul(vae_factor),
             vae_factor,
             zeros_for_absent_negative: index.force_zeros_for_empty_prompt,
+            latent_consistency: index.class.starts_with("LatentConsistencyModel"),
             aesthetic_score: index.requires_aesthetics_score,
         })
     }

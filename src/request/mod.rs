@@ -1,11 +1,13 @@
 //! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
 
 mod init;
+mod interval;
 mod params;
 mod resolve;
 mod sizes;
 
 pub use init::{Init, Posterior};
+pub use interval::Interval;
 pub use params::{Params, overlay};
 pub use resolve::{DeviceChoice, Dtype, Request, Rng, check};
 pub use sizes::Sizes;

@@ -181,7 +181,32 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestep_spacing: Option<String>,
 
-    /// How much noise ddim adds at each step, 0 to 1 [default: 0]
+    /// Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them
+    #[arg(long, value_name = "X,...", help_heading = "Sampling", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sigmas: Option<Vec<f64>>,
+
+    /// Timesteps one by one: 999,749,499,249; steps follow from them
+    #[arg(long, value_name = "N,...", help_heading = "Sampling", value_delimiter = ',')]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timesteps: Option<Vec<usize>>,
+
+    /// Rescale the model's noise so that its last timestep holds no signal [default: as the model says]
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Sampling")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zero_terminal_snr: Option<bool>,
+
+    /// Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]
+    #[arg(long, value_name = "X", help_heading = "Sampling", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance_rescale: Option<f64>,
+
+    /// Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]
+    #[arg(long, value_name = "A..B", help_heading = "Sampling", allow_hyphen_values = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cfg_interval: Option<String>,
+
+    /// How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]
     #[arg(long, value_name = "X", help_heading = "Sampling", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta: Option<f64>,

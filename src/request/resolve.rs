@@ -2,11 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Init, Params, Sizes};
+use super::{Init, Interval, Params, Sizes};
 use crate::error::{Error, Kind, Result};
 use crate::input::Start;
 use crate::named::{Named, named_enum};
-use crate::registry::{Inputs, ModelFiles, ModelSpec, RepoConfig, models};
+use crate::registry::{Family, Inputs, ModelFiles, ModelSpec, RepoConfig, models};
 use crate::sampler::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 
 named_enum! {
@@ -101,7 +101,22 @@ pub struct Request {
     pub timestep_spacing: Spacing,
     /// What the network predicts.
     pub prediction: Prediction,
-    /// Noise of ddim.
+    /// Noise levels given one by one, the last one included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sigmas: Option<Vec<f64>>,
+    /// Timesteps given one by one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timesteps: Option<Vec<usize>>,
+    /// β rescaled to zero terminal SNR.
+    #[serde(default)]
+    pub zero_terminal_snr: bool,
+    /// Share of the rescaled guidance (Lin et al. 2023, equation 16).
+    #[serde(default)]
+    pub guidance_rescale: f64,
+    /// Part of the run with guidance.
+    #[serde(default)]
+    pub cfg_interval: Interval,
+    /// Noise of ddim and tcd.
     pub eta: f64,
     /// Text-encoder layers left out.
     pub clip_skip: usize,
@@ -150,9 +165,9 @@ impl Request {
         let (width, height) = size(params, init.as_ref(), native)?;
         suits(repo, init.as_ref(), files)?;
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
-        let over = overrides(params)?;
+        let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
         let config = Config::resolve(&repo.scheduler, &over)?;
-        let steps = params.steps.or(spec.map(|s| s.steps)).unwrap_or(DEFAULT_STEPS);
+        let steps = params.steps.or(listed(params)).or(spec.map(|s| s.steps)).unwrap_or(DEFAULT_STEPS);
         crate::sampler::schedule::ladder(&config, steps)?;
         Ok(Self {
             prompt: params.prompt.clone().unwrap_or_default(),
@@ -171,6 +186,11 @@ impl Request {
             schedule: config.schedule,
             timestep_spacing: config.spacing,
             prediction: config.prediction,
+            sigmas: params.sigmas.clone(),
+            timesteps: params.timesteps.clone(),
+            zero_terminal_snr: config.zero_terminal_snr,
+            guidance_rescale: params.guidance_rescale.unwrap_or(0.0),
+            cfg_interval: interval(params)?,
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
             init,
@@ -211,6 +231,11 @@ impl Request {
             spacing: Some(self.timestep_spacing),
             prediction: Some(self.prediction),
             eta: Some(self.eta),
+            zero_terminal_snr: Some(self.zero_terminal_snr),
+            sigmas: self.sigmas.clone(),
+            timesteps: self.timesteps.clone(),
+            xl: repo.family == Family::Xl,
+            strength: self.init.as_ref().filter(|_| repo.latent_consistency).map(|init| init.strength),
         };
         Config::resolve(&repo.scheduler, &over)
     }
@@ -242,6 +267,19 @@ fn suits(repo: &RepoConfig, init: Option<&Init>, files: &ModelFiles) -> Result<(
     Ok(())
 }
 
+/// The number of steps that a list of levels stands for.
+fn listed(params: &Params) -> Option<usize> {
+    let levels = params.sigmas.as_ref().map(|sigmas| sigmas.len().saturating_sub(1));
+    levels.or(params.timesteps.as_ref().map(Vec::len))
+}
+
+fn interval(params: &Params) -> Result<Interval> {
+    params
+        .cfg_interval
+        .as_deref()
+        .map_or(Ok(Interval::default()), |text| Interval::parse("cfg_interval", text))
+}
+
 /// The row of models.toml behind `files`, if the model has one.
 fn spec_of(files: &ModelFiles) -> Option<&'static ModelSpec> {
     models().iter().find(|spec| spec.name == files.origin)
@@ -257,6 +295,10 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(within("steps", params.steps, 1, 1000));
     keep(real("cfg_scale", params.cfg_scale, 0.0, 50.0));
     keep(real("eta", params.eta, 0.0, 1.0));
+    keep(real("guidance_rescale", params.guidance_rescale, 0.0, 1.0));
+    keep(interval(params).map(|_| ()));
+    keep(within("sigmas", params.sigmas.as_ref().map(Vec::len), 2, 1001));
+    keep(within("timesteps", params.timesteps.as_ref().map(Vec::len), 1, 1000));
     keep(within("count", params.count, 1, 1_000_000));
     keep(within("batch_size", params.batch_size, 1, 256));
     keep(within("threads", params.threads, 1, 1024));
@@ -286,6 +328,11 @@ fn overrides(params: &Params) -> Result<Overrides> {
             .map(|name| Prediction::parse("prediction", &name))
             .transpose()?,
         eta: params.eta,
+        zero_terminal_snr: params.zero_terminal_snr,
+        sigmas: params.sigmas.clone(),
+        timesteps: params.timesteps.clone(),
+        xl: false,
+        strength: None,
     })
 }
 
@@ -331,5 +378,35 @@ fn seeds(params: &Params) -> Result<()> {
     match seed.checked_add(count.saturating_sub(1)) {
         Some(_) => Ok(()),
         None => Err(Error::expected("seed", format!("room for {count} seeds below 2^64"), seed)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(params: Params) -> Option<String> {
+        let params = Params { prompt: Some("a".into()), ..params };
+        check(&params).first().and_then(|error| error.field_name().map(str::to_owned))
+    }
+
+    #[test]
+    fn sampling_options_out_of_range_are_named() {
+        let field = |params| wrong(params).unwrap_or_default();
+        assert_eq!(field(Params { guidance_rescale: Some(1.5), ..Params::default() }), "guidance_rescale");
+        assert_eq!(
+            field(Params { cfg_interval: Some("0.9..0.1".into()), ..Params::default() }),
+            "cfg_interval"
+        );
+        assert_eq!(field(Params { sigmas: Some(vec![1.0]), ..Params::default() }), "sigmas");
+        assert_eq!(field(Params { timesteps: Some(Vec::new()), ..Params::default() }), "timesteps");
+        let fine = Params {
+            guidance_rescale: Some(0.7),
+            cfg_interval: Some("0.2..0.8".into()),
+            zero_terminal_snr: Some(true),
+            timesteps: Some(vec![999, 499]),
+            ..Params::default()
+        };
+        assert_eq!((listed(&fine), wrong(fine)), (Some(2), None));
     }
 }

@@ -1,11 +1,12 @@
-//! What a model's scheduler_config.json says, and the complete configuration of one sampler run.
-//! The rule for a missing key is diffusers' `from_config`: the file's keys, else the default of the sampler's class.
+//! The complete configuration of one sampler run: a request's overrides over the model's scheduler_config.json over
+//! the defaults of the sampler's class, which is diffusers' `from_config`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use super::Sampler;
 use super::schedule::Grid;
-use crate::error::{Error, Kind, Result};
+use super::scheduler_file::SchedulerFile;
+use super::{Key, Sampler};
+use crate::error::{Error, Result};
 use crate::named::named_enum;
 
 named_enum! {
@@ -29,7 +30,54 @@ named_enum! {
         Karras = "karras",
         /// Uniform in log σ.
         Exponential = "exponential",
+        /// Quantiles of Beta(0.6, 0.6) between σ_max and σ_min (Lee et al. 2024), as diffusers reads it.
+        Beta = "beta",
+        /// The model's levels at n + 1 even timesteps from the last to the first, without the first (ComfyUI, A1111).
+        SgmUniform = "sgm_uniform",
+        /// The model's levels at every T/n-th timestep from the last down (ComfyUI, A1111).
+        Simple = "simple",
+        /// Align Your Steps (Sabour et al. 2024), made for SD 1.5 and SDXL, log-linear between its ten steps.
+        Ays = "ays",
+        /// Uniform in λ = −log σ with whole timesteps (Lu et al. 2022a).
+        Lu = "lu",
     }
+}
+
+named_enum! {
+    /// What a DPM-Solver integrates.
+    pub enum Algorithm("algorithm type") {
+        /// The estimate of x₀ along the ODE (Lu et al. 2022b).
+        DpmPlusPlus = "dpmsolver++",
+        /// The estimate of x₀ along the SDE.
+        SdePlusPlus = "sde-dpmsolver++",
+        /// The estimate of the noise along the ODE (Lu et al. 2022a).
+        Dpm = "dpmsolver",
+        /// The estimate of the noise along the SDE.
+        Sde = "sde-dpmsolver",
+    }
+}
+
+impl Algorithm {
+    /// Draws noise at every step.
+    pub const fn adds_noise(self) -> bool {
+        matches!(self, Self::SdePlusPlus | Self::Sde)
+    }
+
+    /// Works on the estimate of the noise, which has no limit at σ = 0.
+    pub const fn over_noise(self) -> bool {
+        matches!(self, Self::Dpm | Self::Sde)
+    }
+}
+
+/// Where the noise levels come from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub enum Levels {
+    /// From the schedule and the spacing.
+    Scheduled,
+    /// Given one by one, the level after the last step included.
+    Sigmas(Vec<f64>),
+    /// The model's own levels at these timesteps.
+    Timesteps(Vec<usize>),
 }
 
 named_enum! {
@@ -44,42 +92,8 @@ named_enum! {
     }
 }
 
-/// The keys of a scheduler_config.json that matter here; each may be missing.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default)]
-pub struct SchedulerFile {
-    /// diffusers' class name.
-    #[serde(rename = "_class_name")]
-    pub class_name: Option<String>,
-    num_train_timesteps: Option<usize>,
-    beta_start: Option<f64>,
-    beta_end: Option<f64>,
-    beta_schedule: Option<String>,
-    trained_betas: Option<Vec<f64>>,
-    /// `epsilon`, `v_prediction` or `sample`.
-    pub prediction_type: Option<String>,
-    timestep_spacing: Option<Spacing>,
-    steps_offset: Option<usize>,
-    set_alpha_to_one: Option<bool>,
-    clip_sample: Option<bool>,
-    clip_sample_range: Option<f64>,
-    thresholding: Option<bool>,
-    rescale_betas_zero_snr: Option<bool>,
-    skip_prk_steps: Option<bool>,
-    use_karras_sigmas: Option<bool>,
-    use_exponential_sigmas: Option<bool>,
-    /// `dpmsolver++`, `sde-dpmsolver++` ...
-    pub algorithm_type: Option<String>,
-    /// Order of a multistep solver.
-    pub solver_order: Option<usize>,
-    solver_type: Option<String>,
-    lower_order_final: Option<bool>,
-    euler_at_final: Option<bool>,
-    final_sigmas_type: Option<String>,
-}
-
 /// What a request overrides.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--sampler`.
     pub sampler: Option<Sampler>,
@@ -91,6 +105,16 @@ pub struct Overrides {
     pub prediction: Option<Prediction>,
     /// `--eta`.
     pub eta: Option<f64>,
+    /// `--zero-terminal-snr`.
+    pub zero_terminal_snr: Option<bool>,
+    /// `--sigmas`.
+    pub sigmas: Option<Vec<f64>>,
+    /// `--timesteps`.
+    pub timesteps: Option<Vec<usize>>,
+    /// The model is an SDXL one, for which `ays` has levels of its own.
+    pub xl: bool,
+    /// Part of the distillation grid that lcm and tcd choose from, in (0, 1] [all of it].
+    pub strength: Option<f64>,
 }
 
 /// How β grows over the training steps.
@@ -115,6 +139,8 @@ pub struct Config {
     pub schedule: Schedule,
     /// Timesteps visited.
     pub spacing: Spacing,
+    /// Levels given one by one instead.
+    pub levels: Levels,
     /// What the network predicts.
     pub prediction: Prediction,
     /// Number of training timesteps T.
@@ -137,13 +163,35 @@ pub struct Config {
     pub skip_prk_steps: bool,
     /// Ladder ends at σ_min of training instead of 0.
     pub final_sigma_min: bool,
+    /// dpmpp: what is integrated.
+    pub algorithm: Algorithm,
+    /// dpmpp, unipc, deis: order, 1 to 3.
+    pub order: usize,
     /// dpmpp: Heun's rather than the midpoint rule.
     pub heun_rule: bool,
-    /// dpmpp: lower order at the end of short runs.
+    /// Multistep samplers: lower order at the end of short runs.
     pub lower_order_final: bool,
     /// dpmpp: first order in the very last step, always.
     pub euler_at_final: bool,
-    /// Noise of ddim, 0 to 1.
+    /// unipc: B(h) = h rather than e^h − 1.
+    pub bh1: bool,
+    /// unipc: over x₀ rather than the noise.
+    pub predict_x0: bool,
+    /// unipc: steps after which nothing is corrected.
+    pub disable_corrector: Vec<usize>,
+    /// ddpm: the upper bound of the posterior's variance, β, rather than the lower.
+    pub large_variance: bool,
+    /// lcm, tcd: steps of the distillation grid.
+    pub original_steps: usize,
+    /// lcm: sharpness of its boundary condition.
+    pub timestep_scaling: f64,
+    /// lcm, tcd: part of the distillation grid that is used.
+    pub strength: f64,
+    /// The network is told ¼ ln σ instead of a timestep.
+    pub continuous_time: bool,
+    /// `ays` takes its levels for SDXL.
+    pub xl: bool,
+    /// Noise of ddim and tcd, 0 to 1.
     pub eta: f64,
 }
 
@@ -151,84 +199,117 @@ impl Config {
     /// The configuration of a run: the file's keys under the request's overrides.
     ///
     /// # Errors
-    /// A class, curve or option that no sampler here implements; a schedule that the sampler has not.
+    /// A class, curve or option that no sampler here implements; a schedule or list of levels that the sampler has not.
     pub fn resolve(file: &SchedulerFile, over: &Overrides) -> Result<Self> {
+        let own = Sampler::of_file(file);
+        let named_by_file = own.as_ref().ok().copied();
         let sampler = match over.sampler {
             Some(sampler) => sampler,
-            None => Sampler::of_file(file)?,
+            None => own?,
         };
-        if file.thresholding == Some(true) {
-            return Err(unsupported("thresholding", "true"));
-        }
+        file.check()?;
         let defaults = &sampler.row().defaults;
+        let reads = |key: Key| !defaults.lacks.contains(&key);
+        let (algorithm, order) = match sampler.row().variant {
+            Some(variant) if named_by_file != Some(sampler) => variant,
+            _ => file.variant(reads(Key::Algorithm))?,
+        };
         let clip = file.clip_sample.unwrap_or(defaults.clip_sample);
+        let prediction = over.prediction.map_or_else(|| file.prediction(), Ok)?;
+        let final_min = if reads(Key::FinalSigma) { file.final_sigmas_type.as_deref() } else { None };
+        let file_zero_snr = file.rescale_betas_zero_snr.filter(|_| reads(Key::ZeroSnr));
+        let file_alpha = file.set_alpha_to_one.filter(|_| reads(Key::SetAlphaToOne));
+        let continuous = file.timestep_type.as_deref() == Some("continuous");
         Ok(Self {
             sampler,
-            schedule: schedule(file, sampler, over.schedule)?,
-            spacing: over.spacing.or(file.timestep_spacing).unwrap_or(defaults.spacing),
-            prediction: match over.prediction {
-                Some(prediction) => prediction,
-                None => prediction_of(file)?,
-            },
+            schedule: schedule(file, sampler, over)?,
+            spacing: spacing(file, sampler, over.spacing)?,
+            levels: levels(sampler, over)?,
+            prediction,
             train_steps: file.num_train_timesteps.unwrap_or(1000),
-            beta_start: file.beta_start.unwrap_or(0.0001),
-            beta_end: file.beta_end.unwrap_or(0.02),
-            betas: betas(file)?,
+            beta_start: file.beta_start.unwrap_or(if defaults.scaled_betas { 0.00085 } else { 0.0001 }),
+            beta_end: file.beta_end.unwrap_or(if defaults.scaled_betas { 0.012 } else { 0.02 }),
+            betas: file.betas(defaults.scaled_betas)?,
             steps_offset: file.steps_offset.unwrap_or(0),
-            set_alpha_to_one: file.set_alpha_to_one.unwrap_or(defaults.set_alpha_to_one),
-            clip_sample: (clip && defaults.clips).then(|| file.clip_sample_range.unwrap_or(1.0)),
-            zero_terminal_snr: file.rescale_betas_zero_snr.unwrap_or(false),
+            set_alpha_to_one: file_alpha.unwrap_or(defaults.set_alpha_to_one),
+            clip_sample: (clip && reads(Key::ClipSample)).then(|| file.clip_sample_range.unwrap_or(1.0)),
+            zero_terminal_snr: over.zero_terminal_snr.or(file_zero_snr).unwrap_or(false),
             skip_prk_steps: file.skip_prk_steps.unwrap_or(false),
-            final_sigma_min: file.final_sigmas_type.as_deref() == Some("sigma_min"),
+            final_sigma_min: final_min.map_or(defaults.final_sigma_min, |kind| kind == "sigma_min")
+                || algorithm.over_noise(),
+            algorithm,
+            order,
             heun_rule: file.solver_type.as_deref() == Some("heun"),
-            lower_order_final: file.lower_order_final.unwrap_or(true),
+            lower_order_final: file.lower_order_final.unwrap_or(defaults.lower_order_final),
             euler_at_final: file.euler_at_final.unwrap_or(false),
-            eta: over.eta.unwrap_or(0.0),
+            bh1: file.solver_type.as_deref() == Some("bh1"),
+            predict_x0: file.predict_x0.unwrap_or(true),
+            disable_corrector: file.disable_corrector.clone().unwrap_or_default(),
+            large_variance: file.variance_type.as_deref() == Some("fixed_large"),
+            original_steps: file.original_inference_steps.unwrap_or(50),
+            timestep_scaling: file.timestep_scaling.unwrap_or(10.0),
+            strength: over.strength.unwrap_or(1.0),
+            continuous_time: continuous
+                && prediction == Prediction::V
+                && sampler.row().grid == Grid::Continuous,
+            xl: over.xl,
+            eta: over.eta.unwrap_or(defaults.eta),
         })
     }
 }
 
-fn schedule(file: &SchedulerFile, sampler: Sampler, wanted: Option<Schedule>) -> Result<Schedule> {
-    let free = sampler.row().grid != Grid::Discrete;
-    match wanted {
+fn schedule(file: &SchedulerFile, sampler: Sampler, over: &Overrides) -> Result<Schedule> {
+    let free = sampler.row().grid.respaces();
+    let custom = over.sigmas.is_some() || over.timesteps.is_some();
+    match over.schedule {
+        Some(schedule) if custom && schedule != Schedule::Normal => {
+            let message = format!("`{schedule}` is of no use with a list of noise levels");
+            Err(Error::field("schedule", message).hint("leave out `--schedule`, or the list"))
+        }
         Some(schedule) if free || schedule == Schedule::Normal => Ok(schedule),
         Some(schedule) => {
             Err(Error::field("schedule", format!("sampler `{sampler}` has no `{schedule}` schedule"))
                 .hint("use `--schedule normal`, or a sampler over sigmas such as `euler` or `dpmpp_2m`"))
         }
-        None if free && file.use_karras_sigmas == Some(true) => Ok(Schedule::Karras),
-        None if free && file.use_exponential_sigmas == Some(true) => Ok(Schedule::Exponential),
+        None if free && !custom && !sampler.row().defaults.lacks.contains(&Key::Respacing) => {
+            Ok(file.schedule())
+        }
         None => Ok(Schedule::Normal),
     }
 }
 
-fn prediction_of(file: &SchedulerFile) -> Result<Prediction> {
-    match file.prediction_type.as_deref() {
-        None | Some("epsilon") => Ok(Prediction::Epsilon),
-        Some("v_prediction") => Ok(Prediction::V),
-        Some("sample") => Ok(Prediction::Sample),
-        Some(other) => {
-            Err(unsupported("prediction_type", other)
-                .hint("override it with `--prediction epsilon|v|sample`"))
+fn spacing(file: &SchedulerFile, sampler: Sampler, wanted: Option<Spacing>) -> Result<Spacing> {
+    let row = sampler.row();
+    let own = row.defaults.spacing;
+    match wanted {
+        Some(spacing) if row.grid == Grid::Distilled && spacing != own => {
+            let message = format!("sampler `{sampler}` takes its timesteps from its distillation grid");
+            Err(Error::field("timestep_spacing", message).hint("leave out `--timestep-spacing`"))
         }
+        Some(spacing) => Ok(spacing),
+        None if row.defaults.lacks.contains(&Key::Spacing) => Ok(own),
+        None => Ok(file.timestep_spacing.unwrap_or(own)),
     }
 }
 
-fn betas(file: &SchedulerFile) -> Result<Betas> {
-    if let Some(betas) = &file.trained_betas {
-        return Ok(Betas::Trained(betas.clone()));
+fn levels(sampler: Sampler, over: &Overrides) -> Result<Levels> {
+    let grid = sampler.row().grid;
+    let refused = |field: &str, hint: &str| {
+        Err(Error::field(field, format!("sampler `{sampler}` takes no list of `{field}`")).hint(hint))
+    };
+    match (&over.sigmas, &over.timesteps) {
+        (None, None) => Ok(Levels::Scheduled),
+        (Some(_), Some(_)) => {
+            Err(Error::field("sigmas", "`sigmas` and `timesteps` exclude each other")
+                .hint("give one of them"))
+        }
+        (Some(_), None) if !grid.respaces() => {
+            refused("sigmas", "use `--timesteps`, or a sampler over sigmas such as `euler` or `dpmpp_2m`")
+        }
+        (None, Some(_)) if grid == Grid::Discrete && sampler.row().visits.is_some() => {
+            refused("timesteps", "use another sampler, such as `ddim` or `euler`")
+        }
+        (Some(sigmas), None) => Ok(Levels::Sigmas(sigmas.clone())),
+        (None, Some(timesteps)) => Ok(Levels::Timesteps(timesteps.clone())),
     }
-    match file.beta_schedule.as_deref() {
-        None | Some("linear") => Ok(Betas::Linear),
-        Some("scaled_linear") => Ok(Betas::ScaledLinear),
-        Some("squaredcos_cap_v2") => Ok(Betas::SquaredCosine),
-        Some(other) => Err(unsupported("beta_schedule", other)),
-    }
-}
-
-fn unsupported(key: &str, value: &str) -> Error {
-    Error::new(
-        Kind::ModelFile,
-        format!("scheduler_config.json: `{key}` is `{value}`, which sdgen does not implement"),
-    )
 }

@@ -1,24 +1,30 @@
 //! DDIM (Song et al. 2021, equation 12), with η for its stochastic form.
 
-use super::{Config, Defaults, Denoised, Draw, Row, Sample, Solver, Spacing, alpha, combine};
+use super::{
+    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Levels, Row, Sample, Solver, alpha, combine,
+};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder};
 
 pub(super) static ROW: Row = Row {
     name: "ddim",
     about: "DDIM; --eta adds noise",
-    class: "DDIMScheduler",
+    class: Some("DDIMScheduler"),
     variant: None,
     grid: Grid::Discrete,
-    defaults: Defaults { spacing: Spacing::Leading, set_alpha_to_one: true, clips: true, clip_sample: true },
+    defaults: Defaults { clip_sample: true, ..DISCRETE_DEFAULTS },
+    order: 1,
     visits: None,
     solver: |config: &Config, ladder: &Ladder| {
-        Box::new(Ddim { ladder: ladder.clone(), eta: config.eta, clip: config.clip_sample })
+        let strides = config.levels == Levels::Scheduled;
+        Box::new(Ddim { ladder: ladder.clone(), strides, eta: config.eta, clip: config.clip_sample })
     },
 };
 
 struct Ddim {
     ladder: Ladder,
+    /// Every step is the stride of the spacing, not the way to the next of the listed timesteps.
+    strides: bool,
     eta: f64,
     clip: Option<f64>,
 }
@@ -26,14 +32,14 @@ struct Ddim {
 impl Solver for Ddim {
     fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
         let sigma = now.sample.sigma;
-        // diffusers steps by the stride whatever the spacing says, so the target is not always the next level.
-        let target = self.ladder.levels[i].timestep as i64 - self.ladder.stride as i64;
-        let next = self.ladder.sigma_at(target);
-        let std = self.eta * deviation(sigma, next) / alpha(next);
-        let x0 = match self.clip {
-            Some(range) => now.x0.clamp(-range, range)?,
-            None => now.x0.clone(),
+        let next = if self.strides {
+            // diffusers steps by the stride whatever the spacing says, so the target is not always the next level.
+            self.ladder.sigma_at(self.ladder.levels[i].timestep as i64 - self.ladder.stride as i64)
+        } else {
+            self.ladder.sigma_after(i)
         };
+        let std = self.eta * deviation(sigma, next) / alpha(next);
+        let x0 = now.clipped(self.clip)?;
         let direction = (next * next - std * std).max(0.0).sqrt();
         let mut x = combine(&[(1.0, &x0), (direction, &now.derivative()?)])?;
         if self.eta > 0.0 {

@@ -7,10 +7,11 @@ use crate::sampler::schedule::{Grid, Ladder};
 pub(super) static ROW: Row = Row {
     name: "euler",
     about: "Euler, first order",
-    class: "EulerDiscreteScheduler",
+    class: Some("EulerDiscreteScheduler"),
     variant: None,
     grid: Grid::Continuous,
     defaults: SIGMA_DEFAULTS,
+    order: 1,
     visits: None,
     solver: |_: &Config, ladder: &Ladder| Box::new(Euler { ladder: ladder.clone() }),
 };

@@ -1,16 +1,17 @@
 //! Ancestral Euler: each step goes down below the next level and back up by fresh noise (k-diffusion).
 
-use super::{Config, Denoised, Draw, Row, SIGMA_DEFAULTS, Sample, Solver, combine};
+use super::{Config, Defaults, Denoised, Draw, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder};
 
 pub(super) static ROW: Row = Row {
     name: "euler_a",
     about: "Euler ancestral, adds noise at each step",
-    class: "EulerAncestralDiscreteScheduler",
+    class: Some("EulerAncestralDiscreteScheduler"),
     variant: None,
     grid: Grid::Continuous,
-    defaults: SIGMA_DEFAULTS,
+    defaults: Defaults { lacks: &[Key::ClipSample, Key::FinalSigma, Key::Respacing], ..SIGMA_DEFAULTS },
+    order: 1,
     visits: None,
     solver: |_: &Config, ladder: &Ladder| Box::new(EulerAncestral { ladder: ladder.clone() }),
 };

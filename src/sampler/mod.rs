@@ -5,11 +5,28 @@
 
 mod config;
 mod ddim;
-mod dpmpp_2m;
+mod ddpm;
+mod deis;
+mod dpm2;
+mod dpm2_a;
+mod dpm_solver;
+mod dpmpp_2s_a;
+mod dpmpp_multistep;
+mod dpmpp_sde;
+mod dpmpp_singlestep;
 mod euler;
 mod euler_a;
+mod heun;
+mod ipndm;
+mod lcm;
+mod lms;
 mod pndm;
+mod respace;
 pub mod schedule;
+mod scheduler_file;
+mod tcd;
+mod training;
+mod unipc;
 
 use std::fmt;
 
@@ -17,14 +34,37 @@ use candle_core::Tensor;
 use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use config::{Betas, Config, Overrides, Prediction, Schedule, SchedulerFile, Spacing};
+pub use config::{Algorithm, Betas, Config, Levels, Overrides, Prediction, Schedule, Spacing};
 use schedule::{Grid, Ladder, Level};
+pub use scheduler_file::SchedulerFile;
 
 use crate::error::{Error, Kind, Result};
 use crate::named::Named;
 
 /// Every sampler, in the order that help shows them.
-pub static SAMPLERS: &[&Row] = &[&ddim::ROW, &pndm::ROW, &euler::ROW, &euler_a::ROW, &dpmpp_2m::ROW];
+pub static SAMPLERS: &[&Row] = &[
+    &ddpm::ROW,
+    &ddim::ROW,
+    &pndm::ROW,
+    &ipndm::ROW,
+    &lms::ROW,
+    &euler::ROW,
+    &euler_a::ROW,
+    &heun::ROW,
+    &dpm2::ROW,
+    &dpm2_a::ROW,
+    &dpmpp_2s_a::ROW,
+    &dpmpp_sde::ROW,
+    &dpmpp_multistep::SECOND,
+    &dpmpp_multistep::SECOND_SDE,
+    &dpmpp_multistep::THIRD,
+    &dpmpp_multistep::THIRD_SDE,
+    &dpmpp_singlestep::ROW,
+    &unipc::ROW,
+    &deis::ROW,
+    &lcm::ROW,
+    &tcd::ROW,
+];
 
 /// A sampler as data.
 pub struct Row {
@@ -32,19 +72,24 @@ pub struct Row {
     pub name: &'static str,
     /// One phrase for help.
     pub about: &'static str,
-    /// diffusers' class of the same arithmetic.
-    pub class: &'static str,
+    /// diffusers' class of the same arithmetic, where there is one.
+    pub class: Option<&'static str>,
     /// Where that class holds several samplers: the `algorithm_type` and `solver_order` of this one.
-    pub variant: Option<(&'static str, usize)>,
+    pub variant: Option<(Algorithm, usize)>,
     /// Family of its timestep grid.
     pub grid: Grid,
     /// What diffusers' class assumes for keys that a scheduler_config.json lacks.
     pub defaults: Defaults,
+    /// Calls of the network in a step, but for the last one: 1 or 2.
+    pub order: usize,
     /// The order of its calls, where that is not one call for each level of the grid.
-    pub visits: Option<fn(&Config, &[Level], &[f64]) -> Result<Vec<Level>>>,
+    pub visits: Option<Visits>,
     /// A fresh solver for one run.
     pub solver: fn(&Config, &Ladder) -> Box<dyn Solver>,
 }
+
+/// The calls of a run, from its falling grid and σ of every training timestep.
+pub type Visits = fn(&Config, &[Level], &[f64]) -> Result<Vec<Level>>;
 
 /// A class's own values for missing keys.
 pub struct Defaults {
@@ -52,15 +97,53 @@ pub struct Defaults {
     pub spacing: Spacing,
     /// `set_alpha_to_one`.
     pub set_alpha_to_one: bool,
-    /// The class has a `clip_sample` option at all.
-    pub clips: bool,
     /// `clip_sample`.
     pub clip_sample: bool,
+    /// `lower_order_final`.
+    pub lower_order_final: bool,
+    /// `final_sigmas_type` is `sigma_min`.
+    pub final_sigma_min: bool,
+    /// β of Stable Diffusion rather than of DDPM.
+    pub scaled_betas: bool,
+    /// Noise added at each step, as a request would give it.
+    pub eta: f64,
+    /// Keys that the class does not read.
+    pub lacks: &'static [Key],
+}
+
+/// A key of scheduler_config.json that some classes do not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    /// `timestep_spacing`.
+    Spacing,
+    /// `use_karras_sigmas` and its like.
+    Respacing,
+    /// `final_sigmas_type`.
+    FinalSigma,
+    /// `clip_sample`.
+    ClipSample,
+    /// `rescale_betas_zero_snr`.
+    ZeroSnr,
+    /// `set_alpha_to_one`.
+    SetAlphaToOne,
+    /// `algorithm_type`.
+    Algorithm,
 }
 
 /// Defaults of the classes over sigmas.
-const SIGMA_DEFAULTS: Defaults =
-    Defaults { spacing: Spacing::Linspace, set_alpha_to_one: true, clips: false, clip_sample: false };
+const SIGMA_DEFAULTS: Defaults = Defaults {
+    spacing: Spacing::Linspace,
+    set_alpha_to_one: true,
+    clip_sample: false,
+    lower_order_final: true,
+    final_sigma_min: false,
+    scaled_betas: false,
+    eta: 0.0,
+    lacks: &[Key::ClipSample],
+};
+
+/// Defaults of the classes over whole timesteps.
+const DISCRETE_DEFAULTS: Defaults = Defaults { spacing: Spacing::Leading, lacks: &[], ..SIGMA_DEFAULTS };
 
 /// One row of [`SAMPLERS`].
 #[derive(Clone, Copy)]
@@ -87,16 +170,19 @@ impl Sampler {
     /// The sampler that a scheduler_config.json names by its class.
     pub(crate) fn of_file(file: &SchedulerFile) -> Result<Self> {
         let class = file.class_name.as_deref().unwrap_or("PNDMScheduler");
-        let algorithm = file.algorithm_type.as_deref().unwrap_or("dpmsolver++");
-        let order = file.solver_order.unwrap_or(2);
+        let (algorithm, order) = file.variant(true)?;
+        // A variant that has no row of its own runs on the row that draws as much noise and looks as far back.
+        let near = |variant: (Algorithm, usize)| {
+            (variant.0.adds_noise(), variant.1 == 3) == (algorithm.adds_noise(), order == 3)
+        };
         SAMPLERS
             .iter()
-            .find(|row| row.class == class && row.variant.is_none_or(|variant| variant == (algorithm, order)))
+            .find(|row| row.class == Some(class) && row.variant.is_none_or(near))
             .map(|row| Self(row))
             .ok_or_else(|| {
                 Error::new(
                     Kind::ModelFile,
-                    format!("scheduler_config.json: sdgen has no sampler for class `{class}` (`{algorithm}`, order {order})"),
+                    format!("scheduler_config.json: sdgen has no sampler for class `{class}`"),
                 )
                 .hint("choose one with `--sampler`")
             })
@@ -169,6 +255,17 @@ pub struct Denoised<'a> {
 }
 
 impl Denoised<'_> {
+    /// The estimate of x₀ within ± `range`.
+    ///
+    /// # Errors
+    /// Tensor arithmetic (out of memory).
+    pub fn clipped(&self, range: Option<f64>) -> Result<Tensor> {
+        match range {
+            Some(range) => Ok(self.x0.clamp(-range, range)?),
+            None => Ok(self.x0.clone()),
+        }
+    }
+
     /// dx/dσ, which is the estimated noise: (x − x₀)/σ.
     ///
     /// # Errors
@@ -188,6 +285,17 @@ pub trait Solver {
     /// # Errors
     /// Tensor arithmetic (out of memory).
     fn step(&mut self, i: usize, denoised: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample>;
+}
+
+/// What a multistep sampler remembers of earlier calls: estimates and the σ they were made at, newest last.
+pub(crate) type History = Vec<(Tensor, f64)>;
+
+/// Adds an entry to a history of `most`.
+fn remember(history: &mut History, entry: (Tensor, f64), most: usize) {
+    history.push(entry);
+    if history.len() > most {
+        history.remove(0);
+    }
 }
 
 /// Σ coefficient × tensor, in the tensors' precision.
@@ -261,7 +369,8 @@ pub trait Model {
     }
 }
 
-/// Runs a sampler down its ladder from `x` = noise × the ladder's `init_noise_sigma`.
+/// Runs a sampler down its ladder, from the ladder's start, where `x` is x₀ + σ n: noise × the ladder's
+/// `init_noise_sigma` for a whole run.
 /// Returns latents `[b, c, h, w]` as the decoder takes them (before the VAE's scale).
 ///
 /// # Errors
@@ -280,11 +389,11 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
         let denoised = Denoised { sample: &sample, x0, output };
         sample = solver.step(i, &denoised, &mut || model.noise())?;
     }
-    model.finish(match config.sampler.row().grid {
+    if config.sampler.row().grid.scales_input() {
         // diffusers hands these over as x₀ + σn, whatever noise is left in them.
-        Grid::Continuous => sample.x,
-        Grid::Discrete | Grid::Multistep => (&sample.x * alpha(sample.sigma))?,
-    })
+        return model.finish(sample.x);
+    }
+    model.finish((&sample.x * alpha(sample.sigma))?)
 }
 
 /// Discrete samplers may leave a sample at another level than the next call is told; diffusers then takes

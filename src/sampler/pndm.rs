@@ -2,22 +2,24 @@
 
 use candle_core::Tensor;
 
-use super::{Config, Defaults, Denoised, Draw, Prediction, Row, Sample, Solver, Spacing, combine};
+use super::{
+    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Prediction, Row, Sample, Solver, combine,
+};
 use crate::error::{Error, Result};
 use crate::sampler::schedule::{Grid, Ladder, Level};
 
 pub(super) static ROW: Row = Row {
     name: "pndm",
     about: "PNDM, also called PLMS; one call more than steps",
-    class: "PNDMScheduler",
+    class: Some("PNDMScheduler"),
     variant: None,
     grid: Grid::Discrete,
     defaults: Defaults {
-        spacing: Spacing::Leading,
         set_alpha_to_one: false,
-        clips: false,
-        clip_sample: false,
+        lacks: &[Key::ClipSample, Key::ZeroSnr],
+        ..DISCRETE_DEFAULTS
     },
+    order: 1,
     visits: Some(visits),
     solver: |config: &Config, ladder: &Ladder| Box::new(Pndm::new(config, ladder)),
 };
@@ -113,7 +115,7 @@ impl Solver for Pndm {
 }
 
 /// Adams-Bashforth of the order that the history allows.
-fn adams_bashforth(outputs: &[Tensor]) -> Result<Tensor> {
+pub(super) fn adams_bashforth(outputs: &[Tensor]) -> Result<Tensor> {
     const WEIGHTS: [&[f64]; 4] = [
         &[1.0],
         &[3.0 / 2.0, -1.0 / 2.0],

@@ -1,18 +1,36 @@
-//! Noise levels as plain numbers: β → ᾱ → σ, the timesteps visited, and the ladder of σ that a sampler descends.
+//! The ladder of noise levels that a sampler descends: the timesteps visited and their σ, as plain numbers.
 //! No tensors here. Single precision is imitated where diffusers rounds to it, since pictures are compared digit by digit.
 
-use super::config::{Betas, Config, Schedule, Spacing};
-use crate::error::{Error, Kind, Result};
+use super::config::{Betas, Config, Levels, Schedule, Spacing};
+use super::respace;
+use super::training::{self, single};
+use crate::error::{Error, Result};
 
 /// Which of diffusers' families of timestep grids a sampler belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grid {
     /// Whole timesteps; levels from ᾱ directly (ddim, pndm, ddpm).
     Discrete,
+    /// Whole timesteps chosen from the grid of the model's distillation (lcm, tcd).
+    Distilled,
     /// Fractional timesteps allowed; Karras et al. over the *visited* range (euler, heun, lms ...).
     Continuous,
+    /// As `Continuous`, but Karras et al. with whole timesteps (dpm2 and its like).
+    Midpoint,
     /// Whole timesteps; Karras et al. over the whole training range (dpmpp, unipc, deis).
     Multistep,
+}
+
+impl Grid {
+    /// The levels may be spaced by a [`Schedule`] or given as σ.
+    pub fn respaces(self) -> bool {
+        matches!(self, Self::Continuous | Self::Midpoint | Self::Multistep)
+    }
+
+    /// diffusers' classes of this family hold samples as x₀ + σn and scale what the network sees.
+    pub fn scales_input(self) -> bool {
+        matches!(self, Self::Continuous | Self::Midpoint)
+    }
 }
 
 /// One call of the network: the noise level of the sample and the time the network is told.
@@ -39,14 +57,16 @@ impl Level {
 /// The ladder of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ladder {
-    /// One entry per call of the network.
+    /// One entry per call of the network in a whole run.
     pub levels: Vec<Level>,
     /// The call that this run starts with; 0 for a whole run.
     pub start: usize,
-    /// Steps of a whole run.
-    pub steps: usize,
     /// The level after the last call.
     pub final_sigma: f64,
+    /// Steps of a whole run.
+    pub steps: usize,
+    /// Calls in a step but for the last, 1 or 2.
+    pub order: usize,
     /// ⌊T/n⌋, the stride of the discrete samplers.
     pub stride: usize,
     /// σ of every training timestep.
@@ -65,178 +85,136 @@ impl Ladder {
             .unwrap_or(self.final_sigma)
     }
 
+    /// The level after call `i`.
+    pub fn sigma_after(&self, i: usize) -> f64 {
+        self.levels.get(i + 1).map_or(self.final_sigma, |level| level.sigma)
+    }
+
     /// Calls of the network from the start on.
     pub fn calls(&self) -> usize {
         self.levels.len().saturating_sub(self.start)
     }
 
-    /// The same ladder for image to image at `strength`.
+    /// The same ladder for image to image at `strength` in [0, 1]: its last ⌊n × strength⌋ steps (diffusers'
+    /// `get_timesteps`). The sample to start with is x₀ + σ n at the level of the first call that is left.
     #[must_use]
     pub fn at_strength(self, strength: f64) -> Self {
         let kept = ((self.steps as f64 * strength) as usize).min(self.steps);
-        Self { start: self.steps - kept, ..self }
+        let start = (self.steps - kept) * self.order;
+        self.from_call(start)
     }
 
-    /// The level after call `i`.
-    pub fn sigma_after(&self, i: usize) -> f64 {
-        self.levels.get(i + 1).map_or(self.final_sigma, |level| level.sigma)
+    /// The same ladder started with call `start`.
+    #[must_use]
+    pub fn from_call(self, start: usize) -> Self {
+        Self { start, ..self }
     }
 }
 
 /// The ladder of `steps` steps.
 ///
 /// # Errors
-/// A number of steps that the spacing cannot hold.
+/// A number of steps that the spacing cannot hold; a list of levels that does not fall or leaves the model's range.
 pub fn ladder(config: &Config, steps: usize) -> Result<Ladder> {
-    let train_sigmas = train_sigmas(config)?;
-    let grid = config.sampler.row().grid;
-    let timesteps = timesteps(config, grid, steps)?;
-    let mut levels: Vec<Level> =
-        timesteps.iter().map(|&timestep| Level::at(&train_sigmas, timestep)).collect();
-    if config.schedule != Schedule::Normal {
-        let (first, last) = match grid {
-            Grid::Multistep => (train_sigmas[train_sigmas.len() - 1], train_sigmas[0]),
-            Grid::Discrete | Grid::Continuous => (levels[0].sigma, levels[levels.len() - 1].sigma),
-        };
-        levels = respaced(config.schedule, (first, last), steps)
-            .into_iter()
-            .map(|sigma| Level { sigma, timestep: told(grid, config, sigma, &train_sigmas) })
-            .collect();
-    }
-    if grid != Grid::Discrete {
+    let row = config.sampler.row();
+    let train_sigmas = training::sigmas(config)?;
+    let mut levels = match &config.levels {
+        Levels::Scheduled => scheduled(config, steps, &train_sigmas)?,
+        Levels::Sigmas(sigmas) => given_sigmas(config, steps, sigmas, &train_sigmas)?,
+        Levels::Timesteps(timesteps) => given_timesteps(steps, timesteps, &train_sigmas)?,
+    };
+    if row.grid.respaces() {
         levels.iter_mut().for_each(|level| level.sigma = single(level.sigma));
     }
-    let init_noise_sigma = init_noise_sigma(config, grid, &levels);
-    let stride = config.train_steps / steps;
-    if let Some(visits) = config.sampler.row().visits {
+    if levels.is_empty() || levels.windows(2).any(|pair| pair[0].sigma <= pair[1].sigma) {
+        return Err(too_many(config, steps));
+    }
+    if config.continuous_time {
+        levels.iter_mut().for_each(|level| level.timestep = 0.25 * level.sigma.ln());
+    }
+    let init_noise_sigma = init_noise_sigma(config, &levels);
+    if let Some(visits) = row.visits {
         levels = visits(config, &levels, &train_sigmas)?;
     }
     Ok(Ladder {
-        final_sigma: final_sigma(config, grid, &train_sigmas),
-        stride,
+        final_sigma: final_sigma(config, &train_sigmas),
+        levels,
         start: 0,
         steps,
+        order: row.order,
+        stride: config.train_steps / steps,
         init_noise_sigma,
-        levels,
         train_sigmas,
     })
 }
 
-fn single(x: f64) -> f64 {
-    f64::from(x as f32)
-}
-
-/// σ of each training timestep, rounded as diffusers rounds.
-fn train_sigmas(config: &Config) -> Result<Vec<f64>> {
-    let betas = betas(config)?;
-    let betas = if config.zero_terminal_snr { rescaled(&betas) } else { betas };
-    let mut product = 1.0f64;
-    let mut cumprod: Vec<f64> = betas
-        .iter()
-        .map(|beta| {
-            product *= single(1.0 - beta);
-            single(product)
-        })
-        .collect();
-    if config.zero_terminal_snr
-        && let Some(last) = cumprod.last_mut()
-    {
-        // diffusers floors ᾱ_T at 2^-24 in the σ samplers and leaves 0 in ddim; a tiny ᾱ is that 0 without the infinity.
-        *last = match config.sampler.row().grid {
-            Grid::Discrete => 1e-30,
-            Grid::Continuous | Grid::Multistep => 2f64.powi(-24),
-        };
-    }
-    Ok(cumprod.iter().map(|a| ((1.0 - a) / a).sqrt()).collect())
-}
-
-fn betas(config: &Config) -> Result<Vec<f64>> {
-    let n = config.train_steps;
-    let line = |a: f64, b: f64| linspace_single(a, b, n);
-    let betas = match &config.betas {
-        Betas::Linear => line(config.beta_start, config.beta_end),
-        Betas::ScaledLinear => line(config.beta_start.sqrt(), config.beta_end.sqrt())
-            .into_iter()
-            .map(|root| single(root * root))
-            .collect(),
-        Betas::SquaredCosine => cosine_betas(n),
-        Betas::Trained(betas) => betas.clone(),
+/// The levels of the configuration's schedule and spacing.
+fn scheduled(config: &Config, steps: usize, train_sigmas: &[f64]) -> Result<Vec<Level>> {
+    let grid = config.sampler.row().grid;
+    let visited: Vec<Level> =
+        timesteps(config, steps)?.iter().map(|&timestep| Level::at(train_sigmas, timestep)).collect();
+    let range = match (grid, visited.first(), visited.last()) {
+        _ if config.schedule == Schedule::Normal => return Ok(visited),
+        (Grid::Continuous | Grid::Midpoint, Some(first), Some(last)) => (first.sigma, last.sigma),
+        _ => (train_sigmas[train_sigmas.len() - 1], train_sigmas[0]),
     };
-    let fine = betas.len() == n && betas.iter().all(|b| (0.0..1.0).contains(b) || *b == 1.0);
-    if fine && n > 0 {
-        return Ok(betas);
+    let sigmas = respace::sigmas(config, range, steps, train_sigmas);
+    Ok(sigmas.into_iter().map(|sigma| told(config, sigma, train_sigmas)).collect())
+}
+
+/// The levels of `--sigmas`, whose last is where the run ends.
+fn given_sigmas(config: &Config, steps: usize, sigmas: &[f64], train_sigmas: &[f64]) -> Result<Vec<Level>> {
+    // A list may round the model's own ends to three digits.
+    let highest = train_sigmas[train_sigmas.len() - 1] * 1.005;
+    let falls = sigmas.windows(2).all(|pair| pair[0] > pair[1]);
+    if sigmas.len() < 2 || !falls || !sigmas.iter().all(|sigma| (0.0..=highest).contains(sigma)) {
+        let wanted = format!("two or more falling numbers from {highest:.3} to 0");
+        return Err(Error::expected("sigmas", wanted, list(sigmas)));
     }
-    Err(Error::new(
-        Kind::ModelFile,
-        format!(
-            "scheduler_config.json: expected {n} betas between 0 and 1, got {} from `beta_start` {} and `beta_end` {}",
-            betas.len(),
-            config.beta_start,
-            config.beta_end
-        ),
-    ))
+    counted("sigmas", sigmas.len() - 1, steps)?;
+    let called = &sigmas[..sigmas.len() - 1];
+    Ok(called.iter().map(|&sigma| told(config, sigma, train_sigmas)).collect())
 }
 
-/// `torch.linspace` in single precision: from both ends towards the middle.
-fn linspace_single(start: f64, end: f64, n: usize) -> Vec<f64> {
-    let (start, end) = (start as f32, end as f32);
-    let step = (end - start) / (n.max(2) - 1) as f32;
-    (0..n)
-        .map(|i| {
-            let x = if i < n / 2 {
-                step.mul_add(i as f32, start)
-            } else {
-                step.mul_add(-((n - 1 - i) as f32), end)
-            };
-            f64::from(x)
-        })
-        .collect()
+/// The levels of `--timesteps`.
+fn given_timesteps(steps: usize, timesteps: &[usize], train_sigmas: &[f64]) -> Result<Vec<Level>> {
+    let falls = timesteps.windows(2).all(|pair| pair[0] > pair[1]);
+    if !falls || timesteps.first().is_none_or(|&first| first >= train_sigmas.len()) {
+        let wanted = format!("falling whole numbers from {} to 0", train_sigmas.len() - 1);
+        return Err(Error::expected("timesteps", wanted, list(timesteps)));
+    }
+    counted("timesteps", timesteps.len(), steps)?;
+    Ok(timesteps.iter().map(|&timestep| Level::at(train_sigmas, timestep as f64)).collect())
 }
 
-/// Nichol & Dhariwal 2021, equation 17, with β capped at 0.999.
-fn cosine_betas(n: usize) -> Vec<f64> {
-    let alpha_bar = |t: f64| ((t + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
-    (0..n)
-        .map(|i| {
-            single((1.0 - alpha_bar((i + 1) as f64 / n as f64) / alpha_bar(i as f64 / n as f64)).min(0.999))
-        })
-        .collect()
+fn counted(field: &str, count: usize, steps: usize) -> Result<()> {
+    if count == steps {
+        return Ok(());
+    }
+    Err(Error::expected("steps", format!("{count}, as `{field}` says"), steps).hint("leave out `--steps`"))
 }
 
-/// Lin et al. 2023, algorithm 1: shift and scale √ᾱ so that the last is 0 and the first is kept.
-fn rescaled(betas: &[f64]) -> Vec<f64> {
-    let mut product = 1.0;
-    let roots: Vec<f64> = betas
-        .iter()
-        .map(|b| {
-            product *= single(1.0 - b);
-            single(single(product).sqrt())
-        })
-        .collect();
-    let (first, last) = (roots[0], roots[roots.len() - 1]);
-    let stretch = single(first / single(first - last));
-    let bars = roots.iter().map(|root| single(single(single(root - last) * stretch).powi(2)));
-    let mut before = 1.0;
-    bars.map(|bar| {
-        let beta = single(1.0 - single(bar / before));
-        before = bar;
-        beta
-    })
-    .collect()
+fn list<T: ToString>(values: &[T]) -> String {
+    values.iter().map(T::to_string).collect::<Vec<_>>().join(",")
 }
 
-fn timesteps(config: &Config, grid: Grid, steps: usize) -> Result<Vec<f64>> {
+/// The timesteps of the configuration's spacing, falling.
+fn timesteps(config: &Config, steps: usize) -> Result<Vec<f64>> {
+    let grid = config.sampler.row().grid;
     let total = config.train_steps;
     let offset = config.steps_offset as f64;
     let list: Vec<f64> = match (config.spacing, grid) {
+        (_, Grid::Distilled) => distilled(config, steps)?,
         (Spacing::Linspace, Grid::Discrete) => {
             linspace_down(total, steps).map(f64::round_ties_even).collect()
         }
-        (Spacing::Linspace, Grid::Continuous) => linspace_down(total, steps).map(single).collect(),
+        (Spacing::Linspace, Grid::Continuous | Grid::Midpoint) => {
+            linspace_down(total, steps).map(single).collect()
+        }
         (Spacing::Linspace, Grid::Multistep) => {
             linspace_down(total, steps + 1).take(steps).map(f64::round_ties_even).collect()
         }
-        (Spacing::Leading, Grid::Discrete | Grid::Continuous) => {
+        (Spacing::Leading, Grid::Discrete | Grid::Continuous | Grid::Midpoint) => {
             (0..steps).rev().map(|i| (i * (total / steps)) as f64 + offset).collect()
         }
         (Spacing::Leading, Grid::Multistep) => {
@@ -244,21 +222,29 @@ fn timesteps(config: &Config, grid: Grid, steps: usize) -> Result<Vec<f64>> {
         }
         (Spacing::Trailing, _) => arange_down(total, steps).map(|t| t.round_ties_even() - 1.0).collect(),
     };
-    let legal = |t: &f64| (0.0..=(total - 1) as f64).contains(t);
-    if list.len() == steps
-        && list.iter().all(legal)
-        && list.windows(2).all(|w| w[0] > w[1] || grid == Grid::Multistep)
-    {
+    if list.iter().all(|t| (0.0..=(total - 1) as f64).contains(t)) {
         return Ok(list);
     }
-    Err(Error::field(
-        "steps",
-        format!(
-            "{steps} steps of `{}` spacing do not fit into the model's {total} timesteps",
-            config.spacing
-        ),
-    )
-    .hint("use fewer steps, or another `--timestep-spacing`"))
+    Err(too_many(config, steps))
+}
+
+fn too_many(config: &Config, steps: usize) -> Error {
+    let (spacing, total) = (config.spacing, config.train_steps);
+    let message =
+        format!("{steps} steps of `{spacing}` spacing do not fit into the model's {total} timesteps");
+    Error::field("steps", message).hint("use fewer steps, or another `--timestep-spacing`")
+}
+
+/// Evenly chosen timesteps of the grid that the model was distilled on (Luo et al. 2023, as in diffusers).
+fn distilled(config: &Config, steps: usize) -> Result<Vec<f64>> {
+    let stride = config.train_steps / config.original_steps.clamp(1, config.train_steps);
+    let count = (config.original_steps as f64 * config.strength) as usize;
+    if steps > count {
+        let sampler = config.sampler;
+        return Err(Error::expected("steps", format!("1 to {count} for sampler `{sampler}`"), steps));
+    }
+    let every = count as f64 / steps as f64;
+    Ok((0..steps).map(|i| ((count - (i as f64 * every) as usize) * stride - 1) as f64).collect())
 }
 
 /// `numpy.linspace(0, total − 1, n)` reversed.
@@ -275,31 +261,16 @@ fn arange_down(total: usize, n: usize) -> impl Iterator<Item = f64> {
     (0..n).map(move |i| start + i as f64 * step)
 }
 
-/// `n` levels from `range.0` down to `range.1`.
-fn respaced(schedule: Schedule, range: (f64, f64), n: usize) -> Vec<f64> {
-    const RHO: f64 = 7.0;
-    let ramp = |i: usize| if n < 2 { 0.0 } else { i as f64 / (n - 1) as f64 };
-    let blend =
-        |f: fn(f64) -> f64, g: fn(f64) -> f64, i: usize| g(f(range.0) + ramp(i) * (f(range.1) - f(range.0)));
-    (0..n)
-        .map(|i| match schedule {
-            Schedule::Normal => blend(|x| x, |x| x, i),
-            Schedule::Karras => blend(|x| x.powf(1.0 / RHO), |x| x.powf(RHO), i),
-            Schedule::Exponential => blend(f64::ln, f64::exp, i),
-        })
-        .collect()
-}
-
-/// The timestep that the network is told at a respaced level.
-fn told(grid: Grid, config: &Config, sigma: f64, train_sigmas: &[f64]) -> f64 {
+/// A respaced level with the timestep that the network is told, rounded or cut as diffusers' class does.
+fn told(config: &Config, sigma: f64, train_sigmas: &[f64]) -> Level {
     let timestep = timestep_of(sigma, train_sigmas);
-    match (grid, config.schedule) {
-        (Grid::Multistep, Schedule::Karras) if config.betas != Betas::SquaredCosine => {
-            timestep.round_ties_even()
-        }
-        (Grid::Multistep, _) => timestep.trunc(),
-        (Grid::Discrete | Grid::Continuous, _) => single(timestep),
-    }
+    let timestep = match (config.sampler.row().grid, config.schedule) {
+        (Grid::Multistep, Schedule::Exponential | Schedule::Beta) => timestep.trunc(),
+        (Grid::Multistep, Schedule::Karras) if config.betas == Betas::SquaredCosine => timestep.trunc(),
+        (Grid::Multistep, _) | (Grid::Midpoint, Schedule::Karras) => timestep.round_ties_even(),
+        _ => single(timestep),
+    };
+    Level { sigma, timestep }
 }
 
 /// The fractional timestep of a level, linear in log σ.
@@ -313,20 +284,23 @@ pub fn timestep_of(sigma: f64, train_sigmas: &[f64]) -> f64 {
     (1.0 - weight) * low as f64 + weight * (low + 1) as f64
 }
 
-fn final_sigma(config: &Config, grid: Grid, train_sigmas: &[f64]) -> f64 {
-    let at_one = match grid {
-        Grid::Discrete => config.set_alpha_to_one,
-        Grid::Continuous | Grid::Multistep => !config.final_sigma_min,
-    };
-    if at_one { 0.0 } else { train_sigmas[0] }
+fn final_sigma(config: &Config, train_sigmas: &[f64]) -> f64 {
+    let grid = config.sampler.row().grid;
+    match (&config.levels, grid) {
+        (Levels::Sigmas(sigmas), _) => sigmas.last().copied().map_or(0.0, single),
+        (_, Grid::Discrete | Grid::Distilled) if config.set_alpha_to_one => 0.0,
+        (_, Grid::Discrete | Grid::Distilled) => train_sigmas[0],
+        _ if config.final_sigma_min => single(train_sigmas[0]),
+        _ => 0.0,
+    }
 }
 
 /// Unit noise is the first sample of x = αx₀ + σn for the discrete and multistep samplers; the σ samplers
 /// of diffusers take σ_max itself, except with leading spacing.
-fn init_noise_sigma(config: &Config, grid: Grid, levels: &[Level]) -> f64 {
+fn init_noise_sigma(config: &Config, levels: &[Level]) -> f64 {
     let sigma = levels.iter().map(|level| level.sigma).fold(0.0, f64::max);
-    match (grid, config.spacing) {
-        (Grid::Continuous, Spacing::Linspace | Spacing::Trailing) => sigma,
+    match config.spacing {
+        Spacing::Linspace | Spacing::Trailing if config.sampler.row().grid.scales_input() => sigma,
         _ => (sigma * sigma + 1.0).sqrt(),
     }
 }

@@ -66,6 +66,7 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         "image",
         "mask_image",
         "strength",
+        "guidance_rescale",
     ];
     if args.keys().any(|key| !known.contains(&key.as_str())) || !case["adapters"].as_array()?.is_empty() {
         return None;
@@ -90,6 +91,7 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         steps: number("num_inference_steps").map(|n| n as usize),
         cfg_scale: args["guidance_scale"].as_f64(),
         eta: args.get("eta").and_then(Value::as_f64),
+        guidance_rescale: args.get("guidance_rescale").and_then(Value::as_f64),
         clip_skip: number("clip_skip").map(|n| n as usize),
         init_image: picture("image"),
         mask: picture("mask_image"),
@@ -114,8 +116,10 @@ fn sampler(scheduler: &Value) -> Option<&'static str> {
     let config = &scheduler["config"];
     let variant = (config["algorithm_type"].as_str(), config["solver_order"].as_u64());
     let same = |row: &&&sdgen::sampler::Row| {
-        row.class == scheduler["class"]
-            && row.variant.is_none_or(|(algorithm, order)| variant == (Some(algorithm), Some(order as u64)))
+        row.class.is_some_and(|class| scheduler["class"] == class)
+            && row
+                .variant
+                .is_none_or(|(algorithm, order)| variant == (Some(algorithm.name()), Some(order as u64)))
     };
     sdgen::sampler::SAMPLERS.iter().find(same).map(|row| row.name)
 }

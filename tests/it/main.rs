@@ -12,4 +12,5 @@ mod hub;
 mod layers;
 mod output;
 mod samplers;
+mod samplers_gaussian;
 mod server;

@@ -1,0 +1,214 @@
+//! Every sampler on a problem with a known answer: x₀ ~ N(μ, s²) pointwise, whose exact denoiser is linear and whose
+//! probability flow is x(σ) = μ + (x(σ_max) − μ) √((s² + σ²)/(s² + σ_max²)).
+
+use candle_core::{Device, Tensor};
+use sdgen::Result;
+use sdgen::request::Rng;
+use sdgen::rng::Noise;
+use sdgen::sampler::schedule::{Ladder, ladder};
+use sdgen::sampler::{Config, Model, Overrides, SAMPLERS, Sampler, Schedule, SchedulerFile, sample};
+
+const MEAN: f64 = 0.3;
+const DEVIATION: f64 = 0.8;
+const VALUES: usize = 4096;
+
+/// The exact network: the noise that is expected in a sample.
+struct Gaussian {
+    noise: Noise,
+    train_sigmas: Vec<f64>,
+    draws: usize,
+}
+
+impl Gaussian {
+    fn new(ladder: &Ladder) -> Self {
+        Self { noise: Noise::new(Rng::Torch, 7, 1), train_sigmas: ladder.train_sigmas.clone(), draws: 0 }
+    }
+
+    fn unit(&mut self) -> Tensor {
+        self.draws += 1;
+        Tensor::from_vec(self.noise.draw(VALUES), (1, 1, 64, 64), &Device::Cpu).unwrap()
+    }
+
+    /// σ at a timestep, linear between whole ones as the ladders have it.
+    fn sigma(&self, timestep: f64) -> f64 {
+        let low = (timestep.floor() as usize).min(self.train_sigmas.len() - 2);
+        let (a, b) = (self.train_sigmas[low], self.train_sigmas[low + 1]);
+        a + (b - a) * (timestep - low as f64)
+    }
+}
+
+impl Model for Gaussian {
+    fn output(&mut self, _: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
+        // ε = (x − x₀)/σ with x₀ = μ + s²/(s² + σ²) (x − μ), so ε = σ (x − μ)/(s² + σ²), x = seen √(1 + σ²).
+        let sigma = self.sigma(timestep);
+        let scale = (1.0 + sigma * sigma).sqrt();
+        let slope = sigma / (DEVIATION * DEVIATION + sigma * sigma);
+        Ok(x.affine(scale * slope, -MEAN * slope)?)
+    }
+
+    fn noise(&mut self) -> Result<Tensor> {
+        Ok(self.unit())
+    }
+}
+
+fn file() -> SchedulerFile {
+    serde_json::from_str(
+        r#"{"_class_name": "EulerDiscreteScheduler", "beta_start": 0.00085, "beta_end": 0.012,
+            "beta_schedule": "scaled_linear", "clip_sample": false}"#,
+    )
+    .unwrap()
+}
+
+fn config(name: &str) -> Config {
+    let over = Overrides { sampler: Some(Sampler::parse("sampler", name).unwrap()), ..Overrides::default() };
+    Config::resolve(&file(), &over).unwrap()
+}
+
+struct Run {
+    /// Root of the mean square of the distance from the exact end of the flow.
+    error: f64,
+    mean: f64,
+    deviation: f64,
+    draws: usize,
+}
+
+fn run(config: &Config, steps: usize) -> Run {
+    let ladder = ladder(config, steps).unwrap();
+    let mut model = Gaussian::new(&ladder);
+    let top = ladder.levels[0].sigma;
+    // A draw from the exact distribution at the top of the ladder.
+    let start = model.unit().affine((DEVIATION * DEVIATION + top * top).sqrt(), MEAN).unwrap();
+    model.draws = 0;
+    let end = sample(config, &ladder, start.clone(), &mut model).unwrap();
+    let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    let (start, end) = (values(&start), values(&end));
+    let shrink = DEVIATION / (DEVIATION * DEVIATION + top * top).sqrt();
+    let count = end.len() as f64;
+    let distance = |(x, y): (&f32, &f32)| (f64::from(*y) - MEAN - (f64::from(*x) - MEAN) * shrink).powi(2);
+    let mean = end.iter().map(|x| f64::from(*x)).sum::<f64>() / count;
+    let variance = end.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum::<f64>() / count;
+    let error = (start.iter().zip(&end).map(distance).sum::<f64>() / count).sqrt();
+    Run { error, mean, deviation: variance.sqrt(), draws: model.draws }
+}
+
+/// The samplers that draw noise, and those that lead to another distribution by design.
+const STOCHASTIC: [&str; 8] =
+    ["ddpm", "euler_a", "dpm2_a", "dpmpp_2s_a", "dpmpp_sde", "dpmpp_2m_sde", "dpmpp_3m_sde", "tcd"];
+/// A consistency model's end is one denoising: on this problem it is not the distribution.
+const DISTILLED: [&str; 2] = ["lcm", "tcd"];
+
+#[test]
+fn deterministic_samplers_come_closer_to_the_exact_flow_with_more_steps() {
+    let mut report = Vec::new();
+    for row in SAMPLERS.iter().filter(|row| !STOCHASTIC.contains(&row.name) && row.name != "lcm") {
+        let config = config(row.name);
+        let errors = [12, 25, 50].map(|steps| run(&config, steps).error);
+        let bound = if ["ddim", "euler"].contains(&row.name) { 0.05 } else { 0.02 };
+        if errors[2] > bound || errors[1] > errors[0] || errors[2] > errors[1] {
+            report.push(format!("{}: {errors:.5?}", row.name));
+        }
+    }
+    assert!(report.is_empty(), "{}", report.join("\n"));
+}
+
+#[test]
+fn stochastic_samplers_keep_mean_and_deviation_and_draw_at_every_step() {
+    let mut report = Vec::new();
+    for name in STOCHASTIC.iter().filter(|name| !DISTILLED.contains(name)) {
+        let run = run(&config(name), 50);
+        // 4096 values: the mean is known to 0.0125, the deviation to 0.009; the rest is the step size.
+        let off = ((run.mean - MEAN).abs(), (run.deviation - DEVIATION).abs());
+        if off.0 > 0.04 || off.1 > 0.06 || run.draws < 49 {
+            report.push(format!("{name}: {off:.4?} after {} draws", run.draws));
+        }
+    }
+    assert!(report.is_empty(), "{}", report.join("\n"));
+}
+
+#[test]
+fn distilled_samplers_end_at_an_estimate_of_the_clean_sample() {
+    for name in DISTILLED {
+        let run = run(&config(name), 8);
+        assert!(
+            (run.mean - MEAN).abs() < 0.05 && run.deviation < 1.05 * DEVIATION,
+            "{name}: {}",
+            run.deviation
+        );
+        assert_eq!(run.draws, 7, "{name}");
+    }
+}
+
+#[test]
+fn every_schedule_falls_and_leads_every_free_sampler_to_the_answer() {
+    for row in SAMPLERS.iter().filter(|row| row.grid.respaces()) {
+        for (schedule, name) in <Schedule as sdgen::named::Named>::ALL {
+            let over = Overrides {
+                sampler: Some(Sampler::parse("sampler", row.name).unwrap()),
+                schedule: Some(*schedule),
+                ..Overrides::default()
+            };
+            let config = Config::resolve(&file(), &over).unwrap();
+            let levels = ladder(&config, 20).unwrap().levels;
+            let falls = levels.windows(2).all(|pair| pair[0].sigma >= pair[1].sigma);
+            assert!(falls && levels.len() == if row.order == 2 { 39 } else { 20 }, "{} {name}", row.name);
+            let run = run(&config, 20);
+            assert!((run.deviation - DEVIATION).abs() < 0.25, "{} {name}: {}", row.name, run.deviation);
+        }
+    }
+}
+
+#[test]
+fn names_are_unique_parse_and_print() {
+    let mut names: Vec<&str> = SAMPLERS.iter().map(|row| row.name).collect();
+    for name in &names {
+        assert_eq!(Sampler::parse("sampler", name).unwrap().to_string(), *name);
+    }
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), 21);
+    let mut variants: Vec<String> = SAMPLERS
+        .iter()
+        .filter_map(|row| row.class.map(|class| format!("{class} {:?}", row.variant)))
+        .collect();
+    let count = variants.len();
+    variants.sort_unstable();
+    variants.dedup();
+    assert_eq!((variants.len(), count), (18, 18));
+}
+
+#[test]
+fn levels_given_one_by_one_are_followed_and_checked() {
+    let with = |name: &str, sigmas: Option<Vec<f64>>, timesteps: Option<Vec<usize>>| {
+        let sampler = Some(Sampler::parse("sampler", name).unwrap());
+        Config::resolve(&file(), &Overrides { sampler, sigmas, timesteps, ..Overrides::default() })
+    };
+    let config = with("euler", Some(vec![14.6, 5.0, 1.5, 0.0]), None).unwrap();
+    let given = ladder(&config, 3).unwrap();
+    let sigmas: Vec<f32> = given.levels.iter().map(|level| level.sigma as f32).collect();
+    assert_eq!((sigmas, given.final_sigma), (vec![14.6, 5.0, 1.5], 0.0));
+    assert!(ladder(&config, 4).unwrap_err().to_string().contains("3, as `sigmas` says"));
+    let rising = with("euler", Some(vec![1.0, 2.0]), None).unwrap();
+    assert_eq!(ladder(&rising, 1).unwrap_err().field_name(), Some("sigmas"));
+    let config = with("dpmpp_2m", None, Some(vec![999, 749, 499, 249])).unwrap();
+    let timesteps: Vec<f64> = ladder(&config, 4).unwrap().levels.iter().map(|l| l.timestep).collect();
+    assert_eq!(timesteps, [999.0, 749.0, 499.0, 249.0]);
+    let far = with("ddim", None, Some(vec![1000, 3])).unwrap();
+    assert_eq!(ladder(&far, 2).unwrap_err().field_name(), Some("timesteps"));
+    assert!(
+        with("pndm", None, Some(vec![9, 3])).is_err() && with("ddim", Some(vec![1.0, 0.0]), None).is_err()
+    );
+    assert!(with("euler", Some(vec![1.0, 0.0]), Some(vec![3])).is_err());
+}
+
+#[test]
+fn align_your_steps_has_the_published_levels_of_ten_steps() {
+    let levels = |xl: bool| {
+        let over = Overrides { schedule: Some(Schedule::Ays), xl, ..Overrides::default() };
+        let config = Config::resolve(&file(), &over).unwrap();
+        ladder(&config, 10).unwrap().levels.iter().map(|level| level.sigma).collect::<Vec<f64>>()
+    };
+    let published = [14.6146, 6.4746, 3.8637, 2.6946, 1.8842, 1.3944, 0.9643, 0.6524, 0.3977, 0.1515];
+    let published_xl = [14.6146, 6.3184, 3.7682, 2.1811, 1.3405, 0.8621, 0.5551, 0.3799, 0.2332, 0.1114];
+    let far = |ours: &[f64], theirs: &[f64]| ours.iter().zip(theirs).any(|(a, b)| (a - b).abs() > 6e-5);
+    assert!(!far(&levels(false), &published) && !far(&levels(true), &published_xl));
+}
