@@ -72,9 +72,9 @@ TEMPLATES = templates()
 
 
 def match_shape(patch):
-    """The template that overlaps a patch best when their boxes' middles meet, give or take SHIFTS: shape, radius, overlap."""
+    """The template that overlaps a patch best when their boxes' middles meet, give or take SHIFTS."""
     left, top, right, bottom = box_of(patch)
-    best = ("", 0.0, 0.0)
+    best = {"shape": "", "radius": 0.0, "overlap": 0.0, "centre": ((left + right) / 2, (top + bottom) / 2)}
     for shape, radius, mask, box in TEMPLATES:
         wide, high = box[2] - box[0], box[3] - box[1]
         if abs(wide - (right - left)) > 10 or abs(high - (bottom - top)) > 10:
@@ -83,19 +83,17 @@ def match_shape(patch):
         for shift_x in SHIFTS:
             for shift_y in SHIFTS:
                 score = overlap(patch, np.roll(mask, (dy + shift_y, dx + shift_x), axis=(0, 1)))
-                if score > best[2]:
-                    best = (shape, radius, score)
+                if score > best["overlap"]:
+                    centre = (SIZE / 2 + dx + shift_x, SIZE / 2 + dy + shift_y)
+                    best = {"shape": shape, "radius": radius, "overlap": score, "centre": centre}
     return best
 
 
 def measure_object(picture, patch):
-    """Colour, shape, overlap, radius and middle of the box of one patch."""
+    """Colour, and of the best template shape, overlap, radius and centre, of one patch."""
     inner = patch & np.roll(patch, 1, 0) & np.roll(patch, -1, 0) & np.roll(patch, 1, 1) & np.roll(patch, -1, 1)
     colour = np.median(picture[inner if inner.sum() >= 20 else patch].astype(np.float32), axis=0)
-    shape, radius, score = match_shape(patch)
-    left, top, right, bottom = box_of(patch)
-    return {"colour": nearest(colour, OBJECT_COLOURS), "shape": shape, "overlap": score, "radius": radius,
-            "centre": ((left + right) / 2, (top + bottom) / 2)}
+    return {"colour": nearest(colour, OBJECT_COLOURS), **match_shape(patch)}
 
 
 def measure_objects(picture):

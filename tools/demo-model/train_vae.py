@@ -9,10 +9,12 @@ import torch.nn.functional as F
 from diffusers import AutoencoderKL
 
 import linear_start
-from training import Log, MovingAverage, learning_rate, pick_device, save_checkpoint, share_gradients, worker
+from training import (Log, MovingAverage, barrier, join_workers, learning_rate, pick_device, save_checkpoint,
+                      share_gradients, share_weights, worker)
 
 CHANNELS = (16, 32, 48, 48)
 KL_WEIGHT, EDGE_WEIGHT, EMA_DECAY = 5e-4, 0.5, 0.995
+POLISH_NOISE = 0.1
 
 
 def new_vae():
@@ -47,6 +49,8 @@ def losses(vae, pixels, decoder_only):
     with torch.autocast(pixels.device.type, dtype=torch.bfloat16), torch.set_grad_enabled(not decoder_only):
         posterior = vae.encode(pixels).latent_dist
     latents = posterior.sample().float()
+    if decoder_only:  # what the UNet draws is a little off: the decoder learns to forgive it
+        latents = latents + POLISH_NOISE * torch.randn_like(latents)
     with torch.autocast(pixels.device.type, dtype=torch.bfloat16):
         restored = vae.decode(latents.detach() if decoder_only else latents).sample
     restored = restored.float()
@@ -61,7 +65,8 @@ def train(args, device):
     linear_start.start(vae)
     vae.to(device)
     mean = MovingAverage(vae, EMA_DECAY)
-    weights = list(vae.decoder.parameters()) + list(vae.post_quant_conv.parameters()) if args.decoder_only else list(vae.parameters())
+    parts = (vae.decoder, vae.post_quant_conv) if args.decoder_only else (vae,)
+    weights = [parameter for part in parts for parameter in part.parameters()]
     optimiser = torch.optim.AdamW(weights, lr=args.rate, betas=(0.9, 0.98), weight_decay=1e-4)
     first, (number, count) = resume(args, vae, mean, optimiser), worker()
     pictures, log = np.load(args.data / "pictures.npy", mmap_mode="r"), Log(args.out / "vae-loss.jsonl")
@@ -83,7 +88,8 @@ def train(args, device):
         log.add(step, {"restored": restored.item(), "edges": edges.item(), "kl": kl.item()})
         if (step + 1) % 100 == 0 or step + 1 == args.steps:
             save_checkpoint(args.out / "vae.pt", step=step + 1, vae=vae.state_dict(), mean=mean.module.state_dict(),
-                            optimiser=optimiser.state_dict())
+                            optimiser=optimiser.state_dict(), decoder_only=args.decoder_only)
+    share_weights(mean.module)
     return mean.module
 
 
@@ -92,47 +98,53 @@ def resume(args, vae, mean, optimiser):
     if not (args.out / "vae.pt").exists():
         return 0
     saved = torch.load(args.out / "vae.pt", map_location="cpu")
-    vae.load_state_dict(saved["mean" if args.decoder_only and not args.again else "vae"])
+    begins_polish = args.decoder_only and not saved.get("decoder_only", False)
+    vae.load_state_dict(saved["mean" if begins_polish else "vae"])
     mean.module.load_state_dict(saved["mean"])
-    if not args.decoder_only or args.again:
+    if not begins_polish:
         optimiser.load_state_dict(saved["optimiser"])
     return saved["step"]
 
 
 @torch.no_grad()
 def cache_latents(args, vae, device):
-    """Writes the posterior means of all pictures, divided by their standard deviation, and the scaling factor."""
-    pictures = np.load(args.data / "pictures.npy", mmap_mode="r")
-    means = []
-    for start in range(0, len(pictures), 64):
+    """Writes the posterior means of this worker's share of the first pictures into latents.npy, f16 [n, 4, 16, 16]."""
+    pictures, path = np.load(args.data / "pictures.npy", mmap_mode="r")[:args.latents], args.out / "latents.npy"
+    number, count = worker()
+    if number == 0:
+        np.lib.format.open_memmap(path, "w+", np.float16, (len(pictures), 4, 16, 16)).flush()
+    barrier()
+    latents = np.load(path, mmap_mode="r+")
+    for start in range(64 * number, len(pictures), 64 * count):
         with torch.autocast(device.type, dtype=torch.bfloat16):
-            means.append(vae.encode(to_tensor(pictures[start:start + 64], device)).latent_dist.mean.half().cpu())
-    latents = torch.cat(means)
-    scaling = round(float(1 / latents.float().std()), 5)
-    np.save(args.out / "latents.npy", (latents.float() * scaling).half().numpy())
-    (args.out / "scaling_factor.txt").write_text(f"{scaling}\n")
+            means = vae.encode(to_tensor(pictures[start:start + 64], device)).latent_dist.mean
+        latents[start:start + 64] = means.half().cpu().numpy()
+    latents.flush()
+    barrier()
+    if number == 0:
+        scaling = 1 / np.load(path)[:10_000].astype(np.float32).std()
+        (args.out / "scaling_factor.txt").write_text(f"{scaling:.5f}\n")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1400)
     parser.add_argument("--crop-steps", type=int, default=1400)
-    parser.add_argument("--decay-steps", type=int, default=800)
+    parser.add_argument("--decay-steps", type=int, default=300)
     parser.add_argument("--crop", type=int, default=64)
     parser.add_argument("--batch", type=int, default=8, help="whole pictures per step")
     parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--latents", type=int, default=20_000, help="pictures whose latents are cached for train.py")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--decoder-only", action="store_true", help="polish the decoder; the latents stay as they are")
-    parser.add_argument("--again", action="store_true", help="go on with an interrupted --decoder-only run")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     device = pick_device()
-    if worker()[1] > 1:
-        torch.distributed.init_process_group("gloo")
+    join_workers()
     vae = train(args, device)
-    if not args.decoder_only and worker()[0] == 0:
+    if not args.decoder_only:
         cache_latents(args, vae, device)
 
 

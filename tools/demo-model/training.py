@@ -22,6 +22,31 @@ def worker():
     return int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
 
 
+def join_workers():
+    """Connects the workers that torchrun started."""
+    if worker()[1] > 1:
+        torch.distributed.init_process_group("gloo")
+
+
+def barrier():
+    """Waits for all workers."""
+    if worker()[1] > 1:
+        torch.distributed.barrier()
+
+
+def share_weights(module):
+    """Gives every worker the first one's weights."""
+    if worker()[1] > 1:
+        for parameter in module.parameters():
+            torch.distributed.broadcast(parameter.data, 0)
+
+
+def sum_over_workers(tensor):
+    """Replaces a tensor by its sum over all workers, in place."""
+    if worker()[1] > 1:
+        torch.distributed.all_reduce(tensor)
+
+
 def share_gradients(parameters):
     """Averages the gradients over all workers, in place. Two workers of one thread stall less on a busy
     machine than one worker of two threads, which waits for the slower thread in every layer."""
@@ -29,7 +54,7 @@ def share_gradients(parameters):
     if count == 1:
         return
     flat = torch.cat([parameter.grad.flatten() for parameter in parameters])
-    torch.distributed.all_reduce(flat)
+    sum_over_workers(flat)
     offset = 0
     for parameter in parameters:
         size = parameter.numel()
