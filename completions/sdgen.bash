@@ -62,7 +62,7 @@ _sdgen() {
 
     case "${cmd}" in
         sdgen)
-            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --width --height --seed --count --batch-size --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --model --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --offline --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --eta --rng --device --dtype --threads --output --overwrite --no-metadata --progress --quiet --verbose --help --version inspect models completions help"
+            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --width --height --seed --count --batch-size --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --model --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --offline --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --eta --rng --device --dtype --threads --output --overwrite --no-metadata --progress --quiet --verbose --help --version inspect models completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -197,15 +197,31 @@ _sdgen() {
                     return 0
                     ;;
                 --sampler)
-                    COMPREPLY=($(compgen -W "ddim pndm euler euler_a dpmpp_2m" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "ddpm ddim pndm ipndm lms euler euler_a heun dpm2 dpm2_a dpmpp_2s_a dpmpp_sde dpmpp_2m dpmpp_2m_sde dpmpp_3m dpmpp_3m_sde dpmpp_singlestep unipc deis lcm tcd" -- "${cur}"))
                     return 0
                     ;;
                 --schedule)
-                    COMPREPLY=($(compgen -W "normal karras exponential" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "normal karras exponential beta sgm_uniform simple ays lu" -- "${cur}"))
                     return 0
                     ;;
                 --timestep-spacing)
                     COMPREPLY=($(compgen -W "linspace leading trailing" -- "${cur}"))
+                    return 0
+                    ;;
+                --sigmas)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timesteps)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --guidance-rescale)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cfg-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --eta)

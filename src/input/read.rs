@@ -177,7 +177,8 @@ mod tests {
         for (fit, corner) in [(Fit::Cover, 0), (Fit::Stretch, 0), (Fit::Contain, 0)] {
             let fitted = picture.fitted(8, 8, fit);
             assert_eq!((fitted.width, fitted.height, fitted.rgb.len()), (8, 8, 192), "{fit}");
-            assert_eq!(fitted.rgb[0], corner, "{fit}");
+            // Lanczos overshoots beside the edge: by 8 where the picture is stretched.
+            assert!(fitted.rgb[0].abs_diff(corner) <= 8, "{fit}: {}", fitted.rgb[0]);
         }
     }
 

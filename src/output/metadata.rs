@@ -51,6 +51,7 @@ const A1111_SCHEDULES: Names = &[
     ("beta", "Beta"),
     ("exponential", "Exponential"),
     ("karras", "Karras"),
+    ("lu", "Lu"),
     ("normal", "Automatic"),
     ("sgm_uniform", "SGM Uniform"),
     ("simple", "Simple"),
