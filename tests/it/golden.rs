@@ -107,6 +107,7 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         batch_size: Some(seeds.len()),
         sampler: Some(sampler(&case["scheduler"])?.to_owned()),
         schedule: schedule.map(str::to_owned),
+        zero_terminal_snr: config["rescale_betas_zero_snr"].as_bool(),
         timestep_spacing: config["timestep_spacing"].as_str().map(str::to_owned),
         ..Params::default()
     })
@@ -159,8 +160,7 @@ fn cases(root: &Path) -> Vec<PathBuf> {
 /// Scheduler switches that only the model's file can set: such cases need a copy of the model with that file.
 fn own_scheduler(case: &Value) -> bool {
     let config = &case["scheduler"]["config"];
-    config["rescale_betas_zero_snr"] == true
-        || (case["scheduler"]["class"] == "PNDMScheduler" && config["skip_prk_steps"] == false)
+    case["scheduler"]["class"] == "PNDMScheduler" && config["skip_prk_steps"] == false
 }
 
 /// Runs the cases under `root` and says which differ from their pictures, and how many were run.
