@@ -100,7 +100,7 @@ fn destination(params: &Params) -> Result<Destination> {
     Ok(destination)
 }
 
-fn find_model(params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
+pub(super) fn find_model(params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     let mut hub = Hub::from_env();
     hub.offline |= params.offline == Some(true);

@@ -104,6 +104,16 @@ impl Backend {
         Ok(Tensor::from_vec(values, shape, &self.device)?)
     }
 
+    /// How the processor computes, in words; nothing on other devices.
+    pub(crate) fn processor(&self) -> Option<String> {
+        self.host.as_ref().map(|host| format!("{}, {} threads", host.cpu.isa(), host.cpu.pool().threads()))
+    }
+
+    /// Arithmetic operations asked for so far, as far as they are counted.
+    pub(crate) fn work(&self) -> u64 {
+        self.host.as_ref().map_or(0, |host| host.cpu.work())
+    }
+
     /// Gives memory that loading left behind back to the system.
     pub(crate) fn trim(&self) {
         if let Some(host) = &self.host {

@@ -102,6 +102,11 @@ impl Pipeline {
         })
     }
 
+    /// What computes.
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.backend
+    }
+
     /// The prompts of a request as the network takes them.
     ///
     /// # Errors

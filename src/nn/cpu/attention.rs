@@ -207,6 +207,7 @@ impl PackHead<'_> {
 /// When a shape does not fit.
 pub(crate) fn attend(cpu: &Cpu, queries: usize, q: Rows<'_>, kv: &PackedKv, mask: Mask, mut out: Output<'_>) {
     let shape = kv.shape;
+    cpu.asked(2 * shape.batch * queries * kv.keys * shape.columns());
     assert_eq!(q.columns(), shape.columns(), "columns of {shape:?}");
     q.check(shape.batch * queries);
     assert_eq!(

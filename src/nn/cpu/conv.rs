@@ -211,6 +211,10 @@ impl PackedConv {
             epilogue.image_bias.is_none_or(|b| b.len() == input.batch * g.outputs),
             "a bias for every image"
         );
+        // A pointwise body counts for itself.
+        if !matches!(self.body, Body::Pointwise(_)) {
+            cpu.asked(out.len() * g.inputs * g.kernel * g.kernel);
+        }
         match &self.body {
             Body::Pointwise(linear) => forward_pointwise(cpu, linear, input, epilogue, out),
             Body::Direct(filter) => {

@@ -119,6 +119,8 @@ impl PackedLinear {
         epilogue: Epilogue<'_>,
         mut out: Output<'_>,
     ) {
+        let columns = if self.gating == Gating::Geglu { 2 * self.outputs } else { self.outputs };
+        cpu.asked(rows * columns * self.inputs);
         assert_eq!(out.len(), rows * self.outputs, "an output of {rows} rows of {}", self.outputs);
         assert_eq!(input.columns(), self.inputs, "input columns");
         input.check(rows);
