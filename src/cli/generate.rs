@@ -105,7 +105,10 @@ pub(super) fn find_model(params: &Params, observer: &mut dyn Observer) -> Result
     let mut hub = Hub::from_env();
     hub.offline |= params.offline == Some(true);
     let half = matches!(params.dtype.as_deref(), Some("f16" | "bf16"));
-    registry::locate(&model, &Fetch { hub, half }, observer)
+    registry::locate(&model, &Fetch { hub, half }, observer).map_err(|error| match params.model {
+        Some(_) => error,
+        None => error.hint("to draw something without any download: `-m demo`"),
+    })
 }
 
 /// The licence of a known model's weights.
