@@ -5,6 +5,7 @@
 mod bad_models;
 mod cli;
 mod completions;
+mod demo;
 mod docs;
 mod golden;
 mod harness;
