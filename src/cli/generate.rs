@@ -18,7 +18,7 @@ use crate::output::metadata::Origin;
 use crate::output::path::{Destination, Values};
 use crate::output::png::{Existing, encode, save, write_stream};
 use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, RepoConfig};
-use crate::request::{Params, Request, check};
+use crate::request::{Params, Refiner, Request, check};
 
 #[derive(Args)]
 #[group(skip)]
@@ -44,13 +44,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let progress = RefCell::new(Progress::new(&arguments.display));
     let mut observer = |event: &Event| progress.borrow_mut().on(event);
 
-    let files = find_model(&params, &mut observer)?;
+    let model = params.model.as_deref().unwrap_or(DEFAULT_MODEL);
+    let files = find_model(model, &params, &mut observer)?;
     let repo = RepoConfig::read(&files)?;
     let request = Request::resolve(&params, &files, &repo)?;
     destination.check(&Values { request: &request, model: &files.name, seed: request.seed, index: 0 })?;
     progress.borrow_mut().seed(&request);
 
+    let refiner = find_refiner(&request, &repo, &params, &mut observer)?;
     let mut engine = Engine::load(&files, &repo, &request, &mut observer)?;
+    if let Some((files, repo)) = &refiner {
+        engine = engine.with_refiner(files, repo)?;
+    }
     let weights = engine.weights().clone();
     let album = Album {
         origin: Origin { request: &request, model: &files.name, weights: &weights, license: license(&files) },
@@ -100,8 +105,22 @@ fn destination(params: &Params) -> Result<Destination> {
     Ok(destination)
 }
 
-fn find_model(params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
-    let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+/// The request's refiner, found and looked at before the base model is loaded.
+fn find_refiner(
+    request: &Request,
+    base: &RepoConfig,
+    params: &Params,
+    observer: &mut dyn Observer,
+) -> Result<Option<(ModelFiles, RepoConfig)>> {
+    let Some(refiner) = &request.refiner else { return Ok(None) };
+    let files = find_model(&refiner.model, params, observer)?;
+    let repo = RepoConfig::read(&files)?;
+    Refiner::suits(base, &repo)?;
+    Ok(Some((files, repo)))
+}
+
+fn find_model(name: &str, params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
+    let model = ModelRef::parse(name)?;
     let mut hub = Hub::from_env();
     hub.offline |= params.offline == Some(true);
     let half = matches!(params.dtype.as_deref(), Some("f16" | "bf16"));

@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Init, Interval, Params, Sizes};
+use super::defaults::with_defaults;
+use super::refiner::base_suits;
+use super::{Init, Interval, Params, Refiner, Sizes};
 use crate::error::{Error, Kind, Result};
 use crate::input::Start;
 use crate::named::{Named, named_enum};
@@ -122,6 +124,9 @@ pub struct Request {
     pub clip_skip: usize,
     /// What it starts from besides noise.
     pub init: Option<Init>,
+    /// Who draws the last steps, if not the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refiner: Option<Refiner>,
     /// What XL is told about the picture's size.
     pub sizes: Sizes,
     /// Likewise with the negative prompt.
@@ -160,15 +165,19 @@ impl Request {
             return Err(error);
         }
         let spec = spec_of(files);
+        let params = &with_defaults(params, spec);
         let native = spec.map_or(repo.native_size, |spec| spec.size);
         let init = Init::resolve(params)?;
+        let refiner = Refiner::resolve(params)?;
         let (width, height) = size(params, init.as_ref(), native)?;
         suits(repo, init.as_ref(), files)?;
+        refiner.as_ref().map_or(Ok(()), |_| base_suits(repo))?;
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
         let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
         let config = Config::resolve(&repo.scheduler, &over)?;
         let steps = params.steps.or(listed(params)).or(spec.map(|s| s.steps)).unwrap_or(DEFAULT_STEPS);
-        crate::sampler::schedule::ladder(&config, steps)?;
+        let ladder = crate::sampler::schedule::ladder(&config, steps)?;
+        refiner.as_ref().map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
         Ok(Self {
             prompt: params.prompt.clone().unwrap_or_default(),
             negative_prompt: params.negative_prompt.clone(),
@@ -194,6 +203,7 @@ impl Request {
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
             init,
+            refiner,
             sizes,
             negative_sizes,
             rng: parsed("rng", params.rng.as_deref(), Rng::Torch)?,
@@ -241,17 +251,29 @@ impl Request {
     }
 }
 
-/// Width and height: as asked for, else the start picture's own rounded down to whole units, else the model's.
+/// Width and height: as asked for, else the start picture's own rounded down to whole units and extended, else the
+/// model's. Where only the mask's surroundings are rendered, this is the size at which they are.
 fn size(params: &Params, init: Option<&Init>, native: u32) -> Result<(u32, u32)> {
+    let part = init.and_then(|init| init.mask.as_ref()).is_some_and(|mask| mask.padding.is_some());
     let own = match (init, params.width, params.height) {
         (None, ..) | (_, Some(_), Some(_)) => (native, native),
+        _ if part => (native, native),
         (Some(init), ..) => {
             let (width, height) = crate::input::size_of("init_image", &init.image)?;
             let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
-            (whole(width), whole(height))
+            let [more_width, more_height] = init.extension().map_or([0; 2], |extend| extend.added());
+            (whole(width) + more_width, whole(height) + more_height)
         }
     };
-    Ok((params.width.unwrap_or(own.0), params.height.unwrap_or(own.1)))
+    let (width, height) = (params.width.unwrap_or(own.0), params.height.unwrap_or(own.1));
+    side("width", Some(width)).and(side("height", Some(height)))?;
+    let room = |size: u32, added: u32| part || size > added;
+    let [more_width, more_height] = init.and_then(Init::extension).map_or([0; 2], |extend| extend.added());
+    if room(width, more_width) && room(height, more_height) {
+        return Ok((width, height));
+    }
+    Err(Error::field("extend", format!("{width}x{height} leaves no room for the picture itself"))
+        .hint("width and height are those of the extended picture; leave them out"))
 }
 
 /// Inpainting networks need a mask; other networks can do with or without.
@@ -263,6 +285,13 @@ fn suits(repo: &RepoConfig, init: Option<&Init>, files: &ModelFiles) -> Result<(
             format!("`{}` is an inpainting model and needs a picture and a mask", files.origin),
         )
         .hint("give them with `--init-image` and `--mask`"));
+    }
+    if repo.aesthetic_score && init.is_none() {
+        return Err(Error::field(
+            "model",
+            format!("`{}` is a refiner: it finishes pictures and starts none", files.origin),
+        )
+        .hint("draw with `--model sdxl --refiner sdxl-refiner`, or give it a picture with `--init-image`"));
     }
     Ok(())
 }
@@ -305,6 +334,7 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(seeds(params));
     keep(overrides(params).map(|_| ()));
     keep(Init::resolve(params).map(|_| ()));
+    keep(Refiner::resolve(params).map(|_| ()));
     keep(Sizes::resolve(params, [SIDE_UNIT; 2]).map(|_| ()));
     keep(parsed("rng", params.rng.as_deref(), Rng::Torch).map(|_| ()));
     keep(parsed("dtype", params.dtype.as_deref(), Dtype::Auto).map(|_| ()));
