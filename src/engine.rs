@@ -133,6 +133,18 @@ impl Engine {
         Ok(())
     }
 
+    /// How the processor computes (instruction set, threads); nothing on other devices.
+    pub fn processor(&self) -> Option<String> {
+        self.backend.processor()
+    }
+
+    /// A counter of the arithmetic operations of convolutions, products and attention so far, to be read while the
+    /// engine works; it stays at 0 where they are not counted.
+    pub fn operations(&self) -> impl Fn() -> u64 + 'static {
+        let backend = self.backend.clone();
+        move || backend.work()
+    }
+
     /// Name → hash of each weight file in use.
     pub fn weights(&self) -> &BTreeMap<String, String> {
         &self.weights

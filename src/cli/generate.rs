@@ -44,8 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let progress = RefCell::new(Progress::new(&arguments.display));
     let mut observer = |event: &Event| progress.borrow_mut().on(event);
 
-    let model = params.model.as_deref().unwrap_or(DEFAULT_MODEL);
-    let files = find_model(model, &params, &mut observer)?;
+    let files = find_model(&params, &mut observer)?;
     let repo = RepoConfig::read(&files)?;
     let request = Request::resolve(&params, &files, &repo)?;
     destination.check(&Values { request: &request, model: &files.name, seed: request.seed, index: 0 })?;
@@ -113,13 +112,18 @@ fn find_refiner(
     observer: &mut dyn Observer,
 ) -> Result<Option<(ModelFiles, RepoConfig)>> {
     let Some(refiner) = &request.refiner else { return Ok(None) };
-    let files = find_model(&refiner.model, params, observer)?;
+    let files = find_named(&refiner.model, params, observer)?;
     let repo = RepoConfig::read(&files)?;
     Refiner::suits(base, &repo)?;
     Ok(Some((files, repo)))
 }
 
-fn find_model(name: &str, params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
+/// The model that `params` name.
+pub(super) fn find_model(params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
+    find_named(params.model.as_deref().unwrap_or(DEFAULT_MODEL), params, observer)
+}
+
+fn find_named(name: &str, params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
     let model = ModelRef::parse(name)?;
     let mut hub = Hub::from_env();
     hub.offline |= params.offline == Some(true);

@@ -1,6 +1,7 @@
 //! The command line: arguments in, pictures out, events shown. Each subcommand has its own file.
 
 mod bars;
+mod bench;
 mod generate;
 mod inspect;
 mod models;
@@ -40,6 +41,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// List the models that can be called by name
     Models(models::Arguments),
+    /// Measure how fast a model runs on this machine, stage by stage
+    Bench(bench::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -66,6 +69,7 @@ fn run(arguments: Arguments) -> ExitCode {
         None => generate::run(&arguments.generate),
         Some(Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(Command::Models(models)) => models::run(&models),
+        Some(Command::Bench(bench)) => bench::run(&bench),
         Some(Command::Completions { shell }) => completions(shell),
     };
     match result {

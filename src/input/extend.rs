@@ -34,7 +34,7 @@ impl Extend {
         for part in text.split(',') {
             let (side, pixels) = part.split_once('=').ok_or_else(|| wrong(field, part))?;
             let pixels: u32 = pixels.trim().parse().map_err(|_| wrong(field, part))?;
-            if pixels == 0 || pixels % UNIT != 0 || pixels > MOST {
+            if pixels == 0 || !pixels.is_multiple_of(UNIT) || pixels > MOST {
                 return Err(wrong(field, part));
             }
             let place = all.side(side.trim()).ok_or_else(|| {

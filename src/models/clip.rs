@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result};
 use crate::named::Named;
-use crate::nn::{Activation, Embedding, LayerNorm, Linear, Projections, SelfAttention, Tokens, Weights};
+use crate::nn::{
+    Activation, Embedding, LayerNorm, Linear, Projections, SelfAttention, Tokens, Weights, Width,
+};
 
 /// text_encoder/config.json.
 #[derive(Clone, Debug, Deserialize)]
@@ -138,7 +140,7 @@ impl ClipText {
     /// # Errors
     /// Tensor arithmetic.
     pub(crate) fn normed(&self, hidden: &Tokens) -> Result<Tensor> {
-        self.final_norm.forward(hidden)?.to_tensor()
+        self.final_norm.forward(hidden, Width::Full)?.to_tensor()
     }
 
     /// The projected state at the text's end, `[1, projection_dim]`, from `hidden` after all layers but `skip`.
@@ -195,8 +197,9 @@ impl Layer {
     }
 
     fn forward(&self, x: &Tokens) -> Result<Tokens> {
-        let x = self.attention.forward_add(&self.norm1.forward(x)?, x)?;
-        let inner = self.fc1.forward_act(&self.norm2.forward(&x)?, self.activation)?;
+        let x = self.attention.forward_add(&self.norm1.forward(x, self.attention.reads())?, x)?;
+        let normed = self.norm2.forward(&x, self.fc1.reads())?;
+        let inner = self.fc1.forward_act(&normed, self.activation, self.fc2.reads())?;
         self.fc2.forward_add(&inner, &x)
     }
 }

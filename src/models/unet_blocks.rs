@@ -64,9 +64,10 @@ impl TransformerBlock {
     }
 
     fn forward(&self, x: &Tokens, context: &KeyValues) -> Result<Tokens> {
-        let x = self.attn1.forward_add(&self.norm1.forward(x)?, x)?;
-        let x = self.attn2.forward_add(&self.norm2.forward(&x)?, context, &x)?;
-        self.ff_out.forward_add(&self.ff_in.forward(&self.norm3.forward(&x)?)?, &x)
+        let x = self.attn1.forward_add(&self.norm1.forward(x, self.attn1.reads())?, x)?;
+        let x = self.attn2.forward_add(&self.norm2.forward(&x, self.attn2.reads())?, context, &x)?;
+        let inner = self.ff_in.forward(&self.norm3.forward(&x, self.ff_in.reads())?, self.ff_out.reads())?;
+        self.ff_out.forward_add(&inner, &x)
     }
 }
 

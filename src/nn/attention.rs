@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::cpu::{AttentionShape, Mask, Output, PackedKv, Precision, Rows, attend};
+use super::cpu::{AttentionShape, Mask, PackedKv, Precision, Rows, attend};
 use super::linear::Linear;
-use super::map::{Host, Store, Tokens};
+use super::map::{Host, Store, Tokens, Width};
 use super::tensor;
 use super::weights::Weights;
 use crate::error::{Error, Kind, Result};
@@ -70,6 +70,11 @@ impl SelfAttention {
         Self { heads: Heads { causal: true, ..self.heads }, ..self }
     }
 
+    /// In which precision it would rather read.
+    pub(crate) fn reads(&self) -> Width {
+        self.qkv.reads()
+    }
+
     /// out(attention(x)) + residual.
     pub(crate) fn forward_add(&self, x: &Tokens, residual: &Tokens) -> Result<Tokens> {
         let qkv = self.qkv.forward(x)?;
@@ -80,13 +85,14 @@ impl SelfAttention {
                 let Heads { count, causal, .. } = self.heads;
                 Store::Device(tensor::attention(&part(0)?, &part(1)?, &part(2)?, count, causal)?)
             }
-            Store::Host(Host { cpu, data }) => {
+            Store::Host(host) => {
+                let (cpu, data) = (&host.cpu, host.full()?);
                 let part = |i: usize| Rows::strided(&data[i * c..], c, 3 * c);
                 let shape = self.heads.shape(b, c);
                 let kv = PackedKv::pack(cpu, shape, n, (part(1), part(2)), self.heads.precision);
                 let mask = if self.heads.causal { Mask::Causal } else { Mask::None };
-                Store::Host(Host::filled(cpu, b * n * c, |out| {
-                    attend(cpu, n, part(0), &kv, mask, Output::F32(out));
+                Store::Host(Host::written(cpu, b * n * c, self.out.reads(), |out| {
+                    attend(cpu, n, part(0), &kv, mask, out);
                 }))
             }
         };
@@ -126,12 +132,18 @@ impl CrossAttention {
         let c = both / 2;
         match &kv.store {
             Store::Device(tensor) => Ok(KeyValues::Device(tensor.narrow(2, 0, c)?, tensor.narrow(2, c, c)?)),
-            Store::Host(Host { cpu, data }) => {
+            Store::Host(host) => {
+                let (cpu, data) = (&host.cpu, host.full()?);
                 let part = |i: usize| Rows::strided(&data[i * c..], c, both);
                 let shape = self.heads.shape(b, c);
                 Ok(KeyValues::Host(PackedKv::pack(cpu, shape, m, (part(0), part(1)), self.heads.precision)))
             }
         }
+    }
+
+    /// In which precision it would rather read.
+    pub(crate) fn reads(&self) -> Width {
+        self.q.reads()
     }
 
     /// out(attention(x, context)) + residual.
@@ -142,9 +154,10 @@ impl CrossAttention {
             (Store::Device(q), KeyValues::Device(k, v)) => {
                 Store::Device(tensor::attention(q, k, v, self.heads.count, false)?)
             }
-            (Store::Host(Host { cpu, data }), KeyValues::Host(kv)) => {
-                Store::Host(Host::filled(cpu, b * n * c, |out| {
-                    attend(cpu, n, Rows::new(&data[..], c), kv, Mask::None, Output::F32(out));
+            (Store::Host(host), KeyValues::Host(kv)) => {
+                let (cpu, q) = (&host.cpu, Rows::new(host.full()?, c));
+                Store::Host(Host::written(cpu, b * n * c, self.out.reads(), |out| {
+                    attend(cpu, n, q, kv, Mask::None, out);
                 }))
             }
             _ => return Err(Error::internal("queries and keys of different devices")),

@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Tensor};
 
-use super::cpu::{Cpu, Isa, Memory, Precision, physical_cores};
+use super::cpu::{Cpu, ISA_NAMES, Isa, Precision, physical_cores};
 use crate::error::{Error, Kind, Result};
 use crate::request::{DeviceChoice, Dtype};
 
@@ -22,7 +22,6 @@ pub(crate) struct Backend {
 pub(super) struct HostBackend {
     pub(super) cpu: Cpu,
     pub(super) precision: Precision,
-    pub(super) memory: Memory,
 }
 
 /// What a backend is chosen by.
@@ -55,7 +54,7 @@ impl Backend {
             None => Isa::detect(),
             Some(name) => Isa::parse(name).ok_or_else(|| {
                 Error::new(Kind::Usage, format!("SDGEN_CPU: unknown instruction set `{name}`"))
-                    .hint("expected avx512, avx2, neon or portable")
+                    .hint(format!("expected one of {}, as far as this machine has it", ISA_NAMES.join(", ")))
             })?,
         };
         let precision = match choice.dtype {
@@ -65,18 +64,14 @@ impl Backend {
             Dtype::Int8 => Precision::Int8,
         };
         let cpu = Cpu::new(isa, choice.threads.unwrap_or_else(physical_cores));
-        let host = HostBackend { cpu, precision, memory: Memory::Balanced };
+        let host = HostBackend { cpu, precision };
         Ok(Self { device, dtype: DType::F32, host: Some(host) })
     }
 
     /// The processor at full precision, for tests.
     #[cfg(test)]
     pub(crate) fn reference() -> Self {
-        let host = HostBackend {
-            cpu: Cpu::new(Isa::detect(), physical_cores()),
-            precision: Precision::F32,
-            memory: Memory::Fast,
-        };
+        let host = HostBackend { cpu: Cpu::new(Isa::detect(), physical_cores()), precision: Precision::F32 };
         Self { device: Device::Cpu, dtype: DType::F32, host: Some(host) }
     }
 
@@ -107,6 +102,16 @@ impl Backend {
         shape: impl candle_core::shape::ShapeWithOneHole,
     ) -> Result<Tensor> {
         Ok(Tensor::from_vec(values, shape, &self.device)?)
+    }
+
+    /// How the processor computes, in words; nothing on other devices.
+    pub(crate) fn processor(&self) -> Option<String> {
+        self.host.as_ref().map(|host| format!("{}, {} threads", host.cpu.isa(), host.cpu.pool().threads()))
+    }
+
+    /// Arithmetic operations asked for so far, as far as they are counted.
+    pub(crate) fn work(&self) -> u64 {
+        self.host.as_ref().map_or(0, |host| host.cpu.work())
     }
 
     /// Gives memory that loading left behind back to the system.

@@ -63,7 +63,7 @@ pub(crate) struct Conv2d {
 }
 
 enum Body {
-    Host(Cpu, PackedConv),
+    Host(Cpu, Box<PackedConv>),
     Device(ConvTensors),
 }
 
@@ -82,10 +82,10 @@ impl Conv2d {
         let values = weights.raw("weight", shapes)?.values()?;
         let bias = weights.floats("bias", output)?;
         let geometry = shape.geometry();
-        let algo = plan(&geometry, (weights.side(), weights.side()), host.precision, host.memory);
+        let algo = plan(&geometry, (weights.side(), weights.side()), host.precision, weights.memory());
         let packing = ConvWeights { kernels: values.slice(), bias: Some(&bias), geometry };
         let packed = PackedConv::pack(&host.cpu, &packing, host.precision, algo);
-        Ok(Self { body: Body::Host(host.cpu.clone(), packed), shape })
+        Ok(Self { body: Body::Host(host.cpu.clone(), Box::new(packed)), shape })
     }
 
     /// A call on the channels of `parts`, one after the other.
@@ -142,7 +142,7 @@ impl<'a> ConvCall<'a> {
     fn on_host(&self, cpu: &Cpu, packed: &PackedConv, out: MapShape) -> Result<Host> {
         let mut parts = Vec::with_capacity(self.parts.len());
         for part in self.parts {
-            parts.push((&part.store.host()?.data[..], part.shape().c));
+            parts.push((part.store.host()?.full()?, part.shape().c));
         }
         let seen = self.parts[0].shape();
         let affine = self.norm.map(|norm| norm.affine(&parts, seen)).transpose()?;
@@ -152,11 +152,9 @@ impl<'a> ConvCall<'a> {
             upsample_to: self.upsample,
             ..ConvInput::plain(&parts, seen.b, seen.h, seen.w)
         };
-        let image_bias = self.image_bias.map(|bias| bias.store.host()).transpose()?;
-        let residual = self.residual.map(|map| map.store.host()).transpose()?;
         let epilogue = ConvEpilogue {
-            image_bias: image_bias.map(|host| &host.data[..]),
-            residual: residual.map(|host| &host.data[..]),
+            image_bias: self.image_bias.map(|bias| bias.store.host()?.full()).transpose()?,
+            residual: self.residual.map(|map| map.store.host()?.full()).transpose()?,
         };
         Ok(Host::filled(cpu, out.b * out.h * out.w * out.c, |out| packed.forward(cpu, &input, epilogue, out)))
     }

@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::cpu::{self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, Output, PackedLinear, Rows};
-use super::map::{Host, Store, Tokens};
+use super::cpu::{self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Rows};
+use super::map::{Host, Store, Tokens, Width};
 use super::tensor;
 use super::weights::{Values, Weights};
 use crate::error::Result;
@@ -35,7 +35,7 @@ pub(crate) struct Linear {
 }
 
 enum Body {
-    Host(Cpu, PackedLinear),
+    Host(Cpu, Box<PackedLinear>),
     /// Weight `[in, out]`.
     Device(Tensor, Option<Tensor>),
 }
@@ -69,25 +69,39 @@ impl Linear {
         let weights = LinearWeights { matrices: &matrices, inputs: input, bias: bias.as_deref(), gating };
         let packed = PackedLinear::pack(&host.cpu, &weights, host.precision);
         let outputs = packed.outputs();
-        Ok(Self { body: Body::Host(host.cpu, packed), outputs })
+        Ok(Self { body: Body::Host(host.cpu, Box::new(packed)), outputs })
     }
 
     /// x Wᵀ + b.
     pub(crate) fn forward(&self, x: &Tokens) -> Result<Tokens> {
-        self.run(x, None, None)
+        self.run(x, None, None, Width::Full)
     }
 
     /// x Wᵀ + b + residual.
     pub(crate) fn forward_add(&self, x: &Tokens, residual: &Tokens) -> Result<Tokens> {
-        self.run(x, None, Some(residual))
+        self.run(x, None, Some(residual), Width::Full)
     }
 
-    /// activation(x Wᵀ + b).
-    pub(crate) fn forward_act(&self, x: &Tokens, activation: Activation) -> Result<Tokens> {
-        self.run(x, Some(activation), None)
+    /// activation(x Wᵀ + b), for a layer that reads `width`.
+    pub(crate) fn forward_act(&self, x: &Tokens, activation: Activation, width: Width) -> Result<Tokens> {
+        self.run(x, Some(activation), None, width)
     }
 
-    fn run(&self, x: &Tokens, activation: Option<Activation>, residual: Option<&Tokens>) -> Result<Tokens> {
+    /// In which precision it would rather read.
+    pub(crate) fn reads(&self) -> Width {
+        match &self.body {
+            Body::Host(_, packed) if packed.wants_bf16() => Width::Narrow,
+            Body::Host(..) | Body::Device(..) => Width::Full,
+        }
+    }
+
+    fn run(
+        &self,
+        x: &Tokens,
+        activation: Option<Activation>,
+        residual: Option<&Tokens>,
+        width: Width,
+    ) -> Result<Tokens> {
         let (b, n, c) = x.dims();
         let store = match &self.body {
             Body::Device(weight, bias) => {
@@ -99,14 +113,21 @@ impl Linear {
             }
             Body::Host(cpu, packed) => {
                 let input = x.store.host()?;
-                let residual = residual.map(|r| r.store.host()).transpose()?;
+                let residual = residual.map(|r| r.store.host()?.full()).transpose()?;
                 let epilogue = Epilogue {
                     activation: activation.map_or(cpu::Activation::None, Activation::kernel),
-                    residual: residual.map(|host| Rows::new(&host.data[..], self.outputs)),
+                    residual: residual.map(|data| Rows::new(data, self.outputs)),
                 };
-                Store::Host(Host::filled(cpu, b * n * self.outputs, |out| {
-                    let rows = [Rows::new(&input.data[..], c)];
-                    packed.forward(cpu, b * n, LinearInput::F32(&rows), epilogue, Output::F32(out));
+                let rows;
+                let matrix = if let Some(narrow) = input.narrow() {
+                    LinearInput::Bf16(Rows::new(narrow, c))
+                } else {
+                    rows = [Rows::new(input.full()?, c)];
+                    LinearInput::F32(&rows)
+                };
+                let len = b * n * self.outputs;
+                Store::Host(Host::written(cpu, len, width, |out| {
+                    packed.forward(cpu, b * n, matrix, epilogue, out);
                 }))
             }
         };
@@ -123,9 +144,14 @@ impl Geglu {
         Linear::gated(std::slice::from_ref(weights), (input, 2 * output), true, Gating::Geglu).map(Self)
     }
 
-    /// a · gelu(g).
-    pub(crate) fn forward(&self, x: &Tokens) -> Result<Tokens> {
-        let y = self.0.forward(x)?;
+    /// In which precision it would rather read.
+    pub(crate) fn reads(&self) -> Width {
+        self.0.reads()
+    }
+
+    /// a · gelu(g), for a layer that reads `width`.
+    pub(crate) fn forward(&self, x: &Tokens, width: Width) -> Result<Tokens> {
+        let y = self.0.run(x, None, None, width)?;
         match &y.store {
             Store::Host(_) => Ok(y),
             Store::Device(both) => {

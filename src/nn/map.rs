@@ -5,9 +5,11 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor};
+use half::bf16;
+use half::slice::HalfBitsSliceExt;
 
 use super::backend::Backend;
-use super::cpu::{Activation, Buffer, Cpu, activate};
+use super::cpu::{Activation, Buffer, Cpu, Output, activate};
 use crate::error::{Error, Result};
 
 /// Activations over a plane: `b` images of `c` channels, `h × w`.
@@ -33,12 +35,6 @@ pub(crate) struct MapShape {
     pub(crate) w: usize,
 }
 
-impl MapShape {
-    fn len(self) -> usize {
-        self.b * self.c * self.h * self.w
-    }
-}
-
 /// Where the numbers are.
 #[derive(Clone)]
 pub(super) enum Store {
@@ -52,7 +48,22 @@ pub(super) enum Store {
 #[derive(Clone)]
 pub(super) struct Host {
     pub(super) cpu: Cpu,
-    pub(super) data: Arc<Buffer<f32>>,
+    data: Arc<Numbers>,
+}
+
+enum Numbers {
+    Full(Buffer<f32>),
+    /// Bits of bf16, for the one linear layer that reads them.
+    Narrow(Buffer<u16>),
+}
+
+/// In which precision the next layer would rather read its input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Width {
+    /// Single precision.
+    Full,
+    /// bfloat16.
+    Narrow,
 }
 
 impl Host {
@@ -60,7 +71,33 @@ impl Host {
     pub(super) fn filled(cpu: &Cpu, len: usize, fill: impl FnOnce(&mut [f32])) -> Self {
         let mut data = cpu.scratch().take::<f32>(len);
         fill(&mut data);
-        Self { cpu: cpu.clone(), data: Arc::new(data) }
+        Self { cpu: cpu.clone(), data: Arc::new(Numbers::Full(data)) }
+    }
+
+    /// Likewise in the precision that the reader wants.
+    pub(super) fn written(cpu: &Cpu, len: usize, width: Width, write: impl FnOnce(Output<'_>)) -> Self {
+        if width == Width::Full {
+            return Self::filled(cpu, len, |out| write(Output::F32(out)));
+        }
+        let mut data = cpu.scratch().take::<u16>(len);
+        write(Output::Bf16(data.reinterpret_cast_mut()));
+        Self { cpu: cpu.clone(), data: Arc::new(Numbers::Narrow(data)) }
+    }
+
+    /// The numbers in single precision.
+    pub(super) fn full(&self) -> Result<&[f32]> {
+        match &*self.data {
+            Numbers::Full(data) => Ok(data),
+            Numbers::Narrow(_) => Err(Error::internal("numbers in bf16 where single precision is read")),
+        }
+    }
+
+    /// The numbers as bf16, where they are.
+    pub(super) fn narrow(&self) -> Option<&[bf16]> {
+        match &*self.data {
+            Numbers::Full(_) => None,
+            Numbers::Narrow(data) => Some(data.reinterpret_cast()),
+        }
     }
 }
 
@@ -106,7 +143,7 @@ impl FeatureMap {
         match &self.store {
             Store::Device(tensor) => Ok(tensor.to_dtype(DType::F32)?),
             Store::Host(host) => {
-                let rows = Tensor::from_slice(&host.data[..self.shape.len()], (b, h, w, c), &Device::Cpu)?;
+                let rows = Tensor::from_slice(host.full()?, (b, h, w, c), &Device::Cpu)?;
                 Ok(rows.permute((0, 3, 1, 2))?.contiguous()?)
             }
         }
@@ -152,7 +189,7 @@ impl Tokens {
     pub(crate) fn to_tensor(&self) -> Result<Tensor> {
         match &self.store {
             Store::Device(tensor) => Ok(tensor.to_dtype(DType::F32)?),
-            Store::Host(host) => Ok(Tensor::from_slice(&host.data[..], self.dims, &Device::Cpu)?),
+            Store::Host(host) => Ok(Tensor::from_slice(host.full()?, self.dims, &Device::Cpu)?),
         }
     }
 
@@ -178,9 +215,9 @@ impl Tokens {
         let store = match &self.store {
             Store::Device(tensor) => Store::Device((tensor + other.store.tensor()?)?),
             Store::Host(host) => {
-                let right = other.store.host()?;
-                Store::Host(Host::filled(&host.cpu, host.data.len(), |out| {
-                    for ((out, a), b) in out.iter_mut().zip(host.data.iter()).zip(right.data.iter()) {
+                let (left, right) = (host.full()?, other.store.host()?.full()?);
+                Store::Host(Host::filled(&host.cpu, left.len(), |out| {
+                    for ((out, a), b) in out.iter_mut().zip(left).zip(right) {
                         *out = a + b;
                     }
                 }))
@@ -194,9 +231,12 @@ impl Tokens {
         let (_, _, c) = self.dims;
         let store = match &self.store {
             Store::Device(tensor) => Store::Device(tensor.repeat((1, n, 1))?),
-            Store::Host(host) => Store::Host(Host::filled(&host.cpu, n * c, |out| {
-                out.chunks_exact_mut(c).for_each(|row| row.copy_from_slice(&host.data[..c]));
-            })),
+            Store::Host(host) => {
+                let row = &host.full()?[..c];
+                Store::Host(Host::filled(&host.cpu, n * c, |out| {
+                    out.chunks_exact_mut(c).for_each(|copy| copy.copy_from_slice(row));
+                }))
+            }
         };
         Ok(Self { store, dims: (1, n, c) })
     }
@@ -205,10 +245,13 @@ impl Tokens {
     pub(crate) fn silu(&self) -> Result<Self> {
         let store = match &self.store {
             Store::Device(tensor) => Store::Device(tensor.silu()?),
-            Store::Host(host) => Store::Host(Host::filled(&host.cpu, host.data.len(), |out| {
-                out.copy_from_slice(&host.data);
-                activate(&host.cpu, Activation::Silu, out);
-            })),
+            Store::Host(host) => {
+                let values = host.full()?;
+                Store::Host(Host::filled(&host.cpu, values.len(), |out| {
+                    out.copy_from_slice(values);
+                    activate(&host.cpu, Activation::Silu, out);
+                }))
+            }
         };
         Ok(Self { store, dims: self.dims })
     }

@@ -16,7 +16,7 @@ pub(crate) use backend::{Backend, Choice};
 pub(crate) use conv::{Conv2d, ConvShape};
 pub(crate) use embed::{Embedding, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
-pub(crate) use map::{FeatureMap, Tokens};
+pub(crate) use map::{FeatureMap, Tokens, Width};
 pub(crate) use norm::{GroupNorm, LayerNorm};
 pub(crate) use weights::Weights;
 

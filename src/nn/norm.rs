@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Tensor};
 
-use super::cpu::{self, Activation, Affine, ConvInput, Cpu, Output, Rows, transform};
-use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
+use super::cpu::{self, Activation, Affine, ConvInput, Cpu, Rows, transform};
+use super::map::{FeatureMap, Host, MapShape, Store, Tokens, Width};
 use super::tensor;
 use super::weights::Weights;
 use crate::error::{Error, Kind, Result};
@@ -50,7 +50,7 @@ impl GroupNorm {
         let store = match &self.scales {
             Scales::Device(..) => Store::Device(self.on_tensor(x.store.tensor()?, false)?),
             Scales::Host(cpu, ..) => {
-                let parts = [(&x.store.host()?.data[..], shape.c)];
+                let parts = [(x.store.host()?.full()?, shape.c)];
                 let affine = self.affine(&parts, shape)?;
                 let mut input = ConvInput::plain(&parts, shape.b, shape.h, shape.w);
                 input.affine = Some(&affine);
@@ -95,18 +95,18 @@ impl LayerNorm {
         Ok(Self { scales: Scales::load(weights, channels)?, eps })
     }
 
-    /// The normalised tokens.
-    pub(crate) fn forward(&self, x: &Tokens) -> Result<Tokens> {
+    /// The normalised tokens, for a layer that reads `width`.
+    pub(crate) fn forward(&self, x: &Tokens, width: Width) -> Result<Tokens> {
         let (b, n, c) = x.dims();
         let store = match &self.scales {
             Scales::Device(weight, bias) => {
                 Store::Device(tensor::layer_norm(x.store.tensor()?, (weight, bias), self.eps)?)
             }
             Scales::Host(cpu, weight, bias) => {
-                let input = x.store.host()?;
+                let input = x.store.host()?.full()?;
                 let norm = cpu::LayerNorm { eps: self.eps as f32, weight, bias };
-                Store::Host(Host::filled(cpu, input.data.len(), |out| {
-                    cpu::layer_norm(cpu, b * n, Rows::new(&input.data[..], c), &norm, Output::F32(out));
+                Store::Host(Host::written(cpu, input.len(), width, |out| {
+                    cpu::layer_norm(cpu, b * n, Rows::new(input, c), &norm, out);
                 }))
             }
         };

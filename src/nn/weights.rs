@@ -15,7 +15,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::Deserialize;
 
 use super::backend::Backend;
-use super::cpu::WeightSlice;
+use super::cpu::{Memory, Precision, WeightSlice};
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, ModelFiles};
 
@@ -79,6 +79,7 @@ impl<'a> Raw<'a> {
     ///
     /// # Errors
     /// A storage type that is no float.
+    #[allow(clippy::wildcard_enum_match_arm)] // Types that other crates add are refused as well.
     pub(crate) fn values(&self) -> Result<Values<'a>> {
         match self.dtype {
             DType::F32 => Ok(Values::F32(cast(self.bytes, f32::from_le_bytes))),
@@ -88,6 +89,7 @@ impl<'a> Raw<'a> {
                 let wide = cast(self.bytes, f64::from_le_bytes);
                 Ok(Values::F32(wide.iter().map(|&x| x as f32).collect::<Vec<_>>().into()))
             }
+            // Invariant: `Shard::raw` lets no other type pass.
             other => Err(Error::internal(format!("weights of type {other:?}"))),
         }
     }
@@ -173,6 +175,17 @@ impl Weights {
     /// The side of the maps that layers will see.
     pub(crate) fn side(&self) -> usize {
         self.side
+    }
+
+    /// How much memory packed convolutions may take: none is spared for a component whose weights are small, and
+    /// all that can be where 16-bit weights were asked for, which is done to save memory.
+    pub(super) fn memory(&self) -> Memory {
+        let bytes: usize = self.source.shards.iter().map(|shard| shard.bytes.get().len()).sum();
+        match self.backend().host.as_ref().map(|host| host.precision) {
+            Some(Precision::F16Weights) => Memory::Small,
+            _ if bytes < SMALL_COMPONENT => Memory::Fast,
+            _ => Memory::Balanced,
+        }
     }
 
     /// What computes with these weights.
@@ -263,6 +276,8 @@ impl Weights {
 
 /// Side of the maps where nobody says.
 const DEFAULT_SIDE: usize = 64;
+/// A component of fewer bytes than this may take several times as many.
+const SMALL_COMPONENT: usize = 256 << 20;
 /// Mapped bytes that loading keeps resident at the most.
 const RESIDENT: usize = 128 << 20;
 
@@ -342,6 +357,7 @@ impl Shard {
         Ok(Self { label, bytes, metadata, data })
     }
 
+    #[allow(clippy::wildcard_enum_match_arm)] // Types that other crates add are refused as well.
     fn raw(&self, name: &str, shapes: &[&[usize]]) -> Result<Raw<'_>> {
         let wrong =
             |what: String| Error::new(Kind::ModelFile, format!("`{}`: tensor `{name}` {what}", self.label));

@@ -116,7 +116,7 @@ impl TextEncoder {
             }
             match self.repo.family {
                 Family::Sd => {
-                    states.push(encoder.clip.normed(&encoder.clip.hidden(&tokens.ids, prompt.skip)?)?)
+                    states.push(encoder.clip.normed(&encoder.clip.hidden(&tokens.ids, prompt.skip)?)?);
                 }
                 Family::Xl => {
                     // The last state but one, without the final norm.

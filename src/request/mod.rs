@@ -1,6 +1,7 @@
 //! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
 
 mod defaults;
+mod dimensions;
 mod init;
 mod interval;
 mod params;

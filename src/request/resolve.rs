@@ -3,12 +3,13 @@
 use serde::{Deserialize, Serialize};
 
 use super::defaults::with_defaults;
+use super::dimensions::{SIDE_UNIT, side, size, suits};
 use super::refiner::base_suits;
 use super::{Init, Interval, Params, Refiner, Sizes};
 use crate::error::{Error, Kind, Result};
 use crate::input::Start;
 use crate::named::{Named, named_enum};
-use crate::registry::{Family, Inputs, ModelFiles, ModelSpec, RepoConfig, models};
+use crate::registry::{Family, ModelFiles, ModelSpec, RepoConfig, models};
 use crate::sampler::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 
 named_enum! {
@@ -150,10 +151,6 @@ fn auto_device() -> DeviceChoice {
 /// Defaults of a model that no row of models.toml describes.
 const DEFAULT_STEPS: usize = 25;
 const DEFAULT_CFG_SCALE: f64 = 7.5;
-/// Every side is a multiple of this.
-const SIDE_UNIT: u32 = 8;
-/// Longest side that is accepted; beyond it no Stable Diffusion model draws anything.
-const MAX_SIDE: u32 = 8192;
 
 impl Request {
     /// Fills every gap of `params` from the model and checks every value.
@@ -251,51 +248,6 @@ impl Request {
     }
 }
 
-/// Width and height: as asked for, else the start picture's own rounded down to whole units and extended, else the
-/// model's. Where only the mask's surroundings are rendered, this is the size at which they are.
-fn size(params: &Params, init: Option<&Init>, native: u32) -> Result<(u32, u32)> {
-    let part = init.and_then(|init| init.mask.as_ref()).is_some_and(|mask| mask.padding.is_some());
-    let own = match (init, params.width, params.height) {
-        (None, ..) | (_, Some(_), Some(_)) => (native, native),
-        _ if part => (native, native),
-        (Some(init), ..) => {
-            let (width, height) = crate::input::size_of("init_image", &init.image)?;
-            let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
-            let [more_width, more_height] = init.extension().map_or([0; 2], |extend| extend.added());
-            (whole(width) + more_width, whole(height) + more_height)
-        }
-    };
-    let (width, height) = (params.width.unwrap_or(own.0), params.height.unwrap_or(own.1));
-    side("width", Some(width)).and(side("height", Some(height)))?;
-    let room = |size: u32, added: u32| part || size > added;
-    let [more_width, more_height] = init.and_then(Init::extension).map_or([0; 2], |extend| extend.added());
-    if room(width, more_width) && room(height, more_height) {
-        return Ok((width, height));
-    }
-    Err(Error::field("extend", format!("{width}x{height} leaves no room for the picture itself"))
-        .hint("width and height are those of the extended picture; leave them out"))
-}
-
-/// Inpainting networks need a mask; other networks can do with or without.
-fn suits(repo: &RepoConfig, init: Option<&Init>, files: &ModelFiles) -> Result<()> {
-    let masked = init.is_some_and(|init| init.mask.is_some());
-    if repo.inputs == Inputs::Inpainting && !masked {
-        return Err(Error::field(
-            "mask",
-            format!("`{}` is an inpainting model and needs a picture and a mask", files.origin),
-        )
-        .hint("give them with `--init-image` and `--mask`"));
-    }
-    if repo.aesthetic_score && init.is_none() {
-        return Err(Error::field(
-            "model",
-            format!("`{}` is a refiner: it finishes pictures and starts none", files.origin),
-        )
-        .hint("draw with `--model sdxl --refiner sdxl-refiner`, or give it a picture with `--init-image`"));
-    }
-    Ok(())
-}
-
 /// The number of steps that a list of levels stands for.
 fn listed(params: &Params) -> Option<usize> {
     let levels = params.sigmas.as_ref().map(|sigmas| sigmas.len().saturating_sub(1));
@@ -368,16 +320,6 @@ fn overrides(params: &Params) -> Result<Overrides> {
 
 fn parsed<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
     name.map_or(Ok(default), |name| T::parse(field, name))
-}
-
-fn side(field: &str, value: Option<u32>) -> Result<()> {
-    let Some(pixels) = value else { return Ok(()) };
-    if pixels % SIDE_UNIT == 0 && (SIDE_UNIT..=MAX_SIDE).contains(&pixels) {
-        return Ok(());
-    }
-    let nearest = ((pixels.saturating_add(SIDE_UNIT / 2) / SIDE_UNIT) * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
-    Err(Error::expected(field, format!("a multiple of {SIDE_UNIT} from {SIDE_UNIT} to {MAX_SIDE}"), pixels)
-        .hint(format!("the nearest legal size is {nearest}")))
 }
 
 fn within<T: PartialOrd + std::fmt::Display + Copy>(

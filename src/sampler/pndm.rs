@@ -77,7 +77,7 @@ impl Pndm {
         };
         let output = if stage == 3 { sum.clone() } else { now.output.clone() };
         self.sum = Some(sum);
-        let half = if stage % 2 == 0 { self.ladder.stride as i64 / 2 } else { 0 };
+        let half = if stage.is_multiple_of(2) { self.ladder.stride as i64 / 2 } else { 0 };
         let target = self.ladder.levels[i].timestep as i64 - half;
         let start = self.start.clone().unwrap_or_else(|| now.sample.clone());
         // diffusers counts calls, not timesteps: a run that starts in the middle reads its samples as if they stood at

@@ -319,6 +319,6 @@ fn init_noise_sigma(config: &Config, levels: &[Level]) -> f64 {
     let sigma = levels.iter().map(|level| level.sigma).fold(0.0, f64::max);
     match config.spacing {
         Spacing::Linspace | Spacing::Trailing if config.sampler.row().grid.scales_input() => sigma,
-        _ => (sigma * sigma + 1.0).sqrt(),
+        Spacing::Linspace | Spacing::Trailing | Spacing::Leading => (sigma * sigma + 1.0).sqrt(),
     }
 }

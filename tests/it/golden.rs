@@ -135,6 +135,7 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         batch_size: Some(seeds.len()),
         sampler: Some(sampler(&case["scheduler"])?.to_owned()),
         schedule: schedule.map(str::to_owned),
+        zero_terminal_snr: config["rescale_betas_zero_snr"].as_bool(),
         timestep_spacing: config["timestep_spacing"].as_str().map(str::to_owned),
         ..Params::default()
     })

@@ -249,3 +249,31 @@ fn align_your_steps_has_the_published_levels_of_ten_steps() {
     let far = |ours: &[f64], theirs: &[f64]| ours.iter().zip(theirs).any(|(a, b)| (a - b).abs() > 6e-5);
     assert!(!far(&levels(false), &published) && !far(&levels(true), &published_xl));
 }
+
+#[test]
+fn comfyui_schedules_visit_its_timesteps() {
+    let with = |name: &str, schedule: Schedule| {
+        let sampler = Some(Sampler::parse("sampler", name).unwrap());
+        let over = Overrides { sampler, schedule: Some(schedule), ..Overrides::default() };
+        let ladder = ladder(&Config::resolve(&file(), &over).unwrap(), 4).unwrap();
+        assert_eq!(ladder.final_sigma, 0.0);
+        ladder.levels.iter().map(|level| level.timestep).collect::<Vec<f64>>()
+    };
+    let near = |ours: &[f64], theirs: [f64; 4]| ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-3);
+    assert!(near(&with("euler", Schedule::Simple), [999.0, 749.0, 499.0, 249.0]));
+    assert!(near(&with("euler", Schedule::SgmUniform), [999.0, 749.25, 499.5, 249.75]));
+    assert_eq!(with("dpmpp_2m", Schedule::Simple), [999.0, 749.0, 499.0, 249.0]);
+}
+
+#[test]
+fn image_to_image_starts_at_the_last_steps_of_the_ladder() {
+    let start = |name: &str, steps: usize, strength: f64| {
+        let ladder = ladder(&config(name), steps).unwrap().at_strength(strength);
+        (ladder.start, ladder.calls())
+    };
+    // ⌊20 × 0.55⌋ = 11 steps are left; Heun's take two calls but for the last.
+    assert_eq!(start("euler", 20, 0.55), (9, 11));
+    assert_eq!(start("heun", 20, 0.55), (18, 21));
+    assert_eq!(start("dpm2_a", 8, 1.0), (0, 15));
+    assert_eq!(start("euler", 8, 0.0), (8, 0));
+}

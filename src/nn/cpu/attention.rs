@@ -17,7 +17,7 @@ const PACK: usize = 256;
 
 /// Which keys a query sees.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Mask {
+pub(crate) enum Mask {
     /// All.
     #[default]
     None,
@@ -27,7 +27,7 @@ pub enum Mask {
 
 /// The heads of an attention. Head h of a row is its columns h * head_dim on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct AttentionShape {
+pub(crate) struct AttentionShape {
     /// Sequences.
     pub batch: usize,
     /// Heads of each.
@@ -38,7 +38,7 @@ pub struct AttentionShape {
 
 impl AttentionShape {
     /// Columns of queries, keys, values and output.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.heads * self.head_dim
     }
 }
@@ -47,7 +47,7 @@ impl AttentionShape {
 /// transposed.
 ///
 /// Made once a prompt for cross-attention, whose keys and values do not change from step to step.
-pub struct PackedKv {
+pub(crate) struct PackedKv {
     pub(super) shape: AttentionShape,
     /// Keys of a sequence.
     pub(super) keys: usize,
@@ -66,7 +66,7 @@ impl PackedKv {
     ///
     /// # Panics
     /// When a shape does not fit.
-    pub fn pack(
+    pub(crate) fn pack(
         cpu: &Cpu,
         shape: AttentionShape,
         keys: usize,
@@ -106,11 +106,6 @@ impl PackedKv {
             cpu.isa().run_bf16(PackHead { kv: packed_ref, head, range, rows: (k, v), targets });
         });
         packed
-    }
-
-    /// Bytes of packed keys and values.
-    pub fn bytes(&self) -> usize {
-        (self.k.len() + self.v.len()) * 4
     }
 
     /// Keys of a head with their padding.
@@ -210,8 +205,9 @@ impl PackHead<'_> {
 ///
 /// # Panics
 /// When a shape does not fit.
-pub fn attend(cpu: &Cpu, queries: usize, q: Rows<'_>, kv: &PackedKv, mask: Mask, mut out: Output<'_>) {
+pub(crate) fn attend(cpu: &Cpu, queries: usize, q: Rows<'_>, kv: &PackedKv, mask: Mask, mut out: Output<'_>) {
     let shape = kv.shape;
+    cpu.asked(2 * shape.batch * queries * kv.keys * shape.columns());
     assert_eq!(q.columns(), shape.columns(), "columns of {shape:?}");
     q.check(shape.batch * queries);
     assert_eq!(

@@ -17,7 +17,7 @@ const SCRATCH: usize = 28 << 20;
 
 /// Zeros around an image.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Padding {
+pub(crate) struct Padding {
     /// Rows above.
     pub top: usize,
     /// Columns before.
@@ -30,14 +30,15 @@ pub struct Padding {
 
 impl Padding {
     /// The same on all sides.
-    pub fn all(n: usize) -> Padding {
+    #[cfg(test)]
+    pub(crate) fn all(n: usize) -> Padding {
         Padding { top: n, left: n, bottom: n, right: n }
     }
 }
 
 /// The shape of a convolution.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Geometry {
+pub(crate) struct Geometry {
     /// Input channels.
     pub inputs: usize,
     /// Output channels.
@@ -52,7 +53,7 @@ pub struct Geometry {
 
 impl Geometry {
     /// Rows and columns of the output for a (padded by `padding`) input of (rows, columns).
-    pub fn output_size(&self, (rows, columns): (usize, usize)) -> (usize, usize) {
+    pub(crate) fn output_size(&self, (rows, columns): (usize, usize)) -> (usize, usize) {
         let size = |n: usize| (n - self.kernel) / self.stride + 1;
         let p = self.padding;
         (size(rows + p.top + p.bottom), size(columns + p.left + p.right))
@@ -61,7 +62,7 @@ impl Geometry {
 
 /// The stored weights of a convolution.
 #[derive(Clone, Copy)]
-pub struct ConvWeights<'a> {
+pub(crate) struct ConvWeights<'a> {
     /// [outputs, inputs, kernel, kernel], as checkpoints store them.
     pub kernels: WeightSlice<'a>,
     /// One number an output channel.
@@ -72,7 +73,7 @@ pub struct ConvWeights<'a> {
 
 /// How a convolution is computed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Algo {
+pub(crate) enum Algo {
     /// A matrix product over pixels: kernel 1, stride 1, no padding.
     Pointwise,
     /// Implicit matrix product over a padded copy: any kernel and stride.
@@ -87,7 +88,7 @@ pub enum Algo {
 
 /// What packed weights may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Memory {
+pub(crate) enum Memory {
     /// Winograd wherever it is faster.
     Fast,
     /// Winograd where a megabyte of weights saves the most time: the time saved grows with the pixels, the
@@ -104,7 +105,7 @@ pub enum Memory {
 /// (`Small`), direct otherwise. With bf16 or int8 the F(4x4) of large maps stays in f32, which is both faster
 /// and more exact than direct bf16; below, direct bf16. Few channels leave the transforms without products to
 /// save, and go direct.
-pub fn plan(geometry: &Geometry, size: (usize, usize), precision: Precision, memory: Memory) -> Algo {
+pub(crate) fn plan(geometry: &Geometry, size: (usize, usize), precision: Precision, memory: Memory) -> Algo {
     let g = geometry;
     if g.kernel == 1 && g.stride == 1 && g.padding == Padding::default() {
         return Algo::Pointwise;
@@ -128,7 +129,7 @@ pub fn plan(geometry: &Geometry, size: (usize, usize), precision: Precision, mem
 
 /// What is added to the sums of a convolution, beside the layer's bias.
 #[derive(Clone, Copy, Default)]
-pub struct ConvEpilogue<'a> {
+pub(crate) struct ConvEpilogue<'a> {
     /// [batch, outputs]: the same for every pixel of an image (a time embedding).
     pub image_bias: Option<&'a [f32]>,
     /// [batch, rows, columns, outputs], as the output.
@@ -136,7 +137,7 @@ pub struct ConvEpilogue<'a> {
 }
 
 /// A convolution with packed weights, channels-last in and out.
-pub struct PackedConv {
+pub(crate) struct PackedConv {
     geometry: Geometry,
     body: Body,
 }
@@ -159,7 +160,7 @@ impl PackedConv {
     ///
     /// # Panics
     /// When lengths do not fit the geometry, or `algo` cannot compute it.
-    pub fn pack(cpu: &Cpu, weights: &ConvWeights<'_>, precision: Precision, algo: Algo) -> PackedConv {
+    pub(crate) fn pack(cpu: &Cpu, weights: &ConvWeights<'_>, precision: Precision, algo: Algo) -> PackedConv {
         let g = weights.geometry;
         assert_eq!(weights.kernels.len(), g.outputs * g.inputs * g.kernel * g.kernel, "weights of {g:?}");
         assert!(weights.bias.is_none_or(|b| b.len() == g.outputs), "a bias of {}", g.outputs);
@@ -189,36 +190,17 @@ impl PackedConv {
         PackedConv { geometry: g, body }
     }
 
-    /// The layer's shape.
-    pub fn geometry(&self) -> &Geometry {
-        &self.geometry
-    }
-
-    /// How it is computed.
-    pub fn algo(&self) -> Algo {
-        match self.body {
-            Body::Pointwise(_) => Algo::Pointwise,
-            Body::Direct(_) => Algo::Direct,
-            Body::WinogradF2(_) => Algo::WinogradF2,
-            Body::WinogradF4(_) => Algo::WinogradF4,
-        }
-    }
-
-    /// Bytes of the packed weights.
-    pub fn bytes(&self) -> usize {
-        match &self.body {
-            Body::Pointwise(linear) => linear.bytes(),
-            Body::Direct(filter) | Body::WinogradF2(filter) | Body::WinogradF4(filter) => {
-                filter.panels.bytes()
-            }
-        }
-    }
-
     /// y [batch, rows, columns, outputs] of `output_size` from the input.
     ///
     /// # Panics
     /// When a shape does not fit.
-    pub fn forward(&self, cpu: &Cpu, input: &ConvInput<'_>, epilogue: ConvEpilogue<'_>, out: &mut [f32]) {
+    pub(crate) fn forward(
+        &self,
+        cpu: &Cpu,
+        input: &ConvInput<'_>,
+        epilogue: ConvEpilogue<'_>,
+        out: &mut [f32],
+    ) {
         let g = &self.geometry;
         input.check();
         assert_eq!(input.channels(), g.inputs, "input channels");
@@ -229,6 +211,10 @@ impl PackedConv {
             epilogue.image_bias.is_none_or(|b| b.len() == input.batch * g.outputs),
             "a bias for every image"
         );
+        // A pointwise body counts for itself.
+        if !matches!(self.body, Body::Pointwise(_)) {
+            cpu.asked(out.len() * g.inputs * g.kernel * g.kernel);
+        }
         match &self.body {
             Body::Pointwise(linear) => forward_pointwise(cpu, linear, input, epilogue, out),
             Body::Direct(filter) => {

@@ -9,7 +9,7 @@ use super::simd::{Kernel, Simd};
 
 /// A scale and a shift for every image and channel, [batch, channels] each: x becomes scale x + shift.
 #[derive(Clone, Debug)]
-pub struct Affine {
+pub(crate) struct Affine {
     /// Multiplied.
     pub scale: Vec<f32>,
     /// Added after.
@@ -18,7 +18,7 @@ pub struct Affine {
 
 /// The input of a convolution, and what happens to it while it is read.
 #[derive(Clone, Copy)]
-pub struct ConvInput<'a> {
+pub(crate) struct ConvInput<'a> {
     /// Feature maps [batch, height, width, c_i] with their c_i, joined along the channels.
     pub parts: &'a [(&'a [f32], usize)],
     /// Images.
@@ -37,7 +37,7 @@ pub struct ConvInput<'a> {
 
 impl<'a> ConvInput<'a> {
     /// Parts as they are.
-    pub fn plain(
+    pub(crate) fn plain(
         parts: &'a [(&'a [f32], usize)],
         batch: usize,
         height: usize,
@@ -55,12 +55,12 @@ impl<'a> ConvInput<'a> {
     }
 
     /// Channels of all parts.
-    pub fn channels(&self) -> usize {
+    pub(crate) fn channels(&self) -> usize {
         self.parts.iter().map(|(_, c)| c).sum()
     }
 
     /// Rows and columns the convolution sees.
-    pub fn size(&self) -> (usize, usize) {
+    pub(crate) fn size(&self) -> (usize, usize) {
         self.upsample_to.unwrap_or((self.height, self.width))
     }
 

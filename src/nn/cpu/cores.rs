@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Physical cores this process may use: those of its CPU affinity, hyper-threads counted once, no more than
 /// its cgroup's quota.
-pub fn physical_cores() -> usize {
+pub(crate) fn physical_cores() -> usize {
     let logical = std::thread::available_parallelism().map_or(1, |n| n.get());
     let allowed = allowed_cpus();
     let physical = if allowed.is_empty() {

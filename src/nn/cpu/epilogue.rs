@@ -7,7 +7,7 @@ use half::bf16;
 
 /// What is done with the sums of a product: out = activation(sums + bias) + residual.
 #[derive(Clone, Copy, Default)]
-pub struct Epilogue<'a> {
+pub(crate) struct Epilogue<'a> {
     /// Applied after the bias.
     pub activation: Activation,
     /// Added last; rows as those of the output.
@@ -15,7 +15,7 @@ pub struct Epilogue<'a> {
 }
 
 /// Where a kernel writes: contiguous rows of f32, or of bf16 for a following product in bf16.
-pub enum Output<'a> {
+pub(crate) enum Output<'a> {
     /// In full.
     F32(&'a mut [f32]),
     /// Rounded to nearest.

@@ -12,7 +12,7 @@ use half::bf16;
 
 /// The stored weights of a linear layer.
 #[derive(Clone, Copy)]
-pub struct LinearWeights<'a> {
+pub(crate) struct LinearWeights<'a> {
     /// [n_i, inputs] row-major matrices, one below another: query, key and value of an attention become one
     /// layer.
     pub matrices: &'a [WeightSlice<'a>],
@@ -26,7 +26,7 @@ pub struct LinearWeights<'a> {
 
 /// Whether the outputs are gated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Gating {
+pub(crate) enum Gating {
     /// One output a row.
     #[default]
     None,
@@ -37,7 +37,7 @@ pub enum Gating {
 
 /// The input of a linear layer.
 #[derive(Clone, Copy)]
-pub enum LinearInput<'a> {
+pub(crate) enum LinearInput<'a> {
     /// Matrices side by side, read as one without being joined.
     F32(&'a [Rows<'a>]),
     /// One matrix already in bf16.
@@ -45,7 +45,7 @@ pub enum LinearInput<'a> {
 }
 
 /// A linear layer with packed weights: y = x W^T + bias.
-pub struct PackedLinear {
+pub(crate) struct PackedLinear {
     panels: Panels,
     inputs: usize,
     outputs: usize,
@@ -71,7 +71,7 @@ impl PackedLinear {
     ///
     /// # Panics
     /// When a matrix is not a whole number of rows, or the bias is not as long as the rows.
-    pub fn pack(cpu: &Cpu, weights: &LinearWeights<'_>, precision: Precision) -> PackedLinear {
+    pub(crate) fn pack(cpu: &Cpu, weights: &LinearWeights<'_>, precision: Precision) -> PackedLinear {
         let rows = weights.rows();
         assert!(weights.bias.is_none_or(|b| b.len() == rows), "a bias for each of {rows} rows");
         let layout = Layout { width: cpu.isa().width(), rows, gating: weights.gating };
@@ -97,23 +97,13 @@ impl PackedLinear {
         PackedLinear { panels, inputs: weights.inputs, outputs, gating: weights.gating, bias, quantization }
     }
 
-    /// Numbers in an input row.
-    pub fn inputs(&self) -> usize {
-        self.inputs
-    }
-
     /// Numbers in an output row.
-    pub fn outputs(&self) -> usize {
+    pub(crate) fn outputs(&self) -> usize {
         self.outputs
     }
 
-    /// Bytes of the packed weights.
-    pub fn bytes(&self) -> usize {
-        self.panels.bytes()
-    }
-
     /// Whether products take bf16 inputs, so that a producer may as well write bf16.
-    pub fn wants_bf16(&self) -> bool {
+    pub(crate) fn wants_bf16(&self) -> bool {
         self.panels.kind == LaneKind::Bf16
     }
 
@@ -121,7 +111,7 @@ impl PackedLinear {
     ///
     /// # Panics
     /// When a shape does not fit.
-    pub fn forward(
+    pub(crate) fn forward(
         &self,
         cpu: &Cpu,
         rows: usize,
@@ -129,6 +119,8 @@ impl PackedLinear {
         epilogue: Epilogue<'_>,
         mut out: Output<'_>,
     ) {
+        let columns = if self.gating == Gating::Geglu { 2 * self.outputs } else { self.outputs };
+        cpu.asked(rows * columns * self.inputs);
         assert_eq!(out.len(), rows * self.outputs, "an output of {rows} rows of {}", self.outputs);
         assert_eq!(input.columns(), self.inputs, "input columns");
         input.check(rows);

@@ -14,7 +14,7 @@ use std::fmt;
 /// An instruction set this machine has; made by [`Isa::detect`] and [`Isa::parse`] only, so that holding one
 /// is the proof.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Isa(Set);
+pub(crate) struct Isa(Set);
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Set {
@@ -31,22 +31,22 @@ enum Set {
 }
 
 /// Names [`Isa::parse`] knows, best first.
-pub const ISA_NAMES: [&str; 4] = ["avx512", "avx2", "neon", "portable"];
+pub(crate) const ISA_NAMES: [&str; 4] = ["avx512", "avx2", "neon", "portable"];
 
 impl Isa {
     /// The best set of this machine.
-    pub fn detect() -> Isa {
+    pub(crate) fn detect() -> Isa {
         Isa::available()[0]
     }
 
     /// The set called `name` (one of [`ISA_NAMES`]); none when the name is unknown or the machine lacks the
     /// set.
-    pub fn parse(name: &str) -> Option<Isa> {
+    pub(crate) fn parse(name: &str) -> Option<Isa> {
         Isa::available().into_iter().find(|isa| isa.name() == name)
     }
 
     /// Every set of this machine, best first; the portable one is always there.
-    pub fn available() -> Vec<Isa> {
+    pub(crate) fn available() -> Vec<Isa> {
         let mut sets = Vec::new();
         #[cfg(target_arch = "x86_64")]
         {
@@ -71,7 +71,7 @@ impl Isa {
     }
 
     /// The family's name, one of [`ISA_NAMES`].
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 { .. } => "avx512",
@@ -85,7 +85,7 @@ impl Isa {
 
     /// Whether a bf16 product costs half an f32 one; where not, bf16 weights are widened and multiplied in
     /// f32.
-    pub fn has_bf16(self) -> bool {
+    pub(crate) fn has_bf16(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 { bf16, .. } => bf16,
@@ -98,7 +98,7 @@ impl Isa {
     }
 
     /// Whether 8-bit dot products are one instruction.
-    pub fn has_int8_dot(self) -> bool {
+    pub(crate) fn has_int8_dot(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Set::Avx512 { vnni, .. } => vnni,

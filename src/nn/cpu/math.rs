@@ -6,7 +6,7 @@ use super::simd::{Kernel, Simd};
 
 /// A function applied to every element.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Activation {
+pub(crate) enum Activation {
     /// x
     #[default]
     None,
@@ -122,7 +122,7 @@ elementwise! {
 }
 
 /// Applies `activation` to every element of `data`.
-pub fn activate(cpu: &Cpu, activation: Activation, data: &mut [f32]) {
+pub(crate) fn activate(cpu: &Cpu, activation: Activation, data: &mut [f32]) {
     cpu.pool().for_chunks(data, 1 << 14, |_, chunk| cpu.isa().run(Activate { activation, data: chunk }));
 }
 

@@ -33,48 +33,61 @@ mod tile;
 mod winograd;
 mod winograd_tiles;
 
-pub use attention::{AttentionShape, Mask, PackedKv, attend};
-pub use conv::{Algo, ConvEpilogue, ConvWeights, Geometry, Memory, PackedConv, Padding, plan};
-pub use conv_input::{Affine, ConvInput};
-pub use cores::physical_cores;
-pub use epilogue::{Epilogue, Output};
-pub use gemm::{Gating, LinearInput, LinearWeights, PackedLinear};
-pub use isa::{ISA_NAMES, Isa};
-pub use math::{Activation, activate};
-pub use norm::{GroupNorm, LayerNorm, group_norm, layer_norm, transform};
-pub use pool::Pool;
-pub use rows::Rows;
-pub use scratch::{Aligned, Buffer, Number, Scratch};
-pub use source::{Precision, WeightSlice};
+pub(crate) use attention::{AttentionShape, Mask, PackedKv, attend};
+pub(crate) use conv::{ConvEpilogue, ConvWeights, Geometry, Memory, PackedConv, Padding, plan};
+pub(crate) use conv_input::{Affine, ConvInput};
+pub(crate) use cores::physical_cores;
+pub(crate) use epilogue::{Epilogue, Output};
+pub(crate) use gemm::{Gating, LinearInput, LinearWeights, PackedLinear};
+pub(crate) use isa::{ISA_NAMES, Isa};
+pub(crate) use math::{Activation, activate};
+pub(crate) use norm::{GroupNorm, LayerNorm, group_norm, layer_norm, transform};
+pub(crate) use pool::Pool;
+pub(crate) use rows::Rows;
+pub(crate) use scratch::{Buffer, Scratch};
+pub(crate) use source::{Precision, WeightSlice};
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a kernel runs on: an instruction set, threads, and scratch memory. Cloning shares all three.
 #[derive(Clone)]
-pub struct Cpu {
+pub(crate) struct Cpu {
     isa: Isa,
     pool: Arc<Pool>,
     scratch: Scratch,
+    work: Arc<AtomicU64>,
 }
 
 impl Cpu {
     /// A context with `threads` threads of its own; [`physical_cores`] is the number to give.
-    pub fn new(isa: Isa, threads: usize) -> Cpu {
-        Cpu { isa, pool: Arc::new(Pool::new(threads)), scratch: Scratch::new() }
+    pub(crate) fn new(isa: Isa, threads: usize) -> Cpu {
+        Cpu { isa, pool: Arc::new(Pool::new(threads)), scratch: Scratch::new(), work: Arc::default() }
     }
 
     /// The instruction set of kernels and of weights packed from now on.
-    pub fn isa(&self) -> Isa {
+    pub(crate) fn isa(&self) -> Isa {
         self.isa
     }
 
     /// The threads.
-    pub fn pool(&self) -> &Pool {
+    pub(crate) fn pool(&self) -> &Pool {
         &self.pool
     }
 
+    /// Takes note of `multiply_adds` that a kernel is asked for.
+    fn asked(&self, multiply_adds: usize) {
+        self.work.fetch_add(2 * multiply_adds as u64, Ordering::Relaxed);
+    }
+
+    /// Arithmetic operations that convolutions, products and attention were asked for so far. Winograd's count as
+    /// what they replace.
+    pub(crate) fn work(&self) -> u64 {
+        self.work.load(Ordering::Relaxed)
+    }
+
     /// The buffers.
-    pub fn scratch(&self) -> &Scratch {
+    pub(crate) fn scratch(&self) -> &Scratch {
         &self.scratch
     }
 }

@@ -16,7 +16,7 @@ const ROWS: usize = 32;
 
 /// The parameters of a group norm.
 #[derive(Clone, Copy)]
-pub struct GroupNorm<'a> {
+pub(crate) struct GroupNorm<'a> {
     /// Groups the channels are divided into.
     pub groups: usize,
     /// Added to the variance.
@@ -44,7 +44,7 @@ struct Partial {
 ///
 /// # Panics
 /// When the channels are not a whole number of groups, or a length does not fit.
-pub fn group_norm(cpu: &Cpu, input: &ConvInput<'_>, norm: &GroupNorm<'_>) -> Affine {
+pub(crate) fn group_norm(cpu: &Cpu, input: &ConvInput<'_>, norm: &GroupNorm<'_>) -> Affine {
     input.check();
     let (channels, pixels) = (input.channels(), input.height * input.width);
     assert_eq!(channels % norm.groups, 0, "{channels} channels in {} groups", norm.groups);
@@ -179,7 +179,7 @@ impl SumPixels<'_> {
 ///
 /// # Panics
 /// When a length does not fit.
-pub fn transform(cpu: &Cpu, input: &ConvInput<'_>, out: &mut [f32]) {
+pub(crate) fn transform(cpu: &Cpu, input: &ConvInput<'_>, out: &mut [f32]) {
     input.check();
     let ((rows, width), channels) = (input.size(), input.channels());
     assert_eq!(out.len(), input.batch * rows * width * channels, "an output of {rows}x{width}x{channels}");
@@ -190,7 +190,7 @@ pub fn transform(cpu: &Cpu, input: &ConvInput<'_>, out: &mut [f32]) {
 
 /// The parameters of a layer norm.
 #[derive(Clone, Copy)]
-pub struct LayerNorm<'a> {
+pub(crate) struct LayerNorm<'a> {
     /// Added to the variance.
     pub eps: f32,
     /// One scale a column.
@@ -206,7 +206,7 @@ pub struct LayerNorm<'a> {
 ///
 /// # Panics
 /// When a length does not fit.
-pub fn layer_norm(cpu: &Cpu, rows: usize, x: Rows<'_>, norm: &LayerNorm<'_>, mut out: Output<'_>) {
+pub(crate) fn layer_norm(cpu: &Cpu, rows: usize, x: Rows<'_>, norm: &LayerNorm<'_>, mut out: Output<'_>) {
     let columns = x.columns();
     x.check(rows);
     assert_eq!(out.len(), rows * columns, "an output of {rows} rows of {columns}");

@@ -88,14 +88,6 @@ impl Panels {
         Panels { isa, kind, count: shape.count, taps: shape.taps, depth, columns, data }
     }
 
-    /// Bytes the weights take.
-    pub(super) fn bytes(&self) -> usize {
-        match &self.data {
-            Data::Lanes(data) => data.len() * 4,
-            Data::F16(data) | Data::Bf16(data) => data.len() * 2,
-        }
-    }
-
     /// Lanes of a buffer that `slab` can widen into, for `taps` taps of `depth` lanes; zero when nothing is
     /// widened.
     pub(super) fn widened_len(&self, taps: usize, depth: usize) -> usize {

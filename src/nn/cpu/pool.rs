@@ -19,7 +19,7 @@ thread_local! {
 }
 
 /// A pool of `threads` threads, the caller of `run` being one of them.
-pub struct Pool {
+pub(crate) struct Pool {
     shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     /// Held for the length of a region: two callers take turns.
@@ -59,7 +59,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Pool {
     /// A pool of `threads` (at least one) threads.
-    pub fn new(threads: usize) -> Pool {
+    pub(crate) fn new(threads: usize) -> Pool {
         let shared = Arc::new(Shared {
             state: AtomicU64::new(0),
             next: AtomicUsize::new(0),
@@ -80,7 +80,7 @@ impl Pool {
     }
 
     /// Threads that work on a region, the caller among them.
-    pub fn threads(&self) -> usize {
+    pub(crate) fn threads(&self) -> usize {
         self.workers.len() + 1
     }
 
@@ -89,7 +89,7 @@ impl Pool {
     ///
     /// # Panics
     /// With the panic of the first task that panicked; the tasks not yet begun are left out.
-    pub fn run(&self, count: usize, task: impl Fn(usize) + Sync) {
+    pub(crate) fn run(&self, count: usize, task: impl Fn(usize) + Sync) {
         if count <= 1 || self.workers.is_empty() || IN_TASK.get() {
             (0..count).for_each(task);
             return;
@@ -104,7 +104,12 @@ impl Pool {
 
     /// Calls `task(i, chunk)` for each chunk of `size` elements of `data` (the last may be shorter) on all
     /// threads.
-    pub fn for_chunks<T: Send>(&self, data: &mut [T], size: usize, task: impl Fn(usize, &mut [T]) + Sync) {
+    pub(crate) fn for_chunks<T: Send>(
+        &self,
+        data: &mut [T],
+        size: usize,
+        task: impl Fn(usize, &mut [T]) + Sync,
+    ) {
         let (len, base) = (data.len(), Shared::share(data.as_mut_ptr()));
         self.run(len.div_ceil(size.max(1)), |i| {
             let start = i * size;

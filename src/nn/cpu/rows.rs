@@ -10,7 +10,7 @@ use half::bf16;
 /// A matrix in a slice: row i is `columns` numbers from `i * stride` on. A slice of columns of a wider matrix
 /// is one too.
 #[derive(Clone, Copy, Debug)]
-pub struct Rows<'a, T = f32> {
+pub(crate) struct Rows<'a, T = f32> {
     data: &'a [T],
     columns: usize,
     stride: usize,
@@ -18,23 +18,23 @@ pub struct Rows<'a, T = f32> {
 
 impl<'a, T> Rows<'a, T> {
     /// Rows one after another.
-    pub fn new(data: &'a [T], columns: usize) -> Rows<'a, T> {
+    pub(crate) fn new(data: &'a [T], columns: usize) -> Rows<'a, T> {
         Rows::strided(data, columns, columns)
     }
 
     /// Rows `stride` apart; `data` starts at the first column wanted.
-    pub fn strided(data: &'a [T], columns: usize, stride: usize) -> Rows<'a, T> {
+    pub(crate) fn strided(data: &'a [T], columns: usize, stride: usize) -> Rows<'a, T> {
         assert!(columns <= stride, "rows of {columns} overlap at a stride of {stride}");
         Rows { data, columns, stride }
     }
 
     /// Numbers in a row.
-    pub fn columns(&self) -> usize {
+    pub(crate) fn columns(&self) -> usize {
         self.columns
     }
 
     /// Numbers from a row's start to the next.
-    pub fn stride(&self) -> usize {
+    pub(crate) fn stride(&self) -> usize {
         self.stride
     }
 
@@ -44,7 +44,7 @@ impl<'a, T> Rows<'a, T> {
     }
 
     /// Row `i`.
-    pub fn row(&self, i: usize) -> &'a [T] {
+    pub(crate) fn row(&self, i: usize) -> &'a [T] {
         &self.data[i * self.stride..][..self.columns]
     }
 

@@ -14,13 +14,13 @@ const LINE: usize = 64;
 const HUGE: usize = 2 << 20;
 
 /// Plain numbers: any bits are a value.
-pub trait Number: Copy + Send + Sync + 'static + private::Sealed {}
+pub(crate) trait Number: Copy + Send + Sync + 'static + private::Sealed {}
 impl Number for f32 {}
 impl Number for u32 {}
 impl Number for u16 {}
 impl Number for u8 {}
 mod private {
-    pub trait Sealed {}
+    pub(crate) trait Sealed {}
     impl Sealed for f32 {}
     impl Sealed for u32 {}
     impl Sealed for u16 {}
@@ -104,7 +104,7 @@ impl Drop for Block {
 }
 
 /// A fixed-size array in aligned memory, zero at first; for packed weights.
-pub struct Aligned<T: Number> {
+pub(crate) struct Aligned<T: Number> {
     block: Option<Block>,
     len: usize,
     kind: std::marker::PhantomData<T>,
@@ -112,17 +112,10 @@ pub struct Aligned<T: Number> {
 
 impl<T: Number> Aligned<T> {
     /// `len` zeros.
-    pub fn zeroed(len: usize) -> Aligned<T> {
+    pub(crate) fn zeroed(len: usize) -> Aligned<T> {
         let bytes = len * size_of::<T>();
         let rounded = if bytes >= HUGE { bytes.next_multiple_of(4096) } else { bytes };
         Aligned { block: (len > 0).then(|| Block::new(rounded)), len, kind: std::marker::PhantomData }
-    }
-
-    /// A copy of `values`.
-    pub fn from_slice(values: &[T]) -> Aligned<T> {
-        let mut copy = Aligned::zeroed(values.len());
-        copy.copy_from_slice(values);
-        copy
     }
 }
 
@@ -152,7 +145,7 @@ impl<T: Number> fmt::Debug for Aligned<T> {
 /// An arena of buffers by size class. Buffers go back when dropped, and are kept for the next taker until
 /// [`Scratch::trim`].
 #[derive(Clone, Default)]
-pub struct Scratch(Arc<Mutex<Free>>);
+pub(crate) struct Scratch(Arc<Mutex<Free>>);
 
 #[derive(Default)]
 struct Free {
@@ -161,7 +154,7 @@ struct Free {
 }
 
 /// A buffer of the arena; what it holds at first is unspecified (but initialised).
-pub struct Buffer<T: Number> {
+pub(crate) struct Buffer<T: Number> {
     block: Option<Block>,
     len: usize,
     home: Scratch,
@@ -170,12 +163,12 @@ pub struct Buffer<T: Number> {
 
 impl Scratch {
     /// An empty arena.
-    pub fn new() -> Scratch {
+    pub(crate) fn new() -> Scratch {
         Scratch::default()
     }
 
     /// A buffer of `len` numbers with unspecified contents.
-    pub fn take<T: Number>(&self, len: usize) -> Buffer<T> {
+    pub(crate) fn take<T: Number>(&self, len: usize) -> Buffer<T> {
         let class = size_class(len * size_of::<T>());
         let reused = self.with(|free| {
             let block = free.blocks.get_mut(&class).and_then(Vec::pop);
@@ -187,7 +180,7 @@ impl Scratch {
     }
 
     /// A buffer of `len` zeros.
-    pub fn take_zeroed<T: Number>(&self, len: usize) -> Buffer<T> {
+    pub(crate) fn take_zeroed<T: Number>(&self, len: usize) -> Buffer<T> {
         let mut buffer = self.take::<T>(len);
         // SAFETY: the buffer holds `len` T, for which zero bits are a value.
         unsafe { std::ptr::write_bytes(buffer.as_mut_ptr(), 0, len) };
@@ -195,13 +188,14 @@ impl Scratch {
     }
 
     /// Gives the buffers nobody holds back to the system; answers with their bytes.
-    pub fn trim(&self) -> usize {
+    pub(crate) fn trim(&self) -> usize {
         let freed = self.with(std::mem::take);
         freed.bytes
     }
 
     /// Bytes kept for the next taker.
-    pub fn idle_bytes(&self) -> usize {
+    #[cfg(test)]
+    pub(crate) fn idle_bytes(&self) -> usize {
         self.with(|free| free.bytes)
     }
 

@@ -5,7 +5,7 @@ use half::{bf16, f16};
 
 /// Stored numbers of one of three types.
 #[derive(Clone, Copy, Debug)]
-pub enum WeightSlice<'a> {
+pub(crate) enum WeightSlice<'a> {
     /// 32 bits.
     F32(&'a [f32]),
     /// IEEE half precision.
@@ -16,17 +16,12 @@ pub enum WeightSlice<'a> {
 
 impl WeightSlice<'_> {
     /// How many numbers.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             WeightSlice::F32(w) => w.len(),
             WeightSlice::F16(w) => w.len(),
             WeightSlice::Bf16(w) => w.len(),
         }
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// The numbers from `start` on, as many as `out` has, as f32.
@@ -42,7 +37,7 @@ impl WeightSlice<'_> {
 
 /// How weights are kept in memory and what they are multiplied in.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Precision {
+pub(crate) enum Precision {
     /// f32 throughout.
     F32,
     /// Weights f16 in memory, widened a panel at a time next to the multiplication; arithmetic in f32.

@@ -1,0 +1,206 @@
+//! `sdgen bench`: seconds, arithmetic and memory of each stage of a run, measured from outside by its events.
+
+use std::time::Instant;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::{generate, terminal};
+use crate::engine::Engine;
+use crate::error::Result;
+use crate::event::{Event, Flow, Observer, Stage};
+use crate::registry::RepoConfig;
+use crate::request::{Params, Request, check};
+
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// Model, as in `sdgen --model`
+    #[arg(short, long, value_name = "MODEL", default_value = "demo")]
+    model: String,
+
+    /// Width in pixels [default: the model's own]
+    #[arg(short = 'W', long, value_name = "PX")]
+    width: Option<u32>,
+
+    /// Height in pixels [default: the model's own]
+    #[arg(short = 'H', long, value_name = "PX")]
+    height: Option<u32>,
+
+    /// Steps to time
+    #[arg(long, value_name = "N", default_value_t = 5)]
+    steps: usize,
+
+    /// Guidance; 1 or less times a step without the unconditional pass
+    #[arg(long, value_name = "X", default_value_t = 7.5)]
+    cfg_scale: f64,
+
+    /// Arithmetic: auto, f32, f16, bf16 or int8
+    #[arg(long, value_name = "TYPE")]
+    dtype: Option<String>,
+
+    /// Device: auto, cpu, cuda[:N] or metal
+    #[arg(long, value_name = "DEVICE")]
+    device: Option<String>,
+
+    /// CPU threads
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What was measured.
+#[derive(Serialize)]
+struct Report {
+    model: String,
+    width: u32,
+    height: u32,
+    dtype: String,
+    processor: Option<String>,
+    load_seconds: f64,
+    encode_seconds: f64,
+    /// Median over the steps but the first, which makes its buffers.
+    step_seconds: f64,
+    step_seconds_min: f64,
+    step_seconds_max: f64,
+    /// Operations that a step was asked for, over its median time.
+    step_gflops: Option<f64>,
+    decode_seconds: f64,
+    /// Largest resident memory of the process so far.
+    peak_bytes: Option<u64>,
+}
+
+/// Takes the time of stages and steps.
+#[derive(Default)]
+struct Clock {
+    load: f64,
+    encode: f64,
+    decode: f64,
+    last: Option<Instant>,
+    steps: Vec<f64>,
+    /// Reads how many operations were asked for so far.
+    counter: Option<Box<dyn Fn() -> u64>>,
+    /// The counter after each step.
+    counts: Vec<u64>,
+}
+
+impl Observer for Clock {
+    fn on(&mut self, event: &Event) -> Flow {
+        match event {
+            Event::Begin { stage: Stage::Denoise, .. } => self.last = Some(Instant::now()),
+            Event::Step { .. } => {
+                let now = Instant::now();
+                self.steps.extend(self.last.map(|last| now.duration_since(last).as_secs_f64()));
+                self.last = Some(now);
+                self.counts.extend(self.counter.as_ref().map(|count| count()));
+            }
+            Event::End { stage: Stage::Load, seconds } => self.load += seconds,
+            Event::End { stage: Stage::Encode, seconds } => self.encode += seconds,
+            Event::End { stage: Stage::Decode, seconds } => self.decode += seconds,
+            Event::Begin { .. }
+            | Event::End { .. }
+            | Event::Fetch { .. }
+            | Event::Saved { .. }
+            | Event::Warning { .. }
+            | Event::Done { .. } => {}
+        }
+        Flow::Continue
+    }
+}
+
+/// Runs the benchmark and prints what it found.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let report = measure(arguments)?;
+    if arguments.json { terminal::json(&report) } else { terminal::data(report.text().as_bytes()) }
+}
+
+fn measure(arguments: &Arguments) -> Result<Report> {
+    let params = arguments.params();
+    if let Some(error) = check(&params).into_iter().next() {
+        return Err(error);
+    }
+    let mut clock = Clock::default();
+    let files = generate::find_model(&params, &mut clock)?;
+    let repo = RepoConfig::read(&files)?;
+    let request = Request::resolve(&params, &files, &repo)?;
+    let mut engine = Engine::load(&files, &repo, &request, &mut clock)?;
+    clock.counter = Some(Box::new(engine.operations()));
+    engine.generate(&request, &mut clock, &mut |_| Ok(()))?;
+    Ok(Report::new(&request, &engine, &clock))
+}
+
+impl Arguments {
+    fn params(&self) -> Params {
+        Params {
+            prompt: Some("a lighthouse at dusk".to_owned()),
+            model: Some(self.model.clone()),
+            width: self.width,
+            height: self.height,
+            steps: Some(self.steps),
+            cfg_scale: Some(self.cfg_scale),
+            seed: Some(0),
+            dtype: self.dtype.clone(),
+            device: self.device.clone(),
+            threads: self.threads,
+            ..Params::default()
+        }
+    }
+}
+
+impl Report {
+    fn new(request: &Request, engine: &Engine, clock: &Clock) -> Self {
+        let mut times: Vec<f64> = clock.steps.iter().copied().skip(1).collect();
+        if times.is_empty() {
+            times.clone_from(&clock.steps);
+        }
+        times.sort_by(f64::total_cmp);
+        let median = times.get(times.len() / 2).copied().unwrap_or_default();
+        let operations = clock.counts.windows(2).last().map(|pair| pair[1] - pair[0]);
+        Self {
+            model: request.model.clone(),
+            width: request.width,
+            height: request.height,
+            dtype: request.dtype.to_string(),
+            processor: engine.processor(),
+            load_seconds: clock.load,
+            encode_seconds: clock.encode,
+            step_seconds: median,
+            step_seconds_min: times.first().copied().unwrap_or_default(),
+            step_seconds_max: times.last().copied().unwrap_or_default(),
+            step_gflops: operations.filter(|n| *n > 0).map(|n| n as f64 / median / 1e9),
+            decode_seconds: clock.decode,
+            peak_bytes: peak_memory(),
+        }
+    }
+
+    fn text(&self) -> String {
+        let processor = self.processor.as_deref().unwrap_or("not the processor");
+        let gflops = self.step_gflops.map_or(String::new(), |g| format!("  {g:.0} GFLOP/s"));
+        let peak = self.peak_bytes.map_or("unknown".to_owned(), |b| format!("{:.2} GB", b as f64 / 1e9));
+        format!(
+            "model    {} {}x{} {}\ncpu      {processor}\nload     {:.3} s\nencode   {:.3} s\n\
+             step     {:.3} s ({:.3} to {:.3}){gflops}\ndecode   {:.3} s\npeak     {peak}\n",
+            self.model,
+            self.width,
+            self.height,
+            self.dtype,
+            self.load_seconds,
+            self.encode_seconds,
+            self.step_seconds,
+            self.step_seconds_min,
+            self.step_seconds_max,
+            self.decode_seconds,
+        )
+    }
+}
+
+/// The largest resident memory so far, where the system tells.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024)
+}
