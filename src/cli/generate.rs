@@ -112,7 +112,8 @@ fn find_refiner(
     observer: &mut dyn Observer,
 ) -> Result<Option<(ModelFiles, RepoConfig)>> {
     let Some(refiner) = &request.refiner else { return Ok(None) };
-    let files = find_named(&refiner.model, params, observer)?;
+    let files = find_named(&refiner.model, params, observer)
+        .map_err(|error| error.hint(format!("`{}` is what `--refiner` names", refiner.model)))?;
     let repo = RepoConfig::read(&files)?;
     Refiner::suits(base, &repo)?;
     Ok(Some((files, repo)))
@@ -128,7 +129,10 @@ fn find_named(name: &str, params: &Params, observer: &mut dyn Observer) -> Resul
     let mut hub = Hub::from_env();
     hub.offline |= params.offline == Some(true);
     let half = matches!(params.dtype.as_deref(), Some("f16" | "bf16"));
-    registry::locate(&model, &Fetch { hub, half }, observer)
+    registry::locate(&model, &Fetch { hub, half }, observer).map_err(|error| match params.model {
+        Some(_) => error,
+        None => error.hint("to draw something without any download: `-m demo`"),
+    })
 }
 
 /// The licence of a known model's weights.

@@ -60,7 +60,8 @@ def loss_curve(folder, path):
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(1, 2, figsize=(7, 2.4), layout="constrained")
-    for axis, name, key, title in ((axes[0], "vae", "restored", "autoencoder: L1 + L2"), (axes[1], "unet", "loss", "UNet: weighted v loss")):
+    curves = (("vae", "restored", "autoencoder: L1 + L2"), ("unet", "loss", "text encoder and UNet: weighted v loss"))
+    for axis, (name, key, title) in zip(axes, curves):
         lines = [json.loads(line) for line in (folder / f"{name}-loss.jsonl").read_text().splitlines()]
         axis.plot([line["step"] for line in lines], [line[key] for line in lines], linewidth=1)
         axis.set_yscale("log")

@@ -32,8 +32,10 @@ def main():
     parser.add_argument("--out", type=Path, default=Path(__file__).with_name("score_prompts.json"))
     args = parser.parse_args()
     rng = np.random.default_rng(7)
-    lists = {"single": held_out_prompts(world.sample_single, 100, rng), "pair": held_out_prompts(world.sample_pair, 50, rng)}
-    lines = [f' "{name}": [\n' + ",\n".join("  " + json.dumps(prompt) for prompt in prompts) + "\n ]" for name, prompts in lists.items()]
+    lines = []
+    for name, maker, count in (("single", world.sample_single, 100), ("pair", world.sample_pair, 50)):
+        prompts = ["  " + json.dumps(prompt) for prompt in held_out_prompts(maker, count, rng)]
+        lines.append(f' "{name}": [\n' + ",\n".join(prompts) + "\n ]")
     args.out.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 

@@ -94,6 +94,14 @@ def table(results):
     return "\n".join(lines)
 
 
+def keep_pictures(folder, kind, pictures, rows):
+    """Writes each picture under a name that says what is wrong with it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for index, (picture, row) in enumerate(zip(pictures, rows)):
+        wrong = "-".join(check for check, right in row.items() if not right)
+        Image.fromarray(picture).save(folder / f"{kind}-{index:03}-{wrong or 'right'}.png")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", required=True, help="assets/demo")
@@ -102,19 +110,20 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--guidance", type=float, default=4.0)
     parser.add_argument("--limit", type=int, default=None, help="only the first prompts of each kind")
+    parser.add_argument("--only", choices=list(CHECKS), help="one kind of prompts only")
     parser.add_argument("--pictures", type=Path, help="folder for the rendered pictures")
     args = parser.parse_args()
     pipeline = load_pipeline(args.model, args.scheduler, pick_device())
     results = {}
     for kind, prompts in json.loads(args.prompts.read_text()).items():
+        if args.only not in (None, kind):
+            continue
         prompts = prompts[:args.limit]
-        pictures = render(pipeline, [one["prompt"] for one in prompts], [one["seed"] for one in prompts], args.steps, args.guidance)
+        words, seeds = [one["prompt"] for one in prompts], [one["seed"] for one in prompts]
+        pictures = render(pipeline, words, seeds, args.steps, args.guidance)
         results[kind] = [CHECKS[kind](picture, one["expected"]) for picture, one in zip(pictures, prompts)]
-        for index, (picture, row) in enumerate(zip(pictures, results[kind])):
-            wrong = "-".join(check for check, right in row.items() if not right)
-            if args.pictures:
-                args.pictures.mkdir(parents=True, exist_ok=True)
-                Image.fromarray(picture).save(args.pictures / f"{kind}-{index:03}-{wrong or 'right'}.png")
+        if args.pictures:
+            keep_pictures(args.pictures, kind, pictures, results[kind])
     print(table(results))
 
 
