@@ -40,8 +40,12 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--mask', '--mask', [CompletionResultType]::ParameterName, 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent')
             [CompletionResult]::new('--mask-blur', '--mask-blur', [CompletionResultType]::ParameterName, 'Blur the mask''s edge by this many pixels')
             [CompletionResult]::new('--mask-grow', '--mask-grow', [CompletionResultType]::ParameterName, 'Grow the mask by this many pixels')
+            [CompletionResult]::new('--mask-padding', '--mask-padding', [CompletionResultType]::ParameterName, 'Render only the mask''s surroundings, this many pixels around it, at full size, and paste them back')
+            [CompletionResult]::new('--extend', '--extend', [CompletionResultType]::ParameterName, 'Paint beyond the start picture''s edges: left=128,top=64; multiples of 8')
             [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
             [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
+            [CompletionResult]::new('--refiner', '--refiner', [CompletionResultType]::ParameterName, 'SDXL: a model that draws the last steps, such as sdxl-refiner')
+            [CompletionResult]::new('--refiner-start', '--refiner-start', [CompletionResultType]::ParameterName, 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]')
             [CompletionResult]::new('--prediction', '--prediction', [CompletionResultType]::ParameterName, 'What the network predicts, where the model''s own files are wrong: epsilon, v or sample')
             [CompletionResult]::new('--clip-skip', '--clip-skip', [CompletionResultType]::ParameterName, 'Skip the last N layers of the text encoder (diffusers'' count: 1 is A1111''s "clip skip 2")')
             [CompletionResult]::new('--original-size', '--original-size', [CompletionResultType]::ParameterName, 'SDXL: the size that the picture is told to have had [default: its own]')
@@ -84,6 +88,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
             [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List the models that can be called by name')
+            [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -119,6 +124,23 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
         'sdgen;models;help;help' {
             break
         }
+        'sdgen;bench' {
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model, as in `sdgen --model`')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model, as in `sdgen --model`')
+            [CompletionResult]::new('-W', '-W ', [CompletionResultType]::ParameterName, 'Width in pixels [default: the model''s own]')
+            [CompletionResult]::new('--width', '--width', [CompletionResultType]::ParameterName, 'Width in pixels [default: the model''s own]')
+            [CompletionResult]::new('-H', '-H ', [CompletionResultType]::ParameterName, 'Height in pixels [default: the model''s own]')
+            [CompletionResult]::new('--height', '--height', [CompletionResultType]::ParameterName, 'Height in pixels [default: the model''s own]')
+            [CompletionResult]::new('--steps', '--steps', [CompletionResultType]::ParameterName, 'Steps to time')
+            [CompletionResult]::new('--cfg-scale', '--cfg-scale', [CompletionResultType]::ParameterName, 'Guidance; 1 or less times a step without the unconditional pass')
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Arithmetic: auto, f32, f16, bf16 or int8')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device: auto, cpu, cuda[:N] or metal')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'CPU threads')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
         'sdgen;completions' {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
@@ -127,6 +149,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
         'sdgen;help' {
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
             [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List the models that can be called by name')
+            [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -139,6 +162,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;help;models;list' {
+            break
+        }
+        'sdgen;help;bench' {
             break
         }
         'sdgen;help;completions' {

@@ -37,8 +37,12 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --mask 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent'
             cand --mask-blur 'Blur the mask''s edge by this many pixels'
             cand --mask-grow 'Grow the mask by this many pixels'
+            cand --mask-padding 'Render only the mask''s surroundings, this many pixels around it, at full size, and paste them back'
+            cand --extend 'Paint beyond the start picture''s edges: left=128,top=64; multiples of 8'
             cand -m 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]'
             cand --model 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]'
+            cand --refiner 'SDXL: a model that draws the last steps, such as sdxl-refiner'
+            cand --refiner-start 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]'
             cand --prediction 'What the network predicts, where the model''s own files are wrong: epsilon, v or sample'
             cand --clip-skip 'Skip the last N layers of the text encoder (diffusers'' count: 1 is A1111''s "clip skip 2")'
             cand --original-size 'SDXL: the size that the picture is told to have had [default: its own]'
@@ -81,6 +85,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --version 'Print version'
             cand inspect 'Show what a picture says about itself: prompt, settings, model'
             cand models 'List the models that can be called by name'
+            cand bench 'Measure how fast a model runs on this machine, stage by stage'
             cand completions 'Print a completion script for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -109,6 +114,22 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         }
         &'sdgen;models;help;help'= {
         }
+        &'sdgen;bench'= {
+            cand -m 'Model, as in `sdgen --model`'
+            cand --model 'Model, as in `sdgen --model`'
+            cand -W 'Width in pixels [default: the model''s own]'
+            cand --width 'Width in pixels [default: the model''s own]'
+            cand -H 'Height in pixels [default: the model''s own]'
+            cand --height 'Height in pixels [default: the model''s own]'
+            cand --steps 'Steps to time'
+            cand --cfg-scale 'Guidance; 1 or less times a step without the unconditional pass'
+            cand --dtype 'Arithmetic: auto, f32, f16, bf16 or int8'
+            cand --device 'Device: auto, cpu, cuda[:N] or metal'
+            cand --threads 'CPU threads'
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
         &'sdgen;completions'= {
             cand -h 'Print help'
             cand --help 'Print help'
@@ -116,6 +137,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         &'sdgen;help'= {
             cand inspect 'Show what a picture says about itself: prompt, settings, model'
             cand models 'List the models that can be called by name'
+            cand bench 'Measure how fast a model runs on this machine, stage by stage'
             cand completions 'Print a completion script for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -125,6 +147,8 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand list 'Known versions, and whether they are on this machine'
         }
         &'sdgen;help;models;list'= {
+        }
+        &'sdgen;help;bench'= {
         }
         &'sdgen;help;completions'= {
         }

@@ -18,7 +18,7 @@ use crate::output::metadata::Origin;
 use crate::output::path::{Destination, Values};
 use crate::output::png::{Existing, encode, save, write_stream};
 use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, RepoConfig};
-use crate::request::{Params, Request, check};
+use crate::request::{Params, Refiner, Request, check};
 
 #[derive(Args)]
 #[group(skip)]
@@ -50,7 +50,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     destination.check(&Values { request: &request, model: &files.name, seed: request.seed, index: 0 })?;
     progress.borrow_mut().seed(&request);
 
+    let refiner = find_refiner(&request, &repo, &params, &mut observer)?;
     let mut engine = Engine::load(&files, &repo, &request, &mut observer)?;
+    if let Some((files, repo)) = &refiner {
+        engine = engine.with_refiner(files, repo)?;
+    }
     let weights = engine.weights().clone();
     let album = Album {
         origin: Origin { request: &request, model: &files.name, weights: &weights, license: license(&files) },
@@ -100,8 +104,28 @@ fn destination(params: &Params) -> Result<Destination> {
     Ok(destination)
 }
 
+/// The request's refiner, found and looked at before the base model is loaded.
+fn find_refiner(
+    request: &Request,
+    base: &RepoConfig,
+    params: &Params,
+    observer: &mut dyn Observer,
+) -> Result<Option<(ModelFiles, RepoConfig)>> {
+    let Some(refiner) = &request.refiner else { return Ok(None) };
+    let files = find_named(&refiner.model, params, observer)
+        .map_err(|error| error.hint(format!("`{}` is what `--refiner` names", refiner.model)))?;
+    let repo = RepoConfig::read(&files)?;
+    Refiner::suits(base, &repo)?;
+    Ok(Some((files, repo)))
+}
+
+/// The model that `params` name.
 pub(super) fn find_model(params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
-    let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+    find_named(params.model.as_deref().unwrap_or(DEFAULT_MODEL), params, observer)
+}
+
+fn find_named(name: &str, params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
+    let model = ModelRef::parse(name)?;
     let mut hub = Hub::from_env();
     hub.offline |= params.offline == Some(true);
     let half = matches!(params.dtype.as_deref(), Some("f16" | "bf16"));

@@ -52,11 +52,11 @@ fn list(json: bool) -> Result<()> {
     if json {
         return terminal::json(&rows);
     }
-    let mut text = format!("{:<12} {:<7} {:>5}  {:<24} {}\n", "NAME", "CACHED", "SIZE", "LICENSE", "ABOUT");
+    let mut text = format!("{:<13} {:<7} {:>5}  {:<24} {}\n", "NAME", "CACHED", "SIZE", "LICENSE", "ABOUT");
     for row in &rows {
         let cached = if row.cached { "yes" } else { "no" };
         text.push_str(&format!(
-            "{:<12} {cached:<7} {:>5}  {:<24} {}\n",
+            "{:<13} {cached:<7} {:>5}  {:<24} {}\n",
             row.name, row.size, row.license, row.about
         ));
     }

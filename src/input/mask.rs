@@ -4,6 +4,7 @@
 use image::GrayImage;
 use serde::{Deserialize, Serialize};
 
+use super::{Extend, Picture};
 use crate::error::{Error, Result};
 
 /// Where a mask comes from.
@@ -14,6 +15,8 @@ pub enum MaskSource {
     Alpha,
     /// The white part of the picture at this path.
     File(String),
+    /// Nothing but what lies beyond the picture's edges.
+    Extension,
 }
 
 /// A mask and what is done to it.
@@ -29,6 +32,12 @@ pub struct MaskOptions {
     pub invert: bool,
     /// Pixels outside the mask are put back as they were.
     pub keep_unmasked: bool,
+    /// Only the mask's surroundings are rendered, this many pixels around it, and pasted back.
+    #[serde(default)]
+    pub padding: Option<u32>,
+    /// The picture grows, and what is new is painted too.
+    #[serde(default)]
+    pub extend: Option<Extend>,
 }
 
 /// A mask of the picture's size.
@@ -60,7 +69,15 @@ impl Mask {
         {
             plane = image::imageops::blur(&image, options.blur as f32).into_raw();
         }
-        let mask = Self { width, height, soft: plane };
+        Self::checked(plane, [width, height])
+    }
+
+    /// A mask as it stands.
+    ///
+    /// # Errors
+    /// Nothing in it is white.
+    pub(super) fn checked(soft: Vec<u8>, [width, height]: [u32; 2]) -> Result<Self> {
+        let mask = Self { width, height, soft };
         if mask.binary().all(|on| !on) {
             return Err(Error::field("mask", "the mask is black all over: nothing would be painted")
                 .hint("white is painted anew; `--invert-mask` swaps black and white"));
@@ -81,6 +98,22 @@ impl Mask {
         (0..rows)
             .flat_map(|row| (0..columns).map(move |column| f32::from(u8::from(at(row, column)))))
             .collect()
+    }
+
+    /// The columns and the rows, from the first to behind the last, that hold something else than black.
+    pub(super) fn bounds(&self) -> ([u32; 2], [u32; 2]) {
+        let lit = (0u32..).zip(&self.soft).filter(|(_, value)| **value > 0).map(|(i, _)| i);
+        let empty = ([self.width, 0], [self.height, 0]);
+        lit.fold(empty, |([left, right], [top, bottom]), i| {
+            let (x, y) = (i % self.width, i / self.width);
+            ([left.min(x), right.max(x + 1)], [top.min(y), bottom.max(y + 1)])
+        })
+    }
+
+    /// The mask as a grey picture.
+    pub(super) fn picture(&self) -> Picture {
+        let rgb = self.soft.iter().flat_map(|&value| [value; 3]).collect();
+        Picture { width: self.width, height: self.height, rgb, alpha: None }
     }
 
     /// `new` over `old` where the mask is white.
@@ -116,7 +149,15 @@ mod tests {
     use super::*;
 
     fn options() -> MaskOptions {
-        MaskOptions { source: MaskSource::Alpha, blur: 0.0, grow: 0, invert: false, keep_unmasked: false }
+        MaskOptions {
+            source: MaskSource::Alpha,
+            blur: 0.0,
+            grow: 0,
+            invert: false,
+            keep_unmasked: false,
+            padding: None,
+            extend: None,
+        }
     }
 
     #[test]

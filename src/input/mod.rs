@@ -1,9 +1,13 @@
 //! Pictures that a request starts from: read, turned upright, fitted to size, and masks made of them. Plain bytes;
 //! latents are the pipeline's work.
 
+mod crop;
+mod extend;
 mod mask;
 mod read;
 
+pub use crop::Patch;
+pub use extend::Extend;
 pub use mask::{Mask, MaskOptions, MaskSource};
 pub use read::{Picture, size_of};
 
@@ -22,12 +26,14 @@ named_enum! {
     }
 }
 
-/// What a request starts from, in pixels of the wanted size.
+/// What a request starts from, in pixels of the size that is rendered.
 pub struct Start {
     /// The picture.
     pub picture: Picture,
     /// What of it is to be painted anew; all of it without a mask.
     pub mask: Option<Mask>,
+    /// Where the rendering goes, if it is only a part of the picture.
+    patch: Option<Patch>,
 }
 
 impl Start {
@@ -35,25 +41,98 @@ impl Start {
     ///
     /// # Errors
     /// A file that is missing, too large or no picture; a mask that repaints nothing.
-    pub fn load(path: &str, mask: Option<&MaskOptions>, fit: Fit, [width, height]: [u32; 2]) -> Result<Self> {
-        let picture = Picture::read("init_image", path)?.fitted(width, height, fit);
-        let mask = match mask {
-            None => None,
-            Some(options) => {
-                let plane = match &options.source {
-                    MaskSource::Alpha => picture.transparency("mask")?,
-                    MaskSource::File(path) => Picture::read("mask", path)?.fitted(width, height, fit).grey(),
-                };
-                Some(Mask::new(plane, [width, height], options)?)
-            }
+    pub fn load(path: &str, mask: Option<&MaskOptions>, fit: Fit, size: [u32; 2]) -> Result<Self> {
+        let picture = Picture::read("init_image", path)?;
+        let Some(options) = mask else {
+            let picture = picture.fitted(size[0], size[1], fit);
+            return Ok(Self { picture, mask: None, patch: None });
         };
-        Ok(Self { picture, mask })
+        let extend = options.extend.unwrap_or_default();
+        let [more_width, more_height] = extend.added();
+        // A part is cut out of the picture at its own size.
+        let [width, height] = match options.padding {
+            Some(_) => [picture.width, picture.height],
+            None => [size[0].saturating_sub(more_width).max(1), size[1].saturating_sub(more_height).max(1)],
+        };
+        let picture = picture.fitted(width, height, fit);
+        let plane = plane(&picture, options, fit)?;
+        let canvas = extend.picture(&picture);
+        let mask = Mask::new(plane, [canvas.width, canvas.height], options)?;
+        let Some(padding) = options.padding else {
+            return Ok(Self { picture: canvas, mask: Some(mask), patch: None });
+        };
+        let (picture, mask, patch) = Patch::cut(canvas, mask, padding, size)?;
+        Ok(Self { picture, mask: Some(mask), patch: Some(patch) })
     }
 
-    /// A finished picture with the pixels outside the mask put back as they were, blended along the mask's edge.
-    pub fn restored(&self, rgb: &mut [u8]) {
-        if let Some(mask) = &self.mask {
-            mask.blend(rgb, &self.picture.rgb);
+    /// A rendering as the picture that was asked for: a part back in its place; with `keep`, the pixels outside the
+    /// mask as they were, blended along the mask's edge.
+    pub fn finished(&self, rgb: Vec<u8>, keep: bool) -> Picture {
+        let mut rendering =
+            Picture { width: self.picture.width, height: self.picture.height, rgb, alpha: None };
+        if let Some(patch) = &self.patch {
+            return patch.pasted(&rendering);
         }
+        if let Some(mask) = self.mask.as_ref().filter(|_| keep) {
+            mask.blend(&mut rendering.rgb, &self.picture.rgb);
+        }
+        rendering
+    }
+}
+
+/// The mask of a picture on its extended canvas, before anything is done to it.
+fn plane(picture: &Picture, options: &MaskOptions, fit: Fit) -> Result<Vec<u8>> {
+    let (width, height) = (picture.width, picture.height);
+    // What is new is white in the end, and so is none of the picture without a mask of its own.
+    let new = if options.invert { 0 } else { 255 };
+    let inner = match &options.source {
+        MaskSource::Alpha => picture.transparency("mask")?,
+        MaskSource::File(path) => Picture::read("mask", path)?.fitted(width, height, fit).grey(),
+        MaskSource::Extension => vec![255 - new; (width * height) as usize],
+    };
+    Ok(options.extend.unwrap_or_default().plane(&inner, [width, height], new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(padding: Option<u32>) -> MaskOptions {
+        MaskOptions {
+            source: MaskSource::Extension,
+            blur: 0.0,
+            grow: 0,
+            invert: false,
+            keep_unmasked: true,
+            padding,
+            extend: Some(Extend { left: 8, ..Extend::default() }),
+        }
+    }
+
+    fn start(options: &MaskOptions, size: [u32; 2]) -> Start {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.png");
+        image::RgbImage::from_pixel(16, 16, image::Rgb([7, 8, 9])).save(&path).unwrap();
+        Start::load(path.to_str().unwrap(), Some(options), Fit::Cover, size).unwrap()
+    }
+
+    #[test]
+    fn an_extended_picture_is_painted_where_it_is_new() {
+        for invert in [false, true] {
+            let start = start(&MaskOptions { invert, ..options(None) }, [24, 16]);
+            let mask = start.mask.as_ref().unwrap();
+            assert_eq!((start.picture.width, mask.binary().filter(|on| *on).count()), (24, 128));
+            let picture = start.finished(vec![200; 24 * 16 * 3], true);
+            assert_eq!((&picture.rgb[21..24], &picture.rgb[24..27]), (&[200; 3][..], &[7, 8, 9][..]));
+        }
+    }
+
+    #[test]
+    fn a_part_is_rendered_at_its_own_size_and_the_picture_keeps_its_size() {
+        let start = start(&options(Some(0)), [64, 128]);
+        assert_eq!((start.picture.width, start.picture.height), (64, 128));
+        let picture = start.finished(vec![200; 64 * 128 * 3], false);
+        assert_eq!((picture.width, picture.height), (24, 16));
+        assert_eq!((&picture.rgb[21..24], &picture.rgb[24..27]), (&[200; 3][..], &[7, 8, 9][..]));
     }
 }

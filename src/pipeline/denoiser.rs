@@ -83,6 +83,11 @@ impl<'a> Denoiser<'a> {
         Ok(Self { unet, alone, both, run, source, observer })
     }
 
+    /// The generator as the run left it.
+    pub(super) fn into_noise(self) -> Noise {
+        self.source.noise
+    }
+
     /// The network's output at call `i`, guided where the run says so.
     fn guided(&self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
         let Run { calls, scale, rescale, interval, .. } = self.run;

@@ -22,7 +22,7 @@ use crate::registry::{Component, ModelFiles, RepoConfig};
 use crate::request::{Init, Request};
 use crate::rng::Noise;
 use crate::sampler::schedule::{self, Ladder};
-use crate::sampler::{self, combine};
+use crate::sampler::{self, Config, combine};
 use denoiser::{Denoiser, Run, Source};
 use origin::{Encoding, Origin};
 pub(crate) use text::Encoded;
@@ -51,6 +51,36 @@ pub(crate) struct Batch {
     pub(crate) first: u64,
     /// Pictures.
     pub(crate) size: usize,
+}
+
+/// What is drawn for a batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Task<'a> {
+    /// What was asked for.
+    pub(crate) request: &'a Request,
+    /// Its prompts, encoded.
+    pub(crate) prompts: &'a Encoded,
+    /// Which of its pictures.
+    pub(crate) batch: Batch,
+}
+
+/// A batch on its way.
+pub(crate) struct Drawn {
+    /// Latents `[size, c, h, w]` as the sampler leaves them.
+    latents: Tensor,
+    /// The generator as it was left, for the model that goes on.
+    noise: Noise,
+    /// Which pictures of the request.
+    pub(crate) batch: Batch,
+}
+
+/// A run of the sampler that is ready to begin.
+struct Descent<'a> {
+    config: Config,
+    ladder: Ladder,
+    x: Tensor,
+    origin: Option<Origin>,
+    source: Source<'a>,
 }
 
 impl Pipeline {
@@ -102,11 +132,6 @@ impl Pipeline {
         })
     }
 
-    /// What computes.
-    pub(crate) fn backend(&self) -> &Backend {
-        &self.backend
-    }
-
     /// The prompts of a request as the network takes them.
     ///
     /// # Errors
@@ -117,24 +142,22 @@ impl Pipeline {
         staged(observer, Stage::Encode, "prompt", |observer| self.text.encode(request, guided, observer))
     }
 
-    /// Noise to latents `[size, c, h, w]`, unscaled, ready to decode.
+    /// Noise, or a start picture, to latents: finished ones, or as far as the request's refiner takes over.
     ///
     /// # Errors
     /// `Kind::Interrupted` when the observer cancels; tensor arithmetic.
     pub(crate) fn denoise(
         &self,
-        request: &Request,
-        prompts: &Encoded,
+        task: &Task<'_>,
         start: Option<&Start>,
-        batch: Batch,
         observer: &mut dyn Observer,
-    ) -> Result<Tensor> {
+    ) -> Result<Drawn> {
         staged(observer, Stage::Denoise, "latents", |observer| {
+            let Task { request, batch, .. } = *task;
             let config = request.sampler_config(&self.repo)?;
             let mut ladder = schedule::ladder(&config, request.steps)?;
             let noise = Noise::new(request.rng, request.seed.wrapping_add(batch.first), batch.size);
-            let mut source =
-                Source { noise, shape: self.latent_shape(request, batch.size), backend: &self.backend };
+            let mut source = self.source(request, noise, batch.size);
             let (x, origin) = match (&request.init, start) {
                 (Some(init), Some(start)) => {
                     if !self.repo.latent_consistency {
@@ -145,19 +168,53 @@ impl Pipeline {
                 }
                 _ => ((source.draw()? * ladder.init_noise_sigma)?, None),
             };
-            let run = Run {
-                calls: ladder.calls(),
-                batch,
-                scale: request.cfg_scale,
-                rescale: request.guidance_rescale,
-                interval: request.cfg_interval,
-                origin,
-                inputs: self.repo.inputs,
-            };
-            let mut model = Denoiser::new(&self.unet, prompts, run, source, observer)?;
-            let latents = sampler::sample(&config, &ladder, x, &mut model)?;
-            Ok((latents / self.vae.scaling_factor)?)
+            if let Some(refiner) = &request.refiner {
+                let end = refiner.handover(&ladder)?;
+                ladder = ladder.until_call(end);
+            }
+            let descent = Descent { config, ladder, x, origin, source };
+            self.descend(task, descent, observer)
         })
+    }
+
+    /// Goes on with what another model has begun; no noise is added. `task` is the refiner's own
+    /// ([`Request::refined`]).
+    ///
+    /// # Errors
+    /// As [`Self::denoise`].
+    pub(crate) fn refine(&self, task: &Task<'_>, drawn: Drawn, observer: &mut dyn Observer) -> Result<Drawn> {
+        staged(observer, Stage::Denoise, "latents", |observer| {
+            let Task { request, batch, .. } = *task;
+            let refiner = request.refiner.as_ref().ok_or_else(|| Error::internal("nothing to refine"))?;
+            let config = request.sampler_config(&self.repo)?;
+            let ladder = schedule::ladder(&config, request.steps)?;
+            let start = refiner.handover(&ladder)?;
+            let ladder = ladder.from_call(start);
+            let x = sampler::resumed(&config, &ladder, drawn.latents)?;
+            let source = self.source(request, drawn.noise, batch.size);
+            self.descend(task, Descent { config, ladder, x, origin: None, source }, observer)
+        })
+    }
+
+    fn descend(&self, task: &Task<'_>, descent: Descent<'_>, observer: &mut dyn Observer) -> Result<Drawn> {
+        let Task { request, prompts, batch } = *task;
+        let Descent { config, ladder, x, origin, source } = descent;
+        let run = Run {
+            calls: ladder.calls(),
+            batch,
+            scale: request.cfg_scale,
+            rescale: request.guidance_rescale,
+            interval: request.cfg_interval,
+            origin,
+            inputs: self.repo.inputs,
+        };
+        let mut model = Denoiser::new(&self.unet, prompts, run, source, observer)?;
+        let latents = sampler::sample(&config, &ladder, x, &mut model)?;
+        Ok(Drawn { latents, noise: model.into_noise(), batch })
+    }
+
+    fn source(&self, request: &Request, noise: Noise, images: usize) -> Source<'_> {
+        Source { noise, shape: self.latent_shape(request, images), backend: &self.backend }
     }
 
     fn origin(&self, init: &Init, start: &Start, source: &mut Source<'_>) -> Result<Origin> {
@@ -182,14 +239,15 @@ impl Pipeline {
         Ok(self.encoder.get_or_init(|| encoder))
     }
 
-    /// Latents `[b, c, h, w]` to 8-bit RGB, one picture after the other: each is decoded alone, since that needs
-    /// the most memory of all.
+    /// Picture `i` of a batch to 8-bit RGB, one after the other: each is decoded alone, since that needs the most
+    /// memory of all.
     ///
     /// # Errors
     /// `Kind::InvalidImage` when a picture is not a number or all black; tensor arithmetic.
-    pub(crate) fn decode(&self, latents: &Tensor, i: usize, observer: &mut dyn Observer) -> Result<Vec<u8>> {
+    pub(crate) fn decode(&self, drawn: &Drawn, i: usize, observer: &mut dyn Observer) -> Result<Vec<u8>> {
         staged(observer, Stage::Decode, "pixels", |_| {
-            pixels::to_rgb(&self.decoder.forward(&latents.narrow(0, i, 1)?)?)
+            let latents = (drawn.latents.narrow(0, i, 1)? / self.vae.scaling_factor)?;
+            pixels::to_rgb(&self.decoder.forward(&latents)?)
         })
     }
 

@@ -18,6 +18,7 @@ pub use hub::{Fetch, is_cached, locate};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
 
 use crate::error::{Error, Kind, Result};
+use crate::sampler::{Sampler, Schedule, Spacing};
 
 /// One table of models.toml: a version that users call by name.
 #[derive(Clone, Debug, Deserialize)]
@@ -41,6 +42,12 @@ pub struct ModelSpec {
     pub steps: usize,
     /// Default guidance.
     pub cfg_scale: f64,
+    /// Default sampler, where it is not to be the one of the model's own files.
+    pub sampler: Option<Sampler>,
+    /// Default schedule, likewise.
+    pub schedule: Option<Schedule>,
+    /// Default timestep spacing, likewise.
+    pub timestep_spacing: Option<Spacing>,
     /// Licence of the weights.
     pub license: String,
     /// One phrase for people.
@@ -149,6 +156,19 @@ mod tests {
         names.dedup();
         assert_eq!(names.len(), all);
         assert!(table.model.iter().any(|m| m.name == DEFAULT_MODEL));
+    }
+
+    #[test]
+    fn every_version_has_defaults_that_its_model_can_run() {
+        for spec in models() {
+            let distilled = spec.steps <= 4;
+            assert_eq!(distilled, spec.sampler.is_some(), "{}", spec.name);
+            assert!(spec.size % 64 == 0 && (1..=50).contains(&spec.steps), "{}", spec.name);
+            assert!((0.0..=10.0).contains(&spec.cfg_scale) && !spec.license.is_empty(), "{}", spec.name);
+        }
+        let turbo = models().iter().find(|spec| spec.aliases.iter().any(|name| name == "turbo")).unwrap();
+        assert_eq!((turbo.name.as_str(), turbo.size, turbo.cfg_scale), ("sdxl-turbo", 512, 0.0));
+        assert_eq!(turbo.timestep_spacing, Some(Spacing::Trailing));
     }
 
     #[test]

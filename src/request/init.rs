@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Params;
 use crate::error::{Error, Result};
-use crate::input::{Fit, MaskOptions, MaskSource};
+use crate::input::{Extend, Fit, MaskOptions, MaskSource};
 use crate::named::{Named, named_enum};
 
 named_enum! {
@@ -42,7 +42,10 @@ impl Init {
     /// # Errors
     /// A value out of range; an option of pictures or masks without the picture or mask that it is about.
     pub(super) fn resolve(params: &Params) -> Result<Option<Self>> {
-        let Some(image) = params.init_image.clone() else { return lonely(params).map(|()| None) };
+        let Some(image) = params.init_image.clone() else {
+            let options = [about_pictures(params), about_masks(params)].concat();
+            return lonely(&options, "picture", "`--init-image`").map(|()| None);
+        };
         let mask = mask(params)?;
         let strength = params.strength.unwrap_or(if mask.is_some() { MASKED_STRENGTH } else { STRENGTH });
         if !(strength > 0.0 && strength <= 1.0) {
@@ -58,8 +61,21 @@ impl Init {
     }
 }
 
+impl Init {
+    /// How far the picture is painted beyond its edges.
+    pub fn extension(&self) -> Option<Extend> {
+        self.mask.as_ref().and_then(|mask| mask.extend)
+    }
+}
+
 fn mask(params: &Params) -> Result<Option<MaskOptions>> {
-    let Some(source) = &params.mask else { return Ok(None) };
+    let extend = params.extend.as_deref().map(|text| Extend::parse("extend", text)).transpose()?;
+    let source = match (params.mask.as_deref(), extend) {
+        (Some("alpha"), _) => MaskSource::Alpha,
+        (Some(path), _) => MaskSource::File(path.to_owned()),
+        (None, Some(_)) => MaskSource::Extension,
+        (None, None) => return lonely(&about_masks(params), "mask", "`--mask`").map(|()| None),
+    };
     let blur = params.mask_blur.unwrap_or(0.0);
     if !(0.0..=256.0).contains(&blur) {
         return Err(Error::expected("mask_blur", "a number from 0 to 256", blur));
@@ -68,29 +84,44 @@ fn mask(params: &Params) -> Result<Option<MaskOptions>> {
     if grow > 512 {
         return Err(Error::expected("mask_grow", "a number from 0 to 512", grow));
     }
-    let source = match source.as_str() {
-        "alpha" => MaskSource::Alpha,
-        path => MaskSource::File(path.to_owned()),
-    };
+    let padding = params.mask_padding;
+    if padding.is_some_and(|pixels| pixels > 4096) {
+        return Err(Error::expected("mask_padding", "a number from 0 to 4096", padding.unwrap_or(0)));
+    }
     let keep_unmasked = params.keep_unmasked.unwrap_or(false);
-    Ok(Some(MaskOptions { source, blur, grow, invert: params.invert_mask.unwrap_or(false), keep_unmasked }))
+    let invert = params.invert_mask.unwrap_or(false);
+    Ok(Some(MaskOptions { source, blur, grow, invert, keep_unmasked, padding, extend }))
 }
 
-/// Options that mean nothing without a picture to start from.
-fn lonely(params: &Params) -> Result<()> {
-    let given = [
-        ("strength", params.strength.is_some()),
-        ("fit", params.fit.is_some()),
-        ("posterior", params.posterior.is_some()),
-        ("mask", params.mask.is_some()),
+/// Whether each option of masks was given.
+fn about_masks(params: &Params) -> [Given; 5] {
+    [
         ("mask_blur", params.mask_blur.is_some()),
         ("mask_grow", params.mask_grow.is_some()),
         ("invert_mask", params.invert_mask.is_some()),
         ("keep_unmasked", params.keep_unmasked.is_some()),
-    ];
-    match given.into_iter().find(|(_, given)| *given) {
+        ("mask_padding", params.mask_padding.is_some()),
+    ]
+}
+
+fn about_pictures(params: &Params) -> [Given; 5] {
+    [
+        ("strength", params.strength.is_some()),
+        ("fit", params.fit.is_some()),
+        ("posterior", params.posterior.is_some()),
+        ("mask", params.mask.is_some()),
+        ("extend", params.extend.is_some()),
+    ]
+}
+
+/// An option's field, and whether it was given.
+type Given = (&'static str, bool);
+
+/// Options that mean nothing without `what`.
+fn lonely(options: &[Given], what: &str, flag: &str) -> Result<()> {
+    match options.iter().find(|(_, given)| *given) {
         None => Ok(()),
-        Some((field, _)) => Err(Error::field(field, "there is no picture that this could be about")
-            .hint("give one with `--init-image`")),
+        Some((field, _)) => Err(Error::field(field, format!("there is no {what} that this could be about"))
+            .hint(format!("give one with {flag}"))),
     }
 }

@@ -1,13 +1,17 @@
 //! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
 
+mod defaults;
+mod dimensions;
 mod init;
 mod interval;
 mod params;
+mod refiner;
 mod resolve;
 mod sizes;
 
 pub use init::{Init, Posterior};
 pub use interval::Interval;
 pub use params::{Params, overlay};
+pub use refiner::Refiner;
 pub use resolve::{DeviceChoice, Dtype, Request, Rng, check};
 pub use sizes::Sizes;

@@ -100,10 +100,30 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_unmasked: Option<bool>,
 
+    /// Render only the mask's surroundings, this many pixels around it, at full size, and paste them back
+    #[arg(long, value_name = "PX", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_padding: Option<u32>,
+
+    /// Paint beyond the start picture's edges: left=128,top=64; multiples of 8
+    #[arg(long, value_name = "SIDE=PX,...", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub extend: Option<String>,
+
     /// Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]
     #[arg(short, long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+
+    /// SDXL: a model that draws the last steps, such as sdxl-refiner
+    #[arg(long, value_name = "MODEL", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refiner: Option<String>,
+
+    /// Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]
+    #[arg(long, value_name = "X", help_heading = "Model", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refiner_start: Option<f64>,
 
     /// What the network predicts, where the model's own files are wrong: epsilon, v or sample
     #[arg(long, value_name = "KIND", help_heading = "Model")]

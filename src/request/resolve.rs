@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Init, Interval, Params, Sizes};
+use super::defaults::with_defaults;
+use super::dimensions::{SIDE_UNIT, side, size, suits};
+use super::refiner::base_suits;
+use super::{Init, Interval, Params, Refiner, Sizes};
 use crate::error::{Error, Kind, Result};
 use crate::input::Start;
 use crate::named::{Named, named_enum};
-use crate::registry::{Family, Inputs, ModelFiles, ModelSpec, RepoConfig, models};
+use crate::registry::{Family, ModelFiles, ModelSpec, RepoConfig, models};
 use crate::sampler::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 
 named_enum! {
@@ -122,6 +125,9 @@ pub struct Request {
     pub clip_skip: usize,
     /// What it starts from besides noise.
     pub init: Option<Init>,
+    /// Who draws the last steps, if not the model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refiner: Option<Refiner>,
     /// What XL is told about the picture's size.
     pub sizes: Sizes,
     /// Likewise with the negative prompt.
@@ -145,10 +151,6 @@ fn auto_device() -> DeviceChoice {
 /// Defaults of a model that no row of models.toml describes.
 const DEFAULT_STEPS: usize = 25;
 const DEFAULT_CFG_SCALE: f64 = 7.5;
-/// Every side is a multiple of this.
-const SIDE_UNIT: u32 = 8;
-/// Longest side that is accepted; beyond it no Stable Diffusion model draws anything.
-const MAX_SIDE: u32 = 8192;
 
 impl Request {
     /// Fills every gap of `params` from the model and checks every value.
@@ -160,15 +162,19 @@ impl Request {
             return Err(error);
         }
         let spec = spec_of(files);
+        let params = &with_defaults(params, spec);
         let native = spec.map_or(repo.native_size, |spec| spec.size);
         let init = Init::resolve(params)?;
+        let refiner = Refiner::resolve(params)?;
         let (width, height) = size(params, init.as_ref(), native)?;
         suits(repo, init.as_ref(), files)?;
+        refiner.as_ref().map_or(Ok(()), |_| base_suits(repo))?;
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
         let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
         let config = Config::resolve(&repo.scheduler, &over)?;
         let steps = params.steps.or(listed(params)).or(spec.map(|s| s.steps)).unwrap_or(DEFAULT_STEPS);
-        crate::sampler::schedule::ladder(&config, steps)?;
+        let ladder = crate::sampler::schedule::ladder(&config, steps)?;
+        refiner.as_ref().map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
         Ok(Self {
             prompt: params.prompt.clone().unwrap_or_default(),
             negative_prompt: params.negative_prompt.clone(),
@@ -194,6 +200,7 @@ impl Request {
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
             init,
+            refiner,
             sizes,
             negative_sizes,
             rng: parsed("rng", params.rng.as_deref(), Rng::Torch)?,
@@ -241,32 +248,6 @@ impl Request {
     }
 }
 
-/// Width and height: as asked for, else the start picture's own rounded down to whole units, else the model's.
-fn size(params: &Params, init: Option<&Init>, native: u32) -> Result<(u32, u32)> {
-    let own = match (init, params.width, params.height) {
-        (None, ..) | (_, Some(_), Some(_)) => (native, native),
-        (Some(init), ..) => {
-            let (width, height) = crate::input::size_of("init_image", &init.image)?;
-            let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
-            (whole(width), whole(height))
-        }
-    };
-    Ok((params.width.unwrap_or(own.0), params.height.unwrap_or(own.1)))
-}
-
-/// Inpainting networks need a mask; other networks can do with or without.
-fn suits(repo: &RepoConfig, init: Option<&Init>, files: &ModelFiles) -> Result<()> {
-    let masked = init.is_some_and(|init| init.mask.is_some());
-    if repo.inputs == Inputs::Inpainting && !masked {
-        return Err(Error::field(
-            "mask",
-            format!("`{}` is an inpainting model and needs a picture and a mask", files.origin),
-        )
-        .hint("give them with `--init-image` and `--mask`"));
-    }
-    Ok(())
-}
-
 /// The number of steps that a list of levels stands for.
 fn listed(params: &Params) -> Option<usize> {
     let levels = params.sigmas.as_ref().map(|sigmas| sigmas.len().saturating_sub(1));
@@ -305,6 +286,7 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(seeds(params));
     keep(overrides(params).map(|_| ()));
     keep(Init::resolve(params).map(|_| ()));
+    keep(Refiner::resolve(params).map(|_| ()));
     keep(Sizes::resolve(params, [SIDE_UNIT; 2]).map(|_| ()));
     keep(parsed("rng", params.rng.as_deref(), Rng::Torch).map(|_| ()));
     keep(parsed("dtype", params.dtype.as_deref(), Dtype::Auto).map(|_| ()));
@@ -338,16 +320,6 @@ fn overrides(params: &Params) -> Result<Overrides> {
 
 fn parsed<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
     name.map_or(Ok(default), |name| T::parse(field, name))
-}
-
-fn side(field: &str, value: Option<u32>) -> Result<()> {
-    let Some(pixels) = value else { return Ok(()) };
-    if pixels % SIDE_UNIT == 0 && (SIDE_UNIT..=MAX_SIDE).contains(&pixels) {
-        return Ok(());
-    }
-    let nearest = ((pixels.saturating_add(SIDE_UNIT / 2) / SIDE_UNIT) * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
-    Err(Error::expected(field, format!("a multiple of {SIDE_UNIT} from {SIDE_UNIT} to {MAX_SIDE}"), pixels)
-        .hint(format!("the nearest legal size is {nearest}")))
 }
 
 fn within<T: PartialOrd + std::fmt::Display + Copy>(

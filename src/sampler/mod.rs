@@ -371,7 +371,8 @@ pub trait Model {
 
 /// Runs a sampler down its ladder, from the ladder's start, where `x` is x₀ + σ n: noise × the ladder's
 /// `init_noise_sigma` for a whole run.
-/// Returns latents `[b, c, h, w]` as the decoder takes them (before the VAE's scale).
+/// Returns latents `[b, c, h, w]` as the decoder takes them (before the VAE's scale); those of a ladder that ends
+/// early still hold noise, in the form that [`resumed`] takes.
 ///
 /// # Errors
 /// Whatever `model` reports.
@@ -379,7 +380,7 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
     let mut solver = (config.sampler.row().solver)(config, ladder);
     let first = ladder.levels.get(ladder.start).map_or(0.0, |level| level.sigma);
     let mut sample = Sample { x, sigma: first };
-    for (i, level) in ladder.levels.iter().enumerate().skip(ladder.start) {
+    for (i, level) in ladder.levels.iter().enumerate().take(ladder.end).skip(ladder.start) {
         if i > ladder.start {
             sample = model.between(read_as(sample, level)?)?;
         }
@@ -389,11 +390,22 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
         let denoised = Denoised { sample: &sample, x0, output };
         sample = solver.step(i, &denoised, &mut || model.noise())?;
     }
-    if config.sampler.row().grid.scales_input() {
-        // diffusers hands these over as x₀ + σn, whatever noise is left in them.
-        return model.finish(sample.x);
+    // diffusers hands these over as x₀ + σn, whatever noise is left in them.
+    let scaled = config.sampler.row().grid.scales_input();
+    let latents = if scaled { sample.x } else { (&sample.x * alpha(sample.sigma))? };
+    if ladder.end < ladder.levels.len() { Ok(latents) } else { model.finish(latents) }
+}
+
+/// The first sample x₀ + σn of a run that goes on, from its ladder's start, with the latents of a run that ended
+/// before that call.
+///
+/// # Errors
+/// Tensor arithmetic (out of memory).
+pub fn resumed(config: &Config, ladder: &Ladder, latents: Tensor) -> Result<Tensor> {
+    match ladder.levels.get(ladder.start) {
+        Some(level) if !config.sampler.row().grid.scales_input() => Ok((latents / alpha(level.sigma))?),
+        _ => Ok(latents),
     }
-    model.finish((&sample.x * alpha(sample.sigma))?)
 }
 
 /// Discrete samplers may leave a sample at another level than the next call is told; diffusers then takes

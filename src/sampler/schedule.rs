@@ -61,6 +61,8 @@ pub struct Ladder {
     pub levels: Vec<Level>,
     /// The call that this run starts with; 0 for a whole run.
     pub start: usize,
+    /// The call before which this run ends; all of them for a run to the end.
+    pub end: usize,
     /// The level after the last call.
     pub final_sigma: f64,
     /// Steps of a whole run.
@@ -90,9 +92,18 @@ impl Ladder {
         self.levels.get(i + 1).map_or(self.final_sigma, |level| level.sigma)
     }
 
-    /// Calls of the network from the start on.
+    /// Calls of the network from the start to the end.
     pub fn calls(&self) -> usize {
-        self.levels.len().saturating_sub(self.start)
+        self.end.saturating_sub(self.start)
+    }
+
+    /// The first call that a refiner makes which takes over at the fraction `start` of the noise: that of the first
+    /// timestep below T − start T, rounded (diffusers' `denoising_end` and `denoising_start`), at a whole step.
+    pub fn handover(&self, start: f64) -> usize {
+        let total = self.train_sigmas.len() as f64;
+        let cutoff = (total - start * total).round_ties_even();
+        let before = self.levels.iter().take_while(|level| level.timestep >= cutoff).count();
+        before / self.order * self.order
     }
 
     /// The same ladder for image to image at `strength` in [0, 1]: its last ⌊n × strength⌋ steps (diffusers'
@@ -102,6 +113,12 @@ impl Ladder {
         let kept = ((self.steps as f64 * strength) as usize).min(self.steps);
         let start = (self.steps - kept) * self.order;
         self.from_call(start)
+    }
+
+    /// The same ladder ended before call `end`.
+    #[must_use]
+    pub fn until_call(self, end: usize) -> Self {
+        Self { end, ..self }
     }
 
     /// The same ladder started with call `start`.
@@ -138,6 +155,7 @@ pub fn ladder(config: &Config, steps: usize) -> Result<Ladder> {
     }
     Ok(Ladder {
         final_sigma: final_sigma(config, &train_sigmas),
+        end: levels.len(),
         levels,
         start: 0,
         steps,

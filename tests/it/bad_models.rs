@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::harness::{golden_model, sdgen, tiny};
+use crate::harness::{copy, golden_model, sdgen, tiny};
 
 /// A copy of a model of the golden tests, to be spoilt.
 struct Copy(TempDir);
@@ -44,15 +44,6 @@ impl Copy {
         let outcome = sdgen().args(tiny()).arg_path("--model", self.0.path()).fails(code);
         let outcome = texts.iter().fold(outcome, |outcome, text| outcome.says(text));
         assert!(outcome.files().is_empty(), "{:?}", outcome.files());
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir_all(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { std::fs::copy(&path, &target).map(|_| ()).unwrap() }
     }
 }
 

@@ -54,6 +54,28 @@ fn exit_codes() -> String {
     table
 }
 
+/// docs/models.md with its table made anew.
+fn renewed_models() -> String {
+    let mut table =
+        "| name | also | size | steps | guidance | sampling | licence | source |\n|---|---|---|---|---|---|---|---|\n"
+            .to_owned();
+    for spec in sdgen::registry::models() {
+        let also: Vec<String> = spec.aliases.iter().map(|name| format!("`{name}`")).collect();
+        let own = [
+            spec.sampler.map(|sampler| sampler.to_string()),
+            spec.schedule.map(|schedule| schedule.to_string()),
+            spec.timestep_spacing.map(|spacing| spacing.to_string()),
+        ];
+        let sampling: Vec<String> = own.into_iter().flatten().map(|name| format!("`{name}`")).collect();
+        let sampling = if sampling.is_empty() { "its own files".to_owned() } else { sampling.join(", ") };
+        let source = spec.repo.as_ref().map_or("compiled in".to_owned(), |repo| format!("`{repo}`"));
+        let numbers = format!("{} | {} | {}", spec.size, spec.steps, spec.cfg_scale);
+        let (name, license, also) = (&spec.name, &spec.license, also.join(" "));
+        writeln!(table, "| `{name}` | {also} | {numbers} | {sampling} | {license} | {source} |").unwrap();
+    }
+    with_part(&text_of("docs/models.md"), "models", &format!("\n{table}\n"))
+}
+
 /// The lines of README's shell blocks.
 fn commands() -> Vec<String> {
     let text = text_of("README.md");
@@ -78,8 +100,14 @@ fn the_tables_of_the_readme_are_those_of_the_code() {
 }
 
 #[test]
+fn the_table_of_models_is_that_of_the_registry() {
+    assert!(renewed_models() == text_of("docs/models.md"), "stale; see the head of tests/it/docs.rs");
+}
+
+#[test]
 #[ignore = "rewrites files of the repository"]
 fn renew_readme() {
+    std::fs::write(root().join("docs/models.md"), renewed_models()).unwrap();
     std::fs::write(root().join("README.md"), renewed()).unwrap();
 }
 

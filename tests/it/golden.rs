@@ -4,9 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use sdgen::named::Named;
-use sdgen::registry::{Fetch, ModelRef, RepoConfig, locate};
+use sdgen::registry::{Fetch, ModelFiles, ModelRef, RepoConfig, locate};
 use sdgen::{Engine, Event, Flow, Image, Params, Request};
 use serde_json::Value;
+use tempfile::TempDir;
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden")
@@ -16,13 +17,22 @@ fn quiet(_: &Event) -> Flow {
     Flow::Continue
 }
 
-/// Draws a case; `root` holds models/.
-fn draw(root: &Path, params: &Params, model: &str) -> Vec<Image> {
-    let model = ModelRef::parse(root.join(model).to_str().unwrap()).unwrap();
+fn open(folder: &Path) -> (ModelFiles, RepoConfig) {
+    let model = ModelRef::parse(folder.to_str().unwrap()).unwrap();
     let files = locate(&model, &Fetch::default(), &mut quiet).unwrap();
     let repo = RepoConfig::read(&files).unwrap();
+    (files, repo)
+}
+
+/// Draws with the model in `folder`.
+fn draw(params: &Params, folder: &Path) -> Vec<Image> {
+    let (files, repo) = open(folder);
     let request = Request::resolve(params, &files, &repo).unwrap();
     let mut engine = Engine::load(&files, &repo, &request, &mut quiet).unwrap();
+    if let Some(refiner) = &request.refiner {
+        let (files, repo) = open(Path::new(&refiner.model));
+        engine = engine.with_refiner(&files, &repo).unwrap();
+    }
     let mut images = Vec::new();
     engine
         .generate(&request, &mut quiet, &mut |image| {
@@ -31,6 +41,23 @@ fn draw(root: &Path, params: &Params, model: &str) -> Vec<Image> {
         })
         .unwrap();
     images
+}
+
+/// A copy of the model at `folder` with a scheduler file of its own.
+fn with_scheduler(folder: &Path, scheduler: &Value) -> TempDir {
+    let copy = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(folder.canonicalize().unwrap()).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_owned();
+        if name != "scheduler" {
+            super::harness::link(&path, &copy.path().join(name));
+        }
+    }
+    std::fs::create_dir(copy.path().join("scheduler")).unwrap();
+    let mut config = scheduler["config"].clone();
+    config["_class_name"] = scheduler["class"].clone();
+    std::fs::write(copy.path().join("scheduler/scheduler_config.json"), config.to_string()).unwrap();
+    copy
 }
 
 /// A case of diffusers as our own parameters; nothing where it needs what sdgen does not do yet.
@@ -67,6 +94,7 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         "mask_image",
         "strength",
         "guidance_rescale",
+        "original_inference_steps",
     ];
     if args.keys().any(|key| !known.contains(&key.as_str())) || !case["adapters"].as_array()?.is_empty() {
         return None;
@@ -157,23 +185,53 @@ fn cases(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Scheduler switches that only the model's file can set: such cases need a copy of the model with that file.
-fn own_scheduler(case: &Value) -> bool {
+/// The scheduler file that a case needs, where that is not the one of its model: switches that no option sets.
+fn own_scheduler(case: &Value) -> Option<Value> {
     let config = &case["scheduler"]["config"];
-    case["scheduler"]["class"] == "PNDMScheduler" && config["skip_prk_steps"] == false
+    let original = case["args"].get("original_inference_steps");
+    let own = original.is_some()
+        || config["rescale_betas_zero_snr"] == true
+        || (case["scheduler"]["class"] == "PNDMScheduler" && config["skip_prk_steps"] == false);
+    let mut scheduler = case["scheduler"].clone();
+    if let Some(steps) = original {
+        scheduler["config"]["original_inference_steps"] = steps.clone();
+    }
+    own.then_some(scheduler)
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// A case in which a refiner goes on with the latents of another case: both as one request, and the base model.
+fn ensemble(root: &Path, case: &Value) -> Option<(Params, PathBuf)> {
+    let begun = case["args"]["image"].as_str()?.strip_prefix("case:")?;
+    let mut base = read(&root.join("cases").join(begun).join("case.json"));
+    let start = case["args"]["denoising_start"].as_f64()?;
+    let args = base["args"].as_object_mut()?;
+    assert_eq!(args.remove("denoising_end")?.as_f64()?, start);
+    args.remove("output_type")?;
+    let params = Params {
+        refiner: Some(root.join(case["model"].as_str()?).to_str()?.to_owned()),
+        refiner_start: Some(start),
+        ..params(root, &base)?
+    };
+    Some((params, root.join(base["model"].as_str()?)))
 }
 
 /// Runs the cases under `root` and says which differ from their pictures, and how many were run.
 fn run(root: &Path) -> (usize, Vec<String>) {
     let (mut run, mut wrong) = (0, Vec::new());
     for path in cases(&root.join("cases")) {
-        let case: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        let Some(params) = params(root, &case).filter(|_| !own_scheduler(&case)) else {
+        let case = read(&path);
+        let alone = || Some((params(root, &case)?, root.join(case["model"].as_str()?)));
+        let Some((params, folder)) = ensemble(root, &case).or_else(alone) else {
             eprintln!("{} is not run", case["id"]);
             continue;
         };
         run += 1;
-        let images = draw(root, &params, case["model"].as_str().unwrap());
+        let copy = own_scheduler(&case).map(|scheduler| with_scheduler(&folder, &scheduler));
+        let images = draw(&params, copy.as_ref().map_or(&folder, |copy| copy.path()));
         for (i, image) in images.iter().enumerate() {
             let Difference { largest, mean } =
                 difference(image, &path.with_file_name(format!("image{i}.png")));

@@ -15,3 +15,4 @@ mod output;
 mod samplers;
 mod samplers_gaussian;
 mod server;
+mod start_pictures;

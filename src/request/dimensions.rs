@@ -1,0 +1,69 @@
+//! How large the picture is, and whether the model can start from what it is given.
+
+use super::{Init, Params};
+use crate::error::{Error, Result};
+use crate::registry::{Inputs, ModelFiles, RepoConfig};
+
+/// Every side is a multiple of this.
+pub(super) const SIDE_UNIT: u32 = 8;
+/// Longest side that is accepted; beyond it no Stable Diffusion model draws anything.
+const MAX_SIDE: u32 = 8192;
+
+/// Width and height: as asked for, else the start picture's own rounded down to whole units and extended, else the
+/// model's. Where only the mask's surroundings are rendered, this is the size at which they are.
+pub(super) fn size(params: &Params, init: Option<&Init>, native: u32) -> Result<(u32, u32)> {
+    let part = init.and_then(|init| init.mask.as_ref()).is_some_and(|mask| mask.padding.is_some());
+    let own = match (init, params.width, params.height) {
+        (None, ..) | (_, Some(_), Some(_)) => (native, native),
+        _ if part => (native, native),
+        (Some(init), ..) => {
+            let (width, height) = crate::input::size_of("init_image", &init.image)?;
+            let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
+            let [more_width, more_height] = init.extension().map_or([0; 2], |extend| extend.added());
+            (whole(width) + more_width, whole(height) + more_height)
+        }
+    };
+    let (width, height) = (params.width.unwrap_or(own.0), params.height.unwrap_or(own.1));
+    side("width", Some(width)).and(side("height", Some(height)))?;
+    let room = |size: u32, added: u32| part || size > added;
+    let [more_width, more_height] = init.and_then(Init::extension).map_or([0; 2], |extend| extend.added());
+    if room(width, more_width) && room(height, more_height) {
+        return Ok((width, height));
+    }
+    Err(Error::field("extend", format!("{width}x{height} leaves no room for the picture itself"))
+        .hint("width and height are those of the extended picture; leave them out"))
+}
+
+/// Inpainting networks need a mask; other networks can do with or without.
+pub(super) fn suits(repo: &RepoConfig, init: Option<&Init>, files: &ModelFiles) -> Result<()> {
+    let masked = init.is_some_and(|init| init.mask.is_some());
+    if repo.inputs == Inputs::Inpainting && !masked {
+        return Err(Error::field(
+            "mask",
+            format!("`{}` is an inpainting model and needs a picture and a mask", files.origin),
+        )
+        .hint("give them with `--init-image` and `--mask`"));
+    }
+    if repo.aesthetic_score && init.is_none() {
+        return Err(Error::field(
+            "model",
+            format!("`{}` is a refiner: it finishes pictures and starts none", files.origin),
+        )
+        .hint("draw with `--model sdxl --refiner sdxl-refiner`, or give it a picture with `--init-image`"));
+    }
+    Ok(())
+}
+
+/// A side as the user gave it.
+///
+/// # Errors
+/// No multiple of 8, or none that is drawn.
+pub(super) fn side(field: &str, value: Option<u32>) -> Result<()> {
+    let Some(pixels) = value else { return Ok(()) };
+    if pixels % SIDE_UNIT == 0 && (SIDE_UNIT..=MAX_SIDE).contains(&pixels) {
+        return Ok(());
+    }
+    let nearest = ((pixels.saturating_add(SIDE_UNIT / 2) / SIDE_UNIT) * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
+    Err(Error::expected(field, format!("a multiple of {SIDE_UNIT} from {SIDE_UNIT} to {MAX_SIDE}"), pixels)
+        .hint(format!("the nearest legal size is {nearest}")))
+}
