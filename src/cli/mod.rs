@@ -9,6 +9,7 @@ mod progress;
 mod report;
 mod signals;
 mod terminal;
+mod tokens;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// List the models that can be called by name
     Models(models::Arguments),
+    /// Show how a model reads a prompt: tokens, weights and chunks
+    Tokens(tokens::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -66,6 +69,7 @@ fn run(arguments: Arguments) -> ExitCode {
         None => generate::run(&arguments.generate),
         Some(Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(Command::Models(models)) => models::run(&models),
+        Some(Command::Tokens(tokens)) => tokens::run(&tokens),
         Some(Command::Completions { shell }) => completions(shell),
     };
     match result {
