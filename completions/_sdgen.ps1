@@ -25,6 +25,8 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--negative-prompt', '--negative-prompt', [CompletionResultType]::ParameterName, 'What to keep out of the picture')
             [CompletionResult]::new('--prompt-2', '--prompt-2', [CompletionResultType]::ParameterName, 'SDXL: what the second text encoder reads [default: the prompt]')
             [CompletionResult]::new('--negative-prompt-2', '--negative-prompt-2', [CompletionResultType]::ParameterName, 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]')
+            [CompletionResult]::new('--prompt-syntax', '--prompt-syntax', [CompletionResultType]::ParameterName, 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]')
+            [CompletionResult]::new('--long-prompt', '--long-prompt', [CompletionResultType]::ParameterName, 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]')
             [CompletionResult]::new('-W', '-W ', [CompletionResultType]::ParameterName, 'Width in pixels, a multiple of 8 [default: the model''s own]')
             [CompletionResult]::new('--width', '--width', [CompletionResultType]::ParameterName, 'Width in pixels, a multiple of 8 [default: the model''s own]')
             [CompletionResult]::new('-H', '-H ', [CompletionResultType]::ParameterName, 'Height in pixels, a multiple of 8 [default: the model''s own]')
@@ -56,7 +58,11 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--sampler', '--sampler', [CompletionResultType]::ParameterName, 'Sampler [default: as the model''s scheduler_config.json says]')
             [CompletionResult]::new('--schedule', '--schedule', [CompletionResultType]::ParameterName, 'How the noise levels are spaced [default: as the model says]')
             [CompletionResult]::new('--timestep-spacing', '--timestep-spacing', [CompletionResultType]::ParameterName, 'Which of the model''s timesteps are visited [default: as the model or the sampler''s class says]')
-            [CompletionResult]::new('--eta', '--eta', [CompletionResultType]::ParameterName, 'How much noise ddim adds at each step, 0 to 1 [default: 0]')
+            [CompletionResult]::new('--sigmas', '--sigmas', [CompletionResultType]::ParameterName, 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them')
+            [CompletionResult]::new('--timesteps', '--timesteps', [CompletionResultType]::ParameterName, 'Timesteps one by one: 999,749,499,249; steps follow from them')
+            [CompletionResult]::new('--guidance-rescale', '--guidance-rescale', [CompletionResultType]::ParameterName, 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]')
+            [CompletionResult]::new('--cfg-interval', '--cfg-interval', [CompletionResultType]::ParameterName, 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]')
+            [CompletionResult]::new('--eta', '--eta', [CompletionResultType]::ParameterName, 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]')
             [CompletionResult]::new('--rng', '--rng', [CompletionResultType]::ParameterName, 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]')
             [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device: auto, cpu, cuda[:N] or metal [default: auto]')
             [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]')
@@ -67,6 +73,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--invert-mask', '--invert-mask', [CompletionResultType]::ParameterName, 'Repaint where the mask is black instead')
             [CompletionResult]::new('--keep-unmasked', '--keep-unmasked', [CompletionResultType]::ParameterName, 'Put the pixels outside the mask back as they were')
             [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use what is in the cache and open no connection')
+            [CompletionResult]::new('--zero-terminal-snr', '--zero-terminal-snr', [CompletionResultType]::ParameterName, 'Rescale the model''s noise so that its last timestep holds no signal [default: as the model says]')
             [CompletionResult]::new('--overwrite', '--overwrite', [CompletionResultType]::ParameterName, 'Replace an existing file instead of choosing the next free name')
             [CompletionResult]::new('--no-metadata', '--no-metadata', [CompletionResultType]::ParameterName, 'Write no prompt and settings into the PNG')
             [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print nothing but errors')
@@ -79,6 +86,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
             [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List the models that can be called by name')
+            [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -114,6 +122,16 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
         'sdgen;models;help;help' {
             break
         }
+        'sdgen;tokens' {
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP''s own vocabulary]')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP''s own vocabulary]')
+            [CompletionResult]::new('--prompt-syntax', '--prompt-syntax', [CompletionResultType]::ParameterName, 'Brackets: plain or weighted [default: plain]')
+            [CompletionResult]::new('--long-prompt', '--long-prompt', [CompletionResultType]::ParameterName, 'Prompts beyond 75 tokens: chunk, truncate or error [default: chunk, which shows every token]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
         'sdgen;completions' {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
@@ -122,6 +140,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
         'sdgen;help' {
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
             [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List the models that can be called by name')
+            [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -134,6 +153,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;help;models;list' {
+            break
+        }
+        'sdgen;help;tokens' {
             break
         }
         'sdgen;help;completions' {

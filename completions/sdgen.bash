@@ -28,6 +28,9 @@ _sdgen() {
             sdgen,models)
                 cmd="sdgen__subcmd__models"
                 ;;
+            sdgen,tokens)
+                cmd="sdgen__subcmd__tokens"
+                ;;
             sdgen__subcmd__help,completions)
                 cmd="sdgen__subcmd__help__subcmd__completions"
                 ;;
@@ -39,6 +42,9 @@ _sdgen() {
                 ;;
             sdgen__subcmd__help,models)
                 cmd="sdgen__subcmd__help__subcmd__models"
+                ;;
+            sdgen__subcmd__help,tokens)
+                cmd="sdgen__subcmd__help__subcmd__tokens"
                 ;;
             sdgen__subcmd__help__subcmd__models,list)
                 cmd="sdgen__subcmd__help__subcmd__models__subcmd__list"
@@ -62,7 +68,7 @@ _sdgen() {
 
     case "${cmd}" in
         sdgen)
-            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --width --height --seed --count --batch-size --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --model --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --offline --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --eta --rng --device --dtype --threads --output --overwrite --no-metadata --progress --quiet --verbose --help --version inspect models completions help"
+            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --model --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --offline --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --eta --rng --device --dtype --threads --output --overwrite --no-metadata --progress --quiet --verbose --help --version inspect models tokens completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -81,6 +87,14 @@ _sdgen() {
                     return 0
                     ;;
                 --negative-prompt-2)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prompt-syntax)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --long-prompt)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -197,15 +211,31 @@ _sdgen() {
                     return 0
                     ;;
                 --sampler)
-                    COMPREPLY=($(compgen -W "ddim pndm euler euler_a dpmpp_2m" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "ddpm ddim pndm ipndm lms euler euler_a heun dpm2 dpm2_a dpmpp_2s_a dpmpp_sde dpmpp_2m dpmpp_2m_sde dpmpp_3m dpmpp_3m_sde dpmpp_singlestep unipc deis lcm tcd" -- "${cur}"))
                     return 0
                     ;;
                 --schedule)
-                    COMPREPLY=($(compgen -W "normal karras exponential" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "normal karras exponential beta sgm_uniform simple ays lu" -- "${cur}"))
                     return 0
                     ;;
                 --timestep-spacing)
                     COMPREPLY=($(compgen -W "linspace leading trailing" -- "${cur}"))
+                    return 0
+                    ;;
+                --sigmas)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timesteps)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --guidance-rescale)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cfg-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --eta)
@@ -262,7 +292,7 @@ _sdgen() {
             return 0
             ;;
         sdgen__subcmd__help)
-            opts="inspect models completions help"
+            opts="inspect models tokens completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -334,6 +364,20 @@ _sdgen() {
         sdgen__subcmd__help__subcmd__models__subcmd__list)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sdgen__subcmd__help__subcmd__tokens)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -422,6 +466,36 @@ _sdgen() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sdgen__subcmd__tokens)
+            opts="-m -h --model --prompt-syntax --long-prompt --json --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --model)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prompt-syntax)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --long-prompt)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

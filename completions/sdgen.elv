@@ -22,6 +22,8 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --negative-prompt 'What to keep out of the picture'
             cand --prompt-2 'SDXL: what the second text encoder reads [default: the prompt]'
             cand --negative-prompt-2 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]'
+            cand --prompt-syntax 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]'
+            cand --long-prompt 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]'
             cand -W 'Width in pixels, a multiple of 8 [default: the model''s own]'
             cand --width 'Width in pixels, a multiple of 8 [default: the model''s own]'
             cand -H 'Height in pixels, a multiple of 8 [default: the model''s own]'
@@ -53,7 +55,11 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --sampler 'Sampler [default: as the model''s scheduler_config.json says]'
             cand --schedule 'How the noise levels are spaced [default: as the model says]'
             cand --timestep-spacing 'Which of the model''s timesteps are visited [default: as the model or the sampler''s class says]'
-            cand --eta 'How much noise ddim adds at each step, 0 to 1 [default: 0]'
+            cand --sigmas 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them'
+            cand --timesteps 'Timesteps one by one: 999,749,499,249; steps follow from them'
+            cand --guidance-rescale 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]'
+            cand --cfg-interval 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]'
+            cand --eta 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]'
             cand --rng 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]'
             cand --device 'Device: auto, cpu, cuda[:N] or metal [default: auto]'
             cand --dtype 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]'
@@ -64,6 +70,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --invert-mask 'Repaint where the mask is black instead'
             cand --keep-unmasked 'Put the pixels outside the mask back as they were'
             cand --offline 'Use what is in the cache and open no connection'
+            cand --zero-terminal-snr 'Rescale the model''s noise so that its last timestep holds no signal [default: as the model says]'
             cand --overwrite 'Replace an existing file instead of choosing the next free name'
             cand --no-metadata 'Write no prompt and settings into the PNG'
             cand -q 'Print nothing but errors'
@@ -76,6 +83,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --version 'Print version'
             cand inspect 'Show what a picture says about itself: prompt, settings, model'
             cand models 'List the models that can be called by name'
+            cand tokens 'Show how a model reads a prompt: tokens, weights and chunks'
             cand completions 'Print a completion script for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -104,6 +112,15 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         }
         &'sdgen;models;help;help'= {
         }
+        &'sdgen;tokens'= {
+            cand -m 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP''s own vocabulary]'
+            cand --model 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP''s own vocabulary]'
+            cand --prompt-syntax 'Brackets: plain or weighted [default: plain]'
+            cand --long-prompt 'Prompts beyond 75 tokens: chunk, truncate or error [default: chunk, which shows every token]'
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
         &'sdgen;completions'= {
             cand -h 'Print help'
             cand --help 'Print help'
@@ -111,6 +128,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         &'sdgen;help'= {
             cand inspect 'Show what a picture says about itself: prompt, settings, model'
             cand models 'List the models that can be called by name'
+            cand tokens 'Show how a model reads a prompt: tokens, weights and chunks'
             cand completions 'Print a completion script for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -120,6 +138,8 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand list 'Known versions, and whether they are on this machine'
         }
         &'sdgen;help;models;list'= {
+        }
+        &'sdgen;help;tokens'= {
         }
         &'sdgen;help;completions'= {
         }

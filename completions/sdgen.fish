@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_sdgen_global_optspecs
-    string join \n n/negative-prompt= prompt-2= negative-prompt-2= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked m/model= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline steps= cfg-scale= sampler= schedule= timestep-spacing= eta= rng= device= dtype= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
+    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked m/model= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
 end
 
 function __fish_sdgen_needs_command
@@ -27,6 +27,8 @@ end
 complete -c sdgen -n "__fish_sdgen_needs_command" -s n -l negative-prompt -d 'What to keep out of the picture' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-prompt-2 -d 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-syntax -d 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
@@ -50,18 +52,43 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-crop -d 'SDXL: --c
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l steps -d 'Denoising steps, 1 to 1000 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l cfg-scale -l guidance-scale -d 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l sampler -d 'Sampler [default: as the model\'s scheduler_config.json says]' -r -f -a "ddim\t'DDIM; --eta adds noise'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l sampler -d 'Sampler [default: as the model\'s scheduler_config.json says]' -r -f -a "ddpm\t'DDPM, adds noise at each step; wants many'
+ddim\t'DDIM; --eta adds noise'
 pndm\t'PNDM, also called PLMS; one call more than steps'
+ipndm\t'improved PNDM over sigmas, fourth order'
+lms\t'linear multistep, fourth order'
 euler\t'Euler, first order'
 euler_a\t'Euler ancestral, adds noise at each step'
-dpmpp_2m\t'DPM-Solver++ multistep, second order'"
+heun\t'Heun, second order; two calls a step'
+dpm2\t'DPM2, second order; two calls a step'
+dpm2_a\t'DPM2 ancestral, adds noise; two calls a step'
+dpmpp_2s_a\t'DPM-Solver++ 2S ancestral, adds noise; two calls a step'
+dpmpp_sde\t'DPM-Solver++ SDE, adds noise; two calls a step'
+dpmpp_2m\t'DPM-Solver++ multistep, second order'
+dpmpp_2m_sde\t'DPM-Solver++ multistep, second order, adds noise'
+dpmpp_3m\t'DPM-Solver++ multistep, third order'
+dpmpp_3m_sde\t'DPM-Solver++ multistep, third order, adds noise'
+dpmpp_singlestep\t'DPM-Solver++ singlestep, second order'
+unipc\t'UniPC multistep predictor and corrector, second order'
+deis\t'DEIS multistep, second order'
+lcm\t'latent consistency, for models distilled so; 1 to 8 steps'
+tcd\t'trajectory consistency, for models distilled so; --eta is its gamma'"
 complete -c sdgen -n "__fish_sdgen_needs_command" -l schedule -d 'How the noise levels are spaced [default: as the model says]' -r -f -a "normal\t''
 karras\t''
-exponential\t''"
+exponential\t''
+beta\t''
+sgm_uniform\t''
+simple\t''
+ays\t''
+lu\t''"
 complete -c sdgen -n "__fish_sdgen_needs_command" -l timestep-spacing -d 'Which of the model\'s timesteps are visited [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
 leading\t''
 trailing\t''"
-complete -c sdgen -n "__fish_sdgen_needs_command" -l eta -d 'How much noise ddim adds at each step, 0 to 1 [default: 0]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l sigmas -d 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l timesteps -d 'Timesteps one by one: 999,749,499,249; steps follow from them' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l guidance-rescale -d 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l eta -d 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l rng -d 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
@@ -75,6 +102,7 @@ none\t'Nothing but the seed and where the pictures are'"
 complete -c sdgen -n "__fish_sdgen_needs_command" -l invert-mask -d 'Repaint where the mask is black instead'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l offline -d 'Use what is in the cache and open no connection'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l zero-terminal-snr -d 'Rescale the model\'s noise so that its last timestep holds no signal [default: as the model says]'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l overwrite -d 'Replace an existing file instead of choosing the next free name'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l no-metadata -d 'Write no prompt and settings into the PNG'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s q -l quiet -d 'Print nothing but errors'
@@ -83,6 +111,7 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -s h -l help -d 'Print help (s
 complete -c sdgen -n "__fish_sdgen_needs_command" -s V -l version -d 'Print version'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "models" -d 'List the models that can be called by name'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "completions" -d 'Print a completion script for a shell'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand inspect" -l json -d 'Print JSON'
@@ -95,9 +124,15 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subc
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "list" -d 'Known versions, and whether they are on this machine'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -s m -l model -d 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP\'s own vocabulary]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l prompt-syntax -d 'Brackets: plain or weighted [default: plain]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l long-prompt -d 'Prompts beyond 75 tokens: chunk, truncate or error [default: chunk, which shows every token]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models completions help" -f -a "models" -d 'List the models that can be called by name'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models tokens completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models tokens completions help" -f -a "models" -d 'List the models that can be called by name'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models tokens completions help" -f -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models tokens completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models tokens completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'Known versions, and whether they are on this machine'
