@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::event::Flow;
 use crate::nn::{Backend, Weights};
-use crate::registry::Component;
 use crate::request::Params;
 
 fn model(name: &str) -> PathBuf {

@@ -336,9 +336,9 @@ fn brackets(params: &Params) -> Result<()> {
         ("prompt_2", &params.prompt_2),
         ("negative_prompt_2", &params.negative_prompt_2),
     ];
-    let given =
+    let mut given =
         prompts.into_iter().filter_map(|(field, text)| Some(Prompt { field, text: text.as_deref()? }));
-    given.map(|prompt| prompt.pieces(syntax).map(|_| ())).collect()
+    given.try_for_each(|prompt| prompt.pieces(syntax).map(|_| ()))
 }
 
 fn overrides(params: &Params) -> Result<Overrides> {
