@@ -14,6 +14,7 @@ pub mod named;
 pub(crate) mod nn;
 pub mod output;
 pub(crate) mod pipeline;
+pub mod prompt;
 pub mod registry;
 pub mod request;
 pub mod rng;

@@ -10,6 +10,7 @@ mod progress;
 mod report;
 mod signals;
 mod terminal;
+mod tokens;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ enum Command {
     Models(models::Arguments),
     /// Measure how fast a model runs on this machine, stage by stage
     Bench(bench::Arguments),
+    /// Show how a model reads a prompt: tokens, weights and chunks
+    Tokens(tokens::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -70,6 +73,7 @@ fn run(arguments: Arguments) -> ExitCode {
         Some(Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(Command::Models(models)) => models::run(&models),
         Some(Command::Bench(bench)) => bench::run(&bench),
+        Some(Command::Tokens(tokens)) => tokens::run(&tokens),
         Some(Command::Completions { shell }) => completions(shell),
     };
     match result {

@@ -13,6 +13,7 @@ use super::unet::Unet;
 use super::unet_config::UnetConfig;
 use super::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
+use crate::prompt::{LongPrompt, Prompt, Reading, Syntax};
 use crate::registry::{Component, ModelFiles};
 use crate::rng::{Normal, TorchCpu};
 
@@ -88,17 +89,68 @@ fn token_ids_are_those_of_transformers() {
             let text = case["text"].as_str().unwrap();
             let golden: Vec<u32> =
                 case[key].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
-            assert_eq!(tokenizer.encode(text).unwrap().ids, golden, "{model}: {text:?}");
+            let chunked = tokenizer.chunks(&prompt(text), Reading::default()).unwrap();
+            assert_eq!(chunked.chunks.len(), 1);
+            assert_eq!(tokenizer.ids(&chunked.chunks[0]), golden, "{model}: {text:?}");
         }
     }
 }
 
+fn prompt(text: &str) -> Prompt<'_> {
+    Prompt { field: "prompt", text }
+}
+
+fn reading(syntax: Syntax, long: LongPrompt) -> Reading {
+    Reading { syntax, long }
+}
+
 #[test]
-fn what_does_not_fit_into_a_window_is_named() {
+fn what_does_not_fit_into_a_chunk_is_named() {
     let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", 77).unwrap();
+    let dropped = |text: &str| tokenizer.chunks(&prompt(text), Reading::default()).unwrap().dropped;
     let text = format!("{} The Last words", "cat ".repeat(74));
-    assert_eq!(tokenizer.encode(&text).unwrap().dropped, "Last words");
-    assert_eq!(tokenizer.encode("a cat").unwrap().dropped, "");
+    assert_eq!((dropped(&text).as_str(), dropped("a cat").as_str()), ("Last words", ""));
+    let cut = reading(Syntax::Weighted, LongPrompt::Truncate);
+    let text = format!("{} The (Last:1.2) words BREAK {}dog", "cat ".repeat(74), "cat ".repeat(75));
+    let chunked = tokenizer.chunks(&prompt(&text), cut).unwrap();
+    assert_eq!((chunked.chunks.len(), chunked.dropped.as_str()), (2, "Last words dog"));
+}
+
+#[test]
+fn a_prompt_that_is_too_long_can_be_refused() {
+    let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", 77).unwrap();
+    let refuse = reading(Syntax::Plain, LongPrompt::Error);
+    let text = format!("{}a qwertyuiopasdf, more", "cat ".repeat(73));
+    let error = tokenizer.chunks(&prompt(&text), refuse).unwrap_err();
+    assert_eq!(error.field_name(), Some("prompt"));
+    assert!(error.message().ends_with("takes 75; `qwertyuiopasdf,` is the first word too many"), "{error}");
+    assert!(tokenizer.chunks(&prompt(&"cat ".repeat(75)), refuse).is_ok());
+}
+
+#[test]
+fn a_long_or_broken_prompt_is_read_in_chunks() {
+    let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", 77).unwrap();
+    let weighted = reading(Syntax::Weighted, LongPrompt::Chunk);
+    let lengths = |text: &str| {
+        let chunked = tokenizer.chunks(&prompt(text), weighted).unwrap();
+        chunked.chunks.iter().map(Vec::len).collect::<Vec<_>>()
+    };
+    for (text, expected) in [
+        ("", vec![0]),
+        ("a cat BREAK a big dog", vec![2, 3]),
+        ("a BREAK BREAK b", vec![1, 0, 1]),
+        ("a BREAK", vec![1]),
+        ("BREAK a", vec![0, 1]),
+        (&"cat ".repeat(75), vec![75]),
+        (&"cat ".repeat(150), vec![75, 75]),
+        (&"cat ".repeat(151), vec![75, 75, 1]),
+        (&format!("{}cat, {}", "cat ".repeat(64), "dog ".repeat(14)), vec![66, 14]),
+    ] {
+        assert_eq!(lengths(text), expected, "{text}");
+    }
+    let chunked = tokenizer.chunks(&prompt("a (cat:1.5)"), weighted).unwrap();
+    let weights = tokenizer.weights(&chunked.chunks[0]);
+    assert_eq!((&weights[..4], weights.len()), (&[1.0, 1.0, 1.5, 1.0][..], 77));
 }
 
 #[test]

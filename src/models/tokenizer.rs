@@ -1,4 +1,4 @@
-//! CLIP's byte-pair encoding: text to token ids, in windows of the length that the text encoder takes.
+//! CLIP's byte-pair encoding: prompts to token ids, in chunks of the length that the text encoder takes.
 
 use std::borrow::Cow;
 use std::io::Read;
@@ -12,7 +12,9 @@ use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
 use crate::error::{Error, Kind, Result};
-use crate::registry::ModelFiles;
+use crate::models::clip::ClipConfig;
+use crate::prompt::{Layout, LongPrompt, Prompt, Reading, Room, Run, Token, lay_out};
+use crate::registry::{Component, ModelFiles};
 
 const START: &str = "<|startoftext|>";
 const END: &str = "<|endoftext|>";
@@ -21,11 +23,11 @@ const END: &str = "<|endoftext|>";
 const WORDS: &str =
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
-/// A text as token ids.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Encoded {
-    /// `length` ids: start, content, end, padding.
-    pub(crate) ids: Vec<u32>,
+/// A prompt in chunks, each of which is one run of the text encoder.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Chunked {
+    /// One chunk at least; content alone, without start, end and padding.
+    pub(crate) chunks: Vec<Vec<Token>>,
     /// What did not fit, as the user wrote it; empty when all of it did.
     pub(crate) dropped: String,
 }
@@ -37,6 +39,7 @@ pub(crate) struct Tokenizer {
     end: u32,
     pad: u32,
     length: usize,
+    comma: Option<u32>,
 }
 
 impl Tokenizer {
@@ -79,29 +82,125 @@ impl Tokenizer {
                 .token_to_id(token)
                 .ok_or_else(|| Error::new(Kind::ModelFile, format!("the vocabulary has no token `{token}`")))
         };
-        Ok(Self { start: id(START)?, end: id(END)?, pad: id(pad)?, inner, length })
+        let (start, end, pad) = (id(START)?, id(END)?, id(pad)?);
+        let comma = inner.token_to_id(",</w>");
+        Ok(Self { start, end, pad, comma, inner, length })
     }
 
-    /// The text in one window: what does not fit between start and end is dropped, and said.
+    /// A prompt in chunks.
     ///
     /// # Errors
-    /// The tokenizer fails.
-    pub(crate) fn encode(&self, text: &str) -> Result<Encoded> {
-        let encoding = self
-            .inner
-            .encode(text, false)
-            .map_err(|e| Error::internal(format!("the tokenizer failed: {e}")))?;
-        let room = self.length.saturating_sub(2);
-        let content = encoding.get_ids();
-        let kept = &content[..content.len().min(room)];
-        let mut ids = vec![self.start];
-        ids.extend(kept);
+    /// A wrong weight; a prompt that is too long where that is not allowed; the tokenizer fails.
+    pub(crate) fn chunks(&self, prompt: &Prompt<'_>, reading: Reading) -> Result<Chunked> {
+        let sections = prompt.sections(reading.syntax)?;
+        let room = Room { tokens: self.room(), comma: self.comma, long: reading.long };
+        let mut chunked = Chunked { chunks: Vec::new(), dropped: String::new() };
+        for (i, section) in sections.iter().enumerate() {
+            let tokens = self.tokens(section)?;
+            if tokens.is_empty() && i > 0 && i + 1 == sections.len() {
+                break;
+            }
+            let Layout { chunks, dropped } = lay_out(&tokens, &room);
+            chunked.chunks.extend(chunks);
+            if let Some(first) = dropped {
+                if reading.long == LongPrompt::Error {
+                    return Err(prompt.too_long(tokens.len(), room.tokens, word(section, first)));
+                }
+                chunked.dropped += &rest(section, first, chunked.dropped.is_empty());
+            }
+        }
+        Ok(chunked)
+    }
+
+    /// The tokens of runs, each run on its own.
+    fn tokens(&self, runs: &[Run]) -> Result<Vec<Token>> {
+        let mut tokens = Vec::new();
+        for (i, run) in runs.iter().enumerate() {
+            let encoding = self
+                .inner
+                .encode(run.text.as_str(), false)
+                .map_err(|e| Error::internal(format!("the tokenizer failed: {e}")))?;
+            let places = encoding.get_ids().iter().zip(encoding.get_offsets());
+            tokens.extend(places.map(|(&id, &(start, _))| Token { id, weight: run.weight, at: (i, start) }));
+        }
+        Ok(tokens)
+    }
+
+    /// The ids of a chunk as the encoder takes them: start, content, end, padding.
+    pub(crate) fn ids(&self, chunk: &[Token]) -> Vec<u32> {
+        let content = chunk.iter().map(|token| token.id);
+        let mut ids: Vec<u32> = std::iter::once(self.start).chain(content).collect();
         ids.push(self.end);
         ids.resize(self.length, self.pad);
-        let cut = encoding.get_offsets().get(room).map(|(start, _)| *start);
-        let dropped = cut.and_then(|start| text.get(start..)).unwrap_or_default().to_owned();
-        Ok(Encoded { ids, dropped })
+        ids
     }
+
+    /// The weight of each of [`Tokenizer::ids`]: start, end and padding have 1.
+    pub(crate) fn weights(&self, chunk: &[Token]) -> Vec<f64> {
+        let content = chunk.iter().map(|token| token.weight);
+        let mut weights: Vec<f64> = std::iter::once(1.0).chain(content).collect();
+        weights.resize(self.length, 1.0);
+        weights
+    }
+
+    /// Content tokens of a chunk.
+    pub(crate) fn room(&self) -> usize {
+        self.length.saturating_sub(2)
+    }
+
+    /// The vocabulary's text of an id.
+    pub(crate) fn piece(&self, id: u32) -> String {
+        self.inner.id_to_token(id).unwrap_or_default()
+    }
+}
+
+/// The word that holds a token.
+fn word(runs: &[Run], token: Token) -> &str {
+    let (run, start) = token.at;
+    let Some((before, after)) = runs.get(run).and_then(|run| run.text.split_at_checked(start)) else {
+        return "";
+    };
+    let length = after.find(char::is_whitespace).unwrap_or(after.len());
+    let from = before.rfind(char::is_whitespace).map_or(0, |place| place + 1);
+    runs.get(run).and_then(|run| run.text.get(from..start + length)).unwrap_or(after).trim()
+}
+
+/// The text from a token to the end of its section; another section's rest goes on after a blank.
+fn rest(runs: &[Run], token: Token, first: bool) -> String {
+    let (run, start) = token.at;
+    let mut texts = runs.iter().skip(run).map(|run| run.text.as_str());
+    let head = texts.next().and_then(|text| text.get(start..)).unwrap_or_default();
+    let blank = if first { "" } else { " " };
+    let text: String = std::iter::once(blank).chain([head]).chain(texts).collect();
+    text.trim_end().to_owned()
+}
+
+/// The text encoders that a model may have, each with the folder of its tokenizer. XL's refiner has the second alone.
+const ENCODERS: [(Component, &str); 2] =
+    [(Component::TextEncoder, "tokenizer"), (Component::TextEncoder2, "tokenizer_2")];
+
+/// A text encoder's tokenizer, with the encoder's configuration.
+pub(crate) struct Reader {
+    pub(crate) component: Component,
+    pub(crate) config: ClipConfig,
+    pub(crate) tokenizer: Tokenizer,
+}
+
+/// The tokenizers of a model's text encoders.
+///
+/// # Errors
+/// A model without a text encoder; a configuration or vocabulary that does not parse.
+pub(crate) fn readers(files: &ModelFiles) -> Result<Vec<Reader>> {
+    let mut readers = Vec::new();
+    for (component, folder) in ENCODERS.into_iter().filter(|(part, _)| files.has(&part.config())) {
+        let config: ClipConfig = files.json(&component.config())?;
+        let tokenizer = Tokenizer::load(files, folder, config.max_position_embeddings)?;
+        readers.push(Reader { component, config, tokenizer });
+    }
+    if readers.is_empty() {
+        return Err(Error::new(Kind::ModelFile, format!("`{}` has no text encoder", files.origin)));
+    }
+    Ok(readers)
 }
 
 fn normalizer() -> tokenizers::Result<NormalizerWrapper> {

@@ -2,6 +2,7 @@
 //! nothing is shown here; progress goes to an `Observer`, who may cancel.
 
 mod denoiser;
+mod emphasis;
 mod guidance;
 mod origin;
 mod pixels;

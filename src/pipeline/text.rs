@@ -1,15 +1,17 @@
-//! Prompts to conditioning: tokens, one or two text encoders, XL's sizes, and what the user must know about words
-//! that did not fit.
+//! Prompts to conditioning: chunks of tokens, one or two text encoders, XL's sizes, and what the user must know about
+//! words that did not fit.
 
 use candle_core::Tensor;
 
+use super::emphasis::emphasised;
 use super::tell;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::event::{Event, Observer};
-use crate::models::clip::{ClipConfig, ClipText};
-use crate::models::tokenizer::Tokenizer;
+use crate::models::clip::ClipText;
+use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
 use crate::nn::Tokens;
-use crate::registry::{Component, Family, ModelFiles, RepoConfig};
+use crate::prompt::{Prompt, Reading, Token};
+use crate::registry::{Family, ModelFiles, RepoConfig};
 use crate::request::Request;
 
 /// The text encoders of a model.
@@ -47,87 +49,108 @@ pub(crate) struct Encoded {
     pub(crate) negative: Option<Context>,
 }
 
-/// A text for each encoder.
-struct Prompt<'a> {
-    which: &'static str,
-    texts: [&'a str; 2],
+/// A text for each encoder, in chunks.
+struct Texts {
+    chunked: Vec<Chunked>,
     skip: usize,
+}
+
+impl Texts {
+    /// Chunks of the longest text.
+    fn chunks(&self) -> usize {
+        self.chunked.iter().map(|text| text.chunks.len()).max().unwrap_or(1)
+    }
 }
 
 impl TextEncoder {
     pub(super) fn load(files: &ModelFiles, repo: &RepoConfig, open: super::Open<'_>) -> Result<Self> {
-        let parts = [(Component::TextEncoder, "tokenizer"), (Component::TextEncoder2, "tokenizer_2")];
-        let mut encoders = Vec::new();
-        for (component, folder) in parts {
-            // XL's refiner has the second alone.
-            if !files.has(&component.config()) {
-                continue;
-            }
-            let config: ClipConfig = files.json(&component.config())?;
-            let tokenizer = Tokenizer::load(files, folder, config.max_position_embeddings)?;
-            encoders.push(Encoder { tokenizer, clip: ClipText::load(open(component)?, &config)? });
-        }
-        if encoders.is_empty() {
-            return Err(Error::new(Kind::ModelFile, format!("`{}` has no text encoder", files.origin)));
-        }
+        let load = |reader: Reader| {
+            let clip = ClipText::load(open(reader.component)?, &reader.config)?;
+            Ok(Encoder { tokenizer: reader.tokenizer, clip })
+        };
+        let encoders = readers(files)?.into_iter().map(load).collect::<Result<_>>()?;
         Ok(Self { encoders, repo: repo.clone() })
     }
 
-    /// Encodes the prompt and, when `guided`, the negative prompt. `clip_skip` is the prompt's alone, as in diffusers.
+    /// Encodes the prompt and, when `guided`, the negative prompt, both in as many chunks as the longer one takes.
+    /// `clip_skip` is the prompt's alone, as in diffusers.
     pub(super) fn encode(
         &self,
         request: &Request,
         guided: bool,
         observer: &mut dyn Observer,
     ) -> Result<Encoded> {
-        let first = request.prompt.as_str();
-        let second = request.prompt_2.as_deref().unwrap_or(first);
-        let prompt = Prompt { which: "prompt", texts: [first, second], skip: request.clip_skip };
-        let positive = self.context(&prompt, self.time_ids(request, false), observer)?;
-        let negative = guided.then(|| self.negative(request, &positive, observer)).transpose()?;
+        let reading = Reading { syntax: request.prompt_syntax, long: request.long_prompt };
+        let first = Prompt { field: "prompt", text: &request.prompt };
+        let second = request.prompt_2.as_deref().map(|text| Prompt { field: "prompt_2", text });
+        let prompt = self.texts([first, second.unwrap_or(first)], reading, observer)?;
+        let prompt = Texts { skip: request.clip_skip, ..prompt };
+        let absent = request.negative_prompt.is_none() && request.negative_prompt_2.is_none();
+        let zero = absent && self.repo.zeros_for_absent_negative;
+        let negative = (guided && !zero).then(|| self.negative(request, reading, observer)).transpose()?;
+
+        let chunks = prompt.chunks().max(negative.as_ref().map_or(1, Texts::chunks));
+        let positive = self.context(&prompt, chunks, self.time_ids(request, false))?;
+        let ids = self.time_ids(request, true);
+        let negative = match negative {
+            Some(texts) => Some(self.context(&texts, chunks, ids)?),
+            None => guided.then(|| zeros(&positive, ids)).transpose()?,
+        };
         Ok(Encoded { positive, negative })
     }
 
-    fn negative(
-        &self,
-        request: &Request,
-        positive: &Context,
-        observer: &mut dyn Observer,
-    ) -> Result<Context> {
-        let ids = self.time_ids(request, true);
-        let absent = request.negative_prompt.is_none() && request.negative_prompt_2.is_none();
-        if absent && self.repo.zeros_for_absent_negative {
-            return zeros(positive, ids);
-        }
-        let first = request.negative_prompt.as_deref().unwrap_or_default();
-        let second = request.negative_prompt_2.as_deref().unwrap_or(first);
-        let prompt = Prompt { which: "negative prompt", texts: [first, second], skip: 0 };
-        self.context(&prompt, ids, observer)
+    fn negative(&self, request: &Request, reading: Reading, observer: &mut dyn Observer) -> Result<Texts> {
+        let text = request.negative_prompt.as_deref().unwrap_or_default();
+        let first = Prompt { field: "negative_prompt", text };
+        let second = request.negative_prompt_2.as_deref();
+        let second = second.map(|text| Prompt { field: "negative_prompt_2", text });
+        self.texts([first, second.unwrap_or(first)], reading, observer)
     }
 
-    fn context(&self, prompt: &Prompt<'_>, ids: Vec<f64>, observer: &mut dyn Observer) -> Result<Context> {
+    /// The prompts in chunks; what is left out is told once.
+    fn texts(
+        &self,
+        prompts: [Prompt<'_>; 2],
+        reading: Reading,
+        observer: &mut dyn Observer,
+    ) -> Result<Texts> {
+        let mut texts = Texts { chunked: Vec::new(), skip: 0 };
+        let mut told = None;
+        for (encoder, prompt) in self.encoders.iter().zip(prompts) {
+            let chunked = encoder.tokenizer.chunks(&prompt, reading)?;
+            if !chunked.dropped.is_empty() && told != Some(prompt.field) {
+                let message = format!("the {} is too long; left out: `{}`", prompt.name(), chunked.dropped);
+                tell(observer, &Event::Warning { message })?;
+                told = Some(prompt.field);
+            }
+            texts.chunked.push(chunked);
+        }
+        Ok(texts)
+    }
+
+    /// The texts through their encoders, filled up with empty chunks to `chunks`.
+    fn context(&self, texts: &Texts, chunks: usize, ids: Vec<f64>) -> Result<Context> {
         let mut states = Vec::new();
         let mut pooled = None;
-        for (encoder, text) in self.encoders.iter().zip(prompt.texts) {
-            let tokens = encoder.tokenizer.encode(text)?;
-            if !tokens.dropped.is_empty() && states.is_empty() {
-                let message = format!("the {} is too long; left out: `{}`", prompt.which, tokens.dropped);
-                tell(observer, &Event::Warning { message })?;
-            }
-            match self.repo.family {
-                Family::Sd => {
-                    states.push(encoder.clip.normed(&encoder.clip.hidden(&tokens.ids, prompt.skip)?)?);
-                }
-                Family::Xl => {
-                    // The last state but one, without the final norm.
-                    let hidden = encoder.clip.hidden(&tokens.ids, prompt.skip + 1)?;
-                    states.push(hidden.to_tensor()?);
-                    pooled = Some((encoder, tokens.ids, hidden));
-                }
-            }
+        for (encoder, text) in self.encoders.iter().zip(&texts.chunked) {
+            let empty = Vec::new();
+            let parts = (0..chunks).map(|i| text.chunks.get(i).unwrap_or(&empty));
+            let parts = parts.map(|chunk| encoder.chunk(chunk, texts.skip, self.repo.family));
+            let parts = parts.collect::<Result<Vec<_>>>()?;
+            let contexts: Vec<&Tensor> = parts.iter().map(|part| &part.states).collect();
+            states.push(Tensor::cat(&contexts, 1)?);
+            pooled = parts
+                .into_iter()
+                .next()
+                .filter(|_| self.repo.family == Family::Xl)
+                .map(|part| (encoder, part));
         }
         let added = match pooled {
-            Some((encoder, tokens, hidden)) => Some(pool(encoder, &tokens, &hidden, prompt.skip + 1, ids)?),
+            // XL's text as a whole is that of the first chunk.
+            Some((encoder, part)) => {
+                let text = encoder.clip.pooled(&part.ids, &part.hidden, texts.skip + 1)?;
+                Some(Pooled { text, ids })
+            }
             None => None,
         };
         Ok(Context { states: Tensor::cat(&states, 2)?, added })
@@ -151,8 +174,33 @@ impl TextEncoder {
     }
 }
 
-fn pool(encoder: &Encoder, tokens: &[u32], hidden: &Tokens, skip: usize, ids: Vec<f64>) -> Result<Pooled> {
-    Ok(Pooled { text: encoder.clip.pooled(tokens, hidden, skip)?, ids })
+/// A chunk that went through an encoder.
+struct Part {
+    ids: Vec<u32>,
+    hidden: Tokens,
+    /// `[1, n, c]`, weighted.
+    states: Tensor,
+}
+
+impl Encoder {
+    fn chunk(&self, chunk: &[Token], skip: usize, family: Family) -> Result<Part> {
+        let ids = self.tokenizer.ids(chunk);
+        let (hidden, states) = match family {
+            Family::Sd => {
+                let hidden = self.clip.hidden(&ids, skip)?;
+                let states = self.clip.normed(&hidden)?;
+                (hidden, states)
+            }
+            Family::Xl => {
+                // The last state but one, without the final norm.
+                let hidden = self.clip.hidden(&ids, skip + 1)?;
+                let states = hidden.to_tensor()?;
+                (hidden, states)
+            }
+        };
+        let states = emphasised(states, &self.tokenizer.weights(chunk))?;
+        Ok(Part { ids, hidden, states })
+    }
 }
 
 /// The conditioning of no negative prompt at all.
@@ -163,3 +211,7 @@ fn zeros(like: &Context, ids: Vec<f64>) -> Result<Context> {
     };
     Ok(Context { states: like.states.zeros_like()?, added })
 }
+
+#[cfg(test)]
+#[path = "text_tests.rs"]
+mod tests;

@@ -30,6 +30,16 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negative_prompt_2: Option<String>,
 
+    /// Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]
+    #[arg(long, value_name = "HOW", help_heading = "Picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_syntax: Option<String>,
+
+    /// Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]
+    #[arg(long, value_name = "HOW", help_heading = "Picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub long_prompt: Option<String>,
+
     /// Width in pixels, a multiple of 8 [default: the model's own]
     #[arg(short = 'W', long, value_name = "PX", help_heading = "Picture")]
     #[serde(skip_serializing_if = "Option::is_none")]

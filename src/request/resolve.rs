@@ -9,6 +9,7 @@ use super::{Init, Interval, Params, Refiner, Sizes};
 use crate::error::{Error, Kind, Result};
 use crate::input::Start;
 use crate::named::{Named, named_enum};
+use crate::prompt::{LongPrompt, Prompt, Syntax};
 use crate::registry::{Family, ModelFiles, ModelSpec, RepoConfig, models};
 use crate::sampler::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 
@@ -80,6 +81,12 @@ pub struct Request {
     pub prompt_2: Option<String>,
     /// The second encoder's negative prompt, where it is another.
     pub negative_prompt_2: Option<String>,
+    /// How brackets are read.
+    #[serde(default)]
+    pub prompt_syntax: Syntax,
+    /// What becomes of prompts that are too long.
+    #[serde(default)]
+    pub long_prompt: LongPrompt,
     /// The model as the user would name it.
     pub model: String,
     /// Pixels.
@@ -180,6 +187,8 @@ impl Request {
             negative_prompt: params.negative_prompt.clone(),
             prompt_2: params.prompt_2.clone(),
             negative_prompt_2: params.negative_prompt_2.clone(),
+            prompt_syntax: parsed("prompt_syntax", params.prompt_syntax.as_deref(), Syntax::default())?,
+            long_prompt: parsed("long_prompt", params.long_prompt.as_deref(), LongPrompt::default())?,
             model: files.origin.clone(),
             width,
             height,
@@ -271,6 +280,8 @@ pub fn check(params: &Params) -> Vec<Error> {
     let mut errors: Vec<Error> = Vec::new();
     let mut keep = |result: Result<()>| errors.extend(result.err());
     keep(params.prompt.is_some().then_some(()).ok_or_else(no_prompt));
+    keep(brackets(params));
+    keep(parsed("long_prompt", params.long_prompt.as_deref(), LongPrompt::default()).map(|_| ()));
     keep(side("width", params.width));
     keep(side("height", params.height));
     keep(within("steps", params.steps, 1, 1000));
@@ -296,6 +307,20 @@ pub fn check(params: &Params) -> Vec<Error> {
 
 fn no_prompt() -> Error {
     Error::new(Kind::Usage, "no prompt").hint("say what to draw: `sdgen \"a lighthouse at dusk\" -o out.png`")
+}
+
+/// Every prompt parses in its syntax.
+fn brackets(params: &Params) -> Result<()> {
+    let syntax = parsed("prompt_syntax", params.prompt_syntax.as_deref(), Syntax::default())?;
+    let prompts = [
+        ("prompt", &params.prompt),
+        ("negative_prompt", &params.negative_prompt),
+        ("prompt_2", &params.prompt_2),
+        ("negative_prompt_2", &params.negative_prompt_2),
+    ];
+    let mut given =
+        prompts.into_iter().filter_map(|(field, text)| Some(Prompt { field, text: text.as_deref()? }));
+    given.try_for_each(|prompt| prompt.pieces(syntax).map(|_| ()))
 }
 
 fn overrides(params: &Params) -> Result<Overrides> {
@@ -370,6 +395,13 @@ mod tests {
             field(Params { cfg_interval: Some("0.9..0.1".into()), ..Params::default() }),
             "cfg_interval"
         );
+        let weighted = Params { prompt_syntax: Some("weighted".into()), ..Params::default() };
+        assert_eq!(field(Params { negative_prompt: Some("(a:99)".into()), ..weighted }), "negative_prompt");
+        assert_eq!(
+            field(Params { prompt_syntax: Some("a1111".into()), ..Params::default() }),
+            "prompt_syntax"
+        );
+        assert_eq!(field(Params { long_prompt: Some("cut".into()), ..Params::default() }), "long_prompt");
         assert_eq!(field(Params { sigmas: Some(vec![1.0]), ..Params::default() }), "sigmas");
         assert_eq!(field(Params { timesteps: Some(Vec::new()), ..Params::default() }), "timesteps");
         let fine = Params {

@@ -8,7 +8,7 @@ use crate::harness::root;
 /// Every top-level module from the bottom up. A module imports what stands in lines below its own, or itself.
 const LAYERS: &[&[&str]] = &[
     &["error", "event", "named", "config"],
-    &["sampler", "input"],
+    &["sampler", "input", "prompt"],
     &["registry"],
     &["request"],
     &["rng", "output"],
@@ -26,6 +26,7 @@ const DATA: &[&str] = &[
     "named.rs",
     "config.rs",
     "input",
+    "prompt",
     "registry",
     "request",
     "output",

@@ -12,6 +12,7 @@ mod harness;
 mod hub;
 mod layers;
 mod output;
+mod prompts;
 mod samplers;
 mod samplers_gaussian;
 mod server;

@@ -1,0 +1,145 @@
+//! `sdgen tokens PROMPT`: how a model's text encoders read a prompt, from the tokenizers' files alone.
+
+use std::fmt::Write as _;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::terminal;
+use crate::config::Hub;
+use crate::error::{Error, Result};
+use crate::event::{Event, Flow};
+use crate::models::tokenizer::{Tokenizer, readers};
+use crate::named::Named;
+use crate::prompt::{LongPrompt, Prompt, Reading, Syntax, Token};
+use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, models};
+
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// The prompt
+    #[arg(value_name = "PROMPT", allow_hyphen_values = true)]
+    prompt: String,
+
+    /// Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP's own vocabulary]
+    #[arg(short, long, value_name = "MODEL")]
+    model: Option<String>,
+
+    /// Brackets: plain or weighted [default: plain]
+    #[arg(long, value_name = "HOW")]
+    prompt_syntax: Option<String>,
+
+    /// Prompts beyond 75 tokens: chunk, truncate or error [default: chunk, which shows every token]
+    #[arg(long, value_name = "HOW")]
+    long_prompt: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// A prompt as one text encoder reads it.
+#[derive(Serialize)]
+struct Shown {
+    encoder: &'static str,
+    /// Content tokens in all.
+    tokens: usize,
+    /// Content tokens that a chunk takes.
+    room: usize,
+    chunks: Vec<Chunk>,
+    /// What did not fit.
+    left_out: String,
+}
+
+#[derive(Serialize)]
+struct Chunk {
+    /// Start, content, end and padding.
+    ids: Vec<u32>,
+    /// The content.
+    tokens: Vec<Row>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    id: u32,
+    piece: String,
+    weight: f64,
+}
+
+/// Prints the tokens.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let prompt = Prompt { field: "prompt", text: &arguments.prompt };
+    let reading = Reading {
+        syntax: named("prompt_syntax", arguments.prompt_syntax.as_deref(), Syntax::default())?,
+        long: named("long_prompt", arguments.long_prompt.as_deref(), LongPrompt::Chunk)?,
+    };
+    let encoders = tokenizers(arguments.model.as_deref())?;
+    let shown = encoders.iter().map(|(encoder, tokenizer)| show(encoder, tokenizer, &prompt, reading));
+    let shown = shown.collect::<Result<Vec<_>>>()?;
+    if arguments.json {
+        return terminal::json(&shown);
+    }
+    let text: String = shown.iter().map(lines).collect();
+    terminal::data(terminal::harmless(&text).as_bytes())
+}
+
+fn named<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
+    name.map_or(Ok(default), |name| T::parse(field, name))
+}
+
+/// The tokenizers of a model that is on this machine. Nothing is fetched: weights would come along.
+fn tokenizers(model: Option<&str>) -> Result<Vec<(&'static str, Tokenizer)>> {
+    let hub = Hub { offline: true, ..Hub::from_env() };
+    let known = models().iter().find(|spec| spec.name == DEFAULT_MODEL);
+    if model.is_none() && !known.is_some_and(|spec| registry::is_cached(spec, &hub)) {
+        let none = ModelFiles::embedded("clip", &[]);
+        return Ok(vec![("clip", Tokenizer::load(&none, "tokenizer", CLIP_LENGTH)?)]);
+    }
+    let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
+    let mut silent = |_: &Event| Flow::Continue;
+    let files = registry::locate(&model, &Fetch { hub, half: false }, &mut silent).map_err(|e| {
+        Error::hint(e, "`sdgen tokens` fetches nothing; without `-m` CLIP's own vocabulary serves")
+    })?;
+    Ok(readers(&files)?.into_iter().map(|reader| (reader.component.name(), reader.tokenizer)).collect())
+}
+
+/// Positions of CLIP's text encoders.
+const CLIP_LENGTH: usize = 77;
+
+fn show(
+    encoder: &'static str,
+    tokenizer: &Tokenizer,
+    prompt: &Prompt<'_>,
+    reading: Reading,
+) -> Result<Shown> {
+    let chunked = tokenizer.chunks(prompt, reading)?;
+    let row = |token: &Token| Row { id: token.id, piece: tokenizer.piece(token.id), weight: token.weight };
+    let chunk =
+        |tokens: &Vec<Token>| Chunk { ids: tokenizer.ids(tokens), tokens: tokens.iter().map(row).collect() };
+    Ok(Shown {
+        encoder,
+        tokens: chunked.chunks.iter().map(Vec::len).sum(),
+        room: tokenizer.room(),
+        chunks: chunked.chunks.iter().map(chunk).collect(),
+        left_out: chunked.dropped,
+    })
+}
+
+/// One line for each token, chunk by chunk. Writing to a string cannot fail.
+fn lines(shown: &Shown) -> String {
+    let Shown { encoder, tokens, room, .. } = shown;
+    let mut text = String::new();
+    let _ = writeln!(text, "{encoder}: tokens {tokens}, chunks {} of up to {room}", shown.chunks.len());
+    for (i, chunk) in shown.chunks.iter().enumerate() {
+        let _ = writeln!(text, "chunk {}: tokens {}", i + 1, chunk.tokens.len());
+        for (j, row) in chunk.tokens.iter().enumerate() {
+            // Four digits are more than a weight is ever written with.
+            let weight = (row.weight * 1e4).round() / 1e4;
+            let _ = writeln!(text, "{:>4} {:>6}  {weight:<7} {}", j + 1, row.id, row.piece);
+        }
+    }
+    if !shown.left_out.is_empty() {
+        let _ = writeln!(text, "left out: `{}`", shown.left_out);
+    }
+    text
+}

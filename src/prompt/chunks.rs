@@ -1,0 +1,132 @@
+//! Tokens into chunks of the length that a text encoder takes, with A1111's rule for where a chunk ends.
+
+use super::LongPrompt;
+
+/// A token of a prompt.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Token {
+    pub(crate) id: u32,
+    pub(crate) weight: f64,
+    /// Which run of its section it is part of, and at which byte of that run it begins.
+    pub(crate) at: (usize, usize),
+}
+
+/// How a text encoder and a request limit a chunk.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room {
+    /// Content tokens of a chunk.
+    pub(crate) tokens: usize,
+    /// The token of a comma, where the vocabulary has one.
+    pub(crate) comma: Option<u32>,
+    pub(crate) long: LongPrompt,
+}
+
+/// A section in chunks.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Layout {
+    /// One chunk at least, each of as many tokens as there is room for or fewer.
+    pub(crate) chunks: Vec<Vec<Token>>,
+    /// The first token that did not fit.
+    pub(crate) dropped: Option<Token>,
+}
+
+/// A1111's "comma padding backtrack": as many tokens after a comma may move into the next chunk, so that no phrase
+/// is torn apart.
+const BACKTRACK: usize = 20;
+
+/// The tokens between two breaks in chunks.
+pub(crate) fn lay_out(tokens: &[Token], room: &Room) -> Layout {
+    match room.long {
+        LongPrompt::Chunk => Layout { chunks: chunked(tokens, room), dropped: None },
+        LongPrompt::Truncate | LongPrompt::Error => {
+            let kept = tokens.len().min(room.tokens);
+            Layout { chunks: vec![tokens[..kept].to_vec()], dropped: tokens.get(kept).copied() }
+        }
+    }
+}
+
+fn chunked(tokens: &[Token], room: &Room) -> Vec<Vec<Token>> {
+    let full = room.tokens.max(1);
+    let mut chunks = Vec::new();
+    let mut chunk: Vec<Token> = Vec::new();
+    let mut after_comma = None;
+    for token in tokens {
+        let comma = Some(token.id) == room.comma;
+        if chunk.len() == full {
+            // A comma itself opens the next chunk rather than moving the phrase before it.
+            let near = |from: &usize| !comma && chunk.len() + 1 - from <= BACKTRACK;
+            let rest = chunk.split_off(after_comma.filter(near).unwrap_or(full));
+            chunks.push(std::mem::replace(&mut chunk, rest));
+            after_comma = None;
+        } else if comma {
+            after_comma = Some(chunk.len() + 1);
+        }
+        chunk.push(*token);
+    }
+    if !chunk.is_empty() || chunks.is_empty() {
+        chunks.push(chunk);
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMA: u32 = 267;
+
+    fn room(long: LongPrompt) -> Room {
+        Room { tokens: 75, comma: Some(COMMA), long }
+    }
+
+    /// `n` words, with commas in these places.
+    fn tokens(n: usize, commas: &[usize]) -> Vec<Token> {
+        let id = |i: usize| if commas.contains(&i) { COMMA } else { 1000 };
+        (0..n).map(|i| Token { id: id(i), weight: 1.0, at: (0, i) }).collect()
+    }
+
+    fn lengths(n: usize, commas: &[usize]) -> Vec<usize> {
+        let layout = lay_out(&tokens(n, commas), &room(LongPrompt::Chunk));
+        let places: Vec<usize> = layout.chunks.iter().flatten().map(|token| token.at.1).collect();
+        assert_eq!(places, (0..n).collect::<Vec<_>>());
+        layout.chunks.iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn chunks_end_where_they_are_full() {
+        for (n, expected) in [
+            (0, vec![0]),
+            (1, vec![1]),
+            (75, vec![75]),
+            (76, vec![75, 1]),
+            (150, vec![75, 75]),
+            (151, vec![75, 75, 1]),
+        ] {
+            assert_eq!(lengths(n, &[]), expected);
+        }
+    }
+
+    #[test]
+    fn a_phrase_after_a_comma_moves_into_the_next_chunk() {
+        for (commas, expected) in [
+            (&[70][..], vec![71, 9]),
+            // 75 - 55 = 20 tokens back, and one more than that.
+            (&[55], vec![56, 24]),
+            (&[54], vec![75, 5]),
+            (&[60, 70], vec![71, 9]),
+            (&[74], vec![75, 5]),
+            // A comma that opens a chunk.
+            (&[70, 75], vec![75, 5]),
+        ] {
+            assert_eq!(lengths(80, commas), expected, "{commas:?}");
+        }
+        assert_eq!(lengths(75, &[70]), [75]);
+    }
+
+    #[test]
+    fn what_is_cut_is_said() {
+        let layout = lay_out(&tokens(76, &[70]), &room(LongPrompt::Truncate));
+        assert_eq!((layout.chunks[0].len(), layout.dropped.map(|token| token.at.1)), (75, Some(75)));
+        assert_eq!(lay_out(&tokens(75, &[]), &room(LongPrompt::Error)).dropped, None);
+    }
+}
