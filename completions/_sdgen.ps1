@@ -25,6 +25,8 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--negative-prompt', '--negative-prompt', [CompletionResultType]::ParameterName, 'What to keep out of the picture')
             [CompletionResult]::new('--prompt-2', '--prompt-2', [CompletionResultType]::ParameterName, 'SDXL: what the second text encoder reads [default: the prompt]')
             [CompletionResult]::new('--negative-prompt-2', '--negative-prompt-2', [CompletionResultType]::ParameterName, 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]')
+            [CompletionResult]::new('--prompt-syntax', '--prompt-syntax', [CompletionResultType]::ParameterName, 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]')
+            [CompletionResult]::new('--long-prompt', '--long-prompt', [CompletionResultType]::ParameterName, 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]')
             [CompletionResult]::new('-W', '-W ', [CompletionResultType]::ParameterName, 'Width in pixels, a multiple of 8 [default: the model''s own]')
             [CompletionResult]::new('--width', '--width', [CompletionResultType]::ParameterName, 'Width in pixels, a multiple of 8 [default: the model''s own]')
             [CompletionResult]::new('-H', '-H ', [CompletionResultType]::ParameterName, 'Height in pixels, a multiple of 8 [default: the model''s own]')
@@ -89,6 +91,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
             [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List the models that can be called by name')
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
+            [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -141,6 +144,16 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'sdgen;tokens' {
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP''s own vocabulary]')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP''s own vocabulary]')
+            [CompletionResult]::new('--prompt-syntax', '--prompt-syntax', [CompletionResultType]::ParameterName, 'Brackets: plain or weighted [default: plain]')
+            [CompletionResult]::new('--long-prompt', '--long-prompt', [CompletionResultType]::ParameterName, 'Prompts beyond 75 tokens: chunk, truncate or error [default: chunk, which shows every token]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
         'sdgen;completions' {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
@@ -150,6 +163,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
             [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List the models that can be called by name')
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
+            [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -165,6 +179,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;help;bench' {
+            break
+        }
+        'sdgen;help;tokens' {
             break
         }
         'sdgen;help;completions' {

@@ -22,6 +22,8 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --negative-prompt 'What to keep out of the picture'
             cand --prompt-2 'SDXL: what the second text encoder reads [default: the prompt]'
             cand --negative-prompt-2 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]'
+            cand --prompt-syntax 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]'
+            cand --long-prompt 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]'
             cand -W 'Width in pixels, a multiple of 8 [default: the model''s own]'
             cand --width 'Width in pixels, a multiple of 8 [default: the model''s own]'
             cand -H 'Height in pixels, a multiple of 8 [default: the model''s own]'
@@ -86,6 +88,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand inspect 'Show what a picture says about itself: prompt, settings, model'
             cand models 'List the models that can be called by name'
             cand bench 'Measure how fast a model runs on this machine, stage by stage'
+            cand tokens 'Show how a model reads a prompt: tokens, weights and chunks'
             cand completions 'Print a completion script for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -130,6 +133,15 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'sdgen;tokens'= {
+            cand -m 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP''s own vocabulary]'
+            cand --model 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP''s own vocabulary]'
+            cand --prompt-syntax 'Brackets: plain or weighted [default: plain]'
+            cand --long-prompt 'Prompts beyond 75 tokens: chunk, truncate or error [default: chunk, which shows every token]'
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
         &'sdgen;completions'= {
             cand -h 'Print help'
             cand --help 'Print help'
@@ -138,6 +150,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand inspect 'Show what a picture says about itself: prompt, settings, model'
             cand models 'List the models that can be called by name'
             cand bench 'Measure how fast a model runs on this machine, stage by stage'
+            cand tokens 'Show how a model reads a prompt: tokens, weights and chunks'
             cand completions 'Print a completion script for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -149,6 +162,8 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         &'sdgen;help;models;list'= {
         }
         &'sdgen;help;bench'= {
+        }
+        &'sdgen;help;tokens'= {
         }
         &'sdgen;help;completions'= {
         }

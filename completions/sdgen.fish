@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_sdgen_global_optspecs
-    string join \n n/negative-prompt= prompt-2= negative-prompt-2= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= m/model= refiner= refiner-start= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
+    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= m/model= refiner= refiner-start= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
 end
 
 function __fish_sdgen_needs_command
@@ -27,6 +27,8 @@ end
 complete -c sdgen -n "__fish_sdgen_needs_command" -s n -l negative-prompt -d 'What to keep out of the picture' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-prompt-2 -d 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-syntax -d 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
@@ -114,6 +116,7 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -s V -l version -d 'Print vers
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "models" -d 'List the models that can be called by name'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "completions" -d 'Print a completion script for a shell'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand inspect" -l json -d 'Print JSON'
@@ -136,10 +139,16 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand bench" -l device -d 'Device:
 complete -c sdgen -n "__fish_sdgen_using_subcommand bench" -l threads -d 'CPU threads' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand bench" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand bench" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -s m -l model -d 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP\'s own vocabulary]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l prompt-syntax -d 'Brackets: plain or weighted [default: plain]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l long-prompt -d 'Prompts beyond 75 tokens: chunk, truncate or error [default: chunk, which shows every token]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench completions help" -f -a "models" -d 'List the models that can be called by name'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench completions help" -f -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "models" -d 'List the models that can be called by name'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'Known versions, and whether they are on this machine'
