@@ -6,7 +6,9 @@ use sdgen::Result;
 use sdgen::request::Rng;
 use sdgen::rng::Noise;
 use sdgen::sampler::schedule::{Ladder, Level, ladder};
-use sdgen::sampler::{Config, Levels, Model, Overrides, SAMPLERS, Sampler, Schedule, SchedulerFile, sample};
+use sdgen::sampler::{
+    Config, Levels, Model, Overrides, SAMPLERS, Sampler, Schedule, SchedulerFile, resumed, sample,
+};
 
 const MEAN: f64 = 0.3;
 const DEVIATION: f64 = 0.8;
@@ -276,4 +278,26 @@ fn image_to_image_starts_at_the_last_steps_of_the_ladder() {
     assert_eq!(start("heun", 20, 0.55), (18, 21));
     assert_eq!(start("dpm2_a", 8, 1.0), (0, 15));
     assert_eq!(start("euler", 8, 0.0), (8, 0));
+}
+
+/// As base model and refiner do it: one ends before a call, the other starts with it.
+#[test]
+fn a_run_that_is_handed_over_in_the_middle_ends_where_a_whole_run_ends() {
+    for name in ["euler", "heun", "dpm2", "ddim"] {
+        let config = config(name);
+        let whole = ladder(&config, 10).unwrap();
+        let call = whole.handover(0.6);
+        assert!(0 < call && call < whole.levels.len(), "{name}: {call}");
+        let x = (Gaussian::new(&whole).unit() * whole.levels[0].sigma).unwrap();
+        let wanted = sample(&config, &whole, x.clone(), &mut Gaussian::new(&whole)).unwrap();
+        let first = whole.clone().until_call(call);
+        let begun = sample(&config, &first, x, &mut Gaussian::new(&first)).unwrap();
+        let second = whole.from_call(call);
+        let mut model = Gaussian { levels: second.levels[call..].to_vec(), ..Gaussian::new(&second) };
+        let x = resumed(&config, &second, begun).unwrap();
+        let end = sample(&config, &second, x, &mut model).unwrap();
+        let off = (end - wanted).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+        // Measured: 0, and 9e-16 for ddim, which hands over αx.
+        assert!(off < 1e-12, "{name}: {off}");
+    }
 }
