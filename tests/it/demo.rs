@@ -249,6 +249,31 @@ fn score(demo: &mut Demo, prompts: &[Value], params: &Params) -> [usize; 3] {
 }
 
 #[test]
+fn diffusers_draws_the_same_pictures_from_the_same_folder() {
+    let mut demo = Demo::load();
+    // Made by tests/golden/demo.py.
+    let pictures = [
+        ("circle", "a red circle on a blue background", 1),
+        ("pair", "a yellow star above a green square on a pink background", 2),
+        ("house", "a house by a tree at sunset", 3),
+    ];
+    for (name, prompt, seed) in pictures {
+        let params = Params {
+            prompt: Some(prompt.to_owned()),
+            seed: Some(seed),
+            steps: Some(20),
+            cfg_scale: Some(4.0),
+            ..Params::default()
+        };
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/demo/{name}.png"));
+        let golden = image::open(path).unwrap().into_rgb8();
+        let ours = demo.draw(&params);
+        let largest = ours.rgb.iter().zip(golden.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(largest <= Some(1), "{name}: {largest:?} of 255");
+    }
+}
+
+#[test]
 fn prompts_that_it_never_saw_come_out_right() {
     let prompts = prompts();
     let prompts = &prompts[..30];
