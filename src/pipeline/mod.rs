@@ -211,7 +211,10 @@ impl Pipeline {
         };
         let mut model = Denoiser::new(&self.unet, prompts, run, source, observer)?;
         let latents = sampler::sample(&config, &ladder, x, &mut model)?;
-        Ok(Drawn { latents, noise: model.into_noise(), batch })
+        let noise = model.into_noise();
+        // The decoder needs the most memory of all, and buffers of other sizes than the network's.
+        self.backend.trim();
+        Ok(Drawn { latents, noise, batch })
     }
 
     fn source(&self, request: &Request, noise: Noise, images: usize) -> Source<'_> {
