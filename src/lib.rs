@@ -3,6 +3,7 @@
 //! The library is what the binary is made of: say what you want in [`Params`], turn it into a [`Request`],
 //! hand it to an [`Engine`], and watch [`Event`]s.
 
+pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod engine;
