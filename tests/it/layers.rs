@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["registry"],
     &["request"],
     &["rng", "output"],
+    &["plan"],
     &["nn"],
     &["models"],
     &["pipeline"],
@@ -31,6 +32,7 @@ const DATA: &[&str] = &[
     "registry",
     "request",
     "output",
+    "plan.rs",
     "sampler/schedule.rs",
     "sampler/config.rs",
 ];
