@@ -2,8 +2,10 @@
 
 mod bars;
 mod bench;
+mod convert;
 mod generate;
 mod inspect;
+mod model_info;
 mod models;
 mod plain;
 mod progress;
@@ -42,6 +44,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// List the models that can be called by name
     Models(models::Arguments),
+    /// Write a model in another layout, format or precision
+    Convert(convert::Arguments),
     /// Measure how fast a model runs on this machine, stage by stage
     Bench(bench::Arguments),
     /// Show how a model reads a prompt: tokens, weights and chunks
@@ -72,6 +76,7 @@ fn run(arguments: Arguments) -> ExitCode {
         None => generate::run(&arguments.generate),
         Some(Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(Command::Models(models)) => models::run(&models),
+        Some(Command::Convert(convert)) => convert::run(&convert),
         Some(Command::Bench(bench)) => bench::run(&bench),
         Some(Command::Tokens(tokens)) => tokens::run(&tokens),
         Some(Command::Completions { shell }) => completions(shell),

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::terminal;
+use super::{model_info, terminal};
 use crate::config::Hub;
 use crate::error::Result;
 use crate::registry::{ModelSpec, is_cached, models};
@@ -19,10 +19,12 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Action {
     /// Known versions, and whether they are on this machine
     List,
+    /// Show what a file or a model is: family, precision, parts, metadata, hashes
+    Info(model_info::Arguments),
 }
 
 #[derive(Serialize)]
@@ -41,8 +43,9 @@ struct Row {
 
 /// Prints the table.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    match arguments.action.unwrap_or(Action::List) {
-        Action::List => list(arguments.json),
+    match &arguments.action {
+        None | Some(Action::List) => list(arguments.json),
+        Some(Action::Info(info)) => model_info::run(info, arguments.json),
     }
 }
 

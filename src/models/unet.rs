@@ -148,6 +148,16 @@ impl Unet {
         Ok(Some(mlp.forward(&Tokens::new(&input, &self.backend)?)?))
     }
 
+    /// Channels of the latents that it takes.
+    pub(crate) fn channels(&self) -> usize {
+        self.config.in_channels
+    }
+
+    /// Channels of the context that it reads.
+    pub(crate) fn context(&self) -> usize {
+        self.config.levels[0].context
+    }
+
     /// Whether the network takes the guidance scale as an input.
     pub(crate) fn takes_guidance(&self) -> bool {
         self.guidance.is_some()

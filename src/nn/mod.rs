@@ -18,7 +18,7 @@ pub(crate) use embed::{Embedding, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
 pub(crate) use norm::{GroupNorm, LayerNorm};
-pub(crate) use weights::Weights;
+pub(crate) use weights::{Weights, encoded};
 
 use crate::error::{Error, Kind};
 

@@ -6,6 +6,7 @@ mod emphasis;
 mod guidance;
 mod origin;
 mod pixels;
+mod probe;
 mod text;
 
 use std::cell::OnceCell;
@@ -110,6 +111,9 @@ impl Pipeline {
         let unet = staged(observer, Stage::Load, Component::Unet.name(), |_| {
             Unet::load(open(Component::Unet)?, &config)
         })?;
+        if repo.guesses_prediction {
+            probe::confirm(&unet, request.prediction, &files.origin, backend)?;
+        }
         let vae: VaeConfig = files.json(&Component::Vae.config())?;
         vae.check()?;
         let decoder = staged(observer, Stage::Load, Component::Vae.name(), |_| {

@@ -1,5 +1,6 @@
 //! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
 
+mod about;
 mod cache;
 mod demo;
 mod download;
@@ -16,11 +17,12 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+pub use about::{About, Hashed, Part};
 pub use files::ModelFiles;
 pub use hub::{Fetch, is_cached, locate};
 pub use presets::{Preset, presets};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
-pub use single::{Checkpoint, Version};
+pub use single::{Checkpoint, Version, export, version_of};
 pub use tensors::{Place, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};
