@@ -22,21 +22,20 @@ pub struct Piece {
 
 /// The tensors of a component as diffusers keeps them in a folder.
 pub fn folder(component: Component, places: &BTreeMap<String, Place>) -> Vec<Piece> {
-    let kept = places.iter().filter(|(_, place)| !place.spare);
-    kept.map(|(name, place)| {
-        let mut shape = place.entry.shape.clone();
-        if component == Component::Vae && matrix(name) {
-            shape.truncate(2);
-        }
-        Piece { name: name.clone(), sources: vec![name.clone()], transposed: false, shape }
-    })
-    .collect()
+    kept(places)
+        .map(|(name, place)| {
+            let mut shape = place.entry.shape.clone();
+            if component == Component::Vae && matrix(name) {
+                shape.truncate(2);
+            }
+            Piece { name: name.clone(), sources: vec![name.clone()], transposed: false, shape }
+        })
+        .collect()
 }
 
 /// The tensors of a component as they are in a file of one piece.
 pub fn single(component: Component, version: Version, places: &BTreeMap<String, Place>) -> Vec<Piece> {
-    let kept: BTreeMap<&str, &Place> =
-        places.iter().filter(|(_, place)| !place.spare).map(|(name, place)| (name.as_str(), place)).collect();
+    let kept: BTreeMap<&str, &Place> = kept(places).map(|(name, place)| (name.as_str(), place)).collect();
     let has = |name: &str| kept.contains_key(name);
     let prefix = prefix(component, version);
     let text = matches!(component, Component::TextEncoder | Component::TextEncoder2);
@@ -64,6 +63,11 @@ pub fn single(component: Component, version: Version, places: &BTreeMap<String, 
         }
     };
     kept.iter().map(piece).collect()
+}
+
+/// The tensors that the network needs: no counters and nothing that is only carried along.
+fn kept(places: &BTreeMap<String, Place>) -> impl Iterator<Item = (&String, &Place)> {
+    places.iter().filter(|(_, place)| !place.spare && place.entry.storage.is_float())
 }
 
 fn prefix(component: Component, version: Version) -> &'static str {
