@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
 
 /// A secret that never shows itself in a message or a log.
 #[derive(Clone, PartialEq, Eq)]
@@ -36,6 +38,17 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// The cache's folder.
+    ///
+    /// # Errors
+    /// There is no home folder, and no other is named.
+    pub fn cache(&self) -> Result<&Path> {
+        self.cache.as_deref().ok_or_else(|| {
+            Error::new(Kind::Output, "there is no home folder to keep models in")
+                .hint("set HF_HOME to a folder, or give the model as a folder")
+        })
+    }
+
     /// The hub as the environment describes it.
     pub fn from_env() -> Self {
         let home = path("HF_HOME").or_else(|| Some(cache_home()?.join("huggingface")));

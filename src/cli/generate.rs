@@ -129,7 +129,7 @@ fn find_named(name: &str, params: &Params, observer: &mut dyn Observer) -> Resul
     let mut hub = Hub::from_env();
     hub.offline |= params.offline == Some(true);
     let half = matches!(params.dtype.as_deref(), Some("f16" | "bf16"));
-    registry::locate(&model, &Fetch { hub, half }, observer).map_err(|error| match params.model {
+    registry::locate(&model, &Fetch { hub, half, locked: None }, observer).map_err(|error| match params.model {
         Some(_) => error,
         None => error.hint("to draw something without any download: `-m demo`"),
     })

@@ -2,6 +2,7 @@
 
 mod bars;
 mod bench;
+mod downloads;
 mod generate;
 mod inspect;
 mod models;

@@ -1,10 +1,17 @@
 //! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
 
 mod cache;
+mod crew;
 mod demo;
+mod digest;
 mod download;
 mod files;
 mod hub;
+mod license;
+mod lockfile;
+mod needs;
+mod refusal;
+mod remote;
 mod repo_config;
 mod transfer;
 
@@ -14,7 +21,8 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 pub use files::ModelFiles;
-pub use hub::{Fetch, is_cached, locate};
+pub use hub::{Fetch, cached, is_cached, locate, pull};
+pub use lockfile::LockFile;
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
 
 use crate::error::{Error, Kind, Result};
