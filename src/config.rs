@@ -11,6 +11,11 @@ use crate::error::{Error, Kind, Result};
 pub struct Token(String);
 
 impl Token {
+    /// A token as it was given, without white space round it.
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+
     /// The secret itself, for the one header that needs it.
     pub fn reveal(&self) -> &str {
         &self.0

@@ -173,17 +173,22 @@ impl Download {
     }
 }
 
+/// Bytes that are free where a folder is, or will be.
+pub(super) fn free(folder: &Path) -> Option<u64> {
+    let place = folder.ancestors().find(|folder| folder.is_dir())?;
+    fs4::available_space(place).ok()
+}
+
 /// Whether the disk has room for `bytes` more.
 fn room(folder: &Path, bytes: u64) -> Result<()> {
-    let Some(place) = folder.ancestors().find(|folder| folder.is_dir()) else { return Ok(()) };
     // A file system that does not say how much is free is given the benefit of the doubt.
-    let Ok(free) = fs4::available_space(place) else { return Ok(()) };
+    let Some(free) = free(folder) else { return Ok(()) };
     if bytes.saturating_add(SPARE) <= free {
         return Ok(());
     }
     let gigabytes = |bytes: u64| bytes as f64 / 1e9;
     let (needed, free) = (gigabytes(bytes), gigabytes(free));
-    let message = format!("{needed:.1} GB are to be fetched, and `{}` has {free:.1} GB free", place.display());
+    let message = format!("{needed:.1} GB are to be fetched, and {free:.1} GB are free at `{}`", folder.display());
     Err(Error::new(Kind::Output, message)
         .hint("make room: `sdgen models du` shows what the cache holds, `sdgen models rm NAME` removes a model")
         .hint("or set HF_HUB_CACHE to a folder on another disk"))

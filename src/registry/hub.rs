@@ -7,7 +7,8 @@ use serde::Deserialize;
 
 use super::cache::{Place, Source};
 use super::crew::pass;
-use super::download::{Outcome, download};
+use super::download::{Outcome, download, free};
+use super::remote::Remote;
 use super::{LockFile, ModelFiles, ModelRef, ModelSpec, demo, needs};
 use crate::config::Hub;
 use crate::error::{Error, Kind, Result};
@@ -75,6 +76,40 @@ pub fn pull(model: &ModelRef, fetch: &Fetch, observer: &mut dyn Observer) -> Res
 pub fn cached(model: &ModelRef, hub: &Hub) -> Option<ModelFiles> {
     let fetch = Fetch { hub: Hub { offline: true, ..hub.clone() }, ..Fetch::default() };
     find(model, &fetch, Wish::Any, &mut |_: &Event| crate::event::Flow::Continue).ok()
+}
+
+/// Whether the hub answers, and what it thinks of the token.
+///
+/// # Errors
+/// No answer, or no hub.
+pub fn reach(hub: &Hub) -> Result<Reach> {
+    match Remote::new(hub).knock() {
+        Ok(()) => Ok(Reach::Answers),
+        Err(failure) if failure.is_refused_token() => Ok(Reach::RefusesToken),
+        Err(failure) => Err(Error::new(Kind::Network, format!("{}: {}", hub.endpoint, failure.brief()))),
+    }
+}
+
+/// How the hub answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// It is there.
+    Answers,
+    /// It is there, and the token is worth nothing.
+    RefusesToken,
+}
+
+/// Bytes that are free where the cache is, or will be; nothing where the file system does not say.
+pub fn free_space(hub: &Hub) -> Option<u64> {
+    free(hub.cache.as_deref()?)
+}
+
+/// Every name under which the cache may have a known model's repository.
+pub(super) fn names_of(model: &ModelRef) -> Vec<String> {
+    let ModelRef::Known(spec) = model else { return Vec::new() };
+    let mut names: Vec<String> = of_spec(spec).into_iter().map(|offer| offer.source.id).collect();
+    names.dedup();
+    names
 }
 
 /// Whether all that a render with a known version needs is on this machine.

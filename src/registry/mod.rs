@@ -13,6 +13,7 @@ mod needs;
 mod refusal;
 mod remote;
 mod repo_config;
+mod stock;
 mod transfer;
 
 use std::path::PathBuf;
@@ -21,9 +22,10 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 pub use files::ModelFiles;
-pub use hub::{Fetch, cached, is_cached, locate, pull};
+pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
 pub use lockfile::LockFile;
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
+pub use stock::{Stored, Verdict, remove, stock, verify};
 
 use crate::error::{Error, Kind, Result};
 use crate::sampler::{Sampler, Schedule, Spacing};

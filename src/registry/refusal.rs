@@ -78,6 +78,11 @@ impl Failure {
         matches!(self, Self::Status { status: 404, code, .. } if code == "RevisionNotFound")
     }
 
+    /// Whether the hub does not know the token.
+    pub(super) fn is_refused_token(&self) -> bool {
+        matches!(self, Self::Status { status: 401, by_hub: true, .. })
+    }
+
     /// In a few words.
     pub(super) fn brief(&self) -> String {
         match self {
