@@ -69,11 +69,6 @@ impl Hub {
     }
 }
 
-/// `SDGEN_CPU`: the instruction set to use instead of the best that the processor has.
-pub fn instruction_set() -> Option<String> {
-    text("SDGEN_CPU")
-}
-
 /// Whether colours are wanted on a terminal (<https://no-color.org>).
 pub fn colours() -> bool {
     text("NO_COLOR").is_none() && !dumb_terminal()
@@ -84,8 +79,31 @@ pub fn dumb_terminal() -> bool {
     text("TERM").as_deref() == Some("dumb")
 }
 
-/// `SDGEN_CPU`: the set of kernels to use instead of the best one that the processor has.
-pub fn cpu_kernels() -> Option<String> {
+/// The user's defaults: `SDGEN_CONFIG`, else `sdgen/config.toml` in the folder for such files; `None` without a home.
+///
+/// # Errors
+/// `SDGEN_CONFIG` names a file that is not there.
+pub fn defaults_file() -> Result<Option<PathBuf>> {
+    match path("SDGEN_CONFIG") {
+        Some(path) if path.is_file() => Ok(Some(path)),
+        Some(path) => {
+            Err(Error::new(Kind::Usage, format!("SDGEN_CONFIG: `{}` is no file", path.display()))
+                .hint("unset it to use the file in your config folder: `sdgen config path`"))
+        }
+        None => {
+            let dirs = directories::ProjectDirs::from("", "", "sdgen");
+            Ok(dirs.map(|dirs| dirs.config_dir().join("config.toml")))
+        }
+    }
+}
+
+/// `SDGEN_PROFILE`: the profile to use where none is named.
+pub fn profile() -> Option<String> {
+    text("SDGEN_PROFILE")
+}
+
+/// `SDGEN_CPU`: the instruction set to use instead of the best that the processor has.
+pub fn instruction_set() -> Option<String> {
     text("SDGEN_CPU")
 }
 
