@@ -8,6 +8,7 @@ mod embed;
 mod linear;
 mod map;
 mod norm;
+mod survey;
 mod tensor;
 mod weights;
 
@@ -18,6 +19,7 @@ pub(crate) use embed::{Embedding, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
 pub(crate) use norm::{GroupNorm, LayerNorm};
+pub(crate) use survey::{Survey, survey};
 pub(crate) use weights::Weights;
 
 use crate::error::{Error, Kind};

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::Component;
+use super::digest::hex;
 use crate::checkpoint::Content;
 use crate::error::{Error, Kind, Result};
 use crate::named::Named;
@@ -160,8 +161,4 @@ fn fingerprint(path: &Path) -> Option<String> {
     file.take(u64::from_le_bytes(prefix).min(MAX_HEADER)).read_to_end(&mut header).ok()?;
     let hash = Sha256::new().chain_update(length.to_le_bytes()).chain_update(header).finalize();
     Some(format!("header:{}", hex(&hash)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

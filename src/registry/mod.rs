@@ -1,11 +1,19 @@
 //! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
 
 mod cache;
+mod crew;
 mod demo;
+mod digest;
 mod download;
 mod files;
 mod hub;
+mod license;
+mod lockfile;
+mod needs;
+mod refusal;
+mod remote;
 mod repo_config;
+mod stock;
 mod tensors;
 mod transfer;
 
@@ -15,8 +23,10 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 pub use files::ModelFiles;
-pub use hub::{Fetch, is_cached, locate};
+pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
+pub use lockfile::LockFile;
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
+pub use stock::{Stored, Verdict, remove, stock, verify};
 pub use tensors::{Place, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};

@@ -180,6 +180,16 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline: Option<bool>,
 
+    /// Write the revision and the hash of every file of the models into a lock file
+    #[arg(long, value_name = "FILE", help_heading = "Model", conflicts_with = "locked")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
+
+    /// Draw with the files that a lock file names, and refuse any other
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked: Option<String>,
+
     /// Denoising steps, 1 to 1000 [default: the model's own]
     #[arg(long, value_name = "N", help_heading = "Sampling")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -294,6 +294,7 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(within("count", params.count, 1, 1_000_000));
     keep(within("batch_size", params.batch_size, 1, 256));
     keep(within("threads", params.threads, 1, 1024));
+    keep(locks(params));
     keep(seeds(params));
     keep(overrides(params).map(|_| ()));
     keep(Init::resolve(params).map(|_| ()));
@@ -366,6 +367,13 @@ fn real(field: &str, value: Option<f64>, low: f64, high: f64) -> Result<()> {
         Some(value) if !(low..=high).contains(&value) => {
             Err(Error::expected(field, format!("a number from {low} to {high}"), value))
         }
+        _ => Ok(()),
+    }
+}
+
+fn locks(params: &Params) -> Result<()> {
+    match (&params.lock, &params.locked) {
+        (Some(_), Some(_)) => Err(Error::field("lock", "a run writes a lock file or keeps to one, not both")),
         _ => Ok(()),
     }
 }
