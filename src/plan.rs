@@ -6,11 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Hub;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Observer;
+use crate::named::Named;
 use crate::output::metadata::Origin;
 use crate::registry::{self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, RepoConfig};
 use crate::request::{Params, Refiner, Request, check};
+use crate::sampler::Prediction;
 
 /// A model that was found: its files, what its small files say, and what tells its weights from others'.
 #[derive(Clone, Debug)]
@@ -78,6 +80,9 @@ struct Wanted {
     half: bool,
     offline: bool,
     locked: Option<String>,
+    /// For a model in one file: whose small files it takes, and what it predicts.
+    config: Option<String>,
+    prediction: Option<String>,
 }
 
 impl Planner {
@@ -126,7 +131,9 @@ impl Planner {
         observer: &mut dyn Observer,
     ) -> Result<Arc<Model>> {
         let name = &refiner.model;
-        let found = self.find(name, params, observer);
+        // The base model's particulars are not the refiner's.
+        let own = Params { config: None, prediction: None, ..params.clone() };
+        let found = self.find(name, &own, observer);
         let found = found.map_err(|error| error.hint(format!("`{name}` is what `--refiner` names")))?;
         Refiner::suits(&base.repo, &found.repo)?;
         Ok(found)
@@ -151,6 +158,8 @@ impl Planner {
             half: half(params),
             offline: self.hub.offline || params.offline == Some(true),
             locked: params.locked.clone(),
+            config: params.config.clone(),
+            prediction: params.prediction.clone(),
         };
         if let Some(model) = self.found.get(&wanted) {
             return Ok(model.clone());
@@ -158,7 +167,13 @@ impl Planner {
         let hub = Hub { offline: wanted.offline, ..self.hub.clone() };
         let locked = wanted.locked.as_deref().map(|path| LockFile::read(Path::new(path))).transpose()?;
         let fetch = Fetch { hub, half: wanted.half, locked };
-        let files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
+        let mut files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
+        if let Some(config) = &params.config {
+            files = configured(&files, config, &fetch, observer)?;
+        }
+        if let Some(prediction) = params.prediction.as_deref().filter(|_| files.guesses_prediction()) {
+            files = files.predicting(Prediction::parse("prediction", prediction)?);
+        }
         let model = Arc::new(Model::read(files)?);
         self.found.insert(wanted, model.clone());
         Ok(model)
@@ -171,6 +186,22 @@ fn half(params: &Params) -> bool {
         Some(dtype) if dtype != "auto" => matches!(dtype, "f16" | "bf16"),
         _ => matches!(params.device.as_deref(), Some(device) if device != "cpu" && device != "auto"),
     }
+}
+
+/// A model in one file with the small files of the model that `config` names.
+fn configured(
+    files: &ModelFiles,
+    config: &str,
+    fetch: &Fetch,
+    observer: &mut dyn Observer,
+) -> Result<ModelFiles> {
+    if files.checkpoint().is_none() {
+        return Err(Error::field("config", format!("`{}` is a folder, which has its own", files.origin))
+            .hint("`--config` is for models that are one file; leave it out"));
+    }
+    let other = registry::locate(&ModelRef::parse(config)?, fetch, observer)
+        .map_err(|error| error.hint(format!("`{config}` is what `--config` names")))?;
+    Ok(files.configured(&other))
 }
 
 #[cfg(test)]

@@ -134,6 +134,7 @@ fn find(model: &ModelRef, fetch: &Fetch, wish: Wish, observer: &mut dyn Observer
             let origin = folder.display().to_string();
             Ok(ModelFiles::folder(&name.unwrap_or_else(|| "model".to_owned()), &origin, folder.clone()))
         }
+        ModelRef::File(path) => ModelFiles::file(path),
         ModelRef::Known(spec) if spec.repo.is_none() => Ok(ModelFiles::embedded(demo::NAME, demo::FILES)),
         ModelRef::Known(spec) => {
             let offers = locked(&spec.name, fetch)?.unwrap_or_else(|| of_spec(spec));
