@@ -140,6 +140,14 @@ impl Weights {
             Error::new(Kind::ModelFile, format!("`{}` has no weights for {component}", files.origin))
                 .hint(format!("expected one of {}", candidates.join(", ")))
         })?;
+        Self::open_at(files, path, backend)
+    }
+
+    /// Opens the weights at `path` below the root of `files`, or the shards of an index there.
+    ///
+    /// # Errors
+    /// A file that is missing, truncated or malformed.
+    pub(crate) fn open_at(files: &ModelFiles, path: &str, backend: &Backend) -> Result<Self> {
         let shards = shard_paths(files, path)?
             .iter()
             .map(|path| Shard::open(files, path))
@@ -198,6 +206,18 @@ impl Weights {
         self.source.index.contains_key(&self.full(name))
     }
 
+    /// The file's name in messages; that of the first of several.
+    pub(crate) fn label(&self) -> &str {
+        self.source.shards.first().map_or("", |shard| shard.label.as_str())
+    }
+
+    /// The shape in which the tensor `name` is stored, if the file has it.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        let full = self.full(name);
+        let shard = self.source.shards.get(*self.source.index.get(&full)?)?;
+        shard.metadata.info(&full).map(|info| info.shape.as_slice())
+    }
+
     /// The first of `names` whose `.weight` the file has: some parts were renamed over the years.
     pub(crate) fn either(&self, names: [&str; 2]) -> Self {
         let old = self.has(&format!("{}.weight", names[1]));
@@ -212,7 +232,7 @@ impl Weights {
     pub(crate) fn raw(&self, name: &str, shapes: &[&[usize]]) -> Result<Raw<'_>> {
         let full = self.full(name);
         let Some(&shard) = self.source.index.get(&full) else {
-            let file = self.source.shards.first().map_or("", |shard| shard.label.as_str());
+            let file = self.label();
             return Err(Error::new(Kind::ModelFile, format!("`{file}`: tensor `{full}` is missing"))
                 .hint(format!("expected shape {:?}; is config.json of the same model?", shapes[0])));
         };

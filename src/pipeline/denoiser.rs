@@ -7,7 +7,8 @@ use super::text::{Context, Pooled};
 use super::{Batch, Encoded, guidance, tell};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::models::unet::{Added, Conditioning, Unet};
+use crate::models::conditioning::{Added, Conditioning};
+use crate::models::unet::Unet;
 use crate::nn::Backend;
 use crate::registry::Inputs;
 use crate::request::Interval;
@@ -94,10 +95,11 @@ impl<'a> Denoiser<'a> {
         let x = self.input(x)?;
         match (&self.both, &self.alone) {
             (Some(both), _) if interval.contains(i, calls) => {
-                let outputs = self.unet.forward(&Tensor::cat(&[&x, &x], 0)?, timestep, both)?.chunk(2, 0)?;
+                let outputs =
+                    self.unet.forward(&Tensor::cat(&[&x, &x], 0)?, timestep, both, &[])?.chunk(2, 0)?;
                 guidance::guided(&outputs[0], &outputs[1], scale, rescale)
             }
-            (_, Some(alone)) => self.unet.forward(&x, timestep, alone),
+            (_, Some(alone)) => self.unet.forward(&x, timestep, alone, &[]),
             (_, None) => Err(Error::internal("a call without guidance and without a prompt alone")),
         }
     }
