@@ -12,6 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["registry"],
     &["request"],
     &["rng", "output"],
+    &["plan"],
     &["nn"],
     &["models"],
     &["pipeline"],
@@ -30,6 +31,7 @@ const DATA: &[&str] = &[
     "registry",
     "request",
     "output",
+    "plan.rs",
     "sampler/schedule.rs",
     "sampler/config.rs",
 ];
