@@ -1,6 +1,8 @@
 //! A request together with the models that it is drawn with: what every front end hands to the engine. Models are
 //! found here and each only once; nothing is loaded.
 
+mod networks;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
@@ -8,7 +10,7 @@ use crate::config::Hub;
 use crate::error::Result;
 use crate::event::Observer;
 use crate::output::metadata::Origin;
-use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, RepoConfig};
+use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, Network, Networks, RepoConfig};
 use crate::request::{Params, Refiner, Request, check};
 
 /// A model that was found: its files, what its small files say, and what tells its weights from others'.
@@ -49,6 +51,8 @@ pub struct Plan {
     pub base: Arc<Model>,
     /// The model of the last steps, if the request has one.
     pub refiner: Option<Arc<Model>>,
+    /// What works beside the model.
+    pub networks: Networks,
     /// Path → hash of every weight file in use.
     pub weights: BTreeMap<String, String>,
 }
@@ -69,6 +73,7 @@ impl Plan {
 pub struct Planner {
     hub: Hub,
     found: HashMap<Wanted, Arc<Model>>,
+    networks: HashMap<networks::Asked, Arc<Network>>,
 }
 
 /// How a model was asked for.
@@ -82,7 +87,7 @@ struct Wanted {
 impl Planner {
     /// A planner that looks for models in `hub`.
     pub fn new(hub: Hub) -> Self {
-        Self { hub, found: HashMap::new() }
+        Self { hub, found: HashMap::new(), networks: HashMap::new() }
     }
 
     /// Finds the models that `params` name, downloads what is missing of them, and resolves every value.
@@ -99,10 +104,13 @@ impl Planner {
             Some(refiner) => Some(self.refiner(refiner, &base, params, observer)?),
             None => None,
         };
+        let wanted = self.wanted(&request.model, params);
+        let networks = self.networks(&request, base.repo.family, &wanted, observer)?;
         let mut weights = base.weights.clone();
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
-        Ok(Plan { request, base, refiner, weights })
+        weights.extend(networks.all().map(|network| (network.origin.clone(), network.hash.clone())));
+        Ok(Plan { request, base, refiner, networks, weights })
     }
 
     fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
@@ -128,19 +136,25 @@ impl Planner {
         Ok(found)
     }
 
-    /// The model `name`, looked for once.
-    fn find(&mut self, name: &str, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
-        let wanted = Wanted {
+    fn wanted(&self, name: &str, params: &Params) -> Wanted {
+        Wanted {
             name: name.to_owned(),
             half: matches!(params.dtype.as_deref(), Some("f16" | "bf16")),
             offline: self.hub.offline || params.offline == Some(true),
-        };
+        }
+    }
+
+    fn fetch(&self, wanted: &Wanted) -> Fetch {
+        Fetch { hub: Hub { offline: wanted.offline, ..self.hub.clone() }, half: wanted.half }
+    }
+
+    /// The model `name`, looked for once.
+    fn find(&mut self, name: &str, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
+        let wanted = self.wanted(name, params);
         if let Some(model) = self.found.get(&wanted) {
             return Ok(model.clone());
         }
-        let hub = Hub { offline: wanted.offline, ..self.hub.clone() };
-        let fetch = Fetch { hub, half: wanted.half };
-        let files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
+        let files = registry::locate(&ModelRef::parse(name)?, &self.fetch(&wanted), observer)?;
         let model = Arc::new(Model::read(files)?);
         self.found.insert(wanted, model.clone());
         Ok(model)

@@ -104,6 +104,7 @@ impl Observer for Clock {
             Event::Begin { .. }
             | Event::End { .. }
             | Event::Fetch { .. }
+            | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
             | Event::Done { .. } => {}

@@ -140,6 +140,7 @@ impl Progress {
             | Event::Begin { .. }
             | Event::End { .. }
             | Event::Step { .. }
+            | Event::Preview { .. }
             | Event::Done { .. } => None,
         }
     }

@@ -59,7 +59,8 @@ pub(super) fn edges(picture: &Picture, thresholds: Thresholds) -> Picture {
         let (before, behind) = (steepness(x + ax, y + ay), steepness(x + bx, y + by));
         m > thresholds.low as i32 && m > before && if strict { m > behind } else { m >= behind }
     };
-    let ridges: Vec<bool> = (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| ridge(x, y)).collect();
+    let ridges: Vec<bool> =
+        (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| ridge(x, y)).collect();
     let mut lit = vec![false; ridges.len()];
     let strong = |i: usize| ridges[i] && slopes[i].steepness() > thresholds.high as i32;
     let mut open: Vec<usize> = (0..ridges.len()).filter(|&i| strong(i)).collect();

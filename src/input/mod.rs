@@ -2,12 +2,14 @@
 //! latents are the pipeline's work.
 
 mod canny;
+mod control;
 mod crop;
 mod extend;
 mod mask;
 mod read;
 
 pub use canny::Thresholds;
+pub use control::control_picture;
 pub use crop::Patch;
 pub use extend::Extend;
 pub use mask::{Mask, MaskOptions, MaskSource};

@@ -2,7 +2,7 @@
 
 use super::clip_vision::{ClipVision, VisionConfig};
 use super::controlnet::{ControlConfig, ControlNet, Strength};
-use super::golden::{backends, golden, json, near, tensors};
+use super::golden::{backends, golden, near, tensors};
 use super::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::nn::{Backend, Weights};
 use crate::registry::ModelFiles;
@@ -12,7 +12,7 @@ fn files(adapter: &str) -> ModelFiles {
 }
 
 fn weights(files: &ModelFiles, path: &str, backend: &Backend) -> Weights {
-    Weights::open_at(files, path, backend).unwrap().at(16)
+    Weights::open_at(files, path, backend, str::to_owned).unwrap().at(16)
 }
 
 #[test]

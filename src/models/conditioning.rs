@@ -26,6 +26,11 @@ pub(crate) struct Conditioning {
 }
 
 impl Conditioning {
+    /// Images of the batch.
+    pub(crate) fn images(&self) -> usize {
+        self.batch
+    }
+
     /// A batch's, for the cross-attentions of `transformers` in their order: `context` is `[b, n, context]`.
     ///
     /// # Errors

@@ -31,6 +31,17 @@ struct HintConfig {
     global_pool_conditions: bool,
 }
 
+impl Default for HintConfig {
+    fn default() -> Self {
+        Self {
+            conditioning_channels: three(),
+            conditioning_embedding_out_channels: default_widths(),
+            controlnet_conditioning_channel_order: rgb(),
+            global_pool_conditions: false,
+        }
+    }
+}
+
 fn three() -> usize {
     3
 }
@@ -66,6 +77,39 @@ impl ControlConfig {
             keys.insert("up_block_types".into(), json!(vec!["UpBlock2D"; levels]));
         }
         Ok(Self { unet: UnetConfig::parse_as(file, json)?, hint })
+    }
+
+    /// What the tensors of a file without config.json say, for a copy of the network `base`: how many transformer
+    /// blocks each level has, and the widths of the picture's way in. Everything else is as in `base`.
+    ///
+    /// # Errors
+    /// The file is of no control network.
+    pub(crate) fn of_file(weights: &Weights, base: &UnetConfig) -> Result<Self> {
+        let first =
+            |name: &str| weights.shape(name).map(|shape| (shape[0], shape.get(1).copied().unwrap_or(0)));
+        let conv_in = first("conv_in.weight").zip(first("controlnet_cond_embedding.conv_in.weight"));
+        let Some(((_, in_channels), (width, _))) = conv_in else {
+            let what = format!("`{}` is no control network", weights.label());
+            return Err(Error::new(Kind::ModelFile, what)
+                .hint("expected tensors named as in diffusers' ControlNetModel, or `control_model.*`"));
+        };
+        let mut unet = UnetConfig { in_channels, ..base.clone() };
+        let block =
+            |at: &str, i: usize| format!("{at}.attentions.0.transformer_blocks.{i}.attn2.to_k.weight");
+        let depth = |at: &str| (0..).take_while(|i| weights.has(&block(at, *i))).count();
+        let context = |at: &str| first(&block(at, 0)).map(|(_, context)| context);
+        unet.mid_depth = depth("mid_block");
+        for (i, level) in unet.levels.iter_mut().enumerate() {
+            level.down_depth = depth(&format!("down_blocks.{i}"));
+            level.context = context("mid_block").unwrap_or(level.context);
+        }
+        let halved = |i: usize| first(&format!("controlnet_cond_embedding.blocks.{}.weight", 2 * i + 1));
+        let widths = (0..).map_while(|i| halved(i).map(|(width, _)| width));
+        let widths = std::iter::once(width).chain(widths).collect();
+        Ok(Self {
+            unet,
+            hint: HintConfig { conditioning_embedding_out_channels: widths, ..HintConfig::default() },
+        })
     }
 
     /// Channels of the context that the network was made for.

@@ -70,6 +70,11 @@ impl Unet {
         Conditioning::new(&self.time, self.transformers(), context, added)
     }
 
+    /// Its sizes.
+    pub(crate) fn config(&self) -> &UnetConfig {
+        &self.config
+    }
+
     /// Whether the network takes the guidance scale as an input.
     pub(crate) fn takes_guidance(&self) -> bool {
         self.time.takes_guidance()

@@ -29,7 +29,8 @@ pub(crate) struct Weights {
 
 struct Source {
     shards: Vec<Shard>,
-    index: BTreeMap<String, usize>,
+    /// Name → shard, and name in it.
+    index: BTreeMap<String, (usize, String)>,
     backend: Backend,
     used: RefCell<HashSet<String>>,
     /// Bytes handed out since mapped pages were last given back.
@@ -140,21 +141,27 @@ impl Weights {
             Error::new(Kind::ModelFile, format!("`{}` has no weights for {component}", files.origin))
                 .hint(format!("expected one of {}", candidates.join(", ")))
         })?;
-        Self::open_at(files, path, backend)
+        Self::open_at(files, path, backend, str::to_owned)
     }
 
-    /// Opens the weights at `path` below the root of `files`, or the shards of an index there.
+    /// Opens the weights at `path` below the root of `files`, or the shards of an index there; a tensor has the name
+    /// that `named` makes of the file's.
     ///
     /// # Errors
     /// A file that is missing, truncated or malformed.
-    pub(crate) fn open_at(files: &ModelFiles, path: &str, backend: &Backend) -> Result<Self> {
+    pub(crate) fn open_at(
+        files: &ModelFiles,
+        path: &str,
+        backend: &Backend,
+        named: fn(&str) -> String,
+    ) -> Result<Self> {
         let shards = shard_paths(files, path)?
             .iter()
             .map(|path| Shard::open(files, path))
             .collect::<Result<Vec<_>>>()?;
         let mut index = BTreeMap::new();
         for (i, shard) in shards.iter().enumerate() {
-            index.extend(shard.metadata.tensors().into_keys().map(|name| (name, i)));
+            index.extend(shard.metadata.tensors().into_keys().map(|name| (named(&name), (i, name))));
         }
         let source = Source {
             shards,
@@ -214,8 +221,8 @@ impl Weights {
     /// The shape in which the tensor `name` is stored, if the file has it.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         let full = self.full(name);
-        let shard = self.source.shards.get(*self.source.index.get(&full)?)?;
-        shard.metadata.info(&full).map(|info| info.shape.as_slice())
+        let (shard, name) = self.source.index.get(&full)?;
+        self.source.shards.get(*shard)?.metadata.info(name).map(|info| info.shape.as_slice())
     }
 
     /// The first of `names` whose `.weight` the file has: some parts were renamed over the years.
@@ -231,14 +238,14 @@ impl Weights {
     /// The tensor is missing or has another shape or type; the message names file, tensor and both shapes.
     pub(crate) fn raw(&self, name: &str, shapes: &[&[usize]]) -> Result<Raw<'_>> {
         let full = self.full(name);
-        let Some(&shard) = self.source.index.get(&full) else {
+        let Some((shard, name)) = self.source.index.get(&full) else {
             let file = self.label();
             return Err(Error::new(Kind::ModelFile, format!("`{file}`: tensor `{full}` is missing"))
                 .hint(format!("expected shape {:?}; is config.json of the same model?", shapes[0])));
         };
-        let shard = &self.source.shards[shard];
+        let shard = &self.source.shards[*shard];
         self.source.release_now_and_then();
-        let raw = shard.raw(&full, shapes)?;
+        let raw = shard.raw(name, shapes)?;
         self.source.touched.set(self.source.touched.get() + raw.bytes.len());
         self.source.used.borrow_mut().insert(full);
         Ok(raw)
@@ -285,9 +292,9 @@ impl Weights {
         let left = self.source.index.iter().find(|(name, _)| !expected(name));
         match left {
             None => Ok(()),
-            Some((name, &shard)) => Err(Error::new(
+            Some((_, (shard, name))) => Err(Error::new(
                 Kind::ModelFile,
-                format!("`{}`: unexpected tensor `{name}`", self.source.shards[shard].label),
+                format!("`{}`: unexpected tensor `{name}`", self.source.shards[*shard].label),
             )
             .hint("config.json describes a network without it; are both of the same model?")),
         }

@@ -33,12 +33,25 @@ pub(super) fn download(
     for part in parts {
         download.weights(part, fetch.half, observer)?;
     }
-    // The ref comes last: a branch in the cache is a branch that was fetched.
-    let branch = Repo::with_revision(source.id.clone(), RepoType::Model, source.revision.clone());
-    hf_hub::Cache::new(cache.to_owned()).repo(branch).create_ref(&download.info.sha).map_err(|e| {
-        Error::new(Kind::Output, format!("cannot write to the model cache `{}`", cache.display())).source(e)
-    })?;
-    Ok(download.snapshot)
+    download.finish(cache)
+}
+
+/// Fetches the first file that the repository has of each list. Returns the snapshot.
+pub(super) fn pick(
+    source: &Source,
+    lists: &[Vec<&str>],
+    cache: &Path,
+    fetch: &Fetch,
+    observer: &mut dyn Observer,
+) -> Result<PathBuf> {
+    let download = Download::begin(source, cache, &fetch.hub, observer)?;
+    for list in lists {
+        // The variants in 16 bits stand behind the full ones.
+        let mut names = list.iter().filter(|name| download.has(name));
+        let name = if fetch.half { names.next_back() } else { names.next() };
+        download.get(name.ok_or_else(|| incomplete(source, list[0]))?, observer)?;
+    }
+    download.finish(cache)
 }
 
 /// One repository at one commit, on its way into the cache.
@@ -63,6 +76,17 @@ impl<'a> Download<'a> {
         }
         let snapshot = cache::folder(cache, &source.id).join("snapshots").join(&info.sha);
         Ok(Self { source, hub, api, info, snapshot })
+    }
+
+    /// The snapshot, once everything is there. The ref comes last: a branch in the cache is a branch that was fetched.
+    fn finish(self, cache: &Path) -> Result<PathBuf> {
+        let branch =
+            Repo::with_revision(self.source.id.clone(), RepoType::Model, self.source.revision.clone());
+        hf_hub::Cache::new(cache.to_owned()).repo(branch).create_ref(&self.info.sha).map_err(|e| {
+            Error::new(Kind::Output, format!("cannot write to the model cache `{}`", cache.display()))
+                .source(e)
+        })?;
+        Ok(self.snapshot)
     }
 
     /// What has arrived.

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::cache::{self, Source};
 use super::demo;
-use super::download::download;
+use super::download::{download, pick};
 use super::transfer::interrupted;
 use super::{ModelFiles, ModelRef, ModelSpec};
 use crate::config::Hub;
@@ -47,6 +47,30 @@ pub fn locate(model: &ModelRef, fetch: &Fetch, observer: &mut dyn Observer) -> R
     }
 }
 
+/// A snapshot of a repository with one file of each list at least, out of the cache or off the hub.
+///
+/// # Errors
+/// As [`locate`].
+pub(super) fn chosen(
+    id: &str,
+    revision: &str,
+    lists: &[Vec<&str>],
+    fetch: &Fetch,
+    observer: &mut dyn Observer,
+) -> Result<PathBuf> {
+    let source = Source { id: id.to_owned(), revision: revision.to_owned() };
+    let cache = folder_of_models(fetch)?;
+    let cached = cache::snapshot(cache, &source)
+        .filter(|snapshot| lists.iter().all(|list| list.iter().any(|path| snapshot.join(path).is_file())));
+    match cached {
+        Some(snapshot) => Ok(snapshot),
+        None if fetch.hub.offline => {
+            Err(unreachable(cache, format!("`{}` of `{id}` is not in the cache", lists[lists.len() - 1][0])))
+        }
+        None => pick(&source, lists, cache, fetch, observer),
+    }
+}
+
 /// Whether everything that a render with this model needs is on this machine.
 pub fn is_cached(spec: &ModelSpec, hub: &Hub) -> bool {
     spec.repo.is_none()
@@ -72,10 +96,7 @@ fn complete(cache: &Path, source: &Source) -> Option<PathBuf> {
 
 /// The snapshot of the first source that the cache or the hub has.
 fn repository(sources: &[Source], fetch: &Fetch, observer: &mut dyn Observer) -> Result<PathBuf> {
-    let cache = fetch.hub.cache.as_deref().ok_or_else(|| {
-        Error::new(Kind::Output, "there is no home folder to keep models in")
-            .hint("set HF_HOME to a folder, or give the model as a folder")
-    })?;
+    let cache = folder_of_models(fetch)?;
     if let Some(snapshot) = sources.iter().find_map(|source| complete(cache, source)) {
         return Ok(snapshot);
     }
@@ -98,6 +119,13 @@ fn repository(sources: &[Source], fetch: &Fetch, observer: &mut dyn Observer) ->
     Err(first_failure.unwrap_or_else(|| Error::internal("a model without a source")))
 }
 
+fn folder_of_models(fetch: &Fetch) -> Result<&Path> {
+    fetch.hub.cache.as_deref().ok_or_else(|| {
+        Error::new(Kind::Output, "there is no home folder to keep models in")
+            .hint("set HF_HOME to a folder, or give the model as a folder")
+    })
+}
+
 fn offline(cache: &Path, source: &Source) -> Error {
     let lacks = match cache::snapshot(cache, source) {
         Some(snapshot) => cache::missing(&ModelFiles::folder("", "", snapshot)),
@@ -107,6 +135,11 @@ fn offline(cache: &Path, source: &Source) -> Error {
         Some(file) => format!("`{file}` of `{}` is not in the cache", source.id),
         None => format!("`{}` is not in the cache", source.id),
     };
+    unreachable(cache, what)
+}
+
+/// What is not in the cache cannot be had offline.
+fn unreachable(cache: &Path, what: String) -> Error {
     Error::new(Kind::ModelNotFound, format!("{what}, and this run is offline"))
         .hint("run once without `--offline` (and without HF_HUB_OFFLINE) to download it")
         .hint(format!("the cache is `{}`; HF_HOME or HF_HUB_CACHE chooses another", cache.display()))

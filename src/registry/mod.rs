@@ -5,6 +5,7 @@ mod demo;
 mod download;
 mod files;
 mod hub;
+mod network;
 mod repo_config;
 mod transfer;
 
@@ -15,6 +16,7 @@ use serde::Deserialize;
 
 pub use files::ModelFiles;
 pub use hub::{Fetch, is_cached, locate};
+pub use network::{Layout, Network, Networks, autoencoder};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
 
 use crate::error::{Error, Kind, Result};
