@@ -78,7 +78,7 @@ impl ClipVision {
         };
         let backend = weights.backend();
         let floats = |name: &str, shape: &[usize]| {
-            let values = embeddings.raw(name, &[shape])?.values()?.floats();
+            let values = embeddings.values(name, shape)?.floats();
             backend.upload(values, (1, (), width))
         };
         let norm = |name: &str| LayerNorm::load(&root.pp(name), width, config.layer_norm_eps);

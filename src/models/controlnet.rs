@@ -93,7 +93,7 @@ impl ControlConfig {
             return Err(Error::new(Kind::ModelFile, what)
                 .hint("expected tensors named as in diffusers' ControlNetModel, or `control_model.*`"));
         };
-        let mut unet = UnetConfig { in_channels, ..base.clone() };
+        let mut unet = UnetConfig { in_channels, guidance_width: None, ..base.clone() };
         let block =
             |at: &str, i: usize| format!("{at}.attentions.0.transformer_blocks.{i}.attn2.to_k.weight");
         let depth = |at: &str| (0..).take_while(|i| weights.has(&block(at, *i))).count();

@@ -33,6 +33,13 @@ impl IpAdapter {
                 "sdgen takes those with `image_proj.proj`; \"plus\" and \"faceid\" are of another make",
             ));
         };
+        if let Some(&[made_for]) = weights.shape("image_proj.norm.weight").filter(|shape| **shape != [width])
+        {
+            let what =
+                format!("the adapter was made for prompts of {made_for} channels, this model's have {width}");
+            return Err(Error::field("ip_adapter", what)
+                .hint("it is for another family of models: SD 1.x has 768, SD 2.x 1024, SDXL 2048"));
+        }
         let count = rows / width;
         let layer = |(id, channels): (usize, usize)| {
             let names = weights.pp("ip_adapter").pp(2 * id + 1);

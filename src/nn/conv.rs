@@ -78,7 +78,7 @@ enum Body {
 }
 
 impl Conv2d {
-    /// Loads `weight` `[out, in, k, k]` (a matrix will do for 1×1) and `bias`.
+    /// Loads `weight` `[out, in, k, k]` and `bias`.
     pub(crate) fn load(weights: &Weights, shape: ConvShape) -> Result<Self> {
         Self::with(weights, shape, weights.floats("bias", shape.output)?)
     }
@@ -90,16 +90,14 @@ impl Conv2d {
 
     fn with(weights: &Weights, shape: ConvShape, bias: Vec<f32>) -> Result<Self> {
         let ConvShape { input, output, kernel, .. } = shape;
-        let full: &[usize] = &[output, input, kernel, kernel];
-        let matrix: &[usize] = &[output, input];
-        let shapes: &[&[usize]] = if kernel == 1 { &[full, matrix] } else { &[full] };
+        let full = [output, input, kernel, kernel];
         let Some(host) = &weights.backend().host else {
-            let weight = weights.reshaped("weight", shapes)?;
+            let weight = weights.tensor("weight", &full)?;
             let backend = weights.backend();
             let bias = backend.upload(bias, (1, output, 1, 1))?.to_dtype(backend.dtype)?;
             return Ok(Self { body: Body::Device(ConvTensors { weight, bias }), shape });
         };
-        let values = weights.raw("weight", shapes)?.values()?;
+        let values = weights.values("weight", &full)?;
         let geometry = shape.geometry();
         let algo = plan(&geometry, (weights.side(), weights.side()), host.precision, weights.memory());
         let packing = ConvWeights { kernels: values.slice(), bias: Some(&bias), geometry };

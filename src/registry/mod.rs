@@ -7,6 +7,7 @@ mod files;
 mod hub;
 mod network;
 mod repo_config;
+mod tensors;
 mod transfer;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use files::ModelFiles;
 pub use hub::{Fetch, is_cached, locate};
 pub use network::{Layout, Network, Networks, autoencoder};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
+pub use tensors::{Place, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};
 use crate::sampler::{Sampler, Schedule, Spacing};
