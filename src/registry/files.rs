@@ -188,7 +188,7 @@ impl ModelFiles {
             .collect()
     }
 
-    fn fingerprint(&self, path: &str) -> Option<String> {
+    pub(super) fn fingerprint(&self, path: &str) -> Option<String> {
         match &self.root {
             Root::Folder(folder) => fingerprint(&folder.join(path)),
             Root::Embedded(_) => self.embedded_bytes(path).map(|bytes| hex(&Sha256::digest(bytes))),

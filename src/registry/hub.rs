@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::cache::{Place, Source};
 use super::crew::pass;
-use super::download::{Outcome, download, free};
+use super::download::{Outcome, download, free, pick};
 use super::remote::Remote;
 use super::{LockFile, ModelFiles, ModelRef, ModelSpec, demo, needs};
 use crate::config::Hub;
@@ -153,6 +153,38 @@ fn find(model: &ModelRef, fetch: &Fetch, wish: Wish, observer: &mut dyn Observer
     }
 }
 
+/// A snapshot of a repository with one file of each list at least, out of the cache or off the hub.
+///
+/// # Errors
+/// As [`locate`].
+pub(super) fn chosen(
+    id: &str,
+    revision: &str,
+    lists: &[Vec<&str>],
+    fetch: &Fetch,
+    observer: &mut dyn Observer,
+) -> Result<PathBuf> {
+    let source = Source { id: id.to_owned(), revision: revision.to_owned() };
+    let cache = fetch.hub.cache()?;
+    let there =
+        |snapshot: &PathBuf| lists.iter().all(|list| list.iter().any(|path| snapshot.join(path).is_file()));
+    match Place::new(cache, id).find(revision).filter(there) {
+        Some(snapshot) => Ok(snapshot),
+        None if fetch.hub.offline => {
+            let file = lists.last().and_then(|list| list.first()).unwrap_or(&"model");
+            Err(absent(cache, format!("`{file}` of `{id}` is not in the cache"), id))
+        }
+        None => pick(&source, lists, fetch, cache, observer),
+    }
+}
+
+/// What is not in the cache cannot be had offline.
+fn absent(cache: &Path, what: String, name: &str) -> Error {
+    Error::new(Kind::ModelNotFound, format!("{what}, and this run is offline"))
+        .hint(format!("`sdgen models pull {name}` downloads it (without `--offline` and HF_HUB_OFFLINE)"))
+        .hint(format!("the cache is `{}`; HF_HOME or HF_HUB_CACHE chooses another", cache.display()))
+}
+
 /// A repository as the user names it.
 fn origin(id: &str, revision: &str) -> String {
     if revision == "main" { id.to_owned() } else { format!("{id}@{revision}") }
@@ -290,9 +322,7 @@ impl Hunt<'_> {
             Some(file) => format!("`{file}` of `{name}` is not in the cache"),
             None => format!("`{name}` is not in the cache"),
         };
-        Error::new(Kind::ModelNotFound, format!("{what}, and this run is offline"))
-            .hint(format!("`sdgen models pull {name}` downloads it (without `--offline` and HF_HUB_OFFLINE)"))
-            .hint(format!("the cache is `{}`; HF_HOME or HF_HUB_CACHE chooses another", cache.display()))
+        absent(cache, what, name)
     }
 }
 

@@ -11,6 +11,7 @@ mod golden;
 mod harness;
 mod hub;
 mod layers;
+mod networks;
 mod output;
 mod prompts;
 mod samplers;
