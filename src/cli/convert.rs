@@ -62,5 +62,5 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 fn find(model: &str) -> Result<registry::ModelFiles> {
     let hub = Hub { offline: true, ..Hub::from_env() };
     let mut silent = |_: &Event| Flow::Continue;
-    registry::locate(&ModelRef::parse(model)?, &Fetch { hub, half: false }, &mut silent)
+    registry::locate(&ModelRef::parse(model)?, &Fetch { hub, ..Fetch::default() }, &mut silent)
 }

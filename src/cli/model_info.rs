@@ -35,7 +35,7 @@ fn about(model: &str) -> Result<About> {
         other => {
             let hub = Hub { offline: true, ..Hub::from_env() };
             let mut silent = |_: &Event| Flow::Continue;
-            About::folder(&registry::locate(&other, &Fetch { hub, half: false }, &mut silent)?)
+            About::folder(&registry::locate(&other, &Fetch { hub, ..Fetch::default() }, &mut silent)?)
         }
     }
 }

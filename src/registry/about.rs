@@ -178,7 +178,7 @@ fn hashed(path: &Path, file: String) -> Result<Hashed> {
             count => hasher.update(&buffer[..count]),
         }
     }
-    let sha256 = super::files::hex(&hasher.finalize());
+    let sha256 = super::digest::hex(&hasher.finalize());
     let short_hash = sha256.chars().take(10).collect();
     Ok(Hashed { file, sha256, short_hash })
 }

@@ -2,13 +2,22 @@
 
 mod about;
 mod cache;
+mod crew;
 mod demo;
+mod digest;
 mod download;
 mod files;
 mod hub;
+mod license;
+mod lockfile;
+mod needs;
+mod network;
 mod presets;
+mod refusal;
+mod remote;
 mod repo_config;
 mod single;
+mod stock;
 mod tensors;
 mod transfer;
 
@@ -19,10 +28,13 @@ use serde::Deserialize;
 
 pub use about::{About, Hashed, Part};
 pub use files::ModelFiles;
-pub use hub::{Fetch, is_cached, locate};
+pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
+pub use lockfile::LockFile;
+pub use network::{Layout, Network, Networks, autoencoder};
 pub use presets::{Preset, presets};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
 pub use single::{Checkpoint, Version, export, version_of};
+pub use stock::{Stored, Verdict, remove, stock, verify};
 pub use tensors::{Place, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};

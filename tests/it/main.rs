@@ -12,6 +12,7 @@ mod golden;
 mod harness;
 mod hub;
 mod layers;
+mod networks;
 mod output;
 mod prompts;
 mod samplers;

@@ -66,7 +66,25 @@ impl Weights {
     /// # Errors
     /// No weights file, or one that is truncated or malformed.
     pub(crate) fn open(files: &ModelFiles, component: Component, backend: &Backend) -> Result<Self> {
-        let tensors = Tensors::of(files, component)?;
+        Self::of(Tensors::of(files, component)?, backend)
+    }
+
+    /// Opens the weights at `path` below the root of `files`; a tensor has the name that `named` makes of the file's.
+    ///
+    /// # Errors
+    /// A file that is missing, truncated or malformed.
+    pub(crate) fn open_at(
+        files: &ModelFiles,
+        path: &str,
+        backend: &Backend,
+        named: fn(&str) -> String,
+    ) -> Result<Self> {
+        let mut tensors = Tensors::at(files, path)?;
+        tensors.places = tensors.places.into_iter().map(|(name, place)| (named(&name), place)).collect();
+        Self::of(Arc::new(tensors), backend)
+    }
+
+    fn of(tensors: Arc<Tensors>, backend: &Backend) -> Result<Self> {
         let source = Source {
             maps: tensors.files.iter().map(Mapped::open).collect::<Result<_>>()?,
             tensors,
@@ -125,6 +143,16 @@ impl Weights {
     /// Whether the file has this tensor.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.source.tensors.places.contains_key(&self.full(name))
+    }
+
+    /// The file's name in messages; that of the first of several.
+    pub(crate) fn label(&self) -> &str {
+        self.source.tensors.files.first().map_or("", |file| file.label.as_str())
+    }
+
+    /// The shape in which the tensor `name` is stored, if the file has it.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.source.tensors.places.get(&self.full(name)).map(|place| place.entry.shape.as_slice())
     }
 
     /// The first of `names` whose `.weight` the file has: some parts were renamed over the years.
@@ -198,7 +226,7 @@ impl Weights {
     /// Where the tensor is, if it has this shape.
     fn place(&self, full: &str, shape: &[usize]) -> Result<&Place> {
         let Some(place) = self.source.tensors.places.get(full) else {
-            let file = self.source.tensors.files.first().map_or("", |file| file.label.as_str());
+            let file = self.label();
             return Err(Error::new(Kind::ModelFile, format!("`{file}`: tensor `{full}` is missing"))
                 .hint(format!("expected shape {shape:?}; is config.json of the same model?")));
         };
