@@ -150,11 +150,11 @@ impl Network {
         let path = Path::new(name);
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         match (path.extension().and_then(|e| e.to_str()), path.file_name().and_then(|n| n.to_str())) {
-            (Some("safetensors"), Some(file)) => {
+            (Some("safetensors" | "ckpt" | "pt" | "gguf"), Some(file)) => {
                 Self::new(name, ModelFiles::folder(file, name, folder), None, file.to_owned())
             }
-            _ => Err(Error::field(layout.field, format!("`{name}` is no .safetensors file"))
-                .hint("convert it to safetensors first")),
+            _ => Err(Error::field(layout.field, format!("`{name}` is no file of tensors"))
+                .hint("expected a .safetensors, .ckpt, .pt or .gguf file")),
         }
     }
 

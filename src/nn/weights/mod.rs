@@ -84,6 +84,14 @@ impl Weights {
         Self::of(Arc::new(tensors), backend)
     }
 
+    /// Opens the weights of the autoencoder at `path` below the root of `files`, whichever names it has there.
+    ///
+    /// # Errors
+    /// A file that is missing, truncated or malformed.
+    pub(crate) fn autoencoder(files: &ModelFiles, path: &str, backend: &Backend) -> Result<Self> {
+        Self::of(Arc::new(Tensors::autoencoder(files, path)?), backend)
+    }
+
     fn of(tensors: Arc<Tensors>, backend: &Backend) -> Result<Self> {
         let source = Source {
             maps: tensors.files.iter().map(Mapped::open).collect::<Result<_>>()?,

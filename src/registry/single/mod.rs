@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use configs::Version;
 
-use super::{Component, ModelFiles, TensorFile, Tensors};
+use super::{Component, ModelFiles, Place, TensorFile, Tensors};
 use crate::checkpoint::{Content, Directory};
 use crate::error::{Error, Kind, Result};
 use crate::sampler::Prediction;
@@ -109,6 +109,13 @@ impl Checkpoint {
         };
         facts.files()
     }
+}
+
+/// The autoencoder among the tensors of a file, by diffusers' names.
+pub(super) fn autoencoder(tensors: &Tensors) -> Option<BTreeMap<String, Place>> {
+    let entries = tensors.places.iter().map(|(name, place)| (name.clone(), place.entry.clone()));
+    let directory = Directory { format: "", tensors: entries.collect(), metadata: BTreeMap::new() };
+    parts::find(&directory).tensors.remove(&Component::Vae)
 }
 
 /// The version of a model with these tensors.
