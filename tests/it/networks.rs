@@ -166,7 +166,7 @@ fn a_network_is_downloaded_once_and_nothing_else_of_its_repository() {
         offline: false,
     };
     let locate = |hub: Hub, name: &str| {
-        Network::locate(name, Layout::CONTROL, &Fetch { hub, half: false }, &mut quiet)
+        Network::locate(name, Layout::CONTROL, &Fetch { hub, ..Fetch::default() }, &mut quiet)
     };
     let offline = Hub { offline: true, ..hub.clone() };
     let error = locate(offline.clone(), "org/net").unwrap_err();
