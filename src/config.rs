@@ -86,10 +86,8 @@ pub fn dumb_terminal() -> bool {
 pub fn defaults_file() -> Result<Option<PathBuf>> {
     match path("SDGEN_CONFIG") {
         Some(path) if path.is_file() => Ok(Some(path)),
-        Some(path) => {
-            Err(Error::new(Kind::Usage, format!("SDGEN_CONFIG: `{}` is no file", path.display()))
-                .hint("unset it to use the file in your config folder: `sdgen config path`"))
-        }
+        Some(path) => Err(Error::new(Kind::Usage, format!("SDGEN_CONFIG: `{}` is no file", path.display()))
+            .hint("unset it to use the file in your config folder: `sdgen config path`")),
         None => {
             let dirs = directories::ProjectDirs::from("", "", "sdgen");
             Ok(dirs.map(|dirs| dirs.config_dir().join("config.toml")))

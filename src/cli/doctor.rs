@@ -65,7 +65,8 @@ impl Finding {
 
     /// An error, with its first hint as the fix.
     fn failed(name: &'static str, error: &Error) -> Self {
-        let fix = error.hints().first().cloned().unwrap_or_else(|| "run with `--json` and report it".to_owned());
+        let fix =
+            error.hints().first().cloned().unwrap_or_else(|| "run with `--json` and report it".to_owned());
         Self::wrong(name, error.to_string(), fix)
     }
 }

@@ -140,7 +140,9 @@ impl Progress {
                 Some(format!("{}: {seconds:.2} s", stage.name()))
             }
             Event::Done { seconds, .. } if self.verbose => Some(format!("total: {seconds:.2} s")),
-            Event::Download { model, files, bytes, license } => Some(download(model, *files, *bytes, license.as_deref())),
+            Event::Download { model, files, bytes, license } => {
+                Some(download(model, *files, *bytes, license.as_deref()))
+            }
             Event::Fetch { .. }
             | Event::Begin { .. }
             | Event::End { .. }

@@ -22,8 +22,8 @@ impl Hash {
     pub(super) fn parse(etag: &str) -> Option<Self> {
         let name = etag.trim_start_matches("W/").trim_matches('"');
         let is_hex = name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        let is_tame = !name.starts_with('.')
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let is_tame =
+            !name.starts_with('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         match name.len() {
             64 if is_hex => Some(Self::Sha256(name.to_owned())),
             40 if is_hex => Some(Self::GitBlob(name.to_owned())),

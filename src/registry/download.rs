@@ -144,12 +144,7 @@ impl Download {
     }
 
     /// Says what is coming and under which terms, once the disk has shown to have room for it.
-    fn announce(
-        &self,
-        wanted: &[Listed],
-        license: Option<&str>,
-        observer: &mut dyn Observer,
-    ) -> Result<()> {
+    fn announce(&self, wanted: &[Listed], license: Option<&str>, observer: &mut dyn Observer) -> Result<()> {
         if wanted.is_empty() {
             return Ok(());
         }
@@ -188,8 +183,11 @@ fn room(folder: &Path, bytes: u64) -> Result<()> {
     }
     let gigabytes = |bytes: u64| bytes as f64 / 1e9;
     let (needed, free) = (gigabytes(bytes), gigabytes(free));
-    let message = format!("{needed:.1} GB are to be fetched, and {free:.1} GB are free at `{}`", folder.display());
+    let message =
+        format!("{needed:.1} GB are to be fetched, and {free:.1} GB are free at `{}`", folder.display());
     Err(Error::new(Kind::Output, message)
-        .hint("make room: `sdgen models du` shows what the cache holds, `sdgen models rm NAME` removes a model")
+        .hint(
+            "make room: `sdgen models du` shows what the cache holds, `sdgen models rm NAME` removes a model",
+        )
         .hint("or set HF_HUB_CACHE to a folder on another disk"))
 }

@@ -189,7 +189,8 @@ fn of_spec(spec: &ModelSpec) -> Vec<Offer> {
 /// The ways to a repository.
 fn of_repository(id: &str, revision: &str) -> Vec<Offer> {
     let source = |id: &str| Source { id: id.to_owned(), revision: revision.to_owned() };
-    let Some(to) = MOVES.iter().find(|entry| entry.from.eq_ignore_ascii_case(id)).map(|entry| &entry.to) else {
+    let Some(to) = MOVES.iter().find(|entry| entry.from.eq_ignore_ascii_case(id)).map(|entry| &entry.to)
+    else {
         let itself = Offer { source: source(id), notice: None, on_hub: true };
         return std::iter::once(itself).chain(old_names(id, revision)).collect();
     };

@@ -34,7 +34,10 @@ mod tests {
 
     #[test]
     fn a_card_says_its_licence_in_its_head_alone() {
-        assert_eq!(of_card("---\nlicense: creativeml-openrail-m\ntags: [a]\n---\n# A").unwrap(), "creativeml-openrail-m");
+        assert_eq!(
+            of_card("---\nlicense: creativeml-openrail-m\ntags: [a]\n---\n# A").unwrap(),
+            "creativeml-openrail-m"
+        );
         let own = "---\r\nlicense: other\r\nlicense_name: \"sai-nc-community\"\r\n---\r\n";
         assert_eq!(of_card(own).unwrap(), "sai-nc-community");
         assert_eq!(of_card("---\ntags: []\n---\nlicense: mit"), None);

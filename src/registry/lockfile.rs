@@ -106,7 +106,8 @@ impl LockFile {
             file.persist(&self.path).map(|_| ()).map_err(|e| e.error)
         };
         save().map_err(|e| {
-            Error::new(Kind::Output, format!("cannot write the lock file `{}`", self.path.display())).source(e)
+            Error::new(Kind::Output, format!("cannot write the lock file `{}`", self.path.display()))
+                .source(e)
         })
     }
 

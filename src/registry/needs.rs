@@ -61,7 +61,8 @@ pub(super) fn used(files: &ModelFiles) -> Vec<String> {
     let small = required(&parts).into_iter().chain(optional()).filter(|name| files.has(name));
     let weights = parts.iter().flat_map(|component| {
         let name = weights(*component, false, |name| files.has(name));
-        let index = name.as_ref().filter(|name| name.ends_with(".json")).and_then(|name| files.text(name).ok());
+        let index =
+            name.as_ref().filter(|name| name.ends_with(".json")).and_then(|name| files.text(name).ok());
         let shards = index.and_then(|text| shards(*component, &text)).unwrap_or_default();
         name.into_iter().chain(shards)
     });

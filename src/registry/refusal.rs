@@ -104,11 +104,15 @@ impl Failure {
         let said = |kind: Kind, words: &str| Error::new(kind, format!("{hub}: {words} {what}"));
         let Self::Status { status, code, by_hub, .. } = self else {
             return Error::new(Kind::Network, format!("cannot fetch {what} from {hub}: {}", self.brief()))
-                .hint("check the connection (`sdgen doctor`); what arrived is kept and the download resumes");
+                .hint(
+                    "check the connection (`sdgen doctor`); what arrived is kept and the download resumes",
+                );
         };
         match (*status, code.as_str()) {
-            (401 | 403, _) if !by_hub => said(Kind::Network, &format!("the host behind it says {status} for"))
-                .hint("the link to the file has run out or a proxy stands between; run again"),
+            (401 | 403, _) if !by_hub => {
+                said(Kind::Network, &format!("the host behind it says {status} for"))
+                    .hint("the link to the file has run out or a proxy stands between; run again")
+            }
             (401 | 403, "GatedRepo") => said(Kind::Network, "access is gated to").hint(gate(remote, &page)),
             (404, "RevisionNotFound") => said(Kind::ModelNotFound, "there is no such revision as")
                 .hint(format!("its branches, tags and commits: {page}/commits")),

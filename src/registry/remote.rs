@@ -96,11 +96,7 @@ impl Remote {
             .timeout_connect(Some(SILENCE))
             .timeout_recv_response(Some(SILENCE))
             .timeout_per_read(Some(SILENCE));
-        Self {
-            agent: config.build().new_agent(),
-            endpoint: hub.endpoint.clone(),
-            token: hub.token.clone(),
-        }
+        Self { agent: config.build().new_agent(), endpoint: hub.endpoint.clone(), token: hub.token.clone() }
     }
 
     /// Where the hub is.
@@ -128,7 +124,11 @@ impl Remote {
             Some("other") => named("license_name").or(Some("other".to_owned())),
             _ => named("license"),
         };
-        Ok(Listing { commit: info.sha, files: info.siblings.into_iter().map(Listed::from).collect(), license })
+        Ok(Listing {
+            commit: info.sha,
+            files: info.siblings.into_iter().map(Listed::from).collect(),
+            license,
+        })
     }
 
     /// A file of a repository from byte `start` on.
@@ -248,7 +248,8 @@ mod tests {
     fn a_host_is_told_apart_by_scheme_name_and_port() {
         assert_eq!(origin("HTTPS://Hub.example/a?b=https://x/"), "https://hub.example");
         assert_eq!(origin("http://127.0.0.1:80"), "http://127.0.0.1:80");
-        for other in ["https://hub.example.evil.org/", "https://hub.example@evil.org/", "http://hub.example/"] {
+        for other in ["https://hub.example.evil.org/", "https://hub.example@evil.org/", "http://hub.example/"]
+        {
             assert_ne!(origin(other), origin("https://hub.example/a"), "{other}");
         }
     }

@@ -141,9 +141,10 @@ pub fn remove(model: &ModelRef, hub: &Hub) -> Result<u64> {
 /// Refuses when another process is at work on the repository.
 fn unused(place: &Place) -> Result<()> {
     for lock in entries(&place.locks()) {
-        let held = OpenOptions::new().write(true).open(&lock).is_ok_and(|file| {
-            matches!(file.try_lock(), Err(TryLockError::WouldBlock))
-        });
+        let held = OpenOptions::new()
+            .write(true)
+            .open(&lock)
+            .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
         if held {
             return Err(Error::new(Kind::Output, "another process is fetching this model")
                 .hint(format!("it holds `{}`", lock.display())));

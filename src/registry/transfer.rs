@@ -281,7 +281,8 @@ impl Partial {
     fn open(path: &Path, wanted: &Wanted) -> Result<Self> {
         let size = wanted.size;
         let open = || {
-            let mut file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+            let mut file =
+                OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
             let mut hasher = wanted.hash.hasher(size);
             let length = hasher.read(&mut file)?;
             Ok(Self { file, path: path.to_owned(), length, hasher, hash: wanted.hash.clone(), size })

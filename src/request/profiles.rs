@@ -41,7 +41,8 @@ impl Profiles {
     /// # Errors
     /// A key or value is wrong.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        let wrong = |error: &toml::de::Error| located(path, text, error.span().map(|at| at.start), error.message());
+        let wrong =
+            |error: &toml::de::Error| located(path, text, error.span().map(|at| at.start), error.message());
         let mut root = DeTable::parse(text).map_err(|error| wrong(&error))?;
         let tables = root.get_mut().remove("profile");
         let base = Params::deserialize(Deserializer::from(root)).map_err(|error| wrong(&error))?;

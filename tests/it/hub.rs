@@ -457,5 +457,9 @@ fn the_program_downloads_draws_and_draws_again_offline() {
         std::fs::read(first.path("name.png")).unwrap(),
         std::fs::read(second.path("name.png")).unwrap()
     );
-    sdgen().args(["x", "-m", "org/name", "--offline"]).fails(3).says("is not in the cache").says("sdgen models pull org/name");
+    sdgen()
+        .args(["x", "-m", "org/name", "--offline"])
+        .fails(3)
+        .says("is not in the cache")
+        .says("sdgen models pull org/name");
 }

@@ -272,7 +272,9 @@ impl Shelf {
             let etag = etag(name, content);
             let lfs = serde_json::json!({ "sha256": etag, "size": size, "pointerSize": 135 });
             match is_large(name) {
-                true => serde_json::json!({ "rfilename": name, "size": size, "blobId": "0".repeat(40), "lfs": lfs }),
+                true => {
+                    serde_json::json!({ "rfilename": name, "size": size, "blobId": "0".repeat(40), "lfs": lfs })
+                }
                 false => serde_json::json!({ "rfilename": name, "size": size, "blobId": etag }),
             }
         };
