@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::Component;
 use super::digest::hex;
+use crate::checkpoint::Content;
 use crate::error::{Error, Kind, Result};
 use crate::named::Named;
 
@@ -70,6 +71,14 @@ impl ModelFiles {
         match &self.root {
             Root::Folder(_) => None,
             Root::Embedded(files) => files.iter().find(|(name, _)| *name == path).map(|(_, bytes)| *bytes),
+        }
+    }
+
+    /// Where the bytes of a file are.
+    pub fn content(&self, path: &str) -> Content {
+        match &self.root {
+            Root::Folder(folder) => Content::Disk(folder.join(path)),
+            Root::Embedded(_) => Content::Embedded(self.embedded_bytes(path).unwrap_or_default()),
         }
     }
 

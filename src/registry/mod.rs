@@ -14,6 +14,7 @@ mod refusal;
 mod remote;
 mod repo_config;
 mod stock;
+mod tensors;
 mod transfer;
 
 use std::path::PathBuf;
@@ -26,6 +27,7 @@ pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
 pub use lockfile::LockFile;
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
 pub use stock::{Stored, Verdict, remove, stock, verify};
+pub use tensors::{Place, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};
 use crate::sampler::{Sampler, Schedule, Spacing};

@@ -105,7 +105,7 @@ fn models_are_pulled_found_checked_measured_and_removed() {
     let du = json(&models(&["du", "--json"]).succeeds());
     assert_eq!((&du[0]["repo"], du[0]["revisions"][0].as_str()), (&"org/name".into(), Some(COMMIT)));
     assert!(du[0]["bytes"].as_u64().unwrap() > repository()[UNET].len() as u64);
-    assert!(models(&["du"]).succeeds().stdout().contains("org/name (1 revisions)"));
+    assert!(models(&["du"]).succeeds().stdout().contains("org/name (1 revision)"));
     assert!(models(&["list"]).succeeds().stdout().contains("demo          built in"));
 
     assert!(
