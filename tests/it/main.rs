@@ -5,12 +5,14 @@
 mod bad_models;
 mod cli;
 mod completions;
+mod defaults;
 mod demo;
 mod docs;
 mod golden;
 mod harness;
 mod hub;
 mod layers;
+mod models;
 mod networks;
 mod output;
 mod prompts;
