@@ -87,6 +87,24 @@ impl Run {
         self
     }
 
+    /// Allows the program no more than `megabytes` of memory of its own.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn limited(mut self, megabytes: usize) -> Self {
+        let program = self.command.get_program().to_owned();
+        let script = format!("ulimit -d {}; exec \"$0\" \"$@\"", megabytes * 1024);
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(script).arg(program);
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.current_dir(&self.folder);
+        self.command = shell;
+        self
+    }
+
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self

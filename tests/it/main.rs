@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::too_many_lines, clippy::wildcard_enum_match_arm)]
 
 mod bad_models;
+mod checkpoints;
 mod cli;
 mod completions;
 mod defaults;
