@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::cache::{Place, Source};
+use super::cache::{Source, Store};
 use super::crew::{pass, work};
 use super::hub::Fetch;
 use super::license::CARD;
@@ -33,14 +33,14 @@ pub(super) fn download(
     cache: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let place = Place::new(cache, &source.id);
+    let store = Store::new(cache, &source.id);
     let listed = list(source, fetch, observer)?;
     let (remote, listing) = match listed {
         Ok(listed) => listed,
         Err(error) => return Ok(Outcome::NoRevision(error)),
     };
-    let snapshot = place.snapshot(&listing.commit);
-    let route = Route { remote, source: source.clone(), commit: listing.commit.clone(), place };
+    let snapshot = store.snapshot(&listing.commit);
+    let route = Route { remote, source: source.clone(), commit: listing.commit.clone(), store };
     let download = Download { route: Arc::new(route), listing, snapshot };
     download.small(&["model_index.json".to_owned()], observer)?;
     let wanted = download.wanted(license.is_none(), fetch.half, observer)?;
@@ -48,8 +48,8 @@ pub(super) fn download(
     download.all(wanted, observer)?;
     // The ref comes last: a branch in the cache is a branch that was fetched.
     let route = &download.route;
-    let written = route.place.set_ref(&source.revision, &route.commit);
-    written.map_err(|e| disk(&route.place.root(), e))?;
+    let written = route.store.set_ref(&source.revision, &route.commit);
+    written.map_err(|e| disk(&route.store.root(), e))?;
     Ok(Outcome::Done(download.snapshot))
 }
 
