@@ -74,7 +74,7 @@ _sdgen() {
 
     case "${cmd}" in
         sdgen)
-            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --model --refiner --refiner-start --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --offline --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --eta --rng --device --dtype --threads --output --overwrite --no-metadata --progress --quiet --verbose --help --version inspect models bench tokens completions help"
+            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --control --control-guess --canny --ip-adapter --ip-image --ip-scale --model --refiner --refiner-start --vae --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --offline --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --eta --rng --device --dtype --threads --output --preview-every --preview-dir --overwrite --no-metadata --progress --quiet --verbose --help --version inspect models bench tokens completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -172,6 +172,26 @@ _sdgen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --control)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --canny)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip-adapter)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip-image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip-scale)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --model)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -185,6 +205,10 @@ _sdgen() {
                     return 0
                     ;;
                 --refiner-start)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --vae)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -285,6 +309,14 @@ _sdgen() {
                     return 0
                     ;;
                 -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preview-every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preview-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -73,12 +73,9 @@ fn the_picture_encoder_agrees() {
         let encoder = ClipVision::load(&weights, &config).unwrap();
         let seen = encoder.forward(&golden["image_encoder/a/in.pixel_values"]).unwrap();
         near("embedding", &seen, &golden["image_encoder/a/out.image_embeds"]);
-        // Pixels are rounded to bytes after scaling: by another half now and then. Seen: 1 of 255 at most.
         let path = super::golden::golden("inputs/ip_96.png");
         let square = Picture::read("ip_image", path.to_str().unwrap()).unwrap().square(32);
         let pixels = encoder.normalised(&square.rgb, 32).unwrap();
-        let far = (pixels - &golden["image_encoder/a/in.pixel_values"]).unwrap().abs().unwrap();
-        let far = far.flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
-        assert!(far * 0.26 * 255.0 < 1.1, "{far}");
+        near("pixels", &pixels, &golden["image_encoder/a/in.pixel_values"]);
     }
 }

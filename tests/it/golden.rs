@@ -151,11 +151,17 @@ fn networks(root: &Path, case: &Value) -> Option<Params> {
                 let i = controls.len();
                 let key = if args["control_image"].is_null() { "image" } else { "control_image" };
                 let number = |key: &str, default: f64| nth(key, i).as_f64().unwrap_or(default);
+                // diffusers' classes have defaults of their own.
+                let scale = match case["pipeline"].as_str()? {
+                    "StableDiffusionControlNetImg2ImgPipeline" => 0.8,
+                    "StableDiffusionControlNetInpaintPipeline" => 0.5,
+                    _ => 1.0,
+                };
                 controls.push(format!(
                     "{}={}:{}:{}-{}",
                     path(&format!("adapters/controlnet-{}", adapter[1].as_str()?)),
                     path(&format!("inputs/{}", nth(key, i).as_str()?)),
-                    number("controlnet_conditioning_scale", 1.0),
+                    number("controlnet_conditioning_scale", scale),
                     number("control_guidance_start", 0.0),
                     number("control_guidance_end", 1.0),
                 ));
