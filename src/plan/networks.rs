@@ -29,7 +29,7 @@ impl Planner {
             None => None,
             Some(picture) => {
                 let adapter = find(&picture.adapter, Layout::picture_adapter(family))?;
-                let encoder = adapter.beside(Layout::PICTURE_ENCODER, &self.fetch(wanted), observer)?;
+                let encoder = adapter.beside(Layout::PICTURE_ENCODER, &self.fetch(wanted)?, observer)?;
                 Some([adapter, Arc::new(encoder)])
             }
         };
@@ -47,7 +47,7 @@ impl Planner {
         if let Some(network) = self.networks.get(&asked) {
             return Ok(network.clone());
         }
-        let network = Arc::new(Network::locate(name, layout, &self.fetch(wanted), observer)?);
+        let network = Arc::new(Network::locate(name, layout, &self.fetch(wanted)?, observer)?);
         self.networks.insert(asked, network.clone());
         Ok(network)
     }

@@ -194,7 +194,7 @@ mod tests {
     use crate::event::{Event, Flow};
 
     fn locate(name: &Path) -> Result<Network> {
-        let fetch = Fetch { hub: Hub { offline: true, ..Hub::default() }, half: false };
+        let fetch = Fetch { hub: Hub { offline: true, ..Hub::default() }, ..Fetch::default() };
         let mut silent = |_: &Event| Flow::Continue;
         Network::locate(name.to_str().unwrap(), Layout::CONTROL, &fetch, &mut silent)
     }

@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
@@ -43,7 +44,7 @@ pub(crate) trait Patch {
 }
 
 struct Source {
-    tensors: Tensors,
+    tensors: Arc<Tensors>,
     maps: Vec<Mapped>,
     backend: Backend,
     used: RefCell<HashSet<String>>,
@@ -79,10 +80,10 @@ impl Weights {
     ) -> Result<Self> {
         let mut tensors = Tensors::at(files, path)?;
         tensors.places = tensors.places.into_iter().map(|(name, place)| (named(&name), place)).collect();
-        Self::of(tensors, backend)
+        Self::of(Arc::new(tensors), backend)
     }
 
-    fn of(tensors: Tensors, backend: &Backend) -> Result<Self> {
+    fn of(tensors: Arc<Tensors>, backend: &Backend) -> Result<Self> {
         let source = Source {
             maps: tensors.files.iter().map(Mapped::open).collect::<Result<_>>()?,
             tensors,
