@@ -1,19 +1,21 @@
 //! Networks beside a model against diffusers: control networks, the tiny autoencoder, the picture encoder.
 
+use std::sync::Arc;
+
 use super::clip_vision::{ClipVision, VisionConfig};
 use super::controlnet::{ControlConfig, ControlNet, Strength};
 use super::golden::{backends, golden, near, tensors};
 use super::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::input::Picture;
 use crate::nn::{Backend, Weights};
-use crate::registry::ModelFiles;
+use crate::registry::{ModelFiles, Tensors};
 
 fn files(adapter: &str) -> ModelFiles {
     ModelFiles::folder(adapter, adapter, golden(&format!("adapters/{adapter}")))
 }
 
 fn weights(files: &ModelFiles, path: &str, backend: &Backend) -> Weights {
-    Weights::open_at(files, path, backend, str::to_owned).unwrap().at(16)
+    Weights::of(Arc::new(Tensors::at(files, path).unwrap()), backend).unwrap().at(16)
 }
 
 #[test]

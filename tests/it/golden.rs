@@ -238,7 +238,9 @@ fn own_scheduler(case: &Value) -> Option<Value> {
 }
 
 fn read(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    // Python writes infinities into JSON, which has none.
+    let text = std::fs::read_to_string(path).unwrap().replace("-Infinity", "null");
+    serde_json::from_str(&text).unwrap()
 }
 
 /// A case in which a refiner goes on with the latents of another case: both as one request, and the base model.

@@ -134,6 +134,20 @@ fn batches_and_their_pictures_one_by_one_are_the_same_under_control() {
 }
 
 #[test]
+fn another_autoencoder_of_the_same_numbers_draws_the_same() {
+    let plain = fresh(&params());
+    for name in ["models/sd15/vae", "models/sd15/vae/diffusion_pytorch_model.safetensors"] {
+        assert_eq!(fresh(&Params { vae: Some(golden(name)), ..params() }), plain, "{name}");
+    }
+    let tiny = golden("adapters/taesd/diffusion_pytorch_model.safetensors");
+    let error = Planner::new(Hub::default())
+        .plan(&Params { vae: Some(tiny), ..params() }, &mut quiet)
+        .and_then(|plan| Engine::new().generate(&plan, &mut quiet, &mut |_| Ok(())));
+    // A tiny autoencoder's file alone is read as the one that is published, which is wider than this.
+    assert!(error.unwrap_err().to_string().contains("decoder.layers.0"));
+}
+
+#[test]
 fn a_control_picture_gives_the_size_and_a_tiny_autoencoder_may_be_the_models_own() {
     let folder = tempfile::tempdir().unwrap();
     crate::harness::copy(Path::new(&golden_model("sd15")), folder.path());

@@ -3,7 +3,7 @@
 
 mod configs;
 mod names;
-mod parts;
+pub(super) mod parts;
 
 use std::collections::BTreeMap;
 use std::path::Path;
