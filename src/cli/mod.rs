@@ -3,10 +3,12 @@
 mod bars;
 mod bench;
 mod config;
+mod convert;
 mod doctor;
 mod downloads;
 mod generate;
 mod inspect;
+mod model_info;
 mod models;
 mod plain;
 mod preview;
@@ -46,6 +48,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// List, fetch, check and remove models
     Models(models::Arguments),
+    /// Write a model in another layout, format or precision
+    Convert(convert::Arguments),
     /// Show the file with your defaults and profiles, and what it says
     Config(config::Arguments),
     /// Look for what keeps sdgen from working well on this machine, and say how to mend it
@@ -80,6 +84,7 @@ fn run(arguments: Arguments) -> ExitCode {
         None => generate::run(&arguments.generate),
         Some(Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(Command::Models(models)) => models::run(&models),
+        Some(Command::Convert(convert)) => convert::run(&convert),
         Some(Command::Config(config)) => config::run(&config),
         Some(Command::Doctor(doctor)) => doctor::run(&doctor),
         Some(Command::Bench(bench)) => bench::run(&bench),

@@ -20,7 +20,7 @@ pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
 pub(crate) use norm::{GroupNorm, LayerNorm};
 pub(crate) use survey::{Survey, survey};
-pub(crate) use weights::Weights;
+pub(crate) use weights::{Weights, encoded};
 
 use crate::error::{Error, Kind};
 

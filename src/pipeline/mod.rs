@@ -11,6 +11,7 @@ mod guidance;
 mod origin;
 mod pixels;
 mod preview;
+mod probe;
 mod text;
 
 use std::sync::Arc;
@@ -130,6 +131,9 @@ impl Pipeline {
         let unet = staged(observer, Stage::Load, Component::Unet.name(), |_| {
             Unet::load(open(Component::Unet)?, &config)
         })?;
+        if repo.guesses_prediction {
+            probe::confirm(&unet, request.prediction, &files.origin, backend)?;
+        }
         let source =
             autoencoder::Source { model: files.clone(), other: other.clone(), backend: careful, side };
         let autoencoder = Autoencoder::told(source, observer)?;

@@ -16,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["nn"],
     &["models"],
     &["pipeline"],
-    &["engine"],
+    &["engine", "convert"],
     &["cli"],
 ];
 

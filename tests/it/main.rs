@@ -3,14 +3,17 @@
 #![allow(clippy::disallowed_methods, clippy::too_many_lines, clippy::wildcard_enum_match_arm)]
 
 mod bad_models;
+mod checkpoints;
 mod cli;
 mod completions;
+mod defaults;
 mod demo;
 mod docs;
 mod golden;
 mod harness;
 mod hub;
 mod layers;
+mod models;
 mod networks;
 mod output;
 mod prompts;

@@ -7,7 +7,7 @@ mod quantised;
 mod values;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,6 +20,7 @@ use crate::checkpoint::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, ModelFiles, Place, Tensors};
 use mapped::Mapped;
+pub(crate) use quantised::encoded;
 pub(crate) use values::Values;
 
 /// The tensors of one component below a prefix, delivered in one precision on one device.
@@ -121,6 +122,11 @@ impl Weights {
     /// What computes with these weights.
     pub(crate) fn backend(&self) -> &Backend {
         &self.source.backend
+    }
+
+    /// Where every tensor of the component is.
+    pub(crate) fn places(&self) -> &BTreeMap<String, Place> {
+        &self.source.tensors.places
     }
 
     /// Whether the file has this tensor.
