@@ -35,6 +35,9 @@ pub(crate) struct MapShape {
     pub(crate) w: usize,
 }
 
+/// Numbers that one thread adds at a time.
+const CHUNK: usize = 1 << 14;
+
 /// Where the numbers are.
 #[derive(Clone)]
 pub(super) enum Store {
@@ -209,10 +212,13 @@ impl FeatureMap {
             Store::Host(host) => {
                 let (left, right) = (host.full()?, other.store.host()?.full()?);
                 let scale = scale as f32;
+                let others = left.len() - right.len();
                 Store::Host(Host::filled(&host.cpu, left.len(), |out| {
-                    out.copy_from_slice(left);
-                    let tail = &mut out[left.len() - right.len()..];
-                    tail.iter_mut().zip(right).for_each(|(sum, value)| *sum += scale * value);
+                    out[..others].copy_from_slice(&left[..others]);
+                    host.cpu.pool().for_chunks(&mut out[others..], CHUNK, |i, sums| {
+                        let terms = left[others + i * CHUNK..].iter().zip(&right[i * CHUNK..]);
+                        sums.iter_mut().zip(terms).for_each(|(sum, (a, b))| *sum = a + scale * b);
+                    });
                 }))
             }
         };

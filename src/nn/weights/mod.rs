@@ -69,22 +69,11 @@ impl Weights {
         Self::of(Tensors::of(files, component)?, backend)
     }
 
-    /// Opens the weights at `path` below the root of `files`; a tensor has the name that `named` makes of the file's.
+    /// Opens `tensors`.
     ///
     /// # Errors
-    /// A file that is missing, truncated or malformed.
-    pub(crate) fn open_at(
-        files: &ModelFiles,
-        path: &str,
-        backend: &Backend,
-        named: fn(&str) -> String,
-    ) -> Result<Self> {
-        let mut tensors = Tensors::at(files, path)?;
-        tensors.places = tensors.places.into_iter().map(|(name, place)| (named(&name), place)).collect();
-        Self::of(Arc::new(tensors), backend)
-    }
-
-    fn of(tensors: Arc<Tensors>, backend: &Backend) -> Result<Self> {
+    /// A file that is missing or cannot be mapped.
+    pub(crate) fn of(tensors: Arc<Tensors>, backend: &Backend) -> Result<Self> {
         let source = Source {
             maps: tensors.files.iter().map(Mapped::open).collect::<Result<_>>()?,
             tensors,

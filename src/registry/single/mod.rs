@@ -4,7 +4,7 @@
 mod configs;
 pub mod export;
 mod names;
-mod parts;
+pub(super) mod parts;
 
 use std::collections::BTreeMap;
 use std::path::Path;
