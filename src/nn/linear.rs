@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::cpu::{self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Rows};
+use super::cpu::{self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Residual, Rows};
 use super::map::{Host, Store, Tokens, Width};
 use super::tensor;
 use super::weights::{Values, Weights};
@@ -116,7 +116,8 @@ impl Linear {
                 let residual = residual.map(|r| r.store.host()?.full()).transpose()?;
                 let epilogue = Epilogue {
                     activation: activation.map_or(cpu::Activation::None, Activation::kernel),
-                    residual: residual.map(|data| Rows::new(data, self.outputs)),
+                    residual: residual
+                        .map_or(Residual::None, |data| Residual::Rows(Rows::new(data, self.outputs))),
                 };
                 let rows;
                 let matrix = if let Some(narrow) = input.narrow() {

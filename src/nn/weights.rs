@@ -15,7 +15,7 @@ use safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use serde::Deserialize;
 
 use super::backend::Backend;
-use super::cpu::{Memory, Precision, WeightSlice};
+use super::cpu::{Memory, Passes, Trade, WeightSlice};
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, ModelFiles};
 
@@ -25,6 +25,7 @@ pub(crate) struct Weights {
     source: Rc<Source>,
     prefix: String,
     side: usize,
+    passes: Passes,
 }
 
 struct Source {
@@ -155,7 +156,7 @@ impl Weights {
             used: RefCell::default(),
             touched: Cell::new(0),
         };
-        Ok(Self { source: Rc::new(source), prefix: String::new(), side: DEFAULT_SIDE })
+        Ok(Self { source: Rc::new(source), prefix: String::new(), side: DEFAULT_SIDE, passes: Passes::Many })
     }
 
     /// The tensors below `name`.
@@ -177,15 +178,16 @@ impl Weights {
         self.side
     }
 
-    /// How much memory packed convolutions may take: none is spared for a component whose weights are small, and
-    /// all that can be where 16-bit weights were asked for, which is done to save memory.
-    pub(super) fn memory(&self) -> Memory {
+    /// The same tensors for a network that a picture goes through once: its errors do not come back.
+    pub(crate) fn once(&self) -> Self {
+        Self { passes: Passes::Once, ..self.clone() }
+    }
+
+    /// What packed convolutions may cost: no memory is spared for a component whose weights are small.
+    pub(super) fn trade(&self) -> Trade {
         let bytes: usize = self.source.shards.iter().map(|shard| shard.bytes.get().len()).sum();
-        match self.backend().host.as_ref().map(|host| host.precision) {
-            Some(Precision::F16Weights) => Memory::Small,
-            _ if bytes < SMALL_COMPONENT => Memory::Fast,
-            _ => Memory::Balanced,
-        }
+        let memory = if bytes < SMALL_COMPONENT { Memory::Fast } else { Memory::Balanced };
+        Trade { memory, passes: self.passes }
     }
 
     /// What computes with these weights.
