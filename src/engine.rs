@@ -1,14 +1,16 @@
-//! The engine: owns the loaded model and turns a request into pictures. How they are shown or saved is the caller's.
+//! The engine: owns the loaded model and turns plans into pictures. How they are shown or saved is the caller's.
 
-use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::event::Observer;
 use crate::input::Start;
 use crate::nn::{Backend, Choice};
+use crate::output::Picture;
+use crate::output::album::Leaf;
 use crate::pipeline::{Batch, Drawn, Pipeline, Task};
-use crate::registry::{ModelFiles, RepoConfig};
-use crate::request::{Refiner, Request};
+use crate::plan::{Model, Plan};
+use crate::request::{DeviceChoice, Dtype, Request};
 
 /// A finished picture: 8-bit RGB, row by row from the top left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,105 +27,92 @@ pub struct Image {
     pub index: u64,
 }
 
-/// A loaded model, ready to draw, and a refiner if the request has one. Only one of the two is in memory at a time.
-pub struct Engine {
-    base: Slot,
-    refiner: Option<Slot>,
-    backend: Backend,
-    weights: BTreeMap<String, String>,
+impl Image {
+    /// As it is written into a file.
+    pub fn leaf(&self) -> Leaf<'_> {
+        let picture = Picture { width: self.width, height: self.height, rgb: &self.rgb };
+        Leaf { picture, seed: self.seed, index: self.index }
+    }
 }
 
-/// A model that may be in memory.
-struct Slot {
-    files: ModelFiles,
-    repo: RepoConfig,
-    pipeline: Option<Pipeline>,
+/// Draws plans. The model that was drawn with last stays in memory for the next plan; a base model and its refiner
+/// take turns, so that only one of them is there at a time.
+#[derive(Default)]
+pub struct Engine {
+    backend: Option<(Machine, Backend)>,
+    loaded: Option<Loaded>,
+}
+
+/// What a backend is chosen by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Machine {
+    device: DeviceChoice,
+    dtype: Dtype,
+    threads: Option<usize>,
+}
+
+/// A model in memory, and what it was loaded for.
+struct Loaded {
+    machine: Machine,
+    model: Arc<Model>,
+    pipeline: Pipeline,
 }
 
 /// Takes a finished picture.
 type Deliver<'a> = &'a mut dyn FnMut(Image) -> Result<()>;
 
 impl Engine {
-    /// Loads the networks of a model for the device and precision that `request` names.
+    /// An engine with nothing in memory.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Loads the model of a plan, for those who want to know how long that takes, or to be ready.
     ///
     /// # Errors
     /// A file that is missing or does not fit; a device that is not there.
-    pub fn load(
-        files: &ModelFiles,
-        repo: &RepoConfig,
-        request: &Request,
-        observer: &mut dyn Observer,
-    ) -> Result<Self> {
-        let isa = crate::config::instruction_set();
-        let backend = Backend::choose(&Choice {
-            device: request.device,
-            dtype: request.dtype,
-            threads: request.threads,
-            isa: isa.as_deref(),
-        })?;
-        let mut base = Slot::new(files, repo);
-        base.open(request, &backend, observer)?;
-        Ok(Self { base, refiner: None, backend, weights: files.fingerprints() })
+    pub fn load(&mut self, plan: &Plan, observer: &mut dyn Observer) -> Result<()> {
+        self.open(&plan.base, &plan.request, observer).map(|_| ())
     }
 
-    /// The engine with the model that [`Request::refiner`] names; it is loaded when its steps come.
+    /// Draws the pictures of `plan` and hands each to `deliver` as soon as it is decoded.
     ///
     /// # Errors
-    /// The two models are not both of the XL family.
-    pub fn with_refiner(mut self, files: &ModelFiles, repo: &RepoConfig) -> Result<Self> {
-        Refiner::suits(&self.base.repo, repo)?;
-        let named = files.fingerprints().into_iter().map(|(path, hash)| (format!("refiner/{path}"), hash));
-        self.weights.extend(named);
-        self.refiner = Some(Slot::new(files, repo));
-        Ok(self)
-    }
-
-    /// Draws the pictures of `request` and hands each to `deliver` as soon as it is decoded.
-    ///
-    /// # Errors
-    /// A failure of the networks, a picture that is none, `Kind::Interrupted` when the observer cancels,
-    /// or what `deliver` reports.
-    pub fn generate(
-        &mut self,
-        request: &Request,
-        observer: &mut dyn Observer,
-        deliver: Deliver<'_>,
-    ) -> Result<()> {
+    /// As [`Self::load`]; a failure of the networks, a picture that is none, `Kind::Interrupted` when the observer
+    /// cancels, or what `deliver` reports.
+    pub fn generate(&mut self, plan: &Plan, observer: &mut dyn Observer, deliver: Deliver<'_>) -> Result<()> {
+        let request = &plan.request;
         let start = request.start()?;
-        if let Some(refiner) = &mut self.refiner {
-            refiner.pipeline = None;
-        }
-        let base = self.base.open(request, &self.backend, observer)?;
+        let base = self.open(&plan.base, request, observer)?;
         let prompts = base.encode(request, observer)?;
         let finish = Finish { request, start: start.as_ref() };
         let mut begun = Vec::new();
         for batch in batches(request) {
             let drawn =
                 base.denoise(&Task { request, prompts: &prompts, batch }, start.as_ref(), observer)?;
-            if request.refiner.is_some() {
+            if plan.refiner.is_some() {
                 begun.push(drawn);
             } else {
                 finish.all(base, &drawn, observer, deliver)?;
             }
         }
-        if begun.is_empty() { Ok(()) } else { self.refine(&finish, begun, observer, deliver) }
+        match &plan.refiner {
+            Some(refiner) => self.refine(refiner, &finish, begun, observer, deliver),
+            None => Ok(()),
+        }
     }
 
-    /// Lets the refiner end what the base model has begun, which leaves memory first.
+    /// Lets the refiner end what the base model has begun.
     fn refine(
         &mut self,
+        refiner: &Arc<Model>,
         finish: &Finish<'_>,
         begun: Vec<Drawn>,
         observer: &mut dyn Observer,
         deliver: Deliver<'_>,
     ) -> Result<()> {
-        let refiner = self.refiner.as_mut().ok_or_else(|| {
-            Error::field("refiner", "the refiner's model is missing")
-                .hint("hand it to `Engine::with_refiner`")
-        })?;
-        self.base.pipeline = None;
         let request = finish.request.refined(&refiner.repo)?;
-        let pipeline = refiner.open(&request, &self.backend, observer)?;
+        let pipeline = self.open(refiner, &request, observer)?;
         let prompts = pipeline.encode(&request, observer)?;
         for drawn in begun {
             let task = Task { request: &request, prompts: &prompts, batch: drawn.batch };
@@ -133,41 +122,63 @@ impl Engine {
         Ok(())
     }
 
-    /// How the processor computes (instruction set, threads); nothing on other devices.
+    /// The loaded model; another one leaves memory first.
+    fn open(
+        &mut self,
+        model: &Arc<Model>,
+        request: &Request,
+        observer: &mut dyn Observer,
+    ) -> Result<&Pipeline> {
+        let machine = Machine::of(request);
+        let kept = self.loaded.take().filter(|loaded| loaded.serves(machine, model));
+        let loaded = match kept {
+            Some(loaded) => loaded,
+            None => {
+                let backend = self.backend(machine)?;
+                let pipeline = Pipeline::load(&model.files, &model.repo, request, &backend, observer)?;
+                Loaded { machine, model: model.clone(), pipeline }
+            }
+        };
+        Ok(&self.loaded.insert(loaded).pipeline)
+    }
+
+    fn backend(&mut self, machine: Machine) -> Result<Backend> {
+        if let Some((_, backend)) = self.backend.as_ref().filter(|(kept, _)| *kept == machine) {
+            return Ok(backend.clone());
+        }
+        let Machine { device, dtype, threads } = machine;
+        let isa = crate::config::instruction_set();
+        let backend = Backend::choose(&Choice { device, dtype, threads, isa: isa.as_deref() })?;
+        self.backend = Some((machine, backend.clone()));
+        Ok(backend)
+    }
+
+    /// How the processor computes (instruction set, threads); nothing on other devices, or before a model is loaded.
     pub fn processor(&self) -> Option<String> {
-        self.backend.processor()
+        self.backend.as_ref().and_then(|(_, backend)| backend.processor())
     }
 
     /// A counter of the arithmetic operations of convolutions, products and attention so far, to be read while the
-    /// engine works; it stays at 0 where they are not counted.
+    /// engine works; it stays at 0 where they are not counted, or before a model is loaded.
     pub fn operations(&self) -> impl Fn() -> u64 + 'static {
-        let backend = self.backend.clone();
-        move || backend.work()
-    }
-
-    /// Name → hash of each weight file in use.
-    pub fn weights(&self) -> &BTreeMap<String, String> {
-        &self.weights
+        let backend = self.backend.as_ref().map(|(_, backend)| backend.clone());
+        move || backend.as_ref().map_or(0, Backend::work)
     }
 }
 
-impl Slot {
-    fn new(files: &ModelFiles, repo: &RepoConfig) -> Self {
-        Self { files: files.clone(), repo: repo.clone(), pipeline: None }
+impl Machine {
+    fn of(request: &Request) -> Self {
+        Self { device: request.device, dtype: request.dtype, threads: request.threads }
     }
+}
 
-    /// The loaded model.
-    fn open(
-        &mut self,
-        request: &Request,
-        backend: &Backend,
-        observer: &mut dyn Observer,
-    ) -> Result<&Pipeline> {
-        let pipeline = match self.pipeline.take() {
-            Some(pipeline) => pipeline,
-            None => Pipeline::load(&self.files, &self.repo, request, backend, observer)?,
+impl Loaded {
+    /// Whether a request with this model, computed so, can be drawn with it.
+    fn serves(&self, machine: Machine, model: &Arc<Model>) -> bool {
+        let same = |other: &Model| {
+            self.model.files.origin == other.files.origin && self.model.weights == other.weights
         };
-        Ok(self.pipeline.insert(pipeline))
+        self.machine == machine && (Arc::ptr_eq(&self.model, model) || same(model))
     }
 }
 

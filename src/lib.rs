@@ -1,8 +1,9 @@
 //! `sdgen`: Stable Diffusion images from a command line, on candle.
 //!
-//! The library is what the binary is made of: say what you want in [`Params`], turn it into a [`Request`],
-//! hand it to an [`Engine`], and watch [`Event`]s.
+//! The library is what the binary is made of: say what you want in [`Params`], let a [`Planner`] turn
+//! it into a [`Plan`], hand that to an [`Engine`], and watch [`Event`]s.
 
+pub mod checkpoint;
 pub mod cli;
 pub mod config;
 pub mod engine;
@@ -14,6 +15,7 @@ pub mod named;
 pub(crate) mod nn;
 pub mod output;
 pub(crate) mod pipeline;
+pub mod plan;
 pub mod prompt;
 pub mod registry;
 pub mod request;
@@ -26,4 +28,5 @@ pub use nn::kernels;
 pub use engine::{Engine, Image};
 pub use error::{Error, Kind, Result};
 pub use event::{Event, Flow, Observer, Stage};
+pub use plan::{Plan, Planner};
 pub use request::{Params, Request};

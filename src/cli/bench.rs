@@ -5,12 +5,13 @@ use std::time::Instant;
 use clap::Args;
 use serde::Serialize;
 
-use super::{generate, terminal};
+use super::terminal;
+use crate::config::Hub;
 use crate::engine::Engine;
 use crate::error::Result;
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::registry::RepoConfig;
-use crate::request::{Params, Request, check};
+use crate::plan::Planner;
+use crate::request::{Params, Request};
 
 #[derive(Args)]
 #[group(skip)]
@@ -119,17 +120,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
 fn measure(arguments: &Arguments) -> Result<Report> {
     let params = arguments.params();
-    if let Some(error) = check(&params).into_iter().next() {
-        return Err(error);
-    }
     let mut clock = Clock::default();
-    let files = generate::find_model(&params, &mut clock)?;
-    let repo = RepoConfig::read(&files)?;
-    let request = Request::resolve(&params, &files, &repo)?;
-    let mut engine = Engine::load(&files, &repo, &request, &mut clock)?;
+    let plan = Planner::new(Hub::from_env()).plan(&params, &mut clock)?;
+    let mut engine = Engine::new();
+    engine.load(&plan, &mut clock)?;
     clock.counter = Some(Box::new(engine.operations()));
-    engine.generate(&request, &mut clock, &mut |_| Ok(()))?;
-    Ok(Report::new(&request, &engine, &clock))
+    engine.generate(&plan, &mut clock, &mut |_| Ok(()))?;
+    Ok(Report::new(&plan.request, &engine, &clock))
 }
 
 impl Arguments {

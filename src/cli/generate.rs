@@ -13,12 +13,11 @@ use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Stage};
-use crate::output::Picture;
-use crate::output::metadata::Origin;
+use crate::output::album::Album;
 use crate::output::path::{Destination, Values};
-use crate::output::png::{Existing, encode, save, write_stream};
-use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, RepoConfig};
-use crate::request::{Params, Refiner, Request, check};
+use crate::output::png::{Existing, write_stream};
+use crate::plan::{Plan, Planner};
+use crate::request::{Params, check};
 
 #[derive(Args)]
 #[group(skip)]
@@ -44,35 +43,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let progress = RefCell::new(Progress::new(&arguments.display));
     let mut observer = |event: &Event| progress.borrow_mut().on(event);
 
-    let files = find_model(&params, &mut observer)?;
-    let repo = RepoConfig::read(&files)?;
-    let request = Request::resolve(&params, &files, &repo)?;
-    destination.check(&Values { request: &request, model: &files.name, seed: request.seed, index: 0 })?;
-    progress.borrow_mut().seed(&request);
+    let plan = Planner::new(Hub::from_env()).plan(&params, &mut observer)?;
+    let Plan { request, base, .. } = &plan;
+    destination.check(&Values { request, model: &base.files.name, seed: request.seed, index: 0 })?;
+    progress.borrow_mut().seed(request);
 
-    let refiner = find_refiner(&request, &repo, &params, &mut observer)?;
-    let mut engine = Engine::load(&files, &repo, &request, &mut observer)?;
-    if let Some((files, repo)) = &refiner {
-        engine = engine.with_refiner(files, repo)?;
-    }
-    let weights = engine.weights().clone();
-    let album = Album {
-        origin: Origin { request: &request, model: &files.name, weights: &weights, license: license(&files) },
-        destination: &destination,
-        silent: params.no_metadata == Some(true),
-    };
+    let album = Album { origin: plan.origin(), silent: params.no_metadata == Some(true) };
     let mut deliver = |image: Image| {
         let begun = Instant::now();
         let seed = image.seed;
         // A wish to stop is answered at the next step; this picture is finished.
         let tell = |event: Event| progress.borrow_mut().on(&event);
         let _ = tell(Event::Begin { stage: Stage::Save, what: String::new() });
-        let path = album.keep(&image)?;
+        let path = keep(&album, &image, &destination)?;
         let _ = tell(Event::End { stage: Stage::Save, seconds: begun.elapsed().as_secs_f64() });
         let _ = tell(Event::Saved { path, seed });
         Ok(())
     };
-    engine.generate(&request, &mut observer, &mut deliver)?;
+    Engine::new().generate(&plan, &mut observer, &mut deliver)?;
     let done = Event::Done { images: request.count, seconds: started.elapsed().as_secs_f64() };
     let _ = progress.borrow_mut().on(&done);
     Ok(())
@@ -104,66 +92,14 @@ fn destination(params: &Params) -> Result<Destination> {
     Ok(destination)
 }
 
-/// The request's refiner, found and looked at before the base model is loaded.
-fn find_refiner(
-    request: &Request,
-    base: &RepoConfig,
-    params: &Params,
-    observer: &mut dyn Observer,
-) -> Result<Option<(ModelFiles, RepoConfig)>> {
-    let Some(refiner) = &request.refiner else { return Ok(None) };
-    let files = find_named(&refiner.model, params, observer)
-        .map_err(|error| error.hint(format!("`{}` is what `--refiner` names", refiner.model)))?;
-    let repo = RepoConfig::read(&files)?;
-    Refiner::suits(base, &repo)?;
-    Ok(Some((files, repo)))
-}
-
-/// The model that `params` name.
-pub(super) fn find_model(params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
-    find_named(params.model.as_deref().unwrap_or(DEFAULT_MODEL), params, observer)
-}
-
-fn find_named(name: &str, params: &Params, observer: &mut dyn Observer) -> Result<ModelFiles> {
-    let model = ModelRef::parse(name)?;
-    let mut hub = Hub::from_env();
-    hub.offline |= params.offline == Some(true);
-    let half = matches!(params.dtype.as_deref(), Some("f16" | "bf16"));
-    registry::locate(&model, &Fetch { hub, half }, observer).map_err(|error| match params.model {
-        Some(_) => error,
-        None => error.hint("to draw something without any download: `-m demo`"),
-    })
-}
-
-/// The licence of a known model's weights.
-fn license(files: &ModelFiles) -> Option<&'static str> {
-    let spec = registry::models().iter().find(|spec| spec.name == files.origin)?;
-    Some(&spec.license)
-}
-
-/// Where the pictures of one request go, and what they say about themselves.
-struct Album<'a> {
-    origin: Origin<'a>,
-    destination: &'a Destination,
-    silent: bool,
-}
-
-impl Album<'_> {
-    /// Writes a picture; returns where it is now.
-    fn keep(&self, image: &Image) -> Result<PathBuf> {
-        let Origin { request, model, .. } = self.origin;
-        let picture = Picture { width: image.width, height: image.height, rgb: &image.rgb };
-        let texts = if self.silent { Vec::new() } else { self.origin.texts(image.seed)? };
-        let bytes = encode(&picture, &texts)?;
-        match self.destination {
-            Destination::Stdout => {
-                write_stream(std::io::stdout().lock(), &bytes)?;
-                Ok(PathBuf::from("-"))
-            }
-            Destination::Files { template, existing } => {
-                let values = Values { request, model, seed: image.seed, index: image.index };
-                save(&bytes, &template.path(&values), *existing)
-            }
+/// Writes a picture; returns where it is now.
+fn keep(album: &Album<'_>, image: &Image, destination: &Destination) -> Result<PathBuf> {
+    let leaf = image.leaf();
+    match destination {
+        Destination::Stdout => {
+            write_stream(std::io::stdout().lock(), &album.png(&leaf)?)?;
+            Ok(PathBuf::from("-"))
         }
+        Destination::Files { template, existing } => album.save(&leaf, template, *existing),
     }
 }

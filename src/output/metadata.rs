@@ -85,7 +85,7 @@ impl Record {
 }
 
 /// What the pictures of one request have in common.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     /// The request for all of them.
     pub request: &'a Request,

@@ -3,9 +3,9 @@
 
 use std::path::Path;
 
-use sdgen::registry::{Fetch, ModelRef, RepoConfig, locate};
+use sdgen::config::Hub;
 use sdgen::sampler::SAMPLERS;
-use sdgen::{Engine, Event, Flow, Image, Params, Request};
+use sdgen::{Engine, Event, Flow, Image, Params, Planner};
 use serde_json::Value;
 
 const SIZE: usize = 128;
@@ -192,26 +192,21 @@ fn quiet(_: &Event) -> Flow {
 
 /// The demo model, loaded once for many prompts.
 struct Demo {
-    files: sdgen::registry::ModelFiles,
-    repo: RepoConfig,
+    planner: Planner,
     engine: Engine,
 }
 
 impl Demo {
     fn load() -> Self {
-        let files = locate(&ModelRef::parse("demo").unwrap(), &Fetch::default(), &mut quiet).unwrap();
-        let repo = RepoConfig::read(&files).unwrap();
-        let params = Params { prompt: Some(String::new()), ..Params::default() };
-        let request = Request::resolve(&params, &files, &repo).unwrap();
-        let engine = Engine::load(&files, &repo, &request, &mut quiet).unwrap();
-        Self { files, repo, engine }
+        Self { planner: Planner::new(Hub::default()), engine: Engine::new() }
     }
 
     fn draw(&mut self, params: &Params) -> Image {
-        let request = Request::resolve(params, &self.files, &self.repo).unwrap();
+        let params = Params { model: Some("demo".into()), ..params.clone() };
+        let plan = self.planner.plan(&params, &mut quiet).unwrap();
         let mut drawn = None;
         self.engine
-            .generate(&request, &mut quiet, &mut |image| {
+            .generate(&plan, &mut quiet, &mut |image| {
                 drawn = Some(image);
                 Ok(())
             })

@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use sdgen::config::Hub;
 use sdgen::named::Named;
-use sdgen::registry::{Fetch, ModelFiles, ModelRef, RepoConfig, locate};
-use sdgen::{Engine, Event, Flow, Image, Params, Request};
+use sdgen::{Engine, Event, Flow, Image, Params, Planner};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -17,25 +17,13 @@ fn quiet(_: &Event) -> Flow {
     Flow::Continue
 }
 
-fn open(folder: &Path) -> (ModelFiles, RepoConfig) {
-    let model = ModelRef::parse(folder.to_str().unwrap()).unwrap();
-    let files = locate(&model, &Fetch::default(), &mut quiet).unwrap();
-    let repo = RepoConfig::read(&files).unwrap();
-    (files, repo)
-}
-
 /// Draws with the model in `folder`.
 fn draw(params: &Params, folder: &Path) -> Vec<Image> {
-    let (files, repo) = open(folder);
-    let request = Request::resolve(params, &files, &repo).unwrap();
-    let mut engine = Engine::load(&files, &repo, &request, &mut quiet).unwrap();
-    if let Some(refiner) = &request.refiner {
-        let (files, repo) = open(Path::new(&refiner.model));
-        engine = engine.with_refiner(&files, &repo).unwrap();
-    }
+    let params = Params { model: Some(folder.to_str().unwrap().to_owned()), ..params.clone() };
+    let plan = Planner::new(Hub::default()).plan(&params, &mut quiet).unwrap();
     let mut images = Vec::new();
-    engine
-        .generate(&request, &mut quiet, &mut |image| {
+    Engine::new()
+        .generate(&plan, &mut quiet, &mut |image| {
             images.push(image);
             Ok(())
         })

@@ -8,10 +8,11 @@ use crate::harness::root;
 /// Every top-level module from the bottom up. A module imports what stands in lines below its own, or itself.
 const LAYERS: &[&[&str]] = &[
     &["error", "event", "named", "config"],
-    &["sampler", "input", "prompt"],
+    &["sampler", "input", "prompt", "checkpoint"],
     &["registry"],
     &["request"],
     &["rng", "output"],
+    &["plan"],
     &["nn"],
     &["models"],
     &["pipeline"],
@@ -27,9 +28,11 @@ const DATA: &[&str] = &[
     "config.rs",
     "input",
     "prompt",
+    "checkpoint",
     "registry",
     "request",
     "output",
+    "plan.rs",
     "sampler/schedule.rs",
     "sampler/config.rs",
 ];

@@ -116,14 +116,12 @@ pub(crate) enum Memory {
     /// weights do not.
     #[default]
     Balanced,
-    /// Winograd on the largest maps only, whose layers are narrow.
-    Small,
 }
 
 /// The algorithm for a layer that is mostly given outputs of `size` (rows, columns) an image.
 ///
-/// In f32: F(4x4) down to 16x16 and F(2x2) below (`Fast`), F(4x4) down to 32x32 (`Balanced`) or 64x64
-/// (`Small`), direct otherwise. With bf16 or int8 the F(4x4) of large maps stays in f32, which is both faster
+/// In f32: F(4x4) down to 16x16 and F(2x2) below (`Fast`), F(4x4) down to 32x32 (`Balanced`),
+/// direct otherwise. With bf16 or int8 the F(4x4) of large maps stays in f32, which is both faster
 /// and more exact than direct bf16, but in a network that runs once; below, direct bf16. Few channels leave the
 /// transforms without products to save, and go direct.
 pub(crate) fn plan(geometry: &Geometry, size: (usize, usize), precision: Precision, trade: Trade) -> Algo {
@@ -139,13 +137,12 @@ pub(crate) fn plan(geometry: &Geometry, size: (usize, usize), precision: Precisi
     let f4_from = match (trade.memory, narrow) {
         (Memory::Fast, false) => 16 * 16,
         (Memory::Fast, true) | (Memory::Balanced, _) => 32 * 32,
-        (Memory::Small, _) => 64 * 64,
     };
     match (trade.memory, trade.passes) {
         (_, Passes::Once) if narrow && pixels >= f4_from => Algo::WinogradF4Narrow,
         _ if pixels >= f4_from => Algo::WinogradF4,
         (Memory::Fast, _) if !narrow => Algo::WinogradF2,
-        (Memory::Fast | Memory::Balanced | Memory::Small, _) => Algo::Direct,
+        (Memory::Fast | Memory::Balanced, _) => Algo::Direct,
     }
 }
 

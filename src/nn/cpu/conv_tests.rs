@@ -256,7 +256,6 @@ fn the_plan_gives_winograd_to_large_maps_first() {
             [Algo::WinogradF2, Algo::WinogradF4, Algo::WinogradF4, Algo::WinogradF4],
         ),
         (Precision::F32, Memory::Balanced, [Algo::Direct, Algo::Direct, Algo::WinogradF4, Algo::WinogradF4]),
-        (Precision::F32, Memory::Small, [Algo::Direct, Algo::Direct, Algo::Direct, Algo::WinogradF4]),
         (Precision::Bf16, Memory::Fast, [Algo::Direct, Algo::Direct, Algo::WinogradF4, Algo::WinogradF4]),
     ];
     for (precision, memory, expected) in table {

@@ -1,0 +1,183 @@
+//! A request together with the models that it is drawn with: what every front end hands to the engine. Models are
+//! found here and each only once; nothing is loaded.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::config::Hub;
+use crate::error::Result;
+use crate::event::Observer;
+use crate::output::metadata::Origin;
+use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, RepoConfig};
+use crate::request::{Params, Refiner, Request, check};
+
+/// A model that was found: its files, what its small files say, and what tells its weights from others'.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// Where its files are.
+    pub files: ModelFiles,
+    /// Its own defaults.
+    pub repo: RepoConfig,
+    /// Path → hash of each weight file.
+    pub weights: BTreeMap<String, String>,
+}
+
+impl Model {
+    /// Looks at the model behind `files`.
+    ///
+    /// # Errors
+    /// As [`RepoConfig::read`].
+    pub fn read(files: ModelFiles) -> Result<Self> {
+        let repo = RepoConfig::read(&files)?;
+        let weights = files.fingerprints();
+        Ok(Self { files, repo, weights })
+    }
+
+    /// The licence of a known model's weights.
+    pub fn license(&self) -> Option<&'static str> {
+        let spec = registry::models().iter().find(|spec| spec.name == self.files.origin)?;
+        Some(&spec.license)
+    }
+}
+
+/// A request that can be drawn at once.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Every value.
+    pub request: Request,
+    /// The model.
+    pub base: Arc<Model>,
+    /// The model of the last steps, if the request has one.
+    pub refiner: Option<Arc<Model>>,
+    /// Path → hash of every weight file in use.
+    pub weights: BTreeMap<String, String>,
+}
+
+impl Plan {
+    /// What its pictures say about themselves.
+    pub fn origin(&self) -> Origin<'_> {
+        Origin {
+            request: &self.request,
+            model: &self.base.files.name,
+            weights: &self.weights,
+            license: self.base.license(),
+        }
+    }
+}
+
+/// Turns parameters into plans, and finds each model once.
+pub struct Planner {
+    hub: Hub,
+    found: HashMap<Wanted, Arc<Model>>,
+}
+
+/// How a model was asked for.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Wanted {
+    name: String,
+    half: bool,
+    offline: bool,
+}
+
+impl Planner {
+    /// A planner that looks for models in `hub`.
+    pub fn new(hub: Hub) -> Self {
+        Self { hub, found: HashMap::new() }
+    }
+
+    /// Finds the models that `params` name, downloads what is missing of them, and resolves every value.
+    ///
+    /// # Errors
+    /// A wrong value, by field; a model that is nowhere or does not suit the request.
+    pub fn plan(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Plan> {
+        if let Some(error) = check(params).into_iter().next() {
+            return Err(error);
+        }
+        let base = self.base(params, observer)?;
+        let request = Request::resolve(params, &base.files, &base.repo)?;
+        let refiner = match &request.refiner {
+            Some(refiner) => Some(self.refiner(refiner, &base, params, observer)?),
+            None => None,
+        };
+        let mut weights = base.weights.clone();
+        let others = refiner.iter().flat_map(|refiner| &refiner.weights);
+        weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
+        Ok(Plan { request, base, refiner, weights })
+    }
+
+    fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
+        match &params.model {
+            Some(name) => self.find(name, params, observer),
+            None => self
+                .find(DEFAULT_MODEL, params, observer)
+                .map_err(|error| error.hint("to draw something without any download: `-m demo`")),
+        }
+    }
+
+    fn refiner(
+        &mut self,
+        refiner: &Refiner,
+        base: &Model,
+        params: &Params,
+        observer: &mut dyn Observer,
+    ) -> Result<Arc<Model>> {
+        let name = &refiner.model;
+        let found = self.find(name, params, observer);
+        let found = found.map_err(|error| error.hint(format!("`{name}` is what `--refiner` names")))?;
+        Refiner::suits(&base.repo, &found.repo)?;
+        Ok(found)
+    }
+
+    /// The model `name`, looked for once.
+    fn find(&mut self, name: &str, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
+        let wanted = Wanted {
+            name: name.to_owned(),
+            half: matches!(params.dtype.as_deref(), Some("f16" | "bf16")),
+            offline: self.hub.offline || params.offline == Some(true),
+        };
+        if let Some(model) = self.found.get(&wanted) {
+            return Ok(model.clone());
+        }
+        let hub = Hub { offline: wanted.offline, ..self.hub.clone() };
+        let fetch = Fetch { hub, half: wanted.half };
+        let files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
+        let model = Arc::new(Model::read(files)?);
+        self.found.insert(wanted, model.clone());
+        Ok(model)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Flow};
+
+    fn plan(params: Params) -> Result<Plan> {
+        let mut silent = |_: &Event| Flow::Continue;
+        let hub = Hub { offline: true, ..Hub::default() };
+        Planner::new(hub).plan(&Params { prompt: Some("a".into()), ..params }, &mut silent)
+    }
+
+    #[test]
+    fn a_plan_has_every_value_and_every_file() {
+        let plan = plan(Params { model: Some("demo".into()), ..Params::default() }).unwrap();
+        assert_eq!((plan.request.steps, plan.base.files.name.as_str()), (20, "demo"));
+        assert_eq!(plan.weights.len(), 3);
+        assert_eq!(plan.origin().license, Some("MIT"));
+    }
+
+    #[test]
+    fn a_wrong_value_is_found_before_a_model_is_looked_for() {
+        let error = plan(Params { steps: Some(0), model: Some("no/such".into()), ..Params::default() });
+        assert_eq!(error.unwrap_err().field_name(), Some("steps"));
+    }
+
+    #[test]
+    fn a_model_is_found_once() {
+        let mut silent = |_: &Event| Flow::Continue;
+        let mut planner = Planner::new(Hub::default());
+        let params = Params { prompt: Some("a".into()), model: Some("demo".into()), ..Params::default() };
+        let [first, second] = [1, 2].map(|_| planner.plan(&params, &mut silent).unwrap().base);
+        assert!(Arc::ptr_eq(&first, &second));
+    }
+}
