@@ -81,9 +81,11 @@ impl Conv2d {
         let values = weights.values("weight", &full)?;
         let bias = weights.floats("bias", output)?;
         let geometry = shape.geometry();
-        let algo = plan(&geometry, (weights.side(), weights.side()), host.precision, weights.trade());
+        let precision = host.precision.for_layer(output * input * kernel * kernel);
+        let size = (weights.side(), weights.side());
+        let algo = plan(host.cpu.isa(), &geometry, size, precision, weights.trade());
         let packing = ConvWeights { kernels: values.slice(), bias: Some(&bias), geometry };
-        let packed = PackedConv::pack(&host.cpu, &packing, host.precision, algo);
+        let packed = PackedConv::pack(&host.cpu, &packing, precision, algo);
         Ok(Self { body: Body::Host(host.cpu.clone(), Box::new(packed)), shape })
     }
 

@@ -67,7 +67,7 @@ impl Linear {
         let vectors = parts.iter().map(|w| w.floats("bias", output));
         let bias = bias.then(|| vectors.collect::<Result<Vec<_>>>()).transpose()?.map(|v| v.concat());
         let weights = LinearWeights { matrices: &matrices, inputs: input, bias: bias.as_deref(), gating };
-        let packed = PackedLinear::pack(&host.cpu, &weights, host.precision);
+        let packed = PackedLinear::pack(&host.cpu, &weights, host.precision.for_layer(outputs * input));
         let outputs = packed.outputs();
         Ok(Self { body: Body::Host(host.cpu, Box::new(packed)), outputs })
     }

@@ -12,6 +12,7 @@ mod harness;
 mod hub;
 mod layers;
 mod output;
+mod precision;
 mod prompts;
 mod samplers;
 mod samplers_gaussian;

@@ -104,7 +104,8 @@ impl Kernels {
         let weights = numbers(outputs * inputs * 9, 0.02);
         let packing = ConvWeights { kernels: WeightSlice::F32(&weights), bias: None, geometry };
         let precision = arithmetic.precision();
-        let planned = |memory, passes| plan(&geometry, (side, side), precision, Trade { memory, passes });
+        let planned =
+            |memory, passes| plan(cpu.isa(), &geometry, (side, side), precision, Trade { memory, passes });
         let algo = match method {
             Method::Planned => planned(Memory::Balanced, Passes::Many),
             Method::PlannedOnce => planned(Memory::Fast, Passes::Once),

@@ -5,6 +5,7 @@ use super::conv_direct::{self, DirectRun};
 use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
 use super::epilogue::{Epilogue, Output, Residual, Target};
 use super::gemm::{Gating, LinearInput, LinearWeights, PackedLinear};
+use super::isa::Isa;
 use super::panels::{LaneKind, PanelShape, Panels};
 use super::rows::Rows;
 use super::scratch::Aligned;
@@ -118,13 +119,19 @@ pub(crate) enum Memory {
     Balanced,
 }
 
-/// The algorithm for a layer that is mostly given outputs of `size` (rows, columns) an image.
+/// The algorithm for a layer that is mostly given outputs of `size` (rows, columns) an image, on `isa`.
 ///
-/// In f32: F(4x4) down to 16x16 and F(2x2) below (`Fast`), F(4x4) down to 32x32 (`Balanced`),
-/// direct otherwise. With bf16 or int8 the F(4x4) of large maps stays in f32, which is both faster
-/// and more exact than direct bf16, but in a network that runs once; below, direct bf16. Few channels leave the
-/// transforms without products to save, and go direct.
-pub(crate) fn plan(geometry: &Geometry, size: (usize, usize), precision: Precision, trade: Trade) -> Algo {
+/// In f32 F(4x4) down to 16x16 and F(2x2) below (`Fast`), or F(4x4) down to 32x32 and direct below (`Balanced`). Where
+/// the machine multiplies bf16, F(2x2) is faster than F(4x4) in f32 and takes less than half of its memory: down to
+/// 16x16 (`Balanced`); in a network that runs once F(4x4) in bf16 down to 32x32. Few channels leave the transforms
+/// without products to save, and go direct.
+pub(crate) fn plan(
+    isa: Isa,
+    geometry: &Geometry,
+    size: (usize, usize),
+    precision: Precision,
+    trade: Trade,
+) -> Algo {
     let g = geometry;
     if g.kernel == 1 && g.stride == 1 && g.padding == Padding::default() {
         return Algo::Pointwise;
@@ -132,17 +139,19 @@ pub(crate) fn plan(geometry: &Geometry, size: (usize, usize), precision: Precisi
     if g.kernel != 3 || g.stride != 1 || g.inputs < 32 || g.outputs < 32 {
         return Algo::Direct;
     }
-    let pixels = size.0 * size.1;
-    let narrow = matches!(precision, Precision::Bf16 | Precision::Int8);
-    let f4_from = match (trade.memory, narrow) {
-        (Memory::Fast, false) => 16 * 16,
-        (Memory::Fast, true) | (Memory::Balanced, _) => 32 * 32,
+    let narrow = matches!(precision, Precision::Bf16 | Precision::Int8) && isa.has_bf16();
+    let (four, four_from, two_from) = match (narrow, trade.passes, trade.memory) {
+        (true, Passes::Many, Memory::Fast) => (Algo::WinogradF2, 0, 0),
+        (true, Passes::Many, Memory::Balanced) => (Algo::WinogradF2, 16, 16),
+        (true, Passes::Once, _) => (Algo::WinogradF4Narrow, 32, 16),
+        (false, _, Memory::Fast) => (Algo::WinogradF4, 16, 0),
+        (false, _, Memory::Balanced) => (Algo::WinogradF4, 32, 32),
     };
-    match (trade.memory, trade.passes) {
-        (_, Passes::Once) if narrow && pixels >= f4_from => Algo::WinogradF4Narrow,
-        _ if pixels >= f4_from => Algo::WinogradF4,
-        (Memory::Fast, _) if !narrow => Algo::WinogradF2,
-        (Memory::Fast | Memory::Balanced, _) => Algo::Direct,
+    let at_least = |side: usize| size.0 * size.1 >= side * side;
+    match (at_least(four_from), at_least(two_from)) {
+        (true, _) => four,
+        (false, true) => Algo::WinogradF2,
+        (false, false) => Algo::Direct,
     }
 }
 

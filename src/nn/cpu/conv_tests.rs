@@ -249,30 +249,23 @@ fn results_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn the_plan_gives_winograd_to_large_maps_first() {
     let wide = same(1280, 1280);
-    let table = [
-        (
-            Precision::F32,
-            Memory::Fast,
-            [Algo::WinogradF2, Algo::WinogradF4, Algo::WinogradF4, Algo::WinogradF4],
-        ),
-        (Precision::F32, Memory::Balanced, [Algo::Direct, Algo::Direct, Algo::WinogradF4, Algo::WinogradF4]),
-        (Precision::Bf16, Memory::Fast, [Algo::Direct, Algo::Direct, Algo::WinogradF4, Algo::WinogradF4]),
-    ];
-    for (precision, memory, expected) in table {
-        let trade = Trade { memory, passes: Passes::Many };
-        let got = [8, 16, 32, 64].map(|side| plan(&wide, (side, side), precision, trade));
-        assert_eq!(got, expected, "{precision:?} {memory:?}");
-    }
-    let fast = |geometry| {
-        let trade = Trade { memory: Memory::Fast, passes: Passes::Many };
-        plan(&geometry, (64, 64), Precision::F32, trade)
+    let planned = |geometry, side, precision, memory, passes| {
+        plan(Isa::detect(), &geometry, (side, side), precision, Trade { memory, passes })
     };
+    let sides =
+        |precision, memory, passes| [8, 16, 32].map(|side| planned(wide, side, precision, memory, passes));
+    let (direct, two, four) = (Algo::Direct, Algo::WinogradF2, Algo::WinogradF4);
+    assert_eq!(sides(Precision::F32, Memory::Fast, Passes::Many), [two, four, four]);
+    assert_eq!(sides(Precision::F32, Memory::Balanced, Passes::Many), [direct, direct, four]);
+    assert_eq!(sides(Precision::F32, Memory::Balanced, Passes::Once), [direct, direct, four]);
+    if Isa::detect().has_bf16() {
+        assert_eq!(sides(Precision::Bf16, Memory::Fast, Passes::Many), [two, two, two]);
+        assert_eq!(sides(Precision::Bf16, Memory::Balanced, Passes::Many), [direct, two, two]);
+        let narrow = Algo::WinogradF4Narrow;
+        assert_eq!(sides(Precision::Bf16, Memory::Balanced, Passes::Once), [direct, two, narrow]);
+    }
+    let fast = |geometry| planned(geometry, 64, Precision::F32, Memory::Fast, Passes::Many);
     assert_eq!(fast(same(4, 320)), Algo::Direct);
     assert_eq!(fast(Geometry { stride: 2, ..wide }), Algo::Direct);
     assert_eq!(fast(Geometry { kernel: 1, padding: Padding::default(), ..wide }), Algo::Pointwise);
-    let once = |precision| {
-        plan(&wide, (64, 64), precision, Trade { memory: Memory::Balanced, passes: Passes::Once })
-    };
-    assert_eq!(once(Precision::F32), Algo::WinogradF4);
-    assert_eq!(once(Precision::Bf16), Algo::WinogradF4Narrow);
 }

@@ -88,6 +88,14 @@ impl Panels {
         Panels { isa, kind, count: shape.count, taps: shape.taps, depth, columns, data }
     }
 
+    /// Bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.data {
+            Data::Lanes(lanes) => 4 * lanes.len(),
+            Data::F16(narrow) | Data::Bf16(narrow) => 2 * narrow.len(),
+        }
+    }
+
     /// Lanes of a buffer that `slab` can widen into, for `taps` taps of `depth` lanes; zero when nothing is
     /// widened.
     pub(super) fn widened_len(&self, taps: usize, depth: usize) -> usize {

@@ -78,17 +78,21 @@ impl TileIn {
     }
 }
 
-/// Y = A^T m A of one tile, plus bias and residual, clipped to the image; pointers as for `TileIn`.
+/// Y = A^T m A of one tile, plus bias and residual, clipped to the image; pointers as for `TileIn`, all of them at the
+/// first of the channels.
 pub(super) struct TileOut {
     pub(super) tile: Tile,
-    pub(super) outputs: usize,
+    /// Channels transformed.
+    pub(super) channels: usize,
+    /// Channels of the output.
+    pub(super) pixel_stride: usize,
     /// Output rows and columns inside the image.
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) from: *const f32,
     pub(super) point_stride: usize,
     pub(super) bias: *const f32,
-    /// From the tile's first pixel on; as the output, a row a pixel.
+    /// As the output, a row a pixel.
     pub(super) residual: Option<Addend>,
     pub(super) to: *mut f32,
     pub(super) row_stride: usize,
@@ -99,7 +103,7 @@ impl Kernel for TileOut {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for c in (0..self.outputs).step_by(S::WIDTH) {
+        for c in (0..self.channels).step_by(S::WIDTH) {
             // SAFETY: the maker vouches for all points and pixels of these channels; `from` and `bias` are
             // padded to panels.
             unsafe {
@@ -129,14 +133,14 @@ impl TileOut {
             let column = L::output(s, column);
             half.iter_mut().zip(column).for_each(|(row, v)| row[j] = v);
         }
-        let whole = self.rows == R && self.columns == R && self.outputs - c >= S::WIDTH;
+        let whole = self.rows == R && self.columns == R && self.channels - c >= S::WIDTH;
         // SAFETY: the bias is padded to whole panels.
         let bias = unsafe { s.load(self.bias.add(c)) };
         for (i, row) in half.iter().enumerate() {
             let row = L::output(s, *row);
             for (j, v) in row.iter().enumerate() {
                 let v = s.add(*v, bias);
-                let at = i * self.row_stride + j * self.outputs + c;
+                let at = i * self.row_stride + j * self.pixel_stride + c;
                 // SAFETY: the pixel is inside the image, of which the clipped store makes sure.
                 unsafe { if whole { self.put(s, at, v) } else { self.put_clipped(s, (i, j, c), v) } };
             }
@@ -163,7 +167,8 @@ impl TileOut {
         if i >= self.rows || j >= self.columns {
             return;
         }
-        let (at, n) = (i * self.row_stride + j * self.outputs + c, (self.outputs - c).min(S::WIDTH));
+        let at = i * self.row_stride + j * self.pixel_stride + c;
+        let n = (self.channels - c).min(S::WIDTH);
         // SAFETY: as the caller vouches; the residual has the output's shape.
         unsafe {
             let v = self.residual.map_or(v, |residual| s.add(v, s.load_first(residual.at.add(at), n)));
