@@ -23,6 +23,9 @@ pub mod request;
 pub mod rng;
 pub mod sampler;
 
+#[doc(hidden)]
+pub use nn::kernels;
+
 pub use engine::{Engine, Image};
 pub use error::{Error, Kind, Result};
 pub use event::{Event, Flow, Observer, Stage};

@@ -16,6 +16,7 @@ mod layers;
 mod models;
 mod networks;
 mod output;
+mod precision;
 mod prompts;
 mod samplers;
 mod samplers_gaussian;
