@@ -9,6 +9,11 @@ use std::path::PathBuf;
 pub struct Token(String);
 
 impl Token {
+    /// The secret in a text, without the white space around it; nothing of an empty one.
+    pub fn new(text: &str) -> Option<Self> {
+        Some(text.trim()).filter(|text| !text.is_empty()).map(|text| Self(text.to_owned()))
+    }
+
     /// The secret itself, for the one header that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -45,7 +50,7 @@ impl Hub {
         Self {
             cache: path("HF_HUB_CACHE").or_else(|| Some(home?.join("hub"))),
             endpoint: endpoint.trim_end_matches('/').to_owned(),
-            token: token.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).map(Token),
+            token: token.as_deref().and_then(Token::new),
             offline: switch("HF_HUB_OFFLINE"),
         }
     }
@@ -69,6 +74,12 @@ pub fn dumb_terminal() -> bool {
 /// `SDGEN_CPU`: the set of kernels to use instead of the best one that the processor has.
 pub fn cpu_kernels() -> Option<String> {
     text("SDGEN_CPU")
+}
+
+/// Where this program keeps what has to outlive a process: `$XDG_STATE_HOME/sdgen`, or the system's own place.
+pub fn state_folder() -> Option<PathBuf> {
+    let home = directories::ProjectDirs::from("", "", "sdgen")?;
+    Some(home.state_dir().unwrap_or_else(|| home.data_local_dir()).to_owned())
 }
 
 fn cache_home() -> Option<PathBuf> {

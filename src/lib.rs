@@ -20,6 +20,8 @@ pub mod registry;
 pub mod request;
 pub mod rng;
 pub mod sampler;
+#[cfg(feature = "serve")]
+pub mod serve;
 
 pub use engine::{Engine, Image};
 pub use error::{Error, Kind, Result};

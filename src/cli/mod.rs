@@ -8,6 +8,8 @@ mod models;
 mod plain;
 mod progress;
 mod report;
+#[cfg(feature = "serve")]
+mod serve;
 mod signals;
 mod terminal;
 mod tokens;
@@ -46,6 +48,9 @@ enum Command {
     Bench(bench::Arguments),
     /// Show how a model reads a prompt: tokens, weights and chunks
     Tokens(tokens::Arguments),
+    /// Draw for others: jobs over HTTP, OpenAI's and A1111's interfaces, and a page in the browser
+    #[cfg(feature = "serve")]
+    Serve(serve::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -74,6 +79,8 @@ fn run(arguments: Arguments) -> ExitCode {
         Some(Command::Models(models)) => models::run(&models),
         Some(Command::Bench(bench)) => bench::run(&bench),
         Some(Command::Tokens(tokens)) => tokens::run(&tokens),
+        #[cfg(feature = "serve")]
+        Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Completions { shell }) => completions(shell),
     };
     match result {
