@@ -174,6 +174,7 @@ fn token(path: &PathBuf) -> Result<Token> {
 fn state(arguments: &Arguments) -> Result<PathBuf> {
     let own = || Some(state_folder()?.join(format!("serve-{}", arguments.port)));
     arguments.state.clone().or_else(own).ok_or_else(|| {
-        Error::new(Kind::Output, "there is no home folder to keep jobs in").hint("name a folder: `--state DIR`")
+        Error::new(Kind::Output, "there is no home folder to keep jobs in")
+            .hint("name a folder: `--state DIR`")
     })
 }

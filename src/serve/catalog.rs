@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::config::Hub;
 use crate::error::{Error, Result};
-use crate::request::Params;
 use crate::registry::{DEFAULT_MODEL, ModelSpec, is_cached, models};
+use crate::request::Params;
 
 /// The models that are offered, the default first.
 pub(super) struct Catalog {
@@ -65,9 +65,9 @@ impl Catalog {
     pub(super) fn resolve(&self, field: &str, name: &str) -> Result<(&str, &str)> {
         let canonical = spec(name).map_or(name, |spec| &spec.name);
         let offer = self.offers.iter().find(|offer| offer.name == canonical);
-        offer.map(|offer| (offer.name.as_str(), offer.model.as_str())).ok_or_else(|| {
-            Error::unknown(field, "model", name, self.names())
-        })
+        offer
+            .map(|offer| (offer.name.as_str(), offer.model.as_str()))
+            .ok_or_else(|| Error::unknown(field, "model", name, self.names()))
     }
 
     /// The parameters with the models behind the names that clients use.

@@ -25,14 +25,20 @@ const ACCESS: &[(Access, &[&str])] = &[
     (Access::Picture, &["init_image", "mask"]),
     (Access::Model, &["model", "refiner"]),
     (Access::Server, &["device", "dtype", "threads", "offline", "output", "overwrite"]),
-    (Access::Client, &["prompt", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "long_prompt"]),
+    (
+        Access::Client,
+        &["prompt", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "long_prompt"],
+    ),
     (Access::Client, &["width", "height", "seed", "count", "batch_size", "no_metadata"]),
     (Access::Client, &["strength", "fit", "posterior", "extend"]),
     (Access::Client, &["mask_blur", "mask_grow", "invert_mask", "keep_unmasked", "mask_padding"]),
     (Access::Client, &["refiner_start", "prediction", "clip_skip"]),
     (Access::Client, &["original_size", "crop", "target_size"]),
     (Access::Client, &["negative_original_size", "negative_crop", "negative_target_size"]),
-    (Access::Client, &["steps", "cfg_scale", "sampler", "schedule", "timestep_spacing", "sigmas", "timesteps"]),
+    (
+        Access::Client,
+        &["steps", "cfg_scale", "sampler", "schedule", "timestep_spacing", "sigmas", "timesteps"],
+    ),
     (Access::Client, &["zero_terminal_snr", "guidance_rescale", "cfg_interval", "eta", "rng"]),
 ];
 
@@ -73,10 +79,11 @@ pub(super) fn all() -> Vec<Field> {
 
 fn field(arg: &clap::Arg) -> Field {
     let name = arg.get_id().to_string();
-    let choices = match arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() > 0) {
-        true => arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
-        false => Vec::new(),
-    };
+    let choices =
+        match arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() > 0) {
+            true => arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
+            false => Vec::new(),
+        };
     let about = arg.get_help().map(|help| help.to_string().replace('\n', " ")).unwrap_or_default();
     Field { access: access(&name), kind: kind(&name), name, about, choices }
 }
@@ -177,7 +184,8 @@ mod tests {
     fn types_and_choices_are_those_of_the_command_line() {
         let all = all();
         let field = |name: &str| all.iter().find(|field| field.name == name).unwrap();
-        let kinds = ["prompt", "steps", "cfg_scale", "keep_unmasked", "sigmas", "timesteps"].map(|n| field(n).kind);
+        let kinds =
+            ["prompt", "steps", "cfg_scale", "keep_unmasked", "sigmas", "timesteps"].map(|n| field(n).kind);
         use Type::{Real, Reals, Switch, Text, Whole, Wholes};
         assert_eq!(kinds, [Text, Whole, Real, Switch, Reals, Wholes]);
         assert!(field("sampler").choices.contains(&"euler_a".to_owned()));

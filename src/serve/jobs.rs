@@ -208,11 +208,8 @@ impl Jobs {
     /// Forgets the jobs that are too old, and then the oldest while there is too much; returns them.
     pub(super) fn expire(&self, now: SystemTime) -> Vec<Arc<Job>> {
         let mut inner = self.lock();
-        let mut ended: Vec<(SystemTime, Arc<Job>)> = inner
-            .known
-            .values()
-            .filter_map(|job| Some((job.status().ended?, Arc::clone(job))))
-            .collect();
+        let mut ended: Vec<(SystemTime, Arc<Job>)> =
+            inner.known.values().filter_map(|job| Some((job.status().ended?, Arc::clone(job)))).collect();
         ended.sort_by_key(|(at, job)| std::cmp::Reverse((*at, job.number)));
         let mut bytes = 0;
         let mut gone = Vec::new();
@@ -242,8 +239,7 @@ mod tests {
     use crate::request::Params;
     use crate::serve::job::{Made, Operation, Order, Status, new_id};
 
-    const BOUNDS: Bounds =
-        Bounds { queue: 2, age: Duration::from_secs(60), bytes: 100, ended: 3 };
+    const BOUNDS: Bounds = Bounds { queue: 2, age: Duration::from_secs(60), bytes: 100, ended: 3 };
 
     fn submit(jobs: &Jobs) -> Result<Arc<Job>, Refusal> {
         let place = jobs.reserve()?;

@@ -48,7 +48,8 @@ impl Journal {
             Ok(()) => Ok(Self { folder: jobs, _lock: lock }),
             Err(fs::TryLockError::WouldBlock) => {
                 let message = format!("another server keeps its jobs in `{}`", folder.display());
-                Err(Error::new(Kind::Output, message).hint("give each server a folder of its own: `--state DIR`"))
+                Err(Error::new(Kind::Output, message)
+                    .hint("give each server a folder of its own: `--state DIR`"))
             }
             Err(fs::TryLockError::Error(e)) => Err(refused(folder, &e)),
         }
@@ -89,7 +90,8 @@ impl Journal {
             order: job.order.clone(),
             status: job.status(),
         };
-        let text = serde_json::to_vec(&entry).map_err(|e| Error::internal("cannot serialise a job").source(e))?;
+        let text =
+            serde_json::to_vec(&entry).map_err(|e| Error::internal("cannot serialise a job").source(e))?;
         self.put(&job.id, RECORD, &text)
     }
 
@@ -201,7 +203,10 @@ mod tests {
         let expected = [(&first, State::Queued), (&done, State::Completed), (&second, State::Queued)];
         assert_eq!(found, expected.map(|(job, state)| (job.id.as_str(), state)));
         assert_eq!(jobs[1].bytes(), 9);
-        assert_eq!(std::fs::read(folder.path().join("jobs").join(&first.id).join("init_image")).unwrap(), [1, 2, 3]);
+        assert_eq!(
+            std::fs::read(folder.path().join("jobs").join(&first.id).join("init_image")).unwrap(),
+            [1, 2, 3]
+        );
     }
 
     #[test]

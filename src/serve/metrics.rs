@@ -151,7 +151,8 @@ mod tests {
         ] {
             assert!(text.lines().any(|line| line == expected), "{expected} in\n{text}");
         }
-        let sample = |line: &str| line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());
+        let sample =
+            |line: &str| line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());
         assert!(text.lines().all(|line| line.starts_with('#') || sample(line)), "{text}");
     }
 }

@@ -167,7 +167,8 @@ fn originals(files: Vec<(String, Vec<u8>)>, pixels: u64) -> Result<(Pictures, bo
 fn mask(bytes: &[u8], pixels: u64) -> Result<Vec<u8>> {
     let Picture { width, height, alpha, .. } = uploads::picture("mask", bytes, pixels)?;
     let alpha = alpha.ok_or_else(|| {
-        Error::field("mask", "has no transparency").hint("it is transparent where the picture is painted anew")
+        Error::field("mask", "has no transparency")
+            .hint("it is transparent where the picture is painted anew")
     })?;
     let rgb: Vec<u8> = alpha.iter().flat_map(|a| [255 - a; 3]).collect();
     crate::output::png::encode(&crate::output::Picture { width, height, rgb: &rgb }, &[])
@@ -234,7 +235,10 @@ mod tests {
         });
         let expected = json!({"prompt": "a", "count": 2, "width": 64, "height": 32, "steps": 3});
         assert_eq!(ours(sent).unwrap(), (expected, Form::Base64));
-        assert_eq!(ours(json!({"size": "auto", "model": "demo"})).unwrap(), (json!({"model": "demo"}), Form::Both));
+        assert_eq!(
+            ours(json!({"size": "auto", "model": "demo"})).unwrap(),
+            (json!({"model": "demo"}), Form::Both)
+        );
     }
 
     #[test]
@@ -253,7 +257,8 @@ mod tests {
 
     #[test]
     fn a_mask_is_white_where_openais_is_transparent() {
-        let image = image::RgbaImage::from_fn(2, 1, |x, _| image::Rgba([0, 0, 0, if x == 0 { 0 } else { 255 }]));
+        let image =
+            image::RgbaImage::from_fn(2, 1, |x, _| image::Rgba([0, 0, 0, if x == 0 { 0 } else { 255 }]));
         let mut png = std::io::Cursor::new(Vec::new());
         image.write_to(&mut png, image::ImageFormat::Png).unwrap();
         let mask = mask(&png.into_inner(), 100).unwrap();

@@ -63,16 +63,44 @@ fn get(id: &str, summary: &str, good: Value) -> Value {
 fn status_paths() -> Map<String, Value> {
     let any = json!({ "type": "object" });
     let text = |kind: &str| with("As told.", kind, json!({ "type": "string" }));
-    let mut ready = get("ready", "Whether a job is begun at once", with("Ready.", "application/json", reference("Ready")));
+    let mut ready = get(
+        "ready",
+        "Whether a job is begun at once",
+        with("Ready.", "application/json", reference("Ready")),
+    );
     ready["get"]["responses"]["503"] = with("Not yet, or no more.", "application/json", reference("Ready"));
     Map::from_iter([
         ("/".to_owned(), get("page", "The page for browsers", text("text/html"))),
-        ("/health".to_owned(), get("health", "Whether the server is alive", with("It is.", "application/json", reference("Health")))),
+        (
+            "/health".to_owned(),
+            get(
+                "health",
+                "Whether the server is alive",
+                with("It is.", "application/json", reference("Health")),
+            ),
+        ),
         ("/ready".to_owned(), ready),
         ("/metrics".to_owned(), get("metrics", "Figures in Prometheus' text format", text("text/plain"))),
-        ("/openapi.json".to_owned(), get("openapi", "This document", with("OpenAPI.", "application/json", any))),
-        ("/v1/models".to_owned(), get("models", "Models that can be asked for", with("Models.", "application/json", reference("Models")))),
-        ("/v1/samplers".to_owned(), get("samplers", "Samplers and schedules", with("Names.", "application/json", reference("Samplers")))),
+        (
+            "/openapi.json".to_owned(),
+            get("openapi", "This document", with("OpenAPI.", "application/json", any)),
+        ),
+        (
+            "/v1/models".to_owned(),
+            get(
+                "models",
+                "Models that can be asked for",
+                with("Models.", "application/json", reference("Models")),
+            ),
+        ),
+        (
+            "/v1/samplers".to_owned(),
+            get(
+                "samplers",
+                "Samplers and schedules",
+                with("Names.", "application/json", reference("Samplers")),
+            ),
+        ),
     ])
 }
 
@@ -84,23 +112,47 @@ fn job_paths() -> Map<String, Value> {
         json!({ method: { "operationId": id_of, "summary": summary, "parameters": parameters, "responses": answers } })
     };
     let job = || with("The job.", "application/json", reference("Job"));
-    let picture = || with("The picture.", "image/png", json!({ "type": "string", "contentMediaType": "image/png" }));
+    let picture =
+        || with("The picture.", "image/png", json!({ "type": "string", "contentMediaType": "image/png" }));
     let mut one = of_job("get", "job", "A job", job(), json!([id]));
-    one["delete"] = of_job("delete", "cancel", "Stop a job: one that waits at once, one that runs at its next step", job(), json!([id]))["delete"].take();
+    one["delete"] = of_job(
+        "delete",
+        "cancel",
+        "Stop a job: one that waits at once, one that runs at its next step",
+        job(),
+        json!([id]),
+    )["delete"]
+        .take();
     let heard = json!({ "name": "Last-Event-ID", "in": "header", "schema": { "type": "string", "pattern": "^[0-9]{1,15}$" } });
     let events = with(
         "Events: queued, running, fetch, stage, progress, preview, image, warning, then complete, error or cancelled.",
         "text/event-stream",
         json!({ "type": "string" }),
     );
-    let images = with("Links.", "application/json", json!({ "type": "object", "required": ["images"], "properties": { "images": { "type": "array", "items": reference("Image") } } }));
+    let images = with(
+        "Links.",
+        "application/json",
+        json!({ "type": "object", "required": ["images"], "properties": { "images": { "type": "array", "items": reference("Image") } } }),
+    );
     Map::from_iter([
         ("/v1/jobs".to_owned(), json!({ "get": list(), "post": create() })),
         ("/v1/jobs/{id}".to_owned(), one),
-        ("/v1/jobs/{id}/stream".to_owned(), of_job("get", "stream", "What happens to a job, as it happens", events, json!([id, heard]))),
-        ("/v1/jobs/{id}/image".to_owned(), of_job("get", "image", "The first picture", picture(), json!([id]))),
-        ("/v1/jobs/{id}/images".to_owned(), of_job("get", "images", "Where the pictures are", images, json!([id]))),
-        ("/v1/jobs/{id}/images/{index}".to_owned(), of_job("get", "image_at", "A picture", picture(), json!([id, index]))),
+        (
+            "/v1/jobs/{id}/stream".to_owned(),
+            of_job("get", "stream", "What happens to a job, as it happens", events, json!([id, heard])),
+        ),
+        (
+            "/v1/jobs/{id}/image".to_owned(),
+            of_job("get", "image", "The first picture", picture(), json!([id])),
+        ),
+        (
+            "/v1/jobs/{id}/images".to_owned(),
+            of_job("get", "images", "Where the pictures are", images, json!([id])),
+        ),
+        (
+            "/v1/jobs/{id}/images/{index}".to_owned(),
+            of_job("get", "image_at", "A picture", picture(), json!([id, index])),
+        ),
     ])
 }
 
@@ -149,8 +201,14 @@ fn foreign_paths() -> Map<String, Value> {
         json!({ "post": { "operationId": id, "summary": summary, "requestBody": body, "responses": answers } })
     };
     Map::from_iter([
-        ("/v1/images/generations".to_owned(), openai("generations", "OpenAI's images", "application/json", "OpenAiRequest")),
-        ("/v1/images/edits".to_owned(), openai("edits", "OpenAI's edits of an image", "multipart/form-data", "OpenAiEdit")),
+        (
+            "/v1/images/generations".to_owned(),
+            openai("generations", "OpenAI's images", "application/json", "OpenAiRequest"),
+        ),
+        (
+            "/v1/images/edits".to_owned(),
+            openai("edits", "OpenAI's edits of an image", "multipart/form-data", "OpenAiEdit"),
+        ),
     ])
 }
 
@@ -238,9 +296,21 @@ fn answered() -> Map<String, Value> {
         ("Job".to_owned(), object(job, &[])),
         ("Problem".to_owned(), object(problem, &["field", "others"])),
         ("Health".to_owned(), object(json!({ "status": text, "timestamp": text }), &[])),
-        ("Ready".to_owned(), object(json!({ "ready": { "type": "boolean" }, "timestamp": text, "reason": text }), &["reason"])),
-        ("Models".to_owned(), object(json!({ "object": text, "data": { "type": "array", "items": object(model, &[]) } }), &[])),
-        ("Samplers".to_owned(), object(json!({ "samplers": { "type": "array", "items": sampler }, "schedules": texts, "timestep_spacings": texts }), &[])),
+        (
+            "Ready".to_owned(),
+            object(json!({ "ready": { "type": "boolean" }, "timestamp": text, "reason": text }), &["reason"]),
+        ),
+        (
+            "Models".to_owned(),
+            object(json!({ "object": text, "data": { "type": "array", "items": object(model, &[]) } }), &[]),
+        ),
+        (
+            "Samplers".to_owned(),
+            object(
+                json!({ "samplers": { "type": "array", "items": sampler }, "schedules": texts, "timestep_spacings": texts }),
+                &[],
+            ),
+        ),
     ])
 }
 
@@ -259,7 +329,10 @@ fn openai() -> Map<String, Value> {
         "created": { "type": "integer" }, "data": { "type": "array", "items": item }, "output_format": text,
         "size": { "type": ["string", "null"] },
     });
-    let error = object(json!({ "message": text, "type": text, "param": { "type": ["string", "null"] }, "code": text }), &[]);
+    let error = object(
+        json!({ "message": text, "type": text, "param": { "type": ["string", "null"] }, "code": text }),
+        &[],
+    );
     let optional = ["model", "n", "size", "response_format", "steps", "seed", "mask"];
     Map::from_iter([
         ("OpenAiRequest".to_owned(), object(request, &optional)),

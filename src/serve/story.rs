@@ -23,7 +23,11 @@ pub(super) enum News {
     /// A call of the network is done.
     Progress { step: usize, total: usize, percent: f64, image: u64 },
     /// A picture is done; `url` is where to get it.
-    Image { url: String, #[serde(flatten)] made: Made },
+    Image {
+        url: String,
+        #[serde(flatten)]
+        made: Made,
+    },
     /// Something that is no failure.
     Warning { message: String },
     /// The end, with every picture.

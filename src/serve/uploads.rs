@@ -38,8 +38,9 @@ pub(super) fn decode(field: &str, text: &str) -> Result<Vec<u8>> {
     let body: String = body.split_ascii_whitespace().collect();
     let bytes = BASE64.decode(&body).ok().filter(|bytes| !bytes.is_empty());
     bytes.ok_or_else(|| {
-        Error::field(field, "expected a picture in base64")
-            .hint("send the file's bytes in base64, alone or as `data:image/png;base64,...`; paths are not read")
+        Error::field(field, "expected a picture in base64").hint(
+            "send the file's bytes in base64, alone or as `data:image/png;base64,...`; paths are not read",
+        )
     })
 }
 
@@ -171,7 +172,10 @@ mod tests {
         huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
         for bytes in [&huge[..], b"no picture at all"] {
             let error = check("init_image", bytes, 200).unwrap_err();
-            assert!(error.field_name() == Some("init_image") && !error.to_string().contains("/tmp"), "{error}");
+            assert!(
+                error.field_name() == Some("init_image") && !error.to_string().contains("/tmp"),
+                "{error}"
+            );
         }
     }
 }

@@ -15,5 +15,9 @@ mod output;
 mod prompts;
 mod samplers;
 mod samplers_gaussian;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(feature = "serve")]
+mod serve_clients;
 mod server;
 mod start_pictures;

@@ -308,7 +308,10 @@ mod tests {
         let expected = [Some("dpmpp_2m".to_owned()), Some("karras".to_owned())];
         assert_eq!(pair(json!({"sampler_name": "DPM++ 2M Karras"})), expected);
         assert_eq!(pair(json!({"sampler_name": "DPM++ 2M", "scheduler": "Karras"})), expected);
-        assert_eq!(pair(json!({"sampler_index": "Euler a", "scheduler": "automatic"})), [Some("euler_a".into()), None]);
+        assert_eq!(
+            pair(json!({"sampler_index": "Euler a", "scheduler": "automatic"})),
+            [Some("euler_a".into()), None]
+        );
         assert_eq!(ours(json!({"sampler_name": "Eular"})).unwrap_err().field_name(), Some("sampler_name"));
     }
 
@@ -320,7 +323,10 @@ mod tests {
             "seed_resize_from_h": -1, "override_settings": {"CLIP_stop_at_last_layers": 2}, "eta": 1.0,
         });
         let fields = ours(sent).unwrap();
-        assert_eq!((&fields["count"], &fields["batch_size"], &fields["clip_skip"]), (&json!(6), &json!(2), &json!(1)));
+        assert_eq!(
+            (&fields["count"], &fields["batch_size"], &fields["clip_skip"]),
+            (&json!(6), &json!(2), &json!(1))
+        );
         assert!(!fields.contains_key("seed") && !fields.contains_key("eta"));
     }
 

@@ -66,8 +66,14 @@ pub(super) fn routes() -> Router<Arc<Service>> {
         .route("/samplers", get(samplers))
         .route("/schedulers", get(schedulers))
         .route("/png-info", post(png_info))
-        .route("/scripts", get(async || json_response(StatusCode::OK, &json!({"txt2img": [], "img2img": []}))))
-        .route("/embeddings", get(async || json_response(StatusCode::OK, &json!({"loaded": {}, "skipped": {}}))))
+        .route(
+            "/scripts",
+            get(async || json_response(StatusCode::OK, &json!({"txt2img": [], "img2img": []}))),
+        )
+        .route(
+            "/embeddings",
+            get(async || json_response(StatusCode::OK, &json!({"loaded": {}, "skipped": {}}))),
+        )
         .route("/cmd-flags", nothing())
         .route("/sd-vae", none())
         .route("/loras", none())
@@ -102,7 +108,8 @@ async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> 
     let (job, status) = attend::drawn(&service, wish).await?;
     let files = attend::pictures(&service, &job, &status).await?;
     let seeds: Vec<u64> = status.images.iter().map(|made| made.seed).collect();
-    let images: Vec<String> = files.iter().filter(|_| send_images).map(|file| uploads::encode(file)).collect();
+    let images: Vec<String> =
+        files.iter().filter(|_| send_images).map(|file| uploads::encode(file)).collect();
     let texts: Vec<String> = files.iter().map(|file| infotext(file).unwrap_or_default()).collect();
     let info = info(&texts, &seeds, clock::rfc3339(job.created)).to_string();
     let value = json!({ "images": images, "parameters": without_pictures(sent), "info": info });
@@ -226,9 +233,7 @@ async fn set_options(State(service): Shared, request: Request) -> Answer {
 }
 
 async fn sd_models(State(service): Shared) -> Response {
-    let row = |name: &str| {
-        json!({ "title": name, "model_name": name, "hash": null, "sha256": null, "filename": name, "config": null })
-    };
+    let row = |name: &str| json!({ "title": name, "model_name": name, "hash": null, "sha256": null, "filename": name, "config": null });
     let rows: Vec<Value> = service.catalog.names().map(row).collect();
     json_response(StatusCode::OK, &json!(rows))
 }
@@ -259,8 +264,11 @@ async fn png_info(State(service): Shared, request: Request) -> Answer {
     });
     let texts = found.await??.texts;
     let said = texts.iter().find(|(keyword, _)| keyword == "parameters").map(|(_, text)| text.as_str());
-    let items: Map<String, Value> = texts.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
-    let fields = said.map(parameters::read).map(|read| json!(read.fields.into_iter().collect::<std::collections::BTreeMap<_, _>>()));
+    let items: Map<String, Value> =
+        texts.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
+    let fields = said
+        .map(parameters::read)
+        .map(|read| json!(read.fields.into_iter().collect::<std::collections::BTreeMap<_, _>>()));
     let value = json!({ "info": said.unwrap_or_default(), "items": items, "parameters": fields.unwrap_or(json!({})) });
     Ok(json_response(StatusCode::OK, &value))
 }

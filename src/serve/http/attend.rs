@@ -7,9 +7,9 @@ use axum::http::StatusCode;
 use super::blocking;
 use super::problem::Problem;
 use crate::error::Kind;
-use crate::serve::{Service, rung};
 use crate::serve::desk::Wish;
 use crate::serve::job::{Job, State, Status};
+use crate::serve::{Service, rung};
 
 /// Cancels a job whose client went away.
 struct Attendance {
@@ -29,7 +29,10 @@ impl Drop for Attendance {
 ///
 /// # Errors
 /// The wish is refused, the job fails, or the server ends.
-pub(in crate::serve) async fn drawn(service: &Arc<Service>, wish: Wish) -> Result<(Arc<Job>, Status), Problem> {
+pub(in crate::serve) async fn drawn(
+    service: &Arc<Service>,
+    wish: Wish,
+) -> Result<(Arc<Job>, Status), Problem> {
     let job = blocking(service, move |service| service.submit(wish)).await??;
     let attendance = Attendance { service: Arc::clone(service), job };
     let mut over = service.over.subscribe();

@@ -102,8 +102,9 @@ pub(in crate::serve) async fn form(service: &Service, request: Request) -> Resul
             form.files.push((name, bytes.to_vec()));
             continue;
         }
-        let text = String::from_utf8(bytes.to_vec())
-            .map_err(|_| Error::field(&name, "is not UTF-8").hint("send pictures as files, with a file name"))?;
+        let text = String::from_utf8(bytes.to_vec()).map_err(|_| {
+            Error::field(&name, "is not UTF-8").hint("send pictures as files, with a file name")
+        })?;
         form.texts.push((name, text));
     }
     Ok(form)

@@ -160,7 +160,15 @@ mod tests {
         let token = Token::new("secret").unwrap();
         let shown = |value: &str| shows(&headers(&[(header::AUTHORIZATION, value)]), &token);
         assert!(shown("Bearer secret") && shown("bearer secret") && shown("Basic bWU6c2VjcmV0"));
-        for value in ["secret", "Bearer", "Bearer secre", "Bearer secret2", "Basic c2VjcmV0", "Basic !", "Digest secret"] {
+        for value in [
+            "secret",
+            "Bearer",
+            "Bearer secre",
+            "Bearer secret2",
+            "Basic c2VjcmV0",
+            "Basic !",
+            "Digest secret",
+        ] {
             assert!(!shown(value), "{value}");
         }
         assert!(!shows(&HeaderMap::new(), &token));
@@ -171,14 +179,20 @@ mod tests {
         let host = |host: &str| is_local(&headers(&[(header::HOST, host)]));
         assert!(host("localhost:7860") && host("127.0.0.1") && host("[::1]:7860"));
         assert!(!host("evil.example:7860") && !host("localhost.evil.example") && !host(""));
-        let own = |origin: &str| is_own(&headers(&[(header::ORIGIN, origin), (header::HOST, "localhost:7860")]));
+        let own =
+            |origin: &str| is_own(&headers(&[(header::ORIGIN, origin), (header::HOST, "localhost:7860")]));
         assert!(own("http://localhost:7860"));
         assert!(!own("http://localhost:8000") && !own("null") && !own("http://evil.example"));
     }
 
     #[test]
     fn a_request_keeps_its_name_if_it_is_a_plain_word() {
-        let given = |id: &str| request_id(&HeaderMap::from_iter([(REQUEST_ID.parse().unwrap(), HeaderValue::from_str(id).unwrap())]));
+        let given = |id: &str| {
+            request_id(&HeaderMap::from_iter([(
+                REQUEST_ID.parse().unwrap(),
+                HeaderValue::from_str(id).unwrap(),
+            )]))
+        };
         assert_eq!(given("abc-1"), "abc-1");
         assert_ne!(given("a b"), "a b");
         assert_eq!(given(&"x".repeat(65)).len(), 16);

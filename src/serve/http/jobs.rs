@@ -108,7 +108,8 @@ pub(super) async fn list(
     State(service): State<Arc<Service>>,
     choice: Result<Query<Choice>, QueryRejection>,
 ) -> Answer {
-    let Query(choice) = choice.map_err(|e| Problem::client(StatusCode::UNPROCESSABLE_ENTITY, e.body_text()))?;
+    let Query(choice) =
+        choice.map_err(|e| Problem::client(StatusCode::UNPROCESSABLE_ENTITY, e.body_text()))?;
     let state = choice.state.as_deref().map(|name| JobState::parse("state", name)).transpose()?;
     let limit = choice.limit.unwrap_or(LISTED);
     if !(1..=MOST_LISTED).contains(&limit) {
@@ -122,7 +123,8 @@ pub(super) async fn list(
 
 fn find(service: &Service, id: &str) -> Result<Arc<Job>, Problem> {
     service.jobs.get(id).ok_or_else(|| {
-        Problem::not_found("job").hint("ended jobs are kept for a while only; GET /v1/jobs lists what is there")
+        Problem::not_found("job")
+            .hint("ended jobs are kept for a while only; GET /v1/jobs lists what is there")
     })
 }
 
@@ -184,9 +186,7 @@ async fn picture(service: Arc<Service>, id: &str, index: u64) -> Answer {
     let path = service.journal.picture(&job.id, index);
     let bytes = blocking(&service, move |_| std::fs::read(path)).await?;
     let bytes = bytes.map_err(|_| Problem::not_found("picture"))?;
-    let headers = [
-        (header::CONTENT_TYPE, "image/png"),
-        (header::CACHE_CONTROL, "private, max-age=3600, immutable"),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=3600, immutable")];
     Ok((headers, bytes).into_response())
 }

@@ -72,11 +72,7 @@ impl Patient {
     }
 
     /// The result of a write, or a failure when it has been pending for too long.
-    fn judged<T>(
-        &mut self,
-        context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
+    fn judged<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.waiting = false;
             return written;

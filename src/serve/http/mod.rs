@@ -81,6 +81,10 @@ pub(super) async fn blocking<T: Send + 'static>(
     let service = Arc::clone(service);
     let done = tokio::task::spawn_blocking(move || work(&service)).await;
     done.map_err(|_| {
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, Kind::Internal, "the server broke down over this request")
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Kind::Internal,
+            "the server broke down over this request",
+        )
     })
 }

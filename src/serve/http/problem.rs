@@ -49,9 +49,10 @@ impl Problem {
 
     /// What a job failed of.
     pub(in crate::serve) fn of_failed(status: &Status) -> Self {
-        let failure = status.failure.clone().unwrap_or_else(|| {
-            Failure::new(Kind::Interrupted, "the job was cancelled before it was done")
-        });
+        let failure = status
+            .failure
+            .clone()
+            .unwrap_or_else(|| Failure::new(Kind::Interrupted, "the job was cancelled before it was done"));
         // 499 is no registered status; a client that still listens is told of a conflict.
         let code = if failure.status() == 499 { 409 } else { failure.status() };
         let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -123,7 +124,8 @@ impl From<Refused> for Problem {
         match refused {
             Refused::Wrong(errors) => {
                 let mut failures = errors.iter().map(Failure::from);
-                let failure = failures.next().unwrap_or_else(|| Failure::internal("refused without a reason"));
+                let failure =
+                    failures.next().unwrap_or_else(|| Failure::internal("refused without a reason"));
                 let others = failures.collect();
                 Self { status: StatusCode::UNPROCESSABLE_ENTITY, failure, others, retry_after: None }
             }
