@@ -192,7 +192,7 @@ mod tests {
         let journal = Journal::open(folder.path()).unwrap();
         let pictures = BTreeMap::from([("init_image".to_owned(), vec![1, 2, 3])]);
         let [second, first, done] = [8, 3, 5].map(|number| job(number, false));
-        [&second, &first, &done].map(|job| journal.begin(job, &pictures).unwrap());
+        [&second, &first, &done].iter().for_each(|job| journal.begin(job, &pictures).unwrap());
         done.begin();
         done.made(Made { index: 0, seed: 4, width: 8, height: 8, bytes: 9 });
         done.end(End::Completed);

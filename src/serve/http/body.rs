@@ -74,10 +74,10 @@ pub(in crate::serve) async fn object(
     let bytes = whole(service, request.into_body(), announced).await?;
     let value = serde_json::from_slice(&bytes)
         .map_err(|e| Problem::client(StatusCode::BAD_REQUEST, format!("the body is no JSON: {e}")))?;
-    match value {
-        Value::Object(object) => Ok(object),
-        _ => Err(Problem::client(StatusCode::UNPROCESSABLE_ENTITY, "expected a JSON object")),
-    }
+    let Value::Object(object) = value else {
+        return Err(Problem::client(StatusCode::UNPROCESSABLE_ENTITY, "expected a JSON object"));
+    };
+    Ok(object)
 }
 
 /// The body as a form.

@@ -14,7 +14,7 @@ use crate::serve::jobs::Refusal;
 #[derive(Debug)]
 pub(in crate::serve) struct Problem {
     pub(in crate::serve) status: StatusCode,
-    pub(in crate::serve) failure: Failure,
+    pub(in crate::serve) failure: Box<Failure>,
     /// What else is wrong.
     others: Vec<Failure>,
     retry_after: Option<u32>,
@@ -26,7 +26,7 @@ const RETRY_AFTER: u32 = 5;
 impl Problem {
     /// A failure of an HTTP status's own, beyond those of the engine.
     pub(in crate::serve) fn new(status: StatusCode, kind: Kind, message: impl Into<String>) -> Self {
-        let failure = Failure::new(kind, &message.into());
+        let failure = Box::new(Failure::new(kind, &message.into()));
         Self { status, failure, others: Vec::new(), retry_after: None }
     }
 
@@ -56,7 +56,7 @@ impl Problem {
         // 499 is no registered status; a client that still listens is told of a conflict.
         let code = if failure.status() == 499 { 409 } else { failure.status() };
         let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, failure, others: Vec::new(), retry_after: None }
+        Self { status, failure: Box::new(failure), others: Vec::new(), retry_after: None }
     }
 
     fn title(&self) -> &'static str {
@@ -69,7 +69,7 @@ impl Problem {
 
     /// As an object.
     pub(in crate::serve) fn object(&self) -> Map<String, Value> {
-        let Failure { kind, field, message, hints } = &self.failure;
+        let Failure { kind, field, message, hints } = &*self.failure;
         let mut object = Map::new();
         object.insert("type".to_owned(), json!("about:blank"));
         object.insert("title".to_owned(), json!(self.title()));
@@ -112,7 +112,7 @@ impl From<Error> for Problem {
         let status = StatusCode::from_u16(error.kind().row().http_status);
         Self {
             status: status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            failure: Failure::from(&error),
+            failure: Box::new(Failure::from(&error)),
             others: Vec::new(),
             retry_after: None,
         }
@@ -126,7 +126,7 @@ impl From<Refused> for Problem {
                 let mut failures = errors.iter().map(Failure::from);
                 let failure =
                     failures.next().unwrap_or_else(|| Failure::internal("refused without a reason"));
-                let others = failures.collect();
+                let (failure, others) = (Box::new(failure), failures.collect());
                 Self { status: StatusCode::UNPROCESSABLE_ENTITY, failure, others, retry_after: None }
             }
             Refused::Busy(refusal) => {
