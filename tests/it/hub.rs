@@ -245,7 +245,7 @@ fn the_token_goes_to_the_hub_and_not_to_where_it_leads() {
     let server = Server::start("org/name", repository());
     let cache = tempfile::tempdir().unwrap();
     let mut with_token = fetch(&server, cache.path());
-    with_token.hub.token = Some(Token::new("hf_canary"));
+    with_token.hub.token = Token::new("hf_canary");
     // The repository has been renamed: the hub leads to itself, with the token.
     let snapshot = get("org/name-old", &with_token).unwrap();
     assert_eq!(std::fs::read(snapshot.join(UNET)).unwrap(), repository()[UNET]);

@@ -20,5 +20,9 @@ mod precision;
 mod prompts;
 mod samplers;
 mod samplers_gaussian;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(feature = "serve")]
+mod serve_clients;
 mod server;
 mod start_pictures;
