@@ -22,6 +22,11 @@ pub mod registry;
 pub mod request;
 pub mod rng;
 pub mod sampler;
+#[cfg(feature = "serve")]
+pub mod serve;
+
+#[doc(hidden)]
+pub use nn::kernels;
 
 pub use engine::{Engine, Image};
 pub use error::{Error, Kind, Result};

@@ -14,6 +14,8 @@ mod plain;
 mod preview;
 mod progress;
 mod report;
+#[cfg(feature = "serve")]
+mod serve;
 mod signals;
 mod terminal;
 mod tokens;
@@ -58,6 +60,9 @@ enum Command {
     Bench(bench::Arguments),
     /// Show how a model reads a prompt: tokens, weights and chunks
     Tokens(tokens::Arguments),
+    /// Draw for others: jobs over HTTP, OpenAI's and A1111's interfaces, and a page in the browser
+    #[cfg(feature = "serve")]
+    Serve(serve::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -89,6 +94,8 @@ fn run(arguments: Arguments) -> ExitCode {
         Some(Command::Doctor(doctor)) => doctor::run(&doctor),
         Some(Command::Bench(bench)) => bench::run(&bench),
         Some(Command::Tokens(tokens)) => tokens::run(&tokens),
+        #[cfg(feature = "serve")]
+        Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Completions { shell }) => completions(shell),
     };
     match result {

@@ -263,7 +263,8 @@ fn usage(hub: &Hub, json: bool) -> Result<()> {
             bytes => format!(", {} of it unfinished", terminal::size(bytes)),
         };
         let (size, revisions) = (terminal::size(entry.bytes), entry.revisions.len());
-        let _ = writeln!(text, "{size:>10}  {} ({revisions} revisions{more})", entry.repo);
+        let plural = if revisions == 1 { "" } else { "s" };
+        let _ = writeln!(text, "{size:>10}  {} ({revisions} revision{plural}{more})", entry.repo);
     }
     let total = terminal::size(stored.iter().map(|entry| entry.bytes).sum());
     let place = hub.cache()?.display();

@@ -4,6 +4,8 @@ mod attention;
 mod backend;
 mod conv;
 pub(crate) mod cpu;
+#[doc(hidden)]
+pub use cpu::bench as kernels;
 mod embed;
 mod linear;
 mod map;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::{Component, ModelFiles, single};
+use super::{Component, ModelFiles};
 use crate::checkpoint::{Content, Entry};
 use crate::error::{Error, Kind, Result};
 
@@ -80,18 +80,6 @@ impl Tensors {
             tensors.files.push(file);
         }
         Ok(tensors)
-    }
-
-    /// Those of the autoencoder in the file at `path`, by whichever names it has them, or alone or in a whole model.
-    ///
-    /// # Errors
-    /// As [`Self::at`].
-    pub fn autoencoder(files: &ModelFiles, path: &str) -> Result<Self> {
-        let all = Self::at(files, path)?;
-        match single::autoencoder(&all) {
-            Some(places) => Ok(Self { places, ..all }),
-            None => Ok(all),
-        }
     }
 
     /// Bytes of all of them.

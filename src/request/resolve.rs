@@ -7,7 +7,7 @@ use super::dimensions::{SIDE_UNIT, side, size, suits};
 use super::refiner::base_suits;
 use super::{Control, Init, Interval, Params, PicturePrompt, Refiner, Sizes};
 use crate::error::{Error, Kind, Result};
-use crate::input::{Fit, Picture, Start, control_picture};
+use crate::input::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::named::{Named, named_enum};
 use crate::prompt::{LongPrompt, Prompt, Syntax};
 use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
@@ -133,13 +133,16 @@ pub struct Request {
     /// What it starts from besides noise.
     pub init: Option<Init>,
     /// Control networks and what they look at.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "control", skip_serializing_if = "Vec::is_empty")]
     pub controls: Vec<Control>,
+    /// How steep the edges are that are drawn for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canny: Option<Thresholds>,
     /// They lead the conditional pass alone, more in the large than in the small.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub control_guess: bool,
     /// A picture as part of the prompt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub picture_prompt: Option<PicturePrompt>,
     /// Another autoencoder than the model's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -188,7 +191,7 @@ impl Request {
         let native = defaults.size.unwrap_or(repo.native_size);
         let init = Init::resolve(params)?;
         let refiner = Refiner::resolve(params)?;
-        let controls = Control::resolve(params)?;
+        let (controls, canny) = Control::resolve(params)?;
         let (width, height) = size(params, init.as_ref(), &controls, native)?;
         suits(repo, init.as_ref(), files)?;
         refiner.as_ref().map_or(Ok(()), |_| base_suits(repo))?;
@@ -226,6 +229,7 @@ impl Request {
             clip_skip: params.clip_skip.unwrap_or(0),
             init,
             controls,
+            canny,
             control_guess: params.control_guess.unwrap_or(false),
             picture_prompt: PicturePrompt::resolve(params)?,
             vae: params.vae.clone(),
@@ -259,7 +263,8 @@ impl Request {
     pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Picture>> {
         let fit = self.init.as_ref().map_or(Fit::Cover, |init| init.fit);
         let size = [self.width, self.height];
-        let picture = |control: &Control| control_picture(&control.image, control.canny, fit, size, start);
+        let edges = |control: &Control| self.canny.filter(|_| control.edges);
+        let picture = |control: &Control| control_picture(&control.image, edges(control), fit, size, start);
         self.controls.iter().map(picture).collect()
     }
 

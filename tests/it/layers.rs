@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["models"],
     &["pipeline"],
     &["engine", "convert"],
+    &["serve"],
     &["cli"],
 ];
 

@@ -4,7 +4,7 @@
 mod configs;
 pub mod export;
 mod names;
-mod parts;
+pub(super) mod parts;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub use configs::Version;
 
-use super::{Component, ModelFiles, Place, TensorFile, Tensors};
+use super::{Component, ModelFiles, TensorFile, Tensors};
 use crate::checkpoint::{Content, Directory};
 use crate::error::{Error, Kind, Result};
 use crate::sampler::Prediction;
@@ -109,13 +109,6 @@ impl Checkpoint {
         };
         facts.files()
     }
-}
-
-/// The autoencoder among the tensors of a file, by diffusers' names.
-pub(super) fn autoencoder(tensors: &Tensors) -> Option<BTreeMap<String, Place>> {
-    let entries = tensors.places.iter().map(|(name, place)| (name.clone(), place.entry.clone()));
-    let directory = Directory { format: "", tensors: entries.collect(), metadata: BTreeMap::new() };
-    parts::find(&directory).tensors.remove(&Component::Vae)
 }
 
 /// The version of a model with these tensors.
