@@ -105,6 +105,7 @@ impl Observer for Clock {
             | Event::End { .. }
             | Event::Download { .. }
             | Event::Fetch { .. }
+            | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
             | Event::Done { .. } => {}

@@ -9,6 +9,7 @@ mod generate;
 mod inspect;
 mod models;
 mod plain;
+mod preview;
 mod progress;
 mod report;
 mod signals;

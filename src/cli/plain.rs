@@ -53,6 +53,7 @@ impl View for Lines {
             }
             Event::Download { .. }
             | Event::End { .. }
+            | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
             | Event::Done { .. } => {}

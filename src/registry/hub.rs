@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::cache::{Source, Store};
 use super::crew::pass;
-use super::download::{Outcome, download, free};
+use super::download::{Outcome, download, free, pick};
 use super::remote::Remote;
 use super::{LockFile, ModelFiles, ModelRef, ModelSpec, demo, needs};
 use crate::config::Hub;
@@ -21,7 +21,7 @@ pub struct Fetch {
     pub hub: Hub,
     /// Prefer 16-bit variants of the weights.
     pub half: bool,
-    /// What the files have to be, and nothing else.
+    /// Which revisions are to be had, and no others; [`LockFile::check`] looks at the files.
     pub locked: Option<LockFile>,
 }
 
@@ -57,13 +57,9 @@ struct Offer {
 /// The files of `model`: from its folder, from the cache, or downloaded into the cache.
 ///
 /// # Errors
-/// The model is nowhere, access is refused, the network fails, or the files are not those that are locked.
+/// The model is nowhere, access is refused, the network fails, or a lock file does not know the model.
 pub fn locate(model: &ModelRef, fetch: &Fetch, observer: &mut dyn Observer) -> Result<ModelFiles> {
-    let files = find(model, fetch, Wish::Any, observer)?;
-    if let Some(lock) = &fetch.locked {
-        lock.check(&files)?;
-    }
-    Ok(files)
+    find(model, fetch, Wish::Any, observer)
 }
 
 /// The files of `model` as the hub has them now, as far as they are not in the cache yet.
@@ -136,6 +132,7 @@ fn find(model: &ModelRef, fetch: &Fetch, wish: Wish, observer: &mut dyn Observer
             let origin = folder.display().to_string();
             Ok(ModelFiles::folder(&name.unwrap_or_else(|| "model".to_owned()), &origin, folder.clone()))
         }
+        ModelRef::File(path) => ModelFiles::file(path),
         ModelRef::Known(spec) if spec.repo.is_none() => Ok(ModelFiles::embedded(demo::NAME, demo::FILES)),
         ModelRef::Known(spec) => {
             let offers = locked(&spec.name, fetch)?.unwrap_or_else(|| of_spec(spec));
@@ -152,6 +149,41 @@ fn find(model: &ModelRef, fetch: &Fetch, wish: Wish, observer: &mut dyn Observer
             Ok(ModelFiles::folder(name, &origin(&id, revision), snapshot))
         }
     }
+}
+
+/// A snapshot of a repository with one file of each list at least, out of the cache or off the hub.
+///
+/// # Errors
+/// As [`locate`].
+pub(super) fn chosen(
+    id: &str,
+    revision: &str,
+    lists: &[Vec<&str>],
+    fetch: &Fetch,
+    observer: &mut dyn Observer,
+) -> Result<PathBuf> {
+    let source = match &fetch.locked {
+        Some(lock) => lock.source(&origin(id, revision))?,
+        None => Source { id: id.to_owned(), revision: revision.to_owned() },
+    };
+    let cache = fetch.hub.cache()?;
+    let there =
+        |snapshot: &PathBuf| lists.iter().all(|list| list.iter().any(|path| snapshot.join(path).is_file()));
+    match Store::new(cache, id).find(&source.revision).filter(there) {
+        Some(snapshot) => Ok(snapshot),
+        None if fetch.hub.offline => {
+            let file = lists.last().and_then(|list| list.first()).unwrap_or(&"model");
+            Err(absent(cache, format!("`{file}` of `{id}` is not in the cache"), id))
+        }
+        None => pick(&source, lists, fetch, cache, observer),
+    }
+}
+
+/// What is not in the cache cannot be had offline.
+fn absent(cache: &Path, what: String, name: &str) -> Error {
+    Error::new(Kind::ModelNotFound, format!("{what}, and this run is offline"))
+        .hint(format!("`sdgen models pull {name}` downloads it (without `--offline` and HF_HUB_OFFLINE)"))
+        .hint(format!("the cache is `{}`; HF_HOME or HF_HUB_CACHE chooses another", cache.display()))
 }
 
 /// A repository as the user names it.
@@ -292,9 +324,7 @@ impl Hunt<'_> {
             Some(file) => format!("`{file}` of `{name}` is not in the cache"),
             None => format!("`{name}` is not in the cache"),
         };
-        Error::new(Kind::ModelNotFound, format!("{what}, and this run is offline"))
-            .hint(format!("`sdgen models pull {name}` downloads it (without `--offline` and HF_HUB_OFFLINE)"))
-            .hint(format!("the cache is `{}`; HF_HOME or HF_HUB_CACHE chooses another", cache.display()))
+        absent(cache, what, name)
     }
 }
 

@@ -119,7 +119,7 @@ pub fn remove(model: &ModelRef, hub: &Hub) -> Result<u64> {
     let cache = hub.cache()?;
     let (names, revision) = match model {
         ModelRef::Repo { id, revision } => (vec![id.clone()], Some(revision).filter(|name| *name != "main")),
-        ModelRef::Known(_) | ModelRef::Folder(_) => (names_of(model), None),
+        ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::File(_) => (names_of(model), None),
     };
     let stores: Vec<Store> =
         names.iter().map(|id| Store::new(cache, id)).filter(|store| store.root().is_dir()).collect();

@@ -2,11 +2,13 @@
 
 usage: python collect.py FIXTURES
 
-Copies case.json and the pictures; where a case ends at its latents, diffusers decodes them here.
+Copies case.json and the pictures, and for cases with networks beside the model their inputs; where a case ends at
+its latents, diffusers decodes them here.
 """
 import functools
 import json
 import pathlib
+import shutil
 import sys
 
 import diffusers
@@ -22,7 +24,14 @@ SAMPLERS = {
 MODELS = ("sd15", "sd21-v")
 
 
+def beside(case):
+    """Whether a case uses nothing but networks that are kept under adapters/."""
+    return bool(case["adapters"]) and all(a[0] in ("controlnet", "taesd", "ip") for a in case["adapters"])
+
+
 def wanted(case):
+    if beside(case):
+        return True
     config = case["scheduler"]["config"]
     return (
         not case["adapters"]
@@ -64,6 +73,10 @@ def main(fixtures):
             (target / "case.json").write_text(path.read_text().replace("-Infinity", "null"))
             for name, image in images.items():
                 image.save(target / name)
+            if beside(case):
+                keys = ("image", "control_image", "ip_adapter_image")
+                for name in {case["args"][key] for key in keys if key in case["args"]}:
+                    shutil.copy(fixtures / "inputs" / name, HERE / "inputs" / name)
             count += 1
     print(count, "cases")
 

@@ -13,6 +13,7 @@ mod harness;
 mod hub;
 mod layers;
 mod models;
+mod networks;
 mod output;
 mod prompts;
 mod samplers;

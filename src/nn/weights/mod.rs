@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
@@ -43,7 +44,7 @@ pub(crate) trait Patch {
 }
 
 struct Source {
-    tensors: Tensors,
+    tensors: Arc<Tensors>,
     maps: Vec<Mapped>,
     backend: Backend,
     used: RefCell<HashSet<String>>,
@@ -64,7 +65,25 @@ impl Weights {
     /// # Errors
     /// No weights file, or one that is truncated or malformed.
     pub(crate) fn open(files: &ModelFiles, component: Component, backend: &Backend) -> Result<Self> {
-        let tensors = Tensors::of(files, component)?;
+        Self::of(Tensors::of(files, component)?, backend)
+    }
+
+    /// Opens the weights at `path` below the root of `files`; a tensor has the name that `named` makes of the file's.
+    ///
+    /// # Errors
+    /// A file that is missing, truncated or malformed.
+    pub(crate) fn open_at(
+        files: &ModelFiles,
+        path: &str,
+        backend: &Backend,
+        named: fn(&str) -> String,
+    ) -> Result<Self> {
+        let mut tensors = Tensors::at(files, path)?;
+        tensors.places = tensors.places.into_iter().map(|(name, place)| (named(&name), place)).collect();
+        Self::of(Arc::new(tensors), backend)
+    }
+
+    fn of(tensors: Arc<Tensors>, backend: &Backend) -> Result<Self> {
         let source = Source {
             maps: tensors.files.iter().map(Mapped::open).collect::<Result<_>>()?,
             tensors,
@@ -118,6 +137,16 @@ impl Weights {
     /// Whether the file has this tensor.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.source.tensors.places.contains_key(&self.full(name))
+    }
+
+    /// The file's name in messages; that of the first of several.
+    pub(crate) fn label(&self) -> &str {
+        self.source.tensors.files.first().map_or("", |file| file.label.as_str())
+    }
+
+    /// The shape in which the tensor `name` is stored, if the file has it.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.source.tensors.places.get(&self.full(name)).map(|place| place.entry.shape.as_slice())
     }
 
     /// The first of `names` whose `.weight` the file has: some parts were renamed over the years.
@@ -191,7 +220,7 @@ impl Weights {
     /// Where the tensor is, if it has this shape.
     fn place(&self, full: &str, shape: &[usize]) -> Result<&Place> {
         let Some(place) = self.source.tensors.places.get(full) else {
-            let file = self.source.tensors.files.first().map_or("", |file| file.label.as_str());
+            let file = self.label();
             return Err(Error::new(Kind::ModelFile, format!("`{file}`: tensor `{full}` is missing"))
                 .hint(format!("expected shape {shape:?}; is config.json of the same model?")));
         };
