@@ -6,7 +6,7 @@ use serde_json::json;
 use super::terminal;
 use crate::config;
 use crate::error::{Error, Kind, Result};
-use crate::request::{Params, Profiles, overlay};
+use crate::request::{Params, Profiles, check, not_finite, overlay};
 
 /// Which defaults count. Only the command line has this flag.
 #[derive(Args)]
@@ -38,8 +38,13 @@ pub(super) struct Defaults {
 
 impl Defaults {
     /// What is said, over the defaults.
-    pub(super) fn under(&self, said: &Params) -> Params {
-        overlay(&self.params, said)
+    ///
+    /// # Errors
+    /// A field is no finite number.
+    pub(super) fn under(&self, said: &Params) -> Result<Params> {
+        let Some(field) = not_finite(said) else { return Ok(overlay(&self.params, said)) };
+        let wrong = check(said).into_iter().find(|error| error.field_name() == Some(&field));
+        Err(wrong.unwrap_or_else(|| Error::field(&field, "expected finite numbers")))
     }
 
     /// The error, with a word on where the wrong value came from.

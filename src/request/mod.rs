@@ -15,7 +15,7 @@ mod sizes;
 pub use control::Control;
 pub use init::{Init, Posterior};
 pub use interval::Interval;
-pub use params::{Params, overlay};
+pub use params::{Params, not_finite, overlay};
 pub use picture_prompt::PicturePrompt;
 pub use profiles::Profiles;
 pub use refiner::Refiner;
