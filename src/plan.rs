@@ -162,7 +162,7 @@ impl Planner {
     fn fetch(&self, wanted: &Wanted) -> Result<Fetch> {
         let locked = wanted.locked.as_deref().map(|path| LockFile::read(Path::new(path))).transpose()?;
         let hub = Hub { offline: wanted.offline, ..self.hub.clone() };
-        Ok(Fetch { hub, half: wanted.half, locked })
+        Ok(Fetch { hub, half: wanted.half, locked, ..Fetch::default() })
     }
 
     /// The model `name`, looked for once.

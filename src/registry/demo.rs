@@ -33,7 +33,7 @@ mod tests {
     #[test]
     fn the_demo_model_is_complete_and_has_its_row() {
         let files = ModelFiles::embedded(NAME, FILES);
-        assert_eq!(needs::missing(&files), None);
+        assert_eq!(needs::missing(&files, None), None);
         let spec = models().iter().find(|spec| spec.name == NAME).unwrap();
         assert_eq!(RepoConfig::read(&files).unwrap().native_size, spec.size);
     }

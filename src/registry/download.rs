@@ -38,7 +38,7 @@ pub(super) fn download(
         Err(error) => return Ok(Outcome::NoRevision(error)),
     };
     download.small(&["model_index.json".to_owned()], observer)?;
-    let wanted = download.wanted(license.is_none(), fetch.half, observer)?;
+    let wanted = download.wanted(license.is_none(), fetch, observer)?;
     download.announce(&wanted, license, observer)?;
     download.finish(wanted, observer).map(Outcome::Done)
 }
@@ -151,15 +151,15 @@ impl Download {
     }
 
     /// Every file that a render needs and the snapshot lacks; with the model card where nothing else tells the licence.
-    fn wanted(&self, with_card: bool, half: bool, observer: &mut dyn Observer) -> Result<Vec<Listed>> {
+    fn wanted(&self, with_card: bool, fetch: &Fetch, observer: &mut dyn Observer) -> Result<Vec<Listed>> {
         let parts = needs::parts(&self.files());
         let required = needs::required(&parts).into_iter().map(|path| self.require(&path));
         let mut wanted: Vec<Listed> = required.collect::<Result<_>>()?;
         let card = with_card.then(|| CARD.to_owned());
         let optional = needs::optional().into_iter().chain(card);
         wanted.extend(optional.filter_map(|path| self.find(&path).cloned()));
-        for part in parts {
-            wanted.extend(self.weights(part, half, observer)?);
+        for part in parts.into_iter().filter(|part| fetch.elsewhere != Some(*part)) {
+            wanted.extend(self.weights(part, fetch.half, observer)?);
         }
         wanted.retain(|listed| !self.route.has(listed));
         Ok(wanted)

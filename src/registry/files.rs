@@ -29,6 +29,8 @@ pub struct ModelFiles {
     pub(super) checkpoint: Option<Arc<Checkpoint>>,
     /// Small files that stand before those of the root.
     written: BTreeMap<String, String>,
+    /// Files on disk, likewise: the path in the model and where it really is.
+    borrowed: BTreeMap<String, PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ impl ModelFiles {
 
     fn new(name: &str, origin: &str, root: Root) -> Self {
         let (name, origin) = (name.to_owned(), origin.to_owned());
-        Self { name, origin, root, checkpoint: None, written: BTreeMap::new() }
+        Self { name, origin, root, checkpoint: None, written: BTreeMap::new(), borrowed: BTreeMap::new() }
     }
 
     /// A model that is one file; the small files that it has not are made from what is in it.
@@ -82,6 +84,13 @@ impl ModelFiles {
         Self { checkpoint: Some(Arc::new(checkpoint)), written, ..self.clone() }
     }
 
+    /// The same model with the file at `path` taken from elsewhere on this machine.
+    #[must_use]
+    pub fn borrowing(mut self, path: String, from: PathBuf) -> Self {
+        self.borrowed.insert(path, from);
+        self
+    }
+
     /// Of a model that is one file, what was found in it.
     pub fn checkpoint(&self) -> Option<&Checkpoint> {
         self.checkpoint.as_deref()
@@ -98,27 +107,26 @@ impl ModelFiles {
         if self.written.contains_key(path) {
             return true;
         }
-        match &self.root {
-            Root::Folder(folder) => folder.join(path).is_file(),
-            Root::Embedded(files) => files.iter().any(|(name, _)| *name == path),
+        match self.path(path) {
+            Some(path) => path.is_file(),
+            None => self.embedded_bytes(path).is_some(),
         }
     }
 
     /// Where the file is, for messages and for mapping into memory; `None` for compiled-in data.
     pub fn path(&self, path: &str) -> Option<PathBuf> {
-        match &self.root {
-            Root::Folder(folder) => Some(folder.join(path)),
-            Root::Embedded(_) => None,
+        match (self.borrowed.get(path), &self.root) {
+            (Some(elsewhere), _) => Some(elsewhere.clone()),
+            (None, Root::Folder(folder)) => Some(folder.join(path)),
+            (None, Root::Embedded(_)) => None,
         }
     }
 
     /// The file's name in messages.
     pub fn display(&self, path: &str) -> String {
-        match &self.root {
-            Root::Folder(folder) if !self.written.contains_key(path) => {
-                folder.join(path).display().to_string()
-            }
-            Root::Folder(_) | Root::Embedded(_) => format!("{}:{path}", self.name),
+        match self.path(path).filter(|_| !self.written.contains_key(path)) {
+            Some(path) => path.display().to_string(),
+            None => format!("{}:{path}", self.name),
         }
     }
 
@@ -132,9 +140,9 @@ impl ModelFiles {
 
     /// Where the bytes of a file are.
     pub fn content(&self, path: &str) -> Content {
-        match &self.root {
-            Root::Folder(folder) => Content::Disk(folder.join(path)),
-            Root::Embedded(_) => Content::Embedded(self.embedded_bytes(path).unwrap_or_default()),
+        match self.path(path) {
+            Some(path) => Content::Disk(path),
+            None => Content::Embedded(self.embedded_bytes(path).unwrap_or_default()),
         }
     }
 
@@ -149,11 +157,9 @@ impl ModelFiles {
         let broken = |e: &dyn std::error::Error| {
             Error::new(Kind::ModelFile, format!("cannot read `{}`: {e}", self.display(path)))
         };
-        match &self.root {
-            Root::Folder(folder) => {
-                std::fs::read_to_string(folder.join(path)).map(Cow::Owned).map_err(|e| broken(&e))
-            }
-            Root::Embedded(_) => {
+        match self.path(path) {
+            Some(path) => std::fs::read_to_string(path).map(Cow::Owned).map_err(|e| broken(&e)),
+            None => {
                 let bytes = self.embedded_bytes(path).unwrap_or_default();
                 std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|e| broken(&e))
             }
@@ -199,9 +205,9 @@ impl ModelFiles {
     }
 
     pub(super) fn fingerprint(&self, path: &str) -> Option<String> {
-        match &self.root {
-            Root::Folder(folder) => fingerprint(&folder.join(path)),
-            Root::Embedded(_) => self.embedded_bytes(path).map(|bytes| hex(&Sha256::digest(bytes))),
+        match self.path(path) {
+            Some(path) => fingerprint(&path),
+            None => self.embedded_bytes(path).map(|bytes| hex(&Sha256::digest(bytes))),
         }
     }
 

@@ -9,7 +9,7 @@ use super::cache::{Source, Store};
 use super::crew::pass;
 use super::download::{Outcome, download, free, pick};
 use super::remote::Remote;
-use super::{LockFile, ModelFiles, ModelRef, ModelSpec, demo, needs};
+use super::{Component, LockFile, ModelFiles, ModelRef, ModelSpec, demo, needs};
 use crate::config::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
@@ -23,6 +23,8 @@ pub struct Fetch {
     pub half: bool,
     /// Which revisions are to be had, and no others; [`LockFile::check`] looks at the files.
     pub locked: Option<LockFile>,
+    /// A part whose weights come from elsewhere.
+    pub elsewhere: Option<Component>,
 }
 
 #[derive(Deserialize)]
@@ -134,6 +136,14 @@ fn find(model: &ModelRef, fetch: &Fetch, wish: Wish, observer: &mut dyn Observer
         }
         ModelRef::File(path) => ModelFiles::file(path),
         ModelRef::Known(spec) if spec.repo.is_none() => Ok(ModelFiles::embedded(demo::NAME, demo::FILES)),
+        ModelRef::Known(ModelSpec { unet: Some(unet), .. }) if fetch.elsewhere.is_none() => {
+            let fetch = Fetch { elsewhere: Some(Component::Unet), ..fetch.clone() };
+            let files = find(model, &fetch, wish, observer)?;
+            let fetch = Fetch { locked: None, ..fetch };
+            let snapshot = chosen(&unet.repo, &unet.revision, &[vec![&unet.file]], &fetch, observer)?;
+            let [path, ..] = Component::Unet.weights();
+            Ok(files.borrowing(path, snapshot.join(&unet.file)))
+        }
         ModelRef::Known(spec) => {
             let offers = locked(&spec.name, fetch)?.unwrap_or_else(|| of_spec(spec));
             let hunt = Hunt { name: &spec.name, license: Some(&spec.license), offers, fetch, wish };
@@ -294,7 +304,9 @@ impl Hunt<'_> {
 
     /// The first offer that lies complete in the cache.
     fn cached(&self, cache: &Path) -> Option<(PathBuf, &Offer)> {
-        self.offers.iter().find_map(|offer| Some((complete(cache, &offer.source)?, offer)))
+        self.offers
+            .iter()
+            .find_map(|offer| Some((complete(cache, &offer.source, self.fetch.elsewhere)?, offer)))
     }
 
     /// Downloads an offer; a pinned revision that the repository has lost is replaced by its `main`, with a notice.
@@ -318,7 +330,7 @@ impl Hunt<'_> {
         let Self { name, .. } = self;
         let lacks = self.offers.iter().find_map(|offer| {
             let snapshot = Store::new(cache, &offer.source.id).find(&offer.source.revision)?;
-            needs::missing(&ModelFiles::folder("", "", snapshot))
+            needs::missing(&ModelFiles::folder("", "", snapshot), self.fetch.elsewhere)
         });
         let what = match lacks {
             Some(file) => format!("`{file}` of `{name}` is not in the cache"),
@@ -334,10 +346,10 @@ fn notify(offer: &Offer, observer: &mut dyn Observer) -> Result<()> {
 }
 
 /// A snapshot in the cache that lacks nothing.
-fn complete(cache: &Path, source: &Source) -> Option<PathBuf> {
+fn complete(cache: &Path, source: &Source, elsewhere: Option<Component>) -> Option<PathBuf> {
     let snapshot = Store::new(cache, &source.id).find(&source.revision)?;
     let files = ModelFiles::folder("", "", snapshot.clone());
-    needs::missing(&files).is_none().then_some(snapshot)
+    needs::missing(&files, elsewhere).is_none().then_some(snapshot)
 }
 
 #[cfg(test)]

@@ -56,6 +56,8 @@ pub struct ModelSpec {
     pub revision: String,
     /// A second source of the same files.
     pub mirror: Option<String>,
+    /// Where its denoising network is, if the repository has another.
+    pub unet: Option<Borrowed>,
     /// Native side length in pixels.
     pub size: u32,
     /// Default number of steps.
@@ -72,6 +74,19 @@ pub struct ModelSpec {
     pub license: String,
     /// One phrase for people.
     pub about: String,
+}
+
+/// A file of weights in another repository.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Borrowed {
+    /// Repository on the hub.
+    pub repo: String,
+    /// Commit or branch.
+    #[serde(default = "main_branch")]
+    pub revision: String,
+    /// Path in it.
+    pub file: String,
 }
 
 fn main_branch() -> String {

@@ -69,13 +69,13 @@ pub(super) fn used(files: &ModelFiles) -> Vec<String> {
     small.chain(weights).collect()
 }
 
-/// The first file that a render needs and `files` lacks.
-pub(super) fn missing(files: &ModelFiles) -> Option<String> {
+/// The first file that a render needs and `files` lacks; the weights of a part that is `elsewhere` are no loss.
+pub(super) fn missing(files: &ModelFiles, elsewhere: Option<Component>) -> Option<String> {
     let parts = parts(files);
     if let Some(name) = required(&parts).into_iter().find(|name| !files.has(name)) {
         return Some(name);
     }
-    parts.iter().find_map(|component| {
+    parts.iter().filter(|part| elsewhere != Some(**part)).find_map(|component| {
         let Some(name) = weights(*component, false, |name| files.has(name)) else {
             let [whole, ..] = component.weights();
             return Some(whole);
@@ -127,14 +127,14 @@ mod tests {
         let half = ("text_encoder/model.fp16.safetensors", "");
         let index = ("unet/diffusion_pytorch_model.safetensors.index.json", INDEX);
         let (_folder, files) = model(&[whole, half, index, ("unet/x-1.safetensors", "")]);
-        assert_eq!(missing(&files).as_deref(), Some("unet/x-2.safetensors"));
+        assert_eq!(missing(&files, None).as_deref(), Some("unet/x-2.safetensors"));
         let (_folder, files) =
             model(&[whole, half, index, ("unet/x-1.safetensors", ""), ("unet/x-2.safetensors", "")]);
-        assert_eq!(missing(&files), None);
+        assert_eq!(missing(&files, None), None);
         let (folder, files) = model(&[whole, half]);
-        assert_eq!(missing(&files).as_deref(), Some("unet/diffusion_pytorch_model.safetensors"));
+        assert_eq!(missing(&files, None).as_deref(), Some("unet/diffusion_pytorch_model.safetensors"));
         std::fs::remove_file(folder.path().join("vae/config.json")).unwrap();
-        assert_eq!(missing(&files).as_deref(), Some("vae/config.json"));
+        assert_eq!(missing(&files, None).as_deref(), Some("vae/config.json"));
     }
 
     #[test]

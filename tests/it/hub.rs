@@ -385,6 +385,30 @@ fn a_pinned_revision_is_fetched_and_another_in_the_cache_will_do() {
 }
 
 #[test]
+fn a_network_of_another_repository_takes_the_place_of_the_models_own() {
+    let weights = "unet/diffusion_pytorch_model.safetensors";
+    let server = Server::start("stabilityai/stable-diffusion-xl-base-1.0", repository());
+    let cache = tempfile::tempdir().unwrap();
+    let fetch = fetch(&server, cache.path());
+    let borrowed = cache.path().join("models--ByteDance--SDXL-Lightning");
+    let file = borrowed.join("snapshots").join(COMMIT).join("sdxl_lightning_4step_unet.safetensors");
+    std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+    std::fs::create_dir_all(borrowed.join("refs")).unwrap();
+    std::fs::write(borrowed.join("refs/main"), COMMIT).unwrap();
+    std::fs::write(&file, "four steps").unwrap();
+    let find = |fetch: &Fetch| {
+        locate(&ModelRef::parse("lightning").unwrap(), fetch, &mut |_: &Event| Flow::Continue)
+    };
+    let files = find(&fetch).unwrap();
+    assert_eq!((files.name.as_str(), files.path(weights)), ("sdxl-lightning", Some(file)));
+    assert!(files.has("unet/config.json") && files.fingerprints().contains_key(weights));
+    assert!(server.requests().iter().all(|request| !request.path.ends_with(weights)));
+    assert!(find(&offline(&fetch)).is_ok());
+    // XL itself is not complete by that.
+    assert!(get("sdxl", &offline(&fetch)).unwrap_err().to_string().contains(weights));
+}
+
+#[test]
 fn a_silent_network_and_a_poor_repository_are_told_apart() {
     let cache = tempfile::tempdir().unwrap();
     let mut files = repository();
