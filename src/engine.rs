@@ -1,16 +1,18 @@
 //! The engine: owns the loaded model and turns plans into pictures. How they are shown or saved is the caller's.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::event::Observer;
 use crate::input::Start;
 use crate::nn::{Backend, Choice};
 use crate::output::Picture;
 use crate::output::album::Leaf;
-use crate::pipeline::{Batch, Drawn, Pipeline, Task};
+use crate::output::latents::Latents;
+use crate::pipeline::{Batch, Drawn, Pipeline, Stay, Task, Way};
 use crate::plan::{Model, Plan};
-use crate::request::{DeviceChoice, Dtype, Request};
+use crate::request::{DeviceChoice, Dtype, Request, VaeTiling};
 
 /// A finished picture: 8-bit RGB, row by row from the top left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +43,7 @@ impl Image {
 pub struct Engine {
     backend: Option<(Machine, Backend)>,
     loaded: Option<Loaded>,
+    undecoded: Option<Latents>,
 }
 
 /// What a backend is chosen by.
@@ -81,11 +84,32 @@ impl Engine {
     /// As [`Self::load`]; a failure of the networks, a picture that is none, `Kind::Interrupted` when the observer
     /// cancels, or what `deliver` reports.
     pub fn generate(&mut self, plan: &Plan, observer: &mut dyn Observer, deliver: Deliver<'_>) -> Result<()> {
+        let undecoded = Cell::new(None);
+        let result = self.draw(plan, observer, deliver, &undecoded);
+        self.undecoded = undecoded.into_inner();
+        result
+    }
+
+    /// What the last request had drawn when decoding failed.
+    pub fn undecoded(&self) -> Option<&Latents> {
+        self.undecoded.as_ref()
+    }
+
+    fn draw(
+        &mut self,
+        plan: &Plan,
+        observer: &mut dyn Observer,
+        deliver: Deliver<'_>,
+        undecoded: &Cell<Option<Latents>>,
+    ) -> Result<()> {
         let request = &plan.request;
         let start = request.start()?;
         let base = self.open(&plan.base, request, observer)?;
+        let finish = Finish { request, start: start.as_ref(), undecoded };
+        if let Some(latents) = &plan.latents {
+            return finish.all(base, &base.restore(request, latents)?, observer, deliver);
+        }
         let prompts = base.encode(request, observer)?;
-        let finish = Finish { request, start: start.as_ref() };
         let mut begun = Vec::new();
         for batch in batches(request) {
             let drawn =
@@ -135,7 +159,8 @@ impl Engine {
             Some(loaded) => loaded,
             None => {
                 let backend = self.backend(machine)?;
-                let pipeline = Pipeline::load(&model.files, &model.repo, request, &backend, observer)?;
+                let way = Way { stay: Stay::Loaded, tiled: request.vae_tiling == VaeTiling::On };
+                let pipeline = Pipeline::load(&model.files, &model.repo, request, &backend, way, observer)?;
                 Loaded { machine, model: model.clone(), pipeline }
             }
         };
@@ -193,6 +218,8 @@ fn batches(request: &Request) -> impl Iterator<Item = Batch> + use<> {
 struct Finish<'a> {
     request: &'a Request,
     start: Option<&'a Start>,
+    /// Takes what cannot be decoded.
+    undecoded: &'a Cell<Option<Latents>>,
 }
 
 impl Finish<'_> {
@@ -206,7 +233,12 @@ impl Finish<'_> {
     ) -> Result<()> {
         let request = self.request;
         for i in 0..drawn.batch.size {
-            let rgb = pipeline.decode(drawn, i, observer)?;
+            let index = drawn.batch.first + i as u64;
+            let seed = request.seed.wrapping_add(index);
+            let rgb = pipeline.decode(drawn, i, observer).inspect_err(|error| {
+                let worth_keeping = error.kind() != Kind::Interrupted;
+                self.undecoded.set(drawn.kept(i, seed).ok().filter(|_| worth_keeping));
+            })?;
             let (width, height, rgb) = match self.start {
                 None => (request.width, request.height, rgb),
                 Some(start) => {
@@ -214,8 +246,6 @@ impl Finish<'_> {
                     (picture.width, picture.height, picture.rgb)
                 }
             };
-            let index = drawn.batch.first + i as u64;
-            let seed = request.seed.wrapping_add(index);
             deliver(Image { width, height, rgb, seed, index })?;
         }
         Ok(())

@@ -2,11 +2,13 @@
 //! found here and each only once; nothing is loaded.
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Hub;
 use crate::error::Result;
 use crate::event::Observer;
+use crate::output::latents::{Kept, Latents};
 use crate::output::metadata::Origin;
 use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, RepoConfig};
 use crate::request::{Params, Refiner, Request, check};
@@ -51,6 +53,8 @@ pub struct Plan {
     pub refiner: Option<Arc<Model>>,
     /// Path → hash of every weight file in use.
     pub weights: BTreeMap<String, String>,
+    /// Latents from a file, of which only the decoding is left to do.
+    pub latents: Option<Latents>,
 }
 
 impl Plan {
@@ -93,6 +97,9 @@ impl Planner {
         if let Some(error) = check(params).into_iter().next() {
             return Err(error);
         }
+        if let Some(path) = &params.from_latents {
+            return self.decoding(Path::new(path), params, observer);
+        }
         let base = self.base(params, observer)?;
         let request = Request::resolve(params, &base.files, &base.repo)?;
         let refiner = match &request.refiner {
@@ -102,7 +109,16 @@ impl Planner {
         let mut weights = base.weights.clone();
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
-        Ok(Plan { request, base, refiner, weights })
+        Ok(Plan { request, base, refiner, weights, latents: None })
+    }
+
+    /// The plan that a file of latents was drawn by, as far as it is still to be done.
+    fn decoding(&mut self, path: &Path, params: &Params, observer: &mut dyn Observer) -> Result<Plan> {
+        let Kept { latents, record } = Kept::read(path)?;
+        let request = record.request()?.decoded_with(params)?;
+        let model = params.model.clone().unwrap_or_else(|| request.model.clone());
+        let base = self.find(&model, params, observer)?;
+        Ok(Plan { request, base, refiner: None, weights: record.weights, latents: Some(latents) })
     }
 
     fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {

@@ -14,7 +14,7 @@ use crate::engine::{Engine, Image};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Stage};
 use crate::output::album::Album;
-use crate::output::path::{Destination, Values};
+use crate::output::path::{DEFAULT_TEMPLATE, Destination, Template, Values};
 use crate::output::png::{Existing, write_stream};
 use crate::plan::{Plan, Planner};
 use crate::request::{Params, check};
@@ -60,7 +60,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         let _ = tell(Event::Saved { path, seed });
         Ok(())
     };
-    Engine::new().generate(&plan, &mut observer, &mut deliver)?;
+    let mut engine = Engine::new();
+    let drawn = engine.generate(&plan, &mut observer, &mut deliver);
+    drawn.map_err(|error| rescued(&engine, &album, &destination, error))?;
     let done = Event::Done { images: request.count, seconds: started.elapsed().as_secs_f64() };
     let _ = progress.borrow_mut().on(&done);
     Ok(())
@@ -90,6 +92,18 @@ fn destination(params: &Params) -> Result<Destination> {
             .hint("send it on: `sdgen ... -o - > out.png`"));
     }
     Ok(destination)
+}
+
+/// The error of a picture that could not be decoded, once its latents are safe.
+fn rescued(engine: &Engine, album: &Album<'_>, destination: &Destination, error: Error) -> Error {
+    match (engine.undecoded(), destination) {
+        (None, _) => error,
+        (Some(latents), Destination::Files { template, .. }) => album.rescue(latents, template, error),
+        (Some(latents), Destination::Stdout) => match Template::parse(DEFAULT_TEMPLATE) {
+            Ok(template) => album.rescue(latents, &template, error),
+            Err(_) => error,
+        },
+    }
 }
 
 /// Writes a picture; returns where it is now.

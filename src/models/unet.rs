@@ -148,11 +148,6 @@ impl Unet {
         Ok(Some(mlp.forward(&Tokens::new(&input, &self.backend)?)?))
     }
 
-    /// Whether the network takes the guidance scale as an input.
-    pub(crate) fn takes_guidance(&self) -> bool {
-        self.guidance.is_some()
-    }
-
     /// Adds the guidance scale as an input, for networks distilled to take it (Meng et al. 2023):
     /// w = (scale − 1) · 1000 in a sinusoid with the sines first.
     ///

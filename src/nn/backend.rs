@@ -92,6 +92,17 @@ impl Backend {
         careful
     }
 
+    /// The same backend in single precision; `None` where that is what it computes in already.
+    pub(crate) fn exact(&self) -> Option<Self> {
+        let mut exact = self.clone();
+        match &mut exact.host {
+            Some(host) if host.precision != Precision::F32 => host.precision = Precision::F32,
+            None if self.dtype != DType::F32 => exact.dtype = DType::F32,
+            Some(_) | None => return None,
+        }
+        Some(exact)
+    }
+
     /// `values` as a tensor of `shape` on the device.
     ///
     /// # Errors

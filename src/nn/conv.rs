@@ -9,6 +9,7 @@ use super::cpu::{
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
 use super::norm::GroupNorm;
 use super::tensor::{ConvOptions, ConvTensors};
+use super::watch;
 use super::weights::Weights;
 use crate::error::{Error, Result};
 
@@ -58,6 +59,7 @@ impl ConvShape {
 
 /// A convolution with bias.
 pub(crate) struct Conv2d {
+    name: Box<str>,
     body: Body,
     shape: ConvShape,
 }
@@ -71,11 +73,12 @@ impl Conv2d {
     /// Loads `weight` `[out, in, k, k]` and `bias`.
     pub(crate) fn load(weights: &Weights, shape: ConvShape) -> Result<Self> {
         let ConvShape { input, output, kernel, .. } = shape;
+        let name = weights.name();
         let full = [output, input, kernel, kernel];
         let Some(host) = &weights.backend().host else {
             let weight = weights.tensor("weight", &full)?;
             let bias = weights.tensor("bias", &[output])?.reshape((1, output, 1, 1))?;
-            return Ok(Self { body: Body::Device(ConvTensors { weight, bias }), shape });
+            return Ok(Self { name, body: Body::Device(ConvTensors { weight, bias }), shape });
         };
         let values = weights.values("weight", &full)?;
         let bias = weights.floats("bias", output)?;
@@ -83,7 +86,7 @@ impl Conv2d {
         let algo = plan(&geometry, (weights.side(), weights.side()), host.precision, weights.memory());
         let packing = ConvWeights { kernels: values.slice(), bias: Some(&bias), geometry };
         let packed = PackedConv::pack(&host.cpu, &packing, host.precision, algo);
-        Ok(Self { body: Body::Host(host.cpu.clone(), Box::new(packed)), shape })
+        Ok(Self { name, body: Body::Host(host.cpu.clone(), Box::new(packed)), shape })
     }
 
     /// A call on the channels of `parts`, one after the other.
@@ -134,6 +137,7 @@ impl<'a> ConvCall<'a> {
             Body::Host(cpu, packed) => Store::Host(self.on_host(cpu, packed, shape)?),
             Body::Device(tensors) => Store::Device(self.on_device(tensors)?),
         };
+        watch::seen(&self.conv.name, &store);
         Ok(FeatureMap::new(store, shape))
     }
 

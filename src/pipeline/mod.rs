@@ -1,14 +1,18 @@
 //! From prompt to pixels: the loaded networks of one model and the stages between them. No files are written and
 //! nothing is shown here; progress goes to an `Observer`, who may cancel.
 
+mod decode;
 mod denoiser;
 mod emphasis;
 mod guidance;
 mod origin;
+mod part;
 mod pixels;
+mod sound;
 mod text;
+mod tiles;
 
-use std::cell::OnceCell;
+use std::rc::Rc;
 
 use candle_core::Tensor;
 
@@ -17,29 +21,44 @@ use crate::event::{Event, Flow, Observer, Stage};
 use crate::input::Start;
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
-use crate::models::vae::{Decoder, Encoder, VaeConfig};
-use crate::nn::{Backend, Weights};
+use crate::models::vae::{Encoder, VaeConfig};
+use crate::nn::{Backend, Weights, within_memory};
+use crate::output::latents::Latents;
 use crate::registry::{Component, ModelFiles, RepoConfig};
 use crate::request::{Init, Request};
 use crate::rng::Noise;
 use crate::sampler::schedule::{self, Ladder};
 use crate::sampler::{self, Config, combine};
+use decode::Decoding;
 use denoiser::{Denoiser, Run, Source};
 use origin::{Encoding, Origin};
+use part::Part;
 pub(crate) use text::Encoded;
 use text::TextEncoder;
 
 /// A model in memory.
 pub(crate) struct Pipeline {
-    text: TextEncoder,
-    unet: Unet,
-    decoder: Decoder,
-    encoder: OnceCell<Encoder>,
+    text: Part<TextEncoder>,
+    unet: Part<Unet>,
+    decoding: Decoding,
+    encoder: Part<Encoder>,
+    config: UnetConfig,
     vae: VaeConfig,
     files: ModelFiles,
-    latent_channels: usize,
+    /// Side of the latents that networks are loaded for.
+    side: usize,
+    stay: Stay,
     repo: RepoConfig,
     backend: Backend,
+}
+
+/// How long networks stay in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// Once loaded, for the next request too; all are loaded at the beginning.
+    Loaded,
+    /// From when they are needed until they are not.
+    WhileNeeded,
 }
 
 /// Opens the weights of a component.
@@ -84,8 +103,29 @@ struct Descent<'a> {
     source: Source<'a>,
 }
 
+/// How a model is kept and decodes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Way {
+    /// How long networks stay.
+    pub(crate) stay: Stay,
+    /// Pictures are decoded in tiles from the start.
+    pub(crate) tiled: bool,
+}
+
+impl Drawn {
+    /// The latents of picture `i`, to be kept.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub(crate) fn kept(&self, i: usize, seed: u64) -> Result<Latents> {
+        let (_, c, h, w) = self.latents.dims4()?;
+        let values = self.latents.get(i)?.flatten_all()?.to_vec1()?;
+        Ok(Latents { shape: [c, h, w], values, seed, index: self.batch.first + i as u64 })
+    }
+}
+
 impl Pipeline {
-    /// Loads every network of the model.
+    /// Prepares a model, and loads all its networks unless they `stay` only while needed.
     ///
     /// # Errors
     /// A file that is missing, malformed or of another network.
@@ -94,43 +134,71 @@ impl Pipeline {
         repo: &RepoConfig,
         request: &Request,
         backend: &Backend,
+        way: Way,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
-        let side = (request.width.max(request.height) / repo.vae_factor) as usize;
-        let careful = backend.careful();
-        let open = |component| {
-            let backend = if component == Component::Unet { backend } else { &careful };
-            Weights::open(files, component, backend).map(|weights| weights.at(side))
-        };
-        let text = staged(observer, Stage::Load, Component::TextEncoder.name(), |_| {
-            TextEncoder::load(files, repo, &open)
-        })?;
-        let config = UnetConfig::parse(files.json(&Component::Unet.config())?)?;
-        let unet = staged(observer, Stage::Load, Component::Unet.name(), |_| {
-            Unet::load(open(Component::Unet)?, &config)
-        })?;
         let vae: VaeConfig = files.json(&Component::Vae.config())?;
         vae.check()?;
-        let decoder = staged(observer, Stage::Load, Component::Vae.name(), |_| {
-            let weights = open(Component::Vae)?;
-            let decoder = Decoder::load(&weights, &vae)?;
-            weights.finish(&["encoder.", "quant_conv."])?;
-            Ok(decoder)
-        })?;
-        let latent_channels = vae.latent_channels;
-        backend.trim();
-        Ok(Self {
-            text,
-            unet,
-            decoder,
-            encoder: OnceCell::new(),
+        let pipeline = Self {
+            text: Part::default(),
+            unet: Part::default(),
+            decoding: Decoding::new(way.tiled),
+            encoder: Part::default(),
+            config: UnetConfig::parse(files.json(&Component::Unet.config())?)?,
             vae,
             files: files.clone(),
-            latent_channels,
+            // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
+            side: (request.width.max(request.height) / repo.vae_factor) as usize,
+            stay: way.stay,
             repo: repo.clone(),
             backend: backend.clone(),
+        };
+        if way.stay == Stay::Loaded {
+            pipeline.text(observer)?;
+            pipeline.unet(observer)?;
+            pipeline.decoder(observer)?;
+        }
+        backend.trim();
+        Ok(pipeline)
+    }
+
+    /// What text encoders and autoencoders are computed on.
+    fn careful(&self) -> Backend {
+        self.backend.careful()
+    }
+
+    fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
+        Weights::open(&self.files, component, backend).map(|weights| weights.at(self.side))
+    }
+
+    fn text(&self, observer: &mut dyn Observer) -> Result<Rc<TextEncoder>> {
+        self.text.get(|| {
+            staged(observer, Stage::Load, Component::TextEncoder.name(), |_| {
+                let careful = self.careful();
+                TextEncoder::load(&self.files, &self.repo, &|component| self.weights(component, &careful))
+            })
         })
+    }
+
+    fn unet(&self, observer: &mut dyn Observer) -> Result<Rc<Unet>> {
+        self.unet.get(|| {
+            staged(observer, Stage::Load, Component::Unet.name(), |_| {
+                Unet::load(self.weights(Component::Unet, &self.backend)?, &self.config)
+            })
+        })
+    }
+
+    /// The encoder half of the autoencoder.
+    fn encoder(&self) -> Result<Rc<Encoder>> {
+        self.encoder.get(|| Encoder::load(&self.weights(Component::Vae, &self.backend)?, &self.vae))
+    }
+
+    /// Frees what the next stage does without, where memory is short.
+    fn leave(&self, free: impl FnOnce()) {
+        if self.stay == Stay::WhileNeeded {
+            free();
+            self.backend.trim();
+        }
     }
 
     /// The prompts of a request as the network takes them.
@@ -139,8 +207,13 @@ impl Pipeline {
     /// A `clip_skip` beyond the encoder's layers; tensor arithmetic.
     pub(crate) fn encode(&self, request: &Request, observer: &mut dyn Observer) -> Result<Encoded> {
         // Networks distilled to take the guidance as an input have no unconditional pass.
-        let guided = request.cfg_scale > 1.0 && !self.unet.takes_guidance();
-        staged(observer, Stage::Encode, "prompt", |observer| self.text.encode(request, guided, observer))
+        let guided = request.cfg_scale > 1.0 && self.config.guidance_width.is_none();
+        let text = self.text(observer)?;
+        let encoded =
+            staged(observer, Stage::Encode, "prompt", |observer| text.encode(request, guided, observer));
+        drop(text);
+        self.leave(|| self.text.free());
+        encoded
     }
 
     /// Noise, or a start picture, to latents: finished ones, or as far as the request's refiner takes over.
@@ -209,9 +282,12 @@ impl Pipeline {
             origin,
             inputs: self.repo.inputs,
         };
-        let mut model = Denoiser::new(&self.unet, prompts, run, source, observer)?;
+        let unet = self.unet(observer)?;
+        let mut model = Denoiser::new(&unet, prompts, run, source, observer)?;
         let latents = sampler::sample(&config, &ladder, x, &mut model)?;
         let noise = model.into_noise();
+        drop(unet);
+        self.leave(|| self.unet.free());
         // The decoder needs the most memory of all, and buffers of other sizes than the network's.
         self.backend.trim();
         Ok(Drawn { latents, noise, batch })
@@ -222,8 +298,9 @@ impl Pipeline {
     }
 
     fn origin(&self, init: &Init, start: &Start, source: &mut Source<'_>) -> Result<Origin> {
+        let encoder = self.encoder()?;
         let encoding = Encoding {
-            encoder: self.encoder()?,
+            encoder: &encoder,
             vae: &self.vae,
             factor: self.repo.vae_factor,
             posterior: init.posterior,
@@ -233,31 +310,29 @@ impl Pipeline {
         encoding.origin(start, whole(init), source)
     }
 
-    /// The encoder half of the autoencoder, loaded when first asked for.
-    fn encoder(&self) -> Result<&Encoder> {
-        if let Some(encoder) = self.encoder.get() {
-            return Ok(encoder);
-        }
-        let weights = Weights::open(&self.files, Component::Vae, &self.backend)?;
-        let encoder = Encoder::load(&weights, &self.vae)?;
-        Ok(self.encoder.get_or_init(|| encoder))
-    }
-
-    /// Picture `i` of a batch to 8-bit RGB, one after the other: each is decoded alone, since that needs the most
-    /// memory of all.
+    /// Latents from a file, as if they had just been drawn.
     ///
     /// # Errors
-    /// `Kind::InvalidImage` when a picture is not a number or all black; tensor arithmetic.
-    pub(crate) fn decode(&self, drawn: &Drawn, i: usize, observer: &mut dyn Observer) -> Result<Vec<u8>> {
-        staged(observer, Stage::Decode, "pixels", |_| {
-            let latents = (drawn.latents.narrow(0, i, 1)? / self.vae.scaling_factor)?;
-            pixels::to_rgb(&self.decoder.forward(&latents)?)
-        })
+    /// Latents of another size than the request's.
+    pub(crate) fn restore(&self, request: &Request, latents: &Latents) -> Result<Drawn> {
+        let shape = self.latent_shape(request, 1);
+        if shape[1..] != latents.shape {
+            let [c, h, w] = latents.shape;
+            return Err(Error::expected(
+                "from_latents",
+                format!("latents of {shape:?}"),
+                format!("[1, {c}, {h}, {w}]"),
+            )
+            .hint("the file is of another model or another size"));
+        }
+        let noise = Noise::new(request.rng, request.seed, 1);
+        let latents = self.backend.upload(latents.values.clone(), &shape)?;
+        Ok(Drawn { latents, noise, batch: Batch { first: 0, size: 1 } })
     }
 
     fn latent_shape(&self, request: &Request, images: usize) -> [usize; 4] {
         let cells = |pixels: u32| (pixels / self.repo.vae_factor) as usize;
-        [images, self.latent_channels, cells(request.height), cells(request.width)]
+        [images, self.vae.latent_channels, cells(request.height), cells(request.width)]
     }
 }
 
@@ -286,7 +361,7 @@ fn staged<T>(
 ) -> Result<T> {
     let start = std::time::Instant::now();
     tell(observer, &Event::Begin { stage, what: what.to_owned() })?;
-    let result = work(observer)?;
+    let result = within_memory(|| work(observer))?;
     tell(observer, &Event::End { stage, seconds: start.elapsed().as_secs_f64() })?;
     Ok(result)
 }

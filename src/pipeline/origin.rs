@@ -4,6 +4,7 @@
 use candle_core::Tensor;
 
 use super::denoiser::Source;
+use super::sound::sound;
 use crate::error::Result;
 use crate::input::{Mask, Picture, Start};
 use crate::models::vae::{Encoder, VaeConfig};
@@ -54,7 +55,8 @@ impl Encoding<'_> {
 
     /// Scaled latents of one picture for each image of the batch.
     fn latents(&self, pixels: &Tensor, noise: &mut Source<'_>) -> Result<Tensor> {
-        let (mean, log_variance) = self.encoder.forward(pixels)?;
+        let what = || "the autoencoder's encoder".to_owned();
+        let (mean, log_variance) = sound(what, || self.encoder.forward(pixels), |(mean, _)| mean)?;
         let latents = match self.posterior {
             Posterior::Mode => mean.repeat((noise.images(), 1, 1, 1))?,
             Posterior::Sample => {

@@ -1,9 +1,11 @@
 //! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
 
+mod decoding;
 mod defaults;
 mod dimensions;
 mod init;
 mod interval;
+mod memory;
 mod params;
 mod refiner;
 mod resolve;
@@ -11,6 +13,7 @@ mod sizes;
 
 pub use init::{Init, Posterior};
 pub use interval::Interval;
+pub use memory::{Memory, VaeTiling};
 pub use params::{Params, overlay};
 pub use refiner::Refiner;
 pub use resolve::{DeviceChoice, Dtype, Request, Rng, check};

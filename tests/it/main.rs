@@ -10,6 +10,7 @@ mod docs;
 mod golden;
 mod harness;
 mod hub;
+mod invalid_pictures;
 mod layers;
 mod output;
 mod prompts;

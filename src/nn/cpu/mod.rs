@@ -44,7 +44,7 @@ pub(crate) use math::{Activation, activate};
 pub(crate) use norm::{GroupNorm, LayerNorm, group_norm, layer_norm, transform};
 pub(crate) use pool::Pool;
 pub(crate) use rows::Rows;
-pub(crate) use scratch::{Buffer, Scratch};
+pub(crate) use scratch::{Buffer, OutOfMemory, Scratch};
 pub(crate) use source::{Precision, WeightSlice};
 
 use std::sync::Arc;

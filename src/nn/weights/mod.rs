@@ -81,6 +81,11 @@ impl Weights {
         Self { patch: Some(patch), ..self.clone() }
     }
 
+    /// The prefix itself: the name of the layer that loads from here.
+    pub(super) fn name(&self) -> Box<str> {
+        self.prefix.as_str().into()
+    }
+
     /// The tensors below `name`.
     pub(crate) fn pp(&self, name: impl Display) -> Self {
         Self { prefix: self.full(name), ..self.clone() }
