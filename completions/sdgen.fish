@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_sdgen_global_optspecs
-    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= m/model= refiner= refiner-start= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
+    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= from-latents= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= m/model= refiner= refiner-start= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= memory= vae-tiling= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
 end
 
 function __fish_sdgen_needs_command
@@ -34,6 +34,7 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -s H -l height -d 'Height in p
 complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l count -d 'How many pictures [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
@@ -96,6 +97,8 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l eta -d 'How much noise ddim
 complete -c sdgen -n "__fish_sdgen_needs_command" -l rng -d 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l memory -d 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
