@@ -10,9 +10,10 @@ use crate::nn::{Backend, Choice};
 use crate::output::Picture;
 use crate::output::album::Leaf;
 use crate::output::latents::Latents;
-use crate::pipeline::{Batch, Drawn, Pipeline, Stay, Task, Way};
+pub use crate::pipeline::Estimate;
+use crate::pipeline::{Batch, Drawn, Pipeline, Stay, Task};
 use crate::plan::{Model, Plan};
-use crate::request::{DeviceChoice, Dtype, Request, VaeTiling};
+use crate::request::{DeviceChoice, Dtype, Request};
 
 /// A finished picture: 8-bit RGB, row by row from the top left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,9 @@ struct Loaded {
     machine: Machine,
     model: Arc<Model>,
     pipeline: Pipeline,
+    stay: Stay,
+    /// Bytes of the networks that stay in memory, by estimate.
+    held: u64,
 }
 
 /// Takes a finished picture.
@@ -154,17 +158,33 @@ impl Engine {
         observer: &mut dyn Observer,
     ) -> Result<&Pipeline> {
         let machine = Machine::of(request);
+        let backend = self.backend(machine)?;
         let kept = self.loaded.take().filter(|loaded| loaded.serves(machine, model));
+        let held = kept.as_ref().map_or(0, |loaded| loaded.held);
+        let estimate = Estimate::of(&model.files, &model.repo, request, &backend, held)?;
+        let way = estimate.way();
+        let kept = kept.filter(|loaded| loaded.stay == way.stay);
         let loaded = match kept {
             Some(loaded) => loaded,
             None => {
-                let backend = self.backend(machine)?;
-                let way = Way { stay: Stay::Loaded, tiled: request.vae_tiling == VaeTiling::On };
                 let pipeline = Pipeline::load(&model.files, &model.repo, request, &backend, way, observer)?;
-                Loaded { machine, model: model.clone(), pipeline }
+                let held = if way.stay == Stay::Loaded { estimate.networks() } else { 0 };
+                Loaded { machine, model: model.clone(), pipeline, stay: way.stay, held }
             }
         };
-        Ok(&self.loaded.insert(loaded).pipeline)
+        let pipeline = &self.loaded.insert(loaded).pipeline;
+        pipeline.tile(way.tiled);
+        Ok(pipeline)
+    }
+
+    /// How much memory a plan takes; nothing is loaded for it.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn estimate(&mut self, plan: &Plan) -> Result<Estimate> {
+        let request = &plan.request;
+        let backend = self.backend(Machine::of(request))?;
+        Estimate::of(&plan.base.files, &plan.base.repo, request, &backend, 0)
     }
 
     fn backend(&mut self, machine: Machine) -> Result<Backend> {

@@ -22,7 +22,7 @@ pub mod request;
 pub mod rng;
 pub mod sampler;
 
-pub use engine::{Engine, Image};
+pub use engine::{Engine, Estimate, Image};
 pub use error::{Error, Kind, Result};
 pub use event::{Event, Flow, Observer, Stage};
 pub use plan::{Plan, Planner};

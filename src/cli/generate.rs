@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::config::Profile;
 use super::progress::{Display, Progress};
 use super::signals;
 use crate::config::Hub;
@@ -25,6 +26,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) params: Params,
     #[command(flatten)]
+    pub(super) profile: Profile,
+    #[command(flatten)]
     pub(super) display: Display,
 }
 
@@ -34,9 +37,10 @@ const MAX_PROMPT: u64 = 1 << 20;
 /// Draws what the arguments ask for.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
-    let params = with_prompt(&arguments.params)?;
+    let defaults = arguments.profile.defaults()?;
+    let params = with_prompt(&defaults.under(&arguments.params))?;
     if let Some(error) = check(&params).into_iter().next() {
-        return Err(error);
+        return Err(defaults.blamed(error, &arguments.params));
     }
     let destination = destination(&params)?;
     signals::listen(arguments.display.announces())?;

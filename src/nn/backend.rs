@@ -22,6 +22,8 @@ pub(crate) struct Backend {
 pub(super) struct HostBackend {
     pub(super) cpu: Cpu,
     pub(super) precision: Precision,
+    /// Kernels whose weights take the least memory, not the least time.
+    pub(super) lean: bool,
 }
 
 /// What a backend is chosen by.
@@ -64,14 +66,15 @@ impl Backend {
             Dtype::Int8 => Precision::Int8,
         };
         let cpu = Cpu::new(isa, choice.threads.unwrap_or_else(physical_cores));
-        let host = HostBackend { cpu, precision };
+        let host = HostBackend { cpu, precision, lean: false };
         Ok(Self { device, dtype: DType::F32, host: Some(host) })
     }
 
     /// The processor at full precision, for tests.
     #[cfg(test)]
     pub(crate) fn reference() -> Self {
-        let host = HostBackend { cpu: Cpu::new(Isa::detect(), physical_cores()), precision: Precision::F32 };
+        let cpu = Cpu::new(Isa::detect(), physical_cores());
+        let host = HostBackend { cpu, precision: Precision::F32, lean: false };
         Self { device: Device::Cpu, dtype: DType::F32, host: Some(host) }
     }
 
@@ -90,6 +93,20 @@ impl Backend {
             host.precision = Precision::Bf16;
         }
         careful
+    }
+
+    /// The same backend with kernels whose weights take little memory.
+    pub(crate) fn lean(&self) -> Self {
+        let mut lean = self.clone();
+        if let Some(host) = &mut lean.host {
+            host.lean = true;
+        }
+        lean
+    }
+
+    /// Whether this is the processor, whose memory can be estimated.
+    pub(crate) fn is_host(&self) -> bool {
+        self.host.is_some()
     }
 
     /// The same backend in single precision; `None` where that is what it computes in already.
@@ -149,12 +166,37 @@ fn best() -> Device {
 
 #[cfg(feature = "cuda")]
 fn cuda(index: usize) -> Result<Device> {
-    Device::new_cuda(index).map_err(|e| {
-        Error::new(Kind::Device, format!("no CUDA device {index}"))
-            .source(e)
-            .hint("check the driver with `nvidia-smi`, or use `--device cpu`")
+    Device::new_cuda(index).map_err(|error| {
+        let text = super::first_line(&error);
+        let known = CUDA_HINTS.iter().find(|(code, _)| text.contains(code));
+        Error::new(Kind::Device, format!("no CUDA device {index}: {text}"))
+            .hint(known.map_or("check the driver with `nvidia-smi`", |(_, hint)| hint))
+            .hint("`--device cpu` needs none")
     })
 }
+
+/// What the driver's answers mean (CUDA Driver API, `CUresult`).
+#[cfg(feature = "cuda")]
+const CUDA_HINTS: &[(&str, &str)] = &[
+    ("CUDA_ERROR_NO_DEVICE", "the driver sees no GPU: check `nvidia-smi` and CUDA_VISIBLE_DEVICES"),
+    ("CUDA_ERROR_INVALID_DEVICE", "there are fewer GPUs than that: `nvidia-smi -L` lists them, from 0"),
+    ("CUDA_ERROR_STUB_LIBRARY", "the program found a stub of libcuda.so.1 in place of the driver's own"),
+    (
+        "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
+        "the driver's parts are of different versions: restart the machine",
+    ),
+    ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "the driver is older than CUDA 13: update it"),
+    (
+        "CUDA_ERROR_INVALID_PTX",
+        "the GPU is older than what this program was built for: build it with its CUDA_COMPUTE_CAP",
+    ),
+    (
+        "CUDA_ERROR_NO_BINARY_FOR_GPU",
+        "the GPU is another than what this program was built for: build it with its CUDA_COMPUTE_CAP",
+    ),
+    ("CUDA_ERROR_DEVICES_UNAVAILABLE", "another program has the GPU for itself"),
+    ("CUDA_ERROR_OUT_OF_MEMORY", "other programs hold the GPU's memory: `nvidia-smi` lists them"),
+];
 
 #[cfg(not(feature = "cuda"))]
 fn cuda(_index: usize) -> Result<Device> {
@@ -163,8 +205,10 @@ fn cuda(_index: usize) -> Result<Device> {
 
 #[cfg(feature = "metal")]
 fn metal() -> Result<Device> {
-    Device::new_metal(0)
-        .map_err(|e| Error::new(Kind::Device, "no Metal device").source(e).hint("use `--device cpu`"))
+    Device::new_metal(0).map_err(|error| {
+        Error::new(Kind::Device, format!("no Metal device: {}", super::first_line(&error)))
+            .hint("`--device cpu` needs none")
+    })
 }
 
 #[cfg(not(feature = "metal"))]

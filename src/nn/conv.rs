@@ -4,7 +4,8 @@
 use candle_core::Tensor;
 
 use super::cpu::{
-    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, plan,
+    Activation, Algo, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, Memory, PackedConv, Padding,
+    Precision, plan,
 };
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
 use super::norm::GroupNorm;
@@ -54,6 +55,22 @@ impl ConvShape {
             stride: self.stride,
             padding: Padding { top: head, left: head, bottom: tail, right: tail },
         }
+    }
+}
+
+/// Bytes of a convolution's weights when they are packed for maps of `size`; `plain` when they are not transformed.
+pub(super) fn packed_bytes(
+    shape: &ConvShape,
+    size: (usize, usize),
+    precision: Precision,
+    memory: Memory,
+    plain: usize,
+) -> usize {
+    let singles = 4 * shape.input * shape.output;
+    match plan(&shape.geometry(), size, precision, memory) {
+        Algo::WinogradF4 => 36 * singles,
+        Algo::WinogradF2 => 16 * singles,
+        Algo::Pointwise | Algo::Direct => plain,
     }
 }
 

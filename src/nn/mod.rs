@@ -7,7 +7,9 @@ pub(crate) mod cpu;
 mod embed;
 mod linear;
 mod map;
+mod memory;
 mod norm;
+mod survey;
 mod tensor;
 mod watch;
 mod weights;
@@ -20,7 +22,9 @@ pub(crate) use conv::{Conv2d, ConvShape};
 pub(crate) use embed::{Embedding, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
+pub(crate) use memory::available as available_memory;
 pub(crate) use norm::{GroupNorm, LayerNorm};
+pub(crate) use survey::{Survey, survey};
 pub(crate) use watch::{first_broken, is_finite};
 pub(crate) use weights::Weights;
 
@@ -46,7 +50,7 @@ pub(crate) fn within_memory<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 impl From<candle_core::Error> for Error {
     /// Arithmetic that fails is a bug here, unless the device says that it ran out of memory.
     fn from(error: candle_core::Error) -> Self {
-        let text = error.to_string();
+        let text = first_line(&error);
         let lower = text.to_lowercase();
         if lower.contains("out of memory") || lower.contains("out_of_memory") {
             return Self::new(Kind::Device, format!("the device ran out of memory: {text}"))
@@ -54,4 +58,9 @@ impl From<candle_core::Error> for Error {
         }
         Self::internal(format!("tensor arithmetic failed: {text}"))
     }
+}
+
+/// What candle says without the backtrace that may follow.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -15,9 +15,6 @@ use crate::event::{Event, Observer, Stage};
 use crate::models::vae::Decoder;
 use crate::registry::Component;
 
-/// Largest side of a tile in latent cells.
-const TILE: usize = 64;
-
 /// The decoder half of the autoencoder, and how it is used from now on.
 #[derive(Default)]
 pub(super) struct Decoding {
@@ -32,6 +29,10 @@ impl Decoding {
     /// A decoder that works in tiles from the start, if `tiled`.
     pub(super) fn new(tiled: bool) -> Self {
         Self { tiled: Cell::new(tiled), ..Self::default() }
+    }
+
+    pub(super) fn tile(&self, tiled: bool) {
+        self.tiled.set(tiled);
     }
 
     /// Whether there is still another way to decode, now that this one has failed with `error`; takes it.
@@ -67,15 +68,12 @@ impl Pipeline {
     fn pixels(&self, decoder: &Decoder, latents: &Tensor) -> Result<Vec<u8>> {
         let what = || "the autoencoder's decoder".to_owned();
         let decode = |part: &Tensor| sound(what, || decoder.forward(part), |pixels| pixels);
-        let pixels =
-            if self.decoding.tiled.get() { self.tiling().decode(latents, decode)? } else { decode(latents)? };
+        let pixels = if self.decoding.tiled.get() {
+            Tiling::of(&self.vae).decode(latents, decode)?
+        } else {
+            decode(latents)?
+        };
         pixels::to_rgb(&pixels)
-    }
-
-    /// Tiles as large as the pictures that the autoencoder was trained on, but no larger than most can decode.
-    fn tiling(&self) -> Tiling {
-        let factor = self.vae.factor();
-        Tiling { cells: (self.vae.sample_size / factor).clamp(8, TILE), factor }
     }
 
     pub(super) fn decoder(&self, observer: &mut dyn Observer) -> Result<Rc<Decoder>> {

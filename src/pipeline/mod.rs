@@ -4,6 +4,7 @@
 mod decode;
 mod denoiser;
 mod emphasis;
+mod estimate;
 mod guidance;
 mod origin;
 mod part;
@@ -31,6 +32,7 @@ use crate::sampler::schedule::{self, Ladder};
 use crate::sampler::{self, Config, combine};
 use decode::Decoding;
 use denoiser::{Denoiser, Run, Source};
+pub use estimate::Estimate;
 use origin::{Encoding, Origin};
 use part::Part;
 pub(crate) use text::Encoded;
@@ -57,7 +59,7 @@ pub(crate) struct Pipeline {
 pub(crate) enum Stay {
     /// Once loaded, for the next request too; all are loaded at the beginning.
     Loaded,
-    /// From when they are needed until they are not.
+    /// From when they are needed until they are not, with kernels that take little memory.
     WhileNeeded,
 }
 
@@ -151,7 +153,7 @@ impl Pipeline {
             side: (request.width.max(request.height) / repo.vae_factor) as usize,
             stay: way.stay,
             repo: repo.clone(),
-            backend: backend.clone(),
+            backend: if way.stay == Stay::Loaded { backend.clone() } else { backend.lean() },
         };
         if way.stay == Stay::Loaded {
             pipeline.text(observer)?;
@@ -160,6 +162,11 @@ impl Pipeline {
         }
         backend.trim();
         Ok(pipeline)
+    }
+
+    /// Decodes in tiles from now on, or in one piece.
+    pub(crate) fn tile(&self, tiled: bool) {
+        self.decoding.tile(tiled);
     }
 
     /// What text encoders and autoencoders are computed on.

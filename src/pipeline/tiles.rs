@@ -4,6 +4,7 @@
 use candle_core::{Device, Tensor};
 
 use crate::error::Result;
+use crate::models::vae::VaeConfig;
 
 /// Share of a tile that the next one covers again.
 const OVERLAP: f64 = 0.25;
@@ -25,7 +26,16 @@ struct Tile {
     values: Vec<f32>,
 }
 
+/// Largest side of a tile in latent cells.
+const LARGEST: usize = 64;
+
 impl Tiling {
+    /// Tiles as large as the pictures that the autoencoder was trained on, but no larger than most machines can decode.
+    pub(super) fn of(vae: &VaeConfig) -> Self {
+        let factor = vae.factor();
+        Self { cells: (vae.sample_size / factor).clamp(8, LARGEST), factor }
+    }
+
     /// Latents `[1, c, h, w]` through `decode`, tile by tile, to pixels `[1, 3, f·h, f·w]`.
     ///
     /// # Errors

@@ -11,6 +11,8 @@ use crate::named::Named;
 const FREE: &[&str] = &[
     "from_latents",
     "model",
+    "config",
+    "locked",
     "offline",
     "device",
     "dtype",
@@ -21,6 +23,13 @@ const FREE: &[&str] = &[
     "overwrite",
     "no_metadata",
 ];
+
+/// Defaults as far as they mean something for latents from a file.
+pub fn decoding_alone(defaults: &Params) -> Params {
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(defaults) else { return Params::default() };
+    fields.retain(|field, _| FREE.contains(&field.as_str()));
+    serde_json::from_value(fields.into()).unwrap_or_default()
+}
 
 /// Refuses what latents from a file have decided already.
 pub(super) fn nothing_else(params: &Params) -> Result<()> {

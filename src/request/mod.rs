@@ -7,14 +7,17 @@ mod init;
 mod interval;
 mod memory;
 mod params;
+mod profiles;
 mod refiner;
 mod resolve;
 mod sizes;
 
+pub use decoding::decoding_alone;
 pub use init::{Init, Posterior};
 pub use interval::Interval;
 pub use memory::{Memory, VaeTiling};
 pub use params::{Params, overlay};
+pub use profiles::Profiles;
 pub use refiner::Refiner;
 pub use resolve::{DeviceChoice, Dtype, Request, Rng, check};
 pub use sizes::Sizes;

@@ -34,7 +34,7 @@ mod winograd;
 mod winograd_tiles;
 
 pub(crate) use attention::{AttentionShape, Mask, PackedKv, attend};
-pub(crate) use conv::{ConvEpilogue, ConvWeights, Geometry, Memory, PackedConv, Padding, plan};
+pub(crate) use conv::{Algo, ConvEpilogue, ConvWeights, Geometry, Memory, PackedConv, Padding, plan};
 pub(crate) use conv_input::{Affine, ConvInput};
 pub(crate) use cores::physical_cores;
 pub(crate) use epilogue::{Epilogue, Output};

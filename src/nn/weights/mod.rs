@@ -10,10 +10,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use super::backend::Backend;
+use super::conv::{ConvShape, packed_bytes};
 use super::cpu::{Memory, Precision};
 use crate::checkpoint::Entry;
 use crate::error::{Error, Kind, Result};
@@ -43,7 +45,7 @@ pub(crate) trait Patch {
 }
 
 struct Source {
-    tensors: Tensors,
+    tensors: Arc<Tensors>,
     maps: Vec<Mapped>,
     backend: Backend,
     used: RefCell<HashSet<String>>,
@@ -108,6 +110,9 @@ impl Weights {
     /// How much memory packed convolutions may take: none is spared for a component whose weights are small, and
     /// all that can be where 16-bit weights were asked for, which is done to save memory.
     pub(super) fn memory(&self) -> Memory {
+        if self.backend().host.as_ref().is_some_and(|host| host.lean) {
+            return Memory::Small;
+        }
         match self.backend().host.as_ref().map(|host| host.precision) {
             Some(Precision::F16Weights) => Memory::Small,
             _ if self.source.tensors.size() < SMALL_COMPONENT => Memory::Fast,
@@ -218,6 +223,34 @@ impl Weights {
         let map = &self.source.maps[file];
         Values::read(map.bytes(), entry)
             .map_err(|error| error.context(format!("`{}`: tensor `{full}`", map.label())))
+    }
+
+    /// Bytes that the tensors whose names begin with `prefix` take once they are packed; `side` tells the maps that a
+    /// layer sees by its name.
+    pub(crate) fn footprint(&self, prefix: &str, side: impl Fn(&str) -> usize) -> u64 {
+        let Some(host) = &self.backend().host else { return 0 };
+        let number = match host.precision {
+            Precision::F32 => 4,
+            Precision::F16Weights | Precision::Bf16 => 2,
+            Precision::Int8 => 1,
+        };
+        let layers = self.source.tensors.places.iter().filter(|(name, _)| name.starts_with(prefix));
+        let bytes = layers.map(|(name, place)| {
+            let values = place.entry.values();
+            match place.entry.shape[..] {
+                [outputs, inputs, 3, 3] if !name.contains("downsamplers") => {
+                    let shape = ConvShape::same(inputs, outputs);
+                    let side = side(name);
+                    packed_bytes(&shape, (side, side), host.precision, self.memory(), values * number)
+                }
+                // An embedding is read row by row from the file.
+                _ if name.ends_with("_embedding.weight") => 0,
+                // Vectors stay in single precision.
+                [_] => values * 4,
+                _ => values * number,
+            }
+        });
+        bytes.sum::<usize>() as u64
     }
 
     /// Complains about tensors that no layer asked for: they mean that config.json describes another network.
