@@ -14,9 +14,9 @@ use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Stage};
-use crate::output::album::Album;
+use crate::output::album::{Album, Leaf};
 use crate::output::path::{DEFAULT_TEMPLATE, Destination, Template, Values};
-use crate::output::png::{Existing, write_stream};
+use crate::output::png::{Existing, save, write_stream};
 use crate::plan::{Plan, Planner};
 use crate::request::{Params, check};
 
@@ -110,6 +110,15 @@ fn rescued(engine: &Engine, album: &Album<'_>, destination: &Destination, error:
     }
 }
 
+/// The error of a picture that its folder does not take, once it is safe in the system's temporary folder.
+fn elsewhere(album: &Album<'_>, leaf: &Leaf<'_>, error: Error) -> Error {
+    let name = std::env::temp_dir().join(format!("sdgen-{}.png", leaf.seed));
+    match album.png(leaf).and_then(|png| save(&png, &name, Existing::Keep)) {
+        Ok(path) => error.hint(format!("the picture itself is not lost: `{}`", path.display())),
+        Err(_) => error,
+    }
+}
+
 /// Writes a picture; returns where it is now.
 fn keep(album: &Album<'_>, image: &Image, destination: &Destination) -> Result<PathBuf> {
     let leaf = image.leaf();
@@ -118,6 +127,8 @@ fn keep(album: &Album<'_>, image: &Image, destination: &Destination) -> Result<P
             write_stream(std::io::stdout().lock(), &album.png(&leaf)?)?;
             Ok(PathBuf::from("-"))
         }
-        Destination::Files { template, existing } => album.save(&leaf, template, *existing),
+        Destination::Files { template, existing } => {
+            album.save(&leaf, template, *existing).map_err(|error| elsewhere(album, &leaf, error))
+        }
     }
 }

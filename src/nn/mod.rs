@@ -26,7 +26,7 @@ pub(crate) use memory::available as available_memory;
 pub(crate) use norm::{GroupNorm, LayerNorm};
 pub(crate) use survey::{Survey, survey};
 pub(crate) use watch::{first_broken, is_finite};
-pub(crate) use weights::Weights;
+pub(crate) use weights::{Weights, explain_lost_files};
 
 use crate::error::{Error, Kind, Result};
 

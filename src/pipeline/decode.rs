@@ -31,6 +31,11 @@ impl Decoding {
         Self { tiled: Cell::new(tiled), ..Self::default() }
     }
 
+    /// Frees the decoder's memory.
+    pub(super) fn free(&self) {
+        self.decoder.free();
+    }
+
     pub(super) fn tile(&self, tiled: bool) {
         self.tiled.set(tiled);
     }

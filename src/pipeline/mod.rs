@@ -289,6 +289,7 @@ impl Pipeline {
             origin,
             inputs: self.repo.inputs,
         };
+        self.leave(|| self.decoding.free());
         let unet = self.unet(observer)?;
         let mut model = Denoiser::new(&unet, prompts, run, source, observer)?;
         let latents = sampler::sample(&config, &ladder, x, &mut model)?;

@@ -64,7 +64,7 @@ fn a_network_that_runs_away_is_named_with_its_call_and_its_layer() {
     let layers: &[(&str, &str, &str)] = &[
         (TEXT, "text_model.encoder.layers.0.mlp.fc1", "the text encoder gives values"),
         (UNET, "down_blocks.0.resnets.0.conv1", "the denoising network at call 1 of 3 gives values"),
-        (VAE, "decoder.conv_in", "the autoencoder's decoder gives values"),
+        (VAE, "decoder.mid_block.resnets.0.conv1", "the autoencoder's decoder gives values"),
     ];
     for (file, layer, message) in layers {
         let model = spoilt(file, &format!("{layer}.weight"), f32::MAX);

@@ -21,6 +21,7 @@ use crate::checkpoint::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, ModelFiles, Place, Tensors};
 use mapped::Mapped;
+pub(crate) use mapped::explain_lost_files;
 pub(crate) use values::Values;
 
 /// The tensors of one component below a prefix, delivered in one precision on one device.
