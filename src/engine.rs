@@ -5,14 +5,15 @@ use std::sync::Arc;
 
 use crate::error::{Kind, Result};
 use crate::event::Observer;
-use crate::input::Start;
+use crate::input::{Picture as Seen, Start};
 use crate::nn::{Backend, Choice};
 use crate::output::Picture;
 use crate::output::album::Leaf;
 use crate::output::latents::Latents;
 pub use crate::pipeline::Estimate;
-use crate::pipeline::{Batch, Drawn, Pipeline, Stay, Task};
+use crate::pipeline::{Batch, Drawn, Pipeline, Shown, Stay, Task};
 use crate::plan::{Model, Plan};
+use crate::registry::Networks;
 use crate::request::{DeviceChoice, Dtype, Request};
 
 /// A finished picture: 8-bit RGB, row by row from the top left.
@@ -79,7 +80,7 @@ impl Engine {
     /// # Errors
     /// A file that is missing or does not fit; a device that is not there.
     pub fn load(&mut self, plan: &Plan, observer: &mut dyn Observer) -> Result<()> {
-        self.open(&plan.base, &plan.request, observer).map(|_| ())
+        self.open(&plan.base, &plan.networks, &plan.request, observer).map(|_| ())
     }
 
     /// Draws the pictures of `plan` and hands each to `deliver` as soon as it is decoded.
@@ -107,17 +108,18 @@ impl Engine {
         undecoded: &Cell<Option<Latents>>,
     ) -> Result<()> {
         let request = &plan.request;
-        let start = request.start()?;
-        let base = self.open(&plan.base, request, observer)?;
-        let finish = Finish { request, start: start.as_ref(), undecoded };
+        let (start, networks) = (request.start()?, &plan.networks);
+        let base = self.open(&plan.base, networks, request, observer)?;
+        let finish = Finish { request, networks, start: start.as_ref(), undecoded };
         if let Some(latents) = &plan.latents {
             return finish.all(base, &base.restore(request, latents)?, observer, deliver);
         }
-        let prompts = base.encode(request, observer)?;
+        let shown = shown(request, start.as_ref())?;
+        let prompts = base.encode(request, networks, &shown, observer)?;
         let mut begun = Vec::new();
         for batch in batches(request) {
-            let drawn =
-                base.denoise(&Task { request, prompts: &prompts, batch }, start.as_ref(), observer)?;
+            let task = Task { request, prompts: &prompts, batch, networks };
+            let drawn = base.denoise(&task, start.as_ref(), observer)?;
             if plan.refiner.is_some() {
                 begun.push(drawn);
             } else {
@@ -140,20 +142,23 @@ impl Engine {
         deliver: Deliver<'_>,
     ) -> Result<()> {
         let request = finish.request.refined(&refiner.repo)?;
-        let pipeline = self.open(refiner, &request, observer)?;
-        let prompts = pipeline.encode(&request, observer)?;
+        let networks = &finish.autoencoder_alone();
+        let shown = shown(&request, None)?;
+        let pipeline = self.open(refiner, networks, &request, observer)?;
+        let prompts = pipeline.encode(&request, networks, &shown, observer)?;
         for drawn in begun {
-            let task = Task { request: &request, prompts: &prompts, batch: drawn.batch };
+            let task = Task { request: &request, prompts: &prompts, batch: drawn.batch, networks };
             let drawn = pipeline.refine(&task, drawn, observer)?;
             finish.all(pipeline, &drawn, observer, deliver)?;
         }
         Ok(())
     }
 
-    /// The loaded model; another one leaves memory first.
+    /// The loaded model with `networks` beside it; another one leaves memory first.
     fn open(
         &mut self,
         model: &Arc<Model>,
+        networks: &Networks,
         request: &Request,
         observer: &mut dyn Observer,
     ) -> Result<&Pipeline> {
@@ -161,19 +166,20 @@ impl Engine {
         let backend = self.backend(machine)?;
         let kept = self.loaded.take().filter(|loaded| loaded.serves(machine, model));
         let held = kept.as_ref().map_or(0, |loaded| loaded.held);
-        let estimate = Estimate::of(&model.files, &model.repo, request, &backend, held)?;
-        let way = estimate.way();
-        let kept = kept.filter(|loaded| loaded.stay == way.stay);
-        let loaded = match kept {
+        let estimate = Estimate::of((&model.files, &model.repo), request, &backend, held)?;
+        let stay = estimate.stay();
+        let loaded = match kept.filter(|loaded| loaded.stay == stay) {
             Some(loaded) => loaded,
             None => {
-                let pipeline = Pipeline::load(&model.files, &model.repo, request, &backend, way, observer)?;
-                let held = if way.stay == Stay::Loaded { estimate.networks() } else { 0 };
-                Loaded { machine, model: model.clone(), pipeline, stay: way.stay, held }
+                let parts = (&model.files, &model.repo);
+                let pipeline = Pipeline::load(parts, networks, request, &backend, stay, observer)?;
+                let held = if stay == Stay::Loaded { estimate.networks() } else { 0 };
+                Loaded { machine, model: model.clone(), pipeline, stay, held }
             }
         };
-        let pipeline = &self.loaded.insert(loaded).pipeline;
-        pipeline.tile(way.tiled);
+        let pipeline = &mut self.loaded.insert(loaded).pipeline;
+        pipeline.equip(networks, observer)?;
+        pipeline.tile(estimate.tiled);
         Ok(pipeline)
     }
 
@@ -184,7 +190,7 @@ impl Engine {
     pub fn estimate(&mut self, plan: &Plan) -> Result<Estimate> {
         let request = &plan.request;
         let backend = self.backend(Machine::of(request))?;
-        Estimate::of(&plan.base.files, &plan.base.repo, request, &backend, 0)
+        Estimate::of((&plan.base.files, &plan.base.repo), request, &backend, 0)
     }
 
     fn backend(&mut self, machine: Machine) -> Result<Backend> {
@@ -227,6 +233,13 @@ impl Loaded {
     }
 }
 
+/// What the networks of a request look at.
+fn shown(request: &Request, start: Option<&Start>) -> Result<Shown> {
+    let picture = request.picture_prompt.as_ref();
+    let prompt = picture.map(|picture| Seen::read("ip_image", &picture.image)).transpose()?;
+    Ok(Shown { controls: request.control_pictures(start)?, prompt })
+}
+
 /// The pictures of a request in slices of its batch size.
 fn batches(request: &Request) -> impl Iterator<Item = Batch> + use<> {
     let (count, size) = (request.count, request.batch_size);
@@ -237,12 +250,18 @@ fn batches(request: &Request) -> impl Iterator<Item = Batch> + use<> {
 /// What turns latents into the pictures that were asked for.
 struct Finish<'a> {
     request: &'a Request,
+    networks: &'a Networks,
     start: Option<&'a Start>,
     /// Takes what cannot be decoded.
     undecoded: &'a Cell<Option<Latents>>,
 }
 
 impl Finish<'_> {
+    /// What a refiner has beside it: the autoencoder, which is the same for both.
+    fn autoencoder_alone(&self) -> Networks {
+        Networks { autoencoder: self.networks.autoencoder.clone(), ..Networks::default() }
+    }
+
     /// Decodes and delivers each picture of a batch.
     fn all(
         &self,

@@ -8,12 +8,13 @@ use std::time::Instant;
 use clap::Args;
 
 use super::config::Profile;
+use super::preview::Previews;
 use super::progress::{Display, Progress};
 use super::signals;
 use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Result};
-use crate::event::{Event, Observer, Stage};
+use crate::event::{Event, Flow, Observer, Stage};
 use crate::output::album::{Album, Leaf};
 use crate::output::path::{DEFAULT_TEMPLATE, Destination, Template, Values};
 use crate::output::png::{Existing, save, write_stream};
@@ -45,11 +46,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let destination = destination(&params)?;
     signals::listen(arguments.display.announces())?;
     let progress = RefCell::new(Progress::new(&arguments.display));
-    let mut observer = |event: &Event| progress.borrow_mut().on(event);
+    let previews: RefCell<Option<Previews>> = RefCell::default();
+    let mut observer = |event: &Event| watch(event, &progress, &previews);
 
     let plan = Planner::new(Hub::from_env()).plan(&params, &mut observer)?;
     let Plan { request, base, .. } = &plan;
     destination.check(&Values { request, model: &base.files.name, seed: request.seed, index: 0 })?;
+    *previews.borrow_mut() = Previews::of(&params, request)?;
     progress.borrow_mut().seed(request);
 
     let album = Album { origin: plan.origin(), silent: params.no_metadata == Some(true) };
@@ -70,6 +73,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let done = Event::Done { images: request.count, seconds: started.elapsed().as_secs_f64() };
     let _ = progress.borrow_mut().on(&done);
     Ok(())
+}
+
+/// Shows an event, and keeps the preview that it may be. Previews that cannot be kept are given up, with a word.
+fn watch(event: &Event, progress: &RefCell<Progress>, previews: &RefCell<Option<Previews>>) -> Flow {
+    let kept = previews.borrow().as_ref().map_or(Ok(()), |previews| previews.keep(event));
+    if let Err(error) = kept {
+        *previews.borrow_mut() = None;
+        let message = format!("no more previews: {error}");
+        let _ = progress.borrow_mut().on(&Event::Warning { message });
+    }
+    progress.borrow_mut().on(event)
 }
 
 /// The parameters with the prompt read from stdin where it is `-`.

@@ -4,6 +4,8 @@ mod attention;
 mod backend;
 mod conv;
 pub(crate) mod cpu;
+#[doc(hidden)]
+pub use cpu::bench as kernels;
 mod embed;
 mod linear;
 mod map;
@@ -26,7 +28,7 @@ pub(crate) use memory::available as available_memory;
 pub(crate) use norm::{GroupNorm, LayerNorm};
 pub(crate) use survey::{Survey, survey};
 pub(crate) use watch::{first_broken, is_finite};
-pub(crate) use weights::{Weights, explain_lost_files};
+pub(crate) use weights::{Weights, encoded, explain_lost_files};
 
 use crate::error::{Error, Kind, Result};
 

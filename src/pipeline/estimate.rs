@@ -1,7 +1,7 @@
 //! How much memory a request takes, by estimate, and the way of keeping and decoding that follows from it.
 
+use super::Stay;
 use super::tiles::Tiling;
-use super::{Stay, Way};
 use crate::error::Result;
 use crate::models::unet_config::UnetConfig;
 use crate::models::vae::VaeConfig;
@@ -47,10 +47,9 @@ impl Estimate {
         self.text_encoders + self.unet + self.decoder
     }
 
-    /// How the model is kept and decodes.
-    pub(crate) fn way(&self) -> Way {
-        let stay = if self.all_loaded { Stay::Loaded } else { Stay::WhileNeeded };
-        Way { stay, tiled: self.tiled }
+    /// How long networks stay.
+    pub(crate) fn stay(&self) -> Stay {
+        if self.all_loaded { Stay::Loaded } else { Stay::WhileNeeded }
     }
 
     /// What `request` takes on `backend`, in the way that its `memory` and `vae_tiling` ask for; `held` bytes are in
@@ -59,8 +58,7 @@ impl Estimate {
     /// # Errors
     /// A file of the model that is missing or malformed.
     pub(crate) fn of(
-        files: &ModelFiles,
-        repo: &RepoConfig,
+        (files, repo): (&ModelFiles, &RepoConfig),
         request: &Request,
         backend: &Backend,
         held: u64,
@@ -110,7 +108,7 @@ impl Sizes<'_> {
             Some(_) => side >> lowest,
             None => side,
         });
-        let decoder = component(Component::Vae, &careful)?.footprint("decoder.", |name| {
+        let decoder = component(Component::Vae, &careful)?.once().footprint("decoder.", |name| {
             match level(name.trim_start_matches("decoder.")) {
                 Some(("up_blocks", i)) => side << i.min(up),
                 Some(_) | None => side,

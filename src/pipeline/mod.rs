@@ -1,40 +1,50 @@
 //! From prompt to pixels: the loaded networks of one model and the stages between them. No files are written and
 //! nothing is shown here; progress goes to an `Observer`, who may cancel.
 
+mod autoencoder;
+mod cast;
+mod control;
 mod decode;
 mod denoiser;
 mod emphasis;
+mod equipment;
 mod estimate;
 mod guidance;
 mod origin;
 mod part;
 mod pixels;
+mod preview;
+mod probe;
 mod sound;
 mod text;
 mod tiles;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::input::Start;
+use crate::input::{Picture, Start};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
-use crate::models::vae::{Encoder, VaeConfig};
 use crate::nn::{Backend, Weights, within_memory};
 use crate::output::latents::Latents;
-use crate::registry::{Component, ModelFiles, RepoConfig};
+use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::request::{Init, Request};
 use crate::rng::Noise;
 use crate::sampler::schedule::{self, Ladder};
-use crate::sampler::{self, Config, combine};
-use decode::Decoding;
+use crate::sampler::{self, Config, Prediction, combine};
+use autoencoder::Autoencoder;
+use cast::Cast;
+use control::Guide;
 use denoiser::{Denoiser, Run, Source};
+use equipment::{Equipment, Loading};
 pub use estimate::Estimate;
 use origin::{Encoding, Origin};
 use part::Part;
+use preview::Previews;
 pub(crate) use text::Encoded;
 use text::TextEncoder;
 
@@ -42,13 +52,12 @@ use text::TextEncoder;
 pub(crate) struct Pipeline {
     text: Part<TextEncoder>,
     unet: Part<Unet>,
-    decoding: Decoding,
-    encoder: Part<Encoder>,
+    autoencoder: Autoencoder,
+    equipment: Equipment,
     config: UnetConfig,
-    vae: VaeConfig,
     files: ModelFiles,
-    /// Side of the latents that networks are loaded for.
-    side: usize,
+    /// What the network is taken to predict.
+    prediction: Prediction,
     stay: Stay,
     repo: RepoConfig,
     backend: Backend,
@@ -84,6 +93,16 @@ pub(crate) struct Task<'a> {
     pub(crate) prompts: &'a Encoded,
     /// Which of its pictures.
     pub(crate) batch: Batch,
+    /// What works beside the model.
+    pub(crate) networks: &'a Networks,
+}
+
+/// What a request gives in pictures, besides the one that it starts from.
+pub(crate) struct Shown {
+    /// What each control network looks at.
+    pub(crate) controls: Vec<Picture>,
+    /// A picture as part of the prompt.
+    pub(crate) prompt: Option<Picture>,
 }
 
 /// A batch on its way.
@@ -103,15 +122,8 @@ struct Descent<'a> {
     x: Tensor,
     origin: Option<Origin>,
     source: Source<'a>,
-}
-
-/// How a model is kept and decodes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Way {
-    /// How long networks stay.
-    pub(crate) stay: Stay,
-    /// Pictures are decoded in tiles from the start.
-    pub(crate) tiled: bool,
+    /// Calls that another model has made before.
+    before: usize,
 }
 
 impl Drawn {
@@ -132,56 +144,57 @@ impl Pipeline {
     /// # Errors
     /// A file that is missing, malformed or of another network.
     pub(crate) fn load(
-        files: &ModelFiles,
-        repo: &RepoConfig,
+        (files, repo): (&ModelFiles, &RepoConfig),
+        networks: &Networks,
         request: &Request,
         backend: &Backend,
-        way: Way,
+        stay: Stay,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let vae: VaeConfig = files.json(&Component::Vae.config())?;
-        vae.check()?;
+        let backend = if stay == Stay::Loaded { backend.clone() } else { backend.lean() };
+        let source = autoencoder::Source {
+            model: files.clone(),
+            other: networks.autoencoder.clone(),
+            backend: backend.careful(),
+            // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
+            side: (request.width.max(request.height) / repo.vae_factor) as usize,
+        };
         let pipeline = Self {
             text: Part::default(),
             unet: Part::default(),
-            decoding: Decoding::new(way.tiled),
-            encoder: Part::default(),
+            autoencoder: Autoencoder::open(source)?,
+            equipment: Equipment::default(),
             config: UnetConfig::parse(files.json(&Component::Unet.config())?)?,
-            vae,
             files: files.clone(),
-            // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
-            side: (request.width.max(request.height) / repo.vae_factor) as usize,
-            stay: way.stay,
+            prediction: request.prediction,
+            stay,
             repo: repo.clone(),
-            backend: if way.stay == Stay::Loaded { backend.clone() } else { backend.lean() },
+            backend,
         };
-        if way.stay == Stay::Loaded {
+        if stay == Stay::Loaded {
             pipeline.text(observer)?;
             pipeline.unet(observer)?;
-            pipeline.decoder(observer)?;
+            pipeline.autoencoder.ready(observer)?;
         }
-        backend.trim();
+        pipeline.autoencoder.suits(pipeline.config.out_channels, repo.vae_factor)?;
+        pipeline.backend.trim();
         Ok(pipeline)
     }
 
     /// Decodes in tiles from now on, or in one piece.
     pub(crate) fn tile(&self, tiled: bool) {
-        self.decoding.tile(tiled);
-    }
-
-    /// What text encoders and autoencoders are computed on.
-    fn careful(&self) -> Backend {
-        self.backend.careful()
+        self.autoencoder.tile(tiled);
     }
 
     fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
-        Weights::open(&self.files, component, backend).map(|weights| weights.at(self.side))
+        Weights::open(&self.files, component, backend)
+            .map(|weights| weights.at(self.autoencoder.source().side))
     }
 
     fn text(&self, observer: &mut dyn Observer) -> Result<Rc<TextEncoder>> {
         self.text.get(|| {
             staged(observer, Stage::Load, Component::TextEncoder.name(), |_| {
-                let careful = self.careful();
+                let careful = self.backend.careful();
                 TextEncoder::load(&self.files, &self.repo, &|component| self.weights(component, &careful))
             })
         })
@@ -190,14 +203,13 @@ impl Pipeline {
     fn unet(&self, observer: &mut dyn Observer) -> Result<Rc<Unet>> {
         self.unet.get(|| {
             staged(observer, Stage::Load, Component::Unet.name(), |_| {
-                Unet::load(self.weights(Component::Unet, &self.backend)?, &self.config)
+                let unet = Unet::load(self.weights(Component::Unet, &self.backend)?, &self.config)?;
+                if self.repo.guesses_prediction {
+                    probe::confirm(&unet, self.prediction, &self.files.origin, &self.backend)?;
+                }
+                Ok(unet)
             })
         })
-    }
-
-    /// The encoder half of the autoencoder.
-    fn encoder(&self) -> Result<Rc<Encoder>> {
-        self.encoder.get(|| Encoder::load(&self.weights(Component::Vae, &self.backend)?, &self.vae))
     }
 
     /// Frees what the next stage does without, where memory is short.
@@ -208,16 +220,54 @@ impl Pipeline {
         }
     }
 
+    /// Has what `networks` names at work beside the model from now on, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; a network for another family.
+    pub(crate) fn equip(&mut self, networks: &Networks, observer: &mut dyn Observer) -> Result<()> {
+        if !self.autoencoder.source().is(networks.autoencoder.as_ref()) {
+            let other = networks.autoencoder.clone();
+            let source = autoencoder::Source { other, ..self.autoencoder.source().clone() };
+            let changed = Autoencoder::open(source)?;
+            if self.stay == Stay::Loaded {
+                changed.ready(observer)?;
+            }
+            changed.suits(self.config.out_channels, self.repo.vae_factor)?;
+            self.autoencoder = changed;
+        }
+        let source = self.autoencoder.source();
+        let (careful, side) = (&source.backend, source.side);
+        let loading = Loading { unet: &self.config, backend: &self.backend, careful, side };
+        self.equipment.change(networks, &loading, observer)
+    }
+
     /// The prompts of a request as the network takes them.
     ///
     /// # Errors
     /// A `clip_skip` beyond the encoder's layers; tensor arithmetic.
-    pub(crate) fn encode(&self, request: &Request, observer: &mut dyn Observer) -> Result<Encoded> {
+    pub(crate) fn encode(
+        &self,
+        request: &Request,
+        networks: &Networks,
+        shown: &Shown,
+        observer: &mut dyn Observer,
+    ) -> Result<Encoded> {
         // Networks distilled to take the guidance as an input have no unconditional pass.
         let guided = request.cfg_scale > 1.0 && self.config.guidance_width.is_none();
         let text = self.text(observer)?;
-        let encoded =
-            staged(observer, Stage::Encode, "prompt", |observer| text.encode(request, guided, observer));
+        let encoded = staged(observer, Stage::Encode, "prompt", |observer| {
+            let mut encoded = text.encode(request, guided, observer)?;
+            if let (Some(reader), Some(picture)) = (self.equipment.picture(), &shown.prompt) {
+                let [something, nothing] = reader.read(picture, &self.backend)?;
+                encoded.positive.picture = Some(something);
+                encoded.negative.iter_mut().for_each(|negative| negative.picture = Some(nothing.clone()));
+            }
+            for (network, picture) in networks.controls.iter().zip(&shown.controls) {
+                let picture = origin::pixels(picture, None, &self.backend)?.affine(0.5, 0.5)?;
+                encoded.hints.push(self.equipment.control(network)?.hint(&picture)?);
+            }
+            Ok(encoded)
+        });
         drop(text);
         self.leave(|| self.text.free());
         encoded
@@ -253,7 +303,7 @@ impl Pipeline {
                 let end = refiner.handover(&ladder)?;
                 ladder = ladder.until_call(end);
             }
-            let descent = Descent { config, ladder, x, origin, source };
+            let descent = Descent { config, ladder, x, origin, source, before: 0 };
             self.descend(task, descent, observer)
         })
     }
@@ -273,13 +323,14 @@ impl Pipeline {
             let ladder = ladder.from_call(start);
             let x = sampler::resumed(&config, &ladder, drawn.latents)?;
             let source = self.source(request, drawn.noise, batch.size);
-            self.descend(task, Descent { config, ladder, x, origin: None, source }, observer)
+            let descent = Descent { config, ladder, x, origin: None, source, before: start };
+            self.descend(task, descent, observer)
         })
     }
 
     fn descend(&self, task: &Task<'_>, descent: Descent<'_>, observer: &mut dyn Observer) -> Result<Drawn> {
-        let Task { request, prompts, batch } = *task;
-        let Descent { config, ladder, x, origin, source } = descent;
+        let Task { request, prompts, batch, .. } = *task;
+        let Descent { config, ladder, x, origin, source, before } = descent;
         let run = Run {
             calls: ladder.calls(),
             batch,
@@ -288,10 +339,16 @@ impl Pipeline {
             interval: request.cfg_interval,
             origin,
             inputs: self.repo.inputs,
+            previews: request.preview_every.map(|every| Previews {
+                every,
+                before,
+                autoencoder: &self.autoencoder,
+                family: self.repo.family,
+            }),
         };
-        self.leave(|| self.decoding.free());
+        self.leave(|| self.autoencoder.free());
         let unet = self.unet(observer)?;
-        let mut model = Denoiser::new(&unet, prompts, run, source, observer)?;
+        let mut model = Denoiser::new(self.cast(&unet, task)?, prompts, run, source, observer)?;
         let latents = sampler::sample(&config, &ladder, x, &mut model)?;
         let noise = model.into_noise();
         drop(unet);
@@ -301,15 +358,30 @@ impl Pipeline {
         Ok(Drawn { latents, noise, batch })
     }
 
+    /// The networks that a task asks.
+    fn cast<'a>(&'a self, unet: &'a Unet, task: &Task<'a>) -> Result<Cast<'a>> {
+        let Task { request, prompts, networks, .. } = *task;
+        let guide = |((network, hint), control): ((&Arc<Network>, _), _)| {
+            let network = self.equipment.control(network)?;
+            Ok(Guide { network, hint, control, guess: request.control_guess })
+        };
+        let guides = networks.controls.iter().zip(&prompts.hints).zip(&request.controls).map(guide);
+        let scale = request.picture_prompt.as_ref().map_or(0.0, |picture| picture.scale);
+        Ok(Cast {
+            unet,
+            guides: guides.collect::<Result<_>>()?,
+            adapter: self.equipment.picture().map(|reader| (&reader.adapter, scale)),
+            scale: request.cfg_scale,
+        })
+    }
+
     fn source(&self, request: &Request, noise: Noise, images: usize) -> Source<'_> {
         Source { noise, shape: self.latent_shape(request, images), backend: &self.backend }
     }
 
     fn origin(&self, init: &Init, start: &Start, source: &mut Source<'_>) -> Result<Origin> {
-        let encoder = self.encoder()?;
         let encoding = Encoding {
-            encoder: &encoder,
-            vae: &self.vae,
+            autoencoder: &self.autoencoder,
             factor: self.repo.vae_factor,
             posterior: init.posterior,
             inputs: self.repo.inputs,
@@ -326,12 +398,9 @@ impl Pipeline {
         let shape = self.latent_shape(request, 1);
         if shape[1..] != latents.shape {
             let [c, h, w] = latents.shape;
-            return Err(Error::expected(
-                "from_latents",
-                format!("latents of {shape:?}"),
-                format!("[1, {c}, {h}, {w}]"),
-            )
-            .hint("the file is of another model or another size"));
+            let expected = format!("latents of {shape:?}");
+            return Err(Error::expected("from_latents", expected, format!("[1, {c}, {h}, {w}]"))
+                .hint("the file is of another model or another size"));
         }
         let noise = Noise::new(request.rng, request.seed, 1);
         let latents = self.backend.upload(latents.values.clone(), &shape)?;
@@ -340,7 +409,7 @@ impl Pipeline {
 
     fn latent_shape(&self, request: &Request, images: usize) -> [usize; 4] {
         let cells = |pixels: u32| (pixels / self.repo.vae_factor) as usize;
-        [images, self.vae.latent_channels, cells(request.height), cells(request.width)]
+        [images, self.autoencoder.channels(), cells(request.height), cells(request.width)]
     }
 }
 

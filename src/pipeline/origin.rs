@@ -3,11 +3,11 @@
 
 use candle_core::Tensor;
 
+use super::autoencoder::Autoencoder;
 use super::denoiser::Source;
 use super::sound::sound;
 use crate::error::Result;
 use crate::input::{Mask, Picture, Start};
-use crate::models::vae::{Encoder, VaeConfig};
 use crate::nn::Backend;
 use crate::registry::Inputs;
 use crate::request::Posterior;
@@ -26,8 +26,7 @@ pub(super) struct Origin {
 
 /// What encoding takes.
 pub(super) struct Encoding<'a> {
-    pub(super) encoder: &'a Encoder,
-    pub(super) vae: &'a VaeConfig,
+    pub(super) autoencoder: &'a Autoencoder,
     pub(super) factor: u32,
     pub(super) posterior: Posterior,
     pub(super) inputs: Inputs,
@@ -56,15 +55,12 @@ impl Encoding<'_> {
     /// Scaled latents of one picture for each image of the batch.
     fn latents(&self, pixels: &Tensor, noise: &mut Source<'_>) -> Result<Tensor> {
         let what = || "the autoencoder's encoder".to_owned();
-        let (mean, log_variance) = sound(what, || self.encoder.forward(pixels), |(mean, _)| mean)?;
-        let latents = match self.posterior {
-            Posterior::Mode => mean.repeat((noise.images(), 1, 1, 1))?,
-            Posterior::Sample => {
-                let deviation = (log_variance * 0.5)?.exp()?;
-                noise.draw()?.broadcast_mul(&deviation)?.broadcast_add(&mean)?
-            }
+        let encoded = sound(what, || self.autoencoder.encode(pixels), |encoded| &encoded.mean)?;
+        let latents = match encoded.deviation.filter(|_| self.posterior == Posterior::Sample) {
+            None => encoded.mean.repeat((noise.images(), 1, 1, 1))?,
+            Some(deviation) => noise.draw()?.broadcast_mul(&deviation)?.broadcast_add(&encoded.mean)?,
         };
-        Ok((latents * self.vae.scaling_factor)?)
+        Ok((latents * encoded.scale)?)
     }
 
     fn cells(&self, mask: &Mask) -> Result<Tensor> {
@@ -74,7 +70,7 @@ impl Encoding<'_> {
 }
 
 /// `[1, 3, h, w]` in −1..1; what `mask` covers is 0, the middle grey.
-fn pixels(picture: &Picture, mask: Option<&Mask>, backend: &Backend) -> Result<Tensor> {
+pub(super) fn pixels(picture: &Picture, mask: Option<&Mask>, backend: &Backend) -> Result<Tensor> {
     let mut values: Vec<f32> = picture.rgb.iter().map(|&byte| f32::from(byte) / 255.0 * 2.0 - 1.0).collect();
     if let Some(mask) = mask {
         let covered = mask.binary().zip(values.chunks_exact_mut(3)).filter(|(on, _)| *on);

@@ -28,6 +28,11 @@ impl<T> Part<T> {
         Ok(loaded)
     }
 
+    /// Whether the network is in memory.
+    pub(super) fn is_there(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// Frees the network's memory as soon as nobody works with it.
     pub(super) fn free(&self) {
         self.0.take();

@@ -1,17 +1,17 @@
-//! Decoded values to bytes, and the check that they show something.
+//! Decoded values to bytes, and the check that they are a picture.
 
 use candle_core::{Device, Tensor};
 
 use super::sound::invalid;
 use crate::error::Result;
+use crate::input::Picture;
 
 /// `[1, 3, h, w]` around −1..1 to `h × w × 3` bytes: clamp, × 255, round half to even, as diffusers does.
 ///
 /// # Errors
 /// `Kind::InvalidImage` for a picture of one colour all over.
 pub(super) fn to_rgb(pixels: &Tensor) -> Result<Vec<u8>> {
-    let rows = pixels.squeeze(0)?.permute((1, 2, 0))?.to_device(&Device::Cpu)?;
-    let values = rows.flatten_all()?.to_vec1::<f32>()?;
+    let values = rows(pixels)?;
     let bytes: Vec<u8> = values.iter().map(|&value| to_byte(value)).collect();
     match flat(&bytes) {
         Some([0, 0, 0]) => Err(invalid("the picture is black all over")),
@@ -27,6 +27,22 @@ fn flat(rgb: &[u8]) -> Option<[u8; 3]> {
     let first = *pixels.first()?;
     let near = |pixel: &[u8; 3]| pixel.iter().zip(first).all(|(a, b)| a.abs_diff(b) <= 1);
     (pixels.len() > 1 && pixels.iter().all(near)).then_some(first)
+}
+
+/// Likewise as a picture, whatever the values are.
+///
+/// # Errors
+/// Tensor arithmetic.
+pub(super) fn picture(pixels: &Tensor) -> Result<Picture> {
+    let (_, _, height, width) = pixels.dims4()?;
+    let rgb = rows(pixels)?.into_iter().map(to_byte).collect();
+    Ok(Picture { width: width as u32, height: height as u32, rgb, alpha: None })
+}
+
+/// The values of `[1, 3, h, w]` pixel by pixel.
+fn rows(pixels: &Tensor) -> Result<Vec<f32>> {
+    let rows = pixels.squeeze(0)?.permute((1, 2, 0))?.to_device(&Device::Cpu)?;
+    Ok(rows.flatten_all()?.to_vec1::<f32>()?)
 }
 
 fn to_byte(value: f32) -> u8 {

@@ -1,5 +1,6 @@
 //! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
 
+mod control;
 mod decoding;
 mod defaults;
 mod dimensions;
@@ -7,16 +8,19 @@ mod init;
 mod interval;
 mod memory;
 mod params;
+mod picture_prompt;
 mod profiles;
 mod refiner;
 mod resolve;
 mod sizes;
 
+pub use control::Control;
 pub use decoding::decoding_alone;
 pub use init::{Init, Posterior};
 pub use interval::Interval;
 pub use memory::{Memory, VaeTiling};
 pub use params::{Params, overlay};
+pub use picture_prompt::PicturePrompt;
 pub use profiles::Profiles;
 pub use refiner::Refiner;
 pub use resolve::{DeviceChoice, Dtype, Request, Rng, check};

@@ -3,8 +3,10 @@
 #![allow(clippy::disallowed_methods, clippy::too_many_lines, clippy::wildcard_enum_match_arm)]
 
 mod bad_models;
+mod checkpoints;
 mod cli;
 mod completions;
+mod defaults;
 mod demo;
 mod docs;
 mod faults;
@@ -15,10 +17,17 @@ mod hub;
 mod invalid_pictures;
 mod layers;
 mod memory;
+mod models;
+mod networks;
 mod output;
+mod precision;
 mod prompts;
 mod properties;
 mod samplers;
 mod samplers_gaussian;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(feature = "serve")]
+mod serve_clients;
 mod server;
 mod start_pictures;
