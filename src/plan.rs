@@ -1,6 +1,7 @@
 //! A request together with the models that it is drawn with: what every front end hands to the engine. Models are
 //! found here and each only once; nothing is loaded.
 
+mod locks;
 mod networks;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -79,8 +80,8 @@ pub struct Planner {
     hub: Hub,
     found: HashMap<Wanted, Arc<Model>>,
     networks: HashMap<networks::Asked, Arc<Network>>,
-    /// Lock file and model of each record written.
-    recorded: HashSet<(String, String)>,
+    /// Lock file and name of what was written into it or held to it.
+    locked: HashSet<(String, String)>,
 }
 
 /// How a model was asked for.
@@ -98,7 +99,7 @@ struct Wanted {
 impl Planner {
     /// A planner that looks for models in `hub`.
     pub fn new(hub: Hub) -> Self {
-        Self { hub, found: HashMap::new(), networks: HashMap::new(), recorded: HashSet::new() }
+        Self { hub, found: HashMap::new(), networks: HashMap::new(), locked: HashSet::new() }
     }
 
     /// Finds the models that `params` name, downloads what is missing of them, and resolves every value.
@@ -118,11 +119,9 @@ impl Planner {
             Some(refiner) => Some(self.refiner(refiner, &base, params, observer)?),
             None => None,
         };
-        if let Some(path) = &params.lock {
-            self.record(path, std::iter::once(&base).chain(&refiner))?;
-        }
         let wanted = self.wanted(&request.model, params);
         let networks = self.networks(&request, base.repo.family, &wanted, observer)?;
+        self.lock(params, std::iter::once(&base).chain(&refiner), &networks)?;
         let mut weights = base.weights.clone();
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
@@ -168,18 +167,6 @@ impl Planner {
         Ok(found)
     }
 
-    /// Writes into a lock file what the models are, each once.
-    fn record<'a>(&mut self, path: &str, models: impl Iterator<Item = &'a Arc<Model>>) -> Result<()> {
-        let key = |model: &Model| (path.to_owned(), model.files.origin.clone());
-        let fresh: Vec<_> = models.filter(|model| self.recorded.insert(key(model))).collect();
-        if fresh.is_empty() {
-            return Ok(());
-        }
-        let mut lock = LockFile::open(Path::new(path))?;
-        fresh.iter().try_for_each(|model| lock.record(&model.files))?;
-        lock.write()
-    }
-
     fn wanted(&self, name: &str, params: &Params) -> Wanted {
         Wanted {
             name: name.to_owned(),
@@ -211,6 +198,9 @@ impl Planner {
         if let Some(prediction) = params.prediction.as_deref().filter(|_| files.guesses_prediction()) {
             files = files.predicting(Prediction::parse("prediction", prediction)?);
         }
+        if let Some(lock) = &fetch.locked {
+            lock.check(&files)?;
+        }
         let model = Arc::new(Model::read(files)?);
         self.found.insert(wanted, model.clone());
         Ok(model)
@@ -236,7 +226,9 @@ fn configured(
         return Err(Error::field("config", format!("`{}` is a folder, which has its own", files.origin))
             .hint("`--config` is for models that are one file; leave it out"));
     }
-    let other = registry::locate(&ModelRef::parse(config)?, fetch, observer)
+    // What is locked is the model with these files in it.
+    let fetch = Fetch { locked: None, ..fetch.clone() };
+    let other = registry::locate(&ModelRef::parse(config)?, &fetch, observer)
         .map_err(|error| error.hint(format!("`{config}` is what `--config` names")))?;
     Ok(files.configured(&other))
 }

@@ -244,10 +244,10 @@ impl Machine<'_> {
             Some([Value::Text(kind), Value::Global(global), Value::Text(key), ..])
                 if &**kind == "storage" =>
             {
-                match GLOBALS[*global].2 {
-                    Global::Numbers(storage) => Object::Storage(storage, key.clone()),
-                    _ => return Err(format!("keeps numbers in `{}`", GLOBALS[*global].1)),
-                }
+                let Global::Numbers(storage) = GLOBALS[*global].2 else {
+                    return Err(format!("keeps numbers in `{}`", GLOBALS[*global].1));
+                };
+                Object::Storage(storage, key.clone())
             }
             _ => return Err("refers to something outside that is no storage".to_owned()),
         };
@@ -282,9 +282,9 @@ impl Machine<'_> {
             return None;
         };
         let Object::Storage(storage, key) = self.heap.get(*storage)? else { return None };
-        let whole = |value: &Value| match value {
-            Value::Whole(number) => usize::try_from(*number).ok(),
-            _ => None,
+        let whole = |value: &Value| {
+            let Value::Whole(number) = value else { return None };
+            usize::try_from(*number).ok()
         };
         let numbers = |value| self.sequence(value)?.iter().map(whole).collect::<Option<Vec<_>>>();
         let (shape, strides) = (numbers(shape)?, numbers(strides)?);
@@ -345,12 +345,10 @@ impl Machine<'_> {
     }
 
     fn sequence(&self, value: &Value) -> Option<&[Value]> {
-        match value {
-            Value::Object(number) => match self.heap.get(*number)? {
-                Object::Sequence(values) => Some(values),
-                Object::Table { .. } | Object::Storage(..) | Object::Tensor(_) => None,
-            },
-            _ => None,
+        let Value::Object(number) = value else { return None };
+        match self.heap.get(*number)? {
+            Object::Sequence(values) => Some(values),
+            Object::Table { .. } | Object::Storage(..) | Object::Tensor(_) => None,
         }
     }
 

@@ -137,8 +137,8 @@ impl Storages<'_> {
         let room = place.len() / size;
         let absurd = || format!("has an absurd shape: {shape:?}");
         let count = shape.iter().try_fold(1usize, |count, n| count.checked_mul(*n)).ok_or_else(absurd)?;
-        let steps = shape.iter().zip(strides).map(|(n, stride)| n.saturating_sub(1).checked_mul(*stride));
-        let reach = steps.fold(Some(0usize), |reach, step| reach?.checked_add(step?)).ok_or_else(absurd)?;
+        let mut steps = shape.iter().zip(strides).map(|(n, stride)| n.saturating_sub(1).checked_mul(*stride));
+        let reach = steps.try_fold(0usize, |reach, step| reach.checked_add(step?)).ok_or_else(absurd)?;
         let length = if count == 0 { 0 } else { reach.saturating_add(1) };
         if count > room || offset.saturating_add(length) > room {
             return Err(format!("of shape {shape:?} lies outside its storage of {room} numbers"));

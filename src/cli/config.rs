@@ -6,7 +6,7 @@ use serde_json::json;
 use super::terminal;
 use crate::config;
 use crate::error::{Error, Kind, Result};
-use crate::request::{Params, Profiles, decoding_alone, overlay};
+use crate::request::{Params, Profiles, check, decoding_alone, not_finite, overlay};
 
 /// Which defaults count. Only the command line has this flag.
 #[derive(Args)]
@@ -38,10 +38,17 @@ pub(super) struct Defaults {
 
 impl Defaults {
     /// What is said, over the defaults.
-    pub(super) fn under(&self, said: &Params) -> Params {
+    ///
+    /// # Errors
+    /// A field is no finite number.
+    pub(super) fn under(&self, said: &Params) -> Result<Params> {
+        if let Some(field) = not_finite(said) {
+            let wrong = check(said).into_iter().find(|error| error.field_name() == Some(&field));
+            return Err(wrong.unwrap_or_else(|| Error::field(&field, "expected finite numbers")));
+        }
         match said.from_latents {
-            Some(_) => overlay(&decoding_alone(&self.params), said),
-            None => overlay(&self.params, said),
+            Some(_) => Ok(overlay(&decoding_alone(&self.params), said)),
+            None => Ok(overlay(&self.params, said)),
         }
     }
 

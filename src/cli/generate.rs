@@ -39,7 +39,7 @@ const MAX_PROMPT: u64 = 1 << 20;
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
     let defaults = arguments.profile.defaults()?;
-    let params = with_prompt(&defaults.under(&arguments.params))?;
+    let params = with_prompt(&defaults.under(&arguments.params)?)?;
     if let Some(error) = check(&params).into_iter().next() {
         return Err(defaults.blamed(error, &arguments.params));
     }

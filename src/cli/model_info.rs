@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Result<()> {
 fn about(model: &str) -> Result<About> {
     match ModelRef::parse(model)? {
         ModelRef::File(path) => About::file(&path),
-        other => {
+        other @ (ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::Repo { .. }) => {
             let hub = Hub { offline: true, ..Hub::from_env() };
             let mut silent = |_: &Event| Flow::Continue;
             About::folder(&registry::locate(&other, &Fetch { hub, ..Fetch::default() }, &mut silent)?)

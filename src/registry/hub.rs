@@ -21,7 +21,7 @@ pub struct Fetch {
     pub hub: Hub,
     /// Prefer 16-bit variants of the weights.
     pub half: bool,
-    /// What the files have to be, and nothing else.
+    /// Which revisions are to be had, and no others; [`LockFile::check`] looks at the files.
     pub locked: Option<LockFile>,
 }
 
@@ -57,13 +57,9 @@ struct Offer {
 /// The files of `model`: from its folder, from the cache, or downloaded into the cache.
 ///
 /// # Errors
-/// The model is nowhere, access is refused, the network fails, or the files are not those that are locked.
+/// The model is nowhere, access is refused, the network fails, or a lock file does not know the model.
 pub fn locate(model: &ModelRef, fetch: &Fetch, observer: &mut dyn Observer) -> Result<ModelFiles> {
-    let files = find(model, fetch, Wish::Any, observer)?;
-    if let Some(lock) = &fetch.locked {
-        lock.check(&files)?;
-    }
-    Ok(files)
+    find(model, fetch, Wish::Any, observer)
 }
 
 /// The files of `model` as the hub has them now, as far as they are not in the cache yet.
@@ -166,11 +162,14 @@ pub(super) fn chosen(
     fetch: &Fetch,
     observer: &mut dyn Observer,
 ) -> Result<PathBuf> {
-    let source = Source { id: id.to_owned(), revision: revision.to_owned() };
+    let source = match &fetch.locked {
+        Some(lock) => lock.source(&origin(id, revision))?,
+        None => Source { id: id.to_owned(), revision: revision.to_owned() },
+    };
     let cache = fetch.hub.cache()?;
     let there =
         |snapshot: &PathBuf| lists.iter().all(|list| list.iter().any(|path| snapshot.join(path).is_file()));
-    match Store::new(cache, id).find(revision).filter(there) {
+    match Store::new(cache, id).find(&source.revision).filter(there) {
         Some(snapshot) => Ok(snapshot),
         None if fetch.hub.offline => {
             let file = lists.last().and_then(|list| list.first()).unwrap_or(&"model");

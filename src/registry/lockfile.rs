@@ -10,12 +10,15 @@ use sha2::{Digest, Sha256};
 
 use super::cache::{Source, commit_of, repository_of};
 use super::digest::{hex, sha256};
-use super::{ModelFiles, needs};
+use super::{ModelFiles, Network, needs};
 use crate::error::{Error, Kind, Result};
 
 /// The one form of the file.
 const VERSION: u32 = 1;
 const HEAD: &str = "# Written by `sdgen --lock`. `sdgen --locked` draws with these files and no others.\n";
+
+/// Path → `sha256:` and digits.
+type Hashes = BTreeMap<String, String>;
 
 /// The content of a lock file.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -40,8 +43,8 @@ struct Entry {
     /// The commit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     revision: Option<String>,
-    /// Path in the model → `sha256:` and digits.
-    files: BTreeMap<String, String>,
+    /// Path in the model → hash.
+    files: Hashes,
 }
 
 impl LockFile {
@@ -80,17 +83,28 @@ impl LockFile {
     /// # Errors
     /// A file cannot be read.
     pub fn record(&mut self, files: &ModelFiles) -> Result<()> {
-        let root = files.root();
-        let entry = Entry {
-            name: files.origin.clone(),
-            repo: root.and_then(repository_of),
-            revision: root.and_then(commit_of).map(str::to_owned),
-            files: hashes(files)?,
-        };
+        let entry = Entry { files: hashes(files)?, ..Entry::of(&files.origin, files) };
+        self.put(entry);
+        Ok(())
+    }
+
+    /// Writes down which files a network is; those of its kin from the same place stay.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn record_network(&mut self, network: &Network) -> Result<()> {
+        let mut entry = Entry::of(&network.origin, &network.files);
+        let known = self.models.iter().find(|other| other.is_of(&entry));
+        entry.files = known.map(|known| known.files.clone()).unwrap_or_default();
+        entry.files.extend(network_hashes(network)?);
+        self.put(entry);
+        Ok(())
+    }
+
+    fn put(&mut self, entry: Entry) {
         self.models.retain(|other| other.name != entry.name);
         self.models.push(entry);
         self.models.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(())
     }
 
     /// Writes the file, whole or not at all.
@@ -128,7 +142,25 @@ impl LockFile {
     pub fn check(&self, files: &ModelFiles) -> Result<()> {
         let name = &files.origin;
         let (expected, found) = (&self.entry(name)?.files, hashes(files)?);
-        for (path, hash) in &found {
+        self.compare(name, expected, &found)?;
+        match expected.keys().find(|path| !found.contains_key(*path)) {
+            Some(path) => Err(self.refused(format!("`{name}` lacks `{path}`, which is locked"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether a network has the files that are locked.
+    ///
+    /// # Errors
+    /// It is not in the lock file, or a file is another.
+    pub fn check_network(&self, network: &Network) -> Result<()> {
+        let name = plain(&network.origin);
+        self.compare(name, &self.entry(name)?.files, &network_hashes(network)?)
+    }
+
+    /// Whether each of the files `found` is locked as it is.
+    fn compare(&self, name: &str, expected: &Hashes, found: &Hashes) -> Result<()> {
+        for (path, hash) in found {
             match expected.get(path) {
                 Some(locked) if locked == hash => {}
                 Some(locked) => {
@@ -138,10 +170,7 @@ impl LockFile {
                 None => return Err(self.refused(format!("`{path}` of `{name}` is not in the lock file"))),
             }
         }
-        match expected.keys().find(|path| !found.contains_key(*path)) {
-            Some(path) => Err(self.refused(format!("`{name}` lacks `{path}`, which is locked"))),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     fn entry(&self, name: &str) -> Result<&Entry> {
@@ -155,18 +184,57 @@ impl LockFile {
     }
 }
 
-/// The SHA-256 of every file that a render with this model reads.
-fn hashes(files: &ModelFiles) -> Result<BTreeMap<String, String>> {
-    let hash = |path: String| {
-        let digits = match (files.embedded_bytes(&path), files.path(&path)) {
-            (None, Some(place)) => sha256(&place).map_err(|e| {
-                Error::new(Kind::ModelFile, format!("cannot read `{}`", place.display())).source(e)
-            })?,
-            (bytes, _) => hex(&Sha256::digest(bytes.unwrap_or_default())),
-        };
-        Ok((path, format!("sha256:{digits}")))
-    };
-    needs::used(files).into_iter().map(hash).collect()
+impl Entry {
+    /// A model or network by where it came from, with no file yet.
+    fn of(name: &str, files: &ModelFiles) -> Self {
+        let root = files.root();
+        Self {
+            name: plain(name).to_owned(),
+            repo: root.and_then(repository_of),
+            revision: root.and_then(commit_of).map(str::to_owned),
+            files: Hashes::new(),
+        }
+    }
+
+    /// Whether both are of the same revision of the same thing.
+    fn is_of(&self, other: &Self) -> bool {
+        (&self.name, &self.repo, &self.revision) == (&other.name, &other.repo, &other.revision)
+    }
+}
+
+/// A name without the branch that is meant anyway.
+fn plain(name: &str) -> &str {
+    name.strip_suffix("@main").unwrap_or(name)
+}
+
+/// The SHA-256 of a network's files.
+fn network_hashes(network: &Network) -> Result<Hashes> {
+    let paths = network.config.iter().chain([&network.weights]);
+    paths
+        .map(|path| Ok((path.clone(), hash(&network.files.root().unwrap_or(Path::new("")).join(path))?)))
+        .collect()
+}
+
+/// The SHA-256 of every file that a render with this model reads; what is made from the file itself is none.
+fn hashes(files: &ModelFiles) -> Result<Hashes> {
+    let mut hashes = Hashes::new();
+    if files.checkpoint().is_some() {
+        hashes.insert(files.name.clone(), hash(Path::new(&files.origin))?);
+    }
+    for path in needs::used(files) {
+        if let Some(bytes) = files.embedded_bytes(&path) {
+            hashes.insert(path, format!("sha256:{}", hex(&Sha256::digest(bytes))));
+        } else if let Some(place) = files.path(&path).filter(|place| place.is_file()) {
+            hashes.insert(path, hash(&place)?);
+        }
+    }
+    Ok(hashes)
+}
+
+fn hash(path: &Path) -> Result<String> {
+    let digits = sha256(path)
+        .map_err(|e| Error::new(Kind::ModelFile, format!("cannot read `{}`", path.display())).source(e))?;
+    Ok(format!("sha256:{digits}"))
 }
 
 #[cfg(test)]

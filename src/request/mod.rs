@@ -19,7 +19,7 @@ pub use decoding::decoding_alone;
 pub use init::{Init, Posterior};
 pub use interval::Interval;
 pub use memory::{Memory, VaeTiling};
-pub use params::{Params, overlay};
+pub use params::{Params, not_finite, overlay};
 pub use picture_prompt::PicturePrompt;
 pub use profiles::Profiles;
 pub use refiner::Refiner;

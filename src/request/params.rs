@@ -368,12 +368,20 @@ pub struct Params {
 
 /// `top` over `base`: a field that `top` names wins.
 ///
-/// Works on the serialised form, so that a new field needs no line here.
+/// Works on the serialised form, so that a new field needs no line here; numbers have to be finite ([`not_finite`]).
 pub fn overlay(base: &Params, top: &Params) -> Params {
     let (mut under, over) = (as_object(base), as_object(top));
     under.extend(over);
     // Invariant: both maps came out of `Params`, so the union goes back in.
     serde_json::from_value(under.into()).unwrap_or_default()
+}
+
+/// The first field that is no finite number, which the serialised form would lose.
+pub fn not_finite(params: &Params) -> Option<String> {
+    let lost = |value: &serde_json::Value| {
+        value.is_null() || value.as_array().is_some_and(|list| list.iter().any(serde_json::Value::is_null))
+    };
+    as_object(params).into_iter().find(|(_, value)| lost(value)).map(|(field, _)| field)
 }
 
 fn as_object(params: &Params) -> serde_json::Map<String, serde_json::Value> {
@@ -393,6 +401,15 @@ mod tests {
         let top = Params { steps: Some(4), cfg_scale: Some(1.5), ..Params::default() };
         let both = overlay(&base, &top);
         assert_eq!((both.prompt.as_deref(), both.steps, both.cfg_scale), (Some("a"), Some(4), Some(1.5)));
+    }
+
+    #[test]
+    fn a_number_that_is_none_is_found() {
+        let nan = Params { eta: Some(f64::NAN), ..Params::default() };
+        assert_eq!(not_finite(&nan).as_deref(), Some("eta"));
+        let listed = Params { sigmas: Some(vec![1.0, f64::INFINITY]), ..Params::default() };
+        assert_eq!(not_finite(&listed).as_deref(), Some("sigmas"));
+        assert_eq!(not_finite(&Params { eta: Some(1.0), ..Params::default() }), None);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
-use super::{Params, overlay};
+use super::{Params, not_finite, overlay};
 use crate::error::{Error, Kind, Result, closest};
 
 /// What the user's file says.
@@ -52,6 +52,10 @@ impl Profiles {
             let table = as_table(table, path, text)?;
             let params = Params::deserialize(Deserializer::from(Spanned::new(at, table)));
             named.insert(name.into_inner().into_owned(), params.map_err(|error| wrong(&error))?);
+        }
+        if let Some(field) = std::iter::once(&base).chain(named.values()).find_map(not_finite) {
+            let what = format!("{}: `{field}` has to be a finite number", path.display());
+            return Err(Error::new(Kind::Usage, what));
         }
         Ok(Self { path: path.to_owned(), base, named })
     }
@@ -163,6 +167,7 @@ mod tests {
             ("width = 512\nsteps = \"many\"", "c.toml:2: invalid type: string \"many\""),
             ("[profile]\ndraft = 3", "c.toml:2: expected tables"),
             ("steps = 3\nsteps = 4", "c.toml:2: duplicate key"),
+            ("eta = nan", "c.toml: `eta` has to be a finite number"),
             ("a = 1\nsteps = ", "c.toml:2: "),
         ];
         for (text, expected) in cases {

@@ -102,7 +102,11 @@ fn tell(service: &Service, job: &Job, event: &Event) {
             job.step(*step, *steps, *image);
         }
         Event::Warning { message } => job.tell(&News::Warning { message: message.clone() }),
-        Event::End { .. } | Event::Saved { .. } | Event::Done { .. } => {}
+        Event::Download { .. }
+        | Event::Preview { .. }
+        | Event::End { .. }
+        | Event::Saved { .. }
+        | Event::Done { .. } => {}
     }
 }
 

@@ -321,6 +321,23 @@ fn parts_that_a_file_has_not_are_said_or_taken_from_a_folder() {
     let error = draw(&of_file(&model.write("x.safetensors"))).unwrap_err();
     assert!(error.to_string().contains("has no autoencoder in it"), "{error}");
     assert!(error.hints()[0].contains("--vae"), "{error:?}");
+    let whole = Model::golden("sd15");
+    let drawn = whole.draw();
+    for (prefix, kept) in [("first_stage_model.", ""), ("first_stage_model.", "first_stage_model."), ("", "")]
+    {
+        let vae = whole.single.iter().filter_map(|(name, tensor)| match prefix {
+            "" => Some((name.clone(), tensor.clone())),
+            _ => Some((format!("{kept}{}", name.strip_prefix(prefix)?), tensor.clone())),
+        });
+        let path = model.path("vae.safetensors");
+        write(&path, Format::Safetensors, &vae.collect());
+        let with = Params { vae: text(&path), ..of_file(&model.path("x.safetensors")) };
+        assert!(
+            draw(&with).unwrap() == drawn,
+            "an autoencoder under `{kept}`, whole file: {}",
+            prefix.is_empty()
+        );
+    }
 }
 
 #[test]

@@ -64,15 +64,13 @@ pub(crate) fn sdgen() -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sdgen"));
     let proxies = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
     let hub = ["HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "NO_COLOR"];
-    let own = ["SDGEN_PROFILE", "SDGEN_CPU"];
+    let own = ["SDGEN_CONFIG", "SDGEN_PROFILE", "SDGEN_CPU"];
     proxies.into_iter().chain(hub).chain(own).for_each(|name| {
         command.env_remove(name);
     });
     let home = folder.path().join(".hf");
-    std::fs::create_dir(&home).unwrap();
-    std::fs::write(home.join("config.toml"), "").unwrap();
     command.current_dir(&folder).env("HF_HOME", &home).env("HF_HUB_OFFLINE", "1");
-    command.env("SDGEN_CONFIG", home.join("config.toml"));
+    command.env("HOME", &home).env("XDG_CONFIG_HOME", &home);
     Run { command, folder, stdin: Vec::new() }
 }
 
