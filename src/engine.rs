@@ -1,14 +1,17 @@
 //! The engine: owns the loaded model and turns plans into pictures. How they are shown or saved is the caller's.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Kind, Result};
 use crate::event::Observer;
 use crate::input::{Picture as Seen, Start};
 use crate::nn::{Backend, Choice};
 use crate::output::Picture;
 use crate::output::album::Leaf;
-use crate::pipeline::{Batch, Drawn, Pipeline, Shown, Task};
+use crate::output::latents::Latents;
+pub use crate::pipeline::Estimate;
+use crate::pipeline::{Batch, Drawn, Pipeline, Shown, Stay, Task};
 use crate::plan::{Model, Plan};
 use crate::registry::Networks;
 use crate::request::{DeviceChoice, Dtype, Request};
@@ -42,6 +45,7 @@ impl Image {
 pub struct Engine {
     backend: Option<(Machine, Backend)>,
     loaded: Option<Loaded>,
+    undecoded: Option<Latents>,
 }
 
 /// What a backend is chosen by.
@@ -57,6 +61,9 @@ struct Loaded {
     machine: Machine,
     model: Arc<Model>,
     pipeline: Pipeline,
+    stay: Stay,
+    /// Bytes of the networks that stay in memory, by estimate.
+    held: u64,
 }
 
 /// Takes a finished picture.
@@ -82,12 +89,33 @@ impl Engine {
     /// As [`Self::load`]; a failure of the networks, a picture that is none, `Kind::Interrupted` when the observer
     /// cancels, or what `deliver` reports.
     pub fn generate(&mut self, plan: &Plan, observer: &mut dyn Observer, deliver: Deliver<'_>) -> Result<()> {
+        let undecoded = Cell::new(None);
+        let result = self.draw(plan, observer, deliver, &undecoded);
+        self.undecoded = undecoded.into_inner();
+        result
+    }
+
+    /// What the last request had drawn when decoding failed.
+    pub fn undecoded(&self) -> Option<&Latents> {
+        self.undecoded.as_ref()
+    }
+
+    fn draw(
+        &mut self,
+        plan: &Plan,
+        observer: &mut dyn Observer,
+        deliver: Deliver<'_>,
+        undecoded: &Cell<Option<Latents>>,
+    ) -> Result<()> {
         let request = &plan.request;
         let (start, networks) = (request.start()?, &plan.networks);
-        let shown = shown(request, start.as_ref())?;
         let base = self.open(&plan.base, networks, request, observer)?;
+        let finish = Finish { request, networks, start: start.as_ref(), undecoded };
+        if let Some(latents) = &plan.latents {
+            return finish.all(base, &base.restore(request, latents)?, observer, deliver);
+        }
+        let shown = shown(request, start.as_ref())?;
         let prompts = base.encode(request, networks, &shown, observer)?;
-        let finish = Finish { request, networks, start: start.as_ref() };
         let mut begun = Vec::new();
         for batch in batches(request) {
             let task = Task { request, prompts: &prompts, batch, networks };
@@ -135,19 +163,34 @@ impl Engine {
         observer: &mut dyn Observer,
     ) -> Result<&Pipeline> {
         let machine = Machine::of(request);
+        let backend = self.backend(machine)?;
         let kept = self.loaded.take().filter(|loaded| loaded.serves(machine, model));
-        let loaded = match kept {
+        let held = kept.as_ref().map_or(0, |loaded| loaded.held);
+        let estimate = Estimate::of((&model.files, &model.repo), request, &backend, held)?;
+        let stay = estimate.stay();
+        let loaded = match kept.filter(|loaded| loaded.stay == stay) {
             Some(loaded) => loaded,
             None => {
-                let backend = self.backend(machine)?;
-                let (files, repo) = (&model.files, &model.repo);
-                let pipeline = Pipeline::load(files, repo, networks, request, &backend, observer)?;
-                Loaded { machine, model: model.clone(), pipeline }
+                let parts = (&model.files, &model.repo);
+                let pipeline = Pipeline::load(parts, networks, request, &backend, stay, observer)?;
+                let held = if stay == Stay::Loaded { estimate.networks() } else { 0 };
+                Loaded { machine, model: model.clone(), pipeline, stay, held }
             }
         };
         let pipeline = &mut self.loaded.insert(loaded).pipeline;
         pipeline.equip(networks, observer)?;
+        pipeline.tile(estimate.tiled);
         Ok(pipeline)
+    }
+
+    /// How much memory a plan takes; nothing is loaded for it.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn estimate(&mut self, plan: &Plan) -> Result<Estimate> {
+        let request = &plan.request;
+        let backend = self.backend(Machine::of(request))?;
+        Estimate::of((&plan.base.files, &plan.base.repo), request, &backend, 0)
     }
 
     fn backend(&mut self, machine: Machine) -> Result<Backend> {
@@ -209,6 +252,8 @@ struct Finish<'a> {
     request: &'a Request,
     networks: &'a Networks,
     start: Option<&'a Start>,
+    /// Takes what cannot be decoded.
+    undecoded: &'a Cell<Option<Latents>>,
 }
 
 impl Finish<'_> {
@@ -227,7 +272,12 @@ impl Finish<'_> {
     ) -> Result<()> {
         let request = self.request;
         for i in 0..drawn.batch.size {
-            let rgb = pipeline.decode(drawn, i, observer)?;
+            let index = drawn.batch.first + i as u64;
+            let seed = request.seed.wrapping_add(index);
+            let rgb = pipeline.decode(drawn, i, observer).inspect_err(|error| {
+                let worth_keeping = error.kind() != Kind::Interrupted;
+                self.undecoded.set(drawn.kept(i, seed).ok().filter(|_| worth_keeping));
+            })?;
             let (width, height, rgb) = match self.start {
                 None => (request.width, request.height, rgb),
                 Some(start) => {
@@ -235,8 +285,6 @@ impl Finish<'_> {
                     (picture.width, picture.height, picture.rgb)
                 }
             };
-            let index = drawn.batch.first + i as u64;
-            let seed = request.seed.wrapping_add(index);
             deliver(Image { width, height, rgb, seed, index })?;
         }
         Ok(())

@@ -28,7 +28,7 @@ pub mod serve;
 #[doc(hidden)]
 pub use nn::kernels;
 
-pub use engine::{Engine, Image};
+pub use engine::{Engine, Estimate, Image};
 pub use error::{Error, Kind, Result};
 pub use event::{Event, Flow, Observer, Stage};
 pub use plan::{Plan, Planner};

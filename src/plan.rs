@@ -12,6 +12,7 @@ use crate::config::Hub;
 use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::named::Named;
+use crate::output::latents::{Kept, Latents};
 use crate::output::metadata::Origin;
 use crate::registry::{
     self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, Network, Networks, RepoConfig,
@@ -58,6 +59,8 @@ pub struct Plan {
     pub networks: Networks,
     /// Path → hash of every weight file in use.
     pub weights: BTreeMap<String, String>,
+    /// Latents from a file, of which only the decoding is left to do.
+    pub latents: Option<Latents>,
 }
 
 impl Plan {
@@ -107,6 +110,9 @@ impl Planner {
         if let Some(error) = check(params).into_iter().next() {
             return Err(error);
         }
+        if let Some(path) = &params.from_latents {
+            return self.decoding(Path::new(path), params, observer);
+        }
         let base = self.base(params, observer)?;
         let request = Request::resolve(params, &base.files, &base.repo)?;
         let refiner = match &request.refiner {
@@ -120,7 +126,20 @@ impl Planner {
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
         weights.extend(networks.all().map(|network| (network.origin.clone(), network.hash.clone())));
-        Ok(Plan { request, base, refiner, networks, weights })
+        Ok(Plan { request, base, refiner, networks, weights, latents: None })
+    }
+
+    /// The plan that a file of latents was drawn by, as far as it is still to be done.
+    fn decoding(&mut self, path: &Path, params: &Params, observer: &mut dyn Observer) -> Result<Plan> {
+        let Kept { latents, record } = Kept::read(path)?;
+        let request = record.request()?.decoded_with(params)?;
+        let model = params.model.clone().unwrap_or_else(|| request.model.clone());
+        let base = self.find(&model, params, observer)?;
+        // Control networks and picture prompts have done their part; an autoencoder has not.
+        let bare = Request { controls: Vec::new(), picture_prompt: None, ..request.clone() };
+        let wanted = self.wanted(&model, params);
+        let networks = self.networks(&bare, base.repo.family, &wanted, observer)?;
+        Ok(Plan { request, base, refiner: None, networks, weights: record.weights, latents: Some(latents) })
     }
 
     fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::terminal;
 use crate::config;
 use crate::error::{Error, Kind, Result};
-use crate::request::{Params, Profiles, check, not_finite, overlay};
+use crate::request::{Params, Profiles, check, decoding_alone, not_finite, overlay};
 
 /// Which defaults count. Only the command line has this flag.
 #[derive(Args)]
@@ -42,9 +42,14 @@ impl Defaults {
     /// # Errors
     /// A field is no finite number.
     pub(super) fn under(&self, said: &Params) -> Result<Params> {
-        let Some(field) = not_finite(said) else { return Ok(overlay(&self.params, said)) };
-        let wrong = check(said).into_iter().find(|error| error.field_name() == Some(&field));
-        Err(wrong.unwrap_or_else(|| Error::field(&field, "expected finite numbers")))
+        if let Some(field) = not_finite(said) {
+            let wrong = check(said).into_iter().find(|error| error.field_name() == Some(&field));
+            return Err(wrong.unwrap_or_else(|| Error::field(&field, "expected finite numbers")));
+        }
+        match said.from_latents {
+            Some(_) => Ok(overlay(&decoding_alone(&self.params), said)),
+            None => Ok(overlay(&self.params, said)),
+        }
     }
 
     /// The error, with a word on where the wrong value came from.

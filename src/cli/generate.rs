@@ -15,9 +15,9 @@ use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::output::album::Album;
-use crate::output::path::{Destination, Values};
-use crate::output::png::{Existing, write_stream};
+use crate::output::album::{Album, Leaf};
+use crate::output::path::{DEFAULT_TEMPLATE, Destination, Template, Values};
+use crate::output::png::{Existing, save, write_stream};
 use crate::plan::{Plan, Planner};
 use crate::request::{Params, check};
 
@@ -67,7 +67,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         let _ = tell(Event::Saved { path, seed });
         Ok(())
     };
-    Engine::new().generate(&plan, &mut observer, &mut deliver)?;
+    let mut engine = Engine::new();
+    let drawn = engine.generate(&plan, &mut observer, &mut deliver);
+    drawn.map_err(|error| rescued(&engine, &album, &destination, error))?;
     let done = Event::Done { images: request.count, seconds: started.elapsed().as_secs_f64() };
     let _ = progress.borrow_mut().on(&done);
     Ok(())
@@ -110,6 +112,27 @@ fn destination(params: &Params) -> Result<Destination> {
     Ok(destination)
 }
 
+/// The error of a picture that could not be decoded, once its latents are safe.
+fn rescued(engine: &Engine, album: &Album<'_>, destination: &Destination, error: Error) -> Error {
+    match (engine.undecoded(), destination) {
+        (None, _) => error,
+        (Some(latents), Destination::Files { template, .. }) => album.rescue(latents, template, error),
+        (Some(latents), Destination::Stdout) => match Template::parse(DEFAULT_TEMPLATE) {
+            Ok(template) => album.rescue(latents, &template, error),
+            Err(_) => error,
+        },
+    }
+}
+
+/// The error of a picture that its folder does not take, once it is safe in the system's temporary folder.
+fn elsewhere(album: &Album<'_>, leaf: &Leaf<'_>, error: Error) -> Error {
+    let name = std::env::temp_dir().join(format!("sdgen-{}.png", leaf.seed));
+    match album.png(leaf).and_then(|png| save(&png, &name, Existing::Keep)) {
+        Ok(path) => error.hint(format!("the picture itself is not lost: `{}`", path.display())),
+        Err(_) => error,
+    }
+}
+
 /// Writes a picture; returns where it is now.
 fn keep(album: &Album<'_>, image: &Image, destination: &Destination) -> Result<PathBuf> {
     let leaf = image.leaf();
@@ -118,6 +141,8 @@ fn keep(album: &Album<'_>, image: &Image, destination: &Destination) -> Result<P
             write_stream(std::io::stdout().lock(), &album.png(&leaf)?)?;
             Ok(PathBuf::from("-"))
         }
-        Destination::Files { template, existing } => album.save(&leaf, template, *existing),
+        Destination::Files { template, existing } => {
+            album.save(&leaf, template, *existing).map_err(|error| elsewhere(album, &leaf, error))
+        }
     }
 }

@@ -72,6 +72,7 @@ enum Command {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    crate::nn::explain_lost_files();
     let colour = if crate::config::colours() { ColorChoice::Auto } else { ColorChoice::Never };
     let matches = match command().color(colour).try_get_matches() {
         Ok(matches) => matches,

@@ -115,11 +115,6 @@ impl TimeEmbedding {
         Ok(Some(mlp.forward(&Tokens::new(&input, &self.backend)?)?))
     }
 
-    /// Whether the network takes the guidance scale as an input.
-    pub(super) fn takes_guidance(&self) -> bool {
-        self.guidance.is_some()
-    }
-
     /// The guidance scale as an input (Meng et al. 2023): w = (scale − 1) · 1000 in a sinusoid with the sines first.
     ///
     /// # Errors

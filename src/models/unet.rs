@@ -70,11 +70,6 @@ impl Unet {
         Conditioning::new(&self.time, self.transformers(), context, added)
     }
 
-    /// Its sizes.
-    pub(crate) fn config(&self) -> &UnetConfig {
-        &self.config
-    }
-
     /// Channels of the latents that it takes.
     pub(crate) fn channels(&self) -> usize {
         self.config.in_channels
@@ -83,11 +78,6 @@ impl Unet {
     /// Channels of the context that it reads.
     pub(crate) fn context(&self) -> usize {
         self.config.levels[0].context
-    }
-
-    /// Whether the network takes the guidance scale as an input.
-    pub(crate) fn takes_guidance(&self) -> bool {
-        self.time.takes_guidance()
     }
 
     /// Adds the guidance scale as an input, for networks distilled to take it.

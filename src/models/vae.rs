@@ -26,6 +26,9 @@ pub(crate) struct VaeConfig {
     pub(crate) latent_channels: usize,
     #[serde(default = "thirty_two")]
     norm_num_groups: usize,
+    /// Side in pixels of the pictures that it was trained on.
+    #[serde(default = "usual_size")]
+    pub(crate) sample_size: usize,
     /// Latents are this times the encoder's output.
     #[serde(default = "default_scale")]
     pub(crate) scaling_factor: f64,
@@ -53,6 +56,10 @@ fn four() -> usize {
 
 fn thirty_two() -> usize {
     32
+}
+
+fn usual_size() -> usize {
+    512
 }
 
 fn default_scale() -> f64 {

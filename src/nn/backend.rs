@@ -22,6 +22,8 @@ pub(crate) struct Backend {
 pub(super) struct HostBackend {
     pub(super) cpu: Cpu,
     pub(super) precision: Precision,
+    /// Kernels whose weights take the least memory, not the least time.
+    pub(super) lean: bool,
 }
 
 /// What a backend is chosen by.
@@ -64,14 +66,15 @@ impl Backend {
             Dtype::Int8 => Precision::Int8,
         };
         let cpu = Cpu::new(isa, choice.threads.unwrap_or_else(physical_cores));
-        let host = HostBackend { cpu, precision };
+        let host = HostBackend { cpu, precision, lean: false };
         Ok(Self { device, dtype: DType::F32, host: Some(host) })
     }
 
     /// The processor at full precision, for tests.
     #[cfg(test)]
     pub(crate) fn reference() -> Self {
-        let host = HostBackend { cpu: Cpu::new(Isa::detect(), physical_cores()), precision: Precision::F32 };
+        let cpu = Cpu::new(Isa::detect(), physical_cores());
+        let host = HostBackend { cpu, precision: Precision::F32, lean: false };
         Self { device: Device::Cpu, dtype: DType::F32, host: Some(host) }
     }
 
@@ -90,6 +93,31 @@ impl Backend {
             host.precision = Precision::Bf16;
         }
         careful
+    }
+
+    /// The same backend with kernels whose weights take little memory.
+    pub(crate) fn lean(&self) -> Self {
+        let mut lean = self.clone();
+        if let Some(host) = &mut lean.host {
+            host.lean = true;
+        }
+        lean
+    }
+
+    /// Whether this is the processor, whose memory can be estimated.
+    pub(crate) fn is_host(&self) -> bool {
+        self.host.is_some()
+    }
+
+    /// The same backend in single precision; `None` where that is what it computes in already.
+    pub(crate) fn exact(&self) -> Option<Self> {
+        let mut exact = self.clone();
+        match &mut exact.host {
+            Some(host) if host.precision != Precision::F32 => host.precision = Precision::F32,
+            None if self.dtype != DType::F32 => exact.dtype = DType::F32,
+            Some(_) | None => return None,
+        }
+        Some(exact)
     }
 
     /// `values` as a tensor of `shape` on the device.

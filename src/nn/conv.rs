@@ -4,12 +4,13 @@
 use candle_core::Tensor;
 
 use super::cpu::{
-    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, Residual, Rows,
-    plan,
+    Activation, Algo, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, Isa, PackedConv, Padding,
+    Precision, Residual, Rows, Trade, plan,
 };
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
 use super::norm::GroupNorm;
 use super::tensor::{ConvOptions, ConvTensors};
+use super::watch;
 use super::weights::Weights;
 use crate::error::{Error, Result};
 
@@ -67,8 +68,27 @@ impl ConvShape {
     }
 }
 
+/// Bytes of a convolution's weights when they are packed for maps of `side`; `plain` when they are not transformed.
+pub(super) fn packed_bytes(
+    shape: &ConvShape,
+    side: usize,
+    (isa, precision): (Isa, Precision),
+    trade: Trade,
+    plain: usize,
+) -> usize {
+    let number = if precision == Precision::F16Weights { 2 } else { 4 };
+    let values = shape.input * shape.output;
+    match plan(isa, &shape.geometry(), (side, side), precision, trade) {
+        Algo::WinogradF4 => 36 * values * number,
+        Algo::WinogradF4Narrow => 36 * values * 2,
+        Algo::WinogradF2 => 16 * values * number,
+        Algo::Pointwise | Algo::Direct => plain,
+    }
+}
+
 /// A convolution.
 pub(crate) struct Conv2d {
+    name: Box<str>,
     body: Body,
     shape: ConvShape,
 }
@@ -91,12 +111,13 @@ impl Conv2d {
 
     fn with(weights: &Weights, shape: ConvShape, bias: Vec<f32>) -> Result<Self> {
         let ConvShape { input, output, kernel, .. } = shape;
+        let name = weights.name();
         let full = [output, input, kernel, kernel];
         let Some(host) = &weights.backend().host else {
             let weight = weights.tensor("weight", &full)?;
             let backend = weights.backend();
             let bias = backend.upload(bias, (1, output, 1, 1))?.to_dtype(backend.dtype)?;
-            return Ok(Self { body: Body::Device(ConvTensors { weight, bias }), shape });
+            return Ok(Self { name, body: Body::Device(ConvTensors { weight, bias }), shape });
         };
         let values = weights.values("weight", &full)?;
         let geometry = shape.geometry();
@@ -105,7 +126,7 @@ impl Conv2d {
         let algo = plan(host.cpu.isa(), &geometry, size, precision, weights.trade());
         let packing = ConvWeights { kernels: values.slice(), bias: Some(&bias), geometry };
         let packed = PackedConv::pack(&host.cpu, &packing, precision, algo);
-        Ok(Self { body: Body::Host(host.cpu.clone(), Box::new(packed)), shape })
+        Ok(Self { name, body: Body::Host(host.cpu.clone(), Box::new(packed)), shape })
     }
 
     /// A call on the channels of `parts`, one after the other.
@@ -179,6 +200,7 @@ impl<'a> ConvCall<'a> {
             }
             Body::Device(tensors) => Store::Device(self.on_device(tensors)?),
         };
+        watch::seen(&self.conv.name, &store);
         Ok(FeatureMap::new(store, shape))
     }
 

@@ -4,8 +4,8 @@ use candle_core::Tensor;
 
 use super::cpu::{self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Residual, Rows};
 use super::map::{Host, Store, Tokens, Width};
-use super::tensor;
 use super::weights::{Values, Weights};
+use super::{tensor, watch};
 use crate::error::Result;
 use crate::named::named_enum;
 
@@ -30,6 +30,7 @@ impl Activation {
 
 /// y = x Wᵀ + b.
 pub(crate) struct Linear {
+    name: Box<str>,
     body: Body,
     outputs: usize,
 }
@@ -54,13 +55,14 @@ impl Linear {
     fn gated(parts: &[Weights], (input, output): (usize, usize), bias: bool, gating: Gating) -> Result<Self> {
         let shape = [output, input];
         let outputs = parts.len() * output;
+        let name = parts.first().map(Weights::name).unwrap_or_default();
         let Some(host) = parts.first().and_then(|w| w.backend().host.clone()) else {
             let matrices = parts.iter().map(|w| w.tensor("weight", &shape)).collect::<Result<Vec<_>>>()?;
             let vectors = parts.iter().map(|w| w.tensor("bias", &[output]));
             let bias = bias.then(|| vectors.collect::<Result<Vec<_>>>()).transpose()?;
             let bias = bias.map(|vectors| Tensor::cat(&vectors, 0)).transpose()?;
             let weight = Tensor::cat(&matrices, 0)?.t()?.contiguous()?;
-            return Ok(Self { body: Body::Device(weight, bias), outputs });
+            return Ok(Self { name, body: Body::Device(weight, bias), outputs });
         };
         let values = parts.iter().map(|w| w.values("weight", &shape)).collect::<Result<Vec<_>>>()?;
         let matrices: Vec<_> = values.iter().map(Values::slice).collect();
@@ -69,7 +71,7 @@ impl Linear {
         let weights = LinearWeights { matrices: &matrices, inputs: input, bias: bias.as_deref(), gating };
         let packed = PackedLinear::pack(&host.cpu, &weights, host.precision.for_layer(outputs * input));
         let outputs = packed.outputs();
-        Ok(Self { body: Body::Host(host.cpu, Box::new(packed)), outputs })
+        Ok(Self { name, body: Body::Host(host.cpu, Box::new(packed)), outputs })
     }
 
     /// x Wᵀ + b.
@@ -132,6 +134,7 @@ impl Linear {
                 }))
             }
         };
+        watch::seen(&self.name, &store);
         Ok(Tokens::from_store(store, (b, n, self.outputs)))
     }
 }

@@ -124,6 +124,14 @@ impl Host {
         }
     }
 
+    /// Whether every number is finite.
+    pub(super) fn finite(&self) -> bool {
+        match &*self.data {
+            Numbers::Full(data) => data.iter().all(|x| x.is_finite()),
+            Numbers::Narrow(data) => data.reinterpret_cast::<bf16>().iter().all(|x| x.is_finite()),
+        }
+    }
+
     /// The numbers as bf16, where they are.
     pub(super) fn narrow(&self) -> Option<&[bf16]> {
         match &*self.data {

@@ -9,10 +9,14 @@ pub use cpu::bench as kernels;
 mod embed;
 mod linear;
 mod map;
+mod memory;
 mod norm;
 mod survey;
 mod tensor;
+mod watch;
 mod weights;
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 pub(crate) use attention::{CrossAttention, KeyValues, Projections, SelfAttention};
 pub(crate) use backend::{Backend, Choice};
@@ -20,11 +24,30 @@ pub(crate) use conv::{Conv2d, ConvShape};
 pub(crate) use embed::{Embedding, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
+pub(crate) use memory::available as available_memory;
 pub(crate) use norm::{GroupNorm, LayerNorm};
 pub(crate) use survey::{Survey, survey};
-pub(crate) use weights::{Weights, encoded};
+pub(crate) use watch::{first_broken, is_finite};
+pub(crate) use weights::{Weights, encoded, explain_lost_files};
 
-use crate::error::{Error, Kind};
+use crate::error::{Error, Kind, Result};
+
+/// What `work` gives; memory that ran out on the way is an error like any other.
+///
+/// # Errors
+/// Those of `work`; `Kind::Device` when the system refuses memory.
+pub(crate) fn within_memory<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
+    // What is left half done is dropped: networks hold no state, buffers go back to their arena.
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        match payload.downcast::<cpu::OutOfMemory>() {
+            Ok(refused) => {
+                Err(Error::new(Kind::Device, format!("memory ran out: the system refuses {refused} more"))
+                    .hint("try `--memory low`, `--vae-tiling on`, a smaller size or `--batch-size 1`"))
+            }
+            Err(payload) => resume_unwind(payload),
+        }
+    })
+}
 
 impl From<candle_core::Error> for Error {
     /// Arithmetic that fails is a bug here, unless the device says that it ran out of memory.

@@ -4,10 +4,11 @@
 use std::path::PathBuf;
 
 use super::Picture;
+use super::latents::{Latents, kept_as};
 use super::metadata::Origin;
 use super::path::{Template, Values};
 use super::png::{Existing, encode, save};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What the pictures of one request have in common when they are written.
 #[derive(Clone, Copy)]
@@ -47,5 +48,16 @@ impl Album<'_> {
         let Origin { request, model, .. } = self.origin;
         let values = Values { request, model, seed: leaf.seed, index: leaf.index };
         save(&self.png(leaf)?, &template.path(&values), existing)
+    }
+
+    /// Keeps the latents of a picture that could not be decoded beside where it would be; `error` is why, and says
+    /// afterwards where they are.
+    pub fn rescue(&self, latents: &Latents, template: &Template, error: Error) -> Error {
+        let Origin { request, model, .. } = self.origin;
+        let values = Values { request, model, seed: latents.seed, index: latents.index };
+        match latents.save(&self.origin, &template.path(&values)) {
+            Ok(path) => kept_as(error, &path),
+            Err(failure) => error.hint(format!("its latents could not be kept: {failure}")),
+        }
     }
 }

@@ -105,6 +105,15 @@ impl Origin<'_> {
     /// # Errors
     /// None that a valid request can cause.
     pub fn texts(&self, seed: u64) -> Result<Vec<Text>> {
+        let json = self.json(seed)?;
+        Ok(vec![(A1111_KEYWORD.to_owned(), self.parameters(seed)), (KEYWORD.to_owned(), json)])
+    }
+
+    /// The [`Record`] of the picture with this seed.
+    ///
+    /// # Errors
+    /// As [`Self::texts`].
+    pub fn json(&self, seed: u64) -> Result<String> {
         let failed = |e: serde_json::Error| Error::internal("cannot serialise the request").source(e);
         let request = Request { seed, count: 1, batch_size: 1, ..self.request.clone() };
         let record = Record {
@@ -113,8 +122,7 @@ impl Origin<'_> {
             weights: self.weights.clone(),
             model_license: self.license.map(str::to_owned),
         };
-        let json = serde_json::to_string(&record).map_err(failed)?;
-        Ok(vec![(A1111_KEYWORD.to_owned(), self.parameters(seed)), (KEYWORD.to_owned(), json)])
+        serde_json::to_string(&record).map_err(failed)
     }
 
     /// The `parameters` text in A1111's format.

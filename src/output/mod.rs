@@ -3,6 +3,7 @@
 
 pub mod album;
 pub mod chunks;
+pub mod latents;
 pub mod metadata;
 pub mod parameters;
 pub mod path;

@@ -1,11 +1,14 @@
 //! The autoencoder at work: the model's own or another, whole or tiny. Between the sampler's latents and pixels.
 
-use std::cell::OnceCell;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use candle_core::Tensor;
 use serde_json::Value;
 
+use super::part::Part;
+use super::tiles::Tiling;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
 use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
@@ -13,10 +16,14 @@ use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
 use crate::registry::{Component, ModelFiles, Network};
 
-/// An autoencoder in memory; the encoder half once it was asked for.
+/// An autoencoder; each half is in memory once it was asked for.
 pub(super) struct Autoencoder {
     source: Source,
     halves: Halves,
+    /// Decodes in single precision, whatever was asked for.
+    exact: Cell<bool>,
+    /// Decodes in tiles.
+    tiled: Cell<bool>,
 }
 
 /// Where its files are.
@@ -38,8 +45,14 @@ enum Halves {
 
 struct Pair<Config, Decoder, Encoder> {
     config: Config,
-    decoder: Decoder,
-    encoder: OnceCell<Encoder>,
+    decoder: Part<Decoder>,
+    encoder: Part<Encoder>,
+}
+
+impl<Config, Decoder, Encoder> Pair<Config, Decoder, Encoder> {
+    fn new(config: Config) -> Box<Self> {
+        Box::new(Self { config, decoder: Part::default(), encoder: Part::default() })
+    }
 }
 
 /// What a picture may be in latents: a normal distribution, or a point.
@@ -54,9 +67,13 @@ pub(super) struct Distribution {
 
 impl Source {
     fn weights(&self) -> Result<Weights> {
+        self.weights_on(&self.backend)
+    }
+
+    fn weights_on(&self, backend: &Backend) -> Result<Weights> {
         let weights = match &self.other {
-            None => Weights::open(&self.model, Component::Vae, &self.backend),
-            Some(other) => Weights::of(other.tensors()?, &self.backend),
+            None => Weights::open(&self.model, Component::Vae, backend),
+            Some(other) => Weights::of(other.tensors()?, backend),
         };
         Ok(weights?.at(self.side))
     }
@@ -89,34 +106,87 @@ impl Source {
 const TINY: &str = "AutoencoderTiny";
 
 impl Autoencoder {
-    /// As [`Self::load`], while `observer` watches.
-    pub(super) fn told(source: Source, observer: &mut dyn Observer) -> Result<Self> {
-        let name = source.other.as_ref().map_or(Component::Vae.name(), |other| &other.origin).to_owned();
-        super::staged(observer, Stage::Load, &name, |_| Self::load(source))
-    }
-
-    /// Loads the decoder half.
+    /// Reads what it is; its halves are loaded later.
     ///
     /// # Errors
     /// A file that is missing, malformed or of another network.
-    fn load(source: Source) -> Result<Self> {
+    pub(super) fn open(source: Source) -> Result<Self> {
         let (json, file) = source.config()?;
         let wrong = |e: serde_json::Error| Error::new(Kind::ModelFile, format!("{file}: {e}"));
-        let weights = source.weights()?;
         let halves = if json["_class_name"] == TINY {
             let config: TinyConfig = serde_json::from_value(json).map_err(wrong)?;
             config.check(&file)?;
-            let decoder = TinyDecoder::load(&weights, &config)?;
-            weights.finish(&["encoder."])?;
-            Halves::Tiny(Box::new(Pair { config, decoder, encoder: OnceCell::new() }))
+            Halves::Tiny(Pair::new(config))
         } else {
             let config: VaeConfig = serde_json::from_value(json).map_err(wrong)?;
             config.check()?;
-            let decoder = Decoder::load(&weights, &config)?;
-            weights.finish(&["encoder.", "quant_conv."])?;
-            Halves::Whole(Box::new(Pair { config, decoder, encoder: OnceCell::new() }))
+            Halves::Whole(Pair::new(config))
         };
-        Ok(Self { source, halves })
+        Ok(Self { source, halves, exact: Cell::default(), tiled: Cell::default() })
+    }
+
+    /// Loads the decoder half if it is not there, while `observer` watches.
+    ///
+    /// # Errors
+    /// A tensor that is missing, left over or of another shape.
+    pub(super) fn ready(&self, observer: &mut dyn Observer) -> Result<()> {
+        let there = match &self.halves {
+            Halves::Whole(pair) => pair.decoder.is_there(),
+            Halves::Tiny(pair) => pair.decoder.is_there(),
+        };
+        if there {
+            return Ok(());
+        }
+        let name = self.source.other.as_ref().map_or(Component::Vae.name(), |other| &other.origin).to_owned();
+        super::staged(observer, Stage::Load, &name, |_| match &self.halves {
+            Halves::Whole(pair) => self.decoder(pair).map(|_| ()),
+            Halves::Tiny(pair) => self.tiny_decoder(pair).map(|_| ()),
+        })
+    }
+
+    fn decoder(&self, pair: &Pair<VaeConfig, Decoder, Encoder>) -> Result<Rc<Decoder>> {
+        pair.decoder.get(|| {
+            let weights = self.decoder_weights()?;
+            let decoder = Decoder::load(&weights, &pair.config)?;
+            weights.finish(&["encoder.", "quant_conv."])?;
+            Ok(decoder)
+        })
+    }
+
+    fn tiny_decoder(&self, pair: &Pair<TinyConfig, TinyDecoder, TinyEncoder>) -> Result<Rc<TinyDecoder>> {
+        pair.decoder.get(|| {
+            let weights = self.decoder_weights()?;
+            let decoder = TinyDecoder::load(&weights, &pair.config)?;
+            weights.finish(&["encoder."])?;
+            Ok(decoder)
+        })
+    }
+
+    fn decoder_weights(&self) -> Result<Weights> {
+        let exact = self.source.backend.exact().filter(|_| self.exact.get());
+        self.source.weights_on(exact.as_ref().unwrap_or(&self.source.backend))
+    }
+
+    /// Frees both halves.
+    pub(super) fn free(&self) {
+        match &self.halves {
+            Halves::Whole(pair) => (pair.decoder.free(), pair.encoder.free()),
+            Halves::Tiny(pair) => (pair.decoder.free(), pair.encoder.free()),
+        };
+    }
+
+    /// Decodes in tiles from now on, or in one piece; answers with what it did before.
+    pub(super) fn tile(&self, tiled: bool) -> bool {
+        self.tiled.replace(tiled)
+    }
+
+    /// Decodes in single precision from now on; answers with whether that is a change.
+    pub(super) fn exactly(&self) -> bool {
+        let change = self.source.backend.exact().is_some() && !self.exact.replace(true);
+        if change {
+            self.free();
+        }
+        change
     }
 
     /// Refuses one that is not made for a network of `channels` latent channels whose cells cover `factor` pixels.
@@ -166,8 +236,15 @@ impl Autoencoder {
     /// Tensor arithmetic (out of memory).
     pub(super) fn decode(&self, latents: &Tensor) -> Result<Tensor> {
         match &self.halves {
-            Halves::Whole(pair) => pair.decoder.forward(&(latents / pair.config.scaling_factor)?),
-            Halves::Tiny(pair) => pair.decoder.forward(&(latents / pair.config.scaling_factor)?),
+            Halves::Whole(pair) => {
+                let decoder = self.decoder(pair)?;
+                let latents = (latents / pair.config.scaling_factor)?;
+                match self.tiled.get() {
+                    true => Tiling::of(&pair.config).decode(&latents, |part| decoder.forward(part)),
+                    false => decoder.forward(&latents),
+                }
+            }
+            Halves::Tiny(pair) => self.tiny_decoder(pair)?.forward(&(latents / pair.config.scaling_factor)?),
         }
     }
 
@@ -179,28 +256,17 @@ impl Autoencoder {
         match &self.halves {
             Halves::Whole(pair) => {
                 let Pair { config, encoder, .. } = &**pair;
-                let encoder = filled(encoder, || Encoder::load(&self.source.weights()?, config))?;
+                let encoder = encoder.get(|| Encoder::load(&self.source.weights()?, config))?;
                 let (mean, log_variance) = encoder.forward(pixels)?;
                 let deviation = Some((log_variance * 0.5)?.exp()?);
                 Ok(Distribution { mean, deviation, scale: config.scaling_factor })
             }
             Halves::Tiny(pair) => {
                 let Pair { config, encoder, .. } = &**pair;
-                let encoder = filled(encoder, || TinyEncoder::load(&self.source.weights()?, config))?;
+                let encoder = encoder.get(|| TinyEncoder::load(&self.source.weights()?, config))?;
                 let mean = encoder.forward(pixels)?;
                 Ok(Distribution { mean, deviation: None, scale: config.scaling_factor })
             }
-        }
-    }
-}
-
-/// What a cell holds, made when first asked for.
-fn filled<T>(cell: &OnceCell<T>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
-    match cell.get() {
-        Some(value) => Ok(value),
-        None => {
-            let value = make()?;
-            Ok(cell.get_or_init(|| value))
         }
     }
 }

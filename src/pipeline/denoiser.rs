@@ -6,6 +6,7 @@ use super::cast::{Cast, Prepared};
 use super::control::Call;
 use super::origin::Origin;
 use super::preview::Previews;
+use super::sound::sound;
 use super::{Batch, Encoded, guidance, tell};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
@@ -132,7 +133,8 @@ fn blend(mask: &Tensor, inside: &Tensor, outside: &Tensor) -> Result<Tensor> {
 
 impl Model for Denoiser<'_> {
     fn output(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
-        let output = self.guided(i, x, timestep)?;
+        let call = || format!("the denoising network at call {} of {}", i + 1, self.run.calls);
+        let output = sound(call, || self.guided(i, x, timestep), |output| output)?;
         let Batch { first, size } = self.run.batch;
         let step = Event::Step { step: i + 1, steps: self.run.calls, image: first, batch: size };
         tell(self.observer, &step)?;

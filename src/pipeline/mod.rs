@@ -4,16 +4,22 @@
 mod autoencoder;
 mod cast;
 mod control;
+mod decode;
 mod denoiser;
 mod emphasis;
 mod equipment;
+mod estimate;
 mod guidance;
 mod origin;
+mod part;
 mod pixels;
 mod preview;
 mod probe;
+mod sound;
 mod text;
+mod tiles;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -23,30 +29,47 @@ use crate::event::{Event, Flow, Observer, Stage};
 use crate::input::{Picture, Start};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
-use crate::nn::{Backend, Weights};
+use crate::nn::{Backend, Weights, within_memory};
+use crate::output::latents::Latents;
 use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::request::{Init, Request};
 use crate::rng::Noise;
 use crate::sampler::schedule::{self, Ladder};
-use crate::sampler::{self, Config, combine};
+use crate::sampler::{self, Config, Prediction, combine};
 use autoencoder::Autoencoder;
 use cast::Cast;
 use control::Guide;
 use denoiser::{Denoiser, Run, Source};
 use equipment::{Equipment, Loading};
+pub use estimate::Estimate;
 use origin::{Encoding, Origin};
+use part::Part;
 use preview::Previews;
 pub(crate) use text::Encoded;
 use text::TextEncoder;
 
 /// A model in memory.
 pub(crate) struct Pipeline {
-    text: TextEncoder,
-    unet: Unet,
+    text: Part<TextEncoder>,
+    unet: Part<Unet>,
     autoencoder: Autoencoder,
     equipment: Equipment,
+    config: UnetConfig,
+    files: ModelFiles,
+    /// What the network is taken to predict.
+    prediction: Prediction,
+    stay: Stay,
     repo: RepoConfig,
     backend: Backend,
+}
+
+/// How long networks stay in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stay {
+    /// Once loaded, for the next request too; all are loaded at the beginning.
+    Loaded,
+    /// From when they are needed until they are not, with kernels that take little memory.
+    WhileNeeded,
 }
 
 /// Opens the weights of a component.
@@ -103,44 +126,98 @@ struct Descent<'a> {
     before: usize,
 }
 
+impl Drawn {
+    /// The latents of picture `i`, to be kept.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub(crate) fn kept(&self, i: usize, seed: u64) -> Result<Latents> {
+        let (_, c, h, w) = self.latents.dims4()?;
+        let values = self.latents.get(i)?.flatten_all()?.to_vec1()?;
+        Ok(Latents { shape: [c, h, w], values, seed, index: self.batch.first + i as u64 })
+    }
+}
+
 impl Pipeline {
-    /// Loads every network of the model.
+    /// Prepares a model, and loads all its networks unless they `stay` only while needed.
     ///
     /// # Errors
     /// A file that is missing, malformed or of another network.
     pub(crate) fn load(
-        files: &ModelFiles,
-        repo: &RepoConfig,
+        (files, repo): (&ModelFiles, &RepoConfig),
         networks: &Networks,
         request: &Request,
         backend: &Backend,
+        stay: Stay,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
-        let other = &networks.autoencoder;
-        // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
-        let side = (request.width.max(request.height) / repo.vae_factor) as usize;
-        let careful = backend.careful();
-        let open = |component| {
-            let backend = if component == Component::Unet { backend } else { &careful };
-            Weights::open(files, component, backend).map(|weights| weights.at(side))
+        let backend = if stay == Stay::Loaded { backend.clone() } else { backend.lean() };
+        let source = autoencoder::Source {
+            model: files.clone(),
+            other: networks.autoencoder.clone(),
+            backend: backend.careful(),
+            // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
+            side: (request.width.max(request.height) / repo.vae_factor) as usize,
         };
-        let text = staged(observer, Stage::Load, Component::TextEncoder.name(), |_| {
-            TextEncoder::load(files, repo, &open)
-        })?;
-        let config = UnetConfig::parse(files.json(&Component::Unet.config())?)?;
-        let unet = staged(observer, Stage::Load, Component::Unet.name(), |_| {
-            Unet::load(open(Component::Unet)?, &config)
-        })?;
-        if repo.guesses_prediction {
-            probe::confirm(&unet, request.prediction, &files.origin, backend)?;
+        let pipeline = Self {
+            text: Part::default(),
+            unet: Part::default(),
+            autoencoder: Autoencoder::open(source)?,
+            equipment: Equipment::default(),
+            config: UnetConfig::parse(files.json(&Component::Unet.config())?)?,
+            files: files.clone(),
+            prediction: request.prediction,
+            stay,
+            repo: repo.clone(),
+            backend,
+        };
+        if stay == Stay::Loaded {
+            pipeline.text(observer)?;
+            pipeline.unet(observer)?;
+            pipeline.autoencoder.ready(observer)?;
         }
-        let source =
-            autoencoder::Source { model: files.clone(), other: other.clone(), backend: careful, side };
-        let autoencoder = Autoencoder::told(source, observer)?;
-        autoencoder.suits(config.out_channels, repo.vae_factor)?;
-        backend.trim();
-        let (repo, backend) = (repo.clone(), backend.clone());
-        Ok(Self { text, unet, autoencoder, equipment: Equipment::default(), repo, backend })
+        pipeline.autoencoder.suits(pipeline.config.out_channels, repo.vae_factor)?;
+        pipeline.backend.trim();
+        Ok(pipeline)
+    }
+
+    /// Decodes in tiles from now on, or in one piece.
+    pub(crate) fn tile(&self, tiled: bool) {
+        self.autoencoder.tile(tiled);
+    }
+
+    fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
+        Weights::open(&self.files, component, backend)
+            .map(|weights| weights.at(self.autoencoder.source().side))
+    }
+
+    fn text(&self, observer: &mut dyn Observer) -> Result<Rc<TextEncoder>> {
+        self.text.get(|| {
+            staged(observer, Stage::Load, Component::TextEncoder.name(), |_| {
+                let careful = self.backend.careful();
+                TextEncoder::load(&self.files, &self.repo, &|component| self.weights(component, &careful))
+            })
+        })
+    }
+
+    fn unet(&self, observer: &mut dyn Observer) -> Result<Rc<Unet>> {
+        self.unet.get(|| {
+            staged(observer, Stage::Load, Component::Unet.name(), |_| {
+                let unet = Unet::load(self.weights(Component::Unet, &self.backend)?, &self.config)?;
+                if self.repo.guesses_prediction {
+                    probe::confirm(&unet, self.prediction, &self.files.origin, &self.backend)?;
+                }
+                Ok(unet)
+            })
+        })
+    }
+
+    /// Frees what the next stage does without, where memory is short.
+    fn leave(&self, free: impl FnOnce()) {
+        if self.stay == Stay::WhileNeeded {
+            free();
+            self.backend.trim();
+        }
     }
 
     /// Has what `networks` names at work beside the model from now on, and nothing else.
@@ -151,13 +228,16 @@ impl Pipeline {
         if !self.autoencoder.source().is(networks.autoencoder.as_ref()) {
             let other = networks.autoencoder.clone();
             let source = autoencoder::Source { other, ..self.autoencoder.source().clone() };
-            let changed = Autoencoder::told(source, observer)?;
-            changed.suits(self.unet.config().out_channels, self.repo.vae_factor)?;
+            let changed = Autoencoder::open(source)?;
+            if self.stay == Stay::Loaded {
+                changed.ready(observer)?;
+            }
+            changed.suits(self.config.out_channels, self.repo.vae_factor)?;
             self.autoencoder = changed;
         }
         let source = self.autoencoder.source();
         let (careful, side) = (&source.backend, source.side);
-        let loading = Loading { unet: self.unet.config(), backend: &self.backend, careful, side };
+        let loading = Loading { unet: &self.config, backend: &self.backend, careful, side };
         self.equipment.change(networks, &loading, observer)
     }
 
@@ -173,9 +253,10 @@ impl Pipeline {
         observer: &mut dyn Observer,
     ) -> Result<Encoded> {
         // Networks distilled to take the guidance as an input have no unconditional pass.
-        let guided = request.cfg_scale > 1.0 && !self.unet.takes_guidance();
-        staged(observer, Stage::Encode, "prompt", |observer| {
-            let mut encoded = self.text.encode(request, guided, observer)?;
+        let guided = request.cfg_scale > 1.0 && self.config.guidance_width.is_none();
+        let text = self.text(observer)?;
+        let encoded = staged(observer, Stage::Encode, "prompt", |observer| {
+            let mut encoded = text.encode(request, guided, observer)?;
             if let (Some(reader), Some(picture)) = (self.equipment.picture(), &shown.prompt) {
                 let [something, nothing] = reader.read(picture, &self.backend)?;
                 encoded.positive.picture = Some(something);
@@ -186,7 +267,10 @@ impl Pipeline {
                 encoded.hints.push(self.equipment.control(network)?.hint(&picture)?);
             }
             Ok(encoded)
-        })
+        });
+        drop(text);
+        self.leave(|| self.text.free());
+        encoded
     }
 
     /// Noise, or a start picture, to latents: finished ones, or as far as the request's refiner takes over.
@@ -262,16 +346,20 @@ impl Pipeline {
                 family: self.repo.family,
             }),
         };
-        let mut model = Denoiser::new(self.cast(task)?, prompts, run, source, observer)?;
+        self.leave(|| self.autoencoder.free());
+        let unet = self.unet(observer)?;
+        let mut model = Denoiser::new(self.cast(&unet, task)?, prompts, run, source, observer)?;
         let latents = sampler::sample(&config, &ladder, x, &mut model)?;
         let noise = model.into_noise();
+        drop(unet);
+        self.leave(|| self.unet.free());
         // The decoder needs the most memory of all, and buffers of other sizes than the network's.
         self.backend.trim();
         Ok(Drawn { latents, noise, batch })
     }
 
     /// The networks that a task asks.
-    fn cast<'a>(&'a self, task: &Task<'a>) -> Result<Cast<'a>> {
+    fn cast<'a>(&'a self, unet: &'a Unet, task: &Task<'a>) -> Result<Cast<'a>> {
         let Task { request, prompts, networks, .. } = *task;
         let guide = |((network, hint), control): ((&Arc<Network>, _), _)| {
             let network = self.equipment.control(network)?;
@@ -280,7 +368,7 @@ impl Pipeline {
         let guides = networks.controls.iter().zip(&prompts.hints).zip(&request.controls).map(guide);
         let scale = request.picture_prompt.as_ref().map_or(0.0, |picture| picture.scale);
         Ok(Cast {
-            unet: &self.unet,
+            unet,
             guides: guides.collect::<Result<_>>()?,
             adapter: self.equipment.picture().map(|reader| (&reader.adapter, scale)),
             scale: request.cfg_scale,
@@ -302,15 +390,21 @@ impl Pipeline {
         encoding.origin(start, whole(init), source)
     }
 
-    /// Picture `i` of a batch to 8-bit RGB, one after the other: each is decoded alone, since that needs the most
-    /// memory of all.
+    /// Latents from a file, as if they had just been drawn.
     ///
     /// # Errors
-    /// `Kind::InvalidImage` when a picture is not a number or all black; tensor arithmetic.
-    pub(crate) fn decode(&self, drawn: &Drawn, i: usize, observer: &mut dyn Observer) -> Result<Vec<u8>> {
-        staged(observer, Stage::Decode, "pixels", |_| {
-            pixels::to_rgb(&self.autoencoder.decode(&drawn.latents.narrow(0, i, 1)?)?)
-        })
+    /// Latents of another size than the request's.
+    pub(crate) fn restore(&self, request: &Request, latents: &Latents) -> Result<Drawn> {
+        let shape = self.latent_shape(request, 1);
+        if shape[1..] != latents.shape {
+            let [c, h, w] = latents.shape;
+            let expected = format!("latents of {shape:?}");
+            return Err(Error::expected("from_latents", expected, format!("[1, {c}, {h}, {w}]"))
+                .hint("the file is of another model or another size"));
+        }
+        let noise = Noise::new(request.rng, request.seed, 1);
+        let latents = self.backend.upload(latents.values.clone(), &shape)?;
+        Ok(Drawn { latents, noise, batch: Batch { first: 0, size: 1 } })
     }
 
     fn latent_shape(&self, request: &Request, images: usize) -> [usize; 4] {
@@ -344,7 +438,7 @@ fn staged<T>(
 ) -> Result<T> {
     let start = std::time::Instant::now();
     tell(observer, &Event::Begin { stage, what: what.to_owned() })?;
-    let result = work(observer)?;
+    let result = within_memory(|| work(observer))?;
     tell(observer, &Event::End { stage, seconds: start.elapsed().as_secs_f64() })?;
     Ok(result)
 }

@@ -5,6 +5,7 @@ use candle_core::Tensor;
 
 use super::autoencoder::Autoencoder;
 use super::denoiser::Source;
+use super::sound::sound;
 use crate::error::Result;
 use crate::input::{Mask, Picture, Start};
 use crate::nn::Backend;
@@ -53,7 +54,8 @@ impl Encoding<'_> {
 
     /// Scaled latents of one picture for each image of the batch.
     fn latents(&self, pixels: &Tensor, noise: &mut Source<'_>) -> Result<Tensor> {
-        let encoded = self.autoencoder.encode(pixels)?;
+        let what = || "the autoencoder's encoder".to_owned();
+        let encoded = sound(what, || self.autoencoder.encode(pixels), |encoded| &encoded.mean)?;
         let latents = match encoded.deviation.filter(|_| self.posterior == Posterior::Sample) {
             None => encoded.mean.repeat((noise.images(), 1, 1, 1))?,
             Some(deviation) => noise.draw()?.broadcast_mul(&deviation)?.broadcast_add(&encoded.mean)?,

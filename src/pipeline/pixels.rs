@@ -2,23 +2,31 @@
 
 use candle_core::{Device, Tensor};
 
-use crate::error::{Error, Kind, Result};
+use super::sound::invalid;
+use crate::error::Result;
 use crate::input::Picture;
 
 /// `[1, 3, h, w]` around −1..1 to `h × w × 3` bytes: clamp, × 255, round half to even, as diffusers does.
 ///
 /// # Errors
-/// `Kind::InvalidImage` for values that are no numbers and for an all-black picture.
+/// `Kind::InvalidImage` for a picture of one colour all over.
 pub(super) fn to_rgb(pixels: &Tensor) -> Result<Vec<u8>> {
     let values = rows(pixels)?;
-    if values.iter().any(|value| !value.is_finite()) {
-        return Err(invalid("the decoder's output is not a number (NaN or infinite)"));
-    }
     let bytes: Vec<u8> = values.iter().map(|&value| to_byte(value)).collect();
-    if bytes.iter().all(|&byte| byte == 0) {
-        return Err(invalid("the picture is black all over"));
+    match flat(&bytes) {
+        Some([0, 0, 0]) => Err(invalid("the picture is black all over")),
+        Some(colour) => Err(invalid(&format!("the picture is of one colour all over: {colour:?}"))),
+        None => Ok(bytes),
     }
-    Ok(bytes)
+}
+
+/// The colour of a picture that has no other; a difference of one step is what rounding makes. A single pixel is a
+/// picture.
+fn flat(rgb: &[u8]) -> Option<[u8; 3]> {
+    let (pixels, _) = rgb.as_chunks::<3>();
+    let first = *pixels.first()?;
+    let near = |pixel: &[u8; 3]| pixel.iter().zip(first).all(|(a, b)| a.abs_diff(b) <= 1);
+    (pixels.len() > 1 && pixels.iter().all(near)).then_some(first)
 }
 
 /// Likewise as a picture, whatever the values are.
@@ -41,14 +49,10 @@ fn to_byte(value: f32) -> u8 {
     ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0).round_ties_even() as u8
 }
 
-fn invalid(what: &str) -> Error {
-    Error::new(Kind::InvalidImage, what)
-        .hint("try another seed or `--dtype f32`; if it stays, the weights are damaged or of another model")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Kind;
 
     fn picture(values: &[f32]) -> Result<Vec<u8>> {
         to_rgb(&Tensor::from_slice(values, (1, 3, 1, values.len() / 3), &Device::Cpu).unwrap())
@@ -60,8 +64,11 @@ mod tests {
     }
 
     #[test]
-    fn nan_and_black_are_no_pictures() {
-        assert_eq!(picture(&[f32::NAN, 0.0, 0.0]).unwrap_err().kind(), Kind::InvalidImage);
-        assert_eq!(picture(&[-1.0; 6]).unwrap_err().kind(), Kind::InvalidImage);
+    fn one_colour_all_over_is_no_picture() {
+        let black = picture(&[-1.0; 6]).unwrap_err();
+        assert_eq!((black.kind(), black.message()), (Kind::InvalidImage, "the picture is black all over"));
+        let grey = picture(&[0.0, 0.0, 0.0, 0.0, 0.001, 0.0]).unwrap_err();
+        assert!(grey.message().ends_with("all over: [128, 128, 128]"), "{grey}");
+        assert!(picture(&[0.0, 0.0, 0.0, 0.0, 0.1, 0.0]).is_ok());
     }
 }

@@ -4,6 +4,7 @@
 use candle_core::Tensor;
 
 use super::emphasis::emphasised;
+use super::sound::sound;
 use super::tell;
 use crate::error::Result;
 use crate::event::{Event, Observer};
@@ -139,7 +140,9 @@ impl TextEncoder {
         for (encoder, text) in self.encoders.iter().zip(&texts.chunked) {
             let empty = Vec::new();
             let parts = (0..chunks).map(|i| text.chunks.get(i).unwrap_or(&empty));
-            let parts = parts.map(|chunk| encoder.chunk(chunk, texts.skip, self.repo.family));
+            let what = || "the text encoder".to_owned();
+            let read = |chunk| encoder.chunk(chunk, texts.skip, self.repo.family);
+            let parts = parts.map(|chunk| sound(what, || read(chunk), |part| &part.states));
             let parts = parts.collect::<Result<Vec<_>>>()?;
             let contexts: Vec<&Tensor> = parts.iter().map(|part| &part.states).collect();
             states.push(Tensor::cat(&contexts, 1)?);

@@ -1,10 +1,12 @@
 //! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
 
 mod control;
+mod decoding;
 mod defaults;
 mod dimensions;
 mod init;
 mod interval;
+mod memory;
 mod params;
 mod picture_prompt;
 mod profiles;
@@ -13,8 +15,10 @@ mod resolve;
 mod sizes;
 
 pub use control::Control;
+pub use decoding::decoding_alone;
 pub use init::{Init, Posterior};
 pub use interval::Interval;
+pub use memory::{Memory, VaeTiling};
 pub use params::{Params, not_finite, overlay};
 pub use picture_prompt::PicturePrompt;
 pub use profiles::Profiles;

@@ -65,6 +65,11 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
 
+    /// Decode the latents that were kept in this file when a picture failed; the rest of the request is in it
+    #[arg(long, value_name = "PATH", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_latents: Option<String>,
+
     /// Start from this picture instead of noise alone
     #[arg(short = 'i', long, value_name = "PATH", help_heading = "Start picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -318,6 +323,16 @@ pub struct Params {
     #[arg(long, value_name = "TYPE", help_heading = "Machine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
+
+    /// Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]
+    #[arg(long, value_name = "HOW", help_heading = "Machine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<String>,
+
+    /// Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]
+    #[arg(long, value_name = "HOW", help_heading = "Machine")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vae_tiling: Option<String>,
 
     /// CPU threads [default: the physical cores this process may use]
     #[arg(long, value_name = "N", help_heading = "Machine")]

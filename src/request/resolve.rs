@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::decoding::nothing_else;
 use super::defaults::Defaults;
 use super::dimensions::{SIDE_UNIT, side, size, suits};
 use super::refiner::base_suits;
-use super::{Control, Init, Interval, Params, PicturePrompt, Refiner, Sizes};
+use super::{Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Sizes, VaeTiling};
 use crate::error::{Error, Kind, Result};
 use crate::input::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::named::{Named, named_enum};
@@ -164,6 +165,12 @@ pub struct Request {
     /// CPU threads; all physical cores when absent.
     #[serde(skip)]
     pub threads: Option<usize>,
+    /// Memory that the run may take.
+    #[serde(skip)]
+    pub memory: Memory,
+    /// Whether pictures are decoded in tiles.
+    #[serde(default)]
+    pub vae_tiling: VaeTiling,
     /// A preview after every so many calls of the network.
     #[serde(skip)]
     pub preview_every: Option<usize>,
@@ -240,6 +247,8 @@ impl Request {
             device: params.device.as_deref().map_or(Ok(DeviceChoice::Auto), DeviceChoice::parse)?,
             dtype: parsed("dtype", params.dtype.as_deref(), Dtype::Auto)?,
             threads: params.threads,
+            memory: params.memory.as_deref().map_or(Ok(Memory::Auto), Memory::parse)?,
+            vae_tiling: parsed("vae_tiling", params.vae_tiling.as_deref(), VaeTiling::default())?,
             preview_every: params.preview_every.or(params.preview_dir.as_ref().map(|_| 1)),
         })
     }
@@ -320,7 +329,10 @@ fn defaults(params: &Params, files: &ModelFiles) -> Result<Defaults> {
 pub fn check(params: &Params) -> Vec<Error> {
     let mut errors: Vec<Error> = Vec::new();
     let mut keep = |result: Result<()>| errors.extend(result.err());
-    keep(params.prompt.is_some().then_some(()).ok_or_else(no_prompt));
+    match params.from_latents {
+        Some(_) => keep(nothing_else(params)),
+        None => keep(params.prompt.is_some().then_some(()).ok_or_else(no_prompt)),
+    }
     keep(brackets(params));
     keep(parsed("long_prompt", params.long_prompt.as_deref(), LongPrompt::default()).map(|_| ()));
     keep(side("width", params.width));
@@ -347,6 +359,8 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(params.preset.as_deref().map_or(Ok(()), |name| Preset::parse(name).map(|_| ())));
     keep(parsed("rng", params.rng.as_deref(), Rng::Torch).map(|_| ()));
     keep(parsed("dtype", params.dtype.as_deref(), Dtype::Auto).map(|_| ()));
+    keep(parsed("vae_tiling", params.vae_tiling.as_deref(), VaeTiling::Auto).map(|_| ()));
+    keep(params.memory.as_deref().map_or(Ok(()), |text| Memory::parse(text).map(|_| ())));
     keep(params.device.as_deref().map_or(Ok(()), |text| DeviceChoice::parse(text).map(|_| ())));
     errors
 }

@@ -117,6 +117,8 @@ pub(crate) enum Memory {
     /// weights do not.
     #[default]
     Balanced,
+    /// Winograd on the largest maps only, whose layers are narrow.
+    Small,
 }
 
 /// The algorithm for a layer that is mostly given outputs of `size` (rows, columns) an image, on `isa`.
@@ -143,9 +145,11 @@ pub(crate) fn plan(
     let (four, four_from, two_from) = match (narrow, trade.passes, trade.memory) {
         (true, Passes::Many, Memory::Fast) => (Algo::WinogradF2, 0, 0),
         (true, Passes::Many, Memory::Balanced) => (Algo::WinogradF2, 16, 16),
+        (true, Passes::Many, Memory::Small) => (Algo::WinogradF2, 64, 64),
         (true, Passes::Once, _) => (Algo::WinogradF4Narrow, 32, 16),
         (false, _, Memory::Fast) => (Algo::WinogradF4, 16, 0),
         (false, _, Memory::Balanced) => (Algo::WinogradF4, 32, 32),
+        (false, _, Memory::Small) => (Algo::WinogradF4, 64, 64),
     };
     let at_least = |side: usize| size.0 * size.1 >= side * side;
     match (at_least(four_from), at_least(two_from)) {

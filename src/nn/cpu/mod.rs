@@ -37,7 +37,7 @@ mod winograd_tiles;
 
 pub(crate) use attention::{AttentionShape, Mask, PackedKv, attend};
 pub(crate) use conv::{
-    ConvEpilogue, ConvWeights, Geometry, Memory, PackedConv, Padding, Passes, Trade, plan,
+    Algo, ConvEpilogue, ConvWeights, Geometry, Memory, PackedConv, Padding, Passes, Trade, plan,
 };
 pub(crate) use conv_input::{Affine, ConvInput};
 pub(crate) use cores::physical_cores;
@@ -48,7 +48,7 @@ pub(crate) use math::{Activation, activate};
 pub(crate) use norm::{GroupNorm, LayerNorm, group_norm, layer_norm, transform};
 pub(crate) use pool::Pool;
 pub(crate) use rows::Rows;
-pub(crate) use scratch::{Buffer, Scratch};
+pub(crate) use scratch::{Buffer, OutOfMemory, Scratch};
 pub(crate) use source::{Precision, WeightSlice};
 
 use std::sync::Arc;

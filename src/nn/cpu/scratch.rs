@@ -1,7 +1,7 @@
 //! Owns the kernels' memory: aligned buffers on huge pages, and an arena that hands them out again so that a
 //! step allocates nothing.
 
-use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -64,7 +64,7 @@ impl Block {
         // SAFETY: the layout is not empty.
         let start = unsafe { alloc_zeroed(layout) };
         if start.is_null() {
-            handle_alloc_error(layout);
+            refused(bytes);
         }
         Block { start, bytes, origin: Origin::Heap(layout) }
     }
@@ -78,14 +78,30 @@ impl Block {
         // SAFETY: a new anonymous mapping touches nothing that exists.
         let mapping = unsafe { libc::mmap(std::ptr::null_mut(), whole, protection, flags, -1, 0) };
         if mapping == libc::MAP_FAILED {
-            // SAFETY: a line is a power of two, and the size is far from overflow.
-            handle_alloc_error(unsafe { Layout::from_size_align_unchecked(bytes, LINE) });
+            refused(bytes);
         }
         let start = mapping.cast::<u8>().wrapping_add(mapping.addr().wrapping_neg() % HUGE);
         // SAFETY: the range is inside the mapping. A hint: refusal changes nothing but speed.
         unsafe { libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE) };
         Block { start, bytes, origin: Origin::Mapping { start: mapping, bytes: whole } }
     }
+}
+
+/// The system had no memory; what kernels unwind with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct OutOfMemory {
+    bytes: usize,
+}
+
+impl fmt::Display for OutOfMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} MiB", self.bytes as f64 / f64::from(1 << 20))
+    }
+}
+
+/// Unwinds without a panic's message: who catches it reports it.
+fn refused(bytes: usize) -> ! {
+    std::panic::resume_unwind(Box::new(OutOfMemory { bytes }))
 }
 
 impl Drop for Block {

@@ -61,6 +61,34 @@ impl Mapped {
     }
 }
 
+/// Ends the program with a message and the exit code of bad model files when a mapped file is shorter than it was: the
+/// system tells that by SIGBUS, and there is no way back to who was reading. Files that may not grow any more are told
+/// by an error of the write instead of SIGXFSZ.
+#[cfg(unix)]
+#[allow(unsafe_code)]
+pub(crate) fn explain_lost_files() {
+    extern "C" fn lost(_: libc::c_int) {
+        const MESSAGE: &str = "error: a file of the model was removed or cut short while it was in use (SIGBUS)\n\
+             hint: copy or download it again, and leave it alone while sdgen runs\n";
+        let code = libc::c_int::from(Kind::ModelFile.row().exit_code);
+        // SAFETY: both calls are allowed in a signal handler, and the message lives for ever.
+        unsafe {
+            let _ = libc::write(libc::STDERR_FILENO, MESSAGE.as_ptr().cast(), MESSAGE.len());
+            libc::_exit(code)
+        }
+    }
+    let handler: extern "C" fn(libc::c_int) = lost;
+    // SAFETY: the handler does nothing that a signal handler may not do; ignoring a signal touches no memory.
+    unsafe {
+        libc::signal(libc::SIGBUS, handler as libc::sighandler_t);
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    }
+}
+
+/// Elsewhere the system ends the program itself.
+#[cfg(not(unix))]
+pub(crate) fn explain_lost_files() {}
+
 #[allow(unsafe_code)]
 fn map(path: &std::path::Path) -> std::io::Result<memmap2::Mmap> {
     let file = File::open(path)?;

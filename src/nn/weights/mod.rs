@@ -15,11 +15,13 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::backend::Backend;
-use super::cpu::{Memory, Passes, Trade};
+use super::conv::{ConvShape, packed_bytes};
+use super::cpu::{Memory, Passes, Precision, Trade};
 use crate::checkpoint::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, ModelFiles, Place, Tensors};
 use mapped::Mapped;
+pub(crate) use mapped::explain_lost_files;
 pub(crate) use quantised::encoded;
 pub(crate) use values::Values;
 
@@ -97,6 +99,11 @@ impl Weights {
         Self { patch: Some(patch), ..self.clone() }
     }
 
+    /// The prefix itself: the name of the layer that loads from here.
+    pub(super) fn name(&self) -> Box<str> {
+        self.prefix.as_str().into()
+    }
+
     /// The tensors below `name`.
     pub(crate) fn pp(&self, name: impl Display) -> Self {
         Self { prefix: self.full(name), ..self.clone() }
@@ -121,10 +128,16 @@ impl Weights {
         Self { passes: Passes::Once, ..self.clone() }
     }
 
-    /// What packed convolutions may cost: no memory is spared for a component whose weights are small.
+    /// What packed convolutions may cost: no memory is spared for a component whose weights are small, all that can be
+    /// where memory is short.
     pub(super) fn trade(&self) -> Trade {
-        let small = self.source.tensors.size() < SMALL_COMPONENT;
-        Trade { memory: if small { Memory::Fast } else { Memory::Balanced }, passes: self.passes }
+        let lean = self.backend().host.as_ref().is_some_and(|host| host.lean);
+        let memory = match self.source.tensors.size() {
+            _ if lean => Memory::Small,
+            size if size < SMALL_COMPONENT => Memory::Fast,
+            _ => Memory::Balanced,
+        };
+        Trade { memory, passes: self.passes }
     }
 
     /// What computes with these weights.
@@ -245,6 +258,40 @@ impl Weights {
         let map = &self.source.maps[file];
         Values::read(map.bytes(), entry)
             .map_err(|error| error.context(format!("`{}`: tensor `{full}`", map.label())))
+    }
+
+    /// Bytes that the tensors whose names begin with `prefix` take once they are packed; `side` tells the maps that a
+    /// layer sees by its name.
+    pub(crate) fn footprint(&self, prefix: &str, side: impl Fn(&str) -> usize) -> u64 {
+        let Some(host) = &self.backend().host else { return 0 };
+        let number = match host.precision {
+            Precision::F32 => 4,
+            Precision::F16Weights | Precision::Bf16 => 2,
+            Precision::Int8 => 1,
+        };
+        let layers = self.source.tensors.places.iter().filter(|(name, _)| name.starts_with(prefix));
+        let bytes = layers.map(|(name, place)| {
+            let values = place.entry.values();
+            match place.entry.shape[..] {
+                [outputs, inputs, 3, 3] if !name.contains("downsamplers") => {
+                    let shape = ConvShape::same(inputs, outputs);
+                    let side = side(name);
+                    packed_bytes(
+                        &shape,
+                        side,
+                        (host.cpu.isa(), host.precision),
+                        self.trade(),
+                        values * number,
+                    )
+                }
+                // An embedding is read row by row from the file.
+                _ if name.ends_with("_embedding.weight") => 0,
+                // Vectors stay in single precision.
+                [_] => values * 4,
+                _ => values * number,
+            }
+        });
+        bytes.sum::<usize>() as u64
     }
 
     /// Complains about tensors that no layer asked for: they mean that config.json describes another network.

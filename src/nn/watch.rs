@@ -1,0 +1,76 @@
+//! Where numbers stop being numbers: while somebody watches, every layer looks at its own output, and the first whose
+//! output holds a NaN or an infinity is remembered by name. Nobody watches in an ordinary run.
+
+use std::cell::{Cell, RefCell};
+
+use candle_core::{DType, Tensor};
+
+use super::map::Store;
+use crate::error::Result;
+
+thread_local! {
+    static WATCHING: Cell<bool> = const { Cell::new(false) };
+    static FIRST: RefCell<Option<String>> = const { RefCell::new(None) };
+}
+
+/// The first layer of `work` whose output is not finite, if there is one. What `work` makes is thrown away.
+pub(crate) fn first_broken<T>(work: impl FnOnce() -> Result<T>) -> Option<String> {
+    FIRST.take();
+    WATCHING.set(true);
+    // It went well before; if it fails now, what was seen until then is what is asked for.
+    let _ = work();
+    WATCHING.set(false);
+    FIRST.take()
+}
+
+/// A layer shows its output.
+pub(super) fn seen(name: &str, output: &Store) {
+    if !WATCHING.get() || FIRST.with_borrow(Option::is_some) {
+        return;
+    }
+    let broken = match output {
+        Store::Host(host) => !host.finite(),
+        Store::Device(tensor) => !is_finite(tensor).unwrap_or(true),
+    };
+    if broken {
+        FIRST.set(Some(name.to_owned()));
+    }
+}
+
+/// Whether every element is a finite number.
+///
+/// # Errors
+/// Tensor arithmetic.
+pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
+    // Zero times a number is zero; times NaN or infinity it is NaN, which no sum gets rid of.
+    let sum = (tensor.to_dtype(DType::F32)? * 0.0)?.sum_all()?.to_scalar::<f32>()?;
+    Ok(sum == 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    fn store(values: &[f32]) -> Store {
+        Store::Device(Tensor::new(values, &Device::Cpu).unwrap())
+    }
+
+    #[test]
+    fn the_first_broken_layer_is_named_and_only_while_somebody_watches() {
+        seen("before", &store(&[f32::NAN]));
+        let first = first_broken(|| {
+            seen("fine", &store(&[1.0, -3e38]));
+            seen("broken", &store(&[1.0, f32::INFINITY]));
+            seen("behind", &store(&[f32::NAN]));
+            Ok(())
+        });
+        assert_eq!(first.as_deref(), Some("broken"));
+        let sound = first_broken(|| {
+            seen("fine", &store(&[0.0]));
+            Ok(())
+        });
+        assert_eq!(sound, None);
+    }
+}

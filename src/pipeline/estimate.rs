@@ -1,0 +1,178 @@
+//! How much memory a request takes, by estimate, and the way of keeping and decoding that follows from it.
+
+use super::Stay;
+use super::tiles::Tiling;
+use crate::error::Result;
+use crate::models::unet_config::UnetConfig;
+use crate::models::vae::VaeConfig;
+use crate::nn::{Backend, Weights, available_memory};
+use crate::registry::{Component, ModelFiles, RepoConfig};
+use crate::request::{Memory, Request, VaeTiling};
+
+/// Bytes that a request takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// Weights of the text encoders.
+    pub text_encoders: u64,
+    /// Weights of the denoising network.
+    pub unet: u64,
+    /// Weights of the autoencoder's decoder.
+    pub decoder: u64,
+    /// Buffers of a call of the denoising network.
+    pub denoise: u64,
+    /// Buffers of the decoder, for the whole picture or a tile.
+    pub decode: u64,
+    /// Whether pictures are decoded in tiles.
+    pub tiled: bool,
+    /// Whether all networks stay in memory.
+    pub all_loaded: bool,
+}
+
+/// The program itself, its threads and what passes through while weights are read.
+const PROGRAM: u64 = 60 << 20;
+
+impl Estimate {
+    /// The largest amount at any time.
+    pub fn peak(&self) -> u64 {
+        let stages = [self.text_encoders, self.unet + self.denoise, self.decoder + self.decode];
+        let most = match self.all_loaded {
+            true => self.networks() + self.denoise.max(self.decode),
+            false => stages.into_iter().fold(0, u64::max),
+        };
+        PROGRAM + most
+    }
+
+    /// Weights of all networks.
+    pub(crate) fn networks(&self) -> u64 {
+        self.text_encoders + self.unet + self.decoder
+    }
+
+    /// How long networks stay.
+    pub(crate) fn stay(&self) -> Stay {
+        if self.all_loaded { Stay::Loaded } else { Stay::WhileNeeded }
+    }
+
+    /// What `request` takes on `backend`, in the way that its `memory` and `vae_tiling` ask for; `held` bytes are in
+    /// memory already.
+    ///
+    /// # Errors
+    /// A file of the model that is missing or malformed.
+    pub(crate) fn of(
+        (files, repo): (&ModelFiles, &RepoConfig),
+        request: &Request,
+        backend: &Backend,
+        held: u64,
+    ) -> Result<Self> {
+        let limit = match request.memory {
+            // What a card has is known to its driver alone.
+            Memory::Auto if !backend.is_host() => u64::MAX,
+            Memory::Auto => available_memory().map_or(u64::MAX, |bytes| bytes.saturating_add(held)),
+            Memory::Limit(bytes) => bytes,
+            Memory::Low => 0,
+        };
+        let forced = request.vae_tiling == VaeTiling::On;
+        let sizes = Sizes { files, repo, request };
+        let comfortable = Self { tiled: forced, all_loaded: true, ..sizes.estimate(backend, forced)? };
+        if comfortable.peak() <= limit {
+            return Ok(comfortable);
+        }
+        let lean = sizes.estimate(&backend.lean(), false)?;
+        let unavoidable = limit.max(PROGRAM + lean.unet + lean.denoise);
+        let tiled = match request.vae_tiling {
+            VaeTiling::On => true,
+            VaeTiling::Off => false,
+            VaeTiling::Auto => PROGRAM + lean.decoder + lean.decode > unavoidable,
+        };
+        Ok(Self { tiled, all_loaded: false, ..sizes.estimate(&backend.lean(), tiled)? })
+    }
+}
+
+/// What the sizes of a request follow from.
+struct Sizes<'a> {
+    files: &'a ModelFiles,
+    repo: &'a RepoConfig,
+    request: &'a Request,
+}
+
+impl Sizes<'_> {
+    fn estimate(&self, backend: &Backend, tiled: bool) -> Result<Estimate> {
+        let config = UnetConfig::parse(self.files.json(&Component::Unet.config())?)?;
+        let vae: VaeConfig = self.files.json(&Component::Vae.config())?;
+        let (lowest, side) = (config.levels.len() - 1, self.side());
+        let up = vae.block_out_channels.len() - 1;
+        let careful = backend.careful();
+        let component = |component, backend: &Backend| Weights::open(self.files, component, backend);
+        let unet = component(Component::Unet, backend)?.footprint("", |name| match level(name) {
+            Some(("down_blocks", i)) => side >> i,
+            Some(("up_blocks", i)) => side >> (lowest - i.min(lowest)),
+            Some(_) => side >> lowest,
+            None => side,
+        });
+        let decoder = component(Component::Vae, &careful)?.once().footprint("decoder.", |name| {
+            match level(name.trim_start_matches("decoder.")) {
+                Some(("up_blocks", i)) => side << i.min(up),
+                Some(_) | None => side,
+            }
+        });
+        let mut text_encoders = 0;
+        let readers = [Component::TextEncoder, Component::TextEncoder2];
+        for part in readers.into_iter().filter(|part| self.files.has(&part.config())) {
+            text_encoders += component(part, &careful)?.footprint("", |_| side);
+        }
+        let (denoise, decode) = (self.denoise(&config), self.decode(&vae, tiled));
+        Ok(Estimate { text_encoders, unet, decoder, denoise, decode, tiled, all_loaded: false })
+    }
+
+    /// Side of the latents.
+    fn side(&self) -> usize {
+        (self.request.width.max(self.request.height) / self.repo.vae_factor) as usize
+    }
+
+    fn cells(&self) -> u64 {
+        u64::from(self.request.width / self.repo.vae_factor)
+            * u64::from(self.request.height / self.repo.vae_factor)
+    }
+
+    /// Buffers of the denoising network: what the way up still needs, and what a block works on.
+    fn denoise(&self, config: &UnetConfig) -> u64 {
+        let guided = if self.request.cfg_scale > 1.0 && config.guidance_width.is_none() { 2 } else { 1 };
+        let images =
+            self.request.batch_size.min(usize::try_from(self.request.count).unwrap_or(1)) as u64 * guided;
+        let channels: u64 = config
+            .levels
+            .iter()
+            .enumerate()
+            .map(|(i, level)| ((level.layers + 1) * level.channels) as u64 >> (2 * i))
+            .sum();
+        images * self.cells() * 4 * (channels + BLOCK * config.levels[0].channels as u64) + SCRATCH
+    }
+
+    /// Buffers of the decoder's last level, which are the largest.
+    fn decode(&self, vae: &VaeConfig, tiled: bool) -> u64 {
+        let side = Tiling::of(vae).cells as u64;
+        let tile = side * side;
+        let cells = if tiled { self.cells().min(tile) } else { self.cells() };
+        let area = (vae.factor() * vae.factor()) as u64;
+        let widths = &vae.block_out_channels;
+        let channels = (widths.get(1).unwrap_or(&widths[0]) + 3 * widths[0]) as u64;
+        // The picture itself: as numbers, once more while it is blended or rounded, and as bytes.
+        let picture = self.cells() * area * (3 * 4 * 2 + 3);
+        cells * area * 4 * channels + picture + SCRATCH
+    }
+}
+
+/// Maps of the first level that a block of the denoising network works on at once: the gated layer's four, queries,
+/// keys and values, input and output, and what size classes round up. Measured.
+const BLOCK: u64 = 14;
+/// Buffers of the kernels themselves, whatever the size.
+const SCRATCH: u64 = 48 << 20;
+
+/// The kind and number of the block that a layer belongs to.
+fn level(name: &str) -> Option<(&str, usize)> {
+    let (kind, rest) = name.split_once('.')?;
+    match kind {
+        "down_blocks" | "up_blocks" => Some((kind, rest.split('.').next()?.parse().ok()?)),
+        "mid_block" => Some((kind, 0)),
+        _ => None,
+    }
+}

@@ -1,0 +1,54 @@
+//! A network that is loaded when it is first asked for, and that may leave memory in between.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use crate::error::Result;
+
+/// A place for a network.
+pub(super) struct Part<T>(RefCell<Option<Rc<T>>>);
+
+impl<T> Default for Part<T> {
+    fn default() -> Self {
+        Self(RefCell::new(None))
+    }
+}
+
+impl<T> Part<T> {
+    /// The network, loaded by `load` if it is not there.
+    ///
+    /// # Errors
+    /// Those of `load`.
+    pub(super) fn get(&self, load: impl FnOnce() -> Result<T>) -> Result<Rc<T>> {
+        if let Some(kept) = self.0.borrow().as_ref() {
+            return Ok(kept.clone());
+        }
+        let loaded = Rc::new(load()?);
+        *self.0.borrow_mut() = Some(loaded.clone());
+        Ok(loaded)
+    }
+
+    /// Whether the network is in memory.
+    pub(super) fn is_there(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
+    /// Frees the network's memory as soon as nobody works with it.
+    pub(super) fn free(&self) {
+        self.0.take();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_is_loaded_once_until_it_is_freed() {
+        let part = Part::default();
+        let value = |n: i32| *part.get(|| Ok(n)).unwrap();
+        assert_eq!([value(1), value(2)], [1, 1]);
+        part.free();
+        assert_eq!(value(3), 3);
+    }
+}

@@ -1,0 +1,49 @@
+//! The check that what a network gives is made of numbers, and the search for the layer where it stopped being so.
+
+use candle_core::Tensor;
+
+use crate::error::{Error, Kind, Result};
+use crate::nn::{first_broken, is_finite};
+
+/// What `run` gives, if the tensor `of` it is finite throughout. Otherwise the same call is made again with every
+/// layer watched, so that a sound run pays nothing for the layer's name; `what` is the network and the call.
+///
+/// # Errors
+/// `Kind::InvalidImage` with the network, the call and the layer; the errors of `run`.
+pub(super) fn sound<T>(
+    what: impl FnOnce() -> String,
+    run: impl Fn() -> Result<T>,
+    of: impl Fn(&T) -> &Tensor,
+) -> Result<T> {
+    let output = run()?;
+    if is_finite(of(&output))? {
+        return Ok(output);
+    }
+    let first = first_broken(run).map(|layer| format!(", from layer `{layer}` on")).unwrap_or_default();
+    Err(invalid(&format!("{} gives values that are no numbers (NaN or infinite){first}", what())))
+}
+
+/// The error of a picture that is none.
+pub(super) fn invalid(what: &str) -> Error {
+    Error::new(Kind::InvalidImage, what)
+        .hint("try another seed or `--dtype f32`; if it stays, the weights are damaged or of another model")
+}
+
+#[cfg(test)]
+mod tests {
+    use candle_core::Device;
+
+    use super::*;
+
+    #[test]
+    fn the_network_and_the_call_are_named() {
+        let call = |value: f32| {
+            let run = || Ok(Tensor::new(&[0.0, value], &Device::Cpu)?);
+            sound(|| "the network at call 3".to_owned(), run, |tensor| tensor)
+        };
+        assert!(call(1.0).is_ok());
+        let error = call(f32::NAN).unwrap_err();
+        assert_eq!(error.kind(), Kind::InvalidImage);
+        assert!(error.to_string().starts_with("the network at call 3 gives values"), "{error}");
+    }
+}
