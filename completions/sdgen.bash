@@ -155,7 +155,7 @@ _sdgen() {
 
     case "${cmd}" in
         sdgen)
-            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --model --refiner --refiner-start --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --offline --lock --locked --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --eta --rng --device --dtype --threads --output --overwrite --no-metadata --profile --progress --quiet --verbose --help --version inspect models config doctor bench tokens completions help"
+            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --control --control-guess --canny --ip-adapter --ip-image --ip-scale --model --config --preset --refiner --refiner-start --vae --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --offline --lock --locked --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --eta --rng --device --dtype --threads --output --preview-every --preview-dir --overwrite --no-metadata --profile --progress --quiet --verbose --help --version inspect models config doctor bench tokens completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -253,6 +253,26 @@ _sdgen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --control)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --canny)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip-adapter)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip-image)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --ip-scale)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --model)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -261,11 +281,23 @@ _sdgen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preset)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --refiner)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --refiner-start)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --vae)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -374,6 +406,14 @@ _sdgen() {
                     return 0
                     ;;
                 -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preview-every)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preview-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

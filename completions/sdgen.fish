@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_sdgen_global_optspecs
-    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= m/model= refiner= refiner-start= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline lock= locked= steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= threads= o/output= overwrite no-metadata profile= progress= q/quiet v/verbose h/help V/version
+    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= control= control-guess canny= ip-adapter= ip-image= ip-scale= m/model= config= preset= refiner= refiner-start= vae= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline lock= locked= steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= threads= o/output= preview-every= preview-dir= overwrite no-metadata profile= progress= q/quiet v/verbose h/help V/version
 end
 
 function __fish_sdgen_needs_command
@@ -43,9 +43,17 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur -d 'Blur the mask
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-grow -d 'Grow the mask by this many pixels' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -s m -l model -d 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a .safetensors file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l canny -d 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a .safetensors file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-image -d 'Picture that counts as a part of the prompt' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-scale -d 'How much it counts beside the text\'s 1 [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -s m -l model -d 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l config -d 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l preset -d 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner -d 'SDXL: a model that draws the last steps, such as sdxl-refiner' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner-start -d 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a .safetensors file, or ORG/REPO[@REV] [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l prediction -d 'What the network predicts, where the model\'s own files are wrong: epsilon, v or sample' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l original-size -d 'SDXL: the size that the picture is told to have had [default: its own]' -r
@@ -100,6 +108,8 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l device -d 'Device: auto, cp
 complete -c sdgen -n "__fish_sdgen_needs_command" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
@@ -108,6 +118,7 @@ json\t'One JSON object a line'
 none\t'Nothing but the seed and where the pictures are'"
 complete -c sdgen -n "__fish_sdgen_needs_command" -l invert-mask -d 'Repaint where the mask is black instead'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l control-guess -d 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l offline -d 'Use what is in the cache and open no connection'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l zero-terminal-snr -d 'Rescale the model\'s noise so that its last timestep holds no signal [default: as the model says]'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l overwrite -d 'Replace an existing file instead of choosing the next free name'

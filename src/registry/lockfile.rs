@@ -267,6 +267,26 @@ mod tests {
     }
 
     #[test]
+    fn networks_are_locked_by_their_own_files() {
+        use crate::event::{Event, Flow};
+        use crate::registry::{Fetch, Layout};
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("diffusion_pytorch_model.safetensors");
+        std::fs::write(&weights, [0; 16]).unwrap();
+        std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+        let name = folder.path().to_str().unwrap();
+        let mut silent = |_: &Event| Flow::Continue;
+        let network = Network::locate(name, Layout::CONTROL, &Fetch::default(), &mut silent).unwrap();
+        let mut lock = LockFile::new(Path::new("x.lock"));
+        assert!(lock.check_network(&network).unwrap_err().to_string().contains("is not in the lock file"));
+        lock.record_network(&network).unwrap();
+        assert_eq!(lock.models[0].files.len(), 2);
+        lock.check_network(&network).unwrap();
+        std::fs::write(&weights, [1; 16]).unwrap();
+        assert!(lock.check_network(&network).unwrap_err().to_string().contains("is another file"));
+    }
+
+    #[test]
     fn what_is_no_lock_file_is_said_with_its_place() {
         let file = tempfile::NamedTempFile::new().unwrap();
         for text in ["models = 1", "version = 1\n[[model]]\nnam = \"x\"", "version = 9"] {
