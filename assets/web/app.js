@@ -9,6 +9,8 @@ const form = find("order");
 const editor = new Editor(find("editor"));
 const SESSION = "sdgen-jobs";
 let running = null;
+/** Whether the picture that is shown is a preview. */
+let previewed = false;
 
 /** Words at the foot of the picture. */
 function say(text) {
@@ -81,6 +83,7 @@ function showImage(url, alt) {
   image.src = url;
   image.alt = alt;
   image.hidden = false;
+  previewed = false;
   find("empty").hidden = true;
 }
 
@@ -106,7 +109,10 @@ const events = {
   },
   preview: ({ image, format }) => {
     const bytes = Uint8Array.from(atob(image), (c) => c.charCodeAt(0));
+    const before = previewed && find("image").src;
     showImage(URL.createObjectURL(new Blob([bytes], { type: `image/${format}` })), "preview");
+    if (before) URL.revokeObjectURL(before);
+    previewed = true;
   },
   warning: ({ message }) => say(message),
   cancelled: () => say("cancelled"),

@@ -86,9 +86,10 @@ impl Service {
             }
         }
         for field in pictures.keys() {
-            match access(field) {
-                Access::Picture => drop(object.insert(field.clone(), Value::from(uploads::PLACE))),
-                _ => wrong.push(Error::field(field, "is no picture").hint("send it as a plain value")),
+            if access(field) == Access::Picture {
+                object.insert(field.clone(), Value::from(uploads::PLACE));
+            } else {
+                wrong.push(Error::field(field, "is no picture").hint("send it as a plain value"));
             }
         }
         wrong.extend(uploads::lift(&mut object, pictures).err());

@@ -24,7 +24,11 @@ pub(super) enum Access {
 const ACCESS: &[(Access, &[&str])] = &[
     (Access::Picture, &["init_image", "mask"]),
     (Access::Model, &["model", "refiner"]),
-    (Access::Server, &["device", "dtype", "threads", "offline", "output", "overwrite"]),
+    (Access::Server, &["device", "dtype", "threads", "offline", "lock", "locked"]),
+    (Access::Server, &["output", "overwrite", "preview_dir"]),
+    // These name files, alone or beside other things.
+    (Access::Server, &["config", "vae", "control", "ip_adapter", "ip_image"]),
+    (Access::Server, &["control_guess", "canny", "ip_scale"]),
     (
         Access::Client,
         &["prompt", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "long_prompt"],
@@ -32,7 +36,7 @@ const ACCESS: &[(Access, &[&str])] = &[
     (Access::Client, &["width", "height", "seed", "count", "batch_size", "no_metadata"]),
     (Access::Client, &["strength", "fit", "posterior", "extend"]),
     (Access::Client, &["mask_blur", "mask_grow", "invert_mask", "keep_unmasked", "mask_padding"]),
-    (Access::Client, &["refiner_start", "prediction", "clip_skip"]),
+    (Access::Client, &["refiner_start", "prediction", "clip_skip", "preset", "preview_every"]),
     (Access::Client, &["original_size", "crop", "target_size"]),
     (Access::Client, &["negative_original_size", "negative_crop", "negative_target_size"]),
     (

@@ -22,6 +22,8 @@ pub(super) enum News {
     Stage { stage: Stage, what: String },
     /// A call of the network is done.
     Progress { step: usize, total: usize, percent: f64, image: u64 },
+    /// What is coming: a small picture in base64.
+    Preview { step: usize, image: String, format: &'static str, index: u64 },
     /// A picture is done; `url` is where to get it.
     Image {
         url: String,
@@ -71,6 +73,7 @@ impl News {
             Self::Fetch { .. } => ("fetch", Keep::Latest),
             Self::Stage { .. } => ("stage", Keep::Recent),
             Self::Progress { .. } => ("progress", Keep::Recent),
+            Self::Preview { .. } => ("preview", Keep::Latest),
             Self::Image { .. } => ("image", Keep::Always),
             Self::Warning { .. } => ("warning", Keep::Recent),
             Self::Complete { .. } => ("complete", Keep::Always),

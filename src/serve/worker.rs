@@ -10,12 +10,14 @@ use serde_json::Value;
 use super::Service;
 use super::job::{End, Failure, Job, Made};
 use super::story::News;
-use super::uploads::{placed, within};
+use super::uploads::{self, placed, within};
 use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Stage};
+use crate::output::Picture;
 use crate::output::album::Album;
+use crate::output::png::encode;
 use crate::plan::{Plan, Planner};
 use crate::request::{Request, overlay};
 
@@ -101,12 +103,15 @@ fn tell(service: &Service, job: &Job, event: &Event) {
             service.metrics.steps(*batch);
             job.step(*step, *steps, *image);
         }
+        Event::Preview { step, image, width, height, rgb } => {
+            let picture = Picture { width: *width, height: *height, rgb };
+            // A preview that cannot be encoded is missed by nobody.
+            let Ok(png) = encode(&picture, &[]) else { return };
+            let (image, index) = (uploads::encode(&png), *image);
+            job.tell(&News::Preview { step: *step, image, format: "png", index });
+        }
         Event::Warning { message } => job.tell(&News::Warning { message: message.clone() }),
-        Event::Download { .. }
-        | Event::Preview { .. }
-        | Event::End { .. }
-        | Event::Saved { .. }
-        | Event::Done { .. } => {}
+        Event::Download { .. } | Event::End { .. } | Event::Saved { .. } | Event::Done { .. } => {}
     }
 }
 

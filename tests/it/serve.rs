@@ -272,6 +272,21 @@ fn a_stream_tells_the_whole_story_to_everybody_and_goes_on_where_it_broke() {
 }
 
 #[test]
+fn previews_are_told_to_those_who_ask_for_them() {
+    let server = Server::start(&[]);
+    let id = server.order(&json!({"steps": 1000, "preview_every": 1}));
+    let mut lines = BufReader::new(server.connect());
+    let head = format!("GET /v1/jobs/{id}/stream HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
+    lines.get_mut().write_all(head.as_bytes()).unwrap();
+    let mut lines = lines.lines().map_while(Result::ok);
+    assert!(lines.any(|line| line == "event: preview"));
+    let data = lines.next().unwrap();
+    let preview: Value = serde_json::from_str(data.strip_prefix("data: ").unwrap()).unwrap();
+    assert_eq!(preview["format"], "png");
+    assert!(preview["image"].as_str().unwrap().starts_with("iVBORw0KGgo"), "{preview}");
+}
+
+#[test]
 fn waiting_jobs_are_cancelled_at_once_and_running_ones_at_their_next_step() {
     let server = Server::start(&[]);
     let long = server.order(&json!({"steps": 1000, "width": 128, "height": 128}));
