@@ -3,8 +3,13 @@
 
 mod chunks;
 mod parse;
+mod references;
+mod words;
 
 pub(crate) use chunks::{Layout, Room, Token, lay_out};
+pub(crate) use references::Reference;
+pub use words::Word;
+pub(crate) use words::{Stretch, stretches};
 
 use crate::error::{Error, Result};
 use crate::named::named_enum;

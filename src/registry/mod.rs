@@ -5,6 +5,7 @@ mod demo;
 mod download;
 mod files;
 mod hub;
+mod one_file;
 mod repo_config;
 mod tensors;
 mod transfer;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 
 pub use files::ModelFiles;
 pub use hub::{Fetch, is_cached, locate};
+pub use one_file::{cached_file, names_repository};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
 pub use tensors::{Place, TensorFile, Tensors};
 

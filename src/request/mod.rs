@@ -1,5 +1,6 @@
 //! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
 
+mod adapters;
 mod defaults;
 mod dimensions;
 mod init;
@@ -9,6 +10,7 @@ mod refiner;
 mod resolve;
 mod sizes;
 
+pub use adapters::{Adapter, embeddings};
 pub use init::{Init, Posterior};
 pub use interval::Interval;
 pub use params::{Params, overlay};

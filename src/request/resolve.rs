@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::defaults::with_defaults;
 use super::dimensions::{SIDE_UNIT, side, size, suits};
 use super::refiner::base_suits;
+use super::adapters::{self, Adapter, Named as NamedAdapters};
 use super::{Init, Interval, Params, Refiner, Sizes};
 use crate::error::{Error, Kind, Result};
 use crate::input::Start;
@@ -130,6 +131,12 @@ pub struct Request {
     pub eta: f64,
     /// Text-encoder layers left out.
     pub clip_skip: usize,
+    /// LoRAs merged into the model; references to them are no part of `prompt` any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<Adapter>,
+    /// Embeddings that the prompts use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub embeddings: Vec<Adapter>,
     /// What it starts from besides noise.
     pub init: Option<Init>,
     /// Who draws the last steps, if not the model.
@@ -171,6 +178,7 @@ impl Request {
         let spec = spec_of(files);
         let params = &with_defaults(params, spec);
         let native = spec.map_or(repo.native_size, |spec| spec.size);
+        let NamedAdapters { prompt, loras, .. } = adapters::named(params)?;
         let init = Init::resolve(params)?;
         let refiner = Refiner::resolve(params)?;
         let (width, height) = size(params, init.as_ref(), native)?;
@@ -183,7 +191,7 @@ impl Request {
         let ladder = crate::sampler::schedule::ladder(&config, steps)?;
         refiner.as_ref().map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
         Ok(Self {
-            prompt: params.prompt.clone().unwrap_or_default(),
+            prompt,
             negative_prompt: params.negative_prompt.clone(),
             prompt_2: params.prompt_2.clone(),
             negative_prompt_2: params.negative_prompt_2.clone(),
@@ -208,6 +216,8 @@ impl Request {
             cfg_interval: interval(params)?,
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
+            loras,
+            embeddings: Vec::new(),
             init,
             refiner,
             sizes,
@@ -281,6 +291,7 @@ pub fn check(params: &Params) -> Vec<Error> {
     let mut keep = |result: Result<()>| errors.extend(result.err());
     keep(params.prompt.is_some().then_some(()).ok_or_else(no_prompt));
     keep(brackets(params));
+    keep(adapters::check(params));
     keep(parsed("long_prompt", params.long_prompt.as_deref(), LongPrompt::default()).map(|_| ()));
     keep(side("width", params.width));
     keep(side("height", params.height));

@@ -64,7 +64,14 @@ impl Weights {
     /// # Errors
     /// No weights file, or one that is truncated or malformed.
     pub(crate) fn open(files: &ModelFiles, component: Component, backend: &Backend) -> Result<Self> {
-        let tensors = Tensors::of(files, component)?;
+        Self::of(Tensors::of(files, component)?, backend)
+    }
+
+    /// Opens tensors that were found.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub(crate) fn of(tensors: Tensors, backend: &Backend) -> Result<Self> {
         let source = Source {
             maps: tensors.files.iter().map(Mapped::open).collect::<Result<_>>()?,
             tensors,
@@ -76,7 +83,6 @@ impl Weights {
     }
 
     /// The same tensors as `patch` leaves them.
-    #[allow(dead_code, reason = "awaits its first user")]
     pub(crate) fn patched(&self, patch: Rc<dyn Patch>) -> Self {
         Self { patch: Some(patch), ..self.clone() }
     }
@@ -118,6 +124,11 @@ impl Weights {
     /// Whether the file has this tensor.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.source.tensors.places.contains_key(&self.full(name))
+    }
+
+    /// The shape in which the file keeps this tensor.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.source.tensors.places.get(&self.full(name)).map(|place| place.entry.shape.as_slice())
     }
 
     /// The first of `names` whose `.weight` the file has: some parts were renamed over the years.
