@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use crate::adapters::Adapters;
 use crate::error::Result;
 use crate::event::Observer;
 use crate::input::Start;
 use crate::nn::{Backend, Choice};
 use crate::output::Picture;
 use crate::output::album::Leaf;
-use crate::pipeline::{Batch, Drawn, Pipeline, Task};
+use crate::pipeline::{Batch, Drawn, Pipeline, Supply, Task};
 use crate::plan::{Model, Plan};
 use crate::request::{DeviceChoice, Dtype, Request};
 
@@ -72,7 +73,7 @@ impl Engine {
     /// # Errors
     /// A file that is missing or does not fit; a device that is not there.
     pub fn load(&mut self, plan: &Plan, observer: &mut dyn Observer) -> Result<()> {
-        self.open(&plan.base, &plan.request, observer).map(|_| ())
+        self.open(&plan.base, &plan.adapters, &plan.request, observer).map(|_| ())
     }
 
     /// Draws the pictures of `plan` and hands each to `deliver` as soon as it is decoded.
@@ -83,9 +84,11 @@ impl Engine {
     pub fn generate(&mut self, plan: &Plan, observer: &mut dyn Observer, deliver: Deliver<'_>) -> Result<()> {
         let request = &plan.request;
         let start = request.start()?;
-        let base = self.open(&plan.base, request, observer)?;
-        let prompts = base.encode(request, observer)?;
+        let base = self.open(&plan.base, &plan.adapters, request, observer)?;
+        let prompts = base.encode(request, &plan.adapters.embeddings, observer)?;
         let finish = Finish { request, start: start.as_ref() };
+        // LoRAs are the base model's alone; words have vectors for the refiner as well.
+        let words = Adapters { embeddings: plan.adapters.embeddings.clone(), ..Adapters::default() };
         let mut begun = Vec::new();
         for batch in batches(request) {
             let drawn =
@@ -97,7 +100,7 @@ impl Engine {
             }
         }
         match &plan.refiner {
-            Some(refiner) => self.refine(refiner, &finish, begun, observer, deliver),
+            Some(refiner) => self.refine((refiner, &words), &finish, begun, observer, deliver),
             None => Ok(()),
         }
     }
@@ -105,15 +108,15 @@ impl Engine {
     /// Lets the refiner end what the base model has begun.
     fn refine(
         &mut self,
-        refiner: &Arc<Model>,
+        (refiner, words): (&Arc<Model>, &Adapters),
         finish: &Finish<'_>,
         begun: Vec<Drawn>,
         observer: &mut dyn Observer,
         deliver: Deliver<'_>,
     ) -> Result<()> {
         let request = finish.request.refined(&refiner.repo)?;
-        let pipeline = self.open(refiner, &request, observer)?;
-        let prompts = pipeline.encode(&request, observer)?;
+        let pipeline = self.open(refiner, words, &request, observer)?;
+        let prompts = pipeline.encode(&request, &words.embeddings, observer)?;
         for drawn in begun {
             let task = Task { request: &request, prompts: &prompts, batch: drawn.batch };
             let drawn = pipeline.refine(&task, drawn, observer)?;
@@ -126,19 +129,20 @@ impl Engine {
     fn open(
         &mut self,
         model: &Arc<Model>,
+        adapters: &Adapters,
         request: &Request,
         observer: &mut dyn Observer,
     ) -> Result<&Pipeline> {
         let machine = Machine::of(request);
+        let Model { files, repo, .. } = &**model;
         let kept = self.loaded.take().filter(|loaded| loaded.serves(machine, model));
-        let loaded = match kept {
-            Some(loaded) => loaded,
-            None => {
-                let backend = self.backend(machine)?;
-                let pipeline = Pipeline::load(&model.files, &model.repo, request, &backend, observer)?;
-                Loaded { machine, model: model.clone(), pipeline }
-            }
+        let backend = self.backend(machine)?;
+        let supply = Supply { files, repo, adapters, request, backend: &backend };
+        let pipeline = match kept {
+            Some(loaded) => loaded.pipeline.adapted(&supply, observer)?,
+            None => Pipeline::load(&supply, observer)?,
         };
+        let loaded = Loaded { machine, model: model.clone(), pipeline };
         Ok(&self.loaded.insert(loaded).pipeline)
     }
 

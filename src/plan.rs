@@ -1,15 +1,20 @@
 //! A request together with the models that it is drawn with: what every front end hands to the engine. Models are
 //! found here and each only once; nothing is loaded.
 
+mod adapters;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::adapters::{Adapters, Shelf};
 use crate::config::Hub;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Observer;
+use crate::named::Named;
 use crate::output::metadata::Origin;
 use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, RepoConfig};
 use crate::request::{Params, Refiner, Request, check};
+use crate::sampler::Prediction;
 
 /// A model that was found: its files, what its small files say, and what tells its weights from others'.
 #[derive(Clone, Debug)]
@@ -49,6 +54,8 @@ pub struct Plan {
     pub base: Arc<Model>,
     /// The model of the last steps, if the request has one.
     pub refiner: Option<Arc<Model>>,
+    /// The LoRAs and embeddings in use.
+    pub adapters: Adapters,
     /// Path → hash of every weight file in use.
     pub weights: BTreeMap<String, String>,
 }
@@ -69,6 +76,7 @@ impl Plan {
 pub struct Planner {
     hub: Hub,
     found: HashMap<Wanted, Arc<Model>>,
+    shelf: Shelf,
 }
 
 /// How a model was asked for.
@@ -77,12 +85,15 @@ struct Wanted {
     name: String,
     half: bool,
     offline: bool,
+    /// For a model in one file: whose small files it takes, and what it predicts.
+    config: Option<String>,
+    prediction: Option<String>,
 }
 
 impl Planner {
     /// A planner that looks for models in `hub`.
     pub fn new(hub: Hub) -> Self {
-        Self { hub, found: HashMap::new() }
+        Self { hub, found: HashMap::new(), shelf: Shelf::new() }
     }
 
     /// Finds the models that `params` name, downloads what is missing of them, and resolves every value.
@@ -94,7 +105,9 @@ impl Planner {
             return Err(error);
         }
         let base = self.base(params, observer)?;
-        let request = Request::resolve(params, &base.files, &base.repo)?;
+        let mut request = Request::resolve(params, &base.files, &base.repo)?;
+        let adapters =
+            adapters::find((&mut self.shelf, &self.hub), params, &mut request, &base, observer)?;
         let refiner = match &request.refiner {
             Some(refiner) => Some(self.refiner(refiner, &base, params, observer)?),
             None => None,
@@ -102,7 +115,7 @@ impl Planner {
         let mut weights = base.weights.clone();
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
-        Ok(Plan { request, base, refiner, weights })
+        Ok(Plan { request, base, refiner, adapters, weights })
     }
 
     fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
@@ -122,7 +135,9 @@ impl Planner {
         observer: &mut dyn Observer,
     ) -> Result<Arc<Model>> {
         let name = &refiner.model;
-        let found = self.find(name, params, observer);
+        // The base model's particulars are not the refiner's.
+        let own = Params { config: None, prediction: None, ..params.clone() };
+        let found = self.find(name, &own, observer);
         let found = found.map_err(|error| error.hint(format!("`{name}` is what `--refiner` names")))?;
         Refiner::suits(&base.repo, &found.repo)?;
         Ok(found)
@@ -134,17 +149,41 @@ impl Planner {
             name: name.to_owned(),
             half: matches!(params.dtype.as_deref(), Some("f16" | "bf16")),
             offline: self.hub.offline || params.offline == Some(true),
+            config: params.config.clone(),
+            prediction: params.prediction.clone(),
         };
         if let Some(model) = self.found.get(&wanted) {
             return Ok(model.clone());
         }
         let hub = Hub { offline: wanted.offline, ..self.hub.clone() };
         let fetch = Fetch { hub, half: wanted.half };
-        let files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
+        let mut files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
+        if let Some(config) = &params.config {
+            files = configured(&files, config, &fetch, observer)?;
+        }
+        if let Some(prediction) = params.prediction.as_deref().filter(|_| files.guesses_prediction()) {
+            files = files.predicting(Prediction::parse("prediction", prediction)?);
+        }
         let model = Arc::new(Model::read(files)?);
         self.found.insert(wanted, model.clone());
         Ok(model)
     }
+}
+
+/// A model in one file with the small files of the model that `config` names.
+fn configured(
+    files: &ModelFiles,
+    config: &str,
+    fetch: &Fetch,
+    observer: &mut dyn Observer,
+) -> Result<ModelFiles> {
+    if files.checkpoint().is_none() {
+        return Err(Error::field("config", format!("`{}` is a folder, which has its own", files.origin))
+            .hint("`--config` is for models that are one file; leave it out"));
+    }
+    let other = registry::locate(&ModelRef::parse(config)?, fetch, observer)
+        .map_err(|error| error.hint(format!("`{config}` is what `--config` names")))?;
+    Ok(files.configured(&other))
 }
 
 #[cfg(test)]

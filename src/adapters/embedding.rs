@@ -2,6 +2,7 @@
 //! their headers. The vectors are read when the word is.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -18,7 +19,7 @@ pub struct Embedding {
     /// Where it is.
     pub path: PathBuf,
     /// Its tensors by their own names.
-    pub tensors: Tensors,
+    pub tensors: Arc<Tensors>,
     /// The word in diffusers' own files.
     token: Option<String>,
     /// Which tensor is whose.
@@ -93,7 +94,7 @@ impl Embedding {
         }
         let place = |entry| Place { file: 0, entry, spare: false };
         let places = tensors.into_iter().map(|(name, entry)| (name, place(entry))).collect();
-        let tensors = Tensors { files: vec![TensorFile { label, content }], places };
+        let tensors = Arc::new(Tensors { files: vec![TensorFile { label, content }], places });
         Ok(Self { name: stem(path), path: path.to_owned(), tensors, token, vectors })
     }
 

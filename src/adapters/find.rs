@@ -81,11 +81,6 @@ fn below(folder: &Path, depth: usize) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// A file that is not there.
-pub(super) fn missing(field: &str, path: &Path) -> Error {
-    Error::field(field, format!("there is no file `{}`", path.display()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ use crate::registry::{Component, Family, Place, TensorFile, Tensors};
 #[derive(Clone, Debug)]
 pub struct LoraFile {
     /// Its tensors by their own names.
-    pub tensors: Tensors,
+    pub tensors: Arc<Tensors>,
     /// What tells it from others.
     pub hashes: Hashes,
     label: String,
@@ -84,7 +85,7 @@ impl LoraFile {
         for name in tensors.keys() {
             match part(name) {
                 Some((module, part)) => {
-                    let before = modules.entry(module.to_owned()).or_default().insert(part, name.clone());
+                    let before = modules.entry(module.to_owned()).or_default().insert(part, name);
                     if let Some(before) = before {
                         let what = format!("`{label}` has both `{before}` and `{name}`");
                         return Err(Error::new(Kind::ModelFile, what));
@@ -101,7 +102,8 @@ impl LoraFile {
         let hashes = hashes(path, &metadata)?;
         let place = |entry| Place { file: 0, entry, spare: false };
         let places = tensors.into_iter().map(|(name, entry)| (name, place(entry))).collect();
-        let tensors = Tensors { files: vec![TensorFile { label: label.clone(), content }], places };
+        let files = vec![TensorFile { label: label.clone(), content }];
+        let tensors = Arc::new(Tensors { files, places });
         Ok(Self { tensors, hashes, label, metadata, modules, strangers })
     }
 
@@ -143,7 +145,7 @@ impl LoraFile {
         let mut keep = |kind: &str, form, scale| {
             into.push(Change { component: *component, tensor: format!("{ours}.{kind}"), form, scale });
         };
-        if let Some(form) = Form::of(module)? {
+        if let Some(form) = module.form()? {
             let size = self.sized(&form)?;
             let expected = [shape.first().copied().unwrap_or(1), shape.iter().skip(1).product()];
             if [size.rows, size.columns] != expected {
@@ -155,7 +157,7 @@ impl LoraFile {
             }
             keep("weight", form, self.scale(name, module, *component, size));
         }
-        if let Some(bias) = module.get(&Part::WholeBias) {
+        if let Some(bias) = module.get(Part::WholeBias) {
             let form = Form::Whole(bias.clone());
             let (size, outputs) = (self.sized(&form)?, shape.first().copied().unwrap_or(1));
             if size.rows * size.columns != outputs {
@@ -174,7 +176,7 @@ impl LoraFile {
 
     /// A module without an alpha has that of the file's own record of its training, or its rank.
     fn scale(&self, name: &str, module: &Module, component: Component, size: Size) -> Scale {
-        match (module.get(&Part::Alpha), size.rank) {
+        match (module.get(Part::Alpha), size.rank) {
             (_, None) => Scale::Number(1.0),
             (Some(alpha), Some(rank)) => Scale::Stored { alpha: alpha.clone(), rank },
             (None, Some(rank)) => Scale::Number(self.trained(name, component, rank)),

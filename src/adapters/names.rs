@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::error::Result;
-use crate::registry::{Component, ModelFiles, Tensors, original_unet_names};
+use crate::registry::{Component, ModelFiles, Tensors, original_module};
 
 /// The modules of a model that a LoRA may change, by every name that they go by.
 pub struct Index {
@@ -37,7 +37,7 @@ impl Index {
             index.add(encoder, &tensors, |module| text_names(encoder, several, module));
         }
         let tensors = Tensors::of(files, Component::Unet)?;
-        let original = original_unet_names(&tensors);
+        let original = original_module(&tensors);
         index.add(Component::Unet, &tensors, |module| unet_names(module, original(module).as_deref()));
         Ok(index)
     }

@@ -99,7 +99,79 @@ pub(super) fn part(tensor: &str) -> Option<(&str, Part)> {
 }
 
 /// The tensors of a module, by what they are.
-pub(super) type Module = BTreeMap<Part, String>;
+#[derive(Clone, Debug, Default)]
+pub(super) struct Module(BTreeMap<Part, String>);
+
+impl Module {
+    /// Takes a tensor in; returns the one that was the same part.
+    pub(super) fn insert(&mut self, part: Part, tensor: &str) -> Option<String> {
+        self.0.insert(part, tensor.to_owned())
+    }
+
+    /// The tensor that is this part.
+    pub(super) fn get(&self, part: Part) -> Option<&String> {
+        self.0.get(&part)
+    }
+
+    /// How it changes its weight, if it does.
+    ///
+    /// # Errors
+    /// A part is missing, or one belongs to an arithmetic that is not known here.
+    pub(super) fn form(&self) -> Result<Option<Form>> {
+        use Part::{Down, Hada1A, Hada1B, Hada1Core, Hada2A, Hada2B, Hada2Core, Mid, Up, Whole};
+        for part in self.0.keys() {
+            if let Part::Foreign(what) = part {
+                return Err(wrong(format!("is {what}, which sdgen does not merge")));
+            }
+        }
+        if self.has(&[Down, Up, Mid]) {
+            let (up, down, core) = (self.needed(Up)?, self.needed(Down)?, self.get(Mid).cloned());
+            return Ok(Some(Form::Pair { up, down, core }));
+        }
+        if self.has(&[Hada1A, Hada1B, Hada2A, Hada2B]) {
+            let first = self.product(Hada1A, Hada1B, Some(Hada1Core))?;
+            return Ok(Some(Form::Hadamard([first, self.product(Hada2A, Hada2B, Some(Hada2Core))?])));
+        }
+        if self.has(&[Part::Left, Part::LeftA, Part::Right, Part::RightA]) {
+            return self.kronecker().map(Some);
+        }
+        if let Some(whole) = self.get(Whole) {
+            return Ok(Some(Form::Whole(whole.clone())));
+        }
+        match self.has(&[Part::WholeBias]) {
+            true => Ok(None),
+            false => Err(wrong("has an `alpha` and nothing else".to_owned())),
+        }
+    }
+
+    fn kronecker(&self) -> Result<Form> {
+        let left = match self.get(Part::Left) {
+            Some(whole) => Factor::Whole(whole.clone()),
+            None => self.product(Part::LeftA, Part::LeftB, None)?,
+        };
+        let right = match self.get(Part::Right) {
+            Some(whole) => Factor::Whole(whole.clone()),
+            None => self.product(Part::RightA, Part::RightB, Some(Part::RightCore))?,
+        };
+        Ok(Form::Kronecker([left, right]))
+    }
+
+    fn product(&self, a: Part, b: Part, core: Option<Part>) -> Result<Factor> {
+        let (a, b) = (self.needed(a)?, self.needed(b)?);
+        Ok(match core.and_then(|core| self.get(core)).cloned() {
+            None => Factor::Product { a, b },
+            Some(core) => Factor::Tucker { a, b, core },
+        })
+    }
+
+    fn has(&self, parts: &[Part]) -> bool {
+        parts.iter().any(|part| self.0.contains_key(part))
+    }
+
+    fn needed(&self, part: Part) -> Result<String> {
+        self.get(part).cloned().ok_or_else(|| wrong(format!("lacks its `{}`", part.ending())))
+    }
+}
 
 /// How a change of a weight is stored; every name is a tensor of the file.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,51 +214,6 @@ pub enum Factor {
         /// `[rank, rank, k, k]`.
         core: String,
     },
-}
-
-impl Form {
-    /// How `module` changes its weight, if it does.
-    ///
-    /// # Errors
-    /// A part is missing, or one belongs to an arithmetic that is not known here.
-    pub(super) fn of(module: &Module) -> Result<Option<Self>> {
-        let named = |part| module.get(&part).cloned();
-        let needed = |part: Part| named(part).ok_or_else(|| wrong(format!("lacks its `{}`", part.ending())));
-        for part in module.keys() {
-            if let Part::Foreign(what) = part {
-                return Err(wrong(format!("is {what}, which sdgen does not merge")));
-            }
-        }
-        let has = |parts: &[Part]| parts.iter().any(|part| module.contains_key(part));
-        let factor = |whole: Option<Part>, a: Part, b: Part, core: Part| {
-            if let Some(whole) = whole.and_then(named) {
-                return Ok(Factor::Whole(whole));
-            }
-            let (a, b) = (needed(a)?, needed(b)?);
-            Ok(match named(core) {
-                None => Factor::Product { a, b },
-                Some(core) => Factor::Tucker { a, b, core },
-            })
-        };
-        use Part::{Hada1A, Hada1B, Hada1Core, Hada2A, Hada2B, Hada2Core};
-        use Part::{Left, LeftA, LeftB, Mid, Right, RightA, RightB, RightCore};
-        Ok(if has(&[Part::Down, Part::Up, Mid]) {
-            Some(Self::Pair { up: needed(Part::Up)?, down: needed(Part::Down)?, core: named(Mid) })
-        } else if has(&[Hada1A, Hada1B, Hada2A, Hada2B]) {
-            let first = factor(None, Hada1A, Hada1B, Hada1Core)?;
-            Some(Self::Hadamard([first, factor(None, Hada2A, Hada2B, Hada2Core)?]))
-        } else if has(&[Left, LeftA, LeftB, Right, RightA, RightB]) {
-            // No left factor has a core.
-            let left = factor(Some(Left), LeftA, LeftB, Part::Foreign(""))?;
-            Some(Self::Kronecker([left, factor(Some(Right), RightA, RightB, RightCore)?]))
-        } else if let Some(whole) = named(Part::Whole) {
-            Some(Self::Whole(whole))
-        } else if has(&[Part::WholeBias]) {
-            None
-        } else {
-            return Err(wrong("has an `alpha` and nothing else".to_owned()));
-        })
-    }
 }
 
 /// An error about a module, to which its name is added.

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::embedding::Embedding;
-use super::find::missing;
 use super::hash::{Hashes, hashes};
 use super::lora::LoraFile;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::registry::Component;
 
 /// The files.
@@ -36,8 +35,9 @@ impl Shelf {
     /// # Errors
     /// As [`LoraFile::read`].
     pub fn lora(&mut self, path: &Path) -> Result<Arc<LoraFile>> {
-        let about = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file);
-        let about = about.ok_or_else(|| missing("lora", path))?;
+        let about = std::fs::metadata(path).map_err(|e| {
+            Error::new(Kind::ModelFile, format!("cannot read `{}`", path.display())).source(e)
+        })?;
         let stamp = Stamp { length: about.len(), modified: about.modified().ok() };
         if let Some((_, lora)) = self.loras.get(path).filter(|(kept, _)| *kept == stamp) {
             return Ok(lora.clone());

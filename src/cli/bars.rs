@@ -79,7 +79,7 @@ impl View for Bars {
                 self.bar.set_message(rate);
             }
             Event::End { .. } | Event::Done { .. } => self.clear(),
-            Event::Saved { .. } | Event::Warning { .. } => {}
+            Event::Saved { .. } | Event::Warning { .. } | Event::Note { .. } => {}
         }
     }
 

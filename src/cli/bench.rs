@@ -106,6 +106,7 @@ impl Observer for Clock {
             | Event::Fetch { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
+            | Event::Note { .. }
             | Event::Done { .. } => {}
         }
         Flow::Continue

@@ -55,7 +55,11 @@ impl View for Lines {
                     say(&format!("{} {step}/{steps}{rate}", Stage::Denoise.name()));
                 }
             }
-            Event::End { .. } | Event::Saved { .. } | Event::Warning { .. } | Event::Done { .. } => {}
+            Event::End { .. }
+            | Event::Saved { .. }
+            | Event::Warning { .. }
+            | Event::Note { .. }
+            | Event::Done { .. } => {}
         }
     }
 }

@@ -15,7 +15,7 @@ mod weights;
 pub(crate) use attention::{CrossAttention, KeyValues, Projections, SelfAttention};
 pub(crate) use backend::{Backend, Choice};
 pub(crate) use conv::{Conv2d, ConvShape};
-pub(crate) use embed::{Embedding, Sinusoid};
+pub(crate) use embed::{Embedding, Extra, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
 pub(crate) use merge::Merge;

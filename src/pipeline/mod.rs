@@ -4,19 +4,22 @@
 mod denoiser;
 mod emphasis;
 mod guidance;
+mod inversion;
 mod origin;
 mod pixels;
+mod supply;
 mod text;
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Flow, Observer, Stage};
+use crate::adapters::Embedding;
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer, Stage, tell};
 use crate::input::Start;
 use crate::models::unet::Unet;
-use crate::models::unet_config::UnetConfig;
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
 use crate::registry::{Component, ModelFiles, RepoConfig};
@@ -26,13 +29,16 @@ use crate::sampler::schedule::{self, Ladder};
 use crate::sampler::{self, Config, combine};
 use denoiser::{Denoiser, Run, Source};
 use origin::{Encoding, Origin};
+pub(crate) use supply::Supply;
 pub(crate) use text::Encoded;
+use supply::Merged;
 use text::TextEncoder;
 
 /// A model in memory.
 pub(crate) struct Pipeline {
     text: TextEncoder,
     unet: Unet,
+    merged: Merged,
     decoder: Decoder,
     encoder: OnceCell<Encoder>,
     vae: VaeConfig,
@@ -89,31 +95,14 @@ impl Pipeline {
     ///
     /// # Errors
     /// A file that is missing, malformed or of another network.
-    pub(crate) fn load(
-        files: &ModelFiles,
-        repo: &RepoConfig,
-        request: &Request,
-        backend: &Backend,
-        observer: &mut dyn Observer,
-    ) -> Result<Self> {
-        // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
-        let side = (request.width.max(request.height) / repo.vae_factor) as usize;
-        let careful = backend.careful();
-        let open = |component| {
-            let backend = if component == Component::Unet { backend } else { &careful };
-            Weights::open(files, component, backend).map(|weights| weights.at(side))
-        };
-        let text = staged(observer, Stage::Load, Component::TextEncoder.name(), |_| {
-            TextEncoder::load(files, repo, &open)
-        })?;
-        let config = UnetConfig::parse(files.json(&Component::Unet.config())?)?;
-        let unet = staged(observer, Stage::Load, Component::Unet.name(), |_| {
-            Unet::load(open(Component::Unet)?, &config)
-        })?;
+    pub(crate) fn load(supply: &Supply<'_>, observer: &mut dyn Observer) -> Result<Self> {
+        let Supply { files, repo, backend, .. } = *supply;
+        let text = supply.text(observer)?;
+        let unet = supply.unet(observer)?;
         let vae: VaeConfig = files.json(&Component::Vae.config())?;
         vae.check()?;
         let decoder = staged(observer, Stage::Load, Component::Vae.name(), |_| {
-            let weights = open(Component::Vae)?;
+            let weights = supply.open(Component::Vae)?;
             let decoder = Decoder::load(&weights, &vae)?;
             weights.finish(&["encoder.", "quant_conv."])?;
             Ok(decoder)
@@ -123,6 +112,7 @@ impl Pipeline {
         Ok(Self {
             text,
             unet,
+            merged: supply.merged(),
             decoder,
             encoder: OnceCell::new(),
             vae,
@@ -133,14 +123,40 @@ impl Pipeline {
         })
     }
 
+    /// The same model with the LoRAs of another request: networks that hold others are loaded anew.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub(crate) fn adapted(mut self, supply: &Supply<'_>, observer: &mut dyn Observer) -> Result<Self> {
+        let merged = supply.merged();
+        // What is replaced leaves memory first.
+        if merged.text != self.merged.text {
+            drop(self.text);
+            self.text = supply.text(observer)?;
+        }
+        if merged.unet != self.merged.unet {
+            drop(self.unet);
+            self.unet = supply.unet(observer)?;
+            self.backend.trim();
+        }
+        Ok(Self { merged, ..self })
+    }
+
     /// The prompts of a request as the network takes them.
     ///
     /// # Errors
     /// A `clip_skip` beyond the encoder's layers; tensor arithmetic.
-    pub(crate) fn encode(&self, request: &Request, observer: &mut dyn Observer) -> Result<Encoded> {
+    pub(crate) fn encode(
+        &self,
+        request: &Request,
+        embeddings: &[Arc<Embedding>],
+        observer: &mut dyn Observer,
+    ) -> Result<Encoded> {
         // Networks distilled to take the guidance as an input have no unconditional pass.
         let guided = request.cfg_scale > 1.0 && !self.unet.takes_guidance();
-        staged(observer, Stage::Encode, "prompt", |observer| self.text.encode(request, guided, observer))
+        staged(observer, Stage::Encode, "prompt", |observer| {
+            self.text.encode(request, embeddings, guided, observer)
+        })
     }
 
     /// Noise, or a start picture, to latents: finished ones, or as far as the request's refiner takes over.
@@ -289,12 +305,4 @@ fn staged<T>(
     let result = work(observer)?;
     tell(observer, &Event::End { stage, seconds: start.elapsed().as_secs_f64() })?;
     Ok(result)
-}
-
-/// Passes an event on; a cancelling observer becomes an error.
-pub(crate) fn tell(observer: &mut dyn Observer, event: &Event) -> Result<()> {
-    match observer.on(event) {
-        Flow::Continue => Ok(()),
-        Flow::Cancel => Err(Error::new(Kind::Interrupted, "interrupted")),
-    }
 }

@@ -7,7 +7,6 @@ mod references;
 mod words;
 
 pub(crate) use chunks::{Layout, Room, Token, lay_out};
-pub(crate) use references::Reference;
 pub use words::Word;
 pub(crate) use words::{Stretch, stretches};
 

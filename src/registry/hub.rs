@@ -32,6 +32,7 @@ pub fn locate(model: &ModelRef, fetch: &Fetch, observer: &mut dyn Observer) -> R
             let origin = folder.display().to_string();
             Ok(ModelFiles::folder(&name.unwrap_or_else(|| "model".to_owned()), &origin, folder.clone()))
         }
+        ModelRef::File(path) => ModelFiles::file(path),
         ModelRef::Known(spec) if spec.repo.is_none() => Ok(ModelFiles::embedded(demo::NAME, demo::FILES)),
         ModelRef::Known(spec) => {
             let files = repository(&sources(spec), fetch, observer)?;

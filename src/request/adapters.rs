@@ -24,14 +24,15 @@ pub struct Adapter {
     /// Twelve digits by which A1111 knows it.
     #[serde(default)]
     pub short_hash: Option<String>,
+    /// Weights of blocks and the like, which the prompt gave and nobody heeds.
+    #[serde(skip)]
+    pub ignored: Vec<String>,
 }
 
 /// The prompt and the LoRAs that were named in it or by flags.
 pub(super) struct Named {
     pub(super) prompt: String,
     pub(super) loras: Vec<Adapter>,
-    /// What the user must know about them.
-    pub(super) warnings: Vec<String>,
 }
 
 /// Weights beyond this make noise of any picture.
@@ -41,7 +42,8 @@ impl Adapter {
     /// An adapter whose file was not looked at yet.
     pub fn new(file: &str, weight: f64) -> Self {
         let name = Path::new(file).file_stem().map_or(file.into(), |stem| stem.to_string_lossy());
-        Self { name: name.into_owned(), file: file.to_owned(), weight, hash: None, short_hash: None }
+        let (name, file) = (name.into_owned(), file.to_owned());
+        Self { name, file, weight, hash: None, short_hash: None, ignored: Vec::new() }
     }
 
     /// Reads `FILE[:WEIGHT]`.
@@ -77,7 +79,6 @@ pub(super) fn named(params: &Params) -> Result<Named> {
     let (prompt, references) = Prompt { field: "prompt", text }.references()?;
     let mut loras: Vec<Adapter> =
         params.lora.iter().flatten().map(|text| Adapter::parse(text)).collect::<Result<_>>()?;
-    let mut warnings = Vec::new();
     for reference in references {
         within("prompt", reference.weight)?;
         let file = match &params.lora_dir {
@@ -88,12 +89,10 @@ pub(super) fn named(params: &Params) -> Result<Named> {
                     .hint("say where they are with `--lora-dir DIR`, or give the file with `--lora`"));
             }
         };
-        if let Some(first) = reference.ignored.first() {
-            warnings.push(format!("lora `{}`: weights of blocks (`{first}`) are left out", reference.name));
-        }
-        loras.push(Adapter::new(&file.to_string_lossy(), reference.weight));
+        let lora = Adapter::new(&file.to_string_lossy(), reference.weight);
+        loras.push(Adapter { ignored: reference.ignored, ..lora });
     }
-    Ok(Named { prompt, loras, warnings })
+    Ok(Named { prompt, loras })
 }
 
 /// Whether flags and prompts can be read.
@@ -160,6 +159,6 @@ mod tests {
         let lbw = Params { prompt: Some("a <lora:x:0.5:lbw=1,0>".into()), lora_dir, ..Params::default() };
         let found = named(&lbw).unwrap();
         assert_eq!((found.prompt.as_str(), found.loras[0].name.as_str()), ("a", "x"));
-        assert!(found.warnings[0].contains("lbw=1,0"), "{:?}", found.warnings);
+        assert_eq!(found.loras[0].ignored, ["lbw=1,0"]);
     }
 }

@@ -120,10 +120,22 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extend: Option<String>,
 
-    /// Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]
+    /// Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub
+    /// [default: sd15]
     #[arg(short, long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+
+    /// For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights
+    /// stand in for parts that the file has not
+    #[arg(long, value_name = "MODEL", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
+
+    /// For a distilled model whose files do not say so: turbo, lightning, hyper or lcm
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
 
     /// SDXL: a model that draws the last steps, such as sdxl-refiner
     #[arg(long, value_name = "MODEL", help_heading = "Model")]

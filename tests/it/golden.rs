@@ -84,9 +84,10 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         "guidance_rescale",
         "original_inference_steps",
     ];
-    if args.keys().any(|key| !known.contains(&key.as_str())) || !case["adapters"].as_array()?.is_empty() {
+    if args.keys().any(|key| !known.contains(&key.as_str())) {
         return None;
     }
+    let (lora, embedding) = adapters(root, &case["adapters"])?;
     let config = &case["scheduler"]["config"];
     let seeds: Vec<u64> = match &case["seed"] {
         Value::Array(seeds) => seeds.iter().filter_map(Value::as_u64).collect(),
@@ -112,6 +113,8 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         init_image: picture("image"),
         mask: picture("mask_image"),
         strength: args.get("strength").and_then(Value::as_f64),
+        lora: Some(lora),
+        embedding: Some(embedding),
         original_size: pair("original_size", "x", true),
         crop: pair("crops_coords_top_left", ",", false),
         target_size: pair("target_size", "x", true),
@@ -127,6 +130,24 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         timestep_spacing: config["timestep_spacing"].as_str().map(str::to_owned),
         ..Params::default()
     })
+}
+
+/// The LoRAs and the embeddings of a case; nothing where it has adapters of another kind.
+fn adapters(root: &Path, list: &Value) -> Option<(Vec<String>, Vec<String>)> {
+    let (mut loras, mut embeddings) = (Vec::new(), Vec::new());
+    for adapter in list.as_array()? {
+        let name = adapter[1].as_str()?;
+        let file = |kind: &str| format!("{}/{kind}/{name}.safetensors", root.join("adapters").display());
+        match adapter[0].as_str()? {
+            "lora" | "merge" => loras.push(format!("{}:{}", file("lora"), adapter[2])),
+            // The word is the file's name, unless the file itself says what it is.
+            "ti" | "ti_xl" if adapter[2].as_str().is_none_or(|word| word == format!("<{name}>")) => {
+                embeddings.push(file("embeddings"));
+            }
+            _ => return None,
+        }
+    }
+    Some((loras, embeddings))
 }
 
 fn sampler(scheduler: &Value) -> Option<&'static str> {

@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
@@ -43,7 +44,7 @@ pub(crate) trait Patch {
 }
 
 struct Source {
-    tensors: Tensors,
+    tensors: Arc<Tensors>,
     maps: Vec<Mapped>,
     backend: Backend,
     used: RefCell<HashSet<String>>,
@@ -71,7 +72,7 @@ impl Weights {
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub(crate) fn of(tensors: Tensors, backend: &Backend) -> Result<Self> {
+    pub(crate) fn of(tensors: Arc<Tensors>, backend: &Backend) -> Result<Self> {
         let source = Source {
             maps: tensors.files.iter().map(Mapped::open).collect::<Result<_>>()?,
             tensors,
