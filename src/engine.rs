@@ -5,12 +5,13 @@ use std::sync::Arc;
 use crate::adapters::Adapters;
 use crate::error::Result;
 use crate::event::Observer;
-use crate::input::Start;
+use crate::input::{Picture as Seen, Start};
 use crate::nn::{Backend, Choice};
 use crate::output::Picture;
 use crate::output::album::Leaf;
-use crate::pipeline::{Batch, Drawn, Pipeline, Supply, Task};
+use crate::pipeline::{Batch, Beside, Drawn, Pipeline, Shown, Supply, Task};
 use crate::plan::{Model, Plan};
+use crate::registry::Networks;
 use crate::request::{DeviceChoice, Dtype, Request};
 
 /// A finished picture: 8-bit RGB, row by row from the top left.
@@ -73,7 +74,7 @@ impl Engine {
     /// # Errors
     /// A file that is missing or does not fit; a device that is not there.
     pub fn load(&mut self, plan: &Plan, observer: &mut dyn Observer) -> Result<()> {
-        self.open(&plan.base, &plan.adapters, &plan.request, observer).map(|_| ())
+        self.open(&plan.base, Beside::of(plan), &plan.request, observer).map(|_| ())
     }
 
     /// Draws the pictures of `plan` and hands each to `deliver` as soon as it is decoded.
@@ -83,16 +84,16 @@ impl Engine {
     /// cancels, or what `deliver` reports.
     pub fn generate(&mut self, plan: &Plan, observer: &mut dyn Observer, deliver: Deliver<'_>) -> Result<()> {
         let request = &plan.request;
-        let start = request.start()?;
-        let base = self.open(&plan.base, &plan.adapters, request, observer)?;
-        let prompts = base.encode(request, &plan.adapters.embeddings, observer)?;
-        let finish = Finish { request, start: start.as_ref() };
-        // LoRAs are the base model's alone; words have vectors for the refiner as well.
-        let words = Adapters { embeddings: plan.adapters.embeddings.clone(), ..Adapters::default() };
+        let (start, beside) = (request.start()?, Beside::of(plan));
+        let networks = &plan.networks;
+        let shown = shown(request, start.as_ref())?;
+        let base = self.open(&plan.base, beside, request, observer)?;
+        let prompts = base.encode(request, beside, &shown, observer)?;
+        let finish = Finish { request, beside, start: start.as_ref() };
         let mut begun = Vec::new();
         for batch in batches(request) {
-            let drawn =
-                base.denoise(&Task { request, prompts: &prompts, batch }, start.as_ref(), observer)?;
+            let task = Task { request, prompts: &prompts, batch, networks };
+            let drawn = base.denoise(&task, start.as_ref(), observer)?;
             if plan.refiner.is_some() {
                 begun.push(drawn);
             } else {
@@ -100,7 +101,7 @@ impl Engine {
             }
         }
         match &plan.refiner {
-            Some(refiner) => self.refine((refiner, &words), &finish, begun, observer, deliver),
+            Some(refiner) => self.refine(refiner, &finish, begun, observer, deliver),
             None => Ok(()),
         }
     }
@@ -108,28 +109,31 @@ impl Engine {
     /// Lets the refiner end what the base model has begun.
     fn refine(
         &mut self,
-        (refiner, words): (&Arc<Model>, &Adapters),
+        refiner: &Arc<Model>,
         finish: &Finish<'_>,
         begun: Vec<Drawn>,
         observer: &mut dyn Observer,
         deliver: Deliver<'_>,
     ) -> Result<()> {
         let request = finish.request.refined(&refiner.repo)?;
-        let pipeline = self.open(refiner, words, &request, observer)?;
-        let prompts = pipeline.encode(&request, &words.embeddings, observer)?;
+        let (networks, adapters) = &finish.refiners();
+        let beside = Beside { networks, adapters };
+        let shown = shown(&request, None)?;
+        let pipeline = self.open(refiner, beside, &request, observer)?;
+        let prompts = pipeline.encode(&request, beside, &shown, observer)?;
         for drawn in begun {
-            let task = Task { request: &request, prompts: &prompts, batch: drawn.batch };
+            let task = Task { request: &request, prompts: &prompts, batch: drawn.batch, networks };
             let drawn = pipeline.refine(&task, drawn, observer)?;
             finish.all(pipeline, &drawn, observer, deliver)?;
         }
         Ok(())
     }
 
-    /// The loaded model; another one leaves memory first.
+    /// The loaded model with what is to be beside it; another one leaves memory first.
     fn open(
         &mut self,
         model: &Arc<Model>,
-        adapters: &Adapters,
+        beside: Beside<'_>,
         request: &Request,
         observer: &mut dyn Observer,
     ) -> Result<&Pipeline> {
@@ -137,13 +141,14 @@ impl Engine {
         let Model { files, repo, .. } = &**model;
         let kept = self.loaded.take().filter(|loaded| loaded.serves(machine, model));
         let backend = self.backend(machine)?;
-        let supply = Supply { files, repo, adapters, request, backend: &backend };
+        let supply = Supply { files, repo, beside, request, backend: &backend };
         let pipeline = match kept {
             Some(loaded) => loaded.pipeline.adapted(&supply, observer)?,
             None => Pipeline::load(&supply, observer)?,
         };
-        let loaded = Loaded { machine, model: model.clone(), pipeline };
-        Ok(&self.loaded.insert(loaded).pipeline)
+        let pipeline = &mut self.loaded.insert(Loaded { machine, model: model.clone(), pipeline }).pipeline;
+        pipeline.equip(beside.networks, observer)?;
+        Ok(pipeline)
     }
 
     fn backend(&mut self, machine: Machine) -> Result<Backend> {
@@ -186,6 +191,13 @@ impl Loaded {
     }
 }
 
+/// What the networks of a request look at.
+fn shown(request: &Request, start: Option<&Start>) -> Result<Shown> {
+    let picture = request.picture_prompt.as_ref();
+    let prompt = picture.map(|picture| Seen::read("ip_image", &picture.image)).transpose()?;
+    Ok(Shown { controls: request.control_pictures(start)?, prompt })
+}
+
 /// The pictures of a request in slices of its batch size.
 fn batches(request: &Request) -> impl Iterator<Item = Batch> + use<> {
     let (count, size) = (request.count, request.batch_size);
@@ -196,10 +208,20 @@ fn batches(request: &Request) -> impl Iterator<Item = Batch> + use<> {
 /// What turns latents into the pictures that were asked for.
 struct Finish<'a> {
     request: &'a Request,
+    beside: Beside<'a>,
     start: Option<&'a Start>,
 }
 
 impl Finish<'_> {
+    /// What a refiner has beside it: the autoencoder, which is the same for both, and words with vectors. LoRAs are
+    /// the base model's alone.
+    fn refiners(&self) -> (Networks, Adapters) {
+        let Beside { networks, adapters } = self.beside;
+        let autoencoder = networks.autoencoder.clone();
+        let embeddings = adapters.embeddings.clone();
+        (Networks { autoencoder, ..Networks::default() }, Adapters { embeddings, ..Adapters::default() })
+    }
+
     /// Decodes and delivers each picture of a batch.
     fn all(
         &self,

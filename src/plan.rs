@@ -2,8 +2,10 @@
 //! found here and each only once; nothing is loaded.
 
 mod adapters;
+mod networks;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::adapters::{Adapters, Shelf};
@@ -12,7 +14,9 @@ use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::named::Named;
 use crate::output::metadata::Origin;
-use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, RepoConfig};
+use crate::registry::{
+    self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, Network, Networks, RepoConfig,
+};
 use crate::request::{Params, Refiner, Request, check};
 use crate::sampler::Prediction;
 
@@ -25,6 +29,8 @@ pub struct Model {
     pub repo: RepoConfig,
     /// Path → hash of each weight file.
     pub weights: BTreeMap<String, String>,
+    /// Terms of the weights, as far as they are known.
+    pub license: Option<String>,
 }
 
 impl Model {
@@ -35,13 +41,8 @@ impl Model {
     pub fn read(files: ModelFiles) -> Result<Self> {
         let repo = RepoConfig::read(&files)?;
         let weights = files.fingerprints();
-        Ok(Self { files, repo, weights })
-    }
-
-    /// The licence of a known model's weights.
-    pub fn license(&self) -> Option<&'static str> {
-        let spec = registry::models().iter().find(|spec| spec.name == self.files.origin)?;
-        Some(&spec.license)
+        let license = files.license();
+        Ok(Self { files, repo, weights, license })
     }
 }
 
@@ -56,6 +57,8 @@ pub struct Plan {
     pub refiner: Option<Arc<Model>>,
     /// The LoRAs and embeddings in use.
     pub adapters: Adapters,
+    /// What works beside the model.
+    pub networks: Networks,
     /// Path → hash of every weight file in use.
     pub weights: BTreeMap<String, String>,
 }
@@ -67,7 +70,7 @@ impl Plan {
             request: &self.request,
             model: &self.base.files.name,
             weights: &self.weights,
-            license: self.base.license(),
+            license: self.base.license.as_deref(),
         }
     }
 }
@@ -77,6 +80,9 @@ pub struct Planner {
     hub: Hub,
     found: HashMap<Wanted, Arc<Model>>,
     shelf: Shelf,
+    networks: HashMap<networks::Asked, Arc<Network>>,
+    /// Lock file and model of each record written.
+    recorded: HashSet<(String, String)>,
 }
 
 /// How a model was asked for.
@@ -85,6 +91,7 @@ struct Wanted {
     name: String,
     half: bool,
     offline: bool,
+    locked: Option<String>,
     /// For a model in one file: whose small files it takes, and what it predicts.
     config: Option<String>,
     prediction: Option<String>,
@@ -93,7 +100,13 @@ struct Wanted {
 impl Planner {
     /// A planner that looks for models in `hub`.
     pub fn new(hub: Hub) -> Self {
-        Self { hub, found: HashMap::new(), shelf: Shelf::new() }
+        Self {
+            hub,
+            found: HashMap::new(),
+            shelf: Shelf::new(),
+            networks: HashMap::new(),
+            recorded: HashSet::new(),
+        }
     }
 
     /// Finds the models that `params` name, downloads what is missing of them, and resolves every value.
@@ -106,16 +119,21 @@ impl Planner {
         }
         let base = self.base(params, observer)?;
         let mut request = Request::resolve(params, &base.files, &base.repo)?;
-        let adapters =
-            adapters::find((&mut self.shelf, &self.hub), params, &mut request, &base, observer)?;
+        let adapters = adapters::find((&mut self.shelf, &self.hub), params, &mut request, &base, observer)?;
         let refiner = match &request.refiner {
             Some(refiner) => Some(self.refiner(refiner, &base, params, observer)?),
             None => None,
         };
+        if let Some(path) = &params.lock {
+            self.record(path, std::iter::once(&base).chain(&refiner))?;
+        }
+        let wanted = self.wanted(&request.model, params);
+        let networks = self.networks(&request, base.repo.family, &wanted, observer)?;
         let mut weights = base.weights.clone();
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
-        Ok(Plan { request, base, refiner, adapters, weights })
+        weights.extend(networks.all().map(|network| (network.origin.clone(), network.hash.clone())));
+        Ok(Plan { request, base, refiner, adapters, networks, weights })
     }
 
     fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
@@ -143,20 +161,42 @@ impl Planner {
         Ok(found)
     }
 
-    /// The model `name`, looked for once.
-    fn find(&mut self, name: &str, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
-        let wanted = Wanted {
+    /// Writes into a lock file what the models are, each once.
+    fn record<'a>(&mut self, path: &str, models: impl Iterator<Item = &'a Arc<Model>>) -> Result<()> {
+        let key = |model: &Model| (path.to_owned(), model.files.origin.clone());
+        let fresh: Vec<_> = models.filter(|model| self.recorded.insert(key(model))).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let mut lock = LockFile::open(Path::new(path))?;
+        fresh.iter().try_for_each(|model| lock.record(&model.files))?;
+        lock.write()
+    }
+
+    fn wanted(&self, name: &str, params: &Params) -> Wanted {
+        Wanted {
             name: name.to_owned(),
-            half: matches!(params.dtype.as_deref(), Some("f16" | "bf16")),
+            half: half(params),
             offline: self.hub.offline || params.offline == Some(true),
+            locked: params.locked.clone(),
             config: params.config.clone(),
             prediction: params.prediction.clone(),
-        };
+        }
+    }
+
+    fn fetch(&self, wanted: &Wanted) -> Result<Fetch> {
+        let locked = wanted.locked.as_deref().map(|path| LockFile::read(Path::new(path))).transpose()?;
+        let hub = Hub { offline: wanted.offline, ..self.hub.clone() };
+        Ok(Fetch { hub, half: wanted.half, locked })
+    }
+
+    /// The model `name`, looked for once.
+    fn find(&mut self, name: &str, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
+        let wanted = self.wanted(name, params);
         if let Some(model) = self.found.get(&wanted) {
             return Ok(model.clone());
         }
-        let hub = Hub { offline: wanted.offline, ..self.hub.clone() };
-        let fetch = Fetch { hub, half: wanted.half };
+        let fetch = self.fetch(&wanted)?;
         let mut files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
         if let Some(config) = &params.config {
             files = configured(&files, config, &fetch, observer)?;
@@ -167,6 +207,14 @@ impl Planner {
         let model = Arc::new(Model::read(files)?);
         self.found.insert(wanted, model.clone());
         Ok(model)
+    }
+}
+
+/// Whether 16-bit variants of the weights lose nothing: the arithmetic has no more bits than they.
+fn half(params: &Params) -> bool {
+    match params.dtype.as_deref() {
+        Some(dtype) if dtype != "auto" => matches!(dtype, "f16" | "bf16"),
+        _ => matches!(params.device.as_deref(), Some(device) if device != "cpu" && device != "auto"),
     }
 }
 

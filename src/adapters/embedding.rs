@@ -145,10 +145,11 @@ impl Embedding {
             None => vectors.width.to_string(),
             Some(_) => format!("{} of {}", vectors.tensor, vectors.width),
         });
-        let expected = widths.iter().map(|(encoder, width)| match ENCODERS.iter().find(|row| row.1 == *encoder) {
-            Some((key, _)) if !alone => format!("{key} of {width}"),
-            _ => width.to_string(),
-        });
+        let expected =
+            widths.iter().map(|(encoder, width)| match ENCODERS.iter().find(|row| row.1 == *encoder) {
+                Some((key, _)) if !alone => format!("{key} of {width}"),
+                _ => width.to_string(),
+            });
         let what = format!(
             "`{}` has vectors of width {}, expected {} for `{}`",
             self.path.display(),

@@ -35,7 +35,8 @@ pub(super) fn size<'a>(form: &Form, shape: &dyn Fn(&str) -> Option<&'a [usize]>)
         }
         Form::Kronecker(factors) => {
             let [left, right] = shapes.both(factors)?;
-            let times = |a: usize, b: usize| a.checked_mul(b).ok_or_else(|| wrong("is absurdly large".into()));
+            let times =
+                |a: usize, b: usize| a.checked_mul(b).ok_or_else(|| wrong("is absurdly large".into()));
             Size {
                 rows: times(left.rows, right.rows)?,
                 columns: times(left.columns, right.columns)?,

@@ -207,7 +207,9 @@ impl LoraFile {
         match said {
             _ if second => Some(Family::Xl),
             Some(said) if said.contains("xl") => Some(Family::Xl),
-            Some(said) if said.starts_with("sd_") || said.starts_with("stable-diffusion-v") => Some(Family::Sd),
+            Some(said) if said.starts_with("sd_") || said.starts_with("stable-diffusion-v") => {
+                Some(Family::Sd)
+            }
             _ => None,
         }
     }
@@ -228,9 +230,11 @@ impl LoraFile {
             None => error,
         };
         match self.family() {
-            Some(known) if known != family => {
-                error.hint(format!("it looks like a LoRA for {}, and `{model}` is {}", kind(known), kind(family)))
-            }
+            Some(known) if known != family => error.hint(format!(
+                "it looks like a LoRA for {}, and `{model}` is {}",
+                kind(known),
+                kind(family)
+            )),
             _ => error.hint(format!("look for a LoRA that was trained on the family of `{model}`")),
         }
     }

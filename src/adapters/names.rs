@@ -45,7 +45,8 @@ impl Index {
     fn add(&mut self, component: Component, tensors: &Tensors, names: impl Fn(&str) -> Vec<String>) {
         for (name, place) in &tensors.places {
             // Rows of embeddings are looked up one by one; no LoRA that is known to us changes them.
-            let Some(module) = name.strip_suffix(".weight").filter(|name| !name.ends_with("_embedding")) else {
+            let Some(module) = name.strip_suffix(".weight").filter(|name| !name.ends_with("_embedding"))
+            else {
                 continue;
             };
             let shape = place.entry.shape.clone();

@@ -75,7 +75,9 @@ impl Embedding {
     /// # Errors
     /// The file cannot be read.
     pub fn hashes(&self) -> Result<Hashes> {
-        hashes(&self.path, &std::collections::BTreeMap::new())
+        let file = hashes(&self.path, &std::collections::BTreeMap::new())?.file;
+        // A1111 knows an embedding by all of its file.
+        Ok(Hashes { short: file.chars().take(12).collect(), file })
     }
 
     /// The word for whichever text encoder has it.

@@ -103,7 +103,9 @@ impl Observer for Clock {
             Event::End { stage: Stage::Decode, seconds } => self.decode += seconds,
             Event::Begin { .. }
             | Event::End { .. }
+            | Event::Download { .. }
             | Event::Fetch { .. }
+            | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
             | Event::Note { .. }

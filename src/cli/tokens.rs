@@ -120,7 +120,7 @@ fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<En
     }
     let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
     let mut silent = |_: &Event| Flow::Continue;
-    let files = registry::locate(&model, &Fetch { hub, half: false }, &mut silent).map_err(|e| {
+    let files = registry::locate(&model, &Fetch { hub, ..Fetch::default() }, &mut silent).map_err(|e| {
         Error::hint(e, "`sdgen tokens` fetches nothing; without `-m` CLIP's own vocabulary serves")
     })?;
     embeddings.iter().try_for_each(|embedding| embedding.fits(&files))?;

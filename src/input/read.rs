@@ -104,6 +104,16 @@ impl Picture {
         Self::from_image(&scaled)
     }
 
+    /// The middle square, `side` pixels wide, as CLIP's picture encoders take it: the shorter side scaled to that by
+    /// bicubic interpolation, what is left of the longer one cut off.
+    pub fn square(&self, side: u32) -> Self {
+        let (short, long) = (self.width.min(self.height), self.width.max(self.height));
+        let long = (u64::from(side) * u64::from(long) / u64::from(short.max(1))) as u32;
+        let (width, height) = if self.width <= self.height { (side, long) } else { (long, side) };
+        let scaled = self.image().resize_exact(width, height, FilterType::CatmullRom);
+        Self::from_image(&scaled.crop_imm((width - side) / 2, (height - side) / 2, side, side))
+    }
+
     fn image(&self) -> DynamicImage {
         let (width, height) = (self.width, self.height);
         match &self.alpha {

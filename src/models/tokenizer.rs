@@ -126,8 +126,8 @@ impl Tokenizer {
                     }
                     Stretch::Text(text, from) => {
                         let encoding = self.inner.encode(text, false);
-                        let encoding = encoding
-                            .map_err(|e| Error::internal(format!("the tokenizer failed: {e}")))?;
+                        let encoding =
+                            encoding.map_err(|e| Error::internal(format!("the tokenizer failed: {e}")))?;
                         let places = encoding.get_ids().iter().zip(encoding.get_offsets());
                         tokens.extend(places.map(|(&id, &(start, _))| token(id, from + start)));
                     }

@@ -92,11 +92,8 @@ impl Transformer {
         })
     }
 
-    fn key_values(&self, context: &Tokens, into: &mut Vec<KeyValues>) -> Result<()> {
-        for block in &self.blocks {
-            into.push(block.attn2.key_values(context)?);
-        }
-        Ok(())
+    pub(super) fn cross_attentions(&self) -> impl Iterator<Item = &CrossAttention> {
+        self.blocks.iter().map(|block| &block.attn2)
     }
 
     fn forward(&self, x: &FeatureMap, contexts: &mut Contexts<'_>) -> Result<FeatureMap> {
@@ -292,9 +289,5 @@ pub(super) fn key_values<'a>(
     transformers: impl Iterator<Item = &'a Transformer>,
     context: &Tokens,
 ) -> Result<Vec<KeyValues>> {
-    let mut all = Vec::new();
-    for transformer in transformers {
-        transformer.key_values(context, &mut all)?;
-    }
-    Ok(all)
+    transformers.flat_map(Transformer::cross_attentions).map(|layer| layer.key_values(context)).collect()
 }

@@ -84,6 +84,20 @@ impl Host {
         Self { cpu: cpu.clone(), data: Arc::new(Numbers::Narrow(data)) }
     }
 
+    /// The numbers through `activation`, in place where nobody else holds them.
+    fn activate(&mut self, activation: Activation) -> Result<()> {
+        if let Some(Numbers::Full(data)) = Arc::get_mut(&mut self.data) {
+            activate(&self.cpu, activation, data);
+            return Ok(());
+        }
+        let values = self.full()?;
+        *self = Self::filled(&self.cpu, values.len(), |out| {
+            out.copy_from_slice(values);
+            activate(&self.cpu, activation, out);
+        });
+        Ok(())
+    }
+
     /// The numbers in single precision.
     pub(super) fn full(&self) -> Result<&[f32]> {
         match &*self.data {
@@ -154,6 +168,57 @@ impl FeatureMap {
         self.shape
     }
 
+    /// max(x, 0), in place where nobody else holds the map.
+    pub(crate) fn relu(mut self) -> Result<Self> {
+        match &mut self.store {
+            Store::Device(tensor) => *tensor = tensor.relu()?,
+            Store::Host(host) => host.activate(Activation::Relu)?,
+        }
+        Ok(self)
+    }
+
+    /// Every image `n` times over.
+    pub(crate) fn repeat(&self, n: usize) -> Result<Self> {
+        let store = match &self.store {
+            Store::Device(tensor) => Store::Device(tensor.repeat((n, 1, 1, 1))?),
+            Store::Host(host) => {
+                let values = host.full()?;
+                Store::Host(Host::filled(&host.cpu, n * values.len(), |out| {
+                    out.chunks_exact_mut(values.len()).for_each(|copy| copy.copy_from_slice(values));
+                }))
+            }
+        };
+        Ok(Self { store, shape: MapShape { b: n * self.shape.b, ..self.shape } })
+    }
+
+    /// This map plus `scale` × `other`, whose images are this map's last ones: those before stay as they are.
+    pub(crate) fn plus(&self, scale: f64, other: &Self) -> Result<Self> {
+        let (all, some) = (self.shape, other.shape);
+        if (all.c, all.h, all.w) != (some.c, some.h, some.w) || all.b < some.b {
+            return Err(Error::internal(format!("a map {all:?} plus {some:?}")));
+        }
+        let store = match &self.store {
+            Store::Device(tensor) => {
+                let others = all.b - some.b;
+                let sum = (tensor.narrow(0, others, some.b)? + (other.store.tensor()? * scale)?)?;
+                Store::Device(match others {
+                    0 => sum,
+                    _ => Tensor::cat(&[&tensor.narrow(0, 0, others)?, &sum], 0)?,
+                })
+            }
+            Store::Host(host) => {
+                let (left, right) = (host.full()?, other.store.host()?.full()?);
+                let scale = scale as f32;
+                Store::Host(Host::filled(&host.cpu, left.len(), |out| {
+                    out.copy_from_slice(left);
+                    let tail = &mut out[left.len() - right.len()..];
+                    tail.iter_mut().zip(right).for_each(|(sum, value)| *sum += scale * value);
+                }))
+            }
+        };
+        Ok(Self { store, shape: all })
+    }
+
     /// The plane as a sequence of `h·w` tokens, row by row.
     pub(crate) fn tokens(&self) -> Result<Tokens> {
         let MapShape { b, c, h, w } = self.shape;
@@ -212,13 +277,19 @@ impl Tokens {
 
     /// Element-wise sum.
     pub(crate) fn add(&self, other: &Self) -> Result<Self> {
+        self.plus(1.0, other)
+    }
+
+    /// This plus `scale` × `other`.
+    pub(crate) fn plus(&self, scale: f64, other: &Self) -> Result<Self> {
         let store = match &self.store {
-            Store::Device(tensor) => Store::Device((tensor + other.store.tensor()?)?),
+            Store::Device(tensor) => Store::Device((tensor + (other.store.tensor()? * scale)?)?),
             Store::Host(host) => {
                 let (left, right) = (host.full()?, other.store.host()?.full()?);
+                let scale = scale as f32;
                 Store::Host(Host::filled(&host.cpu, left.len(), |out| {
                     for ((out, a), b) in out.iter_mut().zip(left).zip(right) {
-                        *out = a + b;
+                        *out = a + scale * b;
                     }
                 }))
             }

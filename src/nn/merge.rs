@@ -28,7 +28,11 @@ impl Merge {
     ///
     /// # Errors
     /// A file that cannot be read.
-    pub(crate) fn of(adapters: &Adapters, component: Component, backend: &Backend) -> Result<Option<Rc<dyn Patch>>> {
+    pub(crate) fn of(
+        adapters: &Adapters,
+        component: Component,
+        backend: &Backend,
+    ) -> Result<Option<Rc<dyn Patch>>> {
         let mut steps: HashMap<String, Vec<Step>> = HashMap::new();
         for lora in adapters.of(component) {
             let file = Weights::of(lora.file.tensors.clone(), backend)?;
@@ -141,7 +145,8 @@ mod tests {
     #[test]
     fn a_core_is_multiplied_from_both_sides_at_each_place() {
         let (p, q, rows, columns, k) = (2, 3, 4, 5, 9);
-        let (a, b, core) = (tensor(&[p, rows], -1.0), tensor(&[q, columns], 0.5), tensor(&[p, q, 3, 3], -0.25));
+        let (a, b, core) =
+            (tensor(&[p, rows], -1.0), tensor(&[q, columns], 0.5), tensor(&[p, q, 3, 3], -0.25));
         let (x, y, z) = (numbers(&a), numbers(&b), numbers(&core));
         let mut expected = Vec::new();
         for (row, column, place) in
@@ -157,7 +162,10 @@ mod tests {
 
     #[test]
     fn each_number_of_the_left_factor_takes_the_whole_right_one() {
-        let (a, b) = (Tensor::new(&[[1f32, 2.0], [3.0, 4.0]], &Device::Cpu), Tensor::new(&[[1f32, 10.0]], &Device::Cpu));
+        let (a, b) = (
+            Tensor::new(&[[1f32, 2.0], [3.0, 4.0]], &Device::Cpu),
+            Tensor::new(&[[1f32, 10.0]], &Device::Cpu),
+        );
         let both = kronecker(&a.unwrap(), &b.unwrap()).unwrap();
         assert_eq!(both.to_vec2::<f32>().unwrap(), [[1.0, 10.0, 2.0, 20.0], [3.0, 30.0, 4.0, 40.0]]);
     }

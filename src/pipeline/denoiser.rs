@@ -2,12 +2,13 @@
 
 use candle_core::Tensor;
 
+use super::cast::{Cast, Prepared};
+use super::control::Call;
 use super::origin::Origin;
-use super::text::{Context, Pooled};
+use super::preview::Previews;
 use super::{Batch, Encoded, guidance, tell};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::models::unet::{Added, Conditioning, Unet};
 use crate::nn::Backend;
 use crate::registry::Inputs;
 use crate::request::Interval;
@@ -15,7 +16,7 @@ use crate::rng::Noise;
 use crate::sampler::{Model, Sample, combine};
 
 /// What the denoiser must know of a run.
-pub(super) struct Run {
+pub(super) struct Run<'a> {
     /// Calls of the network in all.
     pub(super) calls: usize,
     pub(super) batch: Batch,
@@ -29,6 +30,8 @@ pub(super) struct Run {
     pub(super) origin: Option<Origin>,
     /// What the network takes.
     pub(super) inputs: Inputs,
+    /// Who wants to see what is coming.
+    pub(super) previews: Option<Previews<'a>>,
 }
 
 /// Unit noise for the latents of a batch: one generator's numbers for each image, made on the CPU and then moved.
@@ -54,33 +57,32 @@ impl Source<'_> {
 
 /// Classifier-free guidance (Ho & Salimans 2022) over a network and its conditioning.
 pub(super) struct Denoiser<'a> {
-    unet: &'a Unet,
+    cast: Cast<'a>,
     /// The prompt alone; absent when every call is guided.
-    alone: Option<Conditioning>,
+    alone: Option<Prepared>,
     /// An unconditional half first, then the prompt; absent without guidance.
-    both: Option<Conditioning>,
-    run: Run,
+    both: Option<Prepared>,
+    run: Run<'a>,
     source: Source<'a>,
     observer: &'a mut dyn Observer,
 }
 
 impl<'a> Denoiser<'a> {
     pub(super) fn new(
-        unet: &'a Unet,
+        cast: Cast<'a>,
         prompts: &Encoded,
-        run: Run,
+        run: Run<'a>,
         source: Source<'a>,
         observer: &'a mut dyn Observer,
     ) -> Result<Self> {
         let images = run.batch.size;
-        let condition = |contexts: &[&Context]| unet.guided(condition(unet, contexts, images)?, run.scale);
         let both = match &prompts.negative {
-            Some(negative) => Some(condition(&[negative, &prompts.positive])?),
+            Some(negative) => Some(cast.prepare(&[negative, &prompts.positive], images)?),
             None => None,
         };
         let always = both.is_some() && run.interval == Interval::default();
-        let alone = if always { None } else { Some(condition(&[&prompts.positive])?) };
-        Ok(Self { unet, alone, both, run, source, observer })
+        let alone = if always { None } else { Some(cast.prepare(&[&prompts.positive], images)?) };
+        Ok(Self { cast, alone, both, run, source, observer })
     }
 
     /// The generator as the run left it.
@@ -91,13 +93,15 @@ impl<'a> Denoiser<'a> {
     /// The network's output at call `i`, guided where the run says so.
     fn guided(&self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
         let Run { calls, scale, rescale, interval, .. } = self.run;
-        let x = self.input(x)?;
+        let call = Call { i, calls, x, timestep };
+        let input = self.input(x)?;
         match (&self.both, &self.alone) {
             (Some(both), _) if interval.contains(i, calls) => {
-                let outputs = self.unet.forward(&Tensor::cat(&[&x, &x], 0)?, timestep, both)?.chunk(2, 0)?;
+                let outputs =
+                    self.cast.output(&call, &Tensor::cat(&[&input, &input], 0)?, both)?.chunk(2, 0)?;
                 guidance::guided(&outputs[0], &outputs[1], scale, rescale)
             }
-            (_, Some(alone)) => self.unet.forward(&x, timestep, alone),
+            (_, Some(alone)) => self.cast.output(&call, &input, alone),
             (_, None) => Err(Error::internal("a call without guidance and without a prompt alone")),
         }
     }
@@ -139,6 +143,12 @@ impl Model for Denoiser<'_> {
         self.source.draw()
     }
 
+    fn estimated(&mut self, i: usize, x0: &Tensor) -> Result<()> {
+        let Some(previews) = self.run.previews else { return Ok(()) };
+        let shown = previews.after(i, x0, self.run.batch.first)?;
+        shown.iter().try_for_each(|preview| tell(self.observer, preview))
+    }
+
     fn between(&mut self, sample: Sample) -> Result<Sample> {
         let Some((origin, mask)) = self.kept() else { return Ok(sample) };
         let outside = combine(&[(1.0, &origin.latents), (sample.sigma, &origin.noise)])?;
@@ -151,17 +161,4 @@ impl Model for Denoiser<'_> {
             None => Ok(latents),
         }
     }
-}
-
-/// The contexts of a batch, each for every image, one context after the other.
-fn condition(unet: &Unet, contexts: &[&Context], images: usize) -> Result<Conditioning> {
-    let states = contexts.iter().map(|c| c.states.repeat((images, 1, 1))).collect::<Result<Vec<_>, _>>()?;
-    let states = Tensor::cat(&states, 0)?;
-    let pooled: Vec<&Pooled> = contexts.iter().filter_map(|c| c.added.as_ref()).collect();
-    if pooled.is_empty() {
-        return unet.condition(&states, None);
-    }
-    let texts = pooled.iter().map(|p| p.text.repeat((images, 1))).collect::<Result<Vec<_>, _>>()?;
-    let time_ids: Vec<Vec<f64>> = pooled.iter().flat_map(|p| vec![p.ids.clone(); images]).collect();
-    unet.condition(&states, Some(&Added { pooled: &Tensor::cat(&texts, 0)?, time_ids: &time_ids }))
 }

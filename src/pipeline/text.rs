@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::event::{Event, Observer, tell};
 use crate::models::clip::ClipText;
 use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
-use crate::nn::{Extra, Tokens};
+use crate::nn::{Extra, FeatureMap, Tokens};
 use crate::prompt::{Prompt, Reading, Token};
 use crate::registry::{Component, Family, ModelFiles, RepoConfig};
 use crate::request::Request;
@@ -36,6 +36,8 @@ pub(crate) struct Context {
     pub(crate) states: Tensor,
     /// XL only.
     pub(crate) added: Option<Pooled>,
+    /// Tokens of a picture prompt, `[1, m, c]`.
+    pub(crate) picture: Option<Tensor>,
 }
 
 /// XL's second kind of conditioning.
@@ -51,6 +53,8 @@ pub(crate) struct Encoded {
     pub(crate) positive: Context,
     /// Absent when there is no unconditional pass.
     pub(crate) negative: Option<Context>,
+    /// What each control network looks at, as it takes it.
+    pub(crate) hints: Vec<FeatureMap>,
 }
 
 /// A text for each encoder, in chunks.
@@ -111,15 +115,10 @@ impl TextEncoder {
             Some(texts) => Some(self.context(&texts, &words, chunks, ids)?),
             None => guided.then(|| zeros(&positive, ids)).transpose()?,
         };
-        Ok(Encoded { positive, negative })
+        Ok(Encoded { positive, negative, hints: Vec::new() })
     }
 
-    fn negative(
-        &self,
-        request: &Request,
-        manner: &Manner<'_>,
-        observer: &mut dyn Observer,
-    ) -> Result<Texts> {
+    fn negative(&self, request: &Request, manner: &Manner<'_>, observer: &mut dyn Observer) -> Result<Texts> {
         let text = request.negative_prompt.as_deref().unwrap_or_default();
         let first = Prompt { field: "negative_prompt", text };
         let second = request.negative_prompt_2.as_deref();
@@ -173,7 +172,7 @@ impl TextEncoder {
             }
             None => None,
         };
-        Ok(Context { states: Tensor::cat(&states, 2)?, added })
+        Ok(Context { states: Tensor::cat(&states, 2)?, added, picture: None })
     }
 
     /// XL's micro-conditioning (Podell et al. 2023, section 2.2): heights before widths, tops before lefts.
@@ -235,7 +234,7 @@ fn zeros(like: &Context, ids: Vec<f64>) -> Result<Context> {
         Some(pooled) => Some(Pooled { text: pooled.text.zeros_like()?, ids }),
         None => None,
     };
-    Ok(Context { states: like.states.zeros_like()?, added })
+    Ok(Context { states: like.states.zeros_like()?, added, picture: None })
 }
 
 #[cfg(test)]

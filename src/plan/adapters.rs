@@ -70,7 +70,9 @@ fn path(file: &str, hub: &Hub) -> Result<PathBuf> {
     cached_file(file, hub).ok_or_else(|| {
         let error = Error::field("lora", format!("there is no file `{file}`"));
         match names_repository(file) {
-            true => error.hint("nor is it in the cache as a file ORG/REPO/FILE; download it with `hf download`"),
+            true => {
+                error.hint("nor is it in the cache as a file ORG/REPO/FILE; download it with `hf download`")
+            }
             false => error.hint("give a file, or `--lora-dir DIR` and `<lora:NAME>` in the prompt"),
         }
     })

@@ -71,7 +71,10 @@ mod tests {
             ("a cat,".to_owned(), vec![named("big cats", 0.8), named("x", -1.0)])
         );
         let (text, references) = read("<lora:x:0.5:lbw=1,0,1> a (b:1.2)").unwrap();
-        assert_eq!((text.as_str(), references[0].ignored.as_slice()), ("a (b:1.2)", ["lbw=1,0,1".to_owned()].as_slice()));
+        assert_eq!(
+            (text.as_str(), references[0].ignored.as_slice()),
+            ("a (b:1.2)", ["lbw=1,0,1".to_owned()].as_slice())
+        );
         assert_eq!(read("<lora:x>").unwrap().1, [named("x", 1.0)]);
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
+use super::digest::hex;
 use super::{Checkpoint, Component};
 use crate::checkpoint::Content;
 use crate::error::{Error, Kind, Result};
@@ -187,7 +188,7 @@ impl ModelFiles {
             .collect()
     }
 
-    fn fingerprint(&self, path: &str) -> Option<String> {
+    pub(super) fn fingerprint(&self, path: &str) -> Option<String> {
         match &self.root {
             Root::Folder(folder) => fingerprint(&folder.join(path)),
             Root::Embedded(_) => self.embedded_bytes(path).map(|bytes| hex(&Sha256::digest(bytes))),
@@ -230,8 +231,4 @@ fn fingerprint(path: &Path) -> Option<String> {
     file.take(header_length.unwrap_or(START)).read_to_end(&mut header).ok()?;
     let hash = Sha256::new().chain_update(length.to_le_bytes()).chain_update(header).finalize();
     Some(format!("header:{}", hex(&hash)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,14 +1,23 @@
 //! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
 
 mod cache;
+mod crew;
 mod demo;
+mod digest;
 mod download;
 mod files;
 mod hub;
+mod license;
+mod lockfile;
+mod needs;
+mod network;
 mod one_file;
 mod presets;
+mod refusal;
+mod remote;
 mod repo_config;
 mod single;
+mod stock;
 mod tensors;
 mod transfer;
 
@@ -18,11 +27,14 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 pub use files::ModelFiles;
-pub use hub::{Fetch, is_cached, locate};
+pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
+pub use lockfile::LockFile;
+pub use network::{Layout, Network, Networks, autoencoder};
 pub use one_file::{cached_file, names_repository};
 pub use presets::{Preset, presets};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
 pub use single::{Checkpoint, Version, original_module};
+pub use stock::{Stored, Verdict, remove, stock, verify};
 pub use tensors::{Place, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};

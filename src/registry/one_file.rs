@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::cache::{self, Source};
+use super::cache::Place;
 use super::repository;
 use crate::config::Hub;
 
@@ -16,7 +16,7 @@ pub fn cached_file(text: &str, hub: &Hub) -> Option<PathBuf> {
     let (org, name, file) = (parts.next()?, parts.next()?, parts.next().unwrap_or(USUAL));
     let (id, revision) = repository(&format!("{org}/{name}@{revision}"))?;
     let tame = file.split('/').all(|part| !part.is_empty() && !part.starts_with('.'));
-    let snapshot = cache::snapshot(hub.cache.as_deref()?, &Source { id, revision })?;
+    let snapshot = Place::new(hub.cache.as_deref()?, &id).find(&revision)?;
     let path = snapshot.join(file);
     (tame && path.is_file()).then_some(path)
 }

@@ -84,7 +84,8 @@ pub(super) fn named(params: &Params) -> Result<Named> {
         let file = match &params.lora_dir {
             Some(folder) => adapters::named(Path::new(folder), &reference.name)?,
             None => {
-                let what = format!("`<lora:{}>` names a LoRA, and no folder of them is known", reference.name);
+                let what =
+                    format!("`<lora:{}>` names a LoRA, and no folder of them is known", reference.name);
                 return Err(Error::field("prompt", what)
                     .hint("say where they are with `--lora-dir DIR`, or give the file with `--lora`"));
             }
@@ -108,8 +109,11 @@ pub(super) fn check(params: &Params) -> Result<()> {
     for (field, text) in others {
         let prompt = Prompt { field, text: text.as_deref().unwrap_or_default() };
         if let Some(first) = prompt.references()?.1.first() {
-            return Err(Error::field(field, format!("a LoRA (`{}`) is named in the prompt alone", first.name))
-                .hint("a LoRA changes the model for prompt and negative prompt alike"));
+            return Err(Error::field(
+                field,
+                format!("a LoRA (`{}`) is named in the prompt alone", first.name),
+            )
+            .hint("a LoRA changes the model for prompt and negative prompt alike"));
         }
     }
     embeddings(params)?;
@@ -138,8 +142,13 @@ mod tests {
     #[test]
     fn a_lora_is_a_file_and_a_weight() {
         let read = loras(&["a/b.safetensors", "x.safetensors:0.8", "c:/x.pt:-1e-1", "c:/y.pt", "o/r:2"]);
-        let expected =
-            [("a/b.safetensors", 1.0), ("x.safetensors", 0.8), ("c:/x.pt", -0.1), ("c:/y.pt", 1.0), ("o/r", 2.0)];
+        let expected = [
+            ("a/b.safetensors", 1.0),
+            ("x.safetensors", 0.8),
+            ("c:/x.pt", -0.1),
+            ("c:/y.pt", 1.0),
+            ("o/r", 2.0),
+        ];
         assert_eq!(read.unwrap(), expected.map(|(file, weight)| (file.to_owned(), weight)));
         for wrong in ["x:nan", "x:1e9", ":1", ""] {
             assert_eq!(loras(&[wrong]).unwrap_err().field_name(), Some("lora"), "{wrong}");

@@ -6,9 +6,9 @@ use super::adapters::{self, Adapter, Named as NamedAdapters};
 use super::defaults::Defaults;
 use super::dimensions::{SIDE_UNIT, side, size, suits};
 use super::refiner::base_suits;
-use super::{Init, Interval, Params, Refiner, Sizes};
+use super::{Control, Init, Interval, Params, PicturePrompt, Refiner, Sizes};
 use crate::error::{Error, Kind, Result};
-use crate::input::Start;
+use crate::input::{Fit, Picture, Start, control_picture};
 use crate::named::{Named, named_enum};
 use crate::prompt::{LongPrompt, Prompt, Syntax};
 use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
@@ -139,6 +139,18 @@ pub struct Request {
     pub embeddings: Vec<Adapter>,
     /// What it starts from besides noise.
     pub init: Option<Init>,
+    /// Control networks and what they look at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<Control>,
+    /// They lead the conditional pass alone, more in the large than in the small.
+    #[serde(default)]
+    pub control_guess: bool,
+    /// A picture as part of the prompt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub picture_prompt: Option<PicturePrompt>,
+    /// Another autoencoder than the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vae: Option<String>,
     /// Who draws the last steps, if not the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refiner: Option<Refiner>,
@@ -156,6 +168,9 @@ pub struct Request {
     /// CPU threads; all physical cores when absent.
     #[serde(skip)]
     pub threads: Option<usize>,
+    /// A preview after every so many calls of the network.
+    #[serde(skip)]
+    pub preview_every: Option<usize>,
 }
 
 fn auto_device() -> DeviceChoice {
@@ -179,9 +194,9 @@ impl Request {
         let params = &defaults.fill(params);
         let native = defaults.size.unwrap_or(repo.native_size);
         let NamedAdapters { prompt, loras } = adapters::named(params)?;
-        let init = Init::resolve(params)?;
-        let refiner = Refiner::resolve(params)?;
-        let (width, height) = size(params, init.as_ref(), native)?;
+        let (init, refiner) = (Init::resolve(params)?, Refiner::resolve(params)?);
+        let controls = Control::resolve(params)?;
+        let (width, height) = size(params, init.as_ref(), &controls, native)?;
         suits(repo, init.as_ref(), files)?;
         refiner.as_ref().map_or(Ok(()), |_| base_suits(repo))?;
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
@@ -219,6 +234,10 @@ impl Request {
             loras,
             embeddings: Vec::new(),
             init,
+            controls,
+            control_guess: params.control_guess.unwrap_or(false),
+            picture_prompt: PicturePrompt::resolve(params)?,
+            vae: params.vae.clone(),
             refiner,
             sizes,
             negative_sizes,
@@ -226,6 +245,7 @@ impl Request {
             device: params.device.as_deref().map_or(Ok(DeviceChoice::Auto), DeviceChoice::parse)?,
             dtype: parsed("dtype", params.dtype.as_deref(), Dtype::Auto)?,
             threads: params.threads,
+            preview_every: params.preview_every.or(params.preview_dir.as_ref().map(|_| 1)),
         })
     }
 
@@ -239,6 +259,17 @@ impl Request {
             .as_ref()
             .map(|init| Start::load(&init.image, init.mask.as_ref(), init.fit, size))
             .transpose()
+    }
+
+    /// What each control network looks at, of the size that is rendered.
+    ///
+    /// # Errors
+    /// A file that is missing or no picture.
+    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Picture>> {
+        let fit = self.init.as_ref().map_or(Fit::Cover, |init| init.fit);
+        let size = [self.width, self.height];
+        let picture = |control: &Control| control_picture(&control.image, control.canny, fit, size, start);
+        self.controls.iter().map(picture).collect()
     }
 
     /// Whether pixels outside the mask are put back as they were.
@@ -309,9 +340,13 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(within("count", params.count, 1, 1_000_000));
     keep(within("batch_size", params.batch_size, 1, 256));
     keep(within("threads", params.threads, 1, 1024));
+    keep(locks(params));
     keep(seeds(params));
     keep(overrides(params).map(|_| ()));
     keep(Init::resolve(params).map(|_| ()));
+    keep(Control::resolve(params).map(|_| ()));
+    keep(PicturePrompt::resolve(params).map(|_| ()));
+    keep(within("preview_every", params.preview_every, 1, 1000));
     keep(Refiner::resolve(params).map(|_| ()));
     keep(Sizes::resolve(params, [SIDE_UNIT; 2]).map(|_| ()));
     keep(params.preset.as_deref().map_or(Ok(()), |name| Preset::parse(name).map(|_| ())));
@@ -382,6 +417,13 @@ fn real(field: &str, value: Option<f64>, low: f64, high: f64) -> Result<()> {
         Some(value) if !(low..=high).contains(&value) => {
             Err(Error::expected(field, format!("a number from {low} to {high}"), value))
         }
+        _ => Ok(()),
+    }
+}
+
+fn locks(params: &Params) -> Result<()> {
+    match (&params.lock, &params.locked) {
+        (Some(_), Some(_)) => Err(Error::field("lock", "a run writes a lock file or keeps to one, not both")),
         _ => Ok(()),
     }
 }

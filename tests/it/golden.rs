@@ -83,11 +83,18 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         "strength",
         "guidance_rescale",
         "original_inference_steps",
+        "control_image",
+        "controlnet_conditioning_scale",
+        "control_guidance_start",
+        "control_guidance_end",
+        "guess_mode",
+        "ip_adapter_image",
     ];
     if args.keys().any(|key| !known.contains(&key.as_str())) {
         return None;
     }
-    let (lora, embedding) = adapters(root, &case["adapters"])?;
+    let beside = networks(root, case)?;
+    let starts = beside.control.is_none() || args.contains_key("control_image");
     let config = &case["scheduler"]["config"];
     let seeds: Vec<u64> = match &case["seed"] {
         Value::Array(seeds) => seeds.iter().filter_map(Value::as_u64).collect(),
@@ -110,11 +117,9 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         eta: args.get("eta").and_then(Value::as_f64),
         guidance_rescale: args.get("guidance_rescale").and_then(Value::as_f64),
         clip_skip: number("clip_skip").map(|n| n as usize),
-        init_image: picture("image"),
+        init_image: picture("image").filter(|_| starts),
         mask: picture("mask_image"),
         strength: args.get("strength").and_then(Value::as_f64),
-        lora: Some(lora),
-        embedding: Some(embedding),
         original_size: pair("original_size", "x", true),
         crop: pair("crops_coords_top_left", ",", false),
         target_size: pair("target_size", "x", true),
@@ -128,26 +133,55 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         schedule: schedule.map(str::to_owned),
         zero_terminal_snr: config["rescale_betas_zero_snr"].as_bool(),
         timestep_spacing: config["timestep_spacing"].as_str().map(str::to_owned),
-        ..Params::default()
+        ..beside
     })
 }
 
-/// The LoRAs and the embeddings of a case; nothing where it has adapters of another kind.
-fn adapters(root: &Path, list: &Value) -> Option<(Vec<String>, Vec<String>)> {
-    let (mut loras, mut embeddings) = (Vec::new(), Vec::new());
-    for adapter in list.as_array()? {
-        let name = adapter[1].as_str()?;
-        let file = |kind: &str| format!("{}/{kind}/{name}.safetensors", root.join("adapters").display());
+/// The networks of a case beside its model; nothing where it needs what sdgen does not do yet.
+fn networks(root: &Path, case: &Value) -> Option<Params> {
+    let path = |name: &str| root.join(name).to_str().unwrap().to_owned();
+    let args = &case["args"];
+    // One value for each of several networks, or one for all.
+    let nth = |key: &str, i: usize| args[key].get(i).unwrap_or(&args[key]).clone();
+    let mut params = Params { control_guess: args["guess_mode"].as_bool(), ..Params::default() };
+    let mut controls = Vec::new();
+    for adapter in case["adapters"].as_array()? {
         match adapter[0].as_str()? {
-            "lora" | "merge" => loras.push(format!("{}:{}", file("lora"), adapter[2])),
-            // The word is the file's name, unless the file itself says what it is.
-            "ti" | "ti_xl" if adapter[2].as_str().is_none_or(|word| word == format!("<{name}>")) => {
-                embeddings.push(file("embeddings"));
+            "controlnet" => {
+                let i = controls.len();
+                let key = if args["control_image"].is_null() { "image" } else { "control_image" };
+                let number = |key: &str, default: f64| nth(key, i).as_f64().unwrap_or(default);
+                controls.push(format!(
+                    "{}={}:{}:{}-{}",
+                    path(&format!("adapters/controlnet-{}", adapter[1].as_str()?)),
+                    path(&format!("inputs/{}", nth(key, i).as_str()?)),
+                    number("controlnet_conditioning_scale", 1.0),
+                    number("control_guidance_start", 0.0),
+                    number("control_guidance_end", 1.0),
+                ));
+            }
+            "lora" | "merge" => {
+                let file = path(&format!("adapters/lora/{}.safetensors", adapter[1].as_str()?));
+                params.lora.get_or_insert_default().push(format!("{file}:{}", adapter[2]));
+            }
+            "ti" | "ti_xl" => {
+                let name = adapter[1].as_str()?;
+                // The word is the file's name, unless the file itself says what it is.
+                adapter[2].as_str().is_none_or(|word| word == format!("<{name}>")).then_some(())?;
+                let file = path(&format!("adapters/embeddings/{name}.safetensors"));
+                params.embedding.get_or_insert_default().push(file);
+            }
+            "taesd" => params.vae = Some(path("adapters/taesd")),
+            "ip" => {
+                params.ip_adapter = Some(path("adapters/ip-adapter/models/ip-adapter_sd15.safetensors"));
+                params.ip_image = Some(path(&format!("inputs/{}", args["ip_adapter_image"].as_str()?)));
+                params.ip_scale = adapter[1].as_f64();
             }
             _ => return None,
         }
     }
-    Some((loras, embeddings))
+    params.control = Some(controls).filter(|controls| !controls.is_empty());
+    Some(params)
 }
 
 fn sampler(scheduler: &Value) -> Option<&'static str> {

@@ -68,6 +68,21 @@ impl Weights {
         Self::of(Tensors::of(files, component)?, backend)
     }
 
+    /// Opens the weights at `path` below the root of `files`; a tensor has the name that `named` makes of the file's.
+    ///
+    /// # Errors
+    /// A file that is missing, truncated or malformed.
+    pub(crate) fn open_at(
+        files: &ModelFiles,
+        path: &str,
+        backend: &Backend,
+        named: fn(&str) -> String,
+    ) -> Result<Self> {
+        let mut tensors = Tensors::at(files, path)?;
+        tensors.places = tensors.places.into_iter().map(|(name, place)| (named(&name), place)).collect();
+        Self::of(Arc::new(tensors), backend)
+    }
+
     /// Opens tensors that were found.
     ///
     /// # Errors
@@ -127,7 +142,12 @@ impl Weights {
         self.source.tensors.places.contains_key(&self.full(name))
     }
 
-    /// The shape in which the file keeps this tensor.
+    /// The file's name in messages; that of the first of several.
+    pub(crate) fn label(&self) -> &str {
+        self.source.tensors.files.first().map_or("", |file| file.label.as_str())
+    }
+
+    /// The shape in which the tensor `name` is stored, if the file has it.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
         self.source.tensors.places.get(&self.full(name)).map(|place| place.entry.shape.as_slice())
     }
@@ -203,7 +223,7 @@ impl Weights {
     /// Where the tensor is, if it has this shape.
     fn place(&self, full: &str, shape: &[usize]) -> Result<&Place> {
         let Some(place) = self.source.tensors.places.get(full) else {
-            let file = self.source.tensors.files.first().map_or("", |file| file.label.as_str());
+            let file = self.label();
             return Err(Error::new(Kind::ModelFile, format!("`{file}`: tensor `{full}` is missing"))
                 .hint(format!("expected shape {shape:?}; is config.json of the same model?")));
         };
