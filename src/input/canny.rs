@@ -1,16 +1,53 @@
 //! Edges of a picture (Canny 1986), number by number as OpenCV draws them: what control networks for edges were
 //! trained on.
 
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
 use super::Picture;
 
 /// How steep an edge must be, as the sum of the absolute Sobel derivatives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Thresholds {
     /// Steeper edges count where they go on from such as count.
     pub low: u32,
     /// Steeper edges count in any case.
     pub high: u32,
 }
+
+impl Thresholds {
+    /// Reads `LOW,HIGH`.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (low, high) = text.split_once(',')?;
+        let thresholds = Self { low: low.trim().parse().ok()?, high: high.trim().parse().ok()? };
+        (thresholds.low <= thresholds.high && thresholds.high <= STEEPEST).then_some(thresholds)
+    }
+}
+
+impl fmt::Display for Thresholds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{},{}", self.low, self.high)
+    }
+}
+
+impl From<Thresholds> for String {
+    fn from(thresholds: Thresholds) -> Self {
+        thresholds.to_string()
+    }
+}
+
+impl TryFrom<String> for Thresholds {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).ok_or_else(|| format!("`{text}` is no `LOW,HIGH`"))
+    }
+}
+
+/// No edge of bytes is steeper: two Sobel derivatives of 4 · 255.
+const STEEPEST: u32 = 2040;
 
 /// tan 22.5° in 15 bits.
 const TAN_22: i64 = 13_573;

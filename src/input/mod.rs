@@ -1,6 +1,7 @@
 //! Pictures that a request starts from: read, turned upright, fitted to size, and masks made of them. Plain bytes;
 //! latents are the pipeline's work.
 
+mod bicubic;
 mod canny;
 mod control;
 mod crop;

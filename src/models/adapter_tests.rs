@@ -1,19 +1,21 @@
 //! Networks beside a model against diffusers: control networks, the tiny autoencoder, the picture encoder.
 
+use std::sync::Arc;
+
 use super::clip_vision::{ClipVision, VisionConfig};
 use super::controlnet::{ControlConfig, ControlNet, Strength};
 use super::golden::{backends, golden, near, tensors};
 use super::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::input::Picture;
 use crate::nn::{Backend, Weights};
-use crate::registry::ModelFiles;
+use crate::registry::{ModelFiles, Tensors};
 
 fn files(adapter: &str) -> ModelFiles {
     ModelFiles::folder(adapter, adapter, golden(&format!("adapters/{adapter}")))
 }
 
 fn weights(files: &ModelFiles, path: &str, backend: &Backend) -> Weights {
-    Weights::open_at(files, path, backend, str::to_owned).unwrap().at(16)
+    Weights::of(Arc::new(Tensors::at(files, path).unwrap()), backend).unwrap().at(16)
 }
 
 #[test]
@@ -73,12 +75,9 @@ fn the_picture_encoder_agrees() {
         let encoder = ClipVision::load(&weights, &config).unwrap();
         let seen = encoder.forward(&golden["image_encoder/a/in.pixel_values"]).unwrap();
         near("embedding", &seen, &golden["image_encoder/a/out.image_embeds"]);
-        // Pixels are rounded to bytes after scaling: by another half now and then. Seen: 1 of 255 at most.
         let path = super::golden::golden("inputs/ip_96.png");
         let square = Picture::read("ip_image", path.to_str().unwrap()).unwrap().square(32);
         let pixels = encoder.normalised(&square.rgb, 32).unwrap();
-        let far = (pixels - &golden["image_encoder/a/in.pixel_values"]).unwrap().abs().unwrap();
-        let far = far.flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
-        assert!(far * 0.26 * 255.0 < 1.1, "{far}");
+        near("pixels", &pixels, &golden["image_encoder/a/in.pixel_values"]);
     }
 }

@@ -231,7 +231,7 @@ impl ControlNet {
         let time = self.time.at(timestep, conditioning)?;
         let mut contexts = Contexts::new(&conditioning.contexts);
         let hint = hint.repeat(conditioning.batch)?;
-        let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).add(&hint).run()?;
+        let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).add(hint).run()?;
         let mut maps = vec![x.clone()];
         for stage in &self.downs {
             x = stage.forward(x, &time, &mut contexts, &mut maps)?;

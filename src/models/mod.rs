@@ -4,7 +4,6 @@
 pub(crate) mod clip;
 pub(crate) mod clip_vision;
 pub(crate) mod conditioning;
-pub(crate) mod control_names;
 pub(crate) mod controlnet;
 pub(crate) mod ip_adapter;
 pub(crate) mod resnet;

@@ -113,7 +113,7 @@ impl Block {
         let [first, second, third] = &self.0;
         let inner = first.on(&[x]).run()?;
         let inner = second.on(&[&inner]).relu().run()?;
-        third.on(&[&inner]).relu().add(x).run()?.relu()
+        third.on(&[&inner]).relu().add(x.clone()).run()?.relu()
     }
 }
 

@@ -75,6 +75,16 @@ impl Unet {
         &self.config
     }
 
+    /// Channels of the latents that it takes.
+    pub(crate) fn channels(&self) -> usize {
+        self.config.in_channels
+    }
+
+    /// Channels of the context that it reads.
+    pub(crate) fn context(&self) -> usize {
+        self.config.levels[0].context
+    }
+
     /// Whether the network takes the guidance scale as an input.
     pub(crate) fn takes_guidance(&self) -> bool {
         self.time.takes_guidance()

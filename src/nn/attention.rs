@@ -35,7 +35,8 @@ impl Heads {
                 format!("config.json: {count} heads do not divide {channels} channels"),
             ));
         }
-        let precision = match names.q.backend().host.as_ref().map(|host| host.precision) {
+        let host = names.q.backend().host.as_ref();
+        let precision = match host.map(|host| host.precision.for_layer(channels * channels)) {
             Some(Precision::Bf16 | Precision::Int8) => Precision::Bf16,
             Some(Precision::F32 | Precision::F16Weights) | None => Precision::F32,
         };

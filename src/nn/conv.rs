@@ -4,7 +4,8 @@
 use candle_core::Tensor;
 
 use super::cpu::{
-    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, plan,
+    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, Residual, Rows,
+    plan,
 };
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
 use super::norm::GroupNorm;
@@ -99,9 +100,11 @@ impl Conv2d {
         };
         let values = weights.values("weight", &full)?;
         let geometry = shape.geometry();
-        let algo = plan(&geometry, (weights.side(), weights.side()), host.precision, weights.memory());
+        let precision = host.precision.for_layer(output * input * kernel * kernel);
+        let size = (weights.side(), weights.side());
+        let algo = plan(host.cpu.isa(), &geometry, size, precision, weights.trade());
         let packing = ConvWeights { kernels: values.slice(), bias: Some(&bias), geometry };
-        let packed = PackedConv::pack(&host.cpu, &packing, host.precision, algo);
+        let packed = PackedConv::pack(&host.cpu, &packing, precision, algo);
         Ok(Self { body: Body::Host(host.cpu.clone(), Box::new(packed)), shape })
     }
 
@@ -128,7 +131,7 @@ pub(crate) struct ConvCall<'a> {
     first: Activation,
     upsample: Option<(usize, usize)>,
     image_bias: Option<&'a Tokens>,
-    residual: Option<&'a FeatureMap>,
+    residual: Option<FeatureMap>,
 }
 
 impl<'a> ConvCall<'a> {
@@ -157,26 +160,34 @@ impl<'a> ConvCall<'a> {
         Self { image_bias: bias, ..self }
     }
 
-    /// Adds a map of the output's shape.
-    pub(crate) fn add(self, residual: &'a FeatureMap) -> Self {
+    /// Adds a map of the output's shape; the result takes its place in memory when nobody else holds it.
+    pub(crate) fn add(self, residual: FeatureMap) -> Self {
         Self { residual: Some(residual), ..self }
     }
 
     /// The result.
-    pub(crate) fn run(self) -> Result<FeatureMap> {
+    pub(crate) fn run(mut self) -> Result<FeatureMap> {
         let first = self.parts.first().ok_or_else(|| Error::internal("a convolution of nothing"))?;
         let MapShape { b, h, w, .. } = first.shape();
         let geometry = self.conv.shape.geometry();
         let (rows, columns) = geometry.output_size(self.upsample.unwrap_or((h, w)));
         let shape = MapShape { b, c: geometry.outputs, h: rows, w: columns };
         let store = match &self.conv.body {
-            Body::Host(cpu, packed) => Store::Host(self.on_host(cpu, packed, shape)?),
+            Body::Host(cpu, packed) => {
+                let residual = self.residual.take();
+                Store::Host(self.on_host(cpu, packed, (shape, residual))?)
+            }
             Body::Device(tensors) => Store::Device(self.on_device(tensors)?),
         };
         Ok(FeatureMap::new(store, shape))
     }
 
-    fn on_host(&self, cpu: &Cpu, packed: &PackedConv, out: MapShape) -> Result<Host> {
+    fn on_host(
+        &self,
+        cpu: &Cpu,
+        packed: &PackedConv,
+        (out, residual): (MapShape, Option<FeatureMap>),
+    ) -> Result<Host> {
         let mut parts = Vec::with_capacity(self.parts.len());
         for part in self.parts {
             parts.push((part.store.host()?.full()?, part.shape().c));
@@ -189,11 +200,24 @@ impl<'a> ConvCall<'a> {
             upsample_to: self.upsample,
             ..ConvInput::plain(&parts, seen.b, seen.h, seen.w)
         };
-        let epilogue = ConvEpilogue {
-            image_bias: self.image_bias.map(|bias| bias.store.host()?.full()).transpose()?,
-            residual: self.residual.map(|map| map.store.host()?.full()).transpose()?,
+        let image_bias = self.image_bias.map(|bias| bias.store.host()?.full()).transpose()?;
+        let run = |residual: Residual<'_>, out: &mut [f32]| {
+            packed.forward(cpu, &input, ConvEpilogue { image_bias, residual }, out);
         };
-        Ok(Host::filled(cpu, out.b * out.h * out.w * out.c, |out| packed.forward(cpu, &input, epilogue, out)))
+        let len = out.b * out.h * out.w * out.c;
+        let Some(residual) = residual else {
+            return Ok(Host::filled(cpu, len, |out| run(Residual::None, out)));
+        };
+        match residual.into_host()?.unshared() {
+            Ok(mut own) => {
+                run(Residual::Output, &mut own);
+                Ok(Host::from_buffer(cpu, own))
+            }
+            Err(shared) => {
+                let rows = Rows::new(shared.full()?, out.c);
+                Ok(Host::filled(cpu, len, |out| run(Residual::Rows(rows), out)))
+            }
+        }
     }
 
     fn on_device(&self, tensors: &ConvTensors) -> Result<Tensor> {
@@ -212,7 +236,7 @@ impl<'a> ConvCall<'a> {
             Some(bias) => Some(bias.store.tensor()?.squeeze(0)?),
             None => None,
         };
-        let residual = self.residual.map(|map| map.store.tensor()).transpose()?;
+        let residual = self.residual.as_ref().map(|map| map.store.tensor()).transpose()?;
         tensors.forward(x, self.conv.shape, &ConvOptions { upsample: self.upsample, image_bias, residual })
     }
 }

@@ -35,6 +35,9 @@ pub(crate) struct MapShape {
     pub(crate) w: usize,
 }
 
+/// Numbers that one thread adds at a time.
+const CHUNK: usize = 1 << 14;
+
 /// Where the numbers are.
 #[derive(Clone)]
 pub(super) enum Store {
@@ -71,7 +74,22 @@ impl Host {
     pub(super) fn filled(cpu: &Cpu, len: usize, fill: impl FnOnce(&mut [f32])) -> Self {
         let mut data = cpu.scratch().take::<f32>(len);
         fill(&mut data);
+        Self::from_buffer(cpu, data)
+    }
+
+    /// Numbers in single precision.
+    pub(super) fn from_buffer(cpu: &Cpu, data: Buffer<f32>) -> Self {
         Self { cpu: cpu.clone(), data: Arc::new(Numbers::Full(data)) }
+    }
+
+    /// The buffer in single precision, if nobody else holds it.
+    pub(super) fn unshared(self) -> std::result::Result<Buffer<f32>, Self> {
+        let Self { cpu, data } = self;
+        match Arc::try_unwrap(data) {
+            Ok(Numbers::Full(data)) => Ok(data),
+            Ok(narrow @ Numbers::Narrow(_)) => Err(Self { cpu, data: Arc::new(narrow) }),
+            Err(data) => Err(Self { cpu, data }),
+        }
     }
 
     /// Likewise in the precision that the reader wants.
@@ -134,6 +152,14 @@ impl Store {
 impl FeatureMap {
     pub(super) fn new(store: Store, shape: MapShape) -> Self {
         Self { store, shape }
+    }
+
+    /// What the processor computes on.
+    pub(super) fn into_host(self) -> Result<Host> {
+        match self.store {
+            Store::Host(host) => Ok(host),
+            Store::Device(_) => Err(Error::internal("activations of a device in a kernel of the processor")),
+        }
     }
 
     /// From latents or pixels `[b, c, h, w]`.
@@ -209,10 +235,13 @@ impl FeatureMap {
             Store::Host(host) => {
                 let (left, right) = (host.full()?, other.store.host()?.full()?);
                 let scale = scale as f32;
+                let others = left.len() - right.len();
                 Store::Host(Host::filled(&host.cpu, left.len(), |out| {
-                    out.copy_from_slice(left);
-                    let tail = &mut out[left.len() - right.len()..];
-                    tail.iter_mut().zip(right).for_each(|(sum, value)| *sum += scale * value);
+                    out[..others].copy_from_slice(&left[..others]);
+                    host.cpu.pool().for_chunks(&mut out[others..], CHUNK, |i, sums| {
+                        let terms = left[others + i * CHUNK..].iter().zip(&right[i * CHUNK..]);
+                        sums.iter_mut().zip(terms).for_each(|(sum, (a, b))| *sum = a + scale * b);
+                    });
                 }))
             }
         };

@@ -56,7 +56,7 @@ impl Source {
     fn weights(&self) -> Result<Weights> {
         let weights = match &self.other {
             None => Weights::open(&self.model, Component::Vae, &self.backend),
-            Some(other) => Weights::open_at(&other.files, &other.weights, &self.backend, str::to_owned),
+            Some(other) => Weights::of(other.tensors()?, &self.backend),
         };
         Ok(weights?.at(self.side))
     }

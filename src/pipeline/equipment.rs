@@ -9,7 +9,6 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
 use crate::input::Picture;
 use crate::models::clip_vision::{ClipVision, VisionConfig};
-use crate::models::control_names::in_diffusers;
 use crate::models::controlnet::{ControlConfig, ControlNet};
 use crate::models::ip_adapter::IpAdapter;
 use crate::models::unet_config::UnetConfig;
@@ -88,8 +87,8 @@ impl Equipment {
 
 impl Loading<'_> {
     fn control(&self, network: &Network) -> Result<ControlNet> {
-        let Network { files, config, weights, origin, .. } = network;
-        let weights = Weights::open_at(files, weights, self.backend, in_diffusers)?.at(self.side);
+        let Network { files, config, origin, .. } = network;
+        let weights = Weights::of(network.tensors()?, self.backend)?.at(self.side);
         let config = match config {
             Some(config) => ControlConfig::parse(&files.display(config), files.json(config)?)?,
             None => ControlConfig::of_file(&weights, self.unet)?,
@@ -106,9 +105,7 @@ impl Loading<'_> {
     }
 
     fn reader(&self, adapter: &Network, encoder: &Network) -> Result<PictureReader> {
-        let open = |network: &Network| {
-            Weights::open_at(&network.files, &network.weights, self.careful, str::to_owned)
-        };
+        let open = |network: &Network| Weights::of(network.tensors()?, self.careful);
         let config =
             encoder.config.as_deref().ok_or_else(|| Error::internal("an encoder without a config"))?;
         let config: VisionConfig = encoder.files.json(config)?;

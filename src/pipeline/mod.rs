@@ -12,6 +12,7 @@ mod inversion;
 mod origin;
 mod pixels;
 mod preview;
+mod probe;
 mod supply;
 mod text;
 
@@ -114,6 +115,10 @@ impl Pipeline {
     pub(crate) fn load(supply: &Supply<'_>, observer: &mut dyn Observer) -> Result<Self> {
         let text = supply.text(observer)?;
         let unet = supply.unet(observer)?;
+        if supply.repo.guesses_prediction {
+            let prediction = supply.request.prediction;
+            probe::confirm(&unet, prediction, &supply.files.origin, supply.backend)?;
+        }
         let autoencoder = supply.autoencoder(observer)?;
         autoencoder.suits(unet.config().out_channels, supply.repo.vae_factor)?;
         supply.backend.trim();

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::cache::{Place, Source};
+use super::cache::{Source, Store};
 use super::crew::{pass, work};
 use super::hub::Fetch;
 use super::license::CARD;
@@ -105,13 +105,13 @@ impl Download {
         cache: &Path,
         observer: &mut dyn Observer,
     ) -> Result<Result<Self>> {
-        let place = Place::new(cache, &source.id);
+        let store = Store::new(cache, &source.id);
         let (remote, listing) = match list(source, fetch, observer)? {
             Ok(listed) => listed,
             Err(error) => return Ok(Err(error)),
         };
-        let snapshot = place.snapshot(&listing.commit);
-        let route = Route { remote, source: source.clone(), commit: listing.commit.clone(), place };
+        let snapshot = store.snapshot(&listing.commit);
+        let route = Route { remote, source: source.clone(), commit: listing.commit.clone(), store };
         Ok(Ok(Self { route: Arc::new(route), listing, snapshot }))
     }
 
@@ -120,8 +120,8 @@ impl Download {
     fn finish(self, wanted: Vec<Listed>, observer: &mut dyn Observer) -> Result<PathBuf> {
         self.all(wanted, observer)?;
         let route = &self.route;
-        let written = route.place.set_ref(&route.source.revision, &route.commit);
-        written.map_err(|e| disk(&route.place.root(), e))?;
+        let written = route.store.set_ref(&route.source.revision, &route.commit);
+        written.map_err(|e| disk(&route.store.root(), e))?;
         Ok(self.snapshot)
     }
 

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::cache::{Place, Source};
+use super::cache::{Source, Store};
 use super::crew::pass;
 use super::download::{Outcome, download, free, pick};
 use super::remote::Remote;
@@ -50,6 +50,8 @@ struct Offer {
     notice: Option<String>,
     /// Whether the hub is asked for it, and not the cache alone.
     on_hub: bool,
+    /// Whether `main` will do where the hub has lost the revision, which nobody has asked for by name.
+    or_main: bool,
 }
 
 /// The files of `model`: from its folder, from the cache, or downloaded into the cache.
@@ -168,7 +170,7 @@ pub(super) fn chosen(
     let cache = fetch.hub.cache()?;
     let there =
         |snapshot: &PathBuf| lists.iter().all(|list| list.iter().any(|path| snapshot.join(path).is_file()));
-    match Place::new(cache, id).find(revision).filter(there) {
+    match Store::new(cache, id).find(revision).filter(there) {
         Some(snapshot) => Ok(snapshot),
         None if fetch.hub.offline => {
             let file = lists.last().and_then(|list| list.first()).unwrap_or(&"model");
@@ -192,7 +194,7 @@ fn origin(id: &str, revision: &str) -> String {
 
 /// The one way that a lock file leaves open.
 fn locked(name: &str, fetch: &Fetch) -> Result<Option<Vec<Offer>>> {
-    let offer = |source| vec![Offer { source, notice: None, on_hub: true }];
+    let offer = |source| vec![Offer { source, notice: None, on_hub: true, or_main: false }];
     fetch.locked.as_ref().map(|lock| Ok(offer(lock.source(name)?))).transpose()
 }
 
@@ -203,6 +205,7 @@ fn of_spec(spec: &ModelSpec) -> Vec<Offer> {
         source: Source { id: id.clone(), revision: revision.to_owned() },
         notice: None,
         on_hub: true,
+        or_main: revision != "main",
     };
     let mirror = spec.mirror.iter().map(|id| (id, "main"));
     let hub = spec.repo.iter().map(|id| (id, spec.revision.as_str())).chain(mirror).map(from_hub);
@@ -214,6 +217,7 @@ fn of_spec(spec: &ModelSpec) -> Vec<Offer> {
             spec.name
         )),
         on_hub: false,
+        or_main: false,
     });
     let old = spec.repo.iter().flat_map(|id| old_names(id, "main"));
     hub.chain(other).chain(old).collect()
@@ -224,13 +228,13 @@ fn of_repository(id: &str, revision: &str) -> Vec<Offer> {
     let source = |id: &str| Source { id: id.to_owned(), revision: revision.to_owned() };
     let Some(to) = MOVES.iter().find(|entry| entry.from.eq_ignore_ascii_case(id)).map(|entry| &entry.to)
     else {
-        let itself = Offer { source: source(id), notice: None, on_hub: true };
+        let itself = Offer { source: source(id), notice: None, on_hub: true, or_main: false };
         return std::iter::once(itself).chain(old_names(id, revision)).collect();
     };
     let notice = format!("`{id}` was removed from the hub; `{to}` has its files and is used instead");
     vec![
-        Offer { source: source(id), notice: None, on_hub: false },
-        Offer { source: source(to), notice: Some(notice), on_hub: true },
+        Offer { source: source(id), notice: None, on_hub: false, or_main: false },
+        Offer { source: source(to), notice: Some(notice), on_hub: true, or_main: false },
     ]
 }
 
@@ -240,6 +244,7 @@ fn old_names(id: &str, revision: &str) -> impl Iterator<Item = Offer> {
         source: Source { id: entry.from.clone(), revision: revision.to_owned() },
         notice: Some(format!("the cache has `{id}` under its old name `{}`, which is used", entry.from)),
         on_hub: false,
+        or_main: false,
     })
 }
 
@@ -297,9 +302,7 @@ impl Hunt<'_> {
     fn download(&self, offer: &Offer, cache: &Path, observer: &mut dyn Observer) -> Result<PathBuf> {
         match download(&offer.source, self.license, self.fetch, cache, observer)? {
             Outcome::Done(snapshot) => return Ok(snapshot),
-            Outcome::NoRevision(error) if self.license.is_none() || self.fetch.locked.is_some() => {
-                return Err(error);
-            }
+            Outcome::NoRevision(error) if !offer.or_main => return Err(error),
             Outcome::NoRevision(_) => {}
         }
         let Source { id, revision } = &offer.source;
@@ -315,7 +318,7 @@ impl Hunt<'_> {
     fn offline(&self, cache: &Path) -> Error {
         let Self { name, .. } = self;
         let lacks = self.offers.iter().find_map(|offer| {
-            let snapshot = Place::new(cache, &offer.source.id).find(&offer.source.revision)?;
+            let snapshot = Store::new(cache, &offer.source.id).find(&offer.source.revision)?;
             needs::missing(&ModelFiles::folder("", "", snapshot))
         });
         let what = match lacks {
@@ -333,7 +336,7 @@ fn notify(offer: &Offer, observer: &mut dyn Observer) -> Result<()> {
 
 /// A snapshot in the cache that lacks nothing.
 fn complete(cache: &Path, source: &Source) -> Option<PathBuf> {
-    let snapshot = Place::new(cache, &source.id).find(&source.revision)?;
+    let snapshot = Store::new(cache, &source.id).find(&source.revision)?;
     let files = ModelFiles::folder("", "", snapshot.clone());
     needs::missing(&files).is_none().then_some(snapshot)
 }

@@ -1,5 +1,6 @@
 //! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
 
+mod about;
 mod cache;
 mod crew;
 mod demo;
@@ -26,6 +27,7 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+pub use about::{About, Hashed, Part};
 pub use files::ModelFiles;
 pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
 pub use lockfile::LockFile;
@@ -33,7 +35,7 @@ pub use network::{Layout, Network, Networks, autoencoder};
 pub use one_file::{cached_file, names_repository};
 pub use presets::{Preset, presets};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
-pub use single::{Checkpoint, Version, original_module};
+pub use single::{Checkpoint, Version, export, original_module, version_of};
 pub use stock::{Stored, Verdict, remove, stock, verify};
 pub use tensors::{Place, TensorFile, Tensors};
 

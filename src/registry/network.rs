@@ -5,7 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::hub::{Fetch, chosen};
-use super::{Family, ModelFiles, repository};
+use super::single::parts;
+use super::{Component, Family, ModelFiles, Tensors, repository};
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
 
@@ -22,6 +23,7 @@ pub struct Network {
     pub weights: String,
     /// What tells them from others'.
     pub hash: String,
+    layout: Layout,
 }
 
 /// The networks that a request uses beside its model.
@@ -102,18 +104,22 @@ impl Network {
     pub fn locate(name: &str, layout: Layout, fetch: &Fetch, observer: &mut dyn Observer) -> Result<Self> {
         let path = Path::new(name);
         if path.is_file() {
-            return Self::file(name, layout);
+            return Self::file(path, name, layout);
         }
         if path.is_dir() {
             let files = ModelFiles::folder(name, name, path.to_owned());
             return Self::inside(name, files, layout);
         }
-        let Some((id, revision)) = repository(name).filter(|_| !name.ends_with(".safetensors")) else {
+        let file =
+            [".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"].iter().any(|end| name.ends_with(end));
+        let Some((id, revision)) = repository(name).filter(|_| !file) else {
             return Err(Error::field(
                 layout.field,
                 format!("`{name}` is no file, no folder and no repository"),
             )
-            .hint("give a .safetensors file, a folder in diffusers' layout, or ORG/REPO[@REV]"));
+            .hint(
+                "give a file (.safetensors, .pth, .gguf), a folder in diffusers' layout, or ORG/REPO[@REV]",
+            ));
         };
         let snapshot = chosen(&id, &revision, &layout.lists(), fetch, observer)?;
         Self::inside(name, ModelFiles::folder(&id, name, snapshot), layout)
@@ -136,7 +142,7 @@ impl Network {
         let mut found = lists.iter().map(|list| Self::first(&self.files, list));
         match (found.next().flatten(), found.next().flatten()) {
             (Some(config), Some(weights)) => {
-                Self::new(&self.origin, self.files.clone(), Some(config), weights)
+                Self::new(&self.origin, self.files.clone(), (Some(config), weights), layout)
             }
             _ => Err(Error::field(
                 layout.field,
@@ -146,16 +152,10 @@ impl Network {
         }
     }
 
-    fn file(name: &str, layout: Layout) -> Result<Self> {
-        let path = Path::new(name);
+    fn file(path: &Path, name: &str, layout: Layout) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        match (path.extension().and_then(|e| e.to_str()), path.file_name().and_then(|n| n.to_str())) {
-            (Some("safetensors"), Some(file)) => {
-                Self::new(name, ModelFiles::folder(file, name, folder), None, file.to_owned())
-            }
-            _ => Err(Error::field(layout.field, format!("`{name}` is no .safetensors file"))
-                .hint("convert it to safetensors first")),
-        }
+        let file = path.file_name().map_or_else(String::new, |file| file.to_string_lossy().into_owned());
+        Self::new(name, ModelFiles::folder(&file, name, folder), (None, file.clone()), layout)
     }
 
     fn inside(name: &str, files: ModelFiles, layout: Layout) -> Result<Self> {
@@ -167,18 +167,41 @@ impl Network {
             return Err(lacks(config));
         }
         let weights = Self::first(&files, layout.weights).ok_or_else(|| lacks(layout.weights[0]))?;
-        Self::new(name, files, layout.config.map(str::to_owned), weights)
+        Self::new(name, files, (layout.config.map(str::to_owned), weights), layout)
     }
 
     fn first(files: &ModelFiles, list: &[impl AsRef<str>]) -> Option<String> {
         list.iter().map(AsRef::as_ref).find(|path| files.has(path)).map(str::to_owned)
     }
 
-    fn new(origin: &str, files: ModelFiles, config: Option<String>, weights: String) -> Result<Self> {
+    fn new(
+        origin: &str,
+        files: ModelFiles,
+        (config, weights): (Option<String>, String),
+        layout: Layout,
+    ) -> Result<Self> {
         let hash = files.fingerprint(&weights).ok_or_else(|| {
             Error::new(Kind::ModelFile, format!("cannot read `{}`", files.display(&weights)))
         })?;
-        Ok(Self { origin: origin.to_owned(), files, config, weights, hash })
+        Ok(Self { origin: origin.to_owned(), files, config, weights, hash, layout })
+    }
+
+    /// Its tensors by their names in diffusers, whichever names its file has; of a file with more than an autoencoder,
+    /// that part.
+    ///
+    /// # Errors
+    /// A file that is truncated, malformed or of no known format.
+    pub fn tensors(&self) -> Result<Arc<Tensors>> {
+        let mut tensors = Tensors::at(&self.files, &self.weights)?;
+        if self.layout == Layout::CONTROL {
+            tensors.places = parts::control(tensors.places);
+        } else if let ([file], Layout { field: "vae", .. }) = (tensors.files.as_slice(), self.layout) {
+            let directory = file.content.directory(&file.label)?;
+            if let Some(places) = parts::part(&directory, Component::Vae) {
+                tensors.places = places;
+            }
+        }
+        Ok(Arc::new(tensors))
     }
 
     /// Whether both are the same network.
@@ -219,8 +242,8 @@ mod tests {
             let error = locate(Path::new(name)).unwrap_err();
             assert_eq!(error.field_name(), Some("control"), "{name}");
         }
-        let error = locate(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap_err();
-        assert!(error.to_string().contains("no .safetensors file"), "{error}");
+        let text = locate(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+        assert!(text.tensors().is_err());
     }
 
     #[test]

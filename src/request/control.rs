@@ -1,21 +1,23 @@
 //! Control networks as a request names them: which network looks at which picture, how loudly it speaks, and when.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Interval, Params};
 use crate::error::{Error, Result};
 use crate::input::Thresholds;
 
-/// A picture that a control network looks at.
+/// A picture that a control network looks at; written as the flag takes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Control {
     /// The network as the user would name it.
     pub model: String,
     /// Path of the picture.
     pub image: String,
     /// Edges are drawn of the picture first.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub canny: Option<Thresholds>,
+    pub edges: bool,
     /// Factor of what the network says.
     pub scale: f64,
     /// Part of the run in which it speaks.
@@ -32,15 +34,16 @@ const MAX_SCALE: f64 = 10.0;
 const FORM: &str = "`MODEL=IMAGE[:SCALE[:START-END]]`";
 
 impl Control {
-    /// The controls of `params`.
+    /// The controls of `params`, and how steep the edges are that are drawn for any of them.
     ///
     /// # Errors
     /// One of another form, or with a value out of range; an option of controls without any.
-    pub(super) fn resolve(params: &Params) -> Result<Vec<Self>> {
+    pub(super) fn resolve(params: &Params) -> Result<(Vec<Self>, Option<Thresholds>)> {
         let texts = params.control.as_deref().unwrap_or_default();
+        let controls = texts.iter().map(|text| Self::parse(text)).collect::<Result<Vec<_>>>()?;
         let thresholds = params.canny.as_deref().map(thresholds).transpose()?;
-        let controls = texts.iter().map(|text| Self::parse(text, thresholds)).collect::<Result<Vec<_>>>()?;
-        if thresholds.is_some() && controls.iter().all(|control| control.canny.is_none()) {
+        let edges = controls.iter().any(|control| control.edges);
+        if thresholds.is_some() && !edges {
             return Err(Error::field("canny", "there is no picture of which edges are drawn")
                 .hint("write one as `--control MODEL=canny:IMAGE`"));
         }
@@ -51,10 +54,10 @@ impl Control {
             )
             .hint("give one with `--control MODEL=IMAGE`"));
         }
-        Ok(controls)
+        Ok((controls, edges.then(|| thresholds.unwrap_or(CANNY))))
     }
 
-    fn parse(text: &str, thresholds: Option<Thresholds>) -> Result<Self> {
+    fn parse(text: &str) -> Result<Self> {
         let broken = || {
             Error::expected("control", FORM, text)
                 .hint("for example `lllyasviel/control_v11p_sd15_canny=canny:photo.jpg:0.8:0-0.7`")
@@ -63,9 +66,9 @@ impl Control {
         // From the end: the picture's own path may have colons.
         let (rest, interval) = tail(rest, |tail| tail.split_once('-').and_then(numbers));
         let (rest, scale) = tail(rest, |tail| tail.parse::<f64>().ok());
-        let (image, canny) = match rest.strip_prefix(CANNY_PREFIX) {
-            Some(image) => (image, Some(thresholds.unwrap_or(CANNY))),
-            None => (rest, None),
+        let (image, edges) = match rest.strip_prefix(CANNY_PREFIX) {
+            Some(image) => (image, true),
+            None => (rest, false),
         };
         if model.is_empty() || image.is_empty() {
             return Err(broken());
@@ -79,13 +82,29 @@ impl Control {
             let got = format!("{from}-{to}");
             return Err(Error::expected("control", "`START-END` with 0 ≤ START < END ≤ 1", got));
         }
-        Ok(Self {
-            model: model.to_owned(),
-            image: image.to_owned(),
-            canny,
-            scale,
-            interval: Interval { from, to },
-        })
+        let (model, image) = (model.to_owned(), image.to_owned());
+        Ok(Self { model, image, edges, scale, interval: Interval { from, to } })
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { model, image, edges, scale, interval: Interval { from, to } } = self;
+        write!(f, "{model}={}{image}:{scale}:{from}-{to}", if *edges { CANNY_PREFIX } else { "" })
+    }
+}
+
+impl From<Control> for String {
+    fn from(control: Control) -> Self {
+        control.to_string()
+    }
+}
+
+impl TryFrom<String> for Control {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(&text)
     }
 }
 
@@ -102,11 +121,8 @@ fn numbers((a, b): (&str, &str)) -> Option<(f64, f64)> {
 }
 
 fn thresholds(text: &str) -> Result<Thresholds> {
-    let read = |(low, high): (&str, &str)| Some((low.trim().parse().ok()?, high.trim().parse().ok()?));
-    match text.split_once(',').and_then(read) {
-        Some((low, high)) if low <= high && high <= 10_000 => Ok(Thresholds { low, high }),
-        _ => Err(Error::expected("canny", "`LOW,HIGH` such as `100,200`", text)),
-    }
+    let parsed = Thresholds::parse(text);
+    parsed.ok_or_else(|| Error::expected("canny", "`LOW,HIGH` such as `100,200`, at most 2040", text))
 }
 
 #[cfg(test)]
@@ -115,7 +131,7 @@ mod tests {
 
     fn resolve(text: &str) -> Result<Control> {
         let params = Params { control: Some(vec![text.to_owned()]), ..Params::default() };
-        Control::resolve(&params).map(|mut controls| controls.remove(0))
+        Control::resolve(&params).map(|(mut controls, _)| controls.remove(0))
     }
 
     #[test]
@@ -124,14 +140,16 @@ mod tests {
         let expected = Control {
             model: "org/net@v1".into(),
             image: "a b.png".into(),
-            canny: Some(CANNY),
+            edges: true,
             scale: 0.8,
             interval: Interval { from: 0.2, to: 0.7 },
         };
         assert_eq!(whole, expected);
+        assert_eq!(whole.to_string(), "org/net@v1=canny:a b.png:0.8:0.2-0.7");
         let bare = resolve("net.safetensors=C:\\a.png").unwrap();
-        let fields = (bare.image.as_str(), bare.canny, bare.scale, bare.interval);
-        assert_eq!(fields, ("C:\\a.png", None, 1.0, Interval::default()));
+        let fields = (bare.image.as_str(), bare.edges, bare.scale, bare.interval);
+        assert_eq!(fields, ("C:\\a.png", false, 1.0, Interval::default()));
+        assert_eq!(resolve(&bare.to_string()).unwrap(), bare);
         let late = resolve("net=a.png:0.5-1").unwrap();
         assert_eq!((late.image.as_str(), late.scale, late.interval.from), ("a.png", 1.0, 0.5));
     }

@@ -121,7 +121,7 @@ pub struct Params {
     pub extend: Option<String>,
 
     /// Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a
-    /// .safetensors file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given
+    /// file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given
     #[arg(
         long,
         value_name = "MODEL=[canny:]IMAGE[:SCALE[:START-END]]",
@@ -141,7 +141,7 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canny: Option<String>,
 
-    /// IP-Adapter that reads --ip-image: a .safetensors file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]
+    /// IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]
     #[arg(long, value_name = "ADAPTER", help_heading = "Control")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_adapter: Option<String>,
@@ -183,7 +183,7 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refiner_start: Option<f64>,
 
-    /// Another autoencoder: taesd (tiny and quick), a folder, a .safetensors file, or ORG/REPO[@REV] [default: the model's own]
+    /// Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model's own]
     #[arg(long, value_name = "VAE", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vae: Option<String>,

@@ -9,10 +9,13 @@ use crate::error::{Error, Result};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PicturePrompt {
     /// The adapter as the user would name it.
+    #[serde(rename = "ip_adapter")]
     pub adapter: String,
     /// Path of the picture.
+    #[serde(rename = "ip_image")]
     pub image: String,
     /// How much it counts beside the text's 1.
+    #[serde(rename = "ip_scale")]
     pub scale: f64,
 }
 

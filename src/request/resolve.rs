@@ -8,7 +8,7 @@ use super::dimensions::{SIDE_UNIT, side, size, suits};
 use super::refiner::base_suits;
 use super::{Control, Init, Interval, Params, PicturePrompt, Refiner, Sizes};
 use crate::error::{Error, Kind, Result};
-use crate::input::{Fit, Picture, Start, control_picture};
+use crate::input::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::named::{Named, named_enum};
 use crate::prompt::{LongPrompt, Prompt, Syntax};
 use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
@@ -140,13 +140,16 @@ pub struct Request {
     /// What it starts from besides noise.
     pub init: Option<Init>,
     /// Control networks and what they look at.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, rename = "control", skip_serializing_if = "Vec::is_empty")]
     pub controls: Vec<Control>,
+    /// How steep the edges are that are drawn for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canny: Option<Thresholds>,
     /// They lead the conditional pass alone, more in the large than in the small.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub control_guess: bool,
     /// A picture as part of the prompt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub picture_prompt: Option<PicturePrompt>,
     /// Another autoencoder than the model's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -187,15 +190,13 @@ impl Request {
     /// # Errors
     /// The first wrong field, by name, with what was expected and what was given.
     pub fn resolve(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result<Self> {
-        if let Some(error) = check(params).into_iter().next() {
-            return Err(error);
-        }
+        check(params).into_iter().next().map_or(Ok(()), Err)?;
         let defaults = defaults(params, files)?;
         let params = &defaults.fill(params);
         let native = defaults.size.unwrap_or(repo.native_size);
         let NamedAdapters { prompt, loras } = adapters::named(params)?;
         let (init, refiner) = (Init::resolve(params)?, Refiner::resolve(params)?);
-        let controls = Control::resolve(params)?;
+        let (controls, canny) = Control::resolve(params)?;
         let (width, height) = size(params, init.as_ref(), &controls, native)?;
         suits(repo, init.as_ref(), files)?;
         refiner.as_ref().map_or(Ok(()), |_| base_suits(repo))?;
@@ -235,6 +236,7 @@ impl Request {
             embeddings: Vec::new(),
             init,
             controls,
+            canny,
             control_guess: params.control_guess.unwrap_or(false),
             picture_prompt: PicturePrompt::resolve(params)?,
             vae: params.vae.clone(),
@@ -268,7 +270,8 @@ impl Request {
     pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Picture>> {
         let fit = self.init.as_ref().map_or(Fit::Cover, |init| init.fit);
         let size = [self.width, self.height];
-        let picture = |control: &Control| control_picture(&control.image, control.canny, fit, size, start);
+        let edges = |control: &Control| self.canny.filter(|_| control.edges);
+        let picture = |control: &Control| control_picture(&control.image, edges(control), fit, size, start);
         self.controls.iter().map(picture).collect()
     }
 

@@ -57,6 +57,8 @@ def wanted(case):
 
 @functools.cache
 def decoder(model):
+    if (pathlib.Path(model) / "config.json").exists():
+        return diffusers.AutoencoderTiny.from_pretrained(model, torch_dtype=torch.float32)
     return diffusers.AutoencoderKL.from_pretrained(model, subfolder="vae", torch_dtype=torch.float32)
 
 
@@ -65,7 +67,8 @@ def pictures(folder, case, fixtures):
     if case.get("images"):
         return {name: Image.open(folder / name).convert("RGB") for name in case["images"]}
     latents = load_file(folder / "golden.safetensors")["final_latents"]
-    vae = decoder(str(fixtures / case["model"]))
+    tiny = ["taesd"] in case["adapters"]
+    vae = decoder(str(fixtures / ("adapters/taesd" if tiny else case["model"])))
     out = vae.decode(latents / vae.config.scaling_factor).sample
     levels = ((out / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy() * 255).round().astype("uint8")
     return {f"image{i}.png": Image.fromarray(level) for i, level in enumerate(levels)}

@@ -151,11 +151,17 @@ fn networks(root: &Path, case: &Value) -> Option<Params> {
                 let i = controls.len();
                 let key = if args["control_image"].is_null() { "image" } else { "control_image" };
                 let number = |key: &str, default: f64| nth(key, i).as_f64().unwrap_or(default);
+                // diffusers' classes have defaults of their own.
+                let scale = match case["pipeline"].as_str()? {
+                    "StableDiffusionControlNetImg2ImgPipeline" => 0.8,
+                    "StableDiffusionControlNetInpaintPipeline" => 0.5,
+                    _ => 1.0,
+                };
                 controls.push(format!(
                     "{}={}:{}:{}-{}",
                     path(&format!("adapters/controlnet-{}", adapter[1].as_str()?)),
                     path(&format!("inputs/{}", nth(key, i).as_str()?)),
-                    number("controlnet_conditioning_scale", 1.0),
+                    number("controlnet_conditioning_scale", scale),
                     number("control_guidance_start", 0.0),
                     number("control_guidance_end", 1.0),
                 ));
@@ -243,7 +249,9 @@ fn own_scheduler(case: &Value) -> Option<Value> {
 }
 
 fn read(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    // Python writes infinities into JSON, which has none.
+    let text = std::fs::read_to_string(path).unwrap().replace("-Infinity", "null");
+    serde_json::from_str(&text).unwrap()
 }
 
 /// A case in which a refiner goes on with the latents of another case: both as one request, and the base model.

@@ -134,6 +134,51 @@ fn batches_and_their_pictures_one_by_one_are_the_same_under_control() {
 }
 
 #[test]
+fn the_request_in_a_picture_asks_for_the_same_networks() {
+    let request = Params {
+        control: control("adapters/controlnet-a", ":0.5:0-0.5"),
+        control_guess: Some(true),
+        ip_adapter: Some(golden("adapters/ip-adapter/models/ip-adapter_sd15.safetensors")),
+        ip_image: Some(golden("inputs/ip_96.png")),
+        vae: Some(golden("adapters/taesd")),
+        ..params()
+    };
+    let plan = Planner::new(Hub::default()).plan(&request, &mut quiet).unwrap();
+    let told = serde_json::to_value(&plan.request).unwrap();
+    let fields = ["control", "control_guess", "ip_adapter", "ip_image", "ip_scale", "vae"];
+    let fields = fields.map(|name| (name.to_owned(), told[name].clone())).into_iter().collect();
+    let again: Params = serde_json::from_value(serde_json::Value::Object(fields)).unwrap();
+    assert_eq!(again, Params { ip_scale: Some(1.0), ..only(&request) });
+    assert_eq!(serde_json::from_value::<sdgen::Request>(told).unwrap().controls, plan.request.controls);
+}
+
+/// The networks of a request.
+fn only(params: &Params) -> Params {
+    Params {
+        control: params.control.clone(),
+        control_guess: params.control_guess,
+        ip_adapter: params.ip_adapter.clone(),
+        ip_image: params.ip_image.clone(),
+        vae: params.vae.clone(),
+        ..Params::default()
+    }
+}
+
+#[test]
+fn another_autoencoder_of_the_same_numbers_draws_the_same() {
+    let plain = fresh(&params());
+    for name in ["models/sd15/vae", "models/sd15/vae/diffusion_pytorch_model.safetensors"] {
+        assert_eq!(fresh(&Params { vae: Some(golden(name)), ..params() }), plain, "{name}");
+    }
+    let tiny = golden("adapters/taesd/diffusion_pytorch_model.safetensors");
+    let error = Planner::new(Hub::default())
+        .plan(&Params { vae: Some(tiny), ..params() }, &mut quiet)
+        .and_then(|plan| Engine::new().generate(&plan, &mut quiet, &mut |_| Ok(())));
+    // A tiny autoencoder's file alone is read as the one that is published, which is wider than this.
+    assert!(error.unwrap_err().to_string().contains("decoder.layers.0"));
+}
+
+#[test]
 fn a_control_picture_gives_the_size_and_a_tiny_autoencoder_may_be_the_models_own() {
     let folder = tempfile::tempdir().unwrap();
     crate::harness::copy(Path::new(&golden_model("sd15")), folder.path());
@@ -166,7 +211,7 @@ fn a_network_is_downloaded_once_and_nothing_else_of_its_repository() {
         offline: false,
     };
     let locate = |hub: Hub, name: &str| {
-        Network::locate(name, Layout::CONTROL, &Fetch { hub, half: false }, &mut quiet)
+        Network::locate(name, Layout::CONTROL, &Fetch { hub, ..Fetch::default() }, &mut quiet)
     };
     let offline = Hub { offline: true, ..hub.clone() };
     let error = locate(offline.clone(), "org/net").unwrap_err();
