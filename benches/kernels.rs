@@ -3,6 +3,8 @@
 //!
 //! `cargo bench --bench kernels -- 'conv/.*bf16'` runs some of them.
 
+#![allow(clippy::print_stdout, reason = "figures go to stdout")]
+
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;

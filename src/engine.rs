@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use crate::adapters::Adapters;
 use crate::error::{Kind, Result};
 use crate::event::Observer;
 use crate::input::{Picture as Seen, Start};
@@ -11,7 +12,7 @@ use crate::output::Picture;
 use crate::output::album::Leaf;
 use crate::output::latents::Latents;
 pub use crate::pipeline::Estimate;
-use crate::pipeline::{Batch, Drawn, Pipeline, Shown, Stay, Task};
+use crate::pipeline::{Batch, Beside, Drawn, Pipeline, Shown, Stay, Task};
 use crate::plan::{Model, Plan};
 use crate::registry::Networks;
 use crate::request::{DeviceChoice, Dtype, Request};
@@ -80,7 +81,7 @@ impl Engine {
     /// # Errors
     /// A file that is missing or does not fit; a device that is not there.
     pub fn load(&mut self, plan: &Plan, observer: &mut dyn Observer) -> Result<()> {
-        self.open(&plan.base, &plan.networks, &plan.request, observer).map(|_| ())
+        self.open(&plan.base, Beside::of(plan), &plan.request, observer).map(|_| ())
     }
 
     /// Draws the pictures of `plan` and hands each to `deliver` as soon as it is decoded.
@@ -108,14 +109,15 @@ impl Engine {
         undecoded: &Cell<Option<Latents>>,
     ) -> Result<()> {
         let request = &plan.request;
-        let (start, networks) = (request.start()?, &plan.networks);
-        let base = self.open(&plan.base, networks, request, observer)?;
-        let finish = Finish { request, networks, start: start.as_ref(), undecoded };
+        let (start, beside) = (request.start()?, Beside::of(plan));
+        let networks = &plan.networks;
+        let base = self.open(&plan.base, beside, request, observer)?;
+        let finish = Finish { request, beside, start: start.as_ref(), undecoded };
         if let Some(latents) = &plan.latents {
             return finish.all(base, &base.restore(request, latents)?, observer, deliver);
         }
         let shown = shown(request, start.as_ref())?;
-        let prompts = base.encode(request, networks, &shown, observer)?;
+        let prompts = base.encode(request, beside, &shown, observer)?;
         let mut begun = Vec::new();
         for batch in batches(request) {
             let task = Task { request, prompts: &prompts, batch, networks };
@@ -142,10 +144,11 @@ impl Engine {
         deliver: Deliver<'_>,
     ) -> Result<()> {
         let request = finish.request.refined(&refiner.repo)?;
-        let networks = &finish.autoencoder_alone();
+        let (networks, adapters) = &finish.refiners();
+        let beside = Beside { networks, adapters };
         let shown = shown(&request, None)?;
-        let pipeline = self.open(refiner, networks, &request, observer)?;
-        let prompts = pipeline.encode(&request, networks, &shown, observer)?;
+        let pipeline = self.open(refiner, beside, &request, observer)?;
+        let prompts = pipeline.encode(&request, beside, &shown, observer)?;
         for drawn in begun {
             let task = Task { request: &request, prompts: &prompts, batch: drawn.batch, networks };
             let drawn = pipeline.refine(&task, drawn, observer)?;
@@ -154,11 +157,11 @@ impl Engine {
         Ok(())
     }
 
-    /// The loaded model with `networks` beside it; another one leaves memory first.
+    /// The loaded model with what is to be beside it; another one leaves memory first.
     fn open(
         &mut self,
         model: &Arc<Model>,
-        networks: &Networks,
+        beside: Beside<'_>,
         request: &Request,
         observer: &mut dyn Observer,
     ) -> Result<&Pipeline> {
@@ -172,13 +175,15 @@ impl Engine {
             Some(loaded) => loaded,
             None => {
                 let parts = (&model.files, &model.repo);
-                let pipeline = Pipeline::load(parts, networks, request, &backend, stay, observer)?;
+                let pipeline = Pipeline::open(parts, beside, request, &backend, stay)?;
                 let held = if stay == Stay::Loaded { estimate.networks() } else { 0 };
                 Loaded { machine, model: model.clone(), pipeline, stay, held }
             }
         };
         let pipeline = &mut self.loaded.insert(loaded).pipeline;
-        pipeline.equip(networks, observer)?;
+        pipeline.adapt(beside.adapters);
+        pipeline.ready(observer)?;
+        pipeline.equip(beside.networks, observer)?;
         pipeline.tile(estimate.tiled);
         Ok(pipeline)
     }
@@ -250,16 +255,20 @@ fn batches(request: &Request) -> impl Iterator<Item = Batch> + use<> {
 /// What turns latents into the pictures that were asked for.
 struct Finish<'a> {
     request: &'a Request,
-    networks: &'a Networks,
+    beside: Beside<'a>,
     start: Option<&'a Start>,
     /// Takes what cannot be decoded.
     undecoded: &'a Cell<Option<Latents>>,
 }
 
 impl Finish<'_> {
-    /// What a refiner has beside it: the autoencoder, which is the same for both.
-    fn autoencoder_alone(&self) -> Networks {
-        Networks { autoencoder: self.networks.autoencoder.clone(), ..Networks::default() }
+    /// What a refiner has beside it: the autoencoder, which is the same for both, and words with vectors. LoRAs are
+    /// the base model's alone.
+    fn refiners(&self) -> (Networks, Adapters) {
+        let Beside { networks, adapters } = self.beside;
+        let autoencoder = networks.autoencoder.clone();
+        let embeddings = adapters.embeddings.clone();
+        (Networks { autoencoder, ..Networks::default() }, Adapters { embeddings, ..Adapters::default() })
     }
 
     /// Decodes and delivers each picture of a batch.

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::error::{Error, Kind, Result};
+
 /// A stage of the work, timed and shown by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -108,6 +110,11 @@ pub enum Event {
         /// Lower case, no full stop.
         message: String,
     },
+    /// Something that those who want to know more may be told.
+    Note {
+        /// Lower case, no full stop.
+        message: String,
+    },
     /// The request is finished.
     Done {
         /// Pictures made.
@@ -137,5 +144,16 @@ pub trait Observer {
 impl<F: FnMut(&Event) -> Flow> Observer for F {
     fn on(&mut self, event: &Event) -> Flow {
         self(event)
+    }
+}
+
+/// Passes an event on; an observer who cancels becomes an error.
+///
+/// # Errors
+/// `Kind::Interrupted`.
+pub(crate) fn tell(observer: &mut dyn Observer, event: &Event) -> Result<()> {
+    match observer.on(event) {
+        Flow::Continue => Ok(()),
+        Flow::Cancel => Err(Error::new(Kind::Interrupted, "interrupted")),
     }
 }

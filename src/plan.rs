@@ -1,6 +1,7 @@
 //! A request together with the models that it is drawn with: what every front end hands to the engine. Models are
 //! found here and each only once; nothing is loaded.
 
+mod adapters;
 mod locks;
 mod networks;
 
@@ -8,6 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::adapters::{Adapters, Shelf};
 use crate::config::Hub;
 use crate::error::{Error, Result};
 use crate::event::Observer;
@@ -55,6 +57,8 @@ pub struct Plan {
     pub base: Arc<Model>,
     /// The model of the last steps, if the request has one.
     pub refiner: Option<Arc<Model>>,
+    /// The LoRAs and embeddings in use.
+    pub adapters: Adapters,
     /// What works beside the model.
     pub networks: Networks,
     /// Path → hash of every weight file in use.
@@ -79,6 +83,7 @@ impl Plan {
 pub struct Planner {
     hub: Hub,
     found: HashMap<Wanted, Arc<Model>>,
+    shelf: Shelf,
     networks: HashMap<networks::Asked, Arc<Network>>,
     /// Lock file and name of what was written into it or held to it.
     locked: HashSet<(String, String)>,
@@ -99,7 +104,13 @@ struct Wanted {
 impl Planner {
     /// A planner that looks for models in `hub`.
     pub fn new(hub: Hub) -> Self {
-        Self { hub, found: HashMap::new(), networks: HashMap::new(), locked: HashSet::new() }
+        Self {
+            hub,
+            found: HashMap::new(),
+            shelf: Shelf::new(),
+            networks: HashMap::new(),
+            locked: HashSet::new(),
+        }
     }
 
     /// Finds the models that `params` name, downloads what is missing of them, and resolves every value.
@@ -114,7 +125,8 @@ impl Planner {
             return self.decoding(Path::new(path), params, observer);
         }
         let base = self.base(params, observer)?;
-        let request = Request::resolve(params, &base.files, &base.repo)?;
+        let mut request = Request::resolve(params, &base.files, &base.repo)?;
+        let adapters = adapters::find((&mut self.shelf, &self.hub), params, &mut request, &base, observer)?;
         let refiner = match &request.refiner {
             Some(refiner) => Some(self.refiner(refiner, &base, params, observer)?),
             None => None,
@@ -126,7 +138,7 @@ impl Planner {
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
         weights.extend(networks.all().map(|network| (network.origin.clone(), network.hash.clone())));
-        Ok(Plan { request, base, refiner, networks, weights, latents: None })
+        Ok(Plan { request, base, refiner, adapters, networks, weights, latents: None })
     }
 
     /// The plan that a file of latents was drawn by, as far as it is still to be done.
@@ -135,11 +147,12 @@ impl Planner {
         let request = record.request()?.decoded_with(params)?;
         let model = params.model.clone().unwrap_or_else(|| request.model.clone());
         let base = self.find(&model, params, observer)?;
-        // Control networks and picture prompts have done their part; an autoencoder has not.
+        // Control networks, picture prompts and adapters have done their part; an autoencoder has not.
         let bare = Request { controls: Vec::new(), picture_prompt: None, ..request.clone() };
         let wanted = self.wanted(&model, params);
         let networks = self.networks(&bare, base.repo.family, &wanted, observer)?;
-        Ok(Plan { request, base, refiner: None, networks, weights: record.weights, latents: Some(latents) })
+        let (adapters, weights) = (Adapters::default(), record.weights);
+        Ok(Plan { request, base, refiner: None, adapters, networks, weights, latents: Some(latents) })
     }
 
     fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {

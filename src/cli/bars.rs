@@ -82,7 +82,7 @@ impl View for Bars {
                 self.bar.set_message(rate);
             }
             Event::End { .. } | Event::Done { .. } => self.clear(),
-            Event::Preview { .. } | Event::Saved { .. } | Event::Warning { .. } => {}
+            Event::Preview { .. } | Event::Saved { .. } | Event::Warning { .. } | Event::Note { .. } => {}
         }
     }
 

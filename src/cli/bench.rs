@@ -110,6 +110,7 @@ impl Observer for Clock {
             | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
+            | Event::Note { .. }
             | Event::Done { .. } => {}
         }
         Flow::Continue

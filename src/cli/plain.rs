@@ -56,6 +56,7 @@ impl View for Lines {
             | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
+            | Event::Note { .. }
             | Event::Done { .. } => {}
         }
     }

@@ -136,6 +136,7 @@ impl Progress {
             Event::Saved { path, .. } if path.as_os_str() == "-" => None,
             Event::Saved { path, .. } => Some(format!("saved {}", path.display())),
             Event::Warning { message } => Some(format!("warning: {message}")),
+            Event::Note { message } if self.verbose => Some(message.clone()),
             Event::End { stage, seconds } if self.verbose => {
                 Some(format!("{}: {seconds:.2} s", stage.name()))
             }
@@ -147,6 +148,7 @@ impl Progress {
             | Event::Begin { .. }
             | Event::End { .. }
             | Event::Step { .. }
+            | Event::Note { .. }
             | Event::Preview { .. }
             | Event::Done { .. } => None,
         }

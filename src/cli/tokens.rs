@@ -1,18 +1,20 @@
 //! `sdgen tokens PROMPT`: how a model's text encoders read a prompt, from the tokenizers' files alone.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use clap::Args;
 use serde::Serialize;
 
 use super::terminal;
+use crate::adapters::{self, Embedding, Shelf};
 use crate::config::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow};
-use crate::models::tokenizer::{Tokenizer, readers};
+use crate::models::tokenizer::{Reader, Tokenizer, readers};
 use crate::named::Named;
-use crate::prompt::{LongPrompt, Prompt, Reading, Syntax, Token};
-use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, models};
+use crate::prompt::{LongPrompt, Prompt, Reading, Syntax, Token, Word};
+use crate::registry::{self, Component, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, models};
 
 #[derive(Args)]
 #[group(skip)]
@@ -33,9 +35,20 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "HOW")]
     long_prompt: Option<String>,
 
+    /// Textual inversion: a file or a folder, whose words are shown as the model reads them
+    #[arg(long, value_name = "PATH")]
+    embedding: Vec<String>,
+
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+/// A text encoder's name, its tokenizer, and words with vectors of their own.
+struct Encoder {
+    name: &'static str,
+    tokenizer: Tokenizer,
+    words: Vec<Word>,
 }
 
 /// A prompt as one text encoder reads it.
@@ -73,8 +86,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         syntax: named("prompt_syntax", arguments.prompt_syntax.as_deref(), Syntax::default())?,
         long: named("long_prompt", arguments.long_prompt.as_deref(), LongPrompt::Chunk)?,
     };
-    let encoders = tokenizers(arguments.model.as_deref())?;
-    let shown = encoders.iter().map(|(encoder, tokenizer)| show(encoder, tokenizer, &prompt, reading));
+    let embeddings = embeddings(arguments)?;
+    let encoders = encoders(arguments.model.as_deref(), &embeddings)?;
+    let shown = encoders.iter().map(|encoder| show(encoder, &prompt, reading));
     let shown = shown.collect::<Result<Vec<_>>>()?;
     if arguments.json {
         return terminal::json(&shown);
@@ -83,41 +97,52 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     terminal::data(terminal::harmless(&text).as_bytes())
 }
 
+/// The embeddings that the prompt uses.
+fn embeddings(arguments: &Arguments) -> Result<Vec<Arc<Embedding>>> {
+    let paths = arguments.embedding.iter().map(|text| adapters::embeddings(text));
+    let paths = paths.collect::<Result<Vec<_>>>()?.concat();
+    Shelf::new().embeddings(&paths, &[&arguments.prompt])
+}
+
 fn named<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
     name.map_or(Ok(default), |name| T::parse(field, name))
 }
 
 /// The tokenizers of a model that is on this machine. Nothing is fetched: weights would come along.
-fn tokenizers(model: Option<&str>) -> Result<Vec<(&'static str, Tokenizer)>> {
+fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<Encoder>> {
     let hub = Hub { offline: true, ..Hub::from_env() };
     let known = models().iter().find(|spec| spec.name == DEFAULT_MODEL);
     if model.is_none() && !known.is_some_and(|spec| registry::is_cached(spec, &hub)) {
         let none = ModelFiles::embedded("clip", &[]);
-        return Ok(vec![("clip", Tokenizer::load(&none, "tokenizer", CLIP_LENGTH)?)]);
+        let words = embeddings.iter().filter_map(|embedding| embedding.word(Component::TextEncoder));
+        let tokenizer = Tokenizer::load(&none, "tokenizer", CLIP_LENGTH)?;
+        return Ok(vec![Encoder { name: "clip", tokenizer, words: words.collect() }]);
     }
     let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
     let mut silent = |_: &Event| Flow::Continue;
     let files = registry::locate(&model, &Fetch { hub, ..Fetch::default() }, &mut silent).map_err(|e| {
         Error::hint(e, "`sdgen tokens` fetches nothing; without `-m` CLIP's own vocabulary serves")
     })?;
-    Ok(readers(&files)?.into_iter().map(|reader| (reader.component.name(), reader.tokenizer)).collect())
+    embeddings.iter().try_for_each(|embedding| embedding.fits(&files))?;
+    let encoder = |Reader { component, tokenizer, .. }| {
+        let words = embeddings.iter().filter_map(|embedding| embedding.word(component)).collect();
+        Encoder { name: component.name(), tokenizer, words }
+    };
+    Ok(readers(&files)?.into_iter().map(encoder).collect())
 }
 
 /// Positions of CLIP's text encoders.
 const CLIP_LENGTH: usize = 77;
 
-fn show(
-    encoder: &'static str,
-    tokenizer: &Tokenizer,
-    prompt: &Prompt<'_>,
-    reading: Reading,
-) -> Result<Shown> {
-    let chunked = tokenizer.chunks(prompt, reading)?;
-    let row = |token: &Token| Row { id: token.id, piece: tokenizer.piece(token.id), weight: token.weight };
+fn show(encoder: &Encoder, prompt: &Prompt<'_>, reading: Reading) -> Result<Shown> {
+    let Encoder { name, tokenizer, words } = encoder;
+    let chunked = tokenizer.chunks(prompt, reading, words)?;
+    let piece = |token: &Token| tokenizer.piece(token.id, words);
+    let row = |token: &Token| Row { id: token.id, piece: piece(token), weight: token.weight };
     let chunk =
         |tokens: &Vec<Token>| Chunk { ids: tokenizer.ids(tokens), tokens: tokens.iter().map(row).collect() };
     Ok(Shown {
-        encoder,
+        encoder: name,
         tokens: chunked.chunks.iter().map(Vec::len).sum(),
         room: tokenizer.room(),
         chunks: chunked.chunks.iter().map(chunk).collect(),

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use crate::error::{Error, Kind, Result};
 use crate::named::Named;
 use crate::nn::{
-    Activation, Embedding, LayerNorm, Linear, Projections, SelfAttention, Tokens, Weights, Width,
+    Activation, Backend, Embedding, Extra, LayerNorm, Linear, Projections, SelfAttention, Tokens, Weights,
+    Width,
 };
 
 /// text_encoder/config.json.
@@ -118,11 +119,22 @@ impl ClipText {
         Ok(encoder)
     }
 
-    /// The state of `ids` after all layers but the last `skip`, `[1, n, hidden_size]`, not yet through the final norm.
+    /// The width of its states.
+    pub(crate) fn width(&self) -> usize {
+        self.config.hidden_size
+    }
+
+    /// What computes.
+    pub(crate) fn backend(&self) -> &Backend {
+        self.weights.backend()
+    }
+
+    /// The state of `ids` after all layers but the last `skip`, `[1, n, hidden_size]`, not yet through the final norm;
+    /// `extra` are tokens that its own table has not.
     ///
     /// # Errors
     /// More layers to skip than there are; tensor arithmetic.
-    pub(crate) fn hidden(&self, ids: &[u32], skip: usize) -> Result<Tokens> {
+    pub(crate) fn hidden(&self, ids: &[u32], extra: Extra<'_>, skip: usize) -> Result<Tokens> {
         if skip >= self.layers.len() {
             return Err(Error::field(
                 "clip_skip",
@@ -131,7 +143,7 @@ impl ClipText {
             .hint("skip fewer"));
         }
         let places: Vec<u32> = (0..ids.len() as u32).collect();
-        let embedded = (self.tokens.lookup(ids)? + self.positions.lookup(&places)?)?;
+        let embedded = (self.tokens.lookup_with(ids, extra)? + self.positions.lookup(&places)?)?;
         let embedded = embedded.unsqueeze(0)?.to_device(&self.weights.backend().device)?;
         self.through(Tokens::new(&embedded, self.weights.backend())?, 0..self.layers.len() - skip)
     }

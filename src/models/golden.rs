@@ -12,7 +12,7 @@ use super::tokenizer::Tokenizer;
 use super::unet::Unet;
 use super::unet_config::UnetConfig;
 use super::vae::{Decoder, Encoder, VaeConfig};
-use crate::nn::{Backend, Weights};
+use crate::nn::{Backend, Extra, Weights};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax};
 use crate::registry::{Component, ModelFiles};
 use crate::rng::{Normal, TorchCpu};
@@ -89,7 +89,7 @@ fn token_ids_are_those_of_transformers() {
             let text = case["text"].as_str().unwrap();
             let golden: Vec<u32> =
                 case[key].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
-            let chunked = tokenizer.chunks(&prompt(text), Reading::default()).unwrap();
+            let chunked = tokenizer.chunks(&prompt(text), Reading::default(), &[]).unwrap();
             assert_eq!(chunked.chunks.len(), 1);
             assert_eq!(tokenizer.ids(&chunked.chunks[0]), golden, "{model}: {text:?}");
         }
@@ -107,12 +107,12 @@ fn reading(syntax: Syntax, long: LongPrompt) -> Reading {
 #[test]
 fn what_does_not_fit_into_a_chunk_is_named() {
     let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", 77).unwrap();
-    let dropped = |text: &str| tokenizer.chunks(&prompt(text), Reading::default()).unwrap().dropped;
+    let dropped = |text: &str| tokenizer.chunks(&prompt(text), Reading::default(), &[]).unwrap().dropped;
     let text = format!("{} The Last words", "cat ".repeat(74));
     assert_eq!((dropped(&text).as_str(), dropped("a cat").as_str()), ("Last words", ""));
     let cut = reading(Syntax::Weighted, LongPrompt::Truncate);
     let text = format!("{} The (Last:1.2) words BREAK {}dog", "cat ".repeat(74), "cat ".repeat(75));
-    let chunked = tokenizer.chunks(&prompt(&text), cut).unwrap();
+    let chunked = tokenizer.chunks(&prompt(&text), cut, &[]).unwrap();
     assert_eq!((chunked.chunks.len(), chunked.dropped.as_str()), (2, "Last words dog"));
 }
 
@@ -121,10 +121,10 @@ fn a_prompt_that_is_too_long_can_be_refused() {
     let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", 77).unwrap();
     let refuse = reading(Syntax::Plain, LongPrompt::Error);
     let text = format!("{}a qwertyuiopasdf, more", "cat ".repeat(73));
-    let error = tokenizer.chunks(&prompt(&text), refuse).unwrap_err();
+    let error = tokenizer.chunks(&prompt(&text), refuse, &[]).unwrap_err();
     assert_eq!(error.field_name(), Some("prompt"));
     assert!(error.message().ends_with("takes 75; `qwertyuiopasdf,` is the first word too many"), "{error}");
-    assert!(tokenizer.chunks(&prompt(&"cat ".repeat(75)), refuse).is_ok());
+    assert!(tokenizer.chunks(&prompt(&"cat ".repeat(75)), refuse, &[]).is_ok());
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn a_long_or_broken_prompt_is_read_in_chunks() {
     let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", 77).unwrap();
     let weighted = reading(Syntax::Weighted, LongPrompt::Chunk);
     let lengths = |text: &str| {
-        let chunked = tokenizer.chunks(&prompt(text), weighted).unwrap();
+        let chunked = tokenizer.chunks(&prompt(text), weighted, &[]).unwrap();
         chunked.chunks.iter().map(Vec::len).collect::<Vec<_>>()
     };
     for (text, expected) in [
@@ -148,7 +148,7 @@ fn a_long_or_broken_prompt_is_read_in_chunks() {
     ] {
         assert_eq!(lengths(text), expected, "{text}");
     }
-    let chunked = tokenizer.chunks(&prompt("a (cat:1.5)"), weighted).unwrap();
+    let chunked = tokenizer.chunks(&prompt("a (cat:1.5)"), weighted, &[]).unwrap();
     let weights = tokenizer.weights(&chunked.chunks[0]);
     assert_eq!((&weights[..4], weights.len()), (&[1.0, 1.0, 1.5, 1.0][..], 77));
 }
@@ -163,12 +163,12 @@ fn text_encoders_agree() {
         for (clip, pass) in each(&clips, &passes(&golden, "text_encoder/")) {
             let ids = golden[&format!("{pass}/in.ids")].get(0).unwrap().to_dtype(DType::U32).unwrap();
             let ids = ids.to_vec1::<u32>().unwrap();
-            let last = clip.normed(&clip.hidden(&ids, 0).unwrap()).unwrap();
+            let last = clip.normed(&clip.hidden(&ids, Extra::NONE, 0).unwrap()).unwrap();
             near(&format!("{model} {pass}"), &last, &golden[&format!("{pass}/out.last")]);
-            let penultimate = clip.hidden(&ids, 1).unwrap().to_tensor().unwrap();
+            let penultimate = clip.hidden(&ids, Extra::NONE, 1).unwrap().to_tensor().unwrap();
             near(&format!("{model} {pass}"), &penultimate, &golden[&format!("{pass}/out.penultimate")]);
         }
-        assert_eq!(clips[0].hidden(&[0, 1], 99).err().unwrap().field_name(), Some("clip_skip"));
+        assert_eq!(clips[0].hidden(&[0, 1], Extra::NONE, 99).err().unwrap().field_name(), Some("clip_skip"));
     }
 }
 

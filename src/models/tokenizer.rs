@@ -13,7 +13,9 @@ use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimi
 
 use crate::error::{Error, Kind, Result};
 use crate::models::clip::ClipConfig;
-use crate::prompt::{Layout, LongPrompt, Prompt, Reading, Room, Run, Token, lay_out};
+use crate::prompt::{
+    Layout, LongPrompt, Prompt, Reading, Room, Run, Stretch, Token, Word, lay_out, stretches,
+};
 use crate::registry::{Component, ModelFiles};
 
 const START: &str = "<|startoftext|>";
@@ -87,16 +89,16 @@ impl Tokenizer {
         Ok(Self { start, end, pad, comma, inner, length })
     }
 
-    /// A prompt in chunks.
+    /// A prompt in chunks. `words` are those with vectors of their own; their ids follow the vocabulary's.
     ///
     /// # Errors
     /// A wrong weight; a prompt that is too long where that is not allowed; the tokenizer fails.
-    pub(crate) fn chunks(&self, prompt: &Prompt<'_>, reading: Reading) -> Result<Chunked> {
+    pub(crate) fn chunks(&self, prompt: &Prompt<'_>, reading: Reading, words: &[Word]) -> Result<Chunked> {
         let sections = prompt.sections(reading.syntax)?;
         let room = Room { tokens: self.room(), comma: self.comma, long: reading.long };
         let mut chunked = Chunked { chunks: Vec::new(), dropped: String::new() };
         for (i, section) in sections.iter().enumerate() {
-            let tokens = self.tokens(section)?;
+            let tokens = self.tokens(section, words)?;
             if tokens.is_empty() && i > 0 && i + 1 == sections.len() {
                 break;
             }
@@ -113,17 +115,38 @@ impl Tokenizer {
     }
 
     /// The tokens of runs, each run on its own.
-    fn tokens(&self, runs: &[Run]) -> Result<Vec<Token>> {
+    fn tokens(&self, runs: &[Run], words: &[Word]) -> Result<Vec<Token>> {
         let mut tokens = Vec::new();
         for (i, run) in runs.iter().enumerate() {
-            let encoding = self
-                .inner
-                .encode(run.text.as_str(), false)
-                .map_err(|e| Error::internal(format!("the tokenizer failed: {e}")))?;
-            let places = encoding.get_ids().iter().zip(encoding.get_offsets());
-            tokens.extend(places.map(|(&id, &(start, _))| Token { id, weight: run.weight, at: (i, start) }));
+            let token = |id, at| Token { id, weight: run.weight, at: (i, at) };
+            for stretch in stretches(&run.text, words) {
+                match stretch {
+                    Stretch::Word(word, at) => {
+                        tokens.extend(self.word_ids(word, words).map(|id| token(id, at)));
+                    }
+                    Stretch::Text(text, from) => {
+                        let encoding = self.inner.encode(text, false);
+                        let encoding =
+                            encoding.map_err(|e| Error::internal(format!("the tokenizer failed: {e}")))?;
+                        let places = encoding.get_ids().iter().zip(encoding.get_offsets());
+                        tokens.extend(places.map(|(&id, &(start, _))| token(id, from + start)));
+                    }
+                }
+            }
         }
         Ok(tokens)
+    }
+
+    /// The id of the first vector of the first word: the one after the vocabulary's last.
+    pub(crate) fn first_word(&self) -> u32 {
+        self.inner.get_vocab_size(true) as u32
+    }
+
+    /// The ids of a word's vectors.
+    fn word_ids(&self, word: usize, words: &[Word]) -> impl Iterator<Item = u32> + use<> {
+        let before: usize = words.iter().take(word).map(|word| word.vectors).sum();
+        let from = self.first_word() + before as u32;
+        from..from + words.get(word).map_or(0, |word| word.vectors as u32)
     }
 
     /// The ids of a chunk as the encoder takes them: start, content, end, padding.
@@ -148,9 +171,16 @@ impl Tokenizer {
         self.length.saturating_sub(2)
     }
 
-    /// The vocabulary's text of an id.
-    pub(crate) fn piece(&self, id: u32) -> String {
-        self.inner.id_to_token(id).unwrap_or_default()
+    /// The vocabulary's text of an id; the vectors of a word after its first one are numbered.
+    pub(crate) fn piece(&self, id: u32, words: &[Word]) -> String {
+        let mut rows = words.iter().flat_map(|word| {
+            let name = word.names.first().map_or("", String::as_str);
+            (0..word.vectors).map(move |i| if i == 0 { name.to_owned() } else { format!("{name}_{i}") })
+        });
+        match id.checked_sub(self.first_word()) {
+            Some(place) => rows.nth(place as usize).unwrap_or_default(),
+            None => self.inner.id_to_token(id).unwrap_or_default(),
+        }
     }
 }
 

@@ -21,9 +21,35 @@ impl Embedding {
 
     /// The rows of `ids` as `[ids, width]` in single precision on the CPU.
     pub(crate) fn lookup(&self, ids: &[u32]) -> Result<Tensor> {
-        let rows = self.weights.rows("weight", [self.rows, self.width], ids)?;
+        self.lookup_with(ids, Extra::NONE)
+    }
+
+    /// As [`Self::lookup`], with rows that the table has not.
+    pub(crate) fn lookup_with(&self, ids: &[u32], extra: Extra<'_>) -> Result<Tensor> {
+        let own: Vec<u32> = ids.iter().copied().filter(|id| *id < extra.first).collect();
+        let own = self.weights.rows("weight", [self.rows, self.width], &own)?;
+        let mut own = own.chunks(self.width);
+        let row = |id: &u32| match id.checked_sub(extra.first) {
+            None => own.next(),
+            Some(place) => extra.rows.chunks(self.width).nth(place as usize),
+        };
+        let rows: Vec<f32> = ids.iter().filter_map(row).flatten().copied().collect();
         Ok(Tensor::from_vec(rows, (ids.len(), self.width), &Device::Cpu)?)
     }
+}
+
+/// Rows that follow those of a table in one call.
+#[derive(Clone, Copy)]
+pub(crate) struct Extra<'a> {
+    /// The id of the first of them; the table's own ids are smaller.
+    pub(crate) first: u32,
+    /// Their numbers, one row after the other.
+    pub(crate) rows: &'a [f32],
+}
+
+impl Extra<'_> {
+    /// None of them.
+    pub(crate) const NONE: Self = Self { first: u32::MAX, rows: &[] };
 }
 
 /// Which half of a sinusoidal embedding comes first, and how fast its frequencies fall.

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::parameters::{self, Parameters};
 use super::{Text, chunks};
 use crate::error::{Error, Kind, Result};
-use crate::request::Request;
+use crate::request::{Adapter, Request};
 
 /// Keyword of the JSON chunk.
 const KEYWORD: &str = "sdgen";
@@ -146,8 +146,18 @@ impl Origin<'_> {
         if request.clip_skip > 0 {
             fields.push(("Clip skip", (request.clip_skip + 1).to_string()));
         }
+        let hashes = |adapters: &[Adapter]| {
+            let pair =
+                |adapter: &Adapter| Some(format!("{}: {}", adapter.name, adapter.short_hash.as_ref()?));
+            adapters.iter().filter_map(pair).collect::<Vec<_>>().join(", ")
+        };
+        let kinds = [("Lora hashes", hashes(&request.loras)), ("TI hashes", hashes(&request.embeddings))];
+        fields.extend(kinds.into_iter().filter(|(_, hashes)| !hashes.is_empty()));
         fields.push(("Version", format!("sdgen {}", env!("CARGO_PKG_VERSION"))));
-        parameters::write(&request.prompt, request.negative_prompt.as_deref().unwrap_or_default(), &fields)
+        // There a prompt names its LoRAs.
+        let loras = request.loras.iter().map(|lora| format!(" <lora:{}:{}>", lora.name, lora.weight));
+        let prompt = std::iter::once(request.prompt.clone()).chain(loras).collect::<String>();
+        parameters::write(&prompt, request.negative_prompt.as_deref().unwrap_or_default(), &fields)
     }
 
     /// The first ten digits of the denoising network's hash.
@@ -231,6 +241,23 @@ pub(crate) mod tests {
             env!("CARGO_PKG_VERSION")
         );
         assert_eq!(origin.parameters(6), expected);
+    }
+
+    #[test]
+    fn a1111_is_told_of_adapters_as_it_tells_of_them() {
+        let adapter = |file: &str, weight| Adapter {
+            hash: Some("0".repeat(64)),
+            short_hash: Some("0123456789ab".to_owned()),
+            ..Adapter::new(file, weight)
+        };
+        let loras = vec![adapter("l/a.safetensors", 0.8), adapter("b.pt", -1.0)];
+        let request = Request { loras, embeddings: vec![adapter("e/word.pt", 1.0)], ..request() };
+        let origin = Origin { request: &request, model: "sd15", weights: &weights(), license: None };
+        let read = parameters::read(&origin.parameters(6));
+        assert_eq!(read.prompt, "a cat <lora:a:0.8> <lora:b:-1>");
+        let field = |key: &str| read.fields.iter().find(|row| row.0 == key).map(|row| row.1.as_str());
+        assert_eq!(field("Lora hashes"), Some("a: 0123456789ab, b: 0123456789ab"));
+        assert_eq!(field("TI hashes"), Some("word: 0123456789ab"));
     }
 
     #[test]

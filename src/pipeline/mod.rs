@@ -2,6 +2,7 @@
 //! nothing is shown here; progress goes to an `Observer`, who may cancel.
 
 mod autoencoder;
+mod beside;
 mod cast;
 mod control;
 mod decode;
@@ -10,12 +11,14 @@ mod emphasis;
 mod equipment;
 mod estimate;
 mod guidance;
+mod inversion;
 mod origin;
 mod part;
 mod pixels;
 mod preview;
 mod probe;
 mod sound;
+
 mod text;
 mod tiles;
 
@@ -24,12 +27,13 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Flow, Observer, Stage};
+use crate::adapters::Adapters;
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer, Stage, tell};
 use crate::input::{Picture, Start};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
-use crate::nn::{Backend, Weights, within_memory};
+use crate::nn::{Backend, Merge, Weights, within_memory};
 use crate::output::latents::Latents;
 use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::request::{Init, Request};
@@ -45,6 +49,8 @@ pub use estimate::Estimate;
 use origin::{Encoding, Origin};
 use part::Part;
 use preview::Previews;
+
+pub(crate) use beside::Beside;
 pub(crate) use text::Encoded;
 use text::TextEncoder;
 
@@ -52,6 +58,8 @@ use text::TextEncoder;
 pub(crate) struct Pipeline {
     text: Part<TextEncoder>,
     unet: Part<Unet>,
+    /// What is merged into them.
+    adapters: Adapters,
     autoencoder: Autoencoder,
     equipment: Equipment,
     config: UnetConfig,
@@ -143,18 +151,17 @@ impl Pipeline {
     ///
     /// # Errors
     /// A file that is missing, malformed or of another network.
-    pub(crate) fn load(
+    pub(crate) fn open(
         (files, repo): (&ModelFiles, &RepoConfig),
-        networks: &Networks,
+        beside: Beside<'_>,
         request: &Request,
         backend: &Backend,
         stay: Stay,
-        observer: &mut dyn Observer,
     ) -> Result<Self> {
         let backend = if stay == Stay::Loaded { backend.clone() } else { backend.lean() };
         let source = autoencoder::Source {
             model: files.clone(),
-            other: networks.autoencoder.clone(),
+            other: beside.networks.autoencoder.clone(),
             backend: backend.careful(),
             // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
             side: (request.width.max(request.height) / repo.vae_factor) as usize,
@@ -162,6 +169,7 @@ impl Pipeline {
         let pipeline = Self {
             text: Part::default(),
             unet: Part::default(),
+            adapters: beside.adapters.clone(),
             autoencoder: Autoencoder::open(source)?,
             equipment: Equipment::default(),
             config: UnetConfig::parse(files.json(&Component::Unet.config())?)?,
@@ -171,14 +179,35 @@ impl Pipeline {
             repo: repo.clone(),
             backend,
         };
-        if stay == Stay::Loaded {
-            pipeline.text(observer)?;
-            pipeline.unet(observer)?;
-            pipeline.autoencoder.ready(observer)?;
-        }
         pipeline.autoencoder.suits(pipeline.config.out_channels, repo.vae_factor)?;
-        pipeline.backend.trim();
         Ok(pipeline)
+    }
+
+    /// Loads what is not in memory, unless networks stay only while they are needed.
+    ///
+    /// # Errors
+    /// A file that is missing, malformed or of another network.
+    pub(crate) fn ready(&self, observer: &mut dyn Observer) -> Result<()> {
+        if self.stay == Stay::WhileNeeded || (self.text.is_there() && self.unet.is_there()) {
+            return Ok(());
+        }
+        self.text(observer)?;
+        self.unet(observer)?;
+        self.autoencoder.ready(observer)?;
+        self.backend.trim();
+        Ok(())
+    }
+
+    /// Has `adapters` merged into the networks from now on: those that hold others leave memory.
+    pub(crate) fn adapt(&mut self, adapters: &Adapters) {
+        let other = |components: &[Component]| adapters.key(components) != self.adapters.key(components);
+        if other(&[Component::TextEncoder, Component::TextEncoder2]) {
+            self.text.free();
+        }
+        if other(&[Component::Unet]) {
+            self.unet.free();
+        }
+        self.adapters = adapters.clone();
     }
 
     /// Decodes in tiles from now on, or in one piece.
@@ -186,9 +215,13 @@ impl Pipeline {
         self.autoencoder.tile(tiled);
     }
 
+    /// The weights of a component as the request's LoRAs leave them.
     fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
-        Weights::open(&self.files, component, backend)
-            .map(|weights| weights.at(self.autoencoder.source().side))
+        let weights = Weights::open(&self.files, component, backend)?.at(self.autoencoder.source().side);
+        Ok(match Merge::of(&self.adapters, component, backend)? {
+            None => weights,
+            Some(merge) => weights.patched(merge),
+        })
     }
 
     fn text(&self, observer: &mut dyn Observer) -> Result<Rc<TextEncoder>> {
@@ -248,15 +281,16 @@ impl Pipeline {
     pub(crate) fn encode(
         &self,
         request: &Request,
-        networks: &Networks,
+        beside: Beside<'_>,
         shown: &Shown,
         observer: &mut dyn Observer,
     ) -> Result<Encoded> {
         // Networks distilled to take the guidance as an input have no unconditional pass.
         let guided = request.cfg_scale > 1.0 && self.config.guidance_width.is_none();
+        let Beside { networks, adapters } = beside;
         let text = self.text(observer)?;
         let encoded = staged(observer, Stage::Encode, "prompt", |observer| {
-            let mut encoded = text.encode(request, guided, observer)?;
+            let mut encoded = text.encode(request, &adapters.embeddings, guided, observer)?;
             if let (Some(reader), Some(picture)) = (self.equipment.picture(), &shown.prompt) {
                 let [something, nothing] = reader.read(picture, &self.backend)?;
                 encoded.positive.picture = Some(something);
@@ -441,12 +475,4 @@ fn staged<T>(
     let result = within_memory(|| work(observer))?;
     tell(observer, &Event::End { stage, seconds: start.elapsed().as_secs_f64() })?;
     Ok(result)
-}
-
-/// Passes an event on; a cancelling observer becomes an error.
-pub(crate) fn tell(observer: &mut dyn Observer, event: &Event) -> Result<()> {
-    match observer.on(event) {
-        Flow::Continue => Ok(()),
-        Flow::Cancel => Err(Error::new(Kind::Interrupted, "interrupted")),
-    }
 }

@@ -1,18 +1,21 @@
 //! Prompts to conditioning: chunks of tokens, one or two text encoders, XL's sizes, and what the user must know about
 //! words that did not fit.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
 use super::emphasis::emphasised;
+use super::inversion::Words;
 use super::sound::sound;
-use super::tell;
+use crate::adapters::Embedding;
 use crate::error::Result;
-use crate::event::{Event, Observer};
+use crate::event::{Event, Observer, tell};
 use crate::models::clip::ClipText;
 use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
-use crate::nn::{FeatureMap, Tokens};
+use crate::nn::{Extra, FeatureMap, Tokens};
 use crate::prompt::{Prompt, Reading, Token};
-use crate::registry::{Family, ModelFiles, RepoConfig};
+use crate::registry::{Component, Family, ModelFiles, RepoConfig};
 use crate::request::Request;
 
 /// The text encoders of a model.
@@ -23,6 +26,7 @@ pub(super) struct TextEncoder {
 
 /// One encoder and its tokenizer.
 struct Encoder {
+    component: Component,
     tokenizer: Tokenizer,
     clip: ClipText,
 }
@@ -60,6 +64,13 @@ struct Texts {
     skip: usize,
 }
 
+/// How the prompts of a request are read by every encoder.
+struct Manner<'a> {
+    reading: Reading,
+    /// Words with vectors of their own, for each encoder.
+    words: &'a [Words],
+}
+
 impl Texts {
     /// Chunks of the longest text.
     fn chunks(&self) -> usize {
@@ -71,7 +82,7 @@ impl TextEncoder {
     pub(super) fn load(files: &ModelFiles, repo: &RepoConfig, open: super::Open<'_>) -> Result<Self> {
         let load = |reader: Reader| {
             let clip = ClipText::load(open(reader.component)?, &reader.config)?;
-            Ok(Encoder { tokenizer: reader.tokenizer, clip })
+            Ok(Encoder { component: reader.component, tokenizer: reader.tokenizer, clip })
         };
         let encoders = readers(files)?.into_iter().map(load).collect::<Result<_>>()?;
         Ok(Self { encoders, repo: repo.clone() })
@@ -82,47 +93,51 @@ impl TextEncoder {
     pub(super) fn encode(
         &self,
         request: &Request,
+        embeddings: &[Arc<Embedding>],
         guided: bool,
         observer: &mut dyn Observer,
     ) -> Result<Encoded> {
+        let words = self.encoders.iter().map(|encoder| encoder.words(embeddings));
+        let words = words.collect::<Result<Vec<_>>>()?;
         let reading = Reading { syntax: request.prompt_syntax, long: request.long_prompt };
+        let manner = &Manner { reading, words: &words };
         let first = Prompt { field: "prompt", text: &request.prompt };
         let second = request.prompt_2.as_deref().map(|text| Prompt { field: "prompt_2", text });
-        let prompt = self.texts([first, second.unwrap_or(first)], reading, observer)?;
+        let prompt = self.texts([first, second.unwrap_or(first)], manner, observer)?;
         let prompt = Texts { skip: request.clip_skip, ..prompt };
         let absent = request.negative_prompt.is_none() && request.negative_prompt_2.is_none();
         let zero = absent && self.repo.zeros_for_absent_negative;
-        let negative = (guided && !zero).then(|| self.negative(request, reading, observer)).transpose()?;
+        let negative = (guided && !zero).then(|| self.negative(request, manner, observer)).transpose()?;
 
         let chunks = prompt.chunks().max(negative.as_ref().map_or(1, Texts::chunks));
-        let positive = self.context(&prompt, chunks, self.time_ids(request, false))?;
+        let positive = self.context(&prompt, &words, chunks, self.time_ids(request, false))?;
         let ids = self.time_ids(request, true);
         let negative = match negative {
-            Some(texts) => Some(self.context(&texts, chunks, ids)?),
+            Some(texts) => Some(self.context(&texts, &words, chunks, ids)?),
             None => guided.then(|| zeros(&positive, ids)).transpose()?,
         };
         Ok(Encoded { positive, negative, hints: Vec::new() })
     }
 
-    fn negative(&self, request: &Request, reading: Reading, observer: &mut dyn Observer) -> Result<Texts> {
+    fn negative(&self, request: &Request, manner: &Manner<'_>, observer: &mut dyn Observer) -> Result<Texts> {
         let text = request.negative_prompt.as_deref().unwrap_or_default();
         let first = Prompt { field: "negative_prompt", text };
         let second = request.negative_prompt_2.as_deref();
         let second = second.map(|text| Prompt { field: "negative_prompt_2", text });
-        self.texts([first, second.unwrap_or(first)], reading, observer)
+        self.texts([first, second.unwrap_or(first)], manner, observer)
     }
 
     /// The prompts in chunks; what is left out is told once.
     fn texts(
         &self,
         prompts: [Prompt<'_>; 2],
-        reading: Reading,
+        manner: &Manner<'_>,
         observer: &mut dyn Observer,
     ) -> Result<Texts> {
         let mut texts = Texts { chunked: Vec::new(), skip: 0 };
         let mut told = None;
-        for (encoder, prompt) in self.encoders.iter().zip(prompts) {
-            let chunked = encoder.tokenizer.chunks(&prompt, reading)?;
+        for ((encoder, prompt), words) in self.encoders.iter().zip(prompts).zip(manner.words) {
+            let chunked = encoder.tokenizer.chunks(&prompt, manner.reading, &words.words)?;
             if !chunked.dropped.is_empty() && told != Some(prompt.field) {
                 let message = format!("the {} is too long; left out: `{}`", prompt.name(), chunked.dropped);
                 tell(observer, &Event::Warning { message })?;
@@ -134,14 +149,14 @@ impl TextEncoder {
     }
 
     /// The texts through their encoders, filled up with empty chunks to `chunks`.
-    fn context(&self, texts: &Texts, chunks: usize, ids: Vec<f64>) -> Result<Context> {
+    fn context(&self, texts: &Texts, words: &[Words], chunks: usize, ids: Vec<f64>) -> Result<Context> {
         let mut states = Vec::new();
         let mut pooled = None;
-        for (encoder, text) in self.encoders.iter().zip(&texts.chunked) {
+        for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(words) {
             let empty = Vec::new();
             let parts = (0..chunks).map(|i| text.chunks.get(i).unwrap_or(&empty));
             let what = || "the text encoder".to_owned();
-            let read = |chunk| encoder.chunk(chunk, texts.skip, self.repo.family);
+            let read = |chunk| encoder.chunk(chunk, words, texts.skip, self.repo.family);
             let parts = parts.map(|chunk| sound(what, || read(chunk), |part| &part.states));
             let parts = parts.collect::<Result<Vec<_>>>()?;
             let contexts: Vec<&Tensor> = parts.iter().map(|part| &part.states).collect();
@@ -190,17 +205,23 @@ struct Part {
 }
 
 impl Encoder {
-    fn chunk(&self, chunk: &[Token], skip: usize, family: Family) -> Result<Part> {
+    /// The words of `embeddings`, with their vectors for this encoder.
+    fn words(&self, embeddings: &[Arc<Embedding>]) -> Result<Words> {
+        Words::read(embeddings, self.component, self.clip.width(), self.clip.backend())
+    }
+
+    fn chunk(&self, chunk: &[Token], words: &Words, skip: usize, family: Family) -> Result<Part> {
         let ids = self.tokenizer.ids(chunk);
+        let extra = Extra { first: self.tokenizer.first_word(), rows: &words.vectors };
         let (hidden, states) = match family {
             Family::Sd => {
-                let hidden = self.clip.hidden(&ids, skip)?;
+                let hidden = self.clip.hidden(&ids, extra, skip)?;
                 let states = self.clip.normed(&hidden)?;
                 (hidden, states)
             }
             Family::Xl => {
                 // The last state but one, without the final norm.
-                let hidden = self.clip.hidden(&ids, skip + 1)?;
+                let hidden = self.clip.hidden(&ids, extra, skip + 1)?;
                 let states = hidden.to_tensor()?;
                 (hidden, states)
             }

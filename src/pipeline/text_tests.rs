@@ -32,7 +32,7 @@ fn encode(text: &TextEncoder, request: &str) -> (Encoded, Vec<String>) {
         }
         Flow::Continue
     };
-    let encoded = text.encode(&request, true, &mut observer).unwrap();
+    let encoded = text.encode(&request, &[], true, &mut observer).unwrap();
     (encoded, told)
 }
 

@@ -3,8 +3,12 @@
 
 mod chunks;
 mod parse;
+mod references;
+mod words;
 
 pub(crate) use chunks::{Layout, Room, Token, lay_out};
+pub use words::Word;
+pub(crate) use words::{Stretch, stretches};
 
 use crate::error::{Error, Result};
 use crate::named::named_enum;

@@ -1,5 +1,6 @@
 //! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
 
+mod adapters;
 mod control;
 mod decoding;
 mod defaults;
@@ -14,6 +15,7 @@ mod refiner;
 mod resolve;
 mod sizes;
 
+pub use adapters::{Adapter, embeddings};
 pub use control::Control;
 pub use decoding::decoding_alone;
 pub use init::{Init, Posterior};

@@ -233,6 +233,21 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negative_target_size: Option<String>,
 
+    /// LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub [default weight: 1]
+    #[arg(long, value_name = "FILE[:WEIGHT]", help_heading = "Adapters")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora: Option<Vec<String>>,
+
+    /// Folder of the LoRAs that `<lora:NAME:WEIGHT>` in the prompt names
+    #[arg(long, value_name = "DIR", help_heading = "Adapters")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lora_dir: Option<String>,
+
+    /// Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt is the word
+    #[arg(long, value_name = "PATH", help_heading = "Adapters")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub embedding: Option<Vec<String>>,
+
     /// Use what is in the cache and open no connection
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::adapters::{self, Adapter, Named as NamedAdapters};
 use super::decoding::nothing_else;
 use super::defaults::Defaults;
 use super::dimensions::{SIDE_UNIT, side, size, suits};
@@ -131,6 +132,12 @@ pub struct Request {
     pub eta: f64,
     /// Text-encoder layers left out.
     pub clip_skip: usize,
+    /// LoRAs merged into the model; references to them are no part of `prompt` any more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<Adapter>,
+    /// Embeddings that the prompts use.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub embeddings: Vec<Adapter>,
     /// What it starts from besides noise.
     pub init: Option<Init>,
     /// Control networks and what they look at.
@@ -190,14 +197,12 @@ impl Request {
     /// # Errors
     /// The first wrong field, by name, with what was expected and what was given.
     pub fn resolve(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result<Self> {
-        if let Some(error) = check(params).into_iter().next() {
-            return Err(error);
-        }
+        check(params).into_iter().next().map_or(Ok(()), Err)?;
         let defaults = defaults(params, files)?;
         let params = &defaults.fill(params);
         let native = defaults.size.unwrap_or(repo.native_size);
-        let init = Init::resolve(params)?;
-        let refiner = Refiner::resolve(params)?;
+        let NamedAdapters { prompt, loras } = adapters::named(params)?;
+        let (init, refiner) = (Init::resolve(params)?, Refiner::resolve(params)?);
         let (controls, canny) = Control::resolve(params)?;
         let (width, height) = size(params, init.as_ref(), &controls, native)?;
         suits(repo, init.as_ref(), files)?;
@@ -209,7 +214,7 @@ impl Request {
         let ladder = crate::sampler::schedule::ladder(&config, steps)?;
         refiner.as_ref().map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
         Ok(Self {
-            prompt: params.prompt.clone().unwrap_or_default(),
+            prompt,
             negative_prompt: params.negative_prompt.clone(),
             prompt_2: params.prompt_2.clone(),
             negative_prompt_2: params.negative_prompt_2.clone(),
@@ -234,6 +239,8 @@ impl Request {
             cfg_interval: interval(params)?,
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
+            loras,
+            embeddings: Vec::new(),
             init,
             controls,
             canny,
@@ -334,6 +341,7 @@ pub fn check(params: &Params) -> Vec<Error> {
         None => keep(params.prompt.is_some().then_some(()).ok_or_else(no_prompt)),
     }
     keep(brackets(params));
+    keep(adapters::check(params));
     keep(parsed("long_prompt", params.long_prompt.as_deref(), LongPrompt::default()).map(|_| ()));
     keep(side("width", params.width));
     keep(side("height", params.height));

@@ -111,7 +111,11 @@ fn tell(service: &Service, job: &Job, event: &Event) {
             job.tell(&News::Preview { step: *step, image, format: "png", index });
         }
         Event::Warning { message } => job.tell(&News::Warning { message: message.clone() }),
-        Event::Download { .. } | Event::End { .. } | Event::Saved { .. } | Event::Done { .. } => {}
+        Event::Download { .. }
+        | Event::Note { .. }
+        | Event::End { .. }
+        | Event::Saved { .. }
+        | Event::Done { .. } => {}
     }
 }
 

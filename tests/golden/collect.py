@@ -24,9 +24,20 @@ SAMPLERS = {
 MODELS = ("sd15", "sd21-v")
 
 
+FOLDERS = {"lora": "lora", "merge": "lora", "ti": "embeddings"}
+
+
+def known(adapter):
+    """An adapter that sdgen reads; the word of an embedding is its file's name, unless the file says what it is."""
+    kind, *rest = adapter
+    if kind == "ti":
+        return rest[1] in (None, f"<{rest[0]}>")
+    return kind in FOLDERS or kind in ("controlnet", "taesd", "ip")
+
+
 def beside(case):
-    """Whether a case uses nothing but networks that are kept under adapters/."""
-    return bool(case["adapters"]) and all(a[0] in ("controlnet", "taesd", "ip") for a in case["adapters"])
+    """Whether a case uses nothing but adapters that are kept under adapters/."""
+    return bool(case["adapters"]) and all(map(known, case["adapters"]))
 
 
 def wanted(case):
@@ -63,6 +74,20 @@ def pictures(folder, case, fixtures):
     return {f"image{i}.png": Image.fromarray(level) for i, level in enumerate(levels)}
 
 
+def copy(path):
+    target = HERE / "adapters" / path.parent.name / path.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, target)
+
+
+def a1111(path):
+    """The vectors of an embedding as A1111 saves them."""
+    vectors = load_file(path)["emb_params"]
+    saved = {"string_to_token": {"*": 265}, "string_to_param": {"*": vectors}, "name": "a1111", "step": 500,
+             "sd_checkpoint": None, "sd_checkpoint_name": None}
+    torch.save(saved, HERE / "adapters/embeddings/a1111.pt")
+
+
 def main(fixtures):
     count = 0
     for model in MODELS:
@@ -80,7 +105,13 @@ def main(fixtures):
                 keys = ("image", "control_image", "ip_adapter_image")
                 for name in {case["args"][key] for key in keys if key in case["args"]}:
                     shutil.copy(fixtures / "inputs" / name, HERE / "inputs" / name)
+            for kind, *rest in case["adapters"]:
+                if kind in FOLDERS:
+                    copy(fixtures / "adapters" / FOLDERS[kind] / f"{rest[0]}.safetensors")
             count += 1
+    for folder, name in (("embeddings", "tok-multi"), ("lora", "sd15_kohya_te_only")):
+        copy(fixtures / "adapters" / folder / f"{name}.safetensors")
+    a1111(fixtures / "adapters/embeddings/tok-multi.safetensors")
     print(count, "cases")
 
 

@@ -166,6 +166,17 @@ fn networks(root: &Path, case: &Value) -> Option<Params> {
                     number("control_guidance_end", 1.0),
                 ));
             }
+            "lora" | "merge" => {
+                let file = path(&format!("adapters/lora/{}.safetensors", adapter[1].as_str()?));
+                params.lora.get_or_insert_default().push(format!("{file}:{}", adapter[2]));
+            }
+            "ti" | "ti_xl" => {
+                let name = adapter[1].as_str()?;
+                // The word is the file's name, unless the file itself says what it is.
+                adapter[2].as_str().is_none_or(|word| word == format!("<{name}>")).then_some(())?;
+                let file = path(&format!("adapters/embeddings/{name}.safetensors"));
+                params.embedding.get_or_insert_default().push(file);
+            }
             "taesd" => params.vae = Some(path("adapters/taesd")),
             "ip" => {
                 params.ip_adapter = Some(path("adapters/ip-adapter/models/ip-adapter_sd15.safetensors"));

@@ -10,6 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["error", "event", "named", "config"],
     &["sampler", "input", "prompt", "checkpoint"],
     &["registry"],
+    &["adapters"],
     &["request"],
     &["rng", "output"],
     &["plan"],
@@ -34,6 +35,8 @@ const DATA: &[&str] = &[
     "request",
     "output",
     "plan.rs",
+    "plan",
+    "adapters",
     "sampler/schedule.rs",
     "sampler/config.rs",
 ];

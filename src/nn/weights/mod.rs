@@ -94,7 +94,6 @@ impl Weights {
     }
 
     /// The same tensors as `patch` leaves them.
-    #[allow(dead_code, reason = "awaits its first user")]
     pub(crate) fn patched(&self, patch: Rc<dyn Patch>) -> Self {
         Self { patch: Some(patch), ..self.clone() }
     }

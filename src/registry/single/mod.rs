@@ -111,6 +111,15 @@ impl Checkpoint {
     }
 }
 
+/// What the original calls a module of the denoising network with these tensors.
+pub fn original_module(tensors: &Tensors) -> impl Fn(&str) -> Option<String> + use<> {
+    let names = names::UnetLayout::of_diffusers(&|name| tensors.places.contains_key(name)).names();
+    move |module| {
+        let original = names.original(&format!("{module}.weight"))?;
+        original.strip_suffix(".weight").map(str::to_owned)
+    }
+}
+
 /// The version of a model with these tensors.
 pub fn version_of(files: &ModelFiles, all: &BTreeMap<Component, Arc<Tensors>>) -> Version {
     if let Some(checkpoint) = files.checkpoint() {

@@ -1,0 +1,172 @@
+//! Textual inversion (Gal et al. 2022): files of vectors that stand for a word of a prompt, found and understood by
+//! their headers. The vectors are read when the word is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::checkpoint::{Content, Directory};
+use crate::error::{Error, Kind, Result};
+use crate::prompt::Word;
+use crate::registry::{Component, ModelFiles, Place, TensorFile, Tensors};
+
+/// A file of vectors for one word.
+#[derive(Clone, Debug)]
+pub struct Embedding {
+    /// The file's name without its ending: the word.
+    pub name: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Its tensors by their own names.
+    pub tensors: Arc<Tensors>,
+    /// The word in diffusers' own files.
+    token: Option<String>,
+    /// Which tensor is whose.
+    vectors: Vec<Vectors>,
+}
+
+/// The vectors for one text encoder.
+#[derive(Clone, Debug)]
+struct Vectors {
+    /// The encoder, where the file says which.
+    component: Option<Component>,
+    tensor: String,
+    count: usize,
+    width: usize,
+}
+
+/// Vectors as a text encoder takes them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// Name of the tensor in the file.
+    pub tensor: String,
+    /// Vectors.
+    pub count: usize,
+    /// Numbers of each.
+    pub width: usize,
+}
+
+/// A text encoder's configuration, as far as it matters here.
+#[derive(Deserialize)]
+struct Width {
+    hidden_size: usize,
+}
+
+/// How the files of XL name the tensors of its encoders.
+const ENCODERS: [(&str, Component); 2] =
+    [("clip_l", Component::TextEncoder), ("clip_g", Component::TextEncoder2)];
+/// A1111's table of vectors, and the one tensor of its safetensors files: neither is a word.
+const NAMELESS: [&str; 3] = ["string_to_param.*", "emb_params", "*"];
+
+impl Embedding {
+    /// Reads the header of the file at `path`.
+    ///
+    /// # Errors
+    /// A file that is unreadable, damaged, or no embedding.
+    pub fn read(path: &Path) -> Result<Self> {
+        let label = path.display().to_string();
+        let content = Content::Disk(path.to_owned());
+        let Directory { tensors, .. } = content.directory(&label)?;
+        let mut vectors = Vec::new();
+        let mut token = None;
+        for (name, entry) in &tensors {
+            let component = ENCODERS.iter().find(|(key, _)| key == name).map(|(_, component)| *component);
+            let word = component.is_none() && !NAMELESS.contains(&name.as_str());
+            token = if word { Some(name.clone()) } else { token };
+            let (count, width) = match entry.shape[..] {
+                [width] => (1, width),
+                [count, width] => (count, width),
+                _ => (0, 0),
+            };
+            if count == 0 || width == 0 {
+                let what = format!("`{label}`: tensor `{name}` has shape {:?}", entry.shape);
+                return Err(Error::new(Kind::ModelFile, what)
+                    .hint("expected the vectors of a word: [vectors, width] or [width]"));
+            }
+            vectors.push(Vectors { component, tensor: name.clone(), count, width });
+        }
+        let known = vectors.len() == 1 || vectors.iter().all(|vectors| vectors.component.is_some());
+        if vectors.is_empty() || !known {
+            let what = format!("`{label}` is no embedding: it has {} tensors", vectors.len());
+            return Err(Error::new(Kind::ModelFile, what)
+                .hint("expected one tensor, or `clip_l` and `clip_g` for SDXL"));
+        }
+        let place = |entry| Place { file: 0, entry, spare: false };
+        let places = tensors.into_iter().map(|(name, entry)| (name, place(entry))).collect();
+        let tensors = Arc::new(Tensors { files: vec![TensorFile { label, content }], places });
+        Ok(Self { name: stem(path), path: path.to_owned(), tensors, token, vectors })
+    }
+
+    /// The vectors for a text encoder.
+    pub fn row(&self, component: Component) -> Option<Row> {
+        let own = |vectors: &&Vectors| vectors.component.is_none_or(|own| own == component);
+        let Vectors { tensor, count, width, .. } = self.vectors.iter().find(own)?.clone();
+        Some(Row { tensor, count, width })
+    }
+
+    /// The word as a text encoder finds it in a prompt.
+    pub fn word(&self, component: Component) -> Option<Word> {
+        let vectors = self.row(component)?.count;
+        let mut word = Word { vectors, ..Self::nameless(&self.path) };
+        word.names.extend(self.token.clone());
+        Some(word)
+    }
+
+    /// The word of a file as its name alone gives it.
+    pub(super) fn nameless(path: &Path) -> Word {
+        let name = stem(path);
+        Word { names: vec![format!("<{name}>"), name], vectors: 0 }
+    }
+
+    /// Whether its vectors are as wide as the states of the model's text encoders.
+    ///
+    /// # Errors
+    /// They are not, or an encoder goes without; the message names file, expected and got.
+    pub fn fits(&self, files: &ModelFiles) -> Result<()> {
+        let encoders = [Component::TextEncoder, Component::TextEncoder2];
+        let encoders: Vec<Component> =
+            encoders.into_iter().filter(|component| files.has(&component.config())).collect();
+        let mut widths = Vec::new();
+        for encoder in &encoders {
+            let Width { hidden_size } = files.json(&encoder.config())?;
+            widths.push((*encoder, hidden_size));
+        }
+        // A single tensor belongs to the one encoder of a model; two encoders need one each.
+        let single = self.vectors.iter().any(|vectors| vectors.component.is_none());
+        let alone = encoders.as_slice() == [Component::TextEncoder];
+        let fit = |(encoder, width): &(Component, usize)| {
+            self.row(*encoder).is_some_and(|row| row.width == *width) && single == alone
+        };
+        if widths.iter().all(fit) {
+            return Ok(());
+        }
+        let got = self.vectors.iter().map(|vectors| match vectors.component {
+            None => vectors.width.to_string(),
+            Some(_) => format!("{} of {}", vectors.tensor, vectors.width),
+        });
+        let expected =
+            widths.iter().map(|(encoder, width)| match ENCODERS.iter().find(|row| row.1 == *encoder) {
+                Some((key, _)) if !alone => format!("{key} of {width}"),
+                _ => width.to_string(),
+            });
+        let what = format!(
+            "`{}` has vectors of width {}, expected {} for `{}`",
+            self.path.display(),
+            listed(got),
+            listed(expected),
+            files.origin
+        );
+        Err(Error::new(Kind::ModelFile, what)
+            .hint("768 is Stable Diffusion 1, 1024 is 2, clip_l and clip_g together are SDXL"))
+    }
+}
+
+fn listed(parts: impl Iterator<Item = String>) -> String {
+    parts.collect::<Vec<_>>().join(" and ")
+}
+
+/// A file's name without folders and ending.
+pub(super) fn stem(path: &Path) -> String {
+    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+}

@@ -1,0 +1,105 @@
+//! What training programs call a model's modules: made from the names of the model's own tensors, not guessed from
+//! theirs.
+
+use std::collections::HashMap;
+
+use crate::error::Result;
+use crate::registry::{Component, ModelFiles, Tensors, original_module};
+
+/// The modules of a model that a LoRA may change, by every name that they go by.
+pub struct Index {
+    modules: Vec<Target>,
+    names: HashMap<String, usize>,
+}
+
+/// A module: a weight and perhaps a bias.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Target {
+    pub(super) component: Component,
+    /// The module's name in diffusers.
+    pub(super) module: String,
+    /// Shape of its weight.
+    pub(super) shape: Vec<usize>,
+}
+
+impl Index {
+    /// Reads the names of the tensors of `files`.
+    ///
+    /// # Errors
+    /// As [`Tensors::of`].
+    pub fn of(files: &ModelFiles) -> Result<Self> {
+        let mut index = Self { modules: Vec::new(), names: HashMap::new() };
+        let encoders = [Component::TextEncoder, Component::TextEncoder2];
+        let encoders = encoders.into_iter().filter(|part| files.has(&part.config()));
+        let several = encoders.clone().count() > 1;
+        for encoder in encoders {
+            let tensors = Tensors::of(files, encoder)?;
+            index.add(encoder, &tensors, |module| text_names(encoder, several, module));
+        }
+        let tensors = Tensors::of(files, Component::Unet)?;
+        let original = original_module(&tensors);
+        index.add(Component::Unet, &tensors, |module| unet_names(module, original(module).as_deref()));
+        Ok(index)
+    }
+
+    fn add(&mut self, component: Component, tensors: &Tensors, names: impl Fn(&str) -> Vec<String>) {
+        for (name, place) in &tensors.places {
+            // Rows of embeddings are looked up one by one; no LoRA that is known to us changes them.
+            let Some(module) = name.strip_suffix(".weight").filter(|name| !name.ends_with("_embedding"))
+            else {
+                continue;
+            };
+            let shape = place.entry.shape.clone();
+            self.names.extend(names(module).into_iter().map(|name| (name, self.modules.len())));
+            self.modules.push(Target { component, module: module.to_owned(), shape });
+        }
+    }
+
+    /// The module that a file calls `name`.
+    pub(super) fn find(&self, name: &str) -> Option<&Target> {
+        self.modules.get(*self.names.get(name)?)
+    }
+}
+
+/// Names of a module of the denoising network: kohya's with diffusers' or the original's blocks, diffusers' today
+/// and with attention processors, the original's as they are.
+fn unet_names(module: &str, original: Option<&str>) -> Vec<String> {
+    let mut names =
+        vec![format!("lora_unet_{}", underscored(module)), format!("unet.{module}"), module.to_owned()];
+    if let Some((block, projection)) = module.rsplit_once(".to_") {
+        let projection = projection.strip_suffix(".0").unwrap_or(projection);
+        let old = format!("{block}.processor.to_{projection}");
+        names.extend([format!("unet.{old}"), old]);
+    }
+    if let Some(original) = original {
+        names.push(format!("lora_unet_{}", underscored(original)));
+        names.push(format!("diffusion_model.{original}"));
+    }
+    names
+}
+
+/// Names of a module of a text encoder. Files for models of two encoders number them.
+fn text_names(encoder: Component, several: bool, module: &str) -> Vec<String> {
+    let (kohya, clip) = match (encoder, several) {
+        (Component::TextEncoder2, _) => ("lora_te2_", "clip_g"),
+        (_, true) => ("lora_te1_", "clip_l"),
+        (_, false) => ("lora_te_", "clip_l"),
+    };
+    let mut names = Vec::new();
+    // The whole model stands below this name in most files, and in LoRAs whatever the file says.
+    let bare = module.strip_prefix("text_model.").unwrap_or(module);
+    for module in [bare.to_owned(), format!("text_model.{bare}")] {
+        names.push(format!("{kohya}{}", underscored(&module)));
+        names.push(format!("text_encoders.{clip}.transformer.{module}"));
+        names.push(format!("{encoder}.{module}"));
+        if let Some((block, projection)) = module.rsplit_once(".self_attn.") {
+            let projection = projection.trim_end_matches("_proj");
+            names.push(format!("{encoder}.{block}.self_attn.to_{projection}"));
+        }
+    }
+    names
+}
+
+fn underscored(name: &str) -> String {
+    name.replace('.', "_")
+}

@@ -1,0 +1,222 @@
+//! What the tensors of a LoRA file are called: every spelling that training programs have for the parts of a change,
+//! as one table.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Error, Kind, Result};
+
+/// What a tensor is to the change of its module.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// LoRA (Hu et al. 2021) and LoCon: up · down, in convolutions perhaps with a core between them.
+    Down,
+    Up,
+    Mid,
+    /// LoHa (Hyeon-Woo et al. 2021): (a1 · b1) ∘ (a2 · b2).
+    Hada1A,
+    Hada1B,
+    Hada1Core,
+    Hada2A,
+    Hada2B,
+    Hada2Core,
+    /// LoKr (Edalati et al. 2022): left ⊗ right, each whole or a product.
+    Left,
+    LeftA,
+    LeftB,
+    Right,
+    RightA,
+    RightB,
+    RightCore,
+    /// The change itself, of the weight and of the bias.
+    Whole,
+    WholeBias,
+    /// The strength that it was trained with.
+    Alpha,
+    /// Part of an arithmetic that is none of these.
+    Foreign(&'static str),
+}
+
+/// How the names of tensors end. Longer endings stand before those that they end with.
+const ENDINGS: &[(&str, Part)] = &[
+    (".lora_down.weight", Part::Down),
+    (".lora_up.weight", Part::Up),
+    (".lora_mid.weight", Part::Mid),
+    (".lora_A.weight", Part::Down),
+    (".lora_B.weight", Part::Up),
+    (".lora_A.default.weight", Part::Down),
+    (".lora_B.default.weight", Part::Up),
+    (".lora.down.weight", Part::Down),
+    (".lora.up.weight", Part::Up),
+    (".lora_linear_layer.down.weight", Part::Down),
+    (".lora_linear_layer.up.weight", Part::Up),
+    ("_lora.down.weight", Part::Down),
+    ("_lora.up.weight", Part::Up),
+    (".hada_w1_a", Part::Hada1A),
+    (".hada_w1_b", Part::Hada1B),
+    (".hada_t1", Part::Hada1Core),
+    (".hada_w2_a", Part::Hada2A),
+    (".hada_w2_b", Part::Hada2B),
+    (".hada_t2", Part::Hada2Core),
+    (".lokr_w1", Part::Left),
+    (".lokr_w1_a", Part::LeftA),
+    (".lokr_w1_b", Part::LeftB),
+    (".lokr_w2", Part::Right),
+    (".lokr_w2_a", Part::RightA),
+    (".lokr_w2_b", Part::RightB),
+    (".lokr_t2", Part::RightCore),
+    (".diff", Part::Whole),
+    (".w_norm", Part::Whole),
+    (".diff_b", Part::WholeBias),
+    (".b_norm", Part::WholeBias),
+    (".alpha", Part::Alpha),
+    (".dora_scale", Part::Foreign("DoRA")),
+    (".lora_magnitude_vector", Part::Foreign("DoRA")),
+    (".lora_magnitude_vector.weight", Part::Foreign("DoRA")),
+    (".lora_magnitude_vector.default.weight", Part::Foreign("DoRA")),
+    (".lokr_t1", Part::Foreign("a LoKr with two cores")),
+    (".oft_blocks", Part::Foreign("OFT")),
+    (".oft_diag", Part::Foreign("OFT")),
+    (".on_input", Part::Foreign("IA3")),
+    (".b1.weight", Part::Foreign("GLoRA")),
+    (".lora_up.bias", Part::Foreign("a LoRA with biases")),
+    (".lora_B.bias", Part::Foreign("a LoRA with biases")),
+    (".bias_indices", Part::Foreign("sparse biases")),
+];
+
+impl Part {
+    /// How the most common file writes it.
+    fn ending(self) -> &'static str {
+        let row = ENDINGS.iter().find(|(_, part)| *part == self);
+        row.map_or("tensors", |(ending, _)| ending.trim_start_matches('.'))
+    }
+}
+
+/// A tensor's module and what it is there; nothing for a name of another kind.
+pub(super) fn part(tensor: &str) -> Option<(&str, Part)> {
+    // peft saves a network on its own below this.
+    let tensor = tensor.strip_prefix("base_model.model.").unwrap_or(tensor);
+    ENDINGS.iter().find_map(|(ending, part)| Some((tensor.strip_suffix(ending)?, *part)))
+}
+
+/// The tensors of a module, by what they are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Module(BTreeMap<Part, String>);
+
+impl Module {
+    /// Takes a tensor in; returns the one that was the same part.
+    pub(super) fn insert(&mut self, part: Part, tensor: &str) -> Option<String> {
+        self.0.insert(part, tensor.to_owned())
+    }
+
+    /// The tensor that is this part.
+    pub(super) fn get(&self, part: Part) -> Option<&String> {
+        self.0.get(&part)
+    }
+
+    /// How it changes its weight, if it does.
+    ///
+    /// # Errors
+    /// A part is missing, or one belongs to an arithmetic that is not known here.
+    pub(super) fn form(&self) -> Result<Option<Form>> {
+        use Part::{Down, Hada1A, Hada1B, Hada1Core, Hada2A, Hada2B, Hada2Core, Mid, Up, Whole};
+        for part in self.0.keys() {
+            if let Part::Foreign(what) = part {
+                return Err(wrong(format!("is {what}, which sdgen does not merge")));
+            }
+        }
+        if self.has(&[Down, Up, Mid]) {
+            let (up, down, core) = (self.needed(Up)?, self.needed(Down)?, self.get(Mid).cloned());
+            return Ok(Some(Form::Pair { up, down, core }));
+        }
+        if self.has(&[Hada1A, Hada1B, Hada2A, Hada2B]) {
+            let first = self.product(Hada1A, Hada1B, Some(Hada1Core))?;
+            return Ok(Some(Form::Hadamard([first, self.product(Hada2A, Hada2B, Some(Hada2Core))?])));
+        }
+        if self.has(&[Part::Left, Part::LeftA, Part::Right, Part::RightA]) {
+            return self.kronecker().map(Some);
+        }
+        if let Some(whole) = self.get(Whole) {
+            return Ok(Some(Form::Whole(whole.clone())));
+        }
+        match self.has(&[Part::WholeBias]) {
+            true => Ok(None),
+            false => Err(wrong("has an `alpha` and nothing else".to_owned())),
+        }
+    }
+
+    fn kronecker(&self) -> Result<Form> {
+        let left = match self.get(Part::Left) {
+            Some(whole) => Factor::Whole(whole.clone()),
+            None => self.product(Part::LeftA, Part::LeftB, None)?,
+        };
+        let right = match self.get(Part::Right) {
+            Some(whole) => Factor::Whole(whole.clone()),
+            None => self.product(Part::RightA, Part::RightB, Some(Part::RightCore))?,
+        };
+        Ok(Form::Kronecker([left, right]))
+    }
+
+    fn product(&self, a: Part, b: Part, core: Option<Part>) -> Result<Factor> {
+        let (a, b) = (self.needed(a)?, self.needed(b)?);
+        Ok(match core.and_then(|core| self.get(core)).cloned() {
+            None => Factor::Product { a, b },
+            Some(core) => Factor::Tucker { a, b, core },
+        })
+    }
+
+    fn has(&self, parts: &[Part]) -> bool {
+        parts.iter().any(|part| self.0.contains_key(part))
+    }
+
+    fn needed(&self, part: Part) -> Result<String> {
+        self.get(part).cloned().ok_or_else(|| wrong(format!("lacks its `{}`", part.ending())))
+    }
+}
+
+/// How a change of a weight is stored; every name is a tensor of the file.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Form {
+    /// up · down, or up · core · down.
+    Pair {
+        /// `[out, rank]`.
+        up: String,
+        /// `[rank, in]`, or `[rank, in, k, k]`.
+        down: String,
+        /// `[rank, rank, k, k]`.
+        core: Option<String>,
+    },
+    /// The product of two factors, number by number.
+    Hadamard([Factor; 2]),
+    /// Every number of the first factor times the whole second one.
+    Kronecker([Factor; 2]),
+    /// The change itself.
+    Whole(String),
+}
+
+/// A matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Factor {
+    /// As it is.
+    Whole(String),
+    /// a · b.
+    Product {
+        /// `[rows, rank]`.
+        a: String,
+        /// `[rank, columns]`.
+        b: String,
+    },
+    /// aᵀ · core · b, for each place of a kernel.
+    Tucker {
+        /// `[rank, rows]`.
+        a: String,
+        /// `[rank, columns]`.
+        b: String,
+        /// `[rank, rank, k, k]`.
+        core: String,
+    },
+}
+
+/// An error about a module, to which its name is added.
+pub(super) fn wrong(what: String) -> Error {
+    Error::new(Kind::ModelFile, what)
+}

@@ -1,0 +1,106 @@
+//! The adapters of a request: their files found, fitted to the model, and told of.
+
+use std::path::PathBuf;
+
+use super::Model;
+use crate::adapters::{Adapters, Fitted, Hashes, Index, Lora, Shelf};
+use crate::config::Hub;
+use crate::error::{Error, Result};
+use crate::event::{Event, Observer, tell};
+use crate::registry::{cached_file, names_repository};
+use crate::request::{self, Adapter, Params, Request};
+
+/// Names of modules that a warning lists.
+const LISTED: usize = 3;
+
+/// What `request` uses of what `params` name, fitted to `base`; the request learns what the files are.
+///
+/// # Errors
+/// A file that is missing, damaged, or made for another kind of model; `Kind::Interrupted`.
+pub(super) fn find(
+    (shelf, hub): (&mut Shelf, &Hub),
+    params: &Params,
+    request: &mut Request,
+    base: &Model,
+    observer: &mut dyn Observer,
+) -> Result<Adapters> {
+    let loras = loras((shelf, hub), request, base, observer)?;
+    let prompts = [&request.negative_prompt, &request.prompt_2, &request.negative_prompt_2];
+    let mut prompts: Vec<&str> = prompts.into_iter().filter_map(Option::as_deref).collect();
+    prompts.push(&request.prompt);
+    let embeddings = shelf.embeddings(&request::embeddings(params)?, &prompts)?;
+    request.embeddings = Vec::new();
+    for embedding in &embeddings {
+        embedding.fits(&base.files)?;
+        let used = Adapter::new(&embedding.path.to_string_lossy(), 1.0);
+        request.embeddings.push(hashed(used, &embedding.hashes()?));
+    }
+    Ok(Adapters { loras, embeddings })
+}
+
+fn loras(
+    (shelf, hub): (&mut Shelf, &Hub),
+    request: &mut Request,
+    base: &Model,
+    observer: &mut dyn Observer,
+) -> Result<Vec<Lora>> {
+    if request.loras.is_empty() {
+        return Ok(Vec::new());
+    }
+    let index = Index::of(&base.files)?;
+    let mut used = Vec::new();
+    for lora in &mut request.loras {
+        let file = shelf.lora(&path(&lora.file, hub)?)?;
+        let fitted = file.fit(&index, base.repo.family, &base.files.origin)?;
+        *lora = hashed(lora.clone(), &file.hashes);
+        report(lora, &fitted, observer)?;
+        if lora.weight != 0.0 {
+            used.push(Lora { file, weight: lora.weight, fitted });
+        }
+    }
+    Ok(used)
+}
+
+/// The file on this machine.
+fn path(file: &str, hub: &Hub) -> Result<PathBuf> {
+    let path = PathBuf::from(file);
+    if path.is_file() {
+        return Ok(path);
+    }
+    cached_file(file, hub).ok_or_else(|| {
+        let error = Error::field("lora", format!("there is no file `{file}`"));
+        match names_repository(file) {
+            true => {
+                error.hint("nor is it in the cache as a file ORG/REPO/FILE; download it with `hf download`")
+            }
+            false => error.hint("give a file, or `--lora-dir DIR` and `<lora:NAME>` in the prompt"),
+        }
+    })
+}
+
+fn hashed(adapter: Adapter, hashes: &Hashes) -> Adapter {
+    Adapter { hash: Some(hashes.file.clone()), short_hash: Some(hashes.short.clone()), ..adapter }
+}
+
+/// Says what of a LoRA is used, and warns of what is not.
+fn report(lora: &Adapter, fitted: &Fitted, observer: &mut dyn Observer) -> Result<()> {
+    let Adapter { name, weight, .. } = lora;
+    let (matched, left) = (fitted.matched, fitted.unmatched.len());
+    let message = format!("lora `{name}`: {matched} of {} modules, weight {weight}", matched + left);
+    tell(observer, &Event::Note { message })?;
+    if left > 0 {
+        let shown: Vec<&str> = fitted.unmatched.iter().take(LISTED).map(String::as_str).collect();
+        let more = if left > LISTED { ", ..." } else { "" };
+        let message = format!(
+            "lora `{name}`: {left} of {} modules have no place in this model and are left out: {}{more}",
+            matched + left,
+            shown.join(", ")
+        );
+        tell(observer, &Event::Warning { message })?;
+    }
+    if let Some(first) = lora.ignored.first() {
+        let message = format!("lora `{name}`: weights of single blocks (`{first}`) are left out");
+        tell(observer, &Event::Warning { message })?;
+    }
+    Ok(())
+}
