@@ -44,10 +44,18 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--mask-grow', '--mask-grow', [CompletionResultType]::ParameterName, 'Grow the mask by this many pixels')
             [CompletionResult]::new('--mask-padding', '--mask-padding', [CompletionResultType]::ParameterName, 'Render only the mask''s surroundings, this many pixels around it, at full size, and paste them back')
             [CompletionResult]::new('--extend', '--extend', [CompletionResultType]::ParameterName, 'Paint beyond the start picture''s edges: left=128,top=64; multiples of 8')
-            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
-            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
+            [CompletionResult]::new('--control', '--control', [CompletionResultType]::ParameterName, 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given')
+            [CompletionResult]::new('--canny', '--canny', [CompletionResultType]::ParameterName, 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]')
+            [CompletionResult]::new('--ip-adapter', '--ip-adapter', [CompletionResultType]::ParameterName, 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]')
+            [CompletionResult]::new('--ip-image', '--ip-image', [CompletionResultType]::ParameterName, 'Picture that counts as a part of the prompt')
+            [CompletionResult]::new('--ip-scale', '--ip-scale', [CompletionResultType]::ParameterName, 'How much it counts beside the text''s 1 [default: 1]')
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not')
+            [CompletionResult]::new('--preset', '--preset', [CompletionResultType]::ParameterName, 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm')
             [CompletionResult]::new('--refiner', '--refiner', [CompletionResultType]::ParameterName, 'SDXL: a model that draws the last steps, such as sdxl-refiner')
             [CompletionResult]::new('--refiner-start', '--refiner-start', [CompletionResultType]::ParameterName, 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]')
+            [CompletionResult]::new('--vae', '--vae', [CompletionResultType]::ParameterName, 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model''s own]')
             [CompletionResult]::new('--prediction', '--prediction', [CompletionResultType]::ParameterName, 'What the network predicts, where the model''s own files are wrong: epsilon, v or sample')
             [CompletionResult]::new('--clip-skip', '--clip-skip', [CompletionResultType]::ParameterName, 'Skip the last N layers of the text encoder (diffusers'' count: 1 is A1111''s "clip skip 2")')
             [CompletionResult]::new('--original-size', '--original-size', [CompletionResultType]::ParameterName, 'SDXL: the size that the picture is told to have had [default: its own]')
@@ -75,10 +83,13 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'CPU threads [default: the physical cores this process may use]')
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')
+            [CompletionResult]::new('--preview-every', '--preview-every', [CompletionResultType]::ParameterName, 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]')
+            [CompletionResult]::new('--preview-dir', '--preview-dir', [CompletionResultType]::ParameterName, 'Folder for them, as {seed}-{step}.png')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]')
             [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'How progress is shown on stderr')
             [CompletionResult]::new('--invert-mask', '--invert-mask', [CompletionResultType]::ParameterName, 'Repaint where the mask is black instead')
             [CompletionResult]::new('--keep-unmasked', '--keep-unmasked', [CompletionResultType]::ParameterName, 'Put the pixels outside the mask back as they were')
+            [CompletionResult]::new('--control-guess', '--control-guess', [CompletionResultType]::ParameterName, 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less')
             [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use what is in the cache and open no connection')
             [CompletionResult]::new('--zero-terminal-snr', '--zero-terminal-snr', [CompletionResultType]::ParameterName, 'Rescale the model''s noise so that its last timestep holds no signal [default: as the model says]')
             [CompletionResult]::new('--overwrite', '--overwrite', [CompletionResultType]::ParameterName, 'Replace an existing file instead of choosing the next free name')
@@ -93,10 +104,12 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
             [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List, fetch, check and remove models')
+            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Write a model in another layout, format or precision')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show the file with your defaults and profiles, and what it says')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look for what keeps sdgen from working well on this machine, and say how to mend it')
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
             [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
+            [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Draw for others: jobs over HTTP, OpenAI''s and A1111''s interfaces, and a page in the browser')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -112,6 +125,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show what a file or a model is: family, precision, parts, metadata, hashes')
             [CompletionResult]::new('pull', 'pull', [CompletionResultType]::ParameterValue, 'Fetch a model into the cache, or what the hub has newer of it')
             [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print the folder of a model that is on this machine')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Compare the files of a model in the cache with the hub''s hashes')
@@ -121,6 +135,12 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;models;list' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;models;info' {
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
@@ -165,6 +185,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
         }
         'sdgen;models;help' {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show what a file or a model is: family, precision, parts, metadata, hashes')
             [CompletionResult]::new('pull', 'pull', [CompletionResultType]::ParameterValue, 'Fetch a model into the cache, or what the hub has newer of it')
             [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print the folder of a model that is on this machine')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Compare the files of a model in the cache with the hub''s hashes')
@@ -174,6 +195,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;models;help;list' {
+            break
+        }
+        'sdgen;models;help;info' {
             break
         }
         'sdgen;models;help;pull' {
@@ -192,6 +216,15 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;models;help;help' {
+            break
+        }
+        'sdgen;convert' {
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'f32, f16, bf16; for .gguf also q8_0, q6_k, q5_0, q5_1, q5_k, q4_0, q4_1 or q4_k [default: as it is stored]')
+            [CompletionResult]::new('--layout', '--layout', [CompletionResultType]::ParameterName, 'diffusers (a folder) or single (one file) [default: as OUT is named]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'For a model in one file: whose small files it takes, as in `sdgen --config`')
+            [CompletionResult]::new('--overwrite', '--overwrite', [CompletionResultType]::ParameterName, 'Replace what is there')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'sdgen;config' {
@@ -263,6 +296,32 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'sdgen;serve' {
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Address to listen on; another than this machine''s own needs --token-file or --no-auth')
+            [CompletionResult]::new('--port', '--port', [CompletionResultType]::ParameterName, 'Port to listen on; 0 takes any that is free')
+            [CompletionResult]::new('--token-file', '--token-file', [CompletionResultType]::ParameterName, 'File whose content clients have to show as a bearer token (or as a password)')
+            [CompletionResult]::new('--cors', '--cors', [CompletionResultType]::ParameterName, 'Origin of pages elsewhere that may use this server, such as http://localhost:3000; may be repeated')
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device: auto, cpu, cuda[:N] or metal')
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Arithmetic: auto, f32, f16, bf16 or int8')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'CPU threads')
+            [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Jobs that may wait; more are answered with 503')
+            [CompletionResult]::new('--max-body', '--max-body', [CompletionResultType]::ParameterName, 'Size of a request, in MiB')
+            [CompletionResult]::new('--max-pixels', '--max-pixels', [CompletionResultType]::ParameterName, 'Pixels of a picture, drawn or sent')
+            [CompletionResult]::new('--max-count', '--max-count', [CompletionResultType]::ParameterName, 'Pictures of one job')
+            [CompletionResult]::new('--keep', '--keep', [CompletionResultType]::ParameterName, 'How long results are kept, in hours')
+            [CompletionResult]::new('--keep-size', '--keep-size', [CompletionResultType]::ParameterName, 'How many results are kept, in MiB')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Folder for jobs and results [default: one for each port among the user''s own]')
+            [CompletionResult]::new('--no-auth', '--no-auth', [CompletionResultType]::ParameterName, 'Let everybody in who reaches the address')
+            [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use what is in the cache and open no connection to the hub')
+            [CompletionResult]::new('--log-prompts', '--log-prompts', [CompletionResultType]::ParameterName, 'Write prompts into the log')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print nothing but errors and where the server is')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print nothing but errors and where the server is')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
         'sdgen;completions' {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
@@ -271,10 +330,12 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
         'sdgen;help' {
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
             [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List, fetch, check and remove models')
+            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Write a model in another layout, format or precision')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show the file with your defaults and profiles, and what it says')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look for what keeps sdgen from working well on this machine, and say how to mend it')
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
             [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
+            [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Draw for others: jobs over HTTP, OpenAI''s and A1111''s interfaces, and a page in the browser')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -284,6 +345,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
         }
         'sdgen;help;models' {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show what a file or a model is: family, precision, parts, metadata, hashes')
             [CompletionResult]::new('pull', 'pull', [CompletionResultType]::ParameterValue, 'Fetch a model into the cache, or what the hub has newer of it')
             [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print the folder of a model that is on this machine')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Compare the files of a model in the cache with the hub''s hashes')
@@ -292,6 +354,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;help;models;list' {
+            break
+        }
+        'sdgen;help;models;info' {
             break
         }
         'sdgen;help;models;pull' {
@@ -307,6 +372,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;help;models;du' {
+            break
+        }
+        'sdgen;help;convert' {
             break
         }
         'sdgen;help;config' {
@@ -327,6 +395,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;help;tokens' {
+            break
+        }
+        'sdgen;help;serve' {
             break
         }
         'sdgen;help;completions' {

@@ -41,10 +41,18 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --mask-grow 'Grow the mask by this many pixels'
             cand --mask-padding 'Render only the mask''s surroundings, this many pixels around it, at full size, and paste them back'
             cand --extend 'Paint beyond the start picture''s edges: left=128,top=64; multiples of 8'
-            cand -m 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]'
-            cand --model 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]'
+            cand --control 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given'
+            cand --canny 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]'
+            cand --ip-adapter 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]'
+            cand --ip-image 'Picture that counts as a part of the prompt'
+            cand --ip-scale 'How much it counts beside the text''s 1 [default: 1]'
+            cand -m 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]'
+            cand --model 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]'
+            cand --config 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not'
+            cand --preset 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm'
             cand --refiner 'SDXL: a model that draws the last steps, such as sdxl-refiner'
             cand --refiner-start 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]'
+            cand --vae 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model''s own]'
             cand --prediction 'What the network predicts, where the model''s own files are wrong: epsilon, v or sample'
             cand --clip-skip 'Skip the last N layers of the text encoder (diffusers'' count: 1 is A1111''s "clip skip 2")'
             cand --original-size 'SDXL: the size that the picture is told to have had [default: its own]'
@@ -72,10 +80,13 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --threads 'CPU threads [default: the physical cores this process may use]'
             cand -o 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]'
             cand --output 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]'
+            cand --preview-every 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]'
+            cand --preview-dir 'Folder for them, as {seed}-{step}.png'
             cand --profile 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]'
             cand --progress 'How progress is shown on stderr'
             cand --invert-mask 'Repaint where the mask is black instead'
             cand --keep-unmasked 'Put the pixels outside the mask back as they were'
+            cand --control-guess 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less'
             cand --offline 'Use what is in the cache and open no connection'
             cand --zero-terminal-snr 'Rescale the model''s noise so that its last timestep holds no signal [default: as the model says]'
             cand --overwrite 'Replace an existing file instead of choosing the next free name'
@@ -90,10 +101,12 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --version 'Print version'
             cand inspect 'Show what a picture says about itself: prompt, settings, model'
             cand models 'List, fetch, check and remove models'
+            cand convert 'Write a model in another layout, format or precision'
             cand config 'Show the file with your defaults and profiles, and what it says'
             cand doctor 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
             cand bench 'Measure how fast a model runs on this machine, stage by stage'
             cand tokens 'Show how a model reads a prompt: tokens, weights and chunks'
+            cand serve 'Draw for others: jobs over HTTP, OpenAI''s and A1111''s interfaces, and a page in the browser'
             cand completions 'Print a completion script for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -107,6 +120,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
             cand list 'Known versions, and whether they are on this machine'
+            cand info 'Show what a file or a model is: family, precision, parts, metadata, hashes'
             cand pull 'Fetch a model into the cache, or what the hub has newer of it'
             cand path 'Print the folder of a model that is on this machine'
             cand verify 'Compare the files of a model in the cache with the hub''s hashes'
@@ -115,6 +129,11 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'sdgen;models;list'= {
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'sdgen;models;info'= {
             cand --json 'Print JSON'
             cand -h 'Print help'
             cand --help 'Print help'
@@ -153,6 +172,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         }
         &'sdgen;models;help'= {
             cand list 'Known versions, and whether they are on this machine'
+            cand info 'Show what a file or a model is: family, precision, parts, metadata, hashes'
             cand pull 'Fetch a model into the cache, or what the hub has newer of it'
             cand path 'Print the folder of a model that is on this machine'
             cand verify 'Compare the files of a model in the cache with the hub''s hashes'
@@ -161,6 +181,8 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'sdgen;models;help;list'= {
+        }
+        &'sdgen;models;help;info'= {
         }
         &'sdgen;models;help;pull'= {
         }
@@ -173,6 +195,14 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         &'sdgen;models;help;du'= {
         }
         &'sdgen;models;help;help'= {
+        }
+        &'sdgen;convert'= {
+            cand --dtype 'f32, f16, bf16; for .gguf also q8_0, q6_k, q5_0, q5_1, q5_k, q4_0, q4_1 or q4_k [default: as it is stored]'
+            cand --layout 'diffusers (a folder) or single (one file) [default: as OUT is named]'
+            cand --config 'For a model in one file: whose small files it takes, as in `sdgen --config`'
+            cand --overwrite 'Replace what is there'
+            cand -h 'Print help'
+            cand --help 'Print help'
         }
         &'sdgen;config'= {
             cand -h 'Print help'
@@ -233,6 +263,31 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'sdgen;serve'= {
+            cand --host 'Address to listen on; another than this machine''s own needs --token-file or --no-auth'
+            cand --port 'Port to listen on; 0 takes any that is free'
+            cand --token-file 'File whose content clients have to show as a bearer token (or as a password)'
+            cand --cors 'Origin of pages elsewhere that may use this server, such as http://localhost:3000; may be repeated'
+            cand -m 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]'
+            cand --model 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]'
+            cand --device 'Device: auto, cpu, cuda[:N] or metal'
+            cand --dtype 'Arithmetic: auto, f32, f16, bf16 or int8'
+            cand --threads 'CPU threads'
+            cand --queue 'Jobs that may wait; more are answered with 503'
+            cand --max-body 'Size of a request, in MiB'
+            cand --max-pixels 'Pixels of a picture, drawn or sent'
+            cand --max-count 'Pictures of one job'
+            cand --keep 'How long results are kept, in hours'
+            cand --keep-size 'How many results are kept, in MiB'
+            cand --state 'Folder for jobs and results [default: one for each port among the user''s own]'
+            cand --no-auth 'Let everybody in who reaches the address'
+            cand --offline 'Use what is in the cache and open no connection to the hub'
+            cand --log-prompts 'Write prompts into the log'
+            cand -q 'Print nothing but errors and where the server is'
+            cand --quiet 'Print nothing but errors and where the server is'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
         &'sdgen;completions'= {
             cand -h 'Print help'
             cand --help 'Print help'
@@ -240,10 +295,12 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         &'sdgen;help'= {
             cand inspect 'Show what a picture says about itself: prompt, settings, model'
             cand models 'List, fetch, check and remove models'
+            cand convert 'Write a model in another layout, format or precision'
             cand config 'Show the file with your defaults and profiles, and what it says'
             cand doctor 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
             cand bench 'Measure how fast a model runs on this machine, stage by stage'
             cand tokens 'Show how a model reads a prompt: tokens, weights and chunks'
+            cand serve 'Draw for others: jobs over HTTP, OpenAI''s and A1111''s interfaces, and a page in the browser'
             cand completions 'Print a completion script for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -251,6 +308,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         }
         &'sdgen;help;models'= {
             cand list 'Known versions, and whether they are on this machine'
+            cand info 'Show what a file or a model is: family, precision, parts, metadata, hashes'
             cand pull 'Fetch a model into the cache, or what the hub has newer of it'
             cand path 'Print the folder of a model that is on this machine'
             cand verify 'Compare the files of a model in the cache with the hub''s hashes'
@@ -258,6 +316,8 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand du 'Show how much of the disk each model in the cache takes'
         }
         &'sdgen;help;models;list'= {
+        }
+        &'sdgen;help;models;info'= {
         }
         &'sdgen;help;models;pull'= {
         }
@@ -268,6 +328,8 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         &'sdgen;help;models;rm'= {
         }
         &'sdgen;help;models;du'= {
+        }
+        &'sdgen;help;convert'= {
         }
         &'sdgen;help;config'= {
             cand path 'Print where the file is, or would be'
@@ -282,6 +344,8 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         &'sdgen;help;bench'= {
         }
         &'sdgen;help;tokens'= {
+        }
+        &'sdgen;help;serve'= {
         }
         &'sdgen;help;completions'= {
         }

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_sdgen_global_optspecs
-    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= m/model= refiner= refiner-start= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline lock= locked= steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= threads= o/output= overwrite no-metadata profile= progress= q/quiet v/verbose h/help V/version
+    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= control= control-guess canny= ip-adapter= ip-image= ip-scale= m/model= config= preset= refiner= refiner-start= vae= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline lock= locked= steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= threads= o/output= preview-every= preview-dir= overwrite no-metadata profile= progress= q/quiet v/verbose h/help V/version
 end
 
 function __fish_sdgen_needs_command
@@ -43,9 +43,17 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur -d 'Blur the mask
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-grow -d 'Grow the mask by this many pixels' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -s m -l model -d 'Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l canny -d 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-image -d 'Picture that counts as a part of the prompt' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-scale -d 'How much it counts beside the text\'s 1 [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -s m -l model -d 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l config -d 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l preset -d 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner -d 'SDXL: a model that draws the last steps, such as sdxl-refiner' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner-start -d 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l prediction -d 'What the network predicts, where the model\'s own files are wrong: epsilon, v or sample' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l original-size -d 'SDXL: the size that the picture is told to have had [default: its own]' -r
@@ -100,6 +108,8 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l device -d 'Device: auto, cp
 complete -c sdgen -n "__fish_sdgen_needs_command" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
@@ -108,6 +118,7 @@ json\t'One JSON object a line'
 none\t'Nothing but the seed and where the pictures are'"
 complete -c sdgen -n "__fish_sdgen_needs_command" -l invert-mask -d 'Repaint where the mask is black instead'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l control-guess -d 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l offline -d 'Use what is in the cache and open no connection'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l zero-terminal-snr -d 'Rescale the model\'s noise so that its last timestep holds no signal [default: as the model says]'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l overwrite -d 'Replace an existing file instead of choosing the next free name'
@@ -118,25 +129,30 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -s h -l help -d 'Print help (s
 complete -c sdgen -n "__fish_sdgen_needs_command" -s V -l version -d 'Print version'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "models" -d 'List, fetch, check and remove models'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "convert" -d 'Write a model in another layout, format or precision'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "config" -d 'Show the file with your defaults and profiles, and what it says'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "serve" -d 'Draw for others: jobs over HTTP, OpenAI\'s and A1111\'s interfaces, and a page in the browser'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "completions" -d 'Print a completion script for a shell'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand inspect" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand inspect" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -l json -d 'Print JSON'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "list" -d 'Known versions, and whether they are on this machine'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "path" -d 'Print the folder of a model that is on this machine'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "rm" -d 'Remove a model from the cache'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "list" -d 'Known versions, and whether they are on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "info" -d 'Show what a file or a model is: family, precision, parts, metadata, hashes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "path" -d 'Print the folder of a model that is on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "rm" -d 'Remove a model from the cache'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from info" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from info" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
 plain\t'Lines'
@@ -157,12 +173,18 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subc
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from du" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from du" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "list" -d 'Known versions, and whether they are on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "info" -d 'Show what a file or a model is: family, precision, parts, metadata, hashes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print the folder of a model that is on this machine'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove a model from the cache'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l dtype -d 'f32, f16, bf16; for .gguf also q8_0, q6_k, q5_0, q5_1, q5_k, q4_0, q4_1 or q4_k [default: as it is stored]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l layout -d 'diffusers (a folder) or single (one file) [default: as OUT is named]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l config -d 'For a model in one file: whose small files it takes, as in `sdgen --config`' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l overwrite -d 'Replace what is there'
+complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand config; and not __fish_seen_subcommand_from path show help" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand config; and not __fish_seen_subcommand_from path show help" -f -a "path" -d 'Print where the file is, or would be'
 complete -c sdgen -n "__fish_sdgen_using_subcommand config; and not __fish_seen_subcommand_from path show help" -f -a "show" -d 'Print the defaults that the file and the profile make'
@@ -192,16 +214,39 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l prompt-syntax -d 
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l long-prompt -d 'Prompts beyond 75 tokens: chunk, truncate or error [default: chunk, which shows every token]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l host -d 'Address to listen on; another than this machine\'s own needs --token-file or --no-auth' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l port -d 'Port to listen on; 0 takes any that is free' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l token-file -d 'File whose content clients have to show as a bearer token (or as a password)' -r -F
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l cors -d 'Origin of pages elsewhere that may use this server, such as http://localhost:3000; may be repeated' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s m -l model -d 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l device -d 'Device: auto, cpu, cuda[:N] or metal' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l threads -d 'CPU threads' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l queue -d 'Jobs that may wait; more are answered with 503' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-body -d 'Size of a request, in MiB' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-pixels -d 'Pixels of a picture, drawn or sent' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-count -d 'Pictures of one job' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep -d 'How long results are kept, in hours' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep-size -d 'How many results are kept, in MiB' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l state -d 'Folder for jobs and results [default: one for each port among the user\'s own]' -r -F
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l no-auth -d 'Let everybody in who reaches the address'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l offline -d 'Use what is in the cache and open no connection to the hub'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l log-prompts -d 'Write prompts into the log'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s q -l quiet -d 'Print nothing but errors and where the server is'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "models" -d 'List, fetch, check and remove models'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "config" -d 'Show the file with your defaults and profiles, and what it says'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models convert config doctor bench tokens serve completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models convert config doctor bench tokens serve completions help" -f -a "models" -d 'List, fetch, check and remove models'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models convert config doctor bench tokens serve completions help" -f -a "convert" -d 'Write a model in another layout, format or precision'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models convert config doctor bench tokens serve completions help" -f -a "config" -d 'Show the file with your defaults and profiles, and what it says'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models convert config doctor bench tokens serve completions help" -f -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models convert config doctor bench tokens serve completions help" -f -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models convert config doctor bench tokens serve completions help" -f -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models convert config doctor bench tokens serve completions help" -f -a "serve" -d 'Draw for others: jobs over HTTP, OpenAI\'s and A1111\'s interfaces, and a page in the browser'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models convert config doctor bench tokens serve completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models convert config doctor bench tokens serve completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'Known versions, and whether they are on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "info" -d 'Show what a file or a model is: family, precision, parts, metadata, hashes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "path" -d 'Print the folder of a model that is on this machine'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
