@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::unet_blocks::{Contexts, DownStage, MidStage, UpStage, key_values};
+use super::unet_blocks::{Contexts, DownStage, Merging, MidStage, UpStage, key_values};
 use super::unet_config::UnetConfig;
 use crate::error::{Error, Kind, Result};
 use crate::nn::{
@@ -63,6 +63,29 @@ pub(crate) struct Conditioning {
     added: Option<Tokens>,
     guidance: Option<Tokens>,
     batch: usize,
+    /// Share of merged tokens.
+    merge: f64,
+}
+
+/// The features before the last two layers of a call.
+pub(crate) struct Deep(FeatureMap);
+
+impl Deep {
+    /// Whether they are of a call with as many images.
+    pub(crate) fn suits(&self, latents: &Tensor) -> bool {
+        latents.dim(0).is_ok_and(|b| b == self.0.shape().b)
+    }
+}
+
+fn no_stages() -> Error {
+    Error::internal("a network without stages")
+}
+
+impl Conditioning {
+    /// The same, where self-attention on the largest maps merges a share of its tokens.
+    pub(crate) fn merging(self, share: f64) -> Self {
+        Self { merge: share, ..self }
+    }
 }
 
 impl Unet {
@@ -134,6 +157,7 @@ impl Unet {
             added: self.added_embedding(added)?,
             guidance: None,
             batch,
+            merge: 0.0,
         })
     }
 
@@ -180,18 +204,67 @@ impl Unet {
         timestep: f64,
         conditioning: &Conditioning,
     ) -> Result<Tensor> {
+        Ok(self.forward_deep(latents, timestep, conditioning)?.0)
+    }
+
+    /// As [`Self::forward`], with the deep features for [`Self::forward_shallow`].
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub(crate) fn forward_deep(
+        &self,
+        latents: &Tensor,
+        timestep: f64,
+        conditioning: &Conditioning,
+    ) -> Result<(Tensor, Deep)> {
         let time = self.time_embedding(timestep, conditioning)?;
-        let mut contexts = Contexts::new(&conditioning.contexts);
+        let mut contexts = self.contexts(latents, conditioning)?;
         let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).run()?;
         let mut skips = vec![x.clone()];
         for stage in &self.downs {
             x = stage.forward(x, &time, &mut contexts, &mut skips)?;
         }
         x = self.mid.forward(&x, &time, &mut contexts)?;
-        for stage in &self.ups {
+        let (last, below) = self.ups.split_last().ok_or_else(no_stages)?;
+        for stage in below {
             x = stage.forward(x, &time, &mut contexts, &mut skips)?;
         }
+        let deep = last.begin(x, &time, &mut contexts, &mut skips)?;
+        let x = last.end(deep.clone(), &time, &mut contexts, &mut skips)?;
+        Ok((self.conv_out.on(&[&x]).norm_silu(&self.norm_out).run()?.to_nchw()?, Deep(deep)))
+    }
+
+    /// The output where the deep features of an earlier call stand for those of this one: only the first layer on the
+    /// way down and the last two on the way up are computed (Ma et al., "DeepCache", 2023, section 3.2, at its
+    /// shallowest branch).
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub(crate) fn forward_shallow(
+        &self,
+        latents: &Tensor,
+        timestep: f64,
+        conditioning: &Conditioning,
+        deep: &Deep,
+    ) -> Result<Tensor> {
+        let time = self.time_embedding(timestep, conditioning)?;
+        let mut contexts = self.contexts(latents, conditioning)?;
+        let x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).run()?;
+        let mut skips = vec![x.clone()];
+        skips.push(self.downs[0].first(x, &time, &mut contexts)?);
+        let last = self.ups.last().ok_or_else(no_stages)?;
+        contexts.skip_to_last(last.contexts_at_end());
+        let x = last.end(deep.0.clone(), &time, &mut contexts, &mut skips)?;
         self.conv_out.on(&[&x]).norm_silu(&self.norm_out).run()?.to_nchw()
+    }
+
+    /// The contexts of a call; tokens are merged on the largest maps that any self-attention sees.
+    fn contexts<'a>(&self, latents: &Tensor, conditioning: &'a Conditioning) -> Result<Contexts<'a>> {
+        let (_, _, h, w) = latents.dims4()?;
+        let first = self.config.levels.iter().take_while(|level| level.down_depth.max(level.up_depth) == 0);
+        let size = first.fold((h, w), |(h, w), _| (h.div_ceil(2), w.div_ceil(2)));
+        let merge = (conditioning.merge > 0.0).then_some(Merging { share: conditioning.merge, size });
+        Ok(Contexts::new(&conditioning.contexts, merge))
     }
 
     /// silu(embedding of the time, and of what is added to it), `[1, b, width]`.

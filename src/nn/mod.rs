@@ -9,6 +9,7 @@ pub use cpu::bench as kernels;
 mod embed;
 mod linear;
 mod map;
+mod merge;
 mod norm;
 mod tensor;
 mod weights;
@@ -19,6 +20,7 @@ pub(crate) use conv::{Conv2d, ConvShape};
 pub(crate) use embed::{Embedding, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
+pub(crate) use merge::Merge;
 pub(crate) use norm::{GroupNorm, LayerNorm};
 pub(crate) use weights::Weights;
 

@@ -7,10 +7,10 @@ use super::text::{Context, Pooled};
 use super::{Batch, Encoded, guidance, tell};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::models::unet::{Added, Conditioning, Unet};
+use crate::models::unet::{Added, Conditioning, Deep, Unet};
 use crate::nn::Backend;
 use crate::registry::Inputs;
-use crate::request::Interval;
+use crate::request::{Interval, Shortcuts};
 use crate::rng::Noise;
 use crate::sampler::{Model, Sample, combine};
 
@@ -25,6 +25,8 @@ pub(super) struct Run {
     pub(super) rescale: f64,
     /// Calls that are guided, in fractions of the run.
     pub(super) interval: Interval,
+    /// Work left out.
+    pub(super) shortcuts: Shortcuts,
     /// What the run started from besides noise.
     pub(super) origin: Option<Origin>,
     /// What the network takes.
@@ -60,6 +62,8 @@ pub(super) struct Denoiser<'a> {
     /// An unconditional half first, then the prompt; absent without guidance.
     both: Option<Conditioning>,
     run: Run,
+    /// Deep features, and the call that made them.
+    deep: Option<(usize, Deep)>,
     source: Source<'a>,
     observer: &'a mut dyn Observer,
 }
@@ -73,14 +77,17 @@ impl<'a> Denoiser<'a> {
         observer: &'a mut dyn Observer,
     ) -> Result<Self> {
         let images = run.batch.size;
-        let condition = |contexts: &[&Context]| unet.guided(condition(unet, contexts, images)?, run.scale);
+        let merge = run.shortcuts.merge_tokens;
+        let condition = |contexts: &[&Context]| {
+            Ok::<_, Error>(unet.guided(condition(unet, contexts, images)?, run.scale)?.merging(merge))
+        };
         let both = match &prompts.negative {
             Some(negative) => Some(condition(&[negative, &prompts.positive])?),
             None => None,
         };
         let always = both.is_some() && run.interval == Interval::default();
         let alone = if always { None } else { Some(condition(&[&prompts.positive])?) };
-        Ok(Self { unet, alone, both, run, source, observer })
+        Ok(Self { unet, alone, both, run, deep: None, source, observer })
     }
 
     /// The generator as the run left it.
@@ -89,15 +96,19 @@ impl<'a> Denoiser<'a> {
     }
 
     /// The network's output at call `i`, guided where the run says so.
-    fn guided(&self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
-        let Run { calls, scale, rescale, interval, .. } = self.run;
+    fn guided(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
+        let Run { calls, scale, rescale, interval, shortcuts, .. } = self.run;
         let x = self.input(x)?;
+        let (unet, every) = (self.unet, shortcuts.cache);
+        let mut call = |x: &Tensor, conditioning: &Conditioning| {
+            predict(unet, (x, timestep, conditioning), every.map(|every| (i, every)), &mut self.deep)
+        };
         match (&self.both, &self.alone) {
             (Some(both), _) if interval.contains(i, calls) => {
-                let outputs = self.unet.forward(&Tensor::cat(&[&x, &x], 0)?, timestep, both)?.chunk(2, 0)?;
+                let outputs = call(&Tensor::cat(&[&x, &x], 0)?, both)?.chunk(2, 0)?;
                 guidance::guided(&outputs[0], &outputs[1], scale, rescale)
             }
-            (_, Some(alone)) => self.unet.forward(&x, timestep, alone),
+            (_, Some(alone)) => call(&x, alone),
             (_, None) => Err(Error::internal("a call without guidance and without a prompt alone")),
         }
     }
@@ -151,6 +162,23 @@ impl Model for Denoiser<'_> {
             None => Ok(latents),
         }
     }
+}
+
+/// The network's output at a call: with (`i`, `every`) call i computes the deep features only if those of the `every` - 1
+/// calls before it are not there.
+fn predict(
+    unet: &Unet,
+    (x, timestep, conditioning): (&Tensor, f64, &Conditioning),
+    cached: Option<(usize, usize)>,
+    deep: &mut Option<(usize, Deep)>,
+) -> Result<Tensor> {
+    let Some((i, every)) = cached else { return unet.forward(x, timestep, conditioning) };
+    if let Some((_, deep)) = deep.as_ref().filter(|(made, deep)| i < made + every && deep.suits(x)) {
+        return unet.forward_shallow(x, timestep, conditioning, deep);
+    }
+    let (output, made) = unet.forward_deep(x, timestep, conditioning)?;
+    *deep = Some((i, made));
+    Ok(output)
 }
 
 /// The contexts of a batch, each for every image, one context after the other.

@@ -206,6 +206,7 @@ impl Pipeline {
             scale: request.cfg_scale,
             rescale: request.guidance_rescale,
             interval: request.cfg_interval,
+            shortcuts: request.shortcuts,
             origin,
             inputs: self.repo.inputs,
         };

@@ -7,6 +7,7 @@ mod interval;
 mod params;
 mod refiner;
 mod resolve;
+mod shortcuts;
 mod sizes;
 
 pub use init::{Init, Posterior};
@@ -14,4 +15,5 @@ pub use interval::Interval;
 pub use params::{Params, overlay};
 pub use refiner::Refiner;
 pub use resolve::{DeviceChoice, Dtype, Request, Rng, check};
+pub use shortcuts::Shortcuts;
 pub use sizes::Sizes;
