@@ -37,6 +37,17 @@ impl Stage {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
+    /// Files of a model are about to be fetched from the hub.
+    Download {
+        /// Repository and commit.
+        model: String,
+        /// Files.
+        files: usize,
+        /// Bytes in all, as far as the hub says them beforehand.
+        bytes: u64,
+        /// Licence of the weights, as its makers name it.
+        license: Option<String>,
+    },
     /// Bytes of a file arrived from the hub.
     Fetch {
         /// File name inside the repository.
@@ -70,6 +81,20 @@ pub enum Event {
         image: u64,
         /// Images in this forward.
         batch: usize,
+    },
+    /// A small picture of what is coming.
+    Preview {
+        /// Calls done, from 1; those of a refiner go on counting.
+        step: usize,
+        /// Index of the image within the request, from 0.
+        image: u64,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+        /// `width × height × 3` bytes.
+        #[serde(skip)]
+        rgb: Vec<u8>,
     },
     /// A picture is on disk (or on stdout).
     Saved {

@@ -6,6 +6,7 @@
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+pub mod convert;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -21,6 +22,8 @@ pub mod registry;
 pub mod request;
 pub mod rng;
 pub mod sampler;
+#[cfg(feature = "serve")]
+pub mod serve;
 
 #[doc(hidden)]
 pub use nn::kernels;

@@ -105,7 +105,9 @@ impl Observer for Clock {
             Event::End { stage: Stage::Decode, seconds } => self.decodes.push(*seconds),
             Event::Begin { .. }
             | Event::End { .. }
+            | Event::Download { .. }
             | Event::Fetch { .. }
+            | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
             | Event::Done { .. } => {}

@@ -7,12 +7,14 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::config::Profile;
+use super::preview::Previews;
 use super::progress::{Display, Progress};
 use super::signals;
 use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Result};
-use crate::event::{Event, Observer, Stage};
+use crate::event::{Event, Flow, Observer, Stage};
 use crate::output::album::Album;
 use crate::output::path::{Destination, Values};
 use crate::output::png::{Existing, write_stream};
@@ -25,6 +27,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) params: Params,
     #[command(flatten)]
+    pub(super) profile: Profile,
+    #[command(flatten)]
     pub(super) display: Display,
 }
 
@@ -34,18 +38,21 @@ const MAX_PROMPT: u64 = 1 << 20;
 /// Draws what the arguments ask for.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
-    let params = with_prompt(&arguments.params)?;
+    let defaults = arguments.profile.defaults()?;
+    let params = with_prompt(&defaults.under(&arguments.params))?;
     if let Some(error) = check(&params).into_iter().next() {
-        return Err(error);
+        return Err(defaults.blamed(error, &arguments.params));
     }
     let destination = destination(&params)?;
     signals::listen(arguments.display.announces())?;
     let progress = RefCell::new(Progress::new(&arguments.display));
-    let mut observer = |event: &Event| progress.borrow_mut().on(event);
+    let previews: RefCell<Option<Previews>> = RefCell::default();
+    let mut observer = |event: &Event| watch(event, &progress, &previews);
 
     let plan = Planner::new(Hub::from_env()).plan(&params, &mut observer)?;
     let Plan { request, base, .. } = &plan;
     destination.check(&Values { request, model: &base.files.name, seed: request.seed, index: 0 })?;
+    *previews.borrow_mut() = Previews::of(&params, request)?;
     progress.borrow_mut().seed(request);
 
     let album = Album { origin: plan.origin(), silent: params.no_metadata == Some(true) };
@@ -64,6 +71,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let done = Event::Done { images: request.count, seconds: started.elapsed().as_secs_f64() };
     let _ = progress.borrow_mut().on(&done);
     Ok(())
+}
+
+/// Shows an event, and keeps the preview that it may be. Previews that cannot be kept are given up, with a word.
+fn watch(event: &Event, progress: &RefCell<Progress>, previews: &RefCell<Option<Previews>>) -> Flow {
+    let kept = previews.borrow().as_ref().map_or(Ok(()), |previews| previews.keep(event));
+    if let Err(error) = kept {
+        *previews.borrow_mut() = None;
+        let message = format!("no more previews: {error}");
+        let _ = progress.borrow_mut().on(&Event::Warning { message });
+    }
+    progress.borrow_mut().on(event)
 }
 
 /// The parameters with the prompt read from stdin where it is `-`.

@@ -74,6 +74,10 @@ struct Json;
 
 impl View for Json {
     fn show(&mut self, event: &Event) {
+        // Nothing is known of the file yet: a word that the run is alive.
+        if matches!(event, Event::Fetch { total: 0, .. }) {
+            return;
+        }
         if let Ok(line) = serde_json::to_string(event) {
             terminal::say(&line);
         }
@@ -136,13 +140,24 @@ impl Progress {
                 Some(format!("{}: {seconds:.2} s", stage.name()))
             }
             Event::Done { seconds, .. } if self.verbose => Some(format!("total: {seconds:.2} s")),
+            Event::Download { model, files, bytes, license } => {
+                Some(download(model, *files, *bytes, license.as_deref()))
+            }
             Event::Fetch { .. }
             | Event::Begin { .. }
             | Event::End { .. }
             | Event::Step { .. }
+            | Event::Preview { .. }
             | Event::Done { .. } => None,
         }
     }
+}
+
+/// What is coming, how much of it, and under which terms.
+fn download(model: &str, files: usize, bytes: u64, license: Option<&str>) -> String {
+    let license = license.unwrap_or("not stated");
+    let size = terminal::size(bytes);
+    format!("fetching {model}: {files} files, {size}; licence of the weights: {license}")
 }
 
 impl Observer for Progress {

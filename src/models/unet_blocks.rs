@@ -27,8 +27,13 @@ pub(super) struct Merging {
 }
 
 impl<'a> Contexts<'a> {
-    pub(super) fn new(all: &'a [KeyValues], merge: Option<Merging>) -> Self {
-        Self { next: all.iter(), merge }
+    pub(super) fn new(all: &'a [KeyValues]) -> Self {
+        Self { next: all.iter(), merge: None }
+    }
+
+    /// The same, where tokens are merged.
+    pub(super) fn merging(self, merge: Option<Merging>) -> Self {
+        Self { merge, ..self }
     }
 
     /// The last `n` only.
@@ -129,11 +134,8 @@ impl Transformer {
         })
     }
 
-    fn key_values(&self, context: &Tokens, into: &mut Vec<KeyValues>) -> Result<()> {
-        for block in &self.blocks {
-            into.push(block.attn2.key_values(context)?);
-        }
-        Ok(())
+    pub(super) fn cross_attentions(&self) -> impl Iterator<Item = &CrossAttention> {
+        self.blocks.iter().map(|block| &block.attn2)
     }
 
     fn forward(&self, x: &FeatureMap, contexts: &mut Contexts<'_>) -> Result<FeatureMap> {
@@ -387,9 +389,5 @@ pub(super) fn key_values<'a>(
     transformers: impl Iterator<Item = &'a Transformer>,
     context: &Tokens,
 ) -> Result<Vec<KeyValues>> {
-    let mut all = Vec::new();
-    for transformer in transformers {
-        transformer.key_values(context, &mut all)?;
-    }
-    Ok(all)
+    transformers.flat_map(Transformer::cross_attentions).map(|layer| layer.key_values(context)).collect()
 }

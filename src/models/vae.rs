@@ -86,6 +86,11 @@ impl VaeConfig {
         Ok(())
     }
 
+    /// Pixels that a latent cell covers on each side.
+    pub(crate) fn factor(&self) -> usize {
+        1 << (self.block_out_channels.len() - 1)
+    }
+
     fn resnet(&self, input: usize, output: usize) -> ResnetShape {
         ResnetShape { input, output, groups: self.norm_num_groups, eps: EPS, time: None }
     }

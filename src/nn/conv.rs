@@ -1,4 +1,4 @@
-//! Convolutions over feature maps, with what comes just before (concatenation, norm, SiLU, upsampling) and just
+//! Convolutions over feature maps, with what comes just before (concatenation, norm, activation, upsampling) and just
 //! after (a bias per image, a residual) in one call, so that a kernel may fuse them.
 
 use candle_core::Tensor;
@@ -38,9 +38,19 @@ impl ConvShape {
         Self { input, output, kernel: 1, stride: 1, padding: 0, tail_padding: 0 }
     }
 
+    /// Squares of `size` pixels side by side.
+    pub(crate) fn patches(input: usize, output: usize, size: usize) -> Self {
+        Self { input, output, kernel: size, stride: size, padding: 0, tail_padding: 0 }
+    }
+
     /// 3×3 with stride 2 that halves the size.
     pub(crate) fn halving(channels: usize, padding: usize) -> Self {
-        Self { input: channels, output: channels, kernel: 3, stride: 2, padding, tail_padding: 1 }
+        Self::halving_to(channels, channels, padding)
+    }
+
+    /// Likewise to another number of channels.
+    pub(crate) fn halving_to(input: usize, output: usize, padding: usize) -> Self {
+        Self { input, output, kernel: 3, stride: 2, padding, tail_padding: 1 }
     }
 }
 
@@ -57,7 +67,7 @@ impl ConvShape {
     }
 }
 
-/// A convolution with bias.
+/// A convolution.
 pub(crate) struct Conv2d {
     body: Body,
     shape: ConvShape,
@@ -71,15 +81,24 @@ enum Body {
 impl Conv2d {
     /// Loads `weight` `[out, in, k, k]` and `bias`.
     pub(crate) fn load(weights: &Weights, shape: ConvShape) -> Result<Self> {
+        Self::with(weights, shape, weights.floats("bias", shape.output)?)
+    }
+
+    /// Likewise without a bias.
+    pub(crate) fn unbiased(weights: &Weights, shape: ConvShape) -> Result<Self> {
+        Self::with(weights, shape, vec![0.0; shape.output])
+    }
+
+    fn with(weights: &Weights, shape: ConvShape, bias: Vec<f32>) -> Result<Self> {
         let ConvShape { input, output, kernel, .. } = shape;
         let full = [output, input, kernel, kernel];
         let Some(host) = &weights.backend().host else {
             let weight = weights.tensor("weight", &full)?;
-            let bias = weights.tensor("bias", &[output])?.reshape((1, output, 1, 1))?;
+            let backend = weights.backend();
+            let bias = backend.upload(bias, (1, output, 1, 1))?.to_dtype(backend.dtype)?;
             return Ok(Self { body: Body::Device(ConvTensors { weight, bias }), shape });
         };
         let values = weights.values("weight", &full)?;
-        let bias = weights.floats("bias", output)?;
         let geometry = shape.geometry();
         let precision = host.precision.for_layer(output * input * kernel * kernel);
         let size = (weights.side(), weights.side());
@@ -91,7 +110,16 @@ impl Conv2d {
 
     /// A call on the channels of `parts`, one after the other.
     pub(crate) fn on<'a>(&'a self, parts: &'a [&'a FeatureMap]) -> ConvCall<'a> {
-        ConvCall { conv: self, parts, norm: None, upsample: None, image_bias: None, residual: None }
+        let plain = Activation::None;
+        ConvCall {
+            conv: self,
+            parts,
+            norm: None,
+            first: plain,
+            upsample: None,
+            image_bias: None,
+            residual: None,
+        }
     }
 }
 
@@ -100,6 +128,7 @@ pub(crate) struct ConvCall<'a> {
     conv: &'a Conv2d,
     parts: &'a [&'a FeatureMap],
     norm: Option<&'a GroupNorm>,
+    first: Activation,
     upsample: Option<(usize, usize)>,
     image_bias: Option<&'a Tokens>,
     residual: Option<FeatureMap>,
@@ -108,7 +137,17 @@ pub(crate) struct ConvCall<'a> {
 impl<'a> ConvCall<'a> {
     /// First silu(norm(x)).
     pub(crate) fn norm_silu(self, norm: &'a GroupNorm) -> Self {
-        Self { norm: Some(norm), ..self }
+        Self { norm: Some(norm), ..self.silu() }
+    }
+
+    /// First silu(x).
+    pub(crate) fn silu(self) -> Self {
+        Self { first: Activation::Silu, ..self }
+    }
+
+    /// First max(x, 0).
+    pub(crate) fn relu(self) -> Self {
+        Self { first: Activation::Relu, ..self }
     }
 
     /// First to `(h, w)` by nearest neighbour.
@@ -157,7 +196,7 @@ impl<'a> ConvCall<'a> {
         let affine = self.norm.map(|norm| norm.affine(&parts, seen)).transpose()?;
         let input = ConvInput {
             affine: affine.as_ref(),
-            activation: if affine.is_some() { Activation::Silu } else { Activation::None },
+            activation: self.first,
             upsample_to: self.upsample,
             ..ConvInput::plain(&parts, seen.b, seen.h, seen.w)
         };
@@ -187,9 +226,12 @@ impl<'a> ConvCall<'a> {
             [only] => only.clone(),
             _ => Tensor::cat(&parts, 1)?,
         };
-        if let Some(norm) = self.norm {
-            x = norm.on_tensor(&x, true)?;
-        }
+        x = match (self.norm, self.first) {
+            (Some(norm), _) => norm.on_tensor(&x, true)?,
+            (None, Activation::Silu) => x.silu()?,
+            (None, Activation::Relu) => x.relu()?,
+            (None, Activation::None | Activation::Gelu | Activation::QuickGelu) => x,
+        };
         let image_bias = match self.image_bias {
             Some(bias) => Some(bias.store.tensor()?.squeeze(0)?),
             None => None,

@@ -11,6 +11,7 @@ mod linear;
 mod map;
 mod merge;
 mod norm;
+mod survey;
 mod tensor;
 mod weights;
 
@@ -22,14 +23,15 @@ pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
 pub(crate) use merge::Merge;
 pub(crate) use norm::{GroupNorm, LayerNorm};
-pub(crate) use weights::Weights;
+pub(crate) use survey::{Survey, survey};
+pub(crate) use weights::{Weights, encoded};
 
 use crate::error::{Error, Kind};
 
 impl From<candle_core::Error> for Error {
     /// Arithmetic that fails is a bug here, unless the device says that it ran out of memory.
     fn from(error: candle_core::Error) -> Self {
-        let text = error.to_string();
+        let text = first_line(&error);
         let lower = text.to_lowercase();
         if lower.contains("out of memory") || lower.contains("out_of_memory") {
             return Self::new(Kind::Device, format!("the device ran out of memory: {text}"))
@@ -37,4 +39,9 @@ impl From<candle_core::Error> for Error {
         }
         Self::internal(format!("tensor arithmetic failed: {text}"))
     }
+}
+
+/// What candle says without the backtrace that may follow.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }

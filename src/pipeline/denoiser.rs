@@ -2,20 +2,21 @@
 
 use candle_core::Tensor;
 
+use super::cast::{Cast, Prepared};
+use super::control::Call;
 use super::origin::Origin;
-use super::text::{Context, Pooled};
+use super::preview::Previews;
 use super::{Batch, Encoded, guidance, tell};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::models::unet::{Added, Conditioning, Deep, Unet};
 use crate::nn::Backend;
 use crate::registry::Inputs;
-use crate::request::{Interval, Shortcuts};
+use crate::request::Interval;
 use crate::rng::Noise;
 use crate::sampler::{Model, Sample, combine};
 
 /// What the denoiser must know of a run.
-pub(super) struct Run {
+pub(super) struct Run<'a> {
     /// Calls of the network in all.
     pub(super) calls: usize,
     pub(super) batch: Batch,
@@ -25,12 +26,12 @@ pub(super) struct Run {
     pub(super) rescale: f64,
     /// Calls that are guided, in fractions of the run.
     pub(super) interval: Interval,
-    /// Work left out.
-    pub(super) shortcuts: Shortcuts,
     /// What the run started from besides noise.
     pub(super) origin: Option<Origin>,
     /// What the network takes.
     pub(super) inputs: Inputs,
+    /// Who wants to see what is coming.
+    pub(super) previews: Option<Previews<'a>>,
 }
 
 /// Unit noise for the latents of a batch: one generator's numbers for each image, made on the CPU and then moved.
@@ -56,38 +57,32 @@ impl Source<'_> {
 
 /// Classifier-free guidance (Ho & Salimans 2022) over a network and its conditioning.
 pub(super) struct Denoiser<'a> {
-    unet: &'a Unet,
+    cast: Cast<'a>,
     /// The prompt alone; absent when every call is guided.
-    alone: Option<Conditioning>,
+    alone: Option<Prepared>,
     /// An unconditional half first, then the prompt; absent without guidance.
-    both: Option<Conditioning>,
-    run: Run,
-    /// Deep features, and the call that made them.
-    deep: Option<(usize, Deep)>,
+    both: Option<Prepared>,
+    run: Run<'a>,
     source: Source<'a>,
     observer: &'a mut dyn Observer,
 }
 
 impl<'a> Denoiser<'a> {
     pub(super) fn new(
-        unet: &'a Unet,
+        cast: Cast<'a>,
         prompts: &Encoded,
-        run: Run,
+        run: Run<'a>,
         source: Source<'a>,
         observer: &'a mut dyn Observer,
     ) -> Result<Self> {
         let images = run.batch.size;
-        let merge = run.shortcuts.merge_tokens;
-        let condition = |contexts: &[&Context]| {
-            Ok::<_, Error>(unet.guided(condition(unet, contexts, images)?, run.scale)?.merging(merge))
-        };
         let both = match &prompts.negative {
-            Some(negative) => Some(condition(&[negative, &prompts.positive])?),
+            Some(negative) => Some(cast.prepare(&[negative, &prompts.positive], images)?),
             None => None,
         };
         let always = both.is_some() && run.interval == Interval::default();
-        let alone = if always { None } else { Some(condition(&[&prompts.positive])?) };
-        Ok(Self { unet, alone, both, run, deep: None, source, observer })
+        let alone = if always { None } else { Some(cast.prepare(&[&prompts.positive], images)?) };
+        Ok(Self { cast, alone, both, run, source, observer })
     }
 
     /// The generator as the run left it.
@@ -97,18 +92,16 @@ impl<'a> Denoiser<'a> {
 
     /// The network's output at call `i`, guided where the run says so.
     fn guided(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
-        let Run { calls, scale, rescale, interval, shortcuts, .. } = self.run;
-        let x = self.input(x)?;
-        let (unet, every) = (self.unet, shortcuts.cache);
-        let mut call = |x: &Tensor, conditioning: &Conditioning| {
-            predict(unet, (x, timestep, conditioning), every.map(|every| (i, every)), &mut self.deep)
-        };
-        match (&self.both, &self.alone) {
+        let Run { calls, scale, rescale, interval, .. } = self.run;
+        let call = Call { i, calls, x, timestep };
+        let input = self.input(x)?;
+        match (&mut self.both, &mut self.alone) {
             (Some(both), _) if interval.contains(i, calls) => {
-                let outputs = call(&Tensor::cat(&[&x, &x], 0)?, both)?.chunk(2, 0)?;
+                let outputs =
+                    self.cast.output(&call, &Tensor::cat(&[&input, &input], 0)?, both)?.chunk(2, 0)?;
                 guidance::guided(&outputs[0], &outputs[1], scale, rescale)
             }
-            (_, Some(alone)) => call(&x, alone),
+            (_, Some(alone)) => self.cast.output(&call, &input, alone),
             (_, None) => Err(Error::internal("a call without guidance and without a prompt alone")),
         }
     }
@@ -150,6 +143,12 @@ impl Model for Denoiser<'_> {
         self.source.draw()
     }
 
+    fn estimated(&mut self, i: usize, x0: &Tensor) -> Result<()> {
+        let Some(previews) = self.run.previews else { return Ok(()) };
+        let shown = previews.after(i, x0, self.run.batch.first)?;
+        shown.iter().try_for_each(|preview| tell(self.observer, preview))
+    }
+
     fn between(&mut self, sample: Sample) -> Result<Sample> {
         let Some((origin, mask)) = self.kept() else { return Ok(sample) };
         let outside = combine(&[(1.0, &origin.latents), (sample.sigma, &origin.noise)])?;
@@ -162,34 +161,4 @@ impl Model for Denoiser<'_> {
             None => Ok(latents),
         }
     }
-}
-
-/// The network's output at a call: with (`i`, `every`) call i computes the deep features only if those of the `every` - 1
-/// calls before it are not there.
-fn predict(
-    unet: &Unet,
-    (x, timestep, conditioning): (&Tensor, f64, &Conditioning),
-    cached: Option<(usize, usize)>,
-    deep: &mut Option<(usize, Deep)>,
-) -> Result<Tensor> {
-    let Some((i, every)) = cached else { return unet.forward(x, timestep, conditioning) };
-    if let Some((_, deep)) = deep.as_ref().filter(|(made, deep)| i < made + every && deep.suits(x)) {
-        return unet.forward_shallow(x, timestep, conditioning, deep);
-    }
-    let (output, made) = unet.forward_deep(x, timestep, conditioning)?;
-    *deep = Some((i, made));
-    Ok(output)
-}
-
-/// The contexts of a batch, each for every image, one context after the other.
-fn condition(unet: &Unet, contexts: &[&Context], images: usize) -> Result<Conditioning> {
-    let states = contexts.iter().map(|c| c.states.repeat((images, 1, 1))).collect::<Result<Vec<_>, _>>()?;
-    let states = Tensor::cat(&states, 0)?;
-    let pooled: Vec<&Pooled> = contexts.iter().filter_map(|c| c.added.as_ref()).collect();
-    if pooled.is_empty() {
-        return unet.condition(&states, None);
-    }
-    let texts = pooled.iter().map(|p| p.text.repeat((images, 1))).collect::<Result<Vec<_>, _>>()?;
-    let time_ids: Vec<Vec<f64>> = pooled.iter().flat_map(|p| vec![p.ids.clone(); images]).collect();
-    unet.condition(&states, Some(&Added { pooled: &Tensor::cat(&texts, 0)?, time_ids: &time_ids }))
 }

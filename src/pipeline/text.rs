@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::event::{Event, Observer};
 use crate::models::clip::ClipText;
 use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
-use crate::nn::Tokens;
+use crate::nn::{FeatureMap, Tokens};
 use crate::prompt::{Prompt, Reading, Token};
 use crate::registry::{Family, ModelFiles, RepoConfig};
 use crate::request::Request;
@@ -32,6 +32,8 @@ pub(crate) struct Context {
     pub(crate) states: Tensor,
     /// XL only.
     pub(crate) added: Option<Pooled>,
+    /// Tokens of a picture prompt, `[1, m, c]`.
+    pub(crate) picture: Option<Tensor>,
 }
 
 /// XL's second kind of conditioning.
@@ -47,6 +49,8 @@ pub(crate) struct Encoded {
     pub(crate) positive: Context,
     /// Absent when there is no unconditional pass.
     pub(crate) negative: Option<Context>,
+    /// What each control network looks at, as it takes it.
+    pub(crate) hints: Vec<FeatureMap>,
 }
 
 /// A text for each encoder, in chunks.
@@ -96,7 +100,7 @@ impl TextEncoder {
             Some(texts) => Some(self.context(&texts, chunks, ids)?),
             None => guided.then(|| zeros(&positive, ids)).transpose()?,
         };
-        Ok(Encoded { positive, negative })
+        Ok(Encoded { positive, negative, hints: Vec::new() })
     }
 
     fn negative(&self, request: &Request, reading: Reading, observer: &mut dyn Observer) -> Result<Texts> {
@@ -153,7 +157,7 @@ impl TextEncoder {
             }
             None => None,
         };
-        Ok(Context { states: Tensor::cat(&states, 2)?, added })
+        Ok(Context { states: Tensor::cat(&states, 2)?, added, picture: None })
     }
 
     /// XL's micro-conditioning (Podell et al. 2023, section 2.2): heights before widths, tops before lefts.
@@ -209,7 +213,7 @@ fn zeros(like: &Context, ids: Vec<f64>) -> Result<Context> {
         Some(pooled) => Some(Pooled { text: pooled.text.zeros_like()?, ids }),
         None => None,
     };
-    Ok(Context { states: like.states.zeros_like()?, added })
+    Ok(Context { states: like.states.zeros_like()?, added, picture: None })
 }
 
 #[cfg(test)]

@@ -2,15 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::defaults::with_defaults;
+use super::defaults::Defaults;
 use super::dimensions::{SIDE_UNIT, side, size, suits};
 use super::refiner::base_suits;
-use super::{Init, Interval, Params, Refiner, Shortcuts, Sizes};
+use super::{Control, Init, Interval, Params, PicturePrompt, Refiner, Shortcuts, Sizes};
 use crate::error::{Error, Kind, Result};
-use crate::input::Start;
+use crate::input::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::named::{Named, named_enum};
 use crate::prompt::{LongPrompt, Prompt, Syntax};
-use crate::registry::{Family, ModelFiles, ModelSpec, RepoConfig, models};
+use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
 use crate::sampler::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 
 named_enum! {
@@ -135,6 +135,21 @@ pub struct Request {
     pub clip_skip: usize,
     /// What it starts from besides noise.
     pub init: Option<Init>,
+    /// Control networks and what they look at.
+    #[serde(default, rename = "control", skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<Control>,
+    /// How steep the edges are that are drawn for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canny: Option<Thresholds>,
+    /// They lead the conditional pass alone, more in the large than in the small.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub control_guess: bool,
+    /// A picture as part of the prompt.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub picture_prompt: Option<PicturePrompt>,
+    /// Another autoencoder than the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vae: Option<String>,
     /// Who draws the last steps, if not the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refiner: Option<Refiner>,
@@ -152,6 +167,9 @@ pub struct Request {
     /// CPU threads; all physical cores when absent.
     #[serde(skip)]
     pub threads: Option<usize>,
+    /// A preview after every so many calls of the network.
+    #[serde(skip)]
+    pub preview_every: Option<usize>,
 }
 
 fn auto_device() -> DeviceChoice {
@@ -171,18 +189,19 @@ impl Request {
         if let Some(error) = check(params).into_iter().next() {
             return Err(error);
         }
-        let spec = spec_of(files);
-        let params = &with_defaults(params, spec);
-        let native = spec.map_or(repo.native_size, |spec| spec.size);
+        let defaults = defaults(params, files)?;
+        let params = &defaults.fill(params);
+        let native = defaults.size.unwrap_or(repo.native_size);
         let init = Init::resolve(params)?;
         let refiner = Refiner::resolve(params)?;
-        let (width, height) = size(params, init.as_ref(), native)?;
+        let (controls, canny) = Control::resolve(params)?;
+        let (width, height) = size(params, init.as_ref(), &controls, native)?;
         suits(repo, init.as_ref(), files)?;
         refiner.as_ref().map_or(Ok(()), |_| base_suits(repo))?;
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
         let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
         let config = Config::resolve(&repo.scheduler, &over)?;
-        let steps = params.steps.or(listed(params)).or(spec.map(|s| s.steps)).unwrap_or(DEFAULT_STEPS);
+        let steps = params.steps.or(listed(params)).or(defaults.steps).unwrap_or(DEFAULT_STEPS);
         let ladder = crate::sampler::schedule::ladder(&config, steps)?;
         refiner.as_ref().map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
         Ok(Self {
@@ -196,7 +215,7 @@ impl Request {
             width,
             height,
             steps,
-            cfg_scale: params.cfg_scale.or(spec.map(|s| s.cfg_scale)).unwrap_or(DEFAULT_CFG_SCALE),
+            cfg_scale: params.cfg_scale.or(defaults.cfg_scale).unwrap_or(DEFAULT_CFG_SCALE),
             seed: params.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
             count: params.count.unwrap_or(1),
             batch_size: params.batch_size.unwrap_or(1),
@@ -213,6 +232,11 @@ impl Request {
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
             init,
+            controls,
+            canny,
+            control_guess: params.control_guess.unwrap_or(false),
+            picture_prompt: PicturePrompt::resolve(params)?,
+            vae: params.vae.clone(),
             refiner,
             sizes,
             negative_sizes,
@@ -220,6 +244,7 @@ impl Request {
             device: params.device.as_deref().map_or(Ok(DeviceChoice::Auto), DeviceChoice::parse)?,
             dtype: parsed("dtype", params.dtype.as_deref(), Dtype::Auto)?,
             threads: params.threads,
+            preview_every: params.preview_every.or(params.preview_dir.as_ref().map(|_| 1)),
         })
     }
 
@@ -233,6 +258,18 @@ impl Request {
             .as_ref()
             .map(|init| Start::load(&init.image, init.mask.as_ref(), init.fit, size))
             .transpose()
+    }
+
+    /// What each control network looks at, of the size that is rendered.
+    ///
+    /// # Errors
+    /// A file that is missing or no picture.
+    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Picture>> {
+        let fit = self.init.as_ref().map_or(Fit::Cover, |init| init.fit);
+        let size = [self.width, self.height];
+        let edges = |control: &Control| self.canny.filter(|_| control.edges);
+        let picture = |control: &Control| control_picture(&control.image, edges(control), fit, size, start);
+        self.controls.iter().map(picture).collect()
     }
 
     /// Whether pixels outside the mask are put back as they were.
@@ -274,9 +311,13 @@ fn interval(params: &Params) -> Result<Interval> {
         .map_or(Ok(Interval::default()), |text| Interval::parse("cfg_interval", text))
 }
 
-/// The row of models.toml behind `files`, if the model has one.
-fn spec_of(files: &ModelFiles) -> Option<&'static ModelSpec> {
-    models().iter().find(|spec| spec.name == files.origin)
+/// What is recommended: by the preset that was asked for, or by the row of models.toml behind `files`.
+fn defaults(params: &Params, files: &ModelFiles) -> Result<Defaults> {
+    if let Some(name) = &params.preset {
+        return Preset::parse(name).map(Defaults::from);
+    }
+    let spec = models().iter().find(|spec| spec.name == files.origin);
+    Ok(spec.map_or_else(Defaults::default, Defaults::from))
 }
 
 /// Everything wrong with `params` that can be known without the model.
@@ -299,11 +340,16 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(within("count", params.count, 1, 1_000_000));
     keep(within("batch_size", params.batch_size, 1, 256));
     keep(within("threads", params.threads, 1, 1024));
+    keep(locks(params));
     keep(seeds(params));
     keep(overrides(params).map(|_| ()));
     keep(Init::resolve(params).map(|_| ()));
+    keep(Control::resolve(params).map(|_| ()));
+    keep(PicturePrompt::resolve(params).map(|_| ()));
+    keep(within("preview_every", params.preview_every, 1, 1000));
     keep(Refiner::resolve(params).map(|_| ()));
     keep(Sizes::resolve(params, [SIDE_UNIT; 2]).map(|_| ()));
+    keep(params.preset.as_deref().map_or(Ok(()), |name| Preset::parse(name).map(|_| ())));
     keep(parsed("rng", params.rng.as_deref(), Rng::Torch).map(|_| ()));
     keep(parsed("dtype", params.dtype.as_deref(), Dtype::Auto).map(|_| ()));
     keep(params.device.as_deref().map_or(Ok(()), |text| DeviceChoice::parse(text).map(|_| ())));
@@ -371,6 +417,13 @@ fn real(field: &str, value: Option<f64>, low: f64, high: f64) -> Result<()> {
         Some(value) if !(low..=high).contains(&value) => {
             Err(Error::expected(field, format!("a number from {low} to {high}"), value))
         }
+        _ => Ok(()),
+    }
+}
+
+fn locks(params: &Params) -> Result<()> {
+    match (&params.lock, &params.locked) {
+        (Some(_), Some(_)) => Err(Error::field("lock", "a run writes a lock file or keeps to one, not both")),
         _ => Ok(()),
     }
 }

@@ -16,7 +16,8 @@ const LAYERS: &[&[&str]] = &[
     &["nn"],
     &["models"],
     &["pipeline"],
-    &["engine"],
+    &["engine", "convert"],
+    &["serve"],
     &["cli"],
 ];
 

@@ -3,18 +3,26 @@
 #![allow(clippy::disallowed_methods, clippy::too_many_lines, clippy::wildcard_enum_match_arm)]
 
 mod bad_models;
+mod checkpoints;
 mod cli;
 mod completions;
+mod defaults;
 mod demo;
 mod docs;
 mod golden;
 mod harness;
 mod hub;
 mod layers;
+mod models;
+mod networks;
 mod output;
 mod precision;
 mod prompts;
 mod samplers;
 mod samplers_gaussian;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(feature = "serve")]
+mod serve_clients;
 mod server;
 mod start_pictures;

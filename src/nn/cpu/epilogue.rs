@@ -1,6 +1,6 @@
 //! Owns what happens to finished sums on their way out: scale, bias, activation or gate, residual, rounding.
 
-use super::math::{Activation, Elementwise, Gelu, Identity, QuickGelu, Silu, gelu};
+use super::math::{Activation, Elementwise, Gelu, Identity, QuickGelu, Relu, Silu, gelu};
 use super::rows::Rows;
 use super::simd::Simd;
 use half::bf16;
@@ -178,6 +178,7 @@ pub(super) unsafe fn finish<S: Simd>(s: S, sums: *const f32, f: &Finish) {
             (false, Activation::Silu) => finish_with::<S, Silu>(s, sums, f),
             (false, Activation::Gelu) => finish_with::<S, Gelu>(s, sums, f),
             (false, Activation::QuickGelu) => finish_with::<S, QuickGelu>(s, sums, f),
+            (false, Activation::Relu) => finish_with::<S, Relu>(s, sums, f),
         }
     }
 }
