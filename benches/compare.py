@@ -1,21 +1,26 @@
 """Times sdgen beside diffusers on the same machine and the same model folder, in turn, and prints ratios.
 
-usage: python benches/compare.py SDGEN MODEL [--dtype f32|bf16] [--rounds 3] [--size 512] [--threads N]
+usage: python benches/compare.py SDGEN MODEL [--dtype f32|bf16] [--rounds 3] [--size 512] [--threads N] [--whole STEPS]
 
 SDGEN is the binary (target/release/sdgen), MODEL a folder of Stable Diffusion 1.x or 2.x in diffusers' layout.
 Needs torch, diffusers and transformers. Each round runs `sdgen bench` and, in a process of its own, diffusers with its
-networks in channels-last memory format (PyTorch's fastest here); a ratio below 1 means that sdgen is faster.
+networks in channels-last memory format (PyTorch's fastest here); a ratio below 1 means that sdgen is faster. With --whole
+each side is a program that loads the model, draws a picture in STEPS steps with guidance and saves it as PNG.
 """
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
+
+PROMPT = "a lighthouse at dusk"
 
 
 def diffusers_side(arguments):
-    """One UNet call with guidance (a batch of two) and one decode: seconds of each, the median of three after a warm-up."""
+    """One UNet call with guidance (a batch of two) and one decode: seconds of each, the median after a warm-up."""
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
 
@@ -30,22 +35,59 @@ def diffusers_side(arguments):
     latents = torch.randn(2, unet.config.in_channels, side, side, dtype=dtype)
     latents = latents.to(memory_format=torch.channels_last)
     context = torch.randn(2, 77, unet.config.cross_attention_dim, dtype=dtype)
+    added = None
+    if unet.config.addition_embed_type == "text_time":
+        added = {"text_embeds": torch.randn(2, 1280, dtype=dtype), "time_ids": torch.zeros(2, 6, dtype=dtype)}
     calls = {
-        "step_seconds": lambda: unet(latents, 500, encoder_hidden_states=context),
+        "step_seconds": lambda: unet(latents, 500, encoder_hidden_states=context, added_cond_kwargs=added),
         "decode_seconds": lambda: vae.decode(latents[:1]),
     }
     with torch.inference_mode():
-        print(json.dumps({name: seconds(call) for name, call in calls.items()}))
+        times = {name: seconds(call, arguments.calls) for name, call in calls.items()}
+    print(json.dumps({**times, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 
 
-def seconds(call):
+def seconds(call, calls):
     call()
     times = []
-    for _ in range(3):
+    for _ in range(calls):
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
     return statistics.median(times)
+
+
+def diffusers_program(arguments):
+    """What a short script of a user does."""
+    import torch
+    from diffusers import DiffusionPipeline
+
+    if arguments.threads:
+        torch.set_num_threads(arguments.threads)
+    dtype = {"f32": torch.float32, "bf16": torch.bfloat16}[arguments.dtype]
+    pipeline = DiffusionPipeline.from_pretrained(arguments.model, torch_dtype=dtype)
+    pipeline.unet.to(memory_format=torch.channels_last)
+    pipeline.vae.to(memory_format=torch.channels_last)
+    picture = pipeline(PROMPT, width=arguments.size, height=arguments.size, num_inference_steps=arguments.whole,
+                       guidance_scale=7.5, generator=torch.Generator().manual_seed(0)).images[0]
+    picture.save(f"{arguments.folder}/diffusers.png")
+
+
+def programs(arguments):
+    """Seconds of both programs from start to end."""
+    times = []
+    with tempfile.TemporaryDirectory() as folder:
+        theirs = [sys.executable, __file__, *sys.argv[1:], "--diffusers-only", "--folder", folder]
+        ours = [arguments.sdgen, PROMPT, "-m", arguments.model, "--dtype", arguments.dtype, "--seed", "0",
+                "--steps", str(arguments.whole), "--cfg-scale", "7.5", "-W", str(arguments.size),
+                "-H", str(arguments.size), "-o", f"{folder}/sdgen.png"]
+        if arguments.threads:
+            ours += ["--threads", str(arguments.threads)]
+        for command in (ours, theirs):
+            start = time.perf_counter()
+            subprocess.run(command, check=True, capture_output=True)
+            times.append(time.perf_counter() - start)
+    return times
 
 
 def sdgen_side(arguments):
@@ -70,18 +112,28 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--calls", type=int, default=3, help="timed calls of diffusers in a round")
+    parser.add_argument("--whole", type=int, metavar="STEPS", help="time whole programs")
+    parser.add_argument("--folder", help=argparse.SUPPRESS)
     parser.add_argument("--diffusers-only", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.diffusers_only:
-        return diffusers_side(arguments)
+        return diffusers_program(arguments) if arguments.whole else diffusers_side(arguments)
+    if arguments.whole:
+        rounds = [programs(arguments) for _ in range(arguments.rounds)]
+        return print_ratio("whole program", *zip(*rounds))
     rounds = [(sdgen_side(arguments), other_side()) for _ in range(arguments.rounds)]
     for stage in ("step_seconds", "decode_seconds"):
-        ours, theirs = ([side[stage] for side in pair] for pair in zip(*rounds))
-        ratios = [a / b for a, b in zip(ours, theirs)]
-        print(f"{stage}: sdgen {statistics.median(ours):.3f}, diffusers {statistics.median(theirs):.3f}, "
-              f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
-    print(f"peak of sdgen: {max(side['peak_bytes'] for side, _ in rounds) / 1e9:.2f} GB; "
-          f"load {statistics.median(side['load_seconds'] for side, _ in rounds):.2f} s")
+        print_ratio(stage, *([side[stage] for side in sides] for sides in zip(*rounds)))
+    ours, theirs = (max(side["peak_bytes"] for side in sides) / 1e9 for sides in zip(*rounds))
+    print(f"peak: sdgen {ours:.2f} GB with the text encoder, diffusers {theirs:.2f} GB without; "
+          f"load of sdgen {statistics.median(side['load_seconds'] for side, _ in rounds):.2f} s")
+
+
+def print_ratio(name, ours, theirs):
+    ratios = [a / b for a, b in zip(ours, theirs)]
+    print(f"{name}: sdgen {statistics.median(ours):.3f} s, diffusers {statistics.median(theirs):.3f} s, "
+          f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 if __name__ == "__main__":

@@ -23,9 +23,16 @@ pub(crate) struct Conditioning {
     pub(super) added: Option<Tokens>,
     pub(super) guidance: Option<Tokens>,
     pub(super) batch: usize,
+    /// Share of the tokens that self-attention merges on the largest maps.
+    pub(super) merge: f64,
 }
 
 impl Conditioning {
+    /// The same, where self-attention on the largest maps merges a share of its tokens.
+    pub(crate) fn merging(self, share: f64) -> Self {
+        Self { merge: share, ..self }
+    }
+
     /// Images of the batch.
     pub(crate) fn images(&self) -> usize {
         self.batch
@@ -43,7 +50,7 @@ impl Conditioning {
     ) -> Result<Self> {
         let batch = context.dim(0)?;
         let contexts = key_values(transformers, &Tokens::new(context, &time.backend)?)?;
-        Ok(Self { contexts, added: time.added(added)?, guidance: None, batch })
+        Ok(Self { contexts, added: time.added(added)?, guidance: None, batch, merge: 0.0 })
     }
 }
 

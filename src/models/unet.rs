@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::conditioning::{Added, Conditioning, TimeEmbedding};
 use super::controlnet::Residuals;
 use super::ip_adapter::IpAdapter;
-use super::unet_blocks::{Contexts, DownStage, MidStage, Transformer, UpStage};
+use super::unet_blocks::{Contexts, DownStage, Merging, MidStage, Transformer, UpStage};
 use super::unet_config::UnetConfig;
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, Weights};
@@ -113,8 +113,8 @@ impl Unet {
         down.chain(self.mid.transformers()).chain(up)
     }
 
-    /// The output for latents `[b, in, h, w]` at `timestep`: `[b, out, h, w]` in single precision. What control
-    /// networks say is added to what the way up reads.
+    /// The output for latents `[b, in, h, w]` at `timestep`: `[b, out, h, w]` in single precision; and the deep features
+    /// for [`Self::forward_shallow`].
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -124,9 +124,9 @@ impl Unet {
         timestep: f64,
         conditioning: &Conditioning,
         controls: &[Residuals],
-    ) -> Result<Tensor> {
+    ) -> Result<(Tensor, Deep)> {
         let time = self.time.at(timestep, conditioning)?;
-        let mut contexts = Contexts::new(&conditioning.contexts);
+        let mut contexts = self.contexts(latents, conditioning)?;
         let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).run()?;
         let mut skips = vec![x.clone()];
         for stage in &self.downs {
@@ -136,9 +136,52 @@ impl Unet {
         for control in controls {
             control.add_to(&mut skips, &mut x)?;
         }
-        for stage in &self.ups {
+        let (last, below) = self.ups.split_last().ok_or_else(no_stages)?;
+        for stage in below {
             x = stage.forward(x, &time, &mut contexts, &mut skips)?;
         }
+        let deep = last.begin(x, &time, &mut contexts, &mut skips)?;
+        let x = last.end(deep.clone(), &time, &mut contexts, &mut skips)?;
+        Ok((self.conv_out.on(&[&x]).norm_silu(&self.norm_out).run()?.to_nchw()?, Deep(deep)))
+    }
+
+    /// The output where the deep features of an earlier call stand for those of this one: only the first layer on the
+    /// way down and the last two on the way up are computed (Ma et al., "DeepCache", 2023, section 3.2, at its
+    /// shallowest branch).
+    ///
+    /// # Errors
+    /// As [`Self::forward`].
+    pub(crate) fn forward_shallow(
+        &self,
+        latents: &Tensor,
+        timestep: f64,
+        conditioning: &Conditioning,
+        deep: &Deep,
+    ) -> Result<Tensor> {
+        let time = self.time.at(timestep, conditioning)?;
+        let mut contexts = self.contexts(latents, conditioning)?;
+        let x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).run()?;
+        let mut skips = vec![x.clone()];
+        skips.push(self.downs[0].first(x, &time, &mut contexts)?);
+        let last = self.ups.last().ok_or_else(no_stages)?;
+        contexts.skip_to_last(last.contexts_at_end());
+        let x = last.end(deep.0.clone(), &time, &mut contexts, &mut skips)?;
         self.conv_out.on(&[&x]).norm_silu(&self.norm_out).run()?.to_nchw()
     }
+
+    /// The contexts of a call; tokens are merged on the largest maps that any self-attention sees.
+    fn contexts<'a>(&self, latents: &Tensor, conditioning: &'a Conditioning) -> Result<Contexts<'a>> {
+        let (_, _, h, w) = latents.dims4()?;
+        let first = self.config.levels.iter().take_while(|level| level.down_depth.max(level.up_depth) == 0);
+        let size = first.fold((h, w), |(h, w), _| (h.div_ceil(2), w.div_ceil(2)));
+        let merge = (conditioning.merge > 0.0).then_some(Merging { share: conditioning.merge, size });
+        Ok(Contexts::new(&conditioning.contexts).merging(merge))
+    }
+}
+
+/// The features before the last two layers of a call.
+pub(crate) struct Deep(FeatureMap);
+
+fn no_stages() -> Error {
+    Error::internal("a network without stages")
 }

@@ -5,21 +5,51 @@ use crate::models::resnet::{ResnetBlock, ResnetShape};
 use crate::models::unet_config::{Level, UnetConfig};
 use crate::nn::{
     Conv2d, ConvShape, CrossAttention, FeatureMap, Geglu, GroupNorm, KeyValues, LayerNorm, Linear,
-    Projections, SelfAttention, Tokens, Weights,
+    Projections, SelfAttention, TokenMerge, Tokens, Weights, Width,
 };
 
 /// Epsilon of the transformers' group norm (diffusers, `Transformer2DModel`); layer norms have 1e-5.
 const GROUP_EPS: f64 = 1e-6;
 const LAYER_EPS: f64 = 1e-5;
 
-/// Keys and values of the context for every cross-attention, in the order in which the network meets them.
+/// Keys and values of the context for every cross-attention, in the order in which the network meets them; and which
+/// tokens are merged before a self-attention.
 pub(super) struct Contexts<'a> {
     next: std::slice::Iter<'a, KeyValues>,
+    merge: Option<Merging>,
+}
+
+/// The share of tokens merged where a map has this size, `h × w`.
+#[derive(Clone, Copy)]
+pub(super) struct Merging {
+    pub(super) share: f64,
+    pub(super) size: (usize, usize),
 }
 
 impl<'a> Contexts<'a> {
     pub(super) fn new(all: &'a [KeyValues]) -> Self {
-        Self { next: all.iter() }
+        Self { next: all.iter(), merge: None }
+    }
+
+    /// The same, where tokens are merged.
+    pub(super) fn merging(self, merge: Option<Merging>) -> Self {
+        Self { merge, ..self }
+    }
+
+    /// The last `n` only.
+    pub(super) fn skip_to_last(&mut self, n: usize) {
+        let all = self.next.as_slice();
+        self.next = all[all.len().saturating_sub(n)..].iter();
+    }
+
+    /// How the tokens of `x` are merged, if they are.
+    fn merge(&self, x: &Tokens) -> Result<Option<TokenMerge>> {
+        match self.merge {
+            Some(Merging { share, size }) if x.dims().1 == size.0 * size.1 => {
+                TokenMerge::of(x, size, share).map(Some)
+            }
+            _ => Ok(None),
+        }
     }
 
     fn take(&mut self) -> Result<&'a KeyValues> {
@@ -63,11 +93,23 @@ impl TransformerBlock {
         })
     }
 
-    fn forward(&self, x: &Tokens, context: &KeyValues) -> Result<Tokens> {
-        let x = self.attn1.forward_add(&self.norm1.forward(x, self.attn1.reads())?, x)?;
+    fn forward(&self, x: &Tokens, contexts: &mut Contexts<'_>) -> Result<Tokens> {
+        let context = contexts.take()?;
+        let x = self.attend(x, contexts)?;
         let x = self.attn2.forward_add(&self.norm2.forward(&x, self.attn2.reads())?, context, &x)?;
         let inner = self.ff_in.forward(&self.norm3.forward(&x, self.ff_in.reads())?, self.ff_out.reads())?;
         self.ff_out.forward_add(&inner, &x)
+    }
+
+    /// Self-attention after its norm, added to `x`.
+    fn attend(&self, x: &Tokens, contexts: &Contexts<'_>) -> Result<Tokens> {
+        if contexts.merge.is_some() {
+            let normed = self.norm1.forward(x, Width::Full)?;
+            if let Some(merge) = contexts.merge(&normed)? {
+                return merge.spread_add(&self.attn1.forward(&merge.apply(&normed)?)?, x);
+            }
+        }
+        self.attn1.forward_add(&self.norm1.forward(x, self.attn1.reads())?, x)
     }
 }
 
@@ -100,7 +142,7 @@ impl Transformer {
         let shape = x.shape();
         let mut inner = self.proj_in.forward(&self.norm.forward(x)?.tokens()?)?;
         for block in &self.blocks {
-            inner = block.forward(&inner, contexts.take()?)?;
+            inner = block.forward(&inner, contexts)?;
         }
         self.proj_out.forward_add(&inner, &x.tokens()?)?.to_map(shape.h, shape.w)
     }
@@ -172,6 +214,19 @@ impl DownStage {
             .then(|| Conv2d::load(&weights.pp("downsamplers.0.conv"), shape))
             .transpose()?;
         Ok(Self { layers, down })
+    }
+
+    /// The first layer alone.
+    pub(super) fn first(
+        &self,
+        x: FeatureMap,
+        time: &Tokens,
+        contexts: &mut Contexts<'_>,
+    ) -> Result<FeatureMap> {
+        match self.layers.first() {
+            Some(layer) => layer.forward(vec![x], time, contexts),
+            None => Ok(x),
+        }
     }
 
     /// Leaves on `skips` what the way up will need.
@@ -260,15 +315,13 @@ impl UpStage {
     /// Takes its skips from the end of `skips`.
     pub(super) fn forward(
         &self,
-        mut x: FeatureMap,
+        x: FeatureMap,
         time: &Tokens,
         contexts: &mut Contexts<'_>,
         skips: &mut Vec<FeatureMap>,
     ) -> Result<FeatureMap> {
-        for layer in &self.layers {
-            let skip = skips.pop().ok_or_else(|| Error::internal("fewer skips than layers on the way up"))?;
-            x = layer.forward(vec![x, skip], time, contexts)?;
-        }
+        let x = self.begin(x, time, contexts, skips)?;
+        let x = self.end(x, time, contexts, skips)?;
         match (&self.up, skips.last()) {
             // Up to the size of the next skip, which is not always twice this one.
             (Some(up), Some(skip)) => {
@@ -279,9 +332,56 @@ impl UpStage {
         }
     }
 
+    /// The layers but the last two.
+    pub(super) fn begin(
+        &self,
+        x: FeatureMap,
+        time: &Tokens,
+        contexts: &mut Contexts<'_>,
+        skips: &mut Vec<FeatureMap>,
+    ) -> Result<FeatureMap> {
+        climb(&self.layers[..self.shallow()], x, time, (contexts, skips))
+    }
+
+    /// The last two layers.
+    pub(super) fn end(
+        &self,
+        x: FeatureMap,
+        time: &Tokens,
+        contexts: &mut Contexts<'_>,
+        skips: &mut Vec<FeatureMap>,
+    ) -> Result<FeatureMap> {
+        climb(&self.layers[self.shallow()..], x, time, (contexts, skips))
+    }
+
+    fn shallow(&self) -> usize {
+        self.layers.len().saturating_sub(2)
+    }
+
+    /// Cross-attentions of the last two layers.
+    pub(super) fn contexts_at_end(&self) -> usize {
+        let transformers =
+            self.layers[self.shallow()..].iter().filter_map(|layer| layer.transformer.as_ref());
+        transformers.map(|transformer| transformer.blocks.len()).sum()
+    }
+
     pub(super) fn transformers(&self) -> impl Iterator<Item = &Transformer> {
         self.layers.iter().filter_map(|layer| layer.transformer.as_ref())
     }
+}
+
+/// Layers on the way up, each with the last of the skips.
+fn climb(
+    layers: &[Layer],
+    mut x: FeatureMap,
+    time: &Tokens,
+    (contexts, skips): (&mut Contexts<'_>, &mut Vec<FeatureMap>),
+) -> Result<FeatureMap> {
+    for layer in layers {
+        let skip = skips.pop().ok_or_else(|| Error::internal("fewer skips than layers on the way up"))?;
+        x = layer.forward(vec![x, skip], time, contexts)?;
+    }
+    Ok(x)
 }
 
 /// Keys and values of `context` for transformers in the order of the forward pass.

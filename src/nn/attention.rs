@@ -76,8 +76,17 @@ impl SelfAttention {
         self.qkv.reads()
     }
 
+    /// out(attention(x)).
+    pub(crate) fn forward(&self, x: &Tokens) -> Result<Tokens> {
+        self.out.forward(&self.attend(x)?)
+    }
+
     /// out(attention(x)) + residual.
     pub(crate) fn forward_add(&self, x: &Tokens, residual: &Tokens) -> Result<Tokens> {
+        self.out.forward_add(&self.attend(x)?, residual)
+    }
+
+    fn attend(&self, x: &Tokens) -> Result<Tokens> {
         let qkv = self.qkv.forward(x)?;
         let (b, n, c) = x.dims();
         let store = match &qkv.store {
@@ -97,7 +106,7 @@ impl SelfAttention {
                 }))
             }
         };
-        self.out.forward_add(&Tokens::from_store(store, (b, n, c)), residual)
+        Ok(Tokens::from_store(store, (b, n, c)))
     }
 }
 

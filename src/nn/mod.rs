@@ -14,6 +14,7 @@ mod merge;
 mod norm;
 mod survey;
 mod tensor;
+mod token_merge;
 mod watch;
 mod weights;
 
@@ -29,6 +30,7 @@ pub(crate) use memory::available as available_memory;
 pub(crate) use merge::Merge;
 pub(crate) use norm::{GroupNorm, LayerNorm};
 pub(crate) use survey::{Survey, survey};
+pub(crate) use token_merge::TokenMerge;
 pub(crate) use watch::{first_broken, is_finite};
 pub(crate) use weights::{Weights, encoded, explain_lost_files};
 

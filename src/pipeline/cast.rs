@@ -8,7 +8,8 @@ use super::text::{Context, Pooled};
 use crate::error::Result;
 use crate::models::conditioning::{Added, Conditioning};
 use crate::models::ip_adapter::IpAdapter;
-use crate::models::unet::Unet;
+use crate::models::unet::{Deep, Unet};
+use crate::request::Shortcuts;
 
 /// The networks.
 pub(super) struct Cast<'a> {
@@ -18,12 +19,16 @@ pub(super) struct Cast<'a> {
     pub(super) adapter: Option<(&'a IpAdapter, f64)>,
     /// Guidance scale, for networks that take it as an input.
     pub(super) scale: f64,
+    /// Work left out.
+    pub(super) shortcuts: Shortcuts,
 }
 
 /// The networks prepared for a batch of prompts.
 pub(super) struct Prepared {
     unet: Conditioning,
     controls: Vec<Conditioning>,
+    /// Deep features, and the call that made them.
+    deep: Option<(usize, Deep)>,
 }
 
 /// Prompts side by side, each for every image of a batch.
@@ -72,22 +77,30 @@ impl Cast<'_> {
     pub(super) fn prepare(&self, contexts: &[&Context], images: usize) -> Result<Prepared> {
         let joined = Joined::new(contexts, images)?;
         let unet = self.unet.condition(&joined.states, joined.added().as_ref())?;
-        let mut unet = self.unet.guided(unet, self.scale)?;
+        let mut unet = self.unet.guided(unet, self.scale)?.merging(self.shortcuts.merge_tokens);
         if let (Some((adapter, scale)), Some(tokens)) = (self.adapter, &joined.picture) {
             unet = self.unet.with_picture(unet, adapter, tokens, scale)?;
         }
         let prompt = Joined::new(&contexts[contexts.len() - 1..], images)?;
         let controls =
             self.guides.iter().map(|guide| guide.condition(if guide.guess { &prompt } else { &joined }));
-        Ok(Prepared { unet, controls: controls.collect::<Result<_>>()? })
+        Ok(Prepared { unet, controls: controls.collect::<Result<_>>()?, deep: None })
     }
 
-    /// The output for the network's `input` at `call`.
+    /// The output for the network's `input` at `call`. Deep features are computed again only when those of the calls before
+    /// are too old.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
-    pub(super) fn output(&self, call: &Call<'_>, input: &Tensor, prepared: &Prepared) -> Result<Tensor> {
+    pub(super) fn output(&self, call: &Call<'_>, input: &Tensor, prepared: &mut Prepared) -> Result<Tensor> {
+        if let (Some(every), Some((made, deep))) = (self.shortcuts.cache, &prepared.deep)
+            && call.i < made + every
+        {
+            return self.unet.forward_shallow(input, call.timestep, &prepared.unet, deep);
+        }
         let controls = residuals(&self.guides, call, &prepared.controls)?;
-        self.unet.forward(input, call.timestep, &prepared.unet, &controls)
+        let (output, deep) = self.unet.forward(input, call.timestep, &prepared.unet, &controls)?;
+        prepared.deep = self.shortcuts.cache.map(|_| (call.i, deep));
+        Ok(output)
     }
 }

@@ -92,11 +92,11 @@ impl<'a> Denoiser<'a> {
     }
 
     /// The network's output at call `i`, guided where the run says so.
-    fn guided(&self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
+    fn guided(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
         let Run { calls, scale, rescale, interval, .. } = self.run;
         let call = Call { i, calls, x, timestep };
         let input = self.input(x)?;
-        match (&self.both, &self.alone) {
+        match (&mut self.both, &mut self.alone) {
             (Some(both), _) if interval.contains(i, calls) => {
                 let outputs =
                     self.cast.output(&call, &Tensor::cat(&[&input, &input], 0)?, both)?.chunk(2, 0)?;
@@ -133,7 +133,8 @@ fn blend(mask: &Tensor, inside: &Tensor, outside: &Tensor) -> Result<Tensor> {
 
 impl Model for Denoiser<'_> {
     fn output(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
-        let call = || format!("the denoising network at call {} of {}", i + 1, self.run.calls);
+        let calls = self.run.calls;
+        let call = || format!("the denoising network at call {} of {calls}", i + 1);
         let output = sound(call, || self.guided(i, x, timestep), |output| output)?;
         let Batch { first, size } = self.run.batch;
         let step = Event::Step { step: i + 1, steps: self.run.calls, image: first, batch: size };

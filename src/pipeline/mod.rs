@@ -256,7 +256,7 @@ impl Pipeline {
     /// Has what `networks` names at work beside the model from now on, and nothing else.
     ///
     /// # Errors
-    /// As [`Self::load`]; a network for another family.
+    /// As [`Self::open`]; a network for another family.
     pub(crate) fn equip(&mut self, networks: &Networks, observer: &mut dyn Observer) -> Result<()> {
         if !self.autoencoder.source().is(networks.autoencoder.as_ref()) {
             let other = networks.autoencoder.clone();
@@ -406,6 +406,7 @@ impl Pipeline {
             guides: guides.collect::<Result<_>>()?,
             adapter: self.equipment.picture().map(|reader| (&reader.adapter, scale)),
             scale: request.cfg_scale,
+            shortcuts: request.shortcuts,
         })
     }
 

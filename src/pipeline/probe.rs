@@ -43,7 +43,7 @@ fn prediction(unet: &Unet, backend: &Backend) -> Result<Prediction> {
     let noise = Noise::new(Rng::Torch, 0, 1).draw(shape.iter().product());
     let x = backend.upload(noise, (1, shape[0], SIDE, SIDE))?;
     let context = backend.upload(vec![CONTEXT; 2 * unet.context()], (1, 2, unet.context()))?;
-    let output = unet.forward(&x, TIMESTEP, &unet.condition(&context, None)?, &[])?;
+    let (output, _) = unet.forward(&x, TIMESTEP, &unet.condition(&context, None)?, &[])?;
     let share = sum(&(&output * &x)?)? / sum(&x.sqr()?)?;
     Ok(if share < SHARE { Prediction::V } else { Prediction::Epsilon })
 }

@@ -12,7 +12,7 @@ use crate::nn::{first_broken, is_finite};
 /// `Kind::InvalidImage` with the network, the call and the layer; the errors of `run`.
 pub(super) fn sound<T>(
     what: impl FnOnce() -> String,
-    run: impl Fn() -> Result<T>,
+    mut run: impl FnMut() -> Result<T>,
     of: impl Fn(&T) -> &Tensor,
 ) -> Result<T> {
     let output = run()?;

@@ -13,6 +13,7 @@ mod picture_prompt;
 mod profiles;
 mod refiner;
 mod resolve;
+mod shortcuts;
 mod sizes;
 
 pub use adapters::{Adapter, embeddings};
@@ -26,4 +27,5 @@ pub use picture_prompt::PicturePrompt;
 pub use profiles::Profiles;
 pub use refiner::Refiner;
 pub use resolve::{DeviceChoice, Dtype, Request, Rng, check};
+pub use shortcuts::Shortcuts;
 pub use sizes::Sizes;

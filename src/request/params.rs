@@ -319,6 +319,16 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cfg_interval: Option<String>,
 
+    /// Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]
+    #[arg(long, value_name = "HOW", help_heading = "Sampling")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cache: Option<String>,
+
+    /// Faster, less exact: merge this share of the largest maps' tokens in self-attention, 0 to 0.75; CPU only [default: 0]
+    #[arg(long, value_name = "X", help_heading = "Sampling", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub merge_tokens: Option<f64>,
+
     /// How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]
     #[arg(long, value_name = "X", help_heading = "Sampling", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]

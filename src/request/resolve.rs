@@ -7,7 +7,7 @@ use super::decoding::nothing_else;
 use super::defaults::Defaults;
 use super::dimensions::{SIDE_UNIT, side, size, suits};
 use super::refiner::base_suits;
-use super::{Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Sizes, VaeTiling};
+use super::{Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Shortcuts, Sizes, VaeTiling};
 use crate::error::{Error, Kind, Result};
 use crate::input::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::named::{Named, named_enum};
@@ -128,6 +128,9 @@ pub struct Request {
     /// Part of the run with guidance.
     #[serde(default)]
     pub cfg_interval: Interval,
+    /// Work left out at a cost in quality.
+    #[serde(default, skip_serializing_if = "Shortcuts::is_none")]
+    pub shortcuts: Shortcuts,
     /// Noise of ddim and tcd.
     pub eta: f64,
     /// Text-encoder layers left out.
@@ -237,6 +240,7 @@ impl Request {
             zero_terminal_snr: config.zero_terminal_snr,
             guidance_rescale: params.guidance_rescale.unwrap_or(0.0),
             cfg_interval: interval(params)?,
+            shortcuts: Shortcuts::resolve(params)?,
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
             loras,
@@ -350,6 +354,7 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(real("eta", params.eta, 0.0, 1.0));
     keep(real("guidance_rescale", params.guidance_rescale, 0.0, 1.0));
     keep(interval(params).map(|_| ()));
+    keep(Shortcuts::resolve(params).map(|_| ()));
     keep(within("sigmas", params.sigmas.as_ref().map(Vec::len), 2, 1001));
     keep(within("timesteps", params.timesteps.as_ref().map(Vec::len), 1, 1000));
     keep(within("count", params.count, 1, 1_000_000));

@@ -24,11 +24,12 @@ pub(super) enum Access {
 const ACCESS: &[(Access, &[&str])] = &[
     (Access::Picture, &["init_image", "mask"]),
     (Access::Model, &["model", "refiner"]),
-    (Access::Server, &["device", "dtype", "threads", "offline", "lock", "locked"]),
+    (Access::Server, &["device", "dtype", "threads", "memory", "vae_tiling", "offline", "lock", "locked"]),
     (Access::Server, &["output", "overwrite", "preview_dir"]),
     // These name files, alone or beside other things.
     (Access::Server, &["config", "vae", "control", "ip_adapter", "ip_image"]),
     (Access::Server, &["control_guess", "canny", "ip_scale"]),
+    (Access::Server, &["lora", "lora_dir", "embedding", "from_latents"]),
     (
         Access::Client,
         &["prompt", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "long_prompt"],
@@ -44,6 +45,7 @@ const ACCESS: &[(Access, &[&str])] = &[
         &["steps", "cfg_scale", "sampler", "schedule", "timestep_spacing", "sigmas", "timesteps"],
     ),
     (Access::Client, &["zero_terminal_snr", "guidance_rescale", "cfg_interval", "eta", "rng"]),
+    (Access::Client, &["cache", "merge_tokens"]),
 ];
 
 /// A mask that is no picture: where the start picture is transparent.

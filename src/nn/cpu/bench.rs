@@ -2,7 +2,7 @@
 
 use half::bf16;
 
-use super::conv::Algo;
+use super::conv_plan::Algo;
 use super::gemm_blocks::{PanelStep, run_panel};
 use super::panels::LaneKind;
 use super::scratch::Aligned;

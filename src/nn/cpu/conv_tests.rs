@@ -1,5 +1,5 @@
 use super::super::testing::{Random, every_isa, relative_rms};
-use super::super::{Activation, Affine, Isa};
+use super::super::{Activation, Affine, Isa, Memory, Passes, Trade, plan};
 use super::*;
 
 /// A layer, its input and what is added, with the convolution computed in f64.

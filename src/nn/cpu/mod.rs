@@ -9,6 +9,7 @@ pub mod bench;
 mod conv;
 mod conv_direct;
 mod conv_input;
+mod conv_plan;
 mod cores;
 mod epilogue;
 mod gemm;
@@ -36,10 +37,9 @@ mod winograd;
 mod winograd_tiles;
 
 pub(crate) use attention::{AttentionShape, Mask, PackedKv, attend};
-pub(crate) use conv::{
-    Algo, ConvEpilogue, ConvWeights, Geometry, Memory, PackedConv, Padding, Passes, Trade, plan,
-};
+pub(crate) use conv::{ConvEpilogue, ConvWeights, Geometry, PackedConv, Padding};
 pub(crate) use conv_input::{Affine, ConvInput};
+pub(crate) use conv_plan::{Algo, Memory, Passes, Trade, plan};
 pub(crate) use cores::physical_cores;
 pub(crate) use epilogue::{Epilogue, Output, Residual};
 pub(crate) use gemm::{Gating, LinearInput, LinearWeights, PackedLinear};
