@@ -3,6 +3,7 @@
 //! The library is what the binary is made of: say what you want in [`Params`], let a [`Planner`] turn
 //! it into a [`Plan`], hand that to an [`Engine`], and watch [`Event`]s.
 
+pub mod batch;
 pub mod cli;
 pub mod config;
 pub mod engine;

@@ -14,7 +14,7 @@ use crate::engine::{Engine, Image};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Stage};
 use crate::output::album::Album;
-use crate::output::path::{Destination, Values};
+use crate::output::path::{Destination, UNNAMED, Values};
 use crate::output::png::{Existing, write_stream};
 use crate::plan::{Plan, Planner};
 use crate::request::{Params, check};
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
     let plan = Planner::new(Hub::from_env()).plan(&params, &mut observer)?;
     let Plan { request, base, .. } = &plan;
-    destination.check(&Values { request, model: &base.files.name, seed: request.seed, index: 0 })?;
+    destination.check(&Values { request, model: &base.files.name, seed: request.seed, index: 0, name: UNNAMED })?;
     progress.borrow_mut().seed(request);
 
     let album = Album { origin: plan.origin(), silent: params.no_metadata == Some(true) };

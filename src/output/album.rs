@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::Picture;
 use super::metadata::Origin;
-use super::path::{Template, Values};
+use super::path::{Template, UNNAMED, Values};
 use super::png::{Existing, encode, save};
 use crate::error::Result;
 
@@ -45,7 +45,7 @@ impl Album<'_> {
     /// As [`save`].
     pub fn save(&self, leaf: &Leaf<'_>, template: &Template, existing: Existing) -> Result<PathBuf> {
         let Origin { request, model, .. } = self.origin;
-        let values = Values { request, model, seed: leaf.seed, index: leaf.index };
+        let values = Values { request, model, seed: leaf.seed, index: leaf.index, name: UNNAMED };
         save(&self.png(leaf)?, &template.path(&values), existing)
     }
 }

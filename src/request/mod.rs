@@ -1,5 +1,6 @@
 //! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
 
+mod alike;
 mod defaults;
 mod dimensions;
 mod init;

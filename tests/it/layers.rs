@@ -13,6 +13,7 @@ const LAYERS: &[&[&str]] = &[
     &["request"],
     &["rng", "output"],
     &["plan"],
+    &["batch"],
     &["nn"],
     &["models"],
     &["pipeline"],
@@ -32,6 +33,7 @@ const DATA: &[&str] = &[
     "request",
     "output",
     "plan.rs",
+    "batch",
     "sampler/schedule.rs",
     "sampler/config.rs",
 ];
