@@ -5,14 +5,13 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use clap::Args as _;
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, closest};
 use crate::request::Params;
 
 /// Where something was written.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
     /// The file as the user named it.
     pub file: Arc<str>,

@@ -115,13 +115,13 @@ impl<'a> Planning<'a> {
         })
     }
 
-    fn template(&mut self, job: &Job) -> Result<&Template> {
+    fn template(&mut self, job: &Job) -> Result<Template> {
         let named = job.params.output.as_deref().or(self.output.template.as_deref());
         let text = within(self.output.dir.as_deref(), named.unwrap_or(DEFAULT_TEMPLATE));
         if !self.templates.contains_key(&text) {
             self.templates.insert(text.clone(), Template::parse(&text)?);
         }
-        self.templates.get(&text).ok_or_else(|| Error::internal("a template that is not there"))
+        self.templates.get(&text).cloned().ok_or_else(|| Error::internal("a template that is not there"))
     }
 
     fn key(&mut self, plan: &Plan) -> Result<String> {

@@ -68,18 +68,16 @@ enum Body {
 }
 
 impl Conv2d {
-    /// Loads `weight` `[out, in, k, k]` (a matrix will do for 1×1) and `bias`.
+    /// Loads `weight` `[out, in, k, k]` and `bias`.
     pub(crate) fn load(weights: &Weights, shape: ConvShape) -> Result<Self> {
         let ConvShape { input, output, kernel, .. } = shape;
-        let full: &[usize] = &[output, input, kernel, kernel];
-        let matrix: &[usize] = &[output, input];
-        let shapes: &[&[usize]] = if kernel == 1 { &[full, matrix] } else { &[full] };
+        let full = [output, input, kernel, kernel];
         let Some(host) = &weights.backend().host else {
-            let weight = weights.reshaped("weight", shapes)?;
+            let weight = weights.tensor("weight", &full)?;
             let bias = weights.tensor("bias", &[output])?.reshape((1, output, 1, 1))?;
             return Ok(Self { body: Body::Device(ConvTensors { weight, bias }), shape });
         };
-        let values = weights.raw("weight", shapes)?.values()?;
+        let values = weights.values("weight", &full)?;
         let bias = weights.floats("bias", output)?;
         let geometry = shape.geometry();
         let algo = plan(&geometry, (weights.side(), weights.side()), host.precision, weights.memory());

@@ -1,9 +1,9 @@
 //! Embeddings: rows of a table by id, and the sinusoids that stand for a number.
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
 use super::weights::Weights;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A table of `rows` vectors. It stays in the mapped file: only the rows that are asked for are read.
 pub(crate) struct Embedding {
@@ -15,24 +15,14 @@ pub(crate) struct Embedding {
 impl Embedding {
     /// Checks `weight` `[rows, width]`.
     pub(crate) fn load(weights: &Weights, rows: usize, width: usize) -> Result<Self> {
-        weights.raw("weight", &[&[rows, width]])?;
+        weights.values("weight", &[rows, width])?;
         Ok(Self { weights: weights.clone(), rows, width })
     }
 
     /// The rows of `ids` as `[ids, width]` in single precision on the CPU.
     pub(crate) fn lookup(&self, ids: &[u32]) -> Result<Tensor> {
-        let raw = self.weights.raw("weight", &[&[self.rows, self.width]])?;
-        let row_bytes = self.width * raw.dtype.size_in_bytes();
-        let mut bytes = Vec::with_capacity(ids.len() * row_bytes);
-        for &id in ids {
-            let start = id as usize * row_bytes;
-            let row = raw.bytes.get(start..start + row_bytes).ok_or_else(|| {
-                Error::internal(format!("token {id} lies outside a table of {} rows", self.rows))
-            })?;
-            bytes.extend_from_slice(row);
-        }
-        let rows = Tensor::from_raw_buffer(&bytes, raw.dtype, &[ids.len(), self.width], &Device::Cpu)?;
-        Ok(rows.to_dtype(DType::F32)?)
+        let rows = self.weights.rows("weight", [self.rows, self.width], ids)?;
+        Ok(Tensor::from_vec(rows, (ids.len(), self.width), &Device::Cpu)?)
     }
 }
 

@@ -41,7 +41,7 @@ enum Body {
 }
 
 impl Linear {
-    /// Loads `weight` `[output, input]` (or `[output, input, 1, 1]`) and, with `bias`, `bias`.
+    /// Loads `weight` `[output, input]` and, with `bias`, `bias`.
     pub(crate) fn load(weights: &Weights, input: usize, output: usize, bias: bool) -> Result<Self> {
         Self::stacked(std::slice::from_ref(weights), input, output, bias)
     }
@@ -52,17 +52,17 @@ impl Linear {
     }
 
     fn gated(parts: &[Weights], (input, output): (usize, usize), bias: bool, gating: Gating) -> Result<Self> {
-        let shapes: &[&[usize]] = &[&[output, input], &[output, input, 1, 1]];
+        let shape = [output, input];
         let outputs = parts.len() * output;
         let Some(host) = parts.first().and_then(|w| w.backend().host.clone()) else {
-            let matrices = parts.iter().map(|w| w.reshaped("weight", shapes)).collect::<Result<Vec<_>>>()?;
+            let matrices = parts.iter().map(|w| w.tensor("weight", &shape)).collect::<Result<Vec<_>>>()?;
             let vectors = parts.iter().map(|w| w.tensor("bias", &[output]));
             let bias = bias.then(|| vectors.collect::<Result<Vec<_>>>()).transpose()?;
             let bias = bias.map(|vectors| Tensor::cat(&vectors, 0)).transpose()?;
             let weight = Tensor::cat(&matrices, 0)?.t()?.contiguous()?;
             return Ok(Self { body: Body::Device(weight, bias), outputs });
         };
-        let values = parts.iter().map(|w| w.raw("weight", shapes)?.values()).collect::<Result<Vec<_>>>()?;
+        let values = parts.iter().map(|w| w.values("weight", &shape)).collect::<Result<Vec<_>>>()?;
         let matrices: Vec<_> = values.iter().map(Values::slice).collect();
         let vectors = parts.iter().map(|w| w.floats("bias", output));
         let bias = bias.then(|| vectors.collect::<Result<Vec<_>>>()).transpose()?.map(|v| v.concat());

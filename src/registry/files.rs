@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::Component;
+use crate::checkpoint::Content;
 use crate::error::{Error, Kind, Result};
 use crate::named::Named;
 
@@ -69,6 +70,14 @@ impl ModelFiles {
         match &self.root {
             Root::Folder(_) => None,
             Root::Embedded(files) => files.iter().find(|(name, _)| *name == path).map(|(_, bytes)| *bytes),
+        }
+    }
+
+    /// Where the bytes of a file are.
+    pub fn content(&self, path: &str) -> Content {
+        match &self.root {
+            Root::Folder(folder) => Content::Disk(folder.join(path)),
+            Root::Embedded(_) => Content::Embedded(self.embedded_bytes(path).unwrap_or_default()),
         }
     }
 

@@ -6,6 +6,7 @@ mod download;
 mod files;
 mod hub;
 mod repo_config;
+mod tensors;
 mod transfer;
 
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 pub use files::ModelFiles;
 pub use hub::{Fetch, is_cached, locate};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
+pub use tensors::{Place, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};
 use crate::sampler::{Sampler, Schedule, Spacing};

@@ -8,7 +8,7 @@ use crate::harness::root;
 /// Every top-level module from the bottom up. A module imports what stands in lines below its own, or itself.
 const LAYERS: &[&[&str]] = &[
     &["error", "event", "named", "config"],
-    &["sampler", "input", "prompt"],
+    &["sampler", "input", "prompt", "checkpoint"],
     &["registry"],
     &["request"],
     &["rng", "output"],
@@ -29,6 +29,7 @@ const DATA: &[&str] = &[
     "config.rs",
     "input",
     "prompt",
+    "checkpoint",
     "registry",
     "request",
     "output",

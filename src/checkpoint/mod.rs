@@ -1,0 +1,206 @@
+//! Files of tensors as directories: which tensors a file has, of which type and shape, and where their bytes lie.
+//! Every format is read from its header alone and strictly; the tensors themselves are others' work.
+
+mod gguf;
+mod safetensors;
+mod storage;
+
+use std::collections::BTreeMap;
+use std::io::{Read, Seek, SeekFrom};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+pub use storage::Storage;
+
+use crate::error::{Error, Kind, Result};
+
+/// What a file of tensors holds.
+#[derive(Clone, Debug)]
+pub struct Directory {
+    /// The tensors by name.
+    pub tensors: BTreeMap<String, Entry>,
+    /// What the file says about itself.
+    pub metadata: BTreeMap<String, String>,
+}
+
+/// Where a tensor lies in its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// How its numbers are stored.
+    pub storage: Storage,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its bytes in the file.
+    pub bytes: Range<usize>,
+    /// Numbers between neighbours along each axis, where they do not lie row by row.
+    pub strides: Option<Vec<usize>>,
+}
+
+/// Where a file's bytes are.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// On disk.
+    Disk(PathBuf),
+    /// Compiled into the program.
+    Embedded(&'static [u8]),
+}
+
+impl Entry {
+    /// A tensor that lies row by row from byte `start` on.
+    ///
+    /// # Errors
+    /// A shape whose bytes no file can hold, or a row that is no whole number of blocks.
+    fn plain(storage: Storage, shape: Vec<usize>, start: usize) -> std::result::Result<Self, String> {
+        let size = storage.bytes(&shape).ok_or_else(|| format!("has an absurd shape: {shape:?}"))?;
+        let end = start.checked_add(size).ok_or_else(|| format!("has an absurd place: {start}"))?;
+        Ok(Self { storage, shape, bytes: start..end, strides: None })
+    }
+
+    /// Number of its values.
+    pub fn values(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Some of its rows (the first axis), where it lies row by row.
+    pub fn rows(&self, rows: Range<usize>) -> Option<Self> {
+        let all = *self.shape.first()?;
+        let size = self.bytes.len() / all.max(1);
+        let mut shape = self.shape.clone();
+        shape[0] = rows.len();
+        let whole = size.checked_mul(all) == Some(self.bytes.len()) && self.strides.is_none();
+        let fits = rows.end <= all && self.storage.bytes(&shape) == Some(rows.len() * size);
+        let bytes = self.bytes.start + rows.start * size..self.bytes.start + rows.end * size;
+        (whole && fits).then_some(Self { storage: self.storage, shape, bytes, strides: None })
+    }
+
+    /// The matrix with its axes exchanged.
+    pub fn transposed(&self) -> Option<Self> {
+        let &[rows, columns] = self.shape.as_slice() else { return None };
+        let strides = self.strides.clone().unwrap_or(vec![columns, 1]);
+        Some(Self {
+            shape: vec![columns, rows],
+            strides: Some(strides.into_iter().rev().collect()),
+            ..self.clone()
+        })
+    }
+}
+
+impl Content {
+    /// Reads the directory of the file, called `label` in messages.
+    ///
+    /// # Errors
+    /// A file that is unreadable, cut short, malformed or of no known format.
+    pub fn directory(&self, label: &str) -> Result<Directory> {
+        match self {
+            Self::Disk(path) => read(&mut open(path, label)?, label),
+            Self::Embedded(bytes) => read(&mut std::io::Cursor::new(bytes), label),
+        }
+    }
+}
+
+fn open(path: &Path, label: &str) -> Result<std::io::BufReader<std::fs::File>> {
+    let file = std::fs::File::open(path)
+        .map_err(|e| Error::new(Kind::ModelFile, format!("cannot read `{label}`")).source(e))?;
+    Ok(std::io::BufReader::new(file))
+}
+
+fn read(file: &mut (impl Read + Seek), label: &str) -> Result<Directory> {
+    let unreadable =
+        |e: std::io::Error| Error::new(Kind::ModelFile, format!("cannot read `{label}`")).source(e);
+    let length = file.seek(SeekFrom::End(0)).map_err(unreadable)?;
+    file.rewind().map_err(unreadable)?;
+    let mut file = Bytes { file, label, length: usize::try_from(length).unwrap_or(usize::MAX) };
+    match &file.start()? {
+        gguf::MAGIC => gguf::directory(&mut file),
+        _ => {
+            file.file.rewind().map_err(unreadable)?;
+            safetensors::directory(&mut file)
+        }
+    }
+}
+
+/// A file that is being read, with what its errors need.
+struct Bytes<'a, F> {
+    file: &'a mut F,
+    label: &'a str,
+    /// Bytes in all.
+    length: usize,
+}
+
+impl<F: Read + Seek> Bytes<'_, F> {
+    /// The next `count` bytes; never more memory than the file is long.
+    fn take(&mut self, count: usize) -> Result<Vec<u8>> {
+        if count > self.length {
+            return Err(self.short());
+        }
+        let mut bytes = vec![0; count];
+        self.file.read_exact(&mut bytes).map_err(|_| self.short())?;
+        Ok(bytes)
+    }
+
+    /// The next `N` bytes.
+    fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
+        let mut bytes = [0; N];
+        self.file.read_exact(&mut bytes).map_err(|_| self.short())?;
+        Ok(bytes)
+    }
+
+    /// The first four bytes, of a file that has as many.
+    fn start(&mut self) -> Result<[u8; 4]> {
+        self.array()
+    }
+
+    fn short(&self) -> Error {
+        self.broken("is cut short").hint("download or copy it again")
+    }
+
+    /// An error about the file.
+    fn broken(&self, what: impl std::fmt::Display) -> Error {
+        Error::new(Kind::ModelFile, format!("`{}` {what}", self.label))
+    }
+
+    /// Whether every tensor lies in the file and no two share a byte; returns where the last one ends.
+    fn check(&self, tensors: &BTreeMap<String, Entry>) -> Result<usize> {
+        let mut places: Vec<(&Range<usize>, &str)> =
+            tensors.iter().map(|(name, entry)| (&entry.bytes, name.as_str())).collect();
+        places.sort_by_key(|(bytes, _)| (bytes.start, bytes.end));
+        for pair in places.windows(2) {
+            if pair[1].0.start < pair[0].0.end {
+                return Err(
+                    self.broken(format!("has tensors that overlap: `{}` and `{}`", pair[0].1, pair[1].1))
+                );
+            }
+        }
+        let end = places.last().map_or(0, |(bytes, _)| bytes.end);
+        if end > self.length {
+            let what = format!("is {} bytes long, expected {end}", self.length);
+            return Err(self.broken(what).hint("the file is cut short; download or copy it again"));
+        }
+        Ok(end)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix() -> Entry {
+        Entry::plain(Storage::F16, vec![6, 4], 100).unwrap()
+    }
+
+    #[test]
+    fn rows_and_axes_are_views_of_the_same_bytes() {
+        let part = matrix().rows(2..4).unwrap();
+        assert_eq!((part.shape.clone(), part.bytes), (vec![2, 4], 116..132));
+        let turned = matrix().transposed().unwrap();
+        assert_eq!((turned.shape.clone(), turned.strides), (vec![4, 6], Some(vec![1, 4])));
+        assert!(matrix().rows(2..7).is_none() && matrix().transposed().unwrap().rows(0..1).is_none());
+    }
+
+    #[test]
+    fn absurd_shapes_are_refused() {
+        for shape in [vec![usize::MAX, 2], vec![1 << 40, 1 << 40]] {
+            assert!(Entry::plain(Storage::F32, shape, 0).is_err());
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! How the numbers of a tensor are stored: each type's names and ids in the formats, and its size in blocks.
+
+/// One row of the table of types.
+struct Row {
+    storage: Storage,
+    /// As people and GGUF's tools write it.
+    name: &'static str,
+    /// In the header of a safetensors file.
+    safetensors: Option<&'static str>,
+    /// In the header of a GGUF file.
+    ggml: Option<u32>,
+    /// Values of a block.
+    values: usize,
+    /// Bytes of a block.
+    bytes: usize,
+}
+
+macro_rules! storages {
+    ($($name:ident $text:literal $safetensors:expr, $ggml:expr, $values:literal in $bytes:literal;)+) => {
+        /// A type of numbers.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[allow(missing_docs, reason = "the names are those of the formats")]
+        pub enum Storage { $($name),+ }
+
+        const ROWS: &[Row] = &[$(Row {
+            storage: Storage::$name,
+            name: $text,
+            safetensors: $safetensors,
+            ggml: $ggml,
+            values: $values,
+            bytes: $bytes,
+        }),+];
+    };
+}
+
+storages! {
+    F64 "f64" Some("F64"), Some(28), 1 in 8;
+    F32 "f32" Some("F32"), Some(0), 1 in 4;
+    F16 "f16" Some("F16"), Some(1), 1 in 2;
+    Bf16 "bf16" Some("BF16"), Some(30), 1 in 2;
+    F8E4M3 "f8_e4m3" Some("F8_E4M3"), None, 1 in 1;
+    F8E5M2 "f8_e5m2" Some("F8_E5M2"), None, 1 in 1;
+    I64 "i64" Some("I64"), Some(27), 1 in 8;
+    U64 "u64" Some("U64"), None, 1 in 8;
+    I32 "i32" Some("I32"), Some(26), 1 in 4;
+    U32 "u32" Some("U32"), None, 1 in 4;
+    I16 "i16" Some("I16"), Some(25), 1 in 2;
+    U16 "u16" Some("U16"), None, 1 in 2;
+    I8 "i8" Some("I8"), Some(24), 1 in 1;
+    U8 "u8" Some("U8"), None, 1 in 1;
+    Bool "bool" Some("BOOL"), None, 1 in 1;
+    Q4_0 "q4_0" None, Some(2), 32 in 18;
+    Q4_1 "q4_1" None, Some(3), 32 in 20;
+    Q5_0 "q5_0" None, Some(6), 32 in 22;
+    Q5_1 "q5_1" None, Some(7), 32 in 24;
+    Q8_0 "q8_0" None, Some(8), 32 in 34;
+    Q8_1 "q8_1" None, Some(9), 32 in 36;
+    Q2K "q2_k" None, Some(10), 256 in 84;
+    Q3K "q3_k" None, Some(11), 256 in 110;
+    Q4K "q4_k" None, Some(12), 256 in 144;
+    Q5K "q5_k" None, Some(13), 256 in 176;
+    Q6K "q6_k" None, Some(14), 256 in 210;
+    Q8K "q8_k" None, Some(15), 256 in 292;
+}
+
+impl Storage {
+    fn row(self) -> &'static Row {
+        // Invariant: the macro makes a row of every variant, in their order.
+        &ROWS[self as usize]
+    }
+
+    /// The name that people write.
+    pub fn name(self) -> &'static str {
+        self.row().name
+    }
+
+    /// The type that a safetensors file calls `name`.
+    pub(super) fn of_safetensors(name: &str) -> Option<Self> {
+        ROWS.iter().find(|row| row.safetensors == Some(name)).map(|row| row.storage)
+    }
+
+    /// The type that a GGUF file calls `id`.
+    pub(super) fn of_ggml(id: u32) -> Option<Self> {
+        ROWS.iter().find(|row| row.ggml == Some(id)).map(|row| row.storage)
+    }
+
+    /// Values of a block.
+    pub fn block(self) -> usize {
+        self.row().values
+    }
+
+    /// Bytes of a tensor of `shape`: rows of whole blocks. Nothing where that is not possible, or too much.
+    pub fn bytes(self, shape: &[usize]) -> Option<usize> {
+        let Row { values, bytes, .. } = *self.row();
+        let count = shape.iter().try_fold(1usize, |count, n| count.checked_mul(*n))?;
+        let whole = shape.last().copied().unwrap_or(1).is_multiple_of(values);
+        if whole { (count / values).checked_mul(bytes) } else { None }
+    }
+}
+
+impl std::fmt::Display for Storage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}

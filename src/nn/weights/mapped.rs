@@ -1,0 +1,70 @@
+//! Files of tensors in memory: mapped, not copied, or compiled in.
+
+use std::fs::File;
+
+use crate::checkpoint::Content;
+use crate::error::{Error, Kind, Result};
+use crate::registry::TensorFile;
+
+/// A file's bytes.
+pub(super) struct Mapped {
+    label: String,
+    bytes: Bytes,
+}
+
+enum Bytes {
+    Mapped(memmap2::Mmap),
+    Embedded(&'static [u8]),
+}
+
+impl Mapped {
+    /// Maps the file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub(super) fn open(file: &TensorFile) -> Result<Self> {
+        let bytes = match &file.content {
+            Content::Disk(path) => Bytes::Mapped(map(path).map_err(|e| {
+                Error::new(Kind::ModelFile, format!("cannot read `{}`", file.label)).source(e)
+            })?),
+            Content::Embedded(bytes) => Bytes::Embedded(bytes),
+        };
+        Ok(Self { label: file.label.clone(), bytes })
+    }
+
+    /// The file's name in messages.
+    pub(super) fn label(&self) -> &str {
+        &self.label
+    }
+
+    /// All its bytes.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match &self.bytes {
+            Bytes::Mapped(map) => map,
+            Bytes::Embedded(bytes) => bytes,
+        }
+    }
+
+    /// Gives the pages that were read back to the system.
+    #[cfg(not(unix))]
+    pub(super) fn release(&self) {}
+
+    /// Gives the pages that were read back to the system.
+    #[cfg(unix)]
+    #[allow(unsafe_code)]
+    pub(super) fn release(&self) {
+        if let Bytes::Mapped(map) = &self.bytes {
+            // SAFETY: the map is of a file and read-only: pages given back are read again, with the same
+            // content, on the next access. A failure costs memory, nothing else.
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+        }
+    }
+}
+
+#[allow(unsafe_code)]
+fn map(path: &std::path::Path) -> std::io::Result<memmap2::Mmap> {
+    let file = File::open(path)?;
+    // SAFETY: the map is read-only; like every program that maps weights we rely on nobody shortening the file
+    // while it is in use.
+    unsafe { memmap2::Mmap::map(&file) }
+}

@@ -1,0 +1,310 @@
+//! Tensors by name for the networks: every tensor that a network asks for is checked against the shape it expects,
+//! and what nobody asked for is an error too. Where tensors lie is the registry's business, how they are mapped into
+//! memory and turned into numbers that of the files beside this one.
+
+mod mapped;
+mod quantised;
+mod values;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashSet;
+use std::fmt::Display;
+use std::rc::Rc;
+
+use candle_core::Tensor;
+
+use super::backend::Backend;
+use super::cpu::{Memory, Precision};
+use crate::checkpoint::Entry;
+use crate::error::{Error, Kind, Result};
+use crate::registry::{Component, ModelFiles, Place, Tensors};
+use mapped::Mapped;
+pub(crate) use values::Values;
+
+/// The tensors of one component below a prefix, delivered in one precision on one device.
+#[derive(Clone)]
+pub(crate) struct Weights {
+    source: Rc<Source>,
+    patch: Option<Rc<dyn Patch>>,
+    prefix: String,
+    side: usize,
+}
+
+/// A change of tensors as they are read, such as a LoRA's.
+pub(crate) trait Patch {
+    /// Whether it changes the tensor that diffusers calls `name`.
+    fn touches(&self, name: &str) -> bool;
+
+    /// Changes the tensor `name` of `shape`; `values` lie row by row.
+    ///
+    /// # Errors
+    /// What it holds does not fit that shape.
+    fn apply(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<()>;
+}
+
+struct Source {
+    tensors: Tensors,
+    maps: Vec<Mapped>,
+    backend: Backend,
+    used: RefCell<HashSet<String>>,
+    /// Bytes handed out since mapped pages were last given back.
+    touched: Cell<usize>,
+}
+
+/// Side of the maps where nobody says.
+const DEFAULT_SIDE: usize = 64;
+/// A component of fewer bytes than this may take several times as many.
+const SMALL_COMPONENT: usize = 256 << 20;
+/// Mapped bytes that loading keeps resident at the most.
+const RESIDENT: usize = 128 << 20;
+
+impl Weights {
+    /// Opens the weights of `component`.
+    ///
+    /// # Errors
+    /// No weights file, or one that is truncated or malformed.
+    pub(crate) fn open(files: &ModelFiles, component: Component, backend: &Backend) -> Result<Self> {
+        let tensors = Tensors::of(files, component)?;
+        let source = Source {
+            maps: tensors.files.iter().map(Mapped::open).collect::<Result<_>>()?,
+            tensors,
+            backend: backend.clone(),
+            used: RefCell::default(),
+            touched: Cell::new(0),
+        };
+        Ok(Self { source: Rc::new(source), patch: None, prefix: String::new(), side: DEFAULT_SIDE })
+    }
+
+    /// The same tensors as `patch` leaves them.
+    #[allow(dead_code, reason = "awaits its first user")]
+    pub(crate) fn patched(&self, patch: Rc<dyn Patch>) -> Self {
+        Self { patch: Some(patch), ..self.clone() }
+    }
+
+    /// The tensors below `name`.
+    pub(crate) fn pp(&self, name: impl Display) -> Self {
+        Self { prefix: self.full(name), ..self.clone() }
+    }
+
+    fn full(&self, name: impl Display) -> String {
+        if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
+    }
+
+    /// The same tensors for layers that will see maps of about `side` pixels a side: kernels are chosen by it.
+    pub(crate) fn at(&self, side: usize) -> Self {
+        Self { side, ..self.clone() }
+    }
+
+    /// The side of the maps that layers will see.
+    pub(crate) fn side(&self) -> usize {
+        self.side
+    }
+
+    /// How much memory packed convolutions may take: none is spared for a component whose weights are small, and
+    /// all that can be where 16-bit weights were asked for, which is done to save memory.
+    pub(super) fn memory(&self) -> Memory {
+        match self.backend().host.as_ref().map(|host| host.precision) {
+            Some(Precision::F16Weights) => Memory::Small,
+            _ if self.source.tensors.size() < SMALL_COMPONENT => Memory::Fast,
+            _ => Memory::Balanced,
+        }
+    }
+
+    /// What computes with these weights.
+    pub(crate) fn backend(&self) -> &Backend {
+        &self.source.backend
+    }
+
+    /// Whether the file has this tensor.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.source.tensors.places.contains_key(&self.full(name))
+    }
+
+    /// The first of `names` whose `.weight` the file has: some parts were renamed over the years.
+    pub(crate) fn either(&self, names: [&str; 2]) -> Self {
+        let old = self.has(&format!("{}.weight", names[1]));
+        self.pp(if old { names[1] } else { names[0] })
+    }
+
+    /// The numbers of tensor `name` of `shape`, in place where that is possible. Axes of length one count for
+    /// nothing: some files keep 1×1 convolutions where others keep matrices.
+    ///
+    /// # Errors
+    /// The tensor is missing, has another shape, is of no known type of numbers, or holds NaN or infinity; the message
+    /// names file and tensor.
+    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Values<'_>> {
+        let full = self.full(name);
+        let place = self.place(&full, shape)?;
+        let values = self.read(&full, place.file, &place.entry)?;
+        if !values.finite() {
+            return Err(self
+                .source
+                .wrong(&full, place, "holds values that are no finite numbers")
+                .hint("the file was made or saved wrongly; look for another copy of it"));
+        }
+        match self.patch.as_deref().filter(|patch| patch.touches(&full)) {
+            None => Ok(values),
+            Some(patch) => {
+                let mut floats = values.floats();
+                patch.apply(&full, shape, &mut floats)?;
+                Ok(Values::F32(floats.into()))
+            }
+        }
+    }
+
+    /// The tensor `name` of `shape` on the device, in the wanted precision.
+    ///
+    /// # Errors
+    /// As [`Self::values`]; the device runs out of memory.
+    pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let tensor = self.values(name, shape)?.tensor(shape)?;
+        let backend = self.backend();
+        Ok(tensor.to_dtype(backend.dtype)?.to_device(&backend.device)?)
+    }
+
+    /// The vector `name` of `length` numbers in single precision.
+    ///
+    /// # Errors
+    /// As [`Self::values`].
+    pub(crate) fn floats(&self, name: &str, length: usize) -> Result<Vec<f32>> {
+        Ok(self.values(name, &[length])?.floats())
+    }
+
+    /// Rows of the matrix `name` of `shape`, one after the other in single precision; nothing else of it is read.
+    ///
+    /// # Errors
+    /// As [`Self::values`]; a row beyond the last.
+    pub(crate) fn rows(&self, name: &str, shape: [usize; 2], rows: &[u32]) -> Result<Vec<f32>> {
+        let full = self.full(name);
+        let place = self.place(&full, &shape)?;
+        let mut floats = Vec::with_capacity(rows.len() * shape[1]);
+        for &row in rows {
+            let row = row as usize;
+            let entry = place.entry.rows(row..row + 1).ok_or_else(|| {
+                Error::internal(format!("row {row} of `{full}`, which has {} rows", shape[0]))
+            })?;
+            floats.extend(self.read(&full, place.file, &entry)?.floats());
+        }
+        Ok(floats)
+    }
+
+    /// Where the tensor is, if it has this shape.
+    fn place(&self, full: &str, shape: &[usize]) -> Result<&Place> {
+        let Some(place) = self.source.tensors.places.get(full) else {
+            let file = self.source.tensors.files.first().map_or("", |file| file.label.as_str());
+            return Err(Error::new(Kind::ModelFile, format!("`{file}`: tensor `{full}` is missing"))
+                .hint(format!("expected shape {shape:?}; is config.json of the same model?")));
+        };
+        let wide = |shape: &[usize]| shape.iter().copied().filter(|n| *n != 1).collect::<Vec<_>>();
+        if wide(&place.entry.shape) != wide(shape) {
+            let what = format!("has shape {:?}, expected {shape:?}", place.entry.shape);
+            return Err(self
+                .source
+                .wrong(full, place, &what)
+                .hint("config.json and weights are not of the same model"));
+        }
+        self.source.used.borrow_mut().insert(full.to_owned());
+        Ok(place)
+    }
+
+    fn read(&self, full: &str, file: usize, entry: &Entry) -> Result<Values<'_>> {
+        self.source.release_now_and_then();
+        self.source.touched.set(self.source.touched.get() + entry.bytes.len());
+        let map = &self.source.maps[file];
+        Values::read(map.bytes(), entry)
+            .map_err(|error| error.context(format!("`{}`: tensor `{full}`", map.label())))
+    }
+
+    /// Complains about tensors that no layer asked for: they mean that config.json describes another network.
+    /// Those below one of `spared` are left for another time.
+    ///
+    /// # Errors
+    /// The first of them, with its file.
+    pub(crate) fn finish(&self, spared: &[&str]) -> Result<()> {
+        self.source.release();
+        let used = self.source.used.borrow();
+        let expected = |name: &str| {
+            used.contains(name) || ignorable(name) || spared.iter().any(|prefix| name.starts_with(prefix))
+        };
+        let mut places = self.source.tensors.places.iter();
+        match places.find(|(name, place)| !place.spare && !expected(name)) {
+            None => Ok(()),
+            Some((name, place)) => Err(self
+                .source
+                .wrong(name, place, "is unexpected")
+                .hint("config.json describes a network without it; are both of the same model?")),
+        }
+    }
+}
+
+impl Source {
+    fn wrong(&self, name: &str, place: &Place, what: &str) -> Error {
+        let file = self.maps.get(place.file).map_or("", Mapped::label);
+        Error::new(Kind::ModelFile, format!("`{file}`: tensor `{name}` {what}"))
+    }
+
+    /// Gives mapped pages back once enough were read: packed copies of the weights are what stays.
+    fn release_now_and_then(&self) {
+        if self.touched.get() > RESIDENT {
+            self.release();
+        }
+    }
+
+    fn release(&self) {
+        self.touched.set(0);
+        self.maps.iter().for_each(Mapped::release);
+    }
+}
+
+/// Buffers that old files carry along and no network needs.
+fn ignorable(name: &str) -> bool {
+    name.ends_with("position_ids") || name == "logit_scale"
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    struct Shift(&'static str);
+
+    impl Patch for Shift {
+        fn touches(&self, name: &str) -> bool {
+            name == self.0
+        }
+
+        fn apply(&self, _: &str, shape: &[usize], values: &mut [f32]) -> Result<()> {
+            assert_eq!(shape.iter().product::<usize>(), values.len());
+            values.iter_mut().for_each(|value| *value += 1.0);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_patch_changes_the_tensors_that_it_touches_and_no_others() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/sd21-v");
+        let files = ModelFiles::folder("m", "m", folder);
+        let weights = Weights::open(&files, Component::Unet, &Backend::reference()).unwrap();
+        let patched = weights.patched(Rc::new(Shift("conv_in.bias"))).pp("conv_in");
+        let plain = weights.pp("conv_in").floats("bias", 32).unwrap();
+        let moved: Vec<f32> = plain.iter().map(|value| value + 1.0).collect();
+        assert_eq!(patched.floats("bias", 32).unwrap(), moved);
+        let name = ("conv_out.bias", 4);
+        assert_eq!(
+            weights.floats(name.0, name.1).unwrap(),
+            weights.patched(Rc::new(Shift("conv_in.bias"))).floats(name.0, name.1).unwrap()
+        );
+    }
+
+    #[test]
+    fn a_shape_may_differ_in_axes_of_length_one_only() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/sd21-v");
+        let files = ModelFiles::folder("m", "m", folder);
+        let weights = Weights::open(&files, Component::Vae, &Backend::reference()).unwrap();
+        let weights = weights.pp("quant_conv");
+        assert!(weights.values("weight", &[8, 8]).is_ok());
+        let error = weights.values("weight", &[64]).err().unwrap();
+        assert!(error.to_string().contains("`quant_conv.weight` has shape"), "{error}");
+    }
+}

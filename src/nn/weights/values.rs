@@ -1,0 +1,148 @@
+//! The numbers of a tensor: in place where the file keeps them as a kernel reads them, else converted.
+
+use std::borrow::Cow;
+
+use candle_core::{Device, Tensor};
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use half::{bf16, f16};
+
+use super::quantised::dequantised;
+use crate::checkpoint::{Entry, Storage};
+use crate::error::{Error, Kind, Result};
+use crate::nn::cpu::WeightSlice;
+
+/// A tensor's numbers, row by row.
+pub(crate) enum Values<'a> {
+    F32(Cow<'a, [f32]>),
+    F16(Cow<'a, [u16]>),
+    Bf16(Cow<'a, [u16]>),
+}
+
+impl<'a> Values<'a> {
+    /// The numbers of `entry` in a file of `bytes`.
+    ///
+    /// # Errors
+    /// A type that is no float; a place beyond the file's end.
+    pub(super) fn read(file: &'a [u8], entry: &Entry) -> Result<Self> {
+        let bytes = file
+            .get(entry.bytes.clone())
+            .ok_or_else(|| Error::new(Kind::ModelFile, "lies outside the file"))?;
+        let values = Self::stored(bytes, entry.storage)?;
+        Ok(match &entry.strides {
+            None => values,
+            Some(strides) => values.gathered(&entry.shape, strides),
+        })
+    }
+
+    #[allow(clippy::wildcard_enum_match_arm)] // Types without blocks are refused there.
+    fn stored(bytes: &'a [u8], storage: Storage) -> Result<Self> {
+        match storage {
+            Storage::F32 => Ok(Self::F32(cast(bytes, f32::from_le_bytes))),
+            Storage::F16 => Ok(Self::F16(cast(bytes, u16::from_le_bytes))),
+            Storage::Bf16 => Ok(Self::Bf16(cast(bytes, u16::from_le_bytes))),
+            Storage::F64 => {
+                let wide = cast(bytes, f64::from_le_bytes);
+                Ok(Self::F32(wide.iter().map(|&x| x as f32).collect::<Vec<_>>().into()))
+            }
+            blocks => Ok(Self::F32(dequantised(bytes, blocks)?.into())),
+        }
+    }
+
+    /// The numbers in the order of `shape`.
+    fn gathered(&self, shape: &[usize], strides: &[usize]) -> Self {
+        match self {
+            Self::F32(values) => Self::F32(gather(values, shape, strides).into()),
+            Self::F16(values) => Self::F16(gather(values, shape, strides).into()),
+            Self::Bf16(values) => Self::Bf16(gather(values, shape, strides).into()),
+        }
+    }
+
+    /// As the kernels take them.
+    pub(crate) fn slice(&self) -> WeightSlice<'_> {
+        match self {
+            Self::F32(values) => WeightSlice::F32(values),
+            Self::F16(bits) => WeightSlice::F16(bits.reinterpret_cast::<f16>()),
+            Self::Bf16(bits) => WeightSlice::Bf16(bits.reinterpret_cast::<bf16>()),
+        }
+    }
+
+    /// Widened to single precision.
+    pub(crate) fn floats(&self) -> Vec<f32> {
+        match self.slice() {
+            WeightSlice::F32(values) => values.to_vec(),
+            WeightSlice::F16(values) => values.to_f32_vec(),
+            WeightSlice::Bf16(values) => values.to_f32_vec(),
+        }
+    }
+
+    /// As a tensor of their own type in the computer's memory.
+    ///
+    /// # Errors
+    /// Another number of values than the shape holds.
+    pub(super) fn tensor(&self, shape: &[usize]) -> Result<Tensor> {
+        Ok(match self.slice() {
+            WeightSlice::F32(values) => Tensor::from_slice(values, shape, &Device::Cpu),
+            WeightSlice::F16(values) => Tensor::from_slice(values, shape, &Device::Cpu),
+            WeightSlice::Bf16(values) => Tensor::from_slice(values, shape, &Device::Cpu),
+        }?)
+    }
+
+    /// Whether none is NaN or infinite: those are the numbers whose exponent is all ones.
+    pub(super) fn finite(&self) -> bool {
+        let largest = |bits: &[u16], mask: u16| bits.iter().fold(0, |most, x| most.max(x & mask));
+        match self {
+            Self::F32(values) => {
+                let mask = f32::INFINITY.to_bits();
+                values.iter().fold(0, |most, x| most.max(x.to_bits() & mask)) < mask
+            }
+            Self::F16(bits) => largest(bits, f16::INFINITY.to_bits()) < f16::INFINITY.to_bits(),
+            Self::Bf16(bits) => largest(bits, bf16::INFINITY.to_bits()) < bf16::INFINITY.to_bits(),
+        }
+    }
+}
+
+/// Bytes as numbers: in place where the machine is little-endian and the bytes are aligned, else one by one.
+fn cast<T: bytemuck::Pod, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) -> Cow<'_, [T]> {
+    match bytemuck::try_cast_slice(bytes) {
+        Ok(numbers) if cfg!(target_endian = "little") => Cow::Borrowed(numbers),
+        _ => bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect::<Vec<_>>().into(),
+    }
+}
+
+/// The values of a tensor whose neighbours along each axis are `strides` apart, row by row.
+fn gather<T: Copy>(values: &[T], shape: &[usize], strides: &[usize]) -> Vec<T> {
+    let mut places = vec![0];
+    for (&count, &stride) in shape.iter().zip(strides) {
+        places = places.iter().flat_map(|start| (0..count).map(move |i| start + i * stride)).collect();
+    }
+    // Invariant: an entry's strides stay within its bytes.
+    places.into_iter().filter_map(|place| values.get(place).copied()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_lie_apart_are_gathered_row_by_row() {
+        let bytes: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        let entry = Entry { storage: Storage::F32, shape: vec![2, 3], bytes: 0..24, strides: None };
+        let turned = Values::read(&bytes, &entry.transposed().unwrap()).unwrap();
+        assert_eq!(turned.floats(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
+        let row = Values::read(&bytes, &entry.rows(1..2).unwrap()).unwrap();
+        assert_eq!(row.floats(), [3.0, 4.0, 5.0]);
+    }
+
+    #[test]
+    fn nan_and_infinity_are_found_in_every_type() {
+        for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+            let half = [f16::from_f32(1.0).to_bits(), f16::from_f32(bad).to_bits()];
+            let brain = [bf16::from_f32(1.0).to_bits(), bf16::from_f32(bad).to_bits()];
+            assert!(!Values::F32(vec![1.0, bad].into()).finite());
+            assert!(!Values::F16(half.to_vec().into()).finite());
+            assert!(!Values::Bf16(brain.to_vec().into()).finite());
+        }
+        assert!(Values::F32(vec![f32::MAX, -f32::MAX, 0.0].into()).finite());
+        assert!(Values::F16(vec![f16::MAX.to_bits(), f16::MIN.to_bits()].into()).finite());
+    }
+}

@@ -1,0 +1,92 @@
+//! The tensors of one component by their names in diffusers, wherever they lie. Reading them is others' work.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{Component, ModelFiles};
+use crate::checkpoint::{Content, Entry};
+use crate::error::{Error, Kind, Result};
+
+/// Where a component's tensors are.
+#[derive(Clone, Debug)]
+pub struct Tensors {
+    /// The files that hold them.
+    pub files: Vec<TensorFile>,
+    /// Name in diffusers → place.
+    pub places: BTreeMap<String, Place>,
+}
+
+/// A file of tensors.
+#[derive(Clone, Debug)]
+pub struct TensorFile {
+    /// Its name in messages.
+    pub label: String,
+    /// Its bytes.
+    pub content: Content,
+}
+
+/// Where one tensor is.
+#[derive(Clone, Debug)]
+pub struct Place {
+    /// Which of the files.
+    pub file: usize,
+    /// Where in it.
+    pub entry: Entry,
+    /// The network may do without it.
+    pub spare: bool,
+}
+
+/// A sharded model's index file.
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl Tensors {
+    /// The tensors of `component`, in whichever of its file layouts the model has.
+    ///
+    /// # Errors
+    /// No weights file, or one that is truncated or malformed.
+    pub fn of(files: &ModelFiles, component: Component) -> Result<Self> {
+        let candidates = component.weights();
+        let path = candidates.iter().find(|path| files.has(path)).ok_or_else(|| {
+            Error::new(Kind::ModelFile, format!("`{}` has no weights for {component}", files.origin))
+                .hint(format!("expected one of {}", candidates.join(", ")))
+        })?;
+        let mut tensors = Self { files: Vec::new(), places: BTreeMap::new() };
+        for path in shards(files, path)? {
+            let file = TensorFile { label: files.display(&path), content: files.content(&path) };
+            let directory = file.content.directory(&file.label)?;
+            let number = tensors.files.len();
+            let place = |entry| Place { file: number, entry, spare: false };
+            tensors.places.extend(directory.tensors.into_iter().map(|(name, entry)| (name, place(entry))));
+            tensors.files.push(file);
+        }
+        Ok(tensors)
+    }
+
+    /// Bytes of all of them.
+    pub fn size(&self) -> usize {
+        self.places.values().map(|place| place.entry.bytes.len()).sum()
+    }
+}
+
+/// The files of weights at `path`: that file, or those that its index names.
+fn shards(files: &ModelFiles, path: &str) -> Result<Vec<String>> {
+    if !path.ends_with(".json") {
+        return Ok(vec![path.to_owned()]);
+    }
+    let index: ShardIndex = files.json(path)?;
+    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+    let mut names: Vec<String> = index.weight_map.into_values().collect();
+    names.sort();
+    names.dedup();
+    match names.iter().find(|name| name.contains(['/', '\\'])) {
+        Some(name) => Err(Error::new(
+            Kind::ModelFile,
+            format!("`{}`: shard `{name}` is not a plain file name", files.display(path)),
+        )),
+        None => Ok(names.into_iter().map(|name| format!("{folder}/{name}")).collect()),
+    }
+}
