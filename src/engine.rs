@@ -11,6 +11,7 @@ use crate::output::album::Leaf;
 use crate::pipeline::{Batch, Drawn, Pipeline, Task};
 use crate::plan::{Model, Plan};
 use crate::request::{DeviceChoice, Dtype, Request};
+use crate::rng::Noise;
 
 /// A finished picture: 8-bit RGB, row by row from the top left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,12 +85,13 @@ impl Engine {
         let request = &plan.request;
         let start = request.start()?;
         let base = self.open(&plan.base, request, observer)?;
-        let prompts = base.encode(request, observer)?;
+        let prompts = [base.encode(request, observer)?];
         let finish = Finish { request, start: start.as_ref() };
         let mut begun = Vec::new();
         for batch in batches(request) {
-            let drawn =
-                base.denoise(&Task { request, prompts: &prompts, batch }, start.as_ref(), observer)?;
+            let noise = Noise::new(request.rng, request.seed.wrapping_add(batch.first), batch.size);
+            let task = Task { request, prompts: &prompts, batch };
+            let drawn = base.denoise(&task, noise, start.as_ref(), observer)?;
             if plan.refiner.is_some() {
                 begun.push(drawn);
             } else {
@@ -100,6 +102,42 @@ impl Engine {
             Some(refiner) => self.refine(refiner, &finish, begun, observer, deliver),
             None => Ok(()),
         }
+    }
+
+    /// Draws one picture of each of `plans`, which are alike but for prompts and seed ([`Request::form`]) and have no
+    /// refiner, in as few forwards as their prompts' lengths allow. Each is the picture that it is alone; `deliver`
+    /// is told whose it is.
+    ///
+    /// # Errors
+    /// As [`Self::generate`].
+    pub fn together(
+        &mut self,
+        plans: &[&Plan],
+        observer: &mut dyn Observer,
+        deliver: &mut dyn FnMut(usize, Image) -> Result<()>,
+    ) -> Result<()> {
+        let Some(request) = plans.first().map(|plan| &plan.request) else { return Ok(()) };
+        let start = request.start()?;
+        let pipeline = self.open(&plans[0].base, request, observer)?;
+        let encode = |plan: &&Plan| pipeline.encode(&plan.request, observer);
+        let prompts = plans.iter().map(encode).collect::<Result<Vec<_>>>()?;
+        let finish = Finish { request, start: start.as_ref() };
+        let mut rest: Vec<usize> = (0..plans.len()).collect();
+        while let Some(lead) = rest.first() {
+            let length = prompts[*lead].length();
+            let (these, others) = rest.into_iter().partition::<Vec<_>, _>(|i| prompts[*i].length() == length);
+            rest = others;
+            let noise = Noise::seeded(request.rng, these.iter().map(|i| plans[*i].request.seed));
+            let prompts: Vec<_> = these.iter().map(|i| prompts[*i].clone()).collect();
+            let batch = Batch { first: 0, size: these.len() };
+            let task = Task { request, prompts: &prompts, batch };
+            let drawn = pipeline.denoise(&task, noise, start.as_ref(), observer)?;
+            for (place, i) in these.into_iter().enumerate() {
+                let image = finish.image(pipeline, &drawn, place, observer)?;
+                deliver(i, Image { seed: plans[i].request.seed, index: 0, ..image })?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets the refiner end what the base model has begun.
@@ -113,7 +151,7 @@ impl Engine {
     ) -> Result<()> {
         let request = finish.request.refined(&refiner.repo)?;
         let pipeline = self.open(refiner, &request, observer)?;
-        let prompts = pipeline.encode(&request, observer)?;
+        let prompts = [pipeline.encode(&request, observer)?];
         for drawn in begun {
             let task = Task { request: &request, prompts: &prompts, batch: drawn.batch };
             let drawn = pipeline.refine(&task, drawn, observer)?;
@@ -204,20 +242,27 @@ impl Finish<'_> {
         observer: &mut dyn Observer,
         deliver: Deliver<'_>,
     ) -> Result<()> {
+        (0..drawn.batch.size).try_for_each(|i| deliver(self.image(pipeline, drawn, i, observer)?))
+    }
+
+    /// Picture `i` of a batch.
+    fn image(
+        &self,
+        pipeline: &Pipeline,
+        drawn: &Drawn,
+        i: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Image> {
         let request = self.request;
-        for i in 0..drawn.batch.size {
-            let rgb = pipeline.decode(drawn, i, observer)?;
-            let (width, height, rgb) = match self.start {
-                None => (request.width, request.height, rgb),
-                Some(start) => {
-                    let picture = start.finished(rgb, request.keeps_unmasked());
-                    (picture.width, picture.height, picture.rgb)
-                }
-            };
-            let index = drawn.batch.first + i as u64;
-            let seed = request.seed.wrapping_add(index);
-            deliver(Image { width, height, rgb, seed, index })?;
-        }
-        Ok(())
+        let rgb = pipeline.decode(drawn, i, observer)?;
+        let (width, height, rgb) = match self.start {
+            None => (request.width, request.height, rgb),
+            Some(start) => {
+                let picture = start.finished(rgb, request.keeps_unmasked());
+                (picture.width, picture.height, picture.rgb)
+            }
+        };
+        let index = drawn.batch.first + i as u64;
+        Ok(Image { width, height, rgb, seed: request.seed.wrapping_add(index), index })
     }
 }

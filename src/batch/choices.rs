@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 
 /// A prompt taken apart.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Pattern(Vec<Piece>);
+pub(super) struct Pattern(Vec<Piece>);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Piece {
@@ -19,7 +19,7 @@ enum Piece {
 
 /// Wildcard files, each read once. Blank lines and lines that begin with `#` count for nothing.
 #[derive(Default)]
-pub struct Wildcards(HashMap<PathBuf, Vec<String>>);
+pub(super) struct Wildcards(HashMap<PathBuf, Vec<String>>);
 
 impl Wildcards {
     /// The lines of `name` beside `folder`.
@@ -29,7 +29,8 @@ impl Wildcards {
             return Ok(lines.clone());
         }
         let text = std::fs::read_to_string(&path).map_err(|e| {
-            Error::new(crate::error::Kind::Usage, format!("cannot read the wildcards `{}`", path.display())).source(e)
+            Error::new(crate::error::Kind::Usage, format!("cannot read the wildcards `{}`", path.display()))
+                .source(e)
         })?;
         let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let lines: Vec<String> = lines.map(str::to_owned).collect();
@@ -47,18 +48,24 @@ impl Pattern {
     ///
     /// # Errors
     /// A wildcard file that cannot be read.
-    pub fn parse(text: &str, folder: &Path, wildcards: &mut Wildcards) -> Result<Self> {
+    pub(super) fn parse(text: &str, folder: &Path, wildcards: &mut Wildcards) -> Result<Self> {
         let mut pieces = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
-            if let Some(brace) = rest.strip_prefix('\\').and_then(|after| after.chars().next()).filter(|c| "{}".contains(*c)) {
+            if let Some(brace) =
+                rest.strip_prefix('\\').and_then(|after| after.chars().next()).filter(|c| "{}".contains(*c))
+            {
                 plain.push(brace);
                 rest = &rest[2..];
             } else if let Some((options, after)) = group(rest) {
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
                 let options = match options.as_slice() {
-                    [only] => wildcards.lines(only.trim_start_matches('@').trim(), folder)?.into_iter().map(Self::text).collect(),
+                    [only] => wildcards
+                        .lines(only.trim_start_matches('@').trim(), folder)?
+                        .into_iter()
+                        .map(Self::text)
+                        .collect(),
                     several => {
                         let parse = |option: &&str| Self::parse(option, folder, wildcards);
                         several.iter().map(parse).collect::<Result<_>>()?
@@ -80,12 +87,12 @@ impl Pattern {
     }
 
     /// Whether there is anything to choose.
-    pub fn is_plain(&self) -> bool {
+    pub(super) fn is_plain(&self) -> bool {
         self.0.iter().all(|piece| matches!(piece, Piece::Text(_)))
     }
 
     /// The prompt of a seed: the same seed chooses the same, on every machine.
-    pub fn chosen(&self, seed: u64) -> String {
+    pub(super) fn chosen(&self, seed: u64) -> String {
         self.choose(&mut SplitMix(seed))
     }
 
@@ -102,7 +109,7 @@ impl Pattern {
     }
 
     /// Every prompt, the last alternative moving fastest.
-    pub fn expanded(&self) -> Vec<String> {
+    pub(super) fn expanded(&self) -> Vec<String> {
         self.0.iter().fold(vec![String::new()], |texts, piece| {
             let ends: Vec<String> = match piece {
                 Piece::Text(text) => vec![text.clone()],
@@ -163,12 +170,21 @@ mod tests {
     fn alternatives_are_written_out_in_order() {
         let all = pattern("a {red|{dark|pale} blue} {cat|dog}").expanded();
         assert_eq!(all.len(), 6);
-        assert_eq!((all[0].as_str(), all[2].as_str(), all[5].as_str()), ("a red cat", "a dark blue cat", "a pale blue dog"));
+        assert_eq!(
+            (all[0].as_str(), all[2].as_str(), all[5].as_str()),
+            ("a red cat", "a dark blue cat", "a pale blue dog")
+        );
     }
 
     #[test]
     fn braces_without_a_choice_are_text() {
-        for (text, plain) in [("a {b} c", "a {b} c"), ("{", "{"), ("a}b|c", "a}b|c"), (r"\{a|b\}", "{a|b}"), (r"(a\)", r"(a\)")] {
+        for (text, plain) in [
+            ("a {b} c", "a {b} c"),
+            ("{", "{"),
+            ("a}b|c", "a}b|c"),
+            (r"\{a|b\}", "{a|b}"),
+            (r"(a\)", r"(a\)"),
+        ] {
             let pattern = pattern(text);
             assert!(pattern.is_plain(), "{text}");
             assert_eq!(pattern.expanded(), [plain]);

@@ -141,7 +141,8 @@ impl Fields {
     pub fn params(&self) -> crate::error::Result<Params> {
         let map: Map<String, Value> =
             self.0.iter().map(|(key, cell)| (key.clone(), cell.value.clone())).collect();
-        serde_json::from_value(map.into()).map_err(|e| Error::internal("fields that fit no request").source(e))
+        serde_json::from_value(map.into())
+            .map_err(|e| Error::internal("fields that fit no request").source(e))
     }
 }
 
@@ -179,9 +180,16 @@ mod tests {
         fields.set("guidance_scale", 7.into(), &place()).unwrap();
         assert!(fields.has("cfg_scale"), "aliases end under the field's own name");
         let fault = fields.set("stepz", 3.into(), &place()).unwrap_err();
-        assert_eq!((fault.place.to_string().as_str(), fault.error.hints()[0].as_str()), ("a.toml:3", "did you mean `steps`?"));
+        assert_eq!(
+            (fault.place.to_string().as_str(), fault.error.hints()[0].as_str()),
+            ("a.toml:3", "did you mean `steps`?")
+        );
         let fault = fields.set("steps", "many".into(), &place()).unwrap_err();
-        assert!(fault.error.to_string().starts_with("steps: invalid type: string \"many\""), "{:?}", fault.error);
+        assert!(
+            fault.error.to_string().starts_with("steps: invalid type: string \"many\""),
+            "{:?}",
+            fault.error
+        );
         assert_eq!(fields.params().unwrap().cfg_scale, Some(7.0));
     }
 }

@@ -98,7 +98,9 @@ impl Expansion {
         }
         let written_out: Vec<Axis> = match of.draft.choices {
             Choices::Seed => Vec::new(),
-            Choices::Expand => patterns.drain(..).map(|(key, pattern)| axis(key, &pattern, &of.draft.place)).collect(),
+            Choices::Expand => {
+                patterns.drain(..).map(|(key, pattern)| axis(key, &pattern, &of.draft.place)).collect()
+            }
         };
         for inner in product(&written_out) {
             let mut fields = fields.clone();
@@ -168,7 +170,8 @@ impl Expansion {
                     self.jobs.push(job);
                 }
                 Some(other) => {
-                    let error = Error::field("name", format!("`{}` is the name of the job at {other}", job.name));
+                    let error =
+                        Error::field("name", format!("`{}` is the name of the job at {other}", job.name));
                     self.faults.push(Fault::new(&job.place, error));
                 }
             }
@@ -247,8 +250,15 @@ mod tests {
         let (jobs, faults) = expand(text, &Params::default());
         assert_eq!(faults, Vec::<String>::new());
         assert_eq!(names(&jobs), ["a-1-0", "a-1-1", "a-2-0", "a-2-1", "0002"]);
-        assert_eq!((jobs[3].params.seed, jobs[3].params.count, jobs[3].params.steps), (Some(6), None, Some(2)));
-        assert_eq!(jobs[4].params.seed, expand(text, &Params::default()).0[4].params.seed, "derived, not random");
+        assert_eq!(
+            (jobs[3].params.seed, jobs[3].params.count, jobs[3].params.steps),
+            (Some(6), None, Some(2))
+        );
+        assert_eq!(
+            jobs[4].params.seed,
+            expand(text, &Params::default()).0[4].params.seed,
+            "derived, not random"
+        );
         let (jobs, _) = expand(text, &Params { steps: Some(7), count: Some(1), ..Params::default() });
         assert_eq!(names(&jobs), ["a", "0002"]);
         assert_eq!(jobs[0].params.steps, Some(7));
@@ -260,7 +270,8 @@ mod tests {
         let (jobs, _) = expand(text, &Params::default());
         let prompts: HashSet<_> = jobs.iter().map(|job| job.params.prompt.clone().unwrap()).collect();
         assert_eq!((jobs.len(), prompts.len()), (8, 2));
-        let (jobs, _) = expand(&format!("{text}choices = 'expand'\n").replace("count = 8", ""), &Params::default());
+        let (jobs, _) =
+            expand(&format!("{text}choices = 'expand'\n").replace("count = 8", ""), &Params::default());
         assert_eq!(names(&jobs), ["a-1", "a-2"]);
         assert_eq!(jobs[1].params.prompt.as_deref(), Some("a blue cat"));
         assert_eq!(jobs[1].at, [Coordinate { axis: "prompt".into(), value: "a blue cat".into() }]);

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 
 /// One line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Line {
+pub(super) struct Line {
     /// The job's name.
     pub job: String,
     /// What it draws and with which weights ([`Planned::key`]).
@@ -67,7 +67,13 @@ impl Manifest {
     /// Another process holds it; a line in its middle is damaged; the disk refuses.
     pub fn open(path: &Path, siblings: &[PathBuf], restart: bool) -> Result<Self> {
         let failed = |e: std::io::Error| cannot(path, e);
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -145,7 +151,8 @@ impl Manifest {
     fn add(&mut self, lines: &[Line]) -> Result<()> {
         let mut text = Vec::new();
         for line in lines {
-            serde_json::to_writer(&mut text, line).map_err(|e| Error::internal("no line of a manifest").source(e))?;
+            serde_json::to_writer(&mut text, line)
+                .map_err(|e| Error::internal("no line of a manifest").source(e))?;
             text.push(b'\n');
             self.take(line);
         }
@@ -168,7 +175,9 @@ fn lines(text: &str, path: &Path) -> Result<(Vec<Line>, u64)> {
     for (number, line) in text[..whole].lines().enumerate() {
         lines.push(serde_json::from_str(line).map_err(|e| {
             let message = format!("{}:{}: no line of a manifest", path.display(), number + 1);
-            Error::new(Kind::Usage, message).source(e).hint("`--restart` draws everything anew; or name another file with `--manifest`")
+            Error::new(Kind::Usage, message)
+                .source(e)
+                .hint("`--restart` draws everything anew; or name another file with `--manifest`")
         })?);
     }
     Ok((lines, whole as u64))

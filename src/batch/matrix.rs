@@ -61,7 +61,7 @@ impl Axis {
 
 /// One element of a cross product.
 #[derive(Clone, Debug, Default)]
-pub struct Element {
+pub(super) struct Element {
     /// What its points set.
     pub fields: Fields,
     /// What it adds to a job's name.
@@ -71,7 +71,7 @@ pub struct Element {
 }
 
 /// Every combination of the axes' points, the last axis moving fastest.
-pub fn product(axes: &[Axis]) -> Vec<Element> {
+pub(super) fn product(axes: &[Axis]) -> Vec<Element> {
     axes.iter().fold(vec![Element::default()], |elements, axis| {
         let names = axis.name_parts();
         let with = |element: &Element, (point, name): (&Point, &String)| {
@@ -90,7 +90,7 @@ pub fn product(axes: &[Axis]) -> Vec<Element> {
 ///
 /// # Errors
 /// A range without values, or with too many.
-pub fn range(key: &str, text: &str) -> Result<Option<Vec<Value>>> {
+pub(super) fn range(key: &str, text: &str) -> Result<Option<Vec<Value>>> {
     let (bounds, step) = text.split_once("step").unwrap_or((text, "1"));
     let Some((low, high)) = bounds.split_once("..") else { return Ok(None) };
     let (high, inclusive) = match high.strip_prefix('=') {
@@ -98,7 +98,9 @@ pub fn range(key: &str, text: &str) -> Result<Option<Vec<Value>>> {
         None => (high, false),
     };
     let number = |text: &str| text.trim().parse::<u64>().ok();
-    let (Some(low), Some(high), Some(step)) = (number(low), number(high), number(step)) else { return Ok(None) };
+    let (Some(low), Some(high), Some(step)) = (number(low), number(high), number(step)) else {
+        return Ok(None);
+    };
     let last = if inclusive { Some(high) } else { high.checked_sub(1) };
     let count = last.and_then(|last| last.checked_sub(low)).zip(Some(step).filter(|step| *step > 0));
     match count.map(|(span, step)| span / step) {
@@ -111,10 +113,12 @@ pub fn range(key: &str, text: &str) -> Result<Option<Vec<Value>>> {
 }
 
 /// A value as people read it.
-pub fn label(value: &Value) -> String {
+pub(super) fn label(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            value.to_string()
+        }
     }
 }
 
@@ -134,7 +138,11 @@ mod tests {
 
     #[test]
     fn ranges_are_lists_of_numbers() {
-        let list = |text: &str| range("seed", text).unwrap().map(|values| values.iter().filter_map(Value::as_u64).collect::<Vec<_>>());
+        let list = |text: &str| {
+            range("seed", text)
+                .unwrap()
+                .map(|values| values.iter().filter_map(Value::as_u64).collect::<Vec<_>>())
+        };
         assert_eq!(list("1..=3"), Some(vec![1, 2, 3]));
         assert_eq!(list("1..3"), Some(vec![1, 2]));
         assert_eq!(list("10..=50 step 20"), Some(vec![10, 30, 50]));

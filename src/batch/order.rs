@@ -22,9 +22,11 @@ pub fn forwards(planned: &[Planned]) -> Vec<Vec<usize>> {
         .collect();
     // Alone, jobs of one prompt come together; in company, jobs of one form.
     let shared = planned.iter().any(|planned| planned.plan.request.batch_size > 1);
-    order.sort_by_key(|(model, form, prompt, number)| {
-        if shared { (*model, *form, *prompt, *number) } else { (*model, *prompt, 0, *number) }
-    });
+    order.sort_by_key(
+        |(model, form, prompt, number)| {
+            if shared { (*model, *form, *prompt, *number) } else { (*model, *prompt, 0, *number) }
+        },
+    );
     let mut forwards: Vec<Vec<usize>> = Vec::new();
     let mut last = None;
     for (model, form, _, number) in order {

@@ -129,12 +129,14 @@ impl<'a> Planning<'a> {
         for (field, path) in plan.request.inputs() {
             let hash = self.inputs.entry(path.to_owned()).or_insert_with(|| hash_of(path));
             inputs.push(hash.clone().ok_or_else(|| {
-                Error::field(field, format!("cannot read `{path}`")).hint("paths are relative to the current folder")
+                Error::field(field, format!("cannot read `{path}`"))
+                    .hint("paths are relative to the current folder")
             })?);
         }
         let request = Request { batch_size: 1, ..plan.request.clone() };
         let identity = Identity { request: &request, weights: &plan.weights, inputs: &inputs };
-        let json = serde_json::to_vec(&identity).map_err(|e| Error::internal("a request that is no JSON").source(e))?;
+        let json = serde_json::to_vec(&identity)
+            .map_err(|e| Error::internal("a request that is no JSON").source(e))?;
         Ok(hex(&Sha256::digest(&json)[..16]))
     }
 }
@@ -173,8 +175,10 @@ fn collisions(planned: &[Planned]) -> Vec<Fault> {
                 taken.insert(path, job);
             }
             Some(other) if told.insert(path) => {
-                let message = format!("jobs `{}` and `{}` would both write `{}`", other.name, job.name, path.display());
-                faults.push(job.fault(Error::field("output", message).hint("let the template have `{name}`")));
+                let message =
+                    format!("jobs `{}` and `{}` would both write `{}`", other.name, job.name, path.display());
+                faults
+                    .push(job.fault(Error::field("output", message).hint("let the template have `{name}`")));
             }
             Some(_) => {}
         }
@@ -185,7 +189,11 @@ fn collisions(planned: &[Planned]) -> Vec<Fault> {
 /// Bytes as hexadecimal digits.
 pub(super) fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]).map(|digit| char::from(DIGITS[usize::from(digit)])).collect()
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .map(|digit| char::from(DIGITS[usize::from(digit)]))
+        .collect()
 }
 
 #[cfg(test)]

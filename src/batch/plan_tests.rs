@@ -28,7 +28,9 @@ const MATRIX: &str = "[defaults]\nmodel = 'demo'\nprompt = 'x'\n[output]\ndir = 
 
 #[test]
 fn files_are_named_after_jobs_and_keys_tell_pictures_apart() {
-    let (planned, faults) = planned(&format!("{MATRIX}[[job]]\nname = 'b'\nbatch_size = 4\nseed = 3\n[[job]]\nname = 'c'\nseed = 3\n"));
+    let (planned, faults) = planned(&format!(
+        "{MATRIX}[[job]]\nname = 'b'\nbatch_size = 4\nseed = 3\n[[job]]\nname = 'c'\nseed = 3\n"
+    ));
     assert_eq!(faults, Vec::<String>::new());
     assert_eq!((planned.len(), planned[0].path.as_path()), (22, Path::new("out/a-euler-4.png")));
     let keys: HashSet<&String> = planned.iter().map(|planned| &planned.key).collect();
@@ -39,7 +41,8 @@ fn files_are_named_after_jobs_and_keys_tell_pictures_apart() {
 #[test]
 fn parts_together_are_the_whole() {
     let (planned, _) = planned(&format!("{MATRIX}matrix.seed = '1..=10'\n"));
-    let part = |index| planned.iter().filter(move |planned| Shard { index, count: 3 }.has(&planned.key)).count();
+    let part =
+        |index| planned.iter().filter(move |planned| Shard { index, count: 3 }.has(&planned.key)).count();
     let parts = [part(0), part(1), part(2)];
     assert_eq!(parts.iter().sum::<usize>(), 200);
     assert!(parts.iter().all(|part| (40..100).contains(part)), "{parts:?}");
@@ -64,7 +67,11 @@ fn what_only_the_model_can_tell_is_told_for_every_job() {
 #[test]
 fn ten_thousand_jobs_are_planned_in_a_second() {
     let begun = Instant::now();
-    let (planned, faults) = planned(&MATRIX.replace("[4, 8, 12, 16, 20]", "'4..=28'").replace("name = 'a'", "name = 'a'\nmatrix.seed = '1..=100'"));
+    let (planned, faults) = planned(
+        &MATRIX
+            .replace("[4, 8, 12, 16, 20]", "'4..=28'")
+            .replace("name = 'a'", "name = 'a'\nmatrix.seed = '1..=100'"),
+    );
     let forwards = forwards(&planned);
     let took = begun.elapsed();
     assert_eq!((planned.len(), faults.len()), (10_000, 0));

@@ -87,7 +87,10 @@ mod tests {
         read_csv(text, &"a.csv".into(), &mut source);
         assert!(source.faults.is_empty(), "{:?}", source.faults);
         let params: Vec<_> = source.drafts.iter().map(|draft| draft.fields.params().unwrap()).collect();
-        assert_eq!((params[0].steps, params[0].cfg_scale, params[0].overwrite), (Some(4), Some(7.5), Some(true)));
+        assert_eq!(
+            (params[0].steps, params[0].cfg_scale, params[0].overwrite),
+            (Some(4), Some(7.5), Some(true))
+        );
         assert_eq!((params[1].prompt.as_deref(), params[1].steps), (Some("12"), None));
         assert_eq!((source.drafts[0].name.as_deref(), source.drafts[1].place.line), (Some("one"), 3));
     }

@@ -71,8 +71,9 @@ fn flat(entry: &Entry, named: &BTreeMap<String, Entry>, trail: &mut Vec<String>)
             return Err(fault(Error::field("extends", format!("`{name}` extends itself"))));
         }
         let known = named.keys().map(String::as_str);
-        let parent =
-            named.get(name).ok_or_else(|| fault(Error::unknown("extends", "template or job", name, known)))?;
+        let parent = named
+            .get(name)
+            .ok_or_else(|| fault(Error::unknown("extends", "template or job", name, known)))?;
         trail.push(name.clone());
         let parent = flat(parent, named, trail)?;
         trail.pop();
@@ -85,7 +86,8 @@ fn flat(entry: &Entry, named: &BTreeMap<String, Entry>, trail: &mut Vec<String>)
 impl Entry {
     /// Lays `top` over this entry: a field or an axis of the same name gives way.
     fn lay(&mut self, top: &Self) {
-        self.axes.retain(|axis| !top.own.has(&axis.name) && top.axes.iter().all(|other| other.name != axis.name));
+        self.axes
+            .retain(|axis| !top.own.has(&axis.name) && top.axes.iter().all(|other| other.name != axis.name));
         self.axes.extend(top.axes.iter().cloned());
         self.own = std::mem::take(&mut self.own).under(&top.own);
         self.choices = top.choices.or(self.choices);
@@ -129,7 +131,10 @@ impl Reader<'_> {
     fn pairs<'t, 'i>(&self, table: &'t Table<'i>) -> Vec<Pair<'t, 'i>> {
         let mut pairs: Vec<_> = table.iter().collect();
         pairs.sort_by_key(|(key, _)| key.span().start);
-        pairs.into_iter().map(|(key, value)| (key.get_ref().as_ref(), self.place(key.span()), value)).collect()
+        pairs
+            .into_iter()
+            .map(|(key, value)| (key.get_ref().as_ref(), self.place(key.span()), value))
+            .collect()
     }
 
     fn root(&mut self, root: &Table<'_>, trail: &mut Vec<PathBuf>) -> Found {
@@ -266,15 +271,20 @@ impl Reader<'_> {
                     for value in values {
                         let mut fields = Fields::default();
                         match fields.set(key, value.clone(), place) {
-                            Ok(()) => axis.points.push(Point { label: label(&value), fields, place: place.clone() }),
+                            Ok(()) => {
+                                axis.points.push(Point { label: label(&value), fields, place: place.clone() })
+                            }
                             Err(fault) => return self.refuse(fault, axis),
                         }
                     }
                 }
-                Ok(None) => self.fault(place, Error::expected(key, "a list, or a range such as 1..=16", text)),
+                Ok(None) => {
+                    self.fault(place, Error::expected(key, "a list, or a range such as 1..=16", text))
+                }
                 Err(error) => self.fault(place, error),
             },
-            _ => self.fault(place, Error::field(key, "expected a list of values, or a range such as \"1..=16\"")),
+            _ => self
+                .fault(place, Error::field(key, "expected a list of values, or a range such as \"1..=16\"")),
         }
         axis
     }
@@ -335,9 +345,14 @@ fn json(value: &DeValue<'_>) -> Option<Value> {
         }
         DeValue::Boolean(switch) => (*switch).into(),
         DeValue::Datetime(_) => return None,
-        DeValue::Array(list) => list.iter().map(|value| json(value.get_ref())).collect::<Option<Vec<_>>>()?.into(),
+        DeValue::Array(list) => {
+            list.iter().map(|value| json(value.get_ref())).collect::<Option<Vec<_>>>()?.into()
+        }
         DeValue::Table(table) => Value::Object(
-            table.iter().map(|(key, value)| Some((key.get_ref().to_string(), json(value.get_ref())?))).collect::<Option<_>>()?,
+            table
+                .iter()
+                .map(|(key, value)| Some((key.get_ref().to_string(), json(value.get_ref())?)))
+                .collect::<Option<_>>()?,
         ),
     })
 }

@@ -37,8 +37,14 @@ fn defaults_templates_and_jobs_lie_over_each_other() {
     );
     assert_eq!(told(&source), Vec::<String>::new());
     let params = source.drafts.iter().map(|draft| draft.fields.params().unwrap()).collect::<Vec<_>>();
-    assert_eq!((params[0].steps, params[0].cfg_scale, params[0].model.as_deref()), (Some(2), Some(4.0), Some("demo")));
-    assert_eq!((params[1].steps, params[1].prompt.as_deref(), params[1].seed), (Some(2), Some("x"), Some(u64::MAX)));
+    assert_eq!(
+        (params[0].steps, params[0].cfg_scale, params[0].model.as_deref()),
+        (Some(2), Some(4.0), Some("demo"))
+    );
+    assert_eq!(
+        (params[1].steps, params[1].prompt.as_deref(), params[1].seed),
+        (Some(2), Some("x"), Some(u64::MAX))
+    );
     assert_eq!((source.drafts[1].name.clone(), source.output.dir.as_deref()), (None, Some("out")));
     assert_eq!(source.drafts[0].fields.place("model").unwrap().line, 3);
 }
@@ -101,7 +107,10 @@ fn broken_toml_is_told_with_its_line() {
 fn included_files_bring_defaults_templates_and_jobs() {
     let folder = tempfile::tempdir().unwrap();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
-    write("common.toml", "[defaults]\nsteps = 3\nmodel = 'demo'\n[template.t]\nseed = 5\n[[job]]\nprompt = 'inner'\n");
+    write(
+        "common.toml",
+        "[defaults]\nsteps = 3\nmodel = 'demo'\n[template.t]\nseed = 5\n[[job]]\nprompt = 'inner'\n",
+    );
     write("again.toml", "include = 'again.toml'\nfoo = 1\n");
     let path = folder.path().join("b.toml");
     let text = "include = ['common.toml']\n[defaults]\nsteps = 4\n[[job]]\nextends = 't'\nprompt = 'outer'\n";
@@ -109,7 +118,10 @@ fn included_files_bring_defaults_templates_and_jobs() {
     assert_eq!(told(&source), Vec::<String>::new());
     let params = source.drafts.iter().map(|draft| draft.fields.params().unwrap()).collect::<Vec<_>>();
     assert_eq!((params[0].prompt.as_deref(), params[0].steps), (Some("inner"), Some(3)));
-    assert_eq!((params[1].steps, params[1].seed, params[1].model.as_deref()), (Some(4), Some(5), Some("demo")));
+    assert_eq!(
+        (params[1].steps, params[1].seed, params[1].model.as_deref()),
+        (Some(4), Some(5), Some("demo"))
+    );
     let source = Source::parse("include = ['none.toml', 'again.toml']", &path, Form::Toml);
     let told = told(&source);
     assert_eq!(told.len(), 3, "{told:?}");
@@ -118,6 +130,8 @@ fn included_files_bring_defaults_templates_and_jobs() {
 
 #[test]
 fn an_entry_that_extends_itself_is_refused() {
-    let source = parse("[template.a]\nextends = 'b'\n[template.b]\nextends = 'a'\n[[job]]\nprompt = 'x'\nextends = 'a'\n");
+    let source = parse(
+        "[template.a]\nextends = 'b'\n[template.b]\nextends = 'a'\n[[job]]\nprompt = 'x'\nextends = 'a'\n",
+    );
     assert!(told(&source)[0].contains("extends: `a` extends itself"), "{:?}", told(&source));
 }

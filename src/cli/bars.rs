@@ -78,7 +78,8 @@ impl View for Bars {
                 self.bar.set_position(*step as u64);
                 self.bar.set_message(rate);
             }
-            Event::End { .. } | Event::Done { .. } => self.clear(),
+            Event::End { .. } | Event::Done { .. } | Event::Failed { .. } => self.clear(),
+            Event::Queued { .. } => {}
             Event::Saved { .. } | Event::Warning { .. } => {}
         }
     }

@@ -104,6 +104,8 @@ impl Observer for Clock {
             Event::Begin { .. }
             | Event::End { .. }
             | Event::Fetch { .. }
+            | Event::Queued { .. }
+            | Event::Failed { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
             | Event::Done { .. } => {}
@@ -195,7 +197,7 @@ impl Report {
 }
 
 /// The largest resident memory so far, where the system tells.
-fn peak_memory() -> Option<u64> {
+pub(super) fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;

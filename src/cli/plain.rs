@@ -55,6 +55,7 @@ impl View for Lines {
                     say(&format!("{} {step}/{steps}{rate}", Stage::Denoise.name()));
                 }
             }
+            Event::Queued { .. } | Event::Failed { .. } => {}
             Event::End { .. } | Event::Saved { .. } | Event::Warning { .. } | Event::Done { .. } => {}
         }
     }

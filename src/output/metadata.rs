@@ -20,9 +20,9 @@ const KEYWORD: &str = "sdgen";
 const A1111_KEYWORD: &str = "parameters";
 
 /// Our names and those of A1111 and its kin; a name that they have not is told as it is.
-type Names = &'static [(&'static str, &'static str)];
+pub(super) type Names = &'static [(&'static str, &'static str)];
 
-const A1111_SAMPLERS: Names = &[
+pub(super) const A1111_SAMPLERS: Names = &[
     ("ddim", "DDIM"),
     ("ddpm", "DDPM"),
     ("deis", "DEIS"),
@@ -46,7 +46,7 @@ const A1111_SAMPLERS: Names = &[
     ("unipc", "UniPC"),
 ];
 
-const A1111_SCHEDULES: Names = &[
+pub(super) const A1111_SCHEDULES: Names = &[
     ("ays", "Align Your Steps"),
     ("beta", "Beta"),
     ("exponential", "Exponential"),

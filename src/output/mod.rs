@@ -3,10 +3,12 @@
 
 pub mod album;
 pub mod chunks;
+mod foreign;
 pub mod metadata;
 pub mod parameters;
 pub mod path;
 pub mod png;
+pub mod sheet;
 
 /// A picture to be written: 8-bit RGB, row by row from the top left.
 #[derive(Clone, Copy, Debug)]

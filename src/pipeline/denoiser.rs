@@ -1,5 +1,7 @@
 //! The network as the sampler sees it: guidance, batching and noise.
 
+use std::sync::Arc;
+
 use candle_core::Tensor;
 
 use super::origin::Origin;
@@ -67,19 +69,19 @@ pub(super) struct Denoiser<'a> {
 impl<'a> Denoiser<'a> {
     pub(super) fn new(
         unet: &'a Unet,
-        prompts: &Encoded,
+        prompts: &[Arc<Encoded>],
         run: Run,
         source: Source<'a>,
         observer: &'a mut dyn Observer,
     ) -> Result<Self> {
         let images = run.batch.size;
-        let condition = |contexts: &[&Context]| unet.guided(condition(unet, contexts, images)?, run.scale);
-        let both = match &prompts.negative {
-            Some(negative) => Some(condition(&[negative, &prompts.positive])?),
-            None => None,
-        };
+        let condition = |contexts: &[&Context]| unet.guided(condition(unet, contexts)?, run.scale);
+        let positive = spread(prompts.iter().map(|prompt| &prompt.positive).collect(), images);
+        let negative: Option<Vec<&Context>> = prompts.iter().map(|prompt| prompt.negative.as_ref()).collect();
+        let both = negative.map(|negative| condition(&[spread(negative, images), positive.clone()].concat()));
+        let both = both.transpose()?;
         let always = both.is_some() && run.interval == Interval::default();
-        let alone = if always { None } else { Some(condition(&[&prompts.positive])?) };
+        let alone = if always { None } else { Some(condition(&positive)?) };
         Ok(Self { unet, alone, both, run, source, observer })
     }
 
@@ -153,15 +155,23 @@ impl Model for Denoiser<'_> {
     }
 }
 
-/// The contexts of a batch, each for every image, one context after the other.
-fn condition(unet: &Unet, contexts: &[&Context], images: usize) -> Result<Conditioning> {
-    let states = contexts.iter().map(|c| c.states.repeat((images, 1, 1))).collect::<Result<Vec<_>, _>>()?;
+/// A context for each image: one that is alone serves them all.
+fn spread(contexts: Vec<&Context>, images: usize) -> Vec<&Context> {
+    match contexts.as_slice() {
+        [one] => vec![*one; images],
+        _ => contexts,
+    }
+}
+
+/// The contexts of a batch, image by image.
+fn condition(unet: &Unet, contexts: &[&Context]) -> Result<Conditioning> {
+    let states: Vec<&Tensor> = contexts.iter().map(|context| &context.states).collect();
     let states = Tensor::cat(&states, 0)?;
     let pooled: Vec<&Pooled> = contexts.iter().filter_map(|c| c.added.as_ref()).collect();
     if pooled.is_empty() {
         return unet.condition(&states, None);
     }
-    let texts = pooled.iter().map(|p| p.text.repeat((images, 1))).collect::<Result<Vec<_>, _>>()?;
-    let time_ids: Vec<Vec<f64>> = pooled.iter().flat_map(|p| vec![p.ids.clone(); images]).collect();
+    let texts: Vec<&Tensor> = pooled.iter().map(|pooled| &pooled.text).collect();
+    let time_ids: Vec<Vec<f64>> = pooled.iter().map(|pooled| pooled.ids.clone()).collect();
     unet.condition(&states, Some(&Added { pooled: &Tensor::cat(&texts, 0)?, time_ids: &time_ids }))
 }

@@ -6,9 +6,11 @@ mod emphasis;
 mod guidance;
 mod origin;
 mod pixels;
+mod recent;
 mod text;
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
@@ -32,6 +34,7 @@ use text::TextEncoder;
 /// A model in memory.
 pub(crate) struct Pipeline {
     text: TextEncoder,
+    recent: recent::Recent,
     unet: Unet,
     decoder: Decoder,
     encoder: OnceCell<Encoder>,
@@ -59,8 +62,8 @@ pub(crate) struct Batch {
 pub(crate) struct Task<'a> {
     /// What was asked for.
     pub(crate) request: &'a Request,
-    /// Its prompts, encoded.
-    pub(crate) prompts: &'a Encoded,
+    /// Its prompts, encoded: one for all pictures, or one for each.
+    pub(crate) prompts: &'a [Arc<Encoded>],
     /// Which of its pictures.
     pub(crate) batch: Batch,
 }
@@ -122,6 +125,7 @@ impl Pipeline {
         backend.trim();
         Ok(Self {
             text,
+            recent: recent::Recent::default(),
             unet,
             decoder,
             encoder: OnceCell::new(),
@@ -137,19 +141,23 @@ impl Pipeline {
     ///
     /// # Errors
     /// A `clip_skip` beyond the encoder's layers; tensor arithmetic.
-    pub(crate) fn encode(&self, request: &Request, observer: &mut dyn Observer) -> Result<Encoded> {
+    pub(crate) fn encode(&self, request: &Request, observer: &mut dyn Observer) -> Result<Arc<Encoded>> {
         // Networks distilled to take the guidance as an input have no unconditional pass.
         let guided = request.cfg_scale > 1.0 && !self.unet.takes_guidance();
-        staged(observer, Stage::Encode, "prompt", |observer| self.text.encode(request, guided, observer))
+        self.recent.get(request, observer, |observer| {
+            staged(observer, Stage::Encode, "prompt", |observer| self.text.encode(request, guided, observer))
+        })
     }
 
-    /// Noise, or a start picture, to latents: finished ones, or as far as the request's refiner takes over.
+    /// Noise, or a start picture, to latents: finished ones, or as far as the request's refiner takes over. `noise`
+    /// has a generator for each picture of the task.
     ///
     /// # Errors
     /// `Kind::Interrupted` when the observer cancels; tensor arithmetic.
     pub(crate) fn denoise(
         &self,
         task: &Task<'_>,
+        noise: Noise,
         start: Option<&Start>,
         observer: &mut dyn Observer,
     ) -> Result<Drawn> {
@@ -157,7 +165,6 @@ impl Pipeline {
             let Task { request, batch, .. } = *task;
             let config = request.sampler_config(&self.repo)?;
             let mut ladder = schedule::ladder(&config, request.steps)?;
-            let noise = Noise::new(request.rng, request.seed.wrapping_add(batch.first), batch.size);
             let mut source = self.source(request, noise, batch.size);
             let (x, origin) = match (&request.init, start) {
                 (Some(init), Some(start)) => {

@@ -49,6 +49,13 @@ pub(crate) struct Encoded {
     pub(crate) negative: Option<Context>,
 }
 
+impl Encoded {
+    /// Tokens that the network attends to.
+    pub(crate) fn length(&self) -> usize {
+        self.positive.states.dims().get(1).copied().unwrap_or_default()
+    }
+}
+
 /// A text for each encoder, in chunks.
 struct Texts {
     chunked: Vec<Chunked>,

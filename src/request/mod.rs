@@ -6,6 +6,7 @@ mod dimensions;
 mod init;
 mod interval;
 mod params;
+mod recall;
 mod refiner;
 mod resolve;
 mod sizes;
