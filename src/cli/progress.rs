@@ -144,6 +144,7 @@ struct Still;
 
 impl View for Still {
     fn show(&mut self, _event: &Event) {}
+    fn turn_to(&mut self, _jobs: &[&str], _number: usize, _of: usize) {}
 }
 
 /// The observer of a run on the command line.

@@ -90,14 +90,21 @@ mod tests {
         Request::resolve(params, &files, &RepoConfig::read(&files).unwrap()).unwrap()
     }
 
+    fn painted() -> Params {
+        toml::from_str(
+            "prompt = 'a'\nseed = 3\nmask = 'm.png'\nmask_blur = 2\ninvert_mask = true\nextend = 'left=8'",
+        )
+        .unwrap()
+    }
+
     #[test]
     fn a_request_is_asked_for_again_by_its_parameters() {
         let plain: Params =
             toml::from_str("prompt = 'a'\nseed = 3\nsteps = 7\ncfg_interval = '0.1..0.9'").unwrap();
-        let painted = toml::from_str(
-            "prompt = 'a'\nseed = 3\ninit_image = 'i.png'\nmask = 'm.png'\nmask_blur = 2\ninvert_mask = true\nextend = 'left=8'",
-        )
-        .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let picture = folder.path().join("i.png");
+        image::RgbImage::new(64, 64).save(&picture).unwrap();
+        let painted = Params { init_image: Some(picture.display().to_string()), ..painted() };
         for params in [plain, painted] {
             let request = resolve(&params);
             assert_eq!(resolve(&request.params()), request);

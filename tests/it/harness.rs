@@ -64,7 +64,8 @@ pub(crate) fn sdgen() -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sdgen"));
     let proxies = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
     let hub = ["HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "NO_COLOR"];
-    proxies.into_iter().chain(hub).for_each(|name| {
+    let scheduler = ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "COMPLETE"];
+    proxies.into_iter().chain(hub).chain(scheduler).for_each(|name| {
         command.env_remove(name);
     });
     command.current_dir(&folder).env("HF_HOME", folder.path().join(".hf")).env("HF_HUB_OFFLINE", "1");
@@ -123,7 +124,8 @@ impl Run {
         outcome
     }
 
-    fn exits(mut self, code: i32) -> Outcome {
+    /// Runs, and expects an exit code.
+    pub(crate) fn exits(mut self, code: i32) -> Outcome {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         // The program may end without reading; that is not the test's matter.

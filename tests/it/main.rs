@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods, clippy::too_many_lines, clippy::wildcard_enum_match_arm)]
 
 mod bad_models;
+mod batch;
 mod cli;
 mod completions;
 mod demo;
@@ -13,6 +14,7 @@ mod hub;
 mod layers;
 mod output;
 mod prompts;
+mod replay;
 mod samplers;
 mod samplers_gaussian;
 mod server;
