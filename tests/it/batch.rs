@@ -73,6 +73,27 @@ fn the_example_script_runs_a_batch() {
     assert!(String::from_utf8_lossy(&run(&[]).stderr).contains("7 jobs: 0 drawn, 7 done before"));
 }
 
+#[cfg(unix)]
+#[test]
+fn the_files_for_schedulers_say_what_the_program_takes() {
+    let text = text_of("examples/kubernetes.yaml");
+    let line = text.lines().find_map(|line| line.trim().strip_prefix("command: ")).unwrap();
+    let words: Vec<String> = serde_json::from_str(line).unwrap();
+    assert!(sdgen::cli::command().try_get_matches_from(&words).is_ok(), "{words:?}");
+    let folder = tempfile::tempdir().unwrap();
+    for task in ["4", "5"] {
+        let mut script = Command::new(example("slurm.sh"));
+        script.env("SDGEN", env!("CARGO_BIN_EXE_sdgen")).current_dir(&folder).arg(folder.path().join("b.toml"));
+        script.env("SLURM_ARRAY_TASK_ID", task).env("SLURM_ARRAY_TASK_MIN", "4").env("SLURM_ARRAY_TASK_COUNT", "2");
+        std::fs::write(folder.path().join("b.toml"), jobs("[[job]]\nname = 'j'\nmatrix.seed = '1..=8'\n")).unwrap();
+        let output = script.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert_eq!(pictures(&folder.path().join("out")).len(), 8);
+    let mut parallel = Command::new("bash");
+    assert!(parallel.arg("-n").arg(example("parallel.sh")).status().unwrap().success());
+}
+
 /// Draws `seeds` pictures by two samplers, killed `kills` times, and compares with a run that nobody disturbed.
 fn survives(seeds: usize, kills: usize) {
     let text = jobs(&format!(
