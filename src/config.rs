@@ -2,13 +2,20 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
 
 /// A secret that never shows itself in a message or a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
+    /// A token as it was given, without white space round it.
+    pub fn new(text: &str) -> Self {
+        Self(text.trim().to_owned())
+    }
+
     /// The secret itself, for the one header that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
@@ -36,6 +43,17 @@ pub struct Hub {
 }
 
 impl Hub {
+    /// The cache's folder.
+    ///
+    /// # Errors
+    /// There is no home folder, and no other is named.
+    pub fn cache(&self) -> Result<&Path> {
+        self.cache.as_deref().ok_or_else(|| {
+            Error::new(Kind::Output, "there is no home folder to keep models in")
+                .hint("set HF_HOME to a folder, or give the model as a folder")
+        })
+    }
+
     /// The hub as the environment describes it.
     pub fn from_env() -> Self {
         let home = path("HF_HOME").or_else(|| Some(cache_home()?.join("huggingface")));
@@ -49,11 +67,6 @@ impl Hub {
             offline: switch("HF_HUB_OFFLINE"),
         }
     }
-}
-
-/// `SDGEN_CPU`: the instruction set to use instead of the best that the processor has.
-pub fn instruction_set() -> Option<String> {
-    text("SDGEN_CPU")
 }
 
 /// One task of many that a scheduler started.
@@ -91,8 +104,29 @@ pub fn dumb_terminal() -> bool {
     text("TERM").as_deref() == Some("dumb")
 }
 
-/// `SDGEN_CPU`: the set of kernels to use instead of the best one that the processor has.
-pub fn cpu_kernels() -> Option<String> {
+/// The user's defaults: `SDGEN_CONFIG`, else `sdgen/config.toml` in the folder for such files; `None` without a home.
+///
+/// # Errors
+/// `SDGEN_CONFIG` names a file that is not there.
+pub fn defaults_file() -> Result<Option<PathBuf>> {
+    match path("SDGEN_CONFIG") {
+        Some(path) if path.is_file() => Ok(Some(path)),
+        Some(path) => Err(Error::new(Kind::Usage, format!("SDGEN_CONFIG: `{}` is no file", path.display()))
+            .hint("unset it to use the file in your config folder: `sdgen config path`")),
+        None => {
+            let dirs = directories::ProjectDirs::from("", "", "sdgen");
+            Ok(dirs.map(|dirs| dirs.config_dir().join("config.toml")))
+        }
+    }
+}
+
+/// `SDGEN_PROFILE`: the profile to use where none is named.
+pub fn profile() -> Option<String> {
+    text("SDGEN_PROFILE")
+}
+
+/// `SDGEN_CPU`: the instruction set to use instead of the best that the processor has.
+pub fn instruction_set() -> Option<String> {
     text("SDGEN_CPU")
 }
 

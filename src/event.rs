@@ -37,6 +37,17 @@ impl Stage {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
+    /// Files of a model are about to be fetched from the hub.
+    Download {
+        /// Repository and commit.
+        model: String,
+        /// Files.
+        files: usize,
+        /// Bytes in all, as far as the hub says them beforehand.
+        bytes: u64,
+        /// Licence of the weights, as its makers name it.
+        license: Option<String>,
+    },
     /// Bytes of a file arrived from the hub.
     Fetch {
         /// File name inside the repository.

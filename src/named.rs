@@ -27,7 +27,7 @@ macro_rules! named_enum {
     ($(#[$meta:meta])* pub enum $name:ident($what:literal) { $($(#[$value_meta:meta])* $value:ident = $text:literal),+ $(,)? }) => {
         $(#[$meta])*
         #[allow(unreachable_pub, reason = "the macro cannot know how far its module is seen")]
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         pub enum $name { $($(#[$value_meta])* #[serde(rename = $text)] $value),+ }
 
         impl $crate::named::Named for $name {

@@ -1,15 +1,18 @@
 //! A request together with the models that it is drawn with: what every front end hands to the engine. Models are
 //! found here and each only once; nothing is loaded.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::Hub;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Observer;
+use crate::named::Named;
 use crate::output::metadata::Origin;
-use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, RepoConfig};
+use crate::registry::{self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, RepoConfig};
 use crate::request::{Params, Refiner, Request, check};
+use crate::sampler::Prediction;
 
 /// A model that was found: its files, what its small files say, and what tells its weights from others'.
 #[derive(Clone, Debug)]
@@ -20,6 +23,8 @@ pub struct Model {
     pub repo: RepoConfig,
     /// Path → hash of each weight file.
     pub weights: BTreeMap<String, String>,
+    /// Terms of the weights, as far as they are known.
+    pub license: Option<String>,
 }
 
 impl Model {
@@ -30,13 +35,8 @@ impl Model {
     pub fn read(files: ModelFiles) -> Result<Self> {
         let repo = RepoConfig::read(&files)?;
         let weights = files.fingerprints();
-        Ok(Self { files, repo, weights })
-    }
-
-    /// The licence of a known model's weights.
-    pub fn license(&self) -> Option<&'static str> {
-        let spec = registry::models().iter().find(|spec| spec.name == self.files.origin)?;
-        Some(&spec.license)
+        let license = files.license();
+        Ok(Self { files, repo, weights, license })
     }
 }
 
@@ -60,7 +60,7 @@ impl Plan {
             request: &self.request,
             model: &self.base.files.name,
             weights: &self.weights,
-            license: self.base.license(),
+            license: self.base.license.as_deref(),
         }
     }
 }
@@ -69,6 +69,8 @@ impl Plan {
 pub struct Planner {
     hub: Hub,
     found: HashMap<Wanted, Arc<Model>>,
+    /// Lock file and model of each record written.
+    recorded: HashSet<(String, String)>,
 }
 
 /// How a model was asked for.
@@ -77,12 +79,16 @@ struct Wanted {
     name: String,
     half: bool,
     offline: bool,
+    locked: Option<String>,
+    /// For a model in one file: whose small files it takes, and what it predicts.
+    config: Option<String>,
+    prediction: Option<String>,
 }
 
 impl Planner {
     /// A planner that looks for models in `hub`.
     pub fn new(hub: Hub) -> Self {
-        Self { hub, found: HashMap::new() }
+        Self { hub, found: HashMap::new(), recorded: HashSet::new() }
     }
 
     /// Finds the models that `params` name, downloads what is missing of them, and resolves every value.
@@ -99,6 +105,9 @@ impl Planner {
             Some(refiner) => Some(self.refiner(refiner, &base, params, observer)?),
             None => None,
         };
+        if let Some(path) = &params.lock {
+            self.record(path, std::iter::once(&base).chain(&refiner))?;
+        }
         let mut weights = base.weights.clone();
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
@@ -122,29 +131,77 @@ impl Planner {
         observer: &mut dyn Observer,
     ) -> Result<Arc<Model>> {
         let name = &refiner.model;
-        let found = self.find(name, params, observer);
+        // The base model's particulars are not the refiner's.
+        let own = Params { config: None, prediction: None, ..params.clone() };
+        let found = self.find(name, &own, observer);
         let found = found.map_err(|error| error.hint(format!("`{name}` is what `--refiner` names")))?;
         Refiner::suits(&base.repo, &found.repo)?;
         Ok(found)
+    }
+
+    /// Writes into a lock file what the models are, each once.
+    fn record<'a>(&mut self, path: &str, models: impl Iterator<Item = &'a Arc<Model>>) -> Result<()> {
+        let key = |model: &Model| (path.to_owned(), model.files.origin.clone());
+        let fresh: Vec<_> = models.filter(|model| self.recorded.insert(key(model))).collect();
+        if fresh.is_empty() {
+            return Ok(());
+        }
+        let mut lock = LockFile::open(Path::new(path))?;
+        fresh.iter().try_for_each(|model| lock.record(&model.files))?;
+        lock.write()
     }
 
     /// The model `name`, looked for once.
     fn find(&mut self, name: &str, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
         let wanted = Wanted {
             name: name.to_owned(),
-            half: matches!(params.dtype.as_deref(), Some("f16" | "bf16")),
+            half: half(params),
             offline: self.hub.offline || params.offline == Some(true),
+            locked: params.locked.clone(),
+            config: params.config.clone(),
+            prediction: params.prediction.clone(),
         };
         if let Some(model) = self.found.get(&wanted) {
             return Ok(model.clone());
         }
         let hub = Hub { offline: wanted.offline, ..self.hub.clone() };
-        let fetch = Fetch { hub, half: wanted.half };
-        let files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
+        let locked = wanted.locked.as_deref().map(|path| LockFile::read(Path::new(path))).transpose()?;
+        let fetch = Fetch { hub, half: wanted.half, locked };
+        let mut files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
+        if let Some(config) = &params.config {
+            files = configured(&files, config, &fetch, observer)?;
+        }
+        if let Some(prediction) = params.prediction.as_deref().filter(|_| files.guesses_prediction()) {
+            files = files.predicting(Prediction::parse("prediction", prediction)?);
+        }
         let model = Arc::new(Model::read(files)?);
         self.found.insert(wanted, model.clone());
         Ok(model)
     }
+}
+
+/// Whether 16-bit variants of the weights lose nothing: the arithmetic has no more bits than they.
+fn half(params: &Params) -> bool {
+    match params.dtype.as_deref() {
+        Some(dtype) if dtype != "auto" => matches!(dtype, "f16" | "bf16"),
+        _ => matches!(params.device.as_deref(), Some(device) if device != "cpu" && device != "auto"),
+    }
+}
+
+/// A model in one file with the small files of the model that `config` names.
+fn configured(
+    files: &ModelFiles,
+    config: &str,
+    fetch: &Fetch,
+    observer: &mut dyn Observer,
+) -> Result<ModelFiles> {
+    if files.checkpoint().is_none() {
+        return Err(Error::field("config", format!("`{}` is a folder, which has its own", files.origin))
+            .hint("`--config` is for models that are one file; leave it out"));
+    }
+    let other = registry::locate(&ModelRef::parse(config)?, fetch, observer)
+        .map_err(|error| error.hint(format!("`{config}` is what `--config` names")))?;
+    Ok(files.configured(&other))
 }
 
 #[cfg(test)]

@@ -45,10 +45,12 @@ impl Job {
     }
 }
 
-/// Every job of `drafts` with `over` laid over each, and everything that is wrong with them.
-pub fn jobs(drafts: &[Draft], over: &Fields) -> (Vec<Job>, Vec<Fault>) {
+/// Every job of `drafts`, with `under` below and `over` above the fields of each, and everything that is wrong with
+/// them.
+pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<Fault>) {
     let mut expansion = Expansion::default();
     for (number, draft) in drafts.iter().enumerate() {
+        let draft = &Draft { fields: under.clone().under(&draft.fields), ..draft.clone() };
         if let Err(fault) = expansion.draft(number, draft, over) {
             expansion.faults.push(fault);
         }
@@ -236,7 +238,8 @@ mod tests {
     fn expand(text: &str, over: &Params) -> (Vec<Job>, Vec<String>) {
         let source = Source::parse(text, Path::new("b.toml"), Form::Toml);
         assert!(source.faults.is_empty(), "{:?}", source.faults);
-        let (jobs, faults) = jobs(&source.drafts, &Fields::of(over, &Place::new(&"flags".into(), 0)));
+        let (jobs, faults) =
+            jobs(&source.drafts, &Fields::default(), &Fields::of(over, &Place::new(&"flags".into(), 0)));
         (jobs, faults.iter().map(|fault| format!("{}: {}", fault.place, fault.error)).collect())
     }
 

@@ -58,7 +58,7 @@ impl Groups {
 mod tests {
     use std::path::Path;
 
-    use super::super::fields::{Fields, Place};
+    use super::super::fields::Fields;
     use super::super::job::jobs;
     use super::super::plan::plan;
     use super::super::source::{Form, Source};
@@ -66,11 +66,10 @@ mod tests {
     use crate::config::Hub;
     use crate::event::{Event, Flow};
     use crate::plan::Planner;
-    use crate::request::Params;
 
     fn drawn(text: &str) -> Vec<Vec<String>> {
         let source = Source::parse(text, Path::new("b.toml"), Form::Toml);
-        let (jobs, _) = jobs(&source.drafts, &Fields::of(&Params::default(), &Place::new(&"".into(), 0)));
+        let (jobs, _) = jobs(&source.drafts, &Fields::default(), &Fields::default());
         let mut planner = Planner::new(Hub { offline: true, ..Hub::default() });
         let (planned, faults) =
             plan(jobs, &source.output, &mut planner, &mut |_: &Event| Flow::Continue).unwrap();

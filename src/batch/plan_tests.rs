@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::super::fields::{Fields, Place};
+use super::super::fields::Fields;
 use super::super::job::jobs;
 use super::super::order::forwards;
 use super::super::shard::Shard;
@@ -11,11 +11,10 @@ use super::super::source::{Form, Source};
 use super::*;
 use crate::config::Hub;
 use crate::event::{Event, Flow};
-use crate::request::Params;
 
 fn planned(text: &str) -> (Vec<Planned>, Vec<String>) {
     let source = Source::parse(text, Path::new("b.toml"), Form::Toml);
-    let (jobs, first) = jobs(&source.drafts, &Fields::of(&Params::default(), &Place::new(&"".into(), 0)));
+    let (jobs, first) = jobs(&source.drafts, &Fields::default(), &Fields::default());
     let mut silent = |_: &Event| Flow::Continue;
     let mut planner = Planner::new(Hub { offline: true, ..Hub::default() });
     let (planned, second) = plan(jobs, &source.output, &mut planner, &mut silent).unwrap();

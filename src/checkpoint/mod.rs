@@ -2,8 +2,11 @@
 //! Every format is read from its header alone and strictly; the tensors themselves are others' work.
 
 mod gguf;
+mod pickle;
 mod safetensors;
 mod storage;
+mod torch;
+mod zip;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -112,6 +115,10 @@ fn read(file: &mut (impl Read + Seek), label: &str) -> Result<Directory> {
     let mut file = Bytes { file, label, length: usize::try_from(length).unwrap_or(usize::MAX) };
     match &file.start()? {
         gguf::MAGIC => gguf::directory(&mut file),
+        zip::MAGIC => torch::directory(&mut file),
+        torch::LEGACY => Err(file
+            .broken("is in the format of torch before 1.6, which sdgen does not read")
+            .hint("load it with torch and save it again, or convert it to safetensors")),
         _ => {
             file.file.rewind().map_err(unreadable)?;
             safetensors::directory(&mut file)

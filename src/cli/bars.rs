@@ -4,18 +4,19 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use super::downloads::Downloads;
 use super::plain::Pace;
 use super::progress::View;
 use super::terminal::{harmless, say};
 use crate::event::{Event, Stage};
 
 const STEPS: &str = "{prefix:>8} {wide_bar} {pos}/{len}{msg}";
-const BYTES: &str = "{prefix:>8} {msg} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 const SPINNER: &str = "{prefix:>8} {spinner} {msg} {elapsed}";
 
-/// One bar at a time: what the run is busy with.
+/// What the run is busy with: one bar, or those of a download.
 pub(super) struct Bars {
     bar: ProgressBar,
+    downloads: Option<Downloads>,
     shown: Option<Shown>,
     pace: Pace,
 }
@@ -23,7 +24,6 @@ pub(super) struct Bars {
 /// What the bar shows now.
 #[derive(PartialEq)]
 enum Shown {
-    File(String),
     Stage(Stage),
     /// The first image of the forward that is under way.
     Steps(u64),
@@ -32,7 +32,7 @@ enum Shown {
 impl Bars {
     /// No bar yet.
     pub(super) fn new() -> Self {
-        Self { bar: ProgressBar::hidden(), shown: None, pace: Pace::default() }
+        Self { bar: ProgressBar::hidden(), downloads: None, shown: None, pace: Pace::default() }
     }
 
     /// Replaces the bar when `shown` is something new.
@@ -40,7 +40,7 @@ impl Bars {
         if self.shown.as_ref() == Some(&shown) {
             return;
         }
-        self.bar.finish_and_clear();
+        self.clear();
         self.bar = ProgressBar::new(0).with_prefix(prefix);
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.progress_chars("=> "));
@@ -51,6 +51,7 @@ impl Bars {
 
     fn clear(&mut self) {
         self.bar.finish_and_clear();
+        self.downloads = None;
         self.shown = None;
     }
 }
@@ -58,11 +59,12 @@ impl Bars {
 impl View for Bars {
     fn show(&mut self, event: &Event) {
         match event {
+            Event::Download { bytes, .. } => {
+                self.clear();
+                self.downloads = Some(Downloads::new(*bytes));
+            }
             Event::Fetch { file, done, total } => {
-                self.turn_to(Shown::File(file.clone()), BYTES, "fetch");
-                self.bar.set_message(harmless(file));
-                self.bar.set_length(*total);
-                self.bar.set_position(*done);
+                self.downloads.get_or_insert_with(|| Downloads::new(0)).show(file, *done, *total);
             }
             // The steps have their own bar, which begins with the first of them.
             Event::Begin { stage: Stage::Denoise, .. } => self.clear(),
@@ -85,7 +87,10 @@ impl View for Bars {
     }
 
     fn say(&mut self, line: &str) {
-        self.bar.suspend(|| say(line));
+        match &self.downloads {
+            Some(downloads) => downloads.suspend(|| say(line)),
+            None => self.bar.suspend(|| say(line)),
+        }
     }
 }
 

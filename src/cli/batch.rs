@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::config::Profile;
 use super::dry_run::{self, DryRun};
 use super::progress::{Display, Progress};
 use super::report::{self, Format};
@@ -21,7 +22,6 @@ use crate::named::Named;
 use crate::output::png::part_of;
 use crate::output::sheet::{self, Tile};
 use crate::plan::Planner;
-use crate::registry::DEFAULT_MODEL;
 use crate::request::Params;
 
 #[derive(Args)]
@@ -68,6 +68,8 @@ pub(super) struct Arguments {
     dry: DryRun,
     #[command(flatten)]
     params: Params,
+    #[command(flatten)]
+    profile: Profile,
     #[command(flatten)]
     pub(super) display: Display,
 }
@@ -117,7 +119,7 @@ impl Arguments {
     fn planned(&self, progress: &RefCell<Progress>) -> Result<Found> {
         let source = self.source()?;
         let over = Fields::of(&self.params, &Place::new(&"command line".into(), 0));
-        let (jobs, wrong) = batch::jobs(&source.drafts, &over);
+        let (jobs, wrong) = batch::jobs(&source.drafts, &self.profile.defaults()?.fields(), &over);
         let mut observer = |event: &Event| progress.borrow_mut().on(event);
         let (jobs, absent) = if self.dry.wanted() { here(jobs) } else { (jobs, Vec::new()) };
         let mut planner = Planner::new(if self.dry.wanted() { dry_run::offline() } else { Hub::from_env() });
@@ -182,8 +184,7 @@ fn here(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
     let mut known: HashMap<Option<String>, bool> = HashMap::new();
     jobs.into_iter().partition(|job| {
         let model = job.params.model.clone();
-        let name = model.clone().unwrap_or_else(|| DEFAULT_MODEL.to_owned());
-        *known.entry(model).or_insert_with(|| !dry_run::is_absent(&name).unwrap_or(false))
+        *known.entry(model.clone()).or_insert_with(|| !dry_run::is_absent(model.as_deref()).unwrap_or(false))
     })
 }
 

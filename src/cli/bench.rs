@@ -103,6 +103,7 @@ impl Observer for Clock {
             Event::End { stage: Stage::Decode, seconds } => self.decode += seconds,
             Event::Begin { .. }
             | Event::End { .. }
+            | Event::Download { .. }
             | Event::Fetch { .. }
             | Event::Queued { .. }
             | Event::Failed { .. }

@@ -60,9 +60,18 @@ impl DryRun {
 struct Report {
     schema: u32,
     jobs: Vec<Row>,
-    /// Models that are not on this machine, and how many jobs wait for them.
-    absent: BTreeMap<String, usize>,
+    /// Models that are not on this machine.
+    absent: BTreeMap<String, Absent>,
     estimate: Option<Estimate>,
+}
+
+/// A model that would be fetched.
+#[derive(Default, Serialize)]
+struct Absent {
+    /// Jobs that wait for it.
+    jobs: usize,
+    /// What would come, as far as the hub says; null without a hub.
+    bytes: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -108,9 +117,8 @@ struct Measured {
 pub(super) fn single(params: &Params, form: DryRun) -> Result<()> {
     let mut report = Report::default();
     let mut silent = |_: &Event| Flow::Continue;
-    let name = params.model.as_deref().unwrap_or(DEFAULT_MODEL);
-    if is_absent(name)? {
-        report.absent.insert(name.to_owned(), params.count.unwrap_or(1) as usize);
+    if is_absent(params.model.as_deref())? {
+        report.wants(params, params.count.unwrap_or(1) as usize)?;
         return report.print(form);
     }
     let plan = Planner::new(offline()).plan(params, &mut silent)?;
@@ -123,8 +131,7 @@ pub(super) fn single(params: &Params, form: DryRun) -> Result<()> {
 pub(super) fn batch(planned: &[Planned], absent: &[Job], form: DryRun) -> Result<()> {
     let mut report = Report::default();
     for job in absent {
-        let name = job.params.model.as_deref().unwrap_or(DEFAULT_MODEL);
-        *report.absent.entry(name.to_owned()).or_default() += 1;
+        report.wants(&job.params, 1)?;
     }
     let mut tokenizers = HashMap::new();
     for Planned { job, path, plan, .. } in planned {
@@ -144,17 +151,45 @@ pub(super) fn offline() -> Hub {
 ///
 /// # Errors
 /// There is no such model.
-pub(super) fn is_absent(model: &str) -> Result<bool> {
-    let model = ModelRef::parse(model)?;
-    let mut silent = |_: &Event| Flow::Continue;
-    match registry::locate(&model, &Fetch { hub: offline(), half: false }, &mut silent) {
-        Err(error) if error.kind() == Kind::ModelNotFound => Ok(true),
-        Err(error) => Err(error),
-        Ok(_) => Ok(false),
-    }
+pub(super) fn is_absent(model: Option<&str>) -> Result<bool> {
+    let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
+    Ok(matches!(model, ModelRef::Known(_) | ModelRef::Repo { .. })
+        && registry::cached(&model, &offline()).is_none())
+}
+
+/// What the hub would send of a model; nothing is fetched but the list of its files.
+fn download(params: &Params) -> Result<Option<u64>> {
+    let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+    let hub = Hub::from_env();
+    let fetch = Fetch {
+        hub: Hub { offline: hub.offline || params.offline == Some(true), ..hub },
+        half: matches!(params.dtype.as_deref(), Some("f16" | "bf16")),
+        ..Fetch::default()
+    };
+    let mut said = None;
+    let mut listening = |event: &Event| {
+        if let Event::Download { bytes, .. } = event {
+            said = Some(*bytes);
+            return Flow::Cancel;
+        }
+        Flow::Continue
+    };
+    // What cannot be asked is not known; that the download was stopped is no error either.
+    let _ = registry::locate(&model, &fetch, &mut listening);
+    Ok(said)
 }
 
 impl Report {
+    /// Takes note of `jobs` whose model would be fetched; the hub is asked once for each model.
+    fn wants(&mut self, params: &Params, jobs: usize) -> Result<()> {
+        let name = params.model.as_deref().unwrap_or(DEFAULT_MODEL).to_owned();
+        if !self.absent.contains_key(&name) {
+            self.absent.insert(name.clone(), Absent { jobs: 0, bytes: download(params)? });
+        }
+        self.absent.entry(name).or_default().jobs += jobs;
+        Ok(())
+    }
+
     fn add(
         &mut self,
         name: Option<String>,
@@ -210,8 +245,9 @@ impl Report {
                 let _ = writeln!(text, "  {} leaves out: {}", left.encoder, left.left_out);
             }
         }
-        for (model, jobs) in &self.absent {
-            let _ = writeln!(text, "to be fetched: {model}, for {}", count_of(*jobs, "job"));
+        for (model, Absent { jobs, bytes }) in &self.absent {
+            let bytes = bytes.map_or(String::new(), |bytes| format!(", {:.1} MB", bytes as f64 / 1e6));
+            let _ = writeln!(text, "to be fetched: {model}{bytes}, for {}", count_of(*jobs, "job"));
         }
         if let Some(Estimate { seconds, peak_bytes, .. }) = &self.estimate {
             let peak = peak_bytes.map(|bytes| format!(", about {:.2} GB of memory", bytes as f64 / 1e9));

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::config::Profile;
 use super::dry_run::DryRun;
 use super::progress::{Display, Progress};
 use super::signals;
@@ -26,6 +27,8 @@ pub(super) struct Arguments {
     #[command(flatten)]
     pub(super) params: Params,
     #[command(flatten)]
+    pub(super) profile: Profile,
+    #[command(flatten)]
     dry: DryRun,
     /// Draw the finished pictures in the terminal
     #[arg(long, help_heading = "Display")]
@@ -40,9 +43,10 @@ const MAX_PROMPT: u64 = 1 << 20;
 /// Draws what the arguments ask for.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
-    let params = with_prompt(&arguments.params)?;
+    let defaults = arguments.profile.defaults()?;
+    let params = with_prompt(&defaults.under(&arguments.params))?;
     if let Some(error) = check(&params).into_iter().next() {
-        return Err(error);
+        return Err(defaults.blamed(error, &arguments.params));
     }
     let destination = destination(&params)?;
     if arguments.show {

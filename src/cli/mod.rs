@@ -4,6 +4,9 @@ mod bars;
 mod batch;
 mod bench;
 mod complete;
+mod config;
+mod doctor;
+mod downloads;
 mod dry_run;
 mod generate;
 mod inspect;
@@ -50,8 +53,12 @@ enum Command {
     Replay(Box<replay::Arguments>),
     /// Show what a picture says about itself: prompt, settings, model
     Inspect(inspect::Arguments),
-    /// List the models that can be called by name
+    /// List, fetch, check and remove models
     Models(models::Arguments),
+    /// Show the file with your defaults and profiles, and what it says
+    Config(config::Arguments),
+    /// Look for what keeps sdgen from working well on this machine, and say how to mend it
+    Doctor(doctor::Arguments),
     /// Measure how fast a model runs on this machine, stage by stage
     Bench(bench::Arguments),
     /// Show how a model reads a prompt: tokens, weights and chunks
@@ -90,6 +97,8 @@ fn run(arguments: Arguments) -> ExitCode {
         Some(Command::Replay(replay)) => replay::run(&replay),
         Some(Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(Command::Models(models)) => models::run(&models),
+        Some(Command::Config(config)) => config::run(&config),
+        Some(Command::Doctor(doctor)) => doctor::run(&doctor),
         Some(Command::Bench(bench)) => bench::run(&bench),
         Some(Command::Tokens(tokens)) => tokens::run(&tokens),
         Some(Command::Completions { shell }) => completions(shell),

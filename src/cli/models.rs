@@ -1,12 +1,18 @@
-//! `sdgen models`: the versions that can be called by name.
+//! `sdgen models`: the versions that can be called by name, and what the cache holds.
+
+use std::cell::RefCell;
+use std::fmt::Write as _;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
+use serde_json::json;
 
-use super::terminal;
+use super::progress::{Display, Progress};
+use super::{signals, terminal};
 use crate::config::Hub;
-use crate::error::Result;
-use crate::registry::{ModelSpec, is_cached, models};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Observer};
+use crate::registry::{self, Fetch, ModelFiles, ModelRef, ModelSpec, Verdict, models};
 
 #[derive(Args)]
 #[group(skip)]
@@ -19,10 +25,70 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Action {
     /// Known versions, and whether they are on this machine
     List,
+    /// Fetch a model into the cache, or what the hub has newer of it
+    Pull(Pull),
+    /// Print the folder of a model that is on this machine
+    Path {
+        #[command(flatten)]
+        model: Name,
+    },
+    /// Compare the files of a model in the cache with the hub's hashes
+    Verify {
+        /// A known name, or ORG/REPO[@REV]
+        #[arg(value_name = "MODEL", required_unless_present = "all")]
+        model: Option<String>,
+
+        /// Every model in the cache
+        #[arg(long, conflicts_with = "model")]
+        all: bool,
+    },
+    /// Remove a model from the cache
+    Rm {
+        #[command(flatten)]
+        model: Name,
+    },
+    /// Show how much of the disk each model in the cache takes
+    Du,
+}
+
+#[derive(Args)]
+#[group(skip)]
+struct Name {
+    /// A known name, or ORG/REPO[@REV]
+    #[arg(value_name = "MODEL")]
+    model: String,
+}
+
+#[derive(Args)]
+#[group(skip)]
+struct Pull {
+    #[command(flatten)]
+    name: Name,
+
+    /// Take 16-bit variants of the weights where there are any (for `--dtype f16` and bf16)
+    #[arg(long)]
+    half: bool,
+
+    #[command(flatten)]
+    display: Display,
+}
+
+/// Does what is asked; lists without a question.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let (hub, json) = (Hub::from_env(), arguments.json);
+    match arguments.action.as_ref().unwrap_or(&Action::List) {
+        Action::List => list(&hub, json),
+        Action::Pull(asked) => pull(asked, hub, json),
+        Action::Path { model } => path(&model.model, &hub, json),
+        Action::Verify { model: Some(model), .. } => verify(&[found(model, &hub)?], json),
+        Action::Verify { model: None, .. } => verify(&everything(&hub)?, json),
+        Action::Rm { model } => remove(&model.model, &hub, json),
+        Action::Du => usage(&hub, json),
+    }
 }
 
 #[derive(Serialize)]
@@ -37,33 +103,40 @@ struct Row {
     license: &'static str,
     about: &'static str,
     cached: bool,
+    /// On the disk, of all revisions.
+    bytes: Option<u64>,
 }
 
-/// Prints the table.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    match arguments.action.unwrap_or(Action::List) {
-        Action::List => list(arguments.json),
-    }
-}
-
-fn list(json: bool) -> Result<()> {
-    let hub = Hub::from_env();
-    let rows: Vec<Row> = models().iter().map(|spec| row(spec, &hub)).collect();
+fn list(hub: &Hub, json: bool) -> Result<()> {
+    let stored = registry::stock(hub).unwrap_or_default();
+    let bytes = |files: &ModelFiles| {
+        let root = files.root()?;
+        stored.iter().find(|entry| root.starts_with(&entry.path)).map(|entry| entry.bytes)
+    };
+    let rows: Vec<Row> = models().iter().map(|spec| row(spec, hub, bytes)).collect();
     if json {
         return terminal::json(&rows);
     }
-    let mut text = format!("{:<13} {:<7} {:>5}  {:<24} {}\n", "NAME", "CACHED", "SIZE", "LICENSE", "ABOUT");
+    let mut text =
+        format!("{:<13} {:<10} {:>6}  {:<24} {}\n", "NAME", "CACHED", "PIXELS", "LICENSE", "ABOUT");
     for row in &rows {
-        let cached = if row.cached { "yes" } else { "no" };
-        text.push_str(&format!(
-            "{:<13} {cached:<7} {:>5}  {:<24} {}\n",
+        let cached = match (row.cached, row.bytes) {
+            (true, Some(bytes)) => terminal::size(bytes),
+            (true, None) => "built in".to_owned(),
+            (false, _) => "no".to_owned(),
+        };
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            text,
+            "{:<13} {cached:<10} {:>6}  {:<24} {}",
             row.name, row.size, row.license, row.about
-        ));
+        );
     }
     terminal::data(text.as_bytes())
 }
 
-fn row(spec: &'static ModelSpec, hub: &Hub) -> Row {
+fn row(spec: &'static ModelSpec, hub: &Hub, bytes: impl Fn(&ModelFiles) -> Option<u64>) -> Row {
+    let files = registry::cached(&ModelRef::Known(spec), hub);
     Row {
         name: &spec.name,
         aliases: &spec.aliases,
@@ -74,6 +147,123 @@ fn row(spec: &'static ModelSpec, hub: &Hub) -> Row {
         cfg_scale: spec.cfg_scale,
         license: &spec.license,
         about: &spec.about,
-        cached: is_cached(spec, hub),
+        cached: files.is_some(),
+        bytes: files.as_ref().and_then(bytes),
     }
+}
+
+fn pull(asked: &Pull, hub: Hub, json: bool) -> Result<()> {
+    let model = ModelRef::parse(&asked.name.model)?;
+    signals::listen(asked.display.announces())?;
+    let progress = RefCell::new(Progress::new(&asked.display));
+    let mut observer = |event: &Event| progress.borrow_mut().on(event);
+    let fetch = Fetch { hub, half: asked.half, ..Fetch::default() };
+    let files = registry::pull(&model, &fetch, &mut observer)?;
+    drop(progress);
+    show_place(&files, json)
+}
+
+fn path(name: &str, hub: &Hub, json: bool) -> Result<()> {
+    show_place(&found(name, hub)?, json)
+}
+
+/// The model as far as it is on this machine.
+fn found(name: &str, hub: &Hub) -> Result<ModelFiles> {
+    let model = ModelRef::parse(name)?;
+    let hub = Hub { offline: true, ..hub.clone() };
+    let mut silent = |_: &Event| crate::event::Flow::Continue;
+    registry::locate(&model, &Fetch { hub, ..Fetch::default() }, &mut silent)
+}
+
+fn show_place(files: &ModelFiles, json: bool) -> Result<()> {
+    let root = files.root().ok_or_else(|| {
+        Error::field("model", format!("`{}` is compiled into the program and has no folder", files.origin))
+    })?;
+    if json {
+        let license = files.license();
+        return terminal::json(&json!({ "model": files.origin, "path": root, "license": license }));
+    }
+    terminal::data(format!("{}\n", root.display()).as_bytes())
+}
+
+/// Every snapshot in the cache.
+fn everything(hub: &Hub) -> Result<Vec<ModelFiles>> {
+    let of = |entry: registry::Stored| {
+        let name = entry.repo.clone();
+        let folder = move |commit: &String| {
+            let path = entry.path.join("snapshots").join(commit);
+            ModelFiles::folder(&name, &format!("{name}@{commit}"), path)
+        };
+        entry.revisions.iter().map(folder).collect::<Vec<_>>()
+    };
+    Ok(registry::stock(hub)?.into_iter().flat_map(of).collect())
+}
+
+#[derive(Serialize)]
+struct Checked {
+    model: String,
+    file: String,
+    #[serde(flatten)]
+    verdict: Verdict,
+}
+
+fn verify(models: &[ModelFiles], json: bool) -> Result<()> {
+    let (mut checked, mut bad) = (Vec::new(), 0);
+    for files in models {
+        for (file, verdict) in registry::verify(files)? {
+            bad += usize::from(matches!(verdict, Verdict::Damaged { .. } | Verdict::Missing));
+            let entry = Checked { model: files.origin.clone(), file, verdict };
+            if !json {
+                terminal::data(terminal::harmless(&line(&entry)).as_bytes())?;
+            }
+            checked.push(entry);
+        }
+    }
+    if json {
+        terminal::json(&checked)?;
+    }
+    match bad {
+        0 => Ok(()),
+        _ => Err(Error::new(Kind::ModelFile, format!("{bad} of {} files are damaged", checked.len()))
+            .hint("`sdgen models rm MODEL` and `sdgen models pull MODEL` fetch the model anew")),
+    }
+}
+
+fn line(entry: &Checked) -> String {
+    let Checked { model, file, verdict } = entry;
+    let (state, more) = match verdict {
+        Verdict::Intact => ("ok", String::new()),
+        Verdict::Unknown => ("unknown", ": nothing says what its hash should be".to_owned()),
+        Verdict::Missing => ("missing", String::new()),
+        Verdict::Damaged { expected, found } => ("damaged", format!(": expected {expected}, got {found}")),
+    };
+    format!("{state:<8} {model} {file}{more}\n")
+}
+
+fn remove(name: &str, hub: &Hub, json: bool) -> Result<()> {
+    let freed = registry::remove(&ModelRef::parse(name)?, hub)?;
+    if json {
+        return terminal::json(&json!({ "model": name, "freed": freed }));
+    }
+    terminal::data(format!("removed {name}, {} free again\n", terminal::size(freed)).as_bytes())
+}
+
+fn usage(hub: &Hub, json: bool) -> Result<()> {
+    let stored = registry::stock(hub)?;
+    if json {
+        return terminal::json(&stored);
+    }
+    let mut text = String::new();
+    for entry in &stored {
+        let more = match entry.unfinished {
+            0 => String::new(),
+            bytes => format!(", {} of it unfinished", terminal::size(bytes)),
+        };
+        let (size, revisions) = (terminal::size(entry.bytes), entry.revisions.len());
+        let _ = writeln!(text, "{size:>10}  {} ({revisions} revisions{more})", entry.repo);
+    }
+    let total = terminal::size(stored.iter().map(|entry| entry.bytes).sum());
+    let place = hub.cache()?.display();
+    let _ = writeln!(text, "{total:>10}  in {place}");
+    terminal::data(text.as_bytes())
 }

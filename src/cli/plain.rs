@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::progress::View;
-use super::terminal::{harmless, say};
+use super::terminal::{harmless, say, size};
 use crate::event::{Event, Stage};
 
 /// Longest silence of a stage that moves.
@@ -35,11 +35,7 @@ impl View for Lines {
             Event::Fetch { file, done, total } => {
                 // Bytes come in no even tenths: silence alone decides, and the end.
                 if *total > 0 && self.is_due(*done, (*total).max(10_001)) {
-                    say(&harmless(&format!(
-                        "fetch {file}: {:.1} of {:.1} MB",
-                        megabytes(*done),
-                        megabytes(*total)
-                    )));
+                    say(&harmless(&format!("fetch {file}: {} of {}", size(*done), size(*total))));
                 }
             }
             // The line that says where the picture is follows at once.
@@ -55,14 +51,15 @@ impl View for Lines {
                     say(&format!("{} {step}/{steps}{rate}", Stage::Denoise.name()));
                 }
             }
-            Event::Queued { .. } | Event::Failed { .. } => {}
-            Event::End { .. } | Event::Saved { .. } | Event::Warning { .. } | Event::Done { .. } => {}
+            Event::Queued { .. }
+            | Event::Failed { .. }
+            | Event::Download { .. }
+            | Event::End { .. }
+            | Event::Saved { .. }
+            | Event::Warning { .. }
+            | Event::Done { .. } => {}
         }
     }
-}
-
-fn megabytes(bytes: u64) -> f64 {
-    bytes as f64 / 1e6
 }
 
 /// How fast the steps go.

@@ -120,6 +120,10 @@ impl Json {
 
 impl View for Json {
     fn show(&mut self, event: &Event) {
+        // Nothing is known of the file yet: a word that the run is alive.
+        if matches!(event, Event::Fetch { total: 0, .. }) {
+            return;
+        }
         terminal::say(&Value::Object(self.object(event)).to_string());
     }
 
@@ -196,6 +200,9 @@ impl Progress {
             }
             Event::Done { seconds, .. } if self.verbose => Some(format!("total: {seconds:.2} s")),
             Event::Failed { job, message } => Some(format!("failed {job}: {message}")),
+            Event::Download { model, files, bytes, license } => {
+                Some(download(model, *files, *bytes, license.as_deref()))
+            }
             Event::Fetch { .. }
             | Event::Queued { .. }
             | Event::Begin { .. }
@@ -204,6 +211,13 @@ impl Progress {
             | Event::Done { .. } => None,
         }
     }
+}
+
+/// What is coming, how much of it, and under which terms.
+fn download(model: &str, files: usize, bytes: u64, license: Option<&str>) -> String {
+    let license = license.unwrap_or("not stated");
+    let size = terminal::size(bytes);
+    format!("fetching {model}: {files} files, {size}; licence of the weights: {license}")
 }
 
 impl Observer for Progress {

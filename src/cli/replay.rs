@@ -7,6 +7,7 @@ use std::time::Instant;
 use clap::Args;
 use image::RgbImage;
 
+use super::config::Profile;
 use super::generate::{Drawing, destination, draw};
 use super::progress::{Display, Progress};
 use super::{signals, terminal};
@@ -32,6 +33,8 @@ pub(super) struct Arguments {
 
     #[command(flatten)]
     params: Params,
+    #[command(flatten)]
+    profile: Profile,
     #[command(flatten)]
     pub(super) display: Display,
 }
@@ -68,6 +71,7 @@ impl Arguments {
                 if !left.is_empty() {
                     warn(&mut observer, format!("not taken over: {}", left.join(", ")));
                 }
+                let params = self.profile.defaults()?.under(&params);
                 Planner::new(Hub::from_env()).plan(&overlay(&params, &self.params), &mut observer)
             }
             (None, None) => {
@@ -81,7 +85,7 @@ impl Arguments {
     fn recorded(&self, record: &Record, progress: &RefCell<Progress>) -> Result<Plan> {
         let mut observer = |event: &Event| progress.borrow_mut().on(event);
         let request = record.request()?;
-        let params = request.params();
+        let params = self.profile.defaults()?.under(&request.params());
         let mut planner = Planner::new(Hub::from_env());
         let told = planner.plan(&params, &mut observer)?;
         let wanted = planner.plan(&overlay(&params, &self.params), &mut observer)?;

@@ -38,6 +38,16 @@ pub(super) fn coloured() -> bool {
     io::stderr().is_terminal() && crate::config::colours()
 }
 
+/// A number of bytes as people read it.
+pub(super) fn size(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    match bytes {
+        0.0..1e5 => format!("{:.1} kB", bytes / 1e3),
+        1e5..1e9 => format!("{:.1} MB", bytes / 1e6),
+        _ => format!("{:.2} GB", bytes / 1e9),
+    }
+}
+
 /// One line without control characters, so that no prompt or file can drive the terminal.
 pub(super) fn harmless(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()

@@ -97,7 +97,7 @@ fn tokenizers(model: Option<&str>) -> Result<Vec<(&'static str, Tokenizer)>> {
     }
     let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
     let mut silent = |_: &Event| Flow::Continue;
-    let files = registry::locate(&model, &Fetch { hub, half: false }, &mut silent).map_err(|e| {
+    let files = registry::locate(&model, &Fetch { hub, ..Fetch::default() }, &mut silent).map_err(|e| {
         Error::hint(e, "`sdgen tokens` fetches nothing; without `-m` CLIP's own vocabulary serves")
     })?;
     Ok(readers(&files)?.into_iter().map(|reader| (reader.component.name(), reader.tokenizer)).collect())

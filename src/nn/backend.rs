@@ -138,12 +138,37 @@ fn best() -> Device {
 
 #[cfg(feature = "cuda")]
 fn cuda(index: usize) -> Result<Device> {
-    Device::new_cuda(index).map_err(|e| {
-        Error::new(Kind::Device, format!("no CUDA device {index}"))
-            .source(e)
-            .hint("check the driver with `nvidia-smi`, or use `--device cpu`")
+    Device::new_cuda(index).map_err(|error| {
+        let text = super::first_line(&error);
+        let known = CUDA_HINTS.iter().find(|(code, _)| text.contains(code));
+        Error::new(Kind::Device, format!("no CUDA device {index}: {text}"))
+            .hint(known.map_or("check the driver with `nvidia-smi`", |(_, hint)| hint))
+            .hint("`--device cpu` needs none")
     })
 }
+
+/// What the driver's answers mean (CUDA Driver API, `CUresult`).
+#[cfg(feature = "cuda")]
+const CUDA_HINTS: &[(&str, &str)] = &[
+    ("CUDA_ERROR_NO_DEVICE", "the driver sees no GPU: check `nvidia-smi` and CUDA_VISIBLE_DEVICES"),
+    ("CUDA_ERROR_INVALID_DEVICE", "there are fewer GPUs than that: `nvidia-smi -L` lists them, from 0"),
+    ("CUDA_ERROR_STUB_LIBRARY", "the program found a stub of libcuda.so.1 in place of the driver's own"),
+    (
+        "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
+        "the driver's parts are of different versions: restart the machine",
+    ),
+    ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "the driver is older than CUDA 13: update it"),
+    (
+        "CUDA_ERROR_INVALID_PTX",
+        "the GPU is older than what this program was built for: build it with its CUDA_COMPUTE_CAP",
+    ),
+    (
+        "CUDA_ERROR_NO_BINARY_FOR_GPU",
+        "the GPU is another than what this program was built for: build it with its CUDA_COMPUTE_CAP",
+    ),
+    ("CUDA_ERROR_DEVICES_UNAVAILABLE", "another program has the GPU for itself"),
+    ("CUDA_ERROR_OUT_OF_MEMORY", "other programs hold the GPU's memory: `nvidia-smi` lists them"),
+];
 
 #[cfg(not(feature = "cuda"))]
 fn cuda(_index: usize) -> Result<Device> {
@@ -152,8 +177,10 @@ fn cuda(_index: usize) -> Result<Device> {
 
 #[cfg(feature = "metal")]
 fn metal() -> Result<Device> {
-    Device::new_metal(0)
-        .map_err(|e| Error::new(Kind::Device, "no Metal device").source(e).hint("use `--device cpu`"))
+    Device::new_metal(0).map_err(|error| {
+        Error::new(Kind::Device, format!("no Metal device: {}", super::first_line(&error)))
+            .hint("`--device cpu` needs none")
+    })
 }
 
 #[cfg(not(feature = "metal"))]

@@ -8,6 +8,7 @@ mod embed;
 mod linear;
 mod map;
 mod norm;
+mod survey;
 mod tensor;
 mod weights;
 
@@ -18,6 +19,7 @@ pub(crate) use embed::{Embedding, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
 pub(crate) use norm::{GroupNorm, LayerNorm};
+pub(crate) use survey::{Survey, survey};
 pub(crate) use weights::Weights;
 
 use crate::error::{Error, Kind};
@@ -25,7 +27,7 @@ use crate::error::{Error, Kind};
 impl From<candle_core::Error> for Error {
     /// Arithmetic that fails is a bug here, unless the device says that it ran out of memory.
     fn from(error: candle_core::Error) -> Self {
-        let text = error.to_string();
+        let text = first_line(&error);
         let lower = text.to_lowercase();
         if lower.contains("out of memory") || lower.contains("out_of_memory") {
             return Self::new(Kind::Device, format!("the device ran out of memory: {text}"))
@@ -33,4 +35,9 @@ impl From<candle_core::Error> for Error {
         }
         Self::internal(format!("tensor arithmetic failed: {text}"))
     }
+}
+
+/// What candle says without the backtrace that may follow.
+fn first_line(error: &candle_core::Error) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }

@@ -1,12 +1,10 @@
-//! The Hugging Face cache as Python and sdgen share it (`models--org--name/{blobs,refs,snapshots}`): which snapshot
-//! a revision is, which files a render needs, and which of them are there.
+//! The layout of the Hugging Face cache, which Python and sdgen share: `models--org--name/{blobs,refs,snapshots}`,
+//! and a lock for each blob in `.locks`. What goes into it is others' work.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
-use super::{Component, ModelFiles};
-use crate::named::Named;
+use super::digest::Hash;
 
 /// A repository at a revision.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,90 +15,114 @@ pub(super) struct Source {
     pub(super) revision: String,
 }
 
-/// Files that are used when a repository has them; without them the compiled-in vocabulary serves.
-pub(super) fn optional() -> Vec<String> {
-    let files = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
-    let of = |folder: &str| files.map(|file| format!("{folder}/{file}"));
-    ["tokenizer", "tokenizer_2"].into_iter().flat_map(of).collect()
+/// The place of one repository in a cache.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    cache: PathBuf,
+    name: String,
 }
 
-/// Small files that a model of these parts has.
-pub(super) fn required(parts: &[Component]) -> Vec<String> {
-    let configs = parts.iter().map(|part| part.config());
-    ["model_index.json", "scheduler/scheduler_config.json"]
-        .map(str::to_owned)
-        .into_iter()
-        .chain(configs)
-        .collect()
-}
-
-/// The parts that a model's index names; a part without a class is one that this model has not.
-pub(super) fn parts(files: &ModelFiles) -> Vec<Component> {
-    let index: serde_json::Value = files.json("model_index.json").unwrap_or_default();
-    let named = |part: Component| index[part.name()].get(0).is_some_and(serde_json::Value::is_string);
-    let always = |part: Component| matches!(part, Component::Unet | Component::Vae);
-    Component::ALL.iter().map(|row| row.0).filter(|part| always(*part) || named(*part)).collect()
-}
-
-/// The weights of a component to use, out of those that `has` finds.
-pub(super) fn weights(component: Component, half: bool, has: impl Fn(&str) -> bool) -> Option<String> {
-    let mut names = component.weights();
-    if half {
-        names.rotate_left(2);
+impl Place {
+    /// The place of `org/name`.
+    pub(super) fn new(cache: &Path, id: &str) -> Self {
+        Self { cache: cache.to_owned(), name: format!("models--{}", id.replace('/', "--")) }
     }
-    names.into_iter().find(|name| has(name))
-}
 
-#[derive(Deserialize)]
-struct ShardIndex {
-    weight_map: std::collections::BTreeMap<String, String>,
-}
-
-/// The files that a sharded weights index names, as paths in the model; `None` when it is no index or names a
-/// file outside its folder.
-pub(super) fn shards(component: Component, index: &str) -> Option<Vec<String>> {
-    let index: ShardIndex = serde_json::from_str(index).ok()?;
-    let mut names: Vec<String> = index.weight_map.into_values().collect();
-    names.sort();
-    names.dedup();
-    let plain = |name: &String| !name.is_empty() && !name.contains(['/', '\\']) && !name.starts_with('.');
-    names.iter().all(plain).then(|| names.iter().map(|name| format!("{component}/{name}")).collect())
-}
-
-/// The first file that a render needs and `files` lacks.
-pub(super) fn missing(files: &ModelFiles) -> Option<String> {
-    let parts = parts(files);
-    if let Some(name) = required(&parts).into_iter().find(|name| !files.has(name)) {
-        return Some(name);
+    /// The folder with everything of the repository but its locks.
+    pub(super) fn root(&self) -> PathBuf {
+        self.cache.join(&self.name)
     }
-    parts.iter().find_map(|component| {
-        let Some(name) = weights(*component, false, |name| files.has(name)) else {
-            let [whole, ..] = component.weights();
-            return Some(whole);
-        };
-        if !name.ends_with(".json") {
-            return None;
+
+    /// The folder of the repository's locks.
+    pub(super) fn locks(&self) -> PathBuf {
+        self.cache.join(".locks").join(&self.name)
+    }
+
+    /// Where a content lies under its hash.
+    pub(super) fn blob(&self, hash: &Hash) -> PathBuf {
+        self.root().join("blobs").join(hash.name())
+    }
+
+    /// Where a content lies as far as it has arrived.
+    pub(super) fn partial(&self, hash: &Hash) -> PathBuf {
+        self.root().join("blobs").join(format!("{}.incomplete", hash.name()))
+    }
+
+    /// What is locked while a content arrives, by Python as well.
+    pub(super) fn lock(&self, hash: &Hash) -> PathBuf {
+        self.locks().join(format!("{}.lock", hash.name()))
+    }
+
+    /// The folder of a commit's files.
+    pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
+        self.root().join("snapshots").join(commit)
+    }
+
+    /// The snapshot that a revision stands for: through its ref, or the commit itself.
+    pub(super) fn find(&self, revision: &str) -> Option<PathBuf> {
+        let commit = std::fs::read_to_string(self.root().join("refs").join(revision));
+        let commit = commit.map_or_else(|_| revision.to_owned(), |text| text.trim().to_owned());
+        let snapshot = self.snapshot(&commit);
+        (is_commit(&commit) && snapshot.is_dir()).then_some(snapshot)
+    }
+
+    /// Writes down which commit a branch or tag is; a commit needs no ref.
+    pub(super) fn set_ref(&self, revision: &str, commit: &str) -> io::Result<()> {
+        let path = self.root().join("refs").join(revision);
+        if revision == commit || std::fs::read_to_string(&path).is_ok_and(|text| text == commit) {
+            return Ok(());
         }
-        let index = files.text(&name).ok().and_then(|text| shards(*component, &text));
-        match index {
-            Some(shards) => shards.into_iter().find(|shard| !files.has(shard)),
-            None => Some(name),
+        create_parent(&path)?;
+        std::fs::write(path, commit)
+    }
+
+    /// Puts a blob into a snapshot under the file's path: a relative link, or where there are none another name of
+    /// the same file, or a copy.
+    pub(super) fn link(&self, hash: &Hash, commit: &str, path: &str) -> io::Result<()> {
+        let pointer = self.snapshot(commit).join(path);
+        create_parent(&pointer)?;
+        match std::fs::remove_file(&pointer) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
-    })
+        let up = "../".repeat(2 + path.matches('/').count());
+        let blob = self.blob(hash);
+        symlink(&format!("{up}blobs/{}", hash.name()), &pointer)
+            .or_else(|_| std::fs::hard_link(&blob, &pointer))
+            .or_else(|_| std::fs::copy(&blob, &pointer).map(|_| ()))
+    }
 }
 
-/// The folder of a repository in the cache.
-pub(super) fn folder(cache: &Path, id: &str) -> PathBuf {
-    cache.join(format!("models--{}", id.replace('/', "--")))
+#[cfg(unix)]
+fn symlink(to: &str, at: &Path) -> io::Result<()> {
+    std::os::unix::fs::symlink(to, at)
 }
 
-/// The snapshot that a revision stands for: through its ref, or the commit itself.
-pub(super) fn snapshot(cache: &Path, source: &Source) -> Option<PathBuf> {
-    let folder = folder(cache, &source.id);
-    let commit = std::fs::read_to_string(folder.join("refs").join(&source.revision));
-    let commit = commit.map_or_else(|_| source.revision.clone(), |text| text.trim().to_owned());
-    let snapshot = folder.join("snapshots").join(&commit);
-    (is_commit(&commit) && snapshot.is_dir()).then_some(snapshot)
+#[cfg(windows)]
+fn symlink(to: &str, at: &Path) -> io::Result<()> {
+    std::os::windows::fs::symlink_file(to.replace('/', "\\"), at)
+}
+
+/// Creates the folder that a file goes into.
+pub(super) fn create_parent(path: &Path) -> io::Result<()> {
+    path.parent().map_or(Ok(()), std::fs::create_dir_all)
+}
+
+/// The commit whose snapshot a folder is, if it is one in a cache.
+pub(super) fn commit_of(folder: &Path) -> Option<&str> {
+    let parent = folder.parent()?;
+    (parent.file_name()? == "snapshots").then(|| folder.file_name()?.to_str()).flatten()
+}
+
+/// The repository that a snapshot in a cache is of.
+pub(super) fn repository_of(snapshot: &Path) -> Option<String> {
+    commit_of(snapshot)?;
+    identity(snapshot.parent()?.parent()?)
+}
+
+/// The repository whose folder in a cache this is.
+pub(super) fn identity(folder: &Path) -> Option<String> {
+    Some(folder.file_name()?.to_str()?.strip_prefix("models--")?.replace("--", "/"))
 }
 
 /// Whether a text can be a commit, and so a folder's name.
@@ -112,78 +134,46 @@ pub(super) fn is_commit(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn touch(root: &Path, name: &str, text: &str) {
-        let path = root.join(name);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fn touch(path: &Path, text: &str) {
+        create_parent(path).unwrap();
         std::fs::write(path, text).unwrap();
-    }
-
-    fn model(names: &[(&str, &str)]) -> (tempfile::TempDir, ModelFiles) {
-        let folder = tempfile::tempdir().unwrap();
-        let parts = [Component::TextEncoder, Component::Unet, Component::Vae];
-        for name in required(&parts) {
-            touch(folder.path(), &name, "{}");
-        }
-        let index = r#"{"text_encoder": ["transformers", "X"], "text_encoder_2": [null, null]}"#;
-        touch(folder.path(), "model_index.json", index);
-        for (name, text) in names {
-            touch(folder.path(), name, text);
-        }
-        let files = ModelFiles::folder("m", "m", folder.path().to_owned());
-        (folder, files)
-    }
-
-    const INDEX: &str =
-        r#"{"weight_map": {"a": "x-1.safetensors", "b": "x-2.safetensors", "c": "x-1.safetensors"}}"#;
-
-    #[test]
-    fn a_model_is_complete_with_whole_sharded_or_half_weights() {
-        let whole = ("vae/diffusion_pytorch_model.safetensors", "");
-        let half = ("text_encoder/model.fp16.safetensors", "");
-        let index = ("unet/diffusion_pytorch_model.safetensors.index.json", INDEX);
-        let (_folder, files) = model(&[whole, half, index, ("unet/x-1.safetensors", "")]);
-        assert_eq!(missing(&files).as_deref(), Some("unet/x-2.safetensors"));
-        let (_folder, files) =
-            model(&[whole, half, index, ("unet/x-1.safetensors", ""), ("unet/x-2.safetensors", "")]);
-        assert_eq!(missing(&files), None);
-        let (folder, files) = model(&[whole, half]);
-        assert_eq!(missing(&files).as_deref(), Some("unet/diffusion_pytorch_model.safetensors"));
-        std::fs::remove_file(folder.path().join("vae/config.json")).unwrap();
-        assert_eq!(missing(&files).as_deref(), Some("vae/config.json"));
-    }
-
-    #[test]
-    fn half_weights_come_first_when_they_are_wanted() {
-        let all = |_: &str| true;
-        assert_eq!(weights(Component::Unet, false, all).unwrap(), "unet/diffusion_pytorch_model.safetensors");
-        assert_eq!(
-            weights(Component::Unet, true, all).unwrap(),
-            "unet/diffusion_pytorch_model.fp16.safetensors"
-        );
-    }
-
-    #[test]
-    fn an_index_cannot_name_a_file_outside_its_folder() {
-        assert_eq!(shards(Component::Unet, INDEX).unwrap(), ["unet/x-1.safetensors", "unet/x-2.safetensors"]);
-        for name in ["../x", "/etc/passwd", "a\\\\b", "", ".."] {
-            assert!(
-                shards(Component::Unet, &format!(r#"{{"weight_map": {{"a": "{name}"}}}}"#)).is_none(),
-                "{name}"
-            );
-        }
-        assert!(shards(Component::Unet, "[").is_none());
     }
 
     #[test]
     fn a_revision_is_a_ref_or_a_commit() {
         let cache = tempfile::tempdir().unwrap();
-        touch(cache.path(), "models--o--n/refs/main", "abc\n");
-        touch(cache.path(), "models--o--n/refs/evil", "../../..");
-        touch(cache.path(), "models--o--n/snapshots/abc/model_index.json", "{}");
-        let at =
-            |revision: &str| snapshot(cache.path(), &Source { id: "o/n".into(), revision: revision.into() });
+        let place = Place::new(cache.path(), "o/n");
+        touch(&cache.path().join("models--o--n/refs/main"), "abc\n");
+        touch(&cache.path().join("models--o--n/refs/evil"), "../../..");
+        touch(&cache.path().join("models--o--n/snapshots/abc/model_index.json"), "{}");
         let expected = cache.path().join("models--o--n/snapshots/abc");
-        assert_eq!((at("main"), at("abc")), (Some(expected.clone()), Some(expected)));
-        assert_eq!((at("v2"), at("evil")), (None, None));
+        assert_eq!(commit_of(&expected), Some("abc"));
+        assert_eq!((place.find("main"), place.find("abc")), (Some(expected.clone()), Some(expected)));
+        assert_eq!((place.find("v2"), place.find("evil")), (None, None));
+    }
+
+    #[test]
+    fn the_layout_is_that_of_python() {
+        let cache = tempfile::tempdir().unwrap();
+        let place = Place::new(cache.path(), "org/name");
+        let hash = Hash::parse("f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f").unwrap();
+        touch(&place.blob(&hash), "abc");
+        place.link(&hash, "c0", "unet/config.json").unwrap();
+        place.link(&hash, "c0", "model_index.json").unwrap();
+        place.link(&hash, "c0", "model_index.json").unwrap();
+        place.set_ref("refs/pr/1", "c0").unwrap();
+        place.set_ref("c0", "c0").unwrap();
+        let root = cache.path().join("models--org--name");
+        assert_eq!(std::fs::read_to_string(root.join("refs/refs/pr/1")).unwrap(), "c0");
+        assert!(!root.join("refs/c0").exists());
+        for (path, to) in [("unet/config.json", "../../../blobs/"), ("model_index.json", "../../blobs/")] {
+            let pointer = root.join("snapshots/c0").join(path);
+            assert_eq!(std::fs::read_to_string(&pointer).unwrap(), "abc");
+            if cfg!(unix) {
+                assert_eq!(std::fs::read_link(pointer).unwrap(), Path::new(&format!("{to}{}", hash.name())));
+            }
+        }
+        let lock = cache.path().join(".locks/models--org--name").join(format!("{}.lock", hash.name()));
+        assert_eq!(place.lock(&hash), lock);
     }
 }

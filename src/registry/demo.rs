@@ -28,12 +28,12 @@ pub(super) static FILES: &[(&str, &[u8])] = files![
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::{ModelFiles, RepoConfig, cache, models};
+    use crate::registry::{ModelFiles, RepoConfig, models, needs};
 
     #[test]
     fn the_demo_model_is_complete_and_has_its_row() {
         let files = ModelFiles::embedded(NAME, FILES);
-        assert_eq!(cache::missing(&files), None);
+        assert_eq!(needs::missing(&files), None);
         let spec = models().iter().find(|spec| spec.name == NAME).unwrap();
         assert_eq!(RepoConfig::read(&files).unwrap().native_size, spec.size);
     }

@@ -1,187 +1,193 @@
-//! Fetches what a render needs of one repository into the shared cache, and says what a refusal means.
+//! Brings what a render needs of one repository into the shared cache: which files, in which order, and whether the
+//! disk has room for them.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use hf_hub::api::RepoInfo;
-use hf_hub::api::sync::{Api, ApiBuilder, ApiError};
-use hf_hub::{Repo, RepoType};
-
-use super::cache::{self, Source};
+use super::cache::{Place, Source};
+use super::crew::{pass, work};
 use super::hub::Fetch;
-use super::transfer::Transfer;
-use super::{Component, ModelFiles};
-use crate::config::Hub;
+use super::license::CARD;
+use super::remote::{Listed, Listing, Remote};
+use super::transfer::{Halt, Route, disk, persist};
+use super::{Component, ModelFiles, needs};
 use crate::error::{Error, Kind, Result};
-use crate::event::Observer;
+use crate::event::{Event, Observer};
 
-/// Fetches a model's files, small ones first: a cache that has the weights has everything. Returns the snapshot.
+/// Room that a download leaves on the disk, in bytes.
+const SPARE: u64 = 64 << 20;
+
+/// What a download ended with.
+pub(super) enum Outcome {
+    /// The snapshot has all that a render needs.
+    Done(PathBuf),
+    /// The repository is there and the revision is not.
+    NoRevision(Error),
+}
+
+/// Fetches a model's files, `license` being what is known of its terms.
 pub(super) fn download(
     source: &Source,
-    cache: &Path,
+    license: Option<&str>,
     fetch: &Fetch,
+    cache: &Path,
     observer: &mut dyn Observer,
-) -> Result<PathBuf> {
-    let download = Download::begin(source, cache, &fetch.hub, observer)?;
-    download.require("model_index.json", observer)?;
-    let parts = cache::parts(&download.files());
-    for name in cache::required(&parts) {
-        download.require(&name, observer)?;
-    }
-    for name in cache::optional().iter().filter(|name| download.has(name)) {
-        download.get(name, observer)?;
-    }
-    for part in parts {
-        download.weights(part, fetch.half, observer)?;
-    }
+) -> Result<Outcome> {
+    let place = Place::new(cache, &source.id);
+    let listed = list(source, fetch, observer)?;
+    let (remote, listing) = match listed {
+        Ok(listed) => listed,
+        Err(error) => return Ok(Outcome::NoRevision(error)),
+    };
+    let snapshot = place.snapshot(&listing.commit);
+    let route = Route { remote, source: source.clone(), commit: listing.commit.clone(), place };
+    let download = Download { route: Arc::new(route), listing, snapshot };
+    download.small(&["model_index.json".to_owned()], observer)?;
+    let wanted = download.wanted(license.is_none(), fetch.half, observer)?;
+    download.announce(&wanted, license, observer)?;
+    download.all(wanted, observer)?;
     // The ref comes last: a branch in the cache is a branch that was fetched.
-    let branch = Repo::with_revision(source.id.clone(), RepoType::Model, source.revision.clone());
-    hf_hub::Cache::new(cache.to_owned()).repo(branch).create_ref(&download.info.sha).map_err(|e| {
-        Error::new(Kind::Output, format!("cannot write to the model cache `{}`", cache.display())).source(e)
+    let route = &download.route;
+    let written = route.place.set_ref(&source.revision, &route.commit);
+    written.map_err(|e| disk(&route.place.root(), e))?;
+    Ok(Outcome::Done(download.snapshot))
+}
+
+/// A client, and what the repository holds; the inner error says that it has no such revision.
+type Answer = Result<(Remote, Listing), Error>;
+
+/// Asks what the repository holds.
+fn list(source: &Source, fetch: &Fetch, observer: &mut dyn Observer) -> Result<Answer> {
+    let idle = silence(source);
+    let (hub, source) = (fetch.hub.clone(), source.clone());
+    let mut answers = work(vec![source], idle, observer, move |source, teller| {
+        let remote = Remote::new(&hub);
+        match persist(&source.id, teller, || remote.list(&source)) {
+            Ok(listing) => Ok(Ok((remote, listing))),
+            Err(Halt::Final(error)) => Err(error),
+            Err(Halt::Hub(failure)) => {
+                let error = failure.explained(&remote, &source, "");
+                if failure.is_unknown_revision() { Ok(Err(error)) } else { Err(error) }
+            }
+        }
     })?;
-    Ok(download.snapshot)
+    answers.pop().ok_or_else(|| Error::internal("no answer and no failure"))
+}
+
+/// What is said while the hub says nothing.
+fn silence(source: &Source) -> Event {
+    Event::Fetch { file: source.id.clone(), done: 0, total: 0 }
 }
 
 /// One repository at one commit, on its way into the cache.
-struct Download<'a> {
-    source: &'a Source,
-    hub: &'a Hub,
-    api: Api,
-    info: RepoInfo,
+struct Download {
+    route: Arc<Route>,
+    listing: Listing,
     snapshot: PathBuf,
 }
 
-impl<'a> Download<'a> {
-    /// Asks which commit the revision is, and which files it has.
-    fn begin(source: &'a Source, cache: &Path, hub: &'a Hub, observer: &mut dyn Observer) -> Result<Self> {
-        let api = client(hub, cache)?;
-        let branch = Repo::with_revision(source.id.clone(), RepoType::Model, source.revision.clone());
-        let repo = api.repo(branch);
-        let info = Transfer::watch(observer, &source.id, move |_| repo.info())?;
-        let info = info.map_err(|e| explained(hub, source, "", &e))?;
-        if !cache::is_commit(&info.sha) {
-            return Err(Error::new(Kind::Network, format!("{}: no hub answers there", hub.endpoint)));
-        }
-        let snapshot = cache::folder(cache, &source.id).join("snapshots").join(&info.sha);
-        Ok(Self { source, hub, api, info, snapshot })
-    }
-
+impl Download {
     /// What has arrived.
     fn files(&self) -> ModelFiles {
-        ModelFiles::folder("", &self.source.id, self.snapshot.clone())
+        ModelFiles::folder("", &self.route.source.id, self.snapshot.clone())
     }
 
-    /// Whether the repository has a file.
-    fn has(&self, name: &str) -> bool {
-        self.info.siblings.iter().any(|sibling| sibling.rfilename == name)
+    /// A file of the repository.
+    fn find(&self, path: &str) -> Option<&Listed> {
+        self.listing.files.iter().find(|listed| listed.path == path)
     }
 
-    /// Fetches a file unless it is there.
-    fn get(&self, name: &str, observer: &mut dyn Observer) -> Result<()> {
-        if self.snapshot.join(name).is_file() {
-            return Ok(());
+    /// A file that a model cannot do without.
+    fn require(&self, path: &str) -> Result<Listed> {
+        self.find(path).cloned().ok_or_else(|| {
+            let id = &self.route.source.id;
+            Error::new(Kind::ModelNotFound, format!("repository `{id}` has no `{path}`"))
+                .hint("expected a model in diffusers' layout with safetensors weights")
+        })
+    }
+
+    /// Fetches files that say which others are needed.
+    fn small(&self, paths: &[String], observer: &mut dyn Observer) -> Result<()> {
+        let files = paths.iter().map(|path| self.require(path)).collect::<Result<_>>()?;
+        self.all(files, observer)
+    }
+
+    /// Every file that a render needs and the snapshot lacks; with the model card where nothing else tells the licence.
+    fn wanted(&self, with_card: bool, half: bool, observer: &mut dyn Observer) -> Result<Vec<Listed>> {
+        let parts = needs::parts(&self.files());
+        let required = needs::required(&parts).into_iter().map(|path| self.require(&path));
+        let mut wanted: Vec<Listed> = required.collect::<Result<_>>()?;
+        let card = with_card.then(|| CARD.to_owned());
+        let optional = needs::optional().into_iter().chain(card);
+        wanted.extend(optional.filter_map(|path| self.find(&path).cloned()));
+        for part in parts {
+            wanted.extend(self.weights(part, half, observer)?);
         }
-        let commit = Repo::with_revision(self.source.id.clone(), RepoType::Model, self.info.sha.clone());
-        let (repo, file) = (self.api.repo(commit), name.to_owned());
-        let fetched =
-            Transfer::watch(observer, name, move |progress| repo.download_with_progress(&file, progress))?;
-        fetched.map(|_| ()).map_err(|e| explained(self.hub, self.source, name, &e))
+        wanted.retain(|listed| !self.route.has(listed));
+        Ok(wanted)
     }
 
-    /// Fetches a file that a model cannot do without.
-    fn require(&self, name: &str, observer: &mut dyn Observer) -> Result<()> {
-        if self.has(name) { self.get(name, observer) } else { Err(incomplete(self.source, name)) }
-    }
-
-    /// Fetches the weights of a part, with the shards behind an index.
-    fn weights(&self, part: Component, half: bool, observer: &mut dyn Observer) -> Result<()> {
-        let name = cache::weights(part, half, |name| self.has(name))
-            .ok_or_else(|| incomplete(self.source, &part.weights()[0]))?;
-        self.get(&name, observer)?;
+    /// The weights of a part, with the shards behind an index.
+    fn weights(&self, part: Component, half: bool, observer: &mut dyn Observer) -> Result<Vec<Listed>> {
+        let Some(name) = needs::weights(part, half, |name| self.find(name).is_some()) else {
+            return self.require(&part.weights()[0]).map(|listed| vec![listed]);
+        };
         if !name.ends_with(".json") {
-            return Ok(());
+            return Ok(vec![self.require(&name)?]);
         }
+        self.small(std::slice::from_ref(&name), observer)?;
         let files = self.files();
-        let shards = cache::shards(part, &files.text(&name)?).ok_or_else(|| {
+        let shards = needs::shards(part, &files.text(&name)?).ok_or_else(|| {
             Error::new(Kind::ModelFile, format!("`{}` is no index of sharded weights", files.display(&name)))
         })?;
-        shards.iter().try_for_each(|shard| self.require(shard, observer))
+        shards.iter().map(|shard| self.require(shard)).collect()
+    }
+
+    /// Says what is coming and under which terms, once the disk has shown to have room for it.
+    fn announce(&self, wanted: &[Listed], license: Option<&str>, observer: &mut dyn Observer) -> Result<()> {
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let bytes = wanted.iter().map(|listed| self.route.lacks(listed)).sum();
+        room(&self.snapshot, bytes)?;
+        let event = Event::Download {
+            model: format!("{}@{}", self.route.source.id, self.route.commit),
+            files: wanted.len(),
+            bytes,
+            license: license.map(str::to_owned).or(self.listing.license.clone()),
+        };
+        pass(&event, observer)
+    }
+
+    /// Fetches files side by side, the largest first.
+    fn all(&self, mut files: Vec<Listed>, observer: &mut dyn Observer) -> Result<()> {
+        files.sort_by_key(|listed| std::cmp::Reverse(listed.size));
+        let route = Arc::clone(&self.route);
+        let idle = silence(&route.source);
+        work(files, idle, observer, move |listed, teller| route.fetch(listed, teller)).map(|_| ())
     }
 }
 
-fn client(hub: &Hub, cache: &Path) -> Result<Api> {
-    // Everything is passed in: the crate's own defaults would read the environment.
-    ApiBuilder::from_cache(hf_hub::Cache::new(cache.to_owned()))
-        .with_endpoint(hub.endpoint.clone())
-        .with_token(hub.token.as_ref().map(|token| token.reveal().to_owned()))
-        .with_user_agent("sdgen", env!("CARGO_PKG_VERSION"))
-        .with_progress(false)
-        .with_retries(3)
-        .build()
-        .map_err(|e| Error::internal("cannot make a client for the hub").source(e))
+/// Bytes that are free where a folder is, or will be.
+pub(super) fn free(folder: &Path) -> Option<u64> {
+    let place = folder.ancestors().find(|folder| folder.is_dir())?;
+    fs4::available_space(place).ok()
 }
 
-fn incomplete(source: &Source, file: &str) -> Error {
-    Error::new(Kind::ModelNotFound, format!("repository `{}` has no `{file}`", source.id))
-        .hint("expected a model in diffusers' layout with safetensors weights")
-}
-
-/// What a failure of the hub means for the user. An anonymous client gets 401 for a mistyped, a removed and a
-/// private repository alike, so all three are named.
-fn explained(hub: &Hub, source: &Source, file: &str, error: &ApiError) -> Error {
-    let Source { id, revision } = source;
-    let what =
-        if file.is_empty() { format!("`{id}@{revision}`") } else { format!("`{file}` of `{id}@{revision}`") };
-    let page = format!("{}/{id}", hub.endpoint);
-    let answered = |kind: Kind, said: &str| Error::new(kind, format!("{}: {said} {what}", hub.endpoint));
-    match status(error) {
-        Some(404) => answered(Kind::ModelNotFound, "there is no")
-            .hint("the repository or its revision is mistyped, or it was removed"),
-        Some(401) if hub.token.is_none() => answered(Kind::ModelNotFound, "no anonymous access to")
-            .hint("the repository is mistyped, was removed, is private, or is gated")
-            .hint(format!("if it is private or gated: open {page}, accept its terms, and set HF_TOKEN")),
-        Some(401) => answered(Kind::Network, "the token was refused for").hint(
-            "is HF_TOKEN (or the token file) still valid? the repository may also be mistyped or removed",
-        ),
-        Some(403) => answered(Kind::Network, "access refused to").hint(format!(
-            "the repository is gated or private: open {page}, accept its terms, and set HF_TOKEN"
-        )),
-        Some(status) => answered(Kind::Network, &format!("status {status} for"))
-            .hint("the hub may be busy or down; try again later, or set HF_ENDPOINT to a mirror"),
-        None => unanswered(error, format!("cannot fetch {what} from {}: {error}", hub.endpoint)),
+/// Whether the disk has room for `bytes` more.
+fn room(folder: &Path, bytes: u64) -> Result<()> {
+    // A file system that does not say how much is free is given the benefit of the doubt.
+    let Some(free) = free(folder) else { return Ok(()) };
+    if bytes.saturating_add(SPARE) <= free {
+        return Ok(());
     }
-}
-
-/// A failure that is no answer of the hub: the way to it, this machine's disk, or another process.
-fn unanswered(error: &ApiError, message: String) -> Error {
-    if matches!(last(error), ApiError::LockAcquisition(_)) {
-        return Error::new(Kind::Network, message)
-            .hint("another process is downloading the same file; run again when it is done");
-    }
-    if disk(error) {
-        return Error::new(Kind::Output, message)
-            .hint("is the disk full, or the model cache not writable? HF_HOME chooses another place");
-    }
-    Error::new(Kind::Network, message)
-        .hint("check the connection; what arrived is kept and the download resumes")
-}
-
-/// What went wrong in the end, whatever was tried before.
-fn last(error: &ApiError) -> &ApiError {
-    if let ApiError::TooManyRetries(error) = error { last(error) } else { error }
-}
-
-fn status(error: &ApiError) -> Option<u16> {
-    if let ApiError::RequestError(request) = last(error)
-        && let ureq::Error::StatusCode(status) = request.as_ref()
-    {
-        return Some(*status);
-    }
-    None
-}
-
-/// Whether the fault is this machine's disk and not the network.
-fn disk(error: &ApiError) -> bool {
-    use std::io::ErrorKind::{NotADirectory, PermissionDenied, ReadOnlyFilesystem, StorageFull};
-    let here = [NotADirectory, PermissionDenied, ReadOnlyFilesystem, StorageFull];
-    matches!(last(error), ApiError::IoError(e) if here.contains(&e.kind()))
+    let gigabytes = |bytes: u64| bytes as f64 / 1e9;
+    let (needed, free) = (gigabytes(bytes), gigabytes(free));
+    let message =
+        format!("{needed:.1} GB are to be fetched, and {free:.1} GB are free at `{}`", folder.display());
+    Err(Error::new(Kind::Output, message)
+        .hint(
+            "make room: `sdgen models du` shows what the cache holds, `sdgen models rm NAME` removes a model",
+        )
+        .hint("or set HF_HUB_CACHE to a folder on another disk"))
 }

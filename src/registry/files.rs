@@ -5,14 +5,17 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::Component;
+use super::digest::hex;
+use super::{Checkpoint, Component};
 use crate::checkpoint::Content;
 use crate::error::{Error, Kind, Result};
 use crate::named::Named;
+use crate::sampler::Prediction;
 
 /// A model's root.
 #[derive(Clone, Debug)]
@@ -22,6 +25,10 @@ pub struct ModelFiles {
     /// What the user would type to get it again (`org/name@rev`, a path, a known name).
     pub origin: String,
     root: Root,
+    /// Of a model that is one file, what was found in it.
+    pub(super) checkpoint: Option<Arc<Checkpoint>>,
+    /// Small files that stand before those of the root.
+    written: BTreeMap<String, String>,
 }
 
 #[derive(Clone, Debug)]
@@ -33,16 +40,64 @@ enum Root {
 impl ModelFiles {
     /// The files under `folder`.
     pub fn folder(name: &str, origin: &str, folder: PathBuf) -> Self {
-        Self { name: name.to_owned(), origin: origin.to_owned(), root: Root::Folder(folder) }
+        Self::new(name, origin, Root::Folder(folder))
     }
 
     /// Files compiled into the program: (path, content).
     pub fn embedded(name: &str, files: &'static [(&'static str, &'static [u8])]) -> Self {
-        Self { name: name.to_owned(), origin: name.to_owned(), root: Root::Embedded(files) }
+        Self::new(name, name, Root::Embedded(files))
+    }
+
+    fn new(name: &str, origin: &str, root: Root) -> Self {
+        let (name, origin) = (name.to_owned(), origin.to_owned());
+        Self { name, origin, root, checkpoint: None, written: BTreeMap::new() }
+    }
+
+    /// A model that is one file; the small files that it has not are made from what is in it.
+    ///
+    /// # Errors
+    /// A file that is malformed, or no Stable Diffusion model.
+    pub fn file(path: &Path) -> Result<Self> {
+        let checkpoint = Checkpoint::read(path)?;
+        let name =
+            path.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
+        let written = checkpoint.files(checkpoint.likely());
+        let files = Self::new(&name, &path.display().to_string(), Root::Embedded(&[]));
+        Ok(Self { checkpoint: Some(Arc::new(checkpoint)), written, ..files })
+    }
+
+    /// The same model with the small files of another in place of those that were made, and with its weights for the
+    /// parts that the file has not.
+    #[must_use]
+    pub fn configured(&self, other: &Self) -> Self {
+        Self { root: other.root.clone(), written: other.written.clone(), ..self.clone() }
+    }
+
+    /// The same model, which is known to predict `prediction`.
+    #[must_use]
+    pub fn predicting(&self, prediction: Prediction) -> Self {
+        let Some(checkpoint) = &self.checkpoint else { return self.clone() };
+        let checkpoint = Checkpoint { prediction: Some(prediction), ..Checkpoint::clone(checkpoint) };
+        let written = if self.written.is_empty() { BTreeMap::new() } else { checkpoint.files(prediction) };
+        Self { checkpoint: Some(Arc::new(checkpoint)), written, ..self.clone() }
+    }
+
+    /// Of a model that is one file, what was found in it.
+    pub fn checkpoint(&self) -> Option<&Checkpoint> {
+        self.checkpoint.as_deref()
+    }
+
+    /// Whether what the network predicts is a guess, since its file does not say.
+    pub fn guesses_prediction(&self) -> bool {
+        !self.written.is_empty()
+            && self.checkpoint().is_some_and(|checkpoint| checkpoint.prediction.is_none())
     }
 
     /// Whether the model has this file.
     pub fn has(&self, path: &str) -> bool {
+        if self.written.contains_key(path) {
+            return true;
+        }
         match &self.root {
             Root::Folder(folder) => folder.join(path).is_file(),
             Root::Embedded(files) => files.iter().any(|(name, _)| *name == path),
@@ -60,8 +115,10 @@ impl ModelFiles {
     /// The file's name in messages.
     pub fn display(&self, path: &str) -> String {
         match &self.root {
-            Root::Folder(folder) => folder.join(path).display().to_string(),
-            Root::Embedded(_) => format!("{}:{path}", self.name),
+            Root::Folder(folder) if !self.written.contains_key(path) => {
+                folder.join(path).display().to_string()
+            }
+            Root::Folder(_) | Root::Embedded(_) => format!("{}:{path}", self.name),
         }
     }
 
@@ -86,6 +143,9 @@ impl ModelFiles {
     /// # Errors
     /// The file is missing, unreadable or not UTF-8.
     pub fn text(&self, path: &str) -> Result<Cow<'static, str>> {
+        if let Some(text) = self.written.get(path) {
+            return Ok(Cow::Owned(text.clone()));
+        }
         let broken = |e: &dyn std::error::Error| {
             Error::new(Kind::ModelFile, format!("cannot read `{}`: {e}", self.display(path)))
         };
@@ -113,10 +173,18 @@ impl ModelFiles {
     /// Path → identity of each weight file: the hub's SHA-256 where the cache names its blob so, else the SHA-256
     /// of the file's header and length, which is cheap and changes with names, shapes and types.
     pub fn fingerprints(&self) -> BTreeMap<String, String> {
-        Component::ALL
-            .iter()
-            .filter_map(|(component, _)| component.weights().into_iter().find(|path| self.has(path)))
+        let inside = |component: &Component| {
+            self.checkpoint().is_some_and(|checkpoint| checkpoint.parts.contains_key(component))
+        };
+        let file = self
+            .checkpoint
+            .as_ref()
+            .and_then(|_| Some((self.name.clone(), fingerprint(Path::new(&self.origin))?)));
+        let components = Component::ALL.iter().map(|row| row.0).filter(|component| !inside(component));
+        components
+            .filter_map(|component| component.weights().into_iter().find(|path| self.has(path)))
             .filter_map(|path| self.fingerprint(&path).map(|hash| (path, hash)))
+            .chain(file)
             .collect()
     }
 
@@ -145,6 +213,8 @@ fn finite(text: &str) -> String {
 
 /// Longest header of a safetensors file (its specification's own limit).
 const MAX_HEADER: u64 = 100_000_000;
+/// What is read of files that do not begin with their header's length.
+const START: u64 = 1 << 20;
 
 fn fingerprint(path: &Path) -> Option<String> {
     let real = path.canonicalize().ok()?;
@@ -157,11 +227,8 @@ fn fingerprint(path: &Path) -> Option<String> {
     let mut prefix = [0u8; 8];
     file.read_exact(&mut prefix).ok()?;
     let mut header = Vec::new();
-    file.take(u64::from_le_bytes(prefix).min(MAX_HEADER)).read_to_end(&mut header).ok()?;
+    let header_length = Some(u64::from_le_bytes(prefix)).filter(|length| *length <= MAX_HEADER);
+    file.take(header_length.unwrap_or(START)).read_to_end(&mut header).ok()?;
     let hash = Sha256::new().chain_update(length.to_le_bytes()).chain_update(header).finalize();
     Some(format!("header:{}", hex(&hash)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,11 +1,21 @@
 //! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
 
 mod cache;
+mod crew;
 mod demo;
+mod digest;
 mod download;
 mod files;
 mod hub;
+mod license;
+mod lockfile;
+mod needs;
+mod presets;
+mod refusal;
+mod remote;
 mod repo_config;
+mod single;
+mod stock;
 mod tensors;
 mod transfer;
 
@@ -15,8 +25,12 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 pub use files::ModelFiles;
-pub use hub::{Fetch, is_cached, locate};
+pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
+pub use lockfile::LockFile;
+pub use presets::{Preset, presets};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
+pub use single::{Checkpoint, Version};
+pub use stock::{Stored, Verdict, remove, stock, verify};
 pub use tensors::{Place, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};
@@ -85,6 +99,8 @@ pub enum ModelRef {
     Known(&'static ModelSpec),
     /// A folder in diffusers' layout.
     Folder(PathBuf),
+    /// A model in one file.
+    File(PathBuf),
     /// A repository on the hub.
     Repo {
         /// `org/name`.
@@ -95,10 +111,10 @@ pub enum ModelRef {
 }
 
 impl ModelRef {
-    /// Reads `NAME`, `DIR` or `ORG/REPO[@REV]`. An existing folder wins over a repository of the same spelling.
+    /// Reads `NAME`, `DIR`, `FILE` or `ORG/REPO[@REV]`. What exists wins over a repository of the same spelling.
     ///
     /// # Errors
-    /// A path that is no folder; a name that is not known, with the closest one as a hint.
+    /// A name that is not known, with the closest one as a hint.
     pub fn parse(text: &str) -> Result<Self> {
         if let Some(spec) = models().iter().find(|m| m.name == text || m.aliases.iter().any(|a| a == text)) {
             return Ok(Self::Known(spec));
@@ -108,10 +124,7 @@ impl ModelRef {
             return Ok(Self::Folder(path));
         }
         if path.is_file() {
-            return Err(Error::field(
-                "model",
-                format!("`{text}` is a file, expected a folder in diffusers' layout"),
-            ));
+            return Ok(Self::File(path));
         }
         match repository(text) {
             Some((id, revision)) => Ok(Self::Repo { id, revision }),
@@ -136,12 +149,16 @@ fn repository(text: &str) -> Option<(String, String)> {
 
 fn unknown(text: &str) -> Error {
     let known: Vec<&str> = models().iter().map(|m| m.name.as_str()).collect();
-    let error = Error::new(Kind::ModelNotFound, format!("model `{text}` is no known name and no folder"));
+    let error =
+        Error::new(Kind::ModelNotFound, format!("model `{text}` is no known name, no folder and no file"));
     let error = match crate::error::closest(text, &known) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error,
     };
-    error.hint(format!("known names: {}; or give a folder, or ORG/REPO[@REV] on the hub", known.join(", ")))
+    error.hint(format!(
+        "known names: {}; or give a folder, a file, or ORG/REPO[@REV] on the hub",
+        known.join(", ")
+    ))
 }
 
 #[cfg(test)]

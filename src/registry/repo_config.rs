@@ -23,6 +23,21 @@ named_enum! {
 }
 
 impl Component {
+    /// The error of a model of one file that has not this part.
+    pub(super) fn lacking(self, file: &str) -> Error {
+        let (what, flag) = match self {
+            Self::TextEncoder | Self::TextEncoder2 => {
+                ("text encoder", "`--config FOLDER` names a folder that has it")
+            }
+            Self::Unet => ("denoising network", "give the whole model"),
+            Self::Vae => {
+                ("autoencoder", "give one with `--vae`, or `--config FOLDER` for a folder that has it")
+            }
+        };
+        let second = if self == Self::TextEncoder2 { "second " } else { "" };
+        Error::new(Kind::ModelFile, format!("`{file}` has no {second}{what} in it")).hint(flag)
+    }
+
     /// Path of its configuration.
     pub fn config(self) -> String {
         format!("{self}/config.json")
@@ -85,6 +100,8 @@ pub struct RepoConfig {
     pub latent_consistency: bool,
     /// Told an aesthetic score instead of a target size (XL's refiner).
     pub aesthetic_score: bool,
+    /// What the network predicts is a guess: its one file does not say.
+    pub guesses_prediction: bool,
 }
 
 #[derive(Deserialize)]
@@ -135,6 +152,14 @@ impl RepoConfig {
         }
         let index: Index = files.json("model_index.json")?;
         let family = family(&index.class, files)?;
+        if files.checkpoint().is_some() {
+            let first = family == Family::Sd || !index.requires_aesthetics_score;
+            let texts = [(first, Component::TextEncoder), (family == Family::Xl, Component::TextEncoder2)];
+            if let Some((_, part)) = texts.iter().find(|(needed, part)| *needed && !files.has(&part.config()))
+            {
+                return Err(part.lacking(&files.origin));
+            }
+        }
         let unet: UnetSize = files.json(&Component::Unet.config())?;
         let vae: VaeBlocks = files.json(&Component::Vae.config())?;
         let inputs = inputs(unet.in_channels, vae.latent_channels, files)?;
@@ -149,6 +174,7 @@ impl RepoConfig {
             zeros_for_absent_negative: index.force_zeros_for_empty_prompt,
             latent_consistency: index.class.starts_with("LatentConsistencyModel"),
             aesthetic_score: index.requires_aesthetics_score,
+            guesses_prediction: files.guesses_prediction(),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The tensors of one component by their names in diffusers, wherever they lie. Reading them is others' work.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
@@ -48,12 +49,19 @@ impl Tensors {
     ///
     /// # Errors
     /// No weights file, or one that is truncated or malformed.
-    pub fn of(files: &ModelFiles, component: Component) -> Result<Self> {
+    pub fn of(files: &ModelFiles, component: Component) -> Result<Arc<Self>> {
+        if let Some(tensors) = files.checkpoint().and_then(|checkpoint| checkpoint.parts.get(&component)) {
+            return Ok(tensors.clone());
+        }
         let candidates = component.weights();
-        let path = candidates.iter().find(|path| files.has(path)).ok_or_else(|| {
-            Error::new(Kind::ModelFile, format!("`{}` has no weights for {component}", files.origin))
-                .hint(format!("expected one of {}", candidates.join(", ")))
-        })?;
+        let path =
+            candidates.iter().find(|path| files.has(path)).ok_or_else(|| match files.checkpoint() {
+                Some(_) => component.lacking(&files.origin),
+                None => {
+                    Error::new(Kind::ModelFile, format!("`{}` has no weights for {component}", files.origin))
+                        .hint(format!("expected one of {}", candidates.join(", ")))
+                }
+            })?;
         let mut tensors = Self { files: Vec::new(), places: BTreeMap::new() };
         for path in shards(files, path)? {
             let file = TensorFile { label: files.display(&path), content: files.content(&path) };
@@ -63,7 +71,7 @@ impl Tensors {
             tensors.places.extend(directory.tensors.into_iter().map(|(name, entry)| (name, place(entry))));
             tensors.files.push(file);
         }
-        Ok(tensors)
+        Ok(Arc::new(tensors))
     }
 
     /// Bytes of all of them.

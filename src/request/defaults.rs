@@ -1,26 +1,64 @@
-//! What a known version's row of models.toml says where the user says nothing.
+//! What a known version's row of models.toml, or a preset, says where the user says nothing.
 
 use super::Params;
-use crate::registry::ModelSpec;
-use crate::sampler::Sampler;
+use crate::registry::{ModelSpec, Preset};
 use crate::sampler::schedule::Grid;
+use crate::sampler::{Sampler, Schedule, Spacing};
 
-/// `params` with the sampling that the row asks for. What the user chose leads: a schedule or spacing of the row
-/// counts with lists of levels or samplers that have their own as little as with the user's own wish.
-pub(super) fn with_defaults(params: &Params, spec: Option<&ModelSpec>) -> Params {
-    let mut params = params.clone();
-    let Some(spec) = spec else { return params };
-    if params.sampler.is_none() {
-        params.sampler = spec.sampler.map(|sampler| sampler.to_string());
-        let listed = params.sigmas.is_some() || params.timesteps.is_some();
-        let schedule = spec.schedule.filter(|_| !listed).map(|schedule| schedule.to_string());
-        params.schedule = params.schedule.or(schedule);
+/// Recommended values; those that are absent are left to the model's own files.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Defaults {
+    pub(super) size: Option<u32>,
+    pub(super) steps: Option<usize>,
+    pub(super) cfg_scale: Option<f64>,
+    sampler: Option<Sampler>,
+    schedule: Option<Schedule>,
+    timestep_spacing: Option<Spacing>,
+}
+
+impl From<&ModelSpec> for Defaults {
+    fn from(spec: &ModelSpec) -> Self {
+        Self {
+            size: Some(spec.size),
+            steps: Some(spec.steps),
+            cfg_scale: Some(spec.cfg_scale),
+            sampler: spec.sampler,
+            schedule: spec.schedule,
+            timestep_spacing: spec.timestep_spacing,
+        }
     }
-    let sampler = params.sampler.as_deref().and_then(|name| Sampler::parse("sampler", name).ok());
-    let distilled = sampler.is_some_and(|sampler| sampler.row().grid == Grid::Distilled);
-    let spacing = spec.timestep_spacing.filter(|_| !distilled).map(|spacing| spacing.to_string());
-    params.timestep_spacing = params.timestep_spacing.or(spacing);
-    params
+}
+
+impl From<&Preset> for Defaults {
+    fn from(preset: &Preset) -> Self {
+        Self {
+            size: preset.size,
+            steps: Some(preset.steps),
+            cfg_scale: Some(preset.cfg_scale),
+            sampler: Some(preset.sampler),
+            schedule: preset.schedule,
+            timestep_spacing: preset.timestep_spacing,
+        }
+    }
+}
+
+impl Defaults {
+    /// `params` with the sampling that is recommended. What the user chose leads: a recommended schedule or spacing
+    /// counts with lists of levels or samplers that have their own as little as with the user's own wish.
+    pub(super) fn fill(&self, params: &Params) -> Params {
+        let mut params = params.clone();
+        if params.sampler.is_none() {
+            params.sampler = self.sampler.map(|sampler| sampler.to_string());
+            let listed = params.sigmas.is_some() || params.timesteps.is_some();
+            let schedule = self.schedule.filter(|_| !listed).map(|schedule| schedule.to_string());
+            params.schedule = params.schedule.or(schedule);
+        }
+        let sampler = params.sampler.as_deref().and_then(|name| Sampler::parse("sampler", name).ok());
+        let distilled = sampler.is_some_and(|sampler| sampler.row().grid == Grid::Distilled);
+        let spacing = self.timestep_spacing.filter(|_| !distilled).map(|spacing| spacing.to_string());
+        params.timestep_spacing = params.timestep_spacing.or(spacing);
+        params
+    }
 }
 
 #[cfg(test)]
@@ -29,7 +67,8 @@ mod tests {
     use crate::registry::models;
 
     fn filled(model: &str, params: &Params) -> Params {
-        with_defaults(params, models().iter().find(|spec| spec.name == model))
+        let spec = models().iter().find(|spec| spec.name == model).unwrap();
+        Defaults::from(spec).fill(params)
     }
 
     #[test]
@@ -40,5 +79,12 @@ mod tests {
         let own = Params { sampler: Some("lcm".into()), ..Params::default() };
         assert_eq!(filled("sdxl-turbo", &own), own);
         assert_eq!(filled("sd15", &Params::default()), Params::default());
+    }
+
+    #[test]
+    fn a_preset_does_what_the_row_of_the_same_model_does() {
+        let preset = Defaults::from(Preset::parse("turbo").unwrap());
+        assert_eq!(preset.fill(&Params::default()), filled("sdxl-turbo", &Params::default()));
+        assert_eq!((preset.size, preset.steps, preset.cfg_scale), (Some(512), Some(1), Some(0.0)));
     }
 }

@@ -120,10 +120,22 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extend: Option<String>,
 
-    /// Model: a known name, a folder, or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]
+    /// Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub
+    /// [default: sd15]
     #[arg(short, long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
+
+    /// For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights
+    /// stand in for parts that the file has not
+    #[arg(long, value_name = "MODEL", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
+
+    /// For a distilled model whose files do not say so: turbo, lightning, hyper or lcm
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preset: Option<String>,
 
     /// SDXL: a model that draws the last steps, such as sdxl-refiner
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
@@ -179,6 +191,16 @@ pub struct Params {
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline: Option<bool>,
+
+    /// Write the revision and the hash of every file of the models into a lock file
+    #[arg(long, value_name = "FILE", help_heading = "Model", conflicts_with = "locked")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lock: Option<String>,
+
+    /// Draw with the files that a lock file names, and refuse any other
+    #[arg(long, value_name = "FILE", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub locked: Option<String>,
 
     /// Denoising steps, 1 to 1000 [default: the model's own]
     #[arg(long, value_name = "N", help_heading = "Sampling")]

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::defaults::with_defaults;
+use super::defaults::Defaults;
 use super::dimensions::{SIDE_UNIT, side, size, suits};
 use super::refiner::base_suits;
 use super::{Init, Interval, Params, Refiner, Sizes};
@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::input::Start;
 use crate::named::{Named, named_enum};
 use crate::prompt::{LongPrompt, Prompt, Syntax};
-use crate::registry::{Family, ModelFiles, ModelSpec, RepoConfig, models};
+use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
 use crate::sampler::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 
 named_enum! {
@@ -168,9 +168,9 @@ impl Request {
         if let Some(error) = check(params).into_iter().next() {
             return Err(error);
         }
-        let spec = spec_of(files);
-        let params = &with_defaults(params, spec);
-        let native = spec.map_or(repo.native_size, |spec| spec.size);
+        let defaults = defaults(params, files)?;
+        let params = &defaults.fill(params);
+        let native = defaults.size.unwrap_or(repo.native_size);
         let init = Init::resolve(params)?;
         let refiner = Refiner::resolve(params)?;
         let (width, height) = size(params, init.as_ref(), native)?;
@@ -179,7 +179,7 @@ impl Request {
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
         let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
         let config = Config::resolve(&repo.scheduler, &over)?;
-        let steps = params.steps.or(listed(params)).or(spec.map(|s| s.steps)).unwrap_or(DEFAULT_STEPS);
+        let steps = params.steps.or(listed(params)).or(defaults.steps).unwrap_or(DEFAULT_STEPS);
         let ladder = crate::sampler::schedule::ladder(&config, steps)?;
         refiner.as_ref().map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
         Ok(Self {
@@ -193,7 +193,7 @@ impl Request {
             width,
             height,
             steps,
-            cfg_scale: params.cfg_scale.or(spec.map(|s| s.cfg_scale)).unwrap_or(DEFAULT_CFG_SCALE),
+            cfg_scale: params.cfg_scale.or(defaults.cfg_scale).unwrap_or(DEFAULT_CFG_SCALE),
             seed: params.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
             count: params.count.unwrap_or(1),
             batch_size: params.batch_size.unwrap_or(1),
@@ -270,9 +270,13 @@ fn interval(params: &Params) -> Result<Interval> {
         .map_or(Ok(Interval::default()), |text| Interval::parse("cfg_interval", text))
 }
 
-/// The row of models.toml behind `files`, if the model has one.
-fn spec_of(files: &ModelFiles) -> Option<&'static ModelSpec> {
-    models().iter().find(|spec| spec.name == files.origin)
+/// What is recommended: by the preset that was asked for, or by the row of models.toml behind `files`.
+fn defaults(params: &Params, files: &ModelFiles) -> Result<Defaults> {
+    if let Some(name) = &params.preset {
+        return Preset::parse(name).map(Defaults::from);
+    }
+    let spec = models().iter().find(|spec| spec.name == files.origin);
+    Ok(spec.map_or_else(Defaults::default, Defaults::from))
 }
 
 /// Everything wrong with `params` that can be known without the model.
@@ -294,11 +298,13 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(within("count", params.count, 1, 1_000_000));
     keep(within("batch_size", params.batch_size, 1, 256));
     keep(within("threads", params.threads, 1, 1024));
+    keep(locks(params));
     keep(seeds(params));
     keep(overrides(params).map(|_| ()));
     keep(Init::resolve(params).map(|_| ()));
     keep(Refiner::resolve(params).map(|_| ()));
     keep(Sizes::resolve(params, [SIDE_UNIT; 2]).map(|_| ()));
+    keep(params.preset.as_deref().map_or(Ok(()), |name| Preset::parse(name).map(|_| ())));
     keep(parsed("rng", params.rng.as_deref(), Rng::Torch).map(|_| ()));
     keep(parsed("dtype", params.dtype.as_deref(), Dtype::Auto).map(|_| ()));
     keep(params.device.as_deref().map_or(Ok(()), |text| DeviceChoice::parse(text).map(|_| ())));
@@ -366,6 +372,13 @@ fn real(field: &str, value: Option<f64>, low: f64, high: f64) -> Result<()> {
         Some(value) if !(low..=high).contains(&value) => {
             Err(Error::expected(field, format!("a number from {low} to {high}"), value))
         }
+        _ => Ok(()),
+    }
+}
+
+fn locks(params: &Params) -> Result<()> {
+    match (&params.lock, &params.locked) {
+        (Some(_), Some(_)) => Err(Error::field("lock", "a run writes a lock file or keeps to one, not both")),
         _ => Ok(()),
     }
 }

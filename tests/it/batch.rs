@@ -83,9 +83,16 @@ fn the_files_for_schedulers_say_what_the_program_takes() {
     let folder = tempfile::tempdir().unwrap();
     for task in ["4", "5"] {
         let mut script = Command::new(example("slurm.sh"));
-        script.env("SDGEN", env!("CARGO_BIN_EXE_sdgen")).current_dir(&folder).arg(folder.path().join("b.toml"));
-        script.env("SLURM_ARRAY_TASK_ID", task).env("SLURM_ARRAY_TASK_MIN", "4").env("SLURM_ARRAY_TASK_COUNT", "2");
-        std::fs::write(folder.path().join("b.toml"), jobs("[[job]]\nname = 'j'\nmatrix.seed = '1..=8'\n")).unwrap();
+        script
+            .env("SDGEN", env!("CARGO_BIN_EXE_sdgen"))
+            .current_dir(&folder)
+            .arg(folder.path().join("b.toml"));
+        script
+            .env("SLURM_ARRAY_TASK_ID", task)
+            .env("SLURM_ARRAY_TASK_MIN", "4")
+            .env("SLURM_ARRAY_TASK_COUNT", "2");
+        std::fs::write(folder.path().join("b.toml"), jobs("[[job]]\nname = 'j'\nmatrix.seed = '1..=8'\n"))
+            .unwrap();
         let output = script.output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
@@ -354,7 +361,7 @@ fn a_dry_run_tells_jobs_tokens_memory_and_time_and_draws_nothing() {
         (&report["jobs"][0]["tokens"][0]["tokens"], &report["jobs"][0]["name"]),
         (&2.into(), &"a-1".into())
     );
-    assert_eq!(report["absent"]["sdxl"], 1);
+    assert_eq!(report["absent"]["sdxl"], serde_json::json!({ "jobs": 1, "bytes": null }));
     assert!(report["estimate"]["seconds"].as_f64().unwrap() > 0.0);
     let text = batch(&text, &["--dry-run"]);
     assert!(

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use sdgen::config::Hub;
-use sdgen::registry::{Fetch, ModelRef, locate};
+use sdgen::config::{Hub, Token};
+use sdgen::registry::{Fetch, ModelRef, locate, pull};
 use sdgen::{Error, Event, Flow, Kind};
 
 use crate::harness::{golden_model, sdgen, tiny};
-use crate::server::{COMMIT, Server};
+use crate::server::{COMMIT, Fault, Refusal, Server, etag, refusal};
 
 /// What a render needs of a model, with weights that are only looked at for being there.
 const FILES: [&str; 12] = [
@@ -26,7 +27,7 @@ const FILES: [&str; 12] = [
     "vae/diffusion_pytorch_model.safetensors",
 ];
 /// What a repository has besides.
-const OTHERS: [&str; 3] = ["README.md", "unet/diffusion_pytorch_model.bin", "v1-5-pruned.safetensors"];
+const OTHERS: [&str; 2] = ["unet/diffusion_pytorch_model.bin", "v1-5-pruned.safetensors"];
 
 fn repository() -> BTreeMap<String, Vec<u8>> {
     let mut files: BTreeMap<String, Vec<u8>> =
@@ -37,7 +38,7 @@ fn repository() -> BTreeMap<String, Vec<u8>> {
 
 fn fetch(server: &Server, cache: &Path) -> Fetch {
     let hub = Hub { cache: Some(cache.to_owned()), endpoint: server.endpoint(), token: None, offline: false };
-    Fetch { hub, half: false }
+    Fetch { hub, ..Fetch::default() }
 }
 
 fn offline(fetch: &Fetch) -> Fetch {
@@ -54,8 +55,11 @@ fn a_model_is_downloaded_once_in_the_layout_that_python_shares() {
     let server = Server::start("org/name", repository());
     let cache = tempfile::tempdir().unwrap();
     let fetch = fetch(&server, cache.path());
-    let mut bytes: BTreeMap<String, u64> = BTreeMap::new();
+    let (mut bytes, mut announced): (BTreeMap<String, u64>, _) = (BTreeMap::new(), None);
     let mut observer = |event: &Event| {
+        if let Event::Download { model, files, bytes, .. } = event {
+            announced = Some((model.clone(), *files, *bytes));
+        }
         if let Event::Fetch { file, done, total } = event {
             assert!(done <= total);
             bytes.insert(file.clone(), *done);
@@ -70,8 +74,13 @@ fn a_model_is_downloaded_once_in_the_layout_that_python_shares() {
     );
     for name in FILES {
         assert_eq!(std::fs::read(snapshot.join(name)).unwrap(), repository()[name], "{name}");
+        let content = std::fs::read(blob(cache.path(), name)).unwrap();
+        assert_eq!(content, repository()[name], "{name} lies under the name that the hub gives it");
     }
     assert_eq!(bytes["unet/diffusion_pytorch_model.safetensors"], 40_000);
+    let others = FILES.iter().filter(|name| **name != "model_index.json");
+    let size = others.clone().map(|name| repository()[*name].len() as u64).sum();
+    assert_eq!(announced, Some((format!("org/name@{COMMIT}"), others.count(), size)));
     assert!(OTHERS.iter().all(|name| !snapshot.join(name).exists()), "only what a render needs");
     let main = std::fs::read_to_string(cache.path().join("models--org--name/refs/main")).unwrap();
     assert_eq!(main, COMMIT);
@@ -108,37 +117,257 @@ fn sharded_and_half_weights_are_chosen_from_what_the_repository_has() {
     assert!(cache.path().join("models--org--name/refs/v2").is_file());
 }
 
+/// Where the content of a file lies in the cache.
+fn blob(cache: &Path, name: &str) -> PathBuf {
+    cache.join("models--org--name/blobs").join(etag(name, &repository()[name]))
+}
+
+const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
+
 #[test]
 fn an_interrupted_download_goes_on_where_it_stopped() {
     let server = Server::start("org/name", repository());
     let cache = tempfile::tempdir().unwrap();
-    let blobs = cache.path().join("models--org--name/blobs");
-    let name = "unet/diffusion_pytorch_model.safetensors";
-    std::fs::create_dir_all(&blobs).unwrap();
-    std::fs::write(blobs.join(Server::etag(name)).with_extension("part"), &repository()[name][..30_000])
-        .unwrap();
+    let partial = blob(cache.path(), UNET).with_extension("incomplete");
+    std::fs::create_dir_all(partial.parent().unwrap()).unwrap();
+    std::fs::write(&partial, &repository()[UNET][..30_000]).unwrap();
     let snapshot = get("org/name", &fetch(&server, cache.path())).unwrap();
-    assert_eq!(std::fs::read(snapshot.join(name)).unwrap(), repository()[name]);
-    assert!(server.requests().iter().any(|request| request.range.as_deref() == Some("bytes=30000-")));
+    assert_eq!(std::fs::read(snapshot.join(UNET)).unwrap(), repository()[UNET]);
+    assert!(!partial.exists());
+    let sent = server.sent(UNET);
+    assert_eq!((sent.len(), sent[0].range.as_deref(), sent[0].sent), (1, Some("bytes=30000-"), 10_000));
+}
+
+#[test]
+fn a_cut_connection_is_taken_up_again_at_the_byte_where_it_broke() {
+    let server = Server::start("org/name", repository());
+    server.fault(UNET, Fault::Cut(11_000));
+    server.fault(UNET, Fault::Cut(9_000));
+    let cache = tempfile::tempdir().unwrap();
+    let snapshot = get("org/name", &fetch(&server, cache.path())).unwrap();
+    assert_eq!(std::fs::read(snapshot.join(UNET)).unwrap(), repository()[UNET]);
+    let ranges: Vec<_> = server.sent(UNET).into_iter().map(|r| (r.range, r.sent)).collect();
+    let from = |start: usize| Some(format!("bytes={start}-"));
+    assert_eq!(ranges, [(None, 11_000), (from(11_000), 9_000), (from(20_000), 20_000)]);
+}
+
+#[test]
+fn a_damaged_file_is_fetched_once_more_and_never_enters_the_cache() {
+    for name in [UNET, "unet/config.json"] {
+        let server = Server::start("org/name", repository());
+        let cache = tempfile::tempdir().unwrap();
+        let fetch = fetch(&server, cache.path());
+        server.fault(name, Fault::Damage);
+        server.fault(name, Fault::Damage);
+        let error = get("org/name", &fetch).unwrap_err();
+        let etag = etag(name, &repository()[name]);
+        assert_eq!(error.kind(), Kind::Network);
+        let said = format!("`{name}` of `org/name` arrived damaged twice: expected hash {etag}, got ");
+        assert!(error.to_string().contains(&said), "{error}");
+        assert!(!blob(cache.path(), name).exists());
+        let left = std::fs::read_dir(cache.path().join("models--org--name/blobs")).unwrap();
+        assert!(left.flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with(&etag)));
+
+        server.fault(name, Fault::Damage);
+        let snapshot = get("org/name", &fetch).unwrap();
+        assert_eq!(std::fs::read(snapshot.join(name)).unwrap(), repository()[name]);
+    }
+}
+
+#[test]
+fn what_an_earlier_run_left_behind_is_not_believed() {
+    let server = Server::start("org/name", repository());
+    let cache = tempfile::tempdir().unwrap();
+    let blobs = cache.path().join("models--org--name/blobs");
+    std::fs::create_dir_all(&blobs).unwrap();
+    // Too long, of another file, and a blob of a wrong size.
+    std::fs::write(blob(cache.path(), UNET).with_extension("incomplete"), vec![0; 50_000]).unwrap();
+    let vae = "vae/diffusion_pytorch_model.safetensors";
+    std::fs::write(blob(cache.path(), vae).with_extension("incomplete"), vec![0; 20_000]).unwrap();
+    std::fs::write(blob(cache.path(), "vae/config.json"), "half").unwrap();
+    let snapshot = get("org/name", &fetch(&server, cache.path())).unwrap();
+    for name in [UNET, vae, "vae/config.json"] {
+        assert_eq!(std::fs::read(snapshot.join(name)).unwrap(), repository()[name], "{name}");
+    }
+}
+
+#[test]
+fn a_hub_that_asks_for_patience_is_waited_for() {
+    let server = Server::start("org/name", repository());
+    server.refuse(Refusal { status: 429, code: "", wait: Some(1), times: Some(2) });
+    let cache = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
+    let mut warnings = Vec::new();
+    let mut observer = |event: &Event| {
+        if let Event::Warning { message } = event {
+            warnings.push(message.clone());
+        }
+        Flow::Continue
+    };
+    let model = ModelRef::parse("org/name").unwrap();
+    locate(&model, &fetch(&server, cache.path()), &mut observer).unwrap();
+    assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
+    let patient = "`org/name`: the hub asks for patience (status 429); trying again in 1 s";
+    assert_eq!(warnings, [patient, patient]);
 }
 
 #[test]
 fn refusals_name_their_causes() {
-    let cases: [(u16, Kind, &str); 5] = [
-        (404, Kind::ModelNotFound, "mistyped, or it was removed"),
-        (401, Kind::ModelNotFound, "mistyped, was removed, is private, or is gated"),
-        (403, Kind::Network, "accept its terms"),
-        (429, Kind::Network, "busy or down"),
-        (500, Kind::Network, "busy or down"),
+    let cases: [(u16, &'static str, Kind, &str); 8] = [
+        (404, "", Kind::ModelNotFound, "mistyped, or it was removed"),
+        (404, "RevisionNotFound", Kind::ModelNotFound, "/org/name/commits"),
+        (401, "", Kind::ModelNotFound, "mistyped, was removed, is private, or is gated"),
+        (401, "GatedRepo", Kind::Network, "/org/name, accept its terms and set HF_TOKEN"),
+        (403, "GatedRepo", Kind::Network, "/org/name, accept its terms and set HF_TOKEN"),
+        (403, "", Kind::Network, "private or gated"),
+        (429, "", Kind::Network, "busy or down"),
+        (500, "", Kind::Network, "busy or down"),
     ];
-    for (status, kind, hint) in cases {
-        let server = Server::refusing(status);
+    let check = |(status, code, kind, hint): (u16, &'static str, Kind, &str)| {
+        let server = Server::refusing(Refusal { code, ..refusal(status) });
         let cache = tempfile::tempdir().unwrap();
         let error = get("org/name", &fetch(&server, cache.path())).unwrap_err();
         assert_eq!(error.kind(), kind, "{status}: {error}");
         assert!(error.hints().join(" ").contains(hint), "{status}: {error:?}");
         assert!(error.to_string().contains("org/name@main"), "{error}");
+        let asked = server.requests().len();
+        assert_eq!(asked, if status < 404 || status == 404 { 1 } else { 4 }, "{status}");
+    };
+    // Side by side, as some are tried again after pauses.
+    std::thread::scope(|scope| {
+        let checks: Vec<_> = cases.into_iter().map(|case| scope.spawn(move || check(case))).collect();
+        checks.into_iter().for_each(|check| check.join().unwrap());
+    });
+}
+
+#[test]
+fn the_token_goes_to_the_hub_and_not_to_where_it_leads() {
+    let server = Server::start("org/name", repository());
+    let cache = tempfile::tempdir().unwrap();
+    let mut with_token = fetch(&server, cache.path());
+    with_token.hub.token = Some(Token::new("hf_canary"));
+    // The repository has been renamed: the hub leads to itself, with the token.
+    let snapshot = get("org/name-old", &with_token).unwrap();
+    assert_eq!(std::fs::read(snapshot.join(UNET)).unwrap(), repository()[UNET]);
+    for request in server.requests() {
+        let expected = (request.host == "hub").then_some("Bearer hf_canary");
+        assert_eq!(request.token.as_deref(), expected, "{request:?}");
     }
+    assert!(server.requests().iter().any(|request| request.host == "cdn"));
+}
+
+#[test]
+fn a_mirror_that_lists_names_alone_will_do() {
+    let server = Server::start("org/name", repository());
+    server.list_names_alone();
+    let cache = tempfile::tempdir().unwrap();
+    server.fault(UNET, Fault::Damage);
+    let snapshot = get("org/name", &fetch(&server, cache.path())).unwrap();
+    for name in FILES {
+        assert_eq!(std::fs::read(snapshot.join(name)).unwrap(), repository()[name], "{name}");
+    }
+    assert!(blob(cache.path(), UNET).is_file());
+}
+
+#[test]
+fn a_full_disk_is_found_before_the_first_byte() {
+    let server = Server::start("org/name", repository());
+    server.claim(UNET, 1 << 60);
+    let cache = tempfile::tempdir().unwrap();
+    let error = get("org/name", &fetch(&server, cache.path())).unwrap_err();
+    assert_eq!(error.kind(), Kind::Output);
+    assert!(error.to_string().starts_with("1152921504.6 GB are to be fetched, and"), "{error}");
+    assert!(server.sent(UNET).is_empty());
+}
+
+#[test]
+fn two_downloads_of_the_same_model_fetch_it_once() {
+    let server = Server::start("org/name", repository());
+    let cache = tempfile::tempdir().unwrap();
+    let fetch = fetch(&server, cache.path());
+    let snapshots: Vec<PathBuf> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..2).map(|_| scope.spawn(|| get("org/name", &fetch).unwrap())).collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(snapshots[0], snapshots[1]);
+    for name in FILES {
+        assert_eq!(std::fs::read(snapshots[0].join(name)).unwrap(), repository()[name], "{name}");
+        assert_eq!(server.sent(name).len(), 1, "{name}");
+    }
+}
+
+#[test]
+fn a_lock_that_another_process_holds_is_waited_for() {
+    let server = Server::start("org/name", repository());
+    let cache = tempfile::tempdir().unwrap();
+    let lock = cache.path().join(".locks/models--org--name");
+    std::fs::create_dir_all(&lock).unwrap();
+    let lock = lock.join(format!("{}.lock", etag(UNET, &repository()[UNET])));
+    let held = std::fs::File::create(lock).unwrap();
+    held.lock().unwrap();
+    let waits = std::sync::atomic::AtomicUsize::new(0);
+    let mut observer = |event: &Event| {
+        if matches!(event, Event::Warning { message } if message.contains("another process is fetching")) {
+            waits.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            held.unlock().unwrap();
+        }
+        Flow::Continue
+    };
+    let model = ModelRef::parse("org/name").unwrap();
+    locate(&model, &fetch(&server, cache.path()), &mut observer).unwrap();
+    assert_eq!(waits.into_inner(), 1);
+}
+
+#[test]
+fn a_removed_repository_leads_to_its_mirror_unless_the_cache_has_it() {
+    let removed = "runwayml/stable-diffusion-v1-5";
+    let server = Server::start("stable-diffusion-v1-5/stable-diffusion-v1-5", repository());
+    let cache = tempfile::tempdir().unwrap();
+    let fetch = fetch(&server, cache.path());
+    let mut warnings = Vec::new();
+    let mut look = |fetch: &Fetch| {
+        let mut observer = |event: &Event| {
+            if let Event::Warning { message } = event {
+                warnings.push(message.clone());
+            }
+            Flow::Continue
+        };
+        locate(&ModelRef::parse(removed).unwrap(), fetch, &mut observer).unwrap()
+    };
+    let files = look(&fetch);
+    assert_eq!(files.origin, "stable-diffusion-v1-5/stable-diffusion-v1-5");
+    // Somebody who has it from before keeps it, under either name.
+    let place = |id: &str| cache.path().join(format!("models--{}", id.replace('/', "--")));
+    std::fs::rename(place(&files.origin), place(removed)).unwrap();
+    assert_eq!(look(&offline(&fetch)).origin, removed);
+    let known = locate(&ModelRef::parse("sd15").unwrap(), &offline(&fetch), &mut |_: &Event| Flow::Continue);
+    assert!(known.unwrap().root().unwrap().starts_with(place(removed)));
+    assert!(warnings.len() == 1 && warnings[0].contains("was removed from the hub"), "{warnings:?}");
+}
+
+#[test]
+fn a_pinned_revision_is_fetched_and_another_in_the_cache_will_do() {
+    let server = Server::start("stable-diffusion-v1-5/stable-diffusion-v1-5", repository());
+    let cache = tempfile::tempdir().unwrap();
+    let fetch = fetch(&server, cache.path());
+    let model = ModelRef::parse("sd15").unwrap();
+    let mut warnings = Vec::new();
+    let mut observer = |event: &Event| {
+        if let Event::Warning { message } = event {
+            warnings.push(message.clone());
+        }
+        Flow::Continue
+    };
+    // What Python left there by its `main`.
+    get("stable-diffusion-v1-5/stable-diffusion-v1-5", &fetch).unwrap();
+    let asked = server.requests().len();
+    let files = locate(&model, &fetch, &mut observer).unwrap();
+    assert!(files.root().unwrap().ends_with(COMMIT));
+    assert_eq!(server.requests().len(), asked, "the cache answers without a connection");
+    assert!(warnings[0].contains("`sdgen models pull sd15`"), "{warnings:?}");
+    pull(&model, &fetch, &mut |_: &Event| Flow::Continue).unwrap();
+    let listed = &server.requests()[asked].path;
+    assert!(listed.contains("/revision/451f4fe16113bff5a5d2269ed5ad43b0592e9a14"), "{listed}");
 }
 
 #[test]
@@ -150,7 +379,7 @@ fn a_silent_network_and_a_poor_repository_are_told_apart() {
     let error = get("org/name", &fetch(&server, cache.path())).unwrap_err();
     assert_eq!(error.to_string(), "repository `org/name` has no `vae/diffusion_pytorch_model.safetensors`");
     let nowhere = Hub { endpoint: "http://127.0.0.1:9".into(), ..fetch(&server, cache.path()).hub };
-    let error = get("org/other", &Fetch { hub: nowhere, half: false }).unwrap_err();
+    let error = get("org/other", &Fetch { hub: nowhere, ..Fetch::default() }).unwrap_err();
     assert_eq!(error.kind(), Kind::Network);
     assert!(error.to_string().contains("cannot fetch `org/other@main` from http://127.0.0.1:9"), "{error}");
 }
@@ -228,5 +457,9 @@ fn the_program_downloads_draws_and_draws_again_offline() {
         std::fs::read(first.path("name.png")).unwrap(),
         std::fs::read(second.path("name.png")).unwrap()
     );
-    sdgen().args(["x", "-m", "org/name", "--offline"]).fails(3).says("is not in the cache").says("--offline");
+    sdgen()
+        .args(["x", "-m", "org/name", "--offline"])
+        .fails(3)
+        .says("is not in the cache")
+        .says("sdgen models pull org/name");
 }

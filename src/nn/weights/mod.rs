@@ -10,6 +10,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::fmt::Display;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
@@ -43,7 +44,7 @@ pub(crate) trait Patch {
 }
 
 struct Source {
-    tensors: Tensors,
+    tensors: Arc<Tensors>,
     maps: Vec<Mapped>,
     backend: Backend,
     used: RefCell<HashSet<String>>,

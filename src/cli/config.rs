@@ -1,0 +1,110 @@
+//! The user's defaults: `--profile`, and `sdgen config path|show`.
+
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::terminal;
+use crate::batch::{Fields, Place};
+use crate::config;
+use crate::error::{Error, Kind, Result};
+use crate::request::{Params, Profiles, overlay};
+
+/// Which defaults count. Only the command line has this flag.
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Profile {
+    /// Profile of your config file whose values are defaults [default: SDGEN_PROFILE]
+    #[arg(long, value_name = "NAME", help_heading = "Defaults")]
+    profile: Option<String>,
+}
+
+impl Profile {
+    /// The defaults that the user's file and the profile make.
+    ///
+    /// # Errors
+    /// The file is wrong, or has no such profile.
+    pub(super) fn defaults(&self) -> Result<Defaults> {
+        let file = read()?;
+        let name = self.profile.clone().or_else(config::profile);
+        let params = file.params(name.as_deref())?;
+        Ok(Defaults { file, params })
+    }
+}
+
+/// What counts where the user says nothing.
+pub(super) struct Defaults {
+    file: Profiles,
+    params: Params,
+}
+
+impl Defaults {
+    /// The defaults as fields of a batch.
+    pub(super) fn fields(&self) -> Fields {
+        Fields::of(&self.params, &Place::new(&self.file.path().display().to_string().into(), 0))
+    }
+
+    /// What is said, over the defaults.
+    pub(super) fn under(&self, said: &Params) -> Params {
+        overlay(&self.params, said)
+    }
+
+    /// The error, with a word on where the wrong value came from.
+    pub(super) fn blamed(&self, error: Error, said: &Params) -> Error {
+        self.file.blamed(error, &self.params, said)
+    }
+}
+
+fn read() -> Result<Profiles> {
+    config::defaults_file()?.map_or(Ok(Profiles::default()), |path| Profiles::read(&path))
+}
+
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Print where the file is, or would be
+    Path,
+    /// Print the defaults that the file and the profile make
+    Show {
+        #[command(flatten)]
+        profile: Profile,
+
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Prints the path or the values.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    match &arguments.action {
+        Action::Path => path(),
+        Action::Show { profile, json } => show(&profile.defaults()?, *json),
+    }
+}
+
+fn path() -> Result<()> {
+    let path = config::defaults_file()?.ok_or_else(|| {
+        Error::new(Kind::Usage, "there is no home folder to keep a config file in")
+            .hint("set SDGEN_CONFIG to a file")
+    })?;
+    terminal::data(format!("{}\n", path.display()).as_bytes())
+}
+
+fn show(defaults: &Defaults, json: bool) -> Result<()> {
+    let Defaults { file, params } = defaults;
+    let names: Vec<&str> = file.names().collect();
+    if json {
+        return terminal::json(&json!({ "path": file.path(), "profiles": names, "defaults": params }));
+    }
+    let values = toml::to_string(params).map_err(|e| Error::internal("cannot write TOML").source(e))?;
+    let there = if file.path().is_file() { "" } else { " (not there)" };
+    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let head = format!("# {}{there}; profiles: {names}\n", file.path().display());
+    terminal::data((head + &values).as_bytes())
+}

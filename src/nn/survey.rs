@@ -1,0 +1,55 @@
+//! What this build and this machine compute with, for people who want to know.
+
+use super::backend::{Backend, Choice};
+use super::cpu::{Isa, physical_cores};
+use crate::error::Result;
+use crate::request::{DeviceChoice, Dtype};
+
+/// What is there, and what a request without wishes gets.
+pub(crate) struct Survey {
+    /// Devices that this build can use beside the processor.
+    pub(crate) features: Vec<&'static str>,
+    /// Instruction sets of the processor, best first.
+    pub(crate) instruction_sets: Vec<String>,
+    /// Physical cores that this process may use.
+    pub(crate) cores: usize,
+    /// The device of `--device auto`, how it computes, and the data type of `--dtype auto` on it.
+    pub(crate) choice: Result<Chosen>,
+}
+
+/// The choice of a request without wishes.
+pub(crate) struct Chosen {
+    pub(crate) device: &'static str,
+    pub(crate) dtype: &'static str,
+    /// Instruction set and threads, on the processor.
+    pub(crate) processor: Option<String>,
+}
+
+/// Looks at build and machine; `isa` is the instruction set that the user asks for.
+pub(crate) fn survey(isa: Option<&str>) -> Survey {
+    let features = [
+        ("cuda", cfg!(feature = "cuda")),
+        ("cudnn", cfg!(feature = "cudnn")),
+        ("metal", cfg!(feature = "metal")),
+    ];
+    let choice = Choice { device: DeviceChoice::Auto, dtype: Dtype::Auto, threads: None, isa };
+    Survey {
+        features: features.into_iter().filter(|feature| feature.1).map(|feature| feature.0).collect(),
+        instruction_sets: Isa::available().iter().map(ToString::to_string).collect(),
+        cores: physical_cores(),
+        choice: Backend::choose(&choice).map(|backend| chosen(&backend)),
+    }
+}
+
+fn chosen(backend: &Backend) -> Chosen {
+    let device = &backend.device;
+    let name = if device.is_cpu() {
+        "cpu"
+    } else if device.is_cuda() {
+        "cuda"
+    } else {
+        "metal"
+    };
+    let dtype = if device.is_cpu() { "f32" } else { backend.dtype.as_str() };
+    Chosen { device: name, dtype, processor: backend.processor() }
+}

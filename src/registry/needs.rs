@@ -1,0 +1,161 @@
+//! Which files of a model a render needs, and which of them a folder lacks.
+
+use serde::Deserialize;
+
+use super::{Component, ModelFiles};
+use crate::named::Named;
+
+/// Files that are used when a repository has them; without them the compiled-in vocabulary serves.
+pub(super) fn optional() -> Vec<String> {
+    let files = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
+    let of = |folder: &str| files.map(|file| format!("{folder}/{file}"));
+    ["tokenizer", "tokenizer_2"].into_iter().flat_map(of).collect()
+}
+
+/// Small files that a model of these parts has.
+pub(super) fn required(parts: &[Component]) -> Vec<String> {
+    let configs = parts.iter().map(|part| part.config());
+    ["model_index.json", "scheduler/scheduler_config.json"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(configs)
+        .collect()
+}
+
+/// The parts that a model's index names; a part without a class is one that this model has not.
+pub(super) fn parts(files: &ModelFiles) -> Vec<Component> {
+    let index: serde_json::Value = files.json("model_index.json").unwrap_or_default();
+    let named = |part: Component| index[part.name()].get(0).is_some_and(serde_json::Value::is_string);
+    let always = |part: Component| matches!(part, Component::Unet | Component::Vae);
+    Component::ALL.iter().map(|row| row.0).filter(|part| always(*part) || named(*part)).collect()
+}
+
+/// The weights of a component to use, out of those that `has` finds.
+pub(super) fn weights(component: Component, half: bool, has: impl Fn(&str) -> bool) -> Option<String> {
+    let mut names = component.weights();
+    if half {
+        names.rotate_left(2);
+    }
+    names.into_iter().find(|name| has(name))
+}
+
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: std::collections::BTreeMap<String, String>,
+}
+
+/// The files that a sharded weights index names, as paths in the model; `None` when it is no index or names a
+/// file outside its folder.
+pub(super) fn shards(component: Component, index: &str) -> Option<Vec<String>> {
+    let index: ShardIndex = serde_json::from_str(index).ok()?;
+    let mut names: Vec<String> = index.weight_map.into_values().collect();
+    names.sort();
+    names.dedup();
+    let plain = |name: &String| !name.is_empty() && !name.contains(['/', '\\']) && !name.starts_with('.');
+    names.iter().all(plain).then(|| names.iter().map(|name| format!("{component}/{name}")).collect())
+}
+
+/// Every file of a model that a render reads.
+pub(super) fn used(files: &ModelFiles) -> Vec<String> {
+    let parts = parts(files);
+    let small = required(&parts).into_iter().chain(optional()).filter(|name| files.has(name));
+    let weights = parts.iter().flat_map(|component| {
+        let name = weights(*component, false, |name| files.has(name));
+        let index =
+            name.as_ref().filter(|name| name.ends_with(".json")).and_then(|name| files.text(name).ok());
+        let shards = index.and_then(|text| shards(*component, &text)).unwrap_or_default();
+        name.into_iter().chain(shards)
+    });
+    small.chain(weights).collect()
+}
+
+/// The first file that a render needs and `files` lacks.
+pub(super) fn missing(files: &ModelFiles) -> Option<String> {
+    let parts = parts(files);
+    if let Some(name) = required(&parts).into_iter().find(|name| !files.has(name)) {
+        return Some(name);
+    }
+    parts.iter().find_map(|component| {
+        let Some(name) = weights(*component, false, |name| files.has(name)) else {
+            let [whole, ..] = component.weights();
+            return Some(whole);
+        };
+        if !name.ends_with(".json") {
+            return None;
+        }
+        let index = files.text(&name).ok().and_then(|text| shards(*component, &text));
+        match index {
+            Some(shards) => shards.into_iter().find(|shard| !files.has(shard)),
+            None => Some(name),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn touch(root: &Path, name: &str, text: &str) {
+        let path = root.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+
+    fn model(names: &[(&str, &str)]) -> (tempfile::TempDir, ModelFiles) {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = [Component::TextEncoder, Component::Unet, Component::Vae];
+        for name in required(&parts) {
+            touch(folder.path(), &name, "{}");
+        }
+        let index = r#"{"text_encoder": ["transformers", "X"], "text_encoder_2": [null, null]}"#;
+        touch(folder.path(), "model_index.json", index);
+        for (name, text) in names {
+            touch(folder.path(), name, text);
+        }
+        let files = ModelFiles::folder("m", "m", folder.path().to_owned());
+        (folder, files)
+    }
+
+    const INDEX: &str =
+        r#"{"weight_map": {"a": "x-1.safetensors", "b": "x-2.safetensors", "c": "x-1.safetensors"}}"#;
+
+    #[test]
+    fn a_model_is_complete_with_whole_sharded_or_half_weights() {
+        let whole = ("vae/diffusion_pytorch_model.safetensors", "");
+        let half = ("text_encoder/model.fp16.safetensors", "");
+        let index = ("unet/diffusion_pytorch_model.safetensors.index.json", INDEX);
+        let (_folder, files) = model(&[whole, half, index, ("unet/x-1.safetensors", "")]);
+        assert_eq!(missing(&files).as_deref(), Some("unet/x-2.safetensors"));
+        let (_folder, files) =
+            model(&[whole, half, index, ("unet/x-1.safetensors", ""), ("unet/x-2.safetensors", "")]);
+        assert_eq!(missing(&files), None);
+        let (folder, files) = model(&[whole, half]);
+        assert_eq!(missing(&files).as_deref(), Some("unet/diffusion_pytorch_model.safetensors"));
+        std::fs::remove_file(folder.path().join("vae/config.json")).unwrap();
+        assert_eq!(missing(&files).as_deref(), Some("vae/config.json"));
+    }
+
+    #[test]
+    fn half_weights_come_first_when_they_are_wanted() {
+        let all = |_: &str| true;
+        assert_eq!(weights(Component::Unet, false, all).unwrap(), "unet/diffusion_pytorch_model.safetensors");
+        assert_eq!(
+            weights(Component::Unet, true, all).unwrap(),
+            "unet/diffusion_pytorch_model.fp16.safetensors"
+        );
+    }
+
+    #[test]
+    fn an_index_cannot_name_a_file_outside_its_folder() {
+        assert_eq!(shards(Component::Unet, INDEX).unwrap(), ["unet/x-1.safetensors", "unet/x-2.safetensors"]);
+        for name in ["../x", "/etc/passwd", "a\\\\b", "", ".."] {
+            assert!(
+                shards(Component::Unet, &format!(r#"{{"weight_map": {{"a": "{name}"}}}}"#)).is_none(),
+                "{name}"
+            );
+        }
+        assert!(shards(Component::Unet, "[").is_none());
+    }
+}

@@ -1,0 +1,132 @@
+//! Models that are one file: what is in it, told from the names and shapes of its tensors, and the small files that a
+//! folder would have beside them.
+
+mod configs;
+mod names;
+mod parts;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+pub use configs::Version;
+
+use super::{Component, TensorFile, Tensors};
+use crate::checkpoint::{Content, Directory};
+use crate::error::{Error, Kind, Result};
+use crate::sampler::Prediction;
+use configs::{Facts, Part, context};
+use parts::Parts;
+
+/// A model in one file.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// What it is.
+    pub version: Version,
+    /// Where each part's tensors are.
+    pub parts: BTreeMap<Component, Arc<Tensors>>,
+    /// What it predicts, where the file says so.
+    pub prediction: Option<Prediction>,
+    /// Trained down to no signal at all.
+    pub zero_terminal_snr: bool,
+    pub(super) open_clip: bool,
+}
+
+/// Keys that say what a model predicts; the second also how its noise ends.
+const VELOCITY: &str = "v_pred";
+const ZERO_SNR: &str = "ztsnr";
+/// Training steps of SD 2's base model, the only one of its kind that predicts noise (diffusers).
+const BASE_STEPS: &str = "875000";
+
+/// Signs of files that are something else, and what to do with them.
+const OTHERS: &[(&str, &str, &str)] = &[
+    ("lora_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
+    ("lora.", "a LoRA", "give it with `--lora`, and a model with `--model`"),
+    ("string_to_param", "an embedding", "give it with `--embedding`, and a model with `--model`"),
+    ("emb_params", "an embedding", "give it with `--embedding`, and a model with `--model`"),
+    ("control_model.", "a ControlNet", "give a model with `--model`"),
+    ("controlnet_cond_embedding.", "a ControlNet", "give a model with `--model`"),
+    ("double_blocks.", "a Flux model", "sdgen runs Stable Diffusion 1.x, 2.x and XL"),
+    ("joint_blocks.", "a Stable Diffusion 3 model", "sdgen runs Stable Diffusion 1.x, 2.x and XL"),
+    ("decoder.", "an autoencoder", "give it with `--vae`, and a model with `--model`"),
+    ("down_blocks.", "the network of a diffusers folder", "give the whole folder"),
+    ("text_model.", "a text encoder", "give a model with `--model`"),
+];
+
+impl Checkpoint {
+    /// Looks at the file at `path`.
+    ///
+    /// # Errors
+    /// A file that is malformed, or no Stable Diffusion model; what else it is, where that can be told.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file = TensorFile { label: path.display().to_string(), content: Content::Disk(path.to_owned()) };
+        let directory = file.content.directory(&file.label)?;
+        Self::of(&directory, file)
+    }
+
+    fn of(directory: &Directory, file: TensorFile) -> Result<Self> {
+        let found = parts::find(directory);
+        let Some(unet) = found.tensors.get(&Component::Unet) else {
+            return Err(other(directory, &file.label));
+        };
+        let version = version(&Part(unet), &found);
+        let told = |key: &str| directory.tensors.contains_key(key);
+        let zero_terminal_snr = told(ZERO_SNR);
+        let steps = directory.metadata.get("global_step").map(String::as_str);
+        let inputs = Part(unet).size("conv_in.weight", 1);
+        let prediction = match version {
+            _ if told(VELOCITY) || zero_terminal_snr => Some(Prediction::V),
+            Version::Sd2 if steps == Some(BASE_STEPS) || inputs != 4 => Some(Prediction::Epsilon),
+            Version::Sd2 => None,
+            Version::Sd1 | Version::Xl | Version::Refiner => Some(Prediction::Epsilon),
+        };
+        let tensors = |places| Arc::new(Tensors { files: vec![file.clone()], places });
+        let Parts { tensors: all, open_clip } = found;
+        let parts = all.into_iter().map(|(component, places)| (component, tensors(places))).collect();
+        Ok(Self { version, parts, prediction, zero_terminal_snr, open_clip })
+    }
+
+    /// What it predicts, or else what it may: of SD 2's models with four channels most predict velocities.
+    pub(super) fn likely(&self) -> Prediction {
+        self.prediction.unwrap_or(Prediction::V)
+    }
+
+    /// The small files of the model, if it predicts `prediction`.
+    pub(super) fn files(&self, prediction: Prediction) -> BTreeMap<String, String> {
+        let tensors = self.parts.iter().map(|(part, tensors)| (*part, tensors.places.clone())).collect();
+        let facts = Facts {
+            version: self.version,
+            tensors: &tensors,
+            open_clip: self.open_clip,
+            prediction,
+            zero_terminal_snr: self.zero_terminal_snr,
+        };
+        facts.files()
+    }
+}
+
+fn version(unet: &Part<'_>, parts: &Parts) -> Version {
+    let text = |component| parts.tensors.contains_key(&component);
+    let context = context(unet);
+    if unet.has("add_embedding.linear_1.weight") {
+        let second_alone = text(Component::TextEncoder2) && !text(Component::TextEncoder);
+        let textless = !text(Component::TextEncoder2) && !text(Component::TextEncoder);
+        return if second_alone || (textless && context == 1280) { Version::Refiner } else { Version::Xl };
+    }
+    if parts.open_clip || context == 1024 { Version::Sd2 } else { Version::Sd1 }
+}
+
+/// What a file is that holds no UNet.
+fn other(directory: &Directory, label: &str) -> Error {
+    let names = directory.tensors.keys();
+    let sign = OTHERS.iter().find(|(sign, ..)| names.clone().any(|name| name.contains(sign)));
+    let none = format!("`{label}` holds no Stable Diffusion model");
+    match sign {
+        Some((_, what, hint)) => {
+            Error::new(Kind::ModelFile, format!("{none}; it looks like {what}")).hint(*hint)
+        }
+        None => Error::new(Kind::ModelFile, none).hint(
+            "expected a checkpoint with `model.diffusion_model.*` or `input_blocks.*` among its tensors",
+        ),
+    }
+}

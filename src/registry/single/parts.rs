@@ -1,0 +1,215 @@
+//! Where the parts of a model are in a file of one piece: under which prefixes, by whose names, and which tensor of
+//! diffusers is which of the file.
+
+use std::collections::BTreeMap;
+
+use super::names::{Names, UnetLayout, VaeLayout, open_clip};
+use crate::checkpoint::{Directory, Entry};
+use crate::registry::{Component, Place};
+
+/// Whose names a part has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Style {
+    /// CompVis' and Stability's, of UNet and autoencoder.
+    Original,
+    /// transformers'.
+    Clip,
+    /// OpenCLIP's.
+    OpenClip,
+    /// diffusers' own, of an autoencoder.
+    Diffusers,
+}
+
+/// A place where a part may be: there, if the tensor is.
+struct Sign(Component, &'static str, Style, &'static str);
+
+const CONV_IN: &str = "input_blocks.0.0.weight";
+const VAE: &str = "decoder.mid.block_1.norm1.weight";
+const CLIP: &str = "text_model.final_layer_norm.weight";
+const OPEN_CLIP: &str = "ln_final.weight";
+
+/// Where parts are: in checkpoints as they are published, in those of ComfyUI and in the files of
+/// stable-diffusion.cpp, or alone in their file.
+const SIGNS: &[Sign] = &[
+    Sign(Component::Unet, "model.diffusion_model.", Style::Original, CONV_IN),
+    Sign(Component::Unet, "", Style::Original, CONV_IN),
+    Sign(Component::Vae, "first_stage_model.", Style::Original, VAE),
+    Sign(Component::Vae, "vae.", Style::Original, VAE),
+    Sign(Component::Vae, "", Style::Original, VAE),
+    Sign(Component::Vae, "", Style::Diffusers, "decoder.mid_block.resnets.0.norm1.weight"),
+    Sign(Component::TextEncoder, "cond_stage_model.transformer.", Style::Clip, CLIP),
+    Sign(Component::TextEncoder, "cond_stage_model.transformer.", Style::Clip, "final_layer_norm.weight"),
+    Sign(Component::TextEncoder, "conditioner.embedders.0.transformer.", Style::Clip, CLIP),
+    Sign(Component::TextEncoder, "text_encoders.clip_l.transformer.", Style::Clip, CLIP),
+    Sign(Component::TextEncoder, "cond_stage_model.model.", Style::OpenClip, OPEN_CLIP),
+    Sign(Component::TextEncoder2, "conditioner.embedders.1.model.", Style::OpenClip, OPEN_CLIP),
+    Sign(Component::TextEncoder2, "conditioner.embedders.0.model.", Style::OpenClip, OPEN_CLIP),
+    Sign(Component::TextEncoder2, "cond_stage_model.1.model.", Style::OpenClip, OPEN_CLIP),
+    Sign(Component::TextEncoder2, "cond_stage_model.1.transformer.", Style::Clip, CLIP),
+    Sign(Component::TextEncoder2, "text_encoders.clip_g.transformer.", Style::Clip, CLIP),
+];
+
+/// A tensor of diffusers as a part of one of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    Whole,
+    /// One of three matrices of equal size, one below the other.
+    Third(usize),
+    Transposed,
+}
+
+/// The parts of a file, tensors by their names in diffusers.
+pub(super) struct Parts {
+    pub(super) tensors: BTreeMap<Component, BTreeMap<String, Place>>,
+    /// The text encoder has OpenCLIP's names or is of its make.
+    pub(super) open_clip: bool,
+}
+
+/// The parts that `directory` has.
+pub(super) fn find(directory: &Directory) -> Parts {
+    let has = |name: &str| directory.tensors.contains_key(name);
+    let mut parts = Parts { tensors: BTreeMap::new(), open_clip: false };
+    for Sign(component, prefix, style, sign) in SIGNS {
+        if parts.tensors.contains_key(component) || !has(&format!("{prefix}{sign}")) {
+            continue;
+        }
+        let part = Part::of(directory, *component, prefix, *style);
+        if *component == Component::TextEncoder {
+            // Those of transformers' names that have one matrix for query, key and value were OpenCLIP's once.
+            parts.open_clip = *style == Style::OpenClip
+                || part.names.iter().any(|name| name.ends_with("self_attn.in_proj.weight"));
+        }
+        parts.tensors.insert(*component, part.places(directory));
+    }
+    parts
+}
+
+/// A part's names below its prefix.
+struct Part<'a> {
+    component: Component,
+    prefix: &'static str,
+    style: Style,
+    names: Vec<&'a str>,
+}
+
+impl<'a> Part<'a> {
+    fn of(directory: &'a Directory, component: Component, prefix: &'static str, style: Style) -> Self {
+        let all = directory.tensors.keys();
+        let mut names: Vec<&str> = all.filter_map(|name| name.strip_prefix(prefix)).collect();
+        if prefix.is_empty() && component == Component::Vae {
+            names.retain(|name| {
+                ["encoder.", "decoder.", "quant_conv.", "post_quant_conv."]
+                    .iter()
+                    .any(|p| name.starts_with(p))
+            });
+        }
+        Self { component, prefix, style, names }
+    }
+
+    fn places(&self, directory: &Directory) -> BTreeMap<String, Place> {
+        let names = self.translation();
+        let mut places = BTreeMap::new();
+        for &name in &self.names {
+            let Some(entry) = directory.tensors.get(&format!("{}{name}", self.prefix)) else { continue };
+            for (diffusers, view) in self.translated(name, &names) {
+                // A view that the tensor does not allow stays whole: its shape will tell.
+                let entry = seen(entry, view).unwrap_or_else(|| entry.clone());
+                let spare = self.spare(&diffusers);
+                places.insert(diffusers, Place { file: 0, entry, spare });
+            }
+        }
+        places
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.names.binary_search(&name).is_ok()
+    }
+
+    fn translation(&self) -> Names {
+        let has = |name: &str| self.has(name);
+        match (self.style, self.component) {
+            (Style::Original, Component::Unet) => UnetLayout::of_original(&has).names(),
+            (Style::Original, _) => VaeLayout::of_original(&has).names(),
+            (Style::OpenClip, _) => open_clip(self.layers("transformer.resblocks", "ln_1.weight")),
+            (Style::Clip | Style::Diffusers, _) => Names::default(),
+        }
+    }
+
+    fn layers(&self, list: &str, sign: &str) -> usize {
+        (0..).take_while(|i| self.has(&format!("{list}.{i}.{sign}"))).count()
+    }
+
+    /// What a tensor is in diffusers; one that has no name there keeps its own.
+    fn translated(&self, name: &str, names: &Names) -> Vec<(String, View)> {
+        if matches!(self.style, Style::Clip | Style::OpenClip) {
+            for (end, tensor) in [
+                (".in_proj.weight", "weight"),
+                (".in_proj.bias", "bias"),
+                (".in_proj_weight", "weight"),
+                (".in_proj_bias", "bias"),
+            ] {
+                if let Some(module) = name.strip_suffix(end) {
+                    return self.thirds(module, tensor);
+                }
+            }
+            match name {
+                "positional_embedding" => {
+                    return vec![("text_model.embeddings.position_embedding.weight".to_owned(), View::Whole)];
+                }
+                "text_projection" | "text_model.text_projection" => {
+                    return vec![("text_projection.weight".to_owned(), View::Transposed)];
+                }
+                _ => {}
+            }
+        }
+        vec![(names.diffusers(name).unwrap_or_else(|| name.to_owned()), View::Whole)]
+    }
+
+    /// Query, key and value out of one tensor.
+    fn thirds(&self, module: &str, tensor: &str) -> Vec<(String, View)> {
+        let layer = module.strip_prefix("transformer.resblocks.").and_then(|rest| rest.split_once('.'));
+        let module = match layer {
+            Some((layer, _)) => format!("text_model.encoder.layers.{layer}.self_attn"),
+            None => module.to_owned(),
+        };
+        let third = |(i, name)| (format!("{module}.{name}.{tensor}"), View::Third(i));
+        ["q_proj", "k_proj", "v_proj"].into_iter().enumerate().map(third).collect()
+    }
+
+    /// What files of one piece carry and no network needs: the vision tower, SD 2's projection and its last layer, whose
+    /// input is what the network was trained on.
+    fn spare(&self, diffusers: &str) -> bool {
+        if !matches!(self.component, Component::TextEncoder | Component::TextEncoder2) {
+            return false;
+        }
+        let beside =
+            ["vision_model.", "visual", "logit_scale"].iter().any(|start| diffusers.starts_with(start));
+        let last = format!("text_model.encoder.layers.{}.", self.kept_layers());
+        beside
+            || (self.component == Component::TextEncoder
+                && (diffusers == "text_projection.weight" || diffusers.starts_with(&last)))
+    }
+
+    /// Layers of the text encoder that count: of OpenCLIP's in SD 2 all but the last, which diffusers' own
+    /// converter has left out of the files of 23.
+    fn kept_layers(&self) -> usize {
+        let resblocks = self.layers("transformer.resblocks", "ln_1.weight");
+        let fused = self.layers("text_model.encoder.layers", "self_attn.in_proj.weight");
+        match (resblocks.max(fused), self.component) {
+            (0, _) => self.layers("text_model.encoder.layers", "layer_norm1.weight"),
+            (layers, Component::TextEncoder) if layers != 23 => layers - 1,
+            (layers, _) => layers,
+        }
+    }
+}
+
+fn seen(entry: &Entry, view: View) -> Option<Entry> {
+    match view {
+        View::Whole => Some(entry.clone()),
+        View::Transposed => entry.transposed(),
+        View::Third(i) => {
+            let rows = entry.shape.first()? / 3;
+            entry.rows(i * rows..(i + 1) * rows)
+        }
+    }
+}

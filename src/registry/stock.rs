@@ -1,0 +1,202 @@
+//! What the cache holds: models and their sizes, whether contents are what their names say, and their removal.
+
+use std::collections::BTreeSet;
+use std::fs::{self, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+
+use super::cache::{Place, commit_of, identity};
+use super::digest::Hash;
+use super::hub::names_of;
+use super::transfer::disk;
+use super::{ModelFiles, ModelRef};
+use crate::config::Hub;
+use crate::error::{Error, Kind, Result};
+
+/// One repository in the cache.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Stored {
+    /// `org/name`.
+    pub repo: String,
+    /// Bytes on the disk.
+    pub bytes: u64,
+    /// Bytes of downloads that are not finished, among them.
+    pub unfinished: u64,
+    /// Commits with a snapshot.
+    pub revisions: Vec<String>,
+    /// Its folder.
+    pub path: PathBuf,
+}
+
+/// Everything in the cache, by name.
+///
+/// # Errors
+/// There is no folder for a cache.
+pub fn stock(hub: &Hub) -> Result<Vec<Stored>> {
+    let mut stored: Vec<Stored> = entries(hub.cache()?)
+        .filter_map(|path| Some((identity(&path)?, path)))
+        .map(|(repo, path)| measured(repo, path))
+        .collect();
+    stored.sort_by(|a, b| a.repo.cmp(&b.repo));
+    Ok(stored)
+}
+
+fn measured(repo: String, path: PathBuf) -> Stored {
+    let length = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());
+    let is_partial = |path: &&PathBuf| path.extension().is_some_and(|end| end == "incomplete");
+    let blobs: Vec<PathBuf> = entries(&path.join("blobs")).collect();
+    // Without links a snapshot holds the files themselves.
+    let own = files_below(&path.join("snapshots")).into_iter().filter(|path| !path.is_symlink());
+    let mut revisions: Vec<String> =
+        entries(&path.join("snapshots")).filter_map(|path| Some(commit_of(&path)?.to_owned())).collect();
+    revisions.sort();
+    Stored {
+        repo,
+        bytes: blobs.iter().map(|path| length(path)).chain(own.map(|path| length(&path))).sum(),
+        unfinished: blobs.iter().filter(is_partial).map(|path| length(path)).sum(),
+        revisions,
+        path,
+    }
+}
+
+/// What a check of one file has found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Verdict {
+    /// The content is what its name says.
+    Intact,
+    /// It is another.
+    Damaged {
+        /// Hash by which the hub knows the file.
+        expected: String,
+        /// Hash of the content.
+        found: String,
+    },
+    /// The cache lacks the content, or it cannot be read.
+    Missing,
+    /// Nothing says what the content should be.
+    Unknown,
+}
+
+/// Path and verdict of every file in a model's snapshot, hashed one by one as the iterator goes.
+///
+/// # Errors
+/// The model does not lie in the cache.
+pub fn verify(files: &ModelFiles) -> Result<impl Iterator<Item = (String, Verdict)>> {
+    let root = files.root().filter(|root| commit_of(root).is_some()).ok_or_else(|| {
+        Error::field("model", format!("`{}` is no model of the cache", files.origin))
+            .hint("only the hub says what the hash of a file should be")
+    })?;
+    let root = root.to_owned();
+    let mut paths = files_below(&root);
+    paths.sort();
+    Ok(paths.into_iter().map(move |path| {
+        let name = path.strip_prefix(&root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        (name, verdict(&path))
+    }))
+}
+
+fn verdict(path: &Path) -> Verdict {
+    let target = fs::read_link(path).ok().and_then(|to| Hash::parse(to.file_name()?.to_str()?));
+    match target {
+        Some(hash) => match hash.differs(path) {
+            Err(_) => Verdict::Missing,
+            Ok(Some(found)) => Verdict::Damaged { expected: hash.name().to_owned(), found },
+            Ok(None) if matches!(hash, Hash::Opaque(_)) => Verdict::Unknown,
+            Ok(None) => Verdict::Intact,
+        },
+        None => Verdict::Unknown,
+    }
+}
+
+/// Removes a model from the cache: all of its repository, or one revision where the name says which. Returns the
+/// bytes that are free again.
+///
+/// # Errors
+/// It is not there, another process is fetching it, or a file cannot be removed.
+pub fn remove(model: &ModelRef, hub: &Hub) -> Result<u64> {
+    let cache = hub.cache()?;
+    let (names, revision) = match model {
+        ModelRef::Repo { id, revision } => (vec![id.clone()], Some(revision).filter(|name| *name != "main")),
+        ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::File(_) => (names_of(model), None),
+    };
+    let places: Vec<Place> =
+        names.iter().map(|id| Place::new(cache, id)).filter(|place| place.root().is_dir()).collect();
+    if places.is_empty() {
+        return Err(Error::new(Kind::ModelNotFound, "the model is not in the cache")
+            .hint("`sdgen models du` lists what is"));
+    }
+    let mut freed = 0;
+    for place in places {
+        unused(&place)?;
+        freed += match revision {
+            Some(revision) => remove_revision(&place, revision)?,
+            None => remove_all(&place)?,
+        };
+    }
+    Ok(freed)
+}
+
+/// Refuses when another process is at work on the repository.
+fn unused(place: &Place) -> Result<()> {
+    for lock in entries(&place.locks()) {
+        let held = OpenOptions::new()
+            .write(true)
+            .open(&lock)
+            .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
+        if held {
+            return Err(Error::new(Kind::Output, "another process is fetching this model")
+                .hint(format!("it holds `{}`", lock.display())));
+        }
+    }
+    Ok(())
+}
+
+fn remove_all(place: &Place) -> Result<u64> {
+    let root = place.root();
+    let bytes = measured(String::new(), root.clone()).bytes;
+    fs::remove_dir_all(&root).map_err(|e| disk(&root, e))?;
+    // Python leaves its locks as well; an empty folder is no harm.
+    let _ = fs::remove_dir_all(place.locks());
+    Ok(bytes)
+}
+
+/// Removes a snapshot, the refs to it, and the contents that no other snapshot has.
+fn remove_revision(place: &Place, revision: &str) -> Result<u64> {
+    let root = place.root();
+    let snapshot = place.find(revision).ok_or_else(|| {
+        Error::new(Kind::ModelNotFound, format!("revision `{revision}` is not in the cache"))
+            .hint(format!("there: {}", measured(String::new(), root.clone()).revisions.join(", ")))
+    })?;
+    let before = measured(String::new(), root.clone()).bytes;
+    let commit = commit_of(&snapshot).unwrap_or_default().to_owned();
+    fs::remove_dir_all(&snapshot).map_err(|e| disk(&snapshot, e))?;
+    for path in files_below(&root.join("refs")) {
+        if fs::read_to_string(&path).is_ok_and(|text| text.trim() == commit) {
+            fs::remove_file(&path).map_err(|e| disk(&path, e))?;
+        }
+    }
+    let in_use: BTreeSet<_> = files_below(&root.join("snapshots"))
+        .iter()
+        .filter_map(|path| Some(fs::read_link(path).ok()?.file_name()?.to_owned()))
+        .collect();
+    for blob in entries(&root.join("blobs")) {
+        if blob.file_name().is_some_and(|name| !in_use.contains(name)) {
+            fs::remove_file(&blob).map_err(|e| disk(&blob, e))?;
+        }
+    }
+    Ok(before.saturating_sub(measured(String::new(), root).bytes))
+}
+
+/// What is in a folder; nothing where there is none.
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// Every file and link below a folder.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let (folders, files): (Vec<_>, Vec<_>) =
+        entries(folder).partition(|path| path.is_dir() && !path.is_symlink());
+    files.into_iter().chain(folders.iter().flat_map(|folder| files_below(folder))).collect()
+}
