@@ -38,9 +38,14 @@ const MAX_JOBS: usize = 1_000_000;
 const PROMPTS: [&str; 4] = ["prompt", "prompt_2", "negative_prompt", "negative_prompt_2"];
 
 impl Job {
-    /// `error` with the place of the field that it names, else of the job.
+    /// `error` with the place of the field that it names or is about, else of the job.
     pub fn fault(&self, error: Error) -> Fault {
-        let place = error.field_name().and_then(|field| self.fields.place(field));
+        let of_model = matches!(error.kind(), Kind::ModelNotFound | Kind::ModelFile | Kind::Network);
+        let error = match error.field_name() {
+            None if of_model => error.context("model"),
+            _ => error,
+        };
+        let place = error.field_name().or(of_model.then_some("model")).and_then(|field| self.fields.place(field));
         Fault::new(place.unwrap_or(&self.place), error)
     }
 }

@@ -56,7 +56,7 @@ fn what_only_the_model_can_tell_is_told_for_every_job() {
     );
     let told: Vec<&str> = faults.iter().map(|fault| fault.split_once(": ").unwrap().1).collect();
     assert_eq!(told.len(), 5, "{faults:#?}");
-    assert!(told[0].starts_with("model `sd51` is no known name"), "{told:?}");
+    assert!(told[0].starts_with("model: model `sd51` is no known name"), "{told:?}");
     assert!(told[1].starts_with("refiner: "), "{told:?}");
     assert!(told[2].starts_with("init_image: cannot read `none.png`"), "{told:?}");
     assert_eq!(told[3], "output: unknown template field `sed`");

@@ -157,7 +157,7 @@ pub(super) fn is_absent(model: Option<&str>) -> Result<bool> {
         && registry::cached(&model, &offline()).is_none())
 }
 
-/// What the hub would send of a model; nothing is fetched but the list of its files.
+/// What the hub would send of a model; nothing is fetched but the small files that list the others.
 fn download(params: &Params) -> Result<Option<u64>> {
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     let hub = Hub::from_env();

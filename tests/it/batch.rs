@@ -69,8 +69,8 @@ fn the_example_script_runs_a_batch() {
     };
     let output = run(&[]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(pictures(&folder.path().join("out/batch")).len(), 7);
-    assert!(String::from_utf8_lossy(&run(&[]).stderr).contains("7 jobs: 0 drawn, 7 done before"));
+    assert_eq!(pictures(&folder.path().join("out/batch")).len(), 9);
+    assert!(String::from_utf8_lossy(&run(&[]).stderr).contains("9 jobs: 0 drawn, 9 done before"));
 }
 
 #[cfg(unix)]
@@ -190,12 +190,12 @@ fn every_error_of_a_batch_is_told_and_nothing_is_drawn() {
     );
     let run = sdgen().file("b.toml", text.as_bytes()).args(["batch", "b.toml"]).fails(2);
     let outcome = run
-        .says("error: b.toml:10: stepz: there is no such field\nhint: did you mean `steps`?")
-        .says("b.toml:13: steps: expected a number from 1 to 1000, got `0`")
-        .says("b.toml:14: sampler: unknown sampler `eulr`")
-        .says("b.toml:15: model `sd51` is no known name and no folder")
-        .says("b.toml:20: init_image: cannot read `none.png`")
-        .says("b.toml:21: name: `d` is the name of the job at b.toml:18")
+        .says("error: b.toml:11: stepz: there is no such field\nhint: did you mean `steps`?")
+        .says("b.toml:14: steps: expected a number from 1 to 1000, got `0`")
+        .says("b.toml:15: sampler: unknown sampler `eulr`")
+        .says("b.toml:18: model: model `sd51` is no known name")
+        .says("b.toml:21: init_image: cannot read `none.png`")
+        .says("b.toml:22: name: `d` is the name of the job at b.toml:19")
         .says("error: 6 errors in `b.toml`; nothing was drawn");
     assert_eq!(outcome.files(), ["b.toml"]);
     let run =
@@ -203,7 +203,7 @@ fn every_error_of_a_batch_is_told_and_nothing_is_drawn() {
     let first: Value = serde_json::from_str(run.stderr.lines().next().unwrap()).unwrap();
     assert_eq!(
         (&first["file"], &first["line"], &first["field"]),
-        (&"b.toml".into(), &10.into(), &"stepz".into())
+        (&"b.toml".into(), &11.into(), &"stepz".into())
     );
 }
 

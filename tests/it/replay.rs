@@ -43,7 +43,7 @@ fn a_picture_that_comes_out_otherwise_is_told_with_its_own_exit_code() {
     let run = sdgen().arg_path("replay", &path).args(["--verify", "-W", "64"]).exits(10);
     assert_eq!(run.stdout(), "different: another size\n");
     // The same request with other weights.
-    let other = golden_model("sd21");
+    let other = golden_model("sd21-v");
     let run = sdgen().arg_path("replay", &path).args(["-o", "b.png", "-m", &other]).succeeds();
     run.says("warning: the weights of `unet/");
 }
