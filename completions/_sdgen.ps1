@@ -56,6 +56,8 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--negative-original-size', '--negative-original-size', [CompletionResultType]::ParameterName, 'SDXL: --original-size for the negative prompt [default: the same]')
             [CompletionResult]::new('--negative-crop', '--negative-crop', [CompletionResultType]::ParameterName, 'SDXL: --crop for the negative prompt [default: the same]')
             [CompletionResult]::new('--negative-target-size', '--negative-target-size', [CompletionResultType]::ParameterName, 'SDXL: --target-size for the negative prompt [default: the same]')
+            [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Write the revision and the hash of every file of the models into a lock file')
+            [CompletionResult]::new('--locked', '--locked', [CompletionResultType]::ParameterName, 'Draw with the files that a lock file names, and refuse any other')
             [CompletionResult]::new('--steps', '--steps', [CompletionResultType]::ParameterName, 'Denoising steps, 1 to 1000 [default: the model''s own]')
             [CompletionResult]::new('--cfg-scale', '--cfg-scale', [CompletionResultType]::ParameterName, 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]')
             [CompletionResult]::new('--guidance-scale', '--guidance-scale', [CompletionResultType]::ParameterName, 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]')
@@ -73,6 +75,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'CPU threads [default: the physical cores this process may use]')
             [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')
             [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]')
             [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'How progress is shown on stderr')
             [CompletionResult]::new('--invert-mask', '--invert-mask', [CompletionResultType]::ParameterName, 'Repaint where the mask is black instead')
             [CompletionResult]::new('--keep-unmasked', '--keep-unmasked', [CompletionResultType]::ParameterName, 'Put the pixels outside the mask back as they were')
@@ -89,7 +92,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
-            [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List the models that can be called by name')
+            [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List, fetch, check and remove models')
+            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show the file with your defaults and profiles, and what it says')
+            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look for what keeps sdgen from working well on this machine, and say how to mend it')
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
             [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
@@ -107,6 +112,11 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            [CompletionResult]::new('pull', 'pull', [CompletionResultType]::ParameterValue, 'Fetch a model into the cache, or what the hub has newer of it')
+            [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print the folder of a model that is on this machine')
+            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Compare the files of a model in the cache with the hub''s hashes')
+            [CompletionResult]::new('rm', 'rm', [CompletionResultType]::ParameterValue, 'Remove a model from the cache')
+            [CompletionResult]::new('du', 'du', [CompletionResultType]::ParameterValue, 'Show how much of the disk each model in the cache takes')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
@@ -116,15 +126,114 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
+        'sdgen;models;pull' {
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'How progress is shown on stderr')
+            [CompletionResult]::new('--half', '--half', [CompletionResultType]::ParameterName, 'Take 16-bit variants of the weights where there are any (for `--dtype f16` and bf16)')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print nothing but errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print nothing but errors')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Print how long each stage took')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Print how long each stage took')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            break
+        }
+        'sdgen;models;path' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;models;verify' {
+            [CompletionResult]::new('--all', '--all', [CompletionResultType]::ParameterName, 'Every model in the cache')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;models;rm' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;models;du' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
         'sdgen;models;help' {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            [CompletionResult]::new('pull', 'pull', [CompletionResultType]::ParameterValue, 'Fetch a model into the cache, or what the hub has newer of it')
+            [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print the folder of a model that is on this machine')
+            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Compare the files of a model in the cache with the hub''s hashes')
+            [CompletionResult]::new('rm', 'rm', [CompletionResultType]::ParameterValue, 'Remove a model from the cache')
+            [CompletionResult]::new('du', 'du', [CompletionResultType]::ParameterValue, 'Show how much of the disk each model in the cache takes')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
         }
         'sdgen;models;help;list' {
             break
         }
+        'sdgen;models;help;pull' {
+            break
+        }
+        'sdgen;models;help;path' {
+            break
+        }
+        'sdgen;models;help;verify' {
+            break
+        }
+        'sdgen;models;help;rm' {
+            break
+        }
+        'sdgen;models;help;du' {
+            break
+        }
         'sdgen;models;help;help' {
+            break
+        }
+        'sdgen;config' {
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print where the file is, or would be')
+            [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print the defaults that the file and the profile make')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'sdgen;config;path' {
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;config;show' {
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;config;help' {
+            [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print where the file is, or would be')
+            [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print the defaults that the file and the profile make')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'sdgen;config;help;path' {
+            break
+        }
+        'sdgen;config;help;show' {
+            break
+        }
+        'sdgen;config;help;help' {
+            break
+        }
+        'sdgen;doctor' {
+            [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Open no connection')
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'sdgen;bench' {
@@ -161,7 +270,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
         }
         'sdgen;help' {
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
-            [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List the models that can be called by name')
+            [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List, fetch, check and remove models')
+            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show the file with your defaults and profiles, and what it says')
+            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look for what keeps sdgen from working well on this machine, and say how to mend it')
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
             [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
@@ -173,9 +284,43 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
         }
         'sdgen;help;models' {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            [CompletionResult]::new('pull', 'pull', [CompletionResultType]::ParameterValue, 'Fetch a model into the cache, or what the hub has newer of it')
+            [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print the folder of a model that is on this machine')
+            [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Compare the files of a model in the cache with the hub''s hashes')
+            [CompletionResult]::new('rm', 'rm', [CompletionResultType]::ParameterValue, 'Remove a model from the cache')
+            [CompletionResult]::new('du', 'du', [CompletionResultType]::ParameterValue, 'Show how much of the disk each model in the cache takes')
             break
         }
         'sdgen;help;models;list' {
+            break
+        }
+        'sdgen;help;models;pull' {
+            break
+        }
+        'sdgen;help;models;path' {
+            break
+        }
+        'sdgen;help;models;verify' {
+            break
+        }
+        'sdgen;help;models;rm' {
+            break
+        }
+        'sdgen;help;models;du' {
+            break
+        }
+        'sdgen;help;config' {
+            [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print where the file is, or would be')
+            [CompletionResult]::new('show', 'show', [CompletionResultType]::ParameterValue, 'Print the defaults that the file and the profile make')
+            break
+        }
+        'sdgen;help;config;path' {
+            break
+        }
+        'sdgen;help;config;show' {
+            break
+        }
+        'sdgen;help;doctor' {
             break
         }
         'sdgen;help;bench' {

@@ -53,6 +53,8 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --negative-original-size 'SDXL: --original-size for the negative prompt [default: the same]'
             cand --negative-crop 'SDXL: --crop for the negative prompt [default: the same]'
             cand --negative-target-size 'SDXL: --target-size for the negative prompt [default: the same]'
+            cand --lock 'Write the revision and the hash of every file of the models into a lock file'
+            cand --locked 'Draw with the files that a lock file names, and refuse any other'
             cand --steps 'Denoising steps, 1 to 1000 [default: the model''s own]'
             cand --cfg-scale 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]'
             cand --guidance-scale 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]'
@@ -70,6 +72,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --threads 'CPU threads [default: the physical cores this process may use]'
             cand -o 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]'
             cand --output 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]'
+            cand --profile 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]'
             cand --progress 'How progress is shown on stderr'
             cand --invert-mask 'Repaint where the mask is black instead'
             cand --keep-unmasked 'Put the pixels outside the mask back as they were'
@@ -86,7 +89,9 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand -V 'Print version'
             cand --version 'Print version'
             cand inspect 'Show what a picture says about itself: prompt, settings, model'
-            cand models 'List the models that can be called by name'
+            cand models 'List, fetch, check and remove models'
+            cand config 'Show the file with your defaults and profiles, and what it says'
+            cand doctor 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
             cand bench 'Measure how fast a model runs on this machine, stage by stage'
             cand tokens 'Show how a model reads a prompt: tokens, weights and chunks'
             cand completions 'Print a completion script for a shell'
@@ -102,6 +107,11 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
             cand list 'Known versions, and whether they are on this machine'
+            cand pull 'Fetch a model into the cache, or what the hub has newer of it'
+            cand path 'Print the folder of a model that is on this machine'
+            cand verify 'Compare the files of a model in the cache with the hub''s hashes'
+            cand rm 'Remove a model from the cache'
+            cand du 'Show how much of the disk each model in the cache takes'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'sdgen;models;list'= {
@@ -109,13 +119,94 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand -h 'Print help'
             cand --help 'Print help'
         }
+        &'sdgen;models;pull'= {
+            cand --progress 'How progress is shown on stderr'
+            cand --half 'Take 16-bit variants of the weights where there are any (for `--dtype f16` and bf16)'
+            cand -q 'Print nothing but errors'
+            cand --quiet 'Print nothing but errors'
+            cand -v 'Print how long each stage took'
+            cand --verbose 'Print how long each stage took'
+            cand --json 'Print JSON'
+            cand -h 'Print help (see more with ''--help'')'
+            cand --help 'Print help (see more with ''--help'')'
+        }
+        &'sdgen;models;path'= {
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'sdgen;models;verify'= {
+            cand --all 'Every model in the cache'
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'sdgen;models;rm'= {
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'sdgen;models;du'= {
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
         &'sdgen;models;help'= {
             cand list 'Known versions, and whether they are on this machine'
+            cand pull 'Fetch a model into the cache, or what the hub has newer of it'
+            cand path 'Print the folder of a model that is on this machine'
+            cand verify 'Compare the files of a model in the cache with the hub''s hashes'
+            cand rm 'Remove a model from the cache'
+            cand du 'Show how much of the disk each model in the cache takes'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
         &'sdgen;models;help;list'= {
         }
+        &'sdgen;models;help;pull'= {
+        }
+        &'sdgen;models;help;path'= {
+        }
+        &'sdgen;models;help;verify'= {
+        }
+        &'sdgen;models;help;rm'= {
+        }
+        &'sdgen;models;help;du'= {
+        }
         &'sdgen;models;help;help'= {
+        }
+        &'sdgen;config'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+            cand path 'Print where the file is, or would be'
+            cand show 'Print the defaults that the file and the profile make'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'sdgen;config;path'= {
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'sdgen;config;show'= {
+            cand --profile 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]'
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'sdgen;config;help'= {
+            cand path 'Print where the file is, or would be'
+            cand show 'Print the defaults that the file and the profile make'
+            cand help 'Print this message or the help of the given subcommand(s)'
+        }
+        &'sdgen;config;help;path'= {
+        }
+        &'sdgen;config;help;show'= {
+        }
+        &'sdgen;config;help;help'= {
+        }
+        &'sdgen;doctor'= {
+            cand --offline 'Open no connection'
+            cand --json 'Print JSON'
+            cand -h 'Print help'
+            cand --help 'Print help'
         }
         &'sdgen;bench'= {
             cand -m 'Model, as in `sdgen --model`'
@@ -148,7 +239,9 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         }
         &'sdgen;help'= {
             cand inspect 'Show what a picture says about itself: prompt, settings, model'
-            cand models 'List the models that can be called by name'
+            cand models 'List, fetch, check and remove models'
+            cand config 'Show the file with your defaults and profiles, and what it says'
+            cand doctor 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
             cand bench 'Measure how fast a model runs on this machine, stage by stage'
             cand tokens 'Show how a model reads a prompt: tokens, weights and chunks'
             cand completions 'Print a completion script for a shell'
@@ -158,8 +251,33 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         }
         &'sdgen;help;models'= {
             cand list 'Known versions, and whether they are on this machine'
+            cand pull 'Fetch a model into the cache, or what the hub has newer of it'
+            cand path 'Print the folder of a model that is on this machine'
+            cand verify 'Compare the files of a model in the cache with the hub''s hashes'
+            cand rm 'Remove a model from the cache'
+            cand du 'Show how much of the disk each model in the cache takes'
         }
         &'sdgen;help;models;list'= {
+        }
+        &'sdgen;help;models;pull'= {
+        }
+        &'sdgen;help;models;path'= {
+        }
+        &'sdgen;help;models;verify'= {
+        }
+        &'sdgen;help;models;rm'= {
+        }
+        &'sdgen;help;models;du'= {
+        }
+        &'sdgen;help;config'= {
+            cand path 'Print where the file is, or would be'
+            cand show 'Print the defaults that the file and the profile make'
+        }
+        &'sdgen;help;config;path'= {
+        }
+        &'sdgen;help;config;show'= {
+        }
+        &'sdgen;help;doctor'= {
         }
         &'sdgen;help;bench'= {
         }

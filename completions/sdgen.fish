@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_sdgen_global_optspecs
-    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= m/model= refiner= refiner-start= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= threads= o/output= overwrite no-metadata progress= q/quiet v/verbose h/help V/version
+    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= m/model= refiner= refiner-start= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline lock= locked= steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= threads= o/output= overwrite no-metadata profile= progress= q/quiet v/verbose h/help V/version
 end
 
 function __fish_sdgen_needs_command
@@ -54,6 +54,8 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l target-size -d 'SDXL: the s
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l lock -d 'Write the revision and the hash of every file of the models into a lock file' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l locked -d 'Draw with the files that a lock file names, and refuse any other' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l steps -d 'Denoising steps, 1 to 1000 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l cfg-scale -l guidance-scale -d 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l sampler -d 'Sampler [default: as the model\'s scheduler_config.json says]' -r -f -a "ddpm\t'DDPM, adds noise at each step; wants many'
@@ -98,6 +100,7 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l device -d 'Device: auto, cp
 complete -c sdgen -n "__fish_sdgen_needs_command" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
 plain\t'Lines'
@@ -114,21 +117,66 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -s v -l verbose -d 'Print how 
 complete -c sdgen -n "__fish_sdgen_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s V -l version -d 'Print version'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
-complete -c sdgen -n "__fish_sdgen_needs_command" -a "models" -d 'List the models that can be called by name'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "models" -d 'List, fetch, check and remove models'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "config" -d 'Show the file with your defaults and profiles, and what it says'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "completions" -d 'Print a completion script for a shell'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand inspect" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand inspect" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list help" -l json -d 'Print JSON'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list help" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list help" -f -a "list" -d 'Known versions, and whether they are on this machine'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "list" -d 'Known versions, and whether they are on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "path" -d 'Print the folder of a model that is on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "rm" -d 'Remove a model from the cache'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
+bar\t'Bars'
+plain\t'Lines'
+json\t'One JSON object a line'
+none\t'Nothing but the seed and where the pictures are'"
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -l half -d 'Take 16-bit variants of the weights where there are any (for `--dtype f16` and bf16)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -s q -l quiet -d 'Print nothing but errors'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -s v -l verbose -d 'Print how long each stage took'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from path" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from path" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from verify" -l all -d 'Every model in the cache'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from verify" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from verify" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from rm" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from rm" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from du" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from du" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "list" -d 'Known versions, and whether they are on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print the folder of a model that is on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove a model from the cache'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand config; and not __fish_seen_subcommand_from path show help" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand config; and not __fish_seen_subcommand_from path show help" -f -a "path" -d 'Print where the file is, or would be'
+complete -c sdgen -n "__fish_sdgen_using_subcommand config; and not __fish_seen_subcommand_from path show help" -f -a "show" -d 'Print the defaults that the file and the profile make'
+complete -c sdgen -n "__fish_sdgen_using_subcommand config; and not __fish_seen_subcommand_from path show help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand config; and __fish_seen_subcommand_from path" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand config; and __fish_seen_subcommand_from show" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand config; and __fish_seen_subcommand_from show" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand config; and __fish_seen_subcommand_from show" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print where the file is, or would be'
+complete -c sdgen -n "__fish_sdgen_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "show" -d 'Print the defaults that the file and the profile make'
+complete -c sdgen -n "__fish_sdgen_using_subcommand config; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand doctor" -l offline -d 'Open no connection'
+complete -c sdgen -n "__fish_sdgen_using_subcommand doctor" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand doctor" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand bench" -s m -l model -d 'Model, as in `sdgen --model`' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand bench" -s W -l width -d 'Width in pixels [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand bench" -s H -l height -d 'Height in pixels [default: the model\'s own]' -r
@@ -145,10 +193,19 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l long-prompt -d 'P
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "models" -d 'List the models that can be called by name'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models bench tokens completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "models" -d 'List, fetch, check and remove models'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "config" -d 'Show the file with your defaults and profiles, and what it says'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'Known versions, and whether they are on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "path" -d 'Print the folder of a model that is on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "rm" -d 'Remove a model from the cache'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "path" -d 'Print where the file is, or would be'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the defaults that the file and the profile make'

@@ -11,9 +11,9 @@ use crate::error::{Error, Kind, Result};
 pub struct Token(String);
 
 impl Token {
-    /// A token as it was given, without white space round it.
-    pub fn new(text: &str) -> Self {
-        Self(text.trim().to_owned())
+    /// The secret in a text, without the white space around it; nothing of an empty one.
+    pub fn new(text: &str) -> Option<Self> {
+        Some(text.trim()).filter(|text| !text.is_empty()).map(|text| Self(text.to_owned()))
     }
 
     /// The secret itself, for the one header that needs it.
@@ -63,7 +63,7 @@ impl Hub {
         Self {
             cache: path("HF_HUB_CACHE").or_else(|| Some(home?.join("hub"))),
             endpoint: endpoint.trim_end_matches('/').to_owned(),
-            token: token.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty()).map(Token),
+            token: token.as_deref().and_then(Token::new),
             offline: switch("HF_HUB_OFFLINE"),
         }
     }
@@ -128,6 +128,12 @@ pub fn profile() -> Option<String> {
 /// `SDGEN_CPU`: the instruction set to use instead of the best that the processor has.
 pub fn instruction_set() -> Option<String> {
     text("SDGEN_CPU")
+}
+
+/// Where this program keeps what has to outlive a process: `$XDG_STATE_HOME/sdgen`, or the system's own place.
+pub fn state_folder() -> Option<PathBuf> {
+    let home = directories::ProjectDirs::from("", "", "sdgen")?;
+    Some(home.state_dir().unwrap_or_else(|| home.data_local_dir()).to_owned())
 }
 
 fn cache_home() -> Option<PathBuf> {

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::event::Observer;
-use crate::input::Start;
+use crate::input::{Picture as Seen, Start};
 use crate::nn::{Backend, Choice};
 use crate::output::Picture;
 use crate::output::album::Leaf;
-use crate::pipeline::{Batch, Drawn, Pipeline, Task};
+use crate::pipeline::{Batch, Drawn, Encoded, Pipeline, Shown, Task};
 use crate::plan::{Model, Plan};
+use crate::registry::Networks;
 use crate::request::{DeviceChoice, Dtype, Request};
 use crate::rng::Noise;
 
@@ -73,7 +74,7 @@ impl Engine {
     /// # Errors
     /// A file that is missing or does not fit; a device that is not there.
     pub fn load(&mut self, plan: &Plan, observer: &mut dyn Observer) -> Result<()> {
-        self.open(&plan.base, &plan.request, observer).map(|_| ())
+        self.open(&plan.base, &plan.networks, &plan.request, observer).map(|_| ())
     }
 
     /// Draws the pictures of `plan` and hands each to `deliver` as soon as it is decoded.
@@ -83,14 +84,15 @@ impl Engine {
     /// cancels, or what `deliver` reports.
     pub fn generate(&mut self, plan: &Plan, observer: &mut dyn Observer, deliver: Deliver<'_>) -> Result<()> {
         let request = &plan.request;
-        let start = request.start()?;
-        let base = self.open(&plan.base, request, observer)?;
-        let prompts = [base.encode(request, observer)?];
-        let finish = Finish { request, start: start.as_ref() };
+        let (start, networks) = (request.start()?, &plan.networks);
+        let shown = shown(request, start.as_ref())?;
+        let base = self.open(&plan.base, networks, request, observer)?;
+        let prompts = base.encode(request, networks, &shown, observer)?;
+        let finish = Finish { request, networks, start: start.as_ref() };
         let mut begun = Vec::new();
         for batch in batches(request) {
             let noise = Noise::new(request.rng, request.seed.wrapping_add(batch.first), batch.size);
-            let task = Task { request, prompts: &prompts, batch };
+            let task = Task { request, prompts: &prompts, batch, networks };
             let drawn = base.denoise(&task, noise, start.as_ref(), observer)?;
             if plan.refiner.is_some() {
                 begun.push(drawn);
@@ -116,21 +118,22 @@ impl Engine {
         observer: &mut dyn Observer,
         deliver: &mut dyn FnMut(usize, Image) -> Result<()>,
     ) -> Result<()> {
-        let Some(request) = plans.first().map(|plan| &plan.request) else { return Ok(()) };
+        let Some(Plan { request, networks, base, .. }) = plans.first().copied() else { return Ok(()) };
         let start = request.start()?;
-        let pipeline = self.open(&plans[0].base, request, observer)?;
-        let encode = |plan: &&Plan| pipeline.encode(&plan.request, observer);
+        let shown = shown(request, start.as_ref())?;
+        let pipeline = self.open(base, networks, request, observer)?;
+        let encode = |plan: &&Plan| pipeline.encode(&plan.request, networks, &shown, observer);
         let prompts = plans.iter().map(encode).collect::<Result<Vec<_>>>()?;
-        let finish = Finish { request, start: start.as_ref() };
+        let finish = Finish { request, networks, start: start.as_ref() };
         let mut rest: Vec<usize> = (0..plans.len()).collect();
         while let Some(lead) = rest.first() {
             let length = prompts[*lead].length();
             let (these, others) = rest.into_iter().partition::<Vec<_>, _>(|i| prompts[*i].length() == length);
             rest = others;
             let noise = Noise::seeded(request.rng, these.iter().map(|i| plans[*i].request.seed));
-            let prompts: Vec<_> = these.iter().map(|i| prompts[*i].clone()).collect();
+            let prompts = Encoded::joined(&these.iter().map(|i| &prompts[*i]).collect::<Vec<_>>())?;
             let batch = Batch { first: 0, size: these.len() };
-            let task = Task { request, prompts: &prompts, batch };
+            let task = Task { request, prompts: &prompts, batch, networks };
             let drawn = pipeline.denoise(&task, noise, start.as_ref(), observer)?;
             for (place, i) in these.into_iter().enumerate() {
                 let image = finish.image(pipeline, &drawn, place, observer)?;
@@ -150,20 +153,23 @@ impl Engine {
         deliver: Deliver<'_>,
     ) -> Result<()> {
         let request = finish.request.refined(&refiner.repo)?;
-        let pipeline = self.open(refiner, &request, observer)?;
-        let prompts = [pipeline.encode(&request, observer)?];
+        let networks = &finish.autoencoder_alone();
+        let shown = shown(&request, None)?;
+        let pipeline = self.open(refiner, networks, &request, observer)?;
+        let prompts = pipeline.encode(&request, networks, &shown, observer)?;
         for drawn in begun {
-            let task = Task { request: &request, prompts: &prompts, batch: drawn.batch };
+            let task = Task { request: &request, prompts: &prompts, batch: drawn.batch, networks };
             let drawn = pipeline.refine(&task, drawn, observer)?;
             finish.all(pipeline, &drawn, observer, deliver)?;
         }
         Ok(())
     }
 
-    /// The loaded model; another one leaves memory first.
+    /// The loaded model with `networks` beside it; another one leaves memory first.
     fn open(
         &mut self,
         model: &Arc<Model>,
+        networks: &Networks,
         request: &Request,
         observer: &mut dyn Observer,
     ) -> Result<&Pipeline> {
@@ -173,11 +179,14 @@ impl Engine {
             Some(loaded) => loaded,
             None => {
                 let backend = self.backend(machine)?;
-                let pipeline = Pipeline::load(&model.files, &model.repo, request, &backend, observer)?;
+                let (files, repo) = (&model.files, &model.repo);
+                let pipeline = Pipeline::load(files, repo, networks, request, &backend, observer)?;
                 Loaded { machine, model: model.clone(), pipeline }
             }
         };
-        Ok(&self.loaded.insert(loaded).pipeline)
+        let pipeline = &mut self.loaded.insert(loaded).pipeline;
+        pipeline.equip(networks, observer)?;
+        Ok(pipeline)
     }
 
     fn backend(&mut self, machine: Machine) -> Result<Backend> {
@@ -220,6 +229,13 @@ impl Loaded {
     }
 }
 
+/// What the networks of a request look at.
+fn shown(request: &Request, start: Option<&Start>) -> Result<Shown> {
+    let picture = request.picture_prompt.as_ref();
+    let prompt = picture.map(|picture| Seen::read("ip_image", &picture.image)).transpose()?;
+    Ok(Shown { controls: request.control_pictures(start)?, prompt })
+}
+
 /// The pictures of a request in slices of its batch size.
 fn batches(request: &Request) -> impl Iterator<Item = Batch> + use<> {
     let (count, size) = (request.count, request.batch_size);
@@ -230,10 +246,16 @@ fn batches(request: &Request) -> impl Iterator<Item = Batch> + use<> {
 /// What turns latents into the pictures that were asked for.
 struct Finish<'a> {
     request: &'a Request,
+    networks: &'a Networks,
     start: Option<&'a Start>,
 }
 
 impl Finish<'_> {
+    /// What a refiner has beside it: the autoencoder, which is the same for both.
+    fn autoencoder_alone(&self) -> Networks {
+        Networks { autoencoder: self.networks.autoencoder.clone(), ..Networks::default() }
+    }
+
     /// Decodes and delivers each picture of a batch.
     fn all(
         &self,

@@ -82,6 +82,20 @@ pub enum Event {
         /// Images in this forward.
         batch: usize,
     },
+    /// A small picture of what is coming.
+    Preview {
+        /// Calls done, from 1; those of a refiner go on counting.
+        step: usize,
+        /// Index of the image within the request, from 0.
+        image: u64,
+        /// Pixels.
+        width: u32,
+        /// Pixels.
+        height: u32,
+        /// `width × height × 3` bytes.
+        #[serde(skip)]
+        rgb: Vec<u8>,
+    },
     /// A picture is on disk (or on stdout).
     Saved {
         /// Where; `-` for stdout.

@@ -7,6 +7,7 @@ pub mod batch;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;
+pub mod convert;
 pub mod engine;
 pub mod error;
 pub mod event;
@@ -22,6 +23,11 @@ pub mod registry;
 pub mod request;
 pub mod rng;
 pub mod sampler;
+#[cfg(feature = "serve")]
+pub mod serve;
+
+#[doc(hidden)]
+pub use nn::kernels;
 
 pub use engine::{Engine, Image};
 pub use error::{Error, Kind, Result};

@@ -1,6 +1,8 @@
 //! A request together with the models that it is drawn with: what every front end hands to the engine. Models are
 //! found here and each only once; nothing is loaded.
 
+mod networks;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +12,9 @@ use crate::error::{Error, Result};
 use crate::event::Observer;
 use crate::named::Named;
 use crate::output::metadata::Origin;
-use crate::registry::{self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, RepoConfig};
+use crate::registry::{
+    self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, Network, Networks, RepoConfig,
+};
 use crate::request::{Params, Refiner, Request, check};
 use crate::sampler::Prediction;
 
@@ -49,6 +53,8 @@ pub struct Plan {
     pub base: Arc<Model>,
     /// The model of the last steps, if the request has one.
     pub refiner: Option<Arc<Model>>,
+    /// What works beside the model.
+    pub networks: Networks,
     /// Path → hash of every weight file in use.
     pub weights: BTreeMap<String, String>,
 }
@@ -69,6 +75,7 @@ impl Plan {
 pub struct Planner {
     hub: Hub,
     found: HashMap<Wanted, Arc<Model>>,
+    networks: HashMap<networks::Asked, Arc<Network>>,
     /// Lock file and model of each record written.
     recorded: HashSet<(String, String)>,
 }
@@ -88,7 +95,7 @@ struct Wanted {
 impl Planner {
     /// A planner that looks for models in `hub`.
     pub fn new(hub: Hub) -> Self {
-        Self { hub, found: HashMap::new(), recorded: HashSet::new() }
+        Self { hub, found: HashMap::new(), networks: HashMap::new(), recorded: HashSet::new() }
     }
 
     /// Finds the models that `params` name, downloads what is missing of them, and resolves every value.
@@ -108,10 +115,13 @@ impl Planner {
         if let Some(path) = &params.lock {
             self.record(path, std::iter::once(&base).chain(&refiner))?;
         }
+        let wanted = self.wanted(&request.model, params);
+        let networks = self.networks(&request, base.repo.family, &wanted, observer)?;
         let mut weights = base.weights.clone();
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
-        Ok(Plan { request, base, refiner, weights })
+        weights.extend(networks.all().map(|network| (network.origin.clone(), network.hash.clone())));
+        Ok(Plan { request, base, refiner, networks, weights })
     }
 
     fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
@@ -151,22 +161,30 @@ impl Planner {
         lock.write()
     }
 
-    /// The model `name`, looked for once.
-    fn find(&mut self, name: &str, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
-        let wanted = Wanted {
+    fn wanted(&self, name: &str, params: &Params) -> Wanted {
+        Wanted {
             name: name.to_owned(),
             half: half(params),
             offline: self.hub.offline || params.offline == Some(true),
             locked: params.locked.clone(),
             config: params.config.clone(),
             prediction: params.prediction.clone(),
-        };
+        }
+    }
+
+    fn fetch(&self, wanted: &Wanted) -> Result<Fetch> {
+        let locked = wanted.locked.as_deref().map(|path| LockFile::read(Path::new(path))).transpose()?;
+        let hub = Hub { offline: wanted.offline, ..self.hub.clone() };
+        Ok(Fetch { hub, half: wanted.half, locked })
+    }
+
+    /// The model `name`, looked for once.
+    fn find(&mut self, name: &str, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
+        let wanted = self.wanted(name, params);
         if let Some(model) = self.found.get(&wanted) {
             return Ok(model.clone());
         }
-        let hub = Hub { offline: wanted.offline, ..self.hub.clone() };
-        let locked = wanted.locked.as_deref().map(|path| LockFile::read(Path::new(path))).transpose()?;
-        let fetch = Fetch { hub, half: wanted.half, locked };
+        let fetch = self.fetch(&wanted)?;
         let mut files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
         if let Some(config) = &params.config {
             files = configured(&files, config, &fetch, observer)?;

@@ -45,7 +45,8 @@ impl Job {
             None if of_model => error.context("model"),
             _ => error,
         };
-        let place = error.field_name().or(of_model.then_some("model")).and_then(|field| self.fields.place(field));
+        let place =
+            error.field_name().or(of_model.then_some("model")).and_then(|field| self.fields.place(field));
         Fault::new(place.unwrap_or(&self.place), error)
     }
 }

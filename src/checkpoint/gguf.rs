@@ -26,7 +26,7 @@ enum Value {
 
 /// Types of values: number → bytes of one, for those that have a fixed size.
 const SIZES: [usize; 13] = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
-const TEXT: u32 = 8;
+pub(super) const TEXT: u32 = 8;
 const LIST: u32 = 9;
 const FLOATS: [u32; 2] = [6, 12];
 
@@ -63,7 +63,7 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
     let infos = (0..tensors).map(|_| Info::read(file)).collect::<Result<Vec<_>>>()?;
     let position = file.file.stream_position().map_err(|_| file.short())?;
     let start = usize::try_from(position).unwrap_or(usize::MAX).next_multiple_of(alignment);
-    let mut directory = Directory { tensors: BTreeMap::new(), metadata };
+    let mut directory = Directory { format: "gguf", tensors: BTreeMap::new(), metadata };
     for info in infos {
         let name = info.name.clone();
         if !info.offset.is_multiple_of(alignment as u64) {

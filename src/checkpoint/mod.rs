@@ -6,6 +6,7 @@ mod pickle;
 mod safetensors;
 mod storage;
 mod torch;
+mod write;
 mod zip;
 
 use std::collections::BTreeMap;
@@ -14,12 +15,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub use storage::Storage;
+pub use write::{Format, Planned};
 
 use crate::error::{Error, Kind, Result};
 
 /// What a file of tensors holds.
 #[derive(Clone, Debug)]
 pub struct Directory {
+    /// `safetensors`, `gguf` or `pickle`.
+    pub format: &'static str,
     /// The tensors by name.
     pub tensors: BTreeMap<String, Entry>,
     /// What the file says about itself.

@@ -80,7 +80,7 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
     if end != file.length {
         return Err(file.broken(format!("is {} bytes long, expected {end}", file.length)).hint(hint));
     }
-    Ok(Directory { tensors, metadata: header.metadata })
+    Ok(Directory { format: "safetensors", tensors, metadata: header.metadata })
 }
 
 fn entry(tensor: &Tensor, start: usize) -> Result<Entry, String> {

@@ -79,14 +79,34 @@ impl Storage {
         ROWS.iter().find(|row| row.safetensors == Some(name)).map(|row| row.storage)
     }
 
+    /// Its name in a safetensors file.
+    pub(super) fn safetensors(self) -> Option<&'static str> {
+        self.row().safetensors
+    }
+
+    /// Its number in a GGUF file.
+    pub(super) fn ggml(self) -> Option<u32> {
+        self.row().ggml
+    }
+
     /// The type that a GGUF file calls `id`.
     pub(super) fn of_ggml(id: u32) -> Option<Self> {
         ROWS.iter().find(|row| row.ggml == Some(id)).map(|row| row.storage)
     }
 
+    /// Whether its values are fractions.
+    pub fn is_float(self) -> bool {
+        !(self.name().starts_with(['i', 'u']) || self == Self::Bool)
+    }
+
     /// Values of a block.
     pub fn block(self) -> usize {
         self.row().values
+    }
+
+    /// Bytes of a number; 0 of types in blocks.
+    pub fn width(self) -> usize {
+        if self.block() == 1 { self.row().bytes } else { 0 }
     }
 
     /// Bytes of a tensor of `shape`: rows of whole blocks. Nothing where that is not possible, or too much.

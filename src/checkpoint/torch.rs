@@ -48,7 +48,7 @@ fn bytes(file: &mut Bytes<'_, impl Read + Seek>, place: &Range<usize>) -> Result
 /// The tensors of a pickle by the keys that lead to them; below `state_dict` where there is one. Numbers and texts
 /// beside them are what the file says about itself.
 fn collect(pickle: &Pickle, storages: &Storages<'_>) -> Result<Directory, String> {
-    let mut directory = Directory { tensors: BTreeMap::new(), metadata: BTreeMap::new() };
+    let mut directory = Directory { format: "pickle", tensors: BTreeMap::new(), metadata: BTreeMap::new() };
     let mut root = &pickle.root;
     if let Some(Object::Table { rows, .. }) = object(pickle, root) {
         for (key, value) in rows {

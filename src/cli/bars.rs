@@ -63,6 +63,7 @@ impl View for Bars {
                 self.clear();
                 self.downloads = Some(Downloads::new(*bytes));
             }
+            Event::Fetch { total: 0, .. } => {}
             Event::Fetch { file, done, total } => {
                 self.downloads.get_or_insert_with(|| Downloads::new(0)).show(file, *done, *total);
             }
@@ -81,8 +82,7 @@ impl View for Bars {
                 self.bar.set_message(rate);
             }
             Event::End { .. } | Event::Done { .. } | Event::Failed { .. } => self.clear(),
-            Event::Queued { .. } => {}
-            Event::Saved { .. } | Event::Warning { .. } => {}
+            Event::Queued { .. } | Event::Preview { .. } | Event::Saved { .. } | Event::Warning { .. } => {}
         }
     }
 

@@ -69,7 +69,9 @@ struct Report {
     step_seconds_max: f64,
     /// Operations that a step was asked for, over its median time.
     step_gflops: Option<f64>,
+    /// Median over the decodings but the first, which makes its buffers.
     decode_seconds: f64,
+    decode_seconds_first: f64,
     /// Largest resident memory of the process so far.
     peak_bytes: Option<u64>,
 }
@@ -79,7 +81,7 @@ struct Report {
 struct Clock {
     load: f64,
     encode: f64,
-    decode: f64,
+    decodes: Vec<f64>,
     last: Option<Instant>,
     steps: Vec<f64>,
     /// Reads how many operations were asked for so far.
@@ -100,13 +102,14 @@ impl Observer for Clock {
             }
             Event::End { stage: Stage::Load, seconds } => self.load += seconds,
             Event::End { stage: Stage::Encode, seconds } => self.encode += seconds,
-            Event::End { stage: Stage::Decode, seconds } => self.decode += seconds,
+            Event::End { stage: Stage::Decode, seconds } => self.decodes.push(*seconds),
             Event::Begin { .. }
             | Event::End { .. }
             | Event::Download { .. }
             | Event::Fetch { .. }
             | Event::Queued { .. }
             | Event::Failed { .. }
+            | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
             | Event::Done { .. } => {}
@@ -129,7 +132,14 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     engine.load(&plan, &mut clock)?;
     clock.counter = Some(Box::new(engine.operations()));
     engine.generate(&plan, &mut clock, &mut |_| Ok(()))?;
-    Ok(Report::new(&plan.request, &engine, &clock))
+    let mut again = plan;
+    again.request.steps = 1;
+    let mut decodes = Clock::default();
+    for _ in 1..DECODES {
+        engine.generate(&again, &mut decodes, &mut |_| Ok(()))?;
+    }
+    clock.decodes.append(&mut decodes.decodes);
+    Ok(Report::new(&again.request, &engine, &clock))
 }
 
 impl Arguments {
@@ -152,12 +162,8 @@ impl Arguments {
 
 impl Report {
     fn new(request: &Request, engine: &Engine, clock: &Clock) -> Self {
-        let mut times: Vec<f64> = clock.steps.iter().copied().skip(1).collect();
-        if times.is_empty() {
-            times.clone_from(&clock.steps);
-        }
-        times.sort_by(f64::total_cmp);
-        let median = times.get(times.len() / 2).copied().unwrap_or_default();
+        let times = later(&clock.steps);
+        let median = median(&times);
         let operations = clock.counts.windows(2).last().map(|pair| pair[1] - pair[0]);
         Self {
             model: request.model.clone(),
@@ -171,7 +177,8 @@ impl Report {
             step_seconds_min: times.first().copied().unwrap_or_default(),
             step_seconds_max: times.last().copied().unwrap_or_default(),
             step_gflops: operations.filter(|n| *n > 0).map(|n| n as f64 / median / 1e9),
-            decode_seconds: clock.decode,
+            decode_seconds: self::median(&later(&clock.decodes)),
+            decode_seconds_first: clock.decodes.first().copied().unwrap_or_default(),
             peak_bytes: peak_memory(),
         }
     }
@@ -182,7 +189,7 @@ impl Report {
         let peak = self.peak_bytes.map_or("unknown".to_owned(), |b| format!("{:.2} GB", b as f64 / 1e9));
         format!(
             "model    {} {}x{} {}\ncpu      {processor}\nload     {:.3} s\nencode   {:.3} s\n\
-             step     {:.3} s ({:.3} to {:.3}){gflops}\ndecode   {:.3} s\npeak     {peak}\n",
+             step     {:.3} s ({:.3} to {:.3}){gflops}\ndecode   {:.3} s (first {:.3})\npeak     {peak}\n",
             self.model,
             self.width,
             self.height,
@@ -193,8 +200,23 @@ impl Report {
             self.step_seconds_min,
             self.step_seconds_max,
             self.decode_seconds,
+            self.decode_seconds_first,
         )
     }
+}
+
+/// Pictures decoded.
+const DECODES: usize = 3;
+
+/// The times but the first, which paid for buffers, if there are others; in order.
+fn later(times: &[f64]) -> Vec<f64> {
+    let mut later = if times.len() > 1 { times[1..].to_vec() } else { times.to_vec() };
+    later.sort_by(f64::total_cmp);
+    later
+}
+
+fn median(sorted: &[f64]) -> f64 {
+    sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
 /// The largest resident memory so far, where the system tells.

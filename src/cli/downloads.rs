@@ -34,9 +34,6 @@ impl Downloads {
 
     /// Shows how far a file is; its bar goes when it is whole.
     pub(super) fn show(&mut self, file: &str, done: u64, total: u64) {
-        if total == 0 {
-            return;
-        }
         let (bars, last) = (&self.bars, &self.total);
         let entry = self.files.entry(file.to_owned()).or_insert_with(|| {
             let bar = bars.insert_before(last, bar(FILE, "fetch"));

@@ -9,12 +9,13 @@ use clap::Args;
 
 use super::config::Profile;
 use super::dry_run::DryRun;
+use super::preview::Previews;
 use super::progress::{Display, Progress};
 use super::signals;
 use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Result};
-use crate::event::{Event, Observer, Stage};
+use crate::event::{Event, Flow, Observer, Stage};
 use crate::output::album::Album;
 use crate::output::path::{Destination, UNNAMED, Values};
 use crate::output::png::{Existing, write_stream};
@@ -91,7 +92,8 @@ pub(super) fn draw(drawing: &Drawing<'_>, progress: &RefCell<Progress>) -> Resul
     })?;
     progress.borrow_mut().seed(request);
     let album = Album { origin: plan.origin(), silent: params.no_metadata == Some(true) };
-    let mut observer = |event: &Event| progress.borrow_mut().on(event);
+    let previews = RefCell::new(Previews::of(params, request)?);
+    let mut observer = |event: &Event| watch(event, progress, &previews);
     let mut deliver = |image: Image| {
         let path = saving(progress, image.seed, || keep(&album, &image, destination))?;
         if show { super::show::picture(&path) } else { Ok(()) }
@@ -113,6 +115,17 @@ pub(super) fn saving(
     let _ = tell(Event::End { stage: Stage::Save, seconds: begun.elapsed().as_secs_f64() });
     let _ = tell(Event::Saved { path: path.clone(), seed });
     Ok(path)
+}
+
+/// Shows an event, and keeps the preview that it may be. Previews that cannot be kept are given up, with a word.
+fn watch(event: &Event, progress: &RefCell<Progress>, previews: &RefCell<Option<Previews>>) -> Flow {
+    let kept = previews.borrow().as_ref().map_or(Ok(()), |previews| previews.keep(event));
+    if let Err(error) = kept {
+        *previews.borrow_mut() = None;
+        let message = format!("no more previews: {error}");
+        let _ = progress.borrow_mut().on(&Event::Warning { message });
+    }
+    progress.borrow_mut().on(event)
 }
 
 /// The parameters with the prompt read from stdin where it is `-`.

@@ -5,16 +5,21 @@ mod batch;
 mod bench;
 mod complete;
 mod config;
+mod convert;
 mod doctor;
 mod downloads;
 mod dry_run;
 mod generate;
 mod inspect;
+mod model_info;
 mod models;
 mod plain;
+mod preview;
 mod progress;
 mod replay;
 mod report;
+#[cfg(feature = "serve")]
+mod serve;
 mod show;
 mod signals;
 mod terminal;
@@ -55,6 +60,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// List, fetch, check and remove models
     Models(models::Arguments),
+    /// Write a model in another layout, format or precision
+    Convert(convert::Arguments),
     /// Show the file with your defaults and profiles, and what it says
     Config(config::Arguments),
     /// Look for what keeps sdgen from working well on this machine, and say how to mend it
@@ -63,6 +70,9 @@ enum Command {
     Bench(bench::Arguments),
     /// Show how a model reads a prompt: tokens, weights and chunks
     Tokens(tokens::Arguments),
+    /// Draw for others: jobs over HTTP, OpenAI's and A1111's interfaces, and a page in the browser
+    #[cfg(feature = "serve")]
+    Serve(serve::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -97,10 +107,13 @@ fn run(arguments: Arguments) -> ExitCode {
         Some(Command::Replay(replay)) => replay::run(&replay),
         Some(Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(Command::Models(models)) => models::run(&models),
+        Some(Command::Convert(convert)) => convert::run(&convert),
         Some(Command::Config(config)) => config::run(&config),
         Some(Command::Doctor(doctor)) => doctor::run(&doctor),
         Some(Command::Bench(bench)) => bench::run(&bench),
         Some(Command::Tokens(tokens)) => tokens::run(&tokens),
+        #[cfg(feature = "serve")]
+        Some(Command::Serve(serve)) => serve::run(&serve),
         Some(Command::Completions { shell }) => completions(shell),
     };
     match result {

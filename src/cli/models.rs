@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::progress::{Display, Progress};
-use super::{signals, terminal};
+use super::{model_info, signals, terminal};
 use crate::config::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
@@ -29,6 +29,8 @@ pub(super) struct Arguments {
 enum Action {
     /// Known versions, and whether they are on this machine
     List,
+    /// Show what a file or a model is: family, precision, parts, metadata, hashes
+    Info(model_info::Arguments),
     /// Fetch a model into the cache, or what the hub has newer of it
     Pull(Pull),
     /// Print the folder of a model that is on this machine
@@ -82,6 +84,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let (hub, json) = (Hub::from_env(), arguments.json);
     match arguments.action.as_ref().unwrap_or(&Action::List) {
         Action::List => list(&hub, json),
+        Action::Info(info) => model_info::run(info, json),
         Action::Pull(asked) => pull(asked, hub, json),
         Action::Path { model } => path(&model.model, &hub, json),
         Action::Verify { model: Some(model), .. } => verify(&[found(model, &hub)?], json),
@@ -260,7 +263,8 @@ fn usage(hub: &Hub, json: bool) -> Result<()> {
             bytes => format!(", {} of it unfinished", terminal::size(bytes)),
         };
         let (size, revisions) = (terminal::size(entry.bytes), entry.revisions.len());
-        let _ = writeln!(text, "{size:>10}  {} ({revisions} revisions{more})", entry.repo);
+        let plural = if revisions == 1 { "" } else { "s" };
+        let _ = writeln!(text, "{size:>10}  {} ({revisions} revision{plural}{more})", entry.repo);
     }
     let total = terminal::size(stored.iter().map(|entry| entry.bytes).sum());
     let place = hub.cache()?.display();

@@ -34,7 +34,7 @@ impl View for Lines {
         match event {
             Event::Fetch { file, done, total } => {
                 // Bytes come in no even tenths: silence alone decides, and the end.
-                if *total > 0 && self.is_due(*done, (*total).max(10_001)) {
+                if *done > 0 && *total > 0 && self.is_due(*done, (*total).max(10_001)) {
                     say(&harmless(&format!("fetch {file}: {} of {}", size(*done), size(*total))));
                 }
             }
@@ -55,6 +55,7 @@ impl View for Lines {
             | Event::Failed { .. }
             | Event::Download { .. }
             | Event::End { .. }
+            | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
             | Event::Done { .. } => {}

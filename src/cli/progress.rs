@@ -208,6 +208,7 @@ impl Progress {
             | Event::Begin { .. }
             | Event::End { .. }
             | Event::Step { .. }
+            | Event::Preview { .. }
             | Event::Done { .. } => None,
         }
     }

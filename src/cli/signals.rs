@@ -17,16 +17,26 @@ pub(super) fn stop_requested() -> bool {
 /// # Errors
 /// The system refuses the handler.
 pub(super) fn listen(announce: bool) -> Result<()> {
-    ctrlc::set_handler(move || on_signal(announce))
+    let line = if announce { "stopping after this step; Ctrl-C again stops at once" } else { "" };
+    on_stop(line, || {})
+}
+
+/// Listens for signals from now on; the first one says `line` and does `stop`.
+///
+/// # Errors
+/// As [`listen`].
+pub(super) fn on_stop(line: &'static str, stop: impl Fn() + Send + 'static) -> Result<()> {
+    ctrlc::set_handler(move || on_signal(line, &stop))
         .map_err(|e| Error::internal("cannot listen for Ctrl-C").source(e))
 }
 
 #[expect(clippy::exit, reason = "the second Ctrl-C must not wait for a step to end")]
-fn on_signal(announce: bool) {
+fn on_signal(line: &str, stop: &dyn Fn()) {
     if STOP.swap(true, Ordering::Relaxed) {
         std::process::exit(i32::from(Kind::Interrupted.row().exit_code));
     }
-    if announce {
-        say("stopping after this step; Ctrl-C again stops at once");
+    if !line.is_empty() {
+        say(line);
     }
+    stop();
 }

@@ -38,6 +38,11 @@ impl Patch {
         Ok((part, Mask::checked(cut, size)?, Self { whole, mask, region }))
     }
 
+    /// The part of another picture, fitted to the whole one, that lies where the rendering goes.
+    pub(super) fn part_of(&self, other: &Picture, fit: Fit) -> Picture {
+        self.region.of(&other.fitted(self.whole.width, self.whole.height, fit))
+    }
+
     /// The whole picture with a rendering in its place, blended along the mask's edge.
     pub(super) fn pasted(&self, rendering: &Picture) -> Picture {
         let Region { left, top, width, height } = self.region;

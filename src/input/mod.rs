@@ -1,11 +1,16 @@
 //! Pictures that a request starts from: read, turned upright, fitted to size, and masks made of them. Plain bytes;
 //! latents are the pipeline's work.
 
+mod bicubic;
+mod canny;
+mod control;
 mod crop;
 mod extend;
 mod mask;
 mod read;
 
+pub use canny::Thresholds;
+pub use control::control_picture;
 pub use crop::Patch;
 pub use extend::Extend;
 pub use mask::{Mask, MaskOptions, MaskSource};

@@ -8,7 +8,7 @@ use image::imageops::FilterType;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, RgbaImage};
 
-use super::Fit;
+use super::{Fit, bicubic};
 use crate::error::{Error, Kind, Result};
 
 /// Longest side of a picture that is read.
@@ -102,6 +102,17 @@ impl Picture {
             Fit::Contain => contained(&image, width, height),
         };
         Self::from_image(&scaled)
+    }
+
+    /// The middle square, `side` pixels wide, as CLIP's picture encoders take it: the shorter side scaled to that by
+    /// bicubic interpolation, what is left of the longer one cut off.
+    pub fn square(&self, side: u32) -> Self {
+        let (short, long) = (self.width.min(self.height), self.width.max(self.height));
+        let long = (u64::from(side) * u64::from(long) / u64::from(short.max(1))) as u32;
+        let (width, height) = if self.width <= self.height { (side, long) } else { (long, side) };
+        let scaled = bicubic::resized(self, width, height);
+        let image = scaled.image().crop_imm((width - side) / 2, (height - side) / 2, side, side);
+        Self::from_image(&image)
     }
 
     fn image(&self) -> DynamicImage {

@@ -57,7 +57,8 @@ pub(crate) struct ClipText {
     weights: Weights,
 }
 
-struct Layer {
+/// A transformer layer of either tower.
+pub(super) struct Layer {
     norm1: LayerNorm,
     attention: SelfAttention,
     norm2: LayerNorm,
@@ -75,9 +76,16 @@ impl ClipText {
         let prefixed = weights.has("text_model.final_layer_norm.weight");
         let root = if prefixed { weights.pp("text_model") } else { weights.clone() };
         let embeddings = root.pp("embeddings");
-        let activation = activation(&config.hidden_act)?;
+        let shape = LayerShape {
+            width: config.hidden_size,
+            inner: config.intermediate_size,
+            heads: config.num_attention_heads,
+            eps: config.layer_norm_eps,
+            activation: activation("text_encoder/config.json", &config.hidden_act)?,
+            causal: true,
+        };
         let layers = (0..config.num_hidden_layers)
-            .map(|i| Layer::load(&root.pp("encoder.layers").pp(i), config, activation))
+            .map(|i| Layer::load(&root.pp("encoder.layers").pp(i), shape))
             .collect::<Result<Vec<_>>>()?;
         let encoder = Self {
             tokens: Embedding::load(
@@ -167,16 +175,29 @@ impl ClipText {
     }
 }
 
-fn activation(name: &str) -> Result<Activation> {
+/// The activation that `file` calls `name`.
+pub(super) fn activation(file: &str, name: &str) -> Result<Activation> {
     Activation::ALL.iter().find(|row| row.1 == name).map(|row| row.0).ok_or_else(|| {
-        Error::new(Kind::ModelFile, format!("text_encoder/config.json: unknown `hidden_act` `{name}`"))
+        Error::new(Kind::ModelFile, format!("{file}: unknown `hidden_act` `{name}`"))
             .hint("sdgen knows quick_gelu and gelu")
     })
 }
 
+/// Sizes of a layer.
+#[derive(Clone, Copy)]
+pub(super) struct LayerShape {
+    pub(super) width: usize,
+    pub(super) inner: usize,
+    pub(super) heads: usize,
+    pub(super) eps: f64,
+    pub(super) activation: Activation,
+    /// A token sees only itself and those before it.
+    pub(super) causal: bool,
+}
+
 impl Layer {
-    fn load(weights: &Weights, config: &ClipConfig, activation: Activation) -> Result<Self> {
-        let (width, inner) = (config.hidden_size, config.intermediate_size);
+    pub(super) fn load(weights: &Weights, shape: LayerShape) -> Result<Self> {
+        let LayerShape { width, inner, heads, eps, activation, causal } = shape;
         let attention = weights.pp("self_attn");
         let names = Projections {
             q: attention.pp("q_proj"),
@@ -185,10 +206,11 @@ impl Layer {
             out: attention.pp("out_proj"),
             bias: true,
         };
-        let norm = |name: &str| LayerNorm::load(&weights.pp(name), width, config.layer_norm_eps);
+        let norm = |name: &str| LayerNorm::load(&weights.pp(name), width, eps);
+        let attention = SelfAttention::load(&names, width, heads)?;
         Ok(Self {
             norm1: norm("layer_norm1")?,
-            attention: SelfAttention::load(&names, width, config.num_attention_heads)?.causal(),
+            attention: if causal { attention.causal() } else { attention },
             norm2: norm("layer_norm2")?,
             fc1: Linear::load(&weights.pp("mlp.fc1"), width, inner, true)?,
             activation,
@@ -196,7 +218,7 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tokens) -> Result<Tokens> {
+    pub(super) fn forward(&self, x: &Tokens) -> Result<Tokens> {
         let x = self.attention.forward_add(&self.norm1.forward(x, self.attention.reads())?, x)?;
         let normed = self.norm2.forward(&x, self.fc1.reads())?;
         let inner = self.fc1.forward_act(&normed, self.activation, self.fc2.reads())?;

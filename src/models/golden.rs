@@ -19,15 +19,15 @@ use crate::rng::{Normal, TorchCpu};
 
 const MODELS: [&str; 2] = ["sd15", "sd21-v"];
 
-fn golden(path: &str) -> PathBuf {
+pub(super) fn golden(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
 }
 
-fn tensors(path: &str) -> HashMap<String, Tensor> {
+pub(super) fn tensors(path: &str) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(golden(path), &Device::Cpu).unwrap()
 }
 
-fn json(path: &str) -> Value {
+pub(super) fn json(path: &str) -> Value {
     serde_json::from_slice(&std::fs::read(golden(path)).unwrap()).unwrap()
 }
 
@@ -36,7 +36,7 @@ fn files(model: &str) -> ModelFiles {
 }
 
 /// Our own kernels, and the operations that other devices take.
-fn backends() -> [Backend; 2] {
+pub(super) fn backends() -> [Backend; 2] {
     [Backend::reference(), Backend::tensors()]
 }
 
@@ -55,7 +55,7 @@ fn error(ours: &Tensor, golden: &Tensor) -> f64 {
 }
 
 #[track_caller]
-fn near(name: &str, ours: &Tensor, golden: &Tensor) {
+pub(super) fn near(name: &str, ours: &Tensor, golden: &Tensor) {
     // Seen: 3e-6 at most, over both models.
     let error = error(ours, golden);
     assert!(error < 2e-5, "{name} is off by {error:e} of the largest value");
@@ -186,7 +186,7 @@ fn unets_agree_at_whole_and_fractional_timesteps() {
             let conditioning = unet.condition(context, None).unwrap();
             let timestep = case["inputs"]["timestep"].as_f64().unwrap();
             let output =
-                unet.forward(&golden[&format!("{pass}/in.sample")], timestep, &conditioning).unwrap();
+                unet.forward(&golden[&format!("{pass}/in.sample")], timestep, &conditioning, &[]).unwrap();
             near(&format!("{model} {pass}"), &output, &golden[&format!("{pass}/out.sample")]);
         }
     }

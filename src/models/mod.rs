@@ -2,12 +2,19 @@
 //! letter; sizes come from config.json; layouts and kernels are `nn`'s.
 
 pub(crate) mod clip;
+pub(crate) mod clip_vision;
+pub(crate) mod conditioning;
+pub(crate) mod controlnet;
+pub(crate) mod ip_adapter;
 pub(crate) mod resnet;
+pub(crate) mod taesd;
 pub(crate) mod tokenizer;
 pub(crate) mod unet;
 mod unet_blocks;
 pub(crate) mod unet_config;
 pub(crate) mod vae;
 
+#[cfg(test)]
+mod adapter_tests;
 #[cfg(test)]
 mod golden;

@@ -43,16 +43,15 @@ impl ResnetBlock {
     }
 
     /// The block on the channels of `parts`, one after the other; `time` is silu(time embedding) `[1, b, time]`.
-    pub(crate) fn forward(&self, parts: &[&FeatureMap], time: Option<&Tokens>) -> Result<FeatureMap> {
+    pub(crate) fn forward(&self, parts: Vec<FeatureMap>, time: Option<&Tokens>) -> Result<FeatureMap> {
         let shift = self.shift(time)?;
-        let inner = self.conv1.on(parts).norm_silu(&self.norm1).image_bias(shift.as_ref()).run()?;
-        let outer = [&inner];
-        let outer = self.conv2.on(&outer).norm_silu(&self.norm2);
-        match (&self.shortcut, parts) {
-            (Some(shortcut), _) => outer.add(&shortcut.on(parts).run()?).run(),
-            (None, [x]) => outer.add(x).run(),
-            (None, _) => Err(Error::internal("a residual block over joined maps needs a shortcut")),
-        }
+        let seen: Vec<&FeatureMap> = parts.iter().collect();
+        let inner = self.conv1.on(&seen).norm_silu(&self.norm1).image_bias(shift.as_ref()).run()?;
+        let residual = match &self.shortcut {
+            Some(shortcut) => shortcut.on(&seen).run()?,
+            None => only(parts)?,
+        };
+        self.conv2.on(&[&inner]).norm_silu(&self.norm2).add(residual).run()
     }
 
     /// The time embedding's share: `[1, b, output]`.
@@ -61,5 +60,13 @@ impl ResnetBlock {
             (Some(linear), Some(time)) => Ok(Some(linear.forward(time)?)),
             _ => Ok(None),
         }
+    }
+}
+
+/// The one map that a block without a shortcut takes.
+fn only(parts: Vec<FeatureMap>) -> Result<FeatureMap> {
+    match <[FeatureMap; 1]>::try_from(parts) {
+        Ok([map]) => Ok(map),
+        Err(_) => Err(Error::internal("a residual block over joined maps needs a shortcut")),
     }
 }

@@ -1,20 +1,19 @@
 //! The denoising network (UNet2DConditionModel): any list of blocks that unet/config.json describes.
 
-use candle_core::{DType, Tensor};
+use candle_core::Tensor;
 
-use super::unet_blocks::{Contexts, DownStage, MidStage, UpStage, key_values};
+use super::conditioning::{Added, Conditioning, TimeEmbedding};
+use super::controlnet::Residuals;
+use super::ip_adapter::IpAdapter;
+use super::unet_blocks::{Contexts, DownStage, MidStage, Transformer, UpStage};
 use super::unet_config::UnetConfig;
 use crate::error::{Error, Kind, Result};
-use crate::nn::{
-    Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, KeyValues, Linear, Sinusoid, Tokens, Weights,
-};
+use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, Weights};
 
 /// The network.
 pub(crate) struct Unet {
     conv_in: Conv2d,
     time: TimeEmbedding,
-    guidance: Option<Linear>,
-    added: Option<Mlp>,
     downs: Vec<DownStage>,
     mid: MidStage,
     ups: Vec<UpStage>,
@@ -24,47 +23,6 @@ pub(crate) struct Unet {
     backend: Backend,
 }
 
-/// linear, SiLU, linear.
-struct Mlp {
-    linear_1: Linear,
-    linear_2: Linear,
-}
-
-impl Mlp {
-    fn load(weights: &Weights, input: usize, width: usize) -> Result<Self> {
-        Ok(Self {
-            linear_1: Linear::load(&weights.pp("linear_1"), input, width, true)?,
-            linear_2: Linear::load(&weights.pp("linear_2"), width, width, true)?,
-        })
-    }
-
-    fn forward(&self, x: &Tokens) -> Result<Tokens> {
-        self.linear_2.forward(&self.linear_1.forward(x)?.silu()?)
-    }
-}
-
-/// Sinusoid and the layers over it.
-struct TimeEmbedding {
-    wave: Sinusoid,
-    mlp: Mlp,
-}
-
-/// SDXL's second kind of conditioning.
-pub(crate) struct Added<'a> {
-    /// Pooled prompt `[b, pooled]`.
-    pub(crate) pooled: &'a Tensor,
-    /// Sizes and crops of each image, `b` rows.
-    pub(crate) time_ids: &'a [Vec<f64>],
-}
-
-/// What stays the same over all steps of a run: the context's keys and values, SDXL's added embedding.
-pub(crate) struct Conditioning {
-    contexts: Vec<KeyValues>,
-    added: Option<Tokens>,
-    guidance: Option<Tokens>,
-    batch: usize,
-}
-
 impl Unet {
     /// Loads the network and complains about tensors that it has no place for.
     ///
@@ -72,24 +30,11 @@ impl Unet {
     /// A tensor that is missing, left over or of another shape.
     pub(crate) fn load(weights: Weights, config: &UnetConfig) -> Result<Self> {
         let first = config.levels[0].channels;
-        let width = config.time_width();
         let stages = 0..config.levels.len();
         let (side, lowest) = (weights.side(), config.levels.len() - 1);
-        let time_weights = weights.pp("time_embedding");
         let unet = Self {
             conv_in: Conv2d::load(&weights.pp("conv_in"), ConvShape::same(config.in_channels, first))?,
-            time: TimeEmbedding {
-                wave: Sinusoid { width: first, cosine_first: config.cosine_first, shift: config.freq_shift },
-                mlp: Mlp::load(&time_weights, first, width)?,
-            },
-            guidance: config
-                .guidance_width
-                .map(|input| Linear::load(&time_weights.pp("cond_proj"), input, first, false))
-                .transpose()?,
-            added: config
-                .text_time
-                .map(|text_time| Mlp::load(&weights.pp("add_embedding"), text_time.input, width))
-                .transpose()?,
+            time: TimeEmbedding::load(&weights, config)?,
             downs: stages
                 .clone()
                 .map(|i| DownStage::load(&weights.pp("down_blocks").pp(i).at(side >> i), config, i))
@@ -112,7 +57,7 @@ impl Unet {
     /// # Errors
     /// A context of another width than the network's; missing `added`; tensor arithmetic.
     pub(crate) fn condition(&self, context: &Tensor, added: Option<&Added<'_>>) -> Result<Conditioning> {
-        let (batch, _, width) = context.dims3()?;
+        let width = context.dim(2)?;
         let wanted = self.config.levels[0].context;
         if width != wanted {
             return Err(Error::new(
@@ -122,55 +67,64 @@ impl Unet {
                 ),
             ));
         }
-        let context = Tokens::new(context, &self.backend)?;
-        let transformers = self
-            .downs
-            .iter()
-            .flat_map(DownStage::transformers)
-            .chain(self.mid.transformers())
-            .chain(self.ups.iter().flat_map(UpStage::transformers));
-        Ok(Conditioning {
-            contexts: key_values(transformers, &context)?,
-            added: self.added_embedding(added)?,
-            guidance: None,
-            batch,
-        })
+        Conditioning::new(&self.time, self.transformers(), context, added)
     }
 
-    fn added_embedding(&self, added: Option<&Added<'_>>) -> Result<Option<Tokens>> {
-        let (Some(mlp), Some(text_time)) = (&self.added, self.config.text_time) else { return Ok(None) };
-        let added = added.ok_or_else(|| Error::internal("this network wants a pooled prompt and sizes"))?;
-        let wave =
-            Sinusoid { width: text_time.time_width, cosine_first: self.config.cosine_first, shift: 0.0 };
-        let rows: Vec<f32> = added.time_ids.iter().flatten().flat_map(|&id| wave.of(id)).collect();
-        let waves = self.backend.upload(rows, (added.time_ids.len(), ()))?;
-        let input = Tensor::cat(&[&added.pooled.to_dtype(DType::F32)?, &waves], 1)?.unsqueeze(0)?;
-        Ok(Some(mlp.forward(&Tokens::new(&input, &self.backend)?)?))
+    /// Its sizes.
+    pub(crate) fn config(&self) -> &UnetConfig {
+        &self.config
+    }
+
+    /// Channels of the latents that it takes.
+    pub(crate) fn channels(&self) -> usize {
+        self.config.in_channels
+    }
+
+    /// Channels of the context that it reads.
+    pub(crate) fn context(&self) -> usize {
+        self.config.levels[0].context
     }
 
     /// Whether the network takes the guidance scale as an input.
     pub(crate) fn takes_guidance(&self) -> bool {
-        self.guidance.is_some()
+        self.time.takes_guidance()
     }
 
-    /// Adds the guidance scale as an input, for networks distilled to take it (Meng et al. 2023):
-    /// w = (scale − 1) · 1000 in a sinusoid with the sines first.
+    /// Adds the guidance scale as an input, for networks distilled to take it.
     ///
     /// # Errors
     /// Tensor arithmetic.
     pub(crate) fn guided(&self, conditioning: Conditioning, scale: f64) -> Result<Conditioning> {
-        let (Some(linear), Some(width)) = (&self.guidance, self.config.guidance_width) else {
-            return Ok(conditioning);
-        };
-        let wave = Sinusoid { width, cosine_first: false, shift: 1.0 }.of((scale - 1.0) * 1000.0);
-        let wave = self.backend.upload(wave, (1, 1, width))?;
-        Ok(Conditioning {
-            guidance: Some(linear.forward(&Tokens::new(&wave, &self.backend)?)?),
-            ..conditioning
-        })
+        Ok(Conditioning { guidance: self.time.guidance(scale)?, ..conditioning })
     }
 
-    /// The output for latents `[b, in, h, w]` at `timestep`: `[b, out, h, w]` in single precision.
+    /// Adds a picture's tokens `[b, n, context]`, which count `scale` as much as the text.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub(crate) fn with_picture(
+        &self,
+        conditioning: Conditioning,
+        adapter: &IpAdapter,
+        tokens: &Tensor,
+        scale: f64,
+    ) -> Result<Conditioning> {
+        let pictures = adapter.key_values(tokens)?;
+        let layers = self.transformers().flat_map(Transformer::cross_attentions);
+        let both = layers.zip(conditioning.contexts).zip(&pictures);
+        let contexts = both.map(|((layer, text), picture)| layer.with_picture(text, picture, scale));
+        Ok(Conditioning { contexts: contexts.collect::<Result<_>>()?, ..conditioning })
+    }
+
+    /// In the order in which the network meets them.
+    fn transformers(&self) -> impl Iterator<Item = &Transformer> {
+        let down = self.downs.iter().flat_map(DownStage::transformers);
+        let up = self.ups.iter().flat_map(UpStage::transformers);
+        down.chain(self.mid.transformers()).chain(up)
+    }
+
+    /// The output for latents `[b, in, h, w]` at `timestep`: `[b, out, h, w]` in single precision. What control
+    /// networks say is added to what the way up reads.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -179,8 +133,9 @@ impl Unet {
         latents: &Tensor,
         timestep: f64,
         conditioning: &Conditioning,
+        controls: &[Residuals],
     ) -> Result<Tensor> {
-        let time = self.time_embedding(timestep, conditioning)?;
+        let time = self.time.at(timestep, conditioning)?;
         let mut contexts = Contexts::new(&conditioning.contexts);
         let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).run()?;
         let mut skips = vec![x.clone()];
@@ -188,24 +143,12 @@ impl Unet {
             x = stage.forward(x, &time, &mut contexts, &mut skips)?;
         }
         x = self.mid.forward(&x, &time, &mut contexts)?;
+        for control in controls {
+            control.add_to(&mut skips, &mut x)?;
+        }
         for stage in &self.ups {
             x = stage.forward(x, &time, &mut contexts, &mut skips)?;
         }
         self.conv_out.on(&[&x]).norm_silu(&self.norm_out).run()?.to_nchw()
-    }
-
-    /// silu(embedding of the time, and of what is added to it), `[1, b, width]`.
-    fn time_embedding(&self, timestep: f64, conditioning: &Conditioning) -> Result<Tokens> {
-        let wave = self.time.wave.of(timestep);
-        let wave = self.backend.upload(wave, (1, 1, self.time.wave.width))?;
-        let mut wave = Tokens::new(&wave, &self.backend)?;
-        if let Some(guidance) = &conditioning.guidance {
-            wave = wave.add(guidance)?;
-        }
-        let time = self.time.mlp.forward(&wave)?.repeat(conditioning.batch)?;
-        match &conditioning.added {
-            Some(added) => time.add(added)?.silu(),
-            None => time.silu(),
-        }
     }
 }

@@ -92,11 +92,8 @@ impl Transformer {
         })
     }
 
-    fn key_values(&self, context: &Tokens, into: &mut Vec<KeyValues>) -> Result<()> {
-        for block in &self.blocks {
-            into.push(block.attn2.key_values(context)?);
-        }
-        Ok(())
+    pub(super) fn cross_attentions(&self) -> impl Iterator<Item = &CrossAttention> {
+        self.blocks.iter().map(|block| &block.attn2)
     }
 
     fn forward(&self, x: &FeatureMap, contexts: &mut Contexts<'_>) -> Result<FeatureMap> {
@@ -134,7 +131,7 @@ impl Layer {
 
     fn forward(
         &self,
-        parts: &[&FeatureMap],
+        parts: Vec<FeatureMap>,
         time: &Tokens,
         contexts: &mut Contexts<'_>,
     ) -> Result<FeatureMap> {
@@ -186,7 +183,7 @@ impl DownStage {
         skips: &mut Vec<FeatureMap>,
     ) -> Result<FeatureMap> {
         for layer in &self.layers {
-            x = layer.forward(&[&x], time, contexts)?;
+            x = layer.forward(vec![x], time, contexts)?;
             skips.push(x.clone());
         }
         if let Some(down) = &self.down {
@@ -223,8 +220,8 @@ impl MidStage {
         time: &Tokens,
         contexts: &mut Contexts<'_>,
     ) -> Result<FeatureMap> {
-        let x = self.first.forward(&[x], time, contexts)?;
-        self.second.forward(&[&x], time, contexts)
+        let x = self.first.forward(vec![x.clone()], time, contexts)?;
+        self.second.forward(vec![x], time, contexts)
     }
 
     pub(super) fn transformers(&self) -> impl Iterator<Item = &Transformer> {
@@ -270,7 +267,7 @@ impl UpStage {
     ) -> Result<FeatureMap> {
         for layer in &self.layers {
             let skip = skips.pop().ok_or_else(|| Error::internal("fewer skips than layers on the way up"))?;
-            x = layer.forward(&[&x, &skip], time, contexts)?;
+            x = layer.forward(vec![x, skip], time, contexts)?;
         }
         match (&self.up, skips.last()) {
             // Up to the size of the next skip, which is not always twice this one.
@@ -292,9 +289,5 @@ pub(super) fn key_values<'a>(
     transformers: impl Iterator<Item = &'a Transformer>,
     context: &Tokens,
 ) -> Result<Vec<KeyValues>> {
-    let mut all = Vec::new();
-    for transformer in transformers {
-        transformer.key_values(context, &mut all)?;
-    }
-    Ok(all)
+    transformers.flat_map(Transformer::cross_attentions).map(|layer| layer.key_values(context)).collect()
 }

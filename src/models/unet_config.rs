@@ -124,6 +124,18 @@ impl UnetConfig {
     /// # Errors
     /// A missing key; a block type or an option that is not implemented, by name.
     pub(crate) fn parse(json: Value) -> Result<Self> {
+        Self::parse_as("unet/config.json", json)
+    }
+
+    /// Likewise of a network of the same make in another file.
+    ///
+    /// # Errors
+    /// As [`Self::parse`], with `file` before the message.
+    pub(super) fn parse_as(file: &str, json: Value) -> Result<Self> {
+        Self::read(json).map_err(|error| error.context(file))
+    }
+
+    fn read(json: Value) -> Result<Self> {
         refuse(&json)?;
         let text_time = json.get("addition_embed_type").is_some_and(|v| v == "text_time");
         let file: File = serde_json::from_value(json).map_err(|e| broken(e.to_string()))?;
@@ -234,7 +246,7 @@ fn refuse(json: &Value) -> Result<()> {
 }
 
 fn broken(what: String) -> Error {
-    Error::new(Kind::ModelFile, format!("unet/config.json: {what}"))
+    Error::new(Kind::ModelFile, what)
 }
 
 #[cfg(test)]

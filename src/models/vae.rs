@@ -86,6 +86,11 @@ impl VaeConfig {
         Ok(())
     }
 
+    /// Pixels that a latent cell covers on each side.
+    pub(crate) fn factor(&self) -> usize {
+        1 << (self.block_out_channels.len() - 1)
+    }
+
     fn resnet(&self, input: usize, output: usize) -> ResnetShape {
         ResnetShape { input, output, groups: self.norm_num_groups, eps: EPS, time: None }
     }
@@ -138,7 +143,7 @@ impl Stage {
 
     fn residuals(&self, mut x: FeatureMap) -> Result<FeatureMap> {
         for resnet in &self.resnets {
-            x = resnet.forward(&[&x], None)?;
+            x = resnet.forward(vec![x], None)?;
         }
         Ok(x)
     }
@@ -169,14 +174,14 @@ impl MidBlock {
         Ok(Self { first: resnet(0)?, attention: attention.transpose()?, second: resnet(1)? })
     }
 
-    fn forward(&self, x: &FeatureMap) -> Result<FeatureMap> {
-        let mut x = self.first.forward(&[x], None)?;
+    fn forward(&self, x: FeatureMap) -> Result<FeatureMap> {
+        let mut x = self.first.forward(vec![x], None)?;
         if let Some((norm, attention)) = &self.attention {
             let shape = x.shape();
             let normed = norm.forward(&x)?.tokens()?;
             x = attention.forward_add(&normed, &x.tokens()?)?.to_map(shape.h, shape.w)?;
         }
-        self.second.forward(&[&x], None)
+        self.second.forward(vec![x], None)
     }
 }
 
@@ -187,6 +192,7 @@ impl Decoder {
     /// A tensor that is missing or of another shape.
     pub(crate) fn load(weights: &Weights, config: &VaeConfig) -> Result<Self> {
         let latent = config.latent_channels;
+        let weights = &weights.once();
         let root = weights.pp("decoder");
         let widths: Vec<usize> = config.block_out_channels.iter().rev().copied().collect();
         let (first, last) = (widths[0], widths[widths.len() - 1]);
@@ -227,7 +233,7 @@ impl Decoder {
         if let Some(conv) = &self.post_quant {
             x = conv.on(&[&x]).run()?;
         }
-        x = self.mid.forward(&self.conv_in.on(&[&x]).run()?)?;
+        x = self.mid.forward(self.conv_in.on(&[&x]).run()?)?;
         for stage in &self.ups {
             x = stage.residuals(x)?;
             if let Some(conv) = &stage.resample {
@@ -246,6 +252,7 @@ impl Encoder {
     /// A tensor that is missing or of another shape.
     pub(crate) fn load(weights: &Weights, config: &VaeConfig) -> Result<Self> {
         let moments = 2 * config.latent_channels;
+        let weights = &weights.once();
         let root = weights.pp("encoder");
         let widths = &config.block_out_channels;
         let last = widths[widths.len() - 1];
@@ -293,7 +300,7 @@ impl Encoder {
                 x = conv.on(&[&x]).run()?;
             }
         }
-        x = self.mid.forward(&x)?;
+        x = self.mid.forward(x)?;
         x = self.conv_out.on(&[&x]).norm_silu(&self.norm_out).run()?;
         if let Some(conv) = &self.quant {
             x = conv.on(&[&x]).run()?;

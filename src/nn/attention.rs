@@ -35,7 +35,8 @@ impl Heads {
                 format!("config.json: {count} heads do not divide {channels} channels"),
             ));
         }
-        let precision = match names.q.backend().host.as_ref().map(|host| host.precision) {
+        let host = names.q.backend().host.as_ref();
+        let precision = match host.map(|host| host.precision.for_layer(channels * channels)) {
             Some(Precision::Bf16 | Precision::Int8) => Precision::Bf16,
             Some(Precision::F32 | Precision::F16Weights) | None => Precision::F32,
         };
@@ -109,7 +110,13 @@ pub(crate) struct CrossAttention {
 }
 
 /// Keys and values of a context, made once for all steps.
-pub(crate) enum KeyValues {
+pub(crate) struct KeyValues {
+    text: Packed,
+    /// Those of a picture beside the text, and how much it counts.
+    picture: Option<(f64, Packed)>,
+}
+
+enum Packed {
     Host(PackedKv),
     Device(Tensor, Tensor),
 }
@@ -127,16 +134,24 @@ impl CrossAttention {
 
     /// Keys and values of `context`.
     pub(crate) fn key_values(&self, context: &Tokens) -> Result<KeyValues> {
-        let kv = self.kv.forward(context)?;
+        Ok(KeyValues { text: self.packed(&self.kv.forward(context)?)?, picture: None })
+    }
+
+    /// Likewise with a picture's beside them: `kv` are its keys and values side by side, `[b, n, 2 · channels]`.
+    pub(crate) fn with_picture(&self, text: KeyValues, kv: &Tokens, scale: f64) -> Result<KeyValues> {
+        Ok(KeyValues { picture: Some((scale, self.packed(kv)?)), ..text })
+    }
+
+    fn packed(&self, kv: &Tokens) -> Result<Packed> {
         let (b, m, both) = kv.dims();
         let c = both / 2;
         match &kv.store {
-            Store::Device(tensor) => Ok(KeyValues::Device(tensor.narrow(2, 0, c)?, tensor.narrow(2, c, c)?)),
+            Store::Device(tensor) => Ok(Packed::Device(tensor.narrow(2, 0, c)?, tensor.narrow(2, c, c)?)),
             Store::Host(host) => {
                 let (cpu, data) = (&host.cpu, host.full()?);
                 let part = |i: usize| Rows::strided(&data[i * c..], c, both);
                 let shape = self.heads.shape(b, c);
-                Ok(KeyValues::Host(PackedKv::pack(cpu, shape, m, (part(0), part(1)), self.heads.precision)))
+                Ok(Packed::Host(PackedKv::pack(cpu, shape, m, (part(0), part(1)), self.heads.precision)))
             }
         }
     }
@@ -146,22 +161,33 @@ impl CrossAttention {
         self.q.reads()
     }
 
-    /// out(attention(x, context)) + residual.
+    /// out(attention(x, text) + scale · attention(x, picture)) + residual.
     pub(crate) fn forward_add(&self, x: &Tokens, context: &KeyValues, residual: &Tokens) -> Result<Tokens> {
         let q = self.q.forward(x)?;
+        let mixed = match &context.picture {
+            None => self.attend(&q, &context.text, self.out.reads())?,
+            Some((scale, picture)) => {
+                let text = self.attend(&q, &context.text, Width::Full)?;
+                text.plus(*scale, &self.attend(&q, picture, Width::Full)?)?
+            }
+        };
+        self.out.forward_add(&mixed, residual)
+    }
+
+    fn attend(&self, q: &Tokens, kv: &Packed, width: Width) -> Result<Tokens> {
         let (b, n, c) = q.dims();
-        let store = match (&q.store, context) {
-            (Store::Device(q), KeyValues::Device(k, v)) => {
+        let store = match (&q.store, kv) {
+            (Store::Device(q), Packed::Device(k, v)) => {
                 Store::Device(tensor::attention(q, k, v, self.heads.count, false)?)
             }
-            (Store::Host(host), KeyValues::Host(kv)) => {
+            (Store::Host(host), Packed::Host(kv)) => {
                 let (cpu, q) = (&host.cpu, Rows::new(host.full()?, c));
-                Store::Host(Host::written(cpu, b * n * c, self.out.reads(), |out| {
+                Store::Host(Host::written(cpu, b * n * c, width, |out| {
                     attend(cpu, n, q, kv, Mask::None, out);
                 }))
             }
             _ => return Err(Error::internal("queries and keys of different devices")),
         };
-        self.out.forward_add(&Tokens::from_store(store, (b, n, c)), residual)
+        Ok(Tokens::from_store(store, (b, n, c)))
     }
 }

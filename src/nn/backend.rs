@@ -75,8 +75,8 @@ impl Backend {
         Self { device: Device::Cpu, dtype: DType::F32, host: Some(host) }
     }
 
-    /// candle's own operations on the processor, for tests of the path that other devices take.
-    #[cfg(test)]
+    /// candle's own operations on the processor: to read weights without packing them, and for tests of the path that
+    /// other devices take.
     pub(crate) fn tensors() -> Self {
         Self { device: Device::Cpu, dtype: DType::F32, host: None }
     }

@@ -1,10 +1,11 @@
-//! Convolutions over feature maps, with what comes just before (concatenation, norm, SiLU, upsampling) and just
+//! Convolutions over feature maps, with what comes just before (concatenation, norm, activation, upsampling) and just
 //! after (a bias per image, a residual) in one call, so that a kernel may fuse them.
 
 use candle_core::Tensor;
 
 use super::cpu::{
-    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, plan,
+    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, Residual, Rows,
+    plan,
 };
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
 use super::norm::GroupNorm;
@@ -37,9 +38,19 @@ impl ConvShape {
         Self { input, output, kernel: 1, stride: 1, padding: 0, tail_padding: 0 }
     }
 
+    /// Squares of `size` pixels side by side.
+    pub(crate) fn patches(input: usize, output: usize, size: usize) -> Self {
+        Self { input, output, kernel: size, stride: size, padding: 0, tail_padding: 0 }
+    }
+
     /// 3×3 with stride 2 that halves the size.
     pub(crate) fn halving(channels: usize, padding: usize) -> Self {
-        Self { input: channels, output: channels, kernel: 3, stride: 2, padding, tail_padding: 1 }
+        Self::halving_to(channels, channels, padding)
+    }
+
+    /// Likewise to another number of channels.
+    pub(crate) fn halving_to(input: usize, output: usize, padding: usize) -> Self {
+        Self { input, output, kernel: 3, stride: 2, padding, tail_padding: 1 }
     }
 }
 
@@ -56,7 +67,7 @@ impl ConvShape {
     }
 }
 
-/// A convolution with bias.
+/// A convolution.
 pub(crate) struct Conv2d {
     body: Body,
     shape: ConvShape,
@@ -70,25 +81,45 @@ enum Body {
 impl Conv2d {
     /// Loads `weight` `[out, in, k, k]` and `bias`.
     pub(crate) fn load(weights: &Weights, shape: ConvShape) -> Result<Self> {
+        Self::with(weights, shape, weights.floats("bias", shape.output)?)
+    }
+
+    /// Likewise without a bias.
+    pub(crate) fn unbiased(weights: &Weights, shape: ConvShape) -> Result<Self> {
+        Self::with(weights, shape, vec![0.0; shape.output])
+    }
+
+    fn with(weights: &Weights, shape: ConvShape, bias: Vec<f32>) -> Result<Self> {
         let ConvShape { input, output, kernel, .. } = shape;
         let full = [output, input, kernel, kernel];
         let Some(host) = &weights.backend().host else {
             let weight = weights.tensor("weight", &full)?;
-            let bias = weights.tensor("bias", &[output])?.reshape((1, output, 1, 1))?;
+            let backend = weights.backend();
+            let bias = backend.upload(bias, (1, output, 1, 1))?.to_dtype(backend.dtype)?;
             return Ok(Self { body: Body::Device(ConvTensors { weight, bias }), shape });
         };
         let values = weights.values("weight", &full)?;
-        let bias = weights.floats("bias", output)?;
         let geometry = shape.geometry();
-        let algo = plan(&geometry, (weights.side(), weights.side()), host.precision, weights.memory());
+        let precision = host.precision.for_layer(output * input * kernel * kernel);
+        let size = (weights.side(), weights.side());
+        let algo = plan(host.cpu.isa(), &geometry, size, precision, weights.trade());
         let packing = ConvWeights { kernels: values.slice(), bias: Some(&bias), geometry };
-        let packed = PackedConv::pack(&host.cpu, &packing, host.precision, algo);
+        let packed = PackedConv::pack(&host.cpu, &packing, precision, algo);
         Ok(Self { body: Body::Host(host.cpu.clone(), Box::new(packed)), shape })
     }
 
     /// A call on the channels of `parts`, one after the other.
     pub(crate) fn on<'a>(&'a self, parts: &'a [&'a FeatureMap]) -> ConvCall<'a> {
-        ConvCall { conv: self, parts, norm: None, upsample: None, image_bias: None, residual: None }
+        let plain = Activation::None;
+        ConvCall {
+            conv: self,
+            parts,
+            norm: None,
+            first: plain,
+            upsample: None,
+            image_bias: None,
+            residual: None,
+        }
     }
 }
 
@@ -97,15 +128,26 @@ pub(crate) struct ConvCall<'a> {
     conv: &'a Conv2d,
     parts: &'a [&'a FeatureMap],
     norm: Option<&'a GroupNorm>,
+    first: Activation,
     upsample: Option<(usize, usize)>,
     image_bias: Option<&'a Tokens>,
-    residual: Option<&'a FeatureMap>,
+    residual: Option<FeatureMap>,
 }
 
 impl<'a> ConvCall<'a> {
     /// First silu(norm(x)).
     pub(crate) fn norm_silu(self, norm: &'a GroupNorm) -> Self {
-        Self { norm: Some(norm), ..self }
+        Self { norm: Some(norm), ..self.silu() }
+    }
+
+    /// First silu(x).
+    pub(crate) fn silu(self) -> Self {
+        Self { first: Activation::Silu, ..self }
+    }
+
+    /// First max(x, 0).
+    pub(crate) fn relu(self) -> Self {
+        Self { first: Activation::Relu, ..self }
     }
 
     /// First to `(h, w)` by nearest neighbour.
@@ -118,26 +160,34 @@ impl<'a> ConvCall<'a> {
         Self { image_bias: bias, ..self }
     }
 
-    /// Adds a map of the output's shape.
-    pub(crate) fn add(self, residual: &'a FeatureMap) -> Self {
+    /// Adds a map of the output's shape; the result takes its place in memory when nobody else holds it.
+    pub(crate) fn add(self, residual: FeatureMap) -> Self {
         Self { residual: Some(residual), ..self }
     }
 
     /// The result.
-    pub(crate) fn run(self) -> Result<FeatureMap> {
+    pub(crate) fn run(mut self) -> Result<FeatureMap> {
         let first = self.parts.first().ok_or_else(|| Error::internal("a convolution of nothing"))?;
         let MapShape { b, h, w, .. } = first.shape();
         let geometry = self.conv.shape.geometry();
         let (rows, columns) = geometry.output_size(self.upsample.unwrap_or((h, w)));
         let shape = MapShape { b, c: geometry.outputs, h: rows, w: columns };
         let store = match &self.conv.body {
-            Body::Host(cpu, packed) => Store::Host(self.on_host(cpu, packed, shape)?),
+            Body::Host(cpu, packed) => {
+                let residual = self.residual.take();
+                Store::Host(self.on_host(cpu, packed, (shape, residual))?)
+            }
             Body::Device(tensors) => Store::Device(self.on_device(tensors)?),
         };
         Ok(FeatureMap::new(store, shape))
     }
 
-    fn on_host(&self, cpu: &Cpu, packed: &PackedConv, out: MapShape) -> Result<Host> {
+    fn on_host(
+        &self,
+        cpu: &Cpu,
+        packed: &PackedConv,
+        (out, residual): (MapShape, Option<FeatureMap>),
+    ) -> Result<Host> {
         let mut parts = Vec::with_capacity(self.parts.len());
         for part in self.parts {
             parts.push((part.store.host()?.full()?, part.shape().c));
@@ -146,15 +196,28 @@ impl<'a> ConvCall<'a> {
         let affine = self.norm.map(|norm| norm.affine(&parts, seen)).transpose()?;
         let input = ConvInput {
             affine: affine.as_ref(),
-            activation: if affine.is_some() { Activation::Silu } else { Activation::None },
+            activation: self.first,
             upsample_to: self.upsample,
             ..ConvInput::plain(&parts, seen.b, seen.h, seen.w)
         };
-        let epilogue = ConvEpilogue {
-            image_bias: self.image_bias.map(|bias| bias.store.host()?.full()).transpose()?,
-            residual: self.residual.map(|map| map.store.host()?.full()).transpose()?,
+        let image_bias = self.image_bias.map(|bias| bias.store.host()?.full()).transpose()?;
+        let run = |residual: Residual<'_>, out: &mut [f32]| {
+            packed.forward(cpu, &input, ConvEpilogue { image_bias, residual }, out);
         };
-        Ok(Host::filled(cpu, out.b * out.h * out.w * out.c, |out| packed.forward(cpu, &input, epilogue, out)))
+        let len = out.b * out.h * out.w * out.c;
+        let Some(residual) = residual else {
+            return Ok(Host::filled(cpu, len, |out| run(Residual::None, out)));
+        };
+        match residual.into_host()?.unshared() {
+            Ok(mut own) => {
+                run(Residual::Output, &mut own);
+                Ok(Host::from_buffer(cpu, own))
+            }
+            Err(shared) => {
+                let rows = Rows::new(shared.full()?, out.c);
+                Ok(Host::filled(cpu, len, |out| run(Residual::Rows(rows), out)))
+            }
+        }
     }
 
     fn on_device(&self, tensors: &ConvTensors) -> Result<Tensor> {
@@ -163,14 +226,17 @@ impl<'a> ConvCall<'a> {
             [only] => only.clone(),
             _ => Tensor::cat(&parts, 1)?,
         };
-        if let Some(norm) = self.norm {
-            x = norm.on_tensor(&x, true)?;
-        }
+        x = match (self.norm, self.first) {
+            (Some(norm), _) => norm.on_tensor(&x, true)?,
+            (None, Activation::Silu) => x.silu()?,
+            (None, Activation::Relu) => x.relu()?,
+            (None, Activation::None | Activation::Gelu | Activation::QuickGelu) => x,
+        };
         let image_bias = match self.image_bias {
             Some(bias) => Some(bias.store.tensor()?.squeeze(0)?),
             None => None,
         };
-        let residual = self.residual.map(|map| map.store.tensor()).transpose()?;
+        let residual = self.residual.as_ref().map(|map| map.store.tensor()).transpose()?;
         tensors.forward(x, self.conv.shape, &ConvOptions { upsample: self.upsample, image_bias, residual })
     }
 }

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::cpu::{self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Rows};
+use super::cpu::{self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Residual, Rows};
 use super::map::{Host, Store, Tokens, Width};
 use super::tensor;
 use super::weights::{Values, Weights};
@@ -67,7 +67,7 @@ impl Linear {
         let vectors = parts.iter().map(|w| w.floats("bias", output));
         let bias = bias.then(|| vectors.collect::<Result<Vec<_>>>()).transpose()?.map(|v| v.concat());
         let weights = LinearWeights { matrices: &matrices, inputs: input, bias: bias.as_deref(), gating };
-        let packed = PackedLinear::pack(&host.cpu, &weights, host.precision);
+        let packed = PackedLinear::pack(&host.cpu, &weights, host.precision.for_layer(outputs * input));
         let outputs = packed.outputs();
         Ok(Self { body: Body::Host(host.cpu, Box::new(packed)), outputs })
     }
@@ -116,7 +116,8 @@ impl Linear {
                 let residual = residual.map(|r| r.store.host()?.full()).transpose()?;
                 let epilogue = Epilogue {
                     activation: activation.map_or(cpu::Activation::None, Activation::kernel),
-                    residual: residual.map(|data| Rows::new(data, self.outputs)),
+                    residual: residual
+                        .map_or(Residual::None, |data| Residual::Rows(Rows::new(data, self.outputs))),
                 };
                 let rows;
                 let matrix = if let Some(narrow) = input.narrow() {

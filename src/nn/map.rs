@@ -35,6 +35,9 @@ pub(crate) struct MapShape {
     pub(crate) w: usize,
 }
 
+/// Numbers that one thread adds at a time.
+const CHUNK: usize = 1 << 14;
+
 /// Where the numbers are.
 #[derive(Clone)]
 pub(super) enum Store {
@@ -71,7 +74,22 @@ impl Host {
     pub(super) fn filled(cpu: &Cpu, len: usize, fill: impl FnOnce(&mut [f32])) -> Self {
         let mut data = cpu.scratch().take::<f32>(len);
         fill(&mut data);
+        Self::from_buffer(cpu, data)
+    }
+
+    /// Numbers in single precision.
+    pub(super) fn from_buffer(cpu: &Cpu, data: Buffer<f32>) -> Self {
         Self { cpu: cpu.clone(), data: Arc::new(Numbers::Full(data)) }
+    }
+
+    /// The buffer in single precision, if nobody else holds it.
+    pub(super) fn unshared(self) -> std::result::Result<Buffer<f32>, Self> {
+        let Self { cpu, data } = self;
+        match Arc::try_unwrap(data) {
+            Ok(Numbers::Full(data)) => Ok(data),
+            Ok(narrow @ Numbers::Narrow(_)) => Err(Self { cpu, data: Arc::new(narrow) }),
+            Err(data) => Err(Self { cpu, data }),
+        }
     }
 
     /// Likewise in the precision that the reader wants.
@@ -82,6 +100,20 @@ impl Host {
         let mut data = cpu.scratch().take::<u16>(len);
         write(Output::Bf16(data.reinterpret_cast_mut()));
         Self { cpu: cpu.clone(), data: Arc::new(Numbers::Narrow(data)) }
+    }
+
+    /// The numbers through `activation`, in place where nobody else holds them.
+    fn activate(&mut self, activation: Activation) -> Result<()> {
+        if let Some(Numbers::Full(data)) = Arc::get_mut(&mut self.data) {
+            activate(&self.cpu, activation, data);
+            return Ok(());
+        }
+        let values = self.full()?;
+        *self = Self::filled(&self.cpu, values.len(), |out| {
+            out.copy_from_slice(values);
+            activate(&self.cpu, activation, out);
+        });
+        Ok(())
     }
 
     /// The numbers in single precision.
@@ -122,6 +154,14 @@ impl FeatureMap {
         Self { store, shape }
     }
 
+    /// What the processor computes on.
+    pub(super) fn into_host(self) -> Result<Host> {
+        match self.store {
+            Store::Host(host) => Ok(host),
+            Store::Device(_) => Err(Error::internal("activations of a device in a kernel of the processor")),
+        }
+    }
+
     /// From latents or pixels `[b, c, h, w]`.
     pub(crate) fn from_nchw(tensor: &Tensor, backend: &Backend) -> Result<Self> {
         let (b, c, h, w) = tensor.dims4()?;
@@ -152,6 +192,60 @@ impl FeatureMap {
     /// The sizes.
     pub(crate) fn shape(&self) -> MapShape {
         self.shape
+    }
+
+    /// max(x, 0), in place where nobody else holds the map.
+    pub(crate) fn relu(mut self) -> Result<Self> {
+        match &mut self.store {
+            Store::Device(tensor) => *tensor = tensor.relu()?,
+            Store::Host(host) => host.activate(Activation::Relu)?,
+        }
+        Ok(self)
+    }
+
+    /// Every image `n` times over.
+    pub(crate) fn repeat(&self, n: usize) -> Result<Self> {
+        let store = match &self.store {
+            Store::Device(tensor) => Store::Device(tensor.repeat((n, 1, 1, 1))?),
+            Store::Host(host) => {
+                let values = host.full()?;
+                Store::Host(Host::filled(&host.cpu, n * values.len(), |out| {
+                    out.chunks_exact_mut(values.len()).for_each(|copy| copy.copy_from_slice(values));
+                }))
+            }
+        };
+        Ok(Self { store, shape: MapShape { b: n * self.shape.b, ..self.shape } })
+    }
+
+    /// This map plus `scale` × `other`, whose images are this map's last ones: those before stay as they are.
+    pub(crate) fn plus(&self, scale: f64, other: &Self) -> Result<Self> {
+        let (all, some) = (self.shape, other.shape);
+        if (all.c, all.h, all.w) != (some.c, some.h, some.w) || all.b < some.b {
+            return Err(Error::internal(format!("a map {all:?} plus {some:?}")));
+        }
+        let store = match &self.store {
+            Store::Device(tensor) => {
+                let others = all.b - some.b;
+                let sum = (tensor.narrow(0, others, some.b)? + (other.store.tensor()? * scale)?)?;
+                Store::Device(match others {
+                    0 => sum,
+                    _ => Tensor::cat(&[&tensor.narrow(0, 0, others)?, &sum], 0)?,
+                })
+            }
+            Store::Host(host) => {
+                let (left, right) = (host.full()?, other.store.host()?.full()?);
+                let scale = scale as f32;
+                let others = left.len() - right.len();
+                Store::Host(Host::filled(&host.cpu, left.len(), |out| {
+                    out[..others].copy_from_slice(&left[..others]);
+                    host.cpu.pool().for_chunks(&mut out[others..], CHUNK, |i, sums| {
+                        let terms = left[others + i * CHUNK..].iter().zip(&right[i * CHUNK..]);
+                        sums.iter_mut().zip(terms).for_each(|(sum, (a, b))| *sum = a + scale * b);
+                    });
+                }))
+            }
+        };
+        Ok(Self { store, shape: all })
     }
 
     /// The plane as a sequence of `h·w` tokens, row by row.
@@ -212,13 +306,19 @@ impl Tokens {
 
     /// Element-wise sum.
     pub(crate) fn add(&self, other: &Self) -> Result<Self> {
+        self.plus(1.0, other)
+    }
+
+    /// This plus `scale` × `other`.
+    pub(crate) fn plus(&self, scale: f64, other: &Self) -> Result<Self> {
         let store = match &self.store {
-            Store::Device(tensor) => Store::Device((tensor + other.store.tensor()?)?),
+            Store::Device(tensor) => Store::Device((tensor + (other.store.tensor()? * scale)?)?),
             Store::Host(host) => {
                 let (left, right) = (host.full()?, other.store.host()?.full()?);
+                let scale = scale as f32;
                 Store::Host(Host::filled(&host.cpu, left.len(), |out| {
                     for ((out, a), b) in out.iter_mut().zip(left).zip(right) {
-                        *out = a + b;
+                        *out = a + scale * b;
                     }
                 }))
             }

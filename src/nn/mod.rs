@@ -4,6 +4,8 @@ mod attention;
 mod backend;
 mod conv;
 pub(crate) mod cpu;
+#[doc(hidden)]
+pub use cpu::bench as kernels;
 mod embed;
 mod linear;
 mod map;
@@ -20,7 +22,7 @@ pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
 pub(crate) use norm::{GroupNorm, LayerNorm};
 pub(crate) use survey::{Survey, survey};
-pub(crate) use weights::Weights;
+pub(crate) use weights::{Weights, encoded};
 
 use crate::error::{Error, Kind};
 

@@ -20,9 +20,10 @@ const KEYWORD: &str = "sdgen";
 const A1111_KEYWORD: &str = "parameters";
 
 /// Our names and those of A1111 and its kin; a name that they have not is told as it is.
-pub(super) type Names = &'static [(&'static str, &'static str)];
+pub type Names = &'static [(&'static str, &'static str)];
 
-pub(super) const A1111_SAMPLERS: Names = &[
+/// Samplers.
+pub const A1111_SAMPLERS: Names = &[
     ("ddim", "DDIM"),
     ("ddpm", "DDPM"),
     ("deis", "DEIS"),
@@ -46,7 +47,8 @@ pub(super) const A1111_SAMPLERS: Names = &[
     ("unipc", "UniPC"),
 ];
 
-pub(super) const A1111_SCHEDULES: Names = &[
+/// Schedules.
+pub const A1111_SCHEDULES: Names = &[
     ("ays", "Align Your Steps"),
     ("beta", "Beta"),
     ("exponential", "Exponential"),

@@ -102,7 +102,7 @@ pub fn write_stream(mut stream: impl Write, bytes: &[u8]) -> Result<()> {
 }
 
 /// The folder that holds `path`.
-pub(super) fn folder_of(path: &Path) -> &Path {
+pub(crate) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -110,7 +110,7 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 }
 
 /// A temporary file in `folder`, removed when dropped, with the permissions of an ordinary new file.
-pub(super) fn new_temporary(folder: &Path) -> io::Result<NamedTempFile> {
+pub(crate) fn new_temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".sdgen-").suffix(".tmp");
     #[cfg(unix)]

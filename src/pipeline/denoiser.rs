@@ -1,15 +1,14 @@
 //! The network as the sampler sees it: guidance, batching and noise.
 
-use std::sync::Arc;
-
 use candle_core::Tensor;
 
+use super::cast::{Cast, Prepared};
+use super::control::Call;
 use super::origin::Origin;
-use super::text::{Context, Pooled};
+use super::preview::Previews;
 use super::{Batch, Encoded, guidance, tell};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::models::unet::{Added, Conditioning, Unet};
 use crate::nn::Backend;
 use crate::registry::Inputs;
 use crate::request::Interval;
@@ -17,7 +16,7 @@ use crate::rng::Noise;
 use crate::sampler::{Model, Sample, combine};
 
 /// What the denoiser must know of a run.
-pub(super) struct Run {
+pub(super) struct Run<'a> {
     /// Calls of the network in all.
     pub(super) calls: usize,
     pub(super) batch: Batch,
@@ -31,6 +30,8 @@ pub(super) struct Run {
     pub(super) origin: Option<Origin>,
     /// What the network takes.
     pub(super) inputs: Inputs,
+    /// Who wants to see what is coming.
+    pub(super) previews: Option<Previews<'a>>,
 }
 
 /// Unit noise for the latents of a batch: one generator's numbers for each image, made on the CPU and then moved.
@@ -56,33 +57,33 @@ impl Source<'_> {
 
 /// Classifier-free guidance (Ho & Salimans 2022) over a network and its conditioning.
 pub(super) struct Denoiser<'a> {
-    unet: &'a Unet,
+    cast: Cast<'a>,
     /// The prompt alone; absent when every call is guided.
-    alone: Option<Conditioning>,
+    alone: Option<Prepared>,
     /// An unconditional half first, then the prompt; absent without guidance.
-    both: Option<Conditioning>,
-    run: Run,
+    both: Option<Prepared>,
+    run: Run<'a>,
     source: Source<'a>,
     observer: &'a mut dyn Observer,
 }
 
 impl<'a> Denoiser<'a> {
     pub(super) fn new(
-        unet: &'a Unet,
-        prompts: &[Arc<Encoded>],
-        run: Run,
+        cast: Cast<'a>,
+        prompts: &Encoded,
+        run: Run<'a>,
         source: Source<'a>,
         observer: &'a mut dyn Observer,
     ) -> Result<Self> {
-        let images = run.batch.size;
-        let condition = |contexts: &[&Context]| unet.guided(condition(unet, contexts)?, run.scale);
-        let positive = spread(prompts.iter().map(|prompt| &prompt.positive).collect(), images);
-        let negative: Option<Vec<&Context>> = prompts.iter().map(|prompt| prompt.negative.as_ref()).collect();
-        let both = negative.map(|negative| condition(&[spread(negative, images), positive.clone()].concat()));
-        let both = both.transpose()?;
+        // Prompts that were joined have one for each image already.
+        let images = run.batch.size / prompts.count();
+        let both = match &prompts.negative {
+            Some(negative) => Some(cast.prepare(&[negative, &prompts.positive], images)?),
+            None => None,
+        };
         let always = both.is_some() && run.interval == Interval::default();
-        let alone = if always { None } else { Some(condition(&positive)?) };
-        Ok(Self { unet, alone, both, run, source, observer })
+        let alone = if always { None } else { Some(cast.prepare(&[&prompts.positive], images)?) };
+        Ok(Self { cast, alone, both, run, source, observer })
     }
 
     /// The generator as the run left it.
@@ -93,13 +94,15 @@ impl<'a> Denoiser<'a> {
     /// The network's output at call `i`, guided where the run says so.
     fn guided(&self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
         let Run { calls, scale, rescale, interval, .. } = self.run;
-        let x = self.input(x)?;
+        let call = Call { i, calls, x, timestep };
+        let input = self.input(x)?;
         match (&self.both, &self.alone) {
             (Some(both), _) if interval.contains(i, calls) => {
-                let outputs = self.unet.forward(&Tensor::cat(&[&x, &x], 0)?, timestep, both)?.chunk(2, 0)?;
+                let outputs =
+                    self.cast.output(&call, &Tensor::cat(&[&input, &input], 0)?, both)?.chunk(2, 0)?;
                 guidance::guided(&outputs[0], &outputs[1], scale, rescale)
             }
-            (_, Some(alone)) => self.unet.forward(&x, timestep, alone),
+            (_, Some(alone)) => self.cast.output(&call, &input, alone),
             (_, None) => Err(Error::internal("a call without guidance and without a prompt alone")),
         }
     }
@@ -141,6 +144,12 @@ impl Model for Denoiser<'_> {
         self.source.draw()
     }
 
+    fn estimated(&mut self, i: usize, x0: &Tensor) -> Result<()> {
+        let Some(previews) = self.run.previews else { return Ok(()) };
+        let shown = previews.after(i, x0, self.run.batch.first)?;
+        shown.iter().try_for_each(|preview| tell(self.observer, preview))
+    }
+
     fn between(&mut self, sample: Sample) -> Result<Sample> {
         let Some((origin, mask)) = self.kept() else { return Ok(sample) };
         let outside = combine(&[(1.0, &origin.latents), (sample.sigma, &origin.noise)])?;
@@ -153,25 +162,4 @@ impl Model for Denoiser<'_> {
             None => Ok(latents),
         }
     }
-}
-
-/// A context for each image: one that is alone serves them all.
-fn spread(contexts: Vec<&Context>, images: usize) -> Vec<&Context> {
-    match contexts.as_slice() {
-        [one] => vec![*one; images],
-        _ => contexts,
-    }
-}
-
-/// The contexts of a batch, image by image.
-fn condition(unet: &Unet, contexts: &[&Context]) -> Result<Conditioning> {
-    let states: Vec<&Tensor> = contexts.iter().map(|context| &context.states).collect();
-    let states = Tensor::cat(&states, 0)?;
-    let pooled: Vec<&Pooled> = contexts.iter().filter_map(|c| c.added.as_ref()).collect();
-    if pooled.is_empty() {
-        return unet.condition(&states, None);
-    }
-    let texts: Vec<&Tensor> = pooled.iter().map(|pooled| &pooled.text).collect();
-    let time_ids: Vec<Vec<f64>> = pooled.iter().map(|pooled| pooled.ids.clone()).collect();
-    unet.condition(&states, Some(&Added { pooled: &Tensor::cat(&texts, 0)?, time_ids: &time_ids }))
 }

@@ -1,33 +1,42 @@
 //! From prompt to pixels: the loaded networks of one model and the stages between them. No files are written and
 //! nothing is shown here; progress goes to an `Observer`, who may cancel.
 
+mod autoencoder;
+mod cast;
+mod control;
 mod denoiser;
 mod emphasis;
+mod equipment;
 mod guidance;
 mod origin;
 mod pixels;
+mod preview;
+mod probe;
 mod recent;
 mod text;
 
-use std::cell::OnceCell;
 use std::sync::Arc;
 
 use candle_core::Tensor;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::input::Start;
+use crate::input::{Picture, Start};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
-use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
-use crate::registry::{Component, ModelFiles, RepoConfig};
+use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::request::{Init, Request};
 use crate::rng::Noise;
 use crate::sampler::schedule::{self, Ladder};
 use crate::sampler::{self, Config, combine};
+use autoencoder::Autoencoder;
+use cast::Cast;
+use control::Guide;
 use denoiser::{Denoiser, Run, Source};
+use equipment::{Equipment, Loading};
 use origin::{Encoding, Origin};
+use preview::Previews;
 pub(crate) use text::Encoded;
 use text::TextEncoder;
 
@@ -36,11 +45,8 @@ pub(crate) struct Pipeline {
     text: TextEncoder,
     recent: recent::Recent,
     unet: Unet,
-    decoder: Decoder,
-    encoder: OnceCell<Encoder>,
-    vae: VaeConfig,
-    files: ModelFiles,
-    latent_channels: usize,
+    autoencoder: Autoencoder,
+    equipment: Equipment,
     repo: RepoConfig,
     backend: Backend,
 }
@@ -62,10 +68,20 @@ pub(crate) struct Batch {
 pub(crate) struct Task<'a> {
     /// What was asked for.
     pub(crate) request: &'a Request,
-    /// Its prompts, encoded: one for all pictures, or one for each.
-    pub(crate) prompts: &'a [Arc<Encoded>],
+    /// Its prompts, encoded.
+    pub(crate) prompts: &'a Encoded,
     /// Which of its pictures.
     pub(crate) batch: Batch,
+    /// What works beside the model.
+    pub(crate) networks: &'a Networks,
+}
+
+/// What a request gives in pictures, besides the one that it starts from.
+pub(crate) struct Shown {
+    /// What each control network looks at.
+    pub(crate) controls: Vec<Picture>,
+    /// A picture as part of the prompt.
+    pub(crate) prompt: Option<Picture>,
 }
 
 /// A batch on its way.
@@ -85,6 +101,8 @@ struct Descent<'a> {
     x: Tensor,
     origin: Option<Origin>,
     source: Source<'a>,
+    /// Calls that another model has made before.
+    before: usize,
 }
 
 impl Pipeline {
@@ -95,10 +113,12 @@ impl Pipeline {
     pub(crate) fn load(
         files: &ModelFiles,
         repo: &RepoConfig,
+        networks: &Networks,
         request: &Request,
         backend: &Backend,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
+        let other = &networks.autoencoder;
         // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
         let side = (request.width.max(request.height) / repo.vae_factor) as usize;
         let careful = backend.careful();
@@ -113,39 +133,67 @@ impl Pipeline {
         let unet = staged(observer, Stage::Load, Component::Unet.name(), |_| {
             Unet::load(open(Component::Unet)?, &config)
         })?;
-        let vae: VaeConfig = files.json(&Component::Vae.config())?;
-        vae.check()?;
-        let decoder = staged(observer, Stage::Load, Component::Vae.name(), |_| {
-            let weights = open(Component::Vae)?;
-            let decoder = Decoder::load(&weights, &vae)?;
-            weights.finish(&["encoder.", "quant_conv."])?;
-            Ok(decoder)
-        })?;
-        let latent_channels = vae.latent_channels;
+        if repo.guesses_prediction {
+            probe::confirm(&unet, request.prediction, &files.origin, backend)?;
+        }
+        let source =
+            autoencoder::Source { model: files.clone(), other: other.clone(), backend: careful, side };
+        let autoencoder = Autoencoder::told(source, observer)?;
+        autoencoder.suits(config.out_channels, repo.vae_factor)?;
         backend.trim();
-        Ok(Self {
-            text,
-            recent: recent::Recent::default(),
-            unet,
-            decoder,
-            encoder: OnceCell::new(),
-            vae,
-            files: files.clone(),
-            latent_channels,
-            repo: repo.clone(),
-            backend: backend.clone(),
-        })
+        let (repo, backend) = (repo.clone(), backend.clone());
+        let (recent, equipment) = (recent::Recent::default(), Equipment::default());
+        Ok(Self { text, recent, unet, autoencoder, equipment, repo, backend })
+    }
+
+    /// Has what `networks` names at work beside the model from now on, and nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::load`]; a network for another family.
+    pub(crate) fn equip(&mut self, networks: &Networks, observer: &mut dyn Observer) -> Result<()> {
+        if !self.autoencoder.source().is(networks.autoencoder.as_ref()) {
+            let other = networks.autoencoder.clone();
+            let source = autoencoder::Source { other, ..self.autoencoder.source().clone() };
+            let changed = Autoencoder::told(source, observer)?;
+            changed.suits(self.unet.config().out_channels, self.repo.vae_factor)?;
+            self.autoencoder = changed;
+        }
+        let source = self.autoencoder.source();
+        let (careful, side) = (&source.backend, source.side);
+        let loading = Loading { unet: self.unet.config(), backend: &self.backend, careful, side };
+        self.equipment.change(networks, &loading, observer)
     }
 
     /// The prompts of a request as the network takes them.
     ///
     /// # Errors
     /// A `clip_skip` beyond the encoder's layers; tensor arithmetic.
-    pub(crate) fn encode(&self, request: &Request, observer: &mut dyn Observer) -> Result<Arc<Encoded>> {
+    pub(crate) fn encode(
+        &self,
+        request: &Request,
+        networks: &Networks,
+        shown: &Shown,
+        observer: &mut dyn Observer,
+    ) -> Result<Encoded> {
         // Networks distilled to take the guidance as an input have no unconditional pass.
         let guided = request.cfg_scale > 1.0 && !self.unet.takes_guidance();
-        self.recent.get(request, observer, |observer| {
+        let mut encoded = self.recent.get(request, observer, |observer| {
             staged(observer, Stage::Encode, "prompt", |observer| self.text.encode(request, guided, observer))
+        })?;
+        if shown.prompt.is_none() && shown.controls.is_empty() {
+            return Ok(encoded);
+        }
+        staged(observer, Stage::Encode, "pictures", |_| {
+            if let (Some(reader), Some(picture)) = (self.equipment.picture(), &shown.prompt) {
+                let [something, nothing] = reader.read(picture, &self.backend)?;
+                encoded.positive.picture = Some(something);
+                encoded.negative.iter_mut().for_each(|negative| negative.picture = Some(nothing.clone()));
+            }
+            for (network, picture) in networks.controls.iter().zip(&shown.controls) {
+                let picture = origin::pixels(picture, None, &self.backend)?.affine(0.5, 0.5)?;
+                encoded.hints.push(self.equipment.control(network)?.hint(&picture)?);
+            }
+            Ok(encoded)
         })
     }
 
@@ -180,7 +228,7 @@ impl Pipeline {
                 let end = refiner.handover(&ladder)?;
                 ladder = ladder.until_call(end);
             }
-            let descent = Descent { config, ladder, x, origin, source };
+            let descent = Descent { config, ladder, x, origin, source, before: 0 };
             self.descend(task, descent, observer)
         })
     }
@@ -200,13 +248,14 @@ impl Pipeline {
             let ladder = ladder.from_call(start);
             let x = sampler::resumed(&config, &ladder, drawn.latents)?;
             let source = self.source(request, drawn.noise, batch.size);
-            self.descend(task, Descent { config, ladder, x, origin: None, source }, observer)
+            let descent = Descent { config, ladder, x, origin: None, source, before: start };
+            self.descend(task, descent, observer)
         })
     }
 
     fn descend(&self, task: &Task<'_>, descent: Descent<'_>, observer: &mut dyn Observer) -> Result<Drawn> {
-        let Task { request, prompts, batch } = *task;
-        let Descent { config, ladder, x, origin, source } = descent;
+        let Task { request, prompts, batch, .. } = *task;
+        let Descent { config, ladder, x, origin, source, before } = descent;
         let run = Run {
             calls: ladder.calls(),
             batch,
@@ -215,13 +264,36 @@ impl Pipeline {
             interval: request.cfg_interval,
             origin,
             inputs: self.repo.inputs,
+            previews: request.preview_every.map(|every| Previews {
+                every,
+                before,
+                autoencoder: &self.autoencoder,
+                family: self.repo.family,
+            }),
         };
-        let mut model = Denoiser::new(&self.unet, prompts, run, source, observer)?;
+        let mut model = Denoiser::new(self.cast(task)?, prompts, run, source, observer)?;
         let latents = sampler::sample(&config, &ladder, x, &mut model)?;
         let noise = model.into_noise();
         // The decoder needs the most memory of all, and buffers of other sizes than the network's.
         self.backend.trim();
         Ok(Drawn { latents, noise, batch })
+    }
+
+    /// The networks that a task asks.
+    fn cast<'a>(&'a self, task: &Task<'a>) -> Result<Cast<'a>> {
+        let Task { request, prompts, networks, .. } = *task;
+        let guide = |((network, hint), control): ((&Arc<Network>, _), _)| {
+            let network = self.equipment.control(network)?;
+            Ok(Guide { network, hint, control, guess: request.control_guess })
+        };
+        let guides = networks.controls.iter().zip(&prompts.hints).zip(&request.controls).map(guide);
+        let scale = request.picture_prompt.as_ref().map_or(0.0, |picture| picture.scale);
+        Ok(Cast {
+            unet: &self.unet,
+            guides: guides.collect::<Result<_>>()?,
+            adapter: self.equipment.picture().map(|reader| (&reader.adapter, scale)),
+            scale: request.cfg_scale,
+        })
     }
 
     fn source(&self, request: &Request, noise: Noise, images: usize) -> Source<'_> {
@@ -230,24 +302,13 @@ impl Pipeline {
 
     fn origin(&self, init: &Init, start: &Start, source: &mut Source<'_>) -> Result<Origin> {
         let encoding = Encoding {
-            encoder: self.encoder()?,
-            vae: &self.vae,
+            autoencoder: &self.autoencoder,
             factor: self.repo.vae_factor,
             posterior: init.posterior,
             inputs: self.repo.inputs,
             backend: &self.backend,
         };
         encoding.origin(start, whole(init), source)
-    }
-
-    /// The encoder half of the autoencoder, loaded when first asked for.
-    fn encoder(&self) -> Result<&Encoder> {
-        if let Some(encoder) = self.encoder.get() {
-            return Ok(encoder);
-        }
-        let weights = Weights::open(&self.files, Component::Vae, &self.backend)?;
-        let encoder = Encoder::load(&weights, &self.vae)?;
-        Ok(self.encoder.get_or_init(|| encoder))
     }
 
     /// Picture `i` of a batch to 8-bit RGB, one after the other: each is decoded alone, since that needs the most
@@ -257,14 +318,13 @@ impl Pipeline {
     /// `Kind::InvalidImage` when a picture is not a number or all black; tensor arithmetic.
     pub(crate) fn decode(&self, drawn: &Drawn, i: usize, observer: &mut dyn Observer) -> Result<Vec<u8>> {
         staged(observer, Stage::Decode, "pixels", |_| {
-            let latents = (drawn.latents.narrow(0, i, 1)? / self.vae.scaling_factor)?;
-            pixels::to_rgb(&self.decoder.forward(&latents)?)
+            pixels::to_rgb(&self.autoencoder.decode(&drawn.latents.narrow(0, i, 1)?)?)
         })
     }
 
     fn latent_shape(&self, request: &Request, images: usize) -> [usize; 4] {
         let cells = |pixels: u32| (pixels / self.repo.vae_factor) as usize;
-        [images, self.latent_channels, cells(request.height), cells(request.width)]
+        [images, self.autoencoder.channels(), cells(request.height), cells(request.width)]
     }
 }
 

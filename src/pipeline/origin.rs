@@ -3,10 +3,10 @@
 
 use candle_core::Tensor;
 
+use super::autoencoder::Autoencoder;
 use super::denoiser::Source;
 use crate::error::Result;
 use crate::input::{Mask, Picture, Start};
-use crate::models::vae::{Encoder, VaeConfig};
 use crate::nn::Backend;
 use crate::registry::Inputs;
 use crate::request::Posterior;
@@ -25,8 +25,7 @@ pub(super) struct Origin {
 
 /// What encoding takes.
 pub(super) struct Encoding<'a> {
-    pub(super) encoder: &'a Encoder,
-    pub(super) vae: &'a VaeConfig,
+    pub(super) autoencoder: &'a Autoencoder,
     pub(super) factor: u32,
     pub(super) posterior: Posterior,
     pub(super) inputs: Inputs,
@@ -54,15 +53,12 @@ impl Encoding<'_> {
 
     /// Scaled latents of one picture for each image of the batch.
     fn latents(&self, pixels: &Tensor, noise: &mut Source<'_>) -> Result<Tensor> {
-        let (mean, log_variance) = self.encoder.forward(pixels)?;
-        let latents = match self.posterior {
-            Posterior::Mode => mean.repeat((noise.images(), 1, 1, 1))?,
-            Posterior::Sample => {
-                let deviation = (log_variance * 0.5)?.exp()?;
-                noise.draw()?.broadcast_mul(&deviation)?.broadcast_add(&mean)?
-            }
+        let encoded = self.autoencoder.encode(pixels)?;
+        let latents = match encoded.deviation.filter(|_| self.posterior == Posterior::Sample) {
+            None => encoded.mean.repeat((noise.images(), 1, 1, 1))?,
+            Some(deviation) => noise.draw()?.broadcast_mul(&deviation)?.broadcast_add(&encoded.mean)?,
         };
-        Ok((latents * self.vae.scaling_factor)?)
+        Ok((latents * encoded.scale)?)
     }
 
     fn cells(&self, mask: &Mask) -> Result<Tensor> {
@@ -72,7 +68,7 @@ impl Encoding<'_> {
 }
 
 /// `[1, 3, h, w]` in −1..1; what `mask` covers is 0, the middle grey.
-fn pixels(picture: &Picture, mask: Option<&Mask>, backend: &Backend) -> Result<Tensor> {
+pub(super) fn pixels(picture: &Picture, mask: Option<&Mask>, backend: &Backend) -> Result<Tensor> {
     let mut values: Vec<f32> = picture.rgb.iter().map(|&byte| f32::from(byte) / 255.0 * 2.0 - 1.0).collect();
     if let Some(mask) = mask {
         let covered = mask.binary().zip(values.chunks_exact_mut(3)).filter(|(on, _)| *on);

@@ -3,14 +3,14 @@
 use candle_core::{Device, Tensor};
 
 use crate::error::{Error, Kind, Result};
+use crate::input::Picture;
 
 /// `[1, 3, h, w]` around −1..1 to `h × w × 3` bytes: clamp, × 255, round half to even, as diffusers does.
 ///
 /// # Errors
 /// `Kind::InvalidImage` for values that are no numbers and for an all-black picture.
 pub(super) fn to_rgb(pixels: &Tensor) -> Result<Vec<u8>> {
-    let rows = pixels.squeeze(0)?.permute((1, 2, 0))?.to_device(&Device::Cpu)?;
-    let values = rows.flatten_all()?.to_vec1::<f32>()?;
+    let values = rows(pixels)?;
     if values.iter().any(|value| !value.is_finite()) {
         return Err(invalid("the decoder's output is not a number (NaN or infinite)"));
     }
@@ -19,6 +19,22 @@ pub(super) fn to_rgb(pixels: &Tensor) -> Result<Vec<u8>> {
         return Err(invalid("the picture is black all over"));
     }
     Ok(bytes)
+}
+
+/// Likewise as a picture, whatever the values are.
+///
+/// # Errors
+/// Tensor arithmetic.
+pub(super) fn picture(pixels: &Tensor) -> Result<Picture> {
+    let (_, _, height, width) = pixels.dims4()?;
+    let rgb = rows(pixels)?.into_iter().map(to_byte).collect();
+    Ok(Picture { width: width as u32, height: height as u32, rgb, alpha: None })
+}
+
+/// The values of `[1, 3, h, w]` pixel by pixel.
+fn rows(pixels: &Tensor) -> Result<Vec<f32>> {
+    let rows = pixels.squeeze(0)?.permute((1, 2, 0))?.to_device(&Device::Cpu)?;
+    Ok(rows.flatten_all()?.to_vec1::<f32>()?)
 }
 
 fn to_byte(value: f32) -> u8 {

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use super::{Encoded, tell};
 use crate::error::Result;
@@ -19,13 +18,13 @@ pub(super) struct Recent(RefCell<VecDeque<Known>>);
 /// A conditioning and what it depends on.
 struct Known {
     request: Request,
-    encoded: Arc<Encoded>,
+    encoded: Encoded,
     /// What the user was told while it was made.
     warnings: Vec<Event>,
 }
 
 impl Recent {
-    /// The conditioning of `request`, made by `encode` unless it is known. Warnings are told each time.
+    /// The conditioning of `request`'s words, made by `encode` unless it is known. Warnings are told each time.
     ///
     /// # Errors
     /// As `encode`; `Kind::Interrupted` when the observer cancels.
@@ -34,7 +33,7 @@ impl Recent {
         request: &Request,
         observer: &mut dyn Observer,
         encode: impl FnOnce(&mut dyn Observer) -> Result<Encoded>,
-    ) -> Result<Arc<Encoded>> {
+    ) -> Result<Encoded> {
         let request = request.conditioning();
         let mut known = self.0.borrow_mut();
         if let Some(at) = known.iter().position(|known| known.request == request)
@@ -52,7 +51,7 @@ impl Recent {
             }
             observer.on(event)
         };
-        let encoded = Arc::new(encode(&mut listening)?);
+        let encoded = encode(&mut listening)?;
         if known.len() == KEPT {
             known.pop_front();
         }

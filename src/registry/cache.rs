@@ -15,15 +15,15 @@ pub(super) struct Source {
     pub(super) revision: String,
 }
 
-/// The place of one repository in a cache.
+/// The store of one repository in a cache.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Store {
     cache: PathBuf,
     name: String,
 }
 
-impl Place {
-    /// The place of `org/name`.
+impl Store {
+    /// The store of `org/name`.
     pub(super) fn new(cache: &Path, id: &str) -> Self {
         Self { cache: cache.to_owned(), name: format!("models--{}", id.replace('/', "--")) }
     }
@@ -142,27 +142,27 @@ mod tests {
     #[test]
     fn a_revision_is_a_ref_or_a_commit() {
         let cache = tempfile::tempdir().unwrap();
-        let place = Place::new(cache.path(), "o/n");
+        let store = Store::new(cache.path(), "o/n");
         touch(&cache.path().join("models--o--n/refs/main"), "abc\n");
         touch(&cache.path().join("models--o--n/refs/evil"), "../../..");
         touch(&cache.path().join("models--o--n/snapshots/abc/model_index.json"), "{}");
         let expected = cache.path().join("models--o--n/snapshots/abc");
         assert_eq!(commit_of(&expected), Some("abc"));
-        assert_eq!((place.find("main"), place.find("abc")), (Some(expected.clone()), Some(expected)));
-        assert_eq!((place.find("v2"), place.find("evil")), (None, None));
+        assert_eq!((store.find("main"), store.find("abc")), (Some(expected.clone()), Some(expected)));
+        assert_eq!((store.find("v2"), store.find("evil")), (None, None));
     }
 
     #[test]
     fn the_layout_is_that_of_python() {
         let cache = tempfile::tempdir().unwrap();
-        let place = Place::new(cache.path(), "org/name");
+        let store = Store::new(cache.path(), "org/name");
         let hash = Hash::parse("f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f").unwrap();
-        touch(&place.blob(&hash), "abc");
-        place.link(&hash, "c0", "unet/config.json").unwrap();
-        place.link(&hash, "c0", "model_index.json").unwrap();
-        place.link(&hash, "c0", "model_index.json").unwrap();
-        place.set_ref("refs/pr/1", "c0").unwrap();
-        place.set_ref("c0", "c0").unwrap();
+        touch(&store.blob(&hash), "abc");
+        store.link(&hash, "c0", "unet/config.json").unwrap();
+        store.link(&hash, "c0", "model_index.json").unwrap();
+        store.link(&hash, "c0", "model_index.json").unwrap();
+        store.set_ref("refs/pr/1", "c0").unwrap();
+        store.set_ref("c0", "c0").unwrap();
         let root = cache.path().join("models--org--name");
         assert_eq!(std::fs::read_to_string(root.join("refs/refs/pr/1")).unwrap(), "c0");
         assert!(!root.join("refs/c0").exists());
@@ -174,6 +174,6 @@ mod tests {
             }
         }
         let lock = cache.path().join(".locks/models--org--name").join(format!("{}.lock", hash.name()));
-        assert_eq!(place.lock(&hash), lock);
+        assert_eq!(store.lock(&hash), lock);
     }
 }

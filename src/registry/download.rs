@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::cache::{Place, Source};
+use super::cache::{Source, Store};
 use super::crew::{pass, work};
 use super::hub::Fetch;
 use super::license::CARD;
@@ -33,24 +33,35 @@ pub(super) fn download(
     cache: &Path,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let place = Place::new(cache, &source.id);
-    let listed = list(source, fetch, observer)?;
-    let (remote, listing) = match listed {
-        Ok(listed) => listed,
+    let download = match Download::begin(source, fetch, cache, observer)? {
+        Ok(download) => download,
         Err(error) => return Ok(Outcome::NoRevision(error)),
     };
-    let snapshot = place.snapshot(&listing.commit);
-    let route = Route { remote, source: source.clone(), commit: listing.commit.clone(), place };
-    let download = Download { route: Arc::new(route), listing, snapshot };
     download.small(&["model_index.json".to_owned()], observer)?;
     let wanted = download.wanted(license.is_none(), fetch.half, observer)?;
     download.announce(&wanted, license, observer)?;
-    download.all(wanted, observer)?;
-    // The ref comes last: a branch in the cache is a branch that was fetched.
-    let route = &download.route;
-    let written = route.place.set_ref(&source.revision, &route.commit);
-    written.map_err(|e| disk(&route.place.root(), e))?;
-    Ok(Outcome::Done(download.snapshot))
+    download.finish(wanted, observer).map(Outcome::Done)
+}
+
+/// Fetches the first file that the repository has of each list. Returns the snapshot.
+pub(super) fn pick(
+    source: &Source,
+    lists: &[Vec<&str>],
+    fetch: &Fetch,
+    cache: &Path,
+    observer: &mut dyn Observer,
+) -> Result<PathBuf> {
+    let download = Download::begin(source, fetch, cache, observer)??;
+    let mut wanted = Vec::new();
+    for list in lists {
+        // The variants in 16 bits stand behind the full ones.
+        let mut found = list.iter().filter_map(|path| download.find(path));
+        let listed = if fetch.half { found.next_back() } else { found.next() };
+        wanted.push(listed.cloned().map_or_else(|| download.require(list[0]), Ok)?);
+    }
+    wanted.retain(|listed| !download.route.has(listed));
+    download.announce(&wanted, None, observer)?;
+    download.finish(wanted, observer)
 }
 
 /// A client, and what the repository holds; the inner error says that it has no such revision.
@@ -87,6 +98,33 @@ struct Download {
 }
 
 impl Download {
+    /// Asks what the repository holds; the inner error says that it has no such revision.
+    fn begin(
+        source: &Source,
+        fetch: &Fetch,
+        cache: &Path,
+        observer: &mut dyn Observer,
+    ) -> Result<Result<Self>> {
+        let store = Store::new(cache, &source.id);
+        let (remote, listing) = match list(source, fetch, observer)? {
+            Ok(listed) => listed,
+            Err(error) => return Ok(Err(error)),
+        };
+        let snapshot = store.snapshot(&listing.commit);
+        let route = Route { remote, source: source.clone(), commit: listing.commit.clone(), store };
+        Ok(Ok(Self { route: Arc::new(route), listing, snapshot }))
+    }
+
+    /// Fetches the files and returns the snapshot. The ref comes last: a branch in the cache is a branch that was
+    /// fetched.
+    fn finish(self, wanted: Vec<Listed>, observer: &mut dyn Observer) -> Result<PathBuf> {
+        self.all(wanted, observer)?;
+        let route = &self.route;
+        let written = route.store.set_ref(&route.source.revision, &route.commit);
+        written.map_err(|e| disk(&route.store.root(), e))?;
+        Ok(self.snapshot)
+    }
+
     /// What has arrived.
     fn files(&self) -> ModelFiles {
         ModelFiles::folder("", &self.route.source.id, self.snapshot.clone())

@@ -170,6 +170,16 @@ impl ModelFiles {
             .map_err(|e| Error::new(Kind::ModelFile, format!("`{}`: {e}", self.display(path))))
     }
 
+    /// The small files that a folder of this model has.
+    pub fn small_files(&self) -> Vec<String> {
+        let tokenizer = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
+        let of = |folder: &str| tokenizer.map(|file| format!("{folder}/{file}"));
+        let fixed = ["model_index.json", "scheduler/scheduler_config.json"].map(str::to_owned);
+        let configs = Component::ALL.iter().map(|row| row.0.config());
+        let all = fixed.into_iter().chain(configs).chain(of("tokenizer")).chain(of("tokenizer_2"));
+        all.filter(|path| self.has(path)).collect()
+    }
+
     /// Path → identity of each weight file: the hub's SHA-256 where the cache names its blob so, else the SHA-256
     /// of the file's header and length, which is cheap and changes with names, shapes and types.
     pub fn fingerprints(&self) -> BTreeMap<String, String> {
@@ -188,7 +198,7 @@ impl ModelFiles {
             .collect()
     }
 
-    fn fingerprint(&self, path: &str) -> Option<String> {
+    pub(super) fn fingerprint(&self, path: &str) -> Option<String> {
         match &self.root {
             Root::Folder(folder) => fingerprint(&folder.join(path)),
             Root::Embedded(_) => self.embedded_bytes(path).map(|bytes| hex(&Sha256::digest(bytes))),

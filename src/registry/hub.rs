@@ -5,9 +5,9 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-use super::cache::{Place, Source};
+use super::cache::{Source, Store};
 use super::crew::pass;
-use super::download::{Outcome, download, free};
+use super::download::{Outcome, download, free, pick};
 use super::remote::Remote;
 use super::{LockFile, ModelFiles, ModelRef, ModelSpec, demo, needs};
 use crate::config::Hub;
@@ -50,6 +50,8 @@ struct Offer {
     notice: Option<String>,
     /// Whether the hub is asked for it, and not the cache alone.
     on_hub: bool,
+    /// Whether `main` will do where the hub has lost the revision, which nobody has asked for by name.
+    or_main: bool,
 }
 
 /// The files of `model`: from its folder, from the cache, or downloaded into the cache.
@@ -153,6 +155,38 @@ fn find(model: &ModelRef, fetch: &Fetch, wish: Wish, observer: &mut dyn Observer
     }
 }
 
+/// A snapshot of a repository with one file of each list at least, out of the cache or off the hub.
+///
+/// # Errors
+/// As [`locate`].
+pub(super) fn chosen(
+    id: &str,
+    revision: &str,
+    lists: &[Vec<&str>],
+    fetch: &Fetch,
+    observer: &mut dyn Observer,
+) -> Result<PathBuf> {
+    let source = Source { id: id.to_owned(), revision: revision.to_owned() };
+    let cache = fetch.hub.cache()?;
+    let there =
+        |snapshot: &PathBuf| lists.iter().all(|list| list.iter().any(|path| snapshot.join(path).is_file()));
+    match Store::new(cache, id).find(revision).filter(there) {
+        Some(snapshot) => Ok(snapshot),
+        None if fetch.hub.offline => {
+            let file = lists.last().and_then(|list| list.first()).unwrap_or(&"model");
+            Err(absent(cache, format!("`{file}` of `{id}` is not in the cache"), id))
+        }
+        None => pick(&source, lists, fetch, cache, observer),
+    }
+}
+
+/// What is not in the cache cannot be had offline.
+fn absent(cache: &Path, what: String, name: &str) -> Error {
+    Error::new(Kind::ModelNotFound, format!("{what}, and this run is offline"))
+        .hint(format!("`sdgen models pull {name}` downloads it (without `--offline` and HF_HUB_OFFLINE)"))
+        .hint(format!("the cache is `{}`; HF_HOME or HF_HUB_CACHE chooses another", cache.display()))
+}
+
 /// A repository as the user names it.
 fn origin(id: &str, revision: &str) -> String {
     if revision == "main" { id.to_owned() } else { format!("{id}@{revision}") }
@@ -160,7 +194,7 @@ fn origin(id: &str, revision: &str) -> String {
 
 /// The one way that a lock file leaves open.
 fn locked(name: &str, fetch: &Fetch) -> Result<Option<Vec<Offer>>> {
-    let offer = |source| vec![Offer { source, notice: None, on_hub: true }];
+    let offer = |source| vec![Offer { source, notice: None, on_hub: true, or_main: false }];
     fetch.locked.as_ref().map(|lock| Ok(offer(lock.source(name)?))).transpose()
 }
 
@@ -171,6 +205,7 @@ fn of_spec(spec: &ModelSpec) -> Vec<Offer> {
         source: Source { id: id.clone(), revision: revision.to_owned() },
         notice: None,
         on_hub: true,
+        or_main: revision != "main",
     };
     let mirror = spec.mirror.iter().map(|id| (id, "main"));
     let hub = spec.repo.iter().map(|id| (id, spec.revision.as_str())).chain(mirror).map(from_hub);
@@ -182,6 +217,7 @@ fn of_spec(spec: &ModelSpec) -> Vec<Offer> {
             spec.name
         )),
         on_hub: false,
+        or_main: false,
     });
     let old = spec.repo.iter().flat_map(|id| old_names(id, "main"));
     hub.chain(other).chain(old).collect()
@@ -192,13 +228,13 @@ fn of_repository(id: &str, revision: &str) -> Vec<Offer> {
     let source = |id: &str| Source { id: id.to_owned(), revision: revision.to_owned() };
     let Some(to) = MOVES.iter().find(|entry| entry.from.eq_ignore_ascii_case(id)).map(|entry| &entry.to)
     else {
-        let itself = Offer { source: source(id), notice: None, on_hub: true };
+        let itself = Offer { source: source(id), notice: None, on_hub: true, or_main: false };
         return std::iter::once(itself).chain(old_names(id, revision)).collect();
     };
     let notice = format!("`{id}` was removed from the hub; `{to}` has its files and is used instead");
     vec![
-        Offer { source: source(id), notice: None, on_hub: false },
-        Offer { source: source(to), notice: Some(notice), on_hub: true },
+        Offer { source: source(id), notice: None, on_hub: false, or_main: false },
+        Offer { source: source(to), notice: Some(notice), on_hub: true, or_main: false },
     ]
 }
 
@@ -208,6 +244,7 @@ fn old_names(id: &str, revision: &str) -> impl Iterator<Item = Offer> {
         source: Source { id: entry.from.clone(), revision: revision.to_owned() },
         notice: Some(format!("the cache has `{id}` under its old name `{}`, which is used", entry.from)),
         on_hub: false,
+        or_main: false,
     })
 }
 
@@ -265,9 +302,7 @@ impl Hunt<'_> {
     fn download(&self, offer: &Offer, cache: &Path, observer: &mut dyn Observer) -> Result<PathBuf> {
         match download(&offer.source, self.license, self.fetch, cache, observer)? {
             Outcome::Done(snapshot) => return Ok(snapshot),
-            Outcome::NoRevision(error) if self.license.is_none() || self.fetch.locked.is_some() => {
-                return Err(error);
-            }
+            Outcome::NoRevision(error) if !offer.or_main => return Err(error),
             Outcome::NoRevision(_) => {}
         }
         let Source { id, revision } = &offer.source;
@@ -283,16 +318,14 @@ impl Hunt<'_> {
     fn offline(&self, cache: &Path) -> Error {
         let Self { name, .. } = self;
         let lacks = self.offers.iter().find_map(|offer| {
-            let snapshot = Place::new(cache, &offer.source.id).find(&offer.source.revision)?;
+            let snapshot = Store::new(cache, &offer.source.id).find(&offer.source.revision)?;
             needs::missing(&ModelFiles::folder("", "", snapshot))
         });
         let what = match lacks {
             Some(file) => format!("`{file}` of `{name}` is not in the cache"),
             None => format!("`{name}` is not in the cache"),
         };
-        Error::new(Kind::ModelNotFound, format!("{what}, and this run is offline"))
-            .hint(format!("`sdgen models pull {name}` downloads it (without `--offline` and HF_HUB_OFFLINE)"))
-            .hint(format!("the cache is `{}`; HF_HOME or HF_HUB_CACHE chooses another", cache.display()))
+        absent(cache, what, name)
     }
 }
 
@@ -303,7 +336,7 @@ fn notify(offer: &Offer, observer: &mut dyn Observer) -> Result<()> {
 
 /// A snapshot in the cache that lacks nothing.
 fn complete(cache: &Path, source: &Source) -> Option<PathBuf> {
-    let snapshot = Place::new(cache, &source.id).find(&source.revision)?;
+    let snapshot = Store::new(cache, &source.id).find(&source.revision)?;
     let files = ModelFiles::folder("", "", snapshot.clone());
     needs::missing(&files).is_none().then_some(snapshot)
 }

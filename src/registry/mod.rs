@@ -1,5 +1,6 @@
 //! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
 
+mod about;
 mod cache;
 mod crew;
 mod demo;
@@ -10,6 +11,7 @@ mod hub;
 mod license;
 mod lockfile;
 mod needs;
+mod network;
 mod presets;
 mod refusal;
 mod remote;
@@ -24,12 +26,14 @@ use std::sync::LazyLock;
 
 use serde::Deserialize;
 
+pub use about::{About, Hashed, Part};
 pub use files::ModelFiles;
 pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
 pub use lockfile::LockFile;
+pub use network::{Layout, Network, Networks, autoencoder};
 pub use presets::{Preset, presets};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
-pub use single::{Checkpoint, Version};
+pub use single::{Checkpoint, Version, export, version_of};
 pub use stock::{Stored, Verdict, remove, stock, verify};
 pub use tensors::{Place, TensorFile, Tensors};
 

@@ -69,7 +69,7 @@ impl Failure {
         let pause = *PAUSES.get(tries).filter(|_| passes)?;
         match self {
             Self::Status { wait: Some(wait), .. } => Some((*wait).clamp(pause, MAX_PAUSE)),
-            _ => Some(pause),
+            Self::Status { .. } | Self::Wire(_) | Self::NoHub => Some(pause),
         }
     }
 

@@ -132,7 +132,11 @@ fn default_in_channels() -> usize {
 
 #[derive(Deserialize)]
 struct VaeBlocks {
+    #[serde(default)]
     block_out_channels: Vec<usize>,
+    /// Of tiny autoencoders, whose files may have no `block_out_channels`.
+    #[serde(default)]
+    decoder_block_out_channels: Vec<usize>,
     #[serde(default = "default_in_channels")]
     latent_channels: usize,
 }
@@ -163,7 +167,8 @@ impl RepoConfig {
         let unet: UnetSize = files.json(&Component::Unet.config())?;
         let vae: VaeBlocks = files.json(&Component::Vae.config())?;
         let inputs = inputs(unet.in_channels, vae.latent_channels, files)?;
-        let levels = u32::try_from(vae.block_out_channels.len()).unwrap_or(u32::MAX);
+        let levels = vae.block_out_channels.len().max(vae.decoder_block_out_channels.len());
+        let levels = u32::try_from(levels).unwrap_or(u32::MAX);
         let vae_factor = 2u32.checked_pow(levels.saturating_sub(1)).unwrap_or(u32::MAX);
         Ok(Self {
             family,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::cache::{Place, commit_of, identity};
+use super::cache::{Store, commit_of, identity};
 use super::digest::Hash;
 use super::hub::names_of;
 use super::transfer::disk;
@@ -121,26 +121,26 @@ pub fn remove(model: &ModelRef, hub: &Hub) -> Result<u64> {
         ModelRef::Repo { id, revision } => (vec![id.clone()], Some(revision).filter(|name| *name != "main")),
         ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::File(_) => (names_of(model), None),
     };
-    let places: Vec<Place> =
-        names.iter().map(|id| Place::new(cache, id)).filter(|place| place.root().is_dir()).collect();
-    if places.is_empty() {
+    let stores: Vec<Store> =
+        names.iter().map(|id| Store::new(cache, id)).filter(|store| store.root().is_dir()).collect();
+    if stores.is_empty() {
         return Err(Error::new(Kind::ModelNotFound, "the model is not in the cache")
             .hint("`sdgen models du` lists what is"));
     }
     let mut freed = 0;
-    for place in places {
-        unused(&place)?;
+    for store in stores {
+        unused(&store)?;
         freed += match revision {
-            Some(revision) => remove_revision(&place, revision)?,
-            None => remove_all(&place)?,
+            Some(revision) => remove_revision(&store, revision)?,
+            None => remove_all(&store)?,
         };
     }
     Ok(freed)
 }
 
 /// Refuses when another process is at work on the repository.
-fn unused(place: &Place) -> Result<()> {
-    for lock in entries(&place.locks()) {
+fn unused(store: &Store) -> Result<()> {
+    for lock in entries(&store.locks()) {
         let held = OpenOptions::new()
             .write(true)
             .open(&lock)
@@ -153,19 +153,19 @@ fn unused(place: &Place) -> Result<()> {
     Ok(())
 }
 
-fn remove_all(place: &Place) -> Result<u64> {
-    let root = place.root();
+fn remove_all(store: &Store) -> Result<u64> {
+    let root = store.root();
     let bytes = measured(String::new(), root.clone()).bytes;
     fs::remove_dir_all(&root).map_err(|e| disk(&root, e))?;
     // Python leaves its locks as well; an empty folder is no harm.
-    let _ = fs::remove_dir_all(place.locks());
+    let _ = fs::remove_dir_all(store.locks());
     Ok(bytes)
 }
 
 /// Removes a snapshot, the refs to it, and the contents that no other snapshot has.
-fn remove_revision(place: &Place, revision: &str) -> Result<u64> {
-    let root = place.root();
-    let snapshot = place.find(revision).ok_or_else(|| {
+fn remove_revision(store: &Store, revision: &str) -> Result<u64> {
+    let root = store.root();
+    let snapshot = store.find(revision).ok_or_else(|| {
         Error::new(Kind::ModelNotFound, format!("revision `{revision}` is not in the cache"))
             .hint(format!("there: {}", measured(String::new(), root.clone()).revisions.join(", ")))
     })?;

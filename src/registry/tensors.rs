@@ -62,6 +62,14 @@ impl Tensors {
                         .hint(format!("expected one of {}", candidates.join(", ")))
                 }
             })?;
+        Self::at(files, path).map(Arc::new)
+    }
+
+    /// Those of the file at `path`, or of the shards that it lists.
+    ///
+    /// # Errors
+    /// A file that is missing, truncated or malformed.
+    pub fn at(files: &ModelFiles, path: &str) -> Result<Self> {
         let mut tensors = Self { files: Vec::new(), places: BTreeMap::new() };
         for path in shards(files, path)? {
             let file = TensorFile { label: files.display(&path), content: files.content(&path) };
@@ -71,7 +79,7 @@ impl Tensors {
             tensors.places.extend(directory.tensors.into_iter().map(|(name, entry)| (name, place(entry))));
             tensors.files.push(file);
         }
-        Ok(Arc::new(tensors))
+        Ok(tensors)
     }
 
     /// Bytes of all of them.

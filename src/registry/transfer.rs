@@ -6,7 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::cache::{Place, Source, create_parent};
+use super::cache::{Source, Store, create_parent};
 use super::crew::{PULSE, Teller};
 use super::digest::{Hash, Hasher};
 use super::refusal::Failure;
@@ -19,7 +19,7 @@ pub(super) struct Route {
     pub(super) remote: Remote,
     pub(super) source: Source,
     pub(super) commit: String,
-    pub(super) place: Place,
+    pub(super) store: Store,
 }
 
 /// A file with all that has to be known before its first byte.
@@ -52,16 +52,16 @@ impl From<Error> for Halt {
 impl Route {
     /// Whether a snapshot has a file, as far as its size tells.
     pub(super) fn has(&self, listed: &Listed) -> bool {
-        is_whole(&self.place.snapshot(&self.commit).join(&listed.path), listed.size)
+        is_whole(&self.store.snapshot(&self.commit).join(&listed.path), listed.size)
     }
 
     /// Bytes of a file that have to be fetched and are not here yet.
     pub(super) fn lacks(&self, listed: &Listed) -> u64 {
         let Some((hash, size)) = listed.hash.as_ref().zip(listed.size) else { return 0 };
-        if is_whole(&self.place.blob(hash), Some(size)) {
+        if is_whole(&self.store.blob(hash), Some(size)) {
             return 0;
         }
-        let partial = std::fs::metadata(self.place.partial(hash)).map_or(0, |data| data.len());
+        let partial = std::fs::metadata(self.store.partial(hash)).map_or(0, |data| data.len());
         size.saturating_sub(partial)
     }
 
@@ -72,12 +72,12 @@ impl Route {
         }
         let wanted = self.identify(listed, teller)?;
         let _lock = self.lock(&wanted, teller)?;
-        let blob = self.place.blob(&wanted.hash);
+        let blob = self.store.blob(&wanted.hash);
         if !is_whole(&blob, wanted.size) {
             create_parent(&blob).map_err(|e| disk(&blob, e))?;
             self.receive(&wanted, teller)?;
         }
-        self.place.link(&wanted.hash, &self.commit, &wanted.path).map_err(|e| disk(&blob, e))
+        self.store.link(&wanted.hash, &self.commit, &wanted.path).map_err(|e| disk(&blob, e))
     }
 
     /// Size and hash of a file: as listed, else as the hub answers for the file itself.
@@ -95,11 +95,11 @@ impl Route {
 
     /// Fetches what is missing of a blob; two contents with a wrong hash are one too many.
     fn receive(&self, wanted: &Wanted, teller: &Teller) -> Result<()> {
-        let mut partial = Partial::open(&self.place.partial(&wanted.hash), wanted)?;
+        let mut partial = Partial::open(&self.store.partial(&wanted.hash), wanted)?;
         for is_last in [false, true] {
             self.complete(&mut partial, wanted, teller).map_err(|halt| self.explained(&wanted.path, halt))?;
             let Some(found) = partial.differs() else {
-                return partial.rename(&self.place.blob(&wanted.hash));
+                return partial.rename(&self.store.blob(&wanted.hash));
             };
             partial.restart()?;
             if is_last {
@@ -173,7 +173,7 @@ impl Route {
 
     /// Waits until no other process fetches the same content.
     fn lock(&self, wanted: &Wanted, teller: &Teller) -> Result<Option<File>> {
-        let path = self.place.lock(&wanted.hash);
+        let path = self.store.lock(&wanted.hash);
         let open = || {
             create_parent(&path)?;
             OpenOptions::new().create(true).truncate(false).write(true).open(&path)
@@ -306,8 +306,11 @@ impl Partial {
         Ok(())
     }
 
-    /// The hash that the content has in place of its own.
+    /// The hash, or the size, that the content has in place of its own.
     fn differs(&self) -> Option<String> {
+        if self.size.is_some_and(|size| size != self.length) {
+            return Some(format!("{} bytes", self.length));
+        }
         self.hasher.clone().finish().filter(|found| found != self.hash.name())
     }
 

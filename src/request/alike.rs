@@ -33,12 +33,15 @@ impl Request {
 
     /// The pictures that the request reads: field and path.
     pub fn inputs(&self) -> Vec<(&'static str, &str)> {
-        let Some(init) = &self.init else { return Vec::new() };
-        let mask = init.mask.as_ref().and_then(|mask| match &mask.source {
+        let init = self.init.iter().map(|init| ("init_image", init.image.as_str()));
+        let masks = self.init.iter().filter_map(|init| init.mask.as_ref());
+        let masks = masks.filter_map(|mask| match &mask.source {
             MaskSource::File(path) => Some(("mask", path.as_str())),
             MaskSource::Alpha | MaskSource::Extension => None,
         });
-        std::iter::once(("init_image", init.image.as_str())).chain(mask).collect()
+        let controls = self.controls.iter().map(|control| ("control", control.image.as_str()));
+        let prompts = self.picture_prompt.iter().map(|picture| ("ip_image", picture.image.as_str()));
+        init.chain(masks).chain(controls).chain(prompts).collect()
     }
 
     /// Without what only the sampler and the counting of pictures ask for.
@@ -57,6 +60,7 @@ impl Request {
             cfg_interval: Interval::default(),
             eta: 0.0,
             init: None,
+            preview_every: None,
             ..self.clone()
         }
     }

@@ -1,6 +1,6 @@
 //! How large the picture is, and whether the model can start from what it is given.
 
-use super::{Init, Params};
+use super::{Control, Init, Params};
 use crate::error::{Error, Result};
 use crate::registry::{Inputs, ModelFiles, RepoConfig};
 
@@ -9,16 +9,28 @@ pub(super) const SIDE_UNIT: u32 = 8;
 /// Longest side that is accepted; beyond it no Stable Diffusion model draws anything.
 const MAX_SIDE: u32 = 8192;
 
-/// Width and height: as asked for, else the start picture's own rounded down to whole units and extended, else the
-/// model's. Where only the mask's surroundings are rendered, this is the size at which they are.
-pub(super) fn size(params: &Params, init: Option<&Init>, native: u32) -> Result<(u32, u32)> {
+/// Width and height: as asked for, else the start picture's own rounded down to whole units and extended, else those of
+/// the first picture of a control network, else the model's. Where only the mask's surroundings are rendered, this is the size at which they are.
+pub(super) fn size(
+    params: &Params,
+    init: Option<&Init>,
+    controls: &[Control],
+    native: u32,
+) -> Result<(u32, u32)> {
     let part = init.and_then(|init| init.mask.as_ref()).is_some_and(|mask| mask.padding.is_some());
+    let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
     let own = match (init, params.width, params.height) {
-        (None, ..) | (_, Some(_), Some(_)) => (native, native),
+        (_, Some(_), Some(_)) => (native, native),
         _ if part => (native, native),
+        (None, ..) => match controls.first() {
+            None => (native, native),
+            Some(control) => {
+                let (width, height) = crate::input::size_of("control", &control.image)?;
+                (whole(width), whole(height))
+            }
+        },
         (Some(init), ..) => {
             let (width, height) = crate::input::size_of("init_image", &init.image)?;
-            let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
             let [more_width, more_height] = init.extension().map_or([0; 2], |extend| extend.added());
             (whole(width) + more_width, whole(height) + more_height)
         }

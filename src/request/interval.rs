@@ -43,6 +43,12 @@ impl Interval {
         let share = i as f64 / calls.max(1) as f64;
         (self.from..self.to).contains(&share)
     }
+
+    /// Whether the whole of call `i` of `calls` lies in it, to its end.
+    pub fn covers(self, i: usize, calls: usize) -> bool {
+        let share = |i: usize| i as f64 / calls.max(1) as f64;
+        self.from <= share(i) && share(i + 1) <= self.to
+    }
 }
 
 impl fmt::Display for Interval {
@@ -73,6 +79,8 @@ mod tests {
         let middle = Interval::parse("cfg_interval", "0.25..0.75").unwrap();
         let chosen: Vec<usize> = (0..4).filter(|&i| middle.contains(i, 4)).collect();
         assert_eq!((middle.to_string().as_str(), chosen), ("0.25..0.75", vec![1, 2]));
+        let whole: Vec<usize> = (0..4).filter(|&i| Interval { from: 0.2, to: 0.8 }.covers(i, 4)).collect();
+        assert_eq!(whole, [1, 2]);
         assert_eq!(Interval::parse("cfg_interval", "..").unwrap(), Interval::default());
         assert!((0..9).all(|i| Interval::default().contains(i, 9)));
     }

@@ -120,6 +120,42 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extend: Option<String>,
 
+    /// Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a
+    /// file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given
+    #[arg(
+        long,
+        value_name = "MODEL=[canny:]IMAGE[:SCALE[:START-END]]",
+        help_heading = "Control",
+        allow_hyphen_values = true
+    )]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<Vec<String>>,
+
+    /// Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less
+    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Control")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control_guess: Option<bool>,
+
+    /// How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]
+    #[arg(long, value_name = "LOW,HIGH", help_heading = "Control")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canny: Option<String>,
+
+    /// IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]
+    #[arg(long, value_name = "ADAPTER", help_heading = "Control")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_adapter: Option<String>,
+
+    /// Picture that counts as a part of the prompt
+    #[arg(long, value_name = "PATH", help_heading = "Control")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_image: Option<String>,
+
+    /// How much it counts beside the text's 1 [default: 1]
+    #[arg(long, value_name = "X", help_heading = "Control", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ip_scale: Option<f64>,
+
     /// Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub
     /// [default: sd15]
     #[arg(short, long, value_name = "MODEL", help_heading = "Model")]
@@ -146,6 +182,11 @@ pub struct Params {
     #[arg(long, value_name = "X", help_heading = "Model", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refiner_start: Option<f64>,
+
+    /// Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model's own]
+    #[arg(long, value_name = "VAE", help_heading = "Model")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vae: Option<String>,
 
     /// What the network predicts, where the model's own files are wrong: epsilon, v or sample
     #[arg(long, value_name = "KIND", help_heading = "Model")]
@@ -288,6 +329,16 @@ pub struct Params {
     #[arg(short, long, value_name = "PATH", help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub output: Option<String>,
+
+    /// Show a small picture of what is coming after every N steps [default with --preview-dir: 1]
+    #[arg(long, value_name = "N", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview_every: Option<usize>,
+
+    /// Folder for them, as {seed}-{step}.png
+    #[arg(long, value_name = "DIR", help_heading = "Output")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview_dir: Option<String>,
 
     /// Replace an existing file instead of choosing the next free name
     #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Output")]

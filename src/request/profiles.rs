@@ -104,10 +104,10 @@ impl Profiles {
 
 fn as_table<'a>(value: Spanned<DeValue<'a>>, path: &Path, text: &str) -> Result<DeTable<'a>> {
     let start = value.span().start;
-    match value.into_inner() {
-        DeValue::Table(table) => Ok(table),
-        _ => Err(located(path, text, Some(start), "expected tables `[profile.NAME]`")),
+    if let DeValue::Table(table) = value.into_inner() {
+        return Ok(table);
     }
+    Err(located(path, text, Some(start), "expected tables `[profile.NAME]`"))
 }
 
 /// What is wrong in the file, and in which line.

@@ -37,7 +37,7 @@ impl Request {
         }
         let request: Self = serde_json::from_value(fields.into())
             .map_err(|e| Error::internal("two requests that make none").source(e))?;
-        Ok(Self { device: to.device, threads: to.threads, ..request })
+        Ok(Self { device: to.device, threads: to.threads, preview_every: to.preview_every, ..request })
     }
 }
 

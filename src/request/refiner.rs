@@ -104,6 +104,8 @@ impl Request {
             negative_prompt: second(&self.negative_prompt_2, self.negative_prompt.as_ref()),
             prediction: own.prediction,
             init: None,
+            controls: Vec::new(),
+            picture_prompt: None,
             ..self.clone()
         })
     }

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::defaults::Defaults;
 use super::dimensions::{SIDE_UNIT, side, size, suits};
 use super::refiner::base_suits;
-use super::{Init, Interval, Params, Refiner, Sizes};
+use super::{Control, Init, Interval, Params, PicturePrompt, Refiner, Sizes};
 use crate::error::{Error, Kind, Result};
-use crate::input::Start;
+use crate::input::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::named::{Named, named_enum};
 use crate::prompt::{LongPrompt, Prompt, Syntax};
 use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
@@ -132,6 +132,21 @@ pub struct Request {
     pub clip_skip: usize,
     /// What it starts from besides noise.
     pub init: Option<Init>,
+    /// Control networks and what they look at.
+    #[serde(default, rename = "control", skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<Control>,
+    /// How steep the edges are that are drawn for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub canny: Option<Thresholds>,
+    /// They lead the conditional pass alone, more in the large than in the small.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub control_guess: bool,
+    /// A picture as part of the prompt.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub picture_prompt: Option<PicturePrompt>,
+    /// Another autoencoder than the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vae: Option<String>,
     /// Who draws the last steps, if not the model.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refiner: Option<Refiner>,
@@ -149,6 +164,9 @@ pub struct Request {
     /// CPU threads; all physical cores when absent.
     #[serde(skip)]
     pub threads: Option<usize>,
+    /// A preview after every so many calls of the network.
+    #[serde(skip)]
+    pub preview_every: Option<usize>,
 }
 
 fn auto_device() -> DeviceChoice {
@@ -173,7 +191,8 @@ impl Request {
         let native = defaults.size.unwrap_or(repo.native_size);
         let init = Init::resolve(params)?;
         let refiner = Refiner::resolve(params)?;
-        let (width, height) = size(params, init.as_ref(), native)?;
+        let (controls, canny) = Control::resolve(params)?;
+        let (width, height) = size(params, init.as_ref(), &controls, native)?;
         suits(repo, init.as_ref(), files)?;
         refiner.as_ref().map_or(Ok(()), |_| base_suits(repo))?;
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
@@ -209,6 +228,11 @@ impl Request {
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
             init,
+            controls,
+            canny,
+            control_guess: params.control_guess.unwrap_or(false),
+            picture_prompt: PicturePrompt::resolve(params)?,
+            vae: params.vae.clone(),
             refiner,
             sizes,
             negative_sizes,
@@ -216,6 +240,7 @@ impl Request {
             device: params.device.as_deref().map_or(Ok(DeviceChoice::Auto), DeviceChoice::parse)?,
             dtype: parsed("dtype", params.dtype.as_deref(), Dtype::Auto)?,
             threads: params.threads,
+            preview_every: params.preview_every.or(params.preview_dir.as_ref().map(|_| 1)),
         })
     }
 
@@ -229,6 +254,18 @@ impl Request {
             .as_ref()
             .map(|init| Start::load(&init.image, init.mask.as_ref(), init.fit, size))
             .transpose()
+    }
+
+    /// What each control network looks at, of the size that is rendered.
+    ///
+    /// # Errors
+    /// A file that is missing or no picture.
+    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Picture>> {
+        let fit = self.init.as_ref().map_or(Fit::Cover, |init| init.fit);
+        let size = [self.width, self.height];
+        let edges = |control: &Control| self.canny.filter(|_| control.edges);
+        let picture = |control: &Control| control_picture(&control.image, edges(control), fit, size, start);
+        self.controls.iter().map(picture).collect()
     }
 
     /// Whether pixels outside the mask are put back as they were.
@@ -302,6 +339,9 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(seeds(params));
     keep(overrides(params).map(|_| ()));
     keep(Init::resolve(params).map(|_| ()));
+    keep(Control::resolve(params).map(|_| ()));
+    keep(PicturePrompt::resolve(params).map(|_| ()));
+    keep(within("preview_every", params.preview_every, 1, 1000));
     keep(Refiner::resolve(params).map(|_| ()));
     keep(Sizes::resolve(params, [SIDE_UNIT; 2]).map(|_| ()));
     keep(params.preset.as_deref().map_or(Ok(()), |name| Preset::parse(name).map(|_| ())));

@@ -180,6 +180,15 @@ pub trait Model {
     /// Whatever the generator reports.
     fn noise(&mut self) -> Result<Tensor>;
 
+    /// Takes note of what call `i` makes of the clean latents `x0`.
+    ///
+    /// # Errors
+    /// Whatever the caller reports.
+    fn estimated(&mut self, i: usize, x0: &Tensor) -> Result<()> {
+        let _ = (i, x0);
+        Ok(())
+    }
+
     /// A chance to change the sample before it is shown to the network at `sample.sigma` (inpainting keeps what
     /// lies outside its mask).
     ///
@@ -216,6 +225,7 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
         let seen = (&sample.x * alpha(level.sigma))?;
         let output = model.output(i - ladder.start, &seen, level.timestep)?;
         let x0 = config.prediction.x0(&sample, &output)?;
+        model.estimated(i - ladder.start, &x0)?;
         let denoised = Denoised { sample: &sample, x0, output };
         sample = solver.step(i, &denoised, &mut || model.noise())?;
     }

@@ -48,6 +48,11 @@ pub struct SchedulerFile {
 }
 
 impl SchedulerFile {
+    /// What the network predicts, as far as the file is right.
+    pub fn predicts(&self) -> Option<Prediction> {
+        self.prediction().ok()
+    }
+
     /// Options that change the numbers and that no sampler here has.
     pub(super) fn check(&self) -> Result<()> {
         if self.thresholding == Some(true) {

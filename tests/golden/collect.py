@@ -2,11 +2,13 @@
 
 usage: python collect.py FIXTURES
 
-Copies case.json and the pictures; where a case ends at its latents, diffusers decodes them here.
+Copies case.json and the pictures, and for cases with networks beside the model their inputs; where a case ends at
+its latents, diffusers decodes them here.
 """
 import functools
 import json
 import pathlib
+import shutil
 import sys
 
 import diffusers
@@ -22,7 +24,14 @@ SAMPLERS = {
 MODELS = ("sd15", "sd21-v")
 
 
+def beside(case):
+    """Whether a case uses nothing but networks that are kept under adapters/."""
+    return bool(case["adapters"]) and all(a[0] in ("controlnet", "taesd", "ip") for a in case["adapters"])
+
+
 def wanted(case):
+    if beside(case):
+        return True
     config = case["scheduler"]["config"]
     return (
         not case["adapters"]
@@ -37,6 +46,8 @@ def wanted(case):
 
 @functools.cache
 def decoder(model):
+    if (pathlib.Path(model) / "config.json").exists():
+        return diffusers.AutoencoderTiny.from_pretrained(model, torch_dtype=torch.float32)
     return diffusers.AutoencoderKL.from_pretrained(model, subfolder="vae", torch_dtype=torch.float32)
 
 
@@ -45,7 +56,8 @@ def pictures(folder, case, fixtures):
     if case.get("images"):
         return {name: Image.open(folder / name).convert("RGB") for name in case["images"]}
     latents = load_file(folder / "golden.safetensors")["final_latents"]
-    vae = decoder(str(fixtures / case["model"]))
+    tiny = ["taesd"] in case["adapters"]
+    vae = decoder(str(fixtures / ("adapters/taesd" if tiny else case["model"])))
     out = vae.decode(latents / vae.config.scaling_factor).sample
     levels = ((out / 2 + 0.5).clamp(0, 1).permute(0, 2, 3, 1).numpy() * 255).round().astype("uint8")
     return {f"image{i}.png": Image.fromarray(level) for i, level in enumerate(levels)}
@@ -64,6 +76,10 @@ def main(fixtures):
             (target / "case.json").write_text(path.read_text().replace("-Infinity", "null"))
             for name, image in images.items():
                 image.save(target / name)
+            if beside(case):
+                keys = ("image", "control_image", "ip_adapter_image")
+                for name in {case["args"][key] for key in keys if key in case["args"]}:
+                    shutil.copy(fixtures / "inputs" / name, HERE / "inputs" / name)
             count += 1
     print(count, "cases")
 

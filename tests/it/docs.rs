@@ -68,7 +68,9 @@ fn renewed_models() -> String {
         ];
         let sampling: Vec<String> = own.into_iter().flatten().map(|name| format!("`{name}`")).collect();
         let sampling = if sampling.is_empty() { "its own files".to_owned() } else { sampling.join(", ") };
-        let source = spec.repo.as_ref().map_or("compiled in".to_owned(), |repo| format!("`{repo}`"));
+        let revision = spec.revision.get(..8).unwrap_or(&spec.revision);
+        let source =
+            spec.repo.as_ref().map_or("compiled in".to_owned(), |repo| format!("`{repo}` at {revision}"));
         let numbers = format!("{} | {} | {}", spec.size, spec.steps, spec.cfg_scale);
         let (name, license, also) = (&spec.name, &spec.license, also.join(" "));
         writeln!(table, "| `{name}` | {also} | {numbers} | {sampling} | {license} | {source} |").unwrap();

@@ -83,10 +83,18 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         "strength",
         "guidance_rescale",
         "original_inference_steps",
+        "control_image",
+        "controlnet_conditioning_scale",
+        "control_guidance_start",
+        "control_guidance_end",
+        "guess_mode",
+        "ip_adapter_image",
     ];
-    if args.keys().any(|key| !known.contains(&key.as_str())) || !case["adapters"].as_array()?.is_empty() {
+    if args.keys().any(|key| !known.contains(&key.as_str())) {
         return None;
     }
+    let beside = networks(root, case)?;
+    let starts = beside.control.is_none() || args.contains_key("control_image");
     let config = &case["scheduler"]["config"];
     let seeds: Vec<u64> = match &case["seed"] {
         Value::Array(seeds) => seeds.iter().filter_map(Value::as_u64).collect(),
@@ -109,7 +117,7 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         eta: args.get("eta").and_then(Value::as_f64),
         guidance_rescale: args.get("guidance_rescale").and_then(Value::as_f64),
         clip_skip: number("clip_skip").map(|n| n as usize),
-        init_image: picture("image"),
+        init_image: picture("image").filter(|_| starts),
         mask: picture("mask_image"),
         strength: args.get("strength").and_then(Value::as_f64),
         original_size: pair("original_size", "x", true),
@@ -125,8 +133,50 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         schedule: schedule.map(str::to_owned),
         zero_terminal_snr: config["rescale_betas_zero_snr"].as_bool(),
         timestep_spacing: config["timestep_spacing"].as_str().map(str::to_owned),
-        ..Params::default()
+        ..beside
     })
+}
+
+/// The networks of a case beside its model; nothing where it needs what sdgen does not do yet.
+fn networks(root: &Path, case: &Value) -> Option<Params> {
+    let path = |name: &str| root.join(name).to_str().unwrap().to_owned();
+    let args = &case["args"];
+    // One value for each of several networks, or one for all.
+    let nth = |key: &str, i: usize| args[key].get(i).unwrap_or(&args[key]).clone();
+    let mut params = Params { control_guess: args["guess_mode"].as_bool(), ..Params::default() };
+    let mut controls = Vec::new();
+    for adapter in case["adapters"].as_array()? {
+        match adapter[0].as_str()? {
+            "controlnet" => {
+                let i = controls.len();
+                let key = if args["control_image"].is_null() { "image" } else { "control_image" };
+                let number = |key: &str, default: f64| nth(key, i).as_f64().unwrap_or(default);
+                // diffusers' classes have defaults of their own.
+                let scale = match case["pipeline"].as_str()? {
+                    "StableDiffusionControlNetImg2ImgPipeline" => 0.8,
+                    "StableDiffusionControlNetInpaintPipeline" => 0.5,
+                    _ => 1.0,
+                };
+                controls.push(format!(
+                    "{}={}:{}:{}-{}",
+                    path(&format!("adapters/controlnet-{}", adapter[1].as_str()?)),
+                    path(&format!("inputs/{}", nth(key, i).as_str()?)),
+                    number("controlnet_conditioning_scale", scale),
+                    number("control_guidance_start", 0.0),
+                    number("control_guidance_end", 1.0),
+                ));
+            }
+            "taesd" => params.vae = Some(path("adapters/taesd")),
+            "ip" => {
+                params.ip_adapter = Some(path("adapters/ip-adapter/models/ip-adapter_sd15.safetensors"));
+                params.ip_image = Some(path(&format!("inputs/{}", args["ip_adapter_image"].as_str()?)));
+                params.ip_scale = adapter[1].as_f64();
+            }
+            _ => return None,
+        }
+    }
+    params.control = Some(controls).filter(|controls| !controls.is_empty());
+    Some(params)
 }
 
 fn sampler(scheduler: &Value) -> Option<&'static str> {
@@ -188,7 +238,9 @@ fn own_scheduler(case: &Value) -> Option<Value> {
 }
 
 fn read(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    // Python writes infinities into JSON, which has none.
+    let text = std::fs::read_to_string(path).unwrap().replace("-Infinity", "null");
+    serde_json::from_str(&text).unwrap()
 }
 
 /// A case in which a refiner goes on with the latents of another case: both as one request, and the base model.

@@ -64,11 +64,15 @@ pub(crate) fn sdgen() -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sdgen"));
     let proxies = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
     let hub = ["HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "NO_COLOR"];
-    let scheduler = ["SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "COMPLETE"];
-    proxies.into_iter().chain(hub).chain(scheduler).for_each(|name| {
+    let own = ["SDGEN_PROFILE", "SDGEN_CPU", "SLURM_ARRAY_TASK_ID", "JOB_COMPLETION_INDEX", "COMPLETE"];
+    proxies.into_iter().chain(hub).chain(own).for_each(|name| {
         command.env_remove(name);
     });
-    command.current_dir(&folder).env("HF_HOME", folder.path().join(".hf")).env("HF_HUB_OFFLINE", "1");
+    let home = folder.path().join(".hf");
+    std::fs::create_dir(&home).unwrap();
+    std::fs::write(home.join("config.toml"), "").unwrap();
+    command.current_dir(&folder).env("HF_HOME", &home).env("HF_HUB_OFFLINE", "1");
+    command.env("SDGEN_CONFIG", home.join("config.toml"));
     Run { command, folder, stdin: Vec::new() }
 }
 
@@ -80,6 +84,24 @@ impl Run {
 
     pub(crate) fn arg_path(mut self, flag: &str, path: &Path) -> Self {
         self.command.arg(flag).arg(path);
+        self
+    }
+
+    /// Allows the program no more than `megabytes` of memory of its own.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn limited(mut self, megabytes: usize) -> Self {
+        let program = self.command.get_program().to_owned();
+        let script = format!("ulimit -d {}; exec \"$0\" \"$@\"", megabytes * 1024);
+        let mut shell = Command::new("sh");
+        shell.arg("-c").arg(script).arg(program);
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.current_dir(&self.folder);
+        self.command = shell;
         self
     }
 

@@ -17,7 +17,8 @@ const LAYERS: &[&[&str]] = &[
     &["nn"],
     &["models"],
     &["pipeline"],
-    &["engine"],
+    &["engine", "convert"],
+    &["serve"],
     &["cli"],
 ];
 

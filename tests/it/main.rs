@@ -4,18 +4,27 @@
 
 mod bad_models;
 mod batch;
+mod checkpoints;
 mod cli;
 mod completions;
+mod defaults;
 mod demo;
 mod docs;
 mod golden;
 mod harness;
 mod hub;
 mod layers;
+mod models;
+mod networks;
 mod output;
+mod precision;
 mod prompts;
 mod replay;
 mod samplers;
 mod samplers_gaussian;
+#[cfg(feature = "serve")]
+mod serve;
+#[cfg(feature = "serve")]
+mod serve_clients;
 mod server;
 mod start_pictures;

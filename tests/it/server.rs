@@ -65,6 +65,8 @@ struct Moods {
     /// List names alone, as a simple mirror does.
     names_alone: bool,
     license: Option<String>,
+    /// A revision that is not there.
+    lost: Option<String>,
     requests: Vec<Request>,
 }
 
@@ -138,6 +140,11 @@ impl Server {
     /// Names a licence.
     pub(crate) fn license(&self, license: &str) {
         self.shelf.moods.lock().unwrap().license = Some(license.to_owned());
+    }
+
+    /// Forgets a revision.
+    pub(crate) fn lose(&self, revision: &str) {
+        self.shelf.moods.lock().unwrap().lost = Some(revision.to_owned());
     }
 
     pub(crate) fn endpoint(&self) -> String {
@@ -216,7 +223,8 @@ impl Shelf {
             return whole((format!("307 Temporary Redirect\r\nlocation: {new}"), Vec::new()));
         }
         if path.starts_with(&format!("/api/models/{}/revision/", self.repo)) {
-            if path.ends_with("/gone") {
+            let lost = self.moods.lock().unwrap().lost.clone();
+            if lost.is_some_and(|revision| path.ends_with(&revision)) {
                 let head = "404 Not Found\r\nx-error-code: RevisionNotFound".to_owned();
                 return whole((head, Vec::new()));
             }

@@ -3,8 +3,9 @@
 use super::Cpu;
 use super::conv_direct::{self, DirectRun};
 use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
-use super::epilogue::{Epilogue, Output};
+use super::epilogue::{Epilogue, Output, Residual, Target};
 use super::gemm::{Gating, LinearInput, LinearWeights, PackedLinear};
+use super::isa::Isa;
 use super::panels::{LaneKind, PanelShape, Panels};
 use super::rows::Rows;
 use super::scratch::Aligned;
@@ -81,9 +82,30 @@ pub(crate) enum Algo {
     /// Winograd F(2x2, 3x3): 2.25 times fewer products, weights 1.78 times larger; relative error 7e-7 in
     /// f32, 4e-3 in bf16.
     WinogradF2,
-    /// Winograd F(4x4, 3x3): 4 times fewer products, weights 4 times larger; relative error 5e-6. Always in
-    /// f32: in bf16 its error is 2.6e-2.
+    /// Winograd F(4x4, 3x3) in f32 whatever the precision: 4 times fewer products, weights 4 times larger; relative
+    /// error 2e-6.
     WinogradF4,
+    /// The same in bf16 where the precision is, with an error of 9e-3 there: four times that of a direct convolution.
+    WinogradF4Narrow,
+}
+
+/// What a network may cost beside time.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Trade {
+    /// Bytes.
+    pub memory: Memory,
+    /// Errors.
+    pub passes: Passes,
+}
+
+/// How often a picture goes through a network.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Passes {
+    /// Every step: its errors come back as input.
+    #[default]
+    Many,
+    /// Once: a layer in bf16 may round as coarsely as the eye allows.
+    Once,
 }
 
 /// What packed weights may cost.
@@ -95,17 +117,21 @@ pub(crate) enum Memory {
     /// weights do not.
     #[default]
     Balanced,
-    /// Winograd on the largest maps only, whose layers are narrow.
-    Small,
 }
 
-/// The algorithm for a layer that is mostly given outputs of `size` (rows, columns) an image.
+/// The algorithm for a layer that is mostly given outputs of `size` (rows, columns) an image, on `isa`.
 ///
-/// In f32: F(4x4) down to 16x16 and F(2x2) below (`Fast`), F(4x4) down to 32x32 (`Balanced`) or 64x64
-/// (`Small`), direct otherwise. With bf16 or int8 the F(4x4) of large maps stays in f32, which is both faster
-/// and more exact than direct bf16; below, direct bf16. Few channels leave the transforms without products to
-/// save, and go direct.
-pub(crate) fn plan(geometry: &Geometry, size: (usize, usize), precision: Precision, memory: Memory) -> Algo {
+/// In f32 F(4x4) down to 16x16 and F(2x2) below (`Fast`), or F(4x4) down to 32x32 and direct below (`Balanced`). Where
+/// the machine multiplies bf16, F(2x2) is faster than F(4x4) in f32 and takes less than half of its memory: down to
+/// 16x16 (`Balanced`); in a network that runs once F(4x4) in bf16 down to 32x32. Few channels leave the transforms
+/// without products to save, and go direct.
+pub(crate) fn plan(
+    isa: Isa,
+    geometry: &Geometry,
+    size: (usize, usize),
+    precision: Precision,
+    trade: Trade,
+) -> Algo {
     let g = geometry;
     if g.kernel == 1 && g.stride == 1 && g.padding == Padding::default() {
         return Algo::Pointwise;
@@ -113,17 +139,19 @@ pub(crate) fn plan(geometry: &Geometry, size: (usize, usize), precision: Precisi
     if g.kernel != 3 || g.stride != 1 || g.inputs < 32 || g.outputs < 32 {
         return Algo::Direct;
     }
-    let pixels = size.0 * size.1;
-    let narrow = matches!(precision, Precision::Bf16 | Precision::Int8);
-    let f4_from = match (memory, narrow) {
-        (Memory::Fast, false) => 16 * 16,
-        (Memory::Fast, true) | (Memory::Balanced, _) => 32 * 32,
-        (Memory::Small, _) => 64 * 64,
+    let narrow = matches!(precision, Precision::Bf16 | Precision::Int8) && isa.has_bf16();
+    let (four, four_from, two_from) = match (narrow, trade.passes, trade.memory) {
+        (true, Passes::Many, Memory::Fast) => (Algo::WinogradF2, 0, 0),
+        (true, Passes::Many, Memory::Balanced) => (Algo::WinogradF2, 16, 16),
+        (true, Passes::Once, _) => (Algo::WinogradF4Narrow, 32, 16),
+        (false, _, Memory::Fast) => (Algo::WinogradF4, 16, 0),
+        (false, _, Memory::Balanced) => (Algo::WinogradF4, 32, 32),
     };
-    match memory {
-        _ if pixels >= f4_from => Algo::WinogradF4,
-        Memory::Fast if !narrow => Algo::WinogradF2,
-        Memory::Fast | Memory::Balanced | Memory::Small => Algo::Direct,
+    let at_least = |side: usize| size.0 * size.1 >= side * side;
+    match (at_least(four_from), at_least(two_from)) {
+        (true, _) => four,
+        (false, true) => Algo::WinogradF2,
+        (false, false) => Algo::Direct,
     }
 }
 
@@ -132,8 +160,8 @@ pub(crate) fn plan(geometry: &Geometry, size: (usize, usize), precision: Precisi
 pub(crate) struct ConvEpilogue<'a> {
     /// [batch, outputs]: the same for every pixel of an image (a time embedding).
     pub image_bias: Option<&'a [f32]>,
-    /// [batch, rows, columns, outputs], as the output.
-    pub residual: Option<&'a [f32]>,
+    /// A row a pixel.
+    pub residual: Residual<'a>,
 }
 
 /// A convolution with packed weights, channels-last in and out.
@@ -145,8 +173,7 @@ pub(crate) struct PackedConv {
 enum Body {
     Pointwise(PackedLinear),
     Direct(Filter),
-    WinogradF2(Filter),
-    WinogradF4(Filter),
+    Winograd(Tile, Filter),
 }
 
 /// Packed kernels and bias, both padded to whole panels.
@@ -164,10 +191,12 @@ impl PackedConv {
         let g = weights.geometry;
         assert_eq!(weights.kernels.len(), g.outputs * g.inputs * g.kernel * g.kernel, "weights of {g:?}");
         assert!(weights.bias.is_none_or(|b| b.len() == g.outputs), "a bias of {}", g.outputs);
-        let winograd = |tile| {
+        let winograd = |tile, precision| {
             assert!(g.kernel == 3 && g.stride == 1, "Winograd for {g:?}");
-            Filter::pack_winograd(cpu, weights, precision, tile)
+            Body::Winograd(tile, Filter::pack_winograd(cpu, weights, precision, tile))
         };
+        let narrow = matches!(precision, Precision::Bf16 | Precision::Int8);
+        let multiplied = if narrow && cpu.isa().has_bf16() { Precision::Bf16 } else { Precision::F32 };
         let body = match algo {
             Algo::Pointwise => {
                 assert!(
@@ -184,8 +213,12 @@ impl PackedConv {
                 Body::Pointwise(PackedLinear::pack(cpu, &linear, precision))
             }
             Algo::Direct => Body::Direct(Filter::pack_direct(cpu, weights, precision)),
-            Algo::WinogradF2 => Body::WinogradF2(winograd(Tile::Two)),
-            Algo::WinogradF4 => Body::WinogradF4(winograd(Tile::Four)),
+            Algo::WinogradF2 => winograd(Tile::Two, multiplied),
+            Algo::WinogradF4 if precision == Precision::F32 => winograd(Tile::Four, Precision::F32),
+            // Rounding the transformed kernels to f16 costs 1e-3, less than half of what bf16 loses elsewhere.
+            Algo::WinogradF4 => winograd(Tile::Four, Precision::F16Weights),
+            Algo::WinogradF4Narrow if multiplied == Precision::Bf16 => winograd(Tile::Four, multiplied),
+            Algo::WinogradF4Narrow => winograd(Tile::Four, Precision::F16Weights),
         };
         PackedConv { geometry: g, body }
     }
@@ -206,11 +239,13 @@ impl PackedConv {
         assert_eq!(input.channels(), g.inputs, "input channels");
         let size = g.output_size(input.size());
         assert_eq!(out.len(), input.batch * size.0 * size.1 * g.outputs, "an output of {size:?}");
-        assert!(epilogue.residual.is_none_or(|r| r.len() == out.len()), "a residual as long as the output");
         assert!(
             epilogue.image_bias.is_none_or(|b| b.len() == input.batch * g.outputs),
             "a bias for every image"
         );
+        let target = Target::F32(out.as_mut_ptr());
+        let residual = epilogue.residual.find((input.batch * size.0 * size.1, g.outputs), target);
+        assert!(residual.is_none_or(|r| r.stride == g.outputs), "a residual with gaps");
         // A pointwise body counts for itself.
         if !matches!(self.body, Body::Pointwise(_)) {
             cpu.asked(out.len() * g.inputs * g.kernel * g.kernel);
@@ -219,30 +254,13 @@ impl PackedConv {
             Body::Pointwise(linear) => forward_pointwise(cpu, linear, input, epilogue, out),
             Body::Direct(filter) => {
                 let bias = filter.image_bias(input.batch, g.outputs, epilogue.image_bias);
-                let run = DirectRun {
-                    cpu,
-                    geometry: g,
-                    filter,
-                    input,
-                    size,
-                    bias: &bias,
-                    residual: epilogue.residual,
-                };
+                let run = DirectRun { cpu, geometry: g, filter, input, size, bias: &bias, residual };
                 conv_direct::forward(&run, out);
             }
-            Body::WinogradF2(filter) | Body::WinogradF4(filter) => {
-                let tile = if matches!(self.body, Body::WinogradF2(_)) { Tile::Two } else { Tile::Four };
+            Body::Winograd(tile, filter) => {
                 let bias = filter.image_bias(input.batch, g.outputs, epilogue.image_bias);
-                let run = WinogradRun {
-                    cpu,
-                    geometry: g,
-                    filter,
-                    tile,
-                    input,
-                    size,
-                    bias: &bias,
-                    residual: epilogue.residual,
-                };
+                let run =
+                    WinogradRun { cpu, geometry: g, filter, tile: *tile, input, size, bias: &bias, residual };
                 winograd::forward(&run, out);
             }
         }
@@ -260,9 +278,12 @@ fn forward_pointwise(
 ) {
     let n = linear.outputs();
     let (rows, columns) = input.size();
-    let finish = |first: usize| Epilogue {
-        residual: epilogue.residual.map(|r| Rows::new(&r[first * n..], n)),
-        ..Epilogue::default()
+    let finish = |first: usize| {
+        let residual = match epilogue.residual {
+            Residual::Rows(rows) => Residual::Rows(rows.tail(first)),
+            other @ (Residual::None | Residual::Output) => other,
+        };
+        Epilogue { residual, ..Epilogue::default() }
     };
     if input.is_plain() {
         let parts: Vec<Rows<'_>> = input.parts.iter().map(|(data, c)| Rows::new(data, *c)).collect();
@@ -333,11 +354,6 @@ impl Filter {
 
     fn pack_winograd(cpu: &Cpu, weights: &ConvWeights<'_>, precision: Precision, tile: Tile) -> Filter {
         let (g, width) = (weights.geometry, cpu.isa().width());
-        // F(4x4) in bf16 is too coarse, and transformed weights have no exact f16.
-        let precision = match (precision, tile) {
-            (Precision::Bf16 | Precision::Int8, Tile::Two) if cpu.isa().has_bf16() => Precision::Bf16,
-            _ => Precision::F32,
-        };
         let inputs = g.inputs.next_multiple_of(width);
         let shape = PanelShape { count: g.outputs.div_ceil(2 * width), taps: tile.points(), inputs };
         let panels = Panels::pack(cpu, shape, precision, |panel, j, out| {

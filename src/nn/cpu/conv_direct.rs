@@ -4,7 +4,7 @@
 use super::Cpu;
 use super::conv::{Filter, Geometry, bands, units_in_scratch};
 use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
-use super::epilogue::{Finish, Target};
+use super::epilogue::{Addend, Finish, Target};
 use super::gemm_blocks::{PanelStep, run_panel};
 use super::math::Activation;
 use super::panels::Slab;
@@ -32,7 +32,8 @@ pub(super) struct DirectRun<'a> {
     pub(super) size: (usize, usize),
     /// [batch][padded outputs].
     pub(super) bias: &'a [f32],
-    pub(super) residual: Option<&'a [f32]>,
+    /// A row a pixel.
+    pub(super) residual: Option<Addend>,
 }
 
 /// A row of output pixels, and the canvas row of its first tap.
@@ -162,7 +163,7 @@ impl Band<'_> {
             index,
             stride: outputs,
             columns: columns.min(outputs - column),
-            residual: self.run.residual.map(|r| (r[index..].as_ptr(), outputs)),
+            residual: self.run.residual.map(|residual| residual.from(row.index * self.run.size.1, column)),
         }
     }
 }

@@ -2,7 +2,7 @@
 //! one canvas.
 
 use super::Cpu;
-use super::math::{Activation, gelu, quick_gelu, silu};
+use super::math::{Activation, gelu, quick_gelu, relu, silu};
 use super::pool::Shareable;
 use super::scratch::Buffer;
 use super::simd::{Kernel, Simd};
@@ -241,5 +241,6 @@ fn activate<S: Simd>(s: S, activation: Activation, v: S::V) -> S::V {
         Activation::Silu => silu(s, v),
         Activation::Gelu => gelu(s, v),
         Activation::QuickGelu => quick_gelu(s, v),
+        Activation::Relu => relu(s, v),
     }
 }

@@ -137,9 +137,16 @@ impl Case {
         };
         let size = self.output_size();
         let mut out = vec![f32::NAN; self.batch * size.0 * size.1 * self.geometry.outputs];
-        let epilogue =
-            ConvEpilogue { image_bias: self.image_bias.as_deref(), residual: self.residual.as_deref() };
-        layer.forward(cpu, &input, epilogue, &mut out);
+        let epilogue = ConvEpilogue { image_bias: self.image_bias.as_deref(), residual: Residual::None };
+        let Some(residual) = &self.residual else {
+            layer.forward(cpu, &input, epilogue, &mut out);
+            return out;
+        };
+        let rows = Residual::Rows(Rows::new(residual, self.geometry.outputs));
+        layer.forward(cpu, &input, ConvEpilogue { residual: rows, ..epilogue }, &mut out);
+        let mut onto = residual.clone();
+        layer.forward(cpu, &input, ConvEpilogue { residual: Residual::Output, ..epilogue }, &mut onto);
+        assert_eq!(onto, out, "a residual that the output held");
         out
     }
 }
@@ -176,7 +183,7 @@ fn cases() -> Vec<Case> {
 fn algos(g: &Geometry) -> Vec<Algo> {
     let mut all = vec![Algo::Direct];
     if g.kernel == 3 && g.stride == 1 {
-        all.extend([Algo::WinogradF2, Algo::WinogradF4]);
+        all.extend([Algo::WinogradF2, Algo::WinogradF4, Algo::WinogradF4Narrow]);
     }
     if g.kernel == 1 && g.stride == 1 {
         all.push(Algo::Pointwise);
@@ -192,10 +199,12 @@ fn every_algorithm_matches_float64_on_ragged_shapes_with_everything_fused() {
             for algo in algos(&case.geometry) {
                 for precision in [Precision::F32, Precision::F16Weights, Precision::Bf16, Precision::Int8] {
                     let error = relative_rms(&case.run(cpu, precision, algo), &expected);
-                    // Measured at most: f32 direct 3e-7, F(2x2) 4e-7, F(4x4) 3e-6; f16 weights 3e-4; bf16
-                    // direct 2.5e-3, F(2x2) 4e-3; int8 (pointwise only) 1e-2.
+                    // Measured at most: f32 direct 3e-7, F(2x2) 4e-7, F(4x4) 3e-6; f16 weights 3e-4, F(4x4) 1.1e-3; bf16
+                    // direct 2.5e-3, F(2x2) 4e-3, F(4x4) 1.1e-2; int8 (pointwise only) 1e-2.
                     let tolerance = match (precision, algo) {
-                        (_, Algo::WinogradF4) => 1e-5,
+                        (Precision::F32, Algo::WinogradF4 | Algo::WinogradF4Narrow) => 5e-6,
+                        (_, Algo::WinogradF4) => 2e-3,
+                        (Precision::Bf16 | Precision::Int8, Algo::WinogradF4Narrow) => 2e-2,
                         (Precision::F32, _) | (Precision::F16Weights, Algo::WinogradF2) => 1e-6,
                         (Precision::F16Weights, _) => 1e-3,
                         (Precision::Bf16, _) => 8e-3,
@@ -240,22 +249,23 @@ fn results_do_not_depend_on_the_number_of_threads() {
 #[test]
 fn the_plan_gives_winograd_to_large_maps_first() {
     let wide = same(1280, 1280);
-    let table = [
-        (
-            Precision::F32,
-            Memory::Fast,
-            [Algo::WinogradF2, Algo::WinogradF4, Algo::WinogradF4, Algo::WinogradF4],
-        ),
-        (Precision::F32, Memory::Balanced, [Algo::Direct, Algo::Direct, Algo::WinogradF4, Algo::WinogradF4]),
-        (Precision::F32, Memory::Small, [Algo::Direct, Algo::Direct, Algo::Direct, Algo::WinogradF4]),
-        (Precision::Bf16, Memory::Fast, [Algo::Direct, Algo::Direct, Algo::WinogradF4, Algo::WinogradF4]),
-    ];
-    for (precision, memory, expected) in table {
-        let got = [8, 16, 32, 64].map(|side| plan(&wide, (side, side), precision, memory));
-        assert_eq!(got, expected, "{precision:?} {memory:?}");
+    let planned = |geometry, side, precision, memory, passes| {
+        plan(Isa::detect(), &geometry, (side, side), precision, Trade { memory, passes })
+    };
+    let sides =
+        |precision, memory, passes| [8, 16, 32].map(|side| planned(wide, side, precision, memory, passes));
+    let (direct, two, four) = (Algo::Direct, Algo::WinogradF2, Algo::WinogradF4);
+    assert_eq!(sides(Precision::F32, Memory::Fast, Passes::Many), [two, four, four]);
+    assert_eq!(sides(Precision::F32, Memory::Balanced, Passes::Many), [direct, direct, four]);
+    assert_eq!(sides(Precision::F32, Memory::Balanced, Passes::Once), [direct, direct, four]);
+    if Isa::detect().has_bf16() {
+        assert_eq!(sides(Precision::Bf16, Memory::Fast, Passes::Many), [two, two, two]);
+        assert_eq!(sides(Precision::Bf16, Memory::Balanced, Passes::Many), [direct, two, two]);
+        let narrow = Algo::WinogradF4Narrow;
+        assert_eq!(sides(Precision::Bf16, Memory::Balanced, Passes::Once), [direct, two, narrow]);
     }
-    assert_eq!(plan(&same(4, 320), (64, 64), Precision::F32, Memory::Fast), Algo::Direct);
-    assert_eq!(plan(&Geometry { stride: 2, ..wide }, (64, 64), Precision::F32, Memory::Fast), Algo::Direct);
-    let point = Geometry { kernel: 1, padding: Padding::default(), ..wide };
-    assert_eq!(plan(&point, (64, 64), Precision::F32, Memory::Fast), Algo::Pointwise);
+    let fast = |geometry| planned(geometry, 64, Precision::F32, Memory::Fast, Passes::Many);
+    assert_eq!(fast(same(4, 320)), Algo::Direct);
+    assert_eq!(fast(Geometry { stride: 2, ..wide }), Algo::Direct);
+    assert_eq!(fast(Geometry { kernel: 1, padding: Padding::default(), ..wide }), Algo::Pointwise);
 }

@@ -1,6 +1,6 @@
 //! Owns what happens to finished sums on their way out: scale, bias, activation or gate, residual, rounding.
 
-use super::math::{Activation, Elementwise, Gelu, Identity, QuickGelu, Silu, gelu};
+use super::math::{Activation, Elementwise, Gelu, Identity, QuickGelu, Relu, Silu, gelu};
 use super::rows::Rows;
 use super::simd::Simd;
 use half::bf16;
@@ -10,8 +10,58 @@ use half::bf16;
 pub(crate) struct Epilogue<'a> {
     /// Applied after the bias.
     pub activation: Activation,
-    /// Added last; rows as those of the output.
-    pub residual: Option<Rows<'a>>,
+    /// Added last.
+    pub residual: Residual<'a>,
+}
+
+/// What is added to an output, row by row.
+#[derive(Clone, Copy, Default)]
+pub(crate) enum Residual<'a> {
+    /// Nothing.
+    #[default]
+    None,
+    /// As many rows of as many numbers.
+    Rows(Rows<'a>),
+    /// What the output, in f32, holds already.
+    Output,
+}
+
+impl Residual<'_> {
+    /// Where it is, for `rows` rows of `columns` numbers at `target`.
+    ///
+    /// # Panics
+    /// When it has another shape, or is an output in bf16.
+    pub(super) fn find(self, (rows, columns): (usize, usize), target: Target) -> Option<Addend> {
+        match (self, target) {
+            (Residual::None, _) => None,
+            (Residual::Rows(residual), _) => {
+                assert_eq!(residual.columns(), columns, "residual columns");
+                residual.check(rows);
+                Some(Addend { at: residual.as_ptr(), stride: residual.stride() })
+            }
+            (Residual::Output, Target::F32(out)) => Some(Addend { at: out.cast_const(), stride: columns }),
+            (Residual::Output, Target::Bf16(_)) => panic!("a residual in bf16"),
+        }
+    }
+}
+
+/// The address of a residual, whose rows are read by the task that writes the same rows of the output.
+#[derive(Clone, Copy)]
+pub(super) struct Addend {
+    pub(super) at: *const f32,
+    pub(super) stride: usize,
+}
+
+// SAFETY: an element is read by the one task that then writes its counterpart in the output.
+unsafe impl Send for Addend {}
+// SAFETY: as above.
+unsafe impl Sync for Addend {}
+
+impl Addend {
+    /// The residual from `row` and `column` on.
+    pub(super) fn from(self, row: usize, column: usize) -> Addend {
+        Addend { at: self.at.wrapping_add(row * self.stride + column), ..self }
+    }
 }
 
 /// Where a kernel writes: contiguous rows of f32, or of bf16 for a following product in bf16.
@@ -95,8 +145,8 @@ pub(super) struct Finish {
     pub(super) stride: usize,
     /// Columns written; the others are padding.
     pub(super) columns: usize,
-    /// Address of the element at the block's first row and column, and stride.
-    pub(super) residual: Option<(*const f32, usize)>,
+    /// From the block's first row and column on.
+    pub(super) residual: Option<Addend>,
 }
 
 impl Finish {
@@ -107,7 +157,7 @@ impl Finish {
             rows,
             scales: self.scales.map(|s| Scales { rows: s.rows.wrapping_add(row), ..s }),
             index: self.index + row * self.stride,
-            residual: self.residual.map(|(p, stride)| (p.wrapping_add(row * stride), stride)),
+            residual: self.residual.map(|residual| residual.from(row, 0)),
             ..*self
         }
     }
@@ -128,6 +178,7 @@ pub(super) unsafe fn finish<S: Simd>(s: S, sums: *const f32, f: &Finish) {
             (false, Activation::Silu) => finish_with::<S, Silu>(s, sums, f),
             (false, Activation::Gelu) => finish_with::<S, Gelu>(s, sums, f),
             (false, Activation::QuickGelu) => finish_with::<S, QuickGelu>(s, sums, f),
+            (false, Activation::Relu) => finish_with::<S, Relu>(s, sums, f),
         }
     }
 }
@@ -144,8 +195,8 @@ unsafe fn finish_gated<S: Simd>(s: S, sums: *const f32, f: &Finish) {
                 biased(s, f, sums.add(i * 2 * S::WIDTH), (i, 1)),
             );
             let mut v = s.mul(value, gelu(s, gate));
-            if let Some((residual, stride)) = f.residual {
-                v = s.add(v, s.load_first(residual.add(i * stride), f.columns));
+            if let Some(residual) = f.residual {
+                v = s.add(v, s.load_first(residual.from(i, 0).at, f.columns));
             }
             f.target.put(s, f.index + i * f.stride, v, f.columns);
         }
@@ -166,8 +217,8 @@ unsafe fn finish_with<S: Simd, A: Elementwise>(s: S, sums: *const f32, f: &Finis
             // SAFETY: as the caller vouches.
             unsafe {
                 let mut v = A::apply(s, biased(s, f, sums.add(i * 2 * S::WIDTH), (i, half)));
-                if let Some((residual, stride)) = f.residual {
-                    let from = residual.add(i * stride + offset);
+                if let Some(residual) = f.residual {
+                    let from = residual.from(i, offset).at;
                     v = s.add(v, if n == S::WIDTH { s.load(from) } else { s.load_first(from, n) });
                 }
                 f.target.put(s, f.index + i * f.stride + offset, v, n);

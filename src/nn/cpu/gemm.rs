@@ -124,19 +124,17 @@ impl PackedLinear {
         assert_eq!(out.len(), rows * self.outputs, "an output of {rows} rows of {}", self.outputs);
         assert_eq!(input.columns(), self.inputs, "input columns");
         input.check(rows);
-        if let Some(residual) = &epilogue.residual {
-            assert_eq!(residual.columns(), self.outputs, "residual columns");
-            residual.check(rows);
-        }
         let prepared = Prepared::new(cpu, rows, &input, self.panels.kind);
+        let target = out.target();
         let block = Block {
             panels: &self.panels,
             bias: &self.bias,
             scales: self.quantization.as_ref().zip(prepared.scales.as_deref()),
             gated: self.gating == Gating::Geglu,
             outputs: self.outputs,
-            epilogue,
-            target: out.target(),
+            activation: epilogue.activation,
+            residual: epilogue.residual.find((rows, self.outputs), target),
+            target,
         };
         // SAFETY: shapes were checked above; operands point into the input or into `prepared`, both alive.
         unsafe { run_blocks(cpu, rows, &prepared.operands, &block) };

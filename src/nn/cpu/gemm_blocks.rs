@@ -2,9 +2,10 @@
 //! stay in cache.
 
 use super::Cpu;
-use super::epilogue::{Epilogue, Finish, Scales, Target, finish};
+use super::epilogue::{Addend, Finish, Scales, Target, finish};
 use super::gemm::WeightScales;
 use super::isa::Isa;
+use super::math::Activation;
 use super::panels::{LaneKind, Panels, Slab};
 use super::simd::{Bf16Lane, F32Lane, Int8Lane, Kernel, Lane, Simd};
 use super::tile::{Product, Start, multiply};
@@ -42,7 +43,8 @@ pub(super) struct Block<'a> {
     pub(super) gated: bool,
     /// Numbers in an output row.
     pub(super) outputs: usize,
-    pub(super) epilogue: Epilogue<'a>,
+    pub(super) activation: Activation,
+    pub(super) residual: Option<Addend>,
     pub(super) target: Target,
 }
 
@@ -166,18 +168,13 @@ impl Task<'_> {
                 rows: rows[self.first_row..].as_ptr(),
                 columns: weights.scales[first..].as_ptr(),
             }),
-            activation: block.epilogue.activation,
+            activation: block.activation,
             gated: block.gated,
             target: block.target,
             index: self.first_row * block.outputs + column,
             stride: block.outputs,
             columns: written.min(block.outputs - column),
-            residual: block.epilogue.residual.map(|residual| {
-                (
-                    residual.as_ptr().wrapping_add(self.first_row * residual.stride() + column),
-                    residual.stride(),
-                )
-            }),
+            residual: block.residual.map(|residual| residual.from(self.first_row, column)),
         }
     }
 }

@@ -100,8 +100,10 @@ fn column_slices_side_by_side_and_a_residual_are_read_in_place() {
         let (w, bias, residual) = (random.normal(n * k), random.normal(n), random.normal(m * 50));
         let parts = [Rows::strided(&wide[11..], k1, 60), Rows::new(&other, k2)];
         let x: Vec<f32> = (0..m).flat_map(|i| [parts[0].row(i), parts[1].row(i)].concat()).collect();
-        let epilogue =
-            Epilogue { activation: Activation::Silu, residual: Some(Rows::strided(&residual[3..], n, 50)) };
+        let epilogue = Epilogue {
+            activation: Activation::Silu,
+            residual: super::super::Residual::Rows(Rows::strided(&residual[3..], n, 50)),
+        };
         let mut expected = reference(&x, &w, &bias, k);
         for (i, y) in expected.iter_mut().enumerate() {
             *y = *y / (1.0 + (-*y).exp()) + f64::from(residual[3 + i / n * 50 + i % n]);

@@ -1,4 +1,4 @@
-//! Owns the elementary functions of the kernels: exp, SiLU, GELU and its approximation, written once over
+//! Owns the elementary functions of the kernels: exp, SiLU, GELU and its approximation, ReLU, written once over
 //! `Simd`.
 
 use super::Cpu;
@@ -16,6 +16,8 @@ pub(crate) enum Activation {
     Gelu,
     /// x / (1 + e^(-1.702 x)), the GELU of the first CLIP models
     QuickGelu,
+    /// max(x, 0)
+    Relu,
 }
 
 /// 2^x. Relative error below 1.5e-7 for x in [-126, 127]; 0 below.
@@ -80,6 +82,12 @@ pub(super) fn quick_gelu<S: Simd>(s: S, x: S::V) -> S::V {
     sigmoid_gate(s, x, 1.702)
 }
 
+/// ReLU; a NaN stays one.
+#[inline(always)]
+pub(super) fn relu<S: Simd>(s: S, x: S::V) -> S::V {
+    s.max(s.splat(0.0), x)
+}
+
 /// GELU through erf: Abramowitz and Stegun 7.1.26, absolute error of erf below 1.5e-7.
 #[inline(always)]
 pub(super) fn gelu<S: Simd>(s: S, x: S::V) -> S::V {
@@ -119,6 +127,7 @@ elementwise! {
     Silu = silu;
     Gelu = gelu;
     QuickGelu = quick_gelu;
+    Relu = relu;
 }
 
 /// Applies `activation` to every element of `data`.
@@ -141,6 +150,7 @@ impl Kernel for Activate<'_> {
             Activation::Silu => map::<S, Silu>(s, self.data),
             Activation::Gelu => map::<S, Gelu>(s, self.data),
             Activation::QuickGelu => map::<S, QuickGelu>(s, self.data),
+            Activation::Relu => map::<S, Relu>(s, self.data),
         }
     }
 }
@@ -222,10 +232,11 @@ mod tests {
     fn activations_match_their_formulas() {
         let x: Vec<f32> = (0..20_011).map(|i| (i as f32 - 10_000.0) * 0.001).collect();
         type Formula = fn(f64) -> f64;
-        let reference: [(Activation, Formula); 3] = [
+        let reference: [(Activation, Formula); 4] = [
             (Activation::Silu, |x| x / (1.0 + (-x).exp())),
             (Activation::Gelu, |x| 0.5 * x * (1.0 + erf(x / 2f64.sqrt()))),
             (Activation::QuickGelu, |x| x / (1.0 + (-1.702 * x).exp())),
+            (Activation::Relu, |x| x.max(0.0)),
         ];
         for isa in Isa::available() {
             let cpu = Cpu::new(isa, 2);

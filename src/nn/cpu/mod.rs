@@ -4,6 +4,8 @@
 
 mod attention;
 mod attention_block;
+#[doc(hidden)]
+pub mod bench;
 mod conv;
 mod conv_direct;
 mod conv_input;
@@ -34,10 +36,12 @@ mod winograd;
 mod winograd_tiles;
 
 pub(crate) use attention::{AttentionShape, Mask, PackedKv, attend};
-pub(crate) use conv::{ConvEpilogue, ConvWeights, Geometry, Memory, PackedConv, Padding, plan};
+pub(crate) use conv::{
+    ConvEpilogue, ConvWeights, Geometry, Memory, PackedConv, Padding, Passes, Trade, plan,
+};
 pub(crate) use conv_input::{Affine, ConvInput};
 pub(crate) use cores::physical_cores;
-pub(crate) use epilogue::{Epilogue, Output};
+pub(crate) use epilogue::{Epilogue, Output, Residual};
 pub(crate) use gemm::{Gating, LinearInput, LinearWeights, PackedLinear};
 pub(crate) use isa::{ISA_NAMES, Isa};
 pub(crate) use math::{Activation, activate};

@@ -88,6 +88,14 @@ impl Panels {
         Panels { isa, kind, count: shape.count, taps: shape.taps, depth, columns, data }
     }
 
+    /// Bytes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.data {
+            Data::Lanes(lanes) => 4 * lanes.len(),
+            Data::F16(narrow) | Data::Bf16(narrow) => 2 * narrow.len(),
+        }
+    }
+
     /// Lanes of a buffer that `slab` can widen into, for `taps` taps of `depth` lanes; zero when nothing is
     /// widened.
     pub(super) fn widened_len(&self, taps: usize, depth: usize) -> usize {
@@ -211,12 +219,13 @@ impl Grid {
 }
 
 /// Two numbers in a lane, the first in its lower half.
-fn bf16_pair(v: [f32; 2]) -> u32 {
-    let [low, high] = v.map(|x| u32::from(bf16::from_f32(x).to_bits()));
-    low | high << 16
+fn bf16_pair([low, high]: [f32; 2]) -> u32 {
+    let bits = |x: f32| u32::from(bf16::from_f32(x).to_bits());
+    bits(low) | bits(high) << 16
 }
 
 /// Four whole numbers in a lane, the first in its lowest byte.
-fn int8_quad(v: [f32; 4]) -> u32 {
-    u32::from_le_bytes(v.map(|x| x as i8 as u8))
+fn int8_quad([a, b, c, d]: [f32; 4]) -> u32 {
+    let byte = |x: f32| x as i8 as u8;
+    u32::from_le_bytes([byte(a), byte(b), byte(c), byte(d)])
 }

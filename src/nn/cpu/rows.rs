@@ -43,6 +43,11 @@ impl<'a, T> Rows<'a, T> {
         self.data.as_ptr()
     }
 
+    /// The rows from `row` on.
+    pub(super) fn tail(&self, row: usize) -> Rows<'a, T> {
+        Rows { data: &self.data[row * self.stride..], ..*self }
+    }
+
     /// Row `i`.
     pub(crate) fn row(&self, i: usize) -> &'a [T] {
         &self.data[i * self.stride..][..self.columns]

@@ -298,7 +298,8 @@ unsafe fn transpose_16(rows: [__m512; 16]) -> [__m512; 16] {
             t[2 * i + 1] = _mm512_unpackhi_ps(r[2 * i], r[2 * i + 1]);
         }
         for i in 0..4 {
-            let [a, b, c, d] = [0, 1, 2, 3].map(|j| _mm512_castps_pd(t[4 * i + j]));
+            let (a, b) = (_mm512_castps_pd(t[4 * i]), _mm512_castps_pd(t[4 * i + 1]));
+            let (c, d) = (_mm512_castps_pd(t[4 * i + 2]), _mm512_castps_pd(t[4 * i + 3]));
             r[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
             r[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
             r[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));

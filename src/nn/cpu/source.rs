@@ -49,3 +49,29 @@ pub(crate) enum Precision {
     /// `Bf16` instead.
     Int8,
 }
+
+/// A layer of fewer weights is not worth rounding for: no network of full size spends a hundredth of its time in such
+/// layers, and what they lose is lost at its first and last convolution.
+const SMALL_LAYER: usize = 100_000;
+
+impl Precision {
+    /// What a layer of `weights` weights is computed in.
+    pub(crate) fn for_layer(self, weights: usize) -> Precision {
+        match self {
+            Precision::Bf16 | Precision::Int8 if weights < SMALL_LAYER => Precision::F32,
+            Precision::F32 | Precision::F16Weights | Precision::Bf16 | Precision::Int8 => self,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_narrowest_layers_of_full_size_are_rounded_and_smaller_ones_are_not() {
+        assert_eq!(Precision::Bf16.for_layer(320 * 320), Precision::Bf16);
+        assert_eq!(Precision::Int8.for_layer(320 * 4 * 9), Precision::F32);
+        assert_eq!(Precision::F16Weights.for_layer(1), Precision::F16Weights);
+    }
+}

@@ -137,6 +137,9 @@ unsafe fn add_products<S: Simd, L: Lane, const R: usize>(
             }
         }
         b = b.wrapping_add(2 * S::WIDTH);
-        fours = fours.map(|p| p.wrapping_add(1));
+        // Not `map`, which is only inlined, and then compiled for this instruction set, if the linker optimises.
+        for four in &mut fours {
+            *four = four.wrapping_add(1);
+        }
     }
 }

@@ -6,12 +6,13 @@
 use super::Cpu;
 use super::conv::{Filter, Geometry, bands, units_in_scratch};
 use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
+use super::epilogue::Addend;
 use super::gemm_blocks::{PanelStep, run_panel};
 use super::isa::Isa;
 use super::panels::Slab;
 use super::pool::Shareable;
 use super::scratch::Buffer;
-use super::simd::{Kernel, Simd};
+use super::simd::{Kernel, MAX_TILE_ROWS, Simd};
 use super::tile::{Product, Start};
 use super::winograd_tiles::{TileIn, TileOut};
 use std::ops::Range;
@@ -22,6 +23,17 @@ const DEPTH: usize = 640;
 const TILES: usize = 4;
 /// Tasks a thread should have, for the last ones to end together.
 const TASKS_PER_THREAD: usize = 8;
+
+/// F(4x4) interpolates at 0, plus and minus each of these, and infinity. The usual 1 and 2 lose 2.6 times more bits:
+/// of all pairs of small fractions these are within a tenth of the best (Barabasz et al., "Error Analysis and Improving
+/// the Accuracy of Winograd Convolution for Deep Neural Networks", 2020), and their products are exact in f32.
+pub(super) const POINTS: [f32; 2] = [0.75, 1.5];
+
+/// Transformed kernels of at most so many bytes are read again for every block of tiles that a thread keeps in its
+/// second-level cache; larger ones are read once a band, whose transformed tiles then go through the third level.
+const RESIDENT: usize = 5 << 20;
+/// Bytes of the second-level cache for a block of tiles.
+const BLOCK: usize = 704 << 10;
 
 /// The output tile of a transform.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -53,14 +65,15 @@ impl Tile {
             Tile::Two => {
                 [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0], UNUSED, UNUSED]
             }
-            Tile::Four => [
-                [1.0 / 4.0, 0.0, 0.0],
-                [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
-                [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
-                [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
-                [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
-                [0.0, 0.0, 1.0],
-            ],
+            Tile::Four => {
+                let (a, b) = (f64::from(POINTS[0]), f64::from(POINTS[1]));
+                let row = |p: f64, q: f64| {
+                    let n = 2.0 * p * p * (p * p - q * q);
+                    [1.0 / n, p / n, p * p / n]
+                };
+                let zero = [1.0 / (a * a * b * b), 0.0, 0.0];
+                [zero, row(a, b), row(-a, b), row(b, a), row(-b, a), [0.0, 0.0, 1.0]]
+            }
         }
     }
 }
@@ -120,7 +133,8 @@ pub(super) struct WinogradRun<'a> {
     pub(super) size: (usize, usize),
     /// [batch][padded outputs].
     pub(super) bias: &'a [f32],
-    pub(super) residual: Option<&'a [f32]>,
+    /// A row a pixel.
+    pub(super) residual: Option<Addend>,
 }
 
 /// A row of tiles, and the canvas row of its first pixels.
@@ -147,8 +161,9 @@ pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
     let (side, panels) = (run.tile.side(), &run.filter.panels);
     let (down, across) = (run.size.0.div_ceil(side), run.size.1.div_ceil(side));
     let canvas_width = across * side + 2;
-    let point_lanes = panels.depth + panels.count * panels.columns;
     let channels = run.filter.canvas_channels();
+    let in_blocks = panels.bytes() <= RESIDENT;
+    let point_lanes = if in_blocks { 0 } else { panels.depth + panels.count * panels.columns };
     let bytes = 4 * (across * run.tile.points() * point_lanes + side * canvas_width * channels);
     for band in bands(run.input.batch * down, units_in_scratch(bytes)) {
         let (rows, canvas_rows) = lay_out(run, down, band);
@@ -162,7 +177,8 @@ pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
         };
         let canvas = shape.fill(run.cpu, run.input);
         let out = Shareable::new(out.as_mut_ptr());
-        Band { run, rows, tiles_across: across, canvas_width, canvas, out }.compute();
+        let band = Band { run, rows, tiles_across: across, canvas_width, canvas, out };
+        if in_blocks { band.compute_in_blocks() } else { band.compute() }
     }
 }
 
@@ -202,20 +218,63 @@ impl Band<'_> {
         let mut products = run.cpu.scratch().take::<f32>(run.tile.points() * out_stride);
         let (points_at, products_at) =
             (Shareable::new(points.as_mut_ptr()), Shareable::new(products.as_mut_ptr()));
+        let (points_at, products_at) = ((&points_at, in_stride), (&products_at, out_stride));
         run.cpu.pool().run(tiles.div_ceil(TILES), |group| {
             for tile in group * TILES..tiles.min((group + 1) * TILES) {
-                panels.isa.run_bf16(self.tile_in(tile, &points_at, in_stride));
+                panels.isa.run_bf16(self.tile_in(tile, (tile, points_at)));
             }
         });
-        self.multiply(tiles, (&points_at, in_stride), (&products_at, out_stride));
+        self.multiply(tiles, points_at, products_at);
         run.cpu.pool().run(tiles.div_ceil(TILES), |group| {
             for tile in group * TILES..tiles.min((group + 1) * TILES) {
-                panels.isa.run(self.tile_out(tile, &products_at, out_stride));
+                panels.isa.run(self.tile_out(tile, (tile * outputs, products_at), 0..outputs));
             }
         });
     }
 
-    fn tile_in(&self, tile: usize, points: &Shareable<f32>, stride: usize) -> TileIn {
+    /// Block by block of tiles, a thread each: in, by one panel of every point, out again.
+    fn compute_in_blocks(&self) {
+        let (run, panels) = (self.run, &self.run.filter.panels);
+        let (tiles, points) = (self.rows.len() * self.tiles_across, run.tile.points());
+        let most = BLOCK / (4 * points * (panels.depth + panels.columns));
+        // Whole register tiles, as high as any instruction set has them.
+        let size = (most / MAX_TILE_ROWS * MAX_TILE_ROWS).max(MAX_TILE_ROWS);
+        let (in_stride, out_stride) = (size * panels.depth + 16, size * panels.columns + 16);
+        run.cpu.pool().run(tiles.div_ceil(size), |block| {
+            let first = block * size;
+            let count = size.min(tiles - first);
+            let scratch = run.cpu.scratch();
+            let mut memory = scratch.take::<f32>(points * (in_stride + out_stride));
+            let (inside, products) = memory.split_at_mut(points * in_stride);
+            let inside = (&Shareable::new(inside.as_mut_ptr()), in_stride);
+            let products = (&Shareable::new(products.as_mut_ptr()), out_stride);
+            let mut wide = scratch.take::<f32>(panels.widened_len(1, panels.depth.min(DEPTH)));
+            for i in 0..count {
+                panels.isa.run_bf16(self.tile_in(first + i, (i, inside)));
+            }
+            for panel in 0..panels.count {
+                for point in 0..points {
+                    self.multiply_panel(
+                        (point, panel, count),
+                        inside,
+                        (products, panels.columns, 0),
+                        &mut wide,
+                    );
+                }
+                let channels = panel * panels.columns..(panel + 1) * panels.columns;
+                for i in 0..count {
+                    panels.isa.run(self.tile_out(
+                        first + i,
+                        (i * panels.columns, products),
+                        channels.clone(),
+                    ));
+                }
+            }
+        });
+    }
+
+    /// The transform of a tile to place `at` of the points.
+    fn tile_in(&self, tile: usize, (at, points): (usize, Points<'_>)) -> TileIn {
         let (panels, channels) = (&self.run.filter.panels, self.run.filter.canvas_channels());
         let (row, x) = (self.rows[tile / self.tiles_across], tile % self.tiles_across * self.run.tile.side());
         TileIn {
@@ -224,59 +283,76 @@ impl Band<'_> {
             channels,
             from: self.canvas[(row.canvas_row * self.canvas_width + x) * channels..].as_ptr(),
             row_stride: self.canvas_width * channels,
-            to: points.get().wrapping_add(tile * panels.depth),
-            point_stride: stride,
+            to: points.0.get().wrapping_add(at * panels.depth),
+            point_stride: points.1,
         }
     }
 
     /// For every point a matrix product: [tiles][inputs] by the point's panels.
-    fn multiply(&self, tiles: usize, points: (&Shareable<f32>, usize), products: (&Shareable<f32>, usize)) {
+    fn multiply(&self, tiles: usize, points: Points<'_>, products: Points<'_>) {
         let (panels, count) = (&self.run.filter.panels, self.run.tile.points());
         let splits =
             (TASKS_PER_THREAD * self.run.cpu.pool().threads()).div_ceil(count).clamp(1, panels.count);
         let outputs = panels.count * panels.columns;
         self.run.cpu.pool().run(count * splits, |task| {
             let (point, split) = (task / splits, task % splits);
-            let mut unused = self.run.cpu.scratch().take::<f32>(0);
-            for piece in bands(panels.depth, DEPTH) {
-                for panel in panels.count * split / splits..panels.count * (split + 1) / splits {
-                    let slab = Slab { first_tap: point, taps: 1, from: piece.start, depth: piece.len() };
-                    let (b, tap_stride) = panels.slab(panel, slab, &mut unused);
-                    let product = Product {
-                        a: points.0.get().wrapping_add(point * points.1 + piece.start),
-                        row_stride: panels.depth,
-                        taps: &[0],
-                        depth: piece.len(),
-                        b,
-                        tap_stride,
-                        sums: products.0.get().wrapping_add(point * products.1 + panel * panels.columns),
-                        sums_stride: outputs,
-                        start: if piece.start == 0 { Start::Zero } else { Start::Sums },
-                    };
-                    run_panel(panels.isa, panels.kind, PanelStep { rows: tiles, product, finish: None });
-                }
+            let mut wide = self.run.cpu.scratch().take::<f32>(panels.widened_len(1, panels.depth.min(DEPTH)));
+            for panel in panels.count * split / splits..panels.count * (split + 1) / splits {
+                let to = (products, outputs, panel * panels.columns);
+                self.multiply_panel((point, panel, tiles), points, to, &mut wide);
             }
         });
     }
 
-    fn tile_out(&self, tile: usize, products: &Shareable<f32>, stride: usize) -> TileOut {
+    /// One point of `tiles` tiles by one panel; products of a tile `stride` apart, from `column` on.
+    fn multiply_panel(
+        &self,
+        (point, panel, tiles): (usize, usize, usize),
+        points: Points<'_>,
+        (products, stride, column): (Points<'_>, usize, usize),
+        wide: &mut Buffer<f32>,
+    ) {
+        let panels = &self.run.filter.panels;
+        for piece in bands(panels.depth, DEPTH) {
+            let slab = Slab { first_tap: point, taps: 1, from: piece.start, depth: piece.len() };
+            let (b, tap_stride) = panels.slab(panel, slab, wide);
+            let product = Product {
+                a: points.0.get().wrapping_add(point * points.1 + piece.start),
+                row_stride: panels.depth,
+                taps: &[0],
+                depth: piece.len(),
+                b,
+                tap_stride,
+                sums: products.0.get().wrapping_add(point * products.1 + column),
+                sums_stride: stride,
+                start: if piece.start == 0 { Start::Zero } else { Start::Sums },
+            };
+            run_panel(panels.isa, panels.kind, PanelStep { rows: tiles, product, finish: None });
+        }
+    }
+
+    /// The transform back of `channels` of a tile, whose products begin at lane `at` of every point.
+    fn tile_out(&self, tile: usize, (at, products): (usize, Points<'_>), channels: Range<usize>) -> TileOut {
         let (panels, side) = (&self.run.filter.panels, self.run.tile.side());
         let (row, x) = (self.rows[tile / self.tiles_across], tile % self.tiles_across * side);
         let (height, width) = self.run.size;
         let outputs = self.run.geometry.outputs;
-        let padded = panels.count * panels.columns;
-        let index = ((row.image * height + row.y) * width + x) * outputs;
+        let pixel = (row.image * height + row.y) * width + x;
         TileOut {
             tile: self.run.tile,
-            outputs,
+            channels: outputs.min(channels.end) - channels.start,
+            pixel_stride: outputs,
             rows: side.min(height - row.y),
             columns: side.min(width - x),
-            from: products.get().wrapping_add(tile * padded),
-            point_stride: stride,
-            bias: self.run.bias[row.image * padded..].as_ptr(),
-            residual: self.run.residual.map(|r| r[index..].as_ptr()),
-            to: self.out.get().wrapping_add(index),
+            from: products.0.get().wrapping_add(at),
+            point_stride: products.1,
+            bias: self.run.bias[row.image * panels.count * panels.columns + channels.start..].as_ptr(),
+            residual: self.run.residual.map(|residual| residual.from(pixel, channels.start)),
+            to: self.out.get().wrapping_add(pixel * outputs + channels.start),
             row_stride: width * outputs,
         }
     }
 }
+
+/// Points of transformed tiles, and the lanes from one to the next.
+type Points<'a> = (&'a Shareable<f32>, usize);

@@ -1,7 +1,8 @@
 //! Owns the Winograd transforms of single tiles, all channels of a tile at a time, WIDTH channels a vector.
 
+use super::epilogue::Addend;
 use super::simd::{Kernel, Simd};
-use super::winograd::Tile;
+use super::winograd::{POINTS, Tile};
 
 /// The one-dimensional transforms of F(R, 3), N = R + 2. A type, not a pair of closures: those would not be
 /// inlined.
@@ -77,17 +78,22 @@ impl TileIn {
     }
 }
 
-/// Y = A^T m A of one tile, plus bias and residual, clipped to the image; pointers as for `TileIn`.
+/// Y = A^T m A of one tile, plus bias and residual, clipped to the image; pointers as for `TileIn`, all of them at the
+/// first of the channels.
 pub(super) struct TileOut {
     pub(super) tile: Tile,
-    pub(super) outputs: usize,
+    /// Channels transformed.
+    pub(super) channels: usize,
+    /// Channels of the output.
+    pub(super) pixel_stride: usize,
     /// Output rows and columns inside the image.
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) from: *const f32,
     pub(super) point_stride: usize,
     pub(super) bias: *const f32,
-    pub(super) residual: Option<*const f32>,
+    /// As the output, a row a pixel.
+    pub(super) residual: Option<Addend>,
     pub(super) to: *mut f32,
     pub(super) row_stride: usize,
 }
@@ -97,7 +103,7 @@ impl Kernel for TileOut {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for c in (0..self.outputs).step_by(S::WIDTH) {
+        for c in (0..self.channels).step_by(S::WIDTH) {
             // SAFETY: the maker vouches for all points and pixels of these channels; `from` and `bias` are
             // padded to panels.
             unsafe {
@@ -127,14 +133,14 @@ impl TileOut {
             let column = L::output(s, column);
             half.iter_mut().zip(column).for_each(|(row, v)| row[j] = v);
         }
-        let whole = self.rows == R && self.columns == R && self.outputs - c >= S::WIDTH;
+        let whole = self.rows == R && self.columns == R && self.channels - c >= S::WIDTH;
         // SAFETY: the bias is padded to whole panels.
         let bias = unsafe { s.load(self.bias.add(c)) };
         for (i, row) in half.iter().enumerate() {
             let row = L::output(s, *row);
             for (j, v) in row.iter().enumerate() {
                 let v = s.add(*v, bias);
-                let at = i * self.row_stride + j * self.outputs + c;
+                let at = i * self.row_stride + j * self.pixel_stride + c;
                 // SAFETY: the pixel is inside the image, of which the clipped store makes sure.
                 unsafe { if whole { self.put(s, at, v) } else { self.put_clipped(s, (i, j, c), v) } };
             }
@@ -147,7 +153,7 @@ impl TileOut {
     unsafe fn put<S: Simd>(&self, s: S, at: usize, v: S::V) {
         // SAFETY: as the caller vouches; the residual has the output's shape.
         unsafe {
-            let v = self.residual.map_or(v, |residual| s.add(v, s.load(residual.add(at))));
+            let v = self.residual.map_or(v, |residual| s.add(v, s.load(residual.at.add(at))));
             s.store(self.to.add(at), v);
         }
     }
@@ -161,10 +167,11 @@ impl TileOut {
         if i >= self.rows || j >= self.columns {
             return;
         }
-        let (at, n) = (i * self.row_stride + j * self.outputs + c, (self.outputs - c).min(S::WIDTH));
+        let at = i * self.row_stride + j * self.pixel_stride + c;
+        let n = (self.channels - c).min(S::WIDTH);
         // SAFETY: as the caller vouches; the residual has the output's shape.
         unsafe {
-            let v = self.residual.map_or(v, |residual| s.add(v, s.load_first(residual.add(at), n)));
+            let v = self.residual.map_or(v, |residual| s.add(v, s.load_first(residual.at.add(at), n)));
             s.store_first(self.to.add(at), v, n);
         }
     }
@@ -185,35 +192,42 @@ impl Lines<4, 2> for F2 {
     }
 }
 
-/// F(4, 3), at the points 0, 1, -1, 2, -2 and infinity.
+/// F(4, 3), at the points 0, a, -a, b, -b and infinity.
 struct F4;
 
+const A: f32 = POINTS[0];
+const B: f32 = POINTS[1];
+
 impl Lines<6, 4> for F4 {
+    /// The coefficients of the five polynomials x (x^2 - a^2) (x^2 - b^2) / (x - point), and of all of it.
     #[inline(always)]
     fn input<S: Simd>(s: S, d: [S::V; 6]) -> [S::V; 6] {
-        let (two, four, five) = (s.splat(2.0), s.splat(4.0), s.splat(5.0));
-        let even = s.neg_fma(four, d[2], d[4]);
-        let odd = s.neg_fma(four, d[1], d[3]);
-        let (even2, odd2) = (s.sub(d[4], d[2]), s.sub(d[3], d[1]));
+        let (product, sum) = (s.splat(A * A * B * B), s.splat(A * A + B * B));
+        let (a, b, a2, b2) = (s.splat(A), s.splat(B), s.splat(A * A), s.splat(B * B));
+        let (even_a, odd_a) = (s.neg_fma(b2, d[2], d[4]), s.neg_fma(b2, d[1], d[3]));
+        let (even_b, odd_b) = (s.neg_fma(a2, d[2], d[4]), s.neg_fma(a2, d[1], d[3]));
         [
-            s.fma(four, d[0], s.neg_fma(five, d[2], d[4])),
-            s.add(even, odd),
-            s.sub(even, odd),
-            s.fma(two, odd2, even2),
-            s.neg_fma(two, odd2, even2),
-            s.fma(four, d[1], s.neg_fma(five, d[3], d[5])),
+            s.fma(product, d[0], s.neg_fma(sum, d[2], d[4])),
+            s.fma(a, odd_a, even_a),
+            s.neg_fma(a, odd_a, even_a),
+            s.fma(b, odd_b, even_b),
+            s.neg_fma(b, odd_b, even_b),
+            s.fma(product, d[1], s.neg_fma(sum, d[3], d[5])),
         ]
     }
 
+    /// The powers of the points.
     #[inline(always)]
     fn output<S: Simd>(s: S, m: [S::V; 6]) -> [S::V; 4] {
-        let (sum1, difference1) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
-        let (sum2, difference2) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+        let (sum_a, difference_a) = (s.add(m[1], m[2]), s.sub(m[1], m[2]));
+        let (sum_b, difference_b) = (s.add(m[3], m[4]), s.sub(m[3], m[4]));
+        let power = |n: i32| (s.splat(A.powi(n)), s.splat(B.powi(n)));
+        let (first, second, third) = (power(1), power(2), power(3));
         [
-            s.add(s.add(m[0], sum1), sum2),
-            s.fma(s.splat(2.0), difference2, difference1),
-            s.fma(s.splat(4.0), sum2, sum1),
-            s.add(s.fma(s.splat(8.0), difference2, difference1), m[5]),
+            s.add(s.add(m[0], sum_a), sum_b),
+            s.fma(first.1, difference_b, s.mul(first.0, difference_a)),
+            s.fma(second.1, sum_b, s.mul(second.0, sum_a)),
+            s.fma(third.1, difference_b, s.fma(third.0, difference_a, m[5])),
         ]
     }
 }

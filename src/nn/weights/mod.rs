@@ -7,7 +7,7 @@ mod quantised;
 mod values;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::Display;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,11 +15,12 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::backend::Backend;
-use super::cpu::{Memory, Precision};
+use super::cpu::{Memory, Passes, Trade};
 use crate::checkpoint::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, ModelFiles, Place, Tensors};
 use mapped::Mapped;
+pub(crate) use quantised::encoded;
 pub(crate) use values::Values;
 
 /// The tensors of one component below a prefix, delivered in one precision on one device.
@@ -29,6 +30,7 @@ pub(crate) struct Weights {
     patch: Option<Rc<dyn Patch>>,
     prefix: String,
     side: usize,
+    passes: Passes,
 }
 
 /// A change of tensors as they are read, such as a LoRA's.
@@ -65,7 +67,14 @@ impl Weights {
     /// # Errors
     /// No weights file, or one that is truncated or malformed.
     pub(crate) fn open(files: &ModelFiles, component: Component, backend: &Backend) -> Result<Self> {
-        let tensors = Tensors::of(files, component)?;
+        Self::of(Tensors::of(files, component)?, backend)
+    }
+
+    /// Opens `tensors`.
+    ///
+    /// # Errors
+    /// A file that is missing or cannot be mapped.
+    pub(crate) fn of(tensors: Arc<Tensors>, backend: &Backend) -> Result<Self> {
         let source = Source {
             maps: tensors.files.iter().map(Mapped::open).collect::<Result<_>>()?,
             tensors,
@@ -73,7 +82,13 @@ impl Weights {
             used: RefCell::default(),
             touched: Cell::new(0),
         };
-        Ok(Self { source: Rc::new(source), patch: None, prefix: String::new(), side: DEFAULT_SIDE })
+        Ok(Self {
+            source: Rc::new(source),
+            patch: None,
+            prefix: String::new(),
+            side: DEFAULT_SIDE,
+            passes: Passes::Many,
+        })
     }
 
     /// The same tensors as `patch` leaves them.
@@ -101,14 +116,15 @@ impl Weights {
         self.side
     }
 
-    /// How much memory packed convolutions may take: none is spared for a component whose weights are small, and
-    /// all that can be where 16-bit weights were asked for, which is done to save memory.
-    pub(super) fn memory(&self) -> Memory {
-        match self.backend().host.as_ref().map(|host| host.precision) {
-            Some(Precision::F16Weights) => Memory::Small,
-            _ if self.source.tensors.size() < SMALL_COMPONENT => Memory::Fast,
-            _ => Memory::Balanced,
-        }
+    /// The same tensors for a network that a picture goes through once: its errors do not come back.
+    pub(crate) fn once(&self) -> Self {
+        Self { passes: Passes::Once, ..self.clone() }
+    }
+
+    /// What packed convolutions may cost: no memory is spared for a component whose weights are small.
+    pub(super) fn trade(&self) -> Trade {
+        let small = self.source.tensors.size() < SMALL_COMPONENT;
+        Trade { memory: if small { Memory::Fast } else { Memory::Balanced }, passes: self.passes }
     }
 
     /// What computes with these weights.
@@ -116,9 +132,24 @@ impl Weights {
         &self.source.backend
     }
 
+    /// Where every tensor of the component is.
+    pub(crate) fn places(&self) -> &BTreeMap<String, Place> {
+        &self.source.tensors.places
+    }
+
     /// Whether the file has this tensor.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.source.tensors.places.contains_key(&self.full(name))
+    }
+
+    /// The file's name in messages; that of the first of several.
+    pub(crate) fn label(&self) -> &str {
+        self.source.tensors.files.first().map_or("", |file| file.label.as_str())
+    }
+
+    /// The shape in which the tensor `name` is stored, if the file has it.
+    pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
+        self.source.tensors.places.get(&self.full(name)).map(|place| place.entry.shape.as_slice())
     }
 
     /// The first of `names` whose `.weight` the file has: some parts were renamed over the years.
@@ -192,7 +223,7 @@ impl Weights {
     /// Where the tensor is, if it has this shape.
     fn place(&self, full: &str, shape: &[usize]) -> Result<&Place> {
         let Some(place) = self.source.tensors.places.get(full) else {
-            let file = self.source.tensors.files.first().map_or("", |file| file.label.as_str());
+            let file = self.label();
             return Err(Error::new(Kind::ModelFile, format!("`{file}`: tensor `{full}` is missing"))
                 .hint(format!("expected shape {shape:?}; is config.json of the same model?")));
         };

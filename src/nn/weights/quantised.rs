@@ -2,8 +2,10 @@
 
 use std::borrow::Cow;
 
-use candle_core::Device;
 use candle_core::quantized::{GgmlDType, QStorage, QTensor};
+use candle_core::{Device, Tensor};
+
+use half::{bf16, f16};
 
 use crate::checkpoint::Storage;
 use crate::error::{Error, Kind, Result};
@@ -37,4 +39,30 @@ pub(super) fn dequantised(bytes: &[u8], storage: Storage) -> Result<Vec<f32>> {
     let count = bytes.len() / dtype.type_size() * dtype.block_size();
     let blocks = QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, dtype)?;
     Ok(QTensor::new(blocks, count)?.dequantize(&Device::Cpu)?.to_vec1()?)
+}
+
+/// Values as the bytes of a type that can be written. Those in blocks are whole ones.
+///
+/// # Errors
+/// A value that half precision does not hold; a type that cannot be written.
+#[allow(clippy::wildcard_enum_match_arm)] // Types without blocks are refused there.
+pub(crate) fn encoded(values: Vec<f32>, storage: Storage) -> Result<Vec<u8>> {
+    match storage {
+        Storage::F32 => Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        Storage::F16 => {
+            if let Some(value) = values.iter().find(|value| !f16::from_f32(**value).is_finite()) {
+                return Err(Error::new(Kind::ModelFile, format!("f16 does not hold the value {value}"))
+                    .hint("use bf16 or f32"));
+            }
+            Ok(values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect())
+        }
+        Storage::Bf16 => Ok(values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect()),
+        blocks => {
+            let dtype = dtype(blocks)
+                .ok_or_else(|| Error::internal(format!("weights of type {blocks} are not written")))?;
+            let count = values.len();
+            let tensor = QTensor::quantize(&Tensor::from_vec(values, count, &Device::Cpu)?, dtype)?;
+            Ok(tensor.data()?.into_owned())
+        }
+    }
 }

@@ -134,6 +134,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_torch_holds_the_values_that_it_was_given() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pickles");
+        let path = folder.join("checkpoint.ckpt");
+        let directory = crate::checkpoint::Content::Disk(path.clone()).directory("x").unwrap();
+        assert_eq!((&*directory.metadata["global_step"], &*directory.metadata["epoch"]), ("875000", "3"));
+        let bytes = std::fs::read(path).unwrap();
+        let golden: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(folder.join("checkpoint.json")).unwrap()).unwrap();
+        let golden = golden["values"].as_object().unwrap();
+        assert!(golden.keys().eq(directory.tensors.keys()));
+        for (name, values) in golden.iter().filter(|(name, _)| *name != "whole") {
+            let ours = Values::read(&bytes, &directory.tensors[name]).unwrap().floats();
+            let values: Vec<f32> =
+                values.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
+            assert_eq!(ours, values, "{name}");
+        }
+        assert!(Values::read(&bytes, &directory.tensors["whole"]).is_err());
+    }
+
+    #[test]
     fn nan_and_infinity_are_found_in_every_type() {
         for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let half = [f16::from_f32(1.0).to_bits(), f16::from_f32(bad).to_bits()];

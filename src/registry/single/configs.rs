@@ -5,20 +5,22 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use crate::named::named_enum;
 use crate::registry::{Component, Place};
 use crate::sampler::Prediction;
 
-/// What kind of model a file is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Version {
-    /// 1.x.
-    Sd1,
-    /// 2.x.
-    Sd2,
-    /// XL, with its fine-tuned and distilled kin.
-    Xl,
-    /// XL's refiner.
-    Refiner,
+named_enum! {
+    /// Which Stable Diffusion a model is.
+    pub enum Version("version") {
+        /// 1.x.
+        Sd1 = "Stable Diffusion 1.x",
+        /// 2.x.
+        Sd2 = "Stable Diffusion 2.x",
+        /// XL, with its fine-tuned and distilled kin.
+        Xl = "Stable Diffusion XL",
+        /// XL's refiner.
+        Refiner = "Stable Diffusion XL refiner",
+    }
 }
 
 /// What the small files are made from.
@@ -70,8 +72,19 @@ impl Facts<'_> {
             Version::Xl => ("StableDiffusionXLPipeline", false),
             Version::Refiner => ("StableDiffusionXLImg2ImgPipeline", true),
         };
+        let part = |component, library: &str, class: &str| match self.tensors.contains_key(&component) {
+            true => json!([library, class]),
+            false => json!([null, null]),
+        };
         json!({
             "_class_name": class,
+            "unet": ["diffusers", "UNet2DConditionModel"],
+            "vae": ["diffusers", "AutoencoderKL"],
+            "scheduler": ["diffusers", self.scheduler()["_class_name"]],
+            "text_encoder": part(Component::TextEncoder, "transformers", "CLIPTextModel"),
+            "tokenizer": part(Component::TextEncoder, "transformers", "CLIPTokenizer"),
+            "text_encoder_2": part(Component::TextEncoder2, "transformers", "CLIPTextModelWithProjection"),
+            "tokenizer_2": part(Component::TextEncoder2, "transformers", "CLIPTokenizer"),
             "force_zeros_for_empty_prompt": self.version == Version::Xl,
             "requires_aesthetics_score": refiner,
         })
@@ -129,6 +142,8 @@ impl Facts<'_> {
         };
         let xl = part.has("add_embedding.linear_1.weight");
         json!({
+            "_class_name": "UNet2DConditionModel",
+            "use_linear_projection": self.version != Version::Sd1,
             "sample_size": self.native_cells(),
             "in_channels": part.size("conv_in.weight", 1),
             "out_channels": part.size("conv_out.weight", 0),
@@ -163,6 +178,7 @@ impl Facts<'_> {
         let open_clip = component == Component::TextEncoder2 || self.open_clip;
         let width = size("final_layer_norm.weight", 0);
         json!({
+            "model_type": "clip_text_model",
             "hidden_act": if open_clip { "gelu" } else { "quick_gelu" },
             "hidden_size": width,
             "intermediate_size": size("encoder.layers.0.mlp.fc1.weight", 0),
@@ -178,6 +194,7 @@ impl Facts<'_> {
 /// vae/config.json of the autoencoder that all these models were trained with, for a file without one.
 fn usual_vae(version: Version) -> Value {
     json!({
+        "_class_name": "AutoencoderKL",
         "down_block_types": vec!["DownEncoderBlock2D"; 4],
         "up_block_types": vec!["UpDecoderBlock2D"; 4],
         "block_out_channels": [128, 256, 512, 512],
@@ -205,6 +222,7 @@ fn vae(part: &Part<'_>, version: Version) -> Value {
         .collect();
     let layers = part.count(|j| format!("decoder.up_blocks.0.resnets.{j}.norm1.weight"));
     json!({
+        "_class_name": "AutoencoderKL",
         "down_block_types": vec!["DownEncoderBlock2D"; levels],
         "up_block_types": vec!["UpDecoderBlock2D"; levels],
         "block_out_channels": channels,

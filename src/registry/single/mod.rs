@@ -2,8 +2,9 @@
 //! folder would have beside them.
 
 mod configs;
+pub mod export;
 mod names;
-mod parts;
+pub(super) mod parts;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 
 pub use configs::Version;
 
-use super::{Component, TensorFile, Tensors};
+use super::{Component, ModelFiles, TensorFile, Tensors};
 use crate::checkpoint::{Content, Directory};
 use crate::error::{Error, Kind, Result};
 use crate::sampler::Prediction;
@@ -91,6 +92,11 @@ impl Checkpoint {
         self.prediction.unwrap_or(Prediction::V)
     }
 
+    /// Channels that the network takes.
+    pub fn inputs(&self) -> usize {
+        self.parts.get(&Component::Unet).map_or(0, |unet| Part(&unet.places).size("conv_in.weight", 1))
+    }
+
     /// The small files of the model, if it predicts `prediction`.
     pub(super) fn files(&self, prediction: Prediction) -> BTreeMap<String, String> {
         let tensors = self.parts.iter().map(|(part, tensors)| (*part, tensors.places.clone())).collect();
@@ -105,6 +111,20 @@ impl Checkpoint {
     }
 }
 
+/// The version of a model with these tensors.
+pub fn version_of(files: &ModelFiles, all: &BTreeMap<Component, Arc<Tensors>>) -> Version {
+    if let Some(checkpoint) = files.checkpoint() {
+        return checkpoint.version;
+    }
+    let config = files.json::<serde_json::Value>(&Component::TextEncoder.config()).unwrap_or_default();
+    let tensors = all.iter().map(|(part, tensors)| (*part, tensors.places.clone())).collect();
+    let parts = Parts { tensors, open_clip: config["hidden_act"] == "gelu" };
+    match parts.tensors.get(&Component::Unet) {
+        Some(unet) => version(&Part(unet), &parts),
+        None => Version::Sd1,
+    }
+}
+
 fn version(unet: &Part<'_>, parts: &Parts) -> Version {
     let text = |component| parts.tensors.contains_key(&component);
     let context = context(unet);
@@ -116,12 +136,20 @@ fn version(unet: &Part<'_>, parts: &Parts) -> Version {
     if parts.open_clip || context == 1024 { Version::Sd2 } else { Version::Sd1 }
 }
 
-/// What a file is that holds no UNet.
-fn other(directory: &Directory, label: &str) -> Error {
+/// What a file without a UNet looks like.
+pub(super) fn looks_like(directory: &Directory) -> Option<&'static str> {
+    sign(directory).map(|row| row.1)
+}
+
+fn sign(directory: &Directory) -> Option<&'static (&'static str, &'static str, &'static str)> {
     let names = directory.tensors.keys();
-    let sign = OTHERS.iter().find(|(sign, ..)| names.clone().any(|name| name.contains(sign)));
+    OTHERS.iter().find(|(sign, ..)| names.clone().any(|name| name.contains(sign)))
+}
+
+/// A file that holds no UNet.
+fn other(directory: &Directory, label: &str) -> Error {
     let none = format!("`{label}` holds no Stable Diffusion model");
-    match sign {
+    match sign(directory) {
         Some((_, what, hint)) => {
             Error::new(Kind::ModelFile, format!("{none}; it looks like {what}")).hint(*hint)
         }

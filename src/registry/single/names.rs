@@ -156,6 +156,25 @@ impl UnetLayout {
     }
 }
 
+/// The modules of a control network: the way down of a UNet, and what is its own.
+pub(super) fn control(has: Has<'_>) -> Names {
+    let mut names = UnetLayout::of_original(has).names();
+    names.add("controlnet_mid_block", "middle_block_out.0");
+    let outs = (0..).take_while(|i| has(&format!("zero_convs.{i}.0.weight")));
+    outs.for_each(|i| names.add(format!("controlnet_down_blocks.{i}"), format!("zero_convs.{i}.0")));
+    // Every second layer is an activation.
+    let hints = (0..).take_while(|i| has(&format!("input_hint_block.{}.weight", 2 * i))).count();
+    for i in 0..hints {
+        let module = match i {
+            0 => "conv_in".to_owned(),
+            _ if i + 1 == hints => "conv_out".to_owned(),
+            _ => format!("blocks.{}", i - 1),
+        };
+        names.add(format!("controlnet_cond_embedding.{module}"), format!("input_hint_block.{}", 2 * i));
+    }
+    names
+}
+
 /// The autoencoder's attention, with the names that diffusers had before.
 const VAE_ATTENTION: [(&str, &str); 9] = [
     ("group_norm", "norm"),
@@ -260,6 +279,24 @@ mod tests {
         assert_eq!(names.original("a.b.weight").as_deref(), Some("x.b.weight"));
         assert_eq!(names.diffusers("y.z.bias").as_deref(), Some("a.b.c.bias"));
         assert_eq!((names.diffusers("q.bias"), names.diffusers("y")), (None, None));
+    }
+
+    #[test]
+    fn control_networks_have_outputs_and_a_way_in_of_their_own() {
+        let there = ["input_blocks.1.0.in_layers.0", "zero_convs.0.0", "zero_convs.1.0"];
+        let hints = (0..3).map(|i| format!("input_hint_block.{}", 2 * i));
+        let there: Vec<String> = there.map(str::to_owned).into_iter().chain(hints).collect();
+        let names = control(&|name| there.iter().any(|module| name == format!("{module}.weight")));
+        for (original, diffusers) in [
+            ("input_blocks.1.0.emb_layers.1.bias", "down_blocks.0.resnets.0.time_emb_proj.bias"),
+            ("middle_block_out.0.weight", "controlnet_mid_block.weight"),
+            ("zero_convs.1.0.bias", "controlnet_down_blocks.1.bias"),
+            ("input_hint_block.0.weight", "controlnet_cond_embedding.conv_in.weight"),
+            ("input_hint_block.2.weight", "controlnet_cond_embedding.blocks.0.weight"),
+            ("input_hint_block.4.weight", "controlnet_cond_embedding.conv_out.weight"),
+        ] {
+            assert_eq!(names.diffusers(original).as_deref(), Some(diffusers));
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::names::{Names, UnetLayout, VaeLayout, open_clip};
+use super::names::{Names, UnetLayout, VaeLayout, control as control_names, open_clip};
 use crate::checkpoint::{Directory, Entry};
 use crate::registry::{Component, Place};
 
@@ -83,6 +83,26 @@ pub(super) fn find(directory: &Directory) -> Parts {
     }
     parts
 }
+
+/// The tensors of `component` in a file that may have more or other ones, if it has that part.
+pub(in crate::registry) fn part(
+    directory: &Directory,
+    component: Component,
+) -> Option<BTreeMap<String, Place>> {
+    find(directory).tensors.remove(&component)
+}
+
+/// The tensors of a control network by their names in diffusers, whichever names the file has.
+pub(in crate::registry) fn control(places: BTreeMap<String, Place>) -> BTreeMap<String, Place> {
+    let has = |name: &str| places.contains_key(&format!("{CONTROL}{name}"));
+    let names = control_names(&has);
+    let renamed = |name: &str| names.diffusers(name.strip_prefix(CONTROL)?);
+    let own = |name: String| renamed(&name).unwrap_or(name);
+    places.clone().into_iter().map(|(name, place)| (own(name), place)).collect()
+}
+
+/// What stands before a control network's names in original files.
+const CONTROL: &str = "control_model.";
 
 /// A part's names below its prefix.
 struct Part<'a> {

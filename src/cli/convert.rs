@@ -1,0 +1,66 @@
+//! `sdgen convert IN OUT`: a model in another layout, format or precision.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{signals, terminal};
+use crate::config::Hub;
+use crate::convert::{Layout, Order, Target, convert};
+use crate::error::Result;
+use crate::event::{Event, Flow};
+use crate::named::Named;
+use crate::registry::{self, Fetch, ModelRef};
+
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Arguments {
+    /// The model: a file, a folder, or a model that is on this machine
+    #[arg(value_name = "IN")]
+    model: String,
+
+    /// What to write: NAME.safetensors, NAME.gguf, or a folder
+    #[arg(value_name = "OUT")]
+    out: PathBuf,
+
+    /// f32, f16, bf16; for .gguf also q8_0, q6_k, q5_0, q5_1, q5_k, q4_0, q4_1 or q4_k [default: as it is stored]
+    #[arg(long, value_name = "TYPE")]
+    dtype: Option<String>,
+
+    /// diffusers (a folder) or single (one file) [default: as OUT is named]
+    #[arg(long, value_name = "LAYOUT")]
+    layout: Option<String>,
+
+    /// For a model in one file: whose small files it takes, as in `sdgen --config`
+    #[arg(long, value_name = "MODEL")]
+    config: Option<String>,
+
+    /// Replace what is there
+    #[arg(long)]
+    overwrite: bool,
+}
+
+/// Converts.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let order = Order {
+        out: arguments.out.clone(),
+        target: arguments.dtype.as_deref().map(|name| Target::parse("dtype", name)).transpose()?,
+        layout: arguments.layout.as_deref().map(|name| Layout::parse("layout", name)).transpose()?,
+        overwrite: arguments.overwrite,
+    };
+    let mut model = find(&arguments.model)?;
+    if let Some(config) = &arguments.config {
+        model = model.configured(&find(config)?);
+    }
+    signals::listen(false)?;
+    let bytes = convert(&model, &order, &signals::stop_requested)?;
+    terminal::say(&format!("saved {} ({bytes} bytes)", order.out.display()));
+    Ok(())
+}
+
+/// Nothing is fetched.
+fn find(model: &str) -> Result<registry::ModelFiles> {
+    let hub = Hub { offline: true, ..Hub::from_env() };
+    let mut silent = |_: &Event| Flow::Continue;
+    registry::locate(&ModelRef::parse(model)?, &Fetch { hub, ..Fetch::default() }, &mut silent)
+}

@@ -1,0 +1,361 @@
+//! Models from one layout and precision to another: a folder, a safetensors or a GGUF file. One tensor at a time is in
+//! memory; what is written appears whole or not at all.
+
+use std::collections::BTreeMap;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::checkpoint::{Format, Planned, Storage};
+use crate::error::{Error, Kind, Result};
+use crate::named::{Named, named_enum};
+use crate::nn::{Backend, Weights, encoded};
+use crate::output::png::{folder_of, new_temporary};
+use crate::registry::export::{self, Piece};
+use crate::registry::{Component, ModelFiles, RepoConfig, Tensors, Version, version_of};
+use crate::sampler::Prediction;
+
+named_enum! {
+    /// How a model's tensors are laid out.
+    pub enum Layout("layout") {
+        /// A folder with a file for each part, as diffusers has it.
+        Diffusers = "diffusers",
+        /// One file with the original names.
+        Single = "single",
+    }
+}
+
+named_enum! {
+    /// Types that can be written.
+    pub enum Target("data type") {
+        /// Single precision.
+        F32 = "f32",
+        /// IEEE half precision.
+        F16 = "f16",
+        /// bfloat16.
+        Bf16 = "bf16",
+        /// ggml's 8-bit blocks.
+        Q8_0 = "q8_0",
+        /// ggml's 5-bit blocks.
+        Q5_0 = "q5_0",
+        /// The same with an offset.
+        Q5_1 = "q5_1",
+        /// ggml's 4-bit blocks.
+        Q4_0 = "q4_0",
+        /// The same with an offset.
+        Q4_1 = "q4_1",
+        /// Blocks of 256 in 6 bits.
+        Q6K = "q6_k",
+        /// Blocks of 256 in 5 bits.
+        Q5K = "q5_k",
+        /// Blocks of 256 in 4 bits.
+        Q4K = "q4_k",
+    }
+}
+
+impl Target {
+    fn storage(self) -> Storage {
+        match self {
+            Self::F32 => Storage::F32,
+            Self::F16 => Storage::F16,
+            Self::Bf16 => Storage::Bf16,
+            Self::Q8_0 => Storage::Q8_0,
+            Self::Q5_0 => Storage::Q5_0,
+            Self::Q5_1 => Storage::Q5_1,
+            Self::Q4_0 => Storage::Q4_0,
+            Self::Q4_1 => Storage::Q4_1,
+            Self::Q6K => Storage::Q6K,
+            Self::Q5K => Storage::Q5K,
+            Self::Q4K => Storage::Q4K,
+        }
+    }
+
+    /// Matrices alone are put into blocks, where their rows are whole ones and they are no embeddings, as
+    /// stable-diffusion.cpp does it; of what is left vectors stay at full precision.
+    fn of(self, name: &str, shape: &[usize]) -> Storage {
+        let storage = self.storage();
+        if storage.block() == 1 {
+            return storage;
+        }
+        let spared = ["embedding", "time_embed.", "label_emb."].iter().any(|part| name.contains(part));
+        let blocks = shape.len() == 2 && shape[1].is_multiple_of(storage.block()) && !spared;
+        match shape.len() {
+            _ if blocks => storage,
+            0 | 1 => Storage::F32,
+            _ => Storage::F16,
+        }
+    }
+}
+
+/// What is to be made of a model.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Where to.
+    pub out: PathBuf,
+    /// Types of its numbers; as they are stored, or half precision for those in blocks, if absent.
+    pub target: Option<Target>,
+    /// How it is laid out; as the name of `out` suggests if absent.
+    pub layout: Option<Layout>,
+    /// Take the place of what is there.
+    pub overwrite: bool,
+}
+
+/// Whether to stop, asked at each tensor.
+type Stop<'a> = &'a dyn Fn() -> bool;
+
+/// Writes `model` as `order` says; returns the bytes written.
+///
+/// # Errors
+/// A layout and a name that do not go together; something in the way; a tensor that cannot be read; a full disk.
+pub fn convert(model: &ModelFiles, order: &Order, stop: Stop<'_>) -> Result<u64> {
+    let format = order.format()?;
+    if order.out.exists() && !order.overwrite {
+        let what = format!("`{}` is there already", order.out.display());
+        return Err(Error::new(Kind::Output, what).hint("give another name, or `--overwrite`"));
+    }
+    let source = Source::open(model)?;
+    match format {
+        Some(format) => source.one_file(order, format, stop),
+        None => source.folder(order, stop),
+    }
+}
+
+impl Order {
+    /// The format of one file; nothing for a folder.
+    fn format(&self) -> Result<Option<Format>> {
+        let extension = self.out.extension().and_then(|extension| extension.to_str());
+        let format = match extension {
+            Some("safetensors") => Some(Format::Safetensors),
+            Some("gguf") => Some(Format::Gguf),
+            _ => None,
+        };
+        let out = self.out.display();
+        match (format, self.layout) {
+            (Some(_), Some(Layout::Diffusers)) => {
+                Err(Error::field("layout", format!("`{out}` is one file, and diffusers' layout is a folder"))
+                    .hint("give a name without `.safetensors` or `.gguf`"))
+            }
+            (None, Some(Layout::Single)) => Err(Error::field("layout", format!("`{out}` is no file's name"))
+                .hint("give a name that ends in `.safetensors` or `.gguf`")),
+            (format, _)
+                if format != Some(Format::Gguf) && self.target.is_some_and(|t| t.storage().block() > 1) =>
+            {
+                Err(Error::field("dtype", format!("`{out}`: only GGUF has types in blocks"))
+                    .hint("give a name that ends in `.gguf`, or use f32, f16 or bf16"))
+            }
+            (format, _) => Ok(format),
+        }
+    }
+
+    fn storage(&self, name: &str, shape: &[usize], stored: Storage) -> Storage {
+        match self.target {
+            Some(target) => target.of(name, shape),
+            None if matches!(stored, Storage::F32 | Storage::F16 | Storage::Bf16) => stored,
+            None if stored == Storage::F64 => Storage::F32,
+            None => Storage::F16,
+        }
+    }
+}
+
+/// A model to be written.
+struct Source<'a> {
+    files: &'a ModelFiles,
+    version: Version,
+    velocity: bool,
+    parts: BTreeMap<Component, Weights>,
+}
+
+/// A tensor of a part with its plan.
+struct Job<'a> {
+    weights: &'a Weights,
+    piece: Piece,
+    planned: Planned,
+}
+
+impl<'a> Source<'a> {
+    fn open(files: &'a ModelFiles) -> Result<Self> {
+        let repo = RepoConfig::read(files)?;
+        let backend = Backend::tensors();
+        let mut parts = BTreeMap::new();
+        let mut tensors = BTreeMap::new();
+        for component in Component::ALL.iter().map(|row| row.0) {
+            let inside =
+                files.checkpoint().is_none_or(|checkpoint| checkpoint.parts.contains_key(&component));
+            if inside && files.has(&component.config()) {
+                parts.insert(component, Weights::open(files, component, &backend)?);
+                tensors.insert(component, Tensors::of(files, component)?);
+            }
+        }
+        let velocity = repo.scheduler.predicts() == Some(Prediction::V);
+        Ok(Self {
+            files,
+            version: version_of(files, &tensors),
+            velocity: velocity && !repo.guesses_prediction,
+            parts,
+        })
+    }
+
+    fn one_file(&self, order: &Order, format: Format, stop: Stop<'_>) -> Result<u64> {
+        let mut jobs = Vec::new();
+        for (component, weights) in &self.parts {
+            let pieces = export::single(*component, self.version, weights.places());
+            jobs.extend(pieces.into_iter().map(|piece| Job::new(weights, piece, order)));
+        }
+        let mut output = Output::file(&order.out)?;
+        let metadata = BTreeMap::from([
+            ("modelspec.title".to_owned(), self.files.name.clone()),
+            ("general.architecture".to_owned(), architecture(self.version).to_owned()),
+        ]);
+        // Nothing else in such a file says so.
+        let note = self.velocity.then(|| Planned {
+            name: "v_pred".to_owned(),
+            storage: Storage::F32,
+            shape: vec![1],
+        });
+        output.write(format, &jobs, note, &metadata, stop)?;
+        output.keep(&order.out)
+    }
+
+    fn folder(&self, order: &Order, stop: Stop<'_>) -> Result<u64> {
+        let staging = staging(&order.out)?;
+        let mut bytes = 0;
+        for (component, weights) in &self.parts {
+            let pieces = export::folder(*component, weights.places());
+            let jobs: Vec<Job<'_>> =
+                pieces.into_iter().map(|piece| Job::new(weights, piece, order)).collect();
+            let [path, ..] = component.weights();
+            let path = staging.path().join(path);
+            make_folder(path.parent().unwrap_or(staging.path()))?;
+            let mut output = Output::file(&path)?;
+            let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
+            output.write(Format::Safetensors, &jobs, None, &metadata, stop)?;
+            bytes += output.keep(&path)?;
+        }
+        for name in self.files.small_files() {
+            let path = staging.path().join(&name);
+            make_folder(path.parent().unwrap_or(staging.path()))?;
+            std::fs::write(&path, self.files.text(&name)?.as_bytes()).map_err(|e| cannot_write(&path, e))?;
+        }
+        replace_folder(staging, order)?;
+        Ok(bytes)
+    }
+}
+
+fn architecture(version: Version) -> &'static str {
+    match version {
+        Version::Sd1 => "sd1",
+        Version::Sd2 => "sd2",
+        Version::Xl => "sdxl",
+        Version::Refiner => "sdxl-refiner",
+    }
+}
+
+impl<'a> Job<'a> {
+    fn new(weights: &'a Weights, piece: Piece, order: &Order) -> Self {
+        let stored = weights.places()[&piece.sources[0]].entry.storage;
+        let storage = order.storage(&piece.name, &piece.shape, stored);
+        let planned = Planned { name: piece.name.clone(), storage, shape: piece.shape.clone() };
+        Self { weights, piece, planned }
+    }
+
+    /// Its bytes as they will be written.
+    fn bytes(&self) -> Result<Vec<u8>> {
+        let mut floats = Vec::new();
+        for source in &self.piece.sources {
+            let shape = &self.weights.places()[source].entry.shape;
+            floats.extend(self.weights.values(source, shape)?.floats());
+        }
+        if self.piece.transposed {
+            floats = transposed(&floats, self.piece.shape[0]);
+        }
+        encoded(floats, self.planned.storage)
+    }
+}
+
+/// A matrix of the other orientation, to be of so many rows.
+fn transposed(values: &[f32], rows: usize) -> Vec<f32> {
+    (0..rows).flat_map(|row| values.iter().skip(row).step_by(rows).copied()).collect()
+}
+
+/// A file that is being written under a name of no meaning.
+struct Output {
+    file: tempfile::NamedTempFile,
+    written: u64,
+}
+
+impl Output {
+    fn file(path: &Path) -> Result<Self> {
+        let file = new_temporary(folder_of(path)).map_err(|e| cannot_write(path, e))?;
+        Ok(Self { file, written: 0 })
+    }
+
+    fn write(
+        &mut self,
+        format: Format,
+        jobs: &[Job<'_>],
+        note: Option<Planned>,
+        metadata: &BTreeMap<String, String>,
+        stop: Stop<'_>,
+    ) -> Result<()> {
+        let mut plan: Vec<Planned> = jobs.iter().map(|job| job.planned.clone()).collect();
+        // Wide types first, so that all of them are aligned.
+        let mut order: Vec<usize> = (0..jobs.len()).collect();
+        order.sort_by_key(|i| std::cmp::Reverse(plan[*i].storage.width()));
+        plan = order.iter().map(|i| plan[*i].clone()).collect();
+        plan.splice(0..0, note.clone());
+        let mut writer = BufWriter::new(self.file.as_file());
+        let mut put = |bytes: &[u8]| {
+            self.written += bytes.len() as u64;
+            writer.write_all(bytes).map_err(|e| cannot_write(self.file.path(), e))
+        };
+        put(&format.header(&plan, metadata))?;
+        let padded = |bytes: Vec<u8>| {
+            let zeros = format.padding(bytes.len());
+            [bytes, vec![0; zeros]].concat()
+        };
+        if let Some(note) = note {
+            put(&padded(vec![0; note.bytes()]))?;
+        }
+        for i in order {
+            if stop() {
+                return Err(Error::new(Kind::Interrupted, "interrupted"));
+            }
+            put(&padded(jobs[i].bytes()?))?;
+        }
+        writer.flush().map_err(|e| cannot_write(self.file.path(), e))
+    }
+
+    /// Gives the file its name; returns its bytes.
+    fn keep(self, path: &Path) -> Result<u64> {
+        self.file.as_file().sync_all().map_err(|e| cannot_write(path, e))?;
+        self.file.persist(path).map_err(|e| cannot_write(path, e.error))?;
+        Ok(self.written)
+    }
+}
+
+/// A folder beside `out` under a name of no meaning, which goes when it is not kept.
+fn staging(out: &Path) -> Result<tempfile::TempDir> {
+    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    make_folder(parent)?;
+    tempfile::Builder::new().prefix(".sdgen-").tempdir_in(parent).map_err(|e| cannot_write(out, e))
+}
+
+/// Puts the folder where `order` wants it; of what was there only a model is removed.
+fn replace_folder(staging: tempfile::TempDir, order: &Order) -> Result<()> {
+    let out = &order.out;
+    if out.exists() {
+        if !out.join("model_index.json").is_file() {
+            let what = format!("`{}` is there and is no model", out.display());
+            return Err(Error::new(Kind::Output, what).hint("only a model's folder is overwritten"));
+        }
+        std::fs::remove_dir_all(out).map_err(|e| cannot_write(out, e))?;
+    }
+    std::fs::rename(staging.keep(), out).map_err(|e| cannot_write(out, e))
+}
+
+fn make_folder(path: &Path) -> Result<()> {
+    std::fs::create_dir_all(path).map_err(|e| cannot_write(path, e))
+}
+
+fn cannot_write(path: &Path, error: std::io::Error) -> Error {
+    Error::new(Kind::Output, format!("cannot write `{}`", path.display())).source(error)
+}

@@ -1,0 +1,150 @@
+//! What the denoising network and its control networks are told beside the latents: the time, the context's keys and
+//! values, XL's sizes and pooled prompt, and the guidance scale of distilled networks.
+
+use candle_core::{DType, Tensor};
+
+use super::unet_blocks::{Transformer, key_values};
+use super::unet_config::{TextTime, UnetConfig};
+use crate::error::{Error, Result};
+use crate::nn::{Backend, KeyValues, Linear, Sinusoid, Tokens, Weights};
+
+/// SDXL's second kind of conditioning.
+#[derive(Clone, Copy)]
+pub(crate) struct Added<'a> {
+    /// Pooled prompt `[b, pooled]`.
+    pub(crate) pooled: &'a Tensor,
+    /// Sizes and crops of each image, `b` rows.
+    pub(crate) time_ids: &'a [Vec<f64>],
+}
+
+/// What stays the same over all steps of a run: the context's keys and values, SDXL's added embedding.
+pub(crate) struct Conditioning {
+    pub(super) contexts: Vec<KeyValues>,
+    pub(super) added: Option<Tokens>,
+    pub(super) guidance: Option<Tokens>,
+    pub(super) batch: usize,
+}
+
+impl Conditioning {
+    /// Images of the batch.
+    pub(crate) fn images(&self) -> usize {
+        self.batch
+    }
+
+    /// A batch's, for the cross-attentions of `transformers` in their order: `context` is `[b, n, context]`.
+    ///
+    /// # Errors
+    /// The network wants `added` and there is none; tensor arithmetic.
+    pub(super) fn new<'a>(
+        time: &TimeEmbedding,
+        transformers: impl Iterator<Item = &'a Transformer>,
+        context: &Tensor,
+        added: Option<&Added<'_>>,
+    ) -> Result<Self> {
+        let batch = context.dim(0)?;
+        let contexts = key_values(transformers, &Tokens::new(context, &time.backend)?)?;
+        Ok(Self { contexts, added: time.added(added)?, guidance: None, batch })
+    }
+}
+
+/// linear, SiLU, linear.
+struct Mlp {
+    linear_1: Linear,
+    linear_2: Linear,
+}
+
+impl Mlp {
+    fn load(weights: &Weights, input: usize, width: usize) -> Result<Self> {
+        Ok(Self {
+            linear_1: Linear::load(&weights.pp("linear_1"), input, width, true)?,
+            linear_2: Linear::load(&weights.pp("linear_2"), width, width, true)?,
+        })
+    }
+
+    fn forward(&self, x: &Tokens) -> Result<Tokens> {
+        self.linear_2.forward(&self.linear_1.forward(x)?.silu()?)
+    }
+}
+
+/// The timestep's sinusoid, the layers over it, and what is added to them.
+pub(super) struct TimeEmbedding {
+    wave: Sinusoid,
+    mlp: Mlp,
+    /// Of networks distilled to take the guidance scale, with its sinusoid's width.
+    guidance: Option<(Linear, usize)>,
+    /// XL's.
+    added: Option<(Mlp, TextTime)>,
+    backend: Backend,
+}
+
+impl TimeEmbedding {
+    /// Loads `time_embedding` and `add_embedding`.
+    ///
+    /// # Errors
+    /// A tensor that is missing or of another shape.
+    pub(super) fn load(weights: &Weights, config: &UnetConfig) -> Result<Self> {
+        let first = config.levels[0].channels;
+        let width = config.time_width();
+        let layers = weights.pp("time_embedding");
+        let guidance = config.guidance_width.map(|input| {
+            Ok::<_, Error>((Linear::load(&layers.pp("cond_proj"), input, first, false)?, input))
+        });
+        let added = config.text_time.map(|text_time| {
+            Ok::<_, Error>((Mlp::load(&weights.pp("add_embedding"), text_time.input, width)?, text_time))
+        });
+        Ok(Self {
+            wave: Sinusoid { width: first, cosine_first: config.cosine_first, shift: config.freq_shift },
+            mlp: Mlp::load(&layers, first, width)?,
+            guidance: guidance.transpose()?,
+            added: added.transpose()?,
+            backend: weights.backend().clone(),
+        })
+    }
+
+    /// XL's embedding of sizes and pooled prompt; nothing where the network has none.
+    ///
+    /// # Errors
+    /// The network wants it and there is none; tensor arithmetic.
+    pub(super) fn added(&self, added: Option<&Added<'_>>) -> Result<Option<Tokens>> {
+        let Some((mlp, text_time)) = &self.added else { return Ok(None) };
+        let added = added.ok_or_else(|| Error::internal("this network wants a pooled prompt and sizes"))?;
+        let wave = Sinusoid { width: text_time.time_width, cosine_first: self.wave.cosine_first, shift: 0.0 };
+        let rows: Vec<f32> = added.time_ids.iter().flatten().flat_map(|&id| wave.of(id)).collect();
+        let waves = self.backend.upload(rows, (added.time_ids.len(), ()))?;
+        let input = Tensor::cat(&[&added.pooled.to_dtype(DType::F32)?, &waves], 1)?.unsqueeze(0)?;
+        Ok(Some(mlp.forward(&Tokens::new(&input, &self.backend)?)?))
+    }
+
+    /// Whether the network takes the guidance scale as an input.
+    pub(super) fn takes_guidance(&self) -> bool {
+        self.guidance.is_some()
+    }
+
+    /// The guidance scale as an input (Meng et al. 2023): w = (scale − 1) · 1000 in a sinusoid with the sines first.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub(super) fn guidance(&self, scale: f64) -> Result<Option<Tokens>> {
+        let Some((linear, width)) = &self.guidance else { return Ok(None) };
+        let wave = Sinusoid { width: *width, cosine_first: false, shift: 1.0 }.of((scale - 1.0) * 1000.0);
+        let wave = self.backend.upload(wave, (1, 1, *width))?;
+        Ok(Some(linear.forward(&Tokens::new(&wave, &self.backend)?)?))
+    }
+
+    /// silu(embedding of the time, and of what is added to it), `[1, b, width]`.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub(super) fn at(&self, timestep: f64, conditioning: &Conditioning) -> Result<Tokens> {
+        let wave = self.backend.upload(self.wave.of(timestep), (1, 1, self.wave.width))?;
+        let mut wave = Tokens::new(&wave, &self.backend)?;
+        if let Some(guidance) = &conditioning.guidance {
+            wave = wave.add(guidance)?;
+        }
+        let time = self.mlp.forward(&wave)?.repeat(conditioning.batch)?;
+        match &conditioning.added {
+            Some(added) => time.add(added)?.silu(),
+            None => time.silu(),
+        }
+    }
+}

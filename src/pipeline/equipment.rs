@@ -1,0 +1,134 @@
+//! The networks beside a model, in memory for as long as requests name them: control networks, an adapter for picture
+//! prompts.
+
+use std::sync::Arc;
+
+use candle_core::Tensor;
+
+use crate::error::{Error, Kind, Result};
+use crate::event::{Observer, Stage};
+use crate::input::Picture;
+use crate::models::clip_vision::{ClipVision, VisionConfig};
+use crate::models::controlnet::{ControlConfig, ControlNet};
+use crate::models::ip_adapter::IpAdapter;
+use crate::models::unet_config::UnetConfig;
+use crate::nn::{Backend, Weights};
+use crate::registry::{Network, Networks};
+
+/// What is in memory.
+#[derive(Default)]
+pub(super) struct Equipment {
+    controls: Vec<(Arc<Network>, ControlNet)>,
+    picture: Option<(Arc<Network>, PictureReader)>,
+}
+
+/// An adapter, and the encoder of the pictures that it reads.
+pub(super) struct PictureReader {
+    encoder: ClipVision,
+    side: usize,
+    width: usize,
+    pub(super) adapter: IpAdapter,
+}
+
+/// What loading takes.
+pub(super) struct Loading<'a> {
+    pub(super) unet: &'a UnetConfig,
+    /// Computes as the network does.
+    pub(super) backend: &'a Backend,
+    /// Computes more carefully where that is called for.
+    pub(super) careful: &'a Backend,
+    /// Side of the latents, in cells.
+    pub(super) side: usize,
+}
+
+impl Equipment {
+    /// Keeps what `wanted` names, lets go of the rest, and loads what is missing.
+    ///
+    /// # Errors
+    /// A file that is malformed, or of a network for another family.
+    pub(super) fn change(
+        &mut self,
+        wanted: &Networks,
+        loading: &Loading<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
+        self.controls.retain(|(kept, _)| wanted.controls.iter().any(|network| network.is(kept)));
+        for network in &wanted.controls {
+            if !self.controls.iter().any(|(kept, _)| kept.is(network)) {
+                let loaded =
+                    super::staged(observer, Stage::Load, &network.origin, |_| loading.control(network))?;
+                self.controls.push((network.clone(), loaded));
+            }
+        }
+        let kept = self.picture.take();
+        if let Some([adapter, encoder]) = &wanted.picture_prompt {
+            self.picture = match kept.filter(|(kept, _)| kept.is(adapter)) {
+                Some(kept) => Some(kept),
+                None => {
+                    let load = |_: &mut dyn Observer| loading.reader(adapter, encoder);
+                    Some((adapter.clone(), super::staged(observer, Stage::Load, &adapter.origin, load)?))
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// The control network that is loaded of these files.
+    pub(super) fn control(&self, network: &Network) -> Result<&ControlNet> {
+        let found = self.controls.iter().find(|(kept, _)| kept.is(network)).map(|(_, loaded)| loaded);
+        found.ok_or_else(|| Error::internal("a control network that was not loaded"))
+    }
+
+    /// The reader of picture prompts, if there is one.
+    pub(super) fn picture(&self) -> Option<&PictureReader> {
+        self.picture.as_ref().map(|(_, reader)| reader)
+    }
+}
+
+impl Loading<'_> {
+    fn control(&self, network: &Network) -> Result<ControlNet> {
+        let Network { files, config, origin, .. } = network;
+        let weights = Weights::of(network.tensors()?, self.backend)?.at(self.side);
+        let config = match config {
+            Some(config) => ControlConfig::parse(&files.display(config), files.json(config)?)?,
+            None => ControlConfig::of_file(&weights, self.unet)?,
+        };
+        let (made_for, has) = (config.context(), self.unet.levels[0].context);
+        if made_for != has {
+            return Err(Error::field(
+                "control",
+                format!("`{origin}` was made for prompts of {made_for} channels, this model's have {has}"),
+            )
+            .hint("it is for another family of models: SD 1.x has 768, SD 2.x 1024, SDXL 2048"));
+        }
+        ControlNet::load(&weights, &config)
+    }
+
+    fn reader(&self, adapter: &Network, encoder: &Network) -> Result<PictureReader> {
+        let open = |network: &Network| Weights::of(network.tensors()?, self.careful);
+        let config =
+            encoder.config.as_deref().ok_or_else(|| Error::internal("an encoder without a config"))?;
+        let config: VisionConfig = encoder.files.json(config)?;
+        Ok(PictureReader {
+            encoder: ClipVision::load(&open(encoder)?, &config)?,
+            side: config.image_size,
+            width: config.projection_dim,
+            adapter: IpAdapter::load(&open(adapter)?, self.unet, config.projection_dim)?,
+        })
+    }
+}
+
+impl PictureReader {
+    /// A picture as tokens beside the prompt's, and those that mean no picture, `[1, n, context]` each.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub(super) fn read(&self, picture: &Picture, backend: &Backend) -> Result<[Tensor; 2]> {
+        let side =
+            u32::try_from(self.side).map_err(|_| Error::new(Kind::ModelFile, "an absurd `image_size`"))?;
+        let pixels = self.encoder.normalised(&picture.square(side).rgb, self.side)?;
+        let nothing = backend.upload(vec![0.0; self.width], (1, self.width))?;
+        let seen = self.encoder.forward(&pixels)?;
+        Ok([self.adapter.tokens(&seen)?, self.adapter.tokens(&nothing)?])
+    }
+}

@@ -1,0 +1,76 @@
+//! What a network predicts, found out by trying it: shown pure noise at the noisiest timestep, an estimate of the noise
+//! is about the input, a velocity is about the negated picture. (A1111 and stable-diffusion.cpp show it a constant.)
+
+use candle_core::{DType, Tensor};
+
+use crate::error::{Error, Result};
+use crate::models::unet::Unet;
+use crate::nn::Backend;
+use crate::request::Rng;
+use crate::rng::Noise;
+use crate::sampler::Prediction;
+
+/// Side of the latents that are tried, in cells.
+const SIDE: usize = 16;
+/// The value of every channel of the context.
+const CONTEXT: f32 = 0.5;
+/// The last timestep of training.
+const TIMESTEP: f64 = 999.0;
+/// Share of the noise in the output that only an estimate of the noise has: there it is about 1, in a velocity about
+/// √ᾱ = 0.07.
+const SHARE: f32 = 0.5;
+
+/// Refuses to draw with what was only guessed and turns out to be wrong.
+///
+/// # Errors
+/// The network predicts something else than `guess`; tensor arithmetic.
+pub(super) fn confirm(unet: &Unet, guess: Prediction, name: &str, backend: &Backend) -> Result<()> {
+    let found = prediction(unet, backend)?;
+    if found == guess {
+        return Ok(());
+    }
+    let what =
+        format!("`{name}` does not say what it predicts; tried out, it is `{found}` and not `{guess}`");
+    Err(Error::field("prediction", what).hint(format!("give `--prediction {found}`")))
+}
+
+/// Shows noise to a network without added conditioning.
+///
+/// # Errors
+/// Tensor arithmetic.
+fn prediction(unet: &Unet, backend: &Backend) -> Result<Prediction> {
+    let shape = [unet.channels(), SIDE, SIDE];
+    let noise = Noise::new(Rng::Torch, 0, 1).draw(shape.iter().product());
+    let x = backend.upload(noise, (1, shape[0], SIDE, SIDE))?;
+    let context = backend.upload(vec![CONTEXT; 2 * unet.context()], (1, 2, unet.context()))?;
+    let output = unet.forward(&x, TIMESTEP, &unet.condition(&context, None)?, &[])?;
+    let share = sum(&(&output * &x)?)? / sum(&x.sqr()?)?;
+    Ok(if share < SHARE { Prediction::V } else { Prediction::Epsilon })
+}
+
+fn sum(x: &Tensor) -> Result<f32> {
+    Ok(x.to_dtype(DType::F32)?.sum_all()?.to_scalar()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::models::unet_config::UnetConfig;
+    use crate::nn::Weights;
+    use crate::registry::{Component, ModelFiles};
+
+    #[test]
+    fn what_a_network_predicts_shows_when_it_is_tried() {
+        for (model, found) in [("sd15", Prediction::Epsilon), ("sd21-v", Prediction::V)] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models").join(model);
+            let files = ModelFiles::folder(model, model, folder);
+            let backend = Backend::reference();
+            let config = UnetConfig::parse(files.json(&Component::Unet.config()).unwrap()).unwrap();
+            let unet =
+                Unet::load(Weights::open(&files, Component::Unet, &backend).unwrap(), &config).unwrap();
+            assert_eq!(prediction(&unet, &backend).unwrap(), found, "{model}");
+        }
+    }
+}

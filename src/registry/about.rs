@@ -1,0 +1,184 @@
+//! What a model is, for people: family, precision, size, parts, and what its files say about themselves.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use super::single::{self, Version};
+use super::{Component, Inputs, ModelFiles, RepoConfig, Tensors};
+use crate::checkpoint::{Content, Storage};
+use crate::error::{Error, Kind, Result};
+use crate::named::Named;
+use crate::sampler::Prediction;
+
+/// What is known of a model, or of a file that is none.
+#[derive(Debug, Serialize)]
+pub struct About {
+    /// As the user would type it.
+    pub origin: String,
+    /// `safetensors`, `pickle`, `gguf` or `folder`.
+    pub format: &'static str,
+    /// What it is.
+    pub kind: String,
+    /// Which Stable Diffusion, if it is one.
+    pub version: Option<Version>,
+    /// Takes a mask and a picture as inputs.
+    pub inpainting: bool,
+    /// What it predicts, where its files say so.
+    pub prediction: Option<Prediction>,
+    /// Types of its numbers, most of them first.
+    pub precision: Vec<&'static str>,
+    /// Bytes of its files of weights.
+    pub bytes: u64,
+    /// The parts that it has.
+    pub parts: Vec<Part>,
+    /// What its file says about itself.
+    pub metadata: BTreeMap<String, String>,
+    /// Its files of weights.
+    pub files: Vec<Hashed>,
+}
+
+/// A part of a model.
+#[derive(Debug, Serialize)]
+pub struct Part {
+    /// Which.
+    pub part: Component,
+    /// How many tensors it has.
+    pub tensors: usize,
+    /// How many numbers these hold.
+    pub values: usize,
+    /// Types of its numbers, most of them first.
+    pub precision: Vec<&'static str>,
+}
+
+/// A file and its hashes.
+#[derive(Debug, Serialize)]
+pub struct Hashed {
+    /// The file.
+    pub file: String,
+    /// SHA-256 of its content.
+    pub sha256: String,
+    /// The first ten digits, by which A1111 and its kin call a model.
+    pub short_hash: String,
+}
+
+impl About {
+    /// Looks at a file, model or not.
+    ///
+    /// # Errors
+    /// A file that is unreadable or of no known format.
+    pub fn file(path: &Path) -> Result<Self> {
+        let label = path.display().to_string();
+        let directory = Content::Disk(path.to_owned()).directory(&label)?;
+        let model = ModelFiles::file(path);
+        let entries = directory.tensors.values().map(|entry| (entry.storage, entry.values()));
+        let precision = precision(entries);
+        let about = Self {
+            origin: label.clone(),
+            format: directory.format,
+            kind: single::looks_like(&directory).unwrap_or("tensors of no known make").to_owned(),
+            version: None,
+            inpainting: false,
+            prediction: None,
+            precision,
+            bytes: std::fs::metadata(path).map_or(0, |data| data.len()),
+            parts: Vec::new(),
+            metadata: directory.metadata,
+            files: vec![hashed(path, label)?],
+        };
+        let Ok(model) = model else { return Ok(about) };
+        let Some(checkpoint) = model.checkpoint() else { return Ok(about) };
+        let inputs = checkpoint.inputs();
+        Ok(Self {
+            kind: "a Stable Diffusion model".to_owned(),
+            version: Some(checkpoint.version),
+            inpainting: inputs == 9,
+            prediction: checkpoint.prediction,
+            parts: parts(&checkpoint.parts),
+            ..about
+        })
+    }
+
+    /// Looks at a model in diffusers' layout.
+    ///
+    /// # Errors
+    /// A folder that is no model, or lacks weights.
+    pub fn folder(files: &ModelFiles) -> Result<Self> {
+        let repo = RepoConfig::read(files)?;
+        let mut all = BTreeMap::new();
+        let present = Component::ALL.iter().map(|row| row.0).filter(|part| files.has(&part.config()));
+        for component in present {
+            all.insert(component, Tensors::of(files, component)?);
+        }
+        let entries = all.values().flat_map(|tensors| tensors.places.values());
+        let precision = precision(entries.map(|place| (place.entry.storage, place.entry.values())));
+        let named = all.values().flat_map(|tensors| &tensors.files);
+        let mut hashes = Vec::new();
+        let mut bytes = 0;
+        for file in named {
+            if let Content::Disk(path) = &file.content {
+                bytes += std::fs::metadata(path).map_or(0, |data| data.len());
+                hashes.push(hashed(path, file.label.clone())?);
+            }
+        }
+        Ok(Self {
+            origin: files.origin.clone(),
+            format: "folder",
+            kind: "a Stable Diffusion model".to_owned(),
+            version: Some(single::version_of(files, &all)),
+            inpainting: repo.inputs == Inputs::Inpainting,
+            prediction: repo.scheduler.predicts(),
+            precision,
+            bytes,
+            parts: parts(&all),
+            metadata: BTreeMap::new(),
+            files: hashes,
+        })
+    }
+}
+
+fn parts(all: &BTreeMap<Component, Arc<Tensors>>) -> Vec<Part> {
+    let part = |(part, tensors): (&Component, &Arc<Tensors>)| {
+        let entries = || tensors.places.values().map(|place| (place.entry.storage, place.entry.values()));
+        Part {
+            part: *part,
+            tensors: tensors.places.len(),
+            values: entries().map(|(_, count)| count).sum(),
+            precision: precision(entries()),
+        }
+    };
+    all.iter().map(part).collect()
+}
+
+/// Types of floats by how many numbers they hold.
+fn precision(entries: impl Iterator<Item = (Storage, usize)>) -> Vec<&'static str> {
+    let mut counts: BTreeMap<Storage, usize> = BTreeMap::new();
+    for (storage, count) in entries.filter(|(storage, _)| storage.is_float()) {
+        *counts.entry(storage).or_default() += count;
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    counts.into_iter().map(|(storage, _)| storage.name()).collect()
+}
+
+fn hashed(path: &Path, file: String) -> Result<Hashed> {
+    let unreadable =
+        |e: std::io::Error| Error::new(Kind::ModelFile, format!("cannot read `{file}`")).source(e);
+    let mut content = File::open(path).map_err(unreadable)?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match content.read(&mut buffer).map_err(unreadable)? {
+            0 => break,
+            count => hasher.update(&buffer[..count]),
+        }
+    }
+    let sha256 = super::digest::hex(&hasher.finalize());
+    let short_hash = sha256.chars().take(10).collect();
+    Ok(Hashed { file, sha256, short_hash })
+}

@@ -1,0 +1,254 @@
+//! Networks beside a model, each a file, a folder or a repository of its own: control networks, other autoencoders,
+//! adapters. Found here; read by others.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::hub::{Fetch, chosen};
+use super::single::parts;
+use super::{Component, Family, ModelFiles, Tensors, repository};
+use crate::error::{Error, Kind, Result};
+use crate::event::Observer;
+
+/// A network's files.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// What the user would type to get it again.
+    pub origin: String,
+    /// The folder that it lies in.
+    pub files: ModelFiles,
+    /// Its configuration below that folder; a single file has none.
+    pub config: Option<String>,
+    /// Its weights below that folder.
+    pub weights: String,
+    /// What tells them from others'.
+    pub hash: String,
+    layout: Layout,
+}
+
+/// The networks that a request uses beside its model.
+#[derive(Clone, Debug, Default)]
+pub struct Networks {
+    /// Instead of the model's own autoencoder.
+    pub autoencoder: Option<Arc<Network>>,
+    /// One for each control of the request.
+    pub controls: Vec<Arc<Network>>,
+    /// An adapter for a picture prompt, and the encoder of its picture.
+    pub picture_prompt: Option<[Arc<Network>; 2]>,
+}
+
+impl Networks {
+    /// Every one of them.
+    pub fn all(&self) -> impl Iterator<Item = &Network> {
+        let others = self.autoencoder.iter().chain(&self.controls);
+        others.chain(self.picture_prompt.iter().flatten()).map(AsRef::as_ref)
+    }
+}
+
+/// How a kind of network lies in its folder or repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Layout {
+    /// The field of a request that names it.
+    pub field: &'static str,
+    /// Its configuration, if it has one.
+    config: Option<&'static str>,
+    /// Where its weights may be, most wanted first.
+    weights: &'static [&'static str],
+}
+
+const WHOLE_OR_HALF: &[&str] =
+    &["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
+
+impl Layout {
+    /// A control network.
+    pub const CONTROL: Self = Self { field: "control", config: Some("config.json"), weights: WHOLE_OR_HALF };
+    /// An autoencoder.
+    pub const AUTOENCODER: Self = Self { field: "vae", ..Self::CONTROL };
+    /// The encoder of a picture prompt, in the folder of its adapter.
+    pub const PICTURE_ENCODER: Self = Self {
+        field: "ip_adapter",
+        config: Some("image_encoder/config.json"),
+        weights: &["image_encoder/model.safetensors", "image_encoder/model.fp16.safetensors"],
+    };
+
+    /// An IP-Adapter for a family, in the folders of its makers' repository.
+    pub fn picture_adapter(family: Family) -> Self {
+        let weights: &[&str] = match family {
+            Family::Sd => &["models/ip-adapter_sd15.safetensors", "ip-adapter_sd15.safetensors"],
+            Family::Xl => &["sdxl_models/ip-adapter_sdxl.safetensors", "ip-adapter_sdxl.safetensors"],
+        };
+        Self { field: "ip_adapter", config: None, weights }
+    }
+
+    /// The lists of which a folder must have one file each.
+    fn lists(self) -> Vec<Vec<&'static str>> {
+        self.config.iter().map(|config| vec![*config]).chain([self.weights.to_vec()]).collect()
+    }
+}
+
+/// Autoencoders that are known by name, for each family: repositories of Ollin Boer Bohan's.
+const AUTOENCODERS: &[(&str, Family, &str)] =
+    &[("taesd", Family::Sd, "madebyollin/taesd"), ("taesd", Family::Xl, "madebyollin/taesdxl")];
+
+/// The repository of the autoencoder `name` for a family; other names stand for themselves.
+pub fn autoencoder(name: &str, family: Family) -> &str {
+    let known = AUTOENCODERS.iter().find(|row| row.0 == name && row.1 == family && !Path::new(name).exists());
+    known.map_or(name, |row| row.2)
+}
+
+impl Network {
+    /// The network `name`: a file, a folder or a repository.
+    ///
+    /// # Errors
+    /// No such file, folder or repository, or one that lacks what the layout has; a file of another format.
+    pub fn locate(name: &str, layout: Layout, fetch: &Fetch, observer: &mut dyn Observer) -> Result<Self> {
+        let path = Path::new(name);
+        if path.is_file() {
+            return Self::file(path, name, layout);
+        }
+        if path.is_dir() {
+            let files = ModelFiles::folder(name, name, path.to_owned());
+            return Self::inside(name, files, layout);
+        }
+        let file =
+            [".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"].iter().any(|end| name.ends_with(end));
+        let Some((id, revision)) = repository(name).filter(|_| !file) else {
+            return Err(Error::field(
+                layout.field,
+                format!("`{name}` is no file, no folder and no repository"),
+            )
+            .hint(
+                "give a file (.safetensors, .pth, .gguf), a folder in diffusers' layout, or ORG/REPO[@REV]",
+            ));
+        };
+        let snapshot = chosen(&id, &revision, &layout.lists(), fetch, observer)?;
+        Self::inside(name, ModelFiles::folder(&id, name, snapshot), layout)
+    }
+
+    /// The encoder that lies beside this adapter.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn beside(&self, layout: Layout, fetch: &Fetch, observer: &mut dyn Observer) -> Result<Self> {
+        let folder = self.weights.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let below = |path: &str| if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
+        let lists: Vec<Vec<String>> =
+            layout.lists().iter().map(|list| list.iter().map(|path| below(path)).collect()).collect();
+        if let Some((id, revision)) = repository(&self.origin).filter(|_| !Path::new(&self.origin).exists()) {
+            let lists: Vec<Vec<&str>> =
+                lists.iter().map(|list| list.iter().map(String::as_str).collect()).collect();
+            chosen(&id, &revision, &lists, fetch, observer)?;
+        }
+        let mut found = lists.iter().map(|list| Self::first(&self.files, list));
+        match (found.next().flatten(), found.next().flatten()) {
+            (Some(config), Some(weights)) => {
+                Self::new(&self.origin, self.files.clone(), (Some(config), weights), layout)
+            }
+            _ => Err(Error::field(
+                layout.field,
+                format!("there is no picture encoder beside `{}`", self.origin),
+            )
+            .hint(format!("put `{}` and `{}` into the adapter's folder", lists[0][0], lists[1][0]))),
+        }
+    }
+
+    fn file(path: &Path, name: &str, layout: Layout) -> Result<Self> {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let file = path.file_name().map_or_else(String::new, |file| file.to_string_lossy().into_owned());
+        Self::new(name, ModelFiles::folder(&file, name, folder), (None, file.clone()), layout)
+    }
+
+    fn inside(name: &str, files: ModelFiles, layout: Layout) -> Result<Self> {
+        let lacks = |what: &str| {
+            Error::new(Kind::ModelFile, format!("`{name}` has no `{what}`"))
+                .hint(format!("it is what `--{}` names", layout.field.replace('_', "-")))
+        };
+        if let Some(config) = layout.config.filter(|config| !files.has(config)) {
+            return Err(lacks(config));
+        }
+        let weights = Self::first(&files, layout.weights).ok_or_else(|| lacks(layout.weights[0]))?;
+        Self::new(name, files, (layout.config.map(str::to_owned), weights), layout)
+    }
+
+    fn first(files: &ModelFiles, list: &[impl AsRef<str>]) -> Option<String> {
+        list.iter().map(AsRef::as_ref).find(|path| files.has(path)).map(str::to_owned)
+    }
+
+    fn new(
+        origin: &str,
+        files: ModelFiles,
+        (config, weights): (Option<String>, String),
+        layout: Layout,
+    ) -> Result<Self> {
+        let hash = files.fingerprint(&weights).ok_or_else(|| {
+            Error::new(Kind::ModelFile, format!("cannot read `{}`", files.display(&weights)))
+        })?;
+        Ok(Self { origin: origin.to_owned(), files, config, weights, hash, layout })
+    }
+
+    /// Its tensors by their names in diffusers, whichever names its file has; of a file with more than an autoencoder,
+    /// that part.
+    ///
+    /// # Errors
+    /// A file that is truncated, malformed or of no known format.
+    pub fn tensors(&self) -> Result<Arc<Tensors>> {
+        let mut tensors = Tensors::at(&self.files, &self.weights)?;
+        if self.layout == Layout::CONTROL {
+            tensors.places = parts::control(tensors.places);
+        } else if let ([file], Layout { field: "vae", .. }) = (tensors.files.as_slice(), self.layout) {
+            let directory = file.content.directory(&file.label)?;
+            if let Some(places) = parts::part(&directory, Component::Vae) {
+                tensors.places = places;
+            }
+        }
+        Ok(Arc::new(tensors))
+    }
+
+    /// Whether both are the same network.
+    pub fn is(&self, other: &Self) -> bool {
+        (&self.origin, &self.weights, &self.hash) == (&other.origin, &other.weights, &other.hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Hub;
+    use crate::event::{Event, Flow};
+
+    fn locate(name: &Path) -> Result<Network> {
+        let fetch = Fetch { hub: Hub { offline: true, ..Hub::default() }, ..Fetch::default() };
+        let mut silent = |_: &Event| Flow::Continue;
+        Network::locate(name.to_str().unwrap(), Layout::CONTROL, &fetch, &mut silent)
+    }
+
+    #[test]
+    fn a_network_is_a_folder_or_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = folder.path().join("diffusion_pytorch_model.fp16.safetensors");
+        std::fs::write(&weights, [0; 16]).unwrap();
+        let error = locate(folder.path()).unwrap_err();
+        assert!(error.to_string().ends_with("has no `config.json`"), "{error}");
+        std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+        let (whole, single) = (locate(folder.path()).unwrap(), locate(&weights).unwrap());
+        assert_eq!(whole.weights, single.weights);
+        assert_eq!((whole.config.as_deref(), single.config), (Some("config.json"), None));
+        assert!(whole.is(&whole.clone()) && whole.hash == single.hash);
+    }
+
+    #[test]
+    fn what_is_neither_is_named_by_its_field() {
+        for name in ["nowhere", "a/b/c", "org/net.safetensors"] {
+            let error = locate(Path::new(name)).unwrap_err();
+            assert_eq!(error.field_name(), Some("control"), "{name}");
+        }
+        let text = locate(&Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+        assert!(text.tensors().is_err());
+    }
+
+    #[test]
+    fn the_tiny_autoencoder_is_that_of_the_family() {
+        assert_eq!(autoencoder("taesd", Family::Xl), "madebyollin/taesdxl");
+        assert_eq!(autoencoder("org/vae", Family::Xl), "org/vae");
+    }
+}

@@ -1,0 +1,274 @@
+//! AUTOMATIC1111's interface on the same jobs, under `/sdapi/v1`.
+
+mod fields;
+
+use std::io::Cursor;
+use std::sync::{Arc, PoisonError};
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::{Map, Value, json};
+
+use self::fields::{Translated, translated};
+use super::desk::Wish;
+use super::http::problem::Problem;
+use super::http::{attend, blocking, body, json_response};
+use super::job::{Api, Operation};
+use super::uploads::{self, Pictures};
+use super::{Service, clock};
+use crate::error::{Error, Result};
+use crate::output::chunks;
+use crate::output::metadata::{A1111_SAMPLERS, A1111_SCHEDULES};
+use crate::output::parameters::{self, Parameters};
+
+/// A failure in the form that A1111's clients read.
+struct Failed(Problem);
+
+impl<E: Into<Problem>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        let failure = &self.0.failure;
+        let field = failure.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+        let body = json!({
+            "error": failure.kind,
+            "detail": format!("{field}{}", failure.message),
+            "body": "",
+            "errors": failure.hints.join("; "),
+        });
+        self.0.with_body("application/json", &body)
+    }
+}
+
+type Answer = Result<Response, Failed>;
+type Shared = State<Arc<Service>>;
+
+/// The routes below `/sdapi/v1`.
+pub(super) fn routes() -> Router<Arc<Service>> {
+    let none = || get(async || json_response(StatusCode::OK, &json!([])));
+    let nothing = || get(async || json_response(StatusCode::OK, &json!({})));
+    Router::new()
+        .route("/txt2img", post(txt2img))
+        .route("/img2img", post(img2img))
+        .route("/progress", get(progress))
+        .route("/interrupt", post(interrupt))
+        .route("/skip", post(interrupt))
+        .route("/options", get(options).post(set_options))
+        .route("/sd-models", get(sd_models))
+        .route("/refresh-checkpoints", post(async || json_response(StatusCode::OK, &Value::Null)))
+        .route("/samplers", get(samplers))
+        .route("/schedulers", get(schedulers))
+        .route("/png-info", post(png_info))
+        .route(
+            "/scripts",
+            get(async || json_response(StatusCode::OK, &json!({"txt2img": [], "img2img": []}))),
+        )
+        .route(
+            "/embeddings",
+            get(async || json_response(StatusCode::OK, &json!({"loaded": {}, "skipped": {}}))),
+        )
+        .route("/cmd-flags", nothing())
+        .route("/sd-vae", none())
+        .route("/loras", none())
+        .route("/hypernetworks", none())
+        .route("/upscalers", none())
+        .route("/latent-upscale-modes", none())
+        .route("/face-restorers", none())
+        .route("/realesrgan-models", none())
+        .route("/prompt-styles", none())
+}
+
+async fn txt2img(State(service): Shared, request: Request) -> Answer {
+    draw(service, request, Operation::Txt2img).await
+}
+
+async fn img2img(State(service): Shared, request: Request) -> Answer {
+    let answer = draw(service, request, Operation::Img2img).await?;
+    Ok(answer)
+}
+
+/// Draws while the client waits. A job that was interrupted answers with what was done by then.
+async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> Answer {
+    let sent = body::object(&service, request).await?;
+    let chosen = service.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let Translated { fields, send_images } = translated(sent.clone(), chosen)?;
+    match (operation, fields.contains_key("init_image")) {
+        (Operation::Txt2img, true) => return Err(Error::field("init_images", "belong to /img2img").into()),
+        (Operation::Img2img, false) => return Err(Error::field("init_images", "a picture is missing").into()),
+        _ => {}
+    }
+    let wish = Wish { fields, pictures: Pictures::new(), operation: None, api: Api::A1111, attended: true };
+    let (job, status) = attend::drawn(&service, wish).await?;
+    let files = attend::pictures(&service, &job, &status).await?;
+    let seeds: Vec<u64> = status.images.iter().map(|made| made.seed).collect();
+    let images: Vec<String> =
+        files.iter().filter(|_| send_images).map(|file| uploads::encode(file)).collect();
+    let texts: Vec<String> = files.iter().map(|file| infotext(file).unwrap_or_default()).collect();
+    let info = info(&texts, &seeds, clock::rfc3339(job.created)).to_string();
+    let value = json!({ "images": images, "parameters": without_pictures(sent), "info": info });
+    Ok(json_response(StatusCode::OK, &value))
+}
+
+/// The client's own words, without the pictures that it has anyway.
+fn without_pictures(mut sent: Map<String, Value>) -> Map<String, Value> {
+    sent.remove("init_images");
+    sent.remove("mask");
+    sent
+}
+
+/// What a picture says in A1111's words.
+fn infotext(png: &[u8]) -> Option<String> {
+    let found = chunks::read(&mut Cursor::new(png)).ok()?;
+    found.texts.into_iter().find(|(keyword, _)| keyword == "parameters").map(|(_, text)| text)
+}
+
+/// The object that stands as text in `info`.
+fn info(texts: &[String], seeds: &[u64], created: String) -> Value {
+    let Parameters { prompt, negative_prompt, fields } =
+        parameters::read(texts.first().map(String::as_str).unwrap_or_default());
+    let field = |key: &str| fields.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
+    let number = |key: &str| field(key).and_then(|text| text.parse::<f64>().ok());
+    let size = field("Size").and_then(|size| size.split_once('x'));
+    let side = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok());
+    json!({
+        "prompt": prompt,
+        "all_prompts": vec![&prompt; seeds.len()],
+        "negative_prompt": negative_prompt,
+        "all_negative_prompts": vec![&negative_prompt; seeds.len()],
+        "seed": seeds.first(),
+        "all_seeds": seeds,
+        "subseed": seeds.first(),
+        "all_subseeds": seeds,
+        "subseed_strength": 0,
+        "width": side(size.map(|size| size.0)),
+        "height": side(size.map(|size| size.1)),
+        "sampler_name": field("Sampler"),
+        "cfg_scale": number("CFG scale"),
+        "steps": number("Steps").map(|steps| steps as u64),
+        "batch_size": seeds.len(),
+        "sd_model_name": field("Model"),
+        "sd_model_hash": field("Model hash"),
+        "clip_skip": number("Clip skip").unwrap_or(1.0) as u64,
+        "index_of_first_image": 0,
+        "infotexts": texts,
+        "styles": [],
+        "extra_generation_params": {},
+        "job_timestamp": created,
+        "version": env!("CARGO_PKG_VERSION"),
+    })
+}
+
+async fn progress(State(service): Shared) -> Response {
+    let job = service.jobs.running(Api::A1111);
+    let status = job.as_ref().map(|job| job.status());
+    let (step, steps) = status.as_ref().map_or((0, 0), |status| status.steps);
+    let share = step as f64 / steps.max(1) as f64;
+    let elapsed = status.as_ref().and_then(|status| status.started?.elapsed().ok()).unwrap_or_default();
+    let left = if share > 0.0 { elapsed.as_secs_f64() * (1.0 - share) / share } else { 0.0 };
+    let stopping = job.as_ref().is_some_and(|job| job.is_cancelled());
+    let value = json!({
+        "progress": share,
+        "eta_relative": left,
+        "state": {
+            "skipped": false,
+            "interrupted": stopping,
+            "stopping_generation": stopping,
+            "job": job.as_ref().map_or("", |job| &job.id),
+            "job_count": service.jobs.count().queued + usize::from(job.is_some()),
+            "job_timestamp": job.as_ref().map_or_else(|| "0".to_owned(), |job| clock::rfc3339(job.created)),
+            "job_no": 0,
+            "sampling_step": step,
+            "sampling_steps": steps,
+        },
+        "current_image": null,
+        "textinfo": null,
+    });
+    json_response(StatusCode::OK, &value)
+}
+
+/// Stops the running job, if it is one of this interface.
+async fn interrupt(State(service): Shared) -> Response {
+    if let Some(job) = service.jobs.running(Api::A1111) {
+        service.cancel(&job);
+    }
+    json_response(StatusCode::OK, &json!({}))
+}
+
+/// The options that are here, with their values.
+fn settings(service: &Service) -> Value {
+    let chosen = service.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let model = chosen.unwrap_or_else(|| service.catalog.default().to_owned());
+    json!({ "sd_model_checkpoint": model, "samples_format": "png", "CLIP_stop_at_last_layers": 1 })
+}
+
+async fn options(State(service): Shared) -> Response {
+    json_response(StatusCode::OK, &settings(&service))
+}
+
+/// Sets the model of later requests; the other options stay as they are.
+async fn set_options(State(service): Shared, request: Request) -> Answer {
+    let sent = body::object(&service, request).await?;
+    let present = settings(&service);
+    let mut model = None;
+    for (name, value) in &sent {
+        match (name.as_str(), value) {
+            ("sd_model_checkpoint", Value::String(title)) => {
+                model = Some(service.catalog.resolve(name, title)?.0.to_owned());
+            }
+            _ if present.get(name) == Some(value) => {}
+            _ => return Err(Error::field(name, "this option cannot be set here").into()),
+        }
+    }
+    if model.is_some() {
+        *service.chosen.lock().unwrap_or_else(PoisonError::into_inner) = model;
+    }
+    Ok(json_response(StatusCode::OK, &Value::Null))
+}
+
+async fn sd_models(State(service): Shared) -> Response {
+    let row = |name: &str| json!({ "title": name, "model_name": name, "hash": null, "sha256": null, "filename": name, "config": null });
+    let rows: Vec<Value> = service.catalog.names().map(row).collect();
+    json_response(StatusCode::OK, &json!(rows))
+}
+
+async fn samplers() -> Response {
+    let row = |(ours, theirs): &(&str, &str)| json!({ "name": theirs, "aliases": [ours], "options": {} });
+    let rows: Vec<Value> = A1111_SAMPLERS.iter().map(row).collect();
+    json_response(StatusCode::OK, &json!(rows))
+}
+
+async fn schedulers() -> Response {
+    let row = |(ours, theirs): &(&str, &str)| {
+        let name = if *theirs == "Automatic" { "automatic" } else { *ours };
+        json!({ "name": name, "label": theirs, "aliases": [ours] })
+    };
+    let rows: Vec<Value> = A1111_SCHEDULES.iter().map(row).collect();
+    json_response(StatusCode::OK, &json!(rows))
+}
+
+/// What a picture says about itself.
+async fn png_info(State(service): Shared, request: Request) -> Answer {
+    let sent = body::object(&service, request).await?;
+    let text = sent.get("image").and_then(Value::as_str);
+    let text = text.ok_or_else(|| Error::field("image", "expected a PNG in base64"))?.to_owned();
+    let found = blocking(&service, move |_| {
+        let bytes = uploads::decode("image", &text)?;
+        chunks::read(&mut Cursor::new(bytes)).map_err(|e| Error::field("image", e.message().to_owned()))
+    });
+    let texts = found.await??.texts;
+    let said = texts.iter().find(|(keyword, _)| keyword == "parameters").map(|(_, text)| text.as_str());
+    let items: Map<String, Value> =
+        texts.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
+    let fields = said
+        .map(parameters::read)
+        .map(|read| json!(read.fields.into_iter().collect::<std::collections::BTreeMap<_, _>>()));
+    let value = json!({ "info": said.unwrap_or_default(), "items": items, "parameters": fields.unwrap_or(json!({})) });
+    Ok(json_response(StatusCode::OK, &value))
+}

@@ -1,0 +1,147 @@
+//! The desk where orders are taken: a client's fields and pictures are checked as the command line's are, written
+//! down and queued. What is wrong is told at once, field by field.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use serde_json::{Map, Value};
+
+use super::Service;
+use super::fields::{Access, access, typed};
+use super::job::{Api, Job, Operation, Order, Status, new_id};
+use super::jobs::Refusal;
+use super::uploads::{self, Pictures, within};
+use crate::error::Error;
+use crate::request::{Params, check, overlay};
+
+/// What a client wants.
+pub(super) struct Wish {
+    /// Fields of `Params` by name; pictures in base64.
+    pub(super) fields: Map<String, Value>,
+    /// Pictures that came as files.
+    pub(super) pictures: Pictures,
+    /// What the client says that it is.
+    pub(super) operation: Option<Operation>,
+    pub(super) api: Api,
+    /// Whether the client waits for the result.
+    pub(super) attended: bool,
+}
+
+/// Why a wish is not granted.
+pub(super) enum Refused {
+    /// It is wrong in these ways.
+    Wrong(Vec<Error>),
+    /// There is no room for it.
+    Busy(Refusal),
+    /// The server cannot.
+    Failed(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::Wrong(vec![error])
+    }
+}
+
+impl Service {
+    /// Checks a wish, writes it down and queues it.
+    pub(super) fn submit(&self, wish: Wish) -> Result<Arc<Job>, Refused> {
+        let (order, pictures) = self.checked(wish)?;
+        let place = self.jobs.reserve().map_err(Refused::Busy)?;
+        let job = Job::new(new_id(), place.number, SystemTime::now(), order, Status::default());
+        self.journal.begin(&job, &pictures).map_err(Refused::Failed)?;
+        let job = Arc::new(job);
+        self.note(&job, "queued");
+        self.jobs.enqueue(place, Arc::clone(&job));
+        Ok(job)
+    }
+
+    fn checked(&self, wish: Wish) -> Result<(Order, Pictures), Refused> {
+        let Wish { fields, mut pictures, operation, api, attended } = wish;
+        let mut params = self.params(fields, &mut pictures)?;
+        let mut wrong: Vec<Error> = check(&overlay(&self.defaults, &params));
+        let mut keep = |result: crate::error::Result<()>| wrong.extend(result.err());
+        keep(self.allowed(&mut params));
+        keep(self.bounded(&params));
+        for (field, bytes) in &pictures {
+            keep(uploads::check(field, bytes, self.limits.pixels));
+        }
+        let operation = operation.map_or(Ok(implied(&params)), |named| agrees(named, &params));
+        match operation {
+            Ok(operation) if wrong.is_empty() => Ok((Order { params, operation, api, attended }, pictures)),
+            Ok(_) => Err(Refused::Wrong(wrong)),
+            Err(error) => Err(Refused::Wrong(std::iter::once(error).chain(wrong).collect())),
+        }
+    }
+
+    /// The fields as `Params`, with their pictures lifted out.
+    fn params(&self, fields: Map<String, Value>, pictures: &mut Pictures) -> Result<Params, Refused> {
+        let mut wrong = Vec::new();
+        let mut object = Map::new();
+        for (name, value) in &fields {
+            match typed(name, value) {
+                Ok(Some((field, value))) => drop(object.insert(field, value)),
+                Ok(None) => {}
+                Err(error) => wrong.push(error),
+            }
+        }
+        for field in pictures.keys() {
+            match access(field) {
+                Access::Picture => drop(object.insert(field.clone(), Value::from(uploads::PLACE))),
+                _ => wrong.push(Error::field(field, "is no picture").hint("send it as a plain value")),
+            }
+        }
+        wrong.extend(uploads::lift(&mut object, pictures).err());
+        if !wrong.is_empty() {
+            return Err(Refused::Wrong(wrong));
+        }
+        serde_json::from_value(Value::Object(object))
+            .map_err(|e| Refused::Failed(Error::internal("checked fields are no parameters").source(e)))
+    }
+
+    /// Replaces each model by the name it is offered under.
+    fn allowed(&self, params: &mut Params) -> crate::error::Result<()> {
+        let asked = params.model.as_deref().unwrap_or(self.catalog.default());
+        params.model = Some(self.catalog.resolve("model", asked)?.0.to_owned());
+        if let Some(refiner) = &params.refiner {
+            params.refiner = Some(self.catalog.resolve("refiner", refiner)?.0.to_owned());
+        }
+        Ok(())
+    }
+
+    /// Whether the server draws so much for one client.
+    fn bounded(&self, params: &Params) -> crate::error::Result<()> {
+        let most = self.limits.count;
+        let few = |field: &str, value: u64| match value <= most {
+            true => Ok(()),
+            false => Err(Error::expected(field, format!("at most {most} on this server"), value)),
+        };
+        few("count", params.count.unwrap_or(1))?;
+        few("batch_size", params.batch_size.unwrap_or(1) as u64)?;
+        let (width, height) = (params.width.unwrap_or(8), params.height.unwrap_or(8));
+        within(if width > height { "width" } else { "height" }, width, height, self.limits.pixels)
+    }
+}
+
+/// What the fields amount to.
+fn implied(params: &Params) -> Operation {
+    match (&params.init_image, params.mask.is_some() || params.extend.is_some()) {
+        (None, _) => Operation::Txt2img,
+        (Some(_), false) => Operation::Img2img,
+        (Some(_), true) => Operation::Inpaint,
+    }
+}
+
+/// The operation, if the fields are those of it.
+fn agrees(named: Operation, params: &Params) -> crate::error::Result<Operation> {
+    let implied = implied(params);
+    if named == implied {
+        return Ok(named);
+    }
+    let field = match (named, implied) {
+        (Operation::Txt2img, _) | (_, Operation::Txt2img) => "init_image",
+        (Operation::Img2img, _) | (Operation::Inpaint, _) => "mask",
+    };
+    Err(Error::field(field, format!("does not go with `{named}`: the other fields make it `{implied}`"))
+        .hint("leave `operation` out, or send what belongs to it"))
+}

@@ -1,0 +1,215 @@
+//! Which fields of `Params` a client may set, read from the fields themselves wherever they say it: their names,
+//! types and texts come from serde and clap, so that a new field needs one line in `ACCESS` and none elsewhere.
+
+use clap::Args;
+use serde_json::{Map, Value, json};
+
+use crate::error::{Error, Result};
+use crate::request::Params;
+
+/// Who decides a field.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// The client.
+    Client,
+    /// The client, with a picture that comes with the request; never with a path.
+    Picture,
+    /// The client, among the models that the server offers.
+    Model,
+    /// The server.
+    Server,
+}
+
+/// Who decides what. A field that is not here is the server's, so that no new field opens a door by accident.
+const ACCESS: &[(Access, &[&str])] = &[
+    (Access::Picture, &["init_image", "mask"]),
+    (Access::Model, &["model", "refiner"]),
+    (Access::Server, &["device", "dtype", "threads", "offline", "output", "overwrite"]),
+    (
+        Access::Client,
+        &["prompt", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "long_prompt"],
+    ),
+    (Access::Client, &["width", "height", "seed", "count", "batch_size", "no_metadata"]),
+    (Access::Client, &["strength", "fit", "posterior", "extend"]),
+    (Access::Client, &["mask_blur", "mask_grow", "invert_mask", "keep_unmasked", "mask_padding"]),
+    (Access::Client, &["refiner_start", "prediction", "clip_skip"]),
+    (Access::Client, &["original_size", "crop", "target_size"]),
+    (Access::Client, &["negative_original_size", "negative_crop", "negative_target_size"]),
+    (
+        Access::Client,
+        &["steps", "cfg_scale", "sampler", "schedule", "timestep_spacing", "sigmas", "timesteps"],
+    ),
+    (Access::Client, &["zero_terminal_snr", "guidance_rescale", "cfg_interval", "eta", "rng"]),
+];
+
+/// A mask that is no picture: where the start picture is transparent.
+pub(super) const ALPHA: &str = "alpha";
+
+/// Who decides the field of this name.
+pub(super) fn access(field: &str) -> Access {
+    ACCESS.iter().find(|(_, names)| names.contains(&field)).map_or(Access::Server, |row| row.0)
+}
+
+/// What a field's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Type {
+    Text,
+    Whole,
+    Real,
+    Switch,
+    Wholes,
+    Reals,
+}
+
+/// A field of `Params`.
+pub(super) struct Field {
+    pub(super) name: String,
+    pub(super) about: String,
+    pub(super) access: Access,
+    pub(super) kind: Type,
+    /// The names that it may have, where they are a closed list.
+    pub(super) choices: Vec<String>,
+}
+
+/// Every field.
+pub(super) fn all() -> Vec<Field> {
+    let command = Params::augment_args(clap::Command::new("params"));
+    command.get_arguments().map(field).collect()
+}
+
+fn field(arg: &clap::Arg) -> Field {
+    let name = arg.get_id().to_string();
+    let choices =
+        match arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() > 0) {
+            true => arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
+            false => Vec::new(),
+        };
+    let about = arg.get_help().map(|help| help.to_string().replace('\n', " ")).unwrap_or_default();
+    Field { access: access(&name), kind: kind(&name), name, about, choices }
+}
+
+/// What the field takes, found by offering it one value of each type.
+fn kind(name: &str) -> Type {
+    let takes = |value: Value| one(name, &value).is_ok();
+    match () {
+        () if takes(json!(true)) => Type::Switch,
+        () if takes(json!("a")) => Type::Text,
+        () if takes(json!(0.5)) => Type::Real,
+        () if takes(json!(1)) => Type::Whole,
+        () if takes(json!([0.5])) => Type::Reals,
+        () => Type::Wholes,
+    }
+}
+
+fn one(name: &str, value: &Value) -> serde_json::Result<Params> {
+    serde_json::from_value(json!({ name: value }))
+}
+
+/// The names that clients may use.
+fn open_names() -> Vec<&'static str> {
+    let open = ACCESS.iter().filter(|(access, _)| *access != Access::Server);
+    open.flat_map(|(_, names)| names.iter().copied()).collect()
+}
+
+/// The field's name within `Params` (a client may use an alias) with its value checked for type; nothing for null.
+///
+/// # Errors
+/// An unknown field, one that is the server's, or a value of another type.
+pub(super) fn typed(name: &str, value: &Value) -> Result<Option<(String, Value)>> {
+    let params = one(name, value).map_err(|error| wrong(name, &error.to_string()))?;
+    let object = match serde_json::to_value(&params) {
+        Ok(Value::Object(object)) => object,
+        _ => Map::new(),
+    };
+    let Some((field, value)) = object.into_iter().next() else { return Ok(None) };
+    if access(&field) == Access::Server {
+        return Err(Error::field(name, "is the server's to choose").hint("leave it out"));
+    }
+    Ok(Some((field, value)))
+}
+
+fn wrong(name: &str, message: &str) -> Error {
+    if message.starts_with("unknown field") {
+        let open = open_names();
+        let error = Error::field(name, format!("unknown field `{name}`"));
+        return match crate::error::closest(name, &open) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error.hint("/openapi.json lists every field"),
+        };
+    }
+    Error::field(name, message.to_owned())
+}
+
+/// The value of a field that came as text (a part of a form).
+///
+/// # Errors
+/// As [`typed`].
+pub(super) fn from_text(name: &str, text: &str) -> Result<Option<(String, Value)>> {
+    let parsed: Option<Value> = serde_json::from_str(text).ok();
+    let as_is = typed(name, &Value::from(text));
+    match parsed {
+        // A number or a list where the field takes one; text that looks like a number stays text.
+        Some(value) if as_is.is_err() => typed(name, &value),
+        _ => as_is,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_field_has_an_owner_and_every_row_a_field() {
+        let fields: Vec<String> = all().into_iter().map(|field| field.name).collect();
+        let named = || ACCESS.iter().flat_map(|(_, names)| names.iter());
+        let homeless: Vec<_> = fields.iter().filter(|name| !named().any(|known| known == name)).collect();
+        assert!(homeless.is_empty(), "decide in ACCESS whether a client may set {homeless:?}");
+        let stale: Vec<_> = named().filter(|name| !fields.iter().any(|known| known == *name)).collect();
+        assert!(stale.is_empty(), "{stale:?} is no field");
+    }
+
+    #[test]
+    fn no_field_that_names_a_file_is_a_clients() {
+        let command = Params::augment_args(clap::Command::new("params"));
+        let files = ["PATH", "FILE", "DIR", "FOLDER"];
+        for arg in command.get_arguments() {
+            let values = arg.get_value_names().unwrap_or_default();
+            let named = values.iter().any(|value| files.iter().any(|file| value.contains(file)));
+            let closed = [Access::Server, Access::Picture].contains(&access(arg.get_id().as_str()));
+            assert!(!named || closed, "{}", arg.get_id());
+        }
+    }
+
+    #[test]
+    fn types_and_choices_are_those_of_the_command_line() {
+        let all = all();
+        let field = |name: &str| all.iter().find(|field| field.name == name).unwrap();
+        let kinds =
+            ["prompt", "steps", "cfg_scale", "keep_unmasked", "sigmas", "timesteps"].map(|n| field(n).kind);
+        use Type::{Real, Reals, Switch, Text, Whole, Wholes};
+        assert_eq!(kinds, [Text, Whole, Real, Switch, Reals, Wholes]);
+        assert!(field("sampler").choices.contains(&"euler_a".to_owned()));
+        assert!(field("keep_unmasked").choices.is_empty());
+    }
+
+    #[test]
+    fn a_value_is_refused_by_the_name_of_its_field() {
+        let refused = |name: &str, value: Value| typed(name, &value).unwrap_err();
+        assert_eq!(refused("output", json!("/etc/passwd")).to_string(), "output: is the server's to choose");
+        assert!(refused("step", json!(4)).hints()[0].contains("`steps`"));
+        let error = refused("steps", json!("four"));
+        assert_eq!(error.field_name(), Some("steps"));
+        assert!(error.message().contains("invalid type"), "{error}");
+        assert_eq!(typed("seed", &Value::Null).unwrap(), None);
+        assert_eq!(typed("guidance_scale", &json!(2)).unwrap(), Some(("cfg_scale".into(), json!(2.0))));
+    }
+
+    #[test]
+    fn texts_of_a_form_become_what_the_field_takes() {
+        assert_eq!(from_text("steps", "4").unwrap(), Some(("steps".into(), json!(4))));
+        assert_eq!(from_text("prompt", "1984").unwrap(), Some(("prompt".into(), json!("1984"))));
+        assert_eq!(from_text("timesteps", "[999,1]").unwrap(), Some(("timesteps".into(), json!([999, 1]))));
+        assert_eq!(from_text("keep_unmasked", "true").unwrap(), Some(("keep_unmasked".into(), json!(true))));
+        assert_eq!(from_text("steps", "many").unwrap_err().field_name(), Some("steps"));
+    }
+}

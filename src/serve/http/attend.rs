@@ -1,0 +1,67 @@
+//! Clients that wait for their pictures on the open connection. When one goes away, its job goes too.
+
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+
+use super::blocking;
+use super::problem::Problem;
+use crate::error::Kind;
+use crate::serve::desk::Wish;
+use crate::serve::job::{Job, State, Status};
+use crate::serve::{Service, rung};
+
+/// Cancels a job whose client went away.
+struct Attendance {
+    service: Arc<Service>,
+    job: Arc<Job>,
+}
+
+impl Drop for Attendance {
+    fn drop(&mut self) {
+        if !self.job.state().is_final() {
+            self.service.cancel(&self.job);
+        }
+    }
+}
+
+/// Draws `wish` while its client waits; the job and how it ended, be it cancelled.
+///
+/// # Errors
+/// The wish is refused, the job fails, or the server ends.
+pub(in crate::serve) async fn drawn(
+    service: &Arc<Service>,
+    wish: Wish,
+) -> Result<(Arc<Job>, Status), Problem> {
+    let job = blocking(service, move |service| service.submit(wish)).await??;
+    let attendance = Attendance { service: Arc::clone(service), job };
+    let mut over = service.over.subscribe();
+    let status = tokio::select! {
+        status = attendance.job.ended() => status,
+        () = rung(&mut over) => {
+            let message = "the server ended before the job did";
+            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Device, message));
+        }
+    };
+    match status.state {
+        State::Failed => Err(Problem::of_failed(&status)),
+        State::Queued | State::Running | State::Completed | State::Cancelled => {
+            Ok((Arc::clone(&attendance.job), status))
+        }
+    }
+}
+
+/// The files of a job's pictures, in order.
+///
+/// # Errors
+/// A file is gone.
+pub(in crate::serve) async fn pictures(
+    service: &Arc<Service>,
+    job: &Job,
+    status: &Status,
+) -> Result<Vec<Vec<u8>>, Problem> {
+    let paths: Vec<_> =
+        status.images.iter().map(|made| service.journal.picture(&job.id, made.index)).collect();
+    let read = move |_: &Service| paths.iter().map(std::fs::read).collect::<std::io::Result<Vec<_>>>();
+    blocking(service, read).await?.map_err(|_| Problem::not_found("picture"))
+}

@@ -1,0 +1,200 @@
+//! What every request passes: its name in the log, who may come in, and from which pages.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use sha2::{Digest, Sha256};
+
+use super::problem::Problem;
+use crate::config::Token;
+use crate::error::Kind;
+use crate::serve::Service;
+use crate::serve::openai;
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// Names the request, answers it, counts it and writes a line about it.
+pub(super) async fn watch(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let id = request_id(request.headers());
+    let method = request.method().clone();
+    // The pattern, not the path: names of jobs are secrets of a kind, and a query may hold anything.
+    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let mut response = next.run(request).await;
+    if let Ok(value) = HeaderValue::from_str(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    let seconds = begun.elapsed().as_secs_f64();
+    let status = response.status().as_u16();
+    service.metrics.answered(status, seconds);
+    let route = route.as_deref().unwrap_or("-");
+    (service.log)(&format!("{method} {route} {status} {:.1} ms {id}", seconds * 1000.0));
+    response
+}
+
+/// The client's own name for the request if it is a plain word, else a new one.
+fn request_id(headers: &HeaderMap) -> String {
+    let plain = |id: &&str| {
+        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+    };
+    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
+    given.map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
+}
+
+/// Lets in who may come in.
+pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let allowed = origin.as_ref().filter(|origin| is_listed(&service, origin)).cloned();
+    let preflight = request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let mut response = match refusal(&service, &request, allowed.is_some()) {
+        Some(problem) => told(&request, problem),
+        None if preflight => StatusCode::NO_CONTENT.into_response(),
+        None => next.run(request).await,
+    };
+    if let Some(origin) = allowed {
+        let headers = response.headers_mut();
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE"));
+        let names = "authorization, content-type, last-event-id, x-request-id";
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(names));
+        headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    }
+    response
+}
+
+/// In the form that the client of this path reads.
+fn told(request: &Request, problem: Problem) -> Response {
+    match request.uri().path().starts_with("/v1/images") {
+        true => openai::Failed(problem).into_response(),
+        false => problem.into_response(),
+    }
+}
+
+fn refusal(service: &Service, request: &Request, from_listed: bool) -> Option<Problem> {
+    let headers = request.headers();
+    let forbidden = |message: &str| Some(Problem::client(StatusCode::FORBIDDEN, message));
+    if service.local && !is_local(headers) {
+        return forbidden("this server answers to its own machine's names only");
+    }
+    if headers.contains_key(header::ORIGIN) && !from_listed && !is_own(headers) {
+        return forbidden("pages of this origin may not use this server");
+    }
+    let open = is_open(request.uri().path()) || request.method() == Method::OPTIONS;
+    match &service.token {
+        Some(token) if !open && !shows(headers, token) => {
+            let message = "a bearer token is needed";
+            Some(Problem::new(StatusCode::UNAUTHORIZED, Kind::Usage, message))
+        }
+        _ => None,
+    }
+}
+
+/// What anybody may see: the page itself, and whether the server is up.
+fn is_open(path: &str) -> bool {
+    ["/", "/health", "/ready", "/openapi.json"].contains(&path) || path.starts_with("/assets/")
+}
+
+/// The name of a `host:port`.
+fn name_of(host: &str) -> &str {
+    match host.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => host.split(':').next().unwrap_or_default(),
+    }
+}
+
+/// Whether the host that the client thinks it speaks to is this machine: a page that gave its own name this
+/// machine's address is not.
+fn is_local(headers: &HeaderMap) -> bool {
+    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    ["localhost", "127.0.0.1", "::1"].contains(&name_of(host))
+}
+
+/// Whether the page that asks came from this server.
+fn is_own(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    origin.is_some() && origin == text(header::HOST)
+}
+
+fn is_listed(service: &Service, origin: &HeaderValue) -> bool {
+    service.cors.iter().any(|listed| listed.as_bytes() == origin.as_bytes())
+}
+
+/// Whether the client shows the token: as a bearer, or as the password of a name. The comparison takes the same
+/// time wherever the two differ.
+fn shows(headers: &HeaderMap, token: &Token) -> bool {
+    let Some(value) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let (scheme, rest) = value.split_once(' ').unwrap_or_default();
+    let shown = match scheme.to_lowercase().as_str() {
+        "bearer" => rest.trim().as_bytes().to_vec(),
+        "basic" => password(rest.trim()).unwrap_or_default(),
+        _ => return false,
+    };
+    let [ours, theirs] = [token.reveal().as_bytes(), &shown].map(Sha256::digest);
+    ours.iter().zip(theirs.iter()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
+fn password(credentials: &str) -> Option<Vec<u8>> {
+    let text = crate::serve::uploads::decode("authorization", credentials).ok()?;
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    Some(text[colon + 1..].to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
+        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+    }
+
+    #[test]
+    fn the_token_is_a_bearer_or_a_password_and_nothing_else() {
+        let token = Token::new("secret").unwrap();
+        let shown = |value: &str| shows(&headers(&[(header::AUTHORIZATION, value)]), &token);
+        assert!(shown("Bearer secret") && shown("bearer secret") && shown("Basic bWU6c2VjcmV0"));
+        for value in [
+            "secret",
+            "Bearer",
+            "Bearer secre",
+            "Bearer secret2",
+            "Basic c2VjcmV0",
+            "Basic !",
+            "Digest secret",
+        ] {
+            assert!(!shown(value), "{value}");
+        }
+        assert!(!shows(&HeaderMap::new(), &token));
+    }
+
+    #[test]
+    fn a_machine_knows_its_own_names_and_a_server_its_own_pages() {
+        let host = |host: &str| is_local(&headers(&[(header::HOST, host)]));
+        assert!(host("localhost:7860") && host("127.0.0.1") && host("[::1]:7860"));
+        assert!(!host("evil.example:7860") && !host("localhost.evil.example") && !host(""));
+        let own =
+            |origin: &str| is_own(&headers(&[(header::ORIGIN, origin), (header::HOST, "localhost:7860")]));
+        assert!(own("http://localhost:7860"));
+        assert!(!own("http://localhost:8000") && !own("null") && !own("http://evil.example"));
+    }
+
+    #[test]
+    fn a_request_keeps_its_name_if_it_is_a_plain_word() {
+        let given = |id: &str| {
+            request_id(&HeaderMap::from_iter([(
+                REQUEST_ID.parse().unwrap(),
+                HeaderValue::from_str(id).unwrap(),
+            )]))
+        };
+        assert_eq!(given("abc-1"), "abc-1");
+        assert_ne!(given("a b"), "a b");
+        assert_eq!(given(&"x".repeat(65)).len(), 16);
+    }
+}

@@ -1,0 +1,192 @@
+//! `/v1/jobs`: orders in, jobs and their pictures out.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::IntoResponse;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+use super::{Answer, blocking, body, json_response, stream};
+use crate::error::Error;
+use crate::named::Named;
+use crate::request::Params;
+use crate::serve::Service;
+use crate::serve::clock;
+use crate::serve::desk::Wish;
+use crate::serve::job::{Api, Failure, Job, Operation, State as JobState};
+use crate::serve::story::Link;
+use crate::serve::uploads::PLACE;
+
+/// A job as clients see it.
+#[derive(Serialize)]
+struct Shown {
+    job_id: String,
+    state: JobState,
+    operation: Operation,
+    created: String,
+    started: Option<String>,
+    ended: Option<String>,
+    /// Place in the queue, from 1.
+    position: Option<usize>,
+    progress: Progress,
+    params: Value,
+    images: Vec<Link>,
+    error: Option<Failure>,
+    stream_url: String,
+}
+
+#[derive(Serialize)]
+struct Progress {
+    step: usize,
+    total: usize,
+}
+
+fn shown(service: &Service, job: &Job) -> Shown {
+    let status = job.status();
+    Shown {
+        job_id: job.id.clone(),
+        state: status.state,
+        operation: job.order.operation,
+        created: clock::rfc3339(job.created),
+        started: status.started.map(clock::rfc3339),
+        ended: status.ended.map(clock::rfc3339),
+        position: service.jobs.position(job),
+        progress: Progress { step: status.steps.0, total: status.steps.1 },
+        params: without_pictures(&job.order.params),
+        images: status.images.iter().map(|made| job.link(made)).collect(),
+        error: status.failure,
+        stream_url: format!("/v1/jobs/{}/stream", job.id),
+    }
+}
+
+/// The client's own fields; a picture that came with them is only said to be there.
+fn without_pictures(params: &Params) -> Value {
+    let mut value = json!(params);
+    if let Value::Object(fields) = &mut value {
+        fields.values_mut().filter(|value| **value == PLACE).for_each(|value| *value = json!("(picture)"));
+    }
+    value
+}
+
+/// `POST /v1/jobs`
+pub(super) async fn create(State(service): State<Arc<Service>>, request: Request) -> Answer {
+    let (mut fields, pictures) = body::order(&service, request).await?;
+    let operation = match fields.remove("operation") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(name)) => Some(Operation::parse("operation", &name)?),
+        Some(_) => return Err(Error::field("operation", "expected text").into()),
+    };
+    let wish = Wish { fields, pictures, operation, api: Api::Jobs, attended: false };
+    let job = blocking(&service, move |service| service.submit(wish)).await??;
+    let stream_url = format!("/v1/jobs/{}/stream", job.id);
+    let mut response =
+        json_response(StatusCode::ACCEPTED, &json!({ "job_id": job.id, "stream_url": stream_url }));
+    if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id)) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// Which jobs are listed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Choice {
+    state: Option<String>,
+    limit: Option<usize>,
+}
+
+/// Jobs in one list where no number is asked for, and at most.
+const LISTED: usize = 100;
+const MOST_LISTED: usize = 1000;
+
+/// `GET /v1/jobs`
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    choice: Result<Query<Choice>, QueryRejection>,
+) -> Answer {
+    let Query(choice) =
+        choice.map_err(|e| Problem::client(StatusCode::UNPROCESSABLE_ENTITY, e.body_text()))?;
+    let state = choice.state.as_deref().map(|name| JobState::parse("state", name)).transpose()?;
+    let limit = choice.limit.unwrap_or(LISTED);
+    if !(1..=MOST_LISTED).contains(&limit) {
+        return Err(Error::expected("limit", format!("a number from 1 to {MOST_LISTED}"), limit).into());
+    }
+    let all = service.jobs.all();
+    let chosen = all.iter().filter(|job| state.is_none_or(|state| job.state() == state)).take(limit);
+    let jobs: Vec<Shown> = chosen.map(|job| shown(&service, job)).collect();
+    Ok(json_response(StatusCode::OK, &json!({ "jobs": jobs })))
+}
+
+fn find(service: &Service, id: &str) -> Result<Arc<Job>, Problem> {
+    service.jobs.get(id).ok_or_else(|| {
+        Problem::not_found("job")
+            .hint("ended jobs are kept for a while only; GET /v1/jobs lists what is there")
+    })
+}
+
+/// `GET /v1/jobs/{id}`
+pub(super) async fn show(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
+    let job = find(&service, &id)?;
+    Ok(json_response(StatusCode::OK, &json!(shown(&service, &job))))
+}
+
+/// `DELETE /v1/jobs/{id}`
+pub(super) async fn cancel(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
+    let job = find(&service, &id)?;
+    let cancelled = Arc::clone(&job);
+    blocking(&service, move |service| service.cancel(&cancelled)).await?;
+    Ok(json_response(StatusCode::OK, &json!(shown(&service, &job))))
+}
+
+/// `GET /v1/jobs/{id}/stream`
+pub(super) async fn follow(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Answer {
+    let job = find(&service, &id)?;
+    let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok()).unwrap_or(0);
+    let mut response = stream::events(job, service.over.subscribe(), heard).into_response();
+    // Proxies that gather a whole answer would hold the events back.
+    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// `GET /v1/jobs/{id}/images`
+pub(super) async fn images(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
+    let job = find(&service, &id)?;
+    let images: Vec<Link> = job.status().images.iter().map(|made| job.link(made)).collect();
+    Ok(json_response(StatusCode::OK, &json!({ "images": images })))
+}
+
+/// `GET /v1/jobs/{id}/image`
+pub(super) async fn first_image(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
+    picture(service, &id, 0).await
+}
+
+/// `GET /v1/jobs/{id}/images/{index}`
+pub(super) async fn image(
+    State(service): State<Arc<Service>>,
+    Path((id, index)): Path<(String, String)>,
+) -> Answer {
+    let index = index.parse().map_err(|_| Problem::not_found("picture"))?;
+    picture(service, &id, index).await
+}
+
+async fn picture(service: Arc<Service>, id: &str, index: u64) -> Answer {
+    let job = find(&service, id)?;
+    let made = job.status().images.iter().any(|made| made.index == index);
+    if !made {
+        return Err(Problem::not_found("picture"));
+    }
+    let path = service.journal.picture(&job.id, index);
+    let bytes = blocking(&service, move |_| std::fs::read(path)).await?;
+    let bytes = bytes.map_err(|_| Problem::not_found("picture"))?;
+    let headers =
+        [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=3600, immutable")];
+    Ok((headers, bytes).into_response())
+}

@@ -1,0 +1,90 @@
+//! HTTP: routes and what stands around them. What the routes do is in the files beside this one.
+
+pub(super) mod attend;
+pub(super) mod body;
+mod guard;
+mod jobs;
+mod listen;
+pub(super) mod problem;
+mod status;
+mod stream;
+mod ui;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::from_fn_with_state;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use serde_json::Value;
+
+use self::problem::Problem;
+use super::{Service, a1111, openai};
+use crate::error::Kind;
+
+/// What a handler answers.
+pub(super) type Answer = Result<Response, Problem>;
+
+/// Answers until the server is over.
+pub(super) async fn serve(service: Arc<Service>, listener: std::net::TcpListener) -> std::io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    let over = service.over.subscribe();
+    listen::answer(listener, router(service), over).await;
+    Ok(())
+}
+
+fn router(service: Arc<Service>) -> Router {
+    Router::new()
+        .route("/", get(ui::page))
+        .route("/assets/{file}", get(ui::asset))
+        .route("/health", get(status::health))
+        .route("/ready", get(status::ready))
+        .route("/metrics", get(status::metrics))
+        .route("/openapi.json", get(status::openapi))
+        .route("/v1/models", get(status::models))
+        .route("/v1/samplers", get(status::samplers))
+        .route("/v1/jobs", get(jobs::list).post(jobs::create))
+        .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
+        .route("/v1/jobs/{id}/stream", get(jobs::follow))
+        .route("/v1/jobs/{id}/image", get(jobs::first_image))
+        .route("/v1/jobs/{id}/images", get(jobs::images))
+        .route("/v1/jobs/{id}/images/{index}", get(jobs::image))
+        .route("/v1/images/generations", post(openai::generations))
+        .route("/v1/images/edits", post(openai::edits))
+        .nest("/sdapi/v1", a1111::routes())
+        .fallback(async || Problem::not_found("page"))
+        .method_not_allowed_fallback(async || {
+            Problem::client(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method")
+        })
+        // Bodies are read by `body`, which has limits of its own.
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(Arc::clone(&service), guard::admit))
+        .layer(from_fn_with_state(Arc::clone(&service), guard::watch))
+        .with_state(service)
+}
+
+/// A value as the body of an answer.
+pub(super) fn json_response(status: StatusCode, value: &Value) -> Response {
+    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // What is told of a job is stale at once.
+    let fresh = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    (status, [kind, fresh], value.to_string()).into_response()
+}
+
+/// Does work that waits for files away from the threads that answer.
+pub(super) async fn blocking<T: Send + 'static>(
+    service: &Arc<Service>,
+    work: impl FnOnce(&Service) -> T + Send + 'static,
+) -> Result<T, Problem> {
+    let service = Arc::clone(service);
+    let done = tokio::task::spawn_blocking(move || work(&service)).await;
+    done.map_err(|_| {
+        Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            Kind::Internal,
+            "the server broke down over this request",
+        )
+    })
+}

@@ -1,0 +1,79 @@
+//! What the server is and has: alive, ready, models, samplers, figures, its own description.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+
+use super::{Answer, blocking, json_response};
+use crate::named::Named;
+use crate::sampler::{SAMPLERS, Schedule, Spacing};
+use crate::serve::{Service, clock, openapi};
+
+/// `GET /health`
+pub(super) async fn health() -> Response {
+    let now = clock::rfc3339(SystemTime::now());
+    json_response(StatusCode::OK, &json!({ "status": "healthy", "timestamp": now }))
+}
+
+/// `GET /ready`
+pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
+    let reason = match () {
+        () if service.jobs.is_closed() => Some("draining"),
+        () if service.loading.load(Ordering::Relaxed) => Some("model loading"),
+        () => None,
+    };
+    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let mut value = json!({ "ready": reason.is_none(), "timestamp": clock::rfc3339(SystemTime::now()) });
+    if let Some(reason) = reason {
+        value["reason"] = json!(reason);
+    }
+    json_response(status, &value)
+}
+
+/// `GET /metrics`
+pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
+    let text = service.metrics.text(&service.jobs.count());
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+}
+
+/// `GET /openapi.json`
+pub(super) async fn openapi() -> Response {
+    json_response(StatusCode::OK, &openapi::document())
+}
+
+/// `GET /v1/models`, in the form of OpenAI's list with what else is known of each model.
+pub(super) async fn models(State(service): State<Arc<Service>>) -> Answer {
+    let shown = blocking(&service, |service| service.catalog.shown(&service.hub)).await?;
+    let models: Vec<Value> = shown
+        .iter()
+        .map(|model| {
+            let mut value = json!(model);
+            value["object"] = json!("model");
+            value["created"] = json!(0);
+            value["owned_by"] = json!("sdgen");
+            value
+        })
+        .collect();
+    Ok(json_response(StatusCode::OK, &json!({ "object": "list", "data": models })))
+}
+
+/// `GET /v1/samplers`
+pub(super) async fn samplers() -> Response {
+    let samplers: Vec<Value> =
+        SAMPLERS.iter().map(|row| json!({ "name": row.name, "about": row.about })).collect();
+    let value = json!({
+        "samplers": samplers,
+        "schedules": names::<Schedule>(),
+        "timestep_spacings": names::<Spacing>(),
+    });
+    json_response(StatusCode::OK, &value)
+}
+
+fn names<T: Named>() -> Vec<&'static str> {
+    T::ALL.iter().map(|row| row.1).collect()
+}

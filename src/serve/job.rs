@@ -1,0 +1,333 @@
+//! One job: what was ordered, which state it is in, and what became of it. No HTTP, no files.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use super::clock;
+use super::story::{Link, News, Record, Story};
+use crate::error::{Error, KINDS, Kind};
+use crate::named::named_enum;
+use crate::request::Params;
+
+named_enum! {
+    /// Where a job is on its way.
+    pub enum State("state") {
+        /// Waiting.
+        Queued = "queued",
+        /// In the engine.
+        Running = "running",
+        /// Its pictures are there.
+        Completed = "completed",
+        /// It could not be drawn.
+        Failed = "failed",
+        /// Somebody stopped it.
+        Cancelled = "cancelled",
+    }
+}
+
+impl State {
+    /// Whether nothing comes after it.
+    pub(super) fn is_final(self) -> bool {
+        !matches!(self, Self::Queued | Self::Running)
+    }
+
+    /// Whether `next` may follow.
+    fn leads_to(self, next: Self) -> bool {
+        match self {
+            Self::Queued => matches!(next, Self::Running | Self::Cancelled),
+            Self::Running => next.is_final(),
+            Self::Completed | Self::Failed | Self::Cancelled => false,
+        }
+    }
+}
+
+named_enum! {
+    /// What a job does.
+    pub enum Operation("operation") {
+        /// From a prompt.
+        Txt2img = "txt2img",
+        /// From a prompt and a picture.
+        Img2img = "img2img",
+        /// From a prompt, a picture and a mask.
+        Inpaint = "inpaint",
+    }
+}
+
+named_enum! {
+    /// Which interface a job came in through.
+    pub enum Api("interface") {
+        /// `/v1/jobs`.
+        Jobs = "jobs",
+        /// `/v1/images`.
+        OpenAi = "openai",
+        /// `/sdapi/v1`.
+        A1111 = "a1111",
+    }
+}
+
+/// What was ordered. Fields of pictures hold [`super::uploads::PLACE`] where the picture itself lies with the job.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub(super) params: Params,
+    pub(super) operation: Operation,
+    pub(super) api: Api,
+    /// Somebody waits on the open connection: without them nobody will ask for the result.
+    pub(super) attended: bool,
+}
+
+/// A finished picture.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Made {
+    pub(super) index: u64,
+    pub(super) seed: u64,
+    pub(super) width: u32,
+    pub(super) height: u32,
+    /// Length of the file.
+    pub(super) bytes: u64,
+}
+
+/// Why a job failed, in the words of the command line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Failure {
+    pub(super) kind: String,
+    pub(super) field: Option<String>,
+    pub(super) message: String,
+    pub(super) hints: Vec<String>,
+}
+
+impl Failure {
+    /// The HTTP status of the same failure.
+    pub(super) fn status(&self) -> u16 {
+        KINDS.iter().find(|row| row.name == self.kind).map_or(500, |row| row.http_status)
+    }
+}
+
+impl From<&Error> for Failure {
+    fn from(error: &Error) -> Self {
+        let field = error.field_name();
+        let whole = error.to_string();
+        let prefix = field.map(|field| format!("{field}: ")).unwrap_or_default();
+        Self {
+            kind: error.kind().row().name.to_owned(),
+            field: field.map(str::to_owned),
+            message: whole.strip_prefix(&prefix).unwrap_or(&whole).to_owned(),
+            hints: error.hints().to_vec(),
+        }
+    }
+}
+
+/// How far a job is; what the journal keeps of it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Status {
+    pub(super) state: State,
+    /// How often it was begun.
+    pub(super) attempts: u32,
+    #[serde(with = "clock::seconds")]
+    pub(super) started: Option<SystemTime>,
+    #[serde(with = "clock::seconds")]
+    pub(super) ended: Option<SystemTime>,
+    pub(super) images: Vec<Made>,
+    pub(super) failure: Option<Failure>,
+    /// Calls of the network done, and in all.
+    #[serde(skip)]
+    pub(super) steps: (usize, usize),
+}
+
+impl Default for Status {
+    fn default() -> Self {
+        Self {
+            state: State::Queued,
+            attempts: 0,
+            started: None,
+            ended: None,
+            images: Vec::new(),
+            failure: None,
+            steps: (0, 0),
+        }
+    }
+}
+
+/// How a job ends.
+pub(super) enum End {
+    Completed,
+    Failed(Failure),
+    Cancelled,
+}
+
+/// A job.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) id: String,
+    /// Its place among all jobs of this server, in the order they came.
+    pub(super) number: u64,
+    pub(super) created: SystemTime,
+    pub(super) order: Order,
+    cancelled: AtomicBool,
+    inner: Mutex<(Status, Story)>,
+    news: watch::Sender<u64>,
+}
+
+/// A name that cannot be guessed.
+pub(super) fn new_id() -> String {
+    format!("job-{:032x}", rand::random::<u128>())
+}
+
+impl Job {
+    /// A job with a past: `status` is where it stands.
+    pub(super) fn new(id: String, number: u64, created: SystemTime, order: Order, status: Status) -> Self {
+        let news = watch::Sender::new(0);
+        let inner = Mutex::new((status, Story::default()));
+        let job = Self { id, number, created, order, cancelled: AtomicBool::new(false), inner, news };
+        let status = job.status();
+        if status.state.is_final() {
+            job.tell(&job.news_of(&status));
+        }
+        job
+    }
+
+    fn lock(&self) -> MutexGuard<'_, (Status, Story)> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How far it is.
+    pub(super) fn status(&self) -> Status {
+        self.lock().0.clone()
+    }
+
+    /// Its state.
+    pub(super) fn state(&self) -> State {
+        self.lock().0.state
+    }
+
+    /// Bytes of its pictures.
+    pub(super) fn bytes(&self) -> u64 {
+        self.lock().0.images.iter().map(|made| made.bytes).sum()
+    }
+
+    /// Where a picture of it is.
+    pub(super) fn link(&self, made: &Made) -> Link {
+        Link { url: format!("/v1/jobs/{}/images/{}", self.id, made.index), made: made.clone() }
+    }
+
+    /// Asks the engine to stop it at its next step.
+    pub(super) fn cancel(&self) {
+        self.cancelled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it is to stop.
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Queued → running.
+    pub(super) fn begin(&self) -> bool {
+        self.change(State::Running, |status| {
+            status.started = Some(SystemTime::now());
+            status.attempts += 1;
+            status.images.clear();
+        })
+    }
+
+    /// To its end, once; whether this was it.
+    pub(super) fn end(&self, end: End) -> bool {
+        let (state, failure) = match end {
+            End::Completed => (State::Completed, None),
+            End::Failed(failure) => (State::Failed, Some(failure)),
+            End::Cancelled => (State::Cancelled, None),
+        };
+        self.change(state, |status| {
+            status.ended = Some(SystemTime::now());
+            status.failure = failure;
+        })
+    }
+
+    /// To another state, if that may follow. Listeners hear of it in the same moment, so that none sees the end of
+    /// a job without hearing how it ended.
+    fn change(&self, state: State, more: impl FnOnce(&mut Status)) -> bool {
+        let mut inner = self.lock();
+        let (status, story) = &mut *inner;
+        if !status.state.leads_to(state) {
+            return false;
+        }
+        status.state = state;
+        more(status);
+        if state.is_final() {
+            story.close();
+        }
+        let id = story.tell(&self.news_of(status));
+        drop(inner);
+        self.news.send_replace(id);
+        true
+    }
+
+    /// What its state is to its listeners.
+    fn news_of(&self, status: &Status) -> News {
+        match (&status.failure, status.state) {
+            (Some(failure), _) => News::Error(failure.clone()),
+            (None, State::Queued | State::Running) => News::Running,
+            (None, State::Failed | State::Cancelled) => News::Cancelled,
+            (None, State::Completed) => News::Complete {
+                images: status.images.iter().map(|made| self.link(made)).collect(),
+                seconds: clock::between(status.started, status.ended).unwrap_or(0.0),
+            },
+        }
+    }
+
+    /// Notes how many calls of the network are done.
+    pub(super) fn step(&self, done: usize, all: usize, image: u64) {
+        self.lock().0.steps = (done, all);
+        let percent = (1000.0 * done as f64 / all.max(1) as f64).round() / 10.0;
+        self.tell(&News::Progress { step: done, total: all, percent, image });
+    }
+
+    /// Notes a finished picture.
+    pub(super) fn made(&self, made: Made) {
+        let Link { url, made } = self.link(&made);
+        self.lock().0.images.push(made.clone());
+        self.tell(&News::Image { url, made });
+    }
+
+    /// Tells its listeners.
+    pub(super) fn tell(&self, news: &News) {
+        let id = self.lock().1.tell(news);
+        self.news.send_replace(id);
+    }
+
+    /// Everything that was told after record `id`, and whether more may come.
+    pub(super) fn heard_after(&self, id: u64) -> (Vec<Arc<Record>>, bool) {
+        let inner = self.lock();
+        (inner.1.after(id), !inner.0.state.is_final())
+    }
+
+    /// Rings when something is told.
+    pub(super) fn listen(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    /// Waits for its end.
+    pub(super) async fn ended(&self) -> Status {
+        let mut bell = self.listen();
+        loop {
+            let status = self.status();
+            if status.state.is_final() || bell.changed().await.is_err() {
+                return status;
+            }
+        }
+    }
+}
+
+impl Failure {
+    /// A failure that is this program's own fault.
+    pub(super) fn internal(message: &str) -> Self {
+        Self::from(&Error::internal(message))
+    }
+
+    /// Of a kind, in a few words.
+    pub(super) fn new(kind: Kind, message: &str) -> Self {
+        Self::from(&Error::new(kind, message))
+    }
+}

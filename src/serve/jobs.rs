@@ -1,0 +1,324 @@
+//! All jobs: the bounded queue, the one that runs, and those that have ended and not yet expired. No HTTP, no files.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use super::job::{Api, End, Job, State};
+use super::story::News;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Bounds {
+    /// Most jobs that wait.
+    pub(super) queue: usize,
+    /// How long an ended job is kept.
+    pub(super) age: Duration,
+    /// Most bytes of pictures of ended jobs.
+    pub(super) bytes: u64,
+    /// Most ended jobs.
+    pub(super) ended: usize,
+}
+
+/// Why no job is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// Every place in the queue is taken.
+    Full,
+    /// The server is about to end.
+    Closed,
+}
+
+/// A place in the queue, held until the job is written down.
+pub(super) struct Place<'a> {
+    jobs: &'a Jobs,
+    /// The number of the job that takes it.
+    pub(super) number: u64,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.jobs.lock().reserved -= 1;
+    }
+}
+
+/// How many jobs there are.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count {
+    pub(super) queued: usize,
+    pub(super) running: usize,
+    pub(super) ended: usize,
+    /// Bytes of pictures.
+    pub(super) bytes: u64,
+}
+
+#[derive(Default)]
+struct Inner {
+    known: HashMap<String, Arc<Job>>,
+    queue: VecDeque<Arc<Job>>,
+    running: Option<Arc<Job>>,
+    reserved: usize,
+    next: u64,
+    closed: bool,
+}
+
+/// The jobs of a server.
+pub(super) struct Jobs {
+    bounds: Bounds,
+    inner: Mutex<Inner>,
+    work: Condvar,
+}
+
+impl Jobs {
+    /// No jobs yet.
+    pub(super) fn new(bounds: Bounds) -> Self {
+        Self { bounds, inner: Mutex::default(), work: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A place for one more job.
+    pub(super) fn reserve(&self) -> Result<Place<'_>, Refusal> {
+        let mut inner = self.lock();
+        if inner.closed {
+            return Err(Refusal::Closed);
+        }
+        if inner.queue.len() + inner.reserved >= self.bounds.queue {
+            return Err(Refusal::Full);
+        }
+        inner.reserved += 1;
+        inner.next += 1;
+        Ok(Place { jobs: self, number: inner.next })
+    }
+
+    /// Puts a job at the end of the queue.
+    pub(super) fn enqueue(&self, place: Place<'_>, job: Arc<Job>) {
+        let mut inner = self.lock();
+        inner.queue.push_back(Arc::clone(&job));
+        job.tell(&News::Queued { position: inner.queue.len() });
+        if inner.closed && job.order.attended {
+            inner.queue.pop_back();
+            job.end(End::Cancelled);
+        }
+        inner.known.insert(job.id.clone(), job);
+        drop(inner);
+        drop(place);
+        self.work.notify_one();
+    }
+
+    /// Takes over a job of an earlier process; they come in the order of their numbers.
+    pub(super) fn adopt(&self, job: Arc<Job>) {
+        let mut inner = self.lock();
+        inner.next = inner.next.max(job.number);
+        if job.state() == State::Queued {
+            inner.queue.push_back(Arc::clone(&job));
+            job.tell(&News::Queued { position: inner.queue.len() });
+        }
+        inner.known.insert(job.id.clone(), job);
+    }
+
+    /// The next job, begun; waits for one. Nothing once the queue is closed.
+    pub(super) fn next(&self) -> Option<Arc<Job>> {
+        let mut inner = self.lock();
+        loop {
+            if inner.closed {
+                return None;
+            }
+            if let Some(job) = inner.queue.pop_front() {
+                job.begin();
+                inner.running = Some(Arc::clone(&job));
+                inner.tell_positions();
+                return Some(job);
+            }
+            inner = self.work.wait(inner).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// The running job came to its end; whether it had none before.
+    pub(super) fn finish(&self, job: &Job, end: End) -> bool {
+        let mut inner = self.lock();
+        if inner.running.as_ref().is_some_and(|running| running.id == job.id) {
+            inner.running = None;
+        }
+        job.end(end)
+    }
+
+    /// Stops a job: one that waits at once, one that runs at its next step, one that has ended not at all. Whether
+    /// this ended it.
+    pub(super) fn cancel(&self, job: &Job) -> bool {
+        let mut inner = self.lock();
+        let Some(place) = inner.queue.iter().position(|queued| queued.id == job.id) else {
+            job.cancel();
+            return false;
+        };
+        inner.queue.remove(place);
+        inner.tell_positions();
+        job.end(End::Cancelled)
+    }
+
+    /// The job of this name.
+    pub(super) fn get(&self, id: &str) -> Option<Arc<Job>> {
+        self.lock().known.get(id).cloned()
+    }
+
+    /// Every job, the newest first.
+    pub(super) fn all(&self) -> Vec<Arc<Job>> {
+        let mut all: Vec<Arc<Job>> = self.lock().known.values().cloned().collect();
+        all.sort_by_key(|job| std::cmp::Reverse(job.number));
+        all
+    }
+
+    /// The running job, if it came in through `api`.
+    pub(super) fn running(&self, api: Api) -> Option<Arc<Job>> {
+        self.lock().running.clone().filter(|job| job.order.api == api)
+    }
+
+    /// Its place in the queue, from 1.
+    pub(super) fn position(&self, job: &Job) -> Option<usize> {
+        self.lock().queue.iter().position(|queued| queued.id == job.id).map(|place| place + 1)
+    }
+
+    /// Takes no more jobs and begins none; ends those whose clients will not come back for them.
+    pub(super) fn close(&self) {
+        let mut inner = self.lock();
+        inner.closed = true;
+        let attended: Vec<Arc<Job>> = inner.queue.iter().filter(|job| job.order.attended).cloned().collect();
+        inner.queue.retain(|job| !job.order.attended);
+        attended.iter().for_each(|job| {
+            job.end(End::Cancelled);
+        });
+        self.work.notify_all();
+    }
+
+    /// Whether the server is about to end.
+    pub(super) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// How many there are.
+    pub(super) fn count(&self) -> Count {
+        let inner = self.lock();
+        let (queued, running) = (inner.queue.len(), usize::from(inner.running.is_some()));
+        let bytes = inner.known.values().map(|job| job.bytes()).sum();
+        Count { queued, running, ended: inner.known.len() - queued - running, bytes }
+    }
+
+    /// Forgets the jobs that are too old, and then the oldest while there is too much; returns them.
+    pub(super) fn expire(&self, now: SystemTime) -> Vec<Arc<Job>> {
+        let mut inner = self.lock();
+        let mut ended: Vec<(SystemTime, Arc<Job>)> =
+            inner.known.values().filter_map(|job| Some((job.status().ended?, Arc::clone(job)))).collect();
+        ended.sort_by_key(|(at, job)| std::cmp::Reverse((*at, job.number)));
+        let mut bytes = 0;
+        let mut gone = Vec::new();
+        for (i, (at, job)) in ended.into_iter().enumerate() {
+            bytes += job.bytes();
+            let old = now.duration_since(at).unwrap_or_default() > self.bounds.age;
+            if old || bytes > self.bounds.bytes || i >= self.bounds.ended {
+                inner.known.remove(&job.id);
+                gone.push(job);
+            }
+        }
+        gone
+    }
+}
+
+impl Inner {
+    fn tell_positions(&self) {
+        for (place, job) in self.queue.iter().enumerate() {
+            job.tell(&News::Queued { position: place + 1 });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::request::Params;
+    use crate::serve::job::{Made, Operation, Order, Status, new_id};
+
+    const BOUNDS: Bounds = Bounds { queue: 2, age: Duration::from_secs(60), bytes: 100, ended: 3 };
+
+    fn submit(jobs: &Jobs) -> Result<Arc<Job>, Refusal> {
+        let place = jobs.reserve()?;
+        let order = Order {
+            params: Params::default(),
+            operation: Operation::Txt2img,
+            api: Api::Jobs,
+            attended: false,
+        };
+        let job = Job::new(new_id(), place.number, SystemTime::now(), order, Status::default());
+        let job = Arc::new(job);
+        jobs.enqueue(place, Arc::clone(&job));
+        Ok(job)
+    }
+
+    fn draw(jobs: &Jobs, bytes: u64) -> Arc<Job> {
+        submit(jobs).unwrap();
+        let job = jobs.next().unwrap();
+        job.made(Made { index: 0, seed: 1, width: 8, height: 8, bytes });
+        assert!(jobs.finish(&job, End::Completed));
+        job
+    }
+
+    #[test]
+    fn a_full_queue_refuses_and_a_begun_job_makes_room() {
+        let jobs = Jobs::new(BOUNDS);
+        let [first, second] = [0; 2].map(|_| submit(&jobs).unwrap());
+        assert_eq!(submit(&jobs).unwrap_err(), Refusal::Full);
+        assert_eq!((jobs.position(&first), jobs.position(&second)), (Some(1), Some(2)));
+        assert_eq!(jobs.next().unwrap().id, first.id);
+        assert_eq!((first.state(), jobs.position(&second)), (State::Running, Some(1)));
+        assert!(submit(&jobs).is_ok());
+    }
+
+    #[test]
+    fn a_place_that_is_not_taken_is_free_again() {
+        let jobs = Jobs::new(BOUNDS);
+        let places = [0; 2].map(|_| jobs.reserve().unwrap());
+        assert_eq!(jobs.reserve().err(), Some(Refusal::Full));
+        drop(places);
+        assert!(jobs.reserve().is_ok());
+    }
+
+    #[test]
+    fn waiting_jobs_are_cancelled_at_once_and_running_ones_are_asked() {
+        let jobs = Jobs::new(BOUNDS);
+        let [first, second] = [0; 2].map(|_| submit(&jobs).unwrap());
+        jobs.next();
+        jobs.cancel(&second);
+        jobs.cancel(&first);
+        assert_eq!((second.state(), first.state()), (State::Cancelled, State::Running));
+        assert!(first.is_cancelled() && jobs.finish(&first, End::Cancelled));
+        assert!(!jobs.finish(&first, End::Completed), "an end is an end");
+        assert_eq!(first.state(), State::Cancelled);
+    }
+
+    #[test]
+    fn a_closed_queue_gives_and_takes_nothing() {
+        let jobs = Jobs::new(BOUNDS);
+        let waiting = submit(&jobs).unwrap();
+        jobs.close();
+        assert!(jobs.next().is_none());
+        assert_eq!(submit(&jobs).unwrap_err(), Refusal::Closed);
+        assert_eq!(waiting.state(), State::Queued);
+    }
+
+    #[test]
+    fn ended_jobs_expire_by_age_size_and_number() {
+        let jobs = Jobs::new(BOUNDS);
+        let waiting = |jobs: &Jobs| jobs.count().ended;
+        (0..4).for_each(|_| {
+            draw(&jobs, 10);
+        });
+        assert_eq!(jobs.expire(SystemTime::now()).len(), 1);
+        let large = draw(&jobs, 90);
+        let gone = jobs.expire(SystemTime::now());
+        assert_eq!((gone.len(), waiting(&jobs)), (2, 2));
+        assert!(gone.iter().all(|job| job.id != large.id));
+        jobs.expire(SystemTime::now() + Duration::from_secs(61));
+        assert_eq!(waiting(&jobs), 0);
+    }
+}

@@ -1,0 +1,276 @@
+//! The server: jobs over HTTP on the same parameters, engine and events as the command line. One thread owns the
+//! engine and a bounded queue feeds it; every job is on disk. Arguments and printing are the command line's.
+
+mod a1111;
+mod catalog;
+mod clock;
+mod desk;
+mod fields;
+mod http;
+mod job;
+mod jobs;
+mod journal;
+mod metrics;
+mod openai;
+mod openapi;
+mod story;
+mod uploads;
+mod worker;
+
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::{MAIN_SEPARATOR, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+pub use self::clock::rfc3339;
+use tokio::sync::watch;
+
+use self::catalog::Catalog;
+use self::job::{End, Job};
+use self::jobs::{Bounds, Jobs};
+use self::journal::Journal;
+use self::metrics::Metrics;
+use crate::config::{Hub, Token};
+use crate::error::{Error, Kind, Result};
+use crate::request::Params;
+
+/// Takes lines for the operator.
+pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// How a server is set up.
+pub struct Options {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port; 0 for any that is free.
+    pub port: u16,
+    /// Models that are offered, the default first; every known version when empty.
+    pub models: Vec<String>,
+    /// What every job is drawn with, whoever asks: device, threads and their like.
+    pub defaults: Params,
+    /// Where models come from.
+    pub hub: Hub,
+    /// What clients have to show.
+    pub token: Option<Token>,
+    /// Origins of pages elsewhere that may use this server.
+    pub cors: Vec<String>,
+    /// Where jobs are kept.
+    pub state: PathBuf,
+    /// How much is taken.
+    pub limits: Limits,
+    /// Whether prompts stand in the log.
+    pub log_prompts: bool,
+}
+
+/// How much a server takes and keeps.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Jobs that wait.
+    pub queue: usize,
+    /// Bytes of a request.
+    pub body: usize,
+    /// Pixels of a picture, drawn or sent.
+    pub pixels: u64,
+    /// Pictures of one job.
+    pub count: u64,
+    /// How long results are kept.
+    pub age: Duration,
+    /// Bytes of results that are kept.
+    pub kept: u64,
+}
+
+/// Most ended jobs that are remembered.
+const ENDED: usize = 1000;
+/// How long open connections may take to end after the last job.
+const GRACE: Duration = Duration::from_secs(5);
+/// How often expired jobs are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// What every part of the server shares.
+struct Service {
+    jobs: Jobs,
+    journal: Journal,
+    catalog: Catalog,
+    metrics: Metrics,
+    defaults: Params,
+    hub: Hub,
+    limits: Limits,
+    token: Option<Token>,
+    cors: Vec<String>,
+    /// Whether only this machine's own clients are to reach it.
+    local: bool,
+    /// A model is being fetched or loaded.
+    loading: AtomicBool,
+    /// The model that A1111's clients have set.
+    chosen: Mutex<Option<String>>,
+    log: Log,
+    log_prompts: bool,
+    /// Set when streams have to end.
+    over: watch::Sender<bool>,
+}
+
+/// A server that listens and does not yet answer.
+pub struct Server {
+    service: Arc<Service>,
+    listener: TcpListener,
+    address: SocketAddr,
+}
+
+/// Ends a server from elsewhere: a signal, a test.
+#[derive(Clone)]
+pub struct Stop(Arc<Service>);
+
+impl Stop {
+    /// Takes no more jobs; the running one is finished and the queue stays on disk.
+    pub fn stop(&self) {
+        self.0.jobs.close();
+    }
+}
+
+impl Server {
+    /// Takes the port and the folder, and finds the jobs that an earlier process left.
+    ///
+    /// # Errors
+    /// The port or the folder is another's; the models have no names of their own.
+    pub fn bind(options: Options, log: Log) -> Result<Self> {
+        let journal = Journal::open(&options.state)?;
+        let asked = SocketAddr::new(options.host, options.port);
+        let taken = |e: std::io::Error| {
+            Error::new(Kind::Network, format!("cannot listen on `{asked}`"))
+                .source(e)
+                .hint("choose another port with `--port`")
+        };
+        let listener = TcpListener::bind(asked).map_err(taken)?;
+        listener.set_nonblocking(true).map_err(taken)?;
+        let address = listener.local_addr().map_err(taken)?;
+        let limits = options.limits;
+        let bounds = Bounds { queue: limits.queue, age: limits.age, bytes: limits.kept, ended: ENDED };
+        let jobs = Jobs::new(bounds);
+        for job in journal.jobs()? {
+            jobs.adopt(Arc::new(job));
+        }
+        let service = Service {
+            jobs,
+            journal,
+            catalog: Catalog::new(&options.models)?,
+            metrics: Metrics::default(),
+            defaults: options.defaults,
+            hub: options.hub,
+            limits,
+            local: options.host.is_loopback() && options.token.is_none(),
+            token: options.token,
+            cors: options.cors,
+            loading: AtomicBool::new(false),
+            chosen: Mutex::default(),
+            log,
+            log_prompts: options.log_prompts,
+            over: watch::Sender::new(false),
+        };
+        Ok(Self { service: Arc::new(service), listener, address })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many jobs of an earlier process wait.
+    pub fn waiting(&self) -> usize {
+        self.service.jobs.count().queued
+    }
+
+    /// What ends it.
+    pub fn stop(&self) -> Stop {
+        Stop(Arc::clone(&self.service))
+    }
+
+    /// Answers and draws until it is stopped and the running job is done.
+    ///
+    /// # Errors
+    /// The system gives no threads.
+    pub fn run(self) -> Result<()> {
+        let Self { service, listener, .. } = self;
+        let failed = |e: std::io::Error| Error::internal("cannot start the server").source(e);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .max_blocking_threads(16)
+            .thread_name("http")
+            .enable_all()
+            .build()
+            .map_err(failed)?;
+        let works = Arc::clone(&service);
+        let worker = std::thread::Builder::new()
+            .name("worker".to_owned())
+            .spawn(move || worker::run(&works, &works.hub))
+            .map_err(failed)?;
+        let answers = runtime.spawn(http::serve(Arc::clone(&service), listener));
+        runtime.spawn(sweep(Arc::clone(&service)));
+        let ended = worker.join();
+        service.over.send_replace(true);
+        // Whoever is still connected after the grace is cut off.
+        let _ = runtime.block_on(async { tokio::time::timeout(GRACE, answers).await });
+        runtime.shutdown_timeout(Duration::from_secs(1));
+        ended.map_err(|_| Error::internal("the worker broke down"))
+    }
+}
+
+/// Waits until `bell` has rung.
+async fn rung(bell: &mut watch::Receiver<bool>) {
+    // A bell that is gone rings no more: the server is over as well.
+    let _ = bell.wait_for(|rung| *rung).await;
+}
+
+/// Forgets expired jobs while nothing else happens.
+async fn sweep(service: Arc<Service>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let service = Arc::clone(&service);
+        // A sweep that fails is made up for by the next.
+        let _ = tokio::task::spawn_blocking(move || service.expire(SystemTime::now())).await;
+    }
+}
+
+impl Service {
+    /// A job came to its end: counted, written down, told.
+    fn finish(&self, job: &Job, end: End) {
+        if self.jobs.finish(job, end) {
+            self.ended(job);
+        }
+    }
+
+    /// Stops a job.
+    fn cancel(&self, job: &Job) {
+        if self.jobs.cancel(job) {
+            self.ended(job);
+        }
+    }
+
+    fn ended(&self, job: &Job) {
+        let status = job.status();
+        let wait = clock::between(Some(job.created), status.started);
+        let draw = clock::between(status.started, status.ended);
+        self.metrics.ended(status.state, status.images.len(), wait, draw);
+        if let Err(error) = self.journal.update(job) {
+            (self.log)(&format!("{}: {error}", job.id));
+        }
+        self.note(job, status.state.name());
+    }
+
+    /// Forgets jobs whose time is over.
+    fn expire(&self, now: SystemTime) {
+        self.jobs.expire(now).iter().for_each(|job| self.journal.remove(&job.id));
+    }
+
+    /// Paths that clients need not know, and what stands for them.
+    fn secrets(&self, id: &str) -> Vec<(String, String)> {
+        let folder = format!("{}{MAIN_SEPARATOR}", self.journal.folder(id).display());
+        std::iter::once((folder, String::new())).chain(self.catalog.secrets()).collect()
+    }
+
+    /// A line about a job.
+    fn note(&self, job: &Job, what: &str) {
+        let prompt = job.order.params.prompt.as_deref().filter(|_| self.log_prompts);
+        let prompt = prompt.map(|prompt| format!(" {}", serde_json::Value::from(prompt))).unwrap_or_default();
+        (self.log)(&format!("{} {what}{prompt}", job.id));
+    }
+}

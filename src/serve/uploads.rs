@@ -1,0 +1,181 @@
+//! Pictures that clients send: from base64 to bytes, looked at before they are kept, and kept with their job. Clients
+//! never name a path; the worker puts the paths in where a picture belongs.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::{Map, Value};
+
+use super::fields::{ALPHA, Access, access};
+use crate::error::{Error, Kind, Result};
+use crate::input::Picture;
+use crate::request::Params;
+
+/// Field → bytes of its picture.
+pub(super) type Pictures = BTreeMap<String, Vec<u8>>;
+
+/// Stands in a job's parameters for a picture that lies with it.
+pub(super) const PLACE: &str = "upload";
+
+/// Base64 with or without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The bytes of a picture in base64, alone or as a `data:` URL.
+///
+/// # Errors
+/// Text that is neither; the message names `field`.
+pub(super) fn decode(field: &str, text: &str) -> Result<Vec<u8>> {
+    let body = match text.strip_prefix("data:") {
+        None => text,
+        Some(url) => url.split_once(";base64,").map(|(_, body)| body).unwrap_or_default(),
+    };
+    let body: String = body.split_ascii_whitespace().collect();
+    let bytes = BASE64.decode(&body).ok().filter(|bytes| !bytes.is_empty());
+    bytes.ok_or_else(|| {
+        Error::field(field, "expected a picture in base64").hint(
+            "send the file's bytes in base64, alone or as `data:image/png;base64,...`; paths are not read",
+        )
+    })
+}
+
+/// Bytes as base64.
+pub(super) fn encode(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
+/// Puts every picture that stands in `object` as base64 into `pictures`.
+///
+/// # Errors
+/// As [`decode`].
+pub(super) fn lift(object: &mut Map<String, Value>, pictures: &mut Pictures) -> Result<()> {
+    for (field, value) in object.iter_mut().filter(|(field, _)| access(field) == Access::Picture) {
+        let text = value.as_str().unwrap_or_default();
+        if pictures.contains_key(field) || (field == "mask" && text == ALPHA) {
+            continue;
+        }
+        pictures.insert(field.clone(), decode(field, text)?);
+        *value = Value::from(PLACE);
+    }
+    Ok(())
+}
+
+/// Whether a picture is one, and no larger than `pixels`, from its header alone.
+///
+/// # Errors
+/// Neither; the message names `field` and no path.
+pub(super) fn check(field: &str, bytes: &[u8], pixels: u64) -> Result<()> {
+    filed(field, bytes, |path| {
+        let (width, height) = crate::input::size_of(field, path)?;
+        within(field, width, height, pixels)
+    })
+}
+
+/// The picture itself.
+///
+/// # Errors
+/// As [`check`], or a body that does not fit its header.
+pub(super) fn picture(field: &str, bytes: &[u8], pixels: u64) -> Result<Picture> {
+    check(field, bytes, pixels)?;
+    filed(field, bytes, |path| Picture::read(field, path))
+}
+
+/// Does something with bytes as a file that is gone afterwards.
+fn filed<T>(field: &str, bytes: &[u8], work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
+    let failed = |e: std::io::Error| Error::internal("cannot keep a picture for a moment").source(e);
+    let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
+    std::io::Write::write_all(&mut file, bytes).map_err(failed)?;
+    let path = file.path().display().to_string();
+    work(&path).map_err(|error| without_path(field, &error, &path))
+}
+
+/// Whether a picture of this size is drawn or read here.
+///
+/// # Errors
+/// It is too large; the message names `field`.
+pub(super) fn within(field: &str, width: u32, height: u32, pixels: u64) -> Result<()> {
+    if u64::from(width) * u64::from(height) <= pixels {
+        return Ok(());
+    }
+    let side = (pixels as f64).sqrt() as u64;
+    Err(Error::field(field, format!("{width}x{height} is more than this server takes"))
+        .hint(format!("at most {pixels} pixels, such as {side}x{side}")))
+}
+
+/// The error with `field` as its field and the path gone.
+fn without_path(field: &str, error: &Error, path: &str) -> Error {
+    if error.kind() != Kind::Usage {
+        return Error::internal("cannot keep a picture for a moment");
+    }
+    let text = error.to_string();
+    let text = text.strip_prefix(&format!("{field}: ")).unwrap_or(&text);
+    let plain = Error::field(field, text.replace(&format!("`{path}`"), "this").replace(path, "this"));
+    error.hints().iter().fold(plain, |plain, hint| plain.hint(hint.clone()))
+}
+
+/// The parameters with the path of each picture in its place.
+pub(super) fn placed(params: &Params, folder: &Path) -> Params {
+    let path = |field: &str| Value::from(folder.join(field).display().to_string());
+    let Ok(Value::Object(mut object)) = serde_json::to_value(params) else { return params.clone() };
+    for (field, value) in object.iter_mut().filter(|(field, _)| access(field) == Access::Picture) {
+        if *value == PLACE {
+            *value = path(field);
+        }
+    }
+    // Invariant: the map came out of `Params`, and text took the place of text.
+    serde_json::from_value(Value::Object(object)).unwrap_or_else(|_| params.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn base64_is_taken_with_and_without_padding_and_as_a_url() {
+        for text in ["aGk=", "aGk", "data:image/png;base64,aGk=", "aG\nk="] {
+            assert_eq!(decode("mask", text).unwrap(), b"hi", "{text}");
+        }
+        for text in ["", "/etc/passwd!", "data:image/png,hi", "é"] {
+            assert_eq!(decode("mask", text).unwrap_err().field_name(), Some("mask"), "{text}");
+        }
+    }
+
+    #[test]
+    fn pictures_leave_the_parameters_and_return_as_paths() {
+        let Value::Object(mut object) = json!({"prompt": "a", "init_image": "aGk=", "mask": "alpha"}) else {
+            unreachable!()
+        };
+        let mut pictures = Pictures::new();
+        lift(&mut object, &mut pictures).unwrap();
+        assert_eq!(pictures, Pictures::from([("init_image".to_owned(), b"hi".to_vec())]));
+        let params: Params = serde_json::from_value(object.into()).unwrap();
+        let placed = placed(&params, Path::new("/jobs/1"));
+        assert_eq!(Path::new(&placed.init_image.unwrap()), Path::new("/jobs/1/init_image"));
+        assert_eq!(placed.mask.as_deref(), Some("alpha"));
+    }
+
+    #[test]
+    fn a_picture_is_judged_by_its_header() {
+        let image = image::RgbImage::new(20, 10);
+        let mut png = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut png, image::ImageFormat::Png).unwrap();
+        let png = png.into_inner();
+        assert!(check("init_image", &png, 200).is_ok());
+        assert_eq!(check("init_image", &png, 199).unwrap_err().field_name(), Some("init_image"));
+        let mut huge = png.clone();
+        huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
+        for bytes in [&huge[..], b"no picture at all"] {
+            let error = check("init_image", bytes, 200).unwrap_err();
+            assert!(
+                error.field_name() == Some("init_image") && !error.to_string().contains("/tmp"),
+                "{error}"
+            );
+        }
+    }
+}

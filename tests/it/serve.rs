@@ -1,0 +1,541 @@
+//! The server as its clients meet it: the program on a port of its own, spoken to over TCP.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::sdgen;
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A running server; it ends with the value.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+    /// Its folder: jobs, and whatever else a test puts there.
+    pub(crate) folder: TempDir,
+    arguments: Vec<String>,
+}
+
+/// An answer.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|e| panic!("{e}: {}", self.text()))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// A header's value.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let prefix = format!("{name}: ");
+        self.head.lines().find_map(|line| line.strip_prefix(&prefix))
+    }
+
+    /// Expects a status.
+    pub(crate) fn is(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{}\n{}", self.head, self.text());
+        self
+    }
+}
+
+impl Server {
+    /// A server of the demo model.
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), arguments)
+    }
+
+    pub(crate) fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
+        let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
+        let (child, address) = spawn(folder.path(), &arguments);
+        Self { child, address, folder, arguments }
+    }
+
+    /// Ends it as a power cut would, and starts it again.
+    pub(crate) fn killed_and_started_again(mut self) -> Self {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let (child, address) = spawn(self.folder.path(), &self.arguments);
+        self.child = child;
+        self.address = address;
+        self
+    }
+
+    /// Asks it to end, and waits.
+    #[cfg(unix)]
+    pub(crate) fn terminated(&mut self) -> i32 {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        self.child.wait().unwrap().code().unwrap()
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends bytes and reads an answer.
+    pub(crate) fn raw(&self, bytes: &[u8]) -> Answer {
+        let mut stream = self.connect();
+        // The server may answer and hang up before it has read everything.
+        let _ = stream.write_all(bytes);
+        read(&mut BufReader::new(stream))
+    }
+
+    /// A request with headers of its own (each with its line end) and a body.
+    pub(crate) fn request(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Answer {
+        let (host, length) = (&self.address, body.len());
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n{headers}content-length: {length}\r\n\r\n"
+        );
+        self.raw(&[head.as_bytes(), body].concat())
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.request("GET", path, "", b"")
+    }
+
+    pub(crate) fn post(&self, path: &str, body: &Value) -> Answer {
+        self.request("POST", path, "content-type: application/json\r\n", body.to_string().as_bytes())
+    }
+
+    /// Orders a small picture with other fields besides; the job's name.
+    pub(crate) fn order(&self, more: &Value) -> String {
+        let answer = self.post("/v1/jobs", &small(more)).is(202).json();
+        answer["job_id"].as_str().unwrap().to_owned()
+    }
+
+    /// The job once it has ended.
+    pub(crate) fn ended(&self, id: &str) -> Value {
+        self.once(id, |state| !["queued", "running"].contains(&state))
+    }
+
+    /// The job once its state is as wanted.
+    pub(crate) fn once(&self, id: &str, wanted: impl Fn(&str) -> bool) -> Value {
+        let begun = Instant::now();
+        loop {
+            let job = self.get(&format!("/v1/jobs/{id}")).is(200).json();
+            if wanted(job["state"].as_str().unwrap()) {
+                return job;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{job}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// The events of a job after number `heard`, up to its end: (number, name, data).
+    pub(crate) fn events(&self, id: &str, heard: u64) -> Vec<(u64, String, Value)> {
+        let answer = self.request(
+            "GET",
+            &format!("/v1/jobs/{id}/stream"),
+            &format!("last-event-id: {heard}\r\n"),
+            b"",
+        );
+        events(&answer.is(200).text())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An order of a small picture.
+pub(crate) fn small(more: &Value) -> Value {
+    let mut order = json!({"prompt": "a red circle", "width": 64, "height": 64, "steps": 1, "seed": 7});
+    order.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    order
+}
+
+fn spawn(folder: &Path, arguments: &[String]) -> (Child, String) {
+    let mut run = sdgen().args(["serve", "--port", "0", "-m", "demo"]).args(arguments);
+    let state = folder.join("state");
+    let command = run.command();
+    command.arg("--state").arg(state).current_dir(folder).env("HF_HOME", folder.join(".hf"));
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let first = lines.next().unwrap_or_default();
+    let address = first.split("http://").nth(1).unwrap_or_else(|| panic!("{first}")).to_owned();
+    // Somebody has to read what it says, or it stops saying it.
+    std::thread::spawn(move || lines.for_each(drop));
+    (child, address)
+}
+
+fn read(reader: &mut impl BufRead) -> Answer {
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") && reader.read_line(&mut head).unwrap_or(0) > 0 {}
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let mut body = Vec::new();
+    let _ = reader.read_to_end(&mut body);
+    if head.contains("transfer-encoding: chunked") {
+        body = dechunked(&body);
+    }
+    Answer { status, head: head.replace("\r\n", "\n"), body }
+}
+
+fn dechunked(mut bytes: &[u8]) -> Vec<u8> {
+    let mut whole = Vec::new();
+    while let Some(line) = bytes.windows(2).position(|pair| pair == b"\r\n") {
+        let length = usize::from_str_radix(std::str::from_utf8(&bytes[..line]).unwrap(), 16).unwrap();
+        let end = (line + 2 + length).min(bytes.len());
+        whole.extend(&bytes[line + 2..end]);
+        bytes = bytes.get(end + 2..).unwrap_or_default();
+    }
+    whole
+}
+
+fn events(text: &str) -> Vec<(u64, String, Value)> {
+    let field = |block: &str, name: &str| {
+        block.lines().find_map(|line| line.strip_prefix(&format!("{name}: "))).map(str::to_owned)
+    };
+    let blocks = text.split("\n\n").filter_map(|block| {
+        let data = serde_json::from_str(&field(block, "data")?).unwrap();
+        Some((field(block, "id")?.parse().unwrap(), field(block, "event")?, data))
+    });
+    blocks.collect()
+}
+
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let group = |chunk: &[u8]| {
+        let bits = (0..3).fold(0u32, |bits, i| bits << 8 | u32::from(*chunk.get(i).unwrap_or(&0)));
+        (0..4)
+            .map(|i| if i > chunk.len() { '=' } else { DIGITS[(bits >> (18 - 6 * i) & 63) as usize] as char })
+            .collect::<String>()
+    };
+    bytes.chunks(3).map(group).collect()
+}
+
+/// A PNG of one light colour, half of it transparent if asked for.
+pub(crate) fn png(width: u32, height: u32, holes: bool) -> Vec<u8> {
+    let image = image::RgbaImage::from_fn(width, height, |x, _| {
+        image::Rgba([250, 240, 230, if holes && x < width / 2 { 0 } else { 255 }])
+    });
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+    bytes.into_inner()
+}
+
+#[test]
+fn an_order_becomes_a_picture_that_tells_how_it_was_made() {
+    let server = Server::start(&[]);
+    let id = server.order(&json!({"operation": "txt2img", "count": 2}));
+    let job = server.ended(&id);
+    assert_eq!((&job["state"], &job["images"][1]["seed"]), (&json!("completed"), &json!(8)), "{job}");
+    assert_eq!((&job["params"]["model"], job["error"].is_null()), (&json!("demo"), true));
+    let picture = server.get(job["images"][0]["url"].as_str().unwrap()).is(200);
+    assert_eq!(picture.header("content-type"), Some("image/png"));
+    assert_eq!(server.get(&format!("/v1/jobs/{id}/image")).is(200).body, picture.body);
+    // The picture of the command line, byte for byte.
+    let arguments =
+        ["a red circle", "-m", "demo", "-W", "64", "-H", "64", "--steps", "1", "--seed", "7", "-o", "a.png"];
+    let outcome = sdgen().args(arguments).succeeds();
+    assert!(std::fs::read(outcome.path("a.png")).unwrap() == picture.body);
+}
+
+#[test]
+fn a_stream_tells_the_whole_story_to_everybody_and_goes_on_where_it_broke() {
+    let server = Server::start(&[]);
+    let id = server.order(&json!({"steps": 3}));
+    let first = server.events(&id, 0);
+    let second = server.events(&id, 0);
+    let names =
+        |events: &[(u64, String, Value)]| events.iter().map(|event| event.1.clone()).collect::<Vec<_>>();
+    let heard = names(&first);
+    for name in ["running", "progress", "image", "complete"] {
+        assert!(heard.iter().any(|heard| heard == name), "{name} in {heard:?}");
+    }
+    assert!(first.windows(2).all(|pair| pair[0].0 < pair[1].0), "numbers rise");
+    let complete = &first.last().unwrap().2;
+    assert_eq!((&complete["type"], &complete["images"][0]["seed"]), (&json!("complete"), &json!(7)));
+    assert_eq!(second.last(), first.last());
+    let last = first.last().unwrap().0;
+    assert_eq!(names(&server.events(&id, last - 1)), ["complete"]);
+    assert!(server.events(&id, last).is_empty());
+}
+
+#[test]
+fn waiting_jobs_are_cancelled_at_once_and_running_ones_at_their_next_step() {
+    let server = Server::start(&[]);
+    let long = server.order(&json!({"steps": 1000, "width": 128, "height": 128}));
+    let waiting = server.order(&json!({}));
+    server.once(&long, |state| state == "running");
+    let cancel = |id: &str| server.request("DELETE", &format!("/v1/jobs/{id}"), "", b"").is(200).json();
+    assert_eq!(cancel(&waiting)["state"], "cancelled");
+    assert_eq!(server.events(&waiting, 0).last().unwrap().1, "cancelled");
+    cancel(&long);
+    assert_eq!(server.ended(&long)["state"], "cancelled");
+    let after = server.order(&json!({}));
+    assert_eq!(server.ended(&after)["state"], "completed");
+    assert_eq!(cancel(&after)["state"], "completed", "an end is an end");
+}
+
+#[test]
+fn a_full_queue_says_when_to_come_back() {
+    let server = Server::start(&["--queue", "1"]);
+    let long = server.order(&json!({"steps": 1000, "width": 128, "height": 128}));
+    server.once(&long, |state| state == "running");
+    let waiting = server.order(&json!({}));
+    let full = server.post("/v1/jobs", &small(&json!({}))).is(503);
+    assert!(full.header("retry-after").is_some());
+    assert_eq!(full.header("content-type"), Some("application/problem+json"));
+    server.request("DELETE", &format!("/v1/jobs/{long}"), "", b"").is(200);
+    assert_eq!(server.ended(&waiting)["state"], "completed");
+}
+
+#[test]
+fn queued_jobs_outlive_a_killed_server() {
+    let server = Server::start(&[]);
+    let long = server.order(&json!({"steps": 200, "width": 128, "height": 128}));
+    let waiting: Vec<String> = (0..10).map(|seed| server.order(&json!({ "seed": seed }))).collect();
+    server.once(&long, |state| state == "running");
+    let server = server.killed_and_started_again();
+    let begun_again = server.ended(&long);
+    assert_eq!(begun_again["state"], "completed", "{begun_again}");
+    for (seed, id) in waiting.iter().enumerate() {
+        let job = server.ended(id);
+        assert_eq!((&job["state"], &job["images"][0]["seed"]), (&json!("completed"), &json!(seed)));
+    }
+    assert_eq!(server.get("/v1/jobs").json()["jobs"].as_array().unwrap().len(), 11);
+    let server = server.killed_and_started_again();
+    server.get(&format!("/v1/jobs/{}/image", waiting[3])).is(200);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_server_that_is_asked_to_end_finishes_its_job_and_keeps_the_queue() {
+    let mut server = Server::start(&[]);
+    let running = server.order(&json!({"steps": 100, "width": 128, "height": 128}));
+    let waiting = server.order(&json!({}));
+    server.once(&running, |state| state == "running");
+    assert_eq!(server.terminated(), 0);
+    let folder = server.folder.path().join("state/jobs");
+    let record = |id: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(folder.join(id).join("job.json")).unwrap()).unwrap()
+    };
+    assert_eq!(record(&running)["status"]["state"], "completed");
+    assert_eq!(record(&waiting)["status"]["state"], "queued");
+}
+
+#[test]
+fn what_is_wrong_is_told_field_by_field_in_the_words_of_the_command_line() {
+    let server = Server::start(&["--max-count", "4"]);
+    let field = |more: Value| {
+        let answer = server.post("/v1/jobs", &small(&more)).is(422);
+        assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+        answer.json()
+    };
+    let steps = field(json!({"steps": 0, "width": 65}));
+    assert_eq!(
+        (&steps["field"], &steps["kind"], &steps["status"]),
+        (&json!("width"), &json!("usage"), &json!(422))
+    );
+    assert_eq!(steps["others"][0]["field"], "steps");
+    assert_eq!(steps["detail"], "expected a multiple of 8 from 8 to 8192, got `65`");
+    for (more, name) in [
+        (json!({"stepz": 4}), "stepz"),
+        (json!({"steps": "four"}), "steps"),
+        (json!({"sampler": "eulr"}), "sampler"),
+        (json!({"count": 5}), "count"),
+        (json!({"width": 4096, "height": 4096}), "height"),
+        (json!({"model": "sd15"}), "model"),
+        (json!({"operation": "img2img"}), "init_image"),
+        (json!({"operation": "upscale"}), "operation"),
+        (json!({"strength": 0.5}), "strength"),
+    ] {
+        assert_eq!(field(more)["field"], name);
+    }
+    assert!(server.post("/v1/jobs", &json!({})).is(422).text().contains("no prompt"));
+}
+
+#[test]
+fn no_client_reaches_the_servers_files() {
+    let server = Server::start(&[]);
+    let secret = server.folder.path().join("secret.png");
+    std::fs::write(&secret, png(64, 64, false)).unwrap();
+    let path = secret.display().to_string();
+    for (name, value) in [
+        ("init_image", path.as_str()),
+        ("init_image", "../../secret.png"),
+        ("model", server.folder.path().to_str().unwrap()),
+        ("refiner", "org/repo"),
+        ("output", "/tmp/stolen.png"),
+        ("device", "cpu"),
+        ("threads", "1"),
+    ] {
+        let answer = server.post("/v1/jobs", &small(&json!({ name: value }))).is(422).json();
+        assert_eq!(answer["field"], name, "{answer}");
+    }
+    let id =
+        server.order(&json!({"init_image": base64(&png(64, 64, true)), "mask": "alpha", "strength": 1.0}));
+    let job = server.ended(&id);
+    assert_eq!(job["state"], "completed", "{job}");
+    let picture = server.get(&format!("/v1/jobs/{id}/image")).is(200);
+    let folder = server.folder.path().to_str().unwrap().as_bytes();
+    assert!(!picture.body.windows(folder.len()).any(|window| window == folder), "the picture names a folder");
+    let name = b"\"image\":\"init_image\"";
+    assert!(picture.body.windows(name.len()).any(|window| window == name));
+    for path in [
+        "/v1/jobs/..%2f..%2fsecret.png",
+        "/assets/..%2f..%2fCargo.toml",
+        "/v1/jobs/x/images/..%2f..%2fjob.json",
+    ] {
+        server.get(path).is(404);
+    }
+}
+
+#[test]
+fn pictures_come_as_base64_or_as_files() {
+    let server = Server::start(&[]);
+    let picture = png(64, 64, false);
+    let id = server.order(&json!({
+        "operation": "inpaint", "init_image": format!("data:image/png;base64,{}", base64(&picture)),
+        "mask": base64(&png(64, 64, false)), "strength": 1.0,
+    }));
+    assert_eq!(server.ended(&id)["state"], "completed");
+    let mut body = Vec::new();
+    for (name, value) in [("prompt", "1984"), ("steps", "2"), ("strength", "0.5"), ("seed", "3")] {
+        write!(body, "--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").unwrap();
+    }
+    write!(body, "--x\r\ncontent-disposition: form-data; name=\"init_image\"; filename=\"a.png\"\r\n\r\n")
+        .unwrap();
+    body.extend(&picture);
+    body.extend(b"\r\n--x--\r\n");
+    let kind = "content-type: multipart/form-data; boundary=x\r\n";
+    let accepted = server.request("POST", "/v1/jobs", kind, &body).is(202).json();
+    let job = server.ended(accepted["job_id"].as_str().unwrap());
+    assert_eq!((&job["state"], &job["operation"]), (&json!("completed"), &json!("img2img")), "{job}");
+    assert_eq!(job["params"]["prompt"], "1984");
+    assert_eq!(job["params"]["init_image"], "(picture)");
+    assert_eq!(job["images"][0]["width"], 64);
+}
+
+#[test]
+fn only_who_shows_the_token_comes_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "let me in\n").unwrap();
+    let server = Server::start_in(folder, &["--token-file", file.to_str().unwrap()]);
+    server.get("/health").is(200);
+    server.get("/").is(200);
+    let refused = server.get("/v1/jobs").is(401);
+    assert!(refused.header("www-authenticate").unwrap().starts_with("Bearer"));
+    for path in ["/metrics", "/v1/models", "/sdapi/v1/options", "/v1/jobs/x/stream"] {
+        server.get(path).is(401);
+    }
+    let openai = server.post("/v1/images/generations", &json!({"prompt": "a"})).is(401).json();
+    assert!(openai["error"]["message"].as_str().unwrap().contains("token"));
+    let with = |value: &str| server.request("GET", "/v1/jobs", &format!("authorization: {value}\r\n"), b"");
+    with("Bearer let me in").is(200);
+    with(&format!("Basic {}", base64(b"me:let me in"))).is(200);
+    with("Bearer let me out").is(401);
+}
+
+#[test]
+fn another_address_needs_a_token_or_a_word() {
+    sdgen().args(["serve", "--host", "0.0.0.0", "--port", "0"]).fails(2).says("--token-file");
+}
+
+#[test]
+fn pages_of_other_origins_stay_out_unless_they_are_listed() {
+    let server = Server::start(&["--cors", "http://friend.example"]);
+    let from = |origin: &str| server.request("GET", "/v1/models", &format!("origin: {origin}\r\n"), b"");
+    let listed = from("http://friend.example").is(200);
+    assert_eq!(listed.header("access-control-allow-origin"), Some("http://friend.example"));
+    from(&format!("http://{}", server.address)).is(200);
+    assert!(from("http://evil.example").is(403).header("access-control-allow-origin").is_none());
+    let foreign = b"GET /v1/jobs HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
+    server.raw(foreign).is(403);
+    let asked = "origin: http://friend.example\r\naccess-control-request-method: POST\r\n";
+    assert_eq!(server.request("OPTIONS", "/v1/jobs", asked, b"").is(204).header("vary"), Some("origin"));
+}
+
+#[test]
+fn broken_and_hostile_requests_get_their_answer_and_the_server_lives() {
+    let server = Server::start(&["--max-body", "1"]);
+    let json_body =
+        |body: &[u8]| server.request("POST", "/v1/jobs", "content-type: application/json\r\n", body).status;
+    assert_eq!(json_body(b"{\"prompt\": "), 400);
+    assert_eq!(json_body(b"\xff\xfe"), 400);
+    assert_eq!(json_body(b"[1]"), 422);
+    assert_eq!(json_body("[".repeat(100_000).as_bytes()), 400);
+    assert_eq!(server.request("POST", "/v1/jobs", "content-type: text/plain\r\n", b"{}").status, 415);
+    let large = "POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 1000000000\r\n\r\n{";
+    assert_eq!(server.raw(large.as_bytes()).status, 413);
+    let chunks = "POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n";
+    let chunk = [b"100000\r\n".as_slice(), &vec![b' '; 0x10_0000], b"\r\n"].concat();
+    assert_eq!(server.raw(&[chunks.as_bytes(), &chunk, &chunk, b"0\r\n\r\n"].concat()).status, 413);
+    let mut huge = png(8, 8, false);
+    huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
+    for picture in [base64(&huge), "not base64!".to_owned(), base64(b"no picture")] {
+        let answer = server.post("/v1/jobs", &small(&json!({ "init_image": picture }))).is(422).json();
+        assert_eq!(answer["field"], "init_image", "{answer}");
+    }
+    assert_eq!(server.raw(b"nonsense\r\n\r\n").status, 400);
+    server.get("/nowhere").is(404);
+    server.request("PUT", "/v1/jobs", "", b"").is(405);
+    server.get("/v1/jobs/none/stream").is(404);
+    server.get("/v1/jobs?limit=0").is(422);
+    server.get("/v1/jobs?colour=red").is(422);
+    assert_eq!(server.get("/health").is(200).json()["status"], "healthy");
+}
+
+#[test]
+fn the_server_shows_its_models_samplers_figures_and_itself() {
+    let server = Server::start(&[]);
+    let models = server.get("/v1/models").is(200).json();
+    assert_eq!((&models["data"][0]["id"], &models["data"][0]["cached"]), (&json!("demo"), &json!(true)));
+    assert_eq!(models["data"].as_array().unwrap().len(), 1);
+    let samplers = server.get("/v1/samplers").is(200).json();
+    assert_eq!(samplers["samplers"].as_array().unwrap().len(), sdgen::sampler::SAMPLERS.len());
+    assert_eq!(server.get("/ready").is(200).json()["ready"], true);
+    let id = server.order(&json!({}));
+    server.ended(&id);
+    let metrics = server.get("/metrics").is(200).text();
+    assert!(metrics.contains("sdgen_jobs_total{state=\"completed\"} 1"), "{metrics}");
+    let named = server.request("GET", "/health", "x-request-id: mine\r\n", b"");
+    assert_eq!(named.header("x-request-id"), Some("mine"));
+    let page = server.get("/").is(200);
+    assert!(
+        page.header("content-security-policy").unwrap().starts_with("default-src 'none'; script-src 'self'")
+    );
+    for file in ["app.js", "style.css"] {
+        server.get(&format!("/assets/{file}")).is(200);
+    }
+}
+
+#[test]
+fn the_description_names_paths_that_are_there() {
+    let server = Server::start(&[]);
+    let id = server.order(&json!({}));
+    server.ended(&id);
+    let document = server.get("/openapi.json").is(200).json();
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{id}", &id).replace("{index}", "0");
+        for (method, operation) in operations.as_object().unwrap() {
+            let answer = match method.as_str() {
+                "post" => server.request("POST", &path, "", b""),
+                method => server.request(&method.to_uppercase(), &path, "", b""),
+            };
+            let documented = operation["responses"].get(answer.status.to_string());
+            assert!(documented.is_some() && answer.status != 404, "{method} {path}: {}", answer.status);
+        }
+    }
+}

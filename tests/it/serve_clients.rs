@@ -1,0 +1,161 @@
+//! The interfaces of other programs: OpenAI's images and A1111's API, as their clients use them.
+
+use serde_json::{Value, json};
+
+use crate::serve::{Server, base64, png, small};
+
+/// The picture in base64 as bytes.
+fn decoded(text: &Value) -> Vec<u8> {
+    let digit = |c: u8| match c {
+        b'A'..=b'Z' => c - b'A',
+        b'a'..=b'z' => c - b'a' + 26,
+        b'0'..=b'9' => c - b'0' + 52,
+        b'+' => 62,
+        _ => 63,
+    };
+    let text: Vec<u8> = text.as_str().unwrap().bytes().filter(|c| *c != b'=').collect();
+    let bytes = text.chunks(4).flat_map(|chunk| {
+        let bits = (0..4).fold(0u32, |bits, i| bits << 6 | chunk.get(i).map_or(0, |c| u32::from(digit(*c))));
+        bits.to_be_bytes()[1..chunk.len()].to_vec()
+    });
+    bytes.collect()
+}
+
+fn size(png: &[u8]) -> (u32, u32) {
+    let image = image::load_from_memory(png).unwrap();
+    (image.width(), image.height())
+}
+
+#[test]
+fn openais_images_are_those_of_a_job() {
+    let server = Server::start(&[]);
+    let sent = json!({"model": "dall-e-3", "prompt": "a red circle", "n": 2, "size": "64x64", "steps": 1, "seed": 7});
+    let answer = server.post("/v1/images/generations", &sent).is(200).json();
+    let data = answer["data"].as_array().unwrap();
+    assert_eq!((data.len(), &answer["size"]), (2, &json!("64x64")));
+    let picture = decoded(&data[0]["b64_json"]);
+    assert_eq!(size(&picture), (64, 64));
+    let url = data[0]["url"].as_str().unwrap();
+    let path = url.strip_prefix(&format!("http://{}", server.address)).unwrap();
+    assert!(server.get(path).is(200).body == picture);
+    let id = server.order(&json!({}));
+    server.ended(&id);
+    assert!(server.get(&format!("/v1/jobs/{id}/image")).body == picture, "the same picture by either way");
+    let wrong =
+        server.post("/v1/images/generations", &json!({"prompt": "a", "model": "sd15"})).is(422).json();
+    assert_eq!(
+        (&wrong["error"]["param"], &wrong["error"]["type"]),
+        (&json!("model"), &json!("invalid_request_error"))
+    );
+}
+
+#[test]
+fn openais_edits_paint_where_the_mask_is_transparent() {
+    let server = Server::start(&[]);
+    let mut body = Vec::new();
+    for (name, value) in [("prompt", "a"), ("n", "1"), ("response_format", "b64_json"), ("steps", "1")] {
+        body.extend(
+            format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
+        );
+    }
+    for (name, holes) in [("image", false), ("mask", true)] {
+        body.extend(
+            format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"a\"\r\n\r\n").bytes(),
+        );
+        body.extend(png(64, 64, holes));
+        body.extend(b"\r\n");
+    }
+    body.extend(b"--x--\r\n");
+    let kind = "content-type: multipart/form-data; boundary=x\r\n";
+    let answer = server.request("POST", "/v1/images/edits", kind, &body).is(200).json();
+    assert_eq!(size(&decoded(&answer["data"][0]["b64_json"])), (64, 64));
+    assert!(answer["data"][0].get("url").is_none());
+    let job = &server.get("/v1/jobs").json()["jobs"][0];
+    assert_eq!(job["operation"], "inpaint", "{job}");
+}
+
+#[test]
+fn a1111s_pictures_come_with_their_infotexts() {
+    let server = Server::start(&[]);
+    let sent = json!({
+        "prompt": "a (red:1.2) circle", "negative_prompt": "", "seed": 7, "steps": 1, "width": 64, "height": 64,
+        "sampler_name": "DPM++ 2M Karras", "n_iter": 2, "batch_size": 1, "cfg_scale": 3, "enable_hr": false,
+    });
+    let answer = server.post("/sdapi/v1/txt2img", &sent).is(200).json();
+    assert_eq!(answer["images"].as_array().unwrap().len(), 2);
+    let picture = decoded(&answer["images"][0]);
+    assert_eq!(size(&picture), (64, 64));
+    let info: Value = serde_json::from_str(answer["info"].as_str().unwrap()).unwrap();
+    assert_eq!((&info["all_seeds"], &info["sampler_name"]), (&json!([7, 8]), &json!("DPM++ 2M")));
+    let said = server.post("/sdapi/v1/png-info", &json!({ "image": answer["images"][0] })).is(200).json();
+    assert_eq!((&said["info"], &said["parameters"]["Seed"]), (&info["infotexts"][0], &json!("7")));
+    let sent = json!({
+        "prompt": "a", "steps": 2, "width": 64, "height": 64, "init_images": [base64(&png(64, 64, false))],
+        "mask": base64(&png(64, 64, false)), "denoising_strength": 0.6, "inpaint_full_res": false,
+    });
+    let answer = server.post("/sdapi/v1/img2img", &sent).is(200).json();
+    assert_eq!(answer["images"].as_array().unwrap().len(), 1);
+    assert!(answer["parameters"].get("init_images").is_none());
+    let wrong =
+        server.post("/sdapi/v1/txt2img", &json!({"prompt": "a", "restore_faces": true})).is(422).json();
+    assert!(wrong["detail"].as_str().unwrap().contains("restore_faces"), "{wrong}");
+}
+
+#[test]
+fn a1111s_clients_see_progress_and_interrupt_their_own_jobs_only() {
+    let server = Server::start(&[]);
+    let other = server.order(&json!({"steps": 200, "width": 128, "height": 128}));
+    server.once(&other, |state| state == "running");
+    server.post("/sdapi/v1/interrupt", &json!({})).is(200);
+    assert_eq!(server.ended(&other)["state"], "completed");
+    let sent = small(&json!({"steps": 1000, "width": 128, "height": 128}));
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| server.post("/sdapi/v1/txt2img", &sent));
+        let steps =
+            || server.get("/sdapi/v1/progress").is(200).json()["state"]["sampling_step"].as_u64().unwrap();
+        while steps() == 0 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        server.post("/sdapi/v1/interrupt", &json!({})).is(200);
+        let answer = answer.join().unwrap().is(200).json();
+        assert_eq!(answer["images"], json!([]));
+    });
+}
+
+#[test]
+fn a1111s_options_choose_among_the_models_that_are_offered() {
+    let server = Server::start(&["-m", "sd15"]);
+    let models = server.get("/sdapi/v1/sd-models").is(200).json();
+    let titles: Vec<&str> =
+        models.as_array().unwrap().iter().map(|model| model["title"].as_str().unwrap()).collect();
+    assert_eq!(titles, ["demo", "sd15"]);
+    assert_eq!(server.get("/sdapi/v1/options").json()["sd_model_checkpoint"], "demo");
+    server.post("/sdapi/v1/options", &json!({"sd_model_checkpoint": "sd15"})).is(200);
+    assert_eq!(server.get("/sdapi/v1/options").json()["sd_model_checkpoint"], "sd15");
+    server.post("/sdapi/v1/options", &json!({"sd_model_checkpoint": "/etc"})).is(422);
+    server.post("/sdapi/v1/options", &json!({"sd_vae": "x"})).is(422);
+    for path in ["samplers", "schedulers", "upscalers", "loras", "scripts", "embeddings"] {
+        server.get(&format!("/sdapi/v1/{path}")).is(200);
+    }
+}
+
+#[test]
+fn a_client_that_hangs_up_takes_its_job_along() {
+    use std::io::Write;
+    let server = Server::start(&[]);
+    let sent = small(&json!({"steps": 1000, "width": 128, "height": 128})).to_string();
+    let mut stream = server.connect();
+    let head = format!(
+        "POST /sdapi/v1/txt2img HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        server.address,
+        sent.len()
+    );
+    stream.write_all((head + &sent).as_bytes()).unwrap();
+    let newest = || server.get("/v1/jobs").json()["jobs"][0].clone();
+    while newest()["state"] != "running" {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    drop(stream);
+    let id = newest()["job_id"].as_str().unwrap().to_owned();
+    assert_eq!(server.ended(&id)["state"], "cancelled");
+}
