@@ -69,6 +69,31 @@ impl Hub {
     }
 }
 
+/// One task of many that a scheduler started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArrayTask {
+    /// From 0.
+    pub index: u64,
+    /// How many there are, where the scheduler tells.
+    pub count: Option<u64>,
+    /// The variable that told.
+    pub name: &'static str,
+}
+
+/// The task that this process is: of a Slurm array (`SLURM_ARRAY_TASK_ID`, `_COUNT`, `_MIN`, `_STEP`), or of an
+/// indexed job of Kubernetes (`JOB_COMPLETION_INDEX`).
+pub fn array_task() -> Option<ArrayTask> {
+    const SLURM: &str = "SLURM_ARRAY_TASK_ID";
+    const KUBERNETES: &str = "JOB_COMPLETION_INDEX";
+    let slurm = number(SLURM).map(|id| {
+        let first = number("SLURM_ARRAY_TASK_MIN").unwrap_or(0);
+        let step = number("SLURM_ARRAY_TASK_STEP").unwrap_or(1).max(1);
+        let index = id.saturating_sub(first) / step;
+        ArrayTask { index, count: number("SLURM_ARRAY_TASK_COUNT"), name: SLURM }
+    });
+    slurm.or_else(|| Some(ArrayTask { index: number(KUBERNETES)?, count: None, name: KUBERNETES }))
+}
+
 /// Whether colours are wanted on a terminal (<https://no-color.org>).
 pub fn colours() -> bool {
     text("NO_COLOR").is_none() && !dumb_terminal()
@@ -123,6 +148,10 @@ fn variable(name: &str) -> Option<OsString> {
 
 fn text(name: &str) -> Option<String> {
     variable(name).map(|value| value.to_string_lossy().into_owned())
+}
+
+fn number(name: &str) -> Option<u64> {
+    text(name)?.trim().parse().ok()
 }
 
 fn path(name: &str) -> Option<PathBuf> {

@@ -12,10 +12,11 @@ use crate::output::Picture;
 use crate::output::album::Leaf;
 use crate::output::latents::Latents;
 pub use crate::pipeline::Estimate;
-use crate::pipeline::{Batch, Beside, Drawn, Pipeline, Shown, Stay, Task};
+use crate::pipeline::{Batch, Beside, Drawn, Encoded, Pipeline, Shown, Stay, Task};
 use crate::plan::{Model, Plan};
 use crate::registry::Networks;
 use crate::request::{DeviceChoice, Dtype, Request};
+use crate::rng::Noise;
 
 /// A finished picture: 8-bit RGB, row by row from the top left.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,8 +121,9 @@ impl Engine {
         let prompts = base.encode(request, beside, &shown, observer)?;
         let mut begun = Vec::new();
         for batch in batches(request) {
+            let noise = Noise::new(request.rng, request.seed.wrapping_add(batch.first), batch.size);
             let task = Task { request, prompts: &prompts, batch, networks };
-            let drawn = base.denoise(&task, start.as_ref(), observer)?;
+            let drawn = base.denoise(&task, noise, start.as_ref(), observer)?;
             if plan.refiner.is_some() {
                 begun.push(drawn);
             } else {
@@ -132,6 +134,46 @@ impl Engine {
             Some(refiner) => self.refine(refiner, &finish, begun, observer, deliver),
             None => Ok(()),
         }
+    }
+
+    /// Draws one picture of each of `plans`, which are alike but for prompts and seed ([`Request::form`]) and have no
+    /// refiner, in as few forwards as their prompts' lengths allow. Each is the picture that it is alone; `deliver`
+    /// is told whose it is.
+    ///
+    /// # Errors
+    /// As [`Self::generate`].
+    pub fn together(
+        &mut self,
+        plans: &[&Plan],
+        observer: &mut dyn Observer,
+        deliver: &mut dyn FnMut(usize, Image) -> Result<()>,
+    ) -> Result<()> {
+        let Some(first) = plans.first().copied() else { return Ok(()) };
+        let (Plan { request, networks, base, .. }, beside) = (first, Beside::of(first));
+        let start = request.start()?;
+        let shown = shown(request, start.as_ref())?;
+        let pipeline = self.open(base, beside, request, observer)?;
+        let encode = |plan: &&Plan| pipeline.encode(&plan.request, Beside::of(plan), &shown, observer);
+        let prompts = plans.iter().map(encode).collect::<Result<Vec<_>>>()?;
+        // What cannot be decoded is drawn again alone by the caller, who then may keep its latents.
+        let undecoded = &Cell::new(None);
+        let finish = Finish { request, beside, start: start.as_ref(), undecoded };
+        let mut rest: Vec<usize> = (0..plans.len()).collect();
+        while let Some(lead) = rest.first() {
+            let length = prompts[*lead].length();
+            let (these, others) = rest.into_iter().partition::<Vec<_>, _>(|i| prompts[*i].length() == length);
+            rest = others;
+            let noise = Noise::seeded(request.rng, these.iter().map(|i| plans[*i].request.seed));
+            let prompts = Encoded::joined(&these.iter().map(|i| &prompts[*i]).collect::<Vec<_>>())?;
+            let batch = Batch { first: 0, size: these.len() };
+            let task = Task { request, prompts: &prompts, batch, networks };
+            let drawn = pipeline.denoise(&task, noise, start.as_ref(), observer)?;
+            for (place, i) in these.into_iter().enumerate() {
+                let image = finish.image(pipeline, &drawn, place, observer)?;
+                deliver(i, Image { seed: plans[i].request.seed, index: 0, ..image })?;
+            }
+        }
+        Ok(())
     }
 
     /// Lets the refiner end what the base model has begun.
@@ -279,23 +321,31 @@ impl Finish<'_> {
         observer: &mut dyn Observer,
         deliver: Deliver<'_>,
     ) -> Result<()> {
+        (0..drawn.batch.size).try_for_each(|i| deliver(self.image(pipeline, drawn, i, observer)?))
+    }
+
+    /// Picture `i` of a batch.
+    fn image(
+        &self,
+        pipeline: &Pipeline,
+        drawn: &Drawn,
+        i: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Image> {
         let request = self.request;
-        for i in 0..drawn.batch.size {
-            let index = drawn.batch.first + i as u64;
-            let seed = request.seed.wrapping_add(index);
-            let rgb = pipeline.decode(drawn, i, observer).inspect_err(|error| {
-                let worth_keeping = error.kind() != Kind::Interrupted;
-                self.undecoded.set(drawn.kept(i, seed).ok().filter(|_| worth_keeping));
-            })?;
-            let (width, height, rgb) = match self.start {
-                None => (request.width, request.height, rgb),
-                Some(start) => {
-                    let picture = start.finished(rgb, request.keeps_unmasked());
-                    (picture.width, picture.height, picture.rgb)
-                }
-            };
-            deliver(Image { width, height, rgb, seed, index })?;
-        }
-        Ok(())
+        let index = drawn.batch.first + i as u64;
+        let seed = request.seed.wrapping_add(index);
+        let rgb = pipeline.decode(drawn, i, observer).inspect_err(|error| {
+            let worth_keeping = error.kind() != Kind::Interrupted;
+            self.undecoded.set(drawn.kept(i, seed).ok().filter(|_| worth_keeping));
+        })?;
+        let (width, height, rgb) = match self.start {
+            None => (request.width, request.height, rgb),
+            Some(start) => {
+                let picture = start.finished(rgb, request.keeps_unmasked());
+                (picture.width, picture.height, picture.rgb)
+            }
+        };
+        Ok(Image { width, height, rgb, seed, index })
     }
 }

@@ -27,6 +27,8 @@ pub enum Kind {
     Output,
     /// Some jobs of a batch failed.
     Batch,
+    /// A picture that was to be drawn again is another one.
+    Different,
     /// The user stopped the run.
     Interrupted,
 }
@@ -66,6 +68,7 @@ pub const KINDS: &[KindRow] = &[
     row(Kind::InvalidImage, "invalid-image", 7, 500, "invalid image (NaN or flat)"),
     row(Kind::Output, "output", 8, 500, "output cannot be written"),
     row(Kind::Batch, "batch", 9, 500, "part of a batch failed"),
+    row(Kind::Different, "different", 10, 500, "a replayed picture differs"),
     row(Kind::Interrupted, "interrupted", 130, 499, "interrupted"),
 ];
 
@@ -216,7 +219,7 @@ mod tests {
         let mut codes: Vec<u8> = KINDS.iter().map(|row| row.exit_code).collect();
         codes.sort_unstable();
         codes.dedup();
-        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 8, 9, 130]);
+        assert_eq!(codes, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 130]);
         assert!(KINDS.iter().all(|row| row.kind.row().name == row.name));
     }
 

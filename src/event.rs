@@ -105,6 +105,18 @@ pub enum Event {
         /// The seed that made it.
         seed: u64,
     },
+    /// A job of a batch waits for its turn.
+    Queued {
+        /// Its name.
+        job: String,
+    },
+    /// A job of a batch could not be drawn.
+    Failed {
+        /// Its name.
+        job: String,
+        /// Why.
+        message: String,
+    },
     /// Something the user should know that is no failure.
     Warning {
         /// Lower case, no full stop.

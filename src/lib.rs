@@ -4,6 +4,7 @@
 //! it into a [`Plan`], hand that to an [`Engine`], and watch [`Event`]s.
 
 pub mod adapters;
+pub mod batch;
 pub mod checkpoint;
 pub mod cli;
 pub mod config;

@@ -81,8 +81,12 @@ impl View for Bars {
                 self.bar.set_position(*step as u64);
                 self.bar.set_message(rate);
             }
-            Event::End { .. } | Event::Done { .. } => self.clear(),
-            Event::Preview { .. } | Event::Saved { .. } | Event::Warning { .. } | Event::Note { .. } => {}
+            Event::End { .. } | Event::Done { .. } | Event::Failed { .. } => self.clear(),
+            Event::Queued { .. }
+            | Event::Preview { .. }
+            | Event::Saved { .. }
+            | Event::Warning { .. }
+            | Event::Note { .. } => {}
         }
     }
 

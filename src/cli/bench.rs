@@ -107,6 +107,8 @@ impl Observer for Clock {
             | Event::End { .. }
             | Event::Download { .. }
             | Event::Fetch { .. }
+            | Event::Queued { .. }
+            | Event::Failed { .. }
             | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
@@ -219,7 +221,7 @@ fn median(sorted: &[f64]) -> f64 {
 }
 
 /// The largest resident memory so far, where the system tells.
-fn peak_memory() -> Option<u64> {
+pub(super) fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;

@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::terminal;
+use crate::batch::{Fields, Place};
 use crate::config;
 use crate::error::{Error, Kind, Result};
 use crate::request::{Params, Profiles, check, decoding_alone, not_finite, overlay};
@@ -37,6 +38,11 @@ pub(super) struct Defaults {
 }
 
 impl Defaults {
+    /// The defaults as fields of a batch.
+    pub(super) fn fields(&self) -> Fields {
+        Fields::of(&self.params, &Place::new(&self.file.path().display().to_string().into(), 0))
+    }
+
     /// What is said, over the defaults.
     ///
     /// # Errors

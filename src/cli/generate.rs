@@ -8,6 +8,7 @@ use std::time::Instant;
 use clap::Args;
 
 use super::config::Profile;
+use super::dry_run::DryRun;
 use super::preview::Previews;
 use super::progress::{Display, Progress};
 use super::signals;
@@ -16,7 +17,7 @@ use crate::engine::{Engine, Image};
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, Stage};
 use crate::output::album::{Album, Leaf};
-use crate::output::path::{DEFAULT_TEMPLATE, Destination, Template, Values};
+use crate::output::path::{DEFAULT_TEMPLATE, Destination, Template, UNNAMED, Values};
 use crate::output::png::{Existing, save, write_stream};
 use crate::plan::{Plan, Planner};
 use crate::request::{Params, check};
@@ -28,6 +29,11 @@ pub(super) struct Arguments {
     pub(super) params: Params,
     #[command(flatten)]
     pub(super) profile: Profile,
+    #[command(flatten)]
+    dry: DryRun,
+    /// Draw the finished pictures in the terminal
+    #[arg(long, help_heading = "Display")]
+    show: bool,
     #[command(flatten)]
     pub(super) display: Display,
 }
@@ -44,35 +50,73 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         return Err(defaults.blamed(error, &arguments.params));
     }
     let destination = destination(&params)?;
+    if arguments.show {
+        super::show::check()?;
+    }
     signals::listen(arguments.display.announces())?;
+    if arguments.dry.wanted() {
+        return super::dry_run::single(&params, arguments.dry);
+    }
     let progress = RefCell::new(Progress::new(&arguments.display));
-    let previews: RefCell<Option<Previews>> = RefCell::default();
-    let mut observer = |event: &Event| watch(event, &progress, &previews);
+    let mut observer = |event: &Event| progress.borrow_mut().on(event);
 
     let plan = Planner::new(Hub::from_env()).plan(&params, &mut observer)?;
-    let Plan { request, base, .. } = &plan;
-    destination.check(&Values { request, model: &base.files.name, seed: request.seed, index: 0 })?;
-    *previews.borrow_mut() = Previews::of(&params, request)?;
-    progress.borrow_mut().seed(request);
-
-    let album = Album { origin: plan.origin(), silent: params.no_metadata == Some(true) };
-    let mut deliver = |image: Image| {
-        let begun = Instant::now();
-        let seed = image.seed;
-        // A wish to stop is answered at the next step; this picture is finished.
-        let tell = |event: Event| progress.borrow_mut().on(&event);
-        let _ = tell(Event::Begin { stage: Stage::Save, what: String::new() });
-        let path = keep(&album, &image, &destination)?;
-        let _ = tell(Event::End { stage: Stage::Save, seconds: begun.elapsed().as_secs_f64() });
-        let _ = tell(Event::Saved { path, seed });
-        Ok(())
-    };
-    let mut engine = Engine::new();
-    let drawn = engine.generate(&plan, &mut observer, &mut deliver);
-    drawn.map_err(|error| rescued(&engine, &album, &destination, error))?;
-    let done = Event::Done { images: request.count, seconds: started.elapsed().as_secs_f64() };
+    draw(
+        &Drawing { plan: &plan, params: &params, destination: &destination, show: arguments.show },
+        &progress,
+    )?;
+    let done = Event::Done { images: plan.request.count, seconds: started.elapsed().as_secs_f64() };
     let _ = progress.borrow_mut().on(&done);
     Ok(())
+}
+
+/// Pictures and where they go.
+pub(super) struct Drawing<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) params: &'a Params,
+    pub(super) destination: &'a Destination,
+    /// Show them in the terminal.
+    pub(super) show: bool,
+}
+
+/// Draws and saves the pictures of a plan.
+pub(super) fn draw(drawing: &Drawing<'_>, progress: &RefCell<Progress>) -> Result<()> {
+    let Drawing { plan, params, destination, show } = *drawing;
+    let Plan { request, base, .. } = plan;
+    destination.check(&Values {
+        request,
+        model: &base.files.name,
+        seed: request.seed,
+        index: 0,
+        name: UNNAMED,
+    })?;
+    progress.borrow_mut().seed(request);
+    let album = Album { origin: plan.origin(), silent: params.no_metadata == Some(true) };
+    let previews = RefCell::new(Previews::of(params, request)?);
+    let mut observer = |event: &Event| watch(event, progress, &previews);
+    let mut deliver = |image: Image| {
+        let path = saving(progress, image.seed, || keep(&album, &image, destination))?;
+        if show { super::show::picture(&path) } else { Ok(()) }
+    };
+    let mut engine = Engine::new();
+    let drawn = engine.generate(plan, &mut observer, &mut deliver);
+    drawn.map_err(|error| rescued(&engine, &album, destination, error))
+}
+
+/// Saves a picture between the events that tell of it.
+pub(super) fn saving(
+    progress: &RefCell<Progress>,
+    seed: u64,
+    save: impl FnOnce() -> Result<PathBuf>,
+) -> Result<PathBuf> {
+    let begun = Instant::now();
+    // A wish to stop is answered at the next step; this picture is finished.
+    let tell = |event: Event| progress.borrow_mut().on(&event);
+    let _ = tell(Event::Begin { stage: Stage::Save, what: String::new() });
+    let path = save()?;
+    let _ = tell(Event::End { stage: Stage::Save, seconds: begun.elapsed().as_secs_f64() });
+    let _ = tell(Event::Saved { path: path.clone(), seed });
+    Ok(path)
 }
 
 /// Shows an event, and keeps the preview that it may be. Previews that cannot be kept are given up, with a word.
@@ -102,7 +146,7 @@ fn with_prompt(params: &Params) -> Result<Params> {
     Ok(Params { prompt: Some(prompt), ..params.clone() })
 }
 
-fn destination(params: &Params) -> Result<Destination> {
+pub(super) fn destination(params: &Params) -> Result<Destination> {
     let existing = if params.overwrite == Some(true) { Existing::Replace } else { Existing::Keep };
     let destination = Destination::parse(params.output.as_deref(), existing, params.count.unwrap_or(1))?;
     if matches!(destination, Destination::Stdout) && std::io::stdout().is_terminal() {

@@ -1,11 +1,14 @@
 //! The command line: arguments in, pictures out, events shown. Each subcommand has its own file.
 
 mod bars;
+mod batch;
 mod bench;
+mod complete;
 mod config;
 mod convert;
 mod doctor;
 mod downloads;
+mod dry_run;
 mod generate;
 mod inspect;
 mod model_info;
@@ -13,12 +16,15 @@ mod models;
 mod plain;
 mod preview;
 mod progress;
+mod replay;
 mod report;
 #[cfg(feature = "serve")]
 mod serve;
+mod show;
 mod signals;
 mod terminal;
 mod tokens;
+mod work;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -46,6 +52,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Draw the jobs of a file: TOML, lines of prompts, CSV or JSONL
+    Batch(Box<batch::Arguments>),
+    /// Draw a picture again from what it says about itself
+    Replay(Box<replay::Arguments>),
     /// Show what a picture says about itself: prompt, settings, model
     Inspect(inspect::Arguments),
     /// List, fetch, check and remove models
@@ -72,6 +82,7 @@ enum Command {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
+    complete::answer(command);
     crate::nn::explain_lost_files();
     let colour = if crate::config::colours() { ColorChoice::Auto } else { ColorChoice::Never };
     let matches = match command().color(colour).try_get_matches() {
@@ -85,9 +96,16 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> ExitCode {
-    let format = arguments.generate.display.error_format();
+    let display = match &arguments.command {
+        Some(Command::Batch(batch)) => &batch.display,
+        Some(Command::Replay(replay)) => &replay.display,
+        _ => &arguments.generate.display,
+    };
+    let format = display.error_format();
     let result = match arguments.command {
         None => generate::run(&arguments.generate),
+        Some(Command::Batch(batch)) => batch::run(&batch),
+        Some(Command::Replay(replay)) => replay::run(&replay),
         Some(Command::Inspect(inspect)) => inspect::run(&inspect),
         Some(Command::Models(models)) => models::run(&models),
         Some(Command::Convert(convert)) => convert::run(&convert),

@@ -51,7 +51,9 @@ impl View for Lines {
                     say(&format!("{} {step}/{steps}{rate}", Stage::Denoise.name()));
                 }
             }
-            Event::Download { .. }
+            Event::Queued { .. }
+            | Event::Failed { .. }
+            | Event::Download { .. }
             | Event::End { .. }
             | Event::Preview { .. }
             | Event::Saved { .. }

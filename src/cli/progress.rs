@@ -1,7 +1,11 @@
 //! Shows events on stderr: bars on a terminal, lines elsewhere, JSON for programs, or nothing; and passes on the
 //! user's wish to stop.
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
 use clap::{Args, ValueEnum};
+use serde_json::{Map, Value, json};
 
 use super::report::Format;
 use super::{bars::Bars, plain::Lines, signals, terminal};
@@ -64,13 +68,55 @@ pub(super) trait View {
     /// Shows an event.
     fn show(&mut self, event: &Event);
 
+    /// The jobs that what follows belongs to; the first of them is number `number` of `of`.
+    fn turn_to(&mut self, jobs: &[&str], number: usize, of: usize) {
+        let line = format!("job {number} of {of}: {}", jobs.join(", "));
+        self.say(&terminal::harmless(&line));
+    }
+
     /// Prints a line without disturbing what moves.
     fn say(&mut self, line: &str) {
         terminal::say(line);
     }
 }
 
-struct Json;
+/// What `schema` says in each object: a field that goes or changes its meaning makes it another number.
+pub(super) const SCHEMA: u32 = 1;
+
+/// One object for each event (docs/events.md).
+struct Json {
+    begun: Instant,
+    jobs: Vec<String>,
+    stages: BTreeMap<&'static str, f64>,
+}
+
+impl Json {
+    fn new() -> Self {
+        Self { begun: Instant::now(), jobs: Vec::new(), stages: BTreeMap::new() }
+    }
+
+    /// The event with what every object has, and what the end of a run has.
+    fn object(&mut self, event: &Event) -> Map<String, Value> {
+        let mut object = match serde_json::to_value(event) {
+            Ok(Value::Object(object)) => object,
+            _ => Map::new(),
+        };
+        object.insert("schema".into(), SCHEMA.into());
+        object.insert("time".into(), self.begun.elapsed().as_secs_f64().into());
+        if !self.jobs.is_empty() && !object.contains_key("job") {
+            object.insert("jobs".into(), self.jobs.clone().into());
+        }
+        if let Event::End { stage, seconds } = event {
+            *self.stages.entry(stage.name()).or_default() += seconds;
+        }
+        if matches!(event, Event::Done { .. }) {
+            object.remove("jobs");
+            object.insert("stages".into(), json!(self.stages));
+            object.insert("peak_bytes".into(), super::bench::peak_memory().into());
+        }
+        object
+    }
+}
 
 impl View for Json {
     fn show(&mut self, event: &Event) {
@@ -78,9 +124,11 @@ impl View for Json {
         if matches!(event, Event::Fetch { total: 0, .. }) {
             return;
         }
-        if let Ok(line) = serde_json::to_string(event) {
-            terminal::say(&line);
-        }
+        terminal::say(&Value::Object(self.object(event)).to_string());
+    }
+
+    fn turn_to(&mut self, jobs: &[&str], _number: usize, _of: usize) {
+        self.jobs = jobs.iter().map(|job| (*job).to_owned()).collect();
     }
 
     /// Lines for people have no place among objects.
@@ -100,6 +148,7 @@ struct Still;
 
 impl View for Still {
     fn show(&mut self, _event: &Event) {}
+    fn turn_to(&mut self, _jobs: &[&str], _number: usize, _of: usize) {}
 }
 
 /// The observer of a run on the command line.
@@ -113,7 +162,7 @@ impl Progress {
     pub(super) fn new(display: &Display) -> Self {
         let view: Box<dyn View> = match display.progress {
             _ if display.quiet => Box::new(Silence),
-            Style::Json => Box::new(Json),
+            Style::Json => Box::new(Json::new()),
             Style::None => Box::new(Still),
             Style::Bar => Box::new(Bars::new()),
             Style::Auto if terminal::redraws() => Box::new(Bars::new()),
@@ -130,6 +179,16 @@ impl Progress {
         }
     }
 
+    /// Says which jobs come now: `number` is the first one's, of `of`.
+    pub(super) fn turn_to(&mut self, jobs: &[&str], number: usize, of: usize) {
+        self.view.turn_to(jobs, number, of);
+    }
+
+    /// Says a line to people.
+    pub(super) fn say(&mut self, line: &str) {
+        self.view.say(&terminal::harmless(line));
+    }
+
     /// The line of an event that every view for people prints in the same words.
     fn line(&self, event: &Event) -> Option<String> {
         match event {
@@ -141,10 +200,12 @@ impl Progress {
                 Some(format!("{}: {seconds:.2} s", stage.name()))
             }
             Event::Done { seconds, .. } if self.verbose => Some(format!("total: {seconds:.2} s")),
+            Event::Failed { job, message } => Some(format!("failed {job}: {message}")),
             Event::Download { model, files, bytes, license } => {
                 Some(download(model, *files, *bytes, license.as_deref()))
             }
             Event::Fetch { .. }
+            | Event::Queued { .. }
             | Event::Begin { .. }
             | Event::End { .. }
             | Event::Step { .. }

@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::progress::SCHEMA;
 use super::terminal::{coloured, harmless, say};
+use crate::batch::Fault;
 use crate::error::{Error, Kind};
 
 /// Who reads the errors.
@@ -23,6 +25,20 @@ pub(super) fn failed(error: &Error, format: Format) -> ExitCode {
         Format::Json => say(&object(error).to_string()),
     }
     ExitCode::from(error.kind().row().exit_code)
+}
+
+/// Shows something wrong with a batch.
+pub(super) fn fault(fault: &Fault, format: Format) {
+    let Fault { place, error } = fault;
+    match format {
+        Format::Text => say(&lines(&format!("{place}: {error}"), error.hints())),
+        Format::Json => {
+            let mut object = object(error);
+            object["file"] = place.file.as_ref().into();
+            object["line"] = place.line.into();
+            say(&object.to_string());
+        }
+    }
 }
 
 /// Shows clap's own message, which may be the help that was asked for.
@@ -46,9 +62,13 @@ pub(super) fn refused_arguments(error: &clap::Error, format: Format) -> ExitCode
 }
 
 fn text(error: &Error) -> String {
+    lines(&message(error), error.hints())
+}
+
+fn lines(message: &str, hints: &[String]) -> String {
     let (red, bold, plain) = if coloured() { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
-    let mut lines = format!("{red}error:{plain} {}", harmless(&message(error)));
-    for hint in error.hints() {
+    let mut lines = format!("{red}error:{plain} {}", harmless(message));
+    for hint in hints {
         lines.push_str(&format!("\n{bold}hint:{plain} {}", harmless(hint)));
     }
     lines
@@ -78,6 +98,7 @@ fn object(error: &Error) -> serde_json::Value {
     let prefix = error.field_name().map(|field| format!("{field}: ")).unwrap_or_default();
     json!({
         "event": "error",
+        "schema": SCHEMA,
         "kind": row.name,
         "exit_code": row.exit_code,
         "field": error.field_name(),
@@ -95,7 +116,7 @@ mod tests {
         let error = Error::expected("cfg_scale", "a number", "NaN").hint("try 7");
         assert_eq!(text(&error), "error: --cfg-scale: expected a number, got `NaN`\nhint: try 7");
         let expected = json!({
-            "event": "error", "kind": "usage", "exit_code": 2, "field": "cfg_scale",
+            "event": "error", "schema": 1, "kind": "usage", "exit_code": 2, "field": "cfg_scale",
             "message": "expected a number, got `NaN`", "hints": ["try 7"],
         });
         assert_eq!(object(&error), expected);

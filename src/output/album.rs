@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::Picture;
 use super::latents::{Latents, kept_as};
 use super::metadata::Origin;
-use super::path::{Template, Values};
+use super::path::{Template, UNNAMED, Values};
 use super::png::{Existing, encode, save};
 use crate::error::{Error, Result};
 
@@ -46,7 +46,7 @@ impl Album<'_> {
     /// As [`save`].
     pub fn save(&self, leaf: &Leaf<'_>, template: &Template, existing: Existing) -> Result<PathBuf> {
         let Origin { request, model, .. } = self.origin;
-        let values = Values { request, model, seed: leaf.seed, index: leaf.index };
+        let values = Values { request, model, seed: leaf.seed, index: leaf.index, name: UNNAMED };
         save(&self.png(leaf)?, &template.path(&values), existing)
     }
 
@@ -54,7 +54,7 @@ impl Album<'_> {
     /// afterwards where they are.
     pub fn rescue(&self, latents: &Latents, template: &Template, error: Error) -> Error {
         let Origin { request, model, .. } = self.origin;
-        let values = Values { request, model, seed: latents.seed, index: latents.index };
+        let values = Values { request, model, seed: latents.seed, index: latents.index, name: UNNAMED };
         match latents.save(&self.origin, &template.path(&values)) {
             Ok(path) => kept_as(error, &path),
             Err(failure) => error.hint(format!("its latents could not be kept: {failure}")),

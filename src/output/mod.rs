@@ -3,11 +3,13 @@
 
 pub mod album;
 pub mod chunks;
+mod foreign;
 pub mod latents;
 pub mod metadata;
 pub mod parameters;
 pub mod path;
 pub mod png;
+pub mod sheet;
 
 /// A picture to be written: 8-bit RGB, row by row from the top left.
 #[derive(Clone, Copy, Debug)]

@@ -22,6 +22,7 @@ type Field = (&'static str, fn(&Values<'_>) -> String);
 pub const FIELDS: &[Field] = &[
     ("seed", |v| v.seed.to_string()),
     ("index", |v| v.index.to_string()),
+    ("name", |v| v.name.to_owned()),
     ("model", |v| v.model.to_owned()),
     ("sampler", |v| v.request.sampler.to_string()),
     ("steps", |v| v.request.steps.to_string()),
@@ -41,7 +42,12 @@ pub struct Values<'a> {
     pub seed: u64,
     /// Its place within the request, from 0.
     pub index: u64,
+    /// What its job is called in a batch.
+    pub name: &'a str,
 }
+
+/// The name of a picture that is no batch's.
+pub const UNNAMED: &str = "picture";
 
 /// Where the pictures of a request go.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@ use crate::output::metadata::tests::request;
 
 fn name(template: &str, prompt: &str, count: u64) -> String {
     let request = Request { prompt: prompt.to_owned(), ..request() };
-    let values = Values { request: &request, model: "sd15", seed: 7, index: 2 };
+    let values = Values { request: &request, model: "sd15", seed: 7, index: 2, name: "cat" };
     let template = Template::parse(template).unwrap().numbered(count);
     template.path(&values).to_string_lossy().into_owned()
 }
@@ -17,8 +17,8 @@ fn refusal(text: &str) -> (String, Vec<String>) {
 
 #[test]
 fn every_field_has_its_value() {
-    let all = "{seed}_{index}_{model}_{sampler}_{steps}_{width}x{height}_{prompt}.png";
-    assert_eq!(name(all, "a cat", 1), "7_2_sd15_euler_a_20_512x768_a cat.png");
+    let all = "{seed}_{index}_{model}_{sampler}_{steps}_{width}x{height}_{prompt}_{name}.png";
+    assert_eq!(name(all, "a cat", 1), "7_2_sd15_euler_a_20_512x768_a cat_cat.png");
     assert_eq!(name(DEFAULT_TEMPLATE, "a cat", 1), "sd15-7.png");
     assert_eq!(name("{{{seed}}}.PNG", "", 1), "{7}.PNG");
 }
@@ -82,7 +82,7 @@ fn a_folder_with_fields_is_checked_once_their_values_are_known() {
     let template = format!("{}/{{model}}/{{seed}}.png", folder.path().display());
     let destination = Destination::parse(Some(&template), Existing::Keep, 1).unwrap();
     let request = request();
-    let values = Values { request: &request, model: "sd15", seed: 7, index: 0 };
+    let values = Values { request: &request, model: "sd15", seed: 7, index: 0, name: "cat" };
     assert!(destination.check(&values).unwrap_err().to_string().contains("sd15` does not exist"));
     std::fs::create_dir(folder.path().join("sd15")).unwrap();
     destination.check(&values).unwrap();

@@ -17,6 +17,8 @@ pub enum Existing {
     Keep,
     /// The new file takes its place.
     Replace,
+    /// The name is this run's alone, and so is the one of its temporary file: what a killed run left there goes.
+    Own,
 }
 
 /// The PNG of a picture with its text chunks (`tEXt` where Latin-1 holds the text, `iTXt` otherwise).
@@ -53,14 +55,39 @@ fn encode_into(bytes: &mut Vec<u8>, picture: &Picture<'_>, texts: &[Text]) -> Re
 pub fn save(bytes: &[u8], path: &Path, existing: Existing) -> Result<PathBuf> {
     let folder = folder_of(path);
     let failed = |e: io::Error| cannot_write(path, &e);
+    if existing == Existing::Own {
+        return save_own(bytes, path).map_err(failed);
+    }
     let mut temporary = new_temporary(folder).map_err(failed)?;
     temporary.write_all(bytes).and_then(|()| temporary.as_file().sync_all()).map_err(failed)?;
     let taken = match existing {
         Existing::Replace => temporary.persist(path).map(|_| path.to_owned()).map_err(|e| failed(e.error))?,
-        Existing::Keep => persist_beside(temporary, path).map_err(failed)?,
+        Existing::Keep | Existing::Own => persist_beside(temporary, path).map_err(failed)?,
     };
     sync_folder(folder);
     Ok(taken)
+}
+
+/// Writes a file at a name that nobody else writes to.
+fn save_own(bytes: &[u8], path: &Path) -> io::Result<PathBuf> {
+    let part = part_of(path);
+    let written = File::create(&part).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()
+    });
+    let moved = written.and_then(|()| std::fs::rename(&part, path));
+    moved.inspect_err(|_| {
+        // What could not be written whole is nobody's.
+        let _ = std::fs::remove_file(&part);
+    })?;
+    sync_folder(folder_of(path));
+    Ok(path.to_owned())
+}
+
+/// Where a file is while it is written by the run that owns its name.
+pub fn part_of(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.part"))
 }
 
 /// Writes a PNG to a stream.

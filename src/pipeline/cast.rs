@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use super::control::{Call, Guide, residuals};
-use super::text::{Context, Pooled};
+use super::text::{Context, Pooled, count};
 use crate::error::Result;
 use crate::models::conditioning::{Added, Conditioning};
 use crate::models::ip_adapter::IpAdapter;
@@ -55,7 +55,7 @@ impl Joined {
         };
         let text = each(&|context| context.added.as_ref().map(|pooled| pooled.text.clone()))?;
         let pooled = contexts.iter().filter_map(|context| context.added.as_ref());
-        let ids = pooled.flat_map(|Pooled { ids, .. }| vec![ids.clone(); images]).collect();
+        let ids = pooled.flat_map(|Pooled { ids, text }| vec![ids.clone(); images * count(text)]).collect();
         let states = each(&|context| Some(context.states.clone()))?;
         Ok(Self {
             states: states.ok_or_else(|| crate::error::Error::internal("no prompt at all"))?,

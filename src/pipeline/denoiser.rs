@@ -76,7 +76,8 @@ impl<'a> Denoiser<'a> {
         source: Source<'a>,
         observer: &'a mut dyn Observer,
     ) -> Result<Self> {
-        let images = run.batch.size;
+        // Prompts that were joined have one for each image already.
+        let images = run.batch.size / prompts.count();
         let both = match &prompts.negative {
             Some(negative) => Some(cast.prepare(&[negative, &prompts.positive], images)?),
             None => None,

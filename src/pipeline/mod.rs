@@ -17,6 +17,7 @@ mod part;
 mod pixels;
 mod preview;
 mod probe;
+mod recent;
 mod sound;
 
 mod text;
@@ -57,6 +58,7 @@ use text::TextEncoder;
 /// A model in memory.
 pub(crate) struct Pipeline {
     text: Part<TextEncoder>,
+    recent: recent::Recent,
     unet: Part<Unet>,
     /// What is merged into them.
     adapters: Adapters,
@@ -168,6 +170,7 @@ impl Pipeline {
         };
         let pipeline = Self {
             text: Part::default(),
+            recent: recent::Recent::default(),
             unet: Part::default(),
             adapters: beside.adapters.clone(),
             autoencoder: Autoencoder::open(source)?,
@@ -288,9 +291,17 @@ impl Pipeline {
         // Networks distilled to take the guidance as an input have no unconditional pass.
         let guided = request.cfg_scale > 1.0 && self.config.guidance_width.is_none();
         let Beside { networks, adapters } = beside;
-        let text = self.text(observer)?;
-        let encoded = staged(observer, Stage::Encode, "prompt", |observer| {
-            let mut encoded = text.encode(request, &adapters.embeddings, guided, observer)?;
+        let mut encoded = self.recent.get(request, observer, |observer| {
+            let text = self.text(observer)?;
+            staged(observer, Stage::Encode, "prompt", |observer| {
+                text.encode(request, &adapters.embeddings, guided, observer)
+            })
+        })?;
+        self.leave(|| self.text.free());
+        if shown.prompt.is_none() && shown.controls.is_empty() {
+            return Ok(encoded);
+        }
+        staged(observer, Stage::Encode, "pictures", |_| {
             if let (Some(reader), Some(picture)) = (self.equipment.picture(), &shown.prompt) {
                 let [something, nothing] = reader.read(picture, &self.backend)?;
                 encoded.positive.picture = Some(something);
@@ -301,19 +312,18 @@ impl Pipeline {
                 encoded.hints.push(self.equipment.control(network)?.hint(&picture)?);
             }
             Ok(encoded)
-        });
-        drop(text);
-        self.leave(|| self.text.free());
-        encoded
+        })
     }
 
-    /// Noise, or a start picture, to latents: finished ones, or as far as the request's refiner takes over.
+    /// Noise, or a start picture, to latents: finished ones, or as far as the request's refiner takes over. `noise`
+    /// has a generator for each picture of the task.
     ///
     /// # Errors
     /// `Kind::Interrupted` when the observer cancels; tensor arithmetic.
     pub(crate) fn denoise(
         &self,
         task: &Task<'_>,
+        noise: Noise,
         start: Option<&Start>,
         observer: &mut dyn Observer,
     ) -> Result<Drawn> {
@@ -321,7 +331,6 @@ impl Pipeline {
             let Task { request, batch, .. } = *task;
             let config = request.sampler_config(&self.repo)?;
             let mut ladder = schedule::ladder(&config, request.steps)?;
-            let noise = Noise::new(request.rng, request.seed.wrapping_add(batch.first), batch.size);
             let mut source = self.source(request, noise, batch.size);
             let (x, origin) = match (&request.init, start) {
                 (Some(init), Some(start)) => {

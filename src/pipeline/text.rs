@@ -31,7 +31,8 @@ struct Encoder {
     clip: ClipText,
 }
 
-/// A prompt as the network takes it.
+/// A prompt as the network takes it; several that were joined have their number in place of each 1.
+#[derive(Clone)]
 pub(crate) struct Context {
     /// `[1, n, c]`.
     pub(crate) states: Tensor,
@@ -42,6 +43,7 @@ pub(crate) struct Context {
 }
 
 /// XL's second kind of conditioning.
+#[derive(Clone)]
 pub(crate) struct Pooled {
     /// `[1, p]`.
     pub(crate) text: Tensor,
@@ -50,12 +52,60 @@ pub(crate) struct Pooled {
 }
 
 /// The prompts of a request.
+#[derive(Clone)]
 pub(crate) struct Encoded {
     pub(crate) positive: Context,
     /// Absent when there is no unconditional pass.
     pub(crate) negative: Option<Context>,
     /// What each control network looks at, as it takes it.
     pub(crate) hints: Vec<FeatureMap>,
+}
+
+impl Encoded {
+    /// Tokens that the network attends to.
+    pub(crate) fn length(&self) -> usize {
+        self.positive.states.dims().get(1).copied().unwrap_or_default()
+    }
+
+    /// Prompts that were joined into this.
+    pub(super) fn count(&self) -> usize {
+        count(&self.positive.states)
+    }
+
+    /// Prompts of one length and of requests that are alike, one for each image of a forward.
+    ///
+    /// # Errors
+    /// Tensor arithmetic.
+    pub(crate) fn joined(prompts: &[&Self]) -> Result<Self> {
+        let positive = Context::joined(&prompts.iter().map(|prompt| &prompt.positive).collect::<Vec<_>>())?;
+        let negative: Option<Vec<&Context>> = prompts.iter().map(|prompt| prompt.negative.as_ref()).collect();
+        let negative = negative.map(|negative| Context::joined(&negative)).transpose()?;
+        // What control networks look at is the same for all of them.
+        let hints = prompts.first().map(|prompt| prompt.hints.clone()).unwrap_or_default();
+        Ok(Self { positive, negative, hints })
+    }
+}
+
+impl Context {
+    fn joined(contexts: &[&Self]) -> Result<Self> {
+        let join = |parts: Vec<&Tensor>| Tensor::cat(&parts, 0);
+        let pooled: Option<Vec<&Pooled>> = contexts.iter().map(|context| context.added.as_ref()).collect();
+        let added = match pooled.as_deref() {
+            Some(all @ [first, ..]) => {
+                let text = join(all.iter().map(|pooled| &pooled.text).collect())?;
+                Some(Pooled { text, ids: first.ids.clone() })
+            }
+            Some([]) | None => None,
+        };
+        let picture: Option<Vec<&Tensor>> = contexts.iter().map(|context| context.picture.as_ref()).collect();
+        let states = join(contexts.iter().map(|context| &context.states).collect())?;
+        Ok(Self { states, added, picture: picture.map(join).transpose()? })
+    }
+}
+
+/// The length of the first dimension.
+pub(super) fn count(tensor: &Tensor) -> usize {
+    tensor.dims().first().copied().unwrap_or(1)
 }
 
 /// A text for each encoder, in chunks.

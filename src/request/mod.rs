@@ -1,6 +1,7 @@
 //! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
 
 mod adapters;
+mod alike;
 mod control;
 mod decoding;
 mod defaults;
@@ -11,6 +12,7 @@ mod memory;
 mod params;
 mod picture_prompt;
 mod profiles;
+mod recall;
 mod refiner;
 mod resolve;
 mod shortcuts;

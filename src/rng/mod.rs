@@ -22,13 +22,18 @@ pub struct Noise {
 impl Noise {
     /// Generators for `images` pictures from `first_seed` on.
     pub fn new(rng: Rng, first_seed: u64, images: usize) -> Self {
+        Self::seeded(rng, (0..images as u64).map(|i| first_seed.wrapping_add(i)))
+    }
+
+    /// A generator for each of `seeds`.
+    pub fn seeded(rng: Rng, seeds: impl Iterator<Item = u64>) -> Self {
         let generator = |seed: u64| -> Box<dyn Normal> {
             match rng {
                 Rng::Torch => Box::new(TorchCpu::new(seed)),
                 Rng::Philox => Box::new(TorchCuda::new(seed)),
             }
         };
-        Self { generators: (0..images as u64).map(|i| generator(first_seed.wrapping_add(i))).collect() }
+        Self { generators: seeds.map(generator).collect() }
     }
 
     /// `n` numbers for each image, one image after the other.

@@ -95,6 +95,13 @@ pub(super) const DISCRETE_DEFAULTS: Defaults =
 #[derive(Clone, Copy)]
 pub struct Sampler(&'static Row);
 
+/// The first row, for those to whom the sampler does not matter.
+impl Default for Sampler {
+    fn default() -> Self {
+        Self(SAMPLERS[0])
+    }
+}
+
 impl Sampler {
     /// The sampler's data.
     pub fn row(self) -> &'static Row {

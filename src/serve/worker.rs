@@ -111,7 +111,9 @@ fn tell(service: &Service, job: &Job, event: &Event) {
             job.tell(&News::Preview { step: *step, image, format: "png", index });
         }
         Event::Warning { message } => job.tell(&News::Warning { message: message.clone() }),
-        Event::Download { .. }
+        Event::Queued { .. }
+        | Event::Failed { .. }
+        | Event::Download { .. }
         | Event::Note { .. }
         | Event::End { .. }
         | Event::Saved { .. }

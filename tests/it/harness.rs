@@ -64,7 +64,14 @@ pub(crate) fn sdgen() -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sdgen"));
     let proxies = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
     let hub = ["HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "NO_COLOR"];
-    let own = ["SDGEN_CONFIG", "SDGEN_PROFILE", "SDGEN_CPU"];
+    let own = [
+        "SDGEN_CONFIG",
+        "SDGEN_PROFILE",
+        "SDGEN_CPU",
+        "SLURM_ARRAY_TASK_ID",
+        "JOB_COMPLETION_INDEX",
+        "COMPLETE",
+    ];
     proxies.into_iter().chain(hub).chain(own).for_each(|name| {
         command.env_remove(name);
     });

@@ -51,6 +51,19 @@ fn get(model: &str, fetch: &Fetch) -> Result<PathBuf, Error> {
 }
 
 #[test]
+fn a_dry_run_asks_how_much_would_come_and_fetches_none_of_it() {
+    let server = Server::start("org/name", repository());
+    let run = sdgen().env("HF_HUB_OFFLINE", "0").env("HF_ENDPOINT", &server.endpoint());
+    let outcome = run.args(["a cat", "-m", "org/name", "--dry-run=json"]).succeeds();
+    let report: serde_json::Value = serde_json::from_str(outcome.stdout()).unwrap();
+    let all: usize =
+        repository().iter().filter(|(name, _)| FILES.contains(&name.as_str())).map(|(_, b)| b.len()).sum();
+    let said = report["absent"]["org/name"]["bytes"].as_u64().unwrap() as usize;
+    assert_eq!(said, all - repository()["model_index.json"].len());
+    assert!(server.sent("unet/diffusion_pytorch_model.safetensors").is_empty());
+}
+
+#[test]
 fn a_model_is_downloaded_once_in_the_layout_that_python_shares() {
     let server = Server::start("org/name", repository());
     let cache = tempfile::tempdir().unwrap();

@@ -14,6 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["request"],
     &["rng", "output"],
     &["plan"],
+    &["batch"],
     &["nn"],
     &["models"],
     &["pipeline"],
@@ -37,6 +38,7 @@ const DATA: &[&str] = &[
     "plan.rs",
     "plan",
     "adapters",
+    "batch",
     "sampler/schedule.rs",
     "sampler/config.rs",
 ];

@@ -4,6 +4,7 @@
 
 mod adapters;
 mod bad_models;
+mod batch;
 mod checkpoints;
 mod cli;
 mod completions;
@@ -24,6 +25,7 @@ mod output;
 mod precision;
 mod prompts;
 mod properties;
+mod replay;
 mod samplers;
 mod samplers_gaussian;
 #[cfg(feature = "serve")]

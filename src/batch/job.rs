@@ -1,0 +1,305 @@
+//! Drafts multiplied out: one job a picture, each with a name of its own and every choice made.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use super::choices::{Pattern, Wildcards};
+use super::fields::{Fault, Fields, Place};
+use super::matrix::{Axis, Coordinate, Element, Point, product};
+use super::source::{Choices, Draft};
+use crate::error::{Error, Kind, Result};
+use crate::request::{Params, check};
+
+/// One picture to be drawn.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Its name; no other job of the batch has it.
+    pub name: String,
+    /// Its place among the pictures of its `count`, from 0.
+    pub index: u64,
+    /// What to draw: one picture, with its own seed.
+    pub params: Params,
+    /// Where it stands in its matrix.
+    pub at: Vec<Coordinate>,
+    /// Which draft it comes from.
+    pub draft: usize,
+    /// Where it was written.
+    pub place: Place,
+    fields: Fields,
+}
+
+/// Most jobs of a batch.
+const MAX_JOBS: usize = 1_000_000;
+
+/// Fields that may have alternatives.
+const PROMPTS: [&str; 4] = ["prompt", "prompt_2", "negative_prompt", "negative_prompt_2"];
+
+impl Job {
+    /// `error` with the place of the field that it names or is about, else of the job.
+    pub fn fault(&self, error: Error) -> Fault {
+        let of_model = matches!(error.kind(), Kind::ModelNotFound | Kind::ModelFile | Kind::Network);
+        let error = match error.field_name() {
+            None if of_model => error.context("model"),
+            _ => error,
+        };
+        let place =
+            error.field_name().or(of_model.then_some("model")).and_then(|field| self.fields.place(field));
+        Fault::new(place.unwrap_or(&self.place), error)
+    }
+}
+
+/// Every job of `drafts`, with `under` below and `over` above the fields of each, and everything that is wrong with
+/// them.
+pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<Fault>) {
+    let mut expansion = Expansion::default();
+    for (number, draft) in drafts.iter().enumerate() {
+        let draft = &Draft { fields: under.clone().under(&draft.fields), ..draft.clone() };
+        if let Err(fault) = expansion.draft(number, draft, over) {
+            expansion.faults.push(fault);
+        }
+    }
+    (expansion.jobs, once(expansion.faults))
+}
+
+/// Each fault once: a wrong value of a matrix is wrong in every job.
+pub(super) fn once(faults: Vec<Fault>) -> Vec<Fault> {
+    let mut seen = HashSet::new();
+    faults.into_iter().filter(|fault| seen.insert((fault.place.clone(), fault.error.to_string()))).collect()
+}
+
+#[derive(Default)]
+struct Expansion {
+    jobs: Vec<Job>,
+    faults: Vec<Fault>,
+    names: HashMap<String, Place>,
+    wildcards: Wildcards,
+    patterns: HashMap<(String, PathBuf), Pattern>,
+}
+
+impl Expansion {
+    fn draft(&mut self, number: usize, draft: &Draft, over: &Fields) -> Result<(), Fault> {
+        let base = draft.name.clone().unwrap_or_else(|| format!("{:04}", number + 1));
+        let mut axes = draft.axes.clone();
+        axes.retain(|axis| !over.has(&axis.name));
+        let all = axes.iter().try_fold(1usize, |all, axis| all.checked_mul(axis.points.len()));
+        if all.is_none_or(|all| all + self.jobs.len() > MAX_JOBS) {
+            let error = Error::field("matrix", format!("there are more than {MAX_JOBS} jobs"));
+            return Err(Fault::new(&draft.place, error));
+        }
+        for element in product(&axes) {
+            let fields = draft.fields.clone().under(&element.fields).under(over);
+            self.element(&Written { base: &base, number, draft }, fields, &element)?;
+        }
+        Ok(())
+    }
+
+    /// The jobs of one element of a matrix: one for each alternative that is written out, and each picture.
+    fn element(&mut self, of: &Written<'_>, fields: Fields, element: &Element) -> Result<(), Fault> {
+        let mut patterns = Vec::new();
+        for key in PROMPTS {
+            if let Some(pattern) = self.pattern(key, &fields, of.draft)? {
+                patterns.push((key, pattern));
+            }
+        }
+        let written_out: Vec<Axis> = match of.draft.choices {
+            Choices::Seed => Vec::new(),
+            Choices::Expand => {
+                patterns.drain(..).map(|(key, pattern)| axis(key, &pattern, &of.draft.place)).collect()
+            }
+        };
+        for inner in product(&written_out) {
+            let mut fields = fields.clone();
+            for (key, value) in inner.fields.iter() {
+                fields.replace(key, value.clone());
+            }
+            let whole = Element {
+                name: format!("{}{}", element.name, inner.name),
+                at: element.at.iter().chain(&inner.at).cloned().collect(),
+                fields,
+            };
+            self.pictures(of, &whole, &patterns);
+        }
+        Ok(())
+    }
+
+    fn pattern(&mut self, key: &str, fields: &Fields, draft: &Draft) -> Result<Option<Pattern>, Fault> {
+        let Some(text) = fields.text(key) else { return Ok(None) };
+        let id = (text.to_owned(), draft.folder.clone());
+        if !self.patterns.contains_key(&id) {
+            let parsed = Pattern::parse(text, &draft.folder, &mut self.wildcards).map_err(|error| {
+                let place = fields.place(key).unwrap_or(&draft.place);
+                Fault::new(place, Error::field(key, error.to_string()))
+            })?;
+            self.patterns.insert(id.clone(), parsed);
+        }
+        Ok(self.patterns.get(&id).filter(|pattern| !pattern.is_plain()).cloned())
+    }
+
+    /// The pictures of `count`, each a job.
+    fn pictures(&mut self, of: &Written<'_>, element: &Element, patterns: &[(&str, Pattern)]) {
+        let Element { fields, name, at } = element;
+        let place = of.draft.place.clone();
+        let job = |params: Params, name: String, index: u64| Job {
+            name,
+            index,
+            params,
+            at: at.clone(),
+            draft: of.number,
+            place: place.clone(),
+            fields: fields.clone(),
+        };
+        let params = match fields.params() {
+            Ok(params) => params,
+            Err(error) => return self.faults.push(Fault::new(&of.draft.place, error)),
+        };
+        let name = format!("{}{name}", of.base);
+        let errors = check(&params);
+        if !errors.is_empty() {
+            let wrong = job(params, name, 0);
+            return self.faults.extend(errors.into_iter().map(|error| wrong.fault(plain(error))));
+        }
+        let count = params.count.unwrap_or(1);
+        let seed = params.seed.unwrap_or_else(|| named_seed(of.base));
+        if count.saturating_add(self.jobs.len() as u64) > MAX_JOBS as u64 {
+            let error = Error::field("count", format!("there are more than {MAX_JOBS} jobs"));
+            return self.faults.push(job(params, name, 0).fault(error));
+        }
+        for index in 0..count {
+            let name = if count > 1 { format!("{name}-{index}") } else { name.clone() };
+            let seed = seed.wrapping_add(index);
+            let single = Params { seed: Some(seed), count: None, ..params.clone() };
+            let job = job(chosen(single, seed, patterns), name, index);
+            match self.names.get(&job.name) {
+                None => {
+                    self.names.insert(job.name.clone(), job.place.clone());
+                    self.jobs.push(job);
+                }
+                Some(other) => {
+                    let error =
+                        Error::field("name", format!("`{}` is the name of the job at {other}", job.name));
+                    self.faults.push(Fault::new(&job.place, error));
+                }
+            }
+        }
+    }
+}
+
+/// What the jobs of one draft have in common.
+struct Written<'a> {
+    base: &'a str,
+    number: usize,
+    draft: &'a Draft,
+}
+
+/// The alternatives of a prompt as an axis.
+fn axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
+    let point = |text: String| {
+        let mut fields = Fields::default();
+        // A prompt takes any text.
+        let _ = fields.set(key, Value::from(text.as_str()), place);
+        Point { label: text, fields, place: place.clone() }
+    };
+    Axis { name: key.to_owned(), points: pattern.expanded().into_iter().map(point).collect() }
+}
+
+/// `params` with the prompts that `seed` chooses.
+fn chosen(mut params: Params, seed: u64, patterns: &[(&str, Pattern)]) -> Params {
+    for (key, pattern) in patterns {
+        let prompt = match *key {
+            "prompt" => &mut params.prompt,
+            "prompt_2" => &mut params.prompt_2,
+            "negative_prompt" => &mut params.negative_prompt,
+            _ => &mut params.negative_prompt_2,
+        };
+        *prompt = Some(pattern.chosen(seed));
+    }
+    params
+}
+
+/// The seed of a job that has none: the same each time, and another for another job. All elements of a matrix share
+/// it, so that they can be compared.
+fn named_seed(name: &str) -> u64 {
+    let hash = Sha256::digest(name.as_bytes());
+    u64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]))
+}
+
+/// The hint of a missing prompt speaks of the command line.
+fn plain(error: Error) -> Error {
+    match error.message() {
+        "no prompt" => Error::new(Kind::Usage, "the job has no prompt"),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::source::{Form, Source};
+    use super::*;
+
+    fn expand(text: &str, over: &Params) -> (Vec<Job>, Vec<String>) {
+        let source = Source::parse(text, Path::new("b.toml"), Form::Toml);
+        assert!(source.faults.is_empty(), "{:?}", source.faults);
+        let (jobs, faults) =
+            jobs(&source.drafts, &Fields::default(), &Fields::of(over, &Place::new(&"flags".into(), 0)));
+        (jobs, faults.iter().map(|fault| format!("{}: {}", fault.place, fault.error)).collect())
+    }
+
+    fn names(jobs: &[Job]) -> Vec<&str> {
+        jobs.iter().map(|job| job.name.as_str()).collect()
+    }
+
+    #[test]
+    fn a_matrix_and_a_count_become_jobs_of_one_picture() {
+        let text = "[[job]]\nname = 'a'\nprompt = 'x'\nseed = 5\ncount = 2\nmatrix.steps = [1, 2]\n[[job]]\nprompt = 'y'\n";
+        let (jobs, faults) = expand(text, &Params::default());
+        assert_eq!(faults, Vec::<String>::new());
+        assert_eq!(names(&jobs), ["a-1-0", "a-1-1", "a-2-0", "a-2-1", "0002"]);
+        assert_eq!(
+            (jobs[3].params.seed, jobs[3].params.count, jobs[3].params.steps),
+            (Some(6), None, Some(2))
+        );
+        assert_eq!(
+            jobs[4].params.seed,
+            expand(text, &Params::default()).0[4].params.seed,
+            "derived, not random"
+        );
+        let (jobs, _) = expand(text, &Params { steps: Some(7), count: Some(1), ..Params::default() });
+        assert_eq!(names(&jobs), ["a", "0002"]);
+        assert_eq!(jobs[0].params.steps, Some(7));
+    }
+
+    #[test]
+    fn alternatives_are_chosen_by_the_seed_or_written_out() {
+        let text = "[[job]]\nname = 'a'\nprompt = 'a {red|blue} cat'\nseed = 0\ncount = 8\n";
+        let (jobs, _) = expand(text, &Params::default());
+        let prompts: HashSet<_> = jobs.iter().map(|job| job.params.prompt.clone().unwrap()).collect();
+        assert_eq!((jobs.len(), prompts.len()), (8, 2));
+        let (jobs, _) =
+            expand(&format!("{text}choices = 'expand'\n").replace("count = 8", ""), &Params::default());
+        assert_eq!(names(&jobs), ["a-1", "a-2"]);
+        assert_eq!(jobs[1].params.prompt.as_deref(), Some("a blue cat"));
+        assert_eq!(jobs[1].at, [Coordinate { axis: "prompt".into(), value: "a blue cat".into() }]);
+    }
+
+    #[test]
+    fn every_wrong_value_is_told_once_where_it_stands() {
+        let text = "[defaults]\nwidth = 7\n[[job]]\nname = 'a'\nprompt = 'x'\nmatrix.sampler = ['eulr',\n 'ddim']\n\
+                    matrix.seed = '1..=9'\n[[job]]\nname = 'b'\n[[job]]\nname = 'c'\nprompt = 'y'\nwidth = 64\n\
+                    [[job]]\nname = 'c'\nprompt = 'z'\nwidth = 64\n";
+        let (_, faults) = expand(text, &Params::default());
+        assert_eq!(
+            faults.iter().map(|fault| fault.split(", got").next().unwrap()).collect::<Vec<_>>(),
+            [
+                "b.toml:2: width: expected a multiple of 8 from 8 to 8192",
+                "b.toml:6: sampler: unknown sampler `eulr`",
+                "b.toml:9: the job has no prompt",
+                "b.toml:15: name: `c` is the name of the job at b.toml:11",
+            ]
+        );
+    }
+}

@@ -1,0 +1,124 @@
+//! Batches of one prompt a line: `a cat --seed 3 --steps 10`. Blank lines and lines that begin with `#` count for
+//! nothing.
+
+use std::sync::Arc;
+
+use clap::Parser;
+
+use super::fields::{Fault, Fields, Place};
+use super::source::{Draft, Source};
+use crate::error::{Error, Kind, Result};
+use crate::request::Params;
+
+/// The flags of a line.
+#[derive(Parser)]
+#[command(name = "", no_binary_name = true, disable_help_flag = true)]
+struct Line {
+    /// What the job is called
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    params: Params,
+}
+
+/// Reads the jobs of `text` into `source`.
+pub(super) fn read(text: &str, file: &Arc<str>, source: &mut Source) {
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let place = Place::new(file, number + 1);
+        match job(line) {
+            Ok((name, params)) => {
+                source.drafts.push(Draft::plain(name, Fields::of(&params, &place), place.clone()));
+            }
+            Err(error) => source.faults.push(Fault::new(&place, error)),
+        }
+    }
+}
+
+/// A prompt up to the first word that begins with `--`, and flags.
+fn job(line: &str) -> Result<(Option<String>, Params)> {
+    let is_flag = |at: &usize| line[at + 2..].starts_with(|c: char| c.is_ascii_alphabetic());
+    let first = line.match_indices("--").map(|(at, _)| at).filter(is_flag);
+    let at = first.into_iter().find(|at| *at == 0 || line[..*at].ends_with(char::is_whitespace));
+    let (prompt, flags) = line.split_at(at.unwrap_or(line.len()));
+    let parsed = Line::try_parse_from(words(flags)?).map_err(|error| refused(&error))?;
+    if parsed.params.prompt.is_some() {
+        let stray = parsed.params.prompt.unwrap_or_default();
+        return Err(Error::new(Kind::Usage, format!("`{stray}` stands behind the flags"))
+            .hint("the prompt comes first; a value of several words stands in quotes"));
+    }
+    let prompt = Some(prompt.trim().to_owned()).filter(|prompt| !prompt.is_empty());
+    Ok((parsed.name, Params { prompt, ..parsed.params }))
+}
+
+/// Clap's message without its wrapping.
+fn refused(error: &clap::Error) -> Error {
+    let text = error.render().to_string();
+    let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let tip = lines.find_map(|line| line.strip_prefix("tip: ").map(str::to_owned));
+    let error = Error::new(Kind::Usage, message);
+    match tip {
+        Some(tip) => error.hint(tip),
+        None => error,
+    }
+}
+
+/// The words of a line, with single and double quotes and backslashes as in a shell.
+fn words(text: &str) -> Result<Vec<String>> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut quote = None;
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match (quote, c) {
+            (Some(q), c) if c == q => quote = None,
+            (Some('"') | None, '\\') => word.get_or_insert_default().extend(chars.next()),
+            (None, '"' | '\'') => {
+                quote = Some(c);
+                word.get_or_insert_default();
+            }
+            (None, c) if c.is_whitespace() => words.extend(word.take()),
+            (_, c) => word.get_or_insert_default().push(c),
+        }
+    }
+    if quote.is_some() {
+        return Err(Error::new(Kind::Usage, "a quote is not closed"));
+    }
+    words.extend(word);
+    Ok(words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_a_prompt_and_flags() {
+        let text = "# head\n\na cat -- on a mat --seed 3 --steps 10\na dog\n  --name x --negative-prompt 'two words'\n";
+        let mut source = Source::default();
+        read(text, &"p.txt".into(), &mut source);
+        assert!(source.faults.is_empty(), "{:?}", source.faults);
+        let params: Vec<Params> = source.drafts.iter().map(|draft| draft.fields.params().unwrap()).collect();
+        assert_eq!(params[0].prompt.as_deref(), Some("a cat -- on a mat"));
+        assert_eq!((params[0].seed, params[0].steps), (Some(3), Some(10)));
+        assert_eq!((params[1].prompt.as_deref(), source.drafts[1].place.line), (Some("a dog"), 4));
+        assert_eq!((source.drafts[2].name.as_deref(), params[2].prompt.as_deref()), (Some("x"), None));
+        assert_eq!(params[2].negative_prompt.as_deref(), Some("two words"));
+    }
+
+    #[test]
+    fn every_wrong_line_is_told() {
+        let mut source = Source::default();
+        read("a --stepz 4\nb --steps many\nc --name \"x\nd --steps 4 e f", &"p.txt".into(), &mut source);
+        let told: Vec<String> = source.faults.iter().map(|f| format!("{}: {}", f.place, f.error)).collect();
+        assert_eq!(told.len(), 4, "{told:?}");
+        assert!(told[0].starts_with("p.txt:1: unexpected argument '--stepz'"), "{told:?}");
+        assert!(told[1].contains("invalid value 'many' for '--steps <N>'"), "{told:?}");
+        assert!(told[2].ends_with("a quote is not closed"), "{told:?}");
+        assert!(told[3].starts_with("p.txt:4: "), "{told:?}");
+    }
+}

@@ -1,0 +1,130 @@
+//! A batch file as it was written: drafts of jobs, before a matrix is multiplied out. The form is told by the name's
+//! extension.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fields::{Fault, Fields, Place};
+use super::matrix::Axis;
+use super::{lines, table, toml_file};
+use crate::error::{Error, Kind, Result};
+use crate::named::named_enum;
+
+named_enum! {
+    /// How a batch is written.
+    pub enum Form("form of batch") {
+        /// Tables of jobs.
+        Toml = "toml",
+        /// A prompt a line, and flags.
+        Txt = "txt",
+        /// A header with names of fields, and a job a line.
+        Csv = "csv",
+        /// A JSON object a line.
+        Jsonl = "jsonl",
+    }
+}
+
+named_enum! {
+    /// What becomes of alternatives in prompts.
+    pub enum Choices("way to choose") {
+        /// The seed chooses one.
+        Seed = "seed",
+        /// Each becomes a job.
+        Expand = "expand",
+    }
+}
+
+/// A job, or a matrix of them, as it was written.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    /// What it is called, if it is.
+    pub name: Option<String>,
+    /// Its fields.
+    pub fields: Fields,
+    /// What moves.
+    pub axes: Vec<Axis>,
+    /// How alternatives in prompts are chosen.
+    pub choices: Choices,
+    /// Where its wildcard files are.
+    pub folder: PathBuf,
+    /// Where it was written.
+    pub place: Place,
+}
+
+/// Where pictures go, as a batch file says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// The folder, relative to the current one.
+    pub dir: Option<String>,
+    /// File names, with fields.
+    pub template: Option<String>,
+}
+
+/// A batch file, read.
+#[derive(Debug, Default)]
+pub struct Source {
+    /// Jobs in the order of the file.
+    pub drafts: Vec<Draft>,
+    /// Where their pictures go.
+    pub output: Output,
+    /// Everything that is wrong.
+    pub faults: Vec<Fault>,
+}
+
+impl Form {
+    /// The form of the file `path`; a name without a known extension is a list of prompts.
+    pub fn of(path: &Path) -> Self {
+        let extension = path.extension().map(|e| e.to_string_lossy().to_lowercase());
+        match extension.as_deref() {
+            Some("toml") => Self::Toml,
+            Some("csv") => Self::Csv,
+            Some("jsonl" | "ndjson") => Self::Jsonl,
+            _ => Self::Txt,
+        }
+    }
+}
+
+impl Source {
+    /// Reads the batch file `path`.
+    ///
+    /// # Errors
+    /// The file cannot be read. What is wrong inside is among the faults.
+    pub fn read(path: &Path, form: Form) -> Result<Self> {
+        Ok(Self::parse(&text(path)?, path, form))
+    }
+
+    /// Reads a batch; `path` is what it is called, and files that it names stand beside it.
+    pub fn parse(text: &str, path: &Path, form: Form) -> Self {
+        let file: Arc<str> = path.display().to_string().into();
+        let mut source = Self::default();
+        match form {
+            Form::Toml => toml_file::read(text, path, &mut source),
+            Form::Txt => lines::read(text, &file, &mut source),
+            Form::Csv => table::read_csv(text, &file, &mut source),
+            Form::Jsonl => table::read_jsonl(text, &file, &mut source),
+        }
+        let folder = folder_of(path);
+        if form != Form::Toml {
+            source.drafts.iter_mut().for_each(|draft| draft.folder.clone_from(&folder));
+        }
+        source
+    }
+}
+
+impl Draft {
+    /// A job without a matrix.
+    pub(super) fn plain(name: Option<String>, fields: Fields, place: Place) -> Self {
+        Self { name, fields, axes: Vec::new(), choices: Choices::Seed, folder: PathBuf::new(), place }
+    }
+}
+
+/// The folder that holds `path`.
+pub(super) fn folder_of(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("")).to_owned()
+}
+
+/// A batch file as text.
+pub(super) fn text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|e| Error::new(Kind::Usage, format!("cannot read the batch `{}`", path.display())).source(e))
+}

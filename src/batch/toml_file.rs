@@ -1,0 +1,362 @@
+//! Batches in TOML: `[defaults]`, `[[job]]`, `[template.NAME]`, `include`, `[output]`. Every fault has its line.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde_json::Value;
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::fields::{Fault, Fields, Place};
+use super::matrix::{Axis, Point, label, range};
+use super::source::{Choices, Draft, Output, Source, folder_of, text};
+use crate::error::{Error, Kind, Result};
+use crate::named::Named;
+
+/// A table of a file.
+type Table<'a> = DeTable<'a>;
+
+/// A job or a template as it stands in the file.
+#[derive(Clone)]
+struct Entry {
+    name: Option<String>,
+    extends: Vec<(String, Place)>,
+    own: Fields,
+    axes: Vec<Axis>,
+    choices: Option<Choices>,
+    folder: PathBuf,
+    place: Place,
+}
+
+/// What a file and those that it includes hold.
+#[derive(Default)]
+struct Found {
+    defaults: Fields,
+    /// Templates and named jobs.
+    named: BTreeMap<String, Entry>,
+    /// Jobs, with the defaults of their file.
+    jobs: Vec<(Entry, Fields)>,
+    output: Output,
+}
+
+/// Reads the batch `path` into `source`.
+pub(super) fn read(text: &str, path: &Path, source: &mut Source) {
+    let mut faults = Vec::new();
+    let found = file(text, path, &mut vec![path.to_owned()], &mut faults);
+    for (entry, defaults) in &found.jobs {
+        match flat(entry, &found.named, &mut Vec::new()) {
+            Ok(flat) => source.drafts.push(Draft {
+                name: entry.name.clone(),
+                fields: defaults.clone().under(&flat.own),
+                axes: flat.axes,
+                choices: flat.choices.unwrap_or(Choices::Seed),
+                folder: entry.folder.clone(),
+                place: entry.place.clone(),
+            }),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    source.output = found.output;
+    source.faults.extend(faults);
+}
+
+/// An entry with everything that it extends.
+fn flat(entry: &Entry, named: &BTreeMap<String, Entry>, trail: &mut Vec<String>) -> Result<Entry, Fault> {
+    let mut base = Entry { own: Fields::default(), axes: Vec::new(), choices: None, ..entry.clone() };
+    for (name, place) in &entry.extends {
+        let fault = |error: Error| Fault::new(place, error);
+        if trail.contains(name) {
+            return Err(fault(Error::field("extends", format!("`{name}` extends itself"))));
+        }
+        let known = named.keys().map(String::as_str);
+        let parent = named
+            .get(name)
+            .ok_or_else(|| fault(Error::unknown("extends", "template or job", name, known)))?;
+        trail.push(name.clone());
+        let parent = flat(parent, named, trail)?;
+        trail.pop();
+        base.lay(&parent);
+    }
+    base.lay(entry);
+    Ok(base)
+}
+
+impl Entry {
+    /// Lays `top` over this entry: a field or an axis of the same name gives way.
+    fn lay(&mut self, top: &Self) {
+        self.axes
+            .retain(|axis| !top.own.has(&axis.name) && top.axes.iter().all(|other| other.name != axis.name));
+        self.axes.extend(top.axes.iter().cloned());
+        self.own = std::mem::take(&mut self.own).under(&top.own);
+        self.choices = top.choices.or(self.choices);
+    }
+}
+
+/// Reads one file; `trail` are the files that led to it.
+fn file(text: &str, path: &Path, trail: &mut Vec<PathBuf>, faults: &mut Vec<Fault>) -> Found {
+    let name: Arc<str> = path.display().to_string().into();
+    let mut reader = Reader { file: name, text, folder: folder_of(path), faults };
+    let (root, errors) = DeTable::parse_recoverable(text);
+    for error in errors {
+        let place = reader.place(error.span().unwrap_or(0..0));
+        reader.faults.push(Fault::new(&place, Error::new(Kind::Usage, error.message().to_owned())));
+    }
+    reader.root(root.get_ref(), trail)
+}
+
+/// Reads the tables of one file.
+struct Reader<'a> {
+    file: Arc<str>,
+    text: &'a str,
+    folder: PathBuf,
+    faults: &'a mut Vec<Fault>,
+}
+
+/// A key with its place, and the value.
+type Pair<'t, 'i> = (&'t str, Place, &'t Spanned<DeValue<'i>>);
+
+impl Reader<'_> {
+    fn place(&self, span: Range<usize>) -> Place {
+        let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
+        Place::new(&self.file, 1 + before.iter().filter(|byte| **byte == b'\n').count())
+    }
+
+    fn fault(&mut self, place: &Place, error: Error) {
+        self.faults.push(Fault::new(place, error));
+    }
+
+    /// The pairs of a table in the order of the file.
+    fn pairs<'t, 'i>(&self, table: &'t Table<'i>) -> Vec<Pair<'t, 'i>> {
+        let mut pairs: Vec<_> = table.iter().collect();
+        pairs.sort_by_key(|(key, _)| key.span().start);
+        pairs
+            .into_iter()
+            .map(|(key, value)| (key.get_ref().as_ref(), self.place(key.span()), value))
+            .collect()
+    }
+
+    fn root(&mut self, root: &Table<'_>, trail: &mut Vec<PathBuf>) -> Found {
+        let mut found = Found::default();
+        let pairs = self.pairs(root);
+        for (_, place, value) in pairs.iter().filter(|(key, _, _)| *key == "include") {
+            for (name, _) in self.texts("include", place, value) {
+                self.include(&name, place, trail, &mut found);
+            }
+        }
+        for (_, _, value) in pairs.iter().filter(|(key, _, _)| *key == "defaults") {
+            let entry = self.entry(value.get_ref().as_table(), self.place(value.span()));
+            found.defaults = std::mem::take(&mut found.defaults).under(&entry.own);
+        }
+        for (key, place, value) in pairs {
+            match (key, value.get_ref()) {
+                ("include", _) | ("defaults", DeValue::Table(_)) => {}
+                ("output", DeValue::Table(table)) => self.output(table, &mut found.output),
+                ("template", DeValue::Table(table)) => {
+                    for (name, place, value) in self.pairs(table) {
+                        let entry = self.entry(value.get_ref().as_table(), place);
+                        found.named.insert(name.to_owned(), entry);
+                    }
+                }
+                ("job", DeValue::Array(jobs)) => self.jobs(jobs, &mut found),
+                ("defaults" | "output" | "template" | "job", _) => {
+                    let form = if key == "job" { "tables `[[job]]`" } else { "a table" };
+                    self.fault(&place, Error::field(key, format!("expected {form}")));
+                }
+                (unknown, _) => {
+                    let known = ["defaults", "include", "job", "output", "template"];
+                    self.fault(&place, Error::unknown(unknown, "table", unknown, known));
+                }
+            }
+        }
+        found
+    }
+
+    fn include(&mut self, name: &str, place: &Place, trail: &mut Vec<PathBuf>, found: &mut Found) {
+        let path = self.folder.join(name);
+        if trail.contains(&path) {
+            return self.fault(place, Error::field("include", format!("`{name}` includes itself")));
+        }
+        match text(&path) {
+            Err(error) => self.fault(place, Error::field("include", error.to_string())),
+            Ok(text) => {
+                trail.push(path.clone());
+                let inner = file(&text, &path, trail, self.faults);
+                trail.pop();
+                found.defaults = std::mem::take(&mut found.defaults).under(&inner.defaults);
+                found.named.extend(inner.named);
+                found.jobs.extend(inner.jobs);
+                found.output.dir = inner.output.dir.or(found.output.dir.take());
+                found.output.template = inner.output.template.or(found.output.template.take());
+            }
+        }
+    }
+
+    fn jobs(&mut self, jobs: &[Spanned<DeValue<'_>>], found: &mut Found) {
+        for job in jobs {
+            let entry = self.entry(job.get_ref().as_table(), self.place(job.span()));
+            if let Some(name) = &entry.name {
+                found.named.entry(name.clone()).or_insert_with(|| entry.clone());
+            }
+            found.jobs.push((entry, found.defaults.clone()));
+        }
+    }
+
+    fn output(&mut self, table: &Table<'_>, output: &mut Output) {
+        for (key, place, value) in self.pairs(table) {
+            match (key, value.get_ref().as_str()) {
+                ("dir", Some(text)) => output.dir = Some(text.to_owned()),
+                ("template", Some(text)) => output.template = Some(text.to_owned()),
+                ("dir" | "template", None) => self.fault(&place, Error::field(key, "expected a text")),
+                _ => self.fault(&place, Error::unknown(key, "key of `[output]`", key, ["dir", "template"])),
+            }
+        }
+    }
+
+    /// A table of fields, and what else a job has.
+    fn entry(&mut self, table: Option<&Table<'_>>, place: Place) -> Entry {
+        let (own, axes, extends) = (Fields::default(), Vec::new(), Vec::new());
+        let folder = self.folder.clone();
+        let mut entry = Entry { name: None, extends, own, axes, choices: None, folder, place };
+        let Some(table) = table else {
+            self.fault(&entry.place.clone(), Error::new(Kind::Usage, "expected a table"));
+            return entry;
+        };
+        for (key, place, value) in self.pairs(table) {
+            match key {
+                "name" => match value.get_ref().as_str() {
+                    Some(name) => entry.name = Some(name.to_owned()),
+                    None => self.fault(&place, Error::field("name", "expected a text")),
+                },
+                "extends" => entry.extends = self.texts("extends", &place, value),
+                "choices" => match Choices::parse("choices", value.get_ref().as_str().unwrap_or_default()) {
+                    Ok(choices) => entry.choices = Some(choices),
+                    Err(error) => self.fault(&place, error),
+                },
+                "matrix" => match value.get_ref().as_table() {
+                    Some(matrix) => entry.axes = self.axes(matrix),
+                    None => self.fault(&place, Error::field("matrix", "expected a table of lists")),
+                },
+                _ => self.set(&mut entry.own, key, value, &place),
+            }
+        }
+        entry
+    }
+
+    fn set(&mut self, fields: &mut Fields, key: &str, value: &Spanned<DeValue<'_>>, place: &Place) {
+        let result = match json(value.get_ref()) {
+            Some(json) => fields.set(key, json, place),
+            None => Err(Fault::new(place, Error::field(key, "dates mean nothing here"))),
+        };
+        self.faults.extend(result.err());
+    }
+
+    fn axes(&mut self, matrix: &Table<'_>) -> Vec<Axis> {
+        let pairs = self.pairs(matrix);
+        pairs.into_iter().map(|(key, place, value)| self.axis(key, &place, value)).collect()
+    }
+
+    fn axis(&mut self, key: &str, place: &Place, value: &Spanned<DeValue<'_>>) -> Axis {
+        let mut axis = Axis { name: key.to_owned(), points: Vec::new() };
+        match value.get_ref() {
+            DeValue::Array(values) if !values.is_empty() => {
+                for value in values.iter() {
+                    let place = self.place(value.span());
+                    axis.points.extend(self.point(key, value, &place));
+                }
+            }
+            DeValue::String(text) => match range(key, text) {
+                Ok(Some(values)) => {
+                    for value in values {
+                        let mut fields = Fields::default();
+                        match fields.set(key, value.clone(), place) {
+                            Ok(()) => {
+                                axis.points.push(Point { label: label(&value), fields, place: place.clone() })
+                            }
+                            Err(fault) => return self.refuse(fault, axis),
+                        }
+                    }
+                }
+                Ok(None) => {
+                    self.fault(place, Error::expected(key, "a list, or a range such as 1..=16", text))
+                }
+                Err(error) => self.fault(place, error),
+            },
+            _ => self
+                .fault(place, Error::field(key, "expected a list of values, or a range such as \"1..=16\"")),
+        }
+        axis
+    }
+
+    fn refuse(&mut self, fault: Fault, axis: Axis) -> Axis {
+        self.faults.push(fault);
+        axis
+    }
+
+    /// A value of a list; a table sets several fields at once, and its `name` is how it is shown.
+    fn point(&mut self, key: &str, value: &Spanned<DeValue<'_>>, place: &Place) -> Option<Point> {
+        let mut fields = Fields::default();
+        let Some(table) = value.get_ref().as_table() else {
+            self.set(&mut fields, key, value, place);
+            let label = label(&json(value.get_ref())?);
+            return Some(Point { label, fields, place: place.clone() });
+        };
+        let mut name = None;
+        for (key, place, value) in self.pairs(table) {
+            match (key, value.get_ref().as_str()) {
+                ("name", Some(text)) => name = Some(text.to_owned()),
+                _ => self.set(&mut fields, key, value, &place),
+            }
+        }
+        let all = || fields.iter().map(|(_, value)| label(value)).collect::<Vec<_>>().join(" ");
+        let label = name.unwrap_or_else(all);
+        Some(Point { label, fields, place: place.clone() })
+    }
+
+    /// A text, or a list of them.
+    fn texts(&mut self, key: &str, place: &Place, value: &Spanned<DeValue<'_>>) -> Vec<(String, Place)> {
+        let texts: Option<Vec<String>> = match value.get_ref() {
+            DeValue::String(text) => Some(vec![text.to_string()]),
+            DeValue::Array(list) => list.iter().map(|v| v.get_ref().as_str().map(str::to_owned)).collect(),
+            _ => None,
+        };
+        if texts.is_none() {
+            self.fault(place, Error::field(key, "expected a text or a list of texts"));
+        }
+        texts.unwrap_or_default().into_iter().map(|text| (text, place.clone())).collect()
+    }
+}
+
+/// A value as JSON, which has no dates.
+fn json(value: &DeValue<'_>) -> Option<Value> {
+    Some(match value {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::Integer(number) => {
+            let digits = number.as_str().replace('_', "");
+            let read = |text: &str| u64::from_str_radix(text.trim_start_matches('+'), number.radix());
+            match read(&digits) {
+                Ok(number) => number.into(),
+                Err(_) => digits.parse::<i64>().ok()?.into(),
+            }
+        }
+        DeValue::Float(number) => {
+            Value::from(number.as_str().replace('_', "").replace("inf", "infinity").parse::<f64>().ok()?)
+        }
+        DeValue::Boolean(switch) => (*switch).into(),
+        DeValue::Datetime(_) => return None,
+        DeValue::Array(list) => {
+            list.iter().map(|value| json(value.get_ref())).collect::<Option<Vec<_>>>()?.into()
+        }
+        DeValue::Table(table) => Value::Object(
+            table
+                .iter()
+                .map(|(key, value)| Some((key.get_ref().to_string(), json(value.get_ref())?)))
+                .collect::<Option<_>>()?,
+        ),
+    })
+}
+
+#[cfg(test)]
+#[path = "toml_file_tests.rs"]
+mod tests;

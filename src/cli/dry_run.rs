@@ -1,0 +1,343 @@
+//! `--dry-run`: what would be drawn, with its tokens, what would be fetched, and the memory and time that it would
+//! take, measured on a short run of two steps for each model and size.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use super::terminal;
+use super::work::count_of;
+use crate::batch::{Job, Planned};
+use crate::config::Hub;
+use crate::engine::Engine;
+use crate::error::{Kind, Result};
+use crate::event::{Event, Flow, Observer, Stage};
+use crate::models::tokenizer::{Reader, readers};
+use crate::plan::{Plan, Planner};
+use crate::prompt::{Prompt, Reading};
+use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelRef};
+use crate::request::{Params, Request};
+use crate::sampler::{Sampler, schedule};
+
+/// The flag.
+#[derive(Args, Clone, Copy)]
+#[group(skip)]
+pub(super) struct DryRun {
+    /// Draw nothing: show what would be drawn, its tokens, downloads, memory and time
+    #[arg(
+        long,
+        value_enum,
+        value_name = "FORM",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "text",
+        help_heading = "Display"
+    )]
+    dry_run: Option<Form>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+impl DryRun {
+    /// Whether nothing is to be drawn.
+    pub(super) fn wanted(self) -> bool {
+        self.dry_run.is_some()
+    }
+}
+
+/// What would happen.
+#[derive(Default, Serialize)]
+struct Report {
+    schema: u32,
+    jobs: Vec<Row>,
+    /// Models that are not on this machine.
+    absent: BTreeMap<String, Absent>,
+    estimate: Option<Estimate>,
+}
+
+/// A model that would be fetched.
+#[derive(Default, Serialize)]
+struct Absent {
+    /// Jobs that wait for it.
+    jobs: usize,
+    /// What would come, as far as the hub says; null without a hub.
+    bytes: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct Row {
+    name: Option<String>,
+    file: Option<PathBuf>,
+    request: Request,
+    tokens: Vec<Tokens>,
+}
+
+/// How an encoder reads the prompt.
+#[derive(Clone, Serialize)]
+struct Tokens {
+    encoder: &'static str,
+    tokens: usize,
+    chunks: usize,
+    left_out: String,
+}
+
+#[derive(Default, Serialize)]
+struct Estimate {
+    seconds: f64,
+    /// The most that the measured runs took.
+    peak_bytes: Option<u64>,
+    measured: Vec<Measured>,
+}
+
+/// One short run.
+#[derive(Clone, Default, Serialize)]
+struct Measured {
+    model: String,
+    width: u32,
+    height: u32,
+    load_seconds: f64,
+    encode_seconds: f64,
+    step_seconds: f64,
+    decode_seconds: f64,
+    #[serde(skip)]
+    last: Option<Instant>,
+}
+
+/// Reports a single run.
+pub(super) fn single(params: &Params, form: DryRun) -> Result<()> {
+    let mut report = Report::default();
+    let mut silent = |_: &Event| Flow::Continue;
+    if is_absent(params.model.as_deref())? {
+        report.wants(params, params.count.unwrap_or(1) as usize)?;
+        return report.print(form);
+    }
+    let plan = Planner::new(offline()).plan(params, &mut silent)?;
+    report.add(None, None, &plan, &mut HashMap::new())?;
+    report.estimate = Some(estimate(&[&plan])?);
+    report.print(form)
+}
+
+/// Reports a batch.
+pub(super) fn batch(planned: &[Planned], absent: &[Job], form: DryRun) -> Result<()> {
+    let mut report = Report::default();
+    for job in absent {
+        report.wants(&job.params, 1)?;
+    }
+    let mut tokenizers = HashMap::new();
+    for Planned { job, path, plan, .. } in planned {
+        report.add(Some(job.name.clone()), Some(path.clone()), plan, &mut tokenizers)?;
+    }
+    let plans: Vec<&Plan> = planned.iter().map(|planned| &planned.plan).collect();
+    report.estimate = Some(estimate(&plans)?);
+    report.print(form)
+}
+
+/// The hub for a run that fetches nothing.
+pub(super) fn offline() -> Hub {
+    Hub { offline: true, ..Hub::from_env() }
+}
+
+/// Whether a model would have to be fetched.
+///
+/// # Errors
+/// There is no such model.
+pub(super) fn is_absent(model: Option<&str>) -> Result<bool> {
+    let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
+    Ok(matches!(model, ModelRef::Known(_) | ModelRef::Repo { .. })
+        && registry::cached(&model, &offline()).is_none())
+}
+
+/// What the hub would send of a model; nothing is fetched but the small files that list the others.
+fn download(params: &Params) -> Result<Option<u64>> {
+    let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
+    let hub = Hub::from_env();
+    let fetch = Fetch {
+        hub: Hub { offline: hub.offline || params.offline == Some(true), ..hub },
+        half: matches!(params.dtype.as_deref(), Some("f16" | "bf16")),
+        ..Fetch::default()
+    };
+    let mut said = None;
+    let mut listening = |event: &Event| {
+        if let Event::Download { bytes, .. } = event {
+            said = Some(*bytes);
+            return Flow::Cancel;
+        }
+        Flow::Continue
+    };
+    // What cannot be asked is not known; that the download was stopped is no error either.
+    let _ = registry::locate(&model, &fetch, &mut listening);
+    Ok(said)
+}
+
+impl Report {
+    /// Takes note of `jobs` whose model would be fetched; the hub is asked once for each model.
+    fn wants(&mut self, params: &Params, jobs: usize) -> Result<()> {
+        let name = params.model.as_deref().unwrap_or(DEFAULT_MODEL).to_owned();
+        if !self.absent.contains_key(&name) {
+            self.absent.insert(name.clone(), Absent { jobs: 0, bytes: download(params)? });
+        }
+        self.absent.entry(name).or_default().jobs += jobs;
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        name: Option<String>,
+        file: Option<PathBuf>,
+        plan: &Plan,
+        known: &mut HashMap<String, Vec<Reader>>,
+    ) -> Result<()> {
+        let files = &plan.base.files;
+        if !known.contains_key(&files.origin) {
+            known.insert(files.origin.clone(), readers(files)?);
+        }
+        let request = &plan.request;
+        let reading = Reading { syntax: request.prompt_syntax, long: request.long_prompt };
+        let first = Prompt { field: "prompt", text: &request.prompt };
+        let second = request.prompt_2.as_deref().map(|text| Prompt { field: "prompt_2", text });
+        let mut tokens = Vec::new();
+        for (reader, prompt) in known[&files.origin].iter().zip([first, second.unwrap_or(first)]) {
+            let embeddings = plan.adapters.embeddings.iter();
+            let words: Vec<_> = embeddings.filter_map(|embedding| embedding.word(reader.component)).collect();
+            let chunked = reader.tokenizer.chunks(&prompt, reading, &words)?;
+            tokens.push(Tokens {
+                encoder: reader.component.name(),
+                tokens: chunked.chunks.iter().map(Vec::len).sum(),
+                chunks: chunked.chunks.len(),
+                left_out: chunked.dropped,
+            });
+        }
+        self.jobs.push(Row { name, file, request: request.clone(), tokens });
+        Ok(())
+    }
+
+    fn print(mut self, form: DryRun) -> Result<()> {
+        self.schema = super::progress::SCHEMA;
+        match form.dry_run {
+            Some(Form::Json) => terminal::json(&self),
+            Some(Form::Text) | None => terminal::data(terminal::harmless(&self.text()).as_bytes()),
+        }
+    }
+
+    /// Writing to a string cannot fail.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for Row { name, file, request, tokens } in &self.jobs {
+            let file = file.as_ref().map(|file| format!(" -> {}", file.display())).unwrap_or_default();
+            let Request { model, width, height, steps, cfg_scale, seed, sampler, .. } = request;
+            let counts: Vec<String> = tokens.iter().map(|tokens| tokens.tokens.to_string()).collect();
+            let _ = writeln!(
+                text,
+                "{}{file}: {model} {width}x{height} {sampler} steps {steps} cfg {cfg_scale} seed {seed} tokens {}: {}",
+                name.as_deref().unwrap_or("picture"),
+                counts.join("/"),
+                request.prompt
+            );
+            for left in tokens.iter().filter(|tokens| !tokens.left_out.is_empty()) {
+                let _ = writeln!(text, "  {} leaves out: {}", left.encoder, left.left_out);
+            }
+        }
+        for (model, Absent { jobs, bytes }) in &self.absent {
+            let bytes = bytes.map_or(String::new(), |bytes| format!(", {:.1} MB", bytes as f64 / 1e6));
+            let _ = writeln!(text, "to be fetched: {model}{bytes}, for {}", count_of(*jobs, "job"));
+        }
+        if let Some(Estimate { seconds, peak_bytes, .. }) = &self.estimate {
+            let peak = peak_bytes.map(|bytes| format!(", about {:.2} GB of memory", bytes as f64 / 1e9));
+            let pictures: u64 = self.jobs.iter().map(|row| row.request.count).sum();
+            let what = count_of(pictures as usize, "picture");
+            let _ = writeln!(text, "{what}: about {seconds:.1} s{}", peak.unwrap_or_default());
+        }
+        text
+    }
+}
+
+/// Time and memory of `plans`, from a short run of each model and size.
+fn estimate(plans: &[&Plan]) -> Result<Estimate> {
+    let mut engine = Engine::new();
+    let mut known: HashMap<String, Measured> = HashMap::new();
+    let mut prompts = HashSet::new();
+    let mut estimate = Estimate::default();
+    for plan in plans {
+        let request = &plan.request;
+        let guided = request.cfg_scale > 1.0;
+        let kind = format!("{guided} {:?}", request.machinery());
+        if !known.contains_key(&kind) {
+            let measured = measure(plan, &mut engine)?;
+            estimate.seconds += measured.load_seconds;
+            estimate.measured.push(measured.clone());
+            known.insert(kind.clone(), measured);
+        }
+        let measured = &known[&kind];
+        let calls = calls(plan)? as f64;
+        let each = calls * measured.step_seconds + measured.decode_seconds;
+        estimate.seconds += each * request.count as f64;
+        if prompts.insert(format!("{:?}", request.conditioning())) {
+            estimate.seconds += measured.encode_seconds;
+        }
+    }
+    estimate.peak_bytes = super::bench::peak_memory();
+    Ok(estimate)
+}
+
+/// How often the network is called for one picture.
+fn calls(plan: &Plan) -> Result<usize> {
+    let request = &plan.request;
+    let ladder = schedule::ladder(&request.sampler_config(&plan.base.repo)?, request.steps)?;
+    let strength =
+        request.init.as_ref().filter(|_| !plan.base.repo.latent_consistency).map(|init| init.strength);
+    Ok(strength.map_or(ladder.calls(), |strength| ladder.clone().at_strength(strength).calls()))
+}
+
+/// Draws a picture of two steps and throws it away.
+fn measure(plan: &Plan, engine: &mut Engine) -> Result<Measured> {
+    let short = Request {
+        steps: 2,
+        count: 1,
+        sampler: Sampler::parse("sampler", "euler")?,
+        sigmas: None,
+        timesteps: None,
+        init: None,
+        refiner: None,
+        ..plan.request.clone()
+    };
+    let Request { width, height, .. } = short;
+    let mut clock = Measured { model: short.model.clone(), width, height, ..Measured::default() };
+    let plan = Plan { request: short, refiner: None, ..plan.clone() };
+    // Two steps make no picture that would have to be one.
+    match engine.generate(&plan, &mut clock, &mut |_| Ok(())) {
+        Err(error) if error.kind() != Kind::InvalidImage => Err(error),
+        _ => Ok(clock),
+    }
+}
+
+impl Observer for Measured {
+    fn on(&mut self, event: &Event) -> Flow {
+        if let Event::End { stage, seconds } = event {
+            match stage {
+                Stage::Load => self.load_seconds += seconds,
+                Stage::Encode => self.encode_seconds += seconds,
+                Stage::Decode => self.decode_seconds += seconds,
+                Stage::Denoise | Stage::Save => {}
+            }
+        }
+        if matches!(event, Event::Begin { stage: Stage::Denoise, .. }) {
+            self.last = Some(Instant::now());
+        }
+        if matches!(event, Event::Step { .. }) {
+            // The first step makes its buffers; the last one counts.
+            self.step_seconds = self.last.map_or(0.0, |last| last.elapsed().as_secs_f64());
+            self.last = Some(Instant::now());
+        }
+        if super::signals::stop_requested() { Flow::Cancel } else { Flow::Continue }
+    }
+}

@@ -1,0 +1,165 @@
+//! `sdgen replay IMAGE`: draws a picture again from what it says about itself, and tells whether it is the same.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::Args;
+use image::RgbImage;
+
+use super::config::Profile;
+use super::generate::{Drawing, destination, draw};
+use super::progress::{Display, Progress};
+use super::{signals, terminal};
+use crate::config::Hub;
+use crate::engine::{Engine, Image};
+use crate::error::{Error, Kind, Result};
+use crate::event::{Event, Observer};
+use crate::output::metadata::{self, Record};
+use crate::plan::{Plan, Planner};
+use crate::request::{Params, overlay};
+
+#[derive(Args)]
+#[group(skip)]
+#[command(mut_arg("prompt", |arg| arg.long("prompt").value_name("TEXT").help("Draw this instead")))]
+pub(super) struct Arguments {
+    /// A PNG made by sdgen, or by another program that writes A1111's `parameters`
+    #[arg(value_name = "IMAGE")]
+    image: PathBuf,
+
+    /// Write no file: say whether the picture is the same, close (40 dB or more) or different, which is exit code 10
+    #[arg(long, help_heading = "Display")]
+    verify: bool,
+
+    #[command(flatten)]
+    params: Params,
+    #[command(flatten)]
+    profile: Profile,
+    #[command(flatten)]
+    pub(super) display: Display,
+}
+
+/// Peak signal-to-noise ratio, in dB, from which pictures are close: a difference of 2 to 3 in 255.
+const CLOSE: f64 = 40.0;
+
+/// Draws the picture again.
+pub(super) fn run(arguments: &Arguments) -> Result<()> {
+    let begun = Instant::now();
+    signals::listen(arguments.display.announces())?;
+    let progress = RefCell::new(Progress::new(&arguments.display));
+    let plan = arguments.plan(&progress)?;
+    if arguments.verify {
+        return arguments.verdict(&plan, &progress);
+    }
+    let params = &arguments.params;
+    let destination = destination(params)?;
+    draw(&Drawing { plan: &plan, params, destination: &destination, show: false }, &progress)?;
+    let done = Event::Done { images: plan.request.count, seconds: begun.elapsed().as_secs_f64() };
+    let _ = progress.borrow_mut().on(&done);
+    Ok(())
+}
+
+impl Arguments {
+    /// What the picture and the flags ask for.
+    fn plan(&self, progress: &RefCell<Progress>) -> Result<Plan> {
+        let found = metadata::read(&self.image)?;
+        match (&found.sdgen, &found.parameters) {
+            (Some(record), _) => self.recorded(record, progress),
+            (None, Some(parameters)) => {
+                let (params, left) = parameters.params();
+                let mut observer = |event: &Event| progress.borrow_mut().on(event);
+                if !left.is_empty() {
+                    warn(&mut observer, format!("not taken over: {}", left.join(", ")));
+                }
+                let params = self.profile.defaults()?.under(&params)?;
+                Planner::new(Hub::from_env()).plan(&overlay(&params, &self.params), &mut observer)
+            }
+            (None, None) => {
+                let message = format!("`{}` says nothing about how it was made", self.image.display());
+                Err(Error::new(Kind::Usage, message).hint("expected a PNG with sdgen's or A1111's metadata"))
+            }
+        }
+    }
+
+    /// The recorded request, changed in nothing but what the flags change.
+    fn recorded(&self, record: &Record, progress: &RefCell<Progress>) -> Result<Plan> {
+        let mut observer = |event: &Event| progress.borrow_mut().on(event);
+        let request = record.request()?;
+        let params = self.profile.defaults()?.under(&request.params())?;
+        let mut planner = Planner::new(Hub::from_env());
+        let told = planner.plan(&params, &mut observer)?;
+        let wanted = planner.plan(&overlay(&params, &self.params), &mut observer)?;
+        for (file, hash) in &record.weights {
+            match wanted.weights.get(file) {
+                Some(ours) if ours == hash => {}
+                Some(_) => warn(
+                    &mut observer,
+                    format!("the weights of `{file}` are others than those of the picture"),
+                ),
+                None => warn(
+                    &mut observer,
+                    format!("the picture was made with `{file}`, which this model has not"),
+                ),
+            }
+        }
+        let request = request.changed(&told.request, &wanted.request)?;
+        Ok(Plan { request, ..wanted })
+    }
+
+    /// Draws and compares; the verdict is data.
+    fn verdict(&self, plan: &Plan, progress: &RefCell<Progress>) -> Result<()> {
+        let there = image::open(&self.image).map_err(|e| {
+            Error::new(Kind::Usage, format!("cannot read `{}`", self.image.display())).source(e)
+        })?;
+        let mut observer = |event: &Event| progress.borrow_mut().on(event);
+        let mut here: Option<Image> = None;
+        Engine::new().generate(plan, &mut observer, &mut |image| {
+            here.get_or_insert(image);
+            Ok(())
+        })?;
+        let here = here.ok_or_else(|| Error::internal("a request that draws nothing"))?;
+        let psnr = psnr(&there.to_rgb8(), &here);
+        match psnr {
+            Some(f64::INFINITY) => terminal::data(b"same\n"),
+            Some(psnr) if psnr >= CLOSE => terminal::data(format!("close: PSNR {psnr:.1} dB\n").as_bytes()),
+            Some(psnr) => {
+                terminal::data(format!("different: PSNR {psnr:.1} dB\n").as_bytes())?;
+                Err(Error::new(Kind::Different, "the picture drawn now is another one"))
+            }
+            None => {
+                terminal::data(b"different: another size\n")?;
+                Err(Error::new(Kind::Different, "the picture drawn now has another size"))
+            }
+        }
+    }
+}
+
+fn warn(observer: &mut dyn Observer, message: String) {
+    // A wish to stop is answered by the first event of the drawing.
+    let _ = observer.on(&Event::Warning { message });
+}
+
+/// The peak signal-to-noise ratio of two pictures of one size: infinite for the same.
+fn psnr(there: &RgbImage, here: &Image) -> Option<f64> {
+    if (there.width(), there.height()) != (here.width, here.height) {
+        return None;
+    }
+    let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
+    let error = there.as_raw().iter().zip(&here.rgb).map(square).sum::<f64>() / here.rgb.len() as f64;
+    Some(10.0 * (255.0 * 255.0 / error).log10())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ratio_is_infinite_for_the_same_and_falls_with_the_difference() {
+        let here = |value: u8| Image { width: 2, height: 1, rgb: vec![value; 6], seed: 0, index: 0 };
+        let there = RgbImage::from_raw(2, 1, vec![100; 6]).unwrap();
+        assert_eq!(psnr(&there, &here(100)), Some(f64::INFINITY));
+        // An error of 1 everywhere: 20 log10 255.
+        assert!((psnr(&there, &here(101)).unwrap() - 48.13).abs() < 0.01);
+        assert_eq!(psnr(&RgbImage::new(1, 1), &here(0)), None);
+    }
+}

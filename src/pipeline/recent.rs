@@ -1,0 +1,61 @@
+//! Prompts that were encoded lately: a server and a batch ask for the same ones again and again.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use super::{Encoded, tell};
+use crate::error::Result;
+use crate::event::{Event, Flow, Observer};
+use crate::request::Request;
+
+/// How many are kept; one takes less than a megabyte.
+const KEPT: usize = 32;
+
+/// The conditioning of recent requests, the latest last.
+#[derive(Default)]
+pub(super) struct Recent(RefCell<VecDeque<Known>>);
+
+/// A conditioning and what it depends on.
+struct Known {
+    request: Request,
+    encoded: Encoded,
+    /// What the user was told while it was made.
+    warnings: Vec<Event>,
+}
+
+impl Recent {
+    /// The conditioning of `request`'s words, made by `encode` unless it is known. Warnings are told each time.
+    ///
+    /// # Errors
+    /// As `encode`; `Kind::Interrupted` when the observer cancels.
+    pub(super) fn get(
+        &self,
+        request: &Request,
+        observer: &mut dyn Observer,
+        encode: impl FnOnce(&mut dyn Observer) -> Result<Encoded>,
+    ) -> Result<Encoded> {
+        let request = request.conditioning();
+        let mut known = self.0.borrow_mut();
+        if let Some(at) = known.iter().position(|known| known.request == request)
+            && let Some(found) = known.remove(at)
+        {
+            found.warnings.iter().try_for_each(|warning| tell(observer, warning))?;
+            let encoded = found.encoded.clone();
+            known.push_back(found);
+            return Ok(encoded);
+        }
+        let mut warnings = Vec::new();
+        let mut listening = |event: &Event| -> Flow {
+            if matches!(event, Event::Warning { .. }) {
+                warnings.push(event.clone());
+            }
+            observer.on(event)
+        };
+        let encoded = encode(&mut listening)?;
+        if known.len() == KEPT {
+            known.pop_front();
+        }
+        known.push_back(Known { request, encoded: encoded.clone(), warnings });
+        Ok(encoded)
+    }
+}
