@@ -51,6 +51,7 @@ pub(super) fn read_jsonl(text: &str, file: &Arc<str>, source: &mut Source) {
 }
 
 /// A job of names and values; `name` is its own name.
+#[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
 fn row(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut Source) {
     let mut fields = Fields::default();
     let mut name = None;

@@ -257,6 +257,7 @@ impl Reader<'_> {
         pairs.into_iter().map(|(key, place, value)| self.axis(key, &place, value)).collect()
     }
 
+    #[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
     fn axis(&mut self, key: &str, place: &Place, value: &Spanned<DeValue<'_>>) -> Axis {
         let mut axis = Axis { name: key.to_owned(), points: Vec::new() };
         match value.get_ref() {
@@ -272,14 +273,18 @@ impl Reader<'_> {
                         let mut fields = Fields::default();
                         match fields.set(key, value.clone(), place) {
                             Ok(()) => {
-                                axis.points.push(Point { label: label(&value), fields, place: place.clone() })
+                                axis.points.push(Point {
+                                    label: label(&value),
+                                    fields,
+                                    place: place.clone(),
+                                });
                             }
                             Err(fault) => return self.refuse(fault, axis),
                         }
                     }
                 }
                 Ok(None) => {
-                    self.fault(place, Error::expected(key, "a list, or a range such as 1..=16", text))
+                    self.fault(place, Error::expected(key, "a list, or a range such as 1..=16", text));
                 }
                 Err(error) => self.fault(place, error),
             },
@@ -315,6 +320,7 @@ impl Reader<'_> {
     }
 
     /// A text, or a list of them.
+    #[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
     fn texts(&mut self, key: &str, place: &Place, value: &Spanned<DeValue<'_>>) -> Vec<(String, Place)> {
         let texts: Option<Vec<String>> = match value.get_ref() {
             DeValue::String(text) => Some(vec![text.to_string()]),

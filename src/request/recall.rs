@@ -48,6 +48,7 @@ fn object(request: &Request) -> Map<String, Value> {
     }
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
 fn init(init: &Value) -> Map<String, Value> {
     let mask = &init["mask"];
     let source = match &mask["source"] {
@@ -72,6 +73,7 @@ fn refiner(refiner: &Value) -> Map<String, Value> {
     as_map(json!({ "refiner": refiner["model"], "refiner_start": refiner["start"] }))
 }
 
+#[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
 fn as_map(value: Value) -> Map<String, Value> {
     match value {
         Value::Object(map) => map,

@@ -6,71 +6,15 @@ use super::adapters::{self, Adapter, Named as NamedAdapters};
 use super::decoding::nothing_else;
 use super::defaults::Defaults;
 use super::dimensions::{SIDE_UNIT, side, size, suits};
+use super::machine::{DeviceChoice, Dtype, Rng};
 use super::refiner::base_suits;
 use super::{Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Shortcuts, Sizes, VaeTiling};
 use crate::error::{Error, Kind, Result};
 use crate::input::{Fit, Picture, Start, Thresholds, control_picture};
-use crate::named::{Named, named_enum};
+use crate::named::Named;
 use crate::prompt::{LongPrompt, Prompt, Syntax};
 use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
 use crate::sampler::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
-
-named_enum! {
-    /// Whose random numbers the noise is.
-    pub enum Rng("generator") {
-        /// PyTorch's CPU generator: MT19937.
-        Torch = "torch",
-        /// PyTorch's CUDA generator: Philox 4x32-10.
-        Philox = "philox",
-    }
-}
-
-named_enum! {
-    /// Arithmetic of the networks.
-    pub enum Dtype("data type") {
-        /// The best for the device.
-        Auto = "auto",
-        /// Single precision, the reference.
-        F32 = "f32",
-        /// IEEE half precision.
-        F16 = "f16",
-        /// bfloat16.
-        Bf16 = "bf16",
-        /// 8-bit weights and activations, on the CPU.
-        Int8 = "int8",
-    }
-}
-
-/// Where to compute.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum DeviceChoice {
-    /// The best present.
-    Auto,
-    /// The processor.
-    Cpu,
-    /// An NVIDIA card by number.
-    Cuda(usize),
-    /// Apple's GPU.
-    Metal,
-}
-
-impl DeviceChoice {
-    /// Reads `auto`, `cpu`, `cuda`, `cuda:N` or `metal`.
-    ///
-    /// # Errors
-    /// Anything else.
-    pub fn parse(text: &str) -> Result<Self> {
-        let (name, index) = text.split_once(':').unwrap_or((text, "0"));
-        match (name, index.parse::<usize>(), text.contains(':')) {
-            ("auto", _, false) => Ok(Self::Auto),
-            ("cpu", _, false) => Ok(Self::Cpu),
-            ("metal", _, false) => Ok(Self::Metal),
-            ("cuda", Ok(index), _) => Ok(Self::Cuda(index)),
-            _ => Err(Error::unknown("device", "device", text, ["auto", "cpu", "cuda", "cuda:N", "metal"])),
-        }
-    }
-}
 
 /// A resolved request. Serialises into the picture's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -211,11 +155,8 @@ impl Request {
         suits(repo, init.as_ref(), files)?;
         refiner.as_ref().map_or(Ok(()), |_| base_suits(repo))?;
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
-        let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
-        let config = Config::resolve(&repo.scheduler, &over)?;
         let steps = params.steps.or(listed(params)).or(defaults.steps).unwrap_or(DEFAULT_STEPS);
-        let ladder = crate::sampler::schedule::ladder(&config, steps)?;
-        refiner.as_ref().map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
+        let config = sampling(params, repo, steps, refiner.as_ref())?;
         Ok(Self {
             prompt,
             negative_prompt: params.negative_prompt.clone(),
@@ -312,6 +253,15 @@ impl Request {
         };
         Config::resolve(&repo.scheduler, &over)
     }
+}
+
+/// The sampler's configuration, once its schedule has shown to have steps for both models.
+fn sampling(params: &Params, repo: &RepoConfig, steps: usize, refiner: Option<&Refiner>) -> Result<Config> {
+    let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
+    let config = Config::resolve(&repo.scheduler, &over)?;
+    let ladder = crate::sampler::schedule::ladder(&config, steps)?;
+    refiner.map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
+    Ok(config)
 }
 
 /// The number of steps that a list of levels stands for.
