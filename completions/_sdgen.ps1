@@ -45,9 +45,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--mask-grow', '--mask-grow', [CompletionResultType]::ParameterName, 'Grow the mask by this many pixels')
             [CompletionResult]::new('--mask-padding', '--mask-padding', [CompletionResultType]::ParameterName, 'Render only the mask''s surroundings, this many pixels around it, at full size, and paste them back')
             [CompletionResult]::new('--extend', '--extend', [CompletionResultType]::ParameterName, 'Paint beyond the start picture''s edges: left=128,top=64; multiples of 8')
-            [CompletionResult]::new('--control', '--control', [CompletionResultType]::ParameterName, 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a .safetensors file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given')
+            [CompletionResult]::new('--control', '--control', [CompletionResultType]::ParameterName, 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given')
             [CompletionResult]::new('--canny', '--canny', [CompletionResultType]::ParameterName, 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]')
-            [CompletionResult]::new('--ip-adapter', '--ip-adapter', [CompletionResultType]::ParameterName, 'IP-Adapter that reads --ip-image: a .safetensors file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]')
+            [CompletionResult]::new('--ip-adapter', '--ip-adapter', [CompletionResultType]::ParameterName, 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]')
             [CompletionResult]::new('--ip-image', '--ip-image', [CompletionResultType]::ParameterName, 'Picture that counts as a part of the prompt')
             [CompletionResult]::new('--ip-scale', '--ip-scale', [CompletionResultType]::ParameterName, 'How much it counts beside the text''s 1 [default: 1]')
             [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
@@ -56,7 +56,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--preset', '--preset', [CompletionResultType]::ParameterName, 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm')
             [CompletionResult]::new('--refiner', '--refiner', [CompletionResultType]::ParameterName, 'SDXL: a model that draws the last steps, such as sdxl-refiner')
             [CompletionResult]::new('--refiner-start', '--refiner-start', [CompletionResultType]::ParameterName, 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]')
-            [CompletionResult]::new('--vae', '--vae', [CompletionResultType]::ParameterName, 'Another autoencoder: taesd (tiny and quick), a folder, a .safetensors file, or ORG/REPO[@REV] [default: the model''s own]')
+            [CompletionResult]::new('--vae', '--vae', [CompletionResultType]::ParameterName, 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model''s own]')
             [CompletionResult]::new('--prediction', '--prediction', [CompletionResultType]::ParameterName, 'What the network predicts, where the model''s own files are wrong: epsilon, v or sample')
             [CompletionResult]::new('--clip-skip', '--clip-skip', [CompletionResultType]::ParameterName, 'Skip the last N layers of the text encoder (diffusers'' count: 1 is A1111''s "clip skip 2")')
             [CompletionResult]::new('--original-size', '--original-size', [CompletionResultType]::ParameterName, 'SDXL: the size that the picture is told to have had [default: its own]')
@@ -65,6 +65,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--negative-original-size', '--negative-original-size', [CompletionResultType]::ParameterName, 'SDXL: --original-size for the negative prompt [default: the same]')
             [CompletionResult]::new('--negative-crop', '--negative-crop', [CompletionResultType]::ParameterName, 'SDXL: --crop for the negative prompt [default: the same]')
             [CompletionResult]::new('--negative-target-size', '--negative-target-size', [CompletionResultType]::ParameterName, 'SDXL: --target-size for the negative prompt [default: the same]')
+            [CompletionResult]::new('--lora', '--lora', [CompletionResultType]::ParameterName, 'LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub [default weight: 1]')
+            [CompletionResult]::new('--lora-dir', '--lora-dir', [CompletionResultType]::ParameterName, 'Folder of the LoRAs that `<lora:NAME:WEIGHT>` in the prompt names')
+            [CompletionResult]::new('--embedding', '--embedding', [CompletionResultType]::ParameterName, 'Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt is the word')
             [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Write the revision and the hash of every file of the models into a lock file')
             [CompletionResult]::new('--locked', '--locked', [CompletionResultType]::ParameterName, 'Draw with the files that a lock file names, and refuse any other')
             [CompletionResult]::new('--steps', '--steps', [CompletionResultType]::ParameterName, 'Denoising steps, 1 to 1000 [default: the model''s own]')
@@ -77,6 +80,119 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--timesteps', '--timesteps', [CompletionResultType]::ParameterName, 'Timesteps one by one: 999,749,499,249; steps follow from them')
             [CompletionResult]::new('--guidance-rescale', '--guidance-rescale', [CompletionResultType]::ParameterName, 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]')
             [CompletionResult]::new('--cfg-interval', '--cfg-interval', [CompletionResultType]::ParameterName, 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]')
+            [CompletionResult]::new('--cache', '--cache', [CompletionResultType]::ParameterName, 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]')
+            [CompletionResult]::new('--merge-tokens', '--merge-tokens', [CompletionResultType]::ParameterName, 'Faster, less exact: merge this share of the largest maps'' tokens in self-attention, 0 to 0.75; CPU only [default: 0]')
+            [CompletionResult]::new('--eta', '--eta', [CompletionResultType]::ParameterName, 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]')
+            [CompletionResult]::new('--rng', '--rng', [CompletionResultType]::ParameterName, 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device: auto, cpu, cuda[:N] or metal [default: auto]')
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]')
+            [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]')
+            [CompletionResult]::new('--vae-tiling', '--vae-tiling', [CompletionResultType]::ParameterName, 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'CPU threads [default: the physical cores this process may use]')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')
+            [CompletionResult]::new('--preview-every', '--preview-every', [CompletionResultType]::ParameterName, 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]')
+            [CompletionResult]::new('--preview-dir', '--preview-dir', [CompletionResultType]::ParameterName, 'Folder for them, as {seed}-{step}.png')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]')
+            [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time')
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'How progress is shown on stderr')
+            [CompletionResult]::new('--invert-mask', '--invert-mask', [CompletionResultType]::ParameterName, 'Repaint where the mask is black instead')
+            [CompletionResult]::new('--keep-unmasked', '--keep-unmasked', [CompletionResultType]::ParameterName, 'Put the pixels outside the mask back as they were')
+            [CompletionResult]::new('--control-guess', '--control-guess', [CompletionResultType]::ParameterName, 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less')
+            [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use what is in the cache and open no connection')
+            [CompletionResult]::new('--zero-terminal-snr', '--zero-terminal-snr', [CompletionResultType]::ParameterName, 'Rescale the model''s noise so that its last timestep holds no signal [default: as the model says]')
+            [CompletionResult]::new('--overwrite', '--overwrite', [CompletionResultType]::ParameterName, 'Replace an existing file instead of choosing the next free name')
+            [CompletionResult]::new('--no-metadata', '--no-metadata', [CompletionResultType]::ParameterName, 'Write no prompt and settings into the PNG')
+            [CompletionResult]::new('--show', '--show', [CompletionResultType]::ParameterName, 'Draw the finished pictures in the terminal')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print nothing but errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print nothing but errors')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Print how long each stage took')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Print how long each stage took')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
+            [CompletionResult]::new('batch', 'batch', [CompletionResultType]::ParameterValue, 'Draw the jobs of a file: TOML, lines of prompts, CSV or JSONL')
+            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Draw a picture again from what it says about itself')
+            [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
+            [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List, fetch, check and remove models')
+            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Write a model in another layout, format or precision')
+            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show the file with your defaults and profiles, and what it says')
+            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look for what keeps sdgen from working well on this machine, and say how to mend it')
+            [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
+            [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
+            [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Draw for others: jobs over HTTP, OpenAI''s and A1111''s interfaces, and a page in the browser')
+            [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
+            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'sdgen;batch' {
+            [CompletionResult]::new('--form', '--form', [CompletionResultType]::ParameterName, 'How the file is written: toml, txt, csv or jsonl [default: as its name says]')
+            [CompletionResult]::new('--shard', '--shard', [CompletionResultType]::ParameterName, 'Draw this part of the jobs only; `auto/N` asks the scheduler for I [default: as Slurm says, else all]')
+            [CompletionResult]::new('--manifest', '--manifest', [CompletionResultType]::ParameterName, 'Where it is kept what is done [default: FILE''s name with .manifest.jsonl, beside the pictures]')
+            [CompletionResult]::new('--sheet', '--sheet', [CompletionResultType]::ParameterName, 'Put the pictures on one sheet too, a matrix with its axes labelled')
+            [CompletionResult]::new('--dry-run', '--dry-run', [CompletionResultType]::ParameterName, 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time')
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'What to keep out of the picture')
+            [CompletionResult]::new('--negative-prompt', '--negative-prompt', [CompletionResultType]::ParameterName, 'What to keep out of the picture')
+            [CompletionResult]::new('--prompt-2', '--prompt-2', [CompletionResultType]::ParameterName, 'SDXL: what the second text encoder reads [default: the prompt]')
+            [CompletionResult]::new('--negative-prompt-2', '--negative-prompt-2', [CompletionResultType]::ParameterName, 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]')
+            [CompletionResult]::new('--prompt-syntax', '--prompt-syntax', [CompletionResultType]::ParameterName, 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]')
+            [CompletionResult]::new('--long-prompt', '--long-prompt', [CompletionResultType]::ParameterName, 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]')
+            [CompletionResult]::new('-W', '-W ', [CompletionResultType]::ParameterName, 'Width in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('--width', '--width', [CompletionResultType]::ParameterName, 'Width in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('-H', '-H ', [CompletionResultType]::ParameterName, 'Height in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('--height', '--height', [CompletionResultType]::ParameterName, 'Height in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('--seed', '--seed', [CompletionResultType]::ParameterName, 'Seed of the noise; image i uses seed + i [default: random, always printed]')
+            [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'How many pictures [default: 1]')
+            [CompletionResult]::new('--batch-size', '--batch-size', [CompletionResultType]::ParameterName, 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]')
+            [CompletionResult]::new('--from-latents', '--from-latents', [CompletionResultType]::ParameterName, 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it')
+            [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'Start from this picture instead of noise alone')
+            [CompletionResult]::new('--init-image', '--init-image', [CompletionResultType]::ParameterName, 'Start from this picture instead of noise alone')
+            [CompletionResult]::new('--strength', '--strength', [CompletionResultType]::ParameterName, 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]')
+            [CompletionResult]::new('--fit', '--fit', [CompletionResultType]::ParameterName, 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]')
+            [CompletionResult]::new('--posterior', '--posterior', [CompletionResultType]::ParameterName, 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]')
+            [CompletionResult]::new('--mask', '--mask', [CompletionResultType]::ParameterName, 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent')
+            [CompletionResult]::new('--mask-blur', '--mask-blur', [CompletionResultType]::ParameterName, 'Blur the mask''s edge by this many pixels')
+            [CompletionResult]::new('--mask-grow', '--mask-grow', [CompletionResultType]::ParameterName, 'Grow the mask by this many pixels')
+            [CompletionResult]::new('--mask-padding', '--mask-padding', [CompletionResultType]::ParameterName, 'Render only the mask''s surroundings, this many pixels around it, at full size, and paste them back')
+            [CompletionResult]::new('--extend', '--extend', [CompletionResultType]::ParameterName, 'Paint beyond the start picture''s edges: left=128,top=64; multiples of 8')
+            [CompletionResult]::new('--control', '--control', [CompletionResultType]::ParameterName, 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given')
+            [CompletionResult]::new('--canny', '--canny', [CompletionResultType]::ParameterName, 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]')
+            [CompletionResult]::new('--ip-adapter', '--ip-adapter', [CompletionResultType]::ParameterName, 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]')
+            [CompletionResult]::new('--ip-image', '--ip-image', [CompletionResultType]::ParameterName, 'Picture that counts as a part of the prompt')
+            [CompletionResult]::new('--ip-scale', '--ip-scale', [CompletionResultType]::ParameterName, 'How much it counts beside the text''s 1 [default: 1]')
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not')
+            [CompletionResult]::new('--preset', '--preset', [CompletionResultType]::ParameterName, 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm')
+            [CompletionResult]::new('--refiner', '--refiner', [CompletionResultType]::ParameterName, 'SDXL: a model that draws the last steps, such as sdxl-refiner')
+            [CompletionResult]::new('--refiner-start', '--refiner-start', [CompletionResultType]::ParameterName, 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]')
+            [CompletionResult]::new('--vae', '--vae', [CompletionResultType]::ParameterName, 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model''s own]')
+            [CompletionResult]::new('--prediction', '--prediction', [CompletionResultType]::ParameterName, 'What the network predicts, where the model''s own files are wrong: epsilon, v or sample')
+            [CompletionResult]::new('--clip-skip', '--clip-skip', [CompletionResultType]::ParameterName, 'Skip the last N layers of the text encoder (diffusers'' count: 1 is A1111''s "clip skip 2")')
+            [CompletionResult]::new('--original-size', '--original-size', [CompletionResultType]::ParameterName, 'SDXL: the size that the picture is told to have had [default: its own]')
+            [CompletionResult]::new('--crop', '--crop', [CompletionResultType]::ParameterName, 'SDXL: how much is told to be cropped away at the top and the left [default: 0,0]')
+            [CompletionResult]::new('--target-size', '--target-size', [CompletionResultType]::ParameterName, 'SDXL: the size that the picture is told to have [default: its own]')
+            [CompletionResult]::new('--negative-original-size', '--negative-original-size', [CompletionResultType]::ParameterName, 'SDXL: --original-size for the negative prompt [default: the same]')
+            [CompletionResult]::new('--negative-crop', '--negative-crop', [CompletionResultType]::ParameterName, 'SDXL: --crop for the negative prompt [default: the same]')
+            [CompletionResult]::new('--negative-target-size', '--negative-target-size', [CompletionResultType]::ParameterName, 'SDXL: --target-size for the negative prompt [default: the same]')
+            [CompletionResult]::new('--lora', '--lora', [CompletionResultType]::ParameterName, 'LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub [default weight: 1]')
+            [CompletionResult]::new('--lora-dir', '--lora-dir', [CompletionResultType]::ParameterName, 'Folder of the LoRAs that `<lora:NAME:WEIGHT>` in the prompt names')
+            [CompletionResult]::new('--embedding', '--embedding', [CompletionResultType]::ParameterName, 'Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt is the word')
+            [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Write the revision and the hash of every file of the models into a lock file')
+            [CompletionResult]::new('--locked', '--locked', [CompletionResultType]::ParameterName, 'Draw with the files that a lock file names, and refuse any other')
+            [CompletionResult]::new('--steps', '--steps', [CompletionResultType]::ParameterName, 'Denoising steps, 1 to 1000 [default: the model''s own]')
+            [CompletionResult]::new('--cfg-scale', '--cfg-scale', [CompletionResultType]::ParameterName, 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]')
+            [CompletionResult]::new('--guidance-scale', '--guidance-scale', [CompletionResultType]::ParameterName, 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]')
+            [CompletionResult]::new('--sampler', '--sampler', [CompletionResultType]::ParameterName, 'Sampler [default: as the model''s scheduler_config.json says]')
+            [CompletionResult]::new('--schedule', '--schedule', [CompletionResultType]::ParameterName, 'How the noise levels are spaced [default: as the model says]')
+            [CompletionResult]::new('--timestep-spacing', '--timestep-spacing', [CompletionResultType]::ParameterName, 'Which of the model''s timesteps are visited [default: as the model or the sampler''s class says]')
+            [CompletionResult]::new('--sigmas', '--sigmas', [CompletionResultType]::ParameterName, 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them')
+            [CompletionResult]::new('--timesteps', '--timesteps', [CompletionResultType]::ParameterName, 'Timesteps one by one: 999,749,499,249; steps follow from them')
+            [CompletionResult]::new('--guidance-rescale', '--guidance-rescale', [CompletionResultType]::ParameterName, 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]')
+            [CompletionResult]::new('--cfg-interval', '--cfg-interval', [CompletionResultType]::ParameterName, 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]')
+            [CompletionResult]::new('--cache', '--cache', [CompletionResultType]::ParameterName, 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]')
+            [CompletionResult]::new('--merge-tokens', '--merge-tokens', [CompletionResultType]::ParameterName, 'Faster, less exact: merge this share of the largest maps'' tokens in self-attention, 0 to 0.75; CPU only [default: 0]')
             [CompletionResult]::new('--eta', '--eta', [CompletionResultType]::ParameterName, 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]')
             [CompletionResult]::new('--rng', '--rng', [CompletionResultType]::ParameterName, 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]')
             [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device: auto, cpu, cuda[:N] or metal [default: auto]')
@@ -90,6 +206,11 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--preview-dir', '--preview-dir', [CompletionResultType]::ParameterName, 'Folder for them, as {seed}-{step}.png')
             [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]')
             [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'How progress is shown on stderr')
+            [CompletionResult]::new('--prompt', '--prompt', [CompletionResultType]::ParameterName, 'What every job draws')
+            [CompletionResult]::new('--restart', '--restart', [CompletionResultType]::ParameterName, 'Draw everything anew')
+            [CompletionResult]::new('--keep-going', '--keep-going', [CompletionResultType]::ParameterName, 'Go on when a job fails; the default')
+            [CompletionResult]::new('--fail-fast', '--fail-fast', [CompletionResultType]::ParameterName, 'Stop at the first job that fails')
+            [CompletionResult]::new('--show', '--show', [CompletionResultType]::ParameterName, 'Draw the finished pictures in the terminal')
             [CompletionResult]::new('--invert-mask', '--invert-mask', [CompletionResultType]::ParameterName, 'Repaint where the mask is black instead')
             [CompletionResult]::new('--keep-unmasked', '--keep-unmasked', [CompletionResultType]::ParameterName, 'Put the pixels outside the mask back as they were')
             [CompletionResult]::new('--control-guess', '--control-guess', [CompletionResultType]::ParameterName, 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less')
@@ -103,16 +224,98 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Print how long each stage took')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
-            [CompletionResult]::new('-V', '-V ', [CompletionResultType]::ParameterName, 'Print version')
-            [CompletionResult]::new('--version', '--version', [CompletionResultType]::ParameterName, 'Print version')
-            [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
-            [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List, fetch, check and remove models')
-            [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show the file with your defaults and profiles, and what it says')
-            [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look for what keeps sdgen from working well on this machine, and say how to mend it')
-            [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
-            [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
-            [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
-            [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'sdgen;replay' {
+            [CompletionResult]::new('-n', '-n', [CompletionResultType]::ParameterName, 'What to keep out of the picture')
+            [CompletionResult]::new('--negative-prompt', '--negative-prompt', [CompletionResultType]::ParameterName, 'What to keep out of the picture')
+            [CompletionResult]::new('--prompt-2', '--prompt-2', [CompletionResultType]::ParameterName, 'SDXL: what the second text encoder reads [default: the prompt]')
+            [CompletionResult]::new('--negative-prompt-2', '--negative-prompt-2', [CompletionResultType]::ParameterName, 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]')
+            [CompletionResult]::new('--prompt-syntax', '--prompt-syntax', [CompletionResultType]::ParameterName, 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]')
+            [CompletionResult]::new('--long-prompt', '--long-prompt', [CompletionResultType]::ParameterName, 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]')
+            [CompletionResult]::new('-W', '-W ', [CompletionResultType]::ParameterName, 'Width in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('--width', '--width', [CompletionResultType]::ParameterName, 'Width in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('-H', '-H ', [CompletionResultType]::ParameterName, 'Height in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('--height', '--height', [CompletionResultType]::ParameterName, 'Height in pixels, a multiple of 8 [default: the model''s own]')
+            [CompletionResult]::new('--seed', '--seed', [CompletionResultType]::ParameterName, 'Seed of the noise; image i uses seed + i [default: random, always printed]')
+            [CompletionResult]::new('--count', '--count', [CompletionResultType]::ParameterName, 'How many pictures [default: 1]')
+            [CompletionResult]::new('--batch-size', '--batch-size', [CompletionResultType]::ParameterName, 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]')
+            [CompletionResult]::new('--from-latents', '--from-latents', [CompletionResultType]::ParameterName, 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it')
+            [CompletionResult]::new('-i', '-i', [CompletionResultType]::ParameterName, 'Start from this picture instead of noise alone')
+            [CompletionResult]::new('--init-image', '--init-image', [CompletionResultType]::ParameterName, 'Start from this picture instead of noise alone')
+            [CompletionResult]::new('--strength', '--strength', [CompletionResultType]::ParameterName, 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]')
+            [CompletionResult]::new('--fit', '--fit', [CompletionResultType]::ParameterName, 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]')
+            [CompletionResult]::new('--posterior', '--posterior', [CompletionResultType]::ParameterName, 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]')
+            [CompletionResult]::new('--mask', '--mask', [CompletionResultType]::ParameterName, 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent')
+            [CompletionResult]::new('--mask-blur', '--mask-blur', [CompletionResultType]::ParameterName, 'Blur the mask''s edge by this many pixels')
+            [CompletionResult]::new('--mask-grow', '--mask-grow', [CompletionResultType]::ParameterName, 'Grow the mask by this many pixels')
+            [CompletionResult]::new('--mask-padding', '--mask-padding', [CompletionResultType]::ParameterName, 'Render only the mask''s surroundings, this many pixels around it, at full size, and paste them back')
+            [CompletionResult]::new('--extend', '--extend', [CompletionResultType]::ParameterName, 'Paint beyond the start picture''s edges: left=128,top=64; multiples of 8')
+            [CompletionResult]::new('--control', '--control', [CompletionResultType]::ParameterName, 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given')
+            [CompletionResult]::new('--canny', '--canny', [CompletionResultType]::ParameterName, 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]')
+            [CompletionResult]::new('--ip-adapter', '--ip-adapter', [CompletionResultType]::ParameterName, 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]')
+            [CompletionResult]::new('--ip-image', '--ip-image', [CompletionResultType]::ParameterName, 'Picture that counts as a part of the prompt')
+            [CompletionResult]::new('--ip-scale', '--ip-scale', [CompletionResultType]::ParameterName, 'How much it counts beside the text''s 1 [default: 1]')
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not')
+            [CompletionResult]::new('--preset', '--preset', [CompletionResultType]::ParameterName, 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm')
+            [CompletionResult]::new('--refiner', '--refiner', [CompletionResultType]::ParameterName, 'SDXL: a model that draws the last steps, such as sdxl-refiner')
+            [CompletionResult]::new('--refiner-start', '--refiner-start', [CompletionResultType]::ParameterName, 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]')
+            [CompletionResult]::new('--vae', '--vae', [CompletionResultType]::ParameterName, 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model''s own]')
+            [CompletionResult]::new('--prediction', '--prediction', [CompletionResultType]::ParameterName, 'What the network predicts, where the model''s own files are wrong: epsilon, v or sample')
+            [CompletionResult]::new('--clip-skip', '--clip-skip', [CompletionResultType]::ParameterName, 'Skip the last N layers of the text encoder (diffusers'' count: 1 is A1111''s "clip skip 2")')
+            [CompletionResult]::new('--original-size', '--original-size', [CompletionResultType]::ParameterName, 'SDXL: the size that the picture is told to have had [default: its own]')
+            [CompletionResult]::new('--crop', '--crop', [CompletionResultType]::ParameterName, 'SDXL: how much is told to be cropped away at the top and the left [default: 0,0]')
+            [CompletionResult]::new('--target-size', '--target-size', [CompletionResultType]::ParameterName, 'SDXL: the size that the picture is told to have [default: its own]')
+            [CompletionResult]::new('--negative-original-size', '--negative-original-size', [CompletionResultType]::ParameterName, 'SDXL: --original-size for the negative prompt [default: the same]')
+            [CompletionResult]::new('--negative-crop', '--negative-crop', [CompletionResultType]::ParameterName, 'SDXL: --crop for the negative prompt [default: the same]')
+            [CompletionResult]::new('--negative-target-size', '--negative-target-size', [CompletionResultType]::ParameterName, 'SDXL: --target-size for the negative prompt [default: the same]')
+            [CompletionResult]::new('--lora', '--lora', [CompletionResultType]::ParameterName, 'LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub [default weight: 1]')
+            [CompletionResult]::new('--lora-dir', '--lora-dir', [CompletionResultType]::ParameterName, 'Folder of the LoRAs that `<lora:NAME:WEIGHT>` in the prompt names')
+            [CompletionResult]::new('--embedding', '--embedding', [CompletionResultType]::ParameterName, 'Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt is the word')
+            [CompletionResult]::new('--lock', '--lock', [CompletionResultType]::ParameterName, 'Write the revision and the hash of every file of the models into a lock file')
+            [CompletionResult]::new('--locked', '--locked', [CompletionResultType]::ParameterName, 'Draw with the files that a lock file names, and refuse any other')
+            [CompletionResult]::new('--steps', '--steps', [CompletionResultType]::ParameterName, 'Denoising steps, 1 to 1000 [default: the model''s own]')
+            [CompletionResult]::new('--cfg-scale', '--cfg-scale', [CompletionResultType]::ParameterName, 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]')
+            [CompletionResult]::new('--guidance-scale', '--guidance-scale', [CompletionResultType]::ParameterName, 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model''s own]')
+            [CompletionResult]::new('--sampler', '--sampler', [CompletionResultType]::ParameterName, 'Sampler [default: as the model''s scheduler_config.json says]')
+            [CompletionResult]::new('--schedule', '--schedule', [CompletionResultType]::ParameterName, 'How the noise levels are spaced [default: as the model says]')
+            [CompletionResult]::new('--timestep-spacing', '--timestep-spacing', [CompletionResultType]::ParameterName, 'Which of the model''s timesteps are visited [default: as the model or the sampler''s class says]')
+            [CompletionResult]::new('--sigmas', '--sigmas', [CompletionResultType]::ParameterName, 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them')
+            [CompletionResult]::new('--timesteps', '--timesteps', [CompletionResultType]::ParameterName, 'Timesteps one by one: 999,749,499,249; steps follow from them')
+            [CompletionResult]::new('--guidance-rescale', '--guidance-rescale', [CompletionResultType]::ParameterName, 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]')
+            [CompletionResult]::new('--cfg-interval', '--cfg-interval', [CompletionResultType]::ParameterName, 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]')
+            [CompletionResult]::new('--cache', '--cache', [CompletionResultType]::ParameterName, 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]')
+            [CompletionResult]::new('--merge-tokens', '--merge-tokens', [CompletionResultType]::ParameterName, 'Faster, less exact: merge this share of the largest maps'' tokens in self-attention, 0 to 0.75; CPU only [default: 0]')
+            [CompletionResult]::new('--eta', '--eta', [CompletionResultType]::ParameterName, 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]')
+            [CompletionResult]::new('--rng', '--rng', [CompletionResultType]::ParameterName, 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device: auto, cpu, cuda[:N] or metal [default: auto]')
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]')
+            [CompletionResult]::new('--memory', '--memory', [CompletionResultType]::ParameterName, 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]')
+            [CompletionResult]::new('--vae-tiling', '--vae-tiling', [CompletionResultType]::ParameterName, 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'CPU threads [default: the physical cores this process may use]')
+            [CompletionResult]::new('-o', '-o', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')
+            [CompletionResult]::new('--output', '--output', [CompletionResultType]::ParameterName, 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]')
+            [CompletionResult]::new('--preview-every', '--preview-every', [CompletionResultType]::ParameterName, 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]')
+            [CompletionResult]::new('--preview-dir', '--preview-dir', [CompletionResultType]::ParameterName, 'Folder for them, as {seed}-{step}.png')
+            [CompletionResult]::new('--profile', '--profile', [CompletionResultType]::ParameterName, 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]')
+            [CompletionResult]::new('--progress', '--progress', [CompletionResultType]::ParameterName, 'How progress is shown on stderr')
+            [CompletionResult]::new('--prompt', '--prompt', [CompletionResultType]::ParameterName, 'Draw this instead')
+            [CompletionResult]::new('--verify', '--verify', [CompletionResultType]::ParameterName, 'Write no file: say whether the picture is the same, close (40 dB or more) or different, which is exit code 10')
+            [CompletionResult]::new('--invert-mask', '--invert-mask', [CompletionResultType]::ParameterName, 'Repaint where the mask is black instead')
+            [CompletionResult]::new('--keep-unmasked', '--keep-unmasked', [CompletionResultType]::ParameterName, 'Put the pixels outside the mask back as they were')
+            [CompletionResult]::new('--control-guess', '--control-guess', [CompletionResultType]::ParameterName, 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less')
+            [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use what is in the cache and open no connection')
+            [CompletionResult]::new('--zero-terminal-snr', '--zero-terminal-snr', [CompletionResultType]::ParameterName, 'Rescale the model''s noise so that its last timestep holds no signal [default: as the model says]')
+            [CompletionResult]::new('--overwrite', '--overwrite', [CompletionResultType]::ParameterName, 'Replace an existing file instead of choosing the next free name')
+            [CompletionResult]::new('--no-metadata', '--no-metadata', [CompletionResultType]::ParameterName, 'Write no prompt and settings into the PNG')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print nothing but errors')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print nothing but errors')
+            [CompletionResult]::new('-v', '-v', [CompletionResultType]::ParameterName, 'Print how long each stage took')
+            [CompletionResult]::new('--verbose', '--verbose', [CompletionResultType]::ParameterName, 'Print how long each stage took')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help (see more with ''--help'')')
             break
         }
         'sdgen;inspect' {
@@ -126,6 +329,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show what a file or a model is: family, precision, parts, metadata, hashes')
             [CompletionResult]::new('pull', 'pull', [CompletionResultType]::ParameterValue, 'Fetch a model into the cache, or what the hub has newer of it')
             [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print the folder of a model that is on this machine')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Compare the files of a model in the cache with the hub''s hashes')
@@ -135,6 +339,12 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;models;list' {
+            [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;models;info' {
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
@@ -179,6 +389,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
         }
         'sdgen;models;help' {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show what a file or a model is: family, precision, parts, metadata, hashes')
             [CompletionResult]::new('pull', 'pull', [CompletionResultType]::ParameterValue, 'Fetch a model into the cache, or what the hub has newer of it')
             [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print the folder of a model that is on this machine')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Compare the files of a model in the cache with the hub''s hashes')
@@ -188,6 +399,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;models;help;list' {
+            break
+        }
+        'sdgen;models;help;info' {
             break
         }
         'sdgen;models;help;pull' {
@@ -206,6 +420,15 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;models;help;help' {
+            break
+        }
+        'sdgen;convert' {
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'f32, f16, bf16; for .gguf also q8_0, q6_k, q5_0, q5_1, q5_k, q4_0, q4_1 or q4_k [default: as it is stored]')
+            [CompletionResult]::new('--layout', '--layout', [CompletionResultType]::ParameterName, 'diffusers (a folder) or single (one file) [default: as OUT is named]')
+            [CompletionResult]::new('--config', '--config', [CompletionResultType]::ParameterName, 'For a model in one file: whose small files it takes, as in `sdgen --config`')
+            [CompletionResult]::new('--overwrite', '--overwrite', [CompletionResultType]::ParameterName, 'Replace what is there')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
         }
         'sdgen;config' {
@@ -272,7 +495,34 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP''s own vocabulary]')
             [CompletionResult]::new('--prompt-syntax', '--prompt-syntax', [CompletionResultType]::ParameterName, 'Brackets: plain or weighted [default: plain]')
             [CompletionResult]::new('--long-prompt', '--long-prompt', [CompletionResultType]::ParameterName, 'Prompts beyond 75 tokens: chunk, truncate or error [default: chunk, which shows every token]')
+            [CompletionResult]::new('--embedding', '--embedding', [CompletionResultType]::ParameterName, 'Textual inversion: a file or a folder, whose words are shown as the model reads them')
             [CompletionResult]::new('--json', '--json', [CompletionResultType]::ParameterName, 'Print JSON')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;serve' {
+            [CompletionResult]::new('--host', '--host', [CompletionResultType]::ParameterName, 'Address to listen on; another than this machine''s own needs --token-file or --no-auth')
+            [CompletionResult]::new('--port', '--port', [CompletionResultType]::ParameterName, 'Port to listen on; 0 takes any that is free')
+            [CompletionResult]::new('--token-file', '--token-file', [CompletionResultType]::ParameterName, 'File whose content clients have to show as a bearer token (or as a password)')
+            [CompletionResult]::new('--cors', '--cors', [CompletionResultType]::ParameterName, 'Origin of pages elsewhere that may use this server, such as http://localhost:3000; may be repeated')
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device: auto, cpu, cuda[:N] or metal')
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Arithmetic: auto, f32, f16, bf16 or int8')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'CPU threads')
+            [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Jobs that may wait; more are answered with 503')
+            [CompletionResult]::new('--max-body', '--max-body', [CompletionResultType]::ParameterName, 'Size of a request, in MiB')
+            [CompletionResult]::new('--max-pixels', '--max-pixels', [CompletionResultType]::ParameterName, 'Pixels of a picture, drawn or sent')
+            [CompletionResult]::new('--max-count', '--max-count', [CompletionResultType]::ParameterName, 'Pictures of one job')
+            [CompletionResult]::new('--keep', '--keep', [CompletionResultType]::ParameterName, 'How long results are kept, in hours')
+            [CompletionResult]::new('--keep-size', '--keep-size', [CompletionResultType]::ParameterName, 'How many results are kept, in MiB')
+            [CompletionResult]::new('--state', '--state', [CompletionResultType]::ParameterName, 'Folder for jobs and results [default: one for each port among the user''s own]')
+            [CompletionResult]::new('--no-auth', '--no-auth', [CompletionResultType]::ParameterName, 'Let everybody in who reaches the address')
+            [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use what is in the cache and open no connection to the hub')
+            [CompletionResult]::new('--log-prompts', '--log-prompts', [CompletionResultType]::ParameterName, 'Write prompts into the log')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print nothing but errors and where the server is')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print nothing but errors and where the server is')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -283,14 +533,24 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;help' {
+            [CompletionResult]::new('batch', 'batch', [CompletionResultType]::ParameterValue, 'Draw the jobs of a file: TOML, lines of prompts, CSV or JSONL')
+            [CompletionResult]::new('replay', 'replay', [CompletionResultType]::ParameterValue, 'Draw a picture again from what it says about itself')
             [CompletionResult]::new('inspect', 'inspect', [CompletionResultType]::ParameterValue, 'Show what a picture says about itself: prompt, settings, model')
             [CompletionResult]::new('models', 'models', [CompletionResultType]::ParameterValue, 'List, fetch, check and remove models')
+            [CompletionResult]::new('convert', 'convert', [CompletionResultType]::ParameterValue, 'Write a model in another layout, format or precision')
             [CompletionResult]::new('config', 'config', [CompletionResultType]::ParameterValue, 'Show the file with your defaults and profiles, and what it says')
             [CompletionResult]::new('doctor', 'doctor', [CompletionResultType]::ParameterValue, 'Look for what keeps sdgen from working well on this machine, and say how to mend it')
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
             [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
+            [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Draw for others: jobs over HTTP, OpenAI''s and A1111''s interfaces, and a page in the browser')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
+            break
+        }
+        'sdgen;help;batch' {
+            break
+        }
+        'sdgen;help;replay' {
             break
         }
         'sdgen;help;inspect' {
@@ -298,6 +558,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
         }
         'sdgen;help;models' {
             [CompletionResult]::new('list', 'list', [CompletionResultType]::ParameterValue, 'Known versions, and whether they are on this machine')
+            [CompletionResult]::new('info', 'info', [CompletionResultType]::ParameterValue, 'Show what a file or a model is: family, precision, parts, metadata, hashes')
             [CompletionResult]::new('pull', 'pull', [CompletionResultType]::ParameterValue, 'Fetch a model into the cache, or what the hub has newer of it')
             [CompletionResult]::new('path', 'path', [CompletionResultType]::ParameterValue, 'Print the folder of a model that is on this machine')
             [CompletionResult]::new('verify', 'verify', [CompletionResultType]::ParameterValue, 'Compare the files of a model in the cache with the hub''s hashes')
@@ -306,6 +567,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;help;models;list' {
+            break
+        }
+        'sdgen;help;models;info' {
             break
         }
         'sdgen;help;models;pull' {
@@ -321,6 +585,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;help;models;du' {
+            break
+        }
+        'sdgen;help;convert' {
             break
         }
         'sdgen;help;config' {
@@ -341,6 +608,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;help;tokens' {
+            break
+        }
+        'sdgen;help;serve' {
             break
         }
         'sdgen;help;completions' {

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_sdgen_global_optspecs
-    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= control= control-guess canny= ip-adapter= ip-image= ip-scale= m/model= config= preset= refiner= refiner-start= vae= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= offline lock= locked= steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= eta= rng= device= dtype= threads= o/output= preview-every= preview-dir= overwrite no-metadata profile= progress= q/quiet v/verbose h/help V/version
+    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= from-latents= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= control= control-guess canny= ip-adapter= ip-image= ip-scale= m/model= config= preset= refiner= refiner-start= vae= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= lora= lora-dir= embedding= offline lock= locked= steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= cache= merge-tokens= eta= rng= device= dtype= memory= vae-tiling= threads= o/output= preview-every= preview-dir= overwrite no-metadata profile= dry-run= show progress= q/quiet v/verbose h/help V/version
 end
 
 function __fish_sdgen_needs_command
@@ -34,6 +34,7 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -s H -l height -d 'Height in p
 complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l count -d 'How many pictures [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
@@ -43,9 +44,9 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur -d 'Blur the mask
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-grow -d 'Grow the mask by this many pixels' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a .safetensors file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l canny -d 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a .safetensors file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-image -d 'Picture that counts as a part of the prompt' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-scale -d 'How much it counts beside the text\'s 1 [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s m -l model -d 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
@@ -53,7 +54,7 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l config -d 'For a model in o
 complete -c sdgen -n "__fish_sdgen_needs_command" -l preset -d 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner -d 'SDXL: a model that draws the last steps, such as sdxl-refiner' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner-start -d 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a .safetensors file, or ORG/REPO[@REV] [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l prediction -d 'What the network predicts, where the model\'s own files are wrong: epsilon, v or sample' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l original-size -d 'SDXL: the size that the picture is told to have had [default: its own]' -r
@@ -62,6 +63,9 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l target-size -d 'SDXL: the s
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l lora -d 'LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub [default weight: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l lora-dir -d 'Folder of the LoRAs that `<lora:NAME:WEIGHT>` in the prompt names' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l embedding -d 'Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt is the word' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l lock -d 'Write the revision and the hash of every file of the models into a lock file' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l locked -d 'Draw with the files that a lock file names, and refuse any other' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l steps -d 'Denoising steps, 1 to 1000 [default: the model\'s own]' -r
@@ -102,15 +106,21 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l sigmas -d 'Noise levels one
 complete -c sdgen -n "__fish_sdgen_needs_command" -l timesteps -d 'Timesteps one by one: 999,749,499,249; steps follow from them' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l guidance-rescale -d 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l cache -d 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l merge-tokens -d 'Faster, less exact: merge this share of the largest maps\' tokens in self-attention, 0 to 0.75; CPU only [default: 0]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l eta -d 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l rng -d 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l memory -d 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l dry-run -d 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time' -r -f -a "text\t'For people'
+json\t'For programs'"
 complete -c sdgen -n "__fish_sdgen_needs_command" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
 plain\t'Lines'
@@ -123,31 +133,272 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l offline -d 'Use what is in 
 complete -c sdgen -n "__fish_sdgen_needs_command" -l zero-terminal-snr -d 'Rescale the model\'s noise so that its last timestep holds no signal [default: as the model says]'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l overwrite -d 'Replace an existing file instead of choosing the next free name'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l no-metadata -d 'Write no prompt and settings into the PNG'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l show -d 'Draw the finished pictures in the terminal'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s q -l quiet -d 'Print nothing but errors'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s v -l verbose -d 'Print how long each stage took'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s V -l version -d 'Print version'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "batch" -d 'Draw the jobs of a file: TOML, lines of prompts, CSV or JSONL'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "replay" -d 'Draw a picture again from what it says about itself'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "models" -d 'List, fetch, check and remove models'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "convert" -d 'Write a model in another layout, format or precision'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "config" -d 'Show the file with your defaults and profiles, and what it says'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "serve" -d 'Draw for others: jobs over HTTP, OpenAI\'s and A1111\'s interfaces, and a page in the browser'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "completions" -d 'Print a completion script for a shell'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l form -d 'How the file is written: toml, txt, csv or jsonl [default: as its name says]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l shard -d 'Draw this part of the jobs only; `auto/N` asks the scheduler for I [default: as Slurm says, else all]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l manifest -d 'Where it is kept what is done [default: FILE\'s name with .manifest.jsonl, beside the pictures]' -r -F
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sheet -d 'Put the pictures on one sheet too, a matrix with its axes labelled' -r -F
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l dry-run -d 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time' -r -f -a "text\t'For people'
+json\t'For programs'"
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s n -l negative-prompt -d 'What to keep out of the picture' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-prompt-2 -d 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt-syntax -d 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l count -d 'How many pictures [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-grow -d 'Grow the mask by this many pixels' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l canny -d 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-image -d 'Picture that counts as a part of the prompt' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-scale -d 'How much it counts beside the text\'s 1 [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s m -l model -d 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l config -d 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preset -d 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l refiner -d 'SDXL: a model that draws the last steps, such as sdxl-refiner' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l refiner-start -d 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prediction -d 'What the network predicts, where the model\'s own files are wrong: epsilon, v or sample' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l original-size -d 'SDXL: the size that the picture is told to have had [default: its own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l crop -d 'SDXL: how much is told to be cropped away at the top and the left [default: 0,0]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l target-size -d 'SDXL: the size that the picture is told to have [default: its own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l lora -d 'LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub [default weight: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l lora-dir -d 'Folder of the LoRAs that `<lora:NAME:WEIGHT>` in the prompt names' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l embedding -d 'Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt is the word' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l lock -d 'Write the revision and the hash of every file of the models into a lock file' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l locked -d 'Draw with the files that a lock file names, and refuse any other' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l steps -d 'Denoising steps, 1 to 1000 [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l cfg-scale -l guidance-scale -d 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sampler -d 'Sampler [default: as the model\'s scheduler_config.json says]' -r -f -a "ddpm\t'DDPM, adds noise at each step; wants many'
+ddim\t'DDIM; --eta adds noise'
+pndm\t'PNDM, also called PLMS; one call more than steps'
+ipndm\t'improved PNDM over sigmas, fourth order'
+lms\t'linear multistep, fourth order'
+euler\t'Euler, first order'
+euler_a\t'Euler ancestral, adds noise at each step'
+heun\t'Heun, second order; two calls a step'
+dpm2\t'DPM2, second order; two calls a step'
+dpm2_a\t'DPM2 ancestral, adds noise; two calls a step'
+dpmpp_2s_a\t'DPM-Solver++ 2S ancestral, adds noise; two calls a step'
+dpmpp_sde\t'DPM-Solver++ SDE, adds noise; two calls a step'
+dpmpp_2m\t'DPM-Solver++ multistep, second order'
+dpmpp_2m_sde\t'DPM-Solver++ multistep, second order, adds noise'
+dpmpp_3m\t'DPM-Solver++ multistep, third order'
+dpmpp_3m_sde\t'DPM-Solver++ multistep, third order, adds noise'
+dpmpp_singlestep\t'DPM-Solver++ singlestep, second order'
+unipc\t'UniPC multistep predictor and corrector, second order'
+deis\t'DEIS multistep, second order'
+lcm\t'latent consistency, for models distilled so; 1 to 8 steps'
+tcd\t'trajectory consistency, for models distilled so; --eta is its gamma'"
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l schedule -d 'How the noise levels are spaced [default: as the model says]' -r -f -a "normal\t''
+karras\t''
+exponential\t''
+beta\t''
+sgm_uniform\t''
+simple\t''
+ays\t''
+lu\t''"
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l timestep-spacing -d 'Which of the model\'s timesteps are visited [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
+leading\t''
+trailing\t''"
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sigmas -d 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l timesteps -d 'Timesteps one by one: 999,749,499,249; steps follow from them' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l guidance-rescale -d 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l cache -d 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l merge-tokens -d 'Faster, less exact: merge this share of the largest maps\' tokens in self-attention, 0 to 0.75; CPU only [default: 0]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l eta -d 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l rng -d 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l memory -d 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
+bar\t'Bars'
+plain\t'Lines'
+json\t'One JSON object a line'
+none\t'Nothing but the seed and where the pictures are'"
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt -d 'What every job draws' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l restart -d 'Draw everything anew'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l keep-going -d 'Go on when a job fails; the default'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l fail-fast -d 'Stop at the first job that fails'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l show -d 'Draw the finished pictures in the terminal'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l invert-mask -d 'Repaint where the mask is black instead'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l control-guess -d 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l offline -d 'Use what is in the cache and open no connection'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l zero-terminal-snr -d 'Rescale the model\'s noise so that its last timestep holds no signal [default: as the model says]'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l overwrite -d 'Replace an existing file instead of choosing the next free name'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l no-metadata -d 'Write no prompt and settings into the PNG'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s q -l quiet -d 'Print nothing but errors'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s v -l verbose -d 'Print how long each stage took'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s n -l negative-prompt -d 'What to keep out of the picture' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-prompt-2 -d 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt-syntax -d 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l count -d 'How many pictures [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-grow -d 'Grow the mask by this many pixels' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l canny -d 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-image -d 'Picture that counts as a part of the prompt' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-scale -d 'How much it counts beside the text\'s 1 [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s m -l model -d 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l config -d 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preset -d 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l refiner -d 'SDXL: a model that draws the last steps, such as sdxl-refiner' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l refiner-start -d 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prediction -d 'What the network predicts, where the model\'s own files are wrong: epsilon, v or sample' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l original-size -d 'SDXL: the size that the picture is told to have had [default: its own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l crop -d 'SDXL: how much is told to be cropped away at the top and the left [default: 0,0]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l target-size -d 'SDXL: the size that the picture is told to have [default: its own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l lora -d 'LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub [default weight: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l lora-dir -d 'Folder of the LoRAs that `<lora:NAME:WEIGHT>` in the prompt names' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l embedding -d 'Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt is the word' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l lock -d 'Write the revision and the hash of every file of the models into a lock file' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l locked -d 'Draw with the files that a lock file names, and refuse any other' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l steps -d 'Denoising steps, 1 to 1000 [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l cfg-scale -l guidance-scale -d 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l sampler -d 'Sampler [default: as the model\'s scheduler_config.json says]' -r -f -a "ddpm\t'DDPM, adds noise at each step; wants many'
+ddim\t'DDIM; --eta adds noise'
+pndm\t'PNDM, also called PLMS; one call more than steps'
+ipndm\t'improved PNDM over sigmas, fourth order'
+lms\t'linear multistep, fourth order'
+euler\t'Euler, first order'
+euler_a\t'Euler ancestral, adds noise at each step'
+heun\t'Heun, second order; two calls a step'
+dpm2\t'DPM2, second order; two calls a step'
+dpm2_a\t'DPM2 ancestral, adds noise; two calls a step'
+dpmpp_2s_a\t'DPM-Solver++ 2S ancestral, adds noise; two calls a step'
+dpmpp_sde\t'DPM-Solver++ SDE, adds noise; two calls a step'
+dpmpp_2m\t'DPM-Solver++ multistep, second order'
+dpmpp_2m_sde\t'DPM-Solver++ multistep, second order, adds noise'
+dpmpp_3m\t'DPM-Solver++ multistep, third order'
+dpmpp_3m_sde\t'DPM-Solver++ multistep, third order, adds noise'
+dpmpp_singlestep\t'DPM-Solver++ singlestep, second order'
+unipc\t'UniPC multistep predictor and corrector, second order'
+deis\t'DEIS multistep, second order'
+lcm\t'latent consistency, for models distilled so; 1 to 8 steps'
+tcd\t'trajectory consistency, for models distilled so; --eta is its gamma'"
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l schedule -d 'How the noise levels are spaced [default: as the model says]' -r -f -a "normal\t''
+karras\t''
+exponential\t''
+beta\t''
+sgm_uniform\t''
+simple\t''
+ays\t''
+lu\t''"
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l timestep-spacing -d 'Which of the model\'s timesteps are visited [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
+leading\t''
+trailing\t''"
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l sigmas -d 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l timesteps -d 'Timesteps one by one: 999,749,499,249; steps follow from them' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l guidance-rescale -d 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l cache -d 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l merge-tokens -d 'Faster, less exact: merge this share of the largest maps\' tokens in self-attention, 0 to 0.75; CPU only [default: 0]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l eta -d 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l rng -d 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l memory -d 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
+bar\t'Bars'
+plain\t'Lines'
+json\t'One JSON object a line'
+none\t'Nothing but the seed and where the pictures are'"
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt -d 'Draw this instead' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l verify -d 'Write no file: say whether the picture is the same, close (40 dB or more) or different, which is exit code 10'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l invert-mask -d 'Repaint where the mask is black instead'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l control-guess -d 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l offline -d 'Use what is in the cache and open no connection'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l zero-terminal-snr -d 'Rescale the model\'s noise so that its last timestep holds no signal [default: as the model says]'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l overwrite -d 'Replace an existing file instead of choosing the next free name'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l no-metadata -d 'Write no prompt and settings into the PNG'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s q -l quiet -d 'Print nothing but errors'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s v -l verbose -d 'Print how long each stage took'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sdgen -n "__fish_sdgen_using_subcommand inspect" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand inspect" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -l json -d 'Print JSON'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "list" -d 'Known versions, and whether they are on this machine'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "path" -d 'Print the folder of a model that is on this machine'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "rm" -d 'Remove a model from the cache'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list pull path verify rm du help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "list" -d 'Known versions, and whether they are on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "info" -d 'Show what a file or a model is: family, precision, parts, metadata, hashes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "path" -d 'Print the folder of a model that is on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "rm" -d 'Remove a model from the cache'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from info" -l json -d 'Print JSON'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from info" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
 plain\t'Lines'
@@ -168,12 +419,18 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subc
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from du" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from du" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "list" -d 'Known versions, and whether they are on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "info" -d 'Show what a file or a model is: family, precision, parts, metadata, hashes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print the folder of a model that is on this machine'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove a model from the cache'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l dtype -d 'f32, f16, bf16; for .gguf also q8_0, q6_k, q5_0, q5_1, q5_k, q4_0, q4_1 or q4_k [default: as it is stored]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l layout -d 'diffusers (a folder) or single (one file) [default: as OUT is named]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l config -d 'For a model in one file: whose small files it takes, as in `sdgen --config`' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l overwrite -d 'Replace what is there'
+complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand config; and not __fish_seen_subcommand_from path show help" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand config; and not __fish_seen_subcommand_from path show help" -f -a "path" -d 'Print where the file is, or would be'
 complete -c sdgen -n "__fish_sdgen_using_subcommand config; and not __fish_seen_subcommand_from path show help" -f -a "show" -d 'Print the defaults that the file and the profile make'
@@ -201,18 +458,44 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand bench" -s h -l help -d 'Prin
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -s m -l model -d 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP\'s own vocabulary]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l prompt-syntax -d 'Brackets: plain or weighted [default: plain]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l long-prompt -d 'Prompts beyond 75 tokens: chunk, truncate or error [default: chunk, which shows every token]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l embedding -d 'Textual inversion: a file or a folder, whose words are shown as the model reads them' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l host -d 'Address to listen on; another than this machine\'s own needs --token-file or --no-auth' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l port -d 'Port to listen on; 0 takes any that is free' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l token-file -d 'File whose content clients have to show as a bearer token (or as a password)' -r -F
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l cors -d 'Origin of pages elsewhere that may use this server, such as http://localhost:3000; may be repeated' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s m -l model -d 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l device -d 'Device: auto, cpu, cuda[:N] or metal' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l threads -d 'CPU threads' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l queue -d 'Jobs that may wait; more are answered with 503' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-body -d 'Size of a request, in MiB' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-pixels -d 'Pixels of a picture, drawn or sent' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-count -d 'Pictures of one job' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep -d 'How long results are kept, in hours' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep-size -d 'How many results are kept, in MiB' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l state -d 'Folder for jobs and results [default: one for each port among the user\'s own]' -r -F
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l no-auth -d 'Let everybody in who reaches the address'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l offline -d 'Use what is in the cache and open no connection to the hub'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l log-prompts -d 'Write prompts into the log'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s q -l quiet -d 'Print nothing but errors and where the server is'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "models" -d 'List, fetch, check and remove models'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "config" -d 'Show the file with your defaults and profiles, and what it says'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from inspect models config doctor bench tokens completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "batch" -d 'Draw the jobs of a file: TOML, lines of prompts, CSV or JSONL'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "replay" -d 'Draw a picture again from what it says about itself'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "models" -d 'List, fetch, check and remove models'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "convert" -d 'Write a model in another layout, format or precision'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "config" -d 'Show the file with your defaults and profiles, and what it says'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "serve" -d 'Draw for others: jobs over HTTP, OpenAI\'s and A1111\'s interfaces, and a page in the browser'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'Known versions, and whether they are on this machine'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "info" -d 'Show what a file or a model is: family, precision, parts, metadata, hashes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "path" -d 'Print the folder of a model that is on this machine'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
