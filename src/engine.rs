@@ -211,7 +211,7 @@ impl Engine {
         let backend = self.backend(machine)?;
         let kept = self.loaded.take().filter(|loaded| loaded.serves(machine, model));
         let held = kept.as_ref().map_or(0, |loaded| loaded.held);
-        let estimate = Estimate::of((&model.files, &model.repo), request, &backend, held)?;
+        let estimate = Estimate::of((&model.files, &model.repo), beside.networks, request, &backend, held)?;
         let stay = estimate.stay();
         let loaded = match kept.filter(|loaded| loaded.stay == stay) {
             Some(loaded) => loaded,
@@ -237,7 +237,7 @@ impl Engine {
     pub fn estimate(&mut self, plan: &Plan) -> Result<Estimate> {
         let request = &plan.request;
         let backend = self.backend(Machine::of(request))?;
-        Estimate::of((&plan.base.files, &plan.base.repo), request, &backend, 0)
+        Estimate::of((&plan.base.files, &plan.base.repo), &plan.networks, request, &backend, 0)
     }
 
     fn backend(&mut self, machine: Machine) -> Result<Backend> {

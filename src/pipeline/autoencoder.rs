@@ -66,7 +66,19 @@ pub(super) struct Distribution {
 }
 
 impl Source {
-    fn weights(&self) -> Result<Weights> {
+    /// Whether it is a tiny one.
+    ///
+    /// # Errors
+    /// A file that is missing or malformed.
+    pub(super) fn is_tiny(&self) -> Result<bool> {
+        Ok(self.config()?.0["_class_name"] == TINY)
+    }
+
+    /// Its weights.
+    ///
+    /// # Errors
+    /// A file that is missing or malformed.
+    pub(super) fn weights(&self) -> Result<Weights> {
         self.weights_on(&self.backend)
     }
 

@@ -1,12 +1,12 @@
 //! How much memory a request takes, by estimate, and the way of keeping and decoding that follows from it.
 
-use super::Stay;
 use super::tiles::Tiling;
+use super::{Stay, autoencoder};
 use crate::error::Result;
 use crate::models::unet_config::UnetConfig;
 use crate::models::vae::VaeConfig;
 use crate::nn::{Backend, Weights, available_memory};
-use crate::registry::{Component, ModelFiles, RepoConfig};
+use crate::registry::{Component, ModelFiles, Networks, RepoConfig};
 use crate::request::{Memory, Request, VaeTiling};
 
 /// Bytes that a request takes.
@@ -59,6 +59,7 @@ impl Estimate {
     /// A file of the model that is missing or malformed.
     pub(crate) fn of(
         (files, repo): (&ModelFiles, &RepoConfig),
+        networks: &Networks,
         request: &Request,
         backend: &Backend,
         held: u64,
@@ -71,7 +72,7 @@ impl Estimate {
             Memory::Low => 0,
         };
         let forced = request.vae_tiling == VaeTiling::On;
-        let sizes = Sizes { files, repo, request };
+        let sizes = Sizes { files, repo, networks, request };
         let comfortable = Self { tiled: forced, all_loaded: true, ..sizes.estimate(backend, forced)? };
         if comfortable.peak() <= limit {
             return Ok(comfortable);
@@ -91,15 +92,14 @@ impl Estimate {
 struct Sizes<'a> {
     files: &'a ModelFiles,
     repo: &'a RepoConfig,
+    networks: &'a Networks,
     request: &'a Request,
 }
 
 impl Sizes<'_> {
     fn estimate(&self, backend: &Backend, tiled: bool) -> Result<Estimate> {
         let config = UnetConfig::parse(self.files.json(&Component::Unet.config())?)?;
-        let vae: VaeConfig = self.files.json(&Component::Vae.config())?;
         let (lowest, side) = (config.levels.len() - 1, self.side());
-        let up = vae.block_out_channels.len() - 1;
         let careful = backend.careful();
         let component = |component, backend: &Backend| Weights::open(self.files, component, backend);
         let unet = component(Component::Unet, backend)?.footprint("", |name| match level(name) {
@@ -108,18 +108,19 @@ impl Sizes<'_> {
             Some(_) => side >> lowest,
             None => side,
         });
-        let decoder = component(Component::Vae, &careful)?.once().footprint("decoder.", |name| {
-            match level(name.trim_start_matches("decoder.")) {
-                Some(("up_blocks", i)) => side << i.min(up),
-                Some(_) | None => side,
-            }
-        });
         let mut text_encoders = 0;
         let readers = [Component::TextEncoder, Component::TextEncoder2];
         for part in readers.into_iter().filter(|part| self.files.has(&part.config())) {
             text_encoders += component(part, &careful)?.footprint("", |_| side);
         }
-        let (denoise, decode) = (self.denoise(&config), self.decode(&vae, tiled));
+        let source = autoencoder::Source {
+            model: self.files.clone(),
+            other: self.networks.autoencoder.clone(),
+            backend: careful,
+            side,
+        };
+        let (decoder, decode) = self.decoder(&source, tiled)?;
+        let denoise = self.denoise(&config);
         Ok(Estimate { text_encoders, unet, decoder, denoise, decode, tiled, all_loaded: false })
     }
 
@@ -147,22 +148,38 @@ impl Sizes<'_> {
         images * self.cells() * 4 * (channels + BLOCK * config.levels[0].channels as u64) + SCRATCH
     }
 
-    /// Buffers of the decoder's last level, which are the largest.
-    fn decode(&self, vae: &VaeConfig, tiled: bool) -> u64 {
-        let side = Tiling::of(vae).cells as u64;
-        let tile = side * side;
-        let cells = if tiled { self.cells().min(tile) } else { self.cells() };
-        let area = (vae.factor() * vae.factor()) as u64;
-        let widths = &vae.block_out_channels;
-        let channels = (widths.get(1).unwrap_or(&widths[0]) + 3 * widths[0]) as u64;
+    /// Weights of the decoder, and its buffers.
+    fn decoder(&self, source: &autoencoder::Source, tiled: bool) -> Result<(u64, u64)> {
+        let (weights, side) = (source.weights()?.once(), self.side());
+        if source.is_tiny()? {
+            return Ok((weights.footprint("decoder.", |_| side), self.decode(&[TINY_WIDTH], self.cells())));
+        }
+        let vae: VaeConfig = source.model.json(&Component::Vae.config())?;
+        let up = vae.block_out_channels.len().saturating_sub(1);
+        let bytes = weights.footprint("decoder.", |name| match level(name.trim_start_matches("decoder.")) {
+            Some(("up_blocks", i)) => side << i.min(up),
+            Some(_) | None => side,
+        });
+        let tile = Tiling::of(&vae).cells as u64;
+        let cells = if tiled { self.cells().min(tile * tile) } else { self.cells() };
+        Ok((bytes, self.decode(&vae.block_out_channels, cells)))
+    }
+
+    /// Buffers of the decoder's last level, which are the largest, for so many cells at a time.
+    fn decode(&self, widths: &[usize], cells: u64) -> u64 {
+        let area = u64::from(self.repo.vae_factor * self.repo.vae_factor);
+        let first = widths.first().copied().unwrap_or_default();
+        let channels = (widths.get(1).unwrap_or(&first) + 3 * first) as u64;
         // The picture itself: as numbers, once more while it is blended or rounded, and as bytes.
         let picture = self.cells() * area * (3 * 4 * 2 + 3);
         cells * area * 4 * channels + picture + SCRATCH
     }
 }
 
+/// Channels of the tiny autoencoder at every level.
+const TINY_WIDTH: usize = 64;
 /// Maps of the first level that a block of the denoising network works on at once: the gated layer's four, queries,
-/// keys and values, input and output, and what size classes round up. Measured.
+/// keys and values, input and output, and what size classes round up.
 const BLOCK: u64 = 14;
 /// Buffers of the kernels themselves, whatever the size.
 const SCRATCH: u64 = 48 << 20;

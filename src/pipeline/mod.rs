@@ -12,6 +12,7 @@ mod equipment;
 mod estimate;
 mod guidance;
 mod inversion;
+mod loading;
 mod origin;
 mod part;
 mod pixels;
@@ -23,7 +24,6 @@ mod sound;
 mod text;
 mod tiles;
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use candle_core::Tensor;
@@ -34,7 +34,7 @@ use crate::event::{Event, Observer, Stage, tell};
 use crate::input::{Picture, Start};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
-use crate::nn::{Backend, Merge, Weights, within_memory};
+use crate::nn::{Backend, Weights, within_memory};
 use crate::output::latents::Latents;
 use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::request::{Init, Request};
@@ -45,7 +45,7 @@ use autoencoder::Autoencoder;
 use cast::Cast;
 use control::Guide;
 use denoiser::{Denoiser, Run, Source};
-use equipment::{Equipment, Loading};
+use equipment::Equipment;
 pub use estimate::Estimate;
 use origin::{Encoding, Origin};
 use part::Part;
@@ -149,134 +149,6 @@ impl Drawn {
 }
 
 impl Pipeline {
-    /// Prepares a model, and loads all its networks unless they `stay` only while needed.
-    ///
-    /// # Errors
-    /// A file that is missing, malformed or of another network.
-    pub(crate) fn open(
-        (files, repo): (&ModelFiles, &RepoConfig),
-        beside: Beside<'_>,
-        request: &Request,
-        backend: &Backend,
-        stay: Stay,
-    ) -> Result<Self> {
-        let backend = if stay == Stay::Loaded { backend.clone() } else { backend.lean() };
-        let source = autoencoder::Source {
-            model: files.clone(),
-            other: beside.networks.autoencoder.clone(),
-            backend: backend.careful(),
-            // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
-            side: (request.width.max(request.height) / repo.vae_factor) as usize,
-        };
-        let pipeline = Self {
-            text: Part::default(),
-            recent: recent::Recent::default(),
-            unet: Part::default(),
-            adapters: beside.adapters.clone(),
-            autoencoder: Autoencoder::open(source)?,
-            equipment: Equipment::default(),
-            config: UnetConfig::parse(files.json(&Component::Unet.config())?)?,
-            files: files.clone(),
-            prediction: request.prediction,
-            stay,
-            repo: repo.clone(),
-            backend,
-        };
-        pipeline.autoencoder.suits(pipeline.config.out_channels, repo.vae_factor)?;
-        Ok(pipeline)
-    }
-
-    /// Loads what is not in memory, unless networks stay only while they are needed.
-    ///
-    /// # Errors
-    /// A file that is missing, malformed or of another network.
-    pub(crate) fn ready(&self, observer: &mut dyn Observer) -> Result<()> {
-        if self.stay == Stay::WhileNeeded || (self.text.is_there() && self.unet.is_there()) {
-            return Ok(());
-        }
-        self.text(observer)?;
-        self.unet(observer)?;
-        self.autoencoder.ready(observer)?;
-        self.backend.trim();
-        Ok(())
-    }
-
-    /// Has `adapters` merged into the networks from now on: those that hold others leave memory.
-    pub(crate) fn adapt(&mut self, adapters: &Adapters) {
-        let other = |components: &[Component]| adapters.key(components) != self.adapters.key(components);
-        if other(&[Component::TextEncoder, Component::TextEncoder2]) {
-            self.text.free();
-        }
-        if other(&[Component::Unet]) {
-            self.unet.free();
-        }
-        self.adapters = adapters.clone();
-    }
-
-    /// Decodes in tiles from now on, or in one piece.
-    pub(crate) fn tile(&self, tiled: bool) {
-        self.autoencoder.tile(tiled);
-    }
-
-    /// The weights of a component as the request's LoRAs leave them.
-    fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
-        let weights = Weights::open(&self.files, component, backend)?.at(self.autoencoder.source().side);
-        Ok(match Merge::of(&self.adapters, component, backend)? {
-            None => weights,
-            Some(merge) => weights.patched(merge),
-        })
-    }
-
-    fn text(&self, observer: &mut dyn Observer) -> Result<Rc<TextEncoder>> {
-        self.text.get(|| {
-            staged(observer, Stage::Load, Component::TextEncoder.name(), |_| {
-                let careful = self.backend.careful();
-                TextEncoder::load(&self.files, &self.repo, &|component| self.weights(component, &careful))
-            })
-        })
-    }
-
-    fn unet(&self, observer: &mut dyn Observer) -> Result<Rc<Unet>> {
-        self.unet.get(|| {
-            staged(observer, Stage::Load, Component::Unet.name(), |_| {
-                let unet = Unet::load(self.weights(Component::Unet, &self.backend)?, &self.config)?;
-                if self.repo.guesses_prediction {
-                    probe::confirm(&unet, self.prediction, &self.files.origin, &self.backend)?;
-                }
-                Ok(unet)
-            })
-        })
-    }
-
-    /// Frees what the next stage does without, where memory is short.
-    fn leave(&self, free: impl FnOnce()) {
-        if self.stay == Stay::WhileNeeded {
-            free();
-            self.backend.trim();
-        }
-    }
-
-    /// Has what `networks` names at work beside the model from now on, and nothing else.
-    ///
-    /// # Errors
-    /// As [`Self::open`]; a network for another family.
-    pub(crate) fn equip(&mut self, networks: &Networks, observer: &mut dyn Observer) -> Result<()> {
-        if !self.autoencoder.source().is(networks.autoencoder.as_ref()) {
-            let other = networks.autoencoder.clone();
-            let source = autoencoder::Source { other, ..self.autoencoder.source().clone() };
-            let changed = Autoencoder::open(source)?;
-            if self.stay == Stay::Loaded {
-                changed.ready(observer)?;
-            }
-            changed.suits(self.config.out_channels, self.repo.vae_factor)?;
-            self.autoencoder = changed;
-        }
-        let source = self.autoencoder.source();
-        let (careful, side) = (&source.backend, source.side);
-        let loading = Loading { unet: &self.config, backend: &self.backend, careful, side };
-        self.equipment.change(networks, &loading, observer)
-    }
-
     /// The prompts of a request as the network takes them.
     ///
     /// # Errors

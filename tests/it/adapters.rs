@@ -220,7 +220,7 @@ fn loras_that_are_damaged_or_of_another_make_are_refused_for_what_is_wrong() {
         assert_eq!(error.kind().row().exit_code, 5, "{all}");
         texts.iter().for_each(|text| assert!(all.contains(text), "expected {text:?} in {all}"));
     };
-    refused(&cut, &["cut.safetensors", "bytes long, expected"]);
+    refused(&cut, &["cut.safetensors", "its header claims"]);
     let fine: &[(&str, &[usize])] = &[(&down, &[2, 64]), (&up, &[64, 2])];
     refused(&made(f32::NAN, fine), &["a.safetensors", "no finite numbers"]);
     refused(&made(1.0, &[(&down, &[3, 64]), (&up, &[64, 2])]), &["ranks that differ", "[3, 64]", "[64, 2]"]);
