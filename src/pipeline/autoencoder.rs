@@ -14,7 +14,7 @@ use crate::event::{Observer, Stage};
 use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
-use crate::registry::{Component, ModelFiles, Network};
+use crate::registry::{Component, ModelFiles, Network, autoencoder_sizes};
 
 /// An autoencoder; each half is in memory once it was asked for.
 pub(super) struct Autoencoder {
@@ -90,8 +90,9 @@ impl Source {
         Ok(weights?.at(self.side))
     }
 
-    /// Its configuration, and the name of that in messages. A single file is made like the model's own.
-    fn config(&self) -> Result<(Value, String)> {
+    /// Its configuration, and the name of that in messages. Of a single file the shapes tell the sizes, and the model's
+    /// own autoencoder the rest.
+    pub(super) fn config(&self) -> Result<(Value, String)> {
         let own = Component::Vae.config();
         match self.other.as_deref() {
             Some(Network { files, config: Some(config), .. }) => {
@@ -100,7 +101,14 @@ impl Source {
             Some(_) if self.weights()?.has("decoder.layers.0.weight") => {
                 Ok((serde_json::json!({"_class_name": TINY}), "a tiny autoencoder".to_owned()))
             }
-            Some(_) | None => Ok((self.model.json(&own)?, self.model.display(&own))),
+            other => {
+                let mut json: Value = self.model.json(&own)?;
+                if let (Some(other), Some(config)) = (other, json.as_object_mut()) {
+                    let sizes = autoencoder_sizes(&*other.tensors()?);
+                    config.extend(sizes.as_object().cloned().unwrap_or_default());
+                }
+                Ok((json, self.model.display(&own)))
+            }
         }
     }
 

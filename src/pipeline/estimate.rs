@@ -2,7 +2,7 @@
 
 use super::tiles::Tiling;
 use super::{Stay, autoencoder};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::models::unet_config::UnetConfig;
 use crate::models::vae::VaeConfig;
 use crate::nn::{Backend, Weights, available_memory};
@@ -154,7 +154,9 @@ impl Sizes<'_> {
         if source.is_tiny()? {
             return Ok((weights.footprint("decoder.", |_| side), self.decode(&[TINY_WIDTH], self.cells())));
         }
-        let vae: VaeConfig = source.model.json(&Component::Vae.config())?;
+        let (json, file) = source.config()?;
+        let wrong = |e: serde_json::Error| Error::new(Kind::ModelFile, format!("{file}: {e}"));
+        let vae: VaeConfig = serde_json::from_value(json).map_err(wrong)?;
         let up = vae.block_out_channels.len().saturating_sub(1);
         let bytes = weights.footprint("decoder.", |name| match level(name.trim_start_matches("decoder.")) {
             Some(("up_blocks", i)) => side << i.min(up),

@@ -35,7 +35,7 @@ pub use network::{Layout, Network, Networks, autoencoder};
 pub use one_file::{cached_file, names_repository};
 pub use presets::{Preset, presets};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
-pub use single::{Checkpoint, Version, export, original_module, version_of};
+pub use single::{Checkpoint, Version, autoencoder_sizes, export, original_module, version_of};
 pub use stock::{Stored, Verdict, remove, stock, verify};
 pub use tensors::{Place, TensorFile, Tensors};
 

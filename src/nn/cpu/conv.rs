@@ -131,7 +131,9 @@ impl PackedConv {
             }
             Algo::Direct => Body::Direct(Filter::pack_direct(cpu, weights, precision)),
             Algo::WinogradF2 => winograd(Tile::Two, multiplied),
-            Algo::WinogradF4 if precision == Precision::F32 => winograd(Tile::Four, Precision::F32),
+            Algo::WinogradF4 | Algo::WinogradF4Narrow if precision == Precision::F32 => {
+                winograd(Tile::Four, Precision::F32)
+            }
             // Rounding the transformed kernels to f16 costs 1e-3, less than half of what bf16 loses elsewhere.
             Algo::WinogradF4 => winograd(Tile::Four, Precision::F16Weights),
             Algo::WinogradF4Narrow if multiplied == Precision::Bf16 => winograd(Tile::Four, multiplied),

@@ -215,6 +215,14 @@ fn scale(version: Version) -> f64 {
 
 /// vae/config.json of an autoencoder with these tensors.
 fn vae(part: &Part<'_>, version: Version) -> Value {
+    let mut json = sizes_of_vae(part);
+    json["scaling_factor"] = scale(version).into();
+    json["norm_num_groups"] = 32.into();
+    json
+}
+
+/// As much of it as shapes tell.
+pub(super) fn sizes_of_vae(part: &Part<'_>) -> Value {
     let levels = part.count(|i| format!("decoder.up_blocks.{i}.resnets.0.norm1.weight"));
     let channels: Vec<usize> = (0..levels)
         .rev()
@@ -228,8 +236,6 @@ fn vae(part: &Part<'_>, version: Version) -> Value {
         "block_out_channels": channels,
         "layers_per_block": layers.saturating_sub(1),
         "latent_channels": part.size("decoder.conv_in.weight", 1),
-        "norm_num_groups": 32,
-        "scaling_factor": scale(version),
         "use_quant_conv": part.has("quant_conv.weight"),
         "use_post_quant_conv": part.has("post_quant_conv.weight"),
     })

@@ -167,3 +167,8 @@ fn other(directory: &Directory, label: &str) -> Error {
         ),
     }
 }
+
+/// What the shapes of an autoencoder's tensors tell of its config.json.
+pub fn autoencoder_sizes(tensors: &Tensors) -> serde_json::Value {
+    configs::sizes_of_vae(&configs::Part(&tensors.places))
+}
