@@ -4,6 +4,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use hf_hub::{Cache, Repo, RepoType};
+
 use super::digest::Hash;
 
 /// A repository at a revision.
@@ -19,13 +21,16 @@ pub(super) struct Source {
 #[derive(Clone, Debug)]
 pub(super) struct Store {
     cache: PathBuf,
+    id: String,
+    /// Its folder.
     name: String,
 }
 
 impl Store {
     /// The store of `org/name`.
     pub(super) fn new(cache: &Path, id: &str) -> Self {
-        Self { cache: cache.to_owned(), name: format!("models--{}", id.replace('/', "--")) }
+        let name = Repo::model(id.to_owned()).folder_name();
+        Self { cache: cache.to_owned(), id: id.to_owned(), name }
     }
 
     /// The folder with everything of the repository but its locks.
@@ -72,8 +77,8 @@ impl Store {
         if revision == commit || std::fs::read_to_string(&path).is_ok_and(|text| text == commit) {
             return Ok(());
         }
-        create_parent(&path)?;
-        std::fs::write(path, commit)
+        let branch = Repo::with_revision(self.id.clone(), RepoType::Model, revision.to_owned());
+        Cache::new(self.cache.clone()).repo(branch).create_ref(commit)
     }
 
     /// Puts a blob into a snapshot under the file's path: a relative link, or where there are none another name of
