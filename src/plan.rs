@@ -126,7 +126,9 @@ impl Planner {
         }
         let base = self.base(params, observer)?;
         let mut request = Request::resolve(params, &base.files, &base.repo)?;
-        let adapters = adapters::find((&mut self.shelf, &self.hub), params, &mut request, &base, observer)?;
+        // Lock files know models and networks.
+        let fetch = Fetch { locked: None, ..self.fetch(&self.wanted(&request.model, params))? };
+        let adapters = adapters::find((&mut self.shelf, &fetch), params, &mut request, &base, observer)?;
         let refiner = match &request.refiner {
             Some(refiner) => Some(self.refiner(refiner, &base, params, observer)?),
             None => None,

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 
 use super::Model;
 use crate::adapters::{Adapters, Fitted, Hashes, Index, Lora, Shelf};
-use crate::config::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
-use crate::registry::{cached_file, names_repository};
+use crate::registry::{Fetch, file_of_repository};
 use crate::request::{self, Adapter, Params, Request};
 
 /// Names of modules that a warning lists.
@@ -18,13 +17,13 @@ const LISTED: usize = 3;
 /// # Errors
 /// A file that is missing, damaged, or made for another kind of model; `Kind::Interrupted`.
 pub(super) fn find(
-    (shelf, hub): (&mut Shelf, &Hub),
+    (shelf, fetch): (&mut Shelf, &Fetch),
     params: &Params,
     request: &mut Request,
     base: &Model,
     observer: &mut dyn Observer,
 ) -> Result<Adapters> {
-    let loras = loras((shelf, hub), request, base, observer)?;
+    let loras = loras((shelf, fetch), request, base, observer)?;
     let prompts = [&request.negative_prompt, &request.prompt_2, &request.negative_prompt_2];
     let mut prompts: Vec<&str> = prompts.into_iter().filter_map(Option::as_deref).collect();
     prompts.push(&request.prompt);
@@ -39,7 +38,7 @@ pub(super) fn find(
 }
 
 fn loras(
-    (shelf, hub): (&mut Shelf, &Hub),
+    (shelf, fetch): (&mut Shelf, &Fetch),
     request: &mut Request,
     base: &Model,
     observer: &mut dyn Observer,
@@ -50,7 +49,7 @@ fn loras(
     let index = Index::of(&base.files)?;
     let mut used = Vec::new();
     for lora in &mut request.loras {
-        let file = shelf.lora(&path(&lora.file, hub)?)?;
+        let file = shelf.lora(&path(&lora.file, fetch, observer)?)?;
         let fitted = file.fit(&index, base.repo.family, &base.files.origin)?;
         *lora = hashed(lora.clone(), &file.hashes);
         report(lora, &fitted, observer)?;
@@ -61,20 +60,16 @@ fn loras(
     Ok(used)
 }
 
-/// The file on this machine.
-fn path(file: &str, hub: &Hub) -> Result<PathBuf> {
+/// The file on this machine, if need be after a download.
+fn path(file: &str, fetch: &Fetch, observer: &mut dyn Observer) -> Result<PathBuf> {
     let path = PathBuf::from(file);
     if path.is_file() {
         return Ok(path);
     }
-    cached_file(file, hub).ok_or_else(|| {
-        let error = Error::field("lora", format!("there is no file `{file}`"));
-        match names_repository(file) {
-            true => {
-                error.hint("nor is it in the cache as a file ORG/REPO/FILE; download it with `hf download`")
-            }
-            false => error.hint("give a file, or `--lora-dir DIR` and `<lora:NAME>` in the prompt"),
-        }
+    file_of_repository(file, fetch, observer)?.ok_or_else(|| {
+        Error::field("lora", format!("there is no file `{file}`")).hint(
+            "give a file, ORG/REPO/FILE on the hub, or `--lora-dir DIR` and `<lora:NAME>` in the prompt",
+        )
     })
 }
 

@@ -32,7 +32,7 @@ pub use files::ModelFiles;
 pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
 pub use lockfile::LockFile;
 pub use network::{Layout, Network, Networks, autoencoder};
-pub use one_file::{cached_file, names_repository};
+pub use one_file::file_of_repository;
 pub use presets::{Preset, presets};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
 pub use single::{Checkpoint, Version, autoencoder_sizes, export, original_module, version_of};
