@@ -9,6 +9,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
+use crate::registry::hex;
 
 /// Hashes of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,10 +50,6 @@ pub(super) fn hashes(path: &Path, metadata: &BTreeMap<String, String>) -> Result
     let stored = metadata.get(KOHYA).filter(|hash| hash.len() == 64 && hash.is_ascii());
     let short = stored.cloned().unwrap_or_else(|| hex(&tensors.finalize()));
     Ok(Hashes { file: hex(&whole.finalize()), short: short.chars().take(12).collect() })
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -189,5 +189,5 @@ fn cannot(path: &Path, error: std::io::Error) -> Error {
 
 /// The hash of a file's bytes, as the manifest tells it.
 pub fn digest(bytes: &[u8]) -> String {
-    super::plan::hex(&Sha256::digest(bytes))
+    crate::registry::hex(&Sha256::digest(bytes))
 }

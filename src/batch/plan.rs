@@ -137,7 +137,7 @@ impl<'a> Planning<'a> {
         let identity = Identity { request: &request, weights: &plan.weights, inputs: &inputs };
         let json = serde_json::to_vec(&identity)
             .map_err(|e| Error::internal("a request that is no JSON").source(e))?;
-        Ok(hex(&Sha256::digest(&json)[..16]))
+        Ok(crate::registry::hex(&Sha256::digest(&json)[..16]))
     }
 }
 
@@ -184,16 +184,6 @@ fn collisions(planned: &[Planned]) -> Vec<Fault> {
         }
     }
     faults
-}
-
-/// Bytes as hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    bytes
-        .iter()
-        .flat_map(|byte| [byte >> 4, byte & 15])
-        .map(|digit| char::from(DIGITS[usize::from(digit)]))
-        .collect()
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::digest::hex;
-use super::{Checkpoint, Component};
+use super::{Checkpoint, Component, needs};
 use crate::checkpoint::Content;
 use crate::error::{Error, Kind, Result};
 use crate::named::Named;
@@ -178,11 +178,8 @@ impl ModelFiles {
 
     /// The small files that a folder of this model has.
     pub fn small_files(&self) -> Vec<String> {
-        let tokenizer = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
-        let of = |folder: &str| tokenizer.map(|file| format!("{folder}/{file}"));
-        let fixed = ["model_index.json", "scheduler/scheduler_config.json"].map(str::to_owned);
-        let configs = Component::ALL.iter().map(|row| row.0.config());
-        let all = fixed.into_iter().chain(configs).chain(of("tokenizer")).chain(of("tokenizer_2"));
+        let parts: Vec<Component> = Component::ALL.iter().map(|row| row.0).collect();
+        let all = needs::required(&parts).into_iter().chain(needs::optional());
         all.filter(|path| self.has(path)).collect()
     }
 

@@ -28,6 +28,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 pub use about::{About, Hashed, Part};
+pub(crate) use digest::hex;
 pub use files::ModelFiles;
 pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
 pub use lockfile::LockFile;
