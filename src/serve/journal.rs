@@ -1,7 +1,6 @@
 //! Jobs on disk, one folder each, so that they outlive the process: what was ordered and its pictures, what became
 //! of it and its results.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -10,11 +9,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::clock;
-use super::job::{Failure, Job, Order, State, Status};
+use super::job::{ATTEMPTS, Failure, Job, Order, State, Status};
+use super::uploads::Pictures;
 use crate::error::{Error, Kind, Result};
-
-/// A job is begun this often; one that took the process down each time is not begun again.
-const ATTEMPTS: u32 = 3;
 
 /// Name of a job's own file within its folder.
 const RECORD: &str = "job.json";
@@ -60,16 +57,24 @@ impl Journal {
         self.folder.join(id)
     }
 
-    /// The file of a picture of a job.
-    pub(super) fn picture(&self, id: &str, index: u64) -> PathBuf {
-        self.folder(id).join(format!("{index}.png"))
+    /// A file of a job.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub(super) fn get(&self, id: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        let folder = self.folder(id);
+        match fs::read(folder.join(name)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(refused(&folder, &e)),
+        }
     }
 
     /// Writes a new job with the pictures that came with it.
     ///
     /// # Errors
     /// The disk refuses; nothing is left behind.
-    pub(super) fn begin(&self, job: &Job, pictures: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+    pub(super) fn begin(&self, job: &Job, pictures: &Pictures) -> Result<()> {
         let folder = self.folder(&job.id);
         let written = private_folder(&folder).and_then(|()| {
             pictures.iter().try_for_each(|(field, bytes)| fs::write(folder.join(field), bytes))
@@ -150,8 +155,7 @@ fn recovered(status: Status) -> Status {
     if status.attempts < ATTEMPTS {
         return fresh;
     }
-    let message = format!("the server ended {ATTEMPTS} times while it drew this");
-    let failure = Some(Failure::new(Kind::Internal, &message));
+    let failure = Some(Failure::worn_out());
     Status { state: State::Failed, ended: Some(SystemTime::now()), failure, ..fresh }
 }
 
@@ -172,6 +176,8 @@ fn refused(folder: &Path, error: &io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::request::Params;
     use crate::serve::job::{Api, End, Made, Operation, new_id};

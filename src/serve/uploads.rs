@@ -20,6 +20,11 @@ pub(super) type Pictures = BTreeMap<String, Vec<u8>>;
 /// Stands in a job's parameters for a picture that lies with it.
 pub(super) const PLACE: &str = "upload";
 
+/// The name under which a finished picture lies with its job.
+pub(super) fn picture_of(index: u64) -> String {
+    format!("{index}.png")
+}
+
 /// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::Service;
 use super::job::{End, Failure, Job, Made};
 use super::story::News;
-use super::uploads::{self, placed, within};
+use super::uploads::{self, picture_of, placed, within};
 use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Kind, Result};
@@ -36,9 +36,7 @@ impl Tools {
 /// Works until the queue is closed; the job at hand is finished.
 pub(super) fn run(service: &Service, hub: &Hub) {
     let mut tools = Tools::new(hub);
-    while let Some(job) = service.jobs.next() {
-        // The record on disk says how often the job was begun; should it not, it is only begun once more.
-        let _ = service.journal.update(&job);
+    while let Some(job) = service.store.next() {
         let drawn = catch_unwind(AssertUnwindSafe(|| tools.draw(service, &job)));
         let end = match drawn {
             Ok(Ok(())) => End::Completed,
@@ -51,13 +49,14 @@ pub(super) fn run(service: &Service, hub: &Hub) {
         };
         service.loading.store(false, Ordering::Relaxed);
         service.finish(&job, end);
-        service.expire(SystemTime::now());
+        // What does not go now goes at the next sweep.
+        let _ = service.store.expire(SystemTime::now());
     }
 }
 
 impl Tools {
     fn draw(&mut self, service: &Service, job: &Job) -> Result<()> {
-        let folder = service.journal.folder(&job.id);
+        let folder = service.store.folder(&job.id);
         let params = overlay(&service.defaults, &placed(&job.order.params, &folder));
         let params = service.catalog.opened(&params)?;
         let mut observer = |event: &Event| {
@@ -81,7 +80,7 @@ impl Tools {
         };
         let mut deliver = |image: Image| {
             let png = album.png(&image.leaf())?;
-            service.journal.put(&job.id, &format!("{}.png", image.index), &png)?;
+            service.store.keep(job, &picture_of(image.index), &png)?;
             let Image { width, height, seed, index, .. } = image;
             job.made(Made { index, seed, width, height, bytes: png.len() as u64 });
             Ok(())

@@ -117,6 +117,8 @@ pub(super) fn translated(sent: Map<String, Value>, chosen: Option<String>) -> Re
     ours.insert("prompt_syntax".to_owned(), "weighted".into());
     ours.insert("long_prompt".to_owned(), "chunk".into());
     ours.insert("prompt".to_owned(), "".into());
+    // `progress` shows what is coming this often there as well.
+    ours.insert("preview_every".to_owned(), 10.into());
     for name in SAME {
         ours.extend(sent.take(name).map(|value| ((*name).to_owned(), value)));
     }

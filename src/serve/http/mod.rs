@@ -21,8 +21,9 @@ use axum::routing::{get, post};
 use serde_json::Value;
 
 use self::problem::Problem;
+use super::store::Store;
 use super::{Service, a1111, openai};
-use crate::error::Kind;
+use crate::error::{Kind, Result};
 
 /// What a handler answers.
 pub(super) type Answer = Result<Response, Problem>;
@@ -87,4 +88,12 @@ pub(super) async fn blocking<T: Send + 'static>(
             "the server broke down over this request",
         )
     })
+}
+
+/// Asks the place where jobs live.
+pub(super) async fn stored<T: Send + 'static>(
+    service: &Arc<Service>,
+    ask: impl FnOnce(&dyn Store) -> Result<T> + Send + 'static,
+) -> Result<T, Problem> {
+    blocking(service, move |service| ask(&*service.store)).await?.map_err(|error| Problem::of_store(&error))
 }
