@@ -173,7 +173,8 @@ impl Lease {
     /// Redis with this lease.
     pub(super) fn home(&self, url: String) -> Result<Home> {
         let lease = Duration::try_from_secs_f64(self.lease).ok();
-        let lease = lease.filter(|lease| (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(lease));
+        let lease =
+            lease.filter(|lease| (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(lease));
         let lease = lease.ok_or_else(|| Error::expected("lease", "from 1 to 3600 seconds", self.lease))?;
         Ok(Home::Redis { url, lease })
     }

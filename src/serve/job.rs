@@ -344,7 +344,8 @@ impl Job {
     /// None: a waiting job can be cancelled.
     #[cfg(feature = "redis")]
     pub(super) fn cancelled(&self) -> Result<(Status, Record), Error> {
-        let job = Self::new(self.id.clone(), self.number, self.created, self.order.clone(), Status::default());
+        let job =
+            Self::new(self.id.clone(), self.number, self.created, self.order.clone(), Status::default());
         job.lock().1.end_of_waiting();
         job.end(End::Cancelled);
         let record = job.lock().1.after(0).last().map(|record| Record::clone(record));

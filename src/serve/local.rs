@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use super::Log;
 use super::job::{Api, End, Job, Order, Status, new_id};
 use super::jobs::Jobs;
 use super::journal::Journal;
 use super::store::{Bounds, Count, Refused, Store};
 use super::uploads::Pictures;
-use super::Log;
 use crate::error::Result;
 
 /// Jobs in memory and on disk.

@@ -37,6 +37,7 @@ impl Tools {
 pub(super) fn run(service: &Service, hub: &Hub) {
     let mut tools = Tools::new(hub);
     while let Some(job) = service.store.next() {
+        service.note(&job, job.state().name());
         let drawn = catch_unwind(AssertUnwindSafe(|| tools.draw(service, &job)));
         let end = match drawn {
             Ok(Ok(())) => End::Completed,

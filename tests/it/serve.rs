@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -18,9 +19,40 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
+    /// What it has said.
+    pub(crate) log: Log,
     /// Its folder: jobs, and whatever else a test puts there.
     pub(crate) folder: TempDir,
     arguments: Vec<String>,
+}
+
+/// What a process says on stderr, read as it comes.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// Reads from now on.
+    pub(crate) fn of(lines: impl Iterator<Item = String> + Send + 'static) -> Self {
+        let log = Self::default();
+        let kept = log.clone();
+        // Somebody has to read what it says, or it stops saying it.
+        std::thread::spawn(move || lines.for_each(|line| kept.0.lock().unwrap().push(line)));
+        log
+    }
+
+    /// The lines with a text in them.
+    pub(crate) fn with(&self, text: &str) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
+    /// Waits for a line with a text in it.
+    pub(crate) fn says(&self, text: &str) {
+        let begun = Instant::now();
+        while self.with(text).is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "nobody said {text:?}: {:?}", self.with(""));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
 
 /// An answer.
@@ -60,17 +92,15 @@ impl Server {
 
     pub(crate) fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let (child, address) = spawn(folder.path(), &arguments);
-        Self { child, address, folder, arguments }
+        let (child, address, log) = spawn(folder.path(), &arguments);
+        Self { child, address, log, folder, arguments }
     }
 
     /// Ends it as a power cut would, and starts it again.
     pub(crate) fn killed_and_started_again(mut self) -> Self {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        let (child, address) = spawn(self.folder.path(), &self.arguments);
-        self.child = child;
-        self.address = address;
+        (self.child, self.address, self.log) = spawn(self.folder.path(), &self.arguments);
         self
     }
 
@@ -163,19 +193,19 @@ pub(crate) fn small(more: &Value) -> Value {
     order
 }
 
-fn spawn(folder: &Path, arguments: &[String]) -> (Child, String) {
+fn spawn(folder: &Path, arguments: &[String]) -> (Child, String, Log) {
     let mut run = sdgen().args(["serve", "--port", "0", "-m", "demo"]).args(arguments);
-    let state = folder.join("state");
     let command = run.command();
-    command.arg("--state").arg(state).current_dir(folder).env("HF_HOME", folder.join(".hf"));
+    if !arguments.iter().any(|argument| argument.contains("://")) {
+        command.arg("--state").arg(folder.join("state"));
+    }
+    command.current_dir(folder).env("HF_HOME", folder.join(".hf"));
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let first = lines.next().unwrap_or_default();
     let address = first.split("http://").nth(1).unwrap_or_else(|| panic!("{first}")).to_owned();
-    // Somebody has to read what it says, or it stops saying it.
-    std::thread::spawn(move || lines.for_each(drop));
-    (child, address)
+    (child, address, Log::of(lines))
 }
 
 fn read(reader: &mut impl BufRead) -> Answer {
@@ -552,5 +582,14 @@ fn the_description_names_paths_that_are_there() {
             let documented = operation["responses"].get(answer.status.to_string());
             assert!(documented.is_some() && answer.status != 404, "{method} {path}: {}", answer.status);
         }
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+#[test]
+fn a_program_without_redis_names_the_feature() {
+    for command in ["serve", "worker"] {
+        let outcome = sdgen().args([command, "--queue", "redis://localhost", "-m", "demo"]).fails(2);
+        outcome.says("without the feature `redis`").says("--features redis");
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 
-use super::{blocking, stored};
 use super::problem::Problem;
+use super::{blocking, stored};
 use crate::error::Kind;
 use crate::serve::desk::Wish;
 use crate::serve::job::{Job, State, Status};

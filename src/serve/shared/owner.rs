@@ -237,10 +237,7 @@ impl Taken {
 }
 
 /// The answer, or nothing after the group was made where it was missing: Redis has begun anew.
-fn or_group<T: redis::FromRedisValue>(
-    answer: RedisResult<T>,
-    connection: &mut Connection,
-) -> RedisResult<T> {
+fn or_group<T: redis::FromRedisValue>(answer: RedisResult<T>, connection: &mut Connection) -> RedisResult<T> {
     match answer {
         Err(error) if error.code() == Some("NOGROUP") => {
             group(connection)?;

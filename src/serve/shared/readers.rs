@@ -107,10 +107,8 @@ impl Node {
         questions.cmd("ZRANK").arg("sdgen:waiting").arg(&job.id);
         let (found, news, rank): (Moving, Entries, Option<usize>) =
             self.ask(|connection| questions.query(connection))?;
-        let records: Vec<Record> = news
-            .iter()
-            .filter_map(|(_, fields)| serde_json::from_str(fields.get("record")?).ok())
-            .collect();
+        let records: Vec<Record> =
+            news.iter().filter_map(|(_, fields)| serde_json::from_str(fields.get("record")?).ok()).collect();
         match status(&found) {
             Some(status) => job.hear(status, records),
             None => lose(job),
