@@ -98,6 +98,11 @@ pub(super) struct Drawing {
     /// CPU threads
     #[arg(long, value_name = "N", help_heading = "Drawing")]
     threads: Option<usize>,
+
+    /// Pictures drawn in one forward, unless a job says otherwise: those of one job, or of jobs that follow one
+    /// another and differ in prompts and seed alone
+    #[arg(long, value_name = "N", help_heading = "Drawing")]
+    batch_size: Option<usize>,
 }
 
 /// How long a silent process keeps its job.
@@ -157,6 +162,7 @@ impl Drawing {
             device: self.device.clone(),
             dtype: self.dtype.clone(),
             threads: self.threads,
+            batch_size: self.batch_size,
             offline: self.offline.then_some(true),
             ..Params::default()
         };

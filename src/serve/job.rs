@@ -79,9 +79,23 @@ pub(super) struct Order {
     pub(super) attended: bool,
 }
 
-#[cfg(feature = "redis")]
 impl Order {
+    /// Whether it asks for the same but for prompts and seed, and so may be drawn together with `other`.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let [ours, theirs] = [self, other].map(|order| Params {
+            prompt: None,
+            negative_prompt: None,
+            prompt_2: None,
+            negative_prompt_2: None,
+            seed: None,
+            ..order.params.clone()
+        });
+        // Pictures that came with an order are known by their place alone.
+        self.operation == Operation::Txt2img && ours == theirs
+    }
+
     /// In place of one that cannot be read: another version took it in.
+    #[cfg(feature = "redis")]
     pub(super) fn unread() -> Self {
         let (params, operation) = (Params::default(), Operation::Txt2img);
         Self { params, operation, api: Api::Jobs, attended: false }

@@ -101,10 +101,10 @@ impl Jobs {
         }
     }
 
-    /// The next job, begun, if it is `alike`; waits for none.
-    pub(super) fn next_if(&self, alike: &dyn Fn(&Order) -> bool) -> Option<Arc<Job>> {
+    /// The next job, begun, if it is like `order`; waits for none.
+    pub(super) fn next_like(&self, order: &Order) -> Option<Arc<Job>> {
         let mut inner = self.lock();
-        let is_wanted = !inner.closed && inner.queue.front().is_some_and(|job| alike(&job.order));
+        let is_wanted = !inner.closed && inner.queue.front().is_some_and(|job| job.order.is_like(order));
         if is_wanted { inner.begin() } else { None }
     }
 

@@ -4,6 +4,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +13,7 @@ use super::clock;
 use super::job::{ATTEMPTS, Failure, Job, Order, State, Status};
 use super::uploads::Pictures;
 use crate::error::{Error, Kind, Result};
+use crate::output::png::{folder_of, sync_folder};
 
 /// Name of a job's own file within its folder.
 const RECORD: &str = "job.json";
@@ -30,6 +32,7 @@ struct Entry {
 pub(super) struct Journal {
     folder: PathBuf,
     _lock: File,
+    written: Sender<PathBuf>,
 }
 
 impl Journal {
@@ -42,7 +45,7 @@ impl Journal {
         private_folder(&jobs).map_err(|e| refused(folder, &e))?;
         let lock = File::create(folder.join("lock")).map_err(|e| refused(folder, &e))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: jobs, _lock: lock }),
+            Ok(()) => Ok(Self { folder: jobs, _lock: lock, written: syncing()? }),
             Err(fs::TryLockError::WouldBlock) => {
                 let message = format!("another server keeps its jobs in `{}`", folder.display());
                 Err(Error::new(Kind::Output, message)
@@ -76,10 +79,11 @@ impl Journal {
     /// The disk refuses; nothing is left behind.
     pub(super) fn begin(&self, job: &Job, pictures: &Pictures) -> Result<()> {
         let folder = self.folder(&job.id);
-        let written = private_folder(&folder).and_then(|()| {
-            pictures.iter().try_for_each(|(field, bytes)| fs::write(folder.join(field), bytes))
-        });
-        let kept = written.map_err(|e| refused(&folder, &e)).and_then(|()| self.update(job));
+        let made = private_folder(&folder).map_err(|e| refused(&folder, &e));
+        let mut pictures = pictures.iter();
+        let written =
+            made.and_then(|()| pictures.try_for_each(|(name, bytes)| self.put(&job.id, name, bytes)));
+        let kept = written.and_then(|()| self.update(job));
         kept.inspect_err(|_| self.remove(&job.id))
     }
 
@@ -100,14 +104,18 @@ impl Journal {
         self.put(&job.id, RECORD, &text)
     }
 
-    /// Writes a file of a job so that it is there whole or not at all.
+    /// Writes a file of a job so that it is there whole or not at all. It outlives this process at once, and the
+    /// machine a moment later: nobody waits for the disk.
     ///
     /// # Errors
     /// The disk refuses.
     pub(super) fn put(&self, id: &str, name: &str, bytes: &[u8]) -> Result<()> {
         let folder = self.folder(id);
         let temporary = folder.join(format!(".{name}"));
-        let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, folder.join(name)));
+        let file = folder.join(name);
+        let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &file));
+        // A thread that is gone ended with the process.
+        let _ = self.written.send(file);
         written.map_err(|e| refused(&folder, &e))
     }
 
@@ -145,6 +153,21 @@ impl Journal {
         let _ = self.update(&job);
         Some(job)
     }
+}
+
+/// What forces files to the disk, one after the other.
+fn syncing() -> Result<Sender<PathBuf>> {
+    let (written, files) = channel::<PathBuf>();
+    let work = move || {
+        for file in files {
+            // A job may have expired in the meantime; a disk that fails is met by the next write.
+            let _ = File::open(&file).and_then(|file| file.sync_all());
+            let folder = folder_of(&file);
+            [Some(folder), folder.parent()].into_iter().flatten().for_each(sync_folder);
+        }
+    };
+    let thread = std::thread::Builder::new().name("disk".to_owned()).spawn(work);
+    thread.map(|_| written).map_err(|e| Error::internal("cannot start a thread").source(e))
 }
 
 fn recovered(status: Status) -> Status {

@@ -60,8 +60,8 @@ impl Store for Local {
         self.jobs.next().map(|job| self.begun(job))
     }
 
-    fn next_if(&self, alike: &dyn Fn(&Order) -> bool) -> Option<Arc<Job>> {
-        self.jobs.next_if(alike).map(|job| self.begun(job))
+    fn next_like(&self, order: &Order) -> Option<Arc<Job>> {
+        self.jobs.next_like(order).map(|job| self.begun(job))
     }
 
     fn folder(&self, id: &str) -> PathBuf {

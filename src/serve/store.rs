@@ -92,8 +92,8 @@ pub(super) trait Store: Send + Sync {
     /// The next job, begun, for the one who draws; waits for one. Nothing once the place is closed.
     fn next(&self) -> Option<Arc<Job>>;
 
-    /// The next job, begun, if there is one now that is `alike`, to be drawn together with one that is begun.
-    fn next_if(&self, alike: &dyn Fn(&Order) -> bool) -> Option<Arc<Job>>;
+    /// The next job, begun, if there is one now that is like `order`, to be drawn together with that.
+    fn next_like(&self, order: &Order) -> Option<Arc<Job>>;
 
     /// Where the pictures that came with a job lie while it is drawn.
     fn folder(&self, id: &str) -> PathBuf;

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::fields::{ALPHA, Access, access};
 use crate::error::{Error, Kind, Result};
 use crate::input::Picture;
+use crate::output::latents::SUFFIX;
 use crate::request::Params;
 
 /// Field → bytes of its picture.
@@ -24,6 +25,9 @@ pub(super) const PLACE: &str = "upload";
 pub(super) fn picture_of(index: u64) -> String {
     format!("{index}.png")
 }
+
+/// The name under which latents lie with their job that could not be decoded.
+pub(super) const LATENTS: &str = SUFFIX;
 
 /// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

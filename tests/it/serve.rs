@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::sdgen;
+use crate::harness::{golden_model, sdgen};
+use crate::invalid_pictures::{VAE, spoilt};
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -333,6 +334,59 @@ fn waiting_jobs_are_cancelled_at_once_and_running_ones_at_their_next_step() {
 }
 
 #[test]
+fn jobs_that_are_alike_share_a_forward_and_are_what_they_are_alone() {
+    let draw = |seed: u64, prompt: &str| json!({"seed": seed, "prompt": prompt, "steps": 3});
+    let orders =
+        [draw(1, "a red circle"), draw(2, "a blue square"), draw(3, "a circle"), draw(4, "a red circle")];
+    let pictures = |server: &Server, ids: &[String]| -> Vec<Vec<u8>> {
+        ids.iter().map(|id| server.get(&format!("/v1/jobs/{id}/image")).is(200).body).collect()
+    };
+    let server = Server::start(&["--batch-size", "4"]);
+    let alone: Vec<String> = orders
+        .iter()
+        .map(|order| {
+            let id = server.order(order);
+            server.ended(&id);
+            id
+        })
+        .collect();
+    let long = server.order(&json!({"steps": 300, "width": 128, "height": 128}));
+    server.once(&long, |state| state == "running");
+    let together: Vec<String> = orders.iter().map(|order| server.order(order)).collect();
+    let larger = server.order(&json!({"width": 128}));
+    let gone = server.order(&json!({"width": 128, "seed": 1}));
+    server.request("DELETE", &format!("/v1/jobs/{gone}"), "", b"").is(200);
+    together.iter().for_each(|id| assert_eq!(server.ended(id)["state"], "completed"));
+    assert_eq!(server.ended(&larger)["state"], "completed");
+    assert!(pictures(&server, &alone) == pictures(&server, &together), "the same bytes");
+    // The four were begun before the first of them ended.
+    let lines = server.log.with("");
+    let at = |id: &str, state: &str| {
+        let what = format!("{id} {state}");
+        lines.iter().position(|line| line.contains(&what)).unwrap_or_else(|| panic!("{what} in {lines:?}"))
+    };
+    let begun = together.iter().map(|id| at(id, "running")).max().unwrap();
+    let ended = together.iter().map(|id| at(id, "completed")).min().unwrap();
+    assert!(begun < ended && ended < at(&larger, "running"));
+}
+
+#[test]
+fn what_was_drawn_and_cannot_be_decoded_is_kept() {
+    let model = spoilt(VAE, "decoder.conv_in.weight", f32::MAX);
+    let folder = model.path().to_str().unwrap();
+    let server = Server::start(&["-m", folder]);
+    let name = model.path().file_name().unwrap().to_str().unwrap();
+    let id = server.order(&json!({"model": name, "steps": 3, "sampler": "euler"}));
+    let job = server.ended(&id);
+    assert_eq!((&job["state"], &job["error"]["kind"]), (&json!("failed"), &json!("invalid-image")), "{job}");
+    assert!(job["error"]["hints"].to_string().contains(&format!("/v1/jobs/{id}/latents")), "{job}");
+    let latents = server.get(&format!("/v1/jobs/{id}/latents")).is(200).body;
+    let sound = golden_model("sd15");
+    let run = sdgen().file("kept.safetensors", &latents);
+    run.args(["--from-latents", "kept.safetensors", "-m", &sound, "-o", "b.png"]).succeeds();
+}
+
+#[test]
 fn a_full_queue_says_when_to_come_back() {
     let server = Server::start(&["--queue", "1"]);
     let long = server.order(&json!({"steps": 1000, "width": 128, "height": 128}));
@@ -579,6 +633,10 @@ fn the_description_names_paths_that_are_there() {
                 "post" => server.request("POST", &path, "", b""),
                 method => server.request(&method.to_uppercase(), &path, "", b""),
             };
+            if path.ends_with("/latents") {
+                assert_eq!(answer.status, 404, "this job was decoded");
+                continue;
+            }
             let documented = operation["responses"].get(answer.status.to_string());
             assert!(documented.is_some() && answer.status != 404, "{method} {path}: {}", answer.status);
         }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::output::metadata::{A1111_SAMPLERS, A1111_SCHEDULES, Names};
 
 /// Fields that change no picture, or none unless another field here says so.
-const IGNORED: &[&str] = &[
+pub(super) const IGNORED: &[&str] = &[
     "comments",
     "disable_extra_networks",
     "do_not_save_grid",
@@ -38,7 +38,7 @@ const IGNORED: &[&str] = &[
 ];
 
 /// Fields of features that are not here, with the value besides nothing at all that asks for none of them.
-const NEUTRAL: &[(&str, i64)] = &[
+pub(super) const NEUTRAL: &[(&str, i64)] = &[
     ("alwayson_scripts", 0),
     ("enable_hr", 0),
     ("include_init_images", 0),

@@ -1,5 +1,6 @@
 //! AUTOMATIC1111's interface on the same jobs, under `/sdapi/v1`.
 
+pub(super) mod describe;
 mod fields;
 
 use std::io::Cursor;

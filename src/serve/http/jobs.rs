@@ -19,7 +19,7 @@ use crate::serve::clock;
 use crate::serve::desk::Wish;
 use crate::serve::job::{Api, Failure, Job, Operation, State as JobState};
 use crate::serve::story::Link;
-use crate::serve::uploads::{PLACE, picture_of};
+use crate::serve::uploads::{LATENTS, PLACE, picture_of};
 
 /// A job as clients see it.
 #[derive(Serialize)]
@@ -188,4 +188,12 @@ async fn picture(service: Arc<Service>, id: &str, index: u64) -> Answer {
     let headers =
         [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=3600, immutable")];
     Ok((headers, bytes).into_response())
+}
+
+/// `GET /v1/jobs/{id}/latents`
+pub(super) async fn latents(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
+    let job = find(&service, &id).await?;
+    let bytes = stored(&service, move |store| store.file(&job.id, LATENTS)).await?;
+    let bytes = bytes.ok_or_else(|| Problem::not_found("file of latents"))?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }

@@ -51,6 +51,7 @@ fn router(service: Arc<Service>) -> Router {
         .route("/v1/jobs/{id}/stream", get(jobs::follow))
         .route("/v1/jobs/{id}/image", get(jobs::first_image))
         .route("/v1/jobs/{id}/images", get(jobs::images))
+        .route("/v1/jobs/{id}/latents", get(jobs::latents))
         .route("/v1/jobs/{id}/images/{index}", get(jobs::image))
         .route("/v1/images/generations", post(openai::generations))
         .route("/v1/images/edits", post(openai::edits))

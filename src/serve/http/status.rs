@@ -25,8 +25,8 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
     let count = stored(&service, |store| store.count()).await;
     let reason = match &count {
         _ if service.store.is_closed() => Some("draining"),
-        _ if service.loading.load(Ordering::Relaxed) => Some("model loading"),
         Err(_) => Some("queue out of reach"),
+        _ if service.loading.load(Ordering::Relaxed) => Some("model loading"),
         Ok(_) => None,
     };
     let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

@@ -40,7 +40,7 @@ impl Link {
         let name = match info.addr() {
             ConnectionAddr::Tcp(host, port) => format!("{host}:{port}"),
             ConnectionAddr::Unix(path) => path.display().to_string(),
-            other => other.to_string(),
+            other @ (ConnectionAddr::TcpTls { .. } | _) => other.to_string(),
         };
         Ok(Self { client: Client::open(info).map_err(wrong)?, name, idle: Mutex::default() })
     }

@@ -237,7 +237,7 @@ impl Store for Shared {
     }
 
     /// Jobs are for whoever is free.
-    fn next_if(&self, _alike: &dyn Fn(&Order) -> bool) -> Option<Arc<Job>> {
+    fn next_like(&self, _order: &Order) -> Option<Arc<Job>> {
         None
     }
 
