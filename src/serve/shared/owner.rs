@@ -125,6 +125,7 @@ impl Node {
             None => Ok(Some(job)),
             Some(end) => {
                 self.finish(&job, end);
+                (self.log)(&format!("{id} {}: it is not drawn", job.state()));
                 Ok(None)
             }
         }

@@ -14,6 +14,8 @@ use crate::serve::story::{News, Record};
 
 /// How often held jobs are looked at, should no bell ring.
 const ROUND: Duration = Duration::from_secs(1);
+/// How often at most places in the queue are looked at while it moves.
+const GLANCE: Duration = Duration::from_millis(250);
 
 /// Jobs that somebody here holds.
 #[derive(Default)]
@@ -179,27 +181,30 @@ impl Node {
     fn listen(&self, connection: &mut Connection) -> redis::RedisResult<()> {
         let mut bell = connection.as_pubsub();
         bell.subscribe(BELL)?;
-        bell.set_read_timeout(Some(ROUND))?;
+        bell.set_read_timeout(Some(GLANCE))?;
         self.round(|_| true);
-        let mut last = Instant::now();
+        let (mut moved, mut glance, mut round) = (false, Instant::now(), Instant::now());
         loop {
             match bell.get_message().and_then(|message| message.get_payload::<String>()) {
+                Ok(word) if word.is_empty() => moved = true,
                 Ok(word) => self.rung(&word),
                 Err(error) if error.is_timeout() => {}
                 Err(error) => return Err(error),
             }
-            if last.elapsed() >= ROUND {
+            if round.elapsed() >= ROUND {
                 self.round(|_| true);
-                last = Instant::now();
+                (moved, glance, round) = (false, Instant::now(), Instant::now());
+            } else if moved && glance.elapsed() >= GLANCE {
+                self.round(|job| job.state() == State::Queued);
+                (moved, glance) = (false, Instant::now());
             }
         }
     }
 
-    /// A word of the bell: a job that something is told of, one that is to stop, or none when the queue moved.
+    /// A word of the bell: a job that something is told of, or one that is to stop. No word: the queue moved.
     fn rung(&self, word: &str) {
         match word.strip_prefix('-') {
             Some(id) => self.stop(id),
-            None if word.is_empty() => self.round(|job| job.state() == State::Queued),
             None => {
                 let held = self.held.get(word);
                 // What cannot be read now is read in the next round.
