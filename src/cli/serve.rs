@@ -41,8 +41,9 @@ pub(super) struct Arguments {
 
     /// Jobs that may wait, more are answered with 503; or redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?size=N], where
     /// several servers and workers share a queue
-    #[arg(long, value_name = "N|URL", default_value = "64", help_heading = "Limits")]
-    queue: String,
+    /// [default: what SDGEN_QUEUE says, or 64]
+    #[arg(long, value_name = "N|URL", help_heading = "Limits")]
+    queue: Option<String>,
 
     #[command(flatten)]
     lease: Lease,
@@ -189,8 +190,15 @@ impl Lease {
 /// Most jobs that wait where nothing is said.
 const WAITING: usize = 64;
 
-/// What `--queue` says: how many jobs may wait, and where, if not in this process.
-pub(super) fn queue(text: &str) -> Result<(usize, Option<String>)> {
+/// What `--queue` or the environment says: how many jobs may wait, and where, if not in this process.
+pub(super) fn queue(said: Option<&String>) -> Result<(usize, Option<String>)> {
+    match said.cloned().or_else(crate::config::queue) {
+        Some(text) => parsed(&text),
+        None => Ok((WAITING, None)),
+    }
+}
+
+fn parsed(text: &str) -> Result<(usize, Option<String>)> {
     let size = |text: &str| {
         let size = text.parse().ok().filter(|size| (1..=10_000).contains(size));
         size.ok_or_else(|| {
@@ -220,7 +228,7 @@ fn door(arguments: &Arguments) -> Result<Door> {
 }
 
 fn options(arguments: &Arguments) -> Result<Options> {
-    let (bound, url) = queue(&arguments.queue)?;
+    let (bound, url) = queue(arguments.queue.as_ref())?;
     let home = match (url, &arguments.state) {
         (None, _) => Home::Folder(state(arguments)?),
         (Some(url), None) => arguments.lease.home(url)?,
@@ -265,13 +273,13 @@ mod tests {
 
     #[test]
     fn a_queue_is_a_size_or_an_address_with_a_size() {
-        let read = |text: &str| queue(text).unwrap();
+        let read = |text: &str| parsed(text).unwrap();
         assert_eq!(read("8"), (8, None));
         assert_eq!(read("redis://h:6379/0"), (WAITING, Some("redis://h:6379/0".to_owned())));
         let unix = "redis+unix:///run/redis.sock?db=1";
         assert_eq!(read(&format!("{unix}&size=9")), (9, Some(unix.to_owned())));
         for text in ["0", "many", "redis://h?size=0"] {
-            assert_eq!(queue(text).unwrap_err().field_name(), Some("queue"), "{text}");
+            assert_eq!(parsed(text).unwrap_err().field_name(), Some("queue"), "{text}");
         }
     }
 }

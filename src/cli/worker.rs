@@ -10,9 +10,10 @@ use crate::serve::{Limits, Worker};
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Arguments {
-    /// Where the jobs are: redis://[[USER:]PASSWORD@]HOST[:PORT][/DB], as the servers have it
+    /// Where the jobs are: redis://[[USER:]PASSWORD@]HOST[:PORT][/DB], as the servers have it [default: what
+    /// SDGEN_QUEUE says]
     #[arg(long, value_name = "URL", help_heading = "Limits")]
-    queue: String,
+    queue: Option<String>,
 
     #[command(flatten)]
     lease: Lease,
@@ -30,8 +31,8 @@ pub(super) struct Arguments {
 
 /// Draws until a signal ends it.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let url = queue(&arguments.queue)?.1.ok_or_else(|| {
-        Error::expected("queue", "an address", &arguments.queue)
+    let url = queue(arguments.queue.as_ref())?.1.ok_or_else(|| {
+        Error::field("queue", "a worker takes its jobs from a shared queue")
             .hint("name the queue that the servers share: `redis://host:6379/0`")
     })?;
     let home = arguments.lease.home(url)?;

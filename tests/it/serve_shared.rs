@@ -313,6 +313,7 @@ fn a_queue_that_is_not_there_is_told_at_the_start() {
         let outcome = outcome.says("Redis at `127.0.0.1:1` is out of reach").says("hint:");
         assert!(!outcome.stderr.contains("secret"), "{outcome:?}");
     }
+    sdgen().args(["worker", "-m", "demo"]).env("SDGEN_QUEUE", nowhere).fails(4).says("is out of reach");
     sdgen().args(["worker", "--queue", "64"]).fails(2).says("redis://");
     sdgen().args(["serve", "--queue", "rediss://host"]).fails(2).says("not encrypted");
     let state = ["serve", "--queue", nowhere, "--state", "here"];
