@@ -319,11 +319,10 @@ fn in_blocks(model: &Model, dtype: &str, params: &Params) -> (f64, u64) {
 fn files_in_blocks_draw_nearly_the_same() {
     let model = Model::demo();
     let params = Params { steps: Some(8), cfg_scale: Some(7.5), ..Params::default() };
-    // Seen: FILLIN.
-    for (dtype, least) in [("q8_0", 45.0), ("q5_0", 30.0), ("q4_0", 25.0)] {
+    // Seen: 66.7, 58.3 and 55.6 dB.
+    for (dtype, least) in [("q8_0", 55.0), ("q5_0", 45.0), ("q4_0", 40.0)] {
         let (found, bytes) = in_blocks(&model, dtype, &params);
-        eprintln!("{dtype}: {found:.1} dB, {bytes} bytes");
-        assert!(found >= least, "{dtype}: {found:.1} dB");
+        assert!(found >= least, "{dtype}: {found:.1} dB, {bytes} bytes");
     }
 }
 

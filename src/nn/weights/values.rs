@@ -175,7 +175,7 @@ mod tests {
         let e4m3 = [0.0, 0.001953125, 0.013671875, 0.015625, 1.0, 1.125, -1.0, 448.0, -448.0, -0.0];
         assert_eq!(read(&bytes, Storage::F8E4M3), e4m3);
         let bytes = [0x00, 0x01, 0x04, 0x3c, 0x3d, 0xbc, 0x7b, 0xfb];
-        let e5m2 = [0.0, 1.52587890625e-5, 6.103515625e-5, 1.0, 1.25, -1.0, 57344.0, -57344.0];
+        let e5m2 = [0.0, 2f32.powi(-16), 2f32.powi(-14), 1.0, 1.25, -1.0, 57344.0, -57344.0];
         assert_eq!(read(&bytes, Storage::F8E5M2), e5m2);
         assert!(read(&[0x7f, 0xff], Storage::F8E4M3).iter().all(|value| value.is_nan()));
         assert_eq!(read(&[0x7c, 0xfc], Storage::F8E5M2), [f32::INFINITY, f32::NEG_INFINITY]);
