@@ -25,4 +25,4 @@ done
 END
 chmod +x "$kit/bin/nvcc"
 export CUDA_HOME="$kit" CUDA_PATH="$kit" PATH="$kit/bin:$PATH" CUDA_COMPUTE_CAP=90
-cargo clippy --all-targets --features "$features" -- -D warnings
+cargo clippy --all-targets --locked --features "$features" -- -D warnings
