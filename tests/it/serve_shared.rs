@@ -231,8 +231,8 @@ fn a_job_is_cancelled_through_any_server() {
     assert!(there.get("/metrics").text().contains("sdgen_queue_depth 1\n"));
     assert_eq!(there.get("/ready").json()["queued"], 1);
     assert_eq!(cancel(&there, &waiting)["state"], "cancelled");
-    let names = here.events(&waiting, 0).into_iter().map(|event| event.1);
-    assert_eq!(names.last().as_deref(), Some("cancelled"));
+    let mut names = here.events(&waiting, 0).into_iter().map(|event| event.1);
+    assert_eq!(names.next_back().as_deref(), Some("cancelled"));
     let begun = Instant::now();
     cancel(&there, &first);
     cancel(&here, &second);
