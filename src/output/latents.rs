@@ -43,18 +43,17 @@ pub struct Kept {
 }
 
 impl Latents {
-    /// Writes them beside the picture that they were to become: `a.png` → `a.latents.safetensors`, or the next free
-    /// name.
+    /// Writes them beside the picture that they were to become: `a.png` → `a.latents.safetensors`.
     ///
     /// # Errors
     /// As [`save`].
-    pub fn save(&self, origin: &Origin<'_>, picture: &Path) -> Result<PathBuf> {
+    pub fn save(&self, origin: &Origin<'_>, picture: &Path, existing: Existing) -> Result<PathBuf> {
         let failed = |e: safetensors::SafeTensorError| Error::internal("cannot write latents").source(e);
         let bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let view = TensorView::new(Dtype::F32, [&[1], &self.shape[..]].concat(), &bytes).map_err(failed)?;
         let metadata = HashMap::from([(KEYWORD.to_owned(), origin.json(self.seed)?)]);
         let file = safetensors::serialize([(TENSOR, view)], Some(metadata)).map_err(failed)?;
-        save(&file, &picture.with_extension("latents.safetensors"), Existing::Keep)
+        save(&file, &picture.with_extension("latents.safetensors"), existing)
     }
 }
 
@@ -124,7 +123,7 @@ mod tests {
         let origin = Origin { request: &request, model: "sd15", weights: &weights, license: None };
         let latents =
             Latents { shape: [4, 1, 2], values: (0..8).map(|i| i as f32 - 3.5).collect(), seed: 6, index: 1 };
-        let path = latents.save(&origin, &folder.path().join("a.b.png")).unwrap();
+        let path = latents.save(&origin, &folder.path().join("a.b.png"), Existing::Keep).unwrap();
         assert_eq!(path.file_name().unwrap(), "a.b.latents.safetensors");
         let kept = Kept::read(&path).unwrap();
         assert_eq!(kept.latents, Latents { index: 0, ..latents });
