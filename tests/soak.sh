@@ -50,7 +50,8 @@ wait $process
 [ "$(find . -name '*.png' | wc -l)" -eq "$pictures" ]
 find . -name '*.png' -delete
 
-"$program" serve -m demo --port 0 --state state --quiet > address 2> errors &
+# A server remembers jobs as long as it keeps their pictures: here one MiB of them.
+"$program" serve -m demo --port 0 --state state --keep-size 1 --quiet > address 2> errors &
 process=$!
 until grep -qo 'http://[0-9.:]*' address errors; do sleep 0.1; done
 address=$(grep -oh 'http://[0-9.:]*' address errors | head -1)
