@@ -15,7 +15,7 @@ fn files(adapter: &str) -> ModelFiles {
 }
 
 fn weights(files: &ModelFiles, path: &str, backend: &Backend) -> Weights {
-    Weights::of(Arc::new(Tensors::at(files, path).unwrap()), backend).unwrap().at(16)
+    Weights::of(Arc::new(Tensors::at(files, path).unwrap()), backend).unwrap()
 }
 
 #[test]

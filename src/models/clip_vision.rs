@@ -84,7 +84,7 @@ impl ClipVision {
         let norm = |name: &str| LayerNorm::load(&root.pp(name), width, config.layer_norm_eps);
         let encoder = Self {
             patches: Conv2d::unbiased(
-                &embeddings.pp("patch_embedding").at(side),
+                &embeddings.pp("patch_embedding"),
                 ConvShape::patches(3, width, patch),
             )?,
             class: floats("class_embedding", &[width])?,

@@ -167,19 +167,19 @@ impl ControlNet {
     /// # Errors
     /// A tensor that is missing, left over or of another shape.
     pub(crate) fn load(weights: &Weights, config: &ControlConfig) -> Result<Self> {
-        let (unet, side) = (&config.unet, weights.side());
+        let unet = &config.unet;
         let levels = &unet.levels;
         let first = levels[0].channels;
-        let down = |i: usize| DownStage::load(&weights.pp("down_blocks").pp(i).at(side >> i), unet, i);
+        let down = |i: usize| DownStage::load(&weights.pp("down_blocks").pp(i), unet, i);
         let lowest = levels.len() - 1;
         // The first map, one for each layer, and one for each halving.
-        let mut left = vec![(first, 0)];
+        let mut left = vec![first];
         for (i, level) in levels.iter().enumerate() {
-            left.extend(vec![(level.channels, i); level.layers]);
-            left.extend((i < lowest).then_some((level.channels, i + 1)));
+            left.extend(vec![level.channels; level.layers]);
+            left.extend((i < lowest).then_some(level.channels));
         }
-        let out = |weights: Weights, (channels, level): (usize, usize)| {
-            Conv2d::load(&weights.at(side >> level), ConvShape::pointwise(channels, channels))
+        let out = |weights: Weights, channels: usize| {
+            Conv2d::load(&weights, ConvShape::pointwise(channels, channels))
         };
         let names = (0..left.len()).map(|i| weights.pp("controlnet_down_blocks").pp(i));
         let names = names.chain([weights.pp("controlnet_mid_block")]);
@@ -188,10 +188,10 @@ impl ControlNet {
             hint: HintEmbedding::load(&weights.pp("controlnet_cond_embedding"), &config.hint, first)?,
             time: TimeEmbedding::load(weights, unet)?,
             downs: (0..levels.len()).map(down).collect::<Result<Vec<_>>>()?,
-            mid: MidStage::load(&weights.pp("mid_block").at(side >> lowest), unet)?,
+            mid: MidStage::load(&weights.pp("mid_block"), unet)?,
             outs: names
-                .zip(left.iter().copied().chain([(levels[lowest].channels, lowest)]))
-                .map(|(weights, map)| out(weights, map))
+                .zip(left.iter().copied().chain([levels[lowest].channels]))
+                .map(|(weights, channels)| out(weights, channels))
                 .collect::<Result<Vec<_>>>()?,
             backend: weights.backend().clone(),
         };
@@ -263,16 +263,13 @@ impl HintEmbedding {
     fn load(weights: &Weights, config: &HintConfig, output: usize) -> Result<Self> {
         let widths = &config.conditioning_embedding_out_channels;
         let (first, last) = (widths[0], widths[widths.len() - 1]);
-        let side = weights.side() << (widths.len() - 1);
         let steps = widths
             .windows(2)
             .flat_map(|w| [ConvShape::same(w[0], w[0]), ConvShape::halving_to(w[0], w[1], 1)]);
-        let block = |(i, shape): (usize, ConvShape)| {
-            Conv2d::load(&weights.pp("blocks").pp(i).at(side >> i.div_ceil(2)), shape)
-        };
+        let block = |(i, shape): (usize, ConvShape)| Conv2d::load(&weights.pp("blocks").pp(i), shape);
         Ok(Self {
             conv_in: Conv2d::load(
-                &weights.pp("conv_in").at(side),
+                &weights.pp("conv_in"),
                 ConvShape::same(config.conditioning_channels, first),
             )?,
             blocks: steps.enumerate().map(block).collect::<Result<Vec<_>>>()?,

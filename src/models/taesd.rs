@@ -163,10 +163,6 @@ impl Layers {
     fn skip(&mut self) {
         self.1 += 1;
     }
-
-    fn at(&mut self, side: usize) {
-        self.0 = self.0.at(side);
-    }
 }
 
 impl TinyDecoder {
@@ -184,7 +180,6 @@ impl TinyDecoder {
             let blocks = layers.blocks(count, width)?;
             let conv = if i + 1 < config.num_decoder_blocks.len() {
                 layers.skip(); // Upsampling
-                layers.at(weights.side() << (i + 1));
                 Conv2d::unbiased(&layers.next(), ConvShape::same(width, width))?
             } else {
                 Conv2d::load(&layers.next(), ConvShape::same(width, config.out_channels))?
@@ -221,10 +216,8 @@ impl TinyEncoder {
     pub(crate) fn load(weights: &Weights, config: &TinyConfig) -> Result<Self> {
         let mut layers = Layers(weights.pp("encoder.layers"), 0);
         let width = config.encoder_block_out_channels[0];
-        let largest = weights.side() << (config.num_encoder_blocks.len() - 1);
         let mut stages = Vec::new();
         for (i, &count) in config.num_encoder_blocks.iter().enumerate() {
-            layers.at(largest >> i);
             let conv = if i == 0 {
                 Conv2d::load(&layers.next(), ConvShape::same(config.in_channels, width))?
             } else {

@@ -31,17 +31,16 @@ impl Unet {
     pub(crate) fn load(weights: Weights, config: &UnetConfig) -> Result<Self> {
         let first = config.levels[0].channels;
         let stages = 0..config.levels.len();
-        let (side, lowest) = (weights.side(), config.levels.len() - 1);
         let unet = Self {
             conv_in: Conv2d::load(&weights.pp("conv_in"), ConvShape::same(config.in_channels, first))?,
             time: TimeEmbedding::load(&weights, config)?,
             downs: stages
                 .clone()
-                .map(|i| DownStage::load(&weights.pp("down_blocks").pp(i).at(side >> i), config, i))
+                .map(|i| DownStage::load(&weights.pp("down_blocks").pp(i), config, i))
                 .collect::<Result<Vec<_>>>()?,
-            mid: MidStage::load(&weights.pp("mid_block").at(side >> lowest), config)?,
+            mid: MidStage::load(&weights.pp("mid_block"), config)?,
             ups: stages
-                .map(|i| UpStage::load(&weights.pp("up_blocks").pp(i).at(side >> (lowest - i)), config, i))
+                .map(|i| UpStage::load(&weights.pp("up_blocks").pp(i), config, i))
                 .collect::<Result<Vec<_>>>()?,
             norm_out: GroupNorm::load(&weights.pp("conv_norm_out"), config.groups, first, config.eps)?,
             conv_out: Conv2d::load(&weights.pp("conv_out"), ConvShape::same(first, config.out_channels))?,

@@ -306,9 +306,7 @@ impl UpStage {
             })
             .collect::<Result<Vec<_>>>()?;
         let shape = ConvShape::same(level.channels, level.channels);
-        let up = (i + 1 < n)
-            .then(|| Conv2d::load(&weights.pp("upsamplers.0.conv").at(2 * weights.side()), shape))
-            .transpose()?;
+        let up = (i + 1 < n).then(|| Conv2d::load(&weights.pp("upsamplers.0.conv"), shape)).transpose()?;
         Ok(Self { layers, up })
     }
 

@@ -139,12 +139,7 @@ impl Stage {
             .map(|(i, shape)| ResnetBlock::load(&weights.pp("resnets").pp(i), *shape))
             .collect::<Result<Vec<_>>>()?;
         // Up-sampled before the convolution, down-sampled by it.
-        let resample = resample
-            .map(|(name, shape)| {
-                let side = if shape.stride == 1 { 2 * weights.side() } else { weights.side() };
-                Conv2d::load(&weights.pp(name).at(side), shape)
-            })
-            .transpose()?;
+        let resample = resample.map(|(name, shape)| Conv2d::load(&weights.pp(name), shape)).transpose()?;
         Ok(Self { resnets, resample })
     }
 
@@ -203,18 +198,13 @@ impl Decoder {
         let root = weights.pp("decoder");
         let widths: Vec<usize> = config.block_out_channels.iter().rev().copied().collect();
         let (first, last) = (widths[0], widths[widths.len() - 1]);
-        let side = weights.side();
         let ups = (0..widths.len())
             .map(|i| {
                 let input = widths[i.saturating_sub(1)];
                 let mut shapes = vec![config.resnet(widths[i], widths[i]); config.layers_per_block + 1];
                 shapes[0] = config.resnet(input, widths[i]);
                 let up = ("upsamplers.0.conv", ConvShape::same(widths[i], widths[i]));
-                Stage::load(
-                    &root.pp("up_blocks").pp(i).at(side << i),
-                    &shapes,
-                    (i + 1 < widths.len()).then_some(up),
-                )
+                Stage::load(&root.pp("up_blocks").pp(i), &shapes, (i + 1 < widths.len()).then_some(up))
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
@@ -263,7 +253,6 @@ impl Encoder {
         let root = weights.pp("encoder");
         let widths = &config.block_out_channels;
         let last = widths[widths.len() - 1];
-        let side = weights.side() << (widths.len() - 1);
         let downs = (0..widths.len())
             .map(|i| {
                 let input = widths[i.saturating_sub(1)];
@@ -273,11 +262,7 @@ impl Encoder {
                 }
                 // Zeros on the right and bottom only.
                 let down = ("downsamplers.0.conv", ConvShape::halving(widths[i], 0));
-                Stage::load(
-                    &root.pp("down_blocks").pp(i).at(side >> i),
-                    &shapes,
-                    (i + 1 < widths.len()).then_some(down),
-                )
+                Stage::load(&root.pp("down_blocks").pp(i), &shapes, (i + 1 < widths.len()).then_some(down))
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {

@@ -22,8 +22,6 @@ pub(crate) struct Backend {
 pub(super) struct HostBackend {
     pub(super) cpu: Cpu,
     pub(super) precision: Precision,
-    /// Kernels whose weights take the least memory, not the least time.
-    pub(super) lean: bool,
 }
 
 /// What a backend is chosen by.
@@ -66,7 +64,7 @@ impl Backend {
             Dtype::Int8 => Precision::Int8,
         };
         let cpu = Cpu::new(isa, choice.threads.unwrap_or_else(physical_cores));
-        let host = HostBackend { cpu, precision, lean: false };
+        let host = HostBackend { cpu, precision };
         Ok(Self { device, dtype: DType::F32, host: Some(host) })
     }
 
@@ -74,7 +72,7 @@ impl Backend {
     #[cfg(test)]
     pub(crate) fn reference() -> Self {
         let cpu = Cpu::new(Isa::detect(), physical_cores());
-        let host = HostBackend { cpu, precision: Precision::F32, lean: false };
+        let host = HostBackend { cpu, precision: Precision::F32 };
         Self { device: Device::Cpu, dtype: DType::F32, host: Some(host) }
     }
 
@@ -93,15 +91,6 @@ impl Backend {
             host.precision = Precision::Bf16;
         }
         careful
-    }
-
-    /// The same backend with kernels whose weights take little memory.
-    pub(crate) fn lean(&self) -> Self {
-        let mut lean = self.clone();
-        if let Some(host) = &mut lean.host {
-            host.lean = true;
-        }
-        lean
     }
 
     /// Whether this is the processor, whose memory can be estimated.

@@ -4,8 +4,8 @@
 use candle_core::Tensor;
 
 use super::cpu::{
-    Activation, Algo, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, Isa, PackedConv, Padding,
-    Precision, Residual, Rows, Trade, plan,
+    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, Residual, Rows,
+    plan,
 };
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
 use super::norm::GroupNorm;
@@ -68,24 +68,6 @@ impl ConvShape {
     }
 }
 
-/// Bytes of a convolution's weights when they are packed for maps of `side`; `plain` when they are not transformed.
-pub(super) fn packed_bytes(
-    shape: &ConvShape,
-    side: usize,
-    (isa, precision): (Isa, Precision),
-    trade: Trade,
-    plain: usize,
-) -> usize {
-    let number = if precision == Precision::F16Weights { 2 } else { 4 };
-    let values = shape.input * shape.output;
-    match plan(isa, &shape.geometry(), (side, side), precision, trade) {
-        Algo::WinogradF4 => 36 * values * number,
-        Algo::WinogradF4Narrow => 36 * values * 2,
-        Algo::WinogradF2 => 16 * values * number,
-        Algo::Pointwise | Algo::Direct => plain,
-    }
-}
-
 /// A convolution.
 pub(crate) struct Conv2d {
     name: Box<str>,
@@ -122,8 +104,7 @@ impl Conv2d {
         let values = weights.values("weight", &full)?;
         let geometry = shape.geometry();
         let precision = host.precision.for_layer(output * input * kernel * kernel);
-        let size = (weights.side(), weights.side());
-        let algo = plan(host.cpu.isa(), &geometry, size, precision, weights.trade());
+        let algo = plan(host.cpu.isa(), &geometry, precision, weights.passes());
         let packing = ConvWeights { kernels: values.slice(), bias: Some(&bias), geometry };
         let packed = PackedConv::pack(&host.cpu, &packing, precision, algo);
         Ok(Self { name, body: Body::Host(host.cpu.clone(), Box::new(packed)), shape })

@@ -34,8 +34,6 @@ pub(super) struct Source {
     /// Others instead.
     pub(super) other: Option<Arc<Network>>,
     pub(super) backend: Backend,
-    /// Side of the latents, in cells.
-    pub(super) side: usize,
 }
 
 enum Halves {
@@ -83,11 +81,10 @@ impl Source {
     }
 
     fn weights_on(&self, backend: &Backend) -> Result<Weights> {
-        let weights = match &self.other {
+        match &self.other {
             None => Weights::open(&self.model, Component::Vae, backend),
             Some(other) => Weights::of(other.tensors()?, backend),
-        };
-        Ok(weights?.at(self.side))
+        }
     }
 
     /// Its configuration, and the name of that in messages. Of a single file the shapes tell the sizes, and the model's

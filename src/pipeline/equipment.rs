@@ -37,8 +37,6 @@ pub(super) struct Loading<'a> {
     pub(super) backend: &'a Backend,
     /// Computes more carefully where that is called for.
     pub(super) careful: &'a Backend,
-    /// Side of the latents, in cells.
-    pub(super) side: usize,
 }
 
 impl Equipment {
@@ -88,7 +86,7 @@ impl Equipment {
 impl Loading<'_> {
     fn control(&self, network: &Network) -> Result<ControlNet> {
         let Network { files, config, origin, .. } = network;
-        let weights = Weights::of(network.tensors()?, self.backend)?.at(self.side);
+        let weights = Weights::of(network.tensors()?, self.backend)?;
         let config = match config {
             Some(config) => ControlConfig::parse(&files.display(config), files.json(config)?)?,
             None => ControlConfig::of_file(&weights, self.unet)?,

@@ -77,14 +77,14 @@ impl Estimate {
         if comfortable.peak() <= limit {
             return Ok(comfortable);
         }
-        let lean = sizes.estimate(&backend.lean(), false)?;
-        let unavoidable = limit.max(PROGRAM + lean.unet + lean.denoise);
+        let whole = sizes.estimate(backend, false)?;
+        let unavoidable = limit.max(PROGRAM + whole.unet + whole.denoise);
         let tiled = match request.vae_tiling {
             VaeTiling::On => true,
             VaeTiling::Off => false,
-            VaeTiling::Auto => PROGRAM + lean.decoder + lean.decode > unavoidable,
+            VaeTiling::Auto => PROGRAM + whole.decoder + whole.decode > unavoidable,
         };
-        Ok(Self { tiled, all_loaded: false, ..sizes.estimate(&backend.lean(), tiled)? })
+        Ok(Self { tiled, all_loaded: false, ..sizes.estimate(backend, tiled)? })
     }
 }
 
@@ -99,34 +99,22 @@ struct Sizes<'a> {
 impl Sizes<'_> {
     fn estimate(&self, backend: &Backend, tiled: bool) -> Result<Estimate> {
         let config = UnetConfig::parse(self.files.json(&Component::Unet.config())?)?;
-        let (lowest, side) = (config.levels.len() - 1, self.side());
         let careful = backend.careful();
         let component = |component, backend: &Backend| Weights::open(self.files, component, backend);
-        let unet = component(Component::Unet, backend)?.footprint("", |name| match level(name) {
-            Some(("down_blocks", i)) => side >> i,
-            Some(("up_blocks", i)) => side >> (lowest - i.min(lowest)),
-            Some(_) => side >> lowest,
-            None => side,
-        });
+        let unet = component(Component::Unet, backend)?.footprint("");
         let mut text_encoders = 0;
         let readers = [Component::TextEncoder, Component::TextEncoder2];
         for part in readers.into_iter().filter(|part| self.files.has(&part.config())) {
-            text_encoders += component(part, &careful)?.footprint("", |_| side);
+            text_encoders += component(part, &careful)?.footprint("");
         }
         let source = autoencoder::Source {
             model: self.files.clone(),
             other: self.networks.autoencoder.clone(),
             backend: careful,
-            side,
         };
         let (decoder, decode) = self.decoder(&source, tiled)?;
         let denoise = self.denoise(&config);
         Ok(Estimate { text_encoders, unet, decoder, denoise, decode, tiled, all_loaded: false })
-    }
-
-    /// Side of the latents.
-    fn side(&self) -> usize {
-        (self.request.width.max(self.request.height) / self.repo.vae_factor) as usize
     }
 
     fn cells(&self) -> u64 {
@@ -150,18 +138,14 @@ impl Sizes<'_> {
 
     /// Weights of the decoder, and its buffers.
     fn decoder(&self, source: &autoencoder::Source, tiled: bool) -> Result<(u64, u64)> {
-        let (weights, side) = (source.weights()?.once(), self.side());
+        let weights = source.weights()?;
         if source.is_tiny()? {
-            return Ok((weights.footprint("decoder.", |_| side), self.decode(&[TINY_WIDTH], self.cells())));
+            return Ok((weights.footprint("decoder."), self.decode(&[TINY_WIDTH], self.cells())));
         }
         let (json, file) = source.config()?;
         let wrong = |e: serde_json::Error| Error::new(Kind::ModelFile, format!("{file}: {e}"));
         let vae: VaeConfig = serde_json::from_value(json).map_err(wrong)?;
-        let up = vae.block_out_channels.len().saturating_sub(1);
-        let bytes = weights.footprint("decoder.", |name| match level(name.trim_start_matches("decoder.")) {
-            Some(("up_blocks", i)) => side << i.min(up),
-            Some(_) | None => side,
-        });
+        let bytes = weights.footprint("decoder.");
         let tile = Tiling::of(&vae).cells as u64;
         let cells = if tiled { self.cells().min(tile * tile) } else { self.cells() };
         Ok((bytes, self.decode(&vae.block_out_channels, cells)))
@@ -185,13 +169,3 @@ const TINY_WIDTH: usize = 64;
 const BLOCK: u64 = 14;
 /// Buffers of the kernels themselves, whatever the size.
 const SCRATCH: u64 = 48 << 20;
-
-/// The kind and number of the block that a layer belongs to.
-fn level(name: &str) -> Option<(&str, usize)> {
-    let (kind, rest) = name.split_once('.')?;
-    match kind {
-        "down_blocks" | "up_blocks" => Some((kind, rest.split('.').next()?.parse().ok()?)),
-        "mid_block" => Some((kind, 0)),
-        _ => None,
-    }
-}

@@ -29,13 +29,10 @@ impl Pipeline {
         backend: &Backend,
         stay: Stay,
     ) -> Result<Self> {
-        let backend = if stay == Stay::Loaded { backend.clone() } else { backend.lean() };
         let source = autoencoder::Source {
             model: files.clone(),
             other: beside.networks.autoencoder.clone(),
             backend: backend.careful(),
-            // Kernels are chosen for maps of the request's size; another size is right too, only not as fast.
-            side: (request.width.max(request.height) / repo.vae_factor) as usize,
         };
         let pipeline = Self {
             text: Part::default(),
@@ -49,7 +46,7 @@ impl Pipeline {
             prediction: request.prediction,
             stay,
             repo: repo.clone(),
-            backend,
+            backend: backend.clone(),
         };
         pipeline.autoencoder.suits(pipeline.config.out_channels, repo.vae_factor)?;
         Ok(pipeline)
@@ -89,7 +86,7 @@ impl Pipeline {
 
     /// The weights of a component as the request's LoRAs leave them.
     fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
-        let weights = Weights::open(&self.files, component, backend)?.at(self.autoencoder.source().side);
+        let weights = Weights::open(&self.files, component, backend)?;
         Ok(match Merge::of(&self.adapters, component, backend)? {
             None => weights,
             Some(merge) => weights.patched(merge),
@@ -141,8 +138,7 @@ impl Pipeline {
             self.autoencoder = changed;
         }
         let source = self.autoencoder.source();
-        let (careful, side) = (&source.backend, source.side);
-        let loading = Loading { unet: &self.config, backend: &self.backend, careful, side };
+        let loading = Loading { unet: &self.config, backend: &self.backend, careful: &source.backend };
         self.equipment.change(networks, &loading, observer)
     }
 }

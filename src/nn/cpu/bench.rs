@@ -9,9 +9,9 @@ use super::scratch::Aligned;
 use super::tile::{Product, Start};
 use super::{
     Activation, Affine, AttentionShape, ConvEpilogue, ConvInput, ConvWeights, Cpu, Epilogue, Gating,
-    Geometry, GroupNorm, Isa, LayerNorm, LinearInput, LinearWeights, Mask, Memory, Output, PackedConv,
-    PackedKv, PackedLinear, Padding, Passes, Precision, Rows, Trade, WeightSlice, attend, group_norm,
-    layer_norm, physical_cores, plan,
+    Geometry, GroupNorm, Isa, LayerNorm, LinearInput, LinearWeights, Mask, Output, PackedConv, PackedKv,
+    PackedLinear, Padding, Passes, Precision, Rows, WeightSlice, attend, group_norm, layer_norm,
+    physical_cores, plan,
 };
 
 /// What numbers are multiplied in.
@@ -104,14 +104,12 @@ impl Kernels {
         let weights = numbers(outputs * inputs * 9, 0.02);
         let packing = ConvWeights { kernels: WeightSlice::F32(&weights), bias: None, geometry };
         let precision = arithmetic.precision();
-        let planned =
-            |memory, passes| plan(cpu.isa(), &geometry, (side, side), precision, Trade { memory, passes });
         let algo = match method {
-            Method::Planned => planned(Memory::Balanced, Passes::Many),
-            Method::PlannedOnce => planned(Memory::Fast, Passes::Once),
+            Method::Planned => plan(cpu.isa(), &geometry, precision, Passes::Many),
+            Method::PlannedOnce => plan(cpu.isa(), &geometry, precision, Passes::Once),
             Method::Direct => Algo::Direct,
             Method::Two => Algo::WinogradF2,
-            Method::Four => Algo::WinogradF4Narrow,
+            Method::Four => Algo::Winograd,
         };
         let layer = PackedConv::pack(&cpu, &packing, precision, algo);
         let pixels = batch * side * side;

@@ -1,4 +1,4 @@
-//! Owns the convolution layer: its weights packed for one of four algorithms, and the choice among them.
+//! Owns the convolution layer: its weights packed for one of three algorithms, and what they share.
 
 use super::Cpu;
 use super::conv_direct::{self, DirectRun};
@@ -6,11 +6,13 @@ use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
 use super::conv_plan::Algo;
 use super::epilogue::{Epilogue, Output, Residual, Target};
 use super::gemm::{Gating, LinearInput, LinearWeights, PackedLinear};
-use super::panels::{LaneKind, PanelShape, Panels};
+use super::panels::{Form, PanelShape, Panels};
 use super::rows::Rows;
 use super::scratch::Aligned;
 use super::source::{Precision, WeightSlice};
-use super::winograd::{self, Tile, WinogradRun};
+use super::winograd::{self, WinogradRun};
+use super::winograd_kernels::Kernels;
+use super::winograd_tiles::Tile;
 
 /// Bytes of scratch a convolution works in; larger images go in bands of rows. The level-3 cache of a small
 /// server part.
@@ -85,18 +87,16 @@ pub(crate) struct ConvEpilogue<'a> {
 pub(crate) struct PackedConv {
     geometry: Geometry,
     body: Body,
+    /// Padded to whole panels; a pointwise body has its own.
+    bias: Aligned<f32>,
 }
 
 enum Body {
     Pointwise(PackedLinear),
-    Direct(Filter),
-    Winograd(Tile, Filter),
-}
-
-/// Packed kernels and bias, both padded to whole panels.
-pub(super) struct Filter {
-    pub(super) panels: Panels,
-    pub(super) bias: Aligned<f32>,
+    /// Panels [panel][tap][input]: tap (i, j) is kernel row i, column j.
+    Direct(Panels),
+    /// The largest tile that may be used.
+    Winograd(Tile, Kernels),
 }
 
 impl PackedConv {
@@ -108,18 +108,18 @@ impl PackedConv {
         let g = weights.geometry;
         assert_eq!(weights.kernels.len(), g.outputs * g.inputs * g.kernel * g.kernel, "weights of {g:?}");
         assert!(weights.bias.is_none_or(|b| b.len() == g.outputs), "a bias of {}", g.outputs);
-        let winograd = |tile, precision| {
-            assert!(g.kernel == 3 && g.stride == 1, "Winograd for {g:?}");
-            Body::Winograd(tile, Filter::pack_winograd(cpu, weights, precision, tile))
+        let form = match precision {
+            Precision::Int8 => Form::of(Precision::Bf16, cpu.isa()),
+            other => Form::of(other, cpu.isa()),
         };
-        let narrow = matches!(precision, Precision::Bf16 | Precision::Int8);
-        let multiplied = if narrow && cpu.isa().has_bf16() { Precision::Bf16 } else { Precision::F32 };
+        let winograd = |tile| {
+            assert!(g.kernel == 3 && g.stride == 1, "Winograd for {g:?}");
+            Body::Winograd(tile, Kernels::pack(cpu, weights, precision))
+        };
         let body = match algo {
             Algo::Pointwise => {
-                assert!(
-                    g.kernel == 1 && g.stride == 1 && g.padding == Padding::default(),
-                    "a matrix product for {g:?}"
-                );
+                let plain = g.kernel == 1 && g.stride == 1 && g.padding == Padding::default();
+                assert!(plain, "a matrix product for {g:?}");
                 let matrices = [weights.kernels];
                 let linear = LinearWeights {
                     matrices: &matrices,
@@ -129,17 +129,15 @@ impl PackedConv {
                 };
                 Body::Pointwise(PackedLinear::pack(cpu, &linear, precision))
             }
-            Algo::Direct => Body::Direct(Filter::pack_direct(cpu, weights, precision)),
-            Algo::WinogradF2 => winograd(Tile::Two, multiplied),
-            Algo::WinogradF4 | Algo::WinogradF4Narrow if precision == Precision::F32 => {
-                winograd(Tile::Four, Precision::F32)
-            }
-            // Rounding the transformed kernels to f16 costs 1e-3, less than half of what bf16 loses elsewhere.
-            Algo::WinogradF4 => winograd(Tile::Four, Precision::F16Weights),
-            Algo::WinogradF4Narrow if multiplied == Precision::Bf16 => winograd(Tile::Four, multiplied),
-            Algo::WinogradF4Narrow => winograd(Tile::Four, Precision::F16Weights),
+            Algo::Direct => Body::Direct(weights.pack(cpu, g.inputs, form)),
+            Algo::WinogradF2 => winograd(Tile::Two),
+            Algo::Winograd => winograd(Tile::Four),
         };
-        PackedConv { geometry: g, body }
+        let mut bias = Aligned::zeroed(g.outputs.next_multiple_of(2 * cpu.isa().width()));
+        if let Some(values) = weights.bias {
+            bias[..values.len()].copy_from_slice(values);
+        }
+        PackedConv { geometry: g, body, bias }
     }
 
     /// y [batch, rows, columns, outputs] of `output_size` from the input.
@@ -171,18 +169,30 @@ impl PackedConv {
         }
         match &self.body {
             Body::Pointwise(linear) => forward_pointwise(cpu, linear, input, epilogue, out),
-            Body::Direct(filter) => {
-                let bias = filter.image_bias(input.batch, g.outputs, epilogue.image_bias);
-                let run = DirectRun { cpu, geometry: g, filter, input, size, bias: &bias, residual };
+            Body::Direct(panels) => {
+                let bias = self.image_bias(input.batch, epilogue.image_bias);
+                let run = DirectRun { cpu, geometry: g, panels, input, size, bias: &bias, residual };
                 conv_direct::forward(&run, out);
             }
-            Body::Winograd(tile, filter) => {
-                let bias = filter.image_bias(input.batch, g.outputs, epilogue.image_bias);
-                let run =
-                    WinogradRun { cpu, geometry: g, filter, tile: *tile, input, size, bias: &bias, residual };
+            Body::Winograd(largest, kernels) => {
+                let bias = self.image_bias(input.batch, epilogue.image_bias);
+                let tile = largest.for_map(size);
+                let run = WinogradRun { cpu, geometry: g, kernels, tile, input, size, bias: &bias, residual };
                 winograd::forward(&run, out);
             }
         }
+    }
+
+    /// [batch][padded outputs]: the layer's bias plus each image's.
+    fn image_bias(&self, batch: usize, image_bias: Option<&[f32]>) -> Vec<f32> {
+        let mut all = self.bias.repeat(batch);
+        if let Some(image_bias) = image_bias {
+            let images = image_bias.chunks_exact(self.geometry.outputs);
+            for (to, from) in all.chunks_exact_mut(self.bias.len()).zip(images) {
+                to.iter_mut().zip(from).for_each(|(b, x)| *b += x);
+            }
+        }
+        all
     }
 }
 
@@ -251,69 +261,23 @@ pub(super) fn units_in_scratch(bytes: usize) -> usize {
     (SCRATCH / bytes.max(1)).max(1)
 }
 
-impl Filter {
-    /// Panels [panel][tap][input]: tap (i, j) is kernel row i, column j.
-    fn pack_direct(cpu: &Cpu, weights: &ConvWeights<'_>, precision: Precision) -> Filter {
-        let (g, width) = (weights.geometry, 2 * cpu.isa().width());
-        let precision = if precision == Precision::Int8 { Precision::Bf16 } else { precision };
+impl ConvWeights<'_> {
+    /// Panels [panel][tap][input] of `inputs` numbers, those beyond the layer's zero.
+    pub(super) fn pack(&self, cpu: &Cpu, inputs: usize, form: Form) -> Panels {
+        let (g, width) = (self.geometry, 2 * cpu.isa().width());
         let taps = g.kernel * g.kernel;
-        let shape = PanelShape { count: g.outputs.div_ceil(width), taps, inputs: g.inputs };
-        let panels = Panels::pack(cpu, shape, precision, |panel, j, out| {
+        let shape = PanelShape { count: g.outputs.div_ceil(width), taps, inputs };
+        Panels::pack(cpu, shape, form, |panel, j, out| {
             let output = panel * width + j;
             if output < g.outputs {
                 let mut kernels = vec![0f32; g.inputs * taps];
-                weights.kernels.widen(output * kernels.len(), &mut kernels);
-                for (tap, row) in out.chunks_exact_mut(g.inputs).enumerate() {
+                self.kernels.widen(output * kernels.len(), &mut kernels);
+                for (tap, row) in out.chunks_exact_mut(inputs).enumerate() {
                     row.iter_mut().zip(kernels[tap..].iter().step_by(taps)).for_each(|(to, w)| *to = *w);
                 }
             }
-        });
-        Filter { bias: padded_bias(weights, panels.count * width), panels }
+        })
     }
-
-    fn pack_winograd(cpu: &Cpu, weights: &ConvWeights<'_>, precision: Precision, tile: Tile) -> Filter {
-        let (g, width) = (weights.geometry, cpu.isa().width());
-        let inputs = g.inputs.next_multiple_of(width);
-        let shape = PanelShape { count: g.outputs.div_ceil(2 * width), taps: tile.points(), inputs };
-        let panels = Panels::pack(cpu, shape, precision, |panel, j, out| {
-            let output = panel * 2 * width + j;
-            if output < g.outputs {
-                let mut kernels = vec![0f32; g.inputs * 9];
-                weights.kernels.widen(output * kernels.len(), &mut kernels);
-                winograd::transform_kernels(cpu.isa(), tile, &kernels, inputs, out);
-            }
-        });
-        Filter { bias: padded_bias(weights, panels.count * 2 * width), panels }
-    }
-
-    /// [batch][padded outputs]: the layer's bias plus each image's.
-    fn image_bias(&self, batch: usize, outputs: usize, image_bias: Option<&[f32]>) -> Vec<f32> {
-        let mut all = self.bias.repeat(batch);
-        if let Some(image_bias) = image_bias {
-            for (to, from) in all.chunks_exact_mut(self.bias.len()).zip(image_bias.chunks_exact(outputs)) {
-                to.iter_mut().zip(from).for_each(|(b, x)| *b += x);
-            }
-        }
-        all
-    }
-
-    /// Numbers of a canvas pixel: channels, padded to whole lanes (and, for Winograd, to vectors, as packed).
-    pub(super) fn canvas_channels(&self) -> usize {
-        self.panels.depth * self.panels.kind.count()
-    }
-
-    /// Whether products read bf16.
-    pub(super) fn is_bf16(&self) -> bool {
-        self.panels.kind == LaneKind::Bf16
-    }
-}
-
-fn padded_bias(weights: &ConvWeights<'_>, padded: usize) -> Aligned<f32> {
-    let mut bias = Aligned::zeroed(padded);
-    if let Some(values) = weights.bias {
-        bias[..values.len()].copy_from_slice(values);
-    }
-    bias
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 //! kernel position.
 
 use super::Cpu;
-use super::conv::{Filter, Geometry, bands, units_in_scratch};
+use super::conv::{Geometry, bands, units_in_scratch};
 use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
 use super::epilogue::{Addend, Finish, Target};
 use super::gemm_blocks::{PanelStep, run_panel};
 use super::math::Activation;
-use super::panels::Slab;
+use super::panels::{LaneKind, Panels, Slab};
 use super::scratch::Buffer;
 use super::tile::{Product, Start};
 use std::ops::Range;
@@ -26,7 +26,7 @@ const TASKS_PER_THREAD: usize = 4;
 pub(super) struct DirectRun<'a> {
     pub(super) cpu: &'a Cpu,
     pub(super) geometry: &'a Geometry,
-    pub(super) filter: &'a Filter,
+    pub(super) panels: &'a Panels,
     pub(super) input: &'a ConvInput<'a>,
     /// Rows and columns of the output.
     pub(super) size: (usize, usize),
@@ -60,7 +60,7 @@ struct Band<'a> {
 pub(super) fn forward(run: &DirectRun<'_>, out: &mut [f32]) {
     let g = run.geometry;
     let width = (run.size.1 - 1) * g.stride + g.kernel;
-    let lanes = run.filter.panels.depth;
+    let lanes = run.panels.depth;
     let most = units_in_scratch(width * g.stride * lanes * 4);
     for band in bands(run.input.batch * run.size.0, most) {
         let (rows, canvas_rows) = lay_out(run, band);
@@ -68,8 +68,8 @@ pub(super) fn forward(run: &DirectRun<'_>, out: &mut [f32]) {
             rows: canvas_rows,
             width,
             left: g.padding.left,
-            channels: run.filter.canvas_channels(),
-            bf16: run.filter.is_bf16(),
+            channels: lanes * run.panels.kind.count(),
+            bf16: run.panels.kind == LaneKind::Bf16,
         };
         let canvas = shape.fill(run.cpu, run.input);
         let tap = |t: usize| (t / g.kernel * width + t % g.kernel) * lanes;
@@ -105,7 +105,7 @@ fn lay_out(run: &DirectRun<'_>, band: Range<usize>) -> (Vec<OutputRow>, Vec<Canv
 impl Band<'_> {
     fn compute(&self) {
         let threads = self.run.cpu.pool().threads();
-        let panels = self.run.filter.panels.count;
+        let panels = self.run.panels.count;
         let task_rows = (PIXELS / self.run.size.1).clamp(1, self.rows.len());
         let row_tasks = self.rows.len().div_ceil(task_rows);
         let wanted = (TASKS_PER_THREAD * threads).div_ceil(row_tasks);
@@ -119,7 +119,7 @@ impl Band<'_> {
 
     /// Some rows by some panels, depth by depth; the sums wait in scratch in between.
     fn compute_block(&self, rows: &[OutputRow], range: Range<usize>) {
-        let (panels, pixels) = (&self.run.filter.panels, self.run.size.1);
+        let (panels, pixels) = (self.run.panels, self.run.size.1);
         let scratch = self.run.cpu.scratch();
         let mut sums = scratch.take::<f32>(range.len() * rows.len() * pixels * panels.columns);
         let mut wide = scratch.take::<f32>(panels.widened_len(panels.taps, panels.depth.min(DEPTH)));
@@ -150,12 +150,13 @@ impl Band<'_> {
     }
 
     fn finish(&self, row: OutputRow, panel: usize) -> Finish {
-        let (outputs, columns) = (self.run.geometry.outputs, self.run.filter.panels.columns);
+        let (outputs, columns) = (self.run.geometry.outputs, self.run.panels.columns);
         let column = panel * columns;
         let index = row.index * self.run.size.1 * outputs + column;
         Finish {
             rows: self.run.size.1,
-            bias: self.run.bias[row.image * self.run.filter.bias.len() + column..].as_ptr(),
+            bias: self.run.bias[row.image * self.run.panels.count * self.run.panels.columns + column..]
+                .as_ptr(),
             scales: None,
             activation: Activation::None,
             gated: false,

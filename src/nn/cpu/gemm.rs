@@ -4,7 +4,7 @@
 use super::Cpu;
 use super::epilogue::{Epilogue, Output};
 use super::gemm_blocks::{Block, Operand, run_blocks};
-use super::panels::{LaneKind, PanelShape, Panels};
+use super::panels::{Form, LaneKind, PanelShape, Panels};
 use super::rows::{self, Rows};
 use super::scratch::{Aligned, Buffer};
 use super::source::{Precision, WeightSlice};
@@ -83,7 +83,7 @@ impl PackedLinear {
         }
         let quantization = (precision == Precision::Int8).then(|| WeightScales::of(cpu, weights, &layout));
         let shape = PanelShape { count, taps: 1, inputs: weights.inputs };
-        let panels = Panels::pack(cpu, shape, precision, |panel, j, out| {
+        let panels = Panels::pack(cpu, shape, Form::of(precision, cpu.isa()), |panel, j, out| {
             let column = panel * 2 * layout.width + j;
             if let Some(row) = layout.row(column) {
                 weights.widen_row(row, out);

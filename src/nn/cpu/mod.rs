@@ -35,13 +35,14 @@ mod source;
 mod testing;
 mod tile;
 mod winograd;
+mod winograd_kernels;
 mod winograd_tiles;
 
 pub(crate) use allocator::return_large_buffers;
 pub(crate) use attention::{AttentionShape, Mask, PackedKv, attend};
 pub(crate) use conv::{ConvEpilogue, ConvWeights, Geometry, PackedConv, Padding};
 pub(crate) use conv_input::{Affine, ConvInput};
-pub(crate) use conv_plan::{Algo, Memory, Passes, Trade, plan};
+pub(crate) use conv_plan::{Passes, plan};
 pub(crate) use cores::physical_cores;
 pub(crate) use epilogue::{Epilogue, Output, Residual};
 pub(crate) use gemm::{Gating, LinearInput, LinearWeights, PackedLinear};

@@ -26,6 +26,42 @@ impl LaneKind {
     }
 }
 
+/// How numbers lie in memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// An f32 a lane.
+    F32,
+    /// f16, widened to f32 where it is used.
+    F16,
+    /// bf16, widened likewise.
+    Bf16,
+    /// Two bf16 a lane, multiplied as they are.
+    Bf16Pairs,
+    /// Four 8-bit integers a lane.
+    Int8,
+}
+
+impl Form {
+    /// What is multiplied in `precision` on `isa`.
+    pub(super) fn of(precision: Precision, isa: Isa) -> Form {
+        match precision {
+            Precision::F32 => Form::F32,
+            Precision::F16Weights => Form::F16,
+            Precision::Bf16 if isa.has_bf16() => Form::Bf16Pairs,
+            Precision::Bf16 => Form::Bf16,
+            Precision::Int8 => Form::Int8,
+        }
+    }
+}
+
+/// Numbers as they lie in memory.
+#[derive(Clone, Copy)]
+pub(super) enum Stored {
+    F32(*const f32),
+    F16(*const u16),
+    Bf16(*const u16),
+}
+
 /// The lanes stored as they are multiplied, or narrow f32 widened panel by panel.
 enum Data {
     Lanes(Aligned<u32>),
@@ -62,38 +98,25 @@ impl Panels {
     pub(super) fn pack(
         cpu: &Cpu,
         shape: PanelShape,
-        precision: Precision,
+        form: Form,
         column: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) -> Panels {
         let isa = cpu.isa();
-        let kind = match precision {
-            Precision::F32 | Precision::F16Weights => LaneKind::F32,
-            Precision::Bf16 if isa.has_bf16() => LaneKind::Bf16,
-            Precision::Bf16 => LaneKind::F32,
-            Precision::Int8 => LaneKind::Int8,
+        let kind = match form {
+            Form::F32 | Form::F16 | Form::Bf16 => LaneKind::F32,
+            Form::Bf16Pairs => LaneKind::Bf16,
+            Form::Int8 => LaneKind::Int8,
         };
         let (columns, depth) = (2 * isa.width(), shape.inputs.div_ceil(kind.count()));
         let grid = Grid { shape, columns, depth };
-        let data = match (kind, precision) {
-            (LaneKind::F32, Precision::F16Weights) => {
-                Data::F16(grid.pack(cpu, &column, |[w]| f16::from_f32(w).to_bits()))
-            }
-            (LaneKind::F32, Precision::Bf16) => {
-                Data::Bf16(grid.pack(cpu, &column, |[w]| bf16::from_f32(w).to_bits()))
-            }
-            (LaneKind::F32, _) => Data::Lanes(grid.pack(cpu, &column, |[w]| w.to_bits())),
-            (LaneKind::Bf16, _) => Data::Lanes(grid.pack(cpu, &column, bf16_pair)),
-            (LaneKind::Int8, _) => Data::Lanes(grid.pack(cpu, &column, int8_quad)),
+        let data = match form {
+            Form::F16 => Data::F16(grid.pack(cpu, &column, |[w]| f16::from_f32(w).to_bits())),
+            Form::Bf16 => Data::Bf16(grid.pack(cpu, &column, |[w]| bf16::from_f32(w).to_bits())),
+            Form::F32 => Data::Lanes(grid.pack(cpu, &column, |[w]| w.to_bits())),
+            Form::Bf16Pairs => Data::Lanes(grid.pack(cpu, &column, bf16_pair)),
+            Form::Int8 => Data::Lanes(grid.pack(cpu, &column, int8_quad)),
         };
         Panels { isa, kind, count: shape.count, taps: shape.taps, depth, columns, data }
-    }
-
-    /// Bytes in memory.
-    pub(super) fn bytes(&self) -> usize {
-        match &self.data {
-            Data::Lanes(lanes) => 4 * lanes.len(),
-            Data::F16(narrow) | Data::Bf16(narrow) => 2 * narrow.len(),
-        }
     }
 
     /// Lanes of a buffer that `slab` can widen into, for `taps` taps of `depth` lanes; zero when nothing is
@@ -108,23 +131,38 @@ impl Panels {
     /// Lanes `from..from + depth` of `taps` taps from `first_tap` on, of one panel: where they begin, and the
     /// stride between taps. Narrow weights are widened into `wide` first.
     pub(super) fn slab(&self, panel: usize, slab: Slab, wide: &mut Buffer<f32>) -> (*const f32, usize) {
+        let (stored, stride) = self.stored(panel, slab);
+        let wide_stride = slab.depth * self.columns;
+        let (is_f16, narrow) = match stored {
+            Stored::F32(lanes) => return (lanes, stride),
+            Stored::F16(narrow) => (true, narrow),
+            Stored::Bf16(narrow) => (false, narrow),
+        };
+        for tap in 0..slab.taps {
+            // SAFETY: `stored` vouches for the slab.
+            let from = unsafe { std::slice::from_raw_parts(narrow.wrapping_add(tap * stride), wide_stride) };
+            self.isa.run(Widen { is_f16, from, to: &mut wide[tap * wide_stride..][..wide_stride] });
+        }
+        (wide.as_ptr(), wide_stride)
+    }
+
+    /// A slab as it lies in memory: its first number (or lane of several), and the stride between taps.
+    ///
+    /// # Panics
+    /// When the panels have no such slab.
+    pub(super) fn stored(&self, panel: usize, slab: Slab) -> (Stored, usize) {
         assert!(
             panel < self.count
                 && slab.first_tap + slab.taps <= self.taps
                 && slab.from + slab.depth <= self.depth
         );
         let start = ((panel * self.taps + slab.first_tap) * self.depth + slab.from) * self.columns;
-        let (stride, wide_stride) = (self.depth * self.columns, slab.depth * self.columns);
-        let narrow: &[u16] = match &self.data {
-            Data::Lanes(data) => return (data[start..].as_ptr().cast(), stride),
-            Data::F16(data) | Data::Bf16(data) => data,
+        let stored = match &self.data {
+            Data::Lanes(data) => Stored::F32(data[start..].as_ptr().cast()),
+            Data::F16(data) => Stored::F16(data[start..].as_ptr()),
+            Data::Bf16(data) => Stored::Bf16(data[start..].as_ptr()),
         };
-        let is_f16 = matches!(self.data, Data::F16(_));
-        for tap in 0..slab.taps {
-            let from = &narrow[start + tap * stride..][..wide_stride];
-            self.isa.run(Widen { is_f16, from, to: &mut wide[tap * wide_stride..][..wide_stride] });
-        }
-        (wide.as_ptr(), wide_stride)
+        (stored, self.depth * self.columns)
     }
 }
 

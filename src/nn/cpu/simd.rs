@@ -187,6 +187,16 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.load(sums.as_ptr()) }
     }
 
+    /// Two vectors rounded to bf16 (to nearest, ties to even), in the lower and upper halves of one.
+    #[inline(always)]
+    fn pair_bf16(self, low: Self::V, high: Self::V) -> Self::V {
+        let round = |v| self.lanes(v).map(|x| u32::from(bf16::from_f32(x).to_bits()));
+        let (low, high) = (round(low), round(high));
+        let paired: [f32; MAX_WIDTH] = std::array::from_fn(|i| f32::from_bits(low[i] | high[i] << 16));
+        // SAFETY: the array has MAX_WIDTH >= WIDTH lanes.
+        unsafe { self.load(paired.as_ptr()) }
+    }
+
     /// The upper halves of two vectors, as bf16 cut off without rounding, in the lower and upper halves of
     /// one.
     #[inline(always)]

@@ -234,6 +234,16 @@ impl<const X: u8> Simd for Avx512<X> {
     }
 
     #[inline(always)]
+    fn pair_bf16(self, low: __m512, high: __m512) -> __m512 {
+        // SAFETY: registers only; the token proves the features.
+        unsafe {
+            let low = _mm512_cvtepu16_epi32(self.narrow_bf16(low));
+            let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(self.narrow_bf16(high)));
+            _mm512_castsi512_ps(_mm512_or_si512(low, high))
+        }
+    }
+
+    #[inline(always)]
     fn join_bf16(self, low: __m512, high: __m512) -> __m512 {
         // SAFETY: registers only; the token proves the features.
         unsafe {

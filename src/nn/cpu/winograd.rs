@@ -1,132 +1,47 @@
-//! Owns the Winograd convolution F(2x2, 3x3) and F(4x4, 3x3): transform tiles, multiply point by point,
+//! Owns the Winograd convolution F(2x2, 3x3) and F(4x4, 3x3): transform tiles and kernels, multiply point by point,
 //! transform back.
 //!
 //! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), equations 12 and following.
 
 use super::Cpu;
-use super::conv::{Filter, Geometry, bands, units_in_scratch};
+use super::conv::{Geometry, bands, units_in_scratch};
 use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
 use super::epilogue::Addend;
 use super::gemm_blocks::{PanelStep, run_panel};
 use super::isa::Isa;
-use super::panels::Slab;
+use super::panels::LaneKind;
 use super::pool::Shareable;
 use super::scratch::Buffer;
-use super::simd::{Kernel, MAX_TILE_ROWS, Simd};
+use super::simd::MAX_TILE_ROWS;
 use super::tile::{Product, Start};
-use super::winograd_tiles::{TileIn, TileOut};
+use super::winograd_kernels::Kernels;
+use super::winograd_tiles::{Tile, TileIn, TileOut};
 use std::ops::Range;
 
-/// Most lanes of depth multiplied at a time.
+/// Most lanes of depth multiplied at a time where kernels are transformed already.
 const DEPTH: usize = 640;
 /// Tiles transformed by one task.
 const TILES: usize = 4;
-/// Tasks a thread should have, for the last ones to end together.
-const TASKS_PER_THREAD: usize = 8;
 
-/// F(4x4) interpolates at 0, plus and minus each of these, and infinity. The usual 1 and 2 lose 2.6 times more bits:
-/// of all pairs of small fractions these are within a tenth of the best (Barabasz et al., "Error Analysis and Improving
-/// the Accuracy of Winograd Convolution for Deep Neural Networks", 2020), and their products are exact in f32.
-pub(super) const POINTS: [f32; 2] = [0.75, 1.5];
-
-/// Transformed kernels of at most so many bytes are read again for every block of tiles that a thread keeps in its
-/// second-level cache; larger ones are read once a band, whose transformed tiles then go through the third level.
+/// Transformed kernels of at most so many bytes are made once a call and read again for every block of tiles that a
+/// thread keeps in its second-level cache; larger ones are made piece by piece, and the transformed tiles of a band go
+/// through the third level.
 const RESIDENT: usize = 5 << 20;
 /// Bytes of the second-level cache for a block of tiles.
 const BLOCK: usize = 704 << 10;
-
-/// The output tile of a transform.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Tile {
-    /// F(2x2, 3x3).
-    Two,
-    /// F(4x4, 3x3).
-    Four,
-}
-
-impl Tile {
-    /// Output rows and columns.
-    pub(super) fn side(self) -> usize {
-        match self {
-            Tile::Two => 2,
-            Tile::Four => 4,
-        }
-    }
-
-    /// Points of the transformed tile.
-    pub(super) fn points(self) -> usize {
-        (self.side() + 2) * (self.side() + 2)
-    }
-
-    /// The matrix G of the kernel transform U = G g G^T, its first side + 2 rows.
-    fn kernel_matrix(self) -> [[f64; 3]; 6] {
-        const UNUSED: [f64; 3] = [0.0; 3];
-        match self {
-            Tile::Two => {
-                [[1.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0.0, 0.0, 1.0], UNUSED, UNUSED]
-            }
-            Tile::Four => {
-                let (a, b) = (f64::from(POINTS[0]), f64::from(POINTS[1]));
-                let row = |p: f64, q: f64| {
-                    let n = 2.0 * p * p * (p * p - q * q);
-                    [1.0 / n, p / n, p * p / n]
-                };
-                let zero = [1.0 / (a * a * b * b), 0.0, 0.0];
-                [zero, row(a, b), row(-a, b), row(b, a), row(-b, a), [0.0, 0.0, 1.0]]
-            }
-        }
-    }
-}
-
-/// Transforms the kernels of one output channel, [input][3][3], to [point][padded input].
-pub(super) fn transform_kernels(isa: Isa, tile: Tile, kernels: &[f32], padded: usize, out: &mut [f32]) {
-    isa.run(TransformKernels { tile, kernels, padded, out });
-}
-
-struct TransformKernels<'a> {
-    tile: Tile,
-    kernels: &'a [f32],
-    padded: usize,
-    out: &'a mut [f32],
-}
-
-impl Kernel for TransformKernels<'_> {
-    type Output = ();
-
-    /// In f64 and one matrix after the other; loops over channels, which the compiler vectorises.
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        const CHANNELS: usize = 64;
-        let (g, side) = (self.tile.kernel_matrix(), self.tile.side() + 2);
-        for (block, kernels) in self.kernels.chunks(9 * CHANNELS).enumerate() {
-            let n = kernels.len() / 9;
-            let mut tap = [[0f64; CHANNELS]; 9];
-            for (c, kernel) in kernels.chunks_exact(9).enumerate() {
-                (0..9).for_each(|t| tap[t][c] = f64::from(kernel[t]));
-            }
-            for row in g.iter().take(side).enumerate() {
-                let mut half = [[0f64; CHANNELS]; 3];
-                for (j, half) in half.iter_mut().enumerate() {
-                    for (c, h) in half.iter_mut().enumerate() {
-                        *h = row.1[0] * tap[j][c] + row.1[1] * tap[3 + j][c] + row.1[2] * tap[6 + j][c];
-                    }
-                }
-                for (column, w) in g.iter().take(side).enumerate() {
-                    let at = (row.0 * side + column) * self.padded + block * CHANNELS;
-                    for (c, to) in self.out[at..][..n].iter_mut().enumerate() {
-                        *to = (w[0] * half[0][c] + w[1] * half[1][c] + w[2] * half[2][c]) as f32;
-                    }
-                }
-            }
-        }
-    }
-}
+/// Bytes of it for a piece of the kernels.
+const PIECE: usize = 448 << 10;
+/// Bytes of it for the products of a group of tiles.
+const PRODUCTS: usize = 448 << 10;
+/// Lanes added to the distance of points, a cache line more than a power of two would be: points of one tile do not
+/// fight for the same cache sets.
+const SKEW: usize = 16;
 
 /// One call of the layer.
 pub(super) struct WinogradRun<'a> {
     pub(super) cpu: &'a Cpu,
     pub(super) geometry: &'a Geometry,
-    pub(super) filter: &'a Filter,
+    pub(super) kernels: &'a Kernels,
     pub(super) tile: Tile,
     pub(super) input: &'a ConvInput<'a>,
     /// Rows and columns of the output.
@@ -158,13 +73,15 @@ struct Band<'a> {
 
 /// Computes the convolution, whose shapes the caller has checked.
 pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
-    let (side, panels) = (run.tile.side(), &run.filter.panels);
+    let (side, points, kernels) = (run.tile.side(), run.tile.points(), run.kernels);
     let (down, across) = (run.size.0.div_ceil(side), run.size.1.div_ceil(side));
     let canvas_width = across * side + 2;
-    let channels = run.filter.canvas_channels();
-    let in_blocks = panels.bytes() <= RESIDENT;
-    let point_lanes = if in_blocks { 0 } else { panels.depth + panels.count * panels.columns };
-    let bytes = 4 * (across * run.tile.points() * point_lanes + side * canvas_width * channels);
+    let transformed = points * kernels.depth() * kernels.outputs();
+    // Few tiles meet a kernel too rarely for all of them to be written down first.
+    let resident = 4 * transformed <= RESIDENT && run.input.batch * down * across > MAX_TILE_ROWS;
+    let resident = resident.then(|| transform_all(run));
+    let point_lanes = if resident.is_some() { 0 } else { kernels.depth() };
+    let bytes = 4 * (across * points * point_lanes + side * canvas_width * kernels.inputs());
     for band in bands(run.input.batch * down, units_in_scratch(bytes)) {
         let (rows, canvas_rows) = lay_out(run, down, band);
         // The canvas stays f32: the transform loses bits that bf16 does not have.
@@ -172,14 +89,28 @@ pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
             rows: canvas_rows,
             width: canvas_width,
             left: run.geometry.padding.left,
-            channels,
+            channels: kernels.inputs(),
             bf16: false,
         };
         let canvas = shape.fill(run.cpu, run.input);
         let out = Shareable::new(out.as_mut_ptr());
         let band = Band { run, rows, tiles_across: across, canvas_width, canvas, out };
-        if in_blocks { band.compute_in_blocks() } else { band.compute() }
+        match &resident {
+            Some(kernels) => band.compute_in_blocks(kernels),
+            None => band.compute(),
+        }
     }
+}
+
+/// All kernels as [panel][point][lane][column].
+fn transform_all(run: &WinogradRun<'_>) -> Buffer<f32> {
+    let (points, kernels) = (run.tile.points(), run.kernels);
+    let stride = kernels.depth() * kernels.columns();
+    let mut all = run.cpu.scratch().take::<f32>(kernels.panels() * points * stride);
+    run.cpu.pool().for_chunks(&mut all, points * stride, |panel, out| {
+        kernels.transform((run.tile, panel), &(0..kernels.depth()), stride, out);
+    });
+    all
 }
 
 /// The tile rows of a band, and the canvas rows they read; tile rows of one image share theirs.
@@ -205,135 +136,134 @@ fn lay_out(run: &WinogradRun<'_>, down: usize, band: Range<usize>) -> (Vec<TileR
 }
 
 impl Band<'_> {
-    /// Three parallel phases; the transformed kernels are read once.
+    /// All tiles in; then a task for every panel and group of tiles, which transforms kernels as it goes.
     fn compute(&self) {
-        // The instruction set of the packed weights throughout: channels are padded to its vectors.
-        let (run, panels) = (self.run, &self.run.filter.panels);
+        let (run, kernels, points) = (self.run, self.run.kernels, self.run.tile.points());
         let tiles = self.rows.len() * self.tiles_across;
-        let outputs = panels.count * panels.columns;
-        // A cache line more than a power of two would be: points of one tile do not fight for the same cache
-        // sets.
-        let (in_stride, out_stride) = (tiles * panels.depth + 16, tiles * outputs + 16);
-        let mut points = run.cpu.scratch().take::<f32>(run.tile.points() * in_stride);
-        let mut products = run.cpu.scratch().take::<f32>(run.tile.points() * out_stride);
-        let (points_at, products_at) =
-            (Shareable::new(points.as_mut_ptr()), Shareable::new(products.as_mut_ptr()));
-        let (points_at, products_at) = ((&points_at, in_stride), (&products_at, out_stride));
+        let stride = tiles * kernels.depth() + SKEW;
+        let mut inside = run.cpu.scratch().take::<f32>(points * stride);
+        let inside = Points { at: &Shareable::new(inside.as_mut_ptr()), stride };
         run.cpu.pool().run(tiles.div_ceil(TILES), |group| {
             for tile in group * TILES..tiles.min((group + 1) * TILES) {
-                panels.isa.run_bf16(self.tile_in(tile, (tile, points_at)));
+                self.isa().run_bf16(self.tile_in(tile, (tile, inside)));
             }
         });
-        self.multiply(tiles, points_at, products_at);
-        run.cpu.pool().run(tiles.div_ceil(TILES), |group| {
-            for tile in group * TILES..tiles.min((group + 1) * TILES) {
-                panels.isa.run(self.tile_out(tile, (tile * outputs, products_at), 0..outputs));
+        let most = PRODUCTS / (4 * points * kernels.columns());
+        let groups: Vec<Range<usize>> = bands(tiles, whole_tiles(most)).collect();
+        // The panels of a group one after the other: its tiles stay in the third-level cache.
+        run.cpu.pool().run(groups.len() * kernels.panels(), |task| {
+            self.compute_panel(&groups[task / kernels.panels()], task % kernels.panels(), inside);
+        });
+    }
+
+    /// One panel of a group of tiles, transformed kernels and products in the second-level cache.
+    fn compute_panel(&self, group: &Range<usize>, panel: usize, inside: Points<'_>) {
+        let (run, kernels, points) = (self.run, self.run.kernels, self.run.tile.points());
+        let columns = kernels.columns();
+        let most = (PIECE / (4 * points * columns)).min(kernels.depth());
+        let (stride, kernel_stride) = (group.len() * columns + SKEW, most * columns + SKEW);
+        let mut products = run.cpu.scratch().take::<f32>(points * stride);
+        let mut transformed = run.cpu.scratch().take::<f32>(points * kernel_stride);
+        let products = Points { at: &Shareable::new(products.as_mut_ptr()), stride };
+        for piece in bands(kernels.depth(), most) {
+            kernels.transform((run.tile, panel), &piece, kernel_stride, &mut transformed);
+            for point in 0..points {
+                let left = inside.at.get().wrapping_add(point * inside.stride);
+                self.multiply(PointStep {
+                    tiles: group.len(),
+                    inside: left.wrapping_add(group.start * kernels.depth() + piece.start),
+                    depth: piece.len(),
+                    kernels: transformed[point * kernel_stride..].as_ptr(),
+                    products: products.at.get().wrapping_add(point * stride),
+                    start: if piece.start == 0 { Start::Zero } else { Start::Sums },
+                });
+            }
+        }
+        let channels = panel * columns..(panel + 1) * columns;
+        for (i, tile) in group.clone().enumerate() {
+            self.isa().run(self.tile_out(tile, (i * columns, products), channels.clone()));
+        }
+    }
+
+    /// Block by block of tiles, a thread each: in, by one panel of every point, out again.
+    fn compute_in_blocks(&self, transformed: &[f32]) {
+        let (run, kernels, points) = (self.run, self.run.kernels, self.run.tile.points());
+        let (depth, columns) = (kernels.depth(), kernels.columns());
+        let tiles = self.rows.len() * self.tiles_across;
+        let size = whole_tiles(BLOCK / (4 * points * (depth + columns)));
+        let (in_stride, out_stride) = (size * depth + SKEW, size * columns + SKEW);
+        run.cpu.pool().run(tiles.div_ceil(size), |block| {
+            let first = block * size;
+            let count = size.min(tiles - first);
+            let mut memory = run.cpu.scratch().take::<f32>(points * (in_stride + out_stride));
+            let (inside, products) = memory.split_at_mut(points * in_stride);
+            let inside = Points { at: &Shareable::new(inside.as_mut_ptr()), stride: in_stride };
+            let products = Points { at: &Shareable::new(products.as_mut_ptr()), stride: out_stride };
+            for i in 0..count {
+                self.isa().run_bf16(self.tile_in(first + i, (i, inside)));
+            }
+            for panel in 0..kernels.panels() {
+                for point in 0..points {
+                    for piece in bands(depth, DEPTH) {
+                        let at = ((panel * points + point) * depth + piece.start) * columns;
+                        self.multiply(PointStep {
+                            tiles: count,
+                            inside: inside.at.get().wrapping_add(point * in_stride + piece.start),
+                            depth: piece.len(),
+                            kernels: transformed[at..].as_ptr(),
+                            products: products.at.get().wrapping_add(point * out_stride),
+                            start: if piece.start == 0 { Start::Zero } else { Start::Sums },
+                        });
+                    }
+                }
+                let channels = panel * columns..(panel + 1) * columns;
+                for i in 0..count {
+                    self.isa().run(self.tile_out(first + i, (i * columns, products), channels.clone()));
+                }
             }
         });
     }
 
-    /// Block by block of tiles, a thread each: in, by one panel of every point, out again.
-    fn compute_in_blocks(&self) {
-        let (run, panels) = (self.run, &self.run.filter.panels);
-        let (tiles, points) = (self.rows.len() * self.tiles_across, run.tile.points());
-        let most = BLOCK / (4 * points * (panels.depth + panels.columns));
-        // Whole register tiles, as high as any instruction set has them.
-        let size = (most / MAX_TILE_ROWS * MAX_TILE_ROWS).max(MAX_TILE_ROWS);
-        let (in_stride, out_stride) = (size * panels.depth + 16, size * panels.columns + 16);
-        run.cpu.pool().run(tiles.div_ceil(size), |block| {
-            let first = block * size;
-            let count = size.min(tiles - first);
-            let scratch = run.cpu.scratch();
-            let mut memory = scratch.take::<f32>(points * (in_stride + out_stride));
-            let (inside, products) = memory.split_at_mut(points * in_stride);
-            let inside = (&Shareable::new(inside.as_mut_ptr()), in_stride);
-            let products = (&Shareable::new(products.as_mut_ptr()), out_stride);
-            let mut wide = scratch.take::<f32>(panels.widened_len(1, panels.depth.min(DEPTH)));
-            for i in 0..count {
-                panels.isa.run_bf16(self.tile_in(first + i, (i, inside)));
-            }
-            for panel in 0..panels.count {
-                for point in 0..points {
-                    self.multiply_panel(
-                        (point, panel, count),
-                        inside,
-                        (products, panels.columns, 0),
-                        &mut wide,
-                    );
-                }
-                let channels = panel * panels.columns..(panel + 1) * panels.columns;
-                for i in 0..count {
-                    panels.isa.run(self.tile_out(
-                        first + i,
-                        (i * panels.columns, products),
-                        channels.clone(),
-                    ));
-                }
-            }
-        });
+    /// The instruction set of the packed kernels throughout: channels are padded to its vectors.
+    fn isa(&self) -> Isa {
+        self.run.kernels.isa()
     }
 
     /// The transform of a tile to place `at` of the points.
     fn tile_in(&self, tile: usize, (at, points): (usize, Points<'_>)) -> TileIn {
-        let (panels, channels) = (&self.run.filter.panels, self.run.filter.canvas_channels());
+        let kernels = self.run.kernels;
         let (row, x) = (self.rows[tile / self.tiles_across], tile % self.tiles_across * self.run.tile.side());
         TileIn {
             tile: self.run.tile,
-            bf16: self.run.filter.is_bf16(),
-            channels,
-            from: self.canvas[(row.canvas_row * self.canvas_width + x) * channels..].as_ptr(),
-            row_stride: self.canvas_width * channels,
-            to: points.0.get().wrapping_add(at * panels.depth),
-            point_stride: points.1,
+            bf16: kernels.kind() == LaneKind::Bf16,
+            channels: kernels.inputs(),
+            from: self.canvas[(row.canvas_row * self.canvas_width + x) * kernels.inputs()..].as_ptr(),
+            row_stride: self.canvas_width * kernels.inputs(),
+            to: points.at.get().wrapping_add(at * kernels.depth()),
+            point_stride: points.stride,
         }
     }
 
-    /// For every point a matrix product: [tiles][inputs] by the point's panels.
-    fn multiply(&self, tiles: usize, points: Points<'_>, products: Points<'_>) {
-        let (panels, count) = (&self.run.filter.panels, self.run.tile.points());
-        let splits =
-            (TASKS_PER_THREAD * self.run.cpu.pool().threads()).div_ceil(count).clamp(1, panels.count);
-        let outputs = panels.count * panels.columns;
-        self.run.cpu.pool().run(count * splits, |task| {
-            let (point, split) = (task / splits, task % splits);
-            let mut wide = self.run.cpu.scratch().take::<f32>(panels.widened_len(1, panels.depth.min(DEPTH)));
-            for panel in panels.count * split / splits..panels.count * (split + 1) / splits {
-                let to = (products, outputs, panel * panels.columns);
-                self.multiply_panel((point, panel, tiles), points, to, &mut wide);
-            }
-        });
-    }
-
-    /// One point of `tiles` tiles by one panel; products of a tile `stride` apart, from `column` on.
-    fn multiply_panel(
-        &self,
-        (point, panel, tiles): (usize, usize, usize),
-        points: Points<'_>,
-        (products, stride, column): (Points<'_>, usize, usize),
-        wide: &mut Buffer<f32>,
-    ) {
-        let panels = &self.run.filter.panels;
-        for piece in bands(panels.depth, DEPTH) {
-            let slab = Slab { first_tap: point, taps: 1, from: piece.start, depth: piece.len() };
-            let (b, tap_stride) = panels.slab(panel, slab, wide);
-            let product = Product {
-                a: points.0.get().wrapping_add(point * points.1 + piece.start),
-                row_stride: panels.depth,
-                taps: &[0],
-                depth: piece.len(),
-                b,
-                tap_stride,
-                sums: products.0.get().wrapping_add(point * products.1 + column),
-                sums_stride: stride,
-                start: if piece.start == 0 { Start::Zero } else { Start::Sums },
-            };
-            run_panel(panels.isa, panels.kind, PanelStep { rows: tiles, product, finish: None });
-        }
+    /// Tiles by a panel's columns in one point.
+    fn multiply(&self, step: PointStep) {
+        let kernels = self.run.kernels;
+        let product = Product {
+            a: step.inside,
+            row_stride: kernels.depth(),
+            taps: &[0],
+            depth: step.depth,
+            b: step.kernels,
+            tap_stride: 0,
+            sums: step.products,
+            sums_stride: kernels.columns(),
+            start: step.start,
+        };
+        run_panel(self.isa(), kernels.kind(), PanelStep { rows: step.tiles, product, finish: None });
     }
 
     /// The transform back of `channels` of a tile, whose products begin at lane `at` of every point.
     fn tile_out(&self, tile: usize, (at, products): (usize, Points<'_>), channels: Range<usize>) -> TileOut {
-        let (panels, side) = (&self.run.filter.panels, self.run.tile.side());
+        let side = self.run.tile.side();
         let (row, x) = (self.rows[tile / self.tiles_across], tile % self.tiles_across * side);
         let (height, width) = self.run.size;
         let outputs = self.run.geometry.outputs;
@@ -344,9 +274,9 @@ impl Band<'_> {
             pixel_stride: outputs,
             rows: side.min(height - row.y),
             columns: side.min(width - x),
-            from: products.0.get().wrapping_add(at),
-            point_stride: products.1,
-            bias: self.run.bias[row.image * panels.count * panels.columns + channels.start..].as_ptr(),
+            from: products.at.get().wrapping_add(at),
+            point_stride: products.stride,
+            bias: self.run.bias[row.image * self.run.kernels.outputs() + channels.start..].as_ptr(),
             residual: self.run.residual.map(|residual| residual.from(pixel, channels.start)),
             to: self.out.get().wrapping_add(pixel * outputs + channels.start),
             row_stride: width * outputs,
@@ -354,5 +284,29 @@ impl Band<'_> {
     }
 }
 
-/// Points of transformed tiles, and the lanes from one to the next.
-type Points<'a> = (&'a Shareable<f32>, usize);
+/// As many tiles as fill register tiles, as high as any instruction set has them; one of those at least.
+fn whole_tiles(most: usize) -> usize {
+    (most / MAX_TILE_ROWS * MAX_TILE_ROWS).max(MAX_TILE_ROWS)
+}
+
+/// A product of one point.
+struct PointStep {
+    /// Tiles, a row each.
+    tiles: usize,
+    /// [tile][lane].
+    inside: *const f32,
+    /// Lanes multiplied.
+    depth: usize,
+    /// [lane][column].
+    kernels: *const f32,
+    /// [tile][column].
+    products: *mut f32,
+    start: Start,
+}
+
+/// Transformed tiles: where they are, and the lanes from a point to the next.
+#[derive(Clone, Copy)]
+struct Points<'a> {
+    at: &'a Shareable<f32>,
+    stride: usize,
+}

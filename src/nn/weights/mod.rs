@@ -15,9 +15,8 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::backend::Backend;
-use super::conv::{ConvShape, packed_bytes};
-use super::cpu::{Memory, Passes, Precision, Trade};
-use crate::checkpoint::Entry;
+use super::cpu::{Passes, Precision};
+use crate::checkpoint::{Entry, Storage};
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, ModelFiles, Place, Tensors};
 use mapped::Mapped;
@@ -31,7 +30,6 @@ pub(crate) struct Weights {
     source: Rc<Source>,
     patch: Option<Rc<dyn Patch>>,
     prefix: String,
-    side: usize,
     passes: Passes,
 }
 
@@ -56,10 +54,6 @@ struct Source {
     touched: Cell<usize>,
 }
 
-/// Side of the maps where nobody says.
-const DEFAULT_SIDE: usize = 64;
-/// A component of fewer bytes than this may take several times as many.
-const SMALL_COMPONENT: usize = 256 << 20;
 /// Mapped bytes that loading keeps resident at the most.
 const RESIDENT: usize = 128 << 20;
 
@@ -84,13 +78,7 @@ impl Weights {
             used: RefCell::default(),
             touched: Cell::new(0),
         };
-        Ok(Self {
-            source: Rc::new(source),
-            patch: None,
-            prefix: String::new(),
-            side: DEFAULT_SIDE,
-            passes: Passes::Many,
-        })
+        Ok(Self { source: Rc::new(source), patch: None, prefix: String::new(), passes: Passes::Many })
     }
 
     /// The same tensors as `patch` leaves them.
@@ -112,31 +100,14 @@ impl Weights {
         if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
     }
 
-    /// The same tensors for layers that will see maps of about `side` pixels a side: kernels are chosen by it.
-    pub(crate) fn at(&self, side: usize) -> Self {
-        Self { side, ..self.clone() }
-    }
-
-    /// The side of the maps that layers will see.
-    pub(crate) fn side(&self) -> usize {
-        self.side
-    }
-
     /// The same tensors for a network that a picture goes through once: its errors do not come back.
     pub(crate) fn once(&self) -> Self {
         Self { passes: Passes::Once, ..self.clone() }
     }
 
-    /// What packed convolutions may cost: no memory is spared for a component whose weights are small, all that can be
-    /// where memory is short.
-    pub(super) fn trade(&self) -> Trade {
-        let lean = self.backend().host.as_ref().is_some_and(|host| host.lean);
-        let memory = match self.source.tensors.size() {
-            _ if lean => Memory::Small,
-            size if size < SMALL_COMPONENT => Memory::Fast,
-            _ => Memory::Balanced,
-        };
-        Trade { memory, passes: self.passes }
+    /// How often a picture goes through these layers.
+    pub(super) fn passes(&self) -> Passes {
+        self.passes
     }
 
     /// What computes with these weights.
@@ -259,30 +230,27 @@ impl Weights {
             .map_err(|error| error.context(format!("`{}`: tensor `{full}`", map.label())))
     }
 
-    /// Bytes that the tensors whose names begin with `prefix` take once they are packed; `side` tells the maps that a
-    /// layer sees by its name.
-    pub(crate) fn footprint(&self, prefix: &str, side: impl Fn(&str) -> usize) -> u64 {
+    /// Bytes that the tensors whose names begin with `prefix` take once they are packed.
+    pub(crate) fn footprint(&self, prefix: &str) -> u64 {
         let Some(host) = &self.backend().host else { return 0 };
-        let number = match host.precision {
-            Precision::F32 => 4,
-            Precision::F16Weights | Precision::Bf16 => 2,
-            Precision::Int8 => 1,
-        };
         let layers = self.source.tensors.places.iter().filter(|(name, _)| name.starts_with(prefix));
         let bytes = layers.map(|(name, place)| {
             let values = place.entry.values();
-            match place.entry.shape[..] {
-                [outputs, inputs, 3, 3] if !name.contains("downsamplers") => {
-                    let shape = ConvShape::same(inputs, outputs);
-                    let side = side(name);
-                    packed_bytes(
-                        &shape,
-                        side,
-                        (host.cpu.isa(), host.precision),
-                        self.trade(),
-                        values * number,
-                    )
+            let kernels = matches!(place.entry.shape[..], [_, _, 3, 3]);
+            let number = match host.precision {
+                // Winograd's kernels stay as they are stored.
+                Precision::F32 if kernels && matches!(place.entry.storage, Storage::F16 | Storage::Bf16) => 2,
+                Precision::F32 => 4,
+                Precision::F16Weights | Precision::Bf16 => 2,
+                Precision::Int8 => {
+                    if kernels {
+                        2
+                    } else {
+                        1
+                    }
                 }
+            };
+            match place.entry.shape[..] {
                 // An embedding is read row by row from the file.
                 _ if name.ends_with("_embedding.weight") => 0,
                 // Vectors stay in single precision.
