@@ -8,7 +8,8 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY assets assets
 COPY src src
-# Targets that Cargo.toml does not name are found by their folders; the binary needs none of them.
+# Cargo.toml names the bench, so that it has to be there.
+COPY benches benches
 RUN cargo build --release --locked --bin sdgen
 
 FROM debian:bookworm-slim

@@ -116,6 +116,9 @@ pub enum Event {
         job: String,
         /// Why.
         message: String,
+        /// Where the latents are that could not be decoded.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        latents: Option<PathBuf>,
     },
     /// Something the user should know that is no failure.
     Warning {

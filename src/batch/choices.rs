@@ -17,6 +17,9 @@ enum Piece {
     OneOf(Vec<Pattern>),
 }
 
+/// Most groups inside one another.
+const MAX_DEPTH: usize = 32;
+
 /// Wildcard files, each read once. Blank lines and lines that begin with `#` count for nothing.
 #[derive(Default)]
 pub(super) struct Wildcards(HashMap<PathBuf, Vec<String>>);
@@ -47,8 +50,16 @@ impl Pattern {
     /// Takes a prompt apart; wildcard files stand beside `folder`.
     ///
     /// # Errors
-    /// A wildcard file that cannot be read.
+    /// A wildcard file that cannot be read, or groups too deep inside one another.
     pub(super) fn parse(text: &str, folder: &Path, wildcards: &mut Wildcards) -> Result<Self> {
+        Self::at_depth(0, text, folder, wildcards)
+    }
+
+    fn at_depth(depth: usize, text: &str, folder: &Path, wildcards: &mut Wildcards) -> Result<Self> {
+        if depth > MAX_DEPTH {
+            let message = format!("alternatives are more than {MAX_DEPTH} deep inside one another");
+            return Err(Error::new(crate::error::Kind::Usage, message));
+        }
         let mut pieces = Vec::new();
         let mut plain = String::new();
         let mut rest = text;
@@ -67,7 +78,7 @@ impl Pattern {
                         .map(Self::text)
                         .collect(),
                     several => {
-                        let parse = |option: &&str| Self::parse(option, folder, wildcards);
+                        let parse = |option: &&str| Self::at_depth(depth + 1, option, folder, wildcards);
                         several.iter().map(parse).collect::<Result<_>>()?
                     }
                 };
@@ -106,6 +117,17 @@ impl Pattern {
             }
         };
         self.0.iter().map(choice).collect()
+    }
+
+    /// How many prompts [`Self::expanded`] gives, or as many as can be counted.
+    pub(super) fn count(&self) -> usize {
+        self.0.iter().fold(1, |all, piece| match piece {
+            Piece::Text(_) => all,
+            Piece::OneOf(options) => {
+                let here = options.iter().fold(0, |sum: usize, option| sum.saturating_add(option.count()));
+                all.saturating_mul(here)
+            }
+        })
     }
 
     /// Every prompt, the last alternative moving fastest.
@@ -169,7 +191,7 @@ mod tests {
     #[test]
     fn alternatives_are_written_out_in_order() {
         let all = pattern("a {red|{dark|pale} blue} {cat|dog}").expanded();
-        assert_eq!(all.len(), 6);
+        assert_eq!((all.len(), pattern("a {red|{dark|pale} blue} {cat|dog}").count()), (6, 6));
         assert_eq!(
             (all[0].as_str(), all[2].as_str(), all[5].as_str()),
             ("a red cat", "a dark blue cat", "a pale blue dog")
@@ -198,6 +220,15 @@ mod tests {
         assert_eq!(chosen[..4], ["b 1", "c 2", "b 1", "a 2"].map(str::to_owned), "a promise across versions");
         let all: std::collections::BTreeSet<&String> = chosen.iter().collect();
         assert_eq!(all.len(), 6);
+    }
+
+    #[test]
+    fn alternatives_without_end_are_counted_and_depth_is_bounded() {
+        assert_eq!(pattern(&"{a|b}".repeat(200)).count(), usize::MAX);
+        let deep = |depth: usize| format!("{}{}", "{a|".repeat(depth), "}".repeat(depth));
+        assert_eq!(pattern(&deep(MAX_DEPTH)).count(), MAX_DEPTH + 1);
+        let error = Pattern::parse(&deep(100_000), Path::new("."), &mut Wildcards::default()).unwrap_err();
+        assert!(error.to_string().contains("deep"), "{error}");
     }
 
     #[test]

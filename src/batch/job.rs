@@ -84,16 +84,21 @@ impl Expansion {
         let base = draft.name.clone().unwrap_or_else(|| format!("{:04}", number + 1));
         let mut axes = draft.axes.clone();
         axes.retain(|axis| !over.has(&axis.name));
-        let all = axes.iter().try_fold(1usize, |all, axis| all.checked_mul(axis.points.len()));
-        if all.is_none_or(|all| all + self.jobs.len() > MAX_JOBS) {
-            let error = Error::field("matrix", format!("there are more than {MAX_JOBS} jobs"));
-            return Err(Fault::new(&draft.place, error));
-        }
+        self.room("matrix", axes.iter().map(|axis| axis.points.len()), &draft.place)?;
         for element in product(&axes) {
             let fields = draft.fields.clone().under(&element.fields).under(over);
             self.element(&Written { base: &base, number, draft }, fields, &element)?;
         }
         Ok(())
+    }
+
+    /// Refuses as many jobs as the product of `counts` says where that is too many.
+    fn room(&self, field: &str, counts: impl Iterator<Item = usize>, place: &Place) -> Result<(), Fault> {
+        let more = counts.fold(1, usize::saturating_mul);
+        if more.saturating_add(self.jobs.len()) <= MAX_JOBS {
+            return Ok(());
+        }
+        Err(Fault::new(place, Error::field(field, format!("there are more than {MAX_JOBS} jobs"))))
     }
 
     /// The jobs of one element of a matrix: one for each alternative that is written out, and each picture.
@@ -107,6 +112,8 @@ impl Expansion {
         let written_out: Vec<Axis> = match of.draft.choices {
             Choices::Seed => Vec::new(),
             Choices::Expand => {
+                let counts = patterns.iter().map(|(_, pattern)| pattern.count());
+                self.room("choices", counts, &of.draft.place)?;
                 patterns.drain(..).map(|(key, pattern)| axis(key, &pattern, &of.draft.place)).collect()
             }
         };
@@ -284,6 +291,14 @@ mod tests {
         assert_eq!(names(&jobs), ["a-1", "a-2"]);
         assert_eq!(jobs[1].params.prompt.as_deref(), Some("a blue cat"));
         assert_eq!(jobs[1].at, [Coordinate { axis: "prompt".into(), value: "a blue cat".into() }]);
+    }
+
+    #[test]
+    fn alternatives_that_nobody_could_draw_are_refused_before_they_are_written_out() {
+        let prompt = "{a|b}".repeat(60);
+        let text = format!("[[job]]\nprompt = '{prompt}'\nchoices = 'expand'\n");
+        let (jobs, faults) = expand(&text, &Params::default());
+        assert!(jobs.is_empty() && faults[0].contains("choices: there are more than"), "{faults:?}");
     }
 
     #[test]

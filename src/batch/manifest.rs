@@ -43,6 +43,9 @@ pub enum State {
     Failed {
         /// Why.
         error: String,
+        /// Where the latents are that could not be decoded.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        latents: Option<PathBuf>,
     },
 }
 

@@ -45,8 +45,9 @@ struct Found {
 pub(super) fn read(text: &str, path: &Path, source: &mut Source) {
     let mut faults = Vec::new();
     let found = file(text, path, &mut vec![path.to_owned()], &mut faults);
+    let mut done = BTreeMap::new();
     for (entry, defaults) in &found.jobs {
-        match flat(entry, &found.named, &mut Vec::new()) {
+        match flat(entry, &found.named, &mut Vec::new(), &mut done) {
             Ok(flat) => source.drafts.push(Draft {
                 name: entry.name.clone(),
                 fields: defaults.clone().under(&flat.own),
@@ -62,8 +63,13 @@ pub(super) fn read(text: &str, path: &Path, source: &mut Source) {
     source.faults.extend(faults);
 }
 
-/// An entry with everything that it extends.
-fn flat(entry: &Entry, named: &BTreeMap<String, Entry>, trail: &mut Vec<String>) -> Result<Entry, Fault> {
+/// An entry with everything that it extends; `trail` leads to it, `done` keeps what was extended before.
+fn flat(
+    entry: &Entry,
+    named: &BTreeMap<String, Entry>,
+    trail: &mut Vec<String>,
+    done: &mut BTreeMap<String, Entry>,
+) -> Result<Entry, Fault> {
     let mut base = Entry { own: Fields::default(), axes: Vec::new(), choices: None, ..entry.clone() };
     for (name, place) in &entry.extends {
         let fault = |error: Error| Fault::new(place, error);
@@ -74,10 +80,15 @@ fn flat(entry: &Entry, named: &BTreeMap<String, Entry>, trail: &mut Vec<String>)
         let parent = named
             .get(name)
             .ok_or_else(|| fault(Error::unknown("extends", "template or job", name, known)))?;
+        if let Some(parent) = done.get(name) {
+            base.lay(parent);
+            continue;
+        }
         trail.push(name.clone());
-        let parent = flat(parent, named, trail)?;
+        let parent = flat(parent, named, trail, done)?;
         trail.pop();
         base.lay(&parent);
+        done.insert(name.clone(), parent);
     }
     base.lay(entry);
     Ok(base)

@@ -50,6 +50,17 @@ fn defaults_templates_and_jobs_lie_over_each_other() {
 }
 
 #[test]
+fn templates_that_extend_one_another_twice_over_are_read_once() {
+    let mut text = "[[job]]\nprompt = 'x'\nextends = 't0'\n".to_owned();
+    for depth in 0..60 {
+        text += &format!("[template.t{depth}]\nextends = ['t{0}', 't{0}']\n", depth + 1);
+    }
+    let source = parse(&format!("{text}[template.t60]\nsteps = 3\n"));
+    assert_eq!(told(&source), Vec::<String>::new());
+    assert_eq!(source.drafts[0].fields.params().unwrap().steps, Some(3));
+}
+
+#[test]
 fn a_matrix_has_lists_ranges_and_tables_in_the_order_of_the_file() {
     let source = parse(
         r#"

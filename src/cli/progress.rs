@@ -200,7 +200,10 @@ impl Progress {
                 Some(format!("{}: {seconds:.2} s", stage.name()))
             }
             Event::Done { seconds, .. } if self.verbose => Some(format!("total: {seconds:.2} s")),
-            Event::Failed { job, message } => Some(format!("failed {job}: {message}")),
+            Event::Failed { job, message, latents: None } => Some(format!("failed {job}: {message}")),
+            Event::Failed { job, message, latents: Some(path) } => {
+                Some(format!("failed {job}: {message}; its latents are kept in {}", path.display()))
+            }
             Event::Download { model, files, bytes, license } => {
                 Some(download(model, *files, *bytes, license.as_deref()))
             }

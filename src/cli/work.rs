@@ -83,9 +83,9 @@ impl<'a> Work<'a> {
         match (self.draw(jobs, &mut left), left.as_slice()) {
             (Ok(()), _) => Ok(()),
             (Err(error), _) if error.kind() == Kind::Interrupted => Err(error),
-            (Err(error), [job]) => self.fail(job, &error),
             (Err(error), []) => Err(error),
-            (Err(_), several) => several.iter().try_for_each(|job| self.forward(&[job])),
+            (Err(error), [job]) if jobs.len() == 1 => self.fail(job, &error),
+            (Err(_), left) => left.iter().try_for_each(|job| self.forward(&[job])),
         }
     }
 
@@ -114,10 +114,15 @@ impl<'a> Work<'a> {
         }
     }
 
+    /// Notes a failure, once what was drawn is safe.
     fn fail(&mut self, planned: &Planned, error: &Error) -> Result<()> {
         self.failed += 1;
-        self.manifest.note(planned, State::Failed { error: error.to_string() })?;
-        let failed = Event::Failed { job: planned.job.name.clone(), message: error.to_string() };
+        let latents = self
+            .engine
+            .undecoded()
+            .and_then(|latents| latents.save(&planned.plan.origin(), &planned.path, Existing::Own).ok());
+        self.manifest.note(planned, State::Failed { error: error.to_string(), latents: latents.clone() })?;
+        let failed = Event::Failed { job: planned.job.name.clone(), message: error.to_string(), latents };
         let _ = self.progress.borrow_mut().on(&failed);
         Ok(())
     }

@@ -55,7 +55,7 @@ impl Album<'_> {
     pub fn rescue(&self, latents: &Latents, template: &Template, error: Error) -> Error {
         let Origin { request, model, .. } = self.origin;
         let values = Values { request, model, seed: latents.seed, index: latents.index, name: UNNAMED };
-        match latents.save(&self.origin, &template.path(&values)) {
+        match latents.save(&self.origin, &template.path(&values), Existing::Keep) {
             Ok(path) => kept_as(error, &path),
             Err(failure) => error.hint(format!("its latents could not be kept: {failure}")),
         }

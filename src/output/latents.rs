@@ -45,13 +45,12 @@ pub struct Kept {
 }
 
 impl Latents {
-    /// Writes them beside the picture that they were to become: `a.png` → `a.latents.safetensors`, or the next free
-    /// name.
+    /// Writes them beside the picture that they were to become: `a.png` → `a.latents.safetensors`.
     ///
     /// # Errors
     /// As [`save`].
-    pub fn save(&self, origin: &Origin<'_>, picture: &Path) -> Result<PathBuf> {
-        save(&self.file(origin)?, &picture.with_extension(SUFFIX), Existing::Keep)
+    pub fn save(&self, origin: &Origin<'_>, picture: &Path, existing: Existing) -> Result<PathBuf> {
+        save(&self.file(origin)?, &picture.with_extension(SUFFIX), existing)
     }
 
     /// The file that keeps them.
@@ -133,7 +132,7 @@ mod tests {
         let origin = Origin { request: &request, model: "sd15", weights: &weights, license: None };
         let latents =
             Latents { shape: [4, 1, 2], values: (0..8).map(|i| i as f32 - 3.5).collect(), seed: 6, index: 1 };
-        let path = latents.save(&origin, &folder.path().join("a.b.png")).unwrap();
+        let path = latents.save(&origin, &folder.path().join("a.b.png"), Existing::Keep).unwrap();
         assert_eq!(path.file_name().unwrap(), "a.b.latents.safetensors");
         let kept = Kept::read(&path).unwrap();
         assert_eq!(kept.latents, Latents { index: 0, ..latents });

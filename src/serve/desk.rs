@@ -37,7 +37,7 @@ impl Service {
 
     fn checked(&self, wish: Wish) -> Result<(Order, Pictures), Refused> {
         let Wish { fields, mut pictures, operation, api, attended } = wish;
-        let mut params = self.params(fields, &mut pictures)?;
+        let mut params = params(fields, &mut pictures)?;
         let mut wrong: Vec<Error> = check(&overlay(&self.defaults, &params));
         let mut keep = |result: crate::error::Result<()>| wrong.extend(result.err());
         keep(self.allowed(&mut params));
@@ -51,32 +51,6 @@ impl Service {
             Ok(_) => Err(Refused::Wrong(wrong)),
             Err(error) => Err(Refused::Wrong(std::iter::once(error).chain(wrong).collect())),
         }
-    }
-
-    /// The fields as `Params`, with their pictures lifted out.
-    fn params(&self, fields: Map<String, Value>, pictures: &mut Pictures) -> Result<Params, Refused> {
-        let mut wrong = Vec::new();
-        let mut object = Map::new();
-        for (name, value) in &fields {
-            match typed(name, value) {
-                Ok(Some((field, value))) => drop(object.insert(field, value)),
-                Ok(None) => {}
-                Err(error) => wrong.push(error),
-            }
-        }
-        for field in pictures.keys() {
-            if access(field) == Access::Picture {
-                object.insert(field.clone(), Value::from(uploads::PLACE));
-            } else {
-                wrong.push(Error::field(field, "is no picture").hint("send it as a plain value"));
-            }
-        }
-        wrong.extend(uploads::lift(&mut object, pictures).err());
-        if !wrong.is_empty() {
-            return Err(Refused::Wrong(wrong));
-        }
-        serde_json::from_value(Value::Object(object))
-            .map_err(|e| Refused::Failed(Error::internal("checked fields are no parameters").source(e)))
     }
 
     /// Replaces each model by the name it is offered under.
@@ -101,6 +75,35 @@ impl Service {
         let (width, height) = (params.width.unwrap_or(8), params.height.unwrap_or(8));
         within(if width > height { "width" } else { "height" }, width, height, self.limits.pixels)
     }
+}
+
+/// The fields as `Params`, with their pictures lifted out.
+///
+/// # Errors
+/// Fields that are unknown, wrong, or the server's.
+pub(super) fn params(fields: Map<String, Value>, pictures: &mut Pictures) -> Result<Params, Refused> {
+    let mut wrong = Vec::new();
+    let mut object = Map::new();
+    for (name, value) in &fields {
+        match typed(name, value) {
+            Ok(Some((field, value))) => drop(object.insert(field, value)),
+            Ok(None) => {}
+            Err(error) => wrong.push(error),
+        }
+    }
+    for field in pictures.keys() {
+        if access(field) == Access::Picture {
+            object.insert(field.clone(), Value::from(uploads::PLACE));
+        } else {
+            wrong.push(Error::field(field, "is no picture").hint("send it as a plain value"));
+        }
+    }
+    wrong.extend(uploads::lift(&mut object, pictures).err());
+    if !wrong.is_empty() {
+        return Err(Refused::Wrong(wrong));
+    }
+    serde_json::from_value(Value::Object(object))
+        .map_err(|e| Refused::Failed(Error::internal("checked fields are no parameters").source(e)))
 }
 
 /// What the fields amount to.

@@ -6,6 +6,7 @@ mod a1111;
 mod catalog;
 mod clock;
 mod desk;
+mod dry;
 mod fields;
 mod http;
 mod job;
@@ -29,6 +30,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 pub use self::clock::rfc3339;
+#[doc(hidden)]
+pub use self::dry::asked;
 use tokio::sync::watch;
 
 use self::catalog::Catalog;

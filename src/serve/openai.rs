@@ -59,7 +59,7 @@ const FOREIGN: &[&str] = &["dall-e", "gpt-image", "chatgpt-image"];
 
 /// The form in which pictures are sent back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
+pub(super) enum Form {
     Base64,
     Url,
     /// The client did not say: it finds what it looks for.
@@ -78,7 +78,7 @@ impl Form {
 }
 
 /// OpenAI's fields as ours. What is not OpenAI's stays: any field of a job may be sent along.
-fn translated(mut fields: Map<String, Value>) -> Result<(Map<String, Value>, Form)> {
+pub(super) fn translated(mut fields: Map<String, Value>) -> Result<(Map<String, Value>, Form)> {
     fields.retain(|name, value| !value.is_null() && !IGNORED.contains(&name.as_str()));
     for (name, values) in FIXED {
         let Some(value) = fields.remove(*name) else { continue };
@@ -125,6 +125,16 @@ pub(super) async fn edits(
     request: Request,
 ) -> Result<Response, Failed> {
     let form = body::form(&service, request).await?;
+    let pixels = service.limits.pixels;
+    let (fields, pictures) = super::http::blocking(&service, move |_| edit(form, pixels)).await??;
+    answer(&service, &headers, fields, pictures).await
+}
+
+/// Fields and pictures of an edit.
+///
+/// # Errors
+/// Pictures that cannot be read, or of another number.
+pub(super) fn edit(form: body::Form, pixels: u64) -> Result<(Map<String, Value>, Pictures)> {
     let mut fields = Map::new();
     for (name, text) in form.texts {
         let value = match name.as_str() {
@@ -133,14 +143,11 @@ pub(super) async fn edits(
         };
         fields.insert(name, value);
     }
-    let pixels = service.limits.pixels;
-    let files = form.files;
-    let taken = super::http::blocking(&service, move |_| originals(files, pixels)).await?;
-    let (pictures, alpha) = taken?;
+    let (pictures, alpha) = originals(form.files, pixels)?;
     if alpha {
         fields.insert("mask".to_owned(), fields::ALPHA.into());
     }
-    answer(&service, &headers, fields, pictures).await
+    Ok((fields, pictures))
 }
 
 /// The picture to edit and its mask, and whether the picture's own transparency is the mask. OpenAI's mask is

@@ -5,7 +5,10 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use sdgen::Params;
+use sdgen::batch::{self, Fields, Form, Source};
 use sdgen::checkpoint::Content;
+use sdgen::input;
+use sdgen::named::Named;
 use sdgen::output::latents::Kept;
 use sdgen::output::{chunks, parameters};
 use sdgen::request::{Profiles, check};
@@ -17,9 +20,13 @@ pub(crate) type Target = fn(&[u8]);
 pub(crate) const TARGETS: &[(&str, Target)] = &[
     ("prompt", prompt),
     ("config", config),
+    ("batch", batch_files),
+    ("body", body),
     ("parameters", a1111),
     ("png", png),
+    ("picture", picture),
     ("tensors", tensors),
+    ("pickle", pickle),
     ("latents", latents),
 ];
 
@@ -42,6 +49,26 @@ pub(crate) fn config(bytes: &[u8]) {
     }
 }
 
+/// Batches of every form, up to their jobs. Long numbers are left out: a million jobs are a batch, and take their time.
+pub(crate) fn batch_files(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let long = |run: &[u8]| run.len() > 2 && run[0].is_ascii_digit();
+    if bytes.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()).any(long) {
+        return;
+    }
+    for (form, _) in Form::ALL {
+        let source = Source::parse(text, Path::new("/nowhere/batch"), *form);
+        let _ = batch::jobs(&source.drafts, &Fields::default(), &Fields::default());
+    }
+}
+
+/// Bodies of requests: JSON, or a form whose boundary is `x`.
+pub(crate) fn body(bytes: &[u8]) {
+    let media_type =
+        if bytes.starts_with(b"--") { "multipart/form-data; boundary=x" } else { "application/json" };
+    let _ = sdgen::serve::asked(media_type, bytes);
+}
+
 /// A1111's text; what is read back from what is written has to be what was written.
 pub(crate) fn a1111(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -54,6 +81,17 @@ pub(crate) fn png(bytes: &[u8]) {
     let _ = chunks::read(&mut Cursor::new(bytes));
 }
 
+/// Pictures to start from.
+pub(crate) fn picture(bytes: &[u8]) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(bytes).unwrap();
+    let path = file.path().display().to_string();
+    let small = |(width, height)| u64::from(width) * u64::from(height) <= 1 << 20;
+    if input::size_of("init_image", &path).is_ok_and(small) {
+        let _ = input::Picture::read("init_image", &path);
+    }
+}
+
 /// Headers of safetensors, GGUF, and torch's archives with their pickles.
 pub(crate) fn tensors(bytes: &[u8]) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
@@ -61,6 +99,27 @@ pub(crate) fn tensors(bytes: &[u8]) {
     if let Ok(directory) = Content::Disk(file.path().to_owned()).directory("input") {
         assert!(directory.tensors.values().all(|entry| entry.bytes.end <= bytes.len()), "inside the file");
     }
+}
+
+/// A pickle as torch's archives hold it.
+pub(crate) fn pickle(bytes: &[u8]) {
+    tensors(&archive(&[("a/data.pkl", bytes), ("a/data/0", &[0; 64])]));
+}
+
+/// A zip file of members that are stored as they are.
+fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for (name, data) in members {
+        let sizes = [(data.len() as u32).to_le_bytes(); 2].concat();
+        let lengths = [(name.len() as u16).to_le_bytes(), [0; 2]].concat();
+        directory.extend([b"PK\x01\x02".as_slice(), &[0; 16], &sizes, &lengths, &[0; 10]].concat());
+        directory.extend((bytes.len() as u32).to_le_bytes());
+        directory.extend(name.as_bytes());
+        bytes.extend([b"PK\x03\x04".as_slice(), &[0; 14], &sizes, &lengths, name.as_bytes(), data].concat());
+    }
+    let end = [(members.len() as u16).to_le_bytes(); 2].concat();
+    let place = [(directory.len() as u32).to_le_bytes(), (bytes.len() as u32).to_le_bytes()].concat();
+    [bytes, directory, b"PK\x05\x06\0\0\0\0".to_vec(), end, place, vec![0; 2]].concat()
 }
 
 /// Latents that a decoder is to be given.

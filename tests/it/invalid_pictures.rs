@@ -108,6 +108,31 @@ fn what_was_drawn_is_kept_and_decoded_later() {
 }
 
 #[test]
+fn a_batch_keeps_what_it_cannot_decode_and_says_where() {
+    let broken = spoilt(VAE, "decoder.conv_in.weight", f32::MAX);
+    let model = broken.path().display();
+    let text = format!(
+        "[output]\ndir = 'out'\n[defaults]\nmodel = '{model}'\nprompt = 'a cat'\nwidth = 32\nheight = 32\nsteps = 2\n\
+         [[job]]\nname = 'x'\ncount = 2\nseed = 7\n"
+    );
+    let run = sdgen().file("b.toml", text.as_bytes());
+    let mut failed = run.args(["batch", "b.toml", "--batch-size", "2"]).fails(9).says("2 of 2 jobs failed");
+    let manifest = std::fs::read_to_string(failed.path("out/b.manifest.jsonl")).unwrap();
+    let sound = golden_model("sd15");
+    for (name, seed) in [("x-0", "7"), ("x-1", "8")] {
+        let file = format!("out/{name}.latents.safetensors");
+        assert!(manifest.contains(&format!("\"latents\":\"{file}\"")), "{manifest}");
+        failed = failed.says(&format!("its latents are kept in {file}"));
+        let again = sdgen().arg_path("--from-latents", &failed.path(&file));
+        let again = again.args(["-m", &sound, "-o", "a.png"]).succeeds();
+        let mut expected = tiny();
+        *expected.iter_mut().find(|arg| *arg == "7").unwrap() = seed.to_owned();
+        let expected = sdgen().args(expected).args(["-o", "a.png"]).succeeds();
+        assert_eq!(pixels(&again.path("a.png")), pixels(&expected.path("a.png")), "{name}");
+    }
+}
+
+#[test]
 fn latents_from_a_file_decide_what_they_decide() {
     let broken = spoilt(VAE, "decoder.conv_in.weight", f32::MAX);
     let failed = draw(&broken, &[]).fails(7);

@@ -2,6 +2,7 @@
 //! channels-last; no tensor type.
 #![allow(unsafe_code)] // The one place for SIMD; every unsafe block has its SAFETY line.
 
+mod allocator;
 mod attention;
 mod attention_block;
 #[doc(hidden)]
@@ -37,6 +38,7 @@ mod winograd;
 mod winograd_kernels;
 mod winograd_tiles;
 
+pub(crate) use allocator::return_large_buffers;
 pub(crate) use attention::{AttentionShape, Mask, PackedKv, attend};
 pub(crate) use conv::{ConvEpilogue, ConvWeights, Geometry, PackedConv, Padding};
 pub(crate) use conv_input::{Affine, ConvInput};

@@ -62,9 +62,9 @@ pub(super) const NEUTRAL: &[(&str, i64)] = &[
 const SAME: &[&str] = &["prompt", "negative_prompt", "steps", "cfg_scale", "width", "height"];
 
 /// A request of A1111's, taken apart.
-pub(super) struct Translated {
+pub(in crate::serve) struct Translated {
     /// Our fields.
-    pub(super) fields: Map<String, Value>,
+    pub(in crate::serve) fields: Map<String, Value>,
     /// Whether pictures are wanted in the answer.
     pub(super) send_images: bool,
 }
@@ -110,7 +110,7 @@ impl Sent {
 ///
 /// # Errors
 /// A field that is unknown, wrong, or asks for what is not here.
-pub(super) fn translated(sent: Map<String, Value>, chosen: Option<String>) -> Result<Translated> {
+pub(in crate::serve) fn translated(sent: Map<String, Value>, chosen: Option<String>) -> Result<Translated> {
     let mut sent = Sent(sent);
     let mut ours = Map::new();
     // Brackets and long prompts are read as there.

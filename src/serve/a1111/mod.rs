@@ -15,7 +15,8 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use self::fields::{Translated, translated};
+use self::fields::Translated;
+pub(super) use self::fields::translated;
 use super::desk::Wish;
 use super::http::problem::Problem;
 use super::http::{attend, blocking, body, json_response, stored};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{FromRequest, Multipart, Request};
+use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde_json::{Map, Value};
 
@@ -61,7 +62,7 @@ fn announced(request: &Request) -> Option<u64> {
 /// The body as a JSON object.
 ///
 /// # Errors
-/// As [`whole`]; another media type, no JSON, or no object.
+/// As [`whole`] and [`parsed`]; another media type.
 pub(in crate::serve) async fn object(
     service: &Service,
     request: Request,
@@ -72,7 +73,15 @@ pub(in crate::serve) async fn object(
     }
     let announced = announced(&request);
     let bytes = whole(service, request.into_body(), announced).await?;
-    let value = serde_json::from_slice(&bytes)
+    parsed(&bytes)
+}
+
+/// A JSON object.
+///
+/// # Errors
+/// No JSON, or no object.
+pub(in crate::serve) fn parsed(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
+    let value = serde_json::from_slice(bytes)
         .map_err(|e| Problem::client(StatusCode::BAD_REQUEST, format!("the body is no JSON: {e}")))?;
     let Value::Object(object) = value else {
         return Err(Problem::client(StatusCode::UNPROCESSABLE_ENTITY, "expected a JSON object"));
@@ -83,11 +92,19 @@ pub(in crate::serve) async fn object(
 /// The body as a form.
 ///
 /// # Errors
-/// As [`whole`]; a body that is no form, or a text that is not UTF-8.
+/// As [`whole`] and [`taken_apart`].
 pub(in crate::serve) async fn form(service: &Service, request: Request) -> Result<Form, Problem> {
     let announced = announced(&request);
     let (parts, body) = request.into_parts();
     let bytes = whole(service, body, announced).await?;
+    taken_apart(parts, bytes).await
+}
+
+/// A form from its bytes; the boundary is among the headers.
+///
+/// # Errors
+/// A body that is no form, or a text that is not UTF-8.
+pub(in crate::serve) async fn taken_apart(parts: Parts, bytes: Bytes) -> Result<Form, Problem> {
     let no_form = |e: &dyn std::fmt::Display| {
         Problem::client(StatusCode::BAD_REQUEST, format!("the body is no form: {e}"))
     };
@@ -113,7 +130,7 @@ pub(in crate::serve) async fn form(service: &Service, request: Request) -> Resul
 /// Fields and pictures of an order, from JSON or from a form.
 ///
 /// # Errors
-/// As [`object`] and [`form`]; a field twice, or a value of another type.
+/// As [`object`], [`form`] and [`sorted`].
 pub(in crate::serve) async fn order(
     service: &Service,
     request: Request,
@@ -121,7 +138,14 @@ pub(in crate::serve) async fn order(
     if media_type(&request) != "multipart/form-data" {
         return Ok((object(service, request).await?, Pictures::new()));
     }
-    let form = form(service, request).await?;
+    sorted(form(service, request).await?)
+}
+
+/// The fields and the pictures of a form.
+///
+/// # Errors
+/// A field twice, or a value of another type.
+pub(in crate::serve) fn sorted(form: Form) -> Result<(Map<String, Value>, Pictures), Problem> {
     let mut fields = Map::new();
     for (name, text) in form.texts {
         let value = if name == "operation" || access(&name) == Access::Picture {
