@@ -122,6 +122,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
             [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Draw for others: jobs over HTTP, OpenAI''s and A1111''s interfaces, and a page in the browser')
+            [CompletionResult]::new('worker', 'worker', [CompletionResultType]::ParameterValue, 'Draw what servers have taken into a queue that they share')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -511,7 +512,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device: auto, cpu, cuda[:N] or metal')
             [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Arithmetic: auto, f32, f16, bf16 or int8')
             [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'CPU threads')
-            [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Jobs that may wait; more are answered with 503')
+            [CompletionResult]::new('--batch-size', '--batch-size', [CompletionResultType]::ParameterName, 'Pictures drawn in one forward, unless a job says otherwise: those of one job, or of jobs that follow one another and differ in prompts and seed alone')
+            [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Jobs that may wait, more are answered with 503; or redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?size=N], where several servers and workers share a queue [default: what SDGEN_QUEUE says, or 64]')
+            [CompletionResult]::new('--lease', '--lease', [CompletionResultType]::ParameterName, 'Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same')
             [CompletionResult]::new('--max-body', '--max-body', [CompletionResultType]::ParameterName, 'Size of a request, in MiB')
             [CompletionResult]::new('--max-pixels', '--max-pixels', [CompletionResultType]::ParameterName, 'Pixels of a picture, drawn or sent')
             [CompletionResult]::new('--max-count', '--max-count', [CompletionResultType]::ParameterName, 'Pictures of one job')
@@ -521,8 +524,26 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--no-auth', '--no-auth', [CompletionResultType]::ParameterName, 'Let everybody in who reaches the address')
             [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use what is in the cache and open no connection to the hub')
             [CompletionResult]::new('--log-prompts', '--log-prompts', [CompletionResultType]::ParameterName, 'Write prompts into the log')
-            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print nothing but errors and where the server is')
-            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print nothing but errors and where the server is')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print nothing but errors and that it is there')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print nothing but errors and that it is there')
+            [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
+            [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
+            break
+        }
+        'sdgen;worker' {
+            [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Where the jobs are: redis://[[USER:]PASSWORD@]HOST[:PORT][/DB], as the servers have it [default: what SDGEN_QUEUE says]')
+            [CompletionResult]::new('--lease', '--lease', [CompletionResultType]::ParameterName, 'Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same')
+            [CompletionResult]::new('--max-pixels', '--max-pixels', [CompletionResultType]::ParameterName, 'Pixels of a picture')
+            [CompletionResult]::new('-m', '-m', [CompletionResultType]::ParameterName, 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]')
+            [CompletionResult]::new('--model', '--model', [CompletionResultType]::ParameterName, 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]')
+            [CompletionResult]::new('--device', '--device', [CompletionResultType]::ParameterName, 'Device: auto, cpu, cuda[:N] or metal')
+            [CompletionResult]::new('--dtype', '--dtype', [CompletionResultType]::ParameterName, 'Arithmetic: auto, f32, f16, bf16 or int8')
+            [CompletionResult]::new('--threads', '--threads', [CompletionResultType]::ParameterName, 'CPU threads')
+            [CompletionResult]::new('--batch-size', '--batch-size', [CompletionResultType]::ParameterName, 'Pictures drawn in one forward, unless a job says otherwise: those of one job, or of jobs that follow one another and differ in prompts and seed alone')
+            [CompletionResult]::new('--offline', '--offline', [CompletionResultType]::ParameterName, 'Use what is in the cache and open no connection to the hub')
+            [CompletionResult]::new('--log-prompts', '--log-prompts', [CompletionResultType]::ParameterName, 'Write prompts into the log')
+            [CompletionResult]::new('-q', '-q', [CompletionResultType]::ParameterName, 'Print nothing but errors and that it is there')
+            [CompletionResult]::new('--quiet', '--quiet', [CompletionResultType]::ParameterName, 'Print nothing but errors and that it is there')
             [CompletionResult]::new('-h', '-h', [CompletionResultType]::ParameterName, 'Print help')
             [CompletionResult]::new('--help', '--help', [CompletionResultType]::ParameterName, 'Print help')
             break
@@ -543,6 +564,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('bench', 'bench', [CompletionResultType]::ParameterValue, 'Measure how fast a model runs on this machine, stage by stage')
             [CompletionResult]::new('tokens', 'tokens', [CompletionResultType]::ParameterValue, 'Show how a model reads a prompt: tokens, weights and chunks')
             [CompletionResult]::new('serve', 'serve', [CompletionResultType]::ParameterValue, 'Draw for others: jobs over HTTP, OpenAI''s and A1111''s interfaces, and a page in the browser')
+            [CompletionResult]::new('worker', 'worker', [CompletionResultType]::ParameterValue, 'Draw what servers have taken into a queue that they share')
             [CompletionResult]::new('completions', 'completions', [CompletionResultType]::ParameterValue, 'Print a completion script for a shell')
             [CompletionResult]::new('help', 'help', [CompletionResultType]::ParameterValue, 'Print this message or the help of the given subcommand(s)')
             break
@@ -611,6 +633,9 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             break
         }
         'sdgen;help;serve' {
+            break
+        }
+        'sdgen;help;worker' {
             break
         }
         'sdgen;help;completions' {

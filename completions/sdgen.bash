@@ -52,6 +52,9 @@ _sdgen() {
             sdgen,tokens)
                 cmd="sdgen__subcmd__tokens"
                 ;;
+            sdgen,worker)
+                cmd="sdgen__subcmd__worker"
+                ;;
             sdgen__subcmd__config,help)
                 cmd="sdgen__subcmd__config__subcmd__help"
                 ;;
@@ -105,6 +108,9 @@ _sdgen() {
                 ;;
             sdgen__subcmd__help,tokens)
                 cmd="sdgen__subcmd__help__subcmd__tokens"
+                ;;
+            sdgen__subcmd__help,worker)
+                cmd="sdgen__subcmd__help__subcmd__worker"
                 ;;
             sdgen__subcmd__help__subcmd__config,path)
                 cmd="sdgen__subcmd__help__subcmd__config__subcmd__path"
@@ -188,7 +194,7 @@ _sdgen() {
 
     case "${cmd}" in
         sdgen)
-            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --from-latents --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --control --control-guess --canny --ip-adapter --ip-image --ip-scale --model --config --preset --refiner --refiner-start --vae --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --lora --lora-dir --embedding --offline --lock --locked --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --cache --merge-tokens --eta --rng --device --dtype --memory --vae-tiling --threads --output --preview-every --preview-dir --overwrite --no-metadata --profile --dry-run --show --progress --quiet --verbose --help --version batch replay inspect models convert config doctor bench tokens serve completions help"
+            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --from-latents --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --control --control-guess --canny --ip-adapter --ip-image --ip-scale --model --config --preset --refiner --refiner-start --vae --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --lora --lora-dir --embedding --offline --lock --locked --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --cache --merge-tokens --eta --rng --device --dtype --memory --vae-tiling --threads --output --preview-every --preview-dir --overwrite --no-metadata --profile --dry-run --show --progress --quiet --verbose --help --version batch replay inspect models convert config doctor bench tokens serve worker completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1050,7 +1056,7 @@ _sdgen() {
             return 0
             ;;
         sdgen__subcmd__help)
-            opts="batch replay inspect models convert config doctor bench tokens serve completions help"
+            opts="batch replay inspect models convert config doctor bench tokens serve worker completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1344,6 +1350,20 @@ _sdgen() {
             return 0
             ;;
         sdgen__subcmd__help__subcmd__tokens)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sdgen__subcmd__help__subcmd__worker)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1928,7 +1948,7 @@ _sdgen() {
             return 0
             ;;
         sdgen__subcmd__serve)
-            opts="-m -q -h --host --port --token-file --no-auth --cors --model --offline --device --dtype --threads --queue --max-body --max-pixels --max-count --keep --keep-size --state --log-prompts --quiet --help"
+            opts="-m -q -h --host --port --token-file --no-auth --cors --model --offline --device --dtype --threads --batch-size --queue --lease --max-body --max-pixels --max-count --keep --keep-size --state --log-prompts --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1970,7 +1990,15 @@ _sdgen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --batch-size)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --queue)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lease)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2029,6 +2057,56 @@ _sdgen() {
                     return 0
                     ;;
                 --embedding)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        sdgen__subcmd__worker)
+            opts="-m -q -h --queue --lease --max-pixels --model --offline --device --dtype --threads --batch-size --log-prompts --quiet --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --queue)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --lease)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --max-pixels)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --model)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --device)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dtype)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --threads)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --batch-size)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

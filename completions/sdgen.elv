@@ -119,6 +119,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand bench 'Measure how fast a model runs on this machine, stage by stage'
             cand tokens 'Show how a model reads a prompt: tokens, weights and chunks'
             cand serve 'Draw for others: jobs over HTTP, OpenAI''s and A1111''s interfaces, and a page in the browser'
+            cand worker 'Draw what servers have taken into a queue that they share'
             cand completions 'Print a completion script for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -476,7 +477,9 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --device 'Device: auto, cpu, cuda[:N] or metal'
             cand --dtype 'Arithmetic: auto, f32, f16, bf16 or int8'
             cand --threads 'CPU threads'
-            cand --queue 'Jobs that may wait; more are answered with 503'
+            cand --batch-size 'Pictures drawn in one forward, unless a job says otherwise: those of one job, or of jobs that follow one another and differ in prompts and seed alone'
+            cand --queue 'Jobs that may wait, more are answered with 503; or redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?size=N], where several servers and workers share a queue [default: what SDGEN_QUEUE says, or 64]'
+            cand --lease 'Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same'
             cand --max-body 'Size of a request, in MiB'
             cand --max-pixels 'Pixels of a picture, drawn or sent'
             cand --max-count 'Pictures of one job'
@@ -486,8 +489,25 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --no-auth 'Let everybody in who reaches the address'
             cand --offline 'Use what is in the cache and open no connection to the hub'
             cand --log-prompts 'Write prompts into the log'
-            cand -q 'Print nothing but errors and where the server is'
-            cand --quiet 'Print nothing but errors and where the server is'
+            cand -q 'Print nothing but errors and that it is there'
+            cand --quiet 'Print nothing but errors and that it is there'
+            cand -h 'Print help'
+            cand --help 'Print help'
+        }
+        &'sdgen;worker'= {
+            cand --queue 'Where the jobs are: redis://[[USER:]PASSWORD@]HOST[:PORT][/DB], as the servers have it [default: what SDGEN_QUEUE says]'
+            cand --lease 'Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same'
+            cand --max-pixels 'Pixels of a picture'
+            cand -m 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]'
+            cand --model 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]'
+            cand --device 'Device: auto, cpu, cuda[:N] or metal'
+            cand --dtype 'Arithmetic: auto, f32, f16, bf16 or int8'
+            cand --threads 'CPU threads'
+            cand --batch-size 'Pictures drawn in one forward, unless a job says otherwise: those of one job, or of jobs that follow one another and differ in prompts and seed alone'
+            cand --offline 'Use what is in the cache and open no connection to the hub'
+            cand --log-prompts 'Write prompts into the log'
+            cand -q 'Print nothing but errors and that it is there'
+            cand --quiet 'Print nothing but errors and that it is there'
             cand -h 'Print help'
             cand --help 'Print help'
         }
@@ -506,6 +526,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand bench 'Measure how fast a model runs on this machine, stage by stage'
             cand tokens 'Show how a model reads a prompt: tokens, weights and chunks'
             cand serve 'Draw for others: jobs over HTTP, OpenAI''s and A1111''s interfaces, and a page in the browser'
+            cand worker 'Draw what servers have taken into a queue that they share'
             cand completions 'Print a completion script for a shell'
             cand help 'Print this message or the help of the given subcommand(s)'
         }
@@ -555,6 +576,8 @@ set edit:completion:arg-completer[sdgen] = {|@words|
         &'sdgen;help;tokens'= {
         }
         &'sdgen;help;serve'= {
+        }
+        &'sdgen;help;worker'= {
         }
         &'sdgen;help;completions'= {
         }

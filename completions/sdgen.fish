@@ -148,6 +148,7 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -a "doctor" -d 'Look for what 
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "serve" -d 'Draw for others: jobs over HTTP, OpenAI\'s and A1111\'s interfaces, and a page in the browser'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "worker" -d 'Draw what servers have taken into a queue that they share'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "completions" -d 'Print a completion script for a shell'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l form -d 'How the file is written: toml, txt, csv or jsonl [default: as its name says]' -r
@@ -469,7 +470,9 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s m -l model -d 'Mod
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l device -d 'Device: auto, cpu, cuda[:N] or metal' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l threads -d 'CPU threads' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l queue -d 'Jobs that may wait; more are answered with 503' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l batch-size -d 'Pictures drawn in one forward, unless a job says otherwise: those of one job, or of jobs that follow one another and differ in prompts and seed alone' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l queue -d 'Jobs that may wait, more are answered with 503; or redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?size=N], where several servers and workers share a queue [default: what SDGEN_QUEUE says, or 64]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l lease -d 'Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-body -d 'Size of a request, in MiB' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-pixels -d 'Pixels of a picture, drawn or sent' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-count -d 'Pictures of one job' -r
@@ -479,21 +482,34 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l state -d 'Folder f
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l no-auth -d 'Let everybody in who reaches the address'
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l offline -d 'Use what is in the cache and open no connection to the hub'
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l log-prompts -d 'Write prompts into the log'
-complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s q -l quiet -d 'Print nothing but errors and where the server is'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s q -l quiet -d 'Print nothing but errors and that it is there'
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s h -l help -d 'Print help'
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l queue -d 'Where the jobs are: redis://[[USER:]PASSWORD@]HOST[:PORT][/DB], as the servers have it [default: what SDGEN_QUEUE says]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l lease -d 'Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l max-pixels -d 'Pixels of a picture' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -s m -l model -d 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l device -d 'Device: auto, cpu, cuda[:N] or metal' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l threads -d 'CPU threads' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l batch-size -d 'Pictures drawn in one forward, unless a job says otherwise: those of one job, or of jobs that follow one another and differ in prompts and seed alone' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l offline -d 'Use what is in the cache and open no connection to the hub'
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l log-prompts -d 'Write prompts into the log'
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -s q -l quiet -d 'Print nothing but errors and that it is there'
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "batch" -d 'Draw the jobs of a file: TOML, lines of prompts, CSV or JSONL'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "replay" -d 'Draw a picture again from what it says about itself'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "models" -d 'List, fetch, check and remove models'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "convert" -d 'Write a model in another layout, format or precision'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "config" -d 'Show the file with your defaults and profiles, and what it says'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "serve" -d 'Draw for others: jobs over HTTP, OpenAI\'s and A1111\'s interfaces, and a page in the browser'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "completions" -d 'Print a completion script for a shell'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "batch" -d 'Draw the jobs of a file: TOML, lines of prompts, CSV or JSONL'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "replay" -d 'Draw a picture again from what it says about itself'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "models" -d 'List, fetch, check and remove models'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "convert" -d 'Write a model in another layout, format or precision'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "config" -d 'Show the file with your defaults and profiles, and what it says'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "serve" -d 'Draw for others: jobs over HTTP, OpenAI\'s and A1111\'s interfaces, and a page in the browser'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "worker" -d 'Draw what servers have taken into a queue that they share'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "completions" -d 'Print a completion script for a shell'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'Known versions, and whether they are on this machine'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "info" -d 'Show what a file or a model is: family, precision, parts, metadata, hashes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'

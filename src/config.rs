@@ -125,6 +125,11 @@ pub fn profile() -> Option<String> {
     text("SDGEN_PROFILE")
 }
 
+/// `SDGEN_QUEUE`: what `--queue` says where it is not given; other users of the machine do not see it.
+pub fn queue() -> Option<String> {
+    text("SDGEN_QUEUE")
+}
+
 /// `SDGEN_CPU`: the instruction set to use instead of the best that the processor has.
 pub fn instruction_set() -> Option<String> {
     text("SDGEN_CPU")

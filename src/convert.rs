@@ -52,6 +52,9 @@ named_enum! {
     }
 }
 
+/// Numbers of a matrix that is not put into blocks. The smallest of the published models have 102,400.
+const SMALL: usize = 32 << 10;
+
 impl Target {
     fn storage(self) -> Storage {
         match self {
@@ -70,14 +73,16 @@ impl Target {
     }
 
     /// Matrices alone are put into blocks, where their rows are whole ones and they are no embeddings, as
-    /// stable-diffusion.cpp does it; of what is left vectors stay at full precision.
+    /// stable-diffusion.cpp does it; of what is left vectors stay at full precision. Small matrices, of which the
+    /// large models have none, are not worth the noise.
     fn of(self, name: &str, shape: &[usize]) -> Storage {
         let storage = self.storage();
         if storage.block() == 1 {
             return storage;
         }
         let spared = ["embedding", "time_embed.", "label_emb."].iter().any(|part| name.contains(part));
-        let blocks = shape.len() == 2 && shape[1].is_multiple_of(storage.block()) && !spared;
+        let large = shape.iter().product::<usize>() > SMALL;
+        let blocks = shape.len() == 2 && shape[1].is_multiple_of(storage.block()) && large && !spared;
         match shape.len() {
             _ if blocks => storage,
             0 | 1 => Storage::F32,

@@ -126,7 +126,7 @@ impl Planner {
         }
         let base = self.base(params, observer)?;
         let mut request = Request::resolve(params, &base.files, &base.repo)?;
-        // Lock files know models and networks.
+        // A lock file holds adapters to their content, not to a revision.
         let fetch = Fetch { locked: None, ..self.fetch(&self.wanted(&request.model, params))? };
         let adapters = adapters::find((&mut self.shelf, &fetch), params, &mut request, &base, observer)?;
         let refiner = match &request.refiner {
@@ -135,7 +135,7 @@ impl Planner {
         };
         let wanted = self.wanted(&request.model, params);
         let networks = self.networks(&request, base.repo.family, &wanted, observer)?;
-        self.lock(params, std::iter::once(&base).chain(&refiner), &networks)?;
+        self.lock(params, &request, std::iter::once(&base).chain(&refiner), &networks)?;
         let mut weights = base.weights.clone();
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));

@@ -25,6 +25,8 @@ mod signals;
 mod terminal;
 mod tokens;
 mod work;
+#[cfg(feature = "serve")]
+mod worker;
 
 use std::fmt::Write as _;
 use std::process::ExitCode;
@@ -73,6 +75,9 @@ enum Command {
     /// Draw for others: jobs over HTTP, OpenAI's and A1111's interfaces, and a page in the browser
     #[cfg(feature = "serve")]
     Serve(serve::Arguments),
+    /// Draw what servers have taken into a queue that they share
+    #[cfg(feature = "serve")]
+    Worker(worker::Arguments),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -116,6 +121,8 @@ fn run(arguments: Arguments) -> ExitCode {
         Some(Command::Tokens(tokens)) => tokens::run(&tokens),
         #[cfg(feature = "serve")]
         Some(Command::Serve(serve)) => serve::run(&serve),
+        #[cfg(feature = "serve")]
+        Some(Command::Worker(worker)) => worker::run(&worker),
         Some(Command::Completions { shell }) => completions(shell),
     };
     match result {

@@ -11,7 +11,7 @@ use super::{signals, terminal};
 use crate::config::{Hub, Token, state_folder};
 use crate::error::{Error, Kind, Result};
 use crate::request::Params;
-use crate::serve::{Limits, Log, Options, Server};
+use crate::serve::{Door, Home, Limits, Log, Options, Server};
 
 #[derive(Args)]
 #[group(skip)]
@@ -36,29 +36,17 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "ORIGIN", help_heading = "Connections")]
     cors: Vec<String>,
 
-    /// Model that clients may ask for; the first is the default; may be repeated [default: every known name]
-    #[arg(short, long, value_name = "MODEL", help_heading = "Drawing")]
-    model: Vec<String>,
+    #[command(flatten)]
+    drawing: Drawing,
 
-    /// Use what is in the cache and open no connection to the hub
-    #[arg(long, help_heading = "Drawing")]
-    offline: bool,
+    /// Jobs that may wait, more are answered with 503; or redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?size=N], where
+    /// several servers and workers share a queue
+    /// [default: what SDGEN_QUEUE says, or 64]
+    #[arg(long, value_name = "N|URL", help_heading = "Limits")]
+    queue: Option<String>,
 
-    /// Device: auto, cpu, cuda[:N] or metal
-    #[arg(long, value_name = "DEVICE", help_heading = "Drawing")]
-    device: Option<String>,
-
-    /// Arithmetic: auto, f32, f16, bf16 or int8
-    #[arg(long, value_name = "TYPE", help_heading = "Drawing")]
-    dtype: Option<String>,
-
-    /// CPU threads
-    #[arg(long, value_name = "N", help_heading = "Drawing")]
-    threads: Option<usize>,
-
-    /// Jobs that may wait; more are answered with 503
-    #[arg(long, value_name = "N", default_value_t = 64, help_heading = "Limits")]
-    queue: usize,
+    #[command(flatten)]
+    lease: Lease,
 
     /// Size of a request, in MiB
     #[arg(long, value_name = "MIB", default_value_t = 32, help_heading = "Limits")]
@@ -81,82 +69,182 @@ pub(super) struct Arguments {
     keep_size: u64,
 
     /// Folder for jobs and results [default: one for each port among the user's own]
-    #[arg(long, value_name = "DIR", help_heading = "Display")]
+    #[arg(long, value_name = "DIR", help_heading = "Limits")]
     state: Option<PathBuf>,
 
+    #[command(flatten)]
+    words: Words,
+}
+
+/// What is drawn with.
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Drawing {
+    /// Model that clients may ask for; the first is the default; may be repeated [default: every known name]
+    #[arg(short, long, value_name = "MODEL", help_heading = "Drawing")]
+    model: Vec<String>,
+
+    /// Use what is in the cache and open no connection to the hub
+    #[arg(long, help_heading = "Drawing")]
+    offline: bool,
+
+    /// Device: auto, cpu, cuda[:N] or metal
+    #[arg(long, value_name = "DEVICE", help_heading = "Drawing")]
+    device: Option<String>,
+
+    /// Arithmetic: auto, f32, f16, bf16 or int8
+    #[arg(long, value_name = "TYPE", help_heading = "Drawing")]
+    dtype: Option<String>,
+
+    /// CPU threads
+    #[arg(long, value_name = "N", help_heading = "Drawing")]
+    threads: Option<usize>,
+
+    /// Pictures drawn in one forward, unless a job says otherwise: those of one job, or of jobs that follow one
+    /// another and differ in prompts and seed alone
+    #[arg(long, value_name = "N", help_heading = "Drawing")]
+    batch_size: Option<usize>,
+}
+
+/// How long a silent process keeps its job.
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Lease {
+    /// Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, help_heading = "Limits")]
+    lease: f64,
+}
+
+/// What is said on stderr.
+#[derive(Args)]
+#[group(skip)]
+pub(super) struct Words {
     /// Write prompts into the log
     #[arg(long, help_heading = "Display")]
     log_prompts: bool,
 
-    /// Print nothing but errors and where the server is
+    /// Print nothing but errors and that it is there
     #[arg(short, long, conflicts_with = "log_prompts", help_heading = "Display")]
     quiet: bool,
 }
 
 /// Serves until a signal ends it.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let server = Server::bind(options(arguments)?, log(arguments.quiet))?;
+    let server = Server::bind(options(arguments)?, door(arguments)?, arguments.words.log())?;
     let stop = server.stop();
-    signals::on_stop("finishing the running job; Ctrl-C again stops at once", move || stop.stop())?;
+    signals::on_stop(STOPPING, move || stop.stop())?;
     terminal::say(&format!("listening on http://{}", server.address()));
-    match server.waiting() {
+    match server.waiting()? {
         0 => {}
         waiting => terminal::say(&format!("jobs left from before: {waiting}")),
     }
     server.run()
 }
 
-fn log(quiet: bool) -> Log {
-    match quiet {
-        true => Arc::new(|_: &str| {}),
-        false => Arc::new(|line: &str| {
-            let now = crate::serve::rfc3339(SystemTime::now());
-            terminal::say(&format!("{now} {}", terminal::harmless(line)));
-        }),
+/// What is said at the first signal.
+pub(super) const STOPPING: &str = "finishing the running job; Ctrl-C again stops at once";
+
+impl Words {
+    pub(super) fn log(&self) -> Log {
+        match self.quiet {
+            true => Arc::new(|_: &str| {}),
+            false => Arc::new(|line: &str| {
+                let now = crate::serve::rfc3339(SystemTime::now());
+                terminal::say(&format!("{now} {}", terminal::harmless(line)));
+            }),
+        }
     }
 }
 
-fn options(arguments: &Arguments) -> Result<Options> {
+impl Drawing {
+    /// With where jobs are kept, and how many.
+    pub(super) fn options(&self, home: Home, limits: Limits, words: &Words) -> Result<Options> {
+        let defaults = Params {
+            device: self.device.clone(),
+            dtype: self.dtype.clone(),
+            threads: self.threads,
+            batch_size: self.batch_size,
+            offline: self.offline.then_some(true),
+            ..Params::default()
+        };
+        let probe = Params { prompt: Some(String::new()), ..defaults.clone() };
+        if let Some(error) = crate::request::check(&probe).into_iter().next() {
+            return Err(error);
+        }
+        let (models, log_prompts) = (self.model.clone(), words.log_prompts);
+        Ok(Options { models, defaults, hub: Hub::from_env(), home, limits, log_prompts })
+    }
+}
+
+impl Lease {
+    /// Redis with this lease.
+    pub(super) fn home(&self, url: String) -> Result<Home> {
+        let lease = Duration::try_from_secs_f64(self.lease).ok();
+        let lease =
+            lease.filter(|lease| (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(lease));
+        let lease = lease.ok_or_else(|| Error::expected("lease", "from 1 to 3600 seconds", self.lease))?;
+        Ok(Home::Redis { url, lease })
+    }
+}
+
+/// Most jobs that wait where nothing is said.
+const WAITING: usize = 64;
+
+/// What `--queue` or the environment says: how many jobs may wait, and where, if not in this process.
+pub(super) fn queue(said: Option<&String>) -> Result<(usize, Option<String>)> {
+    match said.cloned().or_else(crate::config::queue) {
+        Some(text) => parsed(&text),
+        None => Ok((WAITING, None)),
+    }
+}
+
+fn parsed(text: &str) -> Result<(usize, Option<String>)> {
+    let size = |text: &str| {
+        let size = text.parse().ok().filter(|size| (1..=10_000).contains(size));
+        size.ok_or_else(|| {
+            Error::expected("queue", "a number from 1 to 10000", text)
+                .hint("or an address: `redis://host:6379/0?size=64`")
+        })
+    };
+    if !text.contains("://") {
+        return Ok((size(text)?, None));
+    }
+    let (address, query) = text.split_once('?').unwrap_or((text, ""));
+    let (sizes, others): (Vec<&str>, Vec<&str>) =
+        query.split('&').filter(|pair| !pair.is_empty()).partition(|pair| pair.starts_with("size="));
+    let query = if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
+    let bound = sizes.last().and_then(|pair| pair.strip_prefix("size=")).map(size);
+    Ok((bound.transpose()?.unwrap_or(WAITING), Some(format!("{address}{query}"))))
+}
+
+fn door(arguments: &Arguments) -> Result<Door> {
     let token = arguments.token_file.as_ref().map(token).transpose()?;
     if !arguments.host.is_loopback() && token.is_none() && !arguments.no_auth {
         let message = format!("`{}` can be reached from other machines", arguments.host);
         return Err(Error::field("host", message)
             .hint("ask for a token with `--token-file FILE`, or let everybody in with `--no-auth`"));
     }
-    let offline = arguments.offline.then_some(true);
-    let defaults = Params {
-        device: arguments.device.clone(),
-        dtype: arguments.dtype.clone(),
-        threads: arguments.threads,
-        offline,
-        ..Params::default()
-    };
-    let probe = Params { prompt: Some(String::new()), ..defaults.clone() };
-    if let Some(error) = crate::request::check(&probe).into_iter().next() {
-        return Err(error);
-    }
-    Ok(Options {
-        host: arguments.host,
-        port: arguments.port,
-        models: arguments.model.clone(),
-        defaults,
-        hub: Hub::from_env(),
-        token,
-        cors: arguments.cors.clone(),
-        state: state(arguments)?,
-        limits: limits(arguments)?,
-        log_prompts: arguments.log_prompts,
-    })
+    Ok(Door { host: arguments.host, port: arguments.port, token, cors: arguments.cors.clone() })
 }
 
-fn limits(arguments: &Arguments) -> Result<Limits> {
+fn options(arguments: &Arguments) -> Result<Options> {
+    let (bound, url) = queue(arguments.queue.as_ref())?;
+    let home = match (url, &arguments.state) {
+        (None, _) => Home::Folder(state(arguments)?),
+        (Some(url), None) => arguments.lease.home(url)?,
+        (Some(_), Some(_)) => {
+            return Err(Error::field("state", "jobs are kept in Redis, and no folder is used")
+                .hint("leave `--state` or `--queue` out"));
+        }
+    };
+    arguments.drawing.options(home, limits(arguments, bound)?, &arguments.words)
+}
+
+fn limits(arguments: &Arguments, queue: usize) -> Result<Limits> {
     let age = Duration::try_from_secs_f64(arguments.keep * 3600.0)
         .map_err(|_| Error::expected("keep", "a number of hours", arguments.keep))?;
-    if !(1..=10_000).contains(&arguments.queue) {
-        return Err(Error::expected("queue", "a number from 1 to 10000", arguments.queue));
-    }
     Ok(Limits {
-        queue: arguments.queue,
+        queue,
         body: arguments.max_body.saturating_mul(1 << 20),
         pixels: arguments.max_pixels,
         count: arguments.max_count,
@@ -177,4 +265,21 @@ fn state(arguments: &Arguments) -> Result<PathBuf> {
         Error::new(Kind::Output, "there is no home folder to keep jobs in")
             .hint("name a folder: `--state DIR`")
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_is_a_size_or_an_address_with_a_size() {
+        let read = |text: &str| parsed(text).unwrap();
+        assert_eq!(read("8"), (8, None));
+        assert_eq!(read("redis://h:6379/0"), (WAITING, Some("redis://h:6379/0".to_owned())));
+        let unix = "redis+unix:///run/redis.sock?db=1";
+        assert_eq!(read(&format!("{unix}&size=9")), (9, Some(unix.to_owned())));
+        for text in ["0", "many", "redis://h?size=0"] {
+            assert_eq!(parsed(text).unwrap_err().field_name(), Some("queue"), "{text}");
+        }
+    }
 }

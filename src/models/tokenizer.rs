@@ -95,7 +95,8 @@ impl Tokenizer {
     /// A wrong weight; a prompt that is too long where that is not allowed; the tokenizer fails.
     pub(crate) fn chunks(&self, prompt: &Prompt<'_>, reading: Reading, words: &[Word]) -> Result<Chunked> {
         let sections = prompt.sections(reading.syntax)?;
-        let room = Room { tokens: self.room(), comma: self.comma, long: reading.long };
+        let (tokens, first_word) = (self.room(), self.first_word());
+        let room = Room { tokens, comma: self.comma, first_word, long: reading.long };
         let mut chunked = Chunked { chunks: Vec::new(), dropped: String::new() };
         for (i, section) in sections.iter().enumerate() {
             let tokens = self.tokens(section, words)?;

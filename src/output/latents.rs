@@ -15,6 +15,8 @@ use crate::error::{Error, Kind, Result};
 
 /// Name of the tensor in the file.
 const TENSOR: &str = "latents";
+/// How the names of such files end.
+pub const SUFFIX: &str = "latents.safetensors";
 /// Key of the request in the file's metadata.
 const KEYWORD: &str = "sdgen";
 /// Longest file that is read: latents of the largest picture take less.
@@ -48,12 +50,19 @@ impl Latents {
     /// # Errors
     /// As [`save`].
     pub fn save(&self, origin: &Origin<'_>, picture: &Path, existing: Existing) -> Result<PathBuf> {
+        save(&self.file(origin)?, &picture.with_extension(SUFFIX), existing)
+    }
+
+    /// The file that keeps them.
+    ///
+    /// # Errors
+    /// None: plain numbers with plain texts always serialise.
+    pub fn file(&self, origin: &Origin<'_>) -> Result<Vec<u8>> {
         let failed = |e: safetensors::SafeTensorError| Error::internal("cannot write latents").source(e);
         let bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let view = TensorView::new(Dtype::F32, [&[1], &self.shape[..]].concat(), &bytes).map_err(failed)?;
         let metadata = HashMap::from([(KEYWORD.to_owned(), origin.json(self.seed)?)]);
-        let file = safetensors::serialize([(TENSOR, view)], Some(metadata)).map_err(failed)?;
-        save(&file, &picture.with_extension("latents.safetensors"), existing)
+        safetensors::serialize([(TENSOR, view)], Some(metadata)).map_err(failed)
     }
 }
 

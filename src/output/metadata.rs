@@ -160,13 +160,12 @@ impl Origin<'_> {
         parameters::write(&prompt, request.negative_prompt.as_deref().unwrap_or_default(), &fields)
     }
 
-    /// The first ten digits of the denoising network's hash.
+    /// The first ten digits of the SHA-256 of the denoising network's file, where it is known without reading that file.
     fn model_hash(&self) -> Option<String> {
         let unet = self.weights.iter().find(|(file, _)| file.contains("unet"));
         let (_, hash) = unet.or(self.weights.iter().next())?;
-        // A hash may be told by its kind: `header:0123...`.
-        let digits = hash.rsplit(':').next().unwrap_or(hash);
-        Some(digits.chars().take(10).collect())
+        // A hash of something else has a name: `header:0123...`.
+        (!hash.contains(':')).then(|| hash.chars().take(10).collect())
     }
 }
 
@@ -228,7 +227,7 @@ pub(crate) mod tests {
     }
 
     fn weights() -> BTreeMap<String, String> {
-        let hash = |text: &str| format!("header:{}", text.repeat(8));
+        let hash = |text: &str| text.repeat(8);
         BTreeMap::from([("text_encoder".into(), hash("00000000")), ("unet".into(), hash("0123abcd"))])
     }
 
@@ -241,6 +240,10 @@ pub(crate) mod tests {
             env!("CARGO_PKG_VERSION")
         );
         assert_eq!(origin.parameters(6), expected);
+        // What is no hash of a file's content is none that others know it by.
+        let header = BTreeMap::from([("sd15".to_owned(), "header:0123".to_owned())]);
+        let unread = Origin { weights: &header, ..origin };
+        assert_eq!(unread.parameters(6), expected.replace("Model hash: 0123abcd01, ", ""));
     }
 
     #[test]

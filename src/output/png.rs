@@ -161,7 +161,7 @@ fn numbered(path: &Path, attempt: u64) -> PathBuf {
 }
 
 /// Makes the rename survive a power cut where the system can; elsewhere the file itself is safe already.
-fn sync_folder(folder: &Path) {
+pub(crate) fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
     }

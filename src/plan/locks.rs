@@ -1,4 +1,4 @@
-//! Lock files of plans: written from what was found, or held against it; each model and network once.
+//! Lock files of plans: written from what was found, or held against it; each model, network and adapter once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,50 +6,67 @@ use std::sync::Arc;
 use super::{Model, Planner};
 use crate::error::Result;
 use crate::registry::{LockFile, Network, Networks};
-use crate::request::Params;
+use crate::request::{Params, Request};
+
+/// What a plan found besides its models, as far as a lock file has not met it yet.
+struct Fresh<'a> {
+    networks: Vec<&'a Network>,
+    /// File and SHA-256 of LoRAs and embeddings.
+    adapters: Vec<(&'a str, &'a str)>,
+}
+
+impl Fresh<'_> {
+    fn is_empty(&self) -> bool {
+        self.networks.is_empty() && self.adapters.is_empty()
+    }
+}
 
 impl Planner {
-    /// Writes the models and networks into the lock file that `params` name, or holds the networks to it; the models
-    /// were held to it when they were found.
+    /// Writes what the plan found into the lock file that `params` name, or holds it to that; the models were held to it
+    /// when they were found.
     pub(super) fn lock<'a>(
         &mut self,
         params: &Params,
+        request: &Request,
         models: impl Iterator<Item = &'a Arc<Model>>,
         networks: &Networks,
     ) -> Result<()> {
         if let Some(path) = &params.lock {
-            return self.record(path, models, networks);
+            let key = |model: &Model| (path.to_owned(), model.files.origin.clone());
+            let models: Vec<_> = models.filter(|model| self.locked.insert(key(model))).collect();
+            return record(path, &models, &self.fresh(path, request, networks));
         }
         let Some(path) = &params.locked else { return Ok(()) };
-        let fresh = self.fresh(path, networks);
+        let fresh = self.fresh(path, request, networks);
         if fresh.is_empty() {
             return Ok(());
         }
         let lock = LockFile::read(Path::new(path))?;
-        fresh.iter().try_for_each(|network| lock.check_network(network))
+        fresh.networks.iter().try_for_each(|network| lock.check_network(network))?;
+        fresh.adapters.iter().try_for_each(|(file, hash)| lock.check_adapter(file, hash))
     }
 
-    fn record<'a>(
-        &mut self,
-        path: &str,
-        models: impl Iterator<Item = &'a Arc<Model>>,
-        networks: &Networks,
-    ) -> Result<()> {
-        let key = |model: &Model| (path.to_owned(), model.files.origin.clone());
-        let models: Vec<_> = models.filter(|model| self.locked.insert(key(model))).collect();
-        let networks = self.fresh(path, networks);
-        if models.is_empty() && networks.is_empty() {
-            return Ok(());
+    fn fresh<'a>(&mut self, path: &str, request: &'a Request, networks: &'a Networks) -> Fresh<'a> {
+        let mut new = |what: String| self.locked.insert((path.to_owned(), what));
+        let adapters = request.loras.iter().chain(&request.embeddings);
+        let adapters = adapters.filter_map(|adapter| Some((adapter.file.as_str(), adapter.hash.as_deref()?)));
+        Fresh {
+            adapters: adapters.filter(|(file, hash)| new(format!("{file} {hash}"))).collect(),
+            networks: networks
+                .all()
+                .filter(|network| new(format!("{}/{}", network.origin, network.weights)))
+                .collect(),
         }
-        let mut lock = LockFile::open(Path::new(path))?;
-        models.iter().try_for_each(|model| lock.record(&model.files))?;
-        networks.iter().try_for_each(|network| lock.record_network(network))?;
-        lock.write()
     }
+}
 
-    /// The networks that this lock file has not met yet.
-    fn fresh<'a>(&mut self, path: &str, networks: &'a Networks) -> Vec<&'a Network> {
-        let key = |network: &Network| (path.to_owned(), format!("{}/{}", network.origin, network.weights));
-        networks.all().filter(|network| self.locked.insert(key(network))).collect()
+fn record(path: &str, models: &[&Arc<Model>], fresh: &Fresh<'_>) -> Result<()> {
+    if models.is_empty() && fresh.is_empty() {
+        return Ok(());
     }
+    let mut lock = LockFile::open(Path::new(path))?;
+    models.iter().try_for_each(|model| lock.record(&model.files))?;
+    fresh.networks.iter().try_for_each(|network| lock.record_network(network))?;
+    fresh.adapters.iter().for_each(|(file, hash)| lock.record_adapter(file, hash));
+    lock.write()
 }

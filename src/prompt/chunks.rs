@@ -18,6 +18,8 @@ pub(crate) struct Room {
     pub(crate) tokens: usize,
     /// The token of a comma, where the vocabulary has one.
     pub(crate) comma: Option<u32>,
+    /// From this id on, tokens are vectors of words; those of one word have one place.
+    pub(crate) first_word: u32,
     pub(crate) long: LongPrompt,
 }
 
@@ -50,8 +52,9 @@ fn chunked(tokens: &[Token], room: &Room) -> Vec<Vec<Token>> {
     let mut chunks = Vec::new();
     let mut chunk: Vec<Token> = Vec::new();
     let mut after_comma = None;
-    for token in tokens {
-        let comma = Some(token.id) == room.comma;
+    let together = |a: &Token, b: &Token| a.at == b.at && a.id.min(b.id) >= room.first_word;
+    for unit in tokens.chunk_by(together).flat_map(|word| word.chunks(full)) {
+        let comma = unit.iter().any(|token| Some(token.id) == room.comma);
         if chunk.len() == full {
             // A comma itself opens the next chunk rather than moving the phrase before it.
             let near = |from: &usize| !comma && chunk.len() + 1 - from <= BACKTRACK;
@@ -61,7 +64,12 @@ fn chunked(tokens: &[Token], room: &Room) -> Vec<Vec<Token>> {
         } else if comma {
             after_comma = Some(chunk.len() + 1);
         }
-        chunk.push(*token);
+        // The vectors of a word stay together; no phrase moves with them.
+        if chunk.len() + unit.len() > full {
+            chunks.push(std::mem::take(&mut chunk));
+            after_comma = None;
+        }
+        chunk.extend(unit);
     }
     if !chunk.is_empty() || chunks.is_empty() {
         chunks.push(chunk);
@@ -74,9 +82,10 @@ mod tests {
     use super::*;
 
     const COMMA: u32 = 267;
+    const WORD: u32 = 49408;
 
     fn room(long: LongPrompt) -> Room {
-        Room { tokens: 75, comma: Some(COMMA), long }
+        Room { tokens: 75, comma: Some(COMMA), first_word: WORD, long }
     }
 
     /// `n` words, with commas in these places.
@@ -121,6 +130,27 @@ mod tests {
             assert_eq!(lengths(80, commas), expected, "{commas:?}");
         }
         assert_eq!(lengths(75, &[70]), [75]);
+    }
+
+    #[test]
+    fn the_vectors_of_a_word_stay_together() {
+        // Tokens before the word, vectors, tokens after it; a comma before the last ten of the first.
+        for (before, vectors, after, expected) in [
+            (70, 5, 1, &[61, 15][..]),
+            (70, 6, 1, &[70, 7]),
+            (75, 3, 0, &[66, 12]),
+            (10, 80, 0, &[10, 75, 5]),
+            (0, 75, 1, &[75, 1]),
+        ] {
+            let comma = usize::saturating_sub(before, 10);
+            let mut prompt = tokens(before, &[comma]);
+            prompt.extend((0..vectors).map(|i| Token { id: WORD + i, weight: 1.0, at: (0, before) }));
+            prompt.extend(tokens(after, &[]));
+            let layout = lay_out(&prompt, &room(LongPrompt::Chunk));
+            let lengths: Vec<usize> = layout.chunks.iter().map(Vec::len).collect();
+            assert_eq!(lengths, expected, "{before} {vectors} {after}");
+            assert_eq!(layout.chunks.concat(), prompt);
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::hub::Fetch;
 use super::license::CARD;
 use super::remote::{Listed, Listing, Remote};
 use super::transfer::{Halt, Route, disk, persist};
-use super::{Component, ModelFiles, needs};
+use super::{Component, ModelFiles, needs, shards};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 
@@ -170,15 +170,10 @@ impl Download {
         let Some(name) = needs::weights(part, half, |name| self.find(name).is_some()) else {
             return self.require(&part.weights()[0]).map(|listed| vec![listed]);
         };
-        if !name.ends_with(".json") {
-            return Ok(vec![self.require(&name)?]);
+        if name.ends_with(".json") {
+            self.small(std::slice::from_ref(&name), observer)?;
         }
-        self.small(std::slice::from_ref(&name), observer)?;
-        let files = self.files();
-        let shards = needs::shards(part, &files.text(&name)?).ok_or_else(|| {
-            Error::new(Kind::ModelFile, format!("`{}` is no index of sharded weights", files.display(&name)))
-        })?;
-        shards.iter().map(|shard| self.require(shard)).collect()
+        shards::files(&self.files(), &name)?.iter().map(|shard| self.require(shard)).collect()
     }
 
     /// Says what is coming and under which terms, once the disk has shown to have room for it.

@@ -1,4 +1,4 @@
-//! A lock file: the revision of each model and the SHA-256 of every file that a render used, so that another machine
+//! A lock file: the revision of each model and the SHA-256 of every file that a render read, so that another machine
 //! or another day draws with the very same bytes or not at all.
 
 use std::collections::BTreeMap;
@@ -25,6 +25,9 @@ type Hashes = BTreeMap<String, String>;
 #[serde(deny_unknown_fields)]
 pub struct LockFile {
     version: u32,
+    /// LoRAs and embeddings: the file as the request names it → hash.
+    #[serde(default, skip_serializing_if = "Hashes::is_empty")]
+    adapters: Hashes,
     #[serde(default, rename = "model")]
     models: Vec<Entry>,
     #[serde(skip)]
@@ -75,7 +78,7 @@ impl LockFile {
     }
 
     fn new(path: &Path) -> Self {
-        Self { version: VERSION, models: Vec::new(), path: path.to_owned() }
+        Self { version: VERSION, adapters: Hashes::new(), models: Vec::new(), path: path.to_owned() }
     }
 
     /// Writes down which files a model is.
@@ -99,6 +102,11 @@ impl LockFile {
         entry.files.extend(network_hashes(network)?);
         self.put(entry);
         Ok(())
+    }
+
+    /// Writes down the SHA-256 of a LoRA or an embedding.
+    pub fn record_adapter(&mut self, file: &str, sha256: &str) {
+        self.adapters.insert(file.to_owned(), format!("sha256:{sha256}"));
     }
 
     fn put(&mut self, entry: Entry) {
@@ -158,19 +166,30 @@ impl LockFile {
         self.compare(name, &self.entry(name)?.files, &network_hashes(network)?)
     }
 
+    /// Whether a LoRA or an embedding is the file that is locked.
+    ///
+    /// # Errors
+    /// It is not in the lock file, or another.
+    pub fn check_adapter(&self, file: &str, sha256: &str) -> Result<()> {
+        self.same(&format!("`{file}`"), self.adapters.get(file), &format!("sha256:{sha256}"))
+    }
+
     /// Whether each of the files `found` is locked as it is.
     fn compare(&self, name: &str, expected: &Hashes, found: &Hashes) -> Result<()> {
-        for (path, hash) in found {
-            match expected.get(path) {
-                Some(locked) if locked == hash => {}
-                Some(locked) => {
-                    let what = format!("`{path}` of `{name}` is another file than the locked one");
-                    return Err(self.refused(format!("{what}: expected {locked}, got {hash}")));
-                }
-                None => return Err(self.refused(format!("`{path}` of `{name}` is not in the lock file"))),
-            }
+        let mut found = found.iter();
+        found.try_for_each(|(path, hash)| {
+            self.same(&format!("`{path}` of `{name}`"), expected.get(path), hash)
+        })
+    }
+
+    fn same(&self, what: &str, locked: Option<&String>, found: &str) -> Result<()> {
+        match locked {
+            Some(locked) if locked == found => Ok(()),
+            Some(locked) => Err(self.refused(format!(
+                "{what} is another file than the locked one: expected {locked}, got {found}"
+            ))),
+            None => Err(self.refused(format!("{what} is not in the lock file"))),
         }
-        Ok(())
     }
 
     fn entry(&self, name: &str) -> Result<&Entry> {
@@ -264,6 +283,22 @@ mod tests {
         let mut changed = read;
         changed.models[0].files.insert("vae/config.json".into(), "sha256:0".into());
         assert!(changed.check(&files).unwrap_err().to_string().contains("expected sha256:0, got sha256:"));
+    }
+
+    #[test]
+    fn adapters_are_locked_by_their_content() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.lock");
+        let mut lock = LockFile::open(&path).unwrap();
+        lock.record(&ModelFiles::embedded(demo::NAME, demo::FILES)).unwrap();
+        lock.record_adapter("loras/ink.safetensors", "01ab");
+        lock.write().unwrap();
+        let read = LockFile::read(&path).unwrap();
+        read.check_adapter("loras/ink.safetensors", "01ab").unwrap();
+        let error = read.check_adapter("loras/ink.safetensors", "02cd").unwrap_err().to_string();
+        assert!(error.contains("expected sha256:01ab, got sha256:02cd"), "{error}");
+        let error = read.check_adapter("words/ink.pt", "01ab").unwrap_err().to_string();
+        assert!(error.contains("`words/ink.pt` is not in the lock file"), "{error}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod presets;
 mod refusal;
 mod remote;
 mod repo_config;
+mod shards;
 mod single;
 mod stock;
 mod tensors;

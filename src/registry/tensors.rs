@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
-
-use super::{Component, ModelFiles};
+use super::{Component, ModelFiles, shards};
 use crate::checkpoint::{Content, Entry};
 use crate::error::{Error, Kind, Result};
 
@@ -38,12 +36,6 @@ pub struct Place {
     pub spare: bool,
 }
 
-/// A sharded model's index file.
-#[derive(Deserialize)]
-struct ShardIndex {
-    weight_map: BTreeMap<String, String>,
-}
-
 impl Tensors {
     /// The tensors of `component`, in whichever of its file layouts the model has.
     ///
@@ -71,7 +63,7 @@ impl Tensors {
     /// A file that is missing, truncated or malformed.
     pub fn at(files: &ModelFiles, path: &str) -> Result<Self> {
         let mut tensors = Self { files: Vec::new(), places: BTreeMap::new() };
-        for path in shards(files, path)? {
+        for path in shards::files(files, path)? {
             let file = TensorFile { label: files.display(&path), content: files.content(&path) };
             let directory = file.content.directory(&file.label)?;
             let number = tensors.files.len();
@@ -85,24 +77,5 @@ impl Tensors {
     /// Bytes of all of them.
     pub fn size(&self) -> usize {
         self.places.values().map(|place| place.entry.bytes.len()).sum()
-    }
-}
-
-/// The files of weights at `path`: that file, or those that its index names.
-fn shards(files: &ModelFiles, path: &str) -> Result<Vec<String>> {
-    if !path.ends_with(".json") {
-        return Ok(vec![path.to_owned()]);
-    }
-    let index: ShardIndex = files.json(path)?;
-    let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
-    let mut names: Vec<String> = index.weight_map.into_values().collect();
-    names.sort();
-    names.dedup();
-    match names.iter().find(|name| name.contains(['/', '\\'])) {
-        Some(name) => Err(Error::new(
-            Kind::ModelFile,
-            format!("`{}`: shard `{name}` is not a plain file name", files.display(path)),
-        )),
-        None => Ok(names.into_iter().map(|name| format!("{folder}/{name}")).collect()),
     }
 }

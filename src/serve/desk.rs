@@ -2,14 +2,13 @@
 //! down and queued. What is wrong is told at once, field by field.
 
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use serde_json::{Map, Value};
 
 use super::Service;
 use super::fields::{Access, access, typed};
-use super::job::{Api, Job, Operation, Order, Status, new_id};
-use super::jobs::Refusal;
+use super::job::{Api, Job, Operation, Order};
+use super::store::Refused;
 use super::uploads::{self, Pictures, within};
 use crate::error::Error;
 use crate::request::{Params, check, overlay};
@@ -27,32 +26,12 @@ pub(super) struct Wish {
     pub(super) attended: bool,
 }
 
-/// Why a wish is not granted.
-pub(super) enum Refused {
-    /// It is wrong in these ways.
-    Wrong(Vec<Error>),
-    /// There is no room for it.
-    Busy(Refusal),
-    /// The server cannot.
-    Failed(Error),
-}
-
-impl From<Error> for Refused {
-    fn from(error: Error) -> Self {
-        Self::Wrong(vec![error])
-    }
-}
-
 impl Service {
     /// Checks a wish, writes it down and queues it.
     pub(super) fn submit(&self, wish: Wish) -> Result<Arc<Job>, Refused> {
         let (order, pictures) = self.checked(wish)?;
-        let place = self.jobs.reserve().map_err(Refused::Busy)?;
-        let job = Job::new(new_id(), place.number, SystemTime::now(), order, Status::default());
-        self.journal.begin(&job, &pictures).map_err(Refused::Failed)?;
-        let job = Arc::new(job);
+        let job = self.store.submit(order, &pictures)?;
         self.note(&job, "queued");
-        self.jobs.enqueue(place, Arc::clone(&job));
         Ok(job)
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 use super::clock;
-use super::story::{Link, News, Record, Story};
+use super::story::{Link, News, PREVIEW, Record, Story};
 use crate::error::{Error, KINDS, Kind};
 use crate::named::named_enum;
 use crate::request::Params;
@@ -79,6 +79,29 @@ pub(super) struct Order {
     pub(super) attended: bool,
 }
 
+impl Order {
+    /// Whether it asks for the same but for prompts and seed, and so may be drawn together with `other`.
+    pub(super) fn is_like(&self, other: &Self) -> bool {
+        let [ours, theirs] = [self, other].map(|order| Params {
+            prompt: None,
+            negative_prompt: None,
+            prompt_2: None,
+            negative_prompt_2: None,
+            seed: None,
+            ..order.params.clone()
+        });
+        // Pictures that came with an order are known by their place alone.
+        self.operation == Operation::Txt2img && ours == theirs
+    }
+
+    /// In place of one that cannot be read: another version took it in.
+    #[cfg(feature = "redis")]
+    pub(super) fn unread() -> Self {
+        let (params, operation) = (Params::default(), Operation::Txt2img);
+        Self { params, operation, api: Api::Jobs, attended: false }
+    }
+}
+
 /// A finished picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Made {
@@ -133,8 +156,11 @@ pub(super) struct Status {
     pub(super) images: Vec<Made>,
     pub(super) failure: Option<Failure>,
     /// Calls of the network done, and in all.
-    #[serde(skip)]
+    #[serde(default)]
     pub(super) steps: (usize, usize),
+    /// Place in the queue, from 1.
+    #[serde(skip)]
+    pub(super) position: Option<usize>,
 }
 
 impl Default for Status {
@@ -147,6 +173,7 @@ impl Default for Status {
             images: Vec::new(),
             failure: None,
             steps: (0, 0),
+            position: None,
         }
     }
 }
@@ -223,11 +250,24 @@ impl Job {
         self.cancelled.load(Ordering::Relaxed)
     }
 
+    /// Notes its place in the queue.
+    pub(super) fn waits(&self, position: usize) {
+        let mut inner = self.lock();
+        let (status, story) = &mut *inner;
+        if status.state == State::Queued && status.position != Some(position) {
+            status.position = Some(position);
+            let id = story.tell(&News::Queued { position });
+            drop(inner);
+            self.news.send_replace(id);
+        }
+    }
+
     /// Queued → running.
     pub(super) fn begin(&self) -> bool {
         self.change(State::Running, |status| {
             status.started = Some(SystemTime::now());
             status.attempts += 1;
+            status.position = None;
             status.images.clear();
         })
     }
@@ -241,6 +281,7 @@ impl Job {
         };
         self.change(state, |status| {
             status.ended = Some(SystemTime::now());
+            status.position = None;
             status.failure = failure;
         })
     }
@@ -257,6 +298,8 @@ impl Job {
         more(status);
         if state.is_final() {
             story.close();
+        } else {
+            story.open(status.attempts);
         }
         let id = story.tell(&self.news_of(status));
         drop(inner);
@@ -297,6 +340,45 @@ impl Job {
         self.news.send_replace(id);
     }
 
+    /// Takes over what another process tells of it: where it stands, and the records that are new.
+    #[cfg(feature = "redis")]
+    pub(super) fn hear(&self, status: Status, records: Vec<Record>) {
+        let mut inner = self.lock();
+        let position = inner.0.position.filter(|_| status.state == State::Queued);
+        inner.0 = Status { position, ..status };
+        let id = inner.1.hear(records);
+        drop(inner);
+        self.news.send_replace(id);
+    }
+
+    /// How it stands once it is cancelled while it waits, and the record that tells of it. Wherever it waited, that
+    /// record has a higher number than any that told of its place.
+    ///
+    /// # Errors
+    /// None: a waiting job can be cancelled.
+    #[cfg(feature = "redis")]
+    pub(super) fn cancelled(&self) -> Result<(Status, Record), Error> {
+        let job =
+            Self::new(self.id.clone(), self.number, self.created, self.order.clone(), Status::default());
+        job.lock().1.end_of_waiting();
+        job.end(End::Cancelled);
+        let record = job.lock().1.after(0).last().map(|record| Record::clone(record));
+        Ok((job.status(), record.ok_or_else(|| Error::internal("an end that nobody tells of"))?))
+    }
+
+    /// Number of the last record.
+    #[cfg(feature = "redis")]
+    pub(super) fn last(&self) -> u64 {
+        self.lock().1.last_number()
+    }
+
+    /// The last preview of a running job, in base64.
+    pub(super) fn preview(&self) -> Option<String> {
+        let record = self.lock().1.last(PREVIEW)?;
+        let data: serde_json::Value = serde_json::from_str(&record.data).ok()?;
+        data["image"].as_str().map(str::to_owned)
+    }
+
     /// Everything that was told after record `id`, and whether more may come.
     pub(super) fn heard_after(&self, id: u64) -> (Vec<Arc<Record>>, bool) {
         let inner = self.lock();
@@ -320,7 +402,16 @@ impl Job {
     }
 }
 
+/// A job is begun this often; one that took the process down each time is not begun again.
+pub(super) const ATTEMPTS: u32 = 3;
+
 impl Failure {
+    /// Of a job that took the process down each time.
+    pub(super) fn worn_out() -> Self {
+        let message = format!("the server ended {ATTEMPTS} times while it drew this");
+        Self::new(Kind::Internal, &message)
+    }
+
     /// A failure that is this program's own fault.
     pub(super) fn internal(message: &str) -> Self {
         Self::from(&Error::internal(message))

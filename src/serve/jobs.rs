@@ -2,32 +2,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use super::job::{Api, End, Job, State};
-use super::story::News;
-
-/// How much is kept.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// Most jobs that wait.
-    pub(super) queue: usize,
-    /// How long an ended job is kept.
-    pub(super) age: Duration,
-    /// Most bytes of pictures of ended jobs.
-    pub(super) bytes: u64,
-    /// Most ended jobs.
-    pub(super) ended: usize,
-}
-
-/// Why no job is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
-    /// Every place in the queue is taken.
-    Full,
-    /// The server is about to end.
-    Closed,
-}
+use super::job::{Api, End, Job, Order, State};
+use super::store::{Bounds, Count, Ended, Refusal};
 
 /// A place in the queue, held until the job is written down.
 pub(super) struct Place<'a> {
@@ -42,21 +20,11 @@ impl Drop for Place<'_> {
     }
 }
 
-/// How many jobs there are.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Count {
-    pub(super) queued: usize,
-    pub(super) running: usize,
-    pub(super) ended: usize,
-    /// Bytes of pictures.
-    pub(super) bytes: u64,
-}
-
 #[derive(Default)]
 struct Inner {
     known: HashMap<String, Arc<Job>>,
     queue: VecDeque<Arc<Job>>,
-    running: Option<Arc<Job>>,
+    running: Vec<Arc<Job>>,
     reserved: usize,
     next: u64,
     closed: bool,
@@ -97,7 +65,7 @@ impl Jobs {
     pub(super) fn enqueue(&self, place: Place<'_>, job: Arc<Job>) {
         let mut inner = self.lock();
         inner.queue.push_back(Arc::clone(&job));
-        job.tell(&News::Queued { position: inner.queue.len() });
+        job.waits(inner.queue.len());
         if inner.closed && job.order.attended {
             inner.queue.pop_back();
             job.end(End::Cancelled);
@@ -114,7 +82,7 @@ impl Jobs {
         inner.next = inner.next.max(job.number);
         if job.state() == State::Queued {
             inner.queue.push_back(Arc::clone(&job));
-            job.tell(&News::Queued { position: inner.queue.len() });
+            job.waits(inner.queue.len());
         }
         inner.known.insert(job.id.clone(), job);
     }
@@ -126,22 +94,24 @@ impl Jobs {
             if inner.closed {
                 return None;
             }
-            if let Some(job) = inner.queue.pop_front() {
-                job.begin();
-                inner.running = Some(Arc::clone(&job));
-                inner.tell_positions();
+            if let Some(job) = inner.begin() {
                 return Some(job);
             }
             inner = self.work.wait(inner).unwrap_or_else(PoisonError::into_inner);
         }
     }
 
-    /// The running job came to its end; whether it had none before.
+    /// The next job, begun, if it is like `order`; waits for none.
+    pub(super) fn next_like(&self, order: &Order) -> Option<Arc<Job>> {
+        let mut inner = self.lock();
+        let is_wanted = !inner.closed && inner.queue.front().is_some_and(|job| job.order.is_like(order));
+        if is_wanted { inner.begin() } else { None }
+    }
+
+    /// A running job came to its end; whether it had none before.
     pub(super) fn finish(&self, job: &Job, end: End) -> bool {
         let mut inner = self.lock();
-        if inner.running.as_ref().is_some_and(|running| running.id == job.id) {
-            inner.running = None;
-        }
+        inner.running.retain(|running| running.id != job.id);
         job.end(end)
     }
 
@@ -170,14 +140,9 @@ impl Jobs {
         all
     }
 
-    /// The running job, if it came in through `api`.
+    /// A running job that came in through `api`.
     pub(super) fn running(&self, api: Api) -> Option<Arc<Job>> {
-        self.lock().running.clone().filter(|job| job.order.api == api)
-    }
-
-    /// Its place in the queue, from 1.
-    pub(super) fn position(&self, job: &Job) -> Option<usize> {
-        self.lock().queue.iter().position(|queued| queued.id == job.id).map(|place| place + 1)
+        self.lock().running.iter().find(|job| job.order.api == api).cloned()
     }
 
     /// Takes no more jobs and begins none; ends those whose clients will not come back for them.
@@ -200,7 +165,7 @@ impl Jobs {
     /// How many there are.
     pub(super) fn count(&self) -> Count {
         let inner = self.lock();
-        let (queued, running) = (inner.queue.len(), usize::from(inner.running.is_some()));
+        let (queued, running) = (inner.queue.len(), inner.running.len());
         let bytes = inner.known.values().map(|job| job.bytes()).sum();
         Count { queued, running, ended: inner.known.len() - queued - running, bytes }
     }
@@ -208,27 +173,46 @@ impl Jobs {
     /// Forgets the jobs that are too old, and then the oldest while there is too much; returns them.
     pub(super) fn expire(&self, now: SystemTime) -> Vec<Arc<Job>> {
         let mut inner = self.lock();
-        let mut ended: Vec<(SystemTime, Arc<Job>)> =
-            inner.known.values().filter_map(|job| Some((job.status().ended?, Arc::clone(job)))).collect();
-        ended.sort_by_key(|(at, job)| std::cmp::Reverse((*at, job.number)));
-        let mut bytes = 0;
-        let mut gone = Vec::new();
-        for (i, (at, job)) in ended.into_iter().enumerate() {
-            bytes += job.bytes();
-            let old = now.duration_since(at).unwrap_or_default() > self.bounds.age;
-            if old || bytes > self.bounds.bytes || i >= self.bounds.ended {
-                inner.known.remove(&job.id);
-                gone.push(job);
-            }
-        }
-        gone
+        let ended = |job: &Arc<Job>| Some(Past { at: job.status().ended?, job: Arc::clone(job) });
+        let ended: Vec<Past> = inner.known.values().filter_map(ended).collect();
+        let gone = self.bounds.stale(ended, now).into_iter().map(|past| past.job);
+        gone.inspect(|job| drop(inner.known.remove(&job.id))).collect()
+    }
+}
+
+/// A job that has ended.
+struct Past {
+    at: SystemTime,
+    job: Arc<Job>,
+}
+
+impl Ended for Past {
+    fn at(&self) -> SystemTime {
+        self.at
+    }
+
+    fn number(&self) -> u64 {
+        self.job.number
+    }
+
+    fn bytes(&self) -> u64 {
+        self.job.bytes()
     }
 }
 
 impl Inner {
+    /// The first of the queue, begun.
+    fn begin(&mut self) -> Option<Arc<Job>> {
+        let job = self.queue.pop_front()?;
+        job.begin();
+        self.running.push(Arc::clone(&job));
+        self.tell_positions();
+        Some(job)
+    }
+
     fn tell_positions(&self) {
         for (place, job) in self.queue.iter().enumerate() {
-            job.tell(&News::Queued { position: place + 1 });
+            job.waits(place + 1);
         }
     }
 }
@@ -237,7 +221,8 @@ impl Inner {
 mod tests {
     use super::*;
     use crate::request::Params;
-    use crate::serve::job::{Made, Operation, Order, Status, new_id};
+    use crate::serve::job::{Made, Operation, Status, new_id};
+    use std::time::Duration;
 
     const BOUNDS: Bounds = Bounds { queue: 2, age: Duration::from_secs(60), bytes: 100, ended: 3 };
 
@@ -268,9 +253,9 @@ mod tests {
         let jobs = Jobs::new(BOUNDS);
         let [first, second] = [0; 2].map(|_| submit(&jobs).unwrap());
         assert_eq!(submit(&jobs).unwrap_err(), Refusal::Full);
-        assert_eq!((jobs.position(&first), jobs.position(&second)), (Some(1), Some(2)));
+        assert_eq!((first.status().position, second.status().position), (Some(1), Some(2)));
         assert_eq!(jobs.next().unwrap().id, first.id);
-        assert_eq!((first.state(), jobs.position(&second)), (State::Running, Some(1)));
+        assert_eq!((first.state(), second.status().position), (State::Running, Some(1)));
         assert!(submit(&jobs).is_ok());
     }
 

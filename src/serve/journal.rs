@@ -1,20 +1,19 @@
 //! Jobs on disk, one folder each, so that they outlive the process: what was ordered and its pictures, what became
 //! of it and its results.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Sender, channel};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
 use super::clock;
-use super::job::{Failure, Job, Order, State, Status};
+use super::job::{ATTEMPTS, Failure, Job, Order, State, Status};
+use super::uploads::Pictures;
 use crate::error::{Error, Kind, Result};
-
-/// A job is begun this often; one that took the process down each time is not begun again.
-const ATTEMPTS: u32 = 3;
+use crate::output::png::{folder_of, sync_folder};
 
 /// Name of a job's own file within its folder.
 const RECORD: &str = "job.json";
@@ -33,6 +32,7 @@ struct Entry {
 pub(super) struct Journal {
     folder: PathBuf,
     _lock: File,
+    written: Sender<PathBuf>,
 }
 
 impl Journal {
@@ -45,7 +45,7 @@ impl Journal {
         private_folder(&jobs).map_err(|e| refused(folder, &e))?;
         let lock = File::create(folder.join("lock")).map_err(|e| refused(folder, &e))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: jobs, _lock: lock }),
+            Ok(()) => Ok(Self { folder: jobs, _lock: lock, written: syncing()? }),
             Err(fs::TryLockError::WouldBlock) => {
                 let message = format!("another server keeps its jobs in `{}`", folder.display());
                 Err(Error::new(Kind::Output, message)
@@ -60,21 +60,30 @@ impl Journal {
         self.folder.join(id)
     }
 
-    /// The file of a picture of a job.
-    pub(super) fn picture(&self, id: &str, index: u64) -> PathBuf {
-        self.folder(id).join(format!("{index}.png"))
+    /// A file of a job.
+    ///
+    /// # Errors
+    /// It is there and cannot be read.
+    pub(super) fn get(&self, id: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        let folder = self.folder(id);
+        match fs::read(folder.join(name)) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(refused(&folder, &e)),
+        }
     }
 
     /// Writes a new job with the pictures that came with it.
     ///
     /// # Errors
     /// The disk refuses; nothing is left behind.
-    pub(super) fn begin(&self, job: &Job, pictures: &BTreeMap<String, Vec<u8>>) -> Result<()> {
+    pub(super) fn begin(&self, job: &Job, pictures: &Pictures) -> Result<()> {
         let folder = self.folder(&job.id);
-        let written = private_folder(&folder).and_then(|()| {
-            pictures.iter().try_for_each(|(field, bytes)| fs::write(folder.join(field), bytes))
-        });
-        let kept = written.map_err(|e| refused(&folder, &e)).and_then(|()| self.update(job));
+        let made = private_folder(&folder).map_err(|e| refused(&folder, &e));
+        let mut pictures = pictures.iter();
+        let written =
+            made.and_then(|()| pictures.try_for_each(|(name, bytes)| self.put(&job.id, name, bytes)));
+        let kept = written.and_then(|()| self.update(job));
         kept.inspect_err(|_| self.remove(&job.id))
     }
 
@@ -95,14 +104,18 @@ impl Journal {
         self.put(&job.id, RECORD, &text)
     }
 
-    /// Writes a file of a job so that it is there whole or not at all.
+    /// Writes a file of a job so that it is there whole or not at all. It outlives this process at once, and the
+    /// machine a moment later: nobody waits for the disk.
     ///
     /// # Errors
     /// The disk refuses.
     pub(super) fn put(&self, id: &str, name: &str, bytes: &[u8]) -> Result<()> {
         let folder = self.folder(id);
         let temporary = folder.join(format!(".{name}"));
-        let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, folder.join(name)));
+        let file = folder.join(name);
+        let written = fs::write(&temporary, bytes).and_then(|()| fs::rename(&temporary, &file));
+        // A thread that is gone ended with the process.
+        let _ = self.written.send(file);
         written.map_err(|e| refused(&folder, &e))
     }
 
@@ -142,6 +155,21 @@ impl Journal {
     }
 }
 
+/// What forces files to the disk, one after the other.
+fn syncing() -> Result<Sender<PathBuf>> {
+    let (written, files) = channel::<PathBuf>();
+    let work = move || {
+        for file in files {
+            // A job may have expired in the meantime; a disk that fails is met by the next write.
+            let _ = File::open(&file).and_then(|file| file.sync_all());
+            let folder = folder_of(&file);
+            [Some(folder), folder.parent()].into_iter().flatten().for_each(sync_folder);
+        }
+    };
+    let thread = std::thread::Builder::new().name("disk".to_owned()).spawn(work);
+    thread.map(|_| written).map_err(|e| Error::internal("cannot start a thread").source(e))
+}
+
 fn recovered(status: Status) -> Status {
     if status.state.is_final() {
         return status;
@@ -150,8 +178,7 @@ fn recovered(status: Status) -> Status {
     if status.attempts < ATTEMPTS {
         return fresh;
     }
-    let message = format!("the server ended {ATTEMPTS} times while it drew this");
-    let failure = Some(Failure::new(Kind::Internal, &message));
+    let failure = Some(Failure::worn_out());
     Status { state: State::Failed, ended: Some(SystemTime::now()), failure, ..fresh }
 }
 
@@ -172,6 +199,8 @@ fn refused(folder: &Path, error: &io::Error) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::request::Params;
     use crate::serve::job::{Api, End, Made, Operation, new_id};

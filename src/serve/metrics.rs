@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::job::State;
-use super::jobs::Count;
+use super::store::Count;
 use crate::named::Named;
 
 /// Upper bounds of the buckets of durations, in seconds.
@@ -72,13 +72,15 @@ impl Metrics {
         draw.iter().for_each(|seconds| self.draw.add(*seconds));
     }
 
-    /// Everything in Prometheus' text format.
-    pub(super) fn text(&self, now: &Count) -> String {
+    /// Everything in Prometheus' text format; without the queue while that is out of reach.
+    pub(super) fn text(&self, now: Option<&Count>) -> String {
         let mut text = String::new();
-        gauge(&mut text, "sdgen_queue_depth", "Jobs that wait.", now.queued as u64);
-        gauge(&mut text, "sdgen_jobs_running", "Jobs in the engine.", now.running as u64);
-        gauge(&mut text, "sdgen_jobs_kept", "Ended jobs that have not expired.", now.ended as u64);
-        gauge(&mut text, "sdgen_results_bytes", "Bytes of pictures that are kept.", now.bytes);
+        if let Some(now) = now {
+            gauge(&mut text, "sdgen_queue_depth", "Jobs that wait.", now.queued as u64);
+            gauge(&mut text, "sdgen_jobs_running", "Jobs in the engine.", now.running as u64);
+            gauge(&mut text, "sdgen_jobs_kept", "Ended jobs that have not expired.", now.ended as u64);
+            gauge(&mut text, "sdgen_results_bytes", "Bytes of pictures that are kept.", now.bytes);
+        }
         if let Some(bytes) = resident() {
             gauge(&mut text, "process_resident_memory_bytes", "Resident memory.", bytes);
         }
@@ -138,7 +140,7 @@ mod tests {
         metrics.answered(503, 0.02);
         metrics.steps(4);
         metrics.ended(State::Completed, 2, Some(0.2), Some(2.0));
-        let text = metrics.text(&Count { queued: 3, ..Count::default() });
+        let text = metrics.text(Some(&Count { queued: 3, ..Count::default() }));
         for expected in [
             "sdgen_queue_depth 3",
             "sdgen_jobs_total{state=\"completed\"} 1",

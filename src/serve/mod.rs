@@ -1,5 +1,6 @@
 //! The server: jobs over HTTP on the same parameters, engine and events as the command line. One thread owns the
-//! engine and a bounded queue feeds it; every job is on disk. Arguments and printing are the command line's.
+//! engine and a bounded queue feeds it; jobs live on disk, or in Redis, where several processes take them. Arguments
+//! and printing are the command line's.
 
 mod a1111;
 mod catalog;
@@ -11,9 +12,13 @@ mod http;
 mod job;
 mod jobs;
 mod journal;
+mod local;
 mod metrics;
 mod openai;
 mod openapi;
+#[cfg(feature = "redis")]
+mod shared;
+mod store;
 mod story;
 mod uploads;
 mod worker;
@@ -31,9 +36,9 @@ use tokio::sync::watch;
 
 use self::catalog::Catalog;
 use self::job::{End, Job};
-use self::jobs::{Bounds, Jobs};
-use self::journal::Journal;
+use self::local::Local;
 use self::metrics::Metrics;
+use self::store::{Bounds, Store};
 use crate::config::{Hub, Token};
 use crate::error::{Error, Kind, Result};
 use crate::request::Params;
@@ -41,28 +46,45 @@ use crate::request::Params;
 /// Takes lines for the operator.
 pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How a server is set up.
+/// How jobs are drawn, whoever asks for them.
 pub struct Options {
-    /// Address to listen on.
-    pub host: IpAddr,
-    /// Port; 0 for any that is free.
-    pub port: u16,
     /// Models that are offered, the default first; every known version when empty.
     pub models: Vec<String>,
     /// What every job is drawn with, whoever asks: device, threads and their like.
     pub defaults: Params,
     /// Where models come from.
     pub hub: Hub,
-    /// What clients have to show.
-    pub token: Option<Token>,
-    /// Origins of pages elsewhere that may use this server.
-    pub cors: Vec<String>,
     /// Where jobs are kept.
-    pub state: PathBuf,
+    pub home: Home,
     /// How much is taken.
     pub limits: Limits,
     /// Whether prompts stand in the log.
     pub log_prompts: bool,
+}
+
+/// Where jobs are kept.
+pub enum Home {
+    /// In this process, and in a folder of its own.
+    Folder(PathBuf),
+    /// In Redis, with other processes.
+    Redis {
+        /// Its address.
+        url: String,
+        /// How long a process may be silent before its job is another's.
+        lease: Duration,
+    },
+}
+
+/// Who may come in, and where.
+pub struct Door {
+    /// Address to listen on.
+    pub host: IpAddr,
+    /// Port; 0 for any that is free.
+    pub port: u16,
+    /// What clients have to show.
+    pub token: Option<Token>,
+    /// Origins of pages elsewhere that may use this server.
+    pub cors: Vec<String>,
 }
 
 /// How much a server takes and keeps.
@@ -82,6 +104,14 @@ pub struct Limits {
     pub kept: u64,
 }
 
+impl Limits {
+    /// None: for one who takes nothing in and lets nothing expire.
+    pub fn none() -> Self {
+        let (queue, body, pixels, count) = (usize::MAX, usize::MAX, u64::MAX, u64::MAX);
+        Self { queue, body, pixels, count, age: Duration::MAX, kept: u64::MAX }
+    }
+}
+
 /// Most ended jobs that are remembered.
 const ENDED: usize = 1000;
 /// How long open connections may take to end after the last job.
@@ -91,8 +121,7 @@ const SWEEP: Duration = Duration::from_secs(30);
 
 /// What every part of the server shares.
 struct Service {
-    jobs: Jobs,
-    journal: Journal,
+    store: Box<dyn Store>,
     catalog: Catalog,
     metrics: Metrics,
     defaults: Params,
@@ -119,6 +148,11 @@ pub struct Server {
     address: SocketAddr,
 }
 
+/// One that draws what others have taken in, and answers nobody.
+pub struct Worker {
+    service: Arc<Service>,
+}
+
 /// Ends a server from elsewhere: a signal, a test.
 #[derive(Clone)]
 pub struct Stop(Arc<Service>);
@@ -126,7 +160,28 @@ pub struct Stop(Arc<Service>);
 impl Stop {
     /// Takes no more jobs; the running one is finished and the queue stays on disk.
     pub fn stop(&self) {
-        self.0.jobs.close();
+        self.0.store.close();
+    }
+}
+
+impl Worker {
+    /// Finds the queue.
+    ///
+    /// # Errors
+    /// It is out of reach; the models have no names of their own.
+    pub fn new(options: Options, log: Log) -> Result<Self> {
+        let service = Service::open(options, None, log)?;
+        Ok(Self { service: Arc::new(service) })
+    }
+
+    /// What ends it.
+    pub fn stop(&self) -> Stop {
+        Stop(Arc::clone(&self.service))
+    }
+
+    /// Draws until it is stopped and the running job is done.
+    pub fn run(&self) {
+        worker::run(&self.service, &self.service.hub);
     }
 }
 
@@ -134,10 +189,10 @@ impl Server {
     /// Takes the port and the folder, and finds the jobs that an earlier process left.
     ///
     /// # Errors
-    /// The port or the folder is another's; the models have no names of their own.
-    pub fn bind(options: Options, log: Log) -> Result<Self> {
-        let journal = Journal::open(&options.state)?;
-        let asked = SocketAddr::new(options.host, options.port);
+    /// The port or the folder is another's, or the queue is out of reach; the models have no names of their own.
+    pub fn bind(options: Options, door: Door, log: Log) -> Result<Self> {
+        let asked = SocketAddr::new(door.host, door.port);
+        let service = Service::open(options, Some(door), log)?;
         let taken = |e: std::io::Error| {
             Error::new(Kind::Network, format!("cannot listen on `{asked}`"))
                 .source(e)
@@ -146,29 +201,6 @@ impl Server {
         let listener = TcpListener::bind(asked).map_err(taken)?;
         listener.set_nonblocking(true).map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
-        let limits = options.limits;
-        let bounds = Bounds { queue: limits.queue, age: limits.age, bytes: limits.kept, ended: ENDED };
-        let jobs = Jobs::new(bounds);
-        for job in journal.jobs()? {
-            jobs.adopt(Arc::new(job));
-        }
-        let service = Service {
-            jobs,
-            journal,
-            catalog: Catalog::new(&options.models)?,
-            metrics: Metrics::default(),
-            defaults: options.defaults,
-            hub: options.hub,
-            limits,
-            local: options.host.is_loopback() && options.token.is_none(),
-            token: options.token,
-            cors: options.cors,
-            loading: AtomicBool::new(false),
-            chosen: Mutex::default(),
-            log,
-            log_prompts: options.log_prompts,
-            over: watch::Sender::new(false),
-        };
         Ok(Self { service: Arc::new(service), listener, address })
     }
 
@@ -177,9 +209,12 @@ impl Server {
         self.address
     }
 
-    /// How many jobs of an earlier process wait.
-    pub fn waiting(&self) -> usize {
-        self.service.jobs.count().queued
+    /// How many jobs wait already.
+    ///
+    /// # Errors
+    /// The queue is out of reach.
+    pub fn waiting(&self) -> Result<usize> {
+        Ok(self.service.store.count()?.queued)
     }
 
     /// What ends it.
@@ -229,23 +264,49 @@ async fn sweep(service: Arc<Service>) {
         tokio::time::sleep(SWEEP).await;
         let service = Arc::clone(&service);
         // A sweep that fails is made up for by the next.
-        let _ = tokio::task::spawn_blocking(move || service.expire(SystemTime::now())).await;
+        let _ = tokio::task::spawn_blocking(move || service.store.expire(SystemTime::now())).await;
     }
 }
 
 impl Service {
-    /// A job came to its end: counted, written down, told.
+    fn open(options: Options, door: Option<Door>, log: Log) -> Result<Self> {
+        let limits = options.limits;
+        let catalog = Catalog::new(&options.models)?;
+        let bounds = Bounds { queue: limits.queue, age: limits.age, bytes: limits.kept, ended: ENDED };
+        let store = home(&options.home, bounds, &log)?;
+        let is_local = door.as_ref().is_none_or(|door| door.host.is_loopback() && door.token.is_none());
+        let (token, cors) = door.map(|door| (door.token, door.cors)).unwrap_or_default();
+        Ok(Self {
+            store,
+            catalog,
+            metrics: Metrics::default(),
+            defaults: options.defaults,
+            hub: options.hub,
+            limits,
+            local: is_local,
+            token,
+            cors,
+            loading: AtomicBool::new(false),
+            chosen: Mutex::default(),
+            log,
+            log_prompts: options.log_prompts,
+            over: watch::Sender::new(false),
+        })
+    }
+
+    /// A job came to its end: counted and told.
     fn finish(&self, job: &Job, end: End) {
-        if self.jobs.finish(job, end) {
+        if self.store.finish(job, end) {
             self.ended(job);
         }
     }
 
     /// Stops a job.
-    fn cancel(&self, job: &Job) {
-        if self.jobs.cancel(job) {
+    fn cancel(&self, job: &Job) -> Result<()> {
+        if self.store.cancel(job)? {
             self.ended(job);
         }
+        Ok(())
     }
 
     fn ended(&self, job: &Job) {
@@ -253,20 +314,12 @@ impl Service {
         let wait = clock::between(Some(job.created), status.started);
         let draw = clock::between(status.started, status.ended);
         self.metrics.ended(status.state, status.images.len(), wait, draw);
-        if let Err(error) = self.journal.update(job) {
-            (self.log)(&format!("{}: {error}", job.id));
-        }
         self.note(job, status.state.name());
-    }
-
-    /// Forgets jobs whose time is over.
-    fn expire(&self, now: SystemTime) {
-        self.jobs.expire(now).iter().for_each(|job| self.journal.remove(&job.id));
     }
 
     /// Paths that clients need not know, and what stands for them.
     fn secrets(&self, id: &str) -> Vec<(String, String)> {
-        let folder = format!("{}{MAIN_SEPARATOR}", self.journal.folder(id).display());
+        let folder = format!("{}{MAIN_SEPARATOR}", self.store.folder(id).display());
         std::iter::once((folder, String::new())).chain(self.catalog.secrets()).collect()
     }
 
@@ -275,5 +328,19 @@ impl Service {
         let prompt = job.order.params.prompt.as_deref().filter(|_| self.log_prompts);
         let prompt = prompt.map(|prompt| format!(" {}", serde_json::Value::from(prompt))).unwrap_or_default();
         (self.log)(&format!("{} {what}{prompt}", job.id));
+    }
+}
+
+fn home(home: &Home, bounds: Bounds, log: &Log) -> Result<Box<dyn Store>> {
+    match home {
+        Home::Folder(folder) => Ok(Box::new(Local::open(folder, bounds, Arc::clone(log))?)),
+        #[cfg(feature = "redis")]
+        Home::Redis { url, lease } => {
+            let shared = shared::Shared::open(url, *lease, bounds, Arc::clone(log))?;
+            Ok(Box::new(shared))
+        }
+        #[cfg(not(feature = "redis"))]
+        Home::Redis { .. } => Err(Error::field("queue", "this sdgen is built without the feature `redis`")
+            .hint("build one with it: `cargo install sdgen --features redis`")),
     }
 }

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value, json};
 
+use super::a1111::describe;
 use super::fields::{self, Access, Field, Type};
 use super::job::{Operation, State};
 use crate::named::Named;
@@ -34,20 +35,21 @@ fn paths() -> Value {
     let mut paths = status_paths();
     paths.extend(job_paths());
     paths.extend(foreign_paths());
+    paths.extend(describe::paths());
     Value::Object(paths)
 }
 
-fn reference(name: &str) -> Value {
+pub(super) fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
 /// An answer with a body of a schema.
-fn with(description: &str, kind: &str, schema: Value) -> Value {
+pub(super) fn with(description: &str, kind: &str, schema: Value) -> Value {
     json!({ "description": description, "content": { kind: { "schema": schema } } })
 }
 
 /// Answers of an operation: the good one, and the problems that it may have besides those that all have.
-fn answers(status: &str, good: Value, problems: &[&str]) -> Value {
+pub(super) fn answers(status: &str, good: Value, problems: &[&str]) -> Value {
     let mut answers = Map::from_iter([(status.to_owned(), good)]);
     for status in problems.iter().chain(&["401", "403"]) {
         let problem = with("What is wrong.", "application/problem+json", reference("Problem"));
@@ -108,7 +110,7 @@ fn job_paths() -> Map<String, Value> {
     let id = json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
     let index = json!({ "name": "index", "in": "path", "required": true, "schema": { "type": "integer", "minimum": 0 } });
     let of_job = |method: &str, id_of: &str, summary: &str, good: Value, parameters: Value| {
-        let answers = answers("200", good, &["404"]);
+        let answers = answers("200", good, &["404", "503"]);
         json!({ method: { "operationId": id_of, "summary": summary, "parameters": parameters, "responses": answers } })
     };
     let job = || with("The job.", "application/json", reference("Job"));
@@ -129,6 +131,8 @@ fn job_paths() -> Map<String, Value> {
         "text/event-stream",
         json!({ "type": "string" }),
     );
+    let latents =
+        with("Latents.", "application/octet-stream", json!({ "type": "string", "format": "binary" }));
     let images = with(
         "Links.",
         "application/json",
@@ -150,6 +154,10 @@ fn job_paths() -> Map<String, Value> {
             of_job("get", "images", "Where the pictures are", images, json!([id])),
         ),
         (
+            "/v1/jobs/{id}/latents".to_owned(),
+            of_job("get", "latents", "What was drawn and could not be decoded", latents, json!([id])),
+        ),
+        (
             "/v1/jobs/{id}/images/{index}".to_owned(),
             of_job("get", "image_at", "A picture", picture(), json!([id, index])),
         ),
@@ -165,12 +173,12 @@ fn list() -> Value {
             { "name": "state", "in": "query", "schema": { "type": "string", "enum": names::<State>() } },
             { "name": "limit", "in": "query", "schema": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 } },
         ],
-        "responses": answers("200", with("Jobs.", "application/json", jobs), &["422"]),
+        "responses": answers("200", with("Jobs.", "application/json", jobs), &["422", "503"]),
     })
 }
 
 /// Problems of everything that takes a body.
-const OF_BODIES: &[&str] = &["400", "408", "413", "415", "422", "503"];
+pub(super) const OF_BODIES: &[&str] = &["400", "408", "413", "415", "422", "503"];
 
 fn create() -> Value {
     let accepted = json!({
@@ -252,11 +260,12 @@ fn schemas() -> Value {
     schemas.insert("OrderForm".to_owned(), order(true));
     schemas.extend(answered());
     schemas.extend(openai());
+    schemas.extend(describe::schemas());
     Value::Object(schemas)
 }
 
 /// An object of text fields and others; all but `optional` are there.
-fn object(properties: Value, optional: &[&str]) -> Value {
+pub(super) fn object(properties: Value, optional: &[&str]) -> Value {
     let names = properties.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
     let required: Vec<&String> = names.iter().filter(|name| !optional.contains(&name.as_str())).collect();
     json!({ "type": "object", "required": required, "properties": properties })
@@ -298,7 +307,10 @@ fn answered() -> Map<String, Value> {
         ("Health".to_owned(), object(json!({ "status": text, "timestamp": text }), &[])),
         (
             "Ready".to_owned(),
-            object(json!({ "ready": { "type": "boolean" }, "timestamp": text, "reason": text }), &["reason"]),
+            object(
+                json!({ "ready": { "type": "boolean" }, "timestamp": text, "reason": text, "queued": whole }),
+                &["reason", "queued"],
+            ),
         ),
         (
             "Models".to_owned(),

@@ -1,9 +1,10 @@
 //! What a job's listeners hear: numbered records, kept so that somebody who comes late or comes back hears the rest.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::job::{Failure, Made};
 use crate::event::Stage;
@@ -50,7 +51,7 @@ pub(super) struct Link {
 }
 
 /// How a kind of news is kept.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Keep {
     /// Until the next of its kind.
     Latest,
@@ -61,11 +62,7 @@ enum Keep {
 }
 
 impl News {
-    /// The event's name in a stream.
-    fn name(&self) -> &'static str {
-        self.traits().0
-    }
-
+    /// The event's name in a stream, and how it is kept.
     fn traits(&self) -> (&'static str, Keep) {
         match self {
             Self::Queued { .. } => ("queued", Keep::Latest),
@@ -73,7 +70,7 @@ impl News {
             Self::Fetch { .. } => ("fetch", Keep::Latest),
             Self::Stage { .. } => ("stage", Keep::Recent),
             Self::Progress { .. } => ("progress", Keep::Recent),
-            Self::Preview { .. } => ("preview", Keep::Latest),
+            Self::Preview { .. } => (PREVIEW, Keep::Latest),
             Self::Image { .. } => ("image", Keep::Always),
             Self::Warning { .. } => ("warning", Keep::Recent),
             Self::Complete { .. } => ("complete", Keep::Always),
@@ -83,26 +80,25 @@ impl News {
     }
 }
 
+/// The name of previews.
+pub(super) const PREVIEW: &str = "preview";
+
 /// A record as it goes over the wire, serialised once for all listeners.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     /// Its number, from 1.
     pub(super) id: u64,
     /// The event's name.
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
     /// JSON of one line.
     pub(super) data: String,
     keep: Keep,
 }
 
-impl std::fmt::Debug for Keep {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Keep")
-    }
-}
-
 /// Most records of passing interest that are kept.
 const RECENT: usize = 64;
+/// Bits that an attempt's records are numbered with.
+const ATTEMPT: u32 = 20;
 
 /// The records of one job, oldest first.
 #[derive(Debug, Default)]
@@ -115,15 +111,54 @@ impl Story {
     /// Adds a record and forgets what it makes stale; returns its number.
     pub(super) fn tell(&mut self, news: &News) -> u64 {
         let (name, keep) = news.traits();
-        if keep == Keep::Latest {
-            self.records.retain(|record| record.name != name);
-        }
-        self.last += 1;
         // Invariant: plain data with string keys always serialises.
         let data = serde_json::to_string(news).unwrap_or_default();
-        self.records.push_back(Arc::new(Record { id: self.last, name: news.name(), data, keep }));
+        self.add(Record { id: self.last + 1, name: name.into(), data, keep })
+    }
+
+    fn add(&mut self, record: Record) -> u64 {
+        if record.keep == Keep::Latest {
+            self.records.retain(|other| other.name != record.name);
+        }
+        self.last = record.id;
+        self.records.push_back(Arc::new(record));
         self.trim(RECENT);
         self.last
+    }
+
+    /// From now on it is the story of attempt number `attempt`: its records have higher numbers than those of any
+    /// attempt before it, whoever told them.
+    pub(super) fn open(&mut self, attempt: u32) {
+        self.last = self.last.max(u64::from(attempt) << ATTEMPT);
+    }
+
+    /// What comes now is numbered as the last thing before the first attempt.
+    #[cfg(feature = "redis")]
+    pub(super) fn end_of_waiting(&mut self) {
+        self.last = (1 << ATTEMPT) - 2;
+    }
+
+    /// Number of the last record.
+    #[cfg(feature = "redis")]
+    pub(super) fn last_number(&self) -> u64 {
+        self.last
+    }
+
+    /// Adds the records that are new; those of a later attempt take the place of all. Returns the last number.
+    #[cfg(any(feature = "redis", test))]
+    pub(super) fn hear(&mut self, records: Vec<Record>) -> u64 {
+        for record in records.into_iter().skip_while(|record| record.id <= self.last).collect::<Vec<_>>() {
+            if record.id >> ATTEMPT > self.last >> ATTEMPT {
+                self.records.clear();
+            }
+            self.add(record);
+        }
+        self.last
+    }
+
+    /// The last record of a name.
+    pub(super) fn last(&self, name: &str) -> Option<Arc<Record>> {
+        self.records.iter().rev().find(|record| record.name == name).cloned()
     }
 
     /// Forgets what only mattered while the job ran.
@@ -157,8 +192,8 @@ mod tests {
         News::Progress { step, total: 1000, percent: 0.0, image: 0 }
     }
 
-    fn names(story: &Story, after: u64) -> Vec<&'static str> {
-        story.after(after).iter().map(|record| record.name).collect()
+    fn names(story: &Story, after: u64) -> Vec<String> {
+        story.after(after).iter().map(|record| record.name.to_string()).collect()
     }
 
     #[test]
@@ -184,5 +219,23 @@ mod tests {
         story.close();
         assert_eq!(names(&story, 0), ["progress", "cancelled"]);
         assert!(story.after(0)[0].data.contains("\"step\":999"));
+    }
+
+    #[test]
+    fn who_hears_of_a_second_attempt_forgets_the_first() {
+        let (mut first, mut second, mut heard) = (Story::default(), Story::default(), Story::default());
+        heard.tell(&News::Queued { position: 1 });
+        for (attempt, story) in [(1, &mut first), (2, &mut second)] {
+            story.open(attempt);
+            story.tell(&News::Running);
+            story.tell(&progress(1));
+        }
+        let records = |story: &Story| story.after(0).iter().map(|record| Record::clone(record)).collect();
+        let at = heard.hear(records(&first));
+        assert_eq!(names(&heard, 0), ["running", "progress"]);
+        heard.hear(records(&second));
+        heard.hear(records(&first));
+        assert_eq!(names(&heard, 0), ["running", "progress"]);
+        assert_eq!(names(&heard, at), ["running", "progress"], "they are new to who heard the first");
     }
 }

@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use super::fields::{ALPHA, Access, access};
 use crate::error::{Error, Kind, Result};
 use crate::input::Picture;
+use crate::output::latents::SUFFIX;
 use crate::request::Params;
 
 /// Field → bytes of its picture.
@@ -19,6 +20,14 @@ pub(super) type Pictures = BTreeMap<String, Vec<u8>>;
 
 /// Stands in a job's parameters for a picture that lies with it.
 pub(super) const PLACE: &str = "upload";
+
+/// The name under which a finished picture lies with its job.
+pub(super) fn picture_of(index: u64) -> String {
+    format!("{index}.png")
+}
+
+/// The name under which latents lie with their job that could not be decoded.
+pub(super) const LATENTS: &str = SUFFIX;
 
 /// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -2,21 +2,24 @@
 //! of the networks leaves this thread.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use serde_json::Value;
 
 use super::Service;
-use super::job::{End, Failure, Job, Made};
+use super::job::{End, Failure, Job, Made, State};
 use super::story::News;
-use super::uploads::{self, placed, within};
+use super::uploads::{self, LATENTS, picture_of, placed, within};
 use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Stage};
 use crate::output::Picture;
 use crate::output::album::Album;
+use crate::output::latents::Latents;
+use crate::output::metadata::Origin;
 use crate::output::png::encode;
 use crate::plan::{Plan, Planner};
 use crate::request::{Request, overlay};
@@ -36,58 +39,162 @@ impl Tools {
 /// Works until the queue is closed; the job at hand is finished.
 pub(super) fn run(service: &Service, hub: &Hub) {
     let mut tools = Tools::new(hub);
-    while let Some(job) = service.jobs.next() {
-        // The record on disk says how often the job was begun; should it not, it is only begun once more.
-        let _ = service.journal.update(&job);
-        let drawn = catch_unwind(AssertUnwindSafe(|| tools.draw(service, &job)));
-        let end = match drawn {
-            Ok(Ok(())) => End::Completed,
-            Ok(Err(error)) if error.kind() == Kind::Interrupted && job.is_cancelled() => End::Cancelled,
-            Ok(Err(error)) => End::Failed(public(&error, &service.secrets(&job.id))),
-            Err(_) => {
-                tools = Tools::new(hub);
-                End::Failed(Failure::internal("the engine broke down over this job"))
-            }
-        };
+    while let Some(job) = service.store.next() {
+        let mut jobs = vec![job];
+        if catch_unwind(AssertUnwindSafe(|| tools.serve(service, &mut jobs))).is_err() {
+            tools = Tools::new(hub);
+            let failure = || End::Failed(Failure::internal("the engine broke down over this job"));
+            jobs.iter().for_each(|job| service.finish(job, failure()));
+        }
         service.loading.store(false, Ordering::Relaxed);
-        service.finish(&job, end);
-        service.expire(SystemTime::now());
+        // What does not go now goes at the next sweep.
+        let _ = service.store.expire(SystemTime::now());
+    }
+}
+
+/// A job that can be drawn.
+struct Planned {
+    job: Arc<Job>,
+    plan: Plan,
+    /// The request as its pictures tell it.
+    told: Request,
+    silent: bool,
+}
+
+impl Planned {
+    fn album(&self) -> Album<'_> {
+        Album { origin: Origin { request: &self.told, ..self.plan.origin() }, silent: self.silent }
+    }
+
+    /// How many jobs of one picture each are drawn in one forward.
+    fn room(&self) -> usize {
+        let request = &self.plan.request;
+        if request.count == 1 && self.plan.refiner.is_none() { request.batch_size } else { 1 }
+    }
+
+    /// Keeps a finished picture.
+    fn keep(&self, service: &Service, image: &Image) -> Result<()> {
+        let png = self.album().png(&image.leaf())?;
+        service.store.keep(&self.job, &picture_of(image.index), &png)?;
+        let &Image { width, height, seed, index, .. } = image;
+        self.job.made(Made { index, seed, width, height, bytes: png.len() as u64 });
+        Ok(())
+    }
+
+    /// How the job ends with `error`; what was drawn and could not be decoded is kept.
+    fn failed(&self, service: &Service, undecoded: Option<&Latents>, error: &Error) -> End {
+        let end = failed(service, &self.job, error);
+        match (end, undecoded) {
+            (End::Failed(mut failure), Some(latents)) => {
+                let file = latents.file(&self.album().origin);
+                let kept = file.and_then(|file| service.store.keep(&self.job, LATENTS, &file));
+                failure.hints.push(match kept {
+                    Ok(()) => format!(
+                        "its latents are kept: `sdgen --from-latents FILE` decodes what `/v1/jobs/{}/latents` has",
+                        self.job.id
+                    ),
+                    Err(error) => format!("its latents could not be kept: {}", error.message()),
+                });
+                End::Failed(failure)
+            }
+            (end, _) => end,
+        }
+    }
+}
+
+/// How a job ends with `error`.
+fn failed(service: &Service, job: &Job, error: &Error) -> End {
+    match error.kind() == Kind::Interrupted && job.is_cancelled() {
+        true => End::Cancelled,
+        false => End::Failed(public(error, &service.secrets(&job.id))),
     }
 }
 
 impl Tools {
-    fn draw(&mut self, service: &Service, job: &Job) -> Result<()> {
-        let folder = service.journal.folder(&job.id);
+    /// Draws a job, and with it those that wait behind it and are like it, as far as one forward has room for them.
+    fn serve(&mut self, service: &Service, jobs: &mut Vec<Arc<Job>>) {
+        let mut planned = Vec::new();
+        let mut room = 1;
+        while let Some(job) = jobs.get(planned.len()).cloned() {
+            service.note(&job, State::Running.name());
+            match self.plan(service, &job) {
+                Ok(plan) => planned.push(plan),
+                Err(error) => {
+                    service.finish(&job, failed(service, &job, &error));
+                    break;
+                }
+            }
+            room = room.max(planned[0].room());
+            if planned.len() < room {
+                jobs.extend(service.store.next_like(&jobs[0].order));
+            }
+        }
+        self.draw(service, &planned);
+    }
+
+    fn plan(&mut self, service: &Service, job: &Arc<Job>) -> Result<Planned> {
+        let folder = service.store.folder(&job.id);
         let params = overlay(&service.defaults, &placed(&job.order.params, &folder));
         let params = service.catalog.opened(&params)?;
-        let mut observer = |event: &Event| {
-            tell(service, job, event);
-            if job.is_cancelled() { Flow::Cancel } else { Flow::Continue }
-        };
+        let mut observer = |event: &Event| watch(service, &[job], event);
         let plan = self.planner.plan(&params, &mut observer)?;
         within("width", plan.request.width, plan.request.height, service.limits.pixels)?;
         let told = told(&plan.request, &service.secrets(&job.id));
-        let album = Album {
-            origin: crate::output::metadata::Origin { request: &told, ..plan.origin() },
-            silent: params.no_metadata == Some(true),
-        };
-        self.generate(service, job, &plan, &album)
+        Ok(Planned { job: Arc::clone(job), plan, told, silent: params.no_metadata == Some(true) })
     }
 
-    fn generate(&mut self, service: &Service, job: &Job, plan: &Plan, album: &Album<'_>) -> Result<()> {
-        let mut observer = |event: &Event| {
-            tell(service, job, event);
-            if job.is_cancelled() { Flow::Cancel } else { Flow::Continue }
+    /// Draws jobs in one forward; if that fails, those that are left one by one.
+    fn draw(&mut self, service: &Service, planned: &[Planned]) {
+        let drawn = match planned {
+            [] => return,
+            [alone] => self.alone(service, alone),
+            several => self.together(service, several),
         };
-        let mut deliver = |image: Image| {
-            let png = album.png(&image.leaf())?;
-            service.journal.put(&job.id, &format!("{}.png", image.index), &png)?;
-            let Image { width, height, seed, index, .. } = image;
-            job.made(Made { index, seed, width, height, bytes: png.len() as u64 });
+        let left: Vec<&Planned> = planned.iter().filter(|planned| !planned.job.state().is_final()).collect();
+        match (drawn, planned) {
+            (Ok(()), _) => left.iter().for_each(|planned| service.finish(&planned.job, End::Completed)),
+            (Err(error), [alone]) => {
+                let end = alone.failed(service, self.engine.undecoded(), &error);
+                service.finish(&alone.job, end);
+            }
+            (Err(_), _) => left.iter().for_each(|planned| self.draw(service, std::slice::from_ref(planned))),
+        }
+    }
+
+    fn alone(&mut self, service: &Service, planned: &Planned) -> Result<()> {
+        let mut observer = |event: &Event| watch(service, &[&planned.job], event);
+        let mut deliver = |image: Image| planned.keep(service, &image);
+        self.engine.generate(&planned.plan, &mut observer, &mut deliver)
+    }
+
+    /// One picture for each job. One that is cancelled ends at once; the others go on.
+    fn together(&mut self, service: &Service, several: &[Planned]) -> Result<()> {
+        let plans: Vec<&Plan> = several.iter().map(|planned| &planned.plan).collect();
+        let jobs: Vec<&Arc<Job>> = several.iter().map(|planned| &planned.job).collect();
+        let mut observer = |event: &Event| {
+            let wanted: Vec<&Arc<Job>> = jobs.iter().filter(|job| !job.state().is_final()).copied().collect();
+            let cancelled = wanted.iter().filter(|job| job.is_cancelled());
+            cancelled.for_each(|job| service.finish(job, End::Cancelled));
+            watch(service, &wanted, event)
+        };
+        let mut deliver = |i: usize, image: Image| {
+            if !jobs[i].state().is_final() {
+                several[i].keep(service, &image)?;
+                service.finish(jobs[i], End::Completed);
+            }
             Ok(())
         };
-        self.engine.generate(plan, &mut observer, &mut deliver)
+        self.engine.together(&plans, &mut observer, &mut deliver)
     }
+}
+
+/// Passes on to some jobs what the engine reports; it is to stop when none of them is to go on.
+fn watch(service: &Service, jobs: &[&Arc<Job>], event: &Event) -> Flow {
+    jobs.iter().for_each(|job| tell(service, job, event));
+    if let Event::Step { batch, .. } = event {
+        service.metrics.steps(*batch);
+    }
+    if jobs.iter().all(|job| job.is_cancelled()) { Flow::Cancel } else { Flow::Continue }
 }
 
 /// Passes on what the engine reports.
@@ -99,10 +206,7 @@ fn tell(service: &Service, job: &Job, event: &Event) {
             job.tell(&News::Fetch { file: file.clone(), done: *done, total: *total });
         }
         Event::Begin { stage, what } => job.tell(&News::Stage { stage: *stage, what: what.clone() }),
-        Event::Step { step, steps, image, batch } => {
-            service.metrics.steps(*batch);
-            job.step(*step, *steps, *image);
-        }
+        Event::Step { step, steps, image, .. } => job.step(*step, *steps, *image),
         Event::Preview { step, image, width, height, rgb } => {
             let picture = Picture { width: *width, height: *height, rgb };
             // A preview that cannot be encoded is missed by nobody.

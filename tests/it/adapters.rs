@@ -142,6 +142,22 @@ fn a_lora_whose_file_has_changed_is_another_lora() {
 }
 
 #[test]
+fn a_lock_file_holds_loras_to_their_content() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("ink.safetensors");
+    std::fs::copy(lora("sd15_kohya.safetensors"), &file).unwrap();
+    let params = with_lora(&[file.display().to_string()]);
+    let lock = Some(folder.path().join("x.lock").display().to_string());
+    let mut process = Process::new();
+    let drawn = process.try_draw(&Params { lock: lock.clone(), ..params.clone() }).unwrap();
+    let locked = Params { locked: lock, ..params };
+    assert!(process.try_draw(&locked).unwrap() == drawn);
+    std::fs::copy(lora("sd15_peft.safetensors"), &file).unwrap();
+    let error = process.try_draw(&locked).unwrap_err().to_string();
+    assert!(error.contains("ink.safetensors` is another file than the locked one"), "{error}");
+}
+
+#[test]
 fn a_prompt_names_loras_of_a_folder_and_pictures_tell_of_them() {
     let folder = root().join("tests/golden/adapters/lora").display().to_string();
     for syntax in ["plain", "weighted"] {

@@ -68,6 +68,7 @@ pub(crate) fn sdgen() -> Run {
         "SDGEN_CONFIG",
         "SDGEN_PROFILE",
         "SDGEN_CPU",
+        "SDGEN_QUEUE",
         "SLURM_ARRAY_TASK_ID",
         "JOB_COMPLETION_INDEX",
         "COMPLETE",

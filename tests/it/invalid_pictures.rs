@@ -11,10 +11,10 @@ use crate::harness::{Outcome, Run, copy, golden_model, sdgen, tiny};
 
 const TEXT: &str = "text_encoder/model.safetensors";
 const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
-const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
+pub(crate) const VAE: &str = "vae/diffusion_pytorch_model.safetensors";
 
 /// A copy of a model of the golden tests in which one tensor is `factor` times what it was.
-fn spoilt(file: &str, tensor: &str, factor: f32) -> TempDir {
+pub(crate) fn spoilt(file: &str, tensor: &str, factor: f32) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     copy(Path::new(&golden_model("sd15")), folder.path());
     let path = folder.path().join(file);

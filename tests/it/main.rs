@@ -32,5 +32,7 @@ mod samplers_gaussian;
 mod serve;
 #[cfg(feature = "serve")]
 mod serve_clients;
+#[cfg(all(unix, feature = "redis"))]
+mod serve_shared;
 mod server;
 mod start_pictures;

@@ -4,12 +4,14 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::sdgen;
+use crate::harness::{golden_model, sdgen};
+use crate::invalid_pictures::{VAE, spoilt};
 
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -18,9 +20,40 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: String,
+    /// What it has said.
+    pub(crate) log: Log,
     /// Its folder: jobs, and whatever else a test puts there.
     pub(crate) folder: TempDir,
     arguments: Vec<String>,
+}
+
+/// What a process says on stderr, read as it comes.
+#[derive(Clone, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    /// Reads from now on.
+    pub(crate) fn of(lines: impl Iterator<Item = String> + Send + 'static) -> Self {
+        let log = Self::default();
+        let kept = log.clone();
+        // Somebody has to read what it says, or it stops saying it.
+        std::thread::spawn(move || lines.for_each(|line| kept.0.lock().unwrap().push(line)));
+        log
+    }
+
+    /// The lines with a text in them.
+    pub(crate) fn with(&self, text: &str) -> Vec<String> {
+        self.0.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
+    }
+
+    /// Waits for a line with a text in it.
+    pub(crate) fn says(&self, text: &str) {
+        let begun = Instant::now();
+        while self.with(text).is_empty() {
+            assert!(begun.elapsed() < PATIENCE, "nobody said {text:?}: {:?}", self.with(""));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
 }
 
 /// An answer.
@@ -60,17 +93,15 @@ impl Server {
 
     pub(crate) fn start_in(folder: TempDir, arguments: &[&str]) -> Self {
         let arguments: Vec<String> = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let (child, address) = spawn(folder.path(), &arguments);
-        Self { child, address, folder, arguments }
+        let (child, address, log) = spawn(folder.path(), &arguments);
+        Self { child, address, log, folder, arguments }
     }
 
     /// Ends it as a power cut would, and starts it again.
     pub(crate) fn killed_and_started_again(mut self) -> Self {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        let (child, address) = spawn(self.folder.path(), &self.arguments);
-        self.child = child;
-        self.address = address;
+        (self.child, self.address, self.log) = spawn(self.folder.path(), &self.arguments);
         self
     }
 
@@ -163,19 +194,19 @@ pub(crate) fn small(more: &Value) -> Value {
     order
 }
 
-fn spawn(folder: &Path, arguments: &[String]) -> (Child, String) {
+fn spawn(folder: &Path, arguments: &[String]) -> (Child, String, Log) {
     let mut run = sdgen().args(["serve", "--port", "0", "-m", "demo"]).args(arguments);
-    let state = folder.join("state");
     let command = run.command();
-    command.arg("--state").arg(state).current_dir(folder).env("HF_HOME", folder.join(".hf"));
+    if !arguments.iter().any(|argument| argument.contains("://")) {
+        command.arg("--state").arg(folder.join("state"));
+    }
+    command.current_dir(folder).env("HF_HOME", folder.join(".hf"));
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
     let first = lines.next().unwrap_or_default();
     let address = first.split("http://").nth(1).unwrap_or_else(|| panic!("{first}")).to_owned();
-    // Somebody has to read what it says, or it stops saying it.
-    std::thread::spawn(move || lines.for_each(drop));
-    (child, address)
+    (child, address, Log::of(lines))
 }
 
 fn read(reader: &mut impl BufRead) -> Answer {
@@ -300,6 +331,59 @@ fn waiting_jobs_are_cancelled_at_once_and_running_ones_at_their_next_step() {
     let after = server.order(&json!({}));
     assert_eq!(server.ended(&after)["state"], "completed");
     assert_eq!(cancel(&after)["state"], "completed", "an end is an end");
+}
+
+#[test]
+fn jobs_that_are_alike_share_a_forward_and_are_what_they_are_alone() {
+    let draw = |seed: u64, prompt: &str| json!({"seed": seed, "prompt": prompt, "steps": 3});
+    let orders =
+        [draw(1, "a red circle"), draw(2, "a blue square"), draw(3, "a circle"), draw(4, "a red circle")];
+    let pictures = |server: &Server, ids: &[String]| -> Vec<Vec<u8>> {
+        ids.iter().map(|id| server.get(&format!("/v1/jobs/{id}/image")).is(200).body).collect()
+    };
+    let server = Server::start(&["--batch-size", "4"]);
+    let alone: Vec<String> = orders
+        .iter()
+        .map(|order| {
+            let id = server.order(order);
+            server.ended(&id);
+            id
+        })
+        .collect();
+    let long = server.order(&json!({"steps": 300, "width": 128, "height": 128}));
+    server.once(&long, |state| state == "running");
+    let together: Vec<String> = orders.iter().map(|order| server.order(order)).collect();
+    let larger = server.order(&json!({"width": 128}));
+    let gone = server.order(&json!({"width": 128, "seed": 1}));
+    server.request("DELETE", &format!("/v1/jobs/{gone}"), "", b"").is(200);
+    together.iter().for_each(|id| assert_eq!(server.ended(id)["state"], "completed"));
+    assert_eq!(server.ended(&larger)["state"], "completed");
+    assert!(pictures(&server, &alone) == pictures(&server, &together), "the same bytes");
+    // The four were begun before the first of them ended.
+    let lines = server.log.with("");
+    let at = |id: &str, state: &str| {
+        let what = format!("{id} {state}");
+        lines.iter().position(|line| line.contains(&what)).unwrap_or_else(|| panic!("{what} in {lines:?}"))
+    };
+    let begun = together.iter().map(|id| at(id, "running")).max().unwrap();
+    let ended = together.iter().map(|id| at(id, "completed")).min().unwrap();
+    assert!(begun < ended && ended < at(&larger, "running"));
+}
+
+#[test]
+fn what_was_drawn_and_cannot_be_decoded_is_kept() {
+    let model = spoilt(VAE, "decoder.conv_in.weight", f32::MAX);
+    let folder = model.path().to_str().unwrap();
+    let server = Server::start(&["-m", folder]);
+    let name = model.path().file_name().unwrap().to_str().unwrap();
+    let id = server.order(&json!({"model": name, "steps": 3, "sampler": "euler"}));
+    let job = server.ended(&id);
+    assert_eq!((&job["state"], &job["error"]["kind"]), (&json!("failed"), &json!("invalid-image")), "{job}");
+    assert!(job["error"]["hints"].to_string().contains(&format!("/v1/jobs/{id}/latents")), "{job}");
+    let latents = server.get(&format!("/v1/jobs/{id}/latents")).is(200).body;
+    let sound = golden_model("sd15");
+    let run = sdgen().file("kept.safetensors", &latents);
+    run.args(["--from-latents", "kept.safetensors", "-m", &sound, "-o", "b.png"]).succeeds();
 }
 
 #[test]
@@ -549,8 +633,21 @@ fn the_description_names_paths_that_are_there() {
                 "post" => server.request("POST", &path, "", b""),
                 method => server.request(&method.to_uppercase(), &path, "", b""),
             };
+            if path.ends_with("/latents") {
+                assert_eq!(answer.status, 404, "this job was decoded");
+                continue;
+            }
             let documented = operation["responses"].get(answer.status.to_string());
             assert!(documented.is_some() && answer.status != 404, "{method} {path}: {}", answer.status);
         }
+    }
+}
+
+#[cfg(not(feature = "redis"))]
+#[test]
+fn a_program_without_redis_names_the_feature() {
+    for command in ["serve", "worker"] {
+        let outcome = sdgen().args([command, "--queue", "redis://localhost", "-m", "demo"]).fails(2);
+        outcome.says("without the feature `redis`").says("--features redis");
     }
 }

@@ -113,9 +113,12 @@ fn a1111s_clients_see_progress_and_interrupt_their_own_jobs_only() {
         let answer = scope.spawn(|| server.post("/sdapi/v1/txt2img", &sent));
         let steps =
             || server.get("/sdapi/v1/progress").is(200).json()["state"]["sampling_step"].as_u64().unwrap();
-        while steps() == 0 {
+        while steps() < 11 {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
+        let progress = |query: &str| server.get(&format!("/sdapi/v1/progress{query}")).is(200).json();
+        assert_eq!(&decoded(&progress("")["current_image"])[1..4], b"PNG");
+        assert!(progress("?skip_current_image=true")["current_image"].is_null());
         server.post("/sdapi/v1/interrupt", &json!({})).is(200);
         let answer = answer.join().unwrap().is(200).json();
         assert_eq!(answer["images"], json!([]));

@@ -108,10 +108,8 @@ impl PackedConv {
         let g = weights.geometry;
         assert_eq!(weights.kernels.len(), g.outputs * g.inputs * g.kernel * g.kernel, "weights of {g:?}");
         assert!(weights.bias.is_none_or(|b| b.len() == g.outputs), "a bias of {}", g.outputs);
-        let form = match precision {
-            Precision::Int8 => Form::of(Precision::Bf16, cpu.isa()),
-            other => Form::of(other, cpu.isa()),
-        };
+        let eight_bits = precision == Precision::Int8;
+        let form = Form::of(if eight_bits { Precision::Bf16 } else { precision }, cpu.isa());
         let winograd = |tile| {
             assert!(g.kernel == 3 && g.stride == 1, "Winograd for {g:?}");
             Body::Winograd(tile, Kernels::pack(cpu, weights, precision))

@@ -1,4 +1,4 @@
-//! Attention in blocks of queries, so that scores are never all in memory.
+//! Attention in one fused kernel where there is one, else in blocks of queries: scores are never all in memory.
 
 use candle_core::{DType, Tensor};
 
@@ -15,6 +15,9 @@ pub(in crate::nn) fn attention(
     heads: usize,
     causal: bool,
 ) -> Result<Tensor> {
+    if let Some(mixed) = fused(q, k, v, heads, causal)? {
+        return Ok(mixed);
+    }
     let (b, n, c) = q.dims3()?;
     let m = k.dim(1)?;
     let d = c / heads;
@@ -35,6 +38,27 @@ pub(in crate::nn) fn attention(
     }
     let mixed = Tensor::cat(&blocks, 2)?;
     Ok(mixed.transpose(1, 2)?.reshape((b, n, c))?.contiguous()?)
+}
+
+/// The same by FlashAttention (Dao 2023), which has half precision and heads of up to 256 channels on CUDA; nothing where
+/// that does not fit.
+#[cfg(feature = "flash-attn")]
+fn fused(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Option<Tensor>> {
+    const WIDEST: usize = 256;
+    let d = q.dim(2)? / heads;
+    let half = matches!(q.dtype(), DType::F16 | DType::BF16);
+    if !q.device().is_cuda() || !half || !d.is_multiple_of(8) || d > WIDEST {
+        return Ok(None);
+    }
+    let split = |t: &Tensor| t.contiguous()?.reshape((t.dim(0)?, t.dim(1)?, heads, d));
+    let scale = 1.0 / (d as f32).sqrt();
+    let mixed = candle_flash_attn::flash_attn(&split(q)?, &split(k)?, &split(v)?, scale, causal)?;
+    Ok(Some(mixed.flatten_from(2)?))
+}
+
+#[cfg(not(feature = "flash-attn"))]
+fn fused(_: &Tensor, _: &Tensor, _: &Tensor, _heads: usize, _causal: bool) -> Result<Option<Tensor>> {
+    Ok(None)
 }
 
 /// 0 where key ≤ query, −∞ elsewhere, for queries `start..start + len`.

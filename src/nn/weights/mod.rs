@@ -172,9 +172,8 @@ impl Weights {
     /// # Errors
     /// As [`Self::values`]; the device runs out of memory.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
-        let tensor = self.values(name, shape)?.tensor(shape)?;
         let backend = self.backend();
-        Ok(tensor.to_dtype(backend.dtype)?.to_device(&backend.device)?)
+        self.values(name, shape)?.tensor(shape, backend.dtype, &backend.device)
     }
 
     /// The vector `name` of `length` numbers in single precision.

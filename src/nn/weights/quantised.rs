@@ -66,3 +66,49 @@ pub(crate) fn encoded(values: Vec<f32>, storage: Storage) -> Result<Vec<u8>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::checkpoint::Content;
+    use crate::nn::weights::Values;
+
+    /// tests/golden/gguf.py says how stable-diffusion.cpp wrote and read them.
+    #[test]
+    fn every_type_is_read_as_stable_diffusion_cpp_reads_it() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gguf");
+        let read = |name: &str| {
+            let path = folder.join(name);
+            let directory = Content::Disk(path.clone()).directory(name).unwrap();
+            let bytes = std::fs::read(path).unwrap();
+            let values = |entry| Values::read(&bytes, entry).unwrap().floats();
+            directory
+                .tensors
+                .iter()
+                .map(|(name, entry)| (name.clone(), entry.storage, values(entry)))
+                .collect::<Vec<_>>()
+        };
+        let (blocks, golden) = (read("blocks.gguf"), read("blocks.safetensors"));
+        assert_eq!(blocks.len(), 12);
+        for ((name, storage, values), (_, _, golden)) in blocks.iter().zip(&golden) {
+            assert!(name.contains(&format!("_{storage}.").replace("_k.", "_K.")), "{name} is {storage}");
+            let far = values.iter().zip(golden).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(values.len() == 512 && golden.len() == 512 && far <= 1e-6, "{storage}: {far}");
+        }
+    }
+
+    #[test]
+    fn blocks_of_eight_bits_err_by_half_a_step() {
+        let values: Vec<f32> = (0..64).map(|i| (i as f32 - 20.0) / 7.0).collect();
+        let bytes = encoded(values.clone(), Storage::Q8_0).unwrap();
+        let back = dequantised(&bytes, Storage::Q8_0).unwrap();
+        for (block, back) in values.chunks(32).zip(back.chunks(32)) {
+            let largest = block.iter().fold(0f32, |most, x| most.max(x.abs()));
+            // Half a step, and the rounding of the step itself to half precision.
+            let most = largest / 127.0 * 0.5 + largest / 2048.0;
+            assert!(block.iter().zip(back).all(|(a, b)| (a - b).abs() <= most));
+        }
+    }
+}

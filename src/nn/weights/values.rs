@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 
@@ -44,6 +44,14 @@ impl<'a> Values<'a> {
                 let wide = cast(bytes, f64::from_le_bytes);
                 Ok(Self::F32(wide.iter().map(|&x| x as f32).collect::<Vec<_>>().into()))
             }
+            Storage::F8E4M3 => {
+                let halves: [u16; 256] = std::array::from_fn(|bits| e4m3(bits as u8).to_bits());
+                Ok(Self::F16(bytes.iter().map(|&byte| halves[usize::from(byte)]).collect::<Vec<_>>().into()))
+            }
+            // The upper half of a half.
+            Storage::F8E5M2 => {
+                Ok(Self::F16(bytes.iter().map(|&byte| u16::from(byte) << 8).collect::<Vec<_>>().into()))
+            }
             blocks => Ok(Self::F32(dequantised(bytes, blocks)?.into())),
         }
     }
@@ -75,16 +83,27 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// As a tensor of their own type in the computer's memory.
+    /// As a tensor of type `dtype` on `device`: straight from the file where they are of that type, else converted on the
+    /// processor, since not every device converts every type.
     ///
     /// # Errors
-    /// Another number of values than the shape holds.
-    pub(super) fn tensor(&self, shape: &[usize]) -> Result<Tensor> {
-        Ok(match self.slice() {
-            WeightSlice::F32(values) => Tensor::from_slice(values, shape, &Device::Cpu),
-            WeightSlice::F16(values) => Tensor::from_slice(values, shape, &Device::Cpu),
-            WeightSlice::Bf16(values) => Tensor::from_slice(values, shape, &Device::Cpu),
-        }?)
+    /// Another number of values than the shape holds; the device runs out of memory.
+    pub(super) fn tensor(&self, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
+        let first = if self.dtype() == dtype { device } else { &Device::Cpu };
+        let tensor = match self.slice() {
+            WeightSlice::F32(values) => Tensor::from_slice(values, shape, first),
+            WeightSlice::F16(values) => Tensor::from_slice(values, shape, first),
+            WeightSlice::Bf16(values) => Tensor::from_slice(values, shape, first),
+        }?;
+        Ok(tensor.to_dtype(dtype)?.to_device(device)?)
+    }
+
+    fn dtype(&self) -> DType {
+        match self {
+            Self::F32(_) => DType::F32,
+            Self::F16(_) => DType::F16,
+            Self::Bf16(_) => DType::BF16,
+        }
     }
 
     /// Whether none is NaN or infinite: those are the numbers whose exponent is all ones.
@@ -99,6 +118,18 @@ impl<'a> Values<'a> {
             Self::Bf16(bits) => largest(bits, bf16::INFINITY.to_bits()) < bf16::INFINITY.to_bits(),
         }
     }
+}
+
+/// A number of 4 bits of exponent and 3 of mantissa, without infinities (Micikevicius et al. 2022, "FP8 formats for deep
+/// learning"). Half precision holds all of them.
+fn e4m3(bits: u8) -> f16 {
+    let (exponent, mantissa) = (i32::from(bits >> 3 & 15), f64::from(bits & 7));
+    let magnitude = match (exponent, bits & 7) {
+        (15, 7) => f64::NAN,
+        (0, _) => mantissa * 2f64.powi(-9),
+        _ => (8.0 + mantissa) * 2f64.powi(exponent - 10),
+    };
+    f16::from_f64(if bits >> 7 == 1 { -magnitude } else { magnitude })
 }
 
 /// Bytes as numbers: in place where the machine is little-endian and the bytes are aligned, else one by one.
@@ -131,6 +162,23 @@ mod tests {
         assert_eq!(turned.floats(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         let row = Values::read(&bytes, &entry.rows(1..2).unwrap()).unwrap();
         assert_eq!(row.floats(), [3.0, 4.0, 5.0]);
+    }
+
+    /// Seen with torch's float8_e4m3fn and float8_e5m2.
+    #[test]
+    fn numbers_of_eight_bits_are_widened() {
+        let read = |bytes: &[u8], storage| {
+            let entry = Entry { storage, shape: vec![bytes.len()], bytes: 0..bytes.len(), strides: None };
+            Values::read(bytes, &entry).unwrap().floats()
+        };
+        let bytes = [0x00, 0x01, 0x07, 0x08, 0x38, 0x39, 0xb8, 0x7e, 0xfe, 0x80];
+        let e4m3 = [0.0, 0.001953125, 0.013671875, 0.015625, 1.0, 1.125, -1.0, 448.0, -448.0, -0.0];
+        assert_eq!(read(&bytes, Storage::F8E4M3), e4m3);
+        let bytes = [0x00, 0x01, 0x04, 0x3c, 0x3d, 0xbc, 0x7b, 0xfb];
+        let e5m2 = [0.0, 2f32.powi(-16), 2f32.powi(-14), 1.0, 1.25, -1.0, 57344.0, -57344.0];
+        assert_eq!(read(&bytes, Storage::F8E5M2), e5m2);
+        assert!(read(&[0x7f, 0xff], Storage::F8E4M3).iter().all(|value| value.is_nan()));
+        assert_eq!(read(&[0x7c, 0xfc], Storage::F8E5M2), [f32::INFINITY, f32::NEG_INFINITY]);
     }
 
     #[test]

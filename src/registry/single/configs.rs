@@ -90,7 +90,8 @@ impl Facts<'_> {
         })
     }
 
-    /// The hub's own: PNDM for noise, DDIM for velocities, Euler for XL.
+    /// The hub's own: PNDM for noise, DDIM for velocities, Euler for XL. Those of 1.x and 2.x name no spacing: each
+    /// sampler takes its own.
     fn scheduler(&self) -> Value {
         let xl = matches!(self.version, Version::Xl | Version::Refiner);
         let velocities = self.prediction == Prediction::V;
@@ -98,6 +99,11 @@ impl Facts<'_> {
             (true, _) => "EulerDiscreteScheduler",
             (false, true) => "DDIMScheduler",
             (false, false) => "PNDMScheduler",
+        };
+        let spacing = match (self.zero_terminal_snr, xl) {
+            (true, _) => Some("trailing"),
+            (false, true) => Some("leading"),
+            (false, false) => None,
         };
         json!({
             "_class_name": class,
@@ -110,7 +116,7 @@ impl Facts<'_> {
             "skip_prk_steps": true,
             "steps_offset": 1,
             "prediction_type": if velocities { "v_prediction" } else { "epsilon" },
-            "timestep_spacing": if self.zero_terminal_snr { "trailing" } else { "leading" },
+            "timestep_spacing": spacing,
             "rescale_betas_zero_snr": self.zero_terminal_snr,
         })
     }

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::output::metadata::{A1111_SAMPLERS, A1111_SCHEDULES, Names};
 
 /// Fields that change no picture, or none unless another field here says so.
-const IGNORED: &[&str] = &[
+pub(super) const IGNORED: &[&str] = &[
     "comments",
     "disable_extra_networks",
     "do_not_save_grid",
@@ -38,7 +38,7 @@ const IGNORED: &[&str] = &[
 ];
 
 /// Fields of features that are not here, with the value besides nothing at all that asks for none of them.
-const NEUTRAL: &[(&str, i64)] = &[
+pub(super) const NEUTRAL: &[(&str, i64)] = &[
     ("alwayson_scripts", 0),
     ("enable_hr", 0),
     ("include_init_images", 0),
@@ -117,6 +117,8 @@ pub(in crate::serve) fn translated(sent: Map<String, Value>, chosen: Option<Stri
     ours.insert("prompt_syntax".to_owned(), "weighted".into());
     ours.insert("long_prompt".to_owned(), "chunk".into());
     ours.insert("prompt".to_owned(), "".into());
+    // `progress` shows what is coming this often there as well.
+    ours.insert("preview_every".to_owned(), 10.into());
     for name in SAME {
         ours.extend(sent.take(name).map(|value| ((*name).to_owned(), value)));
     }

@@ -1,22 +1,25 @@
 //! AUTOMATIC1111's interface on the same jobs, under `/sdapi/v1`.
 
+pub(super) mod describe;
 mod fields;
 
 use std::io::Cursor;
 use std::sync::{Arc, PoisonError};
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use self::fields::Translated;
 pub(super) use self::fields::translated;
 use super::desk::Wish;
 use super::http::problem::Problem;
-use super::http::{attend, blocking, body, json_response};
+use super::http::{attend, blocking, body, json_response, stored};
 use super::job::{Api, Operation};
 use super::uploads::{self, Pictures};
 use super::{Service, clock};
@@ -166,8 +169,19 @@ fn info(texts: &[String], seeds: &[u64], created: String) -> Value {
     })
 }
 
-async fn progress(State(service): Shared) -> Response {
-    let job = service.jobs.running(Api::A1111);
+/// What clients may ask of the progress.
+#[derive(Deserialize)]
+struct Wanted {
+    #[serde(default)]
+    skip_current_image: bool,
+}
+
+async fn progress(State(service): Shared, wanted: Result<Query<Wanted>, QueryRejection>) -> Answer {
+    let Query(wanted) =
+        wanted.map_err(|e| Problem::client(StatusCode::UNPROCESSABLE_ENTITY, e.body_text()))?;
+    let job = stored(&service, |store| store.running(Api::A1111)).await?;
+    let queued = stored(&service, |store| store.count()).await?.queued;
+    let preview = job.as_ref().filter(|_| !wanted.skip_current_image).and_then(|job| job.preview());
     let status = job.as_ref().map(|job| job.status());
     let (step, steps) = status.as_ref().map_or((0, 0), |status| status.steps);
     let share = step as f64 / steps.max(1) as f64;
@@ -182,24 +196,25 @@ async fn progress(State(service): Shared) -> Response {
             "interrupted": stopping,
             "stopping_generation": stopping,
             "job": job.as_ref().map_or("", |job| &job.id),
-            "job_count": service.jobs.count().queued + usize::from(job.is_some()),
+            "job_count": queued + usize::from(job.is_some()),
             "job_timestamp": job.as_ref().map_or_else(|| "0".to_owned(), |job| clock::rfc3339(job.created)),
             "job_no": 0,
             "sampling_step": step,
             "sampling_steps": steps,
         },
-        "current_image": null,
+        "current_image": preview,
         "textinfo": null,
     });
-    json_response(StatusCode::OK, &value)
+    Ok(json_response(StatusCode::OK, &value))
 }
 
 /// Stops the running job, if it is one of this interface.
-async fn interrupt(State(service): Shared) -> Response {
-    if let Some(job) = service.jobs.running(Api::A1111) {
-        service.cancel(&job);
+async fn interrupt(State(service): Shared) -> Answer {
+    if let Some(job) = stored(&service, |store| store.running(Api::A1111)).await? {
+        let stopped = blocking(&service, move |service| service.cancel(&job)).await?;
+        stopped.map_err(|e| Problem::of_store(&e))?;
     }
-    json_response(StatusCode::OK, &json!({}))
+    Ok(json_response(StatusCode::OK, &json!({})))
 }
 
 /// The options that are here, with their values.

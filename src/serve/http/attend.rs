@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::http::StatusCode;
 
-use super::blocking;
 use super::problem::Problem;
+use super::{blocking, stored};
 use crate::error::Kind;
 use crate::serve::desk::Wish;
 use crate::serve::job::{Job, State, Status};
+use crate::serve::store::Store;
+use crate::serve::uploads::picture_of;
 use crate::serve::{Service, rung};
 
 /// Cancels a job whose client went away.
@@ -19,8 +21,11 @@ struct Attendance {
 
 impl Drop for Attendance {
     fn drop(&mut self) {
-        if !self.job.state().is_final() {
-            self.service.cancel(&self.job);
+        let here = tokio::runtime::Handle::try_current();
+        if let (false, Ok(here)) = (self.job.state().is_final(), here) {
+            let (service, job) = (Arc::clone(&self.service), Arc::clone(&self.job));
+            // One that cannot be told is drawn for nobody.
+            drop(here.spawn_blocking(move || service.cancel(&job)));
         }
     }
 }
@@ -60,8 +65,9 @@ pub(in crate::serve) async fn pictures(
     job: &Job,
     status: &Status,
 ) -> Result<Vec<Vec<u8>>, Problem> {
-    let paths: Vec<_> =
-        status.images.iter().map(|made| service.journal.picture(&job.id, made.index)).collect();
-    let read = move |_: &Service| paths.iter().map(std::fs::read).collect::<std::io::Result<Vec<_>>>();
-    blocking(service, read).await?.map_err(|_| Problem::not_found("picture"))
+    let (id, names) = (job.id.clone(), status.images.iter().map(|made| picture_of(made.index)));
+    let names: Vec<String> = names.collect();
+    let read = move |store: &dyn Store| names.iter().map(|name| store.file(&id, name)).collect();
+    let files: Vec<Option<Vec<u8>>> = stored(service, read).await?;
+    files.into_iter().map(|file| file.ok_or_else(|| Problem::not_found("picture"))).collect()
 }

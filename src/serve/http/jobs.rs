@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::problem::Problem;
-use super::{Answer, blocking, body, json_response, stream};
+use super::{Answer, blocking, body, json_response, stored, stream};
 use crate::error::Error;
 use crate::named::Named;
 use crate::request::Params;
@@ -19,7 +19,7 @@ use crate::serve::clock;
 use crate::serve::desk::Wish;
 use crate::serve::job::{Api, Failure, Job, Operation, State as JobState};
 use crate::serve::story::Link;
-use crate::serve::uploads::PLACE;
+use crate::serve::uploads::{LATENTS, PLACE, picture_of};
 
 /// A job as clients see it.
 #[derive(Serialize)]
@@ -45,7 +45,7 @@ struct Progress {
     total: usize,
 }
 
-fn shown(service: &Service, job: &Job) -> Shown {
+fn shown(job: &Job) -> Shown {
     let status = job.status();
     Shown {
         job_id: job.id.clone(),
@@ -54,7 +54,7 @@ fn shown(service: &Service, job: &Job) -> Shown {
         created: clock::rfc3339(job.created),
         started: status.started.map(clock::rfc3339),
         ended: status.ended.map(clock::rfc3339),
-        position: service.jobs.position(job),
+        position: status.position,
         progress: Progress { step: status.steps.0, total: status.steps.1 },
         params: without_pictures(&job.order.params),
         images: status.images.iter().map(|made| job.link(made)).collect(),
@@ -115,14 +115,15 @@ pub(super) async fn list(
     if !(1..=MOST_LISTED).contains(&limit) {
         return Err(Error::expected("limit", format!("a number from 1 to {MOST_LISTED}"), limit).into());
     }
-    let all = service.jobs.all();
+    let all = stored(&service, |store| store.all()).await?;
     let chosen = all.iter().filter(|job| state.is_none_or(|state| job.state() == state)).take(limit);
-    let jobs: Vec<Shown> = chosen.map(|job| shown(&service, job)).collect();
+    let jobs: Vec<Shown> = chosen.map(|job| shown(job)).collect();
     Ok(json_response(StatusCode::OK, &json!({ "jobs": jobs })))
 }
 
-fn find(service: &Service, id: &str) -> Result<Arc<Job>, Problem> {
-    service.jobs.get(id).ok_or_else(|| {
+async fn find(service: &Arc<Service>, id: &str) -> Result<Arc<Job>, Problem> {
+    let id = id.to_owned();
+    stored(service, move |store| store.get(&id)).await?.ok_or_else(|| {
         Problem::not_found("job")
             .hint("ended jobs are kept for a while only; GET /v1/jobs lists what is there")
     })
@@ -130,16 +131,15 @@ fn find(service: &Service, id: &str) -> Result<Arc<Job>, Problem> {
 
 /// `GET /v1/jobs/{id}`
 pub(super) async fn show(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
-    let job = find(&service, &id)?;
-    Ok(json_response(StatusCode::OK, &json!(shown(&service, &job))))
+    let job = find(&service, &id).await?;
+    Ok(json_response(StatusCode::OK, &json!(shown(&job))))
 }
 
 /// `DELETE /v1/jobs/{id}`
 pub(super) async fn cancel(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
-    let job = find(&service, &id)?;
-    let cancelled = Arc::clone(&job);
-    blocking(&service, move |service| service.cancel(&cancelled)).await?;
-    Ok(json_response(StatusCode::OK, &json!(shown(&service, &job))))
+    let job = find(&service, &id).await?;
+    blocking(&service, move |service| service.cancel(&job)).await?.map_err(|e| Problem::of_store(&e))?;
+    show(State(service), Path(id)).await
 }
 
 /// `GET /v1/jobs/{id}/stream`
@@ -148,7 +148,7 @@ pub(super) async fn follow(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Answer {
-    let job = find(&service, &id)?;
+    let job = find(&service, &id).await?;
     let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok()).unwrap_or(0);
     let mut response = stream::events(job, service.over.subscribe(), heard).into_response();
     // Proxies that gather a whole answer would hold the events back.
@@ -158,7 +158,7 @@ pub(super) async fn follow(
 
 /// `GET /v1/jobs/{id}/images`
 pub(super) async fn images(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
-    let job = find(&service, &id)?;
+    let job = find(&service, &id).await?;
     let images: Vec<Link> = job.status().images.iter().map(|made| job.link(made)).collect();
     Ok(json_response(StatusCode::OK, &json!({ "images": images })))
 }
@@ -178,15 +178,22 @@ pub(super) async fn image(
 }
 
 async fn picture(service: Arc<Service>, id: &str, index: u64) -> Answer {
-    let job = find(&service, id)?;
+    let job = find(&service, id).await?;
     let made = job.status().images.iter().any(|made| made.index == index);
     if !made {
         return Err(Problem::not_found("picture"));
     }
-    let path = service.journal.picture(&job.id, index);
-    let bytes = blocking(&service, move |_| std::fs::read(path)).await?;
-    let bytes = bytes.map_err(|_| Problem::not_found("picture"))?;
+    let bytes = stored(&service, move |store| store.file(&job.id, &picture_of(index))).await?;
+    let bytes = bytes.ok_or_else(|| Problem::not_found("picture"))?;
     let headers =
         [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=3600, immutable")];
     Ok((headers, bytes).into_response())
+}
+
+/// `GET /v1/jobs/{id}/latents`
+pub(super) async fn latents(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
+    let job = find(&service, &id).await?;
+    let bytes = stored(&service, move |store| store.file(&job.id, LATENTS)).await?;
+    let bytes = bytes.ok_or_else(|| Problem::not_found("file of latents"))?;
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }

@@ -21,8 +21,9 @@ use axum::routing::{get, post};
 use serde_json::Value;
 
 use self::problem::Problem;
+use super::store::Store;
 use super::{Service, a1111, openai};
-use crate::error::Kind;
+use crate::error::{Kind, Result};
 
 /// What a handler answers.
 pub(super) type Answer = Result<Response, Problem>;
@@ -50,6 +51,7 @@ fn router(service: Arc<Service>) -> Router {
         .route("/v1/jobs/{id}/stream", get(jobs::follow))
         .route("/v1/jobs/{id}/image", get(jobs::first_image))
         .route("/v1/jobs/{id}/images", get(jobs::images))
+        .route("/v1/jobs/{id}/latents", get(jobs::latents))
         .route("/v1/jobs/{id}/images/{index}", get(jobs::image))
         .route("/v1/images/generations", post(openai::generations))
         .route("/v1/images/edits", post(openai::edits))
@@ -87,4 +89,12 @@ pub(super) async fn blocking<T: Send + 'static>(
             "the server broke down over this request",
         )
     })
+}
+
+/// Asks the place where jobs live.
+pub(super) async fn stored<T: Send + 'static>(
+    service: &Arc<Service>,
+    ask: impl FnOnce(&dyn Store) -> Result<T> + Send + 'static,
+) -> Result<T, Problem> {
+    blocking(service, move |service| ask(&*service.store)).await?.map_err(|error| Problem::of_store(&error))
 }

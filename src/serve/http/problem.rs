@@ -6,9 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::json_response;
 use crate::error::{Error, KINDS, Kind};
-use crate::serve::desk::Refused;
 use crate::serve::job::{Failure, Status};
-use crate::serve::jobs::Refusal;
+use crate::serve::store::{Refusal, Refused};
 
 /// A failure with its HTTP status.
 #[derive(Debug)]
@@ -45,6 +44,17 @@ impl Problem {
     /// No such thing at this path.
     pub(in crate::serve) fn not_found(what: &str) -> Self {
         Self::client(StatusCode::NOT_FOUND, format!("no such {what}"))
+    }
+
+    /// Where jobs live does not answer: others may try again.
+    pub(in crate::serve) fn of_store(error: &Error) -> Self {
+        let (status, retry_after) = if error.kind() == Kind::Network {
+            (503, Some(RETRY_AFTER))
+        } else {
+            (error.kind().row().http_status, None)
+        };
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, failure: Box::new(Failure::from(error)), others: Vec::new(), retry_after }
     }
 
     /// What a job failed of.
@@ -137,7 +147,7 @@ impl From<Refused> for Problem {
                 let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Device, message);
                 Self { retry_after: Some(RETRY_AFTER), ..problem }
             }
-            Refused::Failed(error) => error.into(),
+            Refused::Failed(error) => Self::of_store(&error),
         }
     }
 }

@@ -9,7 +9,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
-use super::{Answer, blocking, json_response};
+use super::{Answer, blocking, json_response, stored};
 use crate::named::Named;
 use crate::sampler::{SAMPLERS, Schedule, Spacing};
 use crate::serve::{Service, clock, openapi};
@@ -22,22 +22,28 @@ pub(super) async fn health() -> Response {
 
 /// `GET /ready`
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
-    let reason = match () {
-        () if service.jobs.is_closed() => Some("draining"),
-        () if service.loading.load(Ordering::Relaxed) => Some("model loading"),
-        () => None,
+    let count = stored(&service, |store| store.count()).await;
+    let reason = match &count {
+        _ if service.store.is_closed() => Some("draining"),
+        Err(_) => Some("queue out of reach"),
+        _ if service.loading.load(Ordering::Relaxed) => Some("model loading"),
+        Ok(_) => None,
     };
     let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut value = json!({ "ready": reason.is_none(), "timestamp": clock::rfc3339(SystemTime::now()) });
     if let Some(reason) = reason {
         value["reason"] = json!(reason);
     }
+    if let Ok(count) = count {
+        value["queued"] = json!(count.queued);
+    }
     json_response(status, &value)
 }
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
-    let text = service.metrics.text(&service.jobs.count());
+    let count = stored(&service, |store| store.count()).await.ok();
+    let text = service.metrics.text(count.as_ref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
 

@@ -40,7 +40,7 @@ pub(super) fn events(
 }
 
 fn event(record: &Record) -> Event {
-    Event::default().id(record.id.to_string()).event(record.name).data(&record.data)
+    Event::default().id(record.id.to_string()).event(&*record.name).data(&record.data)
 }
 
 impl Listener {

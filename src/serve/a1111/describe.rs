@@ -1,0 +1,146 @@
+//! A1111's interface in the server's description of itself: paths, and what goes over them.
+
+use serde_json::{Map, Value, json};
+
+use super::fields::{IGNORED, NEUTRAL};
+use crate::serve::openapi::{OF_BODIES, answers, object, reference, with};
+
+/// Paths that only show something: operation, what it is, and the type of the answer.
+const SHOWN: &[(&str, &str, &str)] = &[
+    ("options", "Settings", "object"),
+    ("sd-models", "Models", "array"),
+    ("samplers", "Samplers", "array"),
+    ("schedulers", "Schedules", "array"),
+    ("scripts", "Scripts: none", "object"),
+    ("embeddings", "Embeddings: none", "object"),
+    ("cmd-flags", "Flags: none", "object"),
+    ("sd-vae", "Autoencoders: none", "array"),
+    ("loras", "LoRAs: none", "array"),
+    ("hypernetworks", "Hypernetworks: none", "array"),
+    ("upscalers", "Upscalers: none", "array"),
+    ("latent-upscale-modes", "Modes of upscalers: none", "array"),
+    ("face-restorers", "Face restorers: none", "array"),
+    ("realesrgan-models", "Models of upscalers: none", "array"),
+    ("prompt-styles", "Styles: none", "array"),
+];
+
+/// Paths that do something without a body.
+const DONE: &[(&str, &str)] = &[
+    ("interrupt", "Stop the running job of this interface"),
+    ("skip", "Stop the running job of this interface"),
+    ("refresh-checkpoints", "Look for models anew: there is no need to"),
+];
+
+/// The paths.
+pub(in crate::serve) fn paths() -> Map<String, Value> {
+    let any = || with("Done.", "application/json", json!({}));
+    let mut paths = Map::new();
+    for (name, summary, kind) in SHOWN {
+        let good = with("As told.", "application/json", json!({ "type": kind }));
+        paths.insert(path(name), json!({ "get": operation(&format!("a1111_{name}"), summary, good) }));
+    }
+    for (name, summary) in DONE {
+        let mut done = operation(&format!("a1111_{name}"), summary, any());
+        done["responses"]["503"] = failure();
+        paths.insert(path(name), json!({ "post": done }));
+    }
+    let progress = with("How far it is.", "application/json", reference("A1111Progress"));
+    let mut progress = operation("a1111_progress", "How far the running job of this interface is", progress);
+    let skip = json!({ "name": "skip_current_image", "in": "query", "schema": { "type": "boolean" } });
+    progress["parameters"] = json!([skip]);
+    for status in ["422", "503"] {
+        progress["responses"][status] = failure();
+    }
+    paths.insert(path("progress"), json!({ "get": progress }));
+    let pictures = || with("Pictures.", "application/json", reference("A1111Pictures"));
+    for (name, summary) in [("txt2img", "Pictures from a prompt"), ("img2img", "Pictures from a picture")] {
+        paths.insert(path(name), json!({ "post": taking(name, summary, "A1111Request", pictures()) }));
+    }
+    let said = with("What it says.", "application/json", json!({ "type": "object" }));
+    let said = taking("png-info", "What a picture says about itself", "A1111Picture", said);
+    paths.insert(path("png-info"), json!({ "post": said }));
+    paths[&path("options")]["post"] = taking("set_options", "Set the model", "A1111Options", any());
+    paths
+}
+
+fn path(name: &str) -> String {
+    format!("/sdapi/v1/{name}")
+}
+
+fn operation(id: &str, summary: &str, good: Value) -> Value {
+    json!({ "operationId": id, "summary": summary, "responses": answers("200", good, &[]) })
+}
+
+fn failure() -> Value {
+    with("What is wrong.", "application/json", reference("A1111Error"))
+}
+
+/// An operation with a body.
+fn taking(name: &str, summary: &str, body: &str, good: Value) -> Value {
+    let mut taking = operation(&format!("a1111_{name}"), summary, good);
+    for status in OF_BODIES.iter().chain(&["404", "409", "500", "502"]) {
+        taking["responses"][*status] = failure();
+    }
+    taking["requestBody"] =
+        json!({ "required": true, "content": { "application/json": { "schema": reference(body) } } });
+    taking
+}
+
+/// A request's fields by their types.
+const FIELDS: &[(&str, &[&str])] = &[
+    (
+        "string",
+        &[
+            "prompt",
+            "negative_prompt",
+            "sampler_name",
+            "sampler_index",
+            "scheduler",
+            "mask",
+            "refiner_checkpoint",
+        ],
+    ),
+    ("integer", &["steps", "width", "height", "batch_size", "n_iter", "resize_mode"]),
+    ("number", &["cfg_scale", "denoising_strength", "mask_blur", "inpaint_full_res_padding"]),
+    ("object", &["override_settings"]),
+];
+
+/// Fields that are yes or no, also as 1 or 0.
+const SWITCHES: [&str; 3] = ["send_images", "inpaint_full_res", "inpainting_mask_invert"];
+
+/// The schemas that the paths name.
+pub(in crate::serve) fn schemas() -> Map<String, Value> {
+    let text = json!({ "type": "string" });
+    let number = json!({ "type": "number" });
+    let mut fields = Map::new();
+    for (kind, names) in FIELDS {
+        fields.extend(names.iter().map(|name| ((*name).to_owned(), json!({ "type": [kind, "null"] }))));
+    }
+    for name in SWITCHES {
+        fields.insert(name.to_owned(), json!({ "type": ["boolean", "number", "null"] }));
+    }
+    fields.insert("seed".to_owned(), json!({ "type": ["integer", "null"], "minimum": -1 }));
+    let pictures = json!({ "type": ["array", "null"], "items": text, "maxItems": 1 });
+    fields.insert("init_images".to_owned(), pictures);
+    let named = NEUTRAL.iter().map(|row| row.0).chain(IGNORED.iter().copied());
+    let free = ["eta", "refiner_switch_at", "mask_blur_x", "mask_blur_y"];
+    fields.extend(named.chain(free).map(|name| (name.to_owned(), json!({}))));
+    let request = json!({ "type": "object", "properties": fields, "additionalProperties": false });
+    let pictures = json!({ "images": { "type": "array", "items": text }, "parameters": { "type": "object" }, "info": text });
+    let progress = json!({
+        "progress": number, "eta_relative": number, "state": { "type": "object" },
+        "current_image": { "type": ["string", "null"] }, "textinfo": { "type": ["string", "null"] },
+    });
+    let options = json!({ "type": "object", "properties": { "sd_model_checkpoint": text } });
+    Map::from_iter([
+        ("A1111Request".to_owned(), request),
+        ("A1111Pictures".to_owned(), object(pictures, &[])),
+        ("A1111Progress".to_owned(), object(progress, &[])),
+        ("A1111Picture".to_owned(), object(json!({ "image": text }), &[])),
+        ("A1111Options".to_owned(), options),
+        (
+            "A1111Error".to_owned(),
+            object(json!({ "error": text, "detail": text, "body": text, "errors": text }), &[]),
+        ),
+    ])
+}

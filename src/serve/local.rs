@@ -1,0 +1,123 @@
+//! Jobs of this process alone: in memory, with a journal on disk that the next process finds.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::Log;
+use super::job::{Api, End, Job, Order, Status, new_id};
+use super::jobs::Jobs;
+use super::journal::Journal;
+use super::store::{Bounds, Count, Refused, Store};
+use super::uploads::Pictures;
+use crate::error::Result;
+
+/// Jobs in memory and on disk.
+pub(super) struct Local {
+    jobs: Jobs,
+    journal: Journal,
+    log: Log,
+}
+
+impl Local {
+    /// Takes the folder, and finds the jobs that an earlier process left.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub(super) fn open(folder: &Path, bounds: Bounds, log: Log) -> Result<Self> {
+        let journal = Journal::open(folder)?;
+        let jobs = Jobs::new(bounds);
+        for job in journal.jobs()? {
+            jobs.adopt(Arc::new(job));
+        }
+        Ok(Self { jobs, journal, log })
+    }
+
+    fn note(&self, job: &Job) {
+        if let Err(error) = self.journal.update(job) {
+            (self.log)(&format!("{}: {error}", job.id));
+        }
+    }
+
+    /// A begun job, written down: should that fail, it is only begun once more than it should be.
+    fn begun(&self, job: Arc<Job>) -> Arc<Job> {
+        self.note(&job);
+        job
+    }
+}
+
+impl Store for Local {
+    fn submit(&self, order: Order, pictures: &Pictures) -> Result<Arc<Job>, Refused> {
+        let place = self.jobs.reserve().map_err(Refused::Busy)?;
+        let job = Job::new(new_id(), place.number, SystemTime::now(), order, Status::default());
+        self.journal.begin(&job, pictures).map_err(Refused::Failed)?;
+        let job = Arc::new(job);
+        self.jobs.enqueue(place, Arc::clone(&job));
+        Ok(job)
+    }
+
+    fn next(&self) -> Option<Arc<Job>> {
+        self.jobs.next().map(|job| self.begun(job))
+    }
+
+    fn next_like(&self, order: &Order) -> Option<Arc<Job>> {
+        self.jobs.next_like(order).map(|job| self.begun(job))
+    }
+
+    fn folder(&self, id: &str) -> PathBuf {
+        self.journal.folder(id)
+    }
+
+    fn keep(&self, job: &Job, name: &str, bytes: &[u8]) -> Result<()> {
+        self.journal.put(&job.id, name, bytes)
+    }
+
+    fn file(&self, id: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        self.journal.get(id, name)
+    }
+
+    fn finish(&self, job: &Job, end: End) -> bool {
+        let ended = self.jobs.finish(job, end);
+        if ended {
+            self.note(job);
+        }
+        ended
+    }
+
+    fn cancel(&self, job: &Job) -> Result<bool> {
+        let ended = self.jobs.cancel(job);
+        if ended {
+            self.note(job);
+        }
+        Ok(ended)
+    }
+
+    fn get(&self, id: &str) -> Result<Option<Arc<Job>>> {
+        Ok(self.jobs.get(id))
+    }
+
+    fn all(&self) -> Result<Vec<Arc<Job>>> {
+        Ok(self.jobs.all())
+    }
+
+    fn running(&self, api: Api) -> Result<Option<Arc<Job>>> {
+        Ok(self.jobs.running(api))
+    }
+
+    fn count(&self) -> Result<Count> {
+        Ok(self.jobs.count())
+    }
+
+    fn expire(&self, now: SystemTime) -> Result<()> {
+        self.jobs.expire(now).iter().for_each(|job| self.journal.remove(&job.id));
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.jobs.close();
+    }
+
+    fn is_closed(&self) -> bool {
+        self.jobs.is_closed()
+    }
+}

@@ -1,0 +1,293 @@
+//! Jobs in Redis, with other processes: whoever takes an order in, whoever draws it and whoever is asked for it may
+//! be three. A job is a hash beside its news (a stream) and its results; the queue is a stream with a consumer group,
+//! whose pending entries are the jobs that run. What has to happen at once is a script (`*.lua`).
+//!
+//! Each taking of a job is an attempt with a number. Only the owner of the present attempt can write about the job,
+//! so that it has one end however many processes believed that it was theirs.
+
+mod link;
+mod owner;
+mod readers;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use redis::{Cmd, Connection, RedisResult, cmd, pipe};
+
+use self::link::Link;
+use self::owner::Taken;
+use self::readers::Held;
+use super::job::{Api, End, Job, Order, Status, new_id};
+use super::store::{Bounds, Count, Ended, Refusal, Refused, Store};
+use super::uploads::Pictures;
+use super::{Log, clock};
+use crate::error::{Error, Result};
+
+/// What the names of all keys begin with.
+const PREFIX: &str = "sdgen";
+/// The stream of jobs that wait or run.
+const QUEUE: &str = "sdgen:queue";
+/// Its consumer group; the scripts name it as well.
+const GROUP: &str = "engines";
+/// The channel on which processes tell each other where something happened.
+const BELL: &str = "sdgen:bell";
+
+/// Jobs in Redis.
+pub(super) struct Shared(Arc<Node>);
+
+/// This process, as one of those at the queue.
+struct Node {
+    link: Link,
+    name: String,
+    bounds: Bounds,
+    lease: Duration,
+    log: Log,
+    closed: AtomicBool,
+    reach: Mutex<Reach>,
+    taken: Mutex<Option<Taken>>,
+    /// Rings when a job is taken.
+    work: Condvar,
+    held: Held,
+}
+
+/// Whether Redis answers, and since when.
+struct Reach {
+    there: bool,
+    /// Nothing if it was never otherwise.
+    since: Option<Instant>,
+}
+
+/// A script on a job.
+fn script(source: &str, id: &str) -> Cmd {
+    let mut command = cmd("EVAL");
+    command.arg(source).arg(1).arg(PREFIX).arg(id);
+    command
+}
+
+/// Makes the group of those who draw, if it is not there.
+fn group(connection: &mut Connection) -> RedisResult<()> {
+    let mut create = cmd("XGROUP");
+    create.arg("CREATE").arg(QUEUE).arg(GROUP).arg(0).arg("MKSTREAM");
+    match create.query(connection) {
+        Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
+        result => result,
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<String> {
+    serde_json::to_string(value).map_err(|e| Error::internal("cannot serialise a job").source(e))
+}
+
+impl Shared {
+    /// Finds the queue, and begins to listen and to tell.
+    ///
+    /// # Errors
+    /// No address of Redis; Redis is out of reach or too old.
+    pub(super) fn open(url: &str, lease: Duration, bounds: Bounds, log: Log) -> Result<Self> {
+        let link = Link::new(url)?;
+        link.ask(|connection| {
+            group(connection)?;
+            // What older versions do not know.
+            let mut pending = cmd("XPENDING");
+            pending.arg(QUEUE).arg(GROUP).arg("IDLE").arg(1).arg("-").arg("+").arg(1);
+            pending.exec(connection)
+        })?;
+        let node = Arc::new(Node {
+            link,
+            name: format!("node-{:016x}", rand::random::<u64>()),
+            bounds,
+            lease,
+            log,
+            closed: AtomicBool::new(false),
+            reach: Mutex::new(Reach { there: true, since: None }),
+            taken: Mutex::default(),
+            work: Condvar::new(),
+            held: Held::default(),
+        });
+        for (name, work) in [("courier", Node::courier as fn(&Node)), ("ear", Node::ear)] {
+            let node = Arc::clone(&node);
+            let thread = std::thread::Builder::new().name(name.to_owned());
+            thread
+                .spawn(move || work(&node))
+                .map_err(|e| Error::internal("cannot start a thread").source(e))?;
+        }
+        Ok(Self(node))
+    }
+}
+
+impl Node {
+    /// Asks Redis something that may be asked twice; notes and tells when it is lost and when it is back.
+    fn ask<T>(&self, work: impl FnMut(&mut Connection) -> RedisResult<T>) -> Result<T> {
+        let result = self.link.ask(work);
+        let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
+        if reach.there != result.is_ok() {
+            *reach = Reach { there: result.is_ok(), since: Some(Instant::now()) };
+            match &result {
+                Ok(_) => (self.log)("the queue is back"),
+                Err(error) => (self.log)(&format!("{error}; trying again")),
+            }
+        }
+        result
+    }
+
+    /// Whether the last outage is so long ago that every process has had the time to say that it is there.
+    fn is_steady(&self) -> bool {
+        let reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
+        reach.since.is_none_or(|since| since.elapsed() > self.lease / 2)
+    }
+
+    /// How long to wait before Redis is asked again after a failure.
+    fn pause(&self) -> Duration {
+        (self.lease / 8).min(Duration::from_secs(1))
+    }
+
+    fn taken(&self) -> MutexGuard<'_, Option<Taken>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Relaxed)
+    }
+
+    fn submit(&self, order: &Order, pictures: &Pictures) -> Result<Option<Arc<Job>>> {
+        let (id, now) = (new_id(), SystemTime::now());
+        let (order_json, status) = (json(order)?, json(&Status::default())?);
+        let mut submit = script(include_str!("submit.lua"), &id);
+        submit.arg(self.bounds.queue).arg(clock::unix(now)).arg(order_json).arg(status);
+        pictures.iter().for_each(|(name, bytes)| {
+            submit.arg(name).arg(bytes);
+        });
+        let taken: Option<(u64, Option<usize>)> = self.ask(|connection| submit.query(connection))?;
+        let Some((number, _)) = taken else { return Ok(None) };
+        let job = Job::new(id, number, now, order.clone(), Status::default());
+        self.hold(Arc::new(job)).map(Some)
+    }
+
+    fn cancel(&self, job: &Job) -> Result<bool> {
+        let (status, record) = job.cancelled()?;
+        let mut cancel = script(include_str!("cancel.lua"), &job.id);
+        cancel.arg(json(&status)?).arg(clock::unix(SystemTime::now())).arg(record.id).arg(json(&record)?);
+        let ended: bool = self.ask(|connection| cancel.query(connection))?;
+        self.refresh(job)?;
+        Ok(ended)
+    }
+
+    fn count(&self) -> Result<Count> {
+        let mut questions = pipe();
+        questions.atomic().cmd("ZCARD").arg("sdgen:waiting").cmd("SCARD").arg("sdgen:running");
+        questions.cmd("ZCARD").arg("sdgen:ended").cmd("HVALS").arg("sdgen:bytes");
+        let (queued, running, ended, bytes): (usize, usize, usize, Vec<u64>) =
+            self.ask(|connection| questions.query(connection))?;
+        Ok(Count { queued, running, ended, bytes: bytes.iter().sum() })
+    }
+
+    fn expire(&self, now: SystemTime) -> Result<()> {
+        let mut questions = pipe();
+        questions.atomic().cmd("ZRANGE").arg("sdgen:ended").arg(0).arg(-1).arg("WITHSCORES");
+        questions.cmd("HGETALL").arg("sdgen:bytes");
+        let (ended, bytes): (Vec<(String, f64)>, std::collections::HashMap<String, u64>) =
+            self.ask(|connection| questions.query(connection))?;
+        let past = ended.into_iter().zip(0..).map(|((id, at), number)| {
+            let at = UNIX_EPOCH + Duration::try_from_secs_f64(at).unwrap_or_default();
+            Past { at, number, bytes: bytes.get(&id).copied().unwrap_or(0), id }
+        });
+        let stale = self.bounds.stale(past.collect(), now);
+        stale.iter().try_for_each(|past| {
+            let forget = script(include_str!("forget.lua"), &past.id);
+            self.ask(|connection| forget.exec(connection))
+        })
+    }
+}
+
+/// A job that has ended.
+struct Past {
+    at: SystemTime,
+    number: u64,
+    bytes: u64,
+    id: String,
+}
+
+impl Ended for Past {
+    fn at(&self) -> SystemTime {
+        self.at
+    }
+
+    fn number(&self) -> u64 {
+        self.number
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}
+
+impl Store for Shared {
+    fn submit(&self, order: Order, pictures: &Pictures) -> Result<Arc<Job>, Refused> {
+        if self.0.is_closed() {
+            return Err(Refused::Busy(Refusal::Closed));
+        }
+        let taken = self.0.submit(&order, pictures).map_err(Refused::Failed)?;
+        taken.ok_or(Refused::Busy(Refusal::Full))
+    }
+
+    fn next(&self) -> Option<Arc<Job>> {
+        self.0.next()
+    }
+
+    /// Jobs are for whoever is free.
+    fn next_like(&self, _order: &Order) -> Option<Arc<Job>> {
+        None
+    }
+
+    fn folder(&self, id: &str) -> PathBuf {
+        self.0.folder(id)
+    }
+
+    fn keep(&self, job: &Job, name: &str, bytes: &[u8]) -> Result<()> {
+        self.0.keep(job, name, bytes)
+    }
+
+    fn file(&self, id: &str, name: &str) -> Result<Option<Vec<u8>>> {
+        let mut get = cmd("HGET");
+        get.arg(format!("{PREFIX}:job:{id}:results")).arg(name);
+        self.0.ask(|connection| get.query(connection))
+    }
+
+    fn finish(&self, job: &Job, end: End) -> bool {
+        self.0.finish(job, end)
+    }
+
+    fn cancel(&self, job: &Job) -> Result<bool> {
+        self.0.cancel(job)
+    }
+
+    fn get(&self, id: &str) -> Result<Option<Arc<Job>>> {
+        self.0.get(id)
+    }
+
+    fn all(&self) -> Result<Vec<Arc<Job>>> {
+        self.0.all()
+    }
+
+    fn running(&self, api: Api) -> Result<Option<Arc<Job>>> {
+        self.0.running(api)
+    }
+
+    fn count(&self) -> Result<Count> {
+        self.0.count()
+    }
+
+    fn expire(&self, now: SystemTime) -> Result<()> {
+        self.0.expire(now)
+    }
+
+    fn close(&self) {
+        self.0.closed.store(true, Ordering::Relaxed);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+}

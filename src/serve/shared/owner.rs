@@ -1,0 +1,261 @@
+//! The job that this process draws: taken from the queue or from one that fell silent, told about while it is drawn,
+//! and ended. One thread draws; another, the courier, tells of the job and so renews the lease on it.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, PoisonError};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use redis::{Connection, RedisResult, Value, cmd};
+use tempfile::TempDir;
+
+use super::{GROUP, Node, QUEUE, group, json, script};
+use crate::error::{Error, Kind, Result};
+use crate::serve::clock;
+use crate::serve::job::{ATTEMPTS, End, Failure, Job, Order, State, Status};
+
+/// How often at most the courier tells of a job that goes on.
+const BEAT: Duration = Duration::from_millis(50);
+/// How long one look into the empty queue takes.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long a node that is about to end tries to tell of the end of its job.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// A job that this process draws.
+pub(super) struct Taken {
+    pub(super) job: Arc<Job>,
+    /// Where the pictures that came with it lie.
+    folder: TempDir,
+    /// Numbers of the records that Redis has.
+    told: Vec<u64>,
+    /// When it was last told of.
+    at: Instant,
+}
+
+/// What becomes of what was told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Heard {
+    Told,
+    /// The job is another's by now.
+    Lost,
+}
+
+/// An entry of the queue: its own name, and the job's.
+type Entry = (String, HashMap<String, String>);
+
+impl Node {
+    /// The next job; waits for one until the node is closed.
+    pub(super) fn next(&self) -> Option<Arc<Job>> {
+        while !self.is_closed() {
+            match self.look() {
+                Ok(None) => {}
+                Ok(job) => return job,
+                Err(_) => std::thread::sleep(self.pause()),
+            }
+        }
+        let mut leave = cmd("XGROUP");
+        leave.arg("DELCONSUMER").arg(QUEUE).arg(GROUP).arg(&self.name);
+        // A name that stays is in nobody's way.
+        let _ = self.ask(|connection| leave.exec(connection));
+        None
+    }
+
+    fn look(&self) -> Result<Option<Arc<Job>>> {
+        // In an outage everybody is silent.
+        let orphan = if self.is_steady() { self.ask(|connection| self.orphan(connection))? } else { None };
+        let entry = match orphan {
+            None => self.ask(|connection| self.fresh(connection))?,
+            orphan => orphan,
+        };
+        match entry.as_ref().and_then(|(entry, fields)| Some((entry, fields.get("job")?))) {
+            Some((entry, id)) => self.take(entry, id),
+            None => Ok(None),
+        }
+    }
+
+    /// A job whose owner has been silent for too long, now this node's.
+    fn orphan(&self, connection: &mut Connection) -> RedisResult<Option<Entry>> {
+        let lease = self.lease.as_millis() as u64;
+        let mut pending = cmd("XPENDING");
+        pending.arg(QUEUE).arg(GROUP).arg("IDLE").arg(lease).arg("-").arg("+").arg(1);
+        let silent: Vec<(String, String, u64, u64)> = or_group(pending.query(connection), connection)?;
+        let Some((entry, ..)) = silent.first() else { return Ok(None) };
+        let mut claim = cmd("XCLAIM");
+        claim.arg(QUEUE).arg(GROUP).arg(&self.name).arg(lease).arg(entry);
+        let claimed: Vec<Option<Entry>> = claim.query(connection)?;
+        Ok(claimed.into_iter().flatten().next())
+    }
+
+    /// The next job that was never delivered.
+    fn fresh(&self, connection: &mut Connection) -> RedisResult<Option<Entry>> {
+        let mut read = cmd("XREADGROUP");
+        read.arg("GROUP").arg(GROUP).arg(&self.name).arg("COUNT").arg(1);
+        read.arg("BLOCK").arg(LOOK.as_millis() as u64).arg("STREAMS").arg(QUEUE).arg(">");
+        let read: Option<Vec<(String, Vec<Entry>)>> = or_group(read.query(connection), connection)?;
+        Ok(read.into_iter().flatten().flat_map(|(_, entries)| entries).next())
+    }
+
+    /// Makes a delivered job this node's own.
+    fn take(&self, entry: &str, id: &str) -> Result<Option<Arc<Job>>> {
+        type Reply = (u64, f64, String, String, u32, Option<String>, HashMap<String, Vec<u8>>);
+        let mut take = script(include_str!("take.lua"), id);
+        take.arg(entry).arg(&self.name);
+        let reply: Option<Reply> = self.ask(|connection| take.query(connection))?;
+        let Some((number, created, order, _, attempts, cancel, pictures)) = reply else { return Ok(None) };
+        let created = UNIX_EPOCH + Duration::try_from_secs_f64(created).unwrap_or_default();
+        let order: Option<Order> = serde_json::from_str(&order).ok();
+        let is_read = order.is_some();
+        let status = Status { attempts: attempts.saturating_sub(1), ..Status::default() };
+        let job = Job::new(id.to_owned(), number, created, order.unwrap_or_else(Order::unread), status);
+        job.begin();
+        let job = Arc::new(job);
+        let folder = placed(&pictures);
+        let end = match &folder {
+            _ if cancel.is_some() => Some(End::Cancelled),
+            _ if attempts > ATTEMPTS => Some(End::Failed(Failure::worn_out())),
+            _ if !is_read => Some(End::Failed(Failure::internal("another version took this order in"))),
+            Err(error) => Some(End::Failed(Failure::from(error))),
+            Ok(_) => None,
+        };
+        let folder = folder.or_else(|_| placed(&HashMap::new()))?;
+        let taken = Taken { job: Arc::clone(&job), folder, told: Vec::new(), at: Instant::now() };
+        *self.taken() = Some(taken);
+        self.work.notify_all();
+        match end {
+            None => Ok(Some(job)),
+            Some(end) => {
+                self.finish(&job, end);
+                (self.log)(&format!("{id} {}: it is not drawn", job.state()));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Where the pictures of the taken job lie.
+    pub(super) fn folder(&self, id: &str) -> PathBuf {
+        let taken = self.taken();
+        let folder = taken.as_ref().map(|taken| taken.folder.path().to_owned());
+        folder.unwrap_or_else(|| std::env::temp_dir().join(id))
+    }
+
+    /// Keeps a result; as long as Redis is out of reach, it waits.
+    pub(super) fn keep(&self, job: &Job, name: &str, bytes: &[u8]) -> Result<()> {
+        let mut keep = script(include_str!("keep.lua"), &job.id);
+        keep.arg(job.status().attempts).arg(name).arg(bytes);
+        let kept: bool = self.insist(|node| node.ask(|connection| keep.query(connection)))?;
+        if kept {
+            return Ok(());
+        }
+        job.cancel();
+        Err(Error::new(Kind::Interrupted, "the job is another's by now"))
+    }
+
+    /// Tells how the taken job ended; whether it was still this node's.
+    pub(super) fn finish(&self, job: &Job, end: End) -> bool {
+        job.end(end);
+        let Some(mut taken) = self.taken().take() else { return false };
+        match self.insist(|node| node.tell(&mut taken)) {
+            Ok(Heard::Told) => true,
+            Ok(Heard::Lost) => {
+                (self.log)(&format!("{} is another's by now: this node was silent for too long", job.id));
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Does something until Redis lets it be done, or for a while only if the node is about to end.
+    fn insist<T>(&self, mut work: impl FnMut(&Self) -> Result<T>) -> Result<T> {
+        let mut closed = None;
+        loop {
+            match work(self) {
+                Err(error) if error.kind() == Kind::Network => {
+                    let closed = *closed.get_or_insert_with(Instant::now);
+                    if self.is_closed() && closed.elapsed() > GRACE {
+                        return Err(error);
+                    }
+                    std::thread::sleep(self.pause());
+                }
+                result => return result,
+            }
+        }
+    }
+
+    /// Tells what is new of the taken job, and that it is still drawn.
+    fn tell(&self, taken: &mut Taken) -> Result<Heard> {
+        let job = &taken.job;
+        // What comes between the two is told the next time.
+        let (status, (records, _)) = (job.status(), job.heard_after(0));
+        let numbers: Vec<u64> = records.iter().map(|record| record.id).collect();
+        let gone: Vec<u64> = taken.told.iter().filter(|id| !numbers.contains(id)).copied().collect();
+        let mut tell = script(include_str!("tell.lua"), &job.id);
+        tell.arg(status.attempts).arg(status.state.name()).arg(json(&status)?);
+        tell.arg(status.ended.map_or(0.0, clock::unix)).arg(job.bytes()).arg(gone.len()).arg(&gone);
+        for record in records.iter().filter(|record| !taken.told.contains(&record.id)) {
+            tell.arg(record.id).arg(json(&**record)?);
+        }
+        let heard: String = self.ask(|connection| tell.query(connection))?;
+        (taken.told, taken.at) = (numbers, Instant::now());
+        if heard != "told" && status.state == State::Running {
+            taken.job.cancel();
+        }
+        Ok(if heard == "lost" { Heard::Lost } else { Heard::Told })
+    }
+
+    /// Tells of the taken job while it is drawn, and renews the lease on it.
+    pub(super) fn courier(&self) {
+        let mut taken = self.taken();
+        loop {
+            let Some(job) = taken.as_mut() else {
+                taken = self.work.wait(taken).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let pause = match () {
+                () if !job.is_due(self.lease / 3) => BEAT,
+                () if self.tell(job).is_ok() => BEAT,
+                () => self.pause(),
+            };
+            drop(taken);
+            std::thread::sleep(pause);
+            taken = self.taken();
+        }
+    }
+
+    /// Somebody wants a job stopped: perhaps the one that is drawn here.
+    pub(super) fn stop(&self, id: &str) {
+        if let Some(taken) = self.taken().as_ref().filter(|taken| taken.job.id == id) {
+            taken.job.cancel();
+        }
+    }
+}
+
+impl Taken {
+    /// Whether there is something to tell, be it only that it is still drawn.
+    fn is_due(&self, renewal: Duration) -> bool {
+        let last = self.told.last().copied().unwrap_or(0);
+        !self.job.heard_after(last).0.is_empty() || self.at.elapsed() > renewal
+    }
+}
+
+/// The answer, or nothing after the group was made where it was missing: Redis has begun anew.
+fn or_group<T: redis::FromRedisValue>(answer: RedisResult<T>, connection: &mut Connection) -> RedisResult<T> {
+    match answer {
+        Err(error) if error.code() == Some("NOGROUP") => {
+            group(connection)?;
+            Ok(redis::from_redis_value(Value::Array(Vec::new()))?)
+        }
+        answer => answer,
+    }
+}
+
+/// A folder with the pictures in it, for this user alone.
+fn placed(pictures: &HashMap<String, Vec<u8>>) -> Result<TempDir> {
+    let failed = |e: std::io::Error| {
+        Error::new(Kind::Output, "cannot keep the pictures of a job while it is drawn").source(e)
+    };
+    let folder = tempfile::Builder::new().prefix("sdgen-").tempdir().map_err(failed)?;
+    for (name, bytes) in pictures {
+        std::fs::write(folder.path().join(name), bytes).map_err(failed)?;
+    }
+    Ok(folder)
+}

@@ -1,0 +1,232 @@
+//! Jobs as this process knows them for those who ask: read from Redis, and kept up to date while somebody holds them.
+//! A thread, the ear, listens for the bell that rings where something happens.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use redis::{Connection, Pipeline, pipe};
+
+use super::{BELL, Node, PREFIX};
+use crate::error::Result;
+use crate::serve::job::{Api, Failure, Job, Order, State, Status};
+use crate::serve::story::{News, Record};
+
+/// How often held jobs are looked at, should no bell ring.
+const ROUND: Duration = Duration::from_secs(1);
+/// How often at most places in the queue are looked at while it moves.
+const GLANCE: Duration = Duration::from_millis(250);
+
+/// Jobs that somebody here holds.
+#[derive(Default)]
+pub(super) struct Held {
+    jobs: Mutex<HashMap<String, Weak<Job>>>,
+    /// Held while a job is brought up to date, so that what is older does not come after what is newer.
+    hearing: Mutex<()>,
+}
+
+impl Held {
+    fn jobs(&self) -> MutexGuard<'_, HashMap<String, Weak<Job>>> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn get(&self, id: &str) -> Option<Arc<Job>> {
+        self.jobs().get(id)?.upgrade()
+    }
+
+    /// The job, or the one of the same name that is held already.
+    fn or_held(&self, job: Arc<Job>) -> Arc<Job> {
+        let mut jobs = self.jobs();
+        if let Some(held) = jobs.get(&job.id).and_then(Weak::upgrade) {
+            return held;
+        }
+        jobs.retain(|_, held| held.strong_count() > 0);
+        jobs.insert(job.id.clone(), Arc::downgrade(&job));
+        job
+    }
+
+    fn all(&self) -> Vec<Arc<Job>> {
+        self.jobs().values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+/// What does not change in a job: number, time, order.
+type Fixed = (Option<u64>, Option<f64>, Option<String>);
+/// How it stands, and whether it is to stop.
+type Moving = (Option<String>, Option<String>);
+/// Records of a stream: their names there, and what is in them.
+type Entries = Vec<(String, HashMap<String, String>)>;
+
+fn fixed(questions: &mut Pipeline, id: &str) {
+    questions.cmd("HMGET").arg(format!("{PREFIX}:job:{id}")).arg(&["number", "created", "order"]);
+}
+
+fn moving(questions: &mut Pipeline, id: &str) {
+    questions.cmd("HMGET").arg(format!("{PREFIX}:job:{id}")).arg(&["status", "cancel"]);
+}
+
+/// The job that the fields make, as it is before anything is heard of it.
+fn made(id: &str, (number, created, order): Fixed) -> Option<Job> {
+    let created = UNIX_EPOCH + Duration::try_from_secs_f64(created?).unwrap_or_default();
+    // An order of another version is shown without what it asks for.
+    let order = serde_json::from_str(&order?).unwrap_or_else(|_| Order::unread());
+    Some(Job::new(id.to_owned(), number?, created, order, Status::default()))
+}
+
+fn status((status, _): &Moving) -> Option<Status> {
+    serde_json::from_str(status.as_ref()?).ok()
+}
+
+impl Node {
+    /// Keeps a job up to date from now on.
+    pub(super) fn hold(&self, job: Arc<Job>) -> Result<Arc<Job>> {
+        let job = self.held.or_held(job);
+        self.refresh(&job)?;
+        Ok(job)
+    }
+
+    pub(super) fn get(&self, id: &str) -> Result<Option<Arc<Job>>> {
+        if let Some(job) = self.held.get(id) {
+            self.refresh(&job)?;
+            return Ok(Some(job));
+        }
+        let mut questions = pipe();
+        fixed(&mut questions, id);
+        let (found,): (Fixed,) = self.ask(|connection| questions.query(connection))?;
+        made(id, found).map(|job| self.hold(Arc::new(job))).transpose()
+    }
+
+    /// Brings a job up to date.
+    pub(super) fn refresh(&self, job: &Job) -> Result<()> {
+        let _hearing = self.held.hearing.lock().unwrap_or_else(PoisonError::into_inner);
+        if job.state().is_final() {
+            return Ok(());
+        }
+        let mut questions = pipe();
+        moving(questions.atomic(), &job.id);
+        let after = format!("({}-0", job.last());
+        questions.cmd("XRANGE").arg(format!("{PREFIX}:job:{}:news", job.id)).arg(after).arg("+");
+        questions.cmd("ZRANK").arg("sdgen:waiting").arg(&job.id);
+        let (found, news, rank): (Moving, Entries, Option<usize>) =
+            self.ask(|connection| questions.query(connection))?;
+        let records: Vec<Record> =
+            news.iter().filter_map(|(_, fields)| serde_json::from_str(fields.get("record")?).ok()).collect();
+        match status(&found) {
+            Some(status) => job.hear(status, records),
+            None => lose(job),
+        }
+        rank.iter().for_each(|rank| job.waits(rank + 1));
+        if found.1.is_some() {
+            job.cancel();
+        }
+        Ok(())
+    }
+
+    /// Every job, without what was told of it.
+    pub(super) fn all(&self) -> Result<Vec<Arc<Job>>> {
+        let mut questions = pipe();
+        questions.atomic().cmd("ZRANGE").arg("sdgen:waiting").arg(0).arg(-1);
+        questions.cmd("SMEMBERS").arg("sdgen:running").cmd("ZRANGE").arg("sdgen:ended").arg(0).arg(-1);
+        let (waiting, running, ended): (Vec<String>, Vec<String>, Vec<String>) =
+            self.ask(|connection| questions.query(connection))?;
+        let ids: Vec<&String> = waiting.iter().chain(&running).chain(&ended).collect();
+        let mut questions = pipe();
+        for id in &ids {
+            fixed(&mut questions, id);
+            moving(&mut questions, id);
+        }
+        // An empty pipe is no question.
+        questions.cmd("PING");
+        let answers: Vec<redis::Value> = self.ask(|connection| questions.query(connection))?;
+        let mut jobs = Vec::new();
+        for (place, (id, answer)) in ids.iter().zip(answers.chunks_exact(2)).enumerate() {
+            let found = redis::from_redis_value(answer[0].clone()).ok();
+            let moving: Option<Moving> = redis::from_redis_value(answer[1].clone()).ok();
+            let Some(job) = found.and_then(|found| made(id, found)) else { continue };
+            moving.as_ref().and_then(status).iter().for_each(|status| job.hear(status.clone(), Vec::new()));
+            if place < waiting.len() {
+                job.waits(place + 1);
+            }
+            jobs.push(Arc::new(job));
+        }
+        jobs.sort_by_key(|job| std::cmp::Reverse(job.number));
+        Ok(jobs)
+    }
+
+    /// A running job that came in through `api`.
+    pub(super) fn running(&self, api: Api) -> Result<Option<Arc<Job>>> {
+        let mut questions = pipe();
+        questions.cmd("SMEMBERS").arg("sdgen:running");
+        let (ids,): (Vec<String>,) = self.ask(|connection| questions.query(connection))?;
+        for id in ids {
+            let job = self.get(&id)?.filter(|job| job.order.api == api && job.state() == State::Running);
+            if job.is_some() {
+                return Ok(job);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Listens to the bell, and looks at what is held whether it rings or not.
+    pub(super) fn ear(&self) {
+        loop {
+            if let Ok(mut connection) = self.link.connect() {
+                // When it breaks, it is opened anew.
+                let _ = self.listen(&mut connection);
+            }
+            std::thread::sleep(self.pause());
+        }
+    }
+
+    fn listen(&self, connection: &mut Connection) -> redis::RedisResult<()> {
+        let mut bell = connection.as_pubsub();
+        bell.subscribe(BELL)?;
+        bell.set_read_timeout(Some(GLANCE))?;
+        self.round(|_| true);
+        let (mut moved, mut glance, mut round) = (false, Instant::now(), Instant::now());
+        loop {
+            match bell.get_message().and_then(|message| message.get_payload::<String>()) {
+                Ok(word) if word.is_empty() => moved = true,
+                Ok(word) => self.rung(&word),
+                Err(error) if error.is_timeout() => {}
+                Err(error) => return Err(error),
+            }
+            if round.elapsed() >= ROUND {
+                self.round(|_| true);
+                (moved, glance, round) = (false, Instant::now(), Instant::now());
+            } else if moved && glance.elapsed() >= GLANCE {
+                self.round(|job| job.state() == State::Queued);
+                (moved, glance) = (false, Instant::now());
+            }
+        }
+    }
+
+    /// A word of the bell: a job that something is told of, or one that is to stop. No word: the queue moved.
+    fn rung(&self, word: &str) {
+        match word.strip_prefix('-') {
+            Some(id) => self.stop(id),
+            None => {
+                let held = self.held.get(word);
+                // What cannot be read now is read in the next round.
+                held.iter().for_each(|job| drop(self.refresh(job)));
+            }
+        }
+    }
+
+    /// Looks at held jobs.
+    fn round(&self, which: impl Fn(&Job) -> bool) {
+        for job in self.held.all().iter().filter(|job| which(job)) {
+            if self.refresh(job).is_err() {
+                break;
+            }
+        }
+    }
+}
+
+/// Redis has lost the job.
+fn lose(job: &Job) {
+    let failure = Failure::internal("the queue has lost this job");
+    job.tell(&News::Error(failure.clone()));
+    let status = job.status();
+    job.hear(Status { state: State::Failed, failure: Some(failure), position: None, ..status }, Vec::new());
+}
