@@ -32,7 +32,7 @@ pub struct Job {
 }
 
 /// Most jobs of a batch.
-const MAX_JOBS: usize = 1_000_000;
+const MAX_JOBS: usize = 100_000;
 
 /// Fields that may have alternatives.
 const PROMPTS: [&str; 4] = ["prompt", "prompt_2", "negative_prompt", "negative_prompt_2"];

@@ -49,7 +49,8 @@ pub(crate) fn config(bytes: &[u8]) {
     }
 }
 
-/// Batches of every form, up to their jobs. Long numbers are left out: a million jobs are a batch, and take their time.
+/// Batches of every form, up to their jobs. Long numbers are left out: many jobs are a batch, and
+/// take their time.
 pub(crate) fn batch_files(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let long = |run: &[u8]| run.len() > 2 && run[0].is_ascii_digit();

@@ -165,7 +165,8 @@ impl<L: Lane> Over<'_, L> {
         for row in self.0.outputs[..used].chunks_exact_mut(2 * S::WIDTH) {
             // SAFETY: a row is two vectors.
             unsafe {
-                let (low, high) = (row.as_mut_ptr(), row.as_mut_ptr().add(S::WIDTH));
+                let low = row.as_mut_ptr();
+                let high = low.add(S::WIDTH);
                 s.store(low, s.mul(s.load(low), factor[0]));
                 s.store(high, s.mul(s.load(high), factor[1]));
             }
