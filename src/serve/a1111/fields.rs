@@ -232,7 +232,7 @@ fn started(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
         Some(Value::Array(images)) => images,
         Some(_) => return Err(Error::field("init_images", "expected a list of pictures")),
     };
-    let [blur, padding] = ["mask_blur", "inpaint_full_res_padding"].map(|name| sent.number(name));
+    let (blur, padding) = (sent.number("mask_blur")?, sent.number("inpaint_full_res_padding")?);
     for axis in ["mask_blur_x", "mask_blur_y"] {
         sent.0.remove(axis);
     }
@@ -253,10 +253,10 @@ fn started(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
     let Some(mask) = mask else { return Ok(()) };
     ours.insert("mask".to_owned(), mask);
     ours.insert("keep_unmasked".to_owned(), true.into());
-    ours.insert("mask_blur".to_owned(), blur?.unwrap_or(4.0).into());
+    ours.insert("mask_blur".to_owned(), blur.unwrap_or(4.0).into());
     ours.insert("invert_mask".to_owned(), invert.unwrap_or(false).into());
     if part.unwrap_or(true) {
-        ours.insert("mask_padding".to_owned(), json!(padding?.unwrap_or(0.0) as u32));
+        ours.insert("mask_padding".to_owned(), json!(padding.unwrap_or(0.0) as u32));
     }
     Ok(())
 }
@@ -363,6 +363,7 @@ mod tests {
             ("prommpt", json!("x")),
             ("init_images", json!(["a", "b"])),
             ("seed", json!("x")),
+            ("mask_blur", json!({})),
         ] {
             assert_eq!(ours(json!({ name: value })).unwrap_err().field_name(), Some(name));
         }
