@@ -237,7 +237,7 @@ fn started(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
         sent.0.remove(axis);
     }
     let (invert, part) = (sent.switch("inpainting_mask_invert")?, sent.switch("inpaint_full_res")?);
-    let mask = sent.take("mask");
+    let mask = sent.text("mask")?;
     let image = match <[Value; 1]>::try_from(images) {
         Ok([image]) => image,
         Err(none) if none.is_empty() => return Ok(()),
@@ -251,7 +251,7 @@ fn started(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
     let name = name.ok_or_else(|| Error::expected("resize_mode", "0, 1 or 2", fit))?;
     ours.insert("fit".to_owned(), (*name).into());
     let Some(mask) = mask else { return Ok(()) };
-    ours.insert("mask".to_owned(), mask);
+    ours.insert("mask".to_owned(), mask.into());
     ours.insert("keep_unmasked".to_owned(), true.into());
     ours.insert("mask_blur".to_owned(), blur.unwrap_or(4.0).into());
     ours.insert("invert_mask".to_owned(), invert.unwrap_or(false).into());
@@ -364,6 +364,7 @@ mod tests {
             ("init_images", json!(["a", "b"])),
             ("seed", json!("x")),
             ("mask_blur", json!({})),
+            ("mask", json!(1)),
         ] {
             assert_eq!(ours(json!({ name: value })).unwrap_err().field_name(), Some(name));
         }
