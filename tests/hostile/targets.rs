@@ -104,13 +104,14 @@ pub(crate) fn tensors(bytes: &[u8]) {
 
 /// A pickle as torch's archives hold it.
 pub(crate) fn pickle(bytes: &[u8]) {
-    tensors(&archive(&[("a/data.pkl", bytes), ("a/data/0", &[0; 64])]));
+    tensors(&archive(&[("a/data.pkl", bytes), ("a/data/0", [0; 64].as_slice())]));
 }
 
 /// A zip file of members that are stored as they are.
-fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
+pub(crate) fn archive(members: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());
     for (name, data) in members {
+        let (name, data) = (name.as_ref(), data.as_ref());
         let sizes = [(data.len() as u32).to_le_bytes(); 2].concat();
         let lengths = [(name.len() as u16).to_le_bytes(), [0; 2]].concat();
         directory.extend([b"PK\x01\x02".as_slice(), &[0; 16], &sizes, &lengths, &[0; 10]].concat());

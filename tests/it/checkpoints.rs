@@ -12,6 +12,7 @@ use sdgen::{Engine, Error, Event, Flow, Image, Params};
 use tempfile::TempDir;
 
 use crate::harness::{golden_model, root, sdgen};
+use crate::hostile::targets::archive;
 
 /// A tensor's shape and bytes, in half precision.
 type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
@@ -443,22 +444,6 @@ fn info_tells_what_a_file_is() {
     sdgen().args(["a cat", "-m"]).args([&path]).fails(5).says("it looks like a LoRA");
 }
 
-/// A zip archive of stored members, as torch writes it.
-fn archive(members: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
-    for (name, data) in members {
-        let sizes = [(data.len() as u32).to_le_bytes(); 2].concat();
-        let lengths = [(name.len() as u16).to_le_bytes(), [0; 2]].concat();
-        directory.extend([b"PK\x01\x02".as_slice(), &[0; 16], &sizes, &lengths, &[0; 10]].concat());
-        directory.extend((bytes.len() as u32).to_le_bytes());
-        directory.extend(name.as_bytes());
-        bytes.extend([b"PK\x03\x04".as_slice(), &[0; 14], &sizes, &lengths, name.as_bytes(), data].concat());
-    }
-    let count = [(members.len() as u16).to_le_bytes(); 2].concat();
-    let place = [(directory.len() as u32).to_le_bytes(), (bytes.len() as u32).to_le_bytes()].concat();
-    [bytes, directory, b"PK\x05\x06\0\0\0\0".to_vec(), count, place, vec![0; 2]].concat()
-}
-
 /// What torch would save of a dictionary of tensors.
 fn saved_by_torch(tensors: &Tensors) -> Vec<u8> {
     let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
@@ -511,7 +496,7 @@ fn hostile_files_are_refused_within_bounds() {
     refused("attack.ckpt", &golden("attack.ckpt"), &["system", "is refused"]);
     refused("legacy.ckpt", &golden("legacy.ckpt"), &["before 1.6"]);
     refused("embedding.pt", &golden("embedding.pt"), &["it looks like an embedding"]);
-    let mut bomb = archive(&[("x/data.pkl".into(), vec![0; 4096]), ("x/data/0".into(), vec![0; 64])]);
+    let mut bomb = archive(&[("x/data.pkl", vec![0; 4096]), ("x/data/0", vec![0; 64])]);
     let row = bomb.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
     bomb[row + 10] = 8;
     bomb[row + 24..row + 28].copy_from_slice(&u32::MAX.to_le_bytes());

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::harness::root;
 
 #[path = "../hostile/targets.rs"]
-mod targets;
+pub(crate) mod targets;
 
 /// Inputs a target gets in an ordinary run.
 const INPUTS: u64 = 3000;
