@@ -73,18 +73,14 @@ impl Estimate {
         };
         let forced = request.vae_tiling == VaeTiling::On;
         let sizes = Sizes { files, repo, networks, request };
-        let comfortable = Self { tiled: forced, all_loaded: true, ..sizes.estimate(backend, forced)? };
+        let sized = sizes.estimate(backend, forced)?;
+        let comfortable = Self { all_loaded: true, ..sized };
         if comfortable.peak() <= limit {
             return Ok(comfortable);
         }
-        let whole = sizes.estimate(backend, false)?;
-        let unavoidable = limit.max(PROGRAM + whole.unet + whole.denoise);
-        let tiled = match request.vae_tiling {
-            VaeTiling::On => true,
-            VaeTiling::Off => false,
-            VaeTiling::Auto => PROGRAM + whole.decoder + whole.decode > unavoidable,
-        };
-        Ok(Self { tiled, all_loaded: false, ..sizes.estimate(backend, tiled)? })
+        let unavoidable = limit.max(PROGRAM + sized.unet + sized.denoise);
+        let large = PROGRAM + sized.decoder + sized.decode > unavoidable;
+        if request.vae_tiling == VaeTiling::Auto && large { sizes.estimate(backend, true) } else { Ok(sized) }
     }
 }
 
