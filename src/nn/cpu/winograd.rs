@@ -171,11 +171,10 @@ impl Band<'_> {
                 let left = inside.at.get().wrapping_add(point * inside.stride);
                 self.multiply(PointStep {
                     tiles: group.len(),
-                    inside: left.wrapping_add(group.start * kernels.depth() + piece.start),
-                    depth: piece.len(),
+                    piece: &piece,
+                    inside: left.wrapping_add(group.start * kernels.depth()),
                     kernels: transformed[point * kernel_stride..].as_ptr(),
                     products: products.at.get().wrapping_add(point * stride),
-                    start: if piece.start == 0 { Start::Zero } else { Start::Sums },
                 });
             }
         }
@@ -208,11 +207,10 @@ impl Band<'_> {
                         let at = ((panel * points + point) * depth + piece.start) * columns;
                         self.multiply(PointStep {
                             tiles: count,
-                            inside: inside.at.get().wrapping_add(point * in_stride + piece.start),
-                            depth: piece.len(),
+                            piece: &piece,
+                            inside: inside.at.get().wrapping_add(point * in_stride),
                             kernels: transformed[at..].as_ptr(),
                             products: products.at.get().wrapping_add(point * out_stride),
-                            start: if piece.start == 0 { Start::Zero } else { Start::Sums },
                         });
                     }
                 }
@@ -245,18 +243,18 @@ impl Band<'_> {
     }
 
     /// Tiles by a panel's columns in one point.
-    fn multiply(&self, step: PointStep) {
+    fn multiply(&self, step: PointStep<'_>) {
         let kernels = self.run.kernels;
         let product = Product {
-            a: step.inside,
+            a: step.inside.wrapping_add(step.piece.start),
             row_stride: kernels.depth(),
             taps: &[0],
-            depth: step.depth,
+            depth: step.piece.len(),
             b: step.kernels,
             tap_stride: 0,
             sums: step.products,
             sums_stride: kernels.columns(),
-            start: step.start,
+            start: if step.piece.start == 0 { Start::Zero } else { Start::Sums },
         };
         run_panel(self.isa(), kernels.kind(), PanelStep { rows: step.tiles, product, finish: None });
     }
@@ -290,18 +288,17 @@ fn whole_tiles(most: usize) -> usize {
 }
 
 /// A product of one point.
-struct PointStep {
+struct PointStep<'a> {
     /// Tiles, a row each.
     tiles: usize,
+    /// The lanes multiplied; later ones are added to the products of those before.
+    piece: &'a Range<usize>,
     /// [tile][lane].
     inside: *const f32,
-    /// Lanes multiplied.
-    depth: usize,
-    /// [lane][column].
+    /// [lane of the piece][column].
     kernels: *const f32,
     /// [tile][column].
     products: *mut f32,
-    start: Start,
 }
 
 /// Transformed tiles: where they are, and the lanes from a point to the next.

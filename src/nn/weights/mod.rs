@@ -240,14 +240,8 @@ impl Weights {
                 // Winograd's kernels stay as they are stored.
                 Precision::F32 if kernels && matches!(place.entry.storage, Storage::F16 | Storage::Bf16) => 2,
                 Precision::F32 => 4,
-                Precision::F16Weights | Precision::Bf16 => 2,
-                Precision::Int8 => {
-                    if kernels {
-                        2
-                    } else {
-                        1
-                    }
-                }
+                Precision::Int8 if !kernels => 1,
+                Precision::F16Weights | Precision::Bf16 | Precision::Int8 => 2,
             };
             match place.entry.shape[..] {
                 // An embedding is read row by row from the file.
