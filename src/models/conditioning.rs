@@ -33,11 +33,6 @@ impl Conditioning {
         Self { merge: share, ..self }
     }
 
-    /// Images of the batch.
-    pub(crate) fn images(&self) -> usize {
-        self.batch
-    }
-
     /// A batch's, for the cross-attentions of `transformers` in their order: `context` is `[b, n, context]`.
     ///
     /// # Errors
@@ -133,7 +128,8 @@ impl TimeEmbedding {
         Ok(Some(linear.forward(&Tokens::new(&wave, &self.backend)?)?))
     }
 
-    /// silu(embedding of the time, and of what is added to it), `[1, b, width]`.
+    /// silu(embedding of the time, and of what is added to it): `[1, b, width]` where something is added, else `[1, 1, width]`
+    /// for all images.
     ///
     /// # Errors
     /// Tensor arithmetic.
@@ -143,9 +139,9 @@ impl TimeEmbedding {
         if let Some(guidance) = &conditioning.guidance {
             wave = wave.add(guidance)?;
         }
-        let time = self.mlp.forward(&wave)?.repeat(conditioning.batch)?;
+        let time = self.mlp.forward(&wave)?;
         match &conditioning.added {
-            Some(added) => time.add(added)?.silu(),
+            Some(added) => time.repeat(conditioning.batch)?.add(added)?.silu(),
             None => time.silu(),
         }
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::conditioning::{Added, Conditioning, TimeEmbedding};
-use super::unet_blocks::{Contexts, DownStage, MidStage};
+use super::unet_blocks::{Contexts, DownStage, MidStage, begin};
 use super::unet_config::UnetConfig;
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, Weights};
@@ -216,7 +216,8 @@ impl ControlNet {
         self.hint.forward(&FeatureMap::from_nchw(picture, &self.backend)?)
     }
 
-    /// What the network says of latents `[b, in, h, w]` at `timestep`, with the picture's `hint`.
+    /// What the network says of latents `[b, in, h, w]` at `timestep`, with the picture's `hint`, for the images of the
+    /// conditioning, for which the latents stand over and over.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -229,10 +230,10 @@ impl ControlNet {
         strength: Strength,
     ) -> Result<Residuals> {
         let time = self.time.at(timestep, conditioning)?;
-        let mut contexts = Contexts::new(&conditioning.contexts);
-        let hint = hint.repeat(conditioning.batch)?;
-        let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).add(hint).run()?;
-        let mut maps = vec![x.clone()];
+        let mut contexts = Contexts::new(conditioning);
+        let hint = hint.clone().spread(latents.dim(0)?)?;
+        let x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).add(hint).run()?;
+        let (mut x, mut maps) = begin(x, conditioning)?;
         for stage in &self.downs {
             x = stage.forward(x, &time, &mut contexts, &mut maps)?;
         }

@@ -192,6 +192,33 @@ fn unets_agree_at_whole_and_fractional_timesteps() {
     }
 }
 
+/// The halves of guidance go through the first layer as one: the same bits as when each goes by itself.
+#[test]
+fn latents_that_stand_for_several_images_are_as_those_of_each() {
+    for model in MODELS {
+        let files = files(model);
+        let config = UnetConfig::parse(files.json(&Component::Unet.config()).unwrap()).unwrap();
+        let (context, channels) = (config.levels[0].context, config.in_channels);
+        let normal = |seed: u64, shape: &[usize]| {
+            let numbers = TorchCpu::new(seed).normal(shape.iter().product());
+            Tensor::from_vec(numbers, shape, &Device::Cpu).unwrap()
+        };
+        let latents = normal(1, &[2, channels, 8, 8]);
+        let context = normal(2, &[4, 77, context]);
+        for weights in weights(&files, Component::Unet) {
+            let unet = Unet::load(weights, &config).unwrap();
+            let conditioning = unet.condition(&context, None).unwrap();
+            let forward = |latents: &Tensor| {
+                let (whole, deep) = unet.forward(latents, 500.0, &conditioning, &[]).unwrap();
+                let shallow = unet.forward_shallow(latents, 500.0, &conditioning, &deep).unwrap();
+                [whole, shallow].map(|x| x.flatten_all().unwrap().to_vec1::<f32>().unwrap())
+            };
+            let each = Tensor::cat(&[&latents, &latents], 0).unwrap();
+            assert!(forward(&latents) == forward(&each), "{model}");
+        }
+    }
+}
+
 #[test]
 fn autoencoders_agree_both_ways() {
     for model in MODELS {

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 use super::conditioning::{Added, Conditioning, TimeEmbedding};
 use super::controlnet::Residuals;
 use super::ip_adapter::IpAdapter;
-use super::unet_blocks::{Contexts, DownStage, Merging, MidStage, Transformer, UpStage};
+use super::unet_blocks::{Contexts, DownStage, Merging, MidStage, Transformer, UpStage, begin};
 use super::unet_config::UnetConfig;
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, Weights};
@@ -112,8 +112,8 @@ impl Unet {
         down.chain(self.mid.transformers()).chain(up)
     }
 
-    /// The output for latents `[b, in, h, w]` at `timestep`: `[b, out, h, w]` in single precision; and the deep features
-    /// for [`Self::forward_shallow`].
+    /// The output for latents `[b, in, h, w]` at `timestep`: `[n, out, h, w]` in single precision for the `n` images of the
+    /// conditioning, for which the latents stand over and over; and the deep features for [`Self::forward_shallow`].
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -126,8 +126,8 @@ impl Unet {
     ) -> Result<(Tensor, Deep)> {
         let time = self.time.at(timestep, conditioning)?;
         let mut contexts = self.contexts(latents, conditioning)?;
-        let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).run()?;
-        let mut skips = vec![x.clone()];
+        let x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).run()?;
+        let (mut x, mut skips) = begin(x, conditioning)?;
         for stage in &self.downs {
             x = stage.forward(x, &time, &mut contexts, &mut skips)?;
         }
@@ -160,7 +160,7 @@ impl Unet {
         let time = self.time.at(timestep, conditioning)?;
         let mut contexts = self.contexts(latents, conditioning)?;
         let x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).run()?;
-        let mut skips = vec![x.clone()];
+        let (x, mut skips) = begin(x, conditioning)?;
         skips.push(self.downs[0].first(x, &time, &mut contexts)?);
         let last = self.ups.last().ok_or_else(no_stages)?;
         contexts.skip_to_last(last.contexts_at_end());
@@ -174,7 +174,7 @@ impl Unet {
         let first = self.config.levels.iter().take_while(|level| level.down_depth.max(level.up_depth) == 0);
         let size = first.fold((h, w), |(h, w), _| (h.div_ceil(2), w.div_ceil(2)));
         let merge = (conditioning.merge > 0.0).then_some(Merging { share: conditioning.merge, size });
-        Ok(Contexts::new(&conditioning.contexts).merging(merge))
+        Ok(Contexts::new(conditioning).merging(merge))
     }
 }
 

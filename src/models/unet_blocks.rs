@@ -1,6 +1,7 @@
 //! The blocks of the UNet: transformers, and the stages of the way down, the middle and the way up.
 
 use crate::error::{Error, Result};
+use crate::models::conditioning::Conditioning;
 use crate::models::resnet::{ResnetBlock, ResnetShape};
 use crate::models::unet_config::{Level, UnetConfig};
 use crate::nn::{
@@ -16,6 +17,8 @@ const LAYER_EPS: f64 = 1e-5;
 /// tokens are merged before a self-attention.
 pub(super) struct Contexts<'a> {
     next: std::slice::Iter<'a, KeyValues>,
+    /// Images that they are for.
+    images: usize,
     merge: Option<Merging>,
 }
 
@@ -27,8 +30,8 @@ pub(super) struct Merging {
 }
 
 impl<'a> Contexts<'a> {
-    pub(super) fn new(all: &'a [KeyValues]) -> Self {
-        Self { next: all.iter(), merge: None }
+    pub(super) fn new(conditioning: &'a Conditioning) -> Self {
+        Self { next: conditioning.contexts.iter(), images: conditioning.batch, merge: None }
     }
 
     /// The same, where tokens are merged.
@@ -95,7 +98,7 @@ impl TransformerBlock {
 
     fn forward(&self, x: &Tokens, contexts: &mut Contexts<'_>) -> Result<Tokens> {
         let context = contexts.take()?;
-        let x = self.attend(x, contexts)?;
+        let x = self.attend(x, contexts)?.spread(contexts.images)?;
         let x = self.attn2.forward_add(&self.norm2.forward(&x, self.attn2.reads())?, context, &x)?;
         let inner = self.ff_in.forward(&self.norm3.forward(&x, self.ff_in.reads())?, self.ff_out.reads())?;
         self.ff_out.forward_add(&inner, &x)
@@ -144,7 +147,8 @@ impl Transformer {
         for block in &self.blocks {
             inner = block.forward(&inner, contexts)?;
         }
-        self.proj_out.forward_add(&inner, &x.tokens()?)?.to_map(shape.h, shape.w)
+        let (images, ..) = inner.dims();
+        self.proj_out.forward_add(&inner, &x.tokens()?.spread(images)?)?.to_map(shape.h, shape.w)
     }
 }
 
@@ -171,6 +175,7 @@ impl Layer {
         })
     }
 
+    /// What leaves it is of every image, though what comes in need not be (see [`begin`]).
     fn forward(
         &self,
         parts: Vec<FeatureMap>,
@@ -179,9 +184,10 @@ impl Layer {
     ) -> Result<FeatureMap> {
         let x = self.resnet.forward(parts, Some(time))?;
         match &self.transformer {
-            Some(transformer) => transformer.forward(&x, contexts),
-            None => Ok(x),
+            Some(transformer) => transformer.forward(&x, contexts)?,
+            None => x,
         }
+        .spread(contexts.images)
     }
 }
 
@@ -380,6 +386,16 @@ fn climb(
         x = layer.forward(vec![x, skip], time, contexts)?;
     }
     Ok(x)
+}
+
+/// The way down begins: what its first layer reads, and what is left of it for the way up.
+///
+/// The images of a batch for which the latents stand more than once (guidance) are equal until they meet their prompts in
+/// the first cross-attention, and one until then; where sizes and pooled prompts are added to the time, from the first layer on.
+pub(super) fn begin(x: FeatureMap, conditioning: &Conditioning) -> Result<(FeatureMap, Vec<FeatureMap>)> {
+    let all = x.clone().spread(conditioning.batch)?;
+    let first = if conditioning.added.is_some() { all.clone() } else { x };
+    Ok((first, vec![all]))
 }
 
 /// Keys and values of `context` for transformers in the order of the forward pass.

@@ -157,7 +157,7 @@ impl<'a> ConvCall<'a> {
         Self { upsample: Some(size), ..self }
     }
 
-    /// Adds token `i` of `[1, b, out]` to every pixel of image `i`.
+    /// Adds token `i` of `[1, b, out]` to every pixel of image `i`, or the only one to those of all images.
     pub(crate) fn image_bias(self, bias: Option<&'a Tokens>) -> Self {
         Self { image_bias: bias, ..self }
     }

@@ -155,6 +155,25 @@ impl Store {
             Self::Host(_) => Err(Error::internal("activations of the processor in an operation of a device")),
         }
     }
+
+    /// `some` images or sequences over and over, until there are `all`.
+    fn spread(self, some: usize, all: usize) -> Result<Self> {
+        if some == all {
+            return Ok(self);
+        }
+        if !all.is_multiple_of(some) {
+            return Err(Error::internal(format!("{all} images of {some}")));
+        }
+        match self {
+            Self::Device(tensor) => Ok(Self::Device(Tensor::cat(&vec![tensor; all / some], 0)?)),
+            Self::Host(host) => {
+                let values = host.full()?;
+                Ok(Self::Host(Host::filled(&host.cpu, all / some * values.len(), |out| {
+                    out.chunks_exact_mut(values.len()).for_each(|copy| copy.copy_from_slice(values));
+                })))
+            }
+        }
+    }
 }
 
 impl FeatureMap {
@@ -211,18 +230,10 @@ impl FeatureMap {
         Ok(self)
     }
 
-    /// Every image `n` times over.
-    pub(crate) fn repeat(&self, n: usize) -> Result<Self> {
-        let store = match &self.store {
-            Store::Device(tensor) => Store::Device(tensor.repeat((n, 1, 1, 1))?),
-            Store::Host(host) => {
-                let values = host.full()?;
-                Store::Host(Host::filled(&host.cpu, n * values.len(), |out| {
-                    out.chunks_exact_mut(values.len()).for_each(|copy| copy.copy_from_slice(values));
-                }))
-            }
-        };
-        Ok(Self { store, shape: MapShape { b: n * self.shape.b, ..self.shape } })
+    /// The same for `images` images: those that are there, over and over.
+    pub(crate) fn spread(self, images: usize) -> Result<Self> {
+        let store = self.store.spread(self.shape.b, images)?;
+        Ok(Self { store, shape: MapShape { b: images, ..self.shape } })
     }
 
     /// This map plus `scale` × `other`, whose images are this map's last ones: those before stay as they are.
@@ -332,6 +343,12 @@ impl Tokens {
             }
         };
         Ok(Self { store, dims: self.dims })
+    }
+
+    /// The same for `b` sequences: those that are there, over and over.
+    pub(crate) fn spread(self, b: usize) -> Result<Self> {
+        let (some, n, c) = self.dims;
+        Ok(Self { store: self.store.spread(some, b)?, dims: (b, n, c) })
     }
 
     /// The only token `n` times over, `[1, n, c]`.

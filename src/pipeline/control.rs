@@ -43,10 +43,8 @@ impl Guide<'_> {
         if scale == 0.0 || !interval.covers(call.i, call.calls) {
             return Ok(None);
         }
-        let copies = conditioning.images() / call.x.dim(0)?;
-        let x = call.x.repeat((copies, 1, 1, 1))?;
         let strength = Strength { scale, rising: self.guess };
-        self.network.forward(&x, call.timestep, conditioning, self.hint, strength).map(Some)
+        self.network.forward(call.x, call.timestep, conditioning, self.hint, strength).map(Some)
     }
 }
 

@@ -99,8 +99,7 @@ impl<'a> Denoiser<'a> {
         let input = self.input(x)?;
         match (&mut self.both, &mut self.alone) {
             (Some(both), _) if interval.contains(i, calls) => {
-                let outputs =
-                    self.cast.output(&call, &Tensor::cat(&[&input, &input], 0)?, both)?.chunk(2, 0)?;
+                let outputs = self.cast.output(&call, &input, both)?.chunk(2, 0)?;
                 guidance::guided(&outputs[0], &outputs[1], scale, rescale)
             }
             (_, Some(alone)) => self.cast.output(&call, &input, alone),

@@ -77,7 +77,7 @@ pub(crate) struct ConvWeights<'a> {
 /// What is added to the sums of a convolution, beside the layer's bias.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ConvEpilogue<'a> {
-    /// [batch, outputs]: the same for every pixel of an image (a time embedding).
+    /// [batch, outputs], or [outputs] for all images: the same for every pixel of an image (a time embedding).
     pub image_bias: Option<&'a [f32]>,
     /// A row a pixel.
     pub residual: Residual<'a>,
@@ -155,8 +155,8 @@ impl PackedConv {
         let size = g.output_size(input.size());
         assert_eq!(out.len(), input.batch * size.0 * size.1 * g.outputs, "an output of {size:?}");
         assert!(
-            epilogue.image_bias.is_none_or(|b| b.len() == input.batch * g.outputs),
-            "a bias for every image"
+            epilogue.image_bias.is_none_or(|b| [1, input.batch].contains(&(b.len() / g.outputs))),
+            "a bias for every image, or one for all"
         );
         let target = Target::F32(out.as_mut_ptr());
         let residual = epilogue.residual.find((input.batch * size.0 * size.1, g.outputs), target);
@@ -185,7 +185,7 @@ impl PackedConv {
     fn image_bias(&self, batch: usize, image_bias: Option<&[f32]>) -> Vec<f32> {
         let mut all = self.bias.repeat(batch);
         if let Some(image_bias) = image_bias {
-            let images = image_bias.chunks_exact(self.geometry.outputs);
+            let images = image_bias.chunks_exact(self.geometry.outputs).cycle();
             for (to, from) in all.chunks_exact_mut(self.bias.len()).zip(images) {
                 to.iter_mut().zip(from).for_each(|(b, x)| *b += x);
             }
@@ -242,7 +242,7 @@ fn forward_pointwise(
     }
     if let Some(bias) = epilogue.image_bias {
         cpu.pool().for_chunks(out, rows * columns * n, |image, pixels| {
-            let bias = &bias[image * n..][..n];
+            let bias = &bias[image * n % bias.len()..][..n];
             pixels.chunks_exact_mut(n).for_each(|p| p.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
         });
     }

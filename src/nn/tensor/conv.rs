@@ -17,7 +17,7 @@ pub(in crate::nn) struct ConvTensors {
 pub(in crate::nn) struct ConvOptions<'a> {
     /// First to `(h, w)` by nearest neighbour.
     pub(in crate::nn) upsample: Option<(usize, usize)>,
-    /// Added to every pixel, `[b, out]`.
+    /// Added to every pixel, `[b, out]` or `[1, out]`.
     pub(in crate::nn) image_bias: Option<Tensor>,
     /// Added last.
     pub(in crate::nn) residual: Option<&'a Tensor>,
