@@ -103,8 +103,9 @@ fn float(bench: &mut Bench<'_>, kernels: &Kernels, arithmetic: Arithmetic) {
             for (name, method) in [
                 ("planned", planned),
                 ("direct", Method::Direct),
-                ("2x2", Method::Two),
-                ("4x4", Method::Four),
+                ("2x2", Method::TwoByTwo),
+                ("2x4", Method::TwoByFour),
+                ("4x4", Method::FourByFour),
             ] {
                 bench.run(&format!("conv/{network} {inputs}-{outputs} {batch}x{side}x{side} {name}"), || {
                     kernels.conv((inputs, outputs), (batch, side), arithmetic, method)

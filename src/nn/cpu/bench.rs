@@ -7,6 +7,7 @@ use super::gemm_blocks::{PanelStep, run_panel};
 use super::panels::LaneKind;
 use super::scratch::Aligned;
 use super::tile::{Product, Start};
+use super::winograd_tiles::Tile;
 use super::{
     Activation, Affine, AttentionShape, ConvEpilogue, ConvInput, ConvWeights, Cpu, Epilogue, Gating,
     Geometry, GroupNorm, Isa, LayerNorm, LinearInput, LinearWeights, Mask, Output, PackedConv, PackedKv,
@@ -53,9 +54,11 @@ pub enum Method {
     /// Implicit matrix product.
     Direct,
     /// Winograd F(2x2).
-    Two,
+    TwoByTwo,
+    /// Winograd F(2x4).
+    TwoByFour,
     /// Winograd F(4x4).
-    Four,
+    FourByFour,
 }
 
 /// A kernel with its operands.
@@ -108,8 +111,9 @@ impl Kernels {
             Method::Planned => plan(cpu.isa(), &geometry, precision, Passes::Many),
             Method::PlannedOnce => plan(cpu.isa(), &geometry, precision, Passes::Once),
             Method::Direct => Algo::Direct,
-            Method::Two => Algo::WinogradF2,
-            Method::Four => Algo::Winograd,
+            Method::TwoByTwo => Algo::Winograd(Tile::TwoByTwo),
+            Method::TwoByFour => Algo::Winograd(Tile::TwoByFour),
+            Method::FourByFour => Algo::Winograd(Tile::FourByFour),
         };
         let layer = PackedConv::pack(&cpu, &packing, precision, algo);
         let pixels = batch * side * side;

@@ -110,10 +110,6 @@ impl PackedConv {
         assert!(weights.bias.is_none_or(|b| b.len() == g.outputs), "a bias of {}", g.outputs);
         let eight_bits = precision == Precision::Int8;
         let form = Form::of(if eight_bits { Precision::Bf16 } else { precision }, cpu.isa());
-        let winograd = |tile| {
-            assert!(g.kernel == 3 && g.stride == 1, "Winograd for {g:?}");
-            Body::Winograd(tile, Kernels::pack(cpu, weights, precision))
-        };
         let body = match algo {
             Algo::Pointwise => {
                 let plain = g.kernel == 1 && g.stride == 1 && g.padding == Padding::default();
@@ -128,8 +124,10 @@ impl PackedConv {
                 Body::Pointwise(PackedLinear::pack(cpu, &linear, precision))
             }
             Algo::Direct => Body::Direct(weights.pack(cpu, g.inputs, form)),
-            Algo::WinogradF2 => winograd(Tile::Two),
-            Algo::Winograd => winograd(Tile::Four),
+            Algo::Winograd(largest) => {
+                assert!(g.kernel == 3 && g.stride == 1, "Winograd for {g:?}");
+                Body::Winograd(largest, Kernels::pack(cpu, weights, precision))
+            }
         };
         let mut bias = Aligned::zeroed(g.outputs.next_multiple_of(2 * cpu.isa().width()));
         if let Some(values) = weights.bias {

@@ -11,6 +11,18 @@ pub(super) const BF16: u8 = 1;
 /// BASE and AVX512_VNNI.
 pub(super) const VNNI: u8 = 2;
 
+/// Numbers 0, 16, 1, 17, ... of two halves.
+const IN_TURN: __m512i = {
+    let mut at = [0u16; 32];
+    let mut i = 0;
+    while i < 32 {
+        at[i] = (i / 2 + i % 2 * 16) as u16;
+        i += 1;
+    }
+    // SAFETY: as many bits, of which any are valid.
+    unsafe { std::mem::transmute::<[u16; 32], __m512i>(at) }
+};
+
 /// Proof that the machine has AVX-512 with the extension `X` (`BASE`, `BF16` or `VNNI`).
 #[derive(Clone, Copy)]
 pub(super) struct Avx512<const X: u8>(());
@@ -237,6 +249,11 @@ impl<const X: u8> Simd for Avx512<X> {
     fn pair_bf16(self, low: __m512, high: __m512) -> __m512 {
         // SAFETY: registers only; the token proves the features.
         unsafe {
+            if X == BF16 {
+                // Both halves of 32 numbers, then one of each in turn.
+                let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+                return _mm512_castsi512_ps(_mm512_permutexvar_epi16(IN_TURN, halves));
+            }
             let low = _mm512_cvtepu16_epi32(self.narrow_bf16(low));
             let high = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(self.narrow_bf16(high)));
             _mm512_castsi512_ps(_mm512_or_si512(low, high))

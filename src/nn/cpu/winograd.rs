@@ -1,4 +1,4 @@
-//! Owns the Winograd convolution F(2x2, 3x3) and F(4x4, 3x3): transform tiles and kernels, multiply point by point,
+//! Owns the Winograd convolution F(2x2, 3x3), F(2x4, 3x3) and F(4x4, 3x3): transform tiles and kernels, multiply point by point,
 //! transform back.
 //!
 //! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), equations 12 and following.
@@ -73,15 +73,15 @@ struct Band<'a> {
 
 /// Computes the convolution, whose shapes the caller has checked.
 pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
-    let (side, points, kernels) = (run.tile.side(), run.tile.points(), run.kernels);
-    let (down, across) = (run.size.0.div_ceil(side), run.size.1.div_ceil(side));
-    let canvas_width = across * side + 2;
+    let ((tile_rows, tile_columns), points, kernels) = (run.tile.size(), run.tile.points(), run.kernels);
+    let (down, across) = (run.size.0.div_ceil(tile_rows), run.size.1.div_ceil(tile_columns));
+    let canvas_width = across * tile_columns + 2;
     let transformed = points * kernels.depth() * kernels.outputs();
     // Few tiles meet a kernel too rarely for all of them to be written down first.
     let resident = 4 * transformed <= RESIDENT && run.input.batch * down * across > MAX_TILE_ROWS;
     let resident = resident.then(|| transform_all(run));
     let point_lanes = if resident.is_some() { 0 } else { kernels.depth() };
-    let bytes = 4 * (across * points * point_lanes + side * canvas_width * kernels.inputs());
+    let bytes = 4 * (across * points * point_lanes + tile_rows * canvas_width * kernels.inputs());
     for band in bands(run.input.batch * down, units_in_scratch(bytes)) {
         let (rows, canvas_rows) = lay_out(run, down, band);
         // The canvas stays f32: the transform loses bits that bf16 does not have.
@@ -115,7 +115,7 @@ fn transform_all(run: &WinogradRun<'_>) -> Buffer<f32> {
 
 /// The tile rows of a band, and the canvas rows they read; tile rows of one image share theirs.
 fn lay_out(run: &WinogradRun<'_>, down: usize, band: Range<usize>) -> (Vec<TileRow>, Vec<CanvasRow>) {
-    let (side, top) = (run.tile.side(), run.geometry.padding.top);
+    let ((side, _), top) = (run.tile.size(), run.geometry.padding.top);
     let (mut rows, mut canvas) = (Vec::new(), Vec::new());
     let mut unit = band.start;
     while unit < band.end {
@@ -230,7 +230,8 @@ impl Band<'_> {
     /// The transform of a tile to place `at` of the points.
     fn tile_in(&self, tile: usize, (at, points): (usize, Points<'_>)) -> TileIn {
         let kernels = self.run.kernels;
-        let (row, x) = (self.rows[tile / self.tiles_across], tile % self.tiles_across * self.run.tile.side());
+        let (_, side) = self.run.tile.size();
+        let (row, x) = (self.rows[tile / self.tiles_across], tile % self.tiles_across * side);
         TileIn {
             tile: self.run.tile,
             bf16: kernels.kind() == LaneKind::Bf16,
@@ -261,8 +262,8 @@ impl Band<'_> {
 
     /// The transform back of `channels` of a tile, whose products begin at lane `at` of every point.
     fn tile_out(&self, tile: usize, (at, products): (usize, Points<'_>), channels: Range<usize>) -> TileOut {
-        let side = self.run.tile.side();
-        let (row, x) = (self.rows[tile / self.tiles_across], tile % self.tiles_across * side);
+        let (down, across) = self.run.tile.size();
+        let (row, x) = (self.rows[tile / self.tiles_across], tile % self.tiles_across * across);
         let (height, width) = self.run.size;
         let outputs = self.run.geometry.outputs;
         let pixel = (row.image * height + row.y) * width + x;
@@ -270,8 +271,8 @@ impl Band<'_> {
             tile: self.run.tile,
             channels: outputs.min(channels.end) - channels.start,
             pixel_stride: outputs,
-            rows: side.min(height - row.y),
-            columns: side.min(width - x),
+            rows: down.min(height - row.y),
+            columns: across.min(width - x),
             from: products.at.get().wrapping_add(at),
             point_stride: products.stride,
             bias: self.run.bias[row.image * self.run.kernels.outputs() + channels.start..].as_ptr(),

@@ -139,8 +139,9 @@ impl Transform {
         // SAFETY: as the caller vouches.
         unsafe {
             match self.tile {
-                Tile::Two => self.all::<S, T, F2, 4, 2>(s, from),
-                Tile::Four => self.all::<S, T, F4, 6, 4>(s, from),
+                Tile::TwoByTwo => self.all::<S, T, F2, F2, 4, 2, 4, 2>(s, from),
+                Tile::TwoByFour => self.all::<S, T, F2, F4, 4, 2, 6, 4>(s, from),
+                Tile::FourByFour => self.all::<S, T, F4, F4, 6, 4, 6, 4>(s, from),
             }
         }
     }
@@ -148,11 +149,16 @@ impl Transform {
     /// # Safety
     /// As for the maker of the transform.
     #[inline(always)]
-    unsafe fn all<S: Simd, T: Number, L: Lines<N, R>, const N: usize, const R: usize>(
+    unsafe fn all<S, T, V, H, const NV: usize, const RV: usize, const NH: usize, const RH: usize>(
         &self,
         s: S,
         from: *const T,
-    ) {
+    ) where
+        S: Simd,
+        T: Number,
+        V: Lines<NV, RV>,
+        H: Lines<NH, RH>,
+    {
         for row in 0..self.rows {
             for column in (0..self.columns).step_by(S::WIDTH) {
                 let to = self.to.wrapping_add(row * self.columns + column);
@@ -160,19 +166,22 @@ impl Transform {
                 // SAFETY: WIDTH kernels of this row and column, and their places in every point.
                 unsafe {
                     if self.kind == LaneKind::Bf16 {
-                        let low = transformed::<S, T, L, N, R>(s, kernels(2 * row), self.tap_stride);
-                        let high = transformed::<S, T, L, N, R>(s, kernels(2 * row + 1), self.tap_stride);
+                        let low =
+                            transformed::<S, T, V, H, _, RV, _, RH>(s, kernels(2 * row), self.tap_stride);
+                        let high =
+                            transformed::<S, T, V, H, _, RV, _, RH>(s, kernels(2 * row + 1), self.tap_stride);
                         for (i, (low, high)) in low.iter().zip(&high).enumerate() {
                             for (j, (low, high)) in low.iter().zip(high).enumerate() {
-                                let point = to.add((i * N + j) * self.point_stride);
+                                let point = to.add((i * NH + j) * self.point_stride);
                                 s.store(point, s.pair_bf16(*low, *high));
                             }
                         }
                     } else {
-                        let points = transformed::<S, T, L, N, R>(s, kernels(row), self.tap_stride);
+                        let points =
+                            transformed::<S, T, V, H, _, RV, _, RH>(s, kernels(row), self.tap_stride);
                         for (i, row) in points.iter().enumerate() {
                             for (j, v) in row.iter().enumerate() {
-                                s.store(to.add((i * N + j) * self.point_stride), *v);
+                                s.store(to.add((i * NH + j) * self.point_stride), *v);
                             }
                         }
                     }
@@ -187,24 +196,30 @@ impl Transform {
 /// # Safety
 /// WIDTH numbers of each of the nine taps are readable.
 #[inline(always)]
-unsafe fn transformed<S: Simd, T: Number, L: Lines<N, R>, const N: usize, const R: usize>(
+unsafe fn transformed<S, T, V, H, const NV: usize, const RV: usize, const NH: usize, const RH: usize>(
     s: S,
     from: *const T,
     tap_stride: usize,
-) -> [[S::V; N]; N] {
-    let mut half = [[s.splat(0.0); 3]; N];
+) -> [[S::V; NH]; NV]
+where
+    S: Simd,
+    T: Number,
+    V: Lines<NV, RV>,
+    H: Lines<NH, RH>,
+{
+    let mut half = [[s.splat(0.0); 3]; NV];
     for j in 0..3 {
         let mut column = [s.splat(0.0); 3];
         for (i, g) in column.iter_mut().enumerate() {
             // SAFETY: tap (i, j).
             *g = unsafe { T::load(s, from.add((3 * i + j) * tap_stride)) };
         }
-        let column = L::kernel(s, column);
+        let column = V::kernel(s, column);
         half.iter_mut().zip(column).for_each(|(row, v)| row[j] = v);
     }
-    let mut points = [[s.splat(0.0); N]; N];
+    let mut points = [[s.splat(0.0); NH]; NV];
     for (row, half) in points.iter_mut().zip(half) {
-        *row = L::kernel(s, half);
+        *row = H::kernel(s, half);
     }
     points
 }
@@ -247,15 +262,13 @@ mod tests {
     use super::super::{Geometry, Padding};
     use super::*;
 
-    /// The matrix G of Lavin and Gray, a row a point: Lagrange's polynomials through 0, the finite points and infinity.
-    fn matrix(tile: Tile) -> Vec<[f64; 3]> {
+    /// The matrix G of Lavin and Gray for `outputs` outputs, a row a point: Lagrange's polynomials through 0, the finite
+    /// points and infinity.
+    fn matrix(outputs: usize) -> Vec<[f64; 3]> {
         let (a, b) = (f64::from(POINTS[0]), f64::from(POINTS[1]));
-        let finite = match tile {
-            Tile::Two => vec![0.0, 1.0, -1.0],
-            Tile::Four => vec![0.0, a, -a, b, -b],
-        };
+        let finite = if outputs == 2 { vec![0.0, 1.0, -1.0] } else { vec![0.0, a, -a, b, -b] };
         // F(2x2) is usually written with the sign of its first row and last input turned.
-        let sign = if tile == Tile::Two { -1.0 } else { 1.0 };
+        let sign = if outputs == 2 { -1.0 } else { 1.0 };
         let row = |p: &f64| {
             let n: f64 = finite.iter().filter(|q| *q != p).map(|q| p - q).product();
             let n = if *p == 0.0 { sign * n } else { n };
@@ -272,8 +285,9 @@ mod tests {
         let weights = ConvWeights { kernels: WeightSlice::F32(&kernels), bias: None, geometry };
         every_isa(|cpu| {
             let packed = Kernels::pack(cpu, &weights, Precision::F32);
-            for tile in [Tile::Two, Tile::Four] {
-                let (g, points) = (matrix(tile), tile.points());
+            for tile in Tile::ALL {
+                let (down, across) = (matrix(tile.size().0), matrix(tile.size().1));
+                let points = tile.points();
                 let stride = packed.depth() * packed.columns() + 16;
                 let mut out = vec![0f32; points * stride];
                 for panel in 0..packed.panels() {
@@ -283,7 +297,7 @@ mod tests {
                             let kernel =
                                 &kernels[((panel * packed.columns() + j) * inputs + input) * 9..][..9];
                             for point in 0..points {
-                                let (u, v) = (g[point / g.len()], g[point % g.len()]);
+                                let (u, v) = (down[point / across.len()], across[point % across.len()]);
                                 let terms = (0..9).map(|t| u[t / 3] * v[t % 3] * f64::from(kernel[t]));
                                 let got = out[point * stride + input * packed.columns() + j];
                                 let (want, size): (f64, f64) =

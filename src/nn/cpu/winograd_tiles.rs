@@ -9,38 +9,48 @@ use super::simd::{Kernel, Simd};
 /// the Accuracy of Winograd Convolution for Deep Neural Networks", 2020), and their products are exact in f32.
 pub(super) const POINTS: [f32; 2] = [0.75, 1.5];
 
-/// The output tile of a transform.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Tile {
+/// The output tile of a transform, in the order of their errors.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Tile {
     /// F(2x2, 3x3).
-    Two,
+    TwoByTwo,
+    /// F(2x4, 3x3).
+    TwoByFour,
     /// F(4x4, 3x3).
-    Four,
+    FourByFour,
 }
 
 impl Tile {
+    /// All of them.
+    pub(crate) const ALL: [Tile; 3] = [Tile::TwoByTwo, Tile::TwoByFour, Tile::FourByFour];
+
     /// Output rows and columns.
-    pub(super) fn side(self) -> usize {
+    pub(super) fn size(self) -> (usize, usize) {
         match self {
-            Tile::Two => 2,
-            Tile::Four => 4,
+            Tile::TwoByTwo => (2, 2),
+            Tile::TwoByFour => (2, 4),
+            Tile::FourByFour => (4, 4),
         }
     }
 
     /// Points of the transformed tile.
     pub(super) fn points(self) -> usize {
-        (self.side() + 2) * (self.side() + 2)
+        let (rows, columns) = self.size();
+        (rows + 2) * (columns + 2)
     }
 
-    /// The tile, not larger than this one, that covers a map of (rows, columns) with the fewest products.
-    pub(super) fn for_map(self, (rows, columns): (usize, usize)) -> Tile {
-        let products =
-            |tile: Tile| rows.div_ceil(tile.side()) * columns.div_ceil(tile.side()) * tile.points();
-        if products(self) < products(Tile::Two) { self } else { Tile::Two }
+    /// The tile, of no larger errors than this one, that covers a map with the fewest products.
+    pub(super) fn for_map(self, map: (usize, usize)) -> Tile {
+        let products = |tile: &Tile| {
+            let (rows, columns) = tile.size();
+            map.0.div_ceil(rows) * map.1.div_ceil(columns) * tile.points()
+        };
+        let allowed = Tile::ALL.into_iter().filter(|tile| *tile <= self);
+        allowed.min_by_key(products).unwrap_or(self)
     }
 }
 
-/// The one-dimensional transforms of F(R, 3), N = R + 2. A type, not closures: those would not be inlined.
+/// The one-dimensional transforms of F(R, 3), N = R + 2; those of a tile are V's down its columns and H's along its rows. A type, not closures: those would not be inlined.
 pub(super) trait Lines<const N: usize, const R: usize> {
     /// G g.
     fn kernel<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; N];
@@ -50,7 +60,7 @@ pub(super) trait Lines<const N: usize, const R: usize> {
     fn output<S: Simd>(s: S, m: [S::V; N]) -> [S::V; R];
 }
 
-/// V = B^T d B of one tile, whose pointers the maker vouches for: (side + 2)^2 pixels of `channels` numbers
+/// V = B^T d B of one tile, whose pointers the maker vouches for: two rows and columns more than its own of pixels of `channels` numbers
 /// are read from the canvas, as many points written. `channels` is a multiple of WIDTH.
 pub(super) struct TileIn {
     pub(super) tile: Tile,
@@ -73,8 +83,9 @@ impl Kernel for TileIn {
             // SAFETY: the maker vouches for all points of these channels.
             unsafe {
                 match self.tile {
-                    Tile::Two => self.transform::<S, F2, 4, 2>(s, c),
-                    Tile::Four => self.transform::<S, F4, 6, 4>(s, c),
+                    Tile::TwoByTwo => self.transform::<S, F2, F2, 4, 2, 4, 2>(s, c),
+                    Tile::TwoByFour => self.transform::<S, F2, F4, 4, 2, 6, 4>(s, c),
+                    Tile::FourByFour => self.transform::<S, F4, F4, 6, 4, 6, 4>(s, c),
                 }
             }
         }
@@ -87,23 +98,31 @@ impl TileIn {
     /// # Safety
     /// As the maker vouches, for WIDTH channels from `c` on.
     #[inline(always)]
-    unsafe fn transform<S: Simd, L: Lines<N, R>, const N: usize, const R: usize>(&self, s: S, c: usize) {
-        let mut half = [[s.splat(0.0); N]; N];
-        for j in 0..N {
-            let mut column = [s.splat(0.0); N];
+    unsafe fn transform<S, V, H, const NV: usize, const RV: usize, const NH: usize, const RH: usize>(
+        &self,
+        s: S,
+        c: usize,
+    ) where
+        S: Simd,
+        V: Lines<NV, RV>,
+        H: Lines<NH, RH>,
+    {
+        let mut half = [[s.splat(0.0); NH]; NV];
+        for j in 0..NH {
+            let mut column = [s.splat(0.0); NV];
             for (i, d) in column.iter_mut().enumerate() {
                 // SAFETY: pixel (i, j) of the tile.
                 *d = unsafe { s.load(self.from.add(i * self.row_stride + j * self.channels + c)) };
             }
-            let column = L::input(s, column);
+            let column = V::input(s, column);
             half.iter_mut().zip(column).for_each(|(row, v)| row[j] = v);
         }
         for (i, row) in half.iter().enumerate() {
-            let row = L::input(s, *row);
+            let row = H::input(s, *row);
             for (j, v) in row.iter().enumerate() {
                 // SAFETY: point (i, j) of the tile.
                 unsafe {
-                    let point = self.to.add((i * N + j) * self.point_stride);
+                    let point = self.to.add((i * NH + j) * self.point_stride);
                     if self.bf16 {
                         s.store_bf16(point.cast::<u16>().add(c), *v);
                     } else {
@@ -145,8 +164,9 @@ impl Kernel for TileOut {
             // padded to panels.
             unsafe {
                 match self.tile {
-                    Tile::Two => self.transform::<S, F2, 4, 2>(s, c),
-                    Tile::Four => self.transform::<S, F4, 6, 4>(s, c),
+                    Tile::TwoByTwo => self.transform::<S, F2, F2, 4, 2, 4, 2>(s, c),
+                    Tile::TwoByFour => self.transform::<S, F2, F4, 4, 2, 6, 4>(s, c),
+                    Tile::FourByFour => self.transform::<S, F4, F4, 6, 4, 6, 4>(s, c),
                 }
             }
         }
@@ -159,22 +179,30 @@ impl TileOut {
     /// # Safety
     /// As the maker vouches, for WIDTH channels from `c` on.
     #[inline(always)]
-    unsafe fn transform<S: Simd, L: Lines<N, R>, const N: usize, const R: usize>(&self, s: S, c: usize) {
-        let mut half = [[s.splat(0.0); N]; R];
-        for j in 0..N {
-            let mut column = [s.splat(0.0); N];
+    unsafe fn transform<S, V, H, const NV: usize, const RV: usize, const NH: usize, const RH: usize>(
+        &self,
+        s: S,
+        c: usize,
+    ) where
+        S: Simd,
+        V: Lines<NV, RV>,
+        H: Lines<NH, RH>,
+    {
+        let mut half = [[s.splat(0.0); NH]; RV];
+        for j in 0..NH {
+            let mut column = [s.splat(0.0); NV];
             for (i, m) in column.iter_mut().enumerate() {
                 // SAFETY: point (i, j) of the tile.
-                *m = unsafe { s.load(self.from.add((i * N + j) * self.point_stride + c)) };
+                *m = unsafe { s.load(self.from.add((i * NH + j) * self.point_stride + c)) };
             }
-            let column = L::output(s, column);
+            let column = V::output(s, column);
             half.iter_mut().zip(column).for_each(|(row, v)| row[j] = v);
         }
-        let whole = self.rows == R && self.columns == R && self.channels - c >= S::WIDTH;
+        let whole = self.rows == RV && self.columns == RH && self.channels - c >= S::WIDTH;
         // SAFETY: the bias is padded to whole panels.
         let bias = unsafe { s.load(self.bias.add(c)) };
         for (i, row) in half.iter().enumerate() {
-            let row = L::output(s, *row);
+            let row = H::output(s, *row);
             for (j, v) in row.iter().enumerate() {
                 let v = s.add(*v, bias);
                 let at = i * self.row_stride + j * self.pixel_stride + c;
