@@ -205,11 +205,11 @@ fn every_algorithm_matches_float64_on_ragged_shapes_with_everything_fused() {
             for algo in algos(&case.geometry) {
                 for precision in [Precision::F32, Precision::F16Weights, Precision::Bf16, Precision::Int8] {
                     let error = relative_rms(&case.run(cpu, precision, algo), &expected);
-                    // Measured at most: f32 direct 3e-7, F(2x2) 4e-7, F(4x4) 3e-6; f16 weights 3e-4; bf16 direct 2.5e-3,
-                    // F(2x2) 4e-3, F(2x4) @@, F(4x4) 1.1e-2; int8 (pointwise only) 1e-2.
+                    // Measured at most: f32 direct and F(2x4) 4e-7, F(2x2) 3e-7, F(4x4) 6e-7; f16 weights 3e-4; bf16 direct
+                    // 2.5e-3, F(2x2) 4e-3, F(2x4) 8e-3, F(4x4) 1.4e-2; int8 (pointwise only) 1e-2.
                     let four = Algo::Winograd(Tile::FourByFour);
                     let tolerance = match (precision, algo) {
-                        (Precision::F32, _) if algo == four => 5e-6,
+                        (Precision::F32, _) if algo == four => 1.5e-6,
                         (Precision::Bf16 | Precision::Int8, _) if algo == four => 2e-2,
                         (Precision::Bf16, Algo::Winograd(Tile::TwoByFour)) => 1.2e-2,
                         (Precision::F32, _) => 1e-6,
