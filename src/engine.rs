@@ -12,7 +12,7 @@ use crate::output::Picture;
 use crate::output::album::Leaf;
 use crate::output::latents::Latents;
 pub use crate::pipeline::Estimate;
-use crate::pipeline::{Batch, Beside, Drawn, Encoded, Pipeline, Shown, Stay, Task};
+use crate::pipeline::{Batch, Beside, Drawn, Encoded, Pipeline, Shown, Sizes, Stages, Stay, Task};
 use crate::plan::{Model, Plan};
 use crate::registry::Networks;
 use crate::request::{DeviceChoice, Dtype, Request};
@@ -82,7 +82,7 @@ impl Engine {
     /// # Errors
     /// A file that is missing or does not fit; a device that is not there.
     pub fn load(&mut self, plan: &Plan, observer: &mut dyn Observer) -> Result<()> {
-        self.open(&plan.base, Beside::of(plan), &plan.request, observer).map(|_| ())
+        self.open(&Wanted::of(plan), observer).map(|_| ())
     }
 
     /// Draws the pictures of `plan` and hands each to `deliver` as soon as it is decoded.
@@ -112,7 +112,7 @@ impl Engine {
         let request = &plan.request;
         let (start, beside) = (request.start()?, Beside::of(plan));
         let networks = &plan.networks;
-        let base = self.open(&plan.base, beside, request, observer)?;
+        let base = self.open(&Wanted::of(plan), observer)?;
         let finish = Finish { request, beside, start: start.as_ref(), undecoded };
         if let Some(latents) = &plan.latents {
             return finish.all(base, &base.restore(request, latents)?, observer, deliver);
@@ -149,10 +149,11 @@ impl Engine {
         deliver: &mut dyn FnMut(usize, Image) -> Result<()>,
     ) -> Result<()> {
         let Some(first) = plans.first().copied() else { return Ok(()) };
-        let (Plan { request, networks, base, .. }, beside) = (first, Beside::of(first));
+        let (Plan { request, networks, .. }, beside) = (first, Beside::of(first));
         let start = request.start()?;
         let shown = shown(request, start.as_ref())?;
-        let pipeline = self.open(base, beside, request, observer)?;
+        let company = &request.in_company(plans.len());
+        let pipeline = self.open(&Wanted { request: company, ..Wanted::of(first) }, observer)?;
         let encode = |plan: &&Plan| pipeline.encode(&plan.request, Beside::of(plan), &shown, observer);
         let prompts = plans.iter().map(encode).collect::<Result<Vec<_>>>()?;
         // What cannot be decoded is drawn again alone by the caller, who then may keep its latents.
@@ -186,10 +187,11 @@ impl Engine {
         deliver: Deliver<'_>,
     ) -> Result<()> {
         let request = finish.request.refined(&refiner.repo)?;
-        let (networks, adapters) = &finish.refiners();
+        let (networks, adapters) = &refiners(finish.beside);
         let beside = Beside { networks, adapters };
         let shown = shown(&request, None)?;
-        let pipeline = self.open(refiner, beside, &request, observer)?;
+        let wanted = Wanted { model: refiner, beside, request: &request, stages: Stages::All };
+        let pipeline = self.open(&wanted, observer)?;
         let prompts = pipeline.encode(&request, beside, &shown, observer)?;
         for drawn in begun {
             let task = Task { request: &request, prompts: &prompts, batch: drawn.batch, networks };
@@ -200,18 +202,13 @@ impl Engine {
     }
 
     /// The loaded model with what is to be beside it; another one leaves memory first.
-    fn open(
-        &mut self,
-        model: &Arc<Model>,
-        beside: Beside<'_>,
-        request: &Request,
-        observer: &mut dyn Observer,
-    ) -> Result<&Pipeline> {
+    fn open(&mut self, wanted: &Wanted<'_>, observer: &mut dyn Observer) -> Result<&Pipeline> {
+        let Wanted { model, beside, request, .. } = *wanted;
         let machine = Machine::of(request);
         let backend = self.backend(machine)?;
         let kept = self.loaded.take().filter(|loaded| loaded.serves(machine, model));
         let held = kept.as_ref().map_or(0, |loaded| loaded.held);
-        let estimate = Estimate::of((&model.files, &model.repo), beside.networks, request, &backend, held)?;
+        let estimate = wanted.estimate(&backend, held)?;
         let stay = estimate.stay();
         let loaded = match kept.filter(|loaded| loaded.stay == stay) {
             Some(loaded) => loaded,
@@ -230,14 +227,23 @@ impl Engine {
         Ok(pipeline)
     }
 
-    /// How much memory a plan takes; nothing is loaded for it.
+    /// How much memory a plan takes in an engine with nothing in memory; nothing is loaded for it. Of a model and its
+    /// refiner, which take turns, the one that takes more. Nothing on devices other than the processor.
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn estimate(&mut self, plan: &Plan) -> Result<Estimate> {
-        let request = &plan.request;
-        let backend = self.backend(Machine::of(request))?;
-        Estimate::of((&plan.base.files, &plan.base.repo), &plan.networks, request, &backend, 0)
+    pub fn estimate(&mut self, plan: &Plan) -> Result<Option<Estimate>> {
+        let backend = self.backend(Machine::of(&plan.request))?;
+        if !backend.is_host() {
+            return Ok(None);
+        }
+        let base = Wanted::of(plan).estimate(&backend, 0)?;
+        let Some(model) = &plan.refiner else { return Ok(Some(base)) };
+        let request = &plan.request.refined(&model.repo)?;
+        let (networks, adapters) = &refiners(Beside::of(plan));
+        let beside = Beside { networks, adapters };
+        let refiner = Wanted { model, beside, request, stages: Stages::All }.estimate(&backend, 0)?;
+        Ok(Some(if refiner.peak() > base.peak() { refiner } else { base }))
     }
 
     fn backend(&mut self, machine: Machine) -> Result<Backend> {
@@ -262,6 +268,37 @@ impl Engine {
         let backend = self.backend.as_ref().map(|(_, backend)| backend.clone());
         move || backend.as_ref().map_or(0, Backend::work)
     }
+}
+
+/// What is to be opened.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    model: &'a Arc<Model>,
+    beside: Beside<'a>,
+    request: &'a Request,
+    stages: Stages,
+}
+
+impl<'a> Wanted<'a> {
+    /// The base model of `plan`.
+    fn of(plan: &'a Plan) -> Self {
+        let stages = if plan.latents.is_some() { Stages::Decoding } else { Stages::All };
+        Self { model: &plan.base, beside: Beside::of(plan), request: &plan.request, stages }
+    }
+
+    fn estimate(&self, backend: &Backend, held: u64) -> Result<Estimate> {
+        let Self { model, beside, request, stages } = *self;
+        let (files, repo, networks) = (&model.files, &model.repo, beside.networks);
+        Estimate::of(&Sizes { files, repo, networks, request, stages }, backend, held)
+    }
+}
+
+/// What a refiner has beside it: the autoencoder, which is the same for both, and words with vectors. LoRAs are the base
+/// model's alone.
+fn refiners(Beside { networks, adapters }: Beside<'_>) -> (Networks, Adapters) {
+    let autoencoder = networks.autoencoder.clone();
+    let embeddings = adapters.embeddings.clone();
+    (Networks { autoencoder, ..Networks::default() }, Adapters { embeddings, ..Adapters::default() })
 }
 
 impl Machine {
@@ -304,15 +341,6 @@ struct Finish<'a> {
 }
 
 impl Finish<'_> {
-    /// What a refiner has beside it: the autoencoder, which is the same for both, and words with vectors. LoRAs are
-    /// the base model's alone.
-    fn refiners(&self) -> (Networks, Adapters) {
-        let Beside { networks, adapters } = self.beside;
-        let autoencoder = networks.autoencoder.clone();
-        let embeddings = adapters.embeddings.clone();
-        (Networks { autoencoder, ..Networks::default() }, Adapters { embeddings, ..Adapters::default() })
-    }
-
     /// Decodes and delivers each picture of a batch.
     fn all(
         &self,

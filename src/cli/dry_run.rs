@@ -1,5 +1,5 @@
-//! `--dry-run`: what would be drawn, with its tokens, what would be fetched, and the memory and time that it would
-//! take, measured on a short run of two steps for each model and size.
+//! `--dry-run`: what would be drawn, with its tokens, what would be fetched, the memory that it would take, by the estimate
+//! that a run decides by, and the time, measured on a short run of two steps for each model and size.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::terminal;
 use super::work::count_of;
-use crate::batch::{Job, Planned};
+use crate::batch::{Job, Planned, forwards};
 use crate::config::Hub;
 use crate::engine::Engine;
 use crate::error::{Kind, Result};
@@ -94,7 +94,7 @@ struct Tokens {
 #[derive(Default, Serialize)]
 struct Estimate {
     seconds: f64,
-    /// The most that the measured runs took.
+    /// The most that the process takes at any time; nothing on cards, whose memory is not estimated.
     peak_bytes: Option<u64>,
     measured: Vec<Measured>,
 }
@@ -123,7 +123,7 @@ pub(super) fn single(params: &Params, form: DryRun) -> Result<()> {
     }
     let plan = Planner::new(offline()).plan(params, &mut silent)?;
     report.add(None, None, &plan, &mut HashMap::new())?;
-    report.estimate = Some(estimate(&[&plan])?);
+    report.estimate = Some(estimate(&[&plan], &[&plan])?);
     report.print(form)
 }
 
@@ -138,8 +138,15 @@ pub(super) fn batch(planned: &[Planned], absent: &[Job], form: DryRun) -> Result
         report.add(Some(job.name.clone()), Some(path.clone()), plan, &mut tokenizers)?;
     }
     let plans: Vec<&Plan> = planned.iter().map(|planned| &planned.plan).collect();
-    report.estimate = Some(estimate(&plans)?);
+    let together: Vec<Plan> = forwards(planned).iter().map(|jobs| forward(planned, jobs)).collect();
+    report.estimate = Some(estimate(&plans, &together.iter().collect::<Vec<_>>())?);
     report.print(form)
+}
+
+/// The jobs of one forward as one plan, as far as memory depends on it.
+fn forward(planned: &[Planned], jobs: &[usize]) -> Plan {
+    let plan = &planned[jobs[0]].plan;
+    Plan { request: plan.request.in_company(jobs.len()), ..plan.clone() }
 }
 
 /// The hub for a run that fetches nothing.
@@ -261,12 +268,15 @@ impl Report {
     }
 }
 
-/// Time and memory of `plans`, from a short run of each model and size.
-fn estimate(plans: &[&Plan]) -> Result<Estimate> {
+/// Memory of `forwards`, each the plan of what is drawn at once, and time of `plans`, from a short run of each model and
+/// size.
+fn estimate(plans: &[&Plan], forwards: &[&Plan]) -> Result<Estimate> {
     let mut engine = Engine::new();
+    // Before a short run takes memory that the estimate asks for.
+    let peak_bytes = peak(&mut engine, forwards)?;
     let mut known: HashMap<String, Measured> = HashMap::new();
     let mut prompts = HashSet::new();
-    let mut estimate = Estimate::default();
+    let mut estimate = Estimate { peak_bytes, ..Estimate::default() };
     for plan in plans {
         let request = &plan.request;
         let guided = request.cfg_scale > 1.0;
@@ -285,8 +295,15 @@ fn estimate(plans: &[&Plan]) -> Result<Estimate> {
             estimate.seconds += measured.encode_seconds;
         }
     }
-    estimate.peak_bytes = super::bench::peak_memory();
     Ok(estimate)
+}
+
+/// The most that one of `plans` takes.
+fn peak(engine: &mut Engine, plans: &[&Plan]) -> Result<Option<u64>> {
+    let mut forms = HashSet::new();
+    let others = plans.iter().filter(|plan| forms.insert(format!("{:?}", plan.request.form())));
+    let estimates = others.map(|plan| engine.estimate(plan)).collect::<Result<Vec<_>>>()?;
+    Ok(estimates.iter().flatten().map(crate::engine::Estimate::peak).max())
 }
 
 /// How often the network is called for one picture.

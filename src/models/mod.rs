@@ -13,6 +13,7 @@ pub(crate) mod unet;
 mod unet_blocks;
 pub(crate) mod unet_config;
 pub(crate) mod vae;
+mod vae_sizes;
 
 #[cfg(test)]
 mod adapter_tests;

@@ -98,6 +98,11 @@ impl VaeConfig {
         1 << (self.block_out_channels.len() - 1)
     }
 
+    /// Residual blocks of a level on the way down; the way up has one more.
+    pub(super) fn layers_per_block(&self) -> usize {
+        self.layers_per_block
+    }
+
     fn resnet(&self, input: usize, output: usize) -> ResnetShape {
         ResnetShape { input, output, groups: self.norm_num_groups, eps: EPS, time: None }
     }

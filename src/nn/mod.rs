@@ -23,7 +23,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 pub(crate) use attention::{CrossAttention, KeyValues, Projections, SelfAttention};
 pub(crate) use backend::{Backend, Choice};
 pub(crate) use conv::{Conv2d, ConvShape};
-pub(crate) use cpu::return_large_buffers;
+pub(crate) use cpu::{Entry, Ledger, return_large_buffers};
 pub(crate) use embed::{Embedding, Extra, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};

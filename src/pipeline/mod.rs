@@ -19,6 +19,7 @@ mod pixels;
 mod preview;
 mod probe;
 mod recent;
+mod sizes;
 mod sound;
 
 mod text;
@@ -50,6 +51,7 @@ pub use estimate::Estimate;
 use origin::{Encoding, Origin};
 use part::Part;
 use preview::Previews;
+pub(crate) use sizes::{Sizes, Stages};
 
 pub(crate) use beside::Beside;
 pub(crate) use text::Encoded;

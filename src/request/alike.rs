@@ -31,6 +31,12 @@ impl Request {
         Self { cfg_scale: 0.0, clip_skip: 0, ..self.form().unsampled() }
     }
 
+    /// The request as memory depends on it when it is drawn in one forward with others alike, `pictures` in all.
+    #[must_use]
+    pub fn in_company(&self, pictures: usize) -> Self {
+        Self { count: pictures as u64, batch_size: pictures, ..self.clone() }
+    }
+
     /// The pictures that the request reads: field and path.
     pub fn inputs(&self) -> Vec<(&'static str, &str)> {
         let init = self.init.iter().map(|init| ("init_image", init.image.as_str()));

@@ -1,8 +1,11 @@
-//! Memory: pictures decoded in tiles look like those decoded whole, and networks that leave in between change nothing.
+//! Memory: pictures decoded in tiles look like those decoded whole, networks that leave in between change nothing, and
+//! a dry run tells what a run takes.
 
 use std::path::Path;
 
-use crate::harness::{Outcome, sdgen, tiny};
+use serde_json::Value;
+
+use crate::harness::{Outcome, Run, sdgen, tiny};
 
 fn pixels(outcome: &Outcome) -> Vec<u8> {
     image::open(outcome.path("a.png")).unwrap().to_rgb8().into_raw()
@@ -57,4 +60,54 @@ fn a_limit_in_bytes_is_kept_by_name() {
     let lines = |start: &str| outcome.stderr.lines().position(|line| line.starts_with(start));
     assert!(lines("encode") < lines("load unet"), "{outcome:?}");
     assert!(Path::new(&outcome.path("sd15-7.png")).is_file());
+}
+
+fn estimated(run: Run) -> u64 {
+    let outcome = run.args(["--dry-run=json"]).succeeds();
+    let report: Value = serde_json::from_str(outcome.stdout()).unwrap();
+    report["estimate"]["peak_bytes"].as_u64().unwrap()
+}
+
+fn circle(args: &[&str]) -> Run {
+    sdgen().args(["a red circle", "-m", "demo", "--seed", "3", "--steps", "2", "--threads", "2"]).args(args)
+}
+
+/// The most memory that a run had.
+#[cfg(target_os = "linux")]
+fn taken(run: Run) -> u64 {
+    let outcome = run.args(["-o", "a.png", "--progress", "json"]).succeeds();
+    let events = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let done = events.filter(|event| event["event"] == "done").last().unwrap();
+    done["peak_bytes"].as_u64().unwrap()
+}
+
+/// Whole programs of full size: docs/reliability.md.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_dry_run_tells_what_a_run_takes() {
+    let sizes = ["-W", "384", "-H", "384"];
+    for way in [
+        &["--memory", "auto"][..],
+        &["--memory", "low", "--vae-tiling", "off"],
+        &["--memory", "low"],
+        &["--memory", "20 MiB"],
+        &["--vae-tiling", "on"],
+        &["--count", "2", "--batch-size", "2"],
+    ] {
+        let args = [&sizes[..], way].concat();
+        let (estimate, measured) = (estimated(circle(&args)) as f64, taken(circle(&args)) as f64);
+        let error = estimate / measured - 1.0;
+        assert!(error.abs() < 0.15, "{way:?}: {error:+.2}: {estimate} instead of {measured} bytes");
+    }
+}
+
+#[test]
+fn a_dry_run_estimates_what_is_planned() {
+    let of = |args: &[&str]| estimated(circle(&[&["-W", "256", "-H", "256"], args].concat()));
+    let alone = of(&[]);
+    assert!(of(&["--memory", "low"]) < alone);
+    assert!(of(&["--vae-tiling", "on"]) < alone);
+    // As many steps as there are take no more, nor do pictures one after the other.
+    assert_eq!([of(&["--steps", "30"]), of(&["--count", "3"])], [alone; 2]);
+    assert!(of(&["--count", "3", "--batch-size", "3", "--vae-tiling", "on"]) > of(&["--vae-tiling", "on"]));
 }

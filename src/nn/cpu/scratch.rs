@@ -222,8 +222,8 @@ impl Scratch {
 
 /// The least of 2^i and 3 * 2^(i-1) that holds `bytes` (at least 4 KiB): a quarter is lost at most, buffers
 /// of like sizes meet.
-fn size_class(bytes: usize) -> usize {
-    let power = bytes.max(4096).next_power_of_two();
+pub(super) fn size_class(bytes: usize) -> usize {
+    let power = bytes.max(4096).checked_next_power_of_two().unwrap_or(bytes);
     if bytes <= power / 4 * 3 && power > 4096 { power / 4 * 3 } else { power }
 }
 
