@@ -76,8 +76,8 @@ fn circle(args: &[&str]) -> Run {
 #[cfg(target_os = "linux")]
 fn taken(run: Run) -> u64 {
     let outcome = run.args(["-o", "a.png", "--progress", "json"]).succeeds();
-    let events = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-    let done = events.filter(|event| event["event"] == "done").last().unwrap();
+    let mut events = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let done = events.rfind(|event| event["event"] == "done").unwrap();
     done["peak_bytes"].as_u64().unwrap()
 }
 
