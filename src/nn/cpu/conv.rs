@@ -266,7 +266,8 @@ impl ConvWeights<'_> {
         Panels::pack(cpu, shape, form, |panel, j, out| {
             let output = panel * width + j;
             if output < g.outputs {
-                let mut kernels = vec![0f32; g.inputs * taps];
+                // From the arena: a vector of this size would come from the system and go back to it every time.
+                let mut kernels = cpu.scratch().take::<f32>(g.inputs * taps);
                 self.kernels.widen(output * kernels.len(), &mut kernels);
                 for (tap, row) in out.chunks_exact_mut(inputs).enumerate() {
                     row.iter_mut().zip(kernels[tap..].iter().step_by(taps)).for_each(|(to, w)| *to = *w);
