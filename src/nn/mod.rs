@@ -59,15 +59,57 @@ impl From<candle_core::Error> for Error {
     fn from(error: candle_core::Error) -> Self {
         let text = first_line(&error);
         let lower = text.to_lowercase();
-        if lower.contains("out of memory") || lower.contains("out_of_memory") {
-            return Self::new(Kind::Device, format!("the device ran out of memory: {text}"))
-                .hint("use a smaller size or `--batch-size 1`");
+        if REFUSALS.iter().any(|refusal| lower.contains(refusal)) {
+            return Self::new(Kind::Device, format!("the device ran out of memory: {text}")).hint(
+                "try `--dtype f16`, `--memory low`, `--vae-tiling on`, a smaller size or `--batch-size 1`",
+            );
         }
         Self::internal(format!("tensor arithmetic failed: {text}"))
     }
 }
 
+/// How drivers and their libraries refuse memory, in small letters: CUDA's `CUDA_ERROR_OUT_OF_MEMORY`, cuBLAS's
+/// `CUBLAS_STATUS_ALLOC_FAILED` and cuDNN's likewise, candle's words on Metal.
+const REFUSALS: &[&str] =
+    &["out of memory", "out_of_memory", "alloc_failed", "failed to create metal resource"];
+
 /// What candle says without the backtrace that may follow.
 fn first_line(error: &candle_core::Error) -> String {
     error.to_string().lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Texts of cudarc 0.19 for the three libraries, and of candle-metal-kernels.
+    #[test]
+    fn a_device_that_runs_out_of_memory_says_what_saves_some() {
+        for text in [
+            "DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")",
+            "CublasError(CUBLAS_STATUS_ALLOC_FAILED)",
+            "CudnnError(CUDNN_STATUS_ALLOC_FAILED)",
+            "Failed to create metal resource: Buffer",
+        ] {
+            let error = Error::from(candle_core::Error::Cuda(text.into()).bt());
+            assert_eq!(error.kind(), Kind::Device, "{text}");
+            assert!(error.message().ends_with(text), "{error}");
+            let hints = error.hints().join(" ");
+            for flag in ["--dtype f16", "--memory low", "--vae-tiling on", "--batch-size 1"] {
+                assert!(hints.contains(flag), "{text}: {hints}");
+            }
+        }
+        let other = Error::from(candle_core::Error::Cuda("CUDA_ERROR_LAUNCH_FAILED".into()));
+        assert_eq!(other.kind(), Kind::Internal);
+    }
+
+    /// The words are those of candle's own error.
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn the_driver_is_understood() {
+        use candle_core::cuda::WrapErr;
+        use candle_core::cuda::cudarc::driver::{DriverError, sys::CUresult};
+        let refused: std::result::Result<(), _> = Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY));
+        assert_eq!(Error::from(refused.w().unwrap_err()).kind(), Kind::Device);
+    }
 }
