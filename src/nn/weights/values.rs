@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use candle_core::{DType, Device, Tensor};
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
+use half::vec::HalfFloatVecExt;
 use half::{bf16, f16};
 
 use super::quantised::dequantised;
@@ -84,26 +85,30 @@ impl<'a> Values<'a> {
     }
 
     /// As a tensor of type `dtype` on `device`: straight from the file where they are of that type, else converted on the
-    /// processor, since not every device converts every type.
+    /// processor, since not every device converts every type and the smaller type goes up faster.
     ///
     /// # Errors
     /// Another number of values than the shape holds; the device runs out of memory.
     pub(super) fn tensor(&self, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
-        let first = if self.dtype() == dtype { device } else { &Device::Cpu };
-        let tensor = match self.slice() {
-            WeightSlice::F32(values) => Tensor::from_slice(values, shape, first),
-            WeightSlice::F16(values) => Tensor::from_slice(values, shape, first),
-            WeightSlice::Bf16(values) => Tensor::from_slice(values, shape, first),
-        }?;
-        Ok(tensor.to_dtype(dtype)?.to_device(device)?)
-    }
-
-    fn dtype(&self) -> DType {
-        match self {
-            Self::F32(_) => DType::F32,
-            Self::F16(_) => DType::F16,
-            Self::Bf16(_) => DType::BF16,
-        }
+        let tensor = match (self.slice(), dtype) {
+            (WeightSlice::F32(values), DType::F32) => Tensor::from_slice(values, shape, device),
+            (WeightSlice::F16(values), DType::F16) => Tensor::from_slice(values, shape, device),
+            (WeightSlice::Bf16(values), DType::BF16) => Tensor::from_slice(values, shape, device),
+            (WeightSlice::F32(values), DType::F16) => {
+                Tensor::from_vec(Vec::<f16>::from_f32_slice(values), shape, device)
+            }
+            (WeightSlice::F32(values), DType::BF16) => {
+                Tensor::from_vec(Vec::<bf16>::from_f32_slice(values), shape, device)
+            }
+            (WeightSlice::Bf16(_), DType::F16) => {
+                Tensor::from_vec(Vec::<f16>::from_f32_slice(&self.floats()), shape, device)
+            }
+            (WeightSlice::F16(_), DType::BF16) => {
+                Tensor::from_vec(Vec::<bf16>::from_f32_slice(&self.floats()), shape, device)
+            }
+            _ => Tensor::from_vec(self.floats(), shape, device)?.to_dtype(dtype),
+        };
+        Ok(tensor?)
     }
 
     /// Whether none is NaN or infinite: those are the numbers whose exponent is all ones.
