@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::adapters::Adapters;
 use crate::error::{Kind, Result};
-use crate::event::Observer;
+use crate::event::{Event, Observer, tell};
 use crate::input::{Picture as Seen, Start};
 use crate::nn::{Backend, Choice};
 use crate::output::Picture;
@@ -213,6 +213,9 @@ impl Engine {
         let loaded = match kept.filter(|loaded| loaded.stay == stay) {
             Some(loaded) => loaded,
             None => {
+                for message in backend.passed_over() {
+                    tell(observer, &Event::Note { message: format!("--device auto: {message}") })?;
+                }
                 let parts = (&model.files, &model.repo);
                 let pipeline = Pipeline::open(parts, beside, request, &backend, stay)?;
                 let held = if stay == Stay::Loaded { estimate.networks() } else { 0 };

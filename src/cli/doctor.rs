@@ -121,7 +121,7 @@ fn machine() -> Vec<Finding> {
     let device = match (choice.device, features.is_empty()) {
         ("cpu", false) => Finding::note(
             "device",
-            "cpu, though this build could use a graphics card",
+            format!("cpu, though this build could use a graphics card: {}", choice.passed_over.join("; ")),
             "is its driver there? `sdgen x -m demo --device cuda` (or metal) says what is wrong",
         ),
         (device, _) => Finding::good("device", device),

@@ -45,6 +45,7 @@ impl ResnetBlock {
     /// The block on the channels of `parts`, one after the other; `time` is silu(time embedding) `[1, b, time]`.
     pub(crate) fn forward(&self, parts: Vec<FeatureMap>, time: Option<&Tokens>) -> Result<FeatureMap> {
         let shift = self.shift(time)?;
+        let parts = FeatureMap::joined(parts)?;
         let seen: Vec<&FeatureMap> = parts.iter().collect();
         let inner = self.conv1.on(&seen).norm_silu(&self.norm1).image_bias(shift.as_ref()).run()?;
         let residual = match &self.shortcut {

@@ -142,13 +142,12 @@ impl Transformer {
     }
 
     fn forward(&self, x: &FeatureMap, contexts: &mut Contexts<'_>) -> Result<FeatureMap> {
-        let shape = x.shape();
         let mut inner = self.proj_in.forward(&self.norm.forward(x)?.tokens()?)?;
         for block in &self.blocks {
             inner = block.forward(&inner, contexts)?;
         }
         let (images, ..) = inner.dims();
-        self.proj_out.forward_add(&inner, &x.tokens()?.spread(images)?)?.to_map(shape.h, shape.w)
+        self.proj_out.forward_onto(&inner, &x.clone().spread(images)?)
     }
 }
 

@@ -32,6 +32,9 @@ pub(crate) struct VaeConfig {
     /// Latents are this times the encoder's output.
     #[serde(default = "default_scale")]
     pub(crate) scaling_factor: f64,
+    /// Whether activations leave the range of half precision; a word to pipelines of XL alone.
+    #[serde(default = "yes")]
+    pub(crate) force_upcast: bool,
     #[serde(default = "yes")]
     use_quant_conv: bool,
     #[serde(default = "yes")]
@@ -184,9 +187,7 @@ impl MidBlock {
     fn forward(&self, x: FeatureMap) -> Result<FeatureMap> {
         let mut x = self.first.forward(vec![x], None)?;
         if let Some((norm, attention)) = &self.attention {
-            let shape = x.shape();
-            let normed = norm.forward(&x)?.tokens()?;
-            x = attention.forward_add(&normed, &x.tokens()?)?.to_map(shape.h, shape.w)?;
+            x = attention.forward_onto(&norm.forward(&x)?.tokens()?, &x)?;
         }
         self.second.forward(vec![x], None)
     }

@@ -1,10 +1,8 @@
 //! Attention layers: projections, heads and the softmax between. Scores are never all in memory.
 
-use candle_core::Tensor;
-
 use super::cpu::{AttentionShape, Mask, PackedKv, Precision, Rows, attend};
 use super::linear::Linear;
-use super::map::{Host, Store, Tokens, Width};
+use super::map::{FeatureMap, Host, Store, Tokens, Width};
 use super::tensor;
 use super::weights::Weights;
 use crate::error::{Error, Kind, Result};
@@ -86,14 +84,18 @@ impl SelfAttention {
         self.out.forward_add(&self.attend(x)?, residual)
     }
 
+    /// out(attention(x)) as a plane, added to `map`.
+    pub(crate) fn forward_onto(&self, x: &Tokens, map: &FeatureMap) -> Result<FeatureMap> {
+        self.out.forward_onto(&self.attend(x)?, map)
+    }
+
     fn attend(&self, x: &Tokens) -> Result<Tokens> {
         let qkv = self.qkv.forward(x)?;
         let (b, n, c) = x.dims();
         let store = match &qkv.store {
             Store::Device(tensor) => {
-                let part = |i: usize| tensor.narrow(2, i * c, c);
                 let Heads { count, causal, .. } = self.heads;
-                Store::Device(tensor::attention(&part(0)?, &part(1)?, &part(2)?, count, causal)?)
+                Store::Device(tensor::self_attention(tensor, count, causal)?)
             }
             Store::Host(host) => {
                 let (cpu, data) = (&host.cpu, host.full()?);
@@ -127,7 +129,7 @@ pub(crate) struct KeyValues {
 
 enum Packed {
     Host(PackedKv),
-    Device(Tensor, Tensor),
+    Device(tensor::KeyValues),
 }
 
 impl CrossAttention {
@@ -155,7 +157,7 @@ impl CrossAttention {
         let (b, m, both) = kv.dims();
         let c = both / 2;
         match &kv.store {
-            Store::Device(tensor) => Ok(Packed::Device(tensor.narrow(2, 0, c)?, tensor.narrow(2, c, c)?)),
+            Store::Device(tensor) => Ok(Packed::Device(tensor::KeyValues::new(tensor, self.heads.count)?)),
             Store::Host(host) => {
                 let (cpu, data) = (&host.cpu, host.full()?);
                 let part = |i: usize| Rows::strided(&data[i * c..], c, both);
@@ -186,9 +188,7 @@ impl CrossAttention {
     fn attend(&self, q: &Tokens, kv: &Packed, width: Width) -> Result<Tokens> {
         let (b, n, c) = q.dims();
         let store = match (&q.store, kv) {
-            (Store::Device(q), Packed::Device(k, v)) => {
-                Store::Device(tensor::attention(q, k, v, self.heads.count, false)?)
-            }
+            (Store::Device(q), Packed::Device(kv)) => Store::Device(kv.answer(q)?),
             (Store::Host(host), Packed::Host(kv)) => {
                 let (cpu, q) = (&host.cpu, Rows::new(host.full()?, c));
                 Store::Host(Host::written(cpu, b * n * c, width, |out| {

@@ -1,5 +1,9 @@
 //! Where and how networks are computed: the choice of a request against what this build and this machine have.
 
+use std::sync::Arc;
+
+#[cfg(feature = "cuda")]
+use candle_core::DeviceLocation;
 use candle_core::{DType, Device, Tensor};
 
 use super::cpu::{Cpu, ISA_NAMES, Isa, Precision, physical_cores};
@@ -15,6 +19,10 @@ pub(crate) struct Backend {
     pub(crate) dtype: DType,
     /// Our own kernels; `None` on other devices.
     pub(super) host: Option<HostBackend>,
+    /// Whether convolutions in single precision may round what they multiply to TensorFloat-32, which has f16's mantissa.
+    pub(super) rounds: bool,
+    /// Why `--device auto` is the processor, for each device that this build knows and this machine has not.
+    passed_over: Arc<[String]>,
 }
 
 /// How the processor computes.
@@ -41,14 +49,20 @@ impl Backend {
     /// # Errors
     /// A device that this build or this machine does not have; an unknown instruction set.
     pub(crate) fn choose(choice: &Choice<'_>) -> Result<Self> {
-        let device = match choice.device {
+        let (device, passed_over) = match choice.device {
             DeviceChoice::Auto => best(),
-            DeviceChoice::Cpu => Device::Cpu,
-            DeviceChoice::Cuda(index) => cuda(index)?,
-            DeviceChoice::Metal => metal()?,
+            DeviceChoice::Cpu => (Device::Cpu, Arc::default()),
+            DeviceChoice::Cuda(index) => (cuda(index)?, Arc::default()),
+            DeviceChoice::Metal => (metal()?, Arc::default()),
         };
         if !device.is_cpu() {
-            return Ok(Self { device, dtype: tensor_dtype(choice.dtype)?, host: None });
+            return Ok(Self {
+                device,
+                dtype: tensor_dtype(choice.dtype)?,
+                host: None,
+                rounds: false,
+                passed_over,
+            });
         }
         let isa = match choice.isa {
             None => Isa::detect(),
@@ -65,7 +79,7 @@ impl Backend {
         };
         let cpu = Cpu::new(isa, choice.threads.unwrap_or_else(physical_cores));
         let host = HostBackend { cpu, precision };
-        Ok(Self { device, dtype: DType::F32, host: Some(host) })
+        Ok(Self { device, dtype: DType::F32, host: Some(host), rounds: false, passed_over })
     }
 
     /// The processor at full precision, for tests.
@@ -73,13 +87,29 @@ impl Backend {
     pub(crate) fn reference() -> Self {
         let cpu = Cpu::new(Isa::detect(), physical_cores());
         let host = HostBackend { cpu, precision: Precision::F32 };
-        Self { device: Device::Cpu, dtype: DType::F32, host: Some(host) }
+        Self { host: Some(host), ..Self::tensors() }
     }
 
     /// candle's own operations on the processor: to read weights without packing them, and for tests of the path that
     /// other devices take.
     pub(crate) fn tensors() -> Self {
-        Self { device: Device::Cpu, dtype: DType::F32, host: None }
+        Self {
+            device: Device::Cpu,
+            dtype: DType::F32,
+            host: None,
+            rounds: false,
+            passed_over: Arc::default(),
+        }
+    }
+
+    /// Why `--device auto` is the processor, for each device that this build knows and this machine has not.
+    pub(crate) fn passed_over(&self) -> &[String] {
+        &self.passed_over
+    }
+
+    /// Whether activations are of f16, which ends at 65504.
+    pub(crate) fn overflows(&self) -> bool {
+        self.host.is_none() && self.dtype == DType::F16
     }
 
     /// The same backend for parts that suffer from 8-bit arithmetic (text encoders, the autoencoder).
@@ -98,12 +128,13 @@ impl Backend {
         self.host.is_some()
     }
 
-    /// The same backend in single precision; `None` where that is what it computes in already.
+    /// The same backend in single precision; `None` where that is what it computes in already. From half precision on a
+    /// device it is the range that is wanted, not more digits.
     pub(crate) fn exact(&self) -> Option<Self> {
         let mut exact = self.clone();
         match &mut exact.host {
             Some(host) if host.precision != Precision::F32 => host.precision = Precision::F32,
-            None if self.dtype != DType::F32 => exact.dtype = DType::F32,
+            None if self.dtype != DType::F32 => (exact.dtype, exact.rounds) = (DType::F32, true),
             Some(_) | None => return None,
         }
         Some(exact)
@@ -136,6 +167,10 @@ impl Backend {
         if let Some(host) = &self.host {
             host.cpu.scratch().trim();
         }
+        #[cfg(feature = "cuda")]
+        if let DeviceLocation::Cuda { gpu_id } = self.device.location() {
+            super::tensor::cuda::trim_memory(gpu_id);
+        }
     }
 }
 
@@ -149,19 +184,30 @@ fn tensor_dtype(dtype: Dtype) -> Result<DType> {
     }
 }
 
-fn best() -> Device {
-    cuda(0).or_else(|_| metal()).unwrap_or(Device::Cpu)
+/// The best device, and why those that this build knows are not it.
+fn best() -> (Device, Arc<[String]>) {
+    let mut passed_over = Vec::new();
+    let known = [cfg!(feature = "cuda").then(|| cuda(0)), cfg!(feature = "metal").then(metal)];
+    for device in known.into_iter().flatten() {
+        match device {
+            Ok(device) => return (device, Arc::default()),
+            Err(error) => passed_over.push(error.to_string()),
+        }
+    }
+    (Device::Cpu, passed_over.into())
 }
 
 #[cfg(feature = "cuda")]
 fn cuda(index: usize) -> Result<Device> {
-    Device::new_cuda(index).map_err(|error| {
+    let device = Device::new_cuda(index).map_err(|error| {
         let text = super::first_line(&error);
         let known = CUDA_HINTS.iter().find(|(code, _)| text.contains(code));
         Error::new(Kind::Device, format!("no CUDA device {index}: {text}"))
             .hint(known.map_or("check the driver with `nvidia-smi`", |(_, hint)| hint))
             .hint("`--device cpu` needs none")
-    })
+    })?;
+    super::tensor::cuda::keep_memory(index);
+    Ok(device)
 }
 
 /// What the driver's answers mean (CUDA Driver API, `CUresult`).

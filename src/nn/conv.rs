@@ -99,7 +99,11 @@ impl Conv2d {
             let weight = weights.tensor("weight", &full)?;
             let backend = weights.backend();
             let bias = backend.upload(bias, (1, output, 1, 1))?.to_dtype(backend.dtype)?;
-            return Ok(Self { name, body: Body::Device(ConvTensors { weight, bias }), shape });
+            return Ok(Self {
+                name,
+                body: Body::Device(ConvTensors { weight, bias, rounds: backend.rounds }),
+                shape,
+            });
         };
         let values = weights.values("weight", &full)?;
         let geometry = shape.geometry();

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use super::cpu::{self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Residual, Rows};
-use super::map::{Host, Store, Tokens, Width};
+use super::map::{FeatureMap, Host, MapShape, Store, Tokens, Width};
 use super::weights::{Values, Weights};
 use super::{tensor, watch};
 use crate::error::Result;
@@ -37,7 +37,7 @@ pub(crate) struct Linear {
 
 enum Body {
     Host(Cpu, Box<PackedLinear>),
-    /// Weight `[in, out]`.
+    /// Weight `[out, in]`.
     Device(Tensor, Option<Tensor>),
 }
 
@@ -61,7 +61,7 @@ impl Linear {
             let vectors = parts.iter().map(|w| w.tensor("bias", &[output]));
             let bias = bias.then(|| vectors.collect::<Result<Vec<_>>>()).transpose()?;
             let bias = bias.map(|vectors| Tensor::cat(&vectors, 0)).transpose()?;
-            let weight = Tensor::cat(&matrices, 0)?.t()?.contiguous()?;
+            let weight = Tensor::cat(&matrices, 0)?;
             return Ok(Self { name, body: Body::Device(weight, bias), outputs });
         };
         let values = parts.iter().map(|w| w.values("weight", &shape)).collect::<Result<Vec<_>>>()?;
@@ -82,6 +82,17 @@ impl Linear {
     /// x Wᵀ + b + residual.
     pub(crate) fn forward_add(&self, x: &Tokens, residual: &Tokens) -> Result<Tokens> {
         self.run(x, None, Some(residual), Width::Full)
+    }
+
+    /// x Wᵀ + b as a plane, added to `map`.
+    pub(crate) fn forward_onto(&self, x: &Tokens, map: &FeatureMap) -> Result<FeatureMap> {
+        match &self.body {
+            Body::Host(..) => {
+                let MapShape { h, w, .. } = map.shape();
+                self.forward_add(x, &map.tokens()?)?.to_map(h, w)
+            }
+            Body::Device(..) => map.plus_tokens(&self.forward(x)?),
+        }
     }
 
     /// activation(x Wᵀ + b), for a layer that reads `width`.

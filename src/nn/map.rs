@@ -267,14 +267,33 @@ impl FeatureMap {
         Ok(Self { store, shape: all })
     }
 
-    /// The plane as a sequence of `h·w` tokens, row by row.
+    /// This map plus tokens `[b, h·w, c]` of a device, which come to lie as a map on the way.
+    pub(super) fn plus_tokens(&self, tokens: &Tokens) -> Result<Self> {
+        let MapShape { b, c, h, w } = self.shape;
+        let rows = tokens.store.tensor()?.transpose(1, 2)?;
+        let sum = (self.store.tensor()?.reshape((b, c, h * w))? + rows)?.reshape((b, c, h, w))?;
+        Ok(Self { store: Store::Device(sum), shape: self.shape })
+    }
+
+    /// The channels of `parts` one after the other as one map, where a kernel cannot read them from where they are.
+    pub(crate) fn joined(parts: Vec<Self>) -> Result<Vec<Self>> {
+        match parts.first().map(|first| (&first.store, first.shape)) {
+            Some((Store::Device(_), shape)) if parts.len() > 1 => {
+                let tensors = parts.iter().map(|part| part.store.tensor()).collect::<Result<Vec<_>>>()?;
+                let c = parts.iter().map(|part| part.shape.c).sum();
+                let store = Store::Device(Tensor::cat(&tensors, 1)?);
+                Ok(vec![Self { store, shape: MapShape { c, ..shape } }])
+            }
+            _ => Ok(parts),
+        }
+    }
+
+    /// The plane as a sequence of `h·w` tokens, row by row. On a device the numbers stay as they lie.
     pub(crate) fn tokens(&self) -> Result<Tokens> {
         let MapShape { b, c, h, w } = self.shape;
         let store = match &self.store {
             Store::Host(host) => Store::Host(host.clone()),
-            Store::Device(tensor) => {
-                Store::Device(tensor.reshape((b, c, h * w))?.transpose(1, 2)?.contiguous()?)
-            }
+            Store::Device(tensor) => Store::Device(tensor.reshape((b, c, h * w))?.transpose(1, 2)?),
         };
         Ok(Tokens { store, dims: (b, h * w, c) })
     }

@@ -15,13 +15,15 @@ enum Scales {
 }
 
 impl Scales {
-    fn load(weights: &Weights, channels: usize) -> Result<Self> {
-        if let Some(host) = &weights.backend().host {
-            let (weight, bias) = (weights.floats("weight", channels)?, weights.floats("bias", channels)?);
+    /// On a device as tensors of `dtype`.
+    fn load(weights: &Weights, channels: usize, dtype: DType) -> Result<Self> {
+        let (weight, bias) = (weights.floats("weight", channels)?, weights.floats("bias", channels)?);
+        let backend = weights.backend();
+        if let Some(host) = &backend.host {
             return Ok(Self::Host(host.cpu.clone(), weight, bias));
         }
-        let load = |name| weights.tensor(name, &[channels]).and_then(|t| Ok(t.to_dtype(DType::F32)?));
-        Ok(Self::Device(load("weight")?, load("bias")?))
+        let upload = |values| Ok::<_, Error>(backend.upload(values, channels)?.to_dtype(dtype)?);
+        Ok(Self::Device(upload(weight)?, upload(bias)?))
     }
 }
 
@@ -41,7 +43,7 @@ impl GroupNorm {
                 format!("config.json: `norm_num_groups` {groups} does not divide {channels} channels"),
             ));
         }
-        Ok(Self { scales: Scales::load(weights, channels)?, groups, eps })
+        Ok(Self { scales: Scales::load(weights, channels, DType::F32)?, groups, eps })
     }
 
     /// The normalised map.
@@ -92,7 +94,8 @@ pub(crate) struct LayerNorm {
 impl LayerNorm {
     /// Loads `weight` and `bias` of `channels` values.
     pub(crate) fn load(weights: &Weights, channels: usize, eps: f64) -> Result<Self> {
-        Ok(Self { scales: Scales::load(weights, channels)?, eps })
+        let dtype = weights.backend().dtype;
+        Ok(Self { scales: Scales::load(weights, channels, dtype)?, eps })
     }
 
     /// The normalised tokens, for a layer that reads `width`.

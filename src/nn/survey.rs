@@ -23,6 +23,8 @@ pub(crate) struct Chosen {
     pub(crate) dtype: &'static str,
     /// Instruction set and threads, on the processor.
     pub(crate) processor: Option<String>,
+    /// Why no device of this build is used, where it is the processor.
+    pub(crate) passed_over: Vec<String>,
 }
 
 /// Looks at build and machine; `isa` is the instruction set that the user asks for.
@@ -30,6 +32,7 @@ pub(crate) fn survey(isa: Option<&str>) -> Survey {
     let features = [
         ("cuda", cfg!(feature = "cuda")),
         ("cudnn", cfg!(feature = "cudnn")),
+        ("flash-attn", cfg!(feature = "flash-attn")),
         ("metal", cfg!(feature = "metal")),
     ];
     let choice = Choice { device: DeviceChoice::Auto, dtype: Dtype::Auto, threads: None, isa };
@@ -51,5 +54,6 @@ fn chosen(backend: &Backend) -> Chosen {
         "metal"
     };
     let dtype = if device.is_cpu() { "f32" } else { backend.dtype.as_str() };
-    Chosen { device: name, dtype, processor: backend.processor() }
+    let passed_over = backend.passed_over().to_vec();
+    Chosen { device: name, dtype, processor: backend.processor(), passed_over }
 }

@@ -14,13 +14,13 @@ use crate::event::{Observer, Stage};
 use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
-use crate::registry::{Component, ModelFiles, Network, autoencoder_sizes};
+use crate::registry::{Component, Family, ModelFiles, Network, autoencoder_sizes};
 
 /// An autoencoder; each half is in memory once it was asked for.
 pub(super) struct Autoencoder {
     source: Source,
     halves: Halves,
-    /// Decodes in single precision, whatever was asked for.
+    /// Computes in single precision, whatever was asked for.
     exact: Cell<bool>,
     /// Decodes in tiles.
     tiled: Cell<bool>,
@@ -34,6 +34,7 @@ pub(super) struct Source {
     /// Others instead.
     pub(super) other: Option<Arc<Network>>,
     pub(super) backend: Backend,
+    pub(super) family: Family,
 }
 
 enum Halves {
@@ -139,7 +140,12 @@ impl Autoencoder {
             config.check()?;
             Halves::Whole(Pair::new(config))
         };
-        Ok(Self { source, halves, exact: Cell::default(), tiled: Cell::default() })
+        let exact = match &halves {
+            Halves::Whole(pair) => pair.config.force_upcast && source.family == Family::Xl,
+            Halves::Tiny(_) => false,
+        };
+        let exact = Cell::new(exact && source.backend.overflows());
+        Ok(Self { source, halves, exact, tiled: Cell::default() })
     }
 
     /// Loads the decoder half if it is not there, while `observer` watches.
@@ -163,7 +169,7 @@ impl Autoencoder {
 
     fn decoder(&self, pair: &Pair<VaeConfig, Decoder, Encoder>) -> Result<Rc<Decoder>> {
         pair.decoder.get(|| {
-            let weights = self.decoder_weights()?;
+            let weights = self.weights()?;
             let decoder = Decoder::load(&weights, &pair.config)?;
             weights.finish(&["encoder.", "quant_conv."])?;
             Ok(decoder)
@@ -172,14 +178,14 @@ impl Autoencoder {
 
     fn tiny_decoder(&self, pair: &Pair<TinyConfig, TinyDecoder, TinyEncoder>) -> Result<Rc<TinyDecoder>> {
         pair.decoder.get(|| {
-            let weights = self.decoder_weights()?;
+            let weights = self.weights()?;
             let decoder = TinyDecoder::load(&weights, &pair.config)?;
             weights.finish(&["encoder."])?;
             Ok(decoder)
         })
     }
 
-    fn decoder_weights(&self) -> Result<Weights> {
+    fn weights(&self) -> Result<Weights> {
         let exact = self.source.backend.exact().filter(|_| self.exact.get());
         self.source.weights_on(exact.as_ref().unwrap_or(&self.source.backend))
     }
@@ -197,7 +203,7 @@ impl Autoencoder {
         self.tiled.replace(tiled)
     }
 
-    /// Decodes in single precision from now on; answers with whether that is a change.
+    /// Computes in single precision from now on; answers with whether that is a change.
     pub(super) fn exactly(&self) -> bool {
         let change = self.source.backend.exact().is_some() && !self.exact.replace(true);
         if change {
@@ -273,14 +279,14 @@ impl Autoencoder {
         match &self.halves {
             Halves::Whole(pair) => {
                 let Pair { config, encoder, .. } = &**pair;
-                let encoder = encoder.get(|| Encoder::load(&self.source.weights()?, config))?;
+                let encoder = encoder.get(|| Encoder::load(&self.weights()?, config))?;
                 let (mean, log_variance) = encoder.forward(pixels)?;
                 let deviation = Some((log_variance * 0.5)?.exp()?);
                 Ok(Distribution { mean, deviation, scale: config.scaling_factor })
             }
             Halves::Tiny(pair) => {
                 let Pair { config, encoder, .. } = &**pair;
-                let encoder = encoder.get(|| TinyEncoder::load(&self.source.weights()?, config))?;
+                let encoder = encoder.get(|| TinyEncoder::load(&self.weights()?, config))?;
                 let mean = encoder.forward(pixels)?;
                 Ok(Distribution { mean, deviation: None, scale: config.scaling_factor })
             }

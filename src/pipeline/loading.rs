@@ -33,6 +33,7 @@ impl Pipeline {
             model: files.clone(),
             other: beside.networks.autoencoder.clone(),
             backend: backend.careful(),
+            family: repo.family,
         };
         let pipeline = Self {
             text: Part::default(),

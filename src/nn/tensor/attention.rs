@@ -2,63 +2,97 @@
 
 use candle_core::{DType, Tensor};
 
-use crate::error::Result;
+use super::fused;
+use crate::error::{Error, Result};
 
 /// Scores kept at a time, in elements (64 MiB in single precision).
 const SCORE_BUDGET: usize = 1 << 24;
 
-/// softmax(q kᵀ/√d) v by heads; q `[b, n, c]`, k and v `[b, m, c]`. Softmax in single precision.
-pub(in crate::nn) fn attention(
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
+/// Keys and values of a sequence as their kernel reads them, made once for any number of queries.
+pub(in crate::nn) struct KeyValues {
+    /// In the kernel's form; `heads` heads of `[b, m, heads · d]`.
+    keys: Tensor,
+    values: Tensor,
     heads: usize,
     causal: bool,
-) -> Result<Tensor> {
-    if let Some(mixed) = fused(q, k, v, heads, causal)? {
-        return Ok(mixed);
-    }
-    let (b, n, c) = q.dims3()?;
-    let m = k.dim(1)?;
-    let d = c / heads;
-    let split = |t: &Tensor, len: usize| t.reshape((b, len, heads, d))?.transpose(1, 2)?.contiguous();
-    let scale = 1.0 / (d as f64).sqrt();
-    let q = (split(&q.contiguous()?, n)?.to_dtype(DType::F32)? * scale)?;
-    let k = split(&k.contiguous()?, m)?.to_dtype(DType::F32)?.transpose(2, 3)?.contiguous()?;
-    let v = split(&v.contiguous()?, m)?;
-    let rows = (SCORE_BUDGET / (b * heads * m)).clamp(1, n);
-    let mut blocks = Vec::with_capacity(n.div_ceil(rows));
-    for start in (0..n).step_by(rows) {
-        let len = rows.min(n - start);
-        let scores = q.narrow(2, start, len)?.contiguous()?.matmul(&k)?;
-        let scores =
-            if causal { scores.broadcast_add(&causal_mask(start, len, m, &scores)?)? } else { scores };
-        let shares = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(v.dtype())?;
-        blocks.push(shares.matmul(&v)?);
-    }
-    let mixed = Tensor::cat(&blocks, 2)?;
-    Ok(mixed.transpose(1, 2)?.reshape((b, n, c))?.contiguous()?)
+    kernel: Kernel,
 }
 
-/// The same by FlashAttention (Dao 2023), which has half precision and heads of up to 256 channels on CUDA; nothing where
-/// that does not fit.
-#[cfg(feature = "flash-attn")]
-fn fused(q: &Tensor, k: &Tensor, v: &Tensor, heads: usize, causal: bool) -> Result<Option<Tensor>> {
-    const WIDEST: usize = 256;
-    let d = q.dim(2)? / heads;
-    let half = matches!(q.dtype(), DType::F16 | DType::BF16);
-    if !q.device().is_cuda() || !half || !d.is_multiple_of(8) || d > WIDEST {
-        return Ok(None);
-    }
-    let split = |t: &Tensor| t.contiguous()?.reshape((t.dim(0)?, t.dim(1)?, heads, d));
-    let scale = 1.0 / (d as f32).sqrt();
-    let mixed = candle_flash_attn::flash_attn(&split(q)?, &split(k)?, &split(v)?, scale, causal)?;
-    Ok(Some(mixed.flatten_from(2)?))
+/// Who computes.
+#[derive(Clone, Copy)]
+enum Kernel {
+    Fused(fused::Kernel),
+    /// Products and softmax by blocks of queries.
+    Blocks,
 }
 
-#[cfg(not(feature = "flash-attn"))]
-fn fused(_: &Tensor, _: &Tensor, _: &Tensor, _heads: usize, _causal: bool) -> Result<Option<Tensor>> {
-    Ok(None)
+impl KeyValues {
+    /// Of `[b, m, 2 c]`, keys and values side by side, in `heads` heads.
+    pub(in crate::nn) fn new(both: &Tensor, heads: usize) -> Result<Self> {
+        let [keys, values] = by_heads(both, heads)?;
+        Self::of(&keys, &values, false)
+    }
+
+    /// Of views `[b, m, heads, d]`.
+    fn of(keys: &Tensor, values: &Tensor, causal: bool) -> Result<Self> {
+        let heads = keys.dim(2)?;
+        if let Some(kernel) = fused::kernel(keys)? {
+            let (keys, values) = kernel.prepared(keys, values)?;
+            return Ok(Self { keys, values, heads, causal, kernel: Kernel::Fused(kernel) });
+        }
+        let keys = keys.transpose(1, 2)?.to_dtype(DType::F32)?.contiguous()?;
+        let values = values.transpose(1, 2)?.contiguous()?;
+        Ok(Self { keys, values, heads, causal, kernel: Kernel::Blocks })
+    }
+
+    /// softmax(q kᵀ/√d) v by heads for q `[b, n, c]`. Softmax in single precision.
+    pub(in crate::nn) fn answer(&self, q: &Tensor) -> Result<Tensor> {
+        let [q] = by_heads(q, self.heads)?;
+        self.mixed(&q)
+    }
+
+    /// Likewise for a view `[b, n, heads, d]`.
+    fn mixed(&self, q: &Tensor) -> Result<Tensor> {
+        let scale = 1.0 / (q.dim(3)? as f64).sqrt();
+        match self.kernel {
+            Kernel::Fused(kernel) => kernel.mixed(q, (&self.keys, &self.values), scale as f32, self.causal),
+            Kernel::Blocks => self.by_blocks(q, scale),
+        }
+    }
+
+    fn by_blocks(&self, q: &Tensor, scale: f64) -> Result<Tensor> {
+        let (b, n, heads, d) = q.dims4()?;
+        let m = self.keys.dim(2)?;
+        let q = (q.transpose(1, 2)?.to_dtype(DType::F32)? * scale)?.contiguous()?;
+        let rows = (SCORE_BUDGET / (b * heads * m)).clamp(1, n);
+        let mut blocks = Vec::with_capacity(n.div_ceil(rows));
+        for start in (0..n).step_by(rows) {
+            let len = rows.min(n - start);
+            let scores = fused::scores(&q.narrow(2, start, len)?, &self.keys.t()?, self.values.dtype())?;
+            let scores = match self.causal {
+                true => scores.broadcast_add(&causal_mask(start, len, m, &scores)?)?,
+                false => scores,
+            };
+            let shares = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(self.values.dtype())?;
+            blocks.push(shares.matmul(&self.values)?);
+        }
+        Ok(Tensor::cat(&blocks, 2)?.transpose(1, 2)?.reshape((b, n, heads * d))?)
+    }
+}
+
+/// Attention of a sequence to itself: `qkv` `[b, n, 3 c]` are its queries, keys and values side by side.
+pub(in crate::nn) fn self_attention(qkv: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
+    let [q, keys, values] = by_heads(qkv, heads)?;
+    KeyValues::of(&keys, &values, causal)?.mixed(&q)
+}
+
+/// The parts of `[b, n, N · heads · d]` as views `[b, n, heads, d]`.
+fn by_heads<const N: usize>(stacked: &Tensor, heads: usize) -> Result<[Tensor; N]> {
+    let (b, n, c) = stacked.dims3()?;
+    let stacked = stacked.reshape((b, n, N, heads, c / (N * heads)))?;
+    let parts =
+        (0..N).map(|i| stacked.narrow(2, i, 1)?.squeeze(2)).collect::<candle_core::Result<Vec<_>>>()?;
+    parts.try_into().map_err(|_| Error::internal("another number of parts"))
 }
 
 /// 0 where key ≤ query, −∞ elsewhere, for queries `start..start + len`.

@@ -11,6 +11,9 @@ pub(in crate::nn) struct ConvTensors {
     pub(in crate::nn) weight: Tensor,
     /// `[1, out, 1, 1]`.
     pub(in crate::nn) bias: Tensor,
+    /// Whether single precision may be rounded to TensorFloat-32 before it is multiplied.
+    #[cfg_attr(not(feature = "cudnn"), allow(dead_code))]
+    pub(in crate::nn) rounds: bool,
 }
 
 /// What surrounds a convolution.
@@ -42,13 +45,34 @@ impl ConvTensors {
             x = x.pad_with_zeros(2, head, tail)?.pad_with_zeros(3, head, tail)?;
             0
         };
-        let mut y = x.conv2d(&self.weight, padding, shape.stride, 1, 1)?.broadcast_add(&self.bias)?;
-        if let Some(bias) = &options.image_bias {
-            y = y.broadcast_add(&bias.to_dtype(y.dtype())?.unsqueeze(2)?.unsqueeze(3)?)?;
-        }
+        let y = match (shape.kernel, shape.stride, padding) {
+            (1, 1, 0) => self.pointwise(&x)?,
+            _ => self.convolved(&x, padding, shape.stride)?,
+        };
+        let y = match &options.image_bias {
+            None => y.broadcast_add(&self.bias)?,
+            // Both at once: two small tensors are added sooner than a large one twice.
+            Some(bias) => y.broadcast_add(&bias.unsqueeze(2)?.unsqueeze(3)?.broadcast_add(&self.bias)?)?,
+        };
         match options.residual {
             Some(residual) => Ok((y + residual)?),
             None => Ok(y),
         }
+    }
+
+    /// A 1×1 convolution is a product, which needs no copy of the pixels.
+    fn pointwise(&self, x: &Tensor) -> Result<Tensor> {
+        let (b, c, h, w) = x.dims4()?;
+        let weight = self.weight.reshape(((), c))?.broadcast_left(b)?;
+        Ok(weight.matmul(&x.reshape((b, c, h * w))?)?.reshape((b, (), h, w))?)
+    }
+
+    fn convolved(&self, x: &Tensor, padding: usize, stride: usize) -> Result<Tensor> {
+        #[cfg(feature = "cudnn")]
+        if x.device().is_cuda() {
+            let options = super::cudnn::Convolution { padding, stride, rounds: self.rounds };
+            return Ok(x.contiguous()?.apply_op2_no_bwd(&self.weight, &options)?);
+        }
+        Ok(x.conv2d(&self.weight, padding, stride, 1, 1)?)
     }
 }
