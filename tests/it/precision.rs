@@ -26,7 +26,7 @@ fn draw(params: Params) -> Vec<u8> {
 }
 
 /// Of bytes; 99 where nothing differs.
-fn decibels(got: &[u8], expected: &[u8]) -> f64 {
+pub(crate) fn decibels(got: &[u8], expected: &[u8]) -> f64 {
     assert_eq!(got.len(), expected.len());
     let squares = got.iter().zip(expected).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
     let mean = squares.sum::<f64>() / got.len() as f64;
