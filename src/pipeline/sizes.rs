@@ -56,6 +56,7 @@ impl Sizes<'_> {
             model: self.files.clone(),
             other: self.networks.autoencoder.clone(),
             backend: careful.clone(),
+            family: self.repo.family,
         };
         let decoder = self.autoencoder(&source, Half::Decoder, tiled)?;
         let only_decoding = Estimate {
