@@ -293,3 +293,36 @@ impl Autoencoder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn half_precision_is_left_where_xl_leaves_its_range() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/sd15");
+        let exact = |family, dtype, upcast: Option<bool>| {
+            let copy = tempfile::tempdir().unwrap();
+            std::fs::create_dir(copy.path().join("vae")).unwrap();
+            let text = std::fs::read_to_string(folder.join("vae/config.json")).unwrap();
+            let mut config: Value = serde_json::from_str(&text).unwrap();
+            config.as_object_mut().unwrap().remove("force_upcast");
+            if let Some(upcast) = upcast {
+                config["force_upcast"] = upcast.into();
+            }
+            std::fs::write(copy.path().join("vae/config.json"), config.to_string()).unwrap();
+            let mut backend = Backend::tensors();
+            backend.dtype = dtype;
+            let model = ModelFiles::folder("m", "m", copy.path().to_owned());
+            Autoencoder::open(Source { model, other: None, backend, family }).unwrap().exact.get()
+        };
+        let (half, brain) = (candle_core::DType::F16, candle_core::DType::BF16);
+        assert!(exact(Family::Xl, half, None));
+        assert!(exact(Family::Xl, half, Some(true)));
+        assert!(!exact(Family::Xl, half, Some(false)));
+        assert!(!exact(Family::Xl, brain, None));
+        assert!(!exact(Family::Sd, half, Some(true)));
+    }
+}
