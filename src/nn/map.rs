@@ -156,8 +156,9 @@ impl Store {
         }
     }
 
-    /// `some` images or sequences over and over, until there are `all`.
-    fn spread(self, some: usize, all: usize) -> Result<Self> {
+    /// `some` images, sequences or tokens over and over, until there are `all`: those of dimension `dim`, before which
+    /// every dimension is 1.
+    fn spread(self, dim: usize, some: usize, all: usize) -> Result<Self> {
         if some == all {
             return Ok(self);
         }
@@ -165,7 +166,7 @@ impl Store {
             return Err(Error::internal(format!("{all} images of {some}")));
         }
         match self {
-            Self::Device(tensor) => Ok(Self::Device(Tensor::cat(&vec![tensor; all / some], 0)?)),
+            Self::Device(tensor) => Ok(Self::Device(Tensor::cat(&vec![tensor; all / some], dim)?)),
             Self::Host(host) => {
                 let values = host.full()?;
                 Ok(Self::Host(Host::filled(&host.cpu, all / some * values.len(), |out| {
@@ -232,7 +233,7 @@ impl FeatureMap {
 
     /// The same for `images` images: those that are there, over and over.
     pub(crate) fn spread(self, images: usize) -> Result<Self> {
-        let store = self.store.spread(self.shape.b, images)?;
+        let store = self.store.spread(0, self.shape.b, images)?;
         Ok(Self { store, shape: MapShape { b: images, ..self.shape } })
     }
 
@@ -367,22 +368,13 @@ impl Tokens {
     /// The same for `b` sequences: those that are there, over and over.
     pub(crate) fn spread(self, b: usize) -> Result<Self> {
         let (some, n, c) = self.dims;
-        Ok(Self { store: self.store.spread(some, b)?, dims: (b, n, c) })
+        Ok(Self { store: self.store.spread(0, some, b)?, dims: (b, n, c) })
     }
 
     /// The only token `n` times over, `[1, n, c]`.
-    pub(crate) fn repeat(&self, n: usize) -> Result<Self> {
-        let (_, _, c) = self.dims;
-        let store = match &self.store {
-            Store::Device(tensor) => Store::Device(tensor.repeat((1, n, 1))?),
-            Store::Host(host) => {
-                let row = &host.full()?[..c];
-                Store::Host(Host::filled(&host.cpu, n * c, |out| {
-                    out.chunks_exact_mut(c).for_each(|copy| copy.copy_from_slice(row));
-                }))
-            }
-        };
-        Ok(Self { store, dims: (1, n, c) })
+    pub(crate) fn repeat(self, n: usize) -> Result<Self> {
+        let (_, some, c) = self.dims;
+        Ok(Self { store: self.store.spread(1, some, n)?, dims: (1, n, c) })
     }
 
     /// x · sigmoid(x).

@@ -1,5 +1,5 @@
-//! Owns the Winograd convolution F(2x2, 3x3), F(2x4, 3x3) and F(4x4, 3x3): transform tiles and kernels, multiply point by point,
-//! transform back.
+//! Owns the Winograd convolution F(2x2, 3x3), F(2x4, 3x3) and F(4x4, 3x3): transform tiles and kernels, multiply point
+//! by point, transform back.
 //!
 //! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), equations 12 and following.
 
