@@ -8,6 +8,19 @@ pub(super) const MAX_WIDTH: usize = 16;
 /// Most rows any register tile here has.
 pub(super) const MAX_TILE_ROWS: usize = 12;
 
+/// Asks for the cache line at `p`, valid or not, which is read soon.
+#[inline(always)]
+pub(super) fn prefetch<T>(p: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the address is not accessed.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
 /// A computation written over any instruction set; its `run` is `#[inline(always)]` so that it is compiled
 /// into the `#[target_feature]` function of each set.
 pub(super) trait Kernel {

@@ -4,7 +4,7 @@
 //! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), equations 12 and following.
 
 use super::Cpu;
-use super::conv::{Geometry, bands, units_in_scratch};
+use super::conv::{Geometry, bands};
 use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
 use super::epilogue::Addend;
 use super::gemm_blocks::{PanelStep, run_panel};
@@ -15,13 +15,13 @@ use super::scratch::Buffer;
 use super::simd::MAX_TILE_ROWS;
 use super::tile::{Product, Start};
 use super::winograd_kernels::Kernels;
-use super::winograd_tiles::{Tile, TileIn, TileOut};
+use super::winograd_tiles::{Tile, TilesIn, TilesOut};
 use std::ops::Range;
 
 /// Most lanes of depth multiplied at a time where kernels are transformed already.
 const DEPTH: usize = 640;
 /// Tiles transformed by one task.
-const TILES: usize = 4;
+const TILES: usize = 8;
 
 /// Transformed kernels of at most so many bytes are made once a call and read again for every block of tiles that a
 /// thread keeps in its second-level cache; larger ones are made piece by piece, and the transformed tiles of a band go
@@ -33,6 +33,9 @@ const BLOCK: usize = 704 << 10;
 const PIECE: usize = 448 << 10;
 /// Bytes of it for the products of a group of tiles.
 const PRODUCTS: usize = 448 << 10;
+/// Bytes of the third-level cache for a band's canvas and transformed tiles, if that makes one group; whoever shares the
+/// cache leaves that much of it.
+const BAND: usize = 8 << 20;
 /// Lanes added to the distance of points, a cache line more than a power of two would be: points of one tile do not
 /// fight for the same cache sets.
 const SKEW: usize = 16;
@@ -65,6 +68,8 @@ struct TileRow {
 struct Band<'a> {
     run: &'a WinogradRun<'a>,
     rows: Vec<TileRow>,
+    /// Most tiles that meet a piece of the kernels.
+    group: usize,
     tiles_across: usize,
     canvas_width: usize,
     canvas: Buffer<f32>,
@@ -82,7 +87,8 @@ pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
     let resident = resident.then(|| transform_all(run));
     let point_lanes = if resident.is_some() { 0 } else { kernels.depth() };
     let bytes = 4 * (across * points * point_lanes + tile_rows * canvas_width * kernels.inputs());
-    for band in bands(run.input.batch * down, units_in_scratch(bytes)) {
+    let group = whole_tiles(PRODUCTS / (4 * points * kernels.columns()));
+    for band in bands(run.input.batch * down, (BAND / bytes).max(group.div_ceil(across))) {
         let (rows, canvas_rows) = lay_out(run, down, band);
         // The canvas stays f32: the transform loses bits that bf16 does not have.
         let shape = CanvasShape {
@@ -94,7 +100,7 @@ pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
         };
         let canvas = shape.fill(run.cpu, run.input);
         let out = Shareable::new(out.as_mut_ptr());
-        let band = Band { run, rows, tiles_across: across, canvas_width, canvas, out };
+        let band = Band { run, rows, group, tiles_across: across, canvas_width, canvas, out };
         match &resident {
             Some(kernels) => band.compute_in_blocks(kernels),
             None => band.compute(),
@@ -143,13 +149,11 @@ impl Band<'_> {
         let stride = tiles * kernels.depth() + SKEW;
         let mut inside = run.cpu.scratch().take::<f32>(points * stride);
         let inside = Points { at: &Shareable::new(inside.as_mut_ptr()), stride };
-        run.cpu.pool().run(tiles.div_ceil(TILES), |group| {
-            for tile in group * TILES..tiles.min((group + 1) * TILES) {
-                self.isa().run_bf16(self.tile_in(tile, (tile, inside)));
-            }
+        run.cpu.pool().run(tiles.div_ceil(TILES), |task| {
+            let first = task * TILES;
+            self.transform_in(first..tiles.min(first + TILES), (first, inside));
         });
-        let most = PRODUCTS / (4 * points * kernels.columns());
-        let groups: Vec<Range<usize>> = bands(tiles, whole_tiles(most)).collect();
+        let groups: Vec<Range<usize>> = bands(tiles, self.group).collect();
         // The panels of a group one after the other: its tiles stay in the third-level cache.
         run.cpu.pool().run(groups.len() * kernels.panels(), |task| {
             self.compute_panel(&groups[task / kernels.panels()], task % kernels.panels(), inside);
@@ -178,10 +182,7 @@ impl Band<'_> {
                 });
             }
         }
-        let channels = panel * columns..(panel + 1) * columns;
-        for (i, tile) in group.clone().enumerate() {
-            self.isa().run(self.tile_out(tile, (i * columns, products), channels.clone()));
-        }
+        self.transform_out(group.clone(), products, panel);
     }
 
     /// Block by block of tiles, a thread each: in, by one panel of every point, out again.
@@ -198,9 +199,7 @@ impl Band<'_> {
             let (inside, products) = memory.split_at_mut(points * in_stride);
             let inside = Points { at: &Shareable::new(inside.as_mut_ptr()), stride: in_stride };
             let products = Points { at: &Shareable::new(products.as_mut_ptr()), stride: out_stride };
-            for i in 0..count {
-                self.isa().run_bf16(self.tile_in(first + i, (i, inside)));
-            }
+            self.transform_in(first..first + count, (0, inside));
             for panel in 0..kernels.panels() {
                 for point in 0..points {
                     for piece in bands(depth, DEPTH) {
@@ -214,10 +213,7 @@ impl Band<'_> {
                         });
                     }
                 }
-                let channels = panel * columns..(panel + 1) * columns;
-                for i in 0..count {
-                    self.isa().run(self.tile_out(first + i, (i * columns, products), channels.clone()));
-                }
+                self.transform_out(first..first + count, products, panel);
             }
         });
     }
@@ -227,19 +223,31 @@ impl Band<'_> {
         self.run.kernels.isa()
     }
 
-    /// The transform of a tile to place `at` of the points.
-    fn tile_in(&self, tile: usize, (at, points): (usize, Points<'_>)) -> TileIn {
+    /// Parts of `tiles` that lie in one row.
+    fn strips(&self, tiles: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+        let across = self.tiles_across;
+        (tiles.start / across..tiles.end.div_ceil(across))
+            .map(move |row| tiles.start.max(row * across)..tiles.end.min((row + 1) * across))
+    }
+
+    /// Transforms `tiles` to the places from `at` on of the points.
+    fn transform_in(&self, tiles: Range<usize>, (at, points): (usize, Points<'_>)) {
         let kernels = self.run.kernels;
         let (_, side) = self.run.tile.size();
-        let (row, x) = (self.rows[tile / self.tiles_across], tile % self.tiles_across * side);
-        TileIn {
-            tile: self.run.tile,
-            bf16: kernels.kind() == LaneKind::Bf16,
-            channels: kernels.inputs(),
-            from: self.canvas[(row.canvas_row * self.canvas_width + x) * kernels.inputs()..].as_ptr(),
-            row_stride: self.canvas_width * kernels.inputs(),
-            to: points.at.get().wrapping_add(at * kernels.depth()),
-            point_stride: points.stride,
+        for strip in self.strips(tiles.clone()) {
+            let row = self.rows[strip.start / self.tiles_across];
+            let pixel = row.canvas_row * self.canvas_width + strip.start % self.tiles_across * side;
+            self.isa().run_bf16(TilesIn {
+                tile: self.run.tile,
+                tiles: strip.len(),
+                bf16: kernels.kind() == LaneKind::Bf16,
+                channels: kernels.inputs(),
+                from: self.canvas[pixel * kernels.inputs()..].as_ptr(),
+                row_stride: self.canvas_width * kernels.inputs(),
+                to: points.at.get().wrapping_add((at + strip.start - tiles.start) * kernels.depth()),
+                depth: kernels.depth(),
+                point_stride: points.stride,
+            });
         }
     }
 
@@ -260,25 +268,31 @@ impl Band<'_> {
         run_panel(self.isa(), kernels.kind(), PanelStep { rows: step.tiles, product, finish: None });
     }
 
-    /// The transform back of `channels` of a tile, whose products begin at lane `at` of every point.
-    fn tile_out(&self, tile: usize, (at, products): (usize, Points<'_>), channels: Range<usize>) -> TileOut {
-        let (down, across) = self.run.tile.size();
-        let (row, x) = (self.rows[tile / self.tiles_across], tile % self.tiles_across * across);
-        let (height, width) = self.run.size;
-        let outputs = self.run.geometry.outputs;
-        let pixel = (row.image * height + row.y) * width + x;
-        TileOut {
-            tile: self.run.tile,
-            channels: outputs.min(channels.end) - channels.start,
-            pixel_stride: outputs,
-            rows: down.min(height - row.y),
-            columns: across.min(width - x),
-            from: products.at.get().wrapping_add(at),
-            point_stride: products.stride,
-            bias: self.run.bias[row.image * self.run.kernels.outputs() + channels.start..].as_ptr(),
-            residual: self.run.residual.map(|residual| residual.from(pixel, channels.start)),
-            to: self.out.get().wrapping_add(pixel * outputs + channels.start),
-            row_stride: width * outputs,
+    /// Transforms a panel's `products` back, the first of which are those of the first of `tiles`.
+    fn transform_out(&self, tiles: Range<usize>, products: Points<'_>, panel: usize) {
+        let (run, columns) = (self.run, self.run.kernels.columns());
+        let (_, across) = run.tile.size();
+        let ((height, width), outputs) = (run.size, run.geometry.outputs);
+        let channels = panel * columns..outputs.min((panel + 1) * columns);
+        for strip in self.strips(tiles.clone()) {
+            let (row, x) =
+                (self.rows[strip.start / self.tiles_across], strip.start % self.tiles_across * across);
+            let pixel = (row.image * height + row.y) * width + x;
+            self.isa().run(TilesOut {
+                tile: run.tile,
+                tiles: strip.len(),
+                channels: channels.len(),
+                pixel_stride: outputs,
+                rows: height - row.y,
+                columns: width - x,
+                from: products.at.get().wrapping_add((strip.start - tiles.start) * columns),
+                depth: columns,
+                point_stride: products.stride,
+                bias: run.bias[row.image * run.kernels.outputs() + channels.start..].as_ptr(),
+                residual: run.residual.map(|residual| residual.from(pixel, channels.start)),
+                to: self.out.get().wrapping_add(pixel * outputs + channels.start),
+                row_stride: width * outputs,
+            });
         }
     }
 }

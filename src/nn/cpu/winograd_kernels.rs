@@ -9,11 +9,14 @@ use super::Cpu;
 use super::conv::ConvWeights;
 use super::isa::Isa;
 use super::panels::{Form, LaneKind, Panels, Slab, Stored};
-use super::simd::{Kernel, Simd};
+use super::simd::{Kernel, Simd, prefetch};
 use super::source::{Precision, WeightSlice};
 use super::winograd_tiles::{F2, F4, Lines, Tile};
 use half::{bf16, f16};
 use std::ops::Range;
+
+/// Vectors ahead of the transform that kernels are asked for: it waits for them longer than it computes.
+const AHEAD: usize = 8;
 
 /// The kernels of a layer.
 pub(super) struct Kernels {
@@ -211,8 +214,10 @@ where
     for j in 0..3 {
         let mut column = [s.splat(0.0); 3];
         for (i, g) in column.iter_mut().enumerate() {
+            let tap = from.wrapping_add((3 * i + j) * tap_stride);
+            prefetch(tap.wrapping_add(AHEAD * S::WIDTH));
             // SAFETY: tap (i, j).
-            *g = unsafe { T::load(s, from.add((3 * i + j) * tap_stride)) };
+            *g = unsafe { T::load(s, tap) };
         }
         let column = V::kernel(s, column);
         half.iter_mut().zip(column).for_each(|(row, v)| row[j] = v);

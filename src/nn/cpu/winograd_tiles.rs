@@ -50,7 +50,8 @@ impl Tile {
     }
 }
 
-/// The one-dimensional transforms of F(R, 3), N = R + 2; those of a tile are V's down its columns and H's along its rows. A type, not closures: those would not be inlined.
+/// The one-dimensional transforms of F(R, 3), N = R + 2; those of a tile are V's down its columns and H's along its
+/// rows. A type, not closures: those would not be inlined.
 pub(super) trait Lines<const N: usize, const R: usize> {
     /// G g.
     fn kernel<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; N];
@@ -60,40 +61,49 @@ pub(super) trait Lines<const N: usize, const R: usize> {
     fn output<S: Simd>(s: S, m: [S::V; N]) -> [S::V; R];
 }
 
-/// V = B^T d B of one tile, whose pointers the maker vouches for: two rows and columns more than its own of pixels of `channels` numbers
-/// are read from the canvas, as many points written. `channels` is a multiple of WIDTH.
-pub(super) struct TileIn {
+/// V = B^T d B of some tiles side by side, whose pointers the maker vouches for: two rows and columns more than a tile's
+/// own of pixels of `channels` numbers are read from the canvas, as many points written. `channels` is a multiple of WIDTH.
+#[derive(Clone, Copy)]
+pub(super) struct TilesIn {
     pub(super) tile: Tile,
+    pub(super) tiles: usize,
     /// Whether the points are rounded to bf16.
     pub(super) bf16: bool,
     pub(super) channels: usize,
     pub(super) from: *const f32,
     pub(super) row_stride: usize,
     pub(super) to: *mut f32,
+    /// Lanes from a tile to the next in every point.
+    pub(super) depth: usize,
     /// Lanes from a point to the next.
     pub(super) point_stride: usize,
 }
 
-impl Kernel for TileIn {
+impl Kernel for TilesIn {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for c in (0..self.channels).step_by(S::WIDTH) {
-            // SAFETY: the maker vouches for all points of these channels.
-            unsafe {
-                match self.tile {
-                    Tile::TwoByTwo => self.transform::<S, F2, F2, 4, 2, 4, 2>(s, c),
-                    Tile::TwoByFour => self.transform::<S, F2, F4, 4, 2, 6, 4>(s, c),
-                    Tile::FourByFour => self.transform::<S, F4, F4, 6, 4, 6, 4>(s, c),
+        let step = self.tile.size().1 * self.channels;
+        for i in 0..self.tiles {
+            let from = self.from.wrapping_add(i * step);
+            let tile = TilesIn { from, to: self.to.wrapping_add(i * self.depth), ..self };
+            for c in (0..self.channels).step_by(S::WIDTH) {
+                // SAFETY: the maker vouches for all points of these channels.
+                unsafe {
+                    match self.tile {
+                        Tile::TwoByTwo => tile.transform::<S, F2, F2, 4, 2, 4, 2>(s, c),
+                        Tile::TwoByFour => tile.transform::<S, F2, F4, 4, 2, 6, 4>(s, c),
+                        Tile::FourByFour => tile.transform::<S, F4, F4, 6, 4, 6, 4>(s, c),
+                    }
                 }
             }
         }
     }
 }
 
-impl TileIn {
-    /// Columns first, then rows.
+impl TilesIn {
+    /// The first tile: columns first, then rows.
     ///
     /// # Safety
     /// As the maker vouches, for WIDTH channels from `c` on.
@@ -134,18 +144,22 @@ impl TileIn {
     }
 }
 
-/// Y = A^T m A of one tile, plus bias and residual, clipped to the image; pointers as for `TileIn`, all of them at the
-/// first of the channels.
-pub(super) struct TileOut {
+/// Y = A^T m A of some tiles side by side, plus bias and residual, clipped to the image; pointers as for `TilesIn`, all
+/// of them at the first of the channels.
+#[derive(Clone, Copy)]
+pub(super) struct TilesOut {
     pub(super) tile: Tile,
+    pub(super) tiles: usize,
     /// Channels transformed.
     pub(super) channels: usize,
     /// Channels of the output.
     pub(super) pixel_stride: usize,
-    /// Output rows and columns inside the image.
+    /// Output rows and columns inside the image, from the first tile's corner on.
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) from: *const f32,
+    /// Lanes from a tile to the next in every point.
+    pub(super) depth: usize,
     pub(super) point_stride: usize,
     pub(super) bias: *const f32,
     /// As the output, a row a pixel.
@@ -154,27 +168,37 @@ pub(super) struct TileOut {
     pub(super) row_stride: usize,
 }
 
-impl Kernel for TileOut {
+impl Kernel for TilesOut {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        for c in (0..self.channels).step_by(S::WIDTH) {
-            // SAFETY: the maker vouches for all points and pixels of these channels; `from` and `bias` are
-            // padded to panels.
-            unsafe {
-                match self.tile {
-                    Tile::TwoByTwo => self.transform::<S, F2, F2, 4, 2, 4, 2>(s, c),
-                    Tile::TwoByFour => self.transform::<S, F2, F4, 4, 2, 6, 4>(s, c),
-                    Tile::FourByFour => self.transform::<S, F4, F4, 6, 4, 6, 4>(s, c),
+        let across = self.tile.size().1;
+        for i in 0..self.tiles {
+            let tile = TilesOut {
+                from: self.from.wrapping_add(i * self.depth),
+                to: self.to.wrapping_add(i * across * self.pixel_stride),
+                residual: self.residual.map(|residual| residual.from(i * across, 0)),
+                columns: self.columns - i * across,
+                ..self
+            };
+            for c in (0..self.channels).step_by(S::WIDTH) {
+                // SAFETY: the maker vouches for all points and pixels of these channels; `from` and `bias` are
+                // padded to panels.
+                unsafe {
+                    match self.tile {
+                        Tile::TwoByTwo => tile.transform::<S, F2, F2, 4, 2, 4, 2>(s, c),
+                        Tile::TwoByFour => tile.transform::<S, F2, F4, 4, 2, 6, 4>(s, c),
+                        Tile::FourByFour => tile.transform::<S, F4, F4, 6, 4, 6, 4>(s, c),
+                    }
                 }
             }
         }
     }
 }
 
-impl TileOut {
-    /// Columns first, then rows.
+impl TilesOut {
+    /// The first tile: columns first, then rows.
     ///
     /// # Safety
     /// As the maker vouches, for WIDTH channels from `c` on.
@@ -198,7 +222,7 @@ impl TileOut {
             let column = V::output(s, column);
             half.iter_mut().zip(column).for_each(|(row, v)| row[j] = v);
         }
-        let whole = self.rows == RV && self.columns == RH && self.channels - c >= S::WIDTH;
+        let whole = self.rows >= RV && self.columns >= RH && self.channels - c >= S::WIDTH;
         // SAFETY: the bias is padded to whole panels.
         let bias = unsafe { s.load(self.bias.add(c)) };
         for (i, row) in half.iter().enumerate() {
