@@ -3,8 +3,8 @@
 
 use candle_core::{DType, Tensor};
 
-use super::unet_blocks::{Transformer, key_values};
 use super::unet_config::{TextTime, UnetConfig};
+use super::unet_transformer::{Transformer, key_values};
 use crate::error::{Error, Result};
 use crate::nn::{Backend, KeyValues, Linear, Sinusoid, Tokens, Weights};
 

@@ -6,8 +6,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::conditioning::{Added, Conditioning, TimeEmbedding};
-use super::unet_blocks::{Contexts, DownStage, MidStage, begin};
+use super::unet_blocks::{DownStage, MidStage, begin};
 use super::unet_config::UnetConfig;
+use super::unet_transformer::Contexts;
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, Weights};
 

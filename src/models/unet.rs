@@ -5,8 +5,9 @@ use candle_core::Tensor;
 use super::conditioning::{Added, Conditioning, TimeEmbedding};
 use super::controlnet::Residuals;
 use super::ip_adapter::IpAdapter;
-use super::unet_blocks::{Contexts, DownStage, Merging, MidStage, Transformer, UpStage, begin};
+use super::unet_blocks::{DownStage, MidStage, UpStage, begin};
 use super::unet_config::UnetConfig;
+use super::unet_transformer::{Contexts, Merging, Transformer};
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, Weights};
 

@@ -2,6 +2,7 @@
 
 mod adapters;
 mod alike;
+mod check;
 mod control;
 mod decoding;
 mod defaults;
@@ -20,6 +21,7 @@ mod shortcuts;
 mod sizes;
 
 pub use adapters::{Adapter, embeddings};
+pub use check::check;
 pub use control::Control;
 pub use decoding::decoding_alone;
 pub use init::{Init, Posterior};
@@ -30,6 +32,6 @@ pub use params::{Params, not_finite, overlay};
 pub use picture_prompt::PicturePrompt;
 pub use profiles::Profiles;
 pub use refiner::Refiner;
-pub use resolve::{Request, check};
+pub use resolve::Request;
 pub use shortcuts::Shortcuts;
 pub use sizes::Sizes;

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use super::clock;
-use super::job::{ATTEMPTS, Failure, Job, Order, State, Status};
+use super::failure::{ATTEMPTS, Failure};
+use super::job::{Job, Order, State, Status};
 use super::uploads::Pictures;
 use crate::error::{Error, Kind, Result};
 use crate::output::png::{folder_of, sync_folder};

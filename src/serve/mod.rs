@@ -7,6 +7,7 @@ mod catalog;
 mod clock;
 mod desk;
 mod dry;
+mod failure;
 mod fields;
 mod http;
 mod job;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::{Failure, Made};
+use super::failure::Failure;
+use super::job::Made;
 use crate::event::Stage;
 
 /// One thing to tell. Serialises to an object with the tag `type`.

@@ -9,7 +9,8 @@ use std::time::SystemTime;
 use serde_json::Value;
 
 use super::Service;
-use super::job::{End, Failure, Job, Made, State};
+use super::failure::Failure;
+use super::job::{End, Job, Made, State};
 use super::story::News;
 use super::uploads::{self, LATENTS, picture_of, placed, within};
 use crate::config::Hub;

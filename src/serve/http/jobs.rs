@@ -17,7 +17,8 @@ use crate::request::Params;
 use crate::serve::Service;
 use crate::serve::clock;
 use crate::serve::desk::Wish;
-use crate::serve::job::{Api, Failure, Job, Operation, State as JobState};
+use crate::serve::failure::Failure;
+use crate::serve::job::{Api, Job, Operation, State as JobState};
 use crate::serve::story::Link;
 use crate::serve::uploads::{LATENTS, PLACE, picture_of};
 

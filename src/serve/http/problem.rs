@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use super::json_response;
 use crate::error::{Error, KINDS, Kind};
-use crate::serve::job::{Failure, Status};
+use crate::serve::failure::Failure;
+use crate::serve::job::Status;
 use crate::serve::store::{Refusal, Refused};
 
 /// A failure with its HTTP status.

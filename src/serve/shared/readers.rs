@@ -9,7 +9,8 @@ use redis::{Connection, Pipeline, pipe};
 
 use super::{BELL, Node, PREFIX};
 use crate::error::Result;
-use crate::serve::job::{Api, Failure, Job, Order, State, Status};
+use crate::serve::failure::Failure;
+use crate::serve::job::{Api, Job, Order, State, Status};
 use crate::serve::story::{News, Record};
 
 /// How often held jobs are looked at, should no bell ring.
