@@ -4,7 +4,7 @@
 //! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), equations 12 and following.
 
 use super::Cpu;
-use super::conv::{Geometry, bands};
+use super::conv::{Geometry, bands, units_in_scratch};
 use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
 use super::epilogue::Addend;
 use super::gemm_blocks::{PanelStep, run_panel};
@@ -33,9 +33,9 @@ const BLOCK: usize = 704 << 10;
 const PIECE: usize = 448 << 10;
 /// Bytes of it for the products of a group of tiles.
 const PRODUCTS: usize = 448 << 10;
-/// Bytes of the third-level cache for a band's canvas and transformed tiles, if that makes one group; whoever shares the
-/// cache leaves that much of it.
-const BAND: usize = 8 << 20;
+/// A thread's part of the third-level cache for a band's canvas and transformed tiles, of one group at least: whoever
+/// shares the cache leaves that much of it, and more threads need more tiles to share.
+const BAND: usize = 4 << 20;
 /// Lanes added to the distance of points, a cache line more than a power of two would be: points of one tile do not
 /// fight for the same cache sets.
 const SKEW: usize = 16;
@@ -88,7 +88,9 @@ pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
     let point_lanes = if resident.is_some() { 0 } else { kernels.depth() };
     let bytes = 4 * (across * points * point_lanes + tile_rows * canvas_width * kernels.inputs());
     let group = whole_tiles(PRODUCTS / (4 * points * kernels.columns()));
-    for band in bands(run.input.batch * down, (BAND / bytes).max(group.div_ceil(across))) {
+    let most =
+        (BAND * run.cpu.pool().threads() / bytes).min(units_in_scratch(bytes)).max(group.div_ceil(across));
+    for band in bands(run.input.batch * down, most) {
         let (rows, canvas_rows) = lay_out(run, down, band);
         // The canvas stays f32: the transform loses bits that bf16 does not have.
         let shape = CanvasShape {
