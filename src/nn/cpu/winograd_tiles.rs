@@ -61,6 +61,40 @@ pub(super) trait Lines<const N: usize, const R: usize> {
     fn output<S: Simd>(s: S, m: [S::V; N]) -> [S::V; R];
 }
 
+/// The transform of a tile in two dimensions.
+trait Transform {
+    /// WIDTH channels from `c` on: V's transform down the columns, then H's along the rows.
+    ///
+    /// # Safety
+    /// As the maker vouches for those channels.
+    unsafe fn transform<S, V, H, const NV: usize, const RV: usize, const NH: usize, const RH: usize>(
+        &self,
+        s: S,
+        c: usize,
+    ) where
+        S: Simd,
+        V: Lines<NV, RV>,
+        H: Lines<NH, RH>;
+
+    /// All `channels`, with the transforms of `tile`.
+    ///
+    /// # Safety
+    /// As the maker vouches for them.
+    #[inline(always)]
+    unsafe fn transform_all<S: Simd>(&self, s: S, tile: Tile, channels: usize) {
+        for c in (0..channels).step_by(S::WIDTH) {
+            // SAFETY: as the caller vouches.
+            unsafe {
+                match tile {
+                    Tile::TwoByTwo => self.transform::<S, F2, F2, 4, 2, 4, 2>(s, c),
+                    Tile::TwoByFour => self.transform::<S, F2, F4, 4, 2, 6, 4>(s, c),
+                    Tile::FourByFour => self.transform::<S, F4, F4, 6, 4, 6, 4>(s, c),
+                }
+            }
+        }
+    }
+}
+
 /// V = B^T d B of some tiles side by side, whose pointers the maker vouches for: two rows and columns more than a tile's
 /// own of pixels of `channels` numbers are read from the canvas, as many points written. `channels` is a multiple of WIDTH.
 #[derive(Clone, Copy)]
@@ -88,25 +122,13 @@ impl Kernel for TilesIn {
         for i in 0..self.tiles {
             let from = self.from.wrapping_add(i * step);
             let tile = TilesIn { from, to: self.to.wrapping_add(i * self.depth), ..self };
-            for c in (0..self.channels).step_by(S::WIDTH) {
-                // SAFETY: the maker vouches for all points of these channels.
-                unsafe {
-                    match self.tile {
-                        Tile::TwoByTwo => tile.transform::<S, F2, F2, 4, 2, 4, 2>(s, c),
-                        Tile::TwoByFour => tile.transform::<S, F2, F4, 4, 2, 6, 4>(s, c),
-                        Tile::FourByFour => tile.transform::<S, F4, F4, 6, 4, 6, 4>(s, c),
-                    }
-                }
-            }
+            // SAFETY: the maker vouches for all points of the channels.
+            unsafe { tile.transform_all(s, self.tile, self.channels) };
         }
     }
 }
 
-impl TilesIn {
-    /// The first tile: columns first, then rows.
-    ///
-    /// # Safety
-    /// As the maker vouches, for WIDTH channels from `c` on.
+impl Transform for TilesIn {
     #[inline(always)]
     unsafe fn transform<S, V, H, const NV: usize, const RV: usize, const NH: usize, const RH: usize>(
         &self,
@@ -182,26 +204,14 @@ impl Kernel for TilesOut {
                 columns: self.columns - i * across,
                 ..self
             };
-            for c in (0..self.channels).step_by(S::WIDTH) {
-                // SAFETY: the maker vouches for all points and pixels of these channels; `from` and `bias` are
-                // padded to panels.
-                unsafe {
-                    match self.tile {
-                        Tile::TwoByTwo => tile.transform::<S, F2, F2, 4, 2, 4, 2>(s, c),
-                        Tile::TwoByFour => tile.transform::<S, F2, F4, 4, 2, 6, 4>(s, c),
-                        Tile::FourByFour => tile.transform::<S, F4, F4, 6, 4, 6, 4>(s, c),
-                    }
-                }
-            }
+            // SAFETY: the maker vouches for all points and pixels of the channels; `from` and `bias` are padded to
+            // panels.
+            unsafe { tile.transform_all(s, self.tile, self.channels) };
         }
     }
 }
 
-impl TilesOut {
-    /// The first tile: columns first, then rows.
-    ///
-    /// # Safety
-    /// As the maker vouches, for WIDTH channels from `c` on.
+impl Transform for TilesOut {
     #[inline(always)]
     unsafe fn transform<S, V, H, const NV: usize, const RV: usize, const NH: usize, const RH: usize>(
         &self,
@@ -235,7 +245,9 @@ impl TilesOut {
             }
         }
     }
+}
 
+impl TilesOut {
     /// # Safety
     /// WIDTH numbers of the output from `at` on are this tile's.
     #[inline(always)]
