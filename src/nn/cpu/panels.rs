@@ -3,8 +3,9 @@
 use super::Cpu;
 use super::isa::Isa;
 use super::scratch::{Aligned, Buffer, Number, Scratch};
-use super::simd::{Kernel, Simd};
+use super::simd::{Kernel, MAX_WIDTH, Simd};
 use super::source::Precision;
+use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 
 /// What the lanes of a product hold.
@@ -110,11 +111,18 @@ impl Panels {
         let (columns, depth) = (2 * isa.width(), shape.inputs.div_ceil(kind.count()));
         let grid = Grid { shape, columns, depth };
         let data = match form {
-            Form::F16 => Data::F16(grid.pack(cpu, &column, |[w]| f16::from_f32(w).to_bits())),
-            Form::Bf16 => Data::Bf16(grid.pack(cpu, &column, |[w]| bf16::from_f32(w).to_bits())),
-            Form::F32 => Data::Lanes(grid.pack(cpu, &column, |[w]| w.to_bits())),
-            Form::Bf16Pairs => Data::Lanes(grid.pack(cpu, &column, bf16_pair)),
-            Form::Int8 => Data::Lanes(grid.pack(cpu, &column, int8_quad)),
+            Form::F16 => Data::F16(grid.pack(cpu, &column, one_a_lane, |lanes, out: &mut [u16]| {
+                out.reinterpret_cast_mut::<f16>().convert_from_f32_slice(lanes);
+            })),
+            Form::Bf16 => Data::Bf16(grid.pack(cpu, &column, one_a_lane, |lanes, out: &mut [u16]| {
+                out.reinterpret_cast_mut::<bf16>().convert_from_f32_slice(lanes);
+            })),
+            Form::F32 => Data::Lanes(grid.pack(cpu, &column, one_a_lane, as_they_are)),
+            Form::Bf16Pairs => {
+                let pairs = |numbers: &[f32], lanes: &mut [f32]| isa.run_bf16(Bf16Pairs { numbers, lanes });
+                Data::Lanes(grid.pack(cpu, &column, pairs, as_they_are))
+            }
+            Form::Int8 => Data::Lanes(grid.pack(cpu, &column, int8_quads, as_they_are)),
         };
         Panels { isa, kind, count: shape.count, taps: shape.taps, depth, columns, data }
     }
@@ -204,66 +212,127 @@ struct Grid {
 }
 
 impl Grid {
-    /// All panels, a task each; N numbers are joined to a lane by `lane`.
-    fn pack<T: Number, const N: usize>(
+    /// All panels, a task each. `join` makes lanes of a column's numbers in one tap, `store` writes lanes as they are kept.
+    fn pack<T: Number>(
         &self,
         cpu: &Cpu,
         column: &(impl Fn(usize, usize, &mut [f32]) + Sync),
-        lane: impl Fn([f32; N]) -> T + Sync,
+        join: impl Fn(&[f32], &mut [f32]) + Sync,
+        store: impl Fn(&[f32], &mut [T]) + Sync,
     ) -> Aligned<T> {
         let panel = self.shape.taps * self.depth * self.columns;
         let mut data = Aligned::zeroed(self.shape.count * panel);
         cpu.pool().for_chunks(&mut data, panel, |p, out| {
-            self.scatter(cpu.scratch(), out, |j, row| column(p, j, row), &lane);
+            let (lanes, stride) = self.lanes(cpu.scratch(), |j, row| column(p, j, row), &join);
+            let (taps, depth) = (self.shape.taps, self.depth);
+            cpu.isa().run(Exchange { lanes: &lanes, stride, taps, depth, out, store: &store });
         });
         data
     }
 
-    /// Writes each column [tap][input] into the panel [tap][depth][columns].
-    fn scatter<T, const N: usize>(
+    /// The lanes of a panel's columns as [column][tap][depth], and the stride between columns.
+    fn lanes(
         &self,
         scratch: &Scratch,
-        out: &mut [T],
         column: impl Fn(usize, &mut [f32]),
-        lane: impl Fn([f32; N]) -> T,
-    ) {
-        let numbers = self.shape.taps * self.shape.inputs;
-        // A line more than a power of two would be, or all columns would share a few cache sets.
-        let stride = numbers.next_multiple_of(16) + 16;
-        let mut rows = scratch.take_zeroed::<f32>(self.columns * stride);
-        for (j, row) in rows.chunks_exact_mut(stride).enumerate() {
-            column(j, &mut row[..numbers]);
+        join: impl Fn(&[f32], &mut [f32]),
+    ) -> (Buffer<f32>, usize) {
+        let (taps, inputs) = (self.shape.taps, self.shape.inputs);
+        // A line more than a power of two would be, or all columns would share a few cache sets; whole vectors
+        // are read beyond the last lane.
+        let stride = (taps * self.depth).next_multiple_of(MAX_WIDTH) + MAX_WIDTH;
+        let mut lanes = scratch.take_zeroed::<f32>(self.columns * stride);
+        let mut numbers = scratch.take::<f32>(taps * inputs);
+        for (j, row) in lanes.chunks_exact_mut(stride).enumerate() {
+            numbers.fill(0.0);
+            column(j, &mut numbers);
+            for (numbers, lanes) in numbers.chunks_exact(inputs).zip(row.chunks_exact_mut(self.depth)) {
+                join(numbers, lanes);
+            }
         }
-        for (tap, out) in out.chunks_exact_mut(self.depth * self.columns).enumerate() {
-            // Sixteen lanes of depth at a time: the lines written stay in the first-level cache until they
-            // are full.
-            for (block, out) in out.chunks_mut(16 * self.columns).enumerate() {
-                for (j, row) in rows.chunks_exact(stride).enumerate() {
-                    let row = &row[tap * self.shape.inputs..][..self.shape.inputs];
-                    let (groups, rest) = row[block * 16 * N..].as_chunks::<N>();
-                    let mut places = out[j..].iter_mut().step_by(self.columns);
-                    for (group, to) in groups.iter().zip(places.by_ref()) {
-                        *to = lane(*group);
-                    }
-                    if let (Some(to), false) = (places.next(), rest.is_empty()) {
-                        let mut group = [0f32; N];
-                        group[..rest.len()].copy_from_slice(rest);
-                        *to = lane(group);
+        (lanes, stride)
+    }
+}
+
+/// Writes columns [column][tap][depth] as [tap][depth][column].
+struct Exchange<'a, T, F> {
+    lanes: &'a [f32],
+    /// Lanes between columns, of which there are 2 x WIDTH; a vector more than they hold.
+    stride: usize,
+    taps: usize,
+    depth: usize,
+    out: &'a mut [T],
+    store: &'a F,
+}
+
+impl<T, F: Fn(&[f32], &mut [T])> Kernel for Exchange<'_, T, F> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let columns = 2 * S::WIDTH;
+        let mut block = [0f32; 2 * MAX_WIDTH * MAX_WIDTH];
+        let mut out = self.out;
+        for tap in 0..self.taps {
+            for first in (0..self.depth).step_by(S::WIDTH) {
+                for half in [0, S::WIDTH] {
+                    let from = &self.lanes[half * self.stride + tap * self.depth + first..];
+                    assert!(from.len() >= (S::WIDTH - 1) * self.stride + S::WIDTH);
+                    // SAFETY: WIDTH lanes of as many columns are there, and the block has room for them.
+                    unsafe {
+                        let to = block.as_mut_ptr().add(half);
+                        s.transpose(from.as_ptr(), self.stride, to, columns);
                     }
                 }
+                let (to, rest) = out.split_at_mut((self.depth - first).min(S::WIDTH) * columns);
+                (self.store)(&block[..to.len()], to);
+                out = rest;
             }
         }
     }
 }
 
-/// Two numbers in a lane, the first in its lower half.
-fn bf16_pair([low, high]: [f32; 2]) -> u32 {
-    let bits = |x: f32| u32::from(bf16::from_f32(x).to_bits());
-    bits(low) | bits(high) << 16
+/// A number a lane.
+fn one_a_lane(numbers: &[f32], lanes: &mut [f32]) {
+    lanes.copy_from_slice(numbers);
 }
 
-/// Four whole numbers in a lane, the first in its lowest byte.
-fn int8_quad([a, b, c, d]: [f32; 4]) -> u32 {
-    let byte = |x: f32| x as i8 as u8;
-    u32::from_le_bytes([byte(a), byte(b), byte(c), byte(d)])
+/// Lanes as they are.
+fn as_they_are(lanes: &[f32], out: &mut [u32]) {
+    out.iter_mut().zip(lanes).for_each(|(to, lane)| *to = lane.to_bits());
+}
+
+/// Two numbers a lane, the first in its lower half.
+struct Bf16Pairs<'a> {
+    numbers: &'a [f32],
+    lanes: &'a mut [f32],
+}
+
+impl Kernel for Bf16Pairs<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        assert!(self.numbers.len() <= 2 * self.lanes.len());
+        if let Some(last) = self.lanes.last_mut() {
+            *last = 0.0;
+        }
+        let to = self.lanes.as_mut_ptr().cast::<u16>();
+        for (i, numbers) in self.numbers.chunks(S::WIDTH).enumerate() {
+            // SAFETY: a lane has room for two numbers.
+            unsafe {
+                let v = s.load_first(numbers.as_ptr(), numbers.len());
+                s.store_bf16_first(to.add(i * S::WIDTH), v, numbers.len());
+            }
+        }
+    }
+}
+
+/// Four whole numbers a lane, the first in its lowest byte.
+fn int8_quads(numbers: &[f32], lanes: &mut [f32]) {
+    for (numbers, lane) in numbers.chunks(4).zip(lanes) {
+        let mut bytes = [0; 4];
+        bytes.iter_mut().zip(numbers).for_each(|(byte, x)| *byte = *x as i8 as u8);
+        *lane = f32::from_bits(u32::from_le_bytes(bytes));
+    }
 }
