@@ -64,6 +64,16 @@ struct TileRow {
     canvas_row: usize,
 }
 
+/// Tiles side by side.
+struct Strip {
+    row: TileRow,
+    /// First output column.
+    x: usize,
+    /// The first of them, counted from the first that were asked for.
+    first: usize,
+    tiles: usize,
+}
+
 /// Some rows of tiles: small enough for scratch, large enough that the weights are read few times.
 struct Band<'a> {
     run: &'a WinogradRun<'a>,
@@ -226,27 +236,32 @@ impl Band<'_> {
     }
 
     /// Parts of `tiles` that lie in one row.
-    fn strips(&self, tiles: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-        let across = self.tiles_across;
-        (tiles.start / across..tiles.end.div_ceil(across))
-            .map(move |row| tiles.start.max(row * across)..tiles.end.min((row + 1) * across))
+    fn strips(&self, tiles: Range<usize>) -> impl Iterator<Item = Strip> {
+        let (across, (_, side)) = (self.tiles_across, self.run.tile.size());
+        (tiles.start / across..tiles.end.div_ceil(across)).map(move |row| {
+            let first = tiles.start.max(row * across);
+            Strip {
+                row: self.rows[row],
+                x: (first - row * across) * side,
+                first: first - tiles.start,
+                tiles: tiles.end.min((row + 1) * across) - first,
+            }
+        })
     }
 
     /// Transforms `tiles` to the places from `at` on of the points.
     fn transform_in(&self, tiles: Range<usize>, (at, points): (usize, Points<'_>)) {
         let kernels = self.run.kernels;
-        let (_, side) = self.run.tile.size();
-        for strip in self.strips(tiles.clone()) {
-            let row = self.rows[strip.start / self.tiles_across];
-            let pixel = row.canvas_row * self.canvas_width + strip.start % self.tiles_across * side;
+        for strip in self.strips(tiles) {
+            let pixel = strip.row.canvas_row * self.canvas_width + strip.x;
             self.isa().run_bf16(TilesIn {
                 tile: self.run.tile,
-                tiles: strip.len(),
+                tiles: strip.tiles,
                 bf16: kernels.kind() == LaneKind::Bf16,
                 channels: kernels.inputs(),
                 from: self.canvas[pixel * kernels.inputs()..].as_ptr(),
                 row_stride: self.canvas_width * kernels.inputs(),
-                to: points.at.get().wrapping_add((at + strip.start - tiles.start) * kernels.depth()),
+                to: points.at.get().wrapping_add((at + strip.first) * kernels.depth()),
                 depth: kernels.depth(),
                 point_stride: points.stride,
             });
@@ -273,21 +288,18 @@ impl Band<'_> {
     /// Transforms a panel's `products` back, the first of which are those of the first of `tiles`.
     fn transform_out(&self, tiles: Range<usize>, products: Points<'_>, panel: usize) {
         let (run, columns) = (self.run, self.run.kernels.columns());
-        let (_, across) = run.tile.size();
         let ((height, width), outputs) = (run.size, run.geometry.outputs);
         let channels = panel * columns..outputs.min((panel + 1) * columns);
-        for strip in self.strips(tiles.clone()) {
-            let (row, x) =
-                (self.rows[strip.start / self.tiles_across], strip.start % self.tiles_across * across);
+        for Strip { row, x, first, tiles } in self.strips(tiles) {
             let pixel = (row.image * height + row.y) * width + x;
             self.isa().run(TilesOut {
                 tile: run.tile,
-                tiles: strip.len(),
+                tiles,
                 channels: channels.len(),
                 pixel_stride: outputs,
                 rows: height - row.y,
                 columns: width - x,
-                from: products.at.get().wrapping_add((strip.start - tiles.start) * columns),
+                from: products.at.get().wrapping_add(first * columns),
                 depth: columns,
                 point_stride: products.stride,
                 bias: run.bias[row.image * run.kernels.outputs() + channels.start..].as_ptr(),
