@@ -1,13 +1,13 @@
 //! Pictures that a request starts from: read, turned upright, fitted to size, and masks made of them. Plain bytes;
 //! latents are the pipeline's work.
 
-mod bicubic;
 mod canny;
 mod control;
 mod crop;
 mod extend;
 mod mask;
 mod read;
+mod resample;
 
 pub use canny::Thresholds;
 pub use control::control_picture;
@@ -19,10 +19,14 @@ pub use read::{Picture, size_of};
 use crate::error::Result;
 use crate::named::named_enum;
 
+/// Sides of what is drawn are multiples of this.
+pub const SIDE_UNIT: u32 = 8;
+
 named_enum! {
-    /// How a picture of another shape is brought to the wanted size.
+    /// How a picture of another shape is brought to the wanted size; diffusers' resize modes `crop`, `fill` and `default`.
     pub enum Fit("fit") {
-        /// Scaled to cover, the overhang cut off on both sides alike.
+        /// Scaled to cover, the overhang cut off on both sides alike; less than [`SIDE_UNIT`] pixels, which rounding a
+        /// picture's own size down leaves over, are not cut off but scaled away.
         Cover = "cover",
         /// Scaled to lie within, the rest filled with its border's pixels.
         Contain = "contain",

@@ -4,11 +4,11 @@ use std::fs::File;
 use std::io::BufReader;
 use std::path::Path;
 
-use image::imageops::FilterType;
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage, RgbaImage};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbaImage};
 
-use super::{Fit, bicubic};
+use super::{Fit, SIDE_UNIT};
+use super::resample::{Filter, resized};
 use crate::error::{Error, Kind, Result};
 
 /// Longest side of a picture that is read.
@@ -95,37 +95,47 @@ impl Picture {
         if (self.width, self.height) == (width, height) {
             return self.clone();
         }
-        let image = self.image();
-        let scaled = match fit {
-            Fit::Stretch => image.resize_exact(width, height, FilterType::Lanczos3),
-            Fit::Cover => image.resize_to_fill(width, height, FilterType::Lanczos3),
-            Fit::Contain => contained(&image, width, height),
-        };
-        Self::from_image(&scaled)
+        let lanczos = |size| resized(self, Filter::Lanczos, size);
+        let rounded = |own: u32, to: u32| own >= to && own - to < SIDE_UNIT;
+        match fit {
+            Fit::Stretch => lanczos([width, height]),
+            Fit::Cover if rounded(self.width, width) && rounded(self.height, height) => lanczos([width, height]),
+            Fit::Cover => lanczos(self.scaled_to([width, height], u32::max)).placed([width, height]),
+            Fit::Contain => lanczos(self.scaled_to([width, height], u32::min)).placed([width, height]),
+        }
     }
 
     /// The middle square, `side` pixels wide, as CLIP's picture encoders take it: the shorter side scaled to that by
     /// bicubic interpolation, what is left of the longer one cut off.
     pub fn square(&self, side: u32) -> Self {
-        let (short, long) = (self.width.min(self.height), self.width.max(self.height));
-        let long = (u64::from(side) * u64::from(long) / u64::from(short.max(1))) as u32;
-        let (width, height) = if self.width <= self.height { (side, long) } else { (long, side) };
-        let scaled = bicubic::resized(self, width, height);
-        let image = scaled.image().crop_imm((width - side) / 2, (height - side) / 2, side, side);
-        Self::from_image(&image)
+        resized(self, Filter::Bicubic, self.scaled_to([side, side], u32::max)).placed([side, side])
     }
 
-    fn image(&self) -> DynamicImage {
-        let (width, height) = (self.width, self.height);
-        match &self.alpha {
-            None => RgbImage::from_raw(width, height, self.rgb.clone()).map(DynamicImage::from),
-            Some(alpha) => {
-                let pixels =
-                    self.rgb.chunks_exact(3).zip(alpha).flat_map(|(p, a)| [p[0], p[1], p[2], *a]).collect();
-                RgbaImage::from_raw(width, height, pixels).map(DynamicImage::from)
-            }
-        }
-        .unwrap_or_default()
+    /// This shape with one side of a rectangle and the other the larger or smaller of its own and the rectangle's.
+    fn scaled_to(&self, [width, height]: [u32; 2], choose: fn(u32, u32) -> u32) -> [u32; 2] {
+        let scaled = |own: u32, to: u32, from: u32| {
+            let side = u64::from(own) * u64::from(to) / u64::from(from.max(1));
+            side.clamp(1, u64::from(u32::MAX)) as u32
+        };
+        [
+            choose(width, scaled(self.width, height, self.height)),
+            choose(height, scaled(self.height, width, self.width)),
+        ]
+    }
+
+    /// In the middle of a canvas of another size: cut where it is larger, its border's pixels repeated where smaller.
+    fn placed(&self, [width, height]: [u32; 2]) -> Self {
+        let near = |at: u32, to: u32, own: u32| {
+            let shifted = i64::from(at) - i64::from(to / 2) + i64::from(own / 2);
+            shifted.clamp(0, i64::from(own) - 1) as usize
+        };
+        let columns: Vec<usize> = (0..width).map(|x| near(x, width, self.width)).collect();
+        let rows: Vec<usize> = (0..height).map(|y| near(y, height, self.height)).collect();
+        let at = |y: &usize, x: &usize| y * self.width as usize + x;
+        let pixels = || rows.iter().flat_map(|y| columns.iter().map(move |x| at(y, x)));
+        let rgb = pixels().flat_map(|i| self.rgb[i * 3..][..3].iter().copied()).collect();
+        let alpha = self.alpha.as_ref().map(|alpha| pixels().map(|i| alpha[i]).collect());
+        Self { width, height, rgb, alpha }
     }
 
     /// How bright each pixel is (ITU-R 601 luma, as Pillow's `L`).
@@ -147,17 +157,6 @@ impl Picture {
         })?;
         Ok(alpha.iter().map(|a| 255 - a).collect())
     }
-}
-
-/// Scaled to lie within, the rest filled with the nearest pixel of the border.
-fn contained(image: &DynamicImage, width: u32, height: u32) -> DynamicImage {
-    let inner = image.resize(width, height, FilterType::Lanczos3).to_rgba8();
-    let (left, top) = ((width - inner.width()) / 2, (height - inner.height()) / 2);
-    let near = |x: u32, start: u32, length: u32| x.saturating_sub(start).min(length - 1);
-    RgbaImage::from_fn(width, height, |x, y| {
-        *inner.get_pixel(near(x, left, inner.width()), near(y, top, inner.height()))
-    })
-    .into()
 }
 
 #[cfg(test)]
@@ -183,7 +182,7 @@ mod tests {
 
     #[test]
     fn fits_cut_fill_or_stretch() {
-        let image = RgbImage::from_fn(4, 2, |x, _| image::Rgb([if x < 2 { 0 } else { 200 }; 3]));
+        let image = image::RgbImage::from_fn(4, 2, |x, _| image::Rgb([if x < 2 { 0 } else { 200 }; 3]));
         let picture = Picture::from_image(&image.into());
         for (fit, corner) in [(Fit::Cover, 0), (Fit::Stretch, 0), (Fit::Contain, 0)] {
             let fitted = picture.fitted(8, 8, fit);

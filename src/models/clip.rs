@@ -135,7 +135,7 @@ impl ClipText {
     /// # Errors
     /// More layers to skip than there are; tensor arithmetic.
     pub(crate) fn hidden(&self, ids: &[u32], extra: Extra<'_>, skip: usize) -> Result<Tokens> {
-        if skip >= self.layers.len() {
+        if skip > self.layers.len() {
             return Err(Error::field(
                 "clip_skip",
                 format!("this model's text encoder has {} layers", self.layers.len()),

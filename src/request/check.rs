@@ -2,10 +2,11 @@
 
 use super::adapters;
 use super::decoding::nothing_else;
-use super::dimensions::{SIDE_UNIT, side};
+use super::dimensions::side;
 use super::machine::{DeviceChoice, Dtype, Rng};
 use super::{Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Shortcuts, Sizes, VaeTiling};
 use crate::error::{Error, Kind, Result};
+use crate::input::SIDE_UNIT;
 use crate::named::Named;
 use crate::prompt::{LongPrompt, Prompt, Syntax};
 use crate::registry::Preset;

@@ -2,10 +2,9 @@
 
 use super::{Control, Init, Params};
 use crate::error::{Error, Result};
+use crate::input::SIDE_UNIT;
 use crate::registry::{Inputs, ModelFiles, RepoConfig};
 
-/// Every side is a multiple of this.
-pub(super) const SIDE_UNIT: u32 = 8;
 /// Longest side that is accepted; beyond it no Stable Diffusion model draws anything.
 const MAX_SIDE: u32 = 8192;
 

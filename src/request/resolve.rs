@@ -129,6 +129,11 @@ pub struct Request {
     pub preview_every: Option<usize>,
 }
 
+/// A second prompt, if there is anything in it: as in diffusers, an empty one leaves the first to both encoders.
+fn written(prompt: Option<&String>) -> Option<String> {
+    prompt.filter(|text| !text.is_empty()).cloned()
+}
+
 fn auto_device() -> DeviceChoice {
     DeviceChoice::Auto
 }
@@ -159,8 +164,8 @@ impl Request {
         Ok(Self {
             prompt,
             negative_prompt: params.negative_prompt.clone(),
-            prompt_2: params.prompt_2.clone(),
-            negative_prompt_2: params.negative_prompt_2.clone(),
+            prompt_2: written(params.prompt_2.as_ref()),
+            negative_prompt_2: written(params.negative_prompt_2.as_ref()),
             prompt_syntax: parsed("prompt_syntax", params.prompt_syntax.as_deref(), Syntax::default())?,
             long_prompt: parsed("long_prompt", params.long_prompt.as_deref(), LongPrompt::default())?,
             model: files.origin.clone(),

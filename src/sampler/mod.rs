@@ -34,7 +34,7 @@ use candle_core::Tensor;
 pub use config::{Algorithm, Betas, Config, Levels, Overrides, Prediction, Schedule, Spacing};
 use row::{DISCRETE_DEFAULTS, SIGMA_DEFAULTS};
 pub use row::{Defaults, Key, Row, Sampler, Visits, names, schedule_names, spacing_names};
-use schedule::{Ladder, Level};
+use schedule::Ladder;
 pub use scheduler_file::SchedulerFile;
 
 use crate::error::{Error, Result};
@@ -220,7 +220,7 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
     let mut sample = Sample { x, sigma: first };
     for (i, level) in ladder.levels.iter().enumerate().take(ladder.end).skip(ladder.start) {
         if i > ladder.start {
-            sample = model.between(read_as(sample, level)?)?;
+            sample = model.between(read_as(sample, level.sigma)?)?;
         }
         let seen = (&sample.x * alpha(level.sigma))?;
         let output = model.output(i - ladder.start, &seen, level.timestep)?;
@@ -249,10 +249,10 @@ pub fn resumed(config: &Config, ladder: &Ladder, latents: Tensor) -> Result<Tens
 
 /// Discrete samplers may leave a sample at another level than the next call is told; diffusers then takes
 /// αx₀ + σ'n as it stands, and so must we.
-fn read_as(sample: Sample, level: &Level) -> Result<Sample> {
-    if sample.sigma == level.sigma {
+fn read_as(sample: Sample, sigma: f64) -> Result<Sample> {
+    if sample.sigma == sigma {
         return Ok(sample);
     }
-    let x = (sample.x * (alpha(sample.sigma) / alpha(level.sigma)))?;
-    Ok(Sample { x, sigma: level.sigma })
+    let x = (sample.x * (alpha(sample.sigma) / alpha(sigma)))?;
+    Ok(Sample { x, sigma })
 }

@@ -82,7 +82,7 @@ impl Pndm {
         let start = self.start.clone().unwrap_or_else(|| now.sample.clone());
         // diffusers counts calls, not timesteps: a run that starts in the middle reads its samples as if they stood at
         // the head of the ladder.
-        let from = read_as(start, &self.ladder.levels[self.calls - stage])?;
+        let from = read_as(start, self.ladder.levels[self.calls - stage].sigma)?;
         self.transfer(&from, &output, target)
     }
 
@@ -95,7 +95,7 @@ impl Pndm {
         {
             // The second call looks at where the first led, then both lead from the start again.
             let output = combine(&[(0.5, &now.output), (0.5, &self.outputs[0])])?;
-            let from = Sample { sigma: self.ladder.sigma_at(timestep + stride), ..start };
+            let from = read_as(start, self.ladder.sigma_at(timestep + stride))?;
             return self.transfer(&from, &output, timestep);
         }
         if self.outputs.len() > 3 {

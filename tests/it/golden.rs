@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sdgen::config::Hub;
 use sdgen::named::Named;
+use sdgen::sampler::{Key, Row, SAMPLERS, Schedule};
 use sdgen::{Engine, Event, Flow, Image, Params, Planner};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -41,19 +42,17 @@ impl Machine {
 }
 
 /// Draws with the model in `folder`.
-fn draw(params: &Params, folder: &Path, machine: &Machine) -> Vec<Image> {
+fn draw(params: &Params, folder: &Path, machine: &Machine) -> sdgen::Result<Vec<Image>> {
     let Machine { device, dtype } = machine;
     let (device, dtype) = (device.clone(), dtype.clone());
     let params = Params { model: Some(folder.to_str().unwrap().to_owned()), device, dtype, ..params.clone() };
-    let plan = Planner::new(Hub::default()).plan(&params, &mut quiet).unwrap();
+    let plan = Planner::new(Hub::default()).plan(&params, &mut quiet)?;
     let mut images = Vec::new();
-    Engine::new()
-        .generate(&plan, &mut quiet, &mut |image| {
-            images.push(image);
-            Ok(())
-        })
-        .unwrap();
-    images
+    Engine::new().generate(&plan, &mut quiet, &mut |image| {
+        images.push(image);
+        Ok(())
+    })?;
+    Ok(images)
 }
 
 /// A copy of the model at `folder` with a scheduler file of its own.
@@ -128,8 +127,10 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
     let schedule =
         ["karras", "exponential", "beta"].into_iter().find(|k| config[format!("use_{k}_sigmas")] == true);
     if let Some(name) = schedule {
-        sdgen::sampler::Schedule::parse("schedule", name).ok()?;
+        Schedule::parse("schedule", name).ok()?;
     }
+    let row = sampler(&case["scheduler"])?;
+    let spaced = !row.defaults.lacks.contains(&Key::Spacing);
     Some(Params {
         prompt: Some(text("prompt").unwrap_or_default()),
         prompt_2: text("prompt_2"),
@@ -154,10 +155,10 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         seed: seeds.first().copied(),
         count: Some(seeds.len() as u64),
         batch_size: Some(seeds.len()),
-        sampler: Some(sampler(&case["scheduler"])?.to_owned()),
+        sampler: Some(row.name.to_owned()),
         schedule: schedule.map(str::to_owned),
         zero_terminal_snr: config["rescale_betas_zero_snr"].as_bool(),
-        timestep_spacing: config["timestep_spacing"].as_str().map(str::to_owned),
+        timestep_spacing: config["timestep_spacing"].as_str().filter(|_| spaced).map(str::to_owned),
         ..beside
     })
 }
@@ -215,16 +216,16 @@ fn networks(root: &Path, case: &Value) -> Option<Params> {
     Some(params)
 }
 
-fn sampler(scheduler: &Value) -> Option<&'static str> {
+fn sampler(scheduler: &Value) -> Option<&'static Row> {
     let config = &scheduler["config"];
     let variant = (config["algorithm_type"].as_str(), config["solver_order"].as_u64());
-    let same = |row: &&&sdgen::sampler::Row| {
+    let same = |row: &&&Row| {
         row.class.is_some_and(|class| scheduler["class"] == class)
             && row
                 .variant
                 .is_none_or(|(algorithm, order)| variant == (Some(algorithm.name()), Some(order as u64)))
     };
-    sdgen::sampler::SAMPLERS.iter().find(same).map(|row| row.name)
+    SAMPLERS.iter().find(same).copied()
 }
 
 struct Difference {
@@ -310,7 +311,13 @@ fn run(root: &Path) -> (usize, Vec<String>) {
         };
         run += 1;
         let copy = own_scheduler(&case).map(|scheduler| with_scheduler(&folder, &scheduler));
-        let images = draw(&params, copy.as_ref().map_or(&folder, |copy| copy.path()), &machine);
+        let images = match draw(&params, copy.as_ref().map_or(&folder, |copy| copy.path()), &machine) {
+            Ok(images) => images,
+            Err(error) => {
+                wrong.push(format!("{}: {error}", case["id"]));
+                continue;
+            }
+        };
         for (i, image) in images.iter().enumerate() {
             let difference = difference(image, &path.with_file_name(format!("image{i}.png")));
             let Difference { largest, mean, decibels } = difference;

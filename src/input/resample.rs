@@ -1,0 +1,106 @@
+//! Scaling as Pillow does it, byte by byte: what diffusers starts from, and what CLIP's picture encoders were fed with.
+
+use super::Picture;
+
+/// Bits behind the point of a weight (Pillow, `Resample.c`).
+const BITS: u32 = 22;
+
+/// What a picture is convolved with.
+#[derive(Clone, Copy)]
+pub(super) enum Filter {
+    /// Keys's cubic with a = −1/2.
+    Bicubic,
+    /// A sinc under the middle lobe of one three times as wide.
+    Lanczos,
+}
+
+impl Filter {
+    /// Where it ends, in pixels of the result or the source, whichever are larger.
+    fn support(self) -> f64 {
+        match self {
+            Self::Bicubic => 2.0,
+            Self::Lanczos => 3.0,
+        }
+    }
+
+    fn at(self, x: f64) -> f64 {
+        match self {
+            Self::Bicubic => cubic(x),
+            Self::Lanczos if x.abs() < 3.0 => sinc(x) * sinc(x / 3.0),
+            Self::Lanczos => 0.0,
+        }
+    }
+}
+
+/// What one pixel of the result is made of: the first pixel of the source, and the weights from it on.
+struct Mix {
+    first: usize,
+    weights: Vec<i64>,
+}
+
+/// Keys's cubic with a = −1/2.
+fn cubic(x: f64) -> f64 {
+    const A: f64 = -0.5;
+    let x = x.abs();
+    if x < 1.0 {
+        ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0
+    } else if x < 2.0 {
+        (((x - 5.0) * x + 8.0) * x - 4.0) * A
+    } else {
+        0.0
+    }
+}
+
+fn sinc(x: f64) -> f64 {
+    let x = x * std::f64::consts::PI;
+    if x == 0.0 { 1.0 } else { x.sin() / x }
+}
+
+/// The mixes that bring a line of `from` pixels to `to`; the filter grows as the line shrinks.
+fn mixes(filter: Filter, from: usize, to: usize) -> Vec<Mix> {
+    let scale = from as f64 / to as f64;
+    let wide = scale.max(1.0);
+    let support = filter.support() * wide;
+    let mix = |i: usize| {
+        let centre = (i as f64 + 0.5) * scale;
+        let first = (centre - support + 0.5).max(0.0) as usize;
+        let end = ((centre + support + 0.5) as usize).min(from);
+        let weights: Vec<f64> = (first..end).map(|j| filter.at((j as f64 - centre + 0.5) / wide)).collect();
+        let sum: f64 = weights.iter().sum();
+        let fixed = |weight: f64| (weight / sum * f64::from(1 << BITS)).round() as i64;
+        Mix { first, weights: weights.into_iter().map(fixed).collect() }
+    };
+    (0..to).map(mix).collect()
+}
+
+impl Mix {
+    /// The byte that it makes of `at(j)`, the pixels of the source.
+    fn of(&self, at: impl Fn(usize) -> u8) -> u8 {
+        let pixels = self.weights.iter().enumerate();
+        let sum: i64 = pixels.map(|(j, weight)| weight * i64::from(at(self.first + j))).sum();
+        ((sum + (1 << (BITS - 1))) >> BITS).clamp(0, 255) as u8
+    }
+}
+
+/// `pixels` of `[width, height]` and `channels` bytes each at another size, rows first, rounded to bytes in between.
+fn scaled(filter: Filter, pixels: &[u8], channels: usize, from: [u32; 2], to: [u32; 2]) -> Vec<u8> {
+    let [width, height] = from.map(|side| side as usize);
+    let columns = mixes(filter, width, to[0] as usize);
+    let mut wide = Vec::with_capacity(height * columns.len() * channels);
+    for row in pixels.chunks_exact(width * channels) {
+        for mix in &columns {
+            wide.extend((0..channels).map(|channel| mix.of(|x| row[x * channels + channel])));
+        }
+    }
+    let line = columns.len() * channels;
+    let rows = mixes(filter, height, to[1] as usize);
+    rows.iter().flat_map(|mix| (0..line).map(|i| mix.of(|y| wide[y * line + i]))).collect()
+}
+
+/// `picture` at `[width, height]`; its transparency is scaled by itself.
+pub(super) fn resized(picture: &Picture, filter: Filter, to: [u32; 2]) -> Picture {
+    let from = [picture.width, picture.height];
+    let rgb = scaled(filter, &picture.rgb, 3, from, to);
+    let alpha = picture.alpha.as_ref().map(|alpha| scaled(filter, alpha, 1, from, to));
+    Picture { width: to[0], height: to[1], rgb, alpha }
+}
