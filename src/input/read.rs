@@ -7,8 +7,8 @@ use std::path::Path;
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbaImage};
 
-use super::{Fit, SIDE_UNIT};
 use super::resample::{Filter, resized};
+use super::{Fit, SIDE_UNIT};
 use crate::error::{Error, Kind, Result};
 
 /// Longest side of a picture that is read.
@@ -99,7 +99,9 @@ impl Picture {
         let rounded = |own: u32, to: u32| own >= to && own - to < SIDE_UNIT;
         match fit {
             Fit::Stretch => lanczos([width, height]),
-            Fit::Cover if rounded(self.width, width) && rounded(self.height, height) => lanczos([width, height]),
+            Fit::Cover if rounded(self.width, width) && rounded(self.height, height) => {
+                lanczos([width, height])
+            }
             Fit::Cover => lanczos(self.scaled_to([width, height], u32::max)).placed([width, height]),
             Fit::Contain => lanczos(self.scaled_to([width, height], u32::min)).placed([width, height]),
         }
@@ -162,6 +164,7 @@ impl Picture {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::named::Named;
 
     fn saved(image: &DynamicImage, name: &str) -> (tempfile::TempDir, String) {
         let folder = tempfile::tempdir().unwrap();
@@ -180,16 +183,47 @@ mod tests {
         assert_eq!(picture.transparency("mask").unwrap(), [0, 255]);
     }
 
+    /// tests/golden/resample.py: one of a kind is named after how it was fitted, and its size.
     #[test]
-    fn fits_cut_fill_or_stretch() {
-        let image = image::RgbImage::from_fn(4, 2, |x, _| image::Rgb([if x < 2 { 0 } else { 200 }; 3]));
-        let picture = Picture::from_image(&image.into());
-        for (fit, corner) in [(Fit::Cover, 0), (Fit::Stretch, 0), (Fit::Contain, 0)] {
-            let fitted = picture.fitted(8, 8, fit);
-            assert_eq!((fitted.width, fitted.height, fitted.rgb.len()), (8, 8, 192), "{fit}");
-            // Lanczos overshoots beside the edge: by 8 where the picture is stretched.
-            assert!(fitted.rgb[0].abs_diff(corner) <= 8, "{fit}: {}", fitted.rgb[0]);
+    fn pictures_are_fitted_as_diffusers_fits_them() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resample");
+        let read = |name: &str| Picture::read("init_image", &format!("{folder}/{name}.png")).unwrap();
+        let picture = read("picture");
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let name = entry.unwrap().file_name().into_string().unwrap();
+            let Some((fit, _)) = name.split_once('-') else { continue };
+            let wanted = read(name.trim_end_matches(".png"));
+            let fitted = picture.fitted(wanted.width, wanted.height, Fit::parse("fit", fit).unwrap());
+            assert_eq!((fitted.width, fitted.height), (wanted.width, wanted.height), "{name}");
+            let apart = fitted.rgb.iter().zip(&wanted.rgb).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            assert_eq!(apart, 0, "{name}");
+            count += 1;
         }
+        assert_eq!(count, 5);
+    }
+
+    #[test]
+    fn what_is_missing_beside_a_contained_picture_repeats_its_border() {
+        let image =
+            RgbaImage::from_fn(4, 2, |x, y| image::Rgba([x as u8 * 60, y as u8 * 200, 9, 255 - y as u8]));
+        let picture = Picture::from_image(&image.into());
+        let (contained, inner) = (picture.fitted(8, 9, Fit::Contain), picture.fitted(8, 4, Fit::Stretch));
+        for (y, row) in contained.rgb.chunks_exact(24).enumerate() {
+            let from = y.saturating_sub(2).min(3);
+            assert_eq!(row, &inner.rgb[from * 24..][..24], "row {y}");
+        }
+    }
+
+    #[test]
+    fn what_rounding_a_size_leaves_over_is_scaled_away_and_transparency_with_it() {
+        let image =
+            RgbaImage::from_fn(15, 9, |x, y| image::Rgba([x as u8 * 9, y as u8 * 9, 0, 255 - x as u8]));
+        let picture = Picture::from_image(&image.into());
+        let covered = picture.fitted(8, 8, Fit::Cover);
+        assert_eq!(covered, picture.fitted(8, 8, Fit::Stretch));
+        assert_eq!(covered.alpha.map(|alpha| alpha.len()), Some(64));
+        assert_ne!(picture.fitted(7, 8, Fit::Cover), picture.fitted(7, 8, Fit::Stretch));
     }
 
     #[test]

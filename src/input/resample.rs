@@ -82,7 +82,8 @@ impl Mix {
     }
 }
 
-/// `pixels` of `[width, height]` and `channels` bytes each at another size, rows first, rounded to bytes in between.
+/// `pixels` of `[width, height]` and `channels` bytes each at another size, rows first, rounded to bytes in between. (Pillow 13
+/// takes columns first where a picture becomes wider and lower.)
 fn scaled(filter: Filter, pixels: &[u8], channels: usize, from: [u32; 2], to: [u32; 2]) -> Vec<u8> {
     let [width, height] = from.map(|side| side as usize);
     let columns = mixes(filter, width, to[0] as usize);

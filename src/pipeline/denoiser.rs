@@ -152,9 +152,9 @@ impl Model for Denoiser<'_> {
         shown.iter().try_for_each(|preview| tell(self.observer, preview))
     }
 
-    fn between(&mut self, sample: Sample) -> Result<Sample> {
+    fn between(&mut self, sample: Sample, kept: f64) -> Result<Sample> {
         let Some((origin, mask)) = self.kept() else { return Ok(sample) };
-        let outside = combine(&[(1.0, &origin.latents), (sample.sigma, &origin.noise)])?;
+        let outside = combine(&[(1.0, &origin.latents), (kept, &origin.noise)])?;
         Ok(Sample { x: blend(mask, &sample.x, &outside)?, sigma: sample.sigma })
     }
 

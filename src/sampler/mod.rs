@@ -34,7 +34,7 @@ use candle_core::Tensor;
 pub use config::{Algorithm, Betas, Config, Levels, Overrides, Prediction, Schedule, Spacing};
 use row::{DISCRETE_DEFAULTS, SIGMA_DEFAULTS};
 pub use row::{Defaults, Key, Row, Sampler, Visits, names, schedule_names, spacing_names};
-use schedule::Ladder;
+use schedule::{Grid, Ladder};
 pub use scheduler_file::SchedulerFile;
 
 use crate::error::{Error, Result};
@@ -189,12 +189,13 @@ pub trait Model {
         Ok(())
     }
 
-    /// A chance to change the sample before it is shown to the network at `sample.sigma` (inpainting keeps what
-    /// lies outside its mask).
+    /// A chance to change the sample before it is shown to the network (inpainting keeps what lies outside its mask,
+    /// with noise of level `kept`).
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
-    fn between(&mut self, sample: Sample) -> Result<Sample> {
+    fn between(&mut self, sample: Sample, kept: f64) -> Result<Sample> {
+        let _ = kept;
         Ok(sample)
     }
 
@@ -220,7 +221,10 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
     let mut sample = Sample { x, sigma: first };
     for (i, level) in ladder.levels.iter().enumerate().take(ladder.end).skip(ladder.start) {
         if i > ladder.start {
-            sample = model.between(read_as(sample, level.sigma)?)?;
+            // In the middle of a step diffusers' classes know no level but the one that the step leads to.
+            let middle = config.sampler.row().grid == Grid::Midpoint && i % 2 == 1;
+            let kept = if middle { ladder.sigma_after(i) } else { level.sigma };
+            sample = model.between(read_as(sample, level.sigma)?, kept)?;
         }
         let seen = (&sample.x * alpha(level.sigma))?;
         let output = model.output(i - ladder.start, &seen, level.timestep)?;
