@@ -167,17 +167,22 @@ impl RepoConfig {
         let unet: UnetSize = files.json(&Component::Unet.config())?;
         let vae: VaeBlocks = files.json(&Component::Vae.config())?;
         let inputs = inputs(unet.in_channels, vae.latent_channels, files)?;
+        let latent_consistency = index.class.starts_with("LatentConsistencyModel");
+        let mut scheduler: SchedulerFile = files.json("scheduler/scheduler_config.json")?;
+        if family == Family::Sd && !latent_consistency {
+            scheduler.put_right(inputs == Inputs::Inpainting);
+        }
         let levels = vae.block_out_channels.len().max(vae.decoder_block_out_channels.len());
         let levels = u32::try_from(levels).unwrap_or(u32::MAX);
         let vae_factor = 2u32.checked_pow(levels.saturating_sub(1)).unwrap_or(u32::MAX);
         Ok(Self {
             family,
             inputs,
-            scheduler: files.json("scheduler/scheduler_config.json")?,
+            scheduler,
             native_size: unet.sample_size.saturating_mul(vae_factor),
             vae_factor,
             zeros_for_absent_negative: index.force_zeros_for_empty_prompt,
-            latent_consistency: index.class.starts_with("LatentConsistencyModel"),
+            latent_consistency,
             aesthetic_score: index.requires_aesthetics_score,
             guesses_prediction: files.guesses_prediction(),
         })

@@ -1,7 +1,7 @@
 //! The midpoint rule along dx/dσ, its middle at the geometric mean of both levels (Karras et al. 2022, algorithm 2,
 //! as KDPM2). Two calls a step; the last step, to σ = 0, is Euler's.
 
-use super::{Config, Defaults, Denoised, Draw, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine};
+use super::{Config, Defaults, Denoised, Draw, Key, Row, SD_BETAS, SIGMA_DEFAULTS, Sample, Solver, combine};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder, Level, timestep_of};
 use crate::sampler::training::single;
@@ -20,7 +20,7 @@ pub(super) static ROW: Row = Row {
 
 /// Defaults of the classes with calls in the middle of their steps.
 pub(super) const DEFAULTS: Defaults =
-    Defaults { lacks: &[Key::ClipSample, Key::FinalSigma, Key::ZeroSnr], ..SIGMA_DEFAULTS };
+    Defaults { betas: SD_BETAS, lacks: &[Key::ClipSample, Key::FinalSigma, Key::ZeroSnr], ..SIGMA_DEFAULTS };
 
 /// The grid with a level between each two: the geometric mean of σ and the step's `target(σ, σ')`, in diffusers'
 /// single precision.

@@ -3,7 +3,7 @@
 
 use candle_core::Tensor;
 
-use super::{Config, Defaults, Denoised, Draw, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine};
+use super::{Config, Defaults, Denoised, Draw, Key, Row, SD_BETAS, SIGMA_DEFAULTS, Sample, Solver, combine};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder, Level};
 
@@ -13,7 +13,7 @@ pub(super) static ROW: Row = Row {
     class: Some("HeunDiscreteScheduler"),
     variant: None,
     grid: Grid::Continuous,
-    defaults: Defaults { lacks: &[Key::FinalSigma, Key::ZeroSnr], ..SIGMA_DEFAULTS },
+    defaults: Defaults { betas: SD_BETAS, lacks: &[Key::FinalSigma, Key::ZeroSnr], ..SIGMA_DEFAULTS },
     order: 2,
     visits: Some(visits),
     solver: |config: &Config, ladder: &Ladder| {

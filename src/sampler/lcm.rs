@@ -1,7 +1,9 @@
 //! Latent consistency models (Luo et al. 2023, algorithm 3): every call leads to the end, and all but the last back up
 //! to the next level by fresh noise.
 
-use super::{Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Row, Sample, Solver, alpha, combine};
+use super::{
+    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Row, SD_BETAS, Sample, Solver, alpha, combine,
+};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder};
 
@@ -21,7 +23,7 @@ pub(super) static ROW: Row = Row {
 
 /// Defaults of the distilled classes.
 pub(super) const DEFAULTS: Defaults =
-    Defaults { scaled_betas: true, lacks: &[Key::Spacing], ..DISCRETE_DEFAULTS };
+    Defaults { betas: SD_BETAS, scaled_betas: true, lacks: &[Key::Spacing], ..DISCRETE_DEFAULTS };
 
 struct Lcm {
     ladder: Ladder,

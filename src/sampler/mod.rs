@@ -32,7 +32,7 @@ mod unipc;
 use candle_core::Tensor;
 
 pub use config::{Algorithm, Betas, Config, Levels, Overrides, Prediction, Schedule, Spacing};
-use row::{DISCRETE_DEFAULTS, SIGMA_DEFAULTS};
+use row::{DISCRETE_DEFAULTS, SD_BETAS, SIGMA_DEFAULTS};
 pub use row::{Defaults, Key, Row, Sampler, Visits, names, schedule_names, spacing_names};
 use schedule::{Grid, Ladder};
 pub use scheduler_file::SchedulerFile;

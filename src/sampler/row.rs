@@ -48,7 +48,9 @@ pub struct Defaults {
     pub lower_order_final: bool,
     /// `final_sigmas_type` is `sigma_min`.
     pub final_sigma_min: bool,
-    /// β of Stable Diffusion rather than of DDPM.
+    /// `beta_start` and `beta_end`.
+    pub betas: [f64; 2],
+    /// `beta_schedule` is `scaled_linear`, not `linear`.
     pub scaled_betas: bool,
     /// Noise added at each step, as a request would give it.
     pub eta: f64,
@@ -82,10 +84,14 @@ pub(super) const SIGMA_DEFAULTS: Defaults = Defaults {
     clip_sample: false,
     lower_order_final: true,
     final_sigma_min: false,
+    betas: [0.0001, 0.02],
     scaled_betas: false,
     eta: 0.0,
     lacks: &[Key::ClipSample],
 };
+
+/// `beta_start` and `beta_end` of Stable Diffusion, which some classes assume.
+pub(super) const SD_BETAS: [f64; 2] = [0.00085, 0.012];
 
 /// Defaults of the classes over whole timesteps.
 pub(super) const DISCRETE_DEFAULTS: Defaults =

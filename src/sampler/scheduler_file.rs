@@ -53,6 +53,16 @@ impl SchedulerFile {
         self.prediction().ok()
     }
 
+    /// Sets what diffusers' pipelines of 1.x and 2.x set whatever the file says: files older than these keys lack them,
+    /// and their classes assume the opposite. Inpainting networks were never trained for a Runge-Kutta warm-up.
+    pub(crate) fn put_right(&mut self, inpainting: bool) {
+        self.steps_offset = Some(1);
+        self.clip_sample = Some(false);
+        if inpainting {
+            self.skip_prk_steps = Some(true);
+        }
+    }
+
     /// Options that change the numbers and that no sampler here has.
     pub(super) fn check(&self) -> Result<()> {
         if self.thresholding == Some(true) {

@@ -129,8 +129,11 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
     if let Some(name) = schedule {
         Schedule::parse("schedule", name).ok()?;
     }
-    let row = sampler(&case["scheduler"])?;
-    let spaced = !row.defaults.lacks.contains(&Key::Spacing);
+    // A case may be about its scheduler's file, or else about the options that stand for one.
+    let options = case["scheduler"]["as_file"] != true;
+    let row = sampler(&case["scheduler"]);
+    let row = if options { Some(row?) } else { None };
+    let spaced = row.is_some_and(|row| !row.defaults.lacks.contains(&Key::Spacing));
     Some(Params {
         prompt: Some(text("prompt").unwrap_or_default()),
         prompt_2: text("prompt_2"),
@@ -140,7 +143,7 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         height: number("height").map(|n| n as u32),
         steps: number("num_inference_steps").map(|n| n as usize),
         cfg_scale: args["guidance_scale"].as_f64(),
-        eta: args.get("eta").and_then(Value::as_f64),
+        eta: args.get("eta").map_or(Some(0.0), Value::as_f64),
         guidance_rescale: args.get("guidance_rescale").and_then(Value::as_f64),
         clip_skip: number("clip_skip").map(|n| n as usize),
         init_image: picture("image").filter(|_| starts),
@@ -155,9 +158,9 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         seed: seeds.first().copied(),
         count: Some(seeds.len() as u64),
         batch_size: Some(seeds.len()),
-        sampler: Some(row.name.to_owned()),
-        schedule: schedule.map(str::to_owned),
-        zero_terminal_snr: config["rescale_betas_zero_snr"].as_bool(),
+        sampler: row.map(|row| row.name.to_owned()),
+        schedule: schedule.filter(|_| options).map(str::to_owned),
+        zero_terminal_snr: config["rescale_betas_zero_snr"].as_bool().filter(|_| options),
         timestep_spacing: config["timestep_spacing"].as_str().filter(|_| spaced).map(str::to_owned),
         ..beside
     })
@@ -266,7 +269,8 @@ fn cases(root: &Path) -> Vec<PathBuf> {
 fn own_scheduler(case: &Value) -> Option<Value> {
     let config = &case["scheduler"]["config"];
     let original = case["args"].get("original_inference_steps");
-    let own = original.is_some()
+    let own = case["scheduler"]["as_file"] == true
+        || original.is_some()
         || config["rescale_betas_zero_snr"] == true
         || (case["scheduler"]["class"] == "PNDMScheduler" && config["skip_prk_steps"] == false);
     let mut scheduler = case["scheduler"].clone();
