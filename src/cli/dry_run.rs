@@ -21,7 +21,7 @@ use crate::plan::{Plan, Planner};
 use crate::prompt::{Prompt, Reading};
 use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelRef};
 use crate::request::{Params, Request};
-use crate::sampler::{Sampler, schedule};
+use crate::sampler::Sampler;
 
 /// The flag.
 #[derive(Args, Clone, Copy)]
@@ -308,11 +308,7 @@ fn peak(engine: &mut Engine, plans: &[&Plan]) -> Result<Option<u64>> {
 
 /// How often the network is called for one picture.
 fn calls(plan: &Plan) -> Result<usize> {
-    let request = &plan.request;
-    let ladder = schedule::ladder(&request.sampler_config(&plan.base.repo)?, request.steps)?;
-    let strength =
-        request.init.as_ref().filter(|_| !plan.base.repo.latent_consistency).map(|init| init.strength);
-    Ok(strength.map_or(ladder.calls(), |strength| ladder.clone().at_strength(strength).calls()))
+    Ok(plan.request.ladder(&plan.base.repo)?.1.calls())
 }
 
 /// Draws a picture of two steps and throws it away.

@@ -203,14 +203,10 @@ impl Pipeline {
     ) -> Result<Drawn> {
         staged(observer, Stage::Denoise, "latents", |observer| {
             let Task { request, batch, .. } = *task;
-            let config = request.sampler_config(&self.repo)?;
-            let mut ladder = schedule::ladder(&config, request.steps)?;
+            let (config, mut ladder) = request.ladder(&self.repo)?;
             let mut source = self.source(request, noise, batch.size);
             let (x, origin) = match (&request.init, start) {
                 (Some(init), Some(start)) => {
-                    if !self.repo.latent_consistency {
-                        ladder = ladder.at_strength(init.strength);
-                    }
                     let origin = self.origin(init, start, &mut source)?;
                     (first_sample(init, &ladder, &origin)?, Some(origin))
                 }
@@ -340,10 +336,7 @@ fn first_sample(init: &Init, ladder: &Ladder, origin: &Origin) -> Result<Tensor>
     if whole(init) {
         return Ok((&origin.noise * ladder.init_noise_sigma)?);
     }
-    let level = ladder.levels.get(ladder.start).ok_or_else(|| {
-        Error::expected("strength", "enough for one step", init.strength)
-            .hint("use more steps or more strength")
-    })?;
+    let level = ladder.levels.get(ladder.start).ok_or_else(|| Error::internal("a run of no step"))?;
     combine(&[(1.0, &origin.latents), (level.sigma, &origin.noise)])
 }
 

@@ -9,10 +9,11 @@ use super::dimensions::{size, suits};
 use super::machine::{DeviceChoice, Dtype, Rng};
 use super::refiner::base_suits;
 use super::{Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Shortcuts, Sizes, VaeTiling};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::input::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::prompt::{LongPrompt, Syntax};
 use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
+use crate::sampler::schedule::{self, Ladder};
 use crate::sampler::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 
 /// A resolved request. Serialises into the picture's metadata.
@@ -160,8 +161,9 @@ impl Request {
         refiner.as_ref().map_or(Ok(()), |_| base_suits(repo))?;
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
         let steps = params.steps.or(listed(params)).or(defaults.steps).unwrap_or(DEFAULT_STEPS);
-        let config = sampling(params, repo, steps, refiner.as_ref())?;
-        Ok(Self {
+        let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
+        let config = Config::resolve(&repo.scheduler, &over)?;
+        let request = Self {
             prompt,
             negative_prompt: params.negative_prompt.clone(),
             prompt_2: written(params.prompt_2.as_ref()),
@@ -206,7 +208,10 @@ impl Request {
             memory: params.memory.as_deref().map_or(Ok(Memory::Auto), Memory::parse)?,
             vae_tiling: parsed("vae_tiling", params.vae_tiling.as_deref(), VaeTiling::default())?,
             preview_every: params.preview_every.or(params.preview_dir.as_ref().map(|_| 1)),
-        })
+        };
+        let (_, ladder) = request.ladder(repo)?;
+        request.refiner.as_ref().map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
+        Ok(request)
     }
 
     /// The picture and the mask that the request starts from, read and fitted.
@@ -257,15 +262,30 @@ impl Request {
         };
         Config::resolve(&repo.scheduler, &over)
     }
-}
 
-/// The sampler's configuration, once its schedule has shown to have steps for both models.
-fn sampling(params: &Params, repo: &RepoConfig, steps: usize, refiner: Option<&Refiner>) -> Result<Config> {
-    let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
-    let config = Config::resolve(&repo.scheduler, &over)?;
-    let ladder = crate::sampler::schedule::ladder(&config, steps)?;
-    refiner.map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
-    Ok(config)
+    /// The noise levels of this request, those alone that its start picture leaves: of a latent consistency model the
+    /// sampler itself thins out its steps, of others the first are left out.
+    ///
+    /// # Errors
+    /// As [`Config::resolve`]; a schedule that has no such number of steps; a strength that leaves none.
+    pub fn ladder(&self, repo: &RepoConfig) -> Result<(Config, Ladder)> {
+        let config = self.sampler_config(repo)?;
+        let ladder = schedule::ladder(&config, self.steps)?;
+        let Some(init) = self.init.as_ref().filter(|_| !repo.latent_consistency) else {
+            return Ok((config, ladder));
+        };
+        let ladder = ladder.at_strength(init.strength);
+        if ladder.calls() == 0 {
+            let least = (1e3 / self.steps as f64).ceil() / 1e3;
+            return Err(Error::expected(
+                "strength",
+                format!("at least {least} for one of {} steps", self.steps),
+                init.strength,
+            )
+            .hint("use more steps or more strength"));
+        }
+        Ok((config, ladder))
+    }
 }
 
 /// The number of steps that a list of levels stands for.

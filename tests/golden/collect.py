@@ -1,6 +1,6 @@
 """Collects the end-to-end cases that the tests run out of a folder made by make_fixtures.py.
 
-usage: python collect.py FIXTURES
+usage: python collect.py FIXTURES (python random_cases.py FIXTURES 26 22 sd15 sd21-v before it)
 
 Copies case.json and the pictures, and for cases with networks beside the model their inputs; where a case ends at
 its latents, diffusers decodes them here.
@@ -41,7 +41,7 @@ def beside(case):
 
 
 def wanted(case):
-    if beside(case):
+    if beside(case) or case["group"] == "random":
         return True
     config = case["scheduler"]["config"]
     return (
@@ -101,8 +101,8 @@ def main(fixtures):
             (target / "case.json").write_text(path.read_text().replace("-Infinity", "null"))
             for name, image in images.items():
                 image.save(target / name)
-            if beside(case):
-                keys = ("image", "control_image", "ip_adapter_image")
+            if beside(case) or case["group"] == "random":
+                keys = ("image", "mask_image", "control_image", "ip_adapter_image")
                 for name in {case["args"][key] for key in keys if key in case["args"]}:
                     shutil.copy(fixtures / "inputs" / name, HERE / "inputs" / name)
             for kind, *rest in case["adapters"]:

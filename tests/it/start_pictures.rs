@@ -62,6 +62,10 @@ fn wrong_combinations_have_errors_of_their_own() {
     let inputs = Inputs::new();
     let refused: &[(&[&str], &[&str])] = &[
         (&["-i", "@a.png", "--strength", "0"], &["--strength: expected a number above 0", "no step at all"]),
+        (
+            &["-i", "@a.png", "--strength", "0.4", "--sampler", "euler"],
+            &["--strength: expected at least 0.5 for one of 2 steps", "more steps"],
+        ),
         (&["-i", "@a.png", "--mask", "@black.png"], &["--mask: the mask is black all over", "--invert-mask"]),
         (&["-i", "@a.png", "--mask", "alpha"], &["--mask: the initial picture has no alpha channel"]),
         (&["-i", "@a.png", "--mask-blur", "3"], &["--mask-blur: there is no mask", "`--mask`"]),
