@@ -163,7 +163,7 @@ impl Request {
         let steps = params.steps.or(listed(params)).or(defaults.steps).unwrap_or(DEFAULT_STEPS);
         let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
         let config = Config::resolve(&repo.scheduler, &over)?;
-        let request = Self {
+        Self {
             prompt,
             negative_prompt: params.negative_prompt.clone(),
             prompt_2: written(params.prompt_2.as_ref()),
@@ -208,10 +208,15 @@ impl Request {
             memory: params.memory.as_deref().map_or(Ok(Memory::Auto), Memory::parse)?,
             vae_tiling: parsed("vae_tiling", params.vae_tiling.as_deref(), VaeTiling::default())?,
             preview_every: params.preview_every.or(params.preview_dir.as_ref().map(|_| 1)),
-        };
-        let (_, ladder) = request.ladder(repo)?;
-        request.refiner.as_ref().map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
-        Ok(request)
+        }
+        .with_steps(repo)
+    }
+
+    /// This request, once its schedule has shown to have steps, for both models where there are two.
+    fn with_steps(self, repo: &RepoConfig) -> Result<Self> {
+        let (_, ladder) = self.ladder(repo)?;
+        self.refiner.as_ref().map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
+        Ok(self)
     }
 
     /// The picture and the mask that the request starts from, read and fitted.
