@@ -161,8 +161,7 @@ impl Request {
         refiner.as_ref().map_or(Ok(()), |_| base_suits(repo))?;
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
         let steps = params.steps.or(listed(params)).or(defaults.steps).unwrap_or(DEFAULT_STEPS);
-        let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
-        let config = Config::resolve(&repo.scheduler, &over)?;
+        let config = sampling(params, repo)?;
         Self {
             prompt,
             negative_prompt: params.negative_prompt.clone(),
@@ -291,6 +290,12 @@ impl Request {
         }
         Ok((config, ladder))
     }
+}
+
+/// The sampler's configuration as far as `params` and the model's scheduler file say it.
+fn sampling(params: &Params, repo: &RepoConfig) -> Result<Config> {
+    let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
+    Config::resolve(&repo.scheduler, &over)
 }
 
 /// The number of steps that a list of levels stands for.
