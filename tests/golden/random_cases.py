@@ -35,8 +35,8 @@ KEYS = {
     "algorithm_type": ("dpmsolver++", "dpmsolver", "sde-dpmsolver++", "sde-dpmsolver"), "solver_order": (1, 2, 3),
     "lower_order_final": (True, False), "euler_at_final": (True, False), "predict_x0": (True, False),
     "disable_corrector": ([], [0], [1, 2]), "original_inference_steps": (30, 50, 100), "timestep_scaling": (5.0, 10.0),
-    "skip_prk_steps": (True, False), "num_train_timesteps": (500, 1000), "use_karras_sigmas": (True, False),
-    "use_exponential_sigmas": (True, False), "use_beta_sigmas": (True, False),
+    "skip_prk_steps": (True, False), "use_karras_sigmas": (True, False), "use_exponential_sigmas": (True, False),
+    "use_beta_sigmas": (True, False),
 }
 # By how many levels of 255 single precision may be off.
 FLOOR = 0.15
