@@ -10,6 +10,8 @@ use std::marker::PhantomData;
 
 /// Keys of a block: their scores against 2 x WIDTH queries take 16 KiB, a third of the first-level cache.
 pub(super) const KEYS: usize = 128;
+/// A lane of two ones in bf16.
+const BF16_ONES: u32 = 0x3f80_3f80;
 /// A score no key has, whose exponential is 0.
 const NEVER: f32 = -1e30;
 
@@ -248,7 +250,7 @@ impl<V: Copy> Softmax<V> {
         let sums = if L::COUNT == 1 {
             exponentials(s, scores, greatest)
         } else {
-            exponentials_bf16(s, scores, greatest)
+            exponentials_bf16::<S, L>(s, scores, greatest)
         };
         for j in 0..2 {
             self.sum[j] = s.fma(self.sum[j], shrink[j], sums[j]);
@@ -278,8 +280,8 @@ fn exponentials<S: Simd>(s: S, scores: &mut [f32], greatest: [S::V; 2]) -> [S::V
 /// As `exponentials`, two keys to a lane of bf16, written over the first half of the scores. The sums are
 /// those of the cut-off exponentials, so that the weights still add up to one.
 #[inline(always)]
-fn exponentials_bf16<S: Simd>(s: S, scores: &mut [f32], greatest: [S::V; 2]) -> [S::V; 2] {
-    let mut sums = [s.splat(0.0); 4];
+fn exponentials_bf16<S: Simd, L: Lane>(s: S, scores: &mut [f32], greatest: [S::V; 2]) -> [S::V; 2] {
+    let (mut sums, ones) = ([s.splat(0.0); 2], s.splat(f32::from_bits(BF16_ONES)));
     let (nr, start) = (2 * S::WIDTH, scores.as_mut_ptr());
     for pair in 0..scores.len() / (2 * nr) {
         for j in 0..2 {
@@ -287,13 +289,13 @@ fn exponentials_bf16<S: Simd>(s: S, scores: &mut [f32], greatest: [S::V; 2]) -> 
             unsafe {
                 let scores = start.add(2 * pair * nr + j * S::WIDTH);
                 let (even, odd) = (s.load(scores), s.load(scores.add(nr)));
-                let even = s.truncate_bf16(exp2_bf16(s, s.sub(even, greatest[j])));
-                let odd = s.truncate_bf16(exp2_bf16(s, s.sub(odd, greatest[j])));
-                sums[j] = s.add(sums[j], even);
-                sums[2 + j] = s.add(sums[2 + j], odd);
-                s.store(start.add(pair * nr + j * S::WIDTH), s.join_bf16(even, odd));
+                let (even, odd) =
+                    (exp2_bf16(s, s.sub(even, greatest[j])), exp2_bf16(s, s.sub(odd, greatest[j])));
+                let both = s.join_bf16(even, odd);
+                sums[j] = L::multiply_add(s, both, ones, sums[j]);
+                s.store(start.add(pair * nr + j * S::WIDTH), both);
             }
         }
     }
-    [s.add(sums[0], sums[2]), s.add(sums[1], sums[3])]
+    sums
 }
