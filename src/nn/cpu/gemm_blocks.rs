@@ -64,11 +64,15 @@ struct Stretch {
 /// for `rows` rows of `block.outputs` numbers.
 pub(super) unsafe fn run_blocks(cpu: &Cpu, rows: usize, operands: &[Operand], block: &Block<'_>) {
     let stretches = stretches(operands);
-    let task_rows = if rows >= 1024 { ROWS } else { rows.clamp(1, ROWS) };
-    let row_blocks = rows.div_ceil(task_rows);
-    let wanted = (TASKS_PER_THREAD * cpu.pool().threads()).div_ceil(row_blocks.max(1));
+    let threads = cpu.pool().threads();
+    let row_blocks = rows.div_ceil(ROWS).max(1);
+    let wanted = (TASKS_PER_THREAD * threads).div_ceil(row_blocks);
     let task_panels = block.panels.count.div_ceil(wanted).clamp(1, PANELS);
     let panel_blocks = block.panels.count.div_ceil(task_panels);
+    // As many tasks for each thread, all of a size.
+    let row_blocks = if row_blocks > threads { row_blocks.next_multiple_of(threads) } else { row_blocks };
+    let task_rows = rows.div_ceil(row_blocks).max(1);
+    let row_blocks = rows.div_ceil(task_rows);
     cpu.pool().run(row_blocks * panel_blocks, |task| {
         let (first_row, first_panel) = (task % row_blocks * task_rows, task / row_blocks * task_panels);
         let task = Task {
