@@ -2,10 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Picture;
+use super::{Picture, SIDE_UNIT};
 use crate::error::{Error, Result};
 
-/// Pixels by which a picture grows on each side.
+/// Pixels by which a picture grows on each side: multiples of [`SIDE_UNIT`], so that it keeps its place among the latents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Extend {
@@ -19,8 +19,6 @@ pub struct Extend {
     pub bottom: u32,
 }
 
-/// Every side grows by a multiple of this, so that the picture keeps its place among the latents.
-const UNIT: u32 = 8;
 /// Most that a side grows.
 const MOST: u32 = 4096;
 
@@ -34,7 +32,7 @@ impl Extend {
         for part in text.split(',') {
             let (side, pixels) = part.split_once('=').ok_or_else(|| wrong(field, part))?;
             let pixels: u32 = pixels.trim().parse().map_err(|_| wrong(field, part))?;
-            if pixels == 0 || !pixels.is_multiple_of(UNIT) || pixels > MOST {
+            if pixels == 0 || !pixels.is_multiple_of(SIDE_UNIT) || pixels > MOST {
                 return Err(wrong(field, part));
             }
             let place = all.side(side.trim()).ok_or_else(|| {
@@ -64,15 +62,8 @@ impl Extend {
 
     /// The picture on its larger canvas, each new pixel being the nearest one of its border.
     pub(super) fn picture(self, picture: &Picture) -> Picture {
-        let [width, height] = self.canvas([picture.width, picture.height]);
-        let near = |at: u32, before: u32, length: u32| at.saturating_sub(before).min(length - 1);
-        let at = |x: u32, y: u32| {
-            let (x, y) = (near(x, self.left, picture.width), near(y, self.top, picture.height));
-            let start = ((y * picture.width + x) * 3) as usize;
-            [picture.rgb[start], picture.rgb[start + 1], picture.rgb[start + 2]]
-        };
-        let rgb = (0..height).flat_map(|y| (0..width).flat_map(move |x| at(x, y))).collect();
-        Picture { width, height, rgb, alpha: None }
+        let size = self.canvas([picture.width, picture.height]);
+        picture.placed([self.left, self.top].map(i64::from), size)
     }
 
     /// A mask of the picture on the larger canvas, where all that is new is `fill`.
@@ -94,8 +85,12 @@ impl Extend {
 }
 
 fn wrong(field: &str, part: &str) -> Error {
-    Error::expected(field, format!("`SIDE=PX` with a multiple of {UNIT} from {UNIT} to {MOST}"), part)
-        .hint("sides are left, top, right and bottom: `--extend left=128,top=64`")
+    Error::expected(
+        field,
+        format!("`SIDE=PX` with a multiple of {SIDE_UNIT} from {SIDE_UNIT} to {MOST}"),
+        part,
+    )
+    .hint("sides are left, top, right and bottom: `--extend left=128,top=64`")
 }
 
 #[cfg(test)]

@@ -102,15 +102,15 @@ impl Picture {
             Fit::Cover if rounded(self.width, width) && rounded(self.height, height) => {
                 lanczos([width, height])
             }
-            Fit::Cover => lanczos(self.scaled_to([width, height], u32::max)).placed([width, height]),
-            Fit::Contain => lanczos(self.scaled_to([width, height], u32::min)).placed([width, height]),
+            Fit::Cover => lanczos(self.scaled_to([width, height], u32::max)).centred([width, height]),
+            Fit::Contain => lanczos(self.scaled_to([width, height], u32::min)).centred([width, height]),
         }
     }
 
     /// The middle square, `side` pixels wide, as CLIP's picture encoders take it: the shorter side scaled to that by
     /// bicubic interpolation, what is left of the longer one cut off.
     pub fn square(&self, side: u32) -> Self {
-        resized(self, Filter::Bicubic, self.scaled_to([side, side], u32::max)).placed([side, side])
+        resized(self, Filter::Bicubic, self.scaled_to([side, side], u32::max)).centred([side, side])
     }
 
     /// This shape with one side of a rectangle and the other the larger or smaller of its own and the rectangle's.
@@ -125,14 +125,19 @@ impl Picture {
         ]
     }
 
-    /// In the middle of a canvas of another size: cut where it is larger, its border's pixels repeated where smaller.
-    fn placed(&self, [width, height]: [u32; 2]) -> Self {
-        let near = |at: u32, to: u32, own: u32| {
-            let shifted = i64::from(at) - i64::from(to / 2) + i64::from(own / 2);
-            shifted.clamp(0, i64::from(own) - 1) as usize
-        };
-        let columns: Vec<usize> = (0..width).map(|x| near(x, width, self.width)).collect();
-        let rows: Vec<usize> = (0..height).map(|y| near(y, height, self.height)).collect();
+    /// In the middle of a canvas of another size.
+    fn centred(&self, [width, height]: [u32; 2]) -> Self {
+        let before = |to: u32, own: u32| i64::from(to / 2) - i64::from(own / 2);
+        self.placed([before(width, self.width), before(height, self.height)], [width, height])
+    }
+
+    /// On a canvas of another size, `[left, top]` pixels from its corner: cut off where it reaches beyond, its border's
+    /// pixels repeated beside it.
+    pub(super) fn placed(&self, [left, top]: [i64; 2], [width, height]: [u32; 2]) -> Self {
+        let near =
+            |at: u32, before: i64, own: u32| (i64::from(at) - before).clamp(0, i64::from(own) - 1) as usize;
+        let columns: Vec<usize> = (0..width).map(|x| near(x, left, self.width)).collect();
+        let rows: Vec<usize> = (0..height).map(|y| near(y, top, self.height)).collect();
         let at = |y: &usize, x: &usize| y * self.width as usize + x;
         let pixels = || rows.iter().flat_map(|y| columns.iter().map(move |x| at(y, x)));
         let rgb = pixels().flat_map(|i| self.rgb[i * 3..][..3].iter().copied()).collect();
