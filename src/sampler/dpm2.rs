@@ -33,7 +33,7 @@ pub(super) fn halved(
         let log = |sigma: f64| (sigma as f32).ln();
         let (from, to) = (log(pair[0].sigma), log(target(pair[0].sigma, pair[1].sigma)));
         let sigma = f64::from((from - (from - to) * 0.5).exp());
-        Level { sigma, timestep: single(timestep_of(sigma, train_sigmas)) }
+        Level { sigma, timestep: single(timestep_of(sigma, train_sigmas)), kept: pair[1].sigma }
     };
     Ok(grid[..1].iter().copied().chain(grid.windows(2).flat_map(|pair| [middle(pair), pair[1]])).collect())
 }

@@ -34,7 +34,7 @@ use candle_core::Tensor;
 pub use config::{Algorithm, Betas, Config, Levels, Overrides, Prediction, Schedule, Spacing};
 use row::{DISCRETE_DEFAULTS, SD_BETAS, SIGMA_DEFAULTS};
 pub use row::{Defaults, Key, Row, Sampler, Visits, names, schedule_names, spacing_names};
-use schedule::{Grid, Ladder};
+use schedule::Ladder;
 pub use scheduler_file::SchedulerFile;
 
 use crate::error::{Error, Result};
@@ -221,10 +221,7 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
     let mut sample = Sample { x, sigma: first };
     for (i, level) in ladder.levels.iter().enumerate().take(ladder.end).skip(ladder.start) {
         if i > ladder.start {
-            // In the middle of a step diffusers' classes know no level but the one that the step leads to.
-            let middle = config.sampler.row().grid == Grid::Midpoint && i % 2 == 1;
-            let kept = if middle { ladder.sigma_after(i) } else { level.sigma };
-            sample = model.between(read_as(sample, level.sigma)?, kept)?;
+            sample = model.between(read_as(sample, level.sigma)?, level.kept)?;
         }
         let seen = (&sample.x * alpha(level.sigma))?;
         let output = model.output(i - ladder.start, &seen, level.timestep)?;

@@ -40,6 +40,9 @@ pub struct Level {
     pub sigma: f64,
     /// Timestep, fractional where the grid allows it.
     pub timestep: f64,
+    /// The noise of what a mask keeps: in the middle of a step diffusers' classes know no level but that which the step
+    /// leads to.
+    pub kept: f64,
 }
 
 impl Level {
@@ -50,7 +53,7 @@ impl Level {
         let weight = timestep - low as f64;
         let sigma =
             if weight == 0.0 { sigmas[low] } else { (sigmas[high] - sigmas[low]) * weight + sigmas[low] };
-        Self { sigma, timestep }
+        Self { sigma, timestep, kept: sigma }
     }
 }
 
@@ -288,7 +291,7 @@ fn told(config: &Config, sigma: f64, train_sigmas: &[f64]) -> Level {
         (Grid::Multistep, _) | (Grid::Midpoint, Schedule::Karras) => timestep.round_ties_even(),
         _ => single(timestep),
     };
-    Level { sigma, timestep }
+    Level { sigma, timestep, kept: sigma }
 }
 
 /// The fractional timestep of a level, linear in log σ.
