@@ -65,13 +65,13 @@ struct Stretch {
 pub(super) unsafe fn run_blocks(cpu: &Cpu, rows: usize, operands: &[Operand], block: &Block<'_>) {
     let stretches = stretches(operands);
     let threads = cpu.pool().threads();
-    let row_blocks = rows.div_ceil(ROWS).max(1);
-    let wanted = (TASKS_PER_THREAD * threads).div_ceil(row_blocks);
+    let least = rows.div_ceil(ROWS).max(1);
+    let wanted = (TASKS_PER_THREAD * threads).div_ceil(least);
     let task_panels = block.panels.count.div_ceil(wanted).clamp(1, PANELS);
     let panel_blocks = block.panels.count.div_ceil(task_panels);
     // As many tasks for each thread, all of a size.
-    let row_blocks = if row_blocks > threads { row_blocks.next_multiple_of(threads) } else { row_blocks };
-    let task_rows = rows.div_ceil(row_blocks).max(1);
+    let even = if least > threads { least.next_multiple_of(threads) } else { least };
+    let task_rows = rows.div_ceil(even).max(1);
     let row_blocks = rows.div_ceil(task_rows);
     cpu.pool().run(row_blocks * panel_blocks, |task| {
         let (first_row, first_panel) = (task % row_blocks * task_rows, task / row_blocks * task_panels);

@@ -221,14 +221,6 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.load(joined.as_ptr()) }
     }
 
-    /// Each lane cut off to a bf16 without rounding.
-    #[inline(always)]
-    fn truncate_bf16(self, a: Self::V) -> Self::V {
-        let lanes = self.lanes(a).map(|x| f32::from_bits(x.to_bits() & 0xffff_0000));
-        // SAFETY: the array has MAX_WIDTH >= WIDTH lanes.
-        unsafe { self.load(lanes.as_ptr()) }
-    }
-
     /// Whether any lane of `a` is greater than that of `b`.
     #[inline(always)]
     fn any_greater(self, a: Self::V, b: Self::V) -> bool {

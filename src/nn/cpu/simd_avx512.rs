@@ -265,13 +265,10 @@ impl<const X: u8> Simd for Avx512<X> {
         // SAFETY: registers only; the token proves the features.
         unsafe {
             let low = _mm512_srli_epi32::<16>(_mm512_castps_si512(low));
-            _mm512_or_ps(_mm512_castsi512_ps(low), self.truncate_bf16(high))
+            let upper = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            let high = _mm512_and_si512(_mm512_castps_si512(high), upper);
+            _mm512_castsi512_ps(_mm512_or_si512(low, high))
         }
-    }
-    #[inline(always)]
-    fn truncate_bf16(self, a: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_and_ps(a, _mm512_castsi512_ps(_mm512_set1_epi32(0xffff_0000_u32 as i32))) }
     }
     #[inline(always)]
     fn any_greater(self, a: __m512, b: __m512) -> bool {
