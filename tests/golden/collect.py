@@ -101,10 +101,9 @@ def main(fixtures):
             (target / "case.json").write_text(path.read_text().replace("-Infinity", "null"))
             for name, image in images.items():
                 image.save(target / name)
-            if beside(case) or case["group"] == "random":
-                keys = ("image", "mask_image", "control_image", "ip_adapter_image")
-                for name in {case["args"][key] for key in keys if key in case["args"]}:
-                    shutil.copy(fixtures / "inputs" / name, HERE / "inputs" / name)
+            keys = ("image", "mask_image", "control_image", "ip_adapter_image")
+            for name in {case["args"][key] for key in keys if key in case["args"]}:
+                shutil.copy(fixtures / "inputs" / name, HERE / "inputs" / name)
             for kind, *rest in case["adapters"]:
                 if kind in FOLDERS:
                     copy(fixtures / "adapters" / FOLDERS[kind] / f"{rest[0]}.safetensors")

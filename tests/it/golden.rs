@@ -131,8 +131,7 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
     }
     // A case may be about its scheduler's file, or else about the options that stand for one.
     let options = case["scheduler"]["as_file"] != true;
-    let row = sampler(&case["scheduler"]);
-    let row = if options { Some(row?) } else { None };
+    let row = if options { Some(sampler(&case["scheduler"])?) } else { None };
     let spaced = row.is_some_and(|row| !row.defaults.lacks.contains(&Key::Spacing));
     Some(Params {
         prompt: Some(text("prompt").unwrap_or_default()),
