@@ -130,6 +130,11 @@ pub fn queue() -> Option<String> {
     text("SDGEN_QUEUE")
 }
 
+/// `SDGEN_HOLD`: a file at which the server's jobs stand still while it is there ([`crate::serve::Options::hold`]).
+pub fn hold() -> Option<PathBuf> {
+    path("SDGEN_HOLD")
+}
+
 /// `SDGEN_CPU`: the instruction set to use instead of the best that the processor has.
 pub fn instruction_set() -> Option<String> {
     text("SDGEN_CPU")

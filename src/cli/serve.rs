@@ -172,7 +172,8 @@ impl Drawing {
             return Err(error);
         }
         let (models, log_prompts) = (self.model.clone(), words.log_prompts);
-        Ok(Options { models, defaults, hub: Hub::from_env(), home, limits, log_prompts })
+        let hold = crate::config::hold();
+        Ok(Options { models, defaults, hub: Hub::from_env(), home, limits, log_prompts, hold })
     }
 }
 

@@ -92,6 +92,10 @@ impl Store for Local {
         Ok(ended)
     }
 
+    fn forsake(&self, job: &Arc<Job>) -> bool {
+        self.cancel(job).unwrap_or(false)
+    }
+
     fn get(&self, id: &str) -> Result<Option<Arc<Job>>> {
         Ok(self.jobs.get(id))
     }

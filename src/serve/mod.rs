@@ -61,6 +61,9 @@ pub struct Options {
     pub limits: Limits,
     /// Whether prompts stand in the log.
     pub log_prompts: bool,
+    /// A file that holds the engine while it is there: no job goes on beyond as many steps as it says, nor begins where
+    /// it says nothing. Tests wait for events with it, not for the clock.
+    pub hold: Option<PathBuf>,
 }
 
 /// Where jobs are kept.
@@ -138,6 +141,7 @@ struct Service {
     chosen: Mutex<Option<String>>,
     log: Log,
     log_prompts: bool,
+    hold: Option<PathBuf>,
     /// Set when streams have to end.
     over: watch::Sender<bool>,
 }
@@ -291,6 +295,7 @@ impl Service {
             chosen: Mutex::default(),
             log,
             log_prompts: options.log_prompts,
+            hold: options.hold,
             over: watch::Sender::new(false),
         })
     }
@@ -308,6 +313,13 @@ impl Service {
             self.ended(job);
         }
         Ok(())
+    }
+
+    /// Stops a job that nobody waits for any more.
+    fn forsake(&self, job: &Arc<Job>) {
+        if self.store.forsake(job) {
+            self.ended(job);
+        }
     }
 
     fn ended(&self, job: &Job) {

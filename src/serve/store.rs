@@ -111,6 +111,10 @@ pub(super) trait Store: Send + Sync {
     /// this ended it.
     fn cancel(&self, job: &Job) -> Result<bool>;
 
+    /// Stops a job that nobody waits for any more: where that cannot be told now, as soon as it can. Whether this
+    /// ended it.
+    fn forsake(&self, job: &Arc<Job>) -> bool;
+
     /// The job of this name; what happens to it from now on is heard by those who hold it.
     fn get(&self, id: &str) -> Result<Option<Arc<Job>>>;
 

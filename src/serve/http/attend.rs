@@ -9,14 +9,21 @@ use super::{blocking, stored};
 use crate::error::Kind;
 use crate::serve::desk::Wish;
 use crate::serve::job::{Job, State, Status};
-use crate::serve::store::Store;
+use crate::serve::store::{Refused, Store};
 use crate::serve::uploads::picture_of;
 use crate::serve::{Service, rung};
 
-/// Cancels a job whose client went away.
+/// A job as long as its client waits for it; cancelled when the client goes away.
 struct Attendance {
     service: Arc<Service>,
     job: Arc<Job>,
+}
+
+impl Attendance {
+    /// Submits a wish. The job is attended from its first moment: whoever gives up while this goes on cancels it too.
+    fn begin(service: &Arc<Service>, wish: Wish) -> Result<Self, Refused> {
+        Ok(Self { service: Arc::clone(service), job: service.submit(wish)? })
+    }
 }
 
 impl Drop for Attendance {
@@ -24,8 +31,7 @@ impl Drop for Attendance {
         let here = tokio::runtime::Handle::try_current();
         if let (false, Ok(here)) = (self.job.state().is_final(), here) {
             let (service, job) = (Arc::clone(&self.service), Arc::clone(&self.job));
-            // One that cannot be told is drawn for nobody.
-            drop(here.spawn_blocking(move || service.cancel(&job)));
+            drop(here.spawn_blocking(move || service.forsake(&job)));
         }
     }
 }
@@ -38,8 +44,7 @@ pub(in crate::serve) async fn drawn(
     service: &Arc<Service>,
     wish: Wish,
 ) -> Result<(Arc<Job>, Status), Problem> {
-    let job = blocking(service, move |service| service.submit(wish)).await??;
-    let attendance = Attendance { service: Arc::clone(service), job };
+    let attendance = blocking(service, move |service| Attendance::begin(service, wish)).await??;
     let mut over = service.over.subscribe();
     let status = tokio::select! {
         status = attendance.job.ended() => status,

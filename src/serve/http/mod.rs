@@ -78,7 +78,7 @@ pub(super) fn json_response(status: StatusCode, value: &Value) -> Response {
 /// Does work that waits for files away from the threads that answer.
 pub(super) async fn blocking<T: Send + 'static>(
     service: &Arc<Service>,
-    work: impl FnOnce(&Service) -> T + Send + 'static,
+    work: impl FnOnce(&Arc<Service>) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let service = Arc::clone(service);
     let done = tokio::task::spawn_blocking(move || work(&service)).await;
