@@ -25,7 +25,7 @@ pub fn draw(model: &str, out: &Path, prompt: &str) -> Result<(), Error> {
         seed: Some(7),
         ..Params::default()
     };
-    let plan = Planner::new(Hub::from_env()).plan(&params, &mut observer)?;
+    let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
     let album = Album { origin: plan.origin(), silent: false };
     Engine::new().generate(&plan, &mut observer, &mut |image| {
         save(&album.png(&image.leaf())?, out, Existing::Keep).map(|_| ())

@@ -128,7 +128,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 fn measure(arguments: &Arguments) -> Result<Report> {
     let params = arguments.params();
     let mut clock = Clock::default();
-    let plan = Planner::new(Hub::from_env()).plan(&params, &mut clock)?;
+    let plan = Planner::new(Hub::from_env()?).plan(&params, &mut clock)?;
     let mut engine = Engine::new();
     engine.load(&plan, &mut clock)?;
     clock.counter = Some(Box::new(engine.operations()));

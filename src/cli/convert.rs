@@ -60,7 +60,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Nothing is fetched.
 fn find(model: &str) -> Result<registry::ModelFiles> {
-    let hub = Hub { offline: true, ..Hub::from_env() };
+    let hub = Hub { offline: true, ..Hub::from_env()? };
     let mut silent = |_: &Event| Flow::Continue;
     registry::locate(&ModelRef::parse(model)?, &Fetch { hub, ..Fetch::default() }, &mut silent)
 }

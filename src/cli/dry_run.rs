@@ -121,7 +121,7 @@ pub(super) fn single(params: &Params, form: DryRun) -> Result<()> {
         report.wants(params, params.count.unwrap_or(1) as usize)?;
         return report.print(form);
     }
-    let plan = Planner::new(offline()).plan(params, &mut silent)?;
+    let plan = Planner::new(offline()?).plan(params, &mut silent)?;
     report.add(None, None, &plan, &mut HashMap::new())?;
     report.estimate = Some(estimate(&[&plan], &[&plan])?);
     report.print(form)
@@ -150,8 +150,11 @@ fn forward(planned: &[Planned], jobs: &[usize]) -> Plan {
 }
 
 /// The hub for a run that fetches nothing.
-pub(super) fn offline() -> Hub {
-    Hub { offline: true, ..Hub::from_env() }
+///
+/// # Errors
+/// As [`Hub::from_env`].
+pub(super) fn offline() -> Result<Hub> {
+    Ok(Hub { offline: true, ..Hub::from_env()? })
 }
 
 /// Whether a model would have to be fetched.
@@ -161,13 +164,13 @@ pub(super) fn offline() -> Hub {
 pub(super) fn is_absent(model: Option<&str>) -> Result<bool> {
     let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
     Ok(matches!(model, ModelRef::Known(_) | ModelRef::Repo { .. })
-        && registry::cached(&model, &offline()).is_none())
+        && registry::cached(&model, &offline()?).is_none())
 }
 
 /// What the hub would send of a model; nothing is fetched but the small files that list the others.
 fn download(params: &Params) -> Result<Option<u64>> {
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
-    let hub = Hub::from_env();
+    let hub = Hub::from_env()?;
     let fetch = Fetch {
         hub: Hub { offline: hub.offline || params.offline == Some(true), ..hub },
         half: matches!(params.dtype.as_deref(), Some("f16" | "bf16")),

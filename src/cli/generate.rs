@@ -59,8 +59,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let progress = RefCell::new(Progress::new(&arguments.display));
     let mut observer = |event: &Event| progress.borrow_mut().on(event);
-
-    let plan = Planner::new(Hub::from_env()).plan(&params, &mut observer)?;
+    defaults.told(&mut observer)?;
+    let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
     draw(
         &Drawing { plan: &plan, params: &params, destination: &destination, show: arguments.show },
         &progress,

@@ -71,8 +71,8 @@ impl Arguments {
                 if !left.is_empty() {
                     warn(&mut observer, format!("not taken over: {}", left.join(", ")));
                 }
-                let params = self.profile.defaults()?.under(&params)?;
-                Planner::new(Hub::from_env()).plan(&overlay(&params, &self.params), &mut observer)
+                let params = self.profile.defaults()?.told(&mut observer)?.under(&params)?;
+                Planner::new(Hub::from_env()?).plan(&overlay(&params, &self.params), &mut observer)
             }
             (None, None) => {
                 let message = format!("`{}` says nothing about how it was made", self.image.display());
@@ -85,8 +85,8 @@ impl Arguments {
     fn recorded(&self, record: &Record, progress: &RefCell<Progress>) -> Result<Plan> {
         let mut observer = |event: &Event| progress.borrow_mut().on(event);
         let request = record.request()?;
-        let params = self.profile.defaults()?.under(&request.params())?;
-        let mut planner = Planner::new(Hub::from_env());
+        let params = self.profile.defaults()?.told(&mut observer)?.under(&request.params())?;
+        let mut planner = Planner::new(Hub::from_env()?);
         let told = planner.plan(&params, &mut observer)?;
         let wanted = planner.plan(&overlay(&params, &self.params), &mut observer)?;
         for (file, hash) in &record.weights {

@@ -173,7 +173,7 @@ impl Drawing {
         }
         let (models, log_prompts) = (self.model.clone(), words.log_prompts);
         let hold = crate::config::hold();
-        Ok(Options { models, defaults, hub: Hub::from_env(), home, limits, log_prompts, hold })
+        Ok(Options { models, defaults, hub: Hub::from_env()?, home, limits, log_prompts, hold })
     }
 }
 

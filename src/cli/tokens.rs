@@ -110,7 +110,7 @@ fn named<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
 
 /// The tokenizers of a model that is on this machine. Nothing is fetched: weights would come along.
 fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<Encoder>> {
-    let hub = Hub { offline: true, ..Hub::from_env() };
+    let hub = Hub { offline: true, ..Hub::from_env()? };
     let known = models().iter().find(|spec| spec.name == DEFAULT_MODEL);
     if model.is_none() && !known.is_some_and(|spec| registry::is_cached(spec, &hub)) {
         let none = ModelFiles::embedded("clip", &[]);

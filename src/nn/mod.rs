@@ -3,6 +3,7 @@
 mod attention;
 mod backend;
 mod conv;
+mod cgroup;
 pub(crate) mod cpu;
 #[doc(hidden)]
 pub use cpu::bench as kernels;

@@ -27,13 +27,16 @@ impl Profiles {
     pub fn read(path: &Path) -> Result<Self> {
         match std::fs::read_to_string(path) {
             Ok(text) => Self::parse(path, &text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Self { path: path.to_owned(), ..Self::default() })
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::absent(path)),
             Err(error) => {
                 Err(Error::new(Kind::Usage, format!("cannot read `{}`", path.display())).source(error))
             }
         }
+    }
+
+    /// A file that is not there.
+    pub fn absent(path: &Path) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
     }
 
     /// Reads the text of a file.

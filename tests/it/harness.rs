@@ -63,8 +63,9 @@ pub(crate) fn sdgen() -> Run {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sdgen"));
     let proxies = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
-    let hub = ["HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "NO_COLOR"];
     let own = [
+        "NO_COLOR",
+        "SDGEN_HOLD",
         "SDGEN_CONFIG",
         "SDGEN_PROFILE",
         "SDGEN_CPU",
@@ -73,7 +74,7 @@ pub(crate) fn sdgen() -> Run {
         "JOB_COMPLETION_INDEX",
         "COMPLETE",
     ];
-    proxies.into_iter().chain(hub).chain(own).for_each(|name| {
+    proxies.into_iter().chain(sdgen::config::HUB_VARIABLES.iter().copied()).chain(own).for_each(|name| {
         command.env_remove(name);
     });
     let home = folder.path().join(".hf");

@@ -37,7 +37,7 @@ fn repository() -> BTreeMap<String, Vec<u8>> {
 }
 
 fn fetch(server: &Server, cache: &Path) -> Fetch {
-    let hub = Hub { cache: Some(cache.to_owned()), endpoint: server.endpoint(), token: None, offline: false };
+    let hub = Hub { cache: Some(cache.to_owned()), endpoint: server.endpoint(), ..Hub::default() };
     Fetch { hub, ..Fetch::default() }
 }
 

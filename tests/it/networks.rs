@@ -207,8 +207,7 @@ fn a_network_is_downloaded_once_and_nothing_else_of_its_repository() {
     let hub = Hub {
         cache: Some(cache.path().to_owned()),
         endpoint: server.endpoint(),
-        token: None,
-        offline: false,
+        ..Hub::default()
     };
     let locate = |hub: Hub, name: &str| {
         Network::locate(name, Layout::CONTROL, &Fetch { hub, ..Fetch::default() }, &mut quiet)

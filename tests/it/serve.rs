@@ -16,6 +16,19 @@ use crate::invalid_pictures::{VAE, spoilt};
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
+/// The file that holds a server's or a worker's jobs.
+pub(crate) const HOLD: &str = "hold";
+
+/// Holds the jobs of the server or worker of this folder.
+pub(crate) fn hold(folder: &Path, steps: usize) {
+    std::fs::write(folder.join(HOLD), steps.to_string()).unwrap();
+}
+
+/// Lets them go on.
+pub(crate) fn release(folder: &Path) {
+    std::fs::remove_file(folder.join(HOLD)).unwrap();
+}
+
 /// A running server; it ends with the value.
 pub(crate) struct Server {
     child: Child,
@@ -105,12 +118,57 @@ impl Server {
         self
     }
 
-    /// Asks it to end, and waits.
+    /// Asks it to end, and waits until it has heard that.
     #[cfg(unix)]
-    pub(crate) fn terminated(&mut self) -> i32 {
+    pub(crate) fn terminate(&self) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let begun = Instant::now();
+        while self.get("/ready").json()["reason"] != "draining" {
+            assert!(begun.elapsed() < PATIENCE);
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn exit_code(&mut self) -> i32 {
         self.child.wait().unwrap().code().unwrap()
+    }
+
+    /// Lets no job go on beyond so many steps, nor begin at all where there are none.
+    pub(crate) fn hold(&self, steps: usize) {
+        hold(self.folder.path(), steps);
+    }
+
+    /// Lets them go on.
+    pub(crate) fn release(&self) {
+        release(self.folder.path());
+    }
+
+    /// Orders a picture and holds it once so many steps of it are done.
+    pub(crate) fn held(&self, steps: usize, more: &Value) -> String {
+        self.hold(steps);
+        let id = self.order(more);
+        self.reaches(&id, steps);
+        id
+    }
+
+    /// Waits until so many steps of a job are done, and it is begun at least.
+    pub(crate) fn reaches(&self, id: &str, steps: usize) {
+        let begun = Instant::now();
+        loop {
+            let job = self.get(&format!("/v1/jobs/{id}")).is(200).json();
+            if job["state"] == "running" && job["progress"]["step"].as_u64() >= Some(steps as u64) {
+                return;
+            }
+            assert!(begun.elapsed() < PATIENCE, "{job}");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Asks that a job is stopped.
+    pub(crate) fn cancel(&self, id: &str) -> Value {
+        self.request("DELETE", &format!("/v1/jobs/{id}"), "", b"").is(200).json()
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
@@ -200,7 +258,7 @@ fn spawn(folder: &Path, arguments: &[String]) -> (Child, String, Log) {
     if !arguments.iter().any(|argument| argument.contains("://")) {
         command.arg("--state").arg(folder.join("state"));
     }
-    command.current_dir(folder).env("HF_HOME", folder.join(".hf"));
+    command.current_dir(folder).env("HF_HOME", folder.join(".hf")).env("SDGEN_HOLD", folder.join(HOLD));
     let mut child =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
@@ -305,7 +363,7 @@ fn a_stream_tells_the_whole_story_to_everybody_and_goes_on_where_it_broke() {
 #[test]
 fn previews_are_told_to_those_who_ask_for_them() {
     let server = Server::start(&[]);
-    let id = server.order(&json!({"steps": 1000, "preview_every": 1}));
+    let id = server.held(3, &json!({"steps": 4, "preview_every": 1}));
     let mut lines = BufReader::new(server.connect());
     let head = format!("GET /v1/jobs/{id}/stream HTTP/1.1\r\nhost: {}\r\n\r\n", server.address);
     lines.get_mut().write_all(head.as_bytes()).unwrap();
@@ -320,17 +378,14 @@ fn previews_are_told_to_those_who_ask_for_them() {
 #[test]
 fn waiting_jobs_are_cancelled_at_once_and_running_ones_at_their_next_step() {
     let server = Server::start(&[]);
-    let long = server.order(&json!({"steps": 1000, "width": 128, "height": 128}));
+    let running = server.held(2, &json!({"steps": 3}));
     let waiting = server.order(&json!({}));
-    server.once(&long, |state| state == "running");
-    let cancel = |id: &str| server.request("DELETE", &format!("/v1/jobs/{id}"), "", b"").is(200).json();
-    assert_eq!(cancel(&waiting)["state"], "cancelled");
+    assert_eq!(server.cancel(&waiting)["state"], "cancelled");
     assert_eq!(server.events(&waiting, 0).last().unwrap().1, "cancelled");
-    cancel(&long);
-    assert_eq!(server.ended(&long)["state"], "cancelled");
+    server.cancel(&running);
+    assert_eq!(server.ended(&running)["state"], "cancelled");
     let after = server.order(&json!({}));
     assert_eq!(server.ended(&after)["state"], "completed");
-    assert_eq!(cancel(&after)["state"], "completed", "an end is an end");
 }
 
 #[test]
@@ -350,15 +405,16 @@ fn jobs_that_are_alike_share_a_forward_and_are_what_they_are_alone() {
             id
         })
         .collect();
-    let long = server.order(&json!({"steps": 300, "width": 128, "height": 128}));
-    server.once(&long, |state| state == "running");
+    server.held(1, &json!({"width": 128, "steps": 2}));
     let together: Vec<String> = orders.iter().map(|order| server.order(order)).collect();
     let larger = server.order(&json!({"width": 128}));
     let gone = server.order(&json!({"width": 128, "seed": 1}));
-    server.request("DELETE", &format!("/v1/jobs/{gone}"), "", b"").is(200);
+    server.cancel(&gone);
+    server.release();
     together.iter().for_each(|id| assert_eq!(server.ended(id)["state"], "completed"));
     assert_eq!(server.ended(&larger)["state"], "completed");
     assert!(pictures(&server, &alone) == pictures(&server, &together), "the same bytes");
+    server.log.says(&format!("{larger} completed"));
     // The four were begun before the first of them ended.
     let lines = server.log.with("");
     let at = |id: &str, state: &str| {
@@ -389,24 +445,23 @@ fn what_was_drawn_and_cannot_be_decoded_is_kept() {
 #[test]
 fn a_full_queue_says_when_to_come_back() {
     let server = Server::start(&["--queue", "1"]);
-    let long = server.order(&json!({"steps": 1000, "width": 128, "height": 128}));
-    server.once(&long, |state| state == "running");
+    server.held(0, &json!({}));
     let waiting = server.order(&json!({}));
     let full = server.post("/v1/jobs", &small(&json!({}))).is(503);
     assert!(full.header("retry-after").is_some());
     assert_eq!(full.header("content-type"), Some("application/problem+json"));
-    server.request("DELETE", &format!("/v1/jobs/{long}"), "", b"").is(200);
+    server.release();
     assert_eq!(server.ended(&waiting)["state"], "completed");
 }
 
 #[test]
 fn queued_jobs_outlive_a_killed_server() {
     let server = Server::start(&[]);
-    let long = server.order(&json!({"steps": 200, "width": 128, "height": 128}));
+    let running = server.held(1, &json!({"steps": 2}));
     let waiting: Vec<String> = (0..10).map(|seed| server.order(&json!({ "seed": seed }))).collect();
-    server.once(&long, |state| state == "running");
     let server = server.killed_and_started_again();
-    let begun_again = server.ended(&long);
+    server.release();
+    let begun_again = server.ended(&running);
     assert_eq!(begun_again["state"], "completed", "{begun_again}");
     for (seed, id) in waiting.iter().enumerate() {
         let job = server.ended(id);
@@ -421,10 +476,11 @@ fn queued_jobs_outlive_a_killed_server() {
 #[test]
 fn a_server_that_is_asked_to_end_finishes_its_job_and_keeps_the_queue() {
     let mut server = Server::start(&[]);
-    let running = server.order(&json!({"steps": 100, "width": 128, "height": 128}));
+    let running = server.held(1, &json!({"steps": 2}));
     let waiting = server.order(&json!({}));
-    server.once(&running, |state| state == "running");
-    assert_eq!(server.terminated(), 0);
+    server.terminate();
+    server.release();
+    assert_eq!(server.exit_code(), 0);
     let folder = server.folder.path().join("state/jobs");
     let record = |id: &str| -> Value {
         serde_json::from_slice(&std::fs::read(folder.join(id).join("job.json")).unwrap()).unwrap()
