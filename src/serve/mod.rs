@@ -6,6 +6,7 @@ mod a1111;
 mod catalog;
 mod clock;
 mod desk;
+mod door;
 mod dry;
 mod failure;
 mod fields;
@@ -24,23 +25,25 @@ mod story;
 mod uploads;
 mod worker;
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{MAIN_SEPARATOR, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 pub use self::clock::rfc3339;
+pub use self::door::Door;
 #[doc(hidden)]
 pub use self::dry::asked;
 use tokio::sync::watch;
 
 use self::catalog::Catalog;
+use self::door::Guard;
 use self::job::{End, Job};
 use self::local::Local;
 use self::metrics::Metrics;
 use self::store::{Bounds, Store};
-use crate::config::{Hub, Token};
+use crate::config::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::request::Params;
 
@@ -77,18 +80,6 @@ pub enum Home {
         /// How long a process may be silent before its job is another's.
         lease: Duration,
     },
-}
-
-/// Who may come in, and where.
-pub struct Door {
-    /// Address to listen on.
-    pub host: IpAddr,
-    /// Port; 0 for any that is free.
-    pub port: u16,
-    /// What clients have to show.
-    pub token: Option<Token>,
-    /// Origins of pages elsewhere that may use this server.
-    pub cors: Vec<String>,
 }
 
 /// How much a server takes and keeps.
@@ -131,10 +122,7 @@ struct Service {
     defaults: Params,
     hub: Hub,
     limits: Limits,
-    token: Option<Token>,
-    cors: Vec<String>,
-    /// Whether only this machine's own clients are to reach it.
-    local: bool,
+    guard: Guard,
     /// A model is being fetched or loaded.
     loading: AtomicBool,
     /// The model that A1111's clients have set.
@@ -197,7 +185,7 @@ impl Server {
     /// The port or the folder is another's, or the queue is out of reach; the models have no names of their own.
     pub fn bind(options: Options, door: Door, log: Log) -> Result<Self> {
         let asked = SocketAddr::new(door.host, door.port);
-        let service = Service::open(options, Some(door), log)?;
+        let service = Service::open(options, Some(&door), log)?;
         let taken = |e: std::io::Error| {
             Error::new(Kind::Network, format!("cannot listen on `{asked}`"))
                 .source(e)
@@ -274,13 +262,12 @@ async fn sweep(service: Arc<Service>) {
 }
 
 impl Service {
-    fn open(options: Options, door: Option<Door>, log: Log) -> Result<Self> {
+    fn open(options: Options, door: Option<&Door>, log: Log) -> Result<Self> {
         let limits = options.limits;
         let catalog = Catalog::new(&options.models)?;
         let bounds = Bounds { queue: limits.queue, age: limits.age, bytes: limits.kept, ended: ENDED };
+        let guard = door.map(Guard::new).transpose()?.unwrap_or_default();
         let store = home(&options.home, bounds, &log)?;
-        let is_local = door.as_ref().is_none_or(|door| door.host.is_loopback() && door.token.is_none());
-        let (token, cors) = door.map(|door| (door.token, door.cors)).unwrap_or_default();
         Ok(Self {
             store,
             catalog,
@@ -288,9 +275,7 @@ impl Service {
             defaults: options.defaults,
             hub: options.hub,
             limits,
-            local: is_local,
-            token,
-            cors,
+            guard,
             loading: AtomicBool::new(false),
             chosen: Mutex::default(),
             log,
