@@ -143,6 +143,14 @@ impl Planner {
         Ok(Plan { request, base, refiner, adapters, networks, weights, latents: None })
     }
 
+    /// Finds the model that `params` name, downloads what is missing of it, and reads what it is.
+    ///
+    /// # Errors
+    /// It is nowhere, or no model.
+    pub fn look(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<()> {
+        self.base(params, observer).map(|_| ())
+    }
+
     /// The plan that a file of latents was drawn by, as far as it is still to be done.
     fn decoding(&mut self, path: &Path, params: &Params, observer: &mut dyn Observer) -> Result<Plan> {
         let Kept { latents, record } = Kept::read(path)?;

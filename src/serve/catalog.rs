@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::config::Hub;
 use crate::error::{Error, Result};
-use crate::registry::{DEFAULT_MODEL, ModelSpec, is_cached, models};
+use crate::registry::{DEFAULT_MODEL, ModelRef, ModelSpec, cached, models};
 use crate::request::Params;
 
 /// The models that are offered, the default first.
@@ -104,7 +104,7 @@ impl Catalog {
         let shown = |(i, offer): (usize, &Offer)| Shown {
             id: offer.name.clone(),
             default: i == 0,
-            cached: offer.spec.map_or(offer.name != offer.model, |spec| is_cached(spec, hub)),
+            cached: ModelRef::parse(&offer.model).is_ok_and(|model| cached(&model, hub).is_some()),
             size: offer.spec.map(|spec| spec.size),
             steps: offer.spec.map(|spec| spec.steps),
             cfg_scale: offer.spec.map(|spec| spec.cfg_scale),
@@ -121,8 +121,13 @@ fn offer(model: String) -> Offer {
     }
     let path = Path::new(&model);
     let folder = path.exists().then(|| path.canonicalize().ok()?.file_name().map(|name| name.to_owned()));
-    let name = folder.flatten().map_or(model.clone(), |name| name.to_string_lossy().into_owned());
-    Offer { name, model, spec: None }
+    match folder {
+        Some(name) => {
+            let name = name.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
+            Offer { name, model: model.trim_end_matches(std::path::is_separator).to_owned(), spec: None }
+        }
+        None => Offer { name: model.clone(), model, spec: None },
+    }
 }
 
 fn spec(name: &str) -> Option<&'static ModelSpec> {

@@ -30,7 +30,11 @@ impl Service {
     /// Checks a wish, writes it down and queues it.
     pub(super) fn submit(&self, wish: Wish) -> Result<Arc<Job>, Refused> {
         let (order, pictures) = self.checked(wish)?;
-        let job = self.store.submit(order, &pictures)?;
+        let job = self.store.submit(order, &pictures).inspect_err(|refused| {
+            if let Refused::Failed(error) = refused {
+                (self.log)(&format!("the store: {error}"));
+            }
+        })?;
         self.note(&job, "queued");
         Ok(job)
     }

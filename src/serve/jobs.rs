@@ -128,6 +128,16 @@ impl Jobs {
         job.end(End::Cancelled)
     }
 
+    /// Forgets a job, if it has ended.
+    pub(super) fn forget(&self, job: &Job) -> bool {
+        let mut inner = self.lock();
+        let is_over = job.state().is_final();
+        if is_over {
+            inner.known.remove(&job.id);
+        }
+        is_over
+    }
+
     /// The job of this name.
     pub(super) fn get(&self, id: &str) -> Option<Arc<Job>> {
         self.lock().known.get(id).cloned()

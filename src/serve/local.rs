@@ -96,6 +96,14 @@ impl Store for Local {
         self.cancel(job).unwrap_or(false)
     }
 
+    fn forget(&self, job: &Job) -> Result<bool> {
+        let is_forgotten = self.jobs.forget(job);
+        if is_forgotten {
+            self.journal.remove(&job.id);
+        }
+        Ok(is_forgotten)
+    }
+
     fn get(&self, id: &str) -> Result<Option<Arc<Job>>> {
         Ok(self.jobs.get(id))
     }

@@ -22,13 +22,15 @@ mod openapi;
 mod shared;
 mod store;
 mod story;
+mod supply;
 mod uploads;
+mod words;
 mod worker;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{MAIN_SEPARATOR, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use self::clock::rfc3339;
@@ -130,6 +132,10 @@ struct Service {
     log: Log,
     log_prompts: bool,
     hold: Option<PathBuf>,
+    /// Held by the one who asks how many jobs there are.
+    counting: Arc<tokio::sync::Mutex<()>>,
+    /// Models that the operator named and that have yet to be fetched.
+    missing: Mutex<Vec<String>>,
     /// Set when streams have to end.
     over: watch::Sender<bool>,
 }
@@ -234,6 +240,9 @@ impl Server {
             .name("worker".to_owned())
             .spawn(move || worker::run(&works, &works.hub))
             .map_err(failed)?;
+        let supplied = Arc::clone(&service);
+        let supply = std::thread::Builder::new().name("supply".to_owned());
+        supply.spawn(move || supply::fetch(&supplied)).map_err(failed)?;
         let answers = runtime.spawn(http::serve(Arc::clone(&service), listener));
         runtime.spawn(sweep(Arc::clone(&service)));
         let ended = worker.join();
@@ -265,6 +274,7 @@ impl Service {
     fn open(options: Options, door: Option<&Door>, log: Log) -> Result<Self> {
         let limits = options.limits;
         let catalog = Catalog::new(&options.models)?;
+        let missing = supply::missing(&options.models, &options.defaults, &options.hub)?;
         let bounds = Bounds { queue: limits.queue, age: limits.age, bytes: limits.kept, ended: ENDED };
         let guard = door.map(Guard::new).transpose()?.unwrap_or_default();
         let store = home(&options.home, bounds, &log)?;
@@ -281,8 +291,14 @@ impl Service {
             log,
             log_prompts: options.log_prompts,
             hold: options.hold,
+            counting: Arc::default(),
+            missing: Mutex::new(missing),
             over: watch::Sender::new(false),
         })
+    }
+
+    fn missing(&self) -> MutexGuard<'_, Vec<String>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A job came to its end: counted and told.
@@ -319,6 +335,15 @@ impl Service {
     fn secrets(&self, id: &str) -> Vec<(String, String)> {
         let folder = format!("{}{MAIN_SEPARATOR}", self.store.folder(id).display());
         std::iter::once((folder, String::new())).chain(self.catalog.secrets()).collect()
+    }
+
+    /// The same with everything else of this machine that a failure may tell of.
+    fn places(&self, id: &str) -> Vec<(String, String)> {
+        let job = self.store.folder(id);
+        let folders = [Some(job), self.hub.cache.clone(), Some(std::env::temp_dir())];
+        let folders = folders.into_iter().flatten().map(|folder| folder.display().to_string());
+        let hidden = folders.flat_map(|folder| [format!("{folder}{MAIN_SEPARATOR}"), folder]);
+        self.secrets(id).into_iter().chain(hidden.map(|folder| (folder, String::new()))).collect()
     }
 
     /// A line about a job.

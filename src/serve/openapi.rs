@@ -119,18 +119,21 @@ fn job_paths() -> Map<String, Value> {
     let mut one = of_job("get", "job", "A job", job(), json!([id]));
     one["delete"] = of_job(
         "delete",
-        "cancel",
-        "Stop a job: one that waits at once, one that runs at its next step",
+        "remove",
+        "Stop a job: one that waits at once, one that runs at its next step; or forget one that has ended, with its pictures",
         job(),
         json!([id]),
     )["delete"]
         .take();
+    one["delete"]["responses"]["204"] = json!({ "description": "It had ended, and is forgotten." });
     let heard = json!({ "name": "Last-Event-ID", "in": "header", "schema": { "type": "string", "pattern": "^[0-9]{1,15}$" } });
     let events = with(
         "Events: queued, running, fetch, stage, progress, preview, image, warning, then complete, error or cancelled.",
         "text/event-stream",
         json!({ "type": "string" }),
     );
+    let mut stream = of_job("get", "stream", "What happens to a job, as it happens", events, json!([id, heard]));
+    stream["get"]["responses"]["204"] = json!({ "description": "The client has heard the end already." });
     let latents =
         with("Latents.", "application/octet-stream", json!({ "type": "string", "format": "binary" }));
     let images = with(
@@ -141,10 +144,7 @@ fn job_paths() -> Map<String, Value> {
     Map::from_iter([
         ("/v1/jobs".to_owned(), json!({ "get": list(), "post": create() })),
         ("/v1/jobs/{id}".to_owned(), one),
-        (
-            "/v1/jobs/{id}/stream".to_owned(),
-            of_job("get", "stream", "What happens to a job, as it happens", events, json!([id, heard])),
-        ),
+        ("/v1/jobs/{id}/stream".to_owned(), stream),
         (
             "/v1/jobs/{id}/image".to_owned(),
             of_job("get", "image", "The first picture", picture(), json!([id])),
@@ -165,13 +165,16 @@ fn job_paths() -> Map<String, Value> {
 }
 
 fn list() -> Value {
-    let jobs = json!({ "type": "object", "required": ["jobs"], "properties": { "jobs": { "type": "array", "items": reference("Job") } } });
+    let jobs = json!({ "type": "array", "items": reference("Job") });
+    let next = json!({ "type": ["string", "null"], "description": "Path of the rest of the list" });
+    let jobs = object(json!({ "jobs": jobs, "next": next }), &[]);
     json!({
         "operationId": "jobs",
         "summary": "Jobs, the newest first",
         "parameters": [
             { "name": "state", "in": "query", "schema": { "type": "string", "enum": names::<State>() } },
             { "name": "limit", "in": "query", "schema": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 } },
+            { "name": "cursor", "in": "query", "schema": { "type": "string" }, "description": "From `next` of the list before" },
         ],
         "responses": answers("200", with("Jobs.", "application/json", jobs), &["422", "503"]),
     })

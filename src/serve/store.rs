@@ -115,6 +115,9 @@ pub(super) trait Store: Send + Sync {
     /// ended it.
     fn forsake(&self, job: &Arc<Job>) -> bool;
 
+    /// Forgets an ended job with all that is its own; whether it had ended.
+    fn forget(&self, job: &Job) -> Result<bool>;
+
     /// The job of this name; what happens to it from now on is heard by those who hold it.
     fn get(&self, id: &str) -> Result<Option<Arc<Job>>>;
 

@@ -13,6 +13,7 @@ use super::failure::Failure;
 use super::job::{End, Job, Made, State};
 use super::story::News;
 use super::uploads::{self, LATENTS, picture_of, placed, within};
+use super::words::{Secrets, bare};
 use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Kind, Result};
@@ -94,7 +95,7 @@ impl Planned {
                         "its latents are kept: `sdgen --from-latents FILE` decodes what `/v1/jobs/{}/latents` has",
                         self.job.id
                     ),
-                    Err(error) => format!("its latents could not be kept: {}", error.message()),
+                    Err(_) => "its latents could not be kept".to_owned(),
                 });
                 End::Failed(failure)
             }
@@ -103,11 +104,11 @@ impl Planned {
     }
 }
 
-/// How a job ends with `error`.
+/// How a job ends with `error`; the log has all of it.
 fn failed(service: &Service, job: &Job, error: &Error) -> End {
     match error.kind() == Kind::Interrupted && job.is_cancelled() {
         true => End::Cancelled,
-        false => End::Failed(public(error, &service.secrets(&job.id))),
+        false => End::Failed(Failure::public(error, &service.places(&job.id))),
     }
 }
 
@@ -237,9 +238,6 @@ fn tell(service: &Service, job: &Job, event: &Event) {
     }
 }
 
-/// Paths of this server, and what clients hear instead.
-type Secrets = [(String, String)];
-
 /// The request as its pictures tell it: without the paths of this server.
 fn told(request: &Request, secrets: &Secrets) -> Request {
     let bared = serde_json::to_value(request).map(|value| bared(value, secrets));
@@ -255,19 +253,5 @@ fn bared(value: Value, secrets: &Secrets) -> Value {
             object.into_iter().map(|(key, value)| (key, bared(value, secrets))).collect()
         }
         other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
-    }
-}
-
-fn bare(text: &str, secrets: &Secrets) -> String {
-    secrets.iter().fold(text.to_owned(), |text, (path, name)| text.replace(path, name))
-}
-
-/// A failure as clients hear of it.
-fn public(error: &Error, secrets: &Secrets) -> Failure {
-    let failure = Failure::from(error);
-    Failure {
-        message: bare(&failure.message, secrets),
-        hints: failure.hints.iter().map(|hint| bare(hint, secrets)).collect(),
-        ..failure
     }
 }

@@ -47,7 +47,7 @@ fn router(service: Arc<Service>) -> Router {
         .route("/v1/models", get(status::models))
         .route("/v1/samplers", get(status::samplers))
         .route("/v1/jobs", get(jobs::list).post(jobs::create))
-        .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
+        .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::remove))
         .route("/v1/jobs/{id}/stream", get(jobs::follow))
         .route("/v1/jobs/{id}/image", get(jobs::first_image))
         .route("/v1/jobs/{id}/images", get(jobs::images))
@@ -96,5 +96,8 @@ pub(super) async fn stored<T: Send + 'static>(
     service: &Arc<Service>,
     ask: impl FnOnce(&dyn Store) -> Result<T> + Send + 'static,
 ) -> Result<T, Problem> {
-    blocking(service, move |service| ask(&*service.store)).await?.map_err(|error| Problem::of_store(&error))
+    let asked = blocking(service, move |service| {
+        ask(&*service.store).inspect_err(|error| (service.log)(&format!("the store: {error}")))
+    });
+    asked.await?.map_err(|error| Problem::of_store(&error))
 }

@@ -232,10 +232,13 @@ impl Node {
             Past { at, number, bytes: bytes.get(&id).copied().unwrap_or(0), id }
         });
         let stale = self.bounds.stale(past.collect(), now);
-        stale.iter().try_for_each(|past| {
-            let forget = script(include_str!("forget.lua"), &past.id);
-            self.ask(|connection| forget.exec(connection))
-        })
+        stale.iter().try_for_each(|past| self.forget(&past.id).map(|_| ()))
+    }
+
+    /// Forgets an ended job; whether it was there.
+    fn forget(&self, id: &str) -> Result<bool> {
+        let forget = script(include_str!("forget.lua"), id);
+        self.ask(|connection| forget.query(connection))
     }
 }
 
@@ -303,6 +306,11 @@ impl Store for Shared {
 
     fn forsake(&self, job: &Arc<Job>) -> bool {
         self.0.forsake(job)
+    }
+
+    fn forget(&self, job: &Job) -> Result<bool> {
+        // One that another process has forgotten is gone as well.
+        Ok(job.state().is_final() && (self.0.forget(&job.id)? || self.0.get(&job.id)?.is_none()))
     }
 
     fn get(&self, id: &str) -> Result<Option<Arc<Job>>> {

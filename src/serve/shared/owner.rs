@@ -147,7 +147,11 @@ impl Node {
     pub(super) fn keep(&self, job: &Job, name: &str, bytes: &[u8]) -> Result<()> {
         let mut keep = script(include_str!("keep.lua"), &job.id);
         keep.arg(job.status().attempts).arg(name).arg(bytes);
-        let kept: bool = self.insist(|node| node.ask(|connection| keep.query(connection)))?;
+        let kept = self.insist(|node| node.ask(|connection| keep.query(connection)));
+        let kept: bool = kept.map_err(|error| {
+            (self.log)(&format!("{}: {error}", job.id));
+            Error::new(error.kind(), "the queue is out of reach")
+        })?;
         if kept {
             return Ok(());
         }

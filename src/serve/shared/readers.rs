@@ -88,7 +88,8 @@ impl Node {
     }
 
     pub(super) fn get(&self, id: &str) -> Result<Option<Arc<Job>>> {
-        if let Some(job) = self.held.get(id) {
+        // One that has ended may be forgotten by now.
+        if let Some(job) = self.held.get(id).filter(|job| !job.state().is_final()) {
             self.refresh(&job)?;
             return Ok(Some(job));
         }
