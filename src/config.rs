@@ -91,7 +91,9 @@ pub fn defaults_file() -> Result<Option<DefaultsFile>> {
     let Some(path) = named.or_else(own) else { return Ok(None) };
     match path.metadata() {
         // A device or a pipe is as good as a file: `/dev/null` says nothing.
-        Ok(metadata) if !is_named || !metadata.is_dir() => Ok(Some(DefaultsFile { path, is_out_of_reach: false })),
+        Ok(metadata) if !is_named || !metadata.is_dir() => {
+            Ok(Some(DefaultsFile { path, is_out_of_reach: false }))
+        }
         Err(error) if !is_named => {
             use std::io::ErrorKind::{NotADirectory, PermissionDenied};
             let is_out_of_reach = matches!(error.kind(), NotADirectory | PermissionDenied);

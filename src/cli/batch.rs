@@ -123,7 +123,8 @@ impl Arguments {
         let defaults = self.profile.defaults()?.told(&mut observer)?;
         let (jobs, wrong) = batch::jobs(&source.drafts, &defaults.fields(), &over);
         let (jobs, absent) = if self.dry.wanted() { here(jobs) } else { (jobs, Vec::new()) };
-        let mut planner = Planner::new(if self.dry.wanted() { dry_run::offline()? } else { Hub::from_env()? });
+        let mut planner =
+            Planner::new(if self.dry.wanted() { dry_run::offline()? } else { Hub::from_env()? });
         let (planned, worse) = batch::plan(jobs, &source.output, &mut planner, &mut observer)?;
         let mut faults: Vec<Fault> = source.faults.into_iter().chain(wrong).chain(worse).collect();
         faults.sort_by(|a, b| a.place.cmp(&b.place));

@@ -147,7 +147,9 @@ fn machine() -> Vec<Finding> {
 /// The user's config file.
 fn defaults() -> Finding {
     match super::config::read() {
-        Ok((_, Some(note))) => Finding::note("config", note, "set HOME to a folder of this user, or SDGEN_CONFIG"),
+        Ok((_, Some(note))) => {
+            Finding::note("config", note, "set HOME to a folder of this user, or SDGEN_CONFIG")
+        }
         Ok((file, None)) if file.path().exists() => {
             let names: Vec<&str> = file.names().collect();
             let value = format!("{}, {} profiles", file.path().display(), names.len());
@@ -165,7 +167,8 @@ fn defaults() -> Finding {
 fn environment(hub: &Hub) -> Finding {
     let set = config::hub_variables();
     let seconds = |what: &str, time: Option<Duration>| Some(format!("{what} {} s", time?.as_secs()));
-    let times = [seconds("lists within", hub.etag_timeout), seconds("downloads within", hub.download_timeout)];
+    let times =
+        [seconds("lists within", hub.etag_timeout), seconds("downloads within", hub.download_timeout)];
     let links = hub.no_symlinks.then(|| "no symbolic links".to_owned());
     let more: Vec<String> = times.into_iter().flatten().chain(links).collect();
     let set = if set.is_empty() { "no variable of the hub is set".to_owned() } else { set.join(", ") };

@@ -248,7 +248,9 @@ fn options(arguments: &Arguments) -> Result<Options> {
 
 fn limits(arguments: &Arguments, queue: usize) -> Result<Limits> {
     let Arguments { max_body, max_pixels, max_count, .. } = arguments;
-    for (field, value) in [("max_body", *max_body as u64), ("max_pixels", *max_pixels), ("max_count", *max_count)] {
+    for (field, value) in
+        [("max_body", *max_body as u64), ("max_pixels", *max_pixels), ("max_count", *max_count)]
+    {
         if value == 0 {
             return Err(Error::expected(field, "a number from 1 on", value).hint("0 would let nothing in"));
         }

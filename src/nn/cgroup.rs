@@ -118,7 +118,8 @@ mod tests {
         // What is mounted in a container is the container's group.
         let inside = mounts.replace("0:32 / ", "0:32 /docker/abc ");
         assert_eq!(found(groups, &inside), ["/job", ""].map(|group| format!("{point}{group}")));
-        let other = mounts.replace("0:32 / ", "0:32 /docker/other ").replace("hugetlb,memory rw,r", "a\\040b rw,r");
+        let other =
+            mounts.replace("0:32 / ", "0:32 /docker/other ").replace("hugetlb,memory rw,r", "a\\040b rw,r");
         assert_eq!(found(groups, &other), ["sys/fs/cgroup/a b"]);
     }
 

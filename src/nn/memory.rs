@@ -63,7 +63,10 @@ mod tests {
         assert_eq!(available(&[SYSTEM]), Some(8_192_000));
         let unlimited = ("sys/fs/cgroup/memory.max", "max\n");
         let current = ("sys/fs/cgroup/memory.current", "5000\n");
-        assert_eq!(available(&[SYSTEM, SECOND, ("proc/self/cgroup", "0::/\n"), unlimited, current]), Some(8_192_000));
+        assert_eq!(
+            available(&[SYSTEM, SECOND, ("proc/self/cgroup", "0::/\n"), unlimited, current]),
+            Some(8_192_000)
+        );
     }
 
     #[test]
@@ -71,7 +74,15 @@ mod tests {
         let group = ("proc/self/cgroup", "0::/a/b\n");
         let [outer, taken] = ["sys/fs/cgroup/a/memory.max", "sys/fs/cgroup/a/memory.current"];
         let [inner, within] = ["sys/fs/cgroup/a/b/memory.max", "sys/fs/cgroup/a/b/memory.current"];
-        let files = [SYSTEM, SECOND, group, (outer, "100000\n"), (taken, "70000\n"), (inner, "max\n"), (within, "10\n")];
+        let files = [
+            SYSTEM,
+            SECOND,
+            group,
+            (outer, "100000\n"),
+            (taken, "70000\n"),
+            (inner, "max\n"),
+            (within, "10\n"),
+        ];
         assert_eq!(available(&files), Some(30_000));
         let narrower = [&files[..5], &[(inner, "20000\n"), (within, "15000\n")]].concat();
         assert_eq!(available(&narrower), Some(5_000));
@@ -84,12 +95,12 @@ mod tests {
     #[test]
     fn groups_of_the_first_version_count_too() {
         let group = ("proc/self/cgroup", "4:memory:/docker/x\n");
-        let [limit, taken] =
-            ["docker/x/memory.limit_in_bytes", "docker/x/memory.usage_in_bytes"].map(|name| format!("sys/fs/cgroup/memory/{name}"));
+        let [limit, taken] = ["docker/x/memory.limit_in_bytes", "docker/x/memory.usage_in_bytes"]
+            .map(|name| format!("sys/fs/cgroup/memory/{name}"));
         let files = [SYSTEM, FIRST, group, (limit.as_str(), "120000\n"), (taken.as_str(), "20000\n")];
         assert_eq!(available(&files), Some(100_000));
-        let [outer, all] =
-            ["docker/memory.limit_in_bytes", "docker/memory.usage_in_bytes"].map(|name| format!("sys/fs/cgroup/memory/{name}"));
+        let [outer, all] = ["docker/memory.limit_in_bytes", "docker/memory.usage_in_bytes"]
+            .map(|name| format!("sys/fs/cgroup/memory/{name}"));
         let nested = [&files[..], &[(outer.as_str(), "90000\n"), (all.as_str(), "30000\n")]].concat();
         assert_eq!(available(&nested), Some(60_000));
         let without = ("sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "9223372036854771712\n");

@@ -2,8 +2,8 @@
 
 mod attention;
 mod backend;
-mod conv;
 mod cgroup;
+mod conv;
 pub(crate) mod cpu;
 #[doc(hidden)]
 pub use cpu::bench as kernels;

@@ -157,7 +157,8 @@ mod tests {
         hosts.iter().map(|host| guard.answers_to(host)).collect()
     }
 
-    const OWN: &[&str] = &["localhost:7860", "LOCALHOST", "localhost.", "127.0.0.1", "127.3.2.1:1", "[::1]:7860"];
+    const OWN: &[&str] =
+        &["localhost:7860", "LOCALHOST", "localhost.", "127.0.0.1", "127.3.2.1:1", "[::1]:7860"];
     const ADDRESSES: &[&str] = &["192.168.1.5:7860", "10.0.0.1", "[fe80::1%25eth0]:7860", "[2001:db8::1]"];
     const NAMES: &[&str] =
         &["evil.example:7860", "localhost.evil.example", "127.0.0.1.nip.io", "", "[evil]", "sdgen", "0x7f.1"];
@@ -181,7 +182,10 @@ mod tests {
     #[test]
     fn a_token_is_enough_unless_names_are_given() {
         assert!(answers(&door("0.0.0.0", true, &[]), &[OWN, ADDRESSES, NAMES].concat()).iter().all(|is| *is));
-        assert_eq!(answers(&door("0.0.0.0", true, &["a.b"]), &["a.b", "c.d", "10.1.1.1"]), [true, false, true]);
+        assert_eq!(
+            answers(&door("0.0.0.0", true, &["a.b"]), &["a.b", "c.d", "10.1.1.1"]),
+            [true, false, true]
+        );
     }
 
     #[test]
@@ -208,11 +212,25 @@ mod tests {
             ("http://[::1]:80/", "http://[::1]"),
         ] {
             let error = checked(origin).unwrap_err();
-            assert!(error.field_name() == Some("cors") && error.hints()[0].contains(near), "{origin}: {error:?}");
+            assert!(
+                error.field_name() == Some("cors") && error.hints()[0].contains(near),
+                "{origin}: {error:?}"
+            );
         }
         for origin in [
-            "", "*", "null", "localhost:3000", "http://", "http://a b", "http://a:0", "http://a:99999", "http://*.a",
-            "http://me@a", "://a", "http:/a", "http://a,http://b",
+            "",
+            "*",
+            "null",
+            "localhost:3000",
+            "http://",
+            "http://a b",
+            "http://a:0",
+            "http://a:99999",
+            "http://*.a",
+            "http://me@a",
+            "://a",
+            "http:/a",
+            "http://a,http://b",
         ] {
             assert_eq!(checked(origin).unwrap_err().field_name(), Some("cors"), "{origin}");
         }

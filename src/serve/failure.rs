@@ -37,10 +37,16 @@ impl Failure {
     /// As clients hear of an error that may tell of this server: without its paths.
     pub(super) fn public(error: &Error, secrets: &Secrets) -> Self {
         let failure = Self::from(error);
-        let is_open = |hint: &String| !secrets.iter().any(|(path, name)| name.is_empty() && hint.contains(path));
+        let is_open =
+            |hint: &String| !secrets.iter().any(|(path, name)| name.is_empty() && hint.contains(path));
         Self {
             message: words::bare(&failure.message, secrets),
-            hints: failure.hints.iter().filter(|hint| is_open(hint)).map(|hint| words::bare(hint, secrets)).collect(),
+            hints: failure
+                .hints
+                .iter()
+                .filter(|hint| is_open(hint))
+                .map(|hint| words::bare(hint, secrets))
+                .collect(),
             ..failure
         }
     }

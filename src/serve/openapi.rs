@@ -132,7 +132,8 @@ fn job_paths() -> Map<String, Value> {
         "text/event-stream",
         json!({ "type": "string" }),
     );
-    let mut stream = of_job("get", "stream", "What happens to a job, as it happens", events, json!([id, heard]));
+    let mut stream =
+        of_job("get", "stream", "What happens to a job, as it happens", events, json!([id, heard]));
     stream["get"]["responses"]["204"] = json!({ "description": "The client has heard the end already." });
     let latents =
         with("Latents.", "application/octet-stream", json!({ "type": "string", "format": "binary" }));

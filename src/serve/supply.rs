@@ -25,7 +25,8 @@ pub(super) fn missing(models: &[String], defaults: &Params, hub: &Hub) -> Result
     let mut missing = Vec::new();
     for model in models {
         let params = params(model, defaults);
-        let here = Planner::new(Hub { offline: true, ..hub.clone() }).look(&params, &mut |_: &Event| Flow::Continue);
+        let here =
+            Planner::new(Hub { offline: true, ..hub.clone() }).look(&params, &mut |_: &Event| Flow::Continue);
         let is_hubs = matches!(ModelRef::parse(model)?, ModelRef::Known(_) | ModelRef::Repo { .. });
         let is_offline = hub.offline || params.offline == Some(true);
         match here {
@@ -56,7 +57,8 @@ fn is_sent(params: &Params, hub: &Hub) -> Result<bool> {
 pub(super) fn fetch(service: &Service) {
     while let Some(model) = service.missing().first().cloned().filter(|_| !service.store.is_closed()) {
         (service.log)(&format!("fetching `{model}`"));
-        let mut until_the_end = |_: &Event| if service.store.is_closed() { Flow::Cancel } else { Flow::Continue };
+        let mut until_the_end =
+            |_: &Event| if service.store.is_closed() { Flow::Cancel } else { Flow::Continue };
         match Planner::new(service.hub.clone()).look(&params(&model, &service.defaults), &mut until_the_end) {
             Ok(()) => {
                 (service.log)(&format!("`{model}` is here"));

@@ -47,8 +47,10 @@ pub(super) fn advice(hint: &str) -> Option<String> {
         return Some(in_fields(hint));
     }
     let (verb, alternatives) = hint.split_once(' ').filter(|(verb, _)| ["try", "use"].contains(verb))?;
-    let alternatives = alternatives.split(';').next().unwrap_or_default().replace(" or ", ", ").replace(",,", ",");
-    let open: Vec<&str> = alternatives.split(", ").filter(|text| !text.is_empty() && is_clients(text)).collect();
+    let alternatives =
+        alternatives.split(';').next().unwrap_or_default().replace(" or ", ", ").replace(",,", ",");
+    let open: Vec<&str> =
+        alternatives.split(", ").filter(|text| !text.is_empty() && is_clients(text)).collect();
     let (last, others) = open.split_last()?;
     let others = if others.is_empty() { String::new() } else { format!("{} or ", others.join(", ")) };
     Some(in_fields(&format!("{verb} {others}{last}")))
@@ -60,7 +62,9 @@ fn next_flag(text: &str) -> Option<(&str, &str, &str)> {
     loop {
         let at = from + text[from..].find("--")?;
         let name = &text[at + 2..];
-        let end = name.find(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && c != '-').unwrap_or(name.len());
+        let end = name
+            .find(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && c != '-')
+            .unwrap_or(name.len());
         let is_begun = text[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '-');
         if is_begun && name.starts_with(|c: char| c.is_ascii_lowercase()) {
             return Some((&text[..at], &name[..end], &name[end..]));
@@ -77,8 +81,14 @@ mod tests {
     fn flags_are_told_as_fields() {
         for (told, heard) in [
             ("leave out `--steps`", "leave out `steps`"),
-            ("override it with `--prediction epsilon|v|sample`", "override it with `prediction: epsilon|v|sample`"),
-            ("white is painted anew; `--invert-mask` swaps black and white", "white is painted anew; `invert_mask` swaps black and white"),
+            (
+                "override it with `--prediction epsilon|v|sample`",
+                "override it with `prediction: epsilon|v|sample`",
+            ),
+            (
+                "white is painted anew; `--invert-mask` swaps black and white",
+                "white is painted anew; `invert_mask` swaps black and white",
+            ),
             ("--width: expected a multiple of 8", "width: expected a multiple of 8"),
             ("a -- b, a--b and --9 stay", "a -- b, a--b and --9 stay"),
         ] {
@@ -106,7 +116,8 @@ mod tests {
 
     #[test]
     fn paths_are_told_by_their_names() {
-        let secrets = [("/srv/models/mine".to_owned(), "mine".to_owned()), ("/srv/cache/".to_owned(), String::new())];
+        let secrets =
+            [("/srv/models/mine".to_owned(), "mine".to_owned()), ("/srv/cache/".to_owned(), String::new())];
         assert_eq!(bare("`/srv/models/mine/unet` and `/srv/cache/x`", &secrets), "`mine/unet` and `x`");
     }
 }

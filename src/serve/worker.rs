@@ -106,6 +106,9 @@ impl Planned {
 
 /// How a job ends with `error`; the log has all of it.
 fn failed(service: &Service, job: &Job, error: &Error) -> End {
+    if ![Kind::Usage, Kind::Interrupted].contains(&error.kind()) {
+        (service.log)(&format!("{}: {error}", job.id));
+    }
     match error.kind() == Kind::Interrupted && job.is_cancelled() {
         true => End::Cancelled,
         false => End::Failed(Failure::public(error, &service.places(&job.id))),

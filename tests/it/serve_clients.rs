@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::golden_model;
 use crate::serve::{Server, base64, png, small};
 
 /// The picture in base64 as bytes.
@@ -128,7 +129,7 @@ fn a1111s_clients_see_progress_and_interrupt_their_own_jobs_only() {
 
 #[test]
 fn a1111s_options_choose_among_the_models_that_are_offered() {
-    let server = Server::start(&["-m", "sd15"]);
+    let server = Server::start(&["-m", &golden_model("sd15")]);
     let models = server.get("/sdapi/v1/sd-models").is(200).json();
     let titles: Vec<&str> =
         models.as_array().unwrap().iter().map(|model| model["title"].as_str().unwrap()).collect();

@@ -119,7 +119,8 @@ mod tests {
             }
         };
         let service = Arc::new(Service::open(options, None, Arc::new(log)).unwrap());
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let waits = Arc::clone(&service);
         let client = runtime.spawn(async move { drawn(&waits, wish()).await.map(|_| ()) });
         is_taken.recv().unwrap();
@@ -127,7 +128,8 @@ mod tests {
         assert!(runtime.block_on(client).unwrap_err().is_cancelled());
         go_on.send(()).unwrap();
         let job = service.store.all().unwrap().remove(0);
-        let end = runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), job.ended()).await });
+        let end =
+            runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), job.ended()).await });
         assert_eq!(end.expect("it waits for nobody").state, State::Cancelled);
     }
 }

@@ -82,7 +82,8 @@ fn refusal(service: &Service, request: &Request, from_listed: bool) -> Option<Pr
     if let Some(host) = hosts(request).into_iter().find(|host| !service.guard.answers_to(host)) {
         let name = name_of(host);
         (service.log)(&format!("a request for the host `{name}` is refused; `--allow-host` lets such in"));
-        let problem = Problem::client(StatusCode::FORBIDDEN, format!("this server does not go by the name `{name}`"));
+        let problem =
+            Problem::client(StatusCode::FORBIDDEN, format!("this server does not go by the name `{name}`"));
         return Some(problem.hint("ask it by its address, or by a name that its operator allows"));
     }
     if headers.contains_key(header::ORIGIN) && !from_listed && !is_own(headers) {
@@ -106,7 +107,8 @@ fn is_open(path: &str) -> bool {
 /// Every host that the client says it speaks to; none said is one without a name.
 fn hosts(request: &Request) -> Vec<&str> {
     let said = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
-    let mut hosts: Vec<&str> = said.chain(request.uri().authority().map(|authority| authority.as_str())).collect();
+    let mut hosts: Vec<&str> =
+        said.chain(request.uri().authority().map(|authority| authority.as_str())).collect();
     if hosts.is_empty() {
         hosts.push("");
     }

@@ -52,10 +52,15 @@ impl Problem {
         // Its own words tell of addresses and folders; the log has them.
         match error.kind() {
             Kind::Network => {
-                let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Network, "the queue is out of reach");
+                let problem =
+                    Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Network, "the queue is out of reach");
                 Self { retry_after: Some(RETRY_AFTER), ..problem.hint("try again in a moment") }
             }
-            kind => Self::new(StatusCode::INTERNAL_SERVER_ERROR, kind, "the server cannot keep its jobs at present"),
+            kind => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                kind,
+                "the server cannot keep its jobs at present",
+            ),
         }
     }
 
