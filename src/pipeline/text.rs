@@ -138,6 +138,11 @@ impl TextEncoder {
         Ok(Self { encoders, repo: repo.clone() })
     }
 
+    /// What the model's tokenizers lack, for the user.
+    pub(super) fn notices(&self) -> impl Iterator<Item = &str> {
+        self.encoders.iter().filter_map(|encoder| encoder.tokenizer.notice())
+    }
+
     /// Encodes the prompt and, when `guided`, the negative prompt, both in as many chunks as the longer one takes.
     /// `clip_skip` is the prompt's alone, as in diffusers.
     pub(super) fn encode(
@@ -160,10 +165,10 @@ impl TextEncoder {
         let negative = (guided && !zero).then(|| self.negative(request, manner, observer)).transpose()?;
 
         let chunks = prompt.chunks().max(negative.as_ref().map_or(1, Texts::chunks));
-        let positive = self.context(&prompt, &words, chunks, self.time_ids(request, false))?;
+        let positive = self.context(&prompt, manner, chunks, self.time_ids(request, false))?;
         let ids = self.time_ids(request, true);
         let negative = match negative {
-            Some(texts) => Some(self.context(&texts, &words, chunks, ids)?),
+            Some(texts) => Some(self.context(&texts, manner, chunks, ids)?),
             None => guided.then(|| zeros(&positive, ids)).transpose()?,
         };
         Ok(Encoded { positive, negative, hints: Vec::new() })
@@ -199,14 +204,15 @@ impl TextEncoder {
     }
 
     /// The texts through their encoders, filled up with empty chunks to `chunks`.
-    fn context(&self, texts: &Texts, words: &[Words], chunks: usize, ids: Vec<f64>) -> Result<Context> {
+    fn context(&self, texts: &Texts, manner: &Manner<'_>, chunks: usize, ids: Vec<f64>) -> Result<Context> {
         let mut states = Vec::new();
         let mut pooled = None;
-        for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(words) {
+        for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(manner.words) {
             let empty = Vec::new();
             let parts = (0..chunks).map(|i| text.chunks.get(i).unwrap_or(&empty));
             let what = || "the text encoder".to_owned();
-            let read = |chunk| encoder.chunk(chunk, words, texts.skip, self.repo.family);
+            let ids = |chunk: &[Token]| encoder.tokenizer.ids(chunk, manner.reading.syntax);
+            let read = |chunk| encoder.chunk(chunk, ids(chunk), words, texts.skip, self.repo.family);
             let parts = parts.map(|chunk| sound(what, || read(chunk), |part| &part.states));
             let parts = parts.collect::<Result<Vec<_>>>()?;
             let contexts: Vec<&Tensor> = parts.iter().map(|part| &part.states).collect();
@@ -260,8 +266,14 @@ impl Encoder {
         Words::read(embeddings, self.component, self.clip.width(), self.clip.backend())
     }
 
-    fn chunk(&self, chunk: &[Token], words: &Words, skip: usize, family: Family) -> Result<Part> {
-        let ids = self.tokenizer.ids(chunk);
+    fn chunk(
+        &self,
+        chunk: &[Token],
+        ids: Vec<u32>,
+        words: &Words,
+        skip: usize,
+        family: Family,
+    ) -> Result<Part> {
         let extra = Extra { first: self.tokenizer.first_word(), rows: &words.vectors };
         let (hidden, states) = match family {
             Family::Sd => {

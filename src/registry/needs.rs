@@ -5,7 +5,14 @@ use crate::named::Named;
 
 /// Files that are used when a repository has them; without them the compiled-in vocabulary serves.
 pub(super) fn optional() -> Vec<String> {
-    let files = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
+    let files = [
+        "tokenizer.json",
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+    ];
     let of = |folder: &str| files.map(|file| format!("{folder}/{file}"));
     ["tokenizer", "tokenizer_2"].into_iter().flat_map(of).collect()
 }
