@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::adapters::{Adapters, Shelf};
 use crate::config::Hub;
 use crate::error::{Error, Result};
-use crate::event::Observer;
+use crate::event::{Event, Observer, tell};
 use crate::named::Named;
 use crate::output::latents::{Kept, Latents};
 use crate::output::metadata::Origin;
@@ -224,6 +224,10 @@ impl Planner {
         if let Some(lock) = &fetch.locked {
             lock.check(&files)?;
         }
+        let left = files.checkpoint().and_then(|checkpoint| checkpoint.passed_over(&files.origin));
+        if let Some(message) = left {
+            tell(observer, &Event::Warning { message })?;
+        }
         let model = Arc::new(Model::read(files)?);
         self.found.insert(wanted, model.clone());
         Ok(model)
@@ -259,7 +263,7 @@ fn configured(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Flow};
+    use crate::event::Flow;
 
     fn plan(params: Params) -> Result<Plan> {
         let mut silent = |_: &Event| Flow::Continue;

@@ -61,11 +61,12 @@ impl Index {
     }
 }
 
-/// Names of a module of the denoising network: kohya's with diffusers' or the original's blocks, diffusers' today
-/// and with attention processors, the original's as they are.
+/// Names of a module of the denoising network: kohya's with diffusers' or the original's blocks, LyCORIS' own,
+/// diffusers' today and with attention processors, the original's as they are.
 fn unet_names(module: &str, original: Option<&str>) -> Vec<String> {
-    let mut names =
-        vec![format!("lora_unet_{}", underscored(module)), format!("unet.{module}"), module.to_owned()];
+    let flat = underscored(module);
+    let mut names = vec![format!("lora_unet_{flat}"), format!("lycoris_{flat}")];
+    names.extend([format!("unet.{module}"), module.to_owned()]);
     if let Some((block, projection)) = module.rsplit_once(".to_") {
         let projection = projection.strip_suffix(".0").unwrap_or(projection);
         let old = format!("{block}.processor.to_{projection}");
@@ -78,18 +79,20 @@ fn unet_names(module: &str, original: Option<&str>) -> Vec<String> {
     names
 }
 
-/// Names of a module of a text encoder. Files for models of two encoders number them.
+/// Names of a module of a text encoder. The first one has a number or none whether there is a second or not: programs
+/// differ. Names that say no network at all are those of a model's only encoder.
 fn text_names(encoder: Component, several: bool, module: &str) -> Vec<String> {
-    let (kohya, clip) = match (encoder, several) {
-        (Component::TextEncoder2, _) => ("lora_te2_", "clip_g"),
-        (_, true) => ("lora_te1_", "clip_l"),
-        (_, false) => ("lora_te_", "clip_l"),
+    let (kohya, clip): (&[&str], &str) = match (encoder, several) {
+        (Component::TextEncoder2, _) => (&["lora_te2_"], "clip_g"),
+        (_, true) => (&["lora_te1_", "lora_te_"], "clip_l"),
+        (_, false) => (&["lora_te_", "lora_te1_", "lycoris_"], "clip_l"),
     };
     let mut names = Vec::new();
     // The whole model stands below this name in most files, and in LoRAs whatever the file says.
     let bare = module.strip_prefix("text_model.").unwrap_or(module);
     for module in [bare.to_owned(), format!("text_model.{bare}")] {
-        names.push(format!("{kohya}{}", underscored(&module)));
+        names.extend(kohya.iter().map(|prefix| format!("{prefix}{}", underscored(&module))));
+        names.extend((!several).then(|| module.clone()));
         names.push(format!("text_encoders.{clip}.transformer.{module}"));
         names.push(format!("{encoder}.{module}"));
         if let Some((block, projection)) = module.rsplit_once(".self_attn.") {

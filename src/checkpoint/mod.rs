@@ -28,6 +28,8 @@ pub struct Directory {
     pub tensors: BTreeMap<String, Entry>,
     /// What the file says about itself.
     pub metadata: BTreeMap<String, String>,
+    /// What lies beside the tensors in files of training programs, such as the state of an optimizer.
+    pub beside: Vec<String>,
 }
 
 /// Where a tensor lies in its file.

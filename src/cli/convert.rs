@@ -52,6 +52,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(config) = &arguments.config {
         model = model.configured(&find(config)?);
     }
+    let left = model.checkpoint().and_then(|checkpoint| checkpoint.passed_over(&model.origin));
+    left.iter().for_each(|message| terminal::say(&terminal::harmless(&format!("warning: {message}"))));
     signals::listen(false)?;
     let bytes = convert(&model, &order, &signals::stop_requested)?;
     terminal::say(&format!("saved {} ({bytes} bytes)", order.out.display()));

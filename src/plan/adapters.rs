@@ -93,6 +93,13 @@ fn report(lora: &Adapter, fitted: &Fitted, observer: &mut dyn Observer) -> Resul
         );
         tell(observer, &Event::Warning { message })?;
     }
+    if fitted.strength_unknown {
+        let message = format!(
+            "lora `{name}`: peft keeps the strength in `adapter_config.json`, which is not beside the file; alpha is taken \
+             to be the rank"
+        );
+        tell(observer, &Event::Warning { message })?;
+    }
     if let Some(first) = lora.ignored.first() {
         let message = format!("lora `{name}`: weights of single blocks (`{first}`) are left out");
         tell(observer, &Event::Warning { message })?;

@@ -39,7 +39,7 @@ pub use presets::{Preset, presets};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
 pub use single::{Checkpoint, Version, autoencoder_sizes, export, original_module, version_of};
 pub use stock::{Stored, Verdict, remove, stock, verify};
-pub use tensors::{Place, TensorFile, Tensors};
+pub use tensors::{Place, Scale, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};
 use crate::sampler::{Sampler, Schedule, Spacing};

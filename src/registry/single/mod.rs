@@ -30,6 +30,8 @@ pub struct Checkpoint {
     pub prediction: Option<Prediction>,
     /// Trained down to no signal at all.
     pub zero_terminal_snr: bool,
+    /// What training programs have left in the file, by name: nothing of it is read.
+    pub left: Vec<String>,
     pub(super) open_clip: bool,
 }
 
@@ -82,9 +84,19 @@ impl Checkpoint {
             Version::Sd1 | Version::Xl | Version::Refiner => Some(Prediction::Epsilon),
         };
         let tensors = |places| Arc::new(Tensors { files: vec![file.clone()], places });
-        let Parts { tensors: all, open_clip } = found;
+        let Parts { tensors: all, open_clip, left } = found;
         let parts = all.into_iter().map(|(component, places)| (component, tensors(places))).collect();
-        Ok(Self { version, parts, prediction, zero_terminal_snr, open_clip })
+        Ok(Self { version, parts, prediction, zero_terminal_snr, left, open_clip })
+    }
+
+    /// Says that something in the file is passed over, where it is.
+    pub fn passed_over(&self, file: &str) -> Option<String> {
+        let first = self.left.first()?;
+        let others = match self.left.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        Some(format!("`{file}`: no network needs `{first}`{others}, which training has left; passed over"))
     }
 
     /// What it predicts, or else what it may: of SD 2's models with four channels most predict velocities.
@@ -127,7 +139,7 @@ pub fn version_of(files: &ModelFiles, all: &BTreeMap<Component, Arc<Tensors>>) -
     }
     let config = files.json::<serde_json::Value>(&Component::TextEncoder.config()).unwrap_or_default();
     let tensors = all.iter().map(|(part, tensors)| (*part, tensors.places.clone())).collect();
-    let parts = Parts { tensors, open_clip: config["hidden_act"] == "gelu" };
+    let parts = Parts { tensors, open_clip: config["hidden_act"] == "gelu", left: Vec::new() };
     match parts.tensors.get(&Component::Unet) {
         Some(unet) => version(&Part(unet), &parts),
         None => Version::Sd1,
