@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{Format, Planned, Storage};
 use crate::error::{Error, Kind, Result};
+use crate::models::tokenizer::{readers, standard_files};
 use crate::named::{Named, named_enum};
 use crate::nn::{Backend, Weights, encoded};
 use crate::output::png::{folder_of, new_temporary};
@@ -124,6 +125,28 @@ pub fn convert(model: &ModelFiles, order: &Order, stop: Stop<'_>) -> Result<u64>
     }
 }
 
+/// What of `model` has no place in what `order` writes, for the user.
+///
+/// # Errors
+/// A layout and a name that do not go together; a tokenizer that cannot be read.
+pub fn left_behind(model: &ModelFiles, order: &Order) -> Result<Vec<String>> {
+    let texts = [Component::TextEncoder, Component::TextEncoder2];
+    if order.format()?.is_none() || !texts.iter().any(|part| model.has(&part.config())) {
+        return Ok(Vec::new());
+    }
+    let mut left = Vec::new();
+    for reader in readers(model)? {
+        if !reader.tokenizer.is_usual()? {
+            let folder = reader.folder;
+            left.push(format!(
+                "`{folder}/` is not CLIP's own, and one file has no place for it: draw with `--config {}`",
+                model.origin
+            ));
+        }
+    }
+    Ok(left)
+}
+
 impl Order {
     /// The format of one file; nothing for a folder.
     fn format(&self) -> Result<Option<Format>> {
@@ -235,10 +258,15 @@ impl<'a> Source<'a> {
             output.write(Format::Safetensors, &jobs, None, &metadata, stop)?;
             bytes += output.keep(&path)?;
         }
+        // Programs that read folders have no vocabulary of their own.
+        let mut small = standard_files(self.files)?;
         for name in self.files.small_files() {
+            small.push((name.clone(), self.files.text(&name)?.into_owned()));
+        }
+        for (name, text) in small {
             let path = staging.path().join(&name);
             make_folder(path.parent().unwrap_or(staging.path()))?;
-            std::fs::write(&path, self.files.text(&name)?.as_bytes()).map_err(|e| cannot_write(&path, e))?;
+            std::fs::write(&path, text.as_bytes()).map_err(|e| cannot_write(&path, e))?;
         }
         replace_folder(staging, order)?;
         Ok(bytes)

@@ -209,7 +209,10 @@ impl Report {
     ) -> Result<()> {
         let files = &plan.base.files;
         if !known.contains_key(&files.origin) {
-            known.insert(files.origin.clone(), readers(files)?);
+            let readers = readers(files)?;
+            let notices = readers.iter().filter_map(|reader| reader.tokenizer.notice());
+            notices.for_each(|notice| terminal::say(&format!("warning: {notice}")));
+            known.insert(files.origin.clone(), readers);
         }
         let request = &plan.request;
         let reading = Reading { syntax: request.prompt_syntax, long: request.long_prompt };

@@ -139,8 +139,10 @@ fn show(encoder: &Encoder, prompt: &Prompt<'_>, reading: Reading) -> Result<Show
     let chunked = tokenizer.chunks(prompt, reading, words)?;
     let piece = |token: &Token| tokenizer.piece(token.id, words);
     let row = |token: &Token| Row { id: token.id, piece: piece(token), weight: token.weight };
-    let chunk =
-        |tokens: &Vec<Token>| Chunk { ids: tokenizer.ids(tokens, reading.syntax), tokens: tokens.iter().map(row).collect() };
+    let chunk = |tokens: &Vec<Token>| Chunk {
+        ids: tokenizer.ids(tokens, reading.syntax),
+        tokens: tokens.iter().map(row).collect(),
+    };
     Ok(Shown {
         encoder: name,
         tokens: chunked.chunks.iter().map(Vec::len).sum(),

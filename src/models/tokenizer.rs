@@ -16,7 +16,7 @@ use tokenizers::pre_tokenizers::sequence::Sequence as Pretokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
-pub(crate) use readers::{Reader, readers};
+pub(crate) use readers::{Reader, readers, standard_files};
 
 use crate::error::{Error, Kind, Result};
 use crate::prompt::{
@@ -25,7 +25,7 @@ use crate::prompt::{
 use crate::registry::ModelFiles;
 use a1111::{Ends, WebUi};
 use files::Definition;
-use vocabulary::{Vocabulary, standard, standard_merges};
+use vocabulary::{Vocabulary, standard};
 
 /// How OpenAI's CLIP cuts text into words before the byte pairs.
 const WORDS: &str =
@@ -128,21 +128,27 @@ impl Tokenizer {
     /// Whether the vocabulary, the model's `own` or not, is this encoder's; returns what the user should know.
     fn fit(&self, files: &ModelFiles, folder: &str, own: bool) -> Result<Option<String>> {
         let (rows, known) = (self.rows, self.first_word as usize);
-        if let Some(id) = [self.ends.start, self.ends.end, self.ends.pad].into_iter().find(|id| *id as usize >= rows) {
+        let sizes = format!("the text encoder's table has {rows} rows, and {known} tokens have a name");
+        let none = format!("`{}` has no vocabulary in `{folder}/`", files.origin);
+        let absent = !own && files.root().is_some();
+        if absent && rows != known {
+            return Err(Error::new(
+                Kind::ModelFile,
+                format!("{none}, and CLIP's is not this model's: {sizes}"),
+            )
+            .hint(format!("expected `{folder}/tokenizer.json`, or vocab.json and merges.txt there")));
+        }
+        let Ends { start, end, pad } = self.ends;
+        if let Some(id) = [start, end, pad].into_iter().find(|id| *id as usize >= rows) {
             return Err(self.beyond(id));
         }
-        let sizes = format!("the text encoder's table has {rows} rows, and {known} tokens have a name");
-        if own || files.root().is_none() {
-            let more = format!("{sizes}: words that were added to this model may be missing in `{folder}/`");
-            return Ok((rows > known).then_some(more));
-        }
-        let none = format!("`{}` has no vocabulary in `{folder}/`", files.origin);
-        if rows != known {
-            return Err(Error::new(Kind::ModelFile, format!("{none}, and CLIP's is not this model's: {sizes}"))
-                .hint(format!("expected `{folder}/tokenizer.json`, or vocab.json and merges.txt there")));
-        }
         let files = "neither tokenizer.json nor vocab.json with merges.txt";
-        Ok(Some(format!("{none} ({files}); CLIP's own of {known} tokens is used")))
+        let notice = match (absent, rows > known) {
+            (true, _) => format!("{none} ({files}); CLIP's own of {known} tokens is used"),
+            (false, true) => format!("{sizes}: the tokenizer in `{folder}/` may lack words that were added"),
+            (false, false) => return Ok(None),
+        };
+        Ok(Some(notice))
     }
 
     /// A token that the encoder's table has no row for.
@@ -158,9 +164,15 @@ impl Tokenizer {
         self.notice.as_deref()
     }
 
-    /// Words that the model has beside its vocabulary, by their ids.
-    pub(crate) fn added(&self) -> BTreeMap<u32, String> {
-        added(&self.inner).into_iter().map(|(id, token)| (id, token.content)).collect()
+    /// Whether it is what a model of one file gets: CLIP's own with no word beside it, and the usual padding.
+    ///
+    /// # Errors
+    /// The compiled-in table does not unpack.
+    pub(crate) fn is_usual(&self) -> Result<bool> {
+        let (vocab, _) = standard()?;
+        let same = |(token, id): (&String, &u32)| self.inner.token_to_id(token) == Some(*id);
+        let padded = self.ends.pad == self.web_ui.padding(self.ends);
+        Ok(padded && self.first_word as usize == vocab.len() && vocab.iter().all(same))
     }
 
     /// A prompt in chunks. `words` are those with vectors of their own; their ids follow the vocabulary's.
@@ -315,19 +327,6 @@ fn rest(runs: &[Run], token: Token, first: bool) -> String {
 fn added(inner: &tokenizers::Tokenizer) -> BTreeMap<u32, AddedToken> {
     let size = inner.get_vocab_size(false) as u32;
     inner.get_added_tokens_decoder().into_iter().filter(|(id, _)| *id >= size).collect()
-}
-
-/// CLIP's own vocabulary as the files of a folder: (name, content).
-///
-/// # Errors
-/// The compiled-in table does not unpack.
-pub(crate) fn standard_files() -> Result<[(&'static str, String); 2]> {
-    let (vocab, _) = standard()?;
-    let vocab: BTreeMap<u32, String> = vocab.into_iter().map(|(token, id)| (id, token)).collect();
-    let pair = |(id, token): (&u32, &String)| format!("{}:{id}", serde_json::Value::from(token.as_str()));
-    let pairs: Vec<String> = vocab.iter().map(pair).collect();
-    let merges = format!("#version: 0.2\n{}", standard_merges()?);
-    Ok([("vocab.json", format!("{{{}}}", pairs.join(","))), ("merges.txt", merges)])
 }
 
 fn normalizer() -> tokenizers::Result<NormalizerWrapper> {

@@ -37,7 +37,8 @@ fn filled(tokenizer: &Tokenizer, text: &str, reading: Reading) -> Vec<u32> {
 
 /// A small vocabulary of the golden file, `@base` or one made of it.
 fn vocabulary(all: &Value, name: &str) -> Value {
-    let mut tokens: Vec<&str> = all["tokens"].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect();
+    let mut tokens: Vec<&str> =
+        all["tokens"].as_array().unwrap().iter().map(|t| t.as_str().unwrap()).collect();
     match name {
         "@fewer" => tokens.truncate(tokens.len() - 2),
         "@other" => {
@@ -194,7 +195,10 @@ fn a_folder_without_a_vocabulary_says_so_or_is_refused() {
     for files in [json!({}), config, json!({"vocab.json": "@base"}), json!({"merges.txt": "@merges"})] {
         let tokenizer = small(&files, 49408).unwrap();
         let notice = tokenizer.notice().unwrap();
-        assert!(notice.starts_with("`m` has no vocabulary in `tokenizer/` (neither tokenizer.json"), "{notice}");
+        assert!(
+            notice.starts_with("`m` has no vocabulary in `tokenizer/` (neither tokenizer.json"),
+            "{notice}"
+        );
         assert_eq!(content(&tokenizer, "a cat", PLAIN), [320, 2368]);
         for rows in [49409, 523] {
             let error = small(&files, rows).err().unwrap();

@@ -121,6 +121,15 @@ mod tests {
     }
 
     #[test]
+    fn a_render_reads_every_file_of_a_tokenizer() {
+        let names = ["tokenizer/tokenizer.json", "tokenizer_2/added_tokens.json", "tokenizer/merges.txt"];
+        let (_folder, files) = model(&names.map(|name| (name, "")));
+        let (used, small) = (used(&files), files.small_files());
+        assert!(names.iter().all(|name| used.iter().any(|path| path == name)), "{used:?}");
+        assert!(names.iter().all(|name| small.iter().any(|path| path == name)), "{small:?}");
+    }
+
+    #[test]
     fn half_weights_come_first_when_they_are_wanted() {
         let all = |_: &str| true;
         assert_eq!(weights(Component::Unet, false, all).unwrap(), "unet/diffusion_pytorch_model.safetensors");

@@ -175,7 +175,9 @@ impl Added {
         let Self { by_place, by_name } = self;
         let mut tokens: Vec<AddedToken> = by_place.into_values().collect();
         let mut defaults = Map::new();
-        for (key, content) in [("bos_token", START), ("eos_token", END), ("unk_token", END), ("pad_token", END)] {
+        for (key, content) in
+            [("bos_token", START), ("eos_token", END), ("unk_token", END), ("pad_token", END)]
+        {
             defaults.insert(key.to_owned(), content.into());
         }
         let said = config.iter().filter(|(_, value)| !value.is_null());

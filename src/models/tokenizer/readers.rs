@@ -1,6 +1,9 @@
 //! The text encoders of a model, each with its tokenizer.
 
-use super::{Shape, Tokenizer};
+use serde_json::json;
+
+use super::files::Definition;
+use super::{Shape, Tokenizer, vocabulary};
 use crate::error::{Error, Kind, Result};
 use crate::models::clip::ClipConfig;
 use crate::registry::{Component, ModelFiles};
@@ -45,4 +48,29 @@ pub(crate) fn readers(files: &ModelFiles) -> Result<Vec<Reader>> {
         return Err(Error::new(Kind::ModelFile, format!("`{}` has no text encoder", files.origin)));
     }
     Ok(readers)
+}
+
+/// The files of a tokenizer, path and content, for every text encoder of a model without one that has CLIP's own.
+///
+/// # Errors
+/// As [`readers`].
+pub(crate) fn standard_files(files: &ModelFiles) -> Result<Vec<(String, String)>> {
+    let mut written = Vec::new();
+    for (component, folder) in ENCODERS.into_iter().filter(|(part, _)| files.has(&part.config())) {
+        let config: ClipConfig = files.json(&component.config())?;
+        let has = Definition::read(files, folder)?.vocabulary.is_some();
+        if has || config.vocab_size != Shape::CLIP.rows {
+            continue;
+        }
+        let settings = format!("{folder}/tokenizer_config.json");
+        if !files.has(&settings) {
+            let length = config.max_position_embeddings;
+            let json = json!({"model_max_length": length, "tokenizer_class": "CLIPTokenizer"});
+            written.push((settings, json.to_string()));
+        }
+        let [vocab, merges] = vocabulary::standard_files()?;
+        written.push((format!("{folder}/vocab.json"), vocab));
+        written.push((format!("{folder}/merges.txt"), merges));
+    }
+    Ok(written)
 }

@@ -1,9 +1,10 @@
 //! Vocabularies of CLIP: OpenAI's own, which is compiled in, and the forms in which others are kept.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 
 use serde::Deserialize;
+use serde_json::Value;
 use tokenizers::models::bpe::{Merges, Vocab};
 
 use crate::error::{Error, Result};
@@ -47,9 +48,7 @@ impl Pair {
     fn two(self) -> Option<(String, String)> {
         match self {
             Self::Two(left, right) => Some((left, right)),
-            Self::Line(line) => {
-                line.split_once(' ').map(|(left, right)| (left.to_owned(), right.to_owned()))
-            }
+            Self::Line(line) => line.split_once(' ').map(|(left, right)| (left.to_owned(), right.to_owned())),
         }
     }
 }
@@ -77,8 +76,15 @@ pub(super) fn standard() -> Result<Vocabulary> {
     Ok((tokens.zip(0..).collect(), merges))
 }
 
-/// Its merges.txt.
-pub(super) fn standard_merges() -> Result<String> {
+/// Its vocab.json and merges.txt.
+pub(super) fn standard_files() -> Result<[String; 2]> {
+    let tokens: BTreeMap<u32, String> = standard()?.0.into_iter().map(|(token, id)| (id, token)).collect();
+    let pair = |(id, token): (&u32, &String)| format!("{}:{id}", Value::from(token.as_str()));
+    let pairs: Vec<String> = tokens.iter().map(pair).collect();
+    Ok([format!("{{{}}}", pairs.join(",")), format!("#version: 0.2\n{}", standard_merges()?)])
+}
+
+fn standard_merges() -> Result<String> {
     let packed: &[u8] = include_bytes!("../../../assets/clip/merges.txt.gz");
     let mut text = String::new();
     flate2::read::GzDecoder::new(packed)
