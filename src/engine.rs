@@ -154,8 +154,12 @@ impl Engine {
         let shown = shown(request, start.as_ref())?;
         let company = &request.in_company(plans.len());
         let pipeline = self.open(&Wanted { request: company, ..Wanted::of(first) }, observer)?;
-        let encode = |plan: &&Plan| pipeline.encode(&plan.request, Beside::of(plan), &shown, observer);
-        let prompts = plans.iter().map(encode).collect::<Result<Vec<_>>>()?;
+        let encode = |(i, plan): (usize, &&Plan)| {
+            observer.about(Some(i));
+            pipeline.encode(&plan.request, Beside::of(plan), &shown, observer)
+        };
+        let prompts = plans.iter().enumerate().map(encode).collect::<Result<Vec<_>>>()?;
+        observer.about(None);
         // What cannot be decoded is drawn again alone by the caller, who then may keep its latents.
         let undecoded = &Cell::new(None);
         let finish = Finish { request, beside, start: start.as_ref(), undecoded };

@@ -109,6 +109,7 @@ impl Observer for Clock {
             | Event::Fetch { .. }
             | Event::Queued { .. }
             | Event::Failed { .. }
+            | Event::Chunk { .. }
             | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }

@@ -211,6 +211,7 @@ impl Progress {
             | Event::Queued { .. }
             | Event::Begin { .. }
             | Event::End { .. }
+            | Event::Chunk { .. }
             | Event::Step { .. }
             | Event::Note { .. }
             | Event::Preview { .. }

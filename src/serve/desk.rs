@@ -7,11 +7,14 @@ use serde_json::{Map, Value};
 
 use super::Service;
 use super::fields::{Access, access, typed};
-use super::job::{Api, Job, Operation, Order};
+use super::job::{Api, Job, Operation, Order, new_key};
 use super::store::Refused;
 use super::uploads::{self, Pictures, within};
 use crate::error::Error;
 use crate::request::{Params, check, overlay};
+
+/// Most characters of a prompt.
+pub(super) const PROMPT: usize = 32_000;
 
 /// What a client wants.
 pub(super) struct Wish {
@@ -42,6 +45,10 @@ impl Service {
     fn checked(&self, wish: Wish) -> Result<(Order, Pictures), Refused> {
         let Wish { fields, mut pictures, operation, api, attended } = wish;
         let mut params = params(fields, &mut pictures)?;
+        let long = too_long(&params);
+        if !long.is_empty() {
+            return Err(Refused::Wrong(long));
+        }
         let mut wrong: Vec<Error> = check(&overlay(&self.defaults, &params));
         let mut keep = |result: crate::error::Result<()>| wrong.extend(result.err());
         keep(self.allowed(&mut params));
@@ -51,7 +58,9 @@ impl Service {
         }
         let operation = operation.map_or(Ok(implied(&params)), |named| agrees(named, &params));
         match operation {
-            Ok(operation) if wrong.is_empty() => Ok((Order { params, operation, api, attended }, pictures)),
+            Ok(operation) if wrong.is_empty() => {
+                Ok((Order { params, operation, api, attended, key: new_key() }, pictures))
+            }
             Ok(_) => Err(Refused::Wrong(wrong)),
             Err(error) => Err(Refused::Wrong(std::iter::once(error).chain(wrong).collect())),
         }
@@ -108,6 +117,21 @@ pub(super) fn params(fields: Map<String, Value>, pictures: &mut Pictures) -> Res
     }
     serde_json::from_value(Value::Object(object))
         .map_err(|e| Refused::Failed(Error::internal("checked fields are no parameters").source(e)))
+}
+
+/// The prompts that nobody begins to read.
+fn too_long(params: &Params) -> Vec<Error> {
+    let prompts = [
+        ("prompt", &params.prompt),
+        ("negative_prompt", &params.negative_prompt),
+        ("prompt_2", &params.prompt_2),
+        ("negative_prompt_2", &params.negative_prompt_2),
+    ];
+    let length = |text: &Option<String>| text.as_ref().map_or(0, |text| text.chars().count());
+    let lengths = prompts.map(|(field, text)| (field, length(text)));
+    let long = lengths.into_iter().filter(|(_, length)| *length > PROMPT);
+    long.map(|(field, length)| Error::expected(field, format!("at most {PROMPT} characters"), length))
+        .collect()
 }
 
 /// What the fields amount to.

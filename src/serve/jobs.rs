@@ -243,6 +243,7 @@ mod tests {
             operation: Operation::Txt2img,
             api: Api::Jobs,
             attended: false,
+            key: String::new(),
         };
         let job = Job::new(new_id(), place.number, SystemTime::now(), order, Status::default());
         let job = Arc::new(job);

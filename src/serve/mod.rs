@@ -47,6 +47,7 @@ use self::metrics::Metrics;
 use self::store::{Bounds, Store};
 use crate::config::Hub;
 use crate::error::{Error, Kind, Result};
+use crate::prompt::LongPrompt;
 use crate::request::Params;
 
 /// Takes lines for the operator.
@@ -282,7 +283,7 @@ impl Service {
             store,
             catalog,
             metrics: Metrics::default(),
-            defaults: options.defaults,
+            defaults: defaults(options.defaults),
             hub: options.hub,
             limits,
             guard,
@@ -352,6 +353,12 @@ impl Service {
         let prompt = prompt.map(|prompt| format!(" {}", serde_json::Value::from(prompt))).unwrap_or_default();
         (self.log)(&format!("{} {what}{prompt}", job.id));
     }
+}
+
+/// What holds where neither the client nor the operator says otherwise: over HTTP nobody sees words that are cut off.
+fn defaults(operator: Params) -> Params {
+    let long_prompt = operator.long_prompt.or_else(|| Some(LongPrompt::Chunk.name().to_owned()));
+    Params { long_prompt, ..operator }
 }
 
 fn home(home: &Home, bounds: Bounds, log: &Log) -> Result<Box<dyn Store>> {

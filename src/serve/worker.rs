@@ -17,7 +17,7 @@ use super::words::{Secrets, bare};
 use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Flow, Stage};
+use crate::event::{Event, Flow, Observer, Stage};
 use crate::output::Picture;
 use crate::output::album::Album;
 use crate::output::latents::Latents;
@@ -176,12 +176,7 @@ impl Tools {
     fn together(&mut self, service: &Service, several: &[Planned]) -> Result<()> {
         let plans: Vec<&Plan> = several.iter().map(|planned| &planned.plan).collect();
         let jobs: Vec<&Arc<Job>> = several.iter().map(|planned| &planned.job).collect();
-        let mut observer = |event: &Event| {
-            let wanted: Vec<&Arc<Job>> = jobs.iter().filter(|job| !job.state().is_final()).copied().collect();
-            let cancelled = wanted.iter().filter(|job| job.is_cancelled());
-            cancelled.for_each(|job| service.finish(job, End::Cancelled));
-            watch(service, &wanted, event)
-        };
+        let mut observer = Company { service, jobs: &jobs, about: None };
         let mut deliver = |i: usize, image: Image| {
             if !jobs[i].state().is_final() {
                 several[i].keep(service, &image)?;
@@ -190,6 +185,33 @@ impl Tools {
             Ok(())
         };
         self.engine.together(&plans, &mut observer, &mut deliver)
+    }
+}
+
+/// The jobs of one forward.
+struct Company<'a> {
+    service: &'a Service,
+    jobs: &'a [&'a Arc<Job>],
+    /// The one that is being worked on alone.
+    about: Option<usize>,
+}
+
+impl Observer for Company<'_> {
+    fn on(&mut self, event: &Event) -> Flow {
+        let wanted: Vec<&Arc<Job>> =
+            self.jobs.iter().filter(|job| !job.state().is_final()).copied().collect();
+        let cancelled = wanted.iter().filter(|job| job.is_cancelled());
+        cancelled.for_each(|job| self.service.finish(job, End::Cancelled));
+        match self.about.and_then(|at| self.jobs.get(at)) {
+            // A warning is about one client's prompt and no other's.
+            Some(job) if matches!(event, Event::Warning { .. }) => tell(self.service, job, event),
+            _ => return watch(self.service, &wanted, event),
+        }
+        Flow::Continue
+    }
+
+    fn about(&mut self, plan: Option<usize>) {
+        self.about = plan;
     }
 }
 
@@ -230,8 +252,9 @@ fn tell(service: &Service, job: &Job, event: &Event) {
             let (image, index) = (uploads::encode(&png), *image);
             job.tell(&News::Preview { step: *step, image, format: "png", index });
         }
-        Event::Warning { message } => job.tell(&News::Warning { message: message.clone() }),
+        Event::Warning { message } => job.warn(&bare(message, &service.secrets(&job.id))),
         Event::Queued { .. }
+        | Event::Chunk { .. }
         | Event::Failed { .. }
         | Event::Download { .. }
         | Event::Note { .. }

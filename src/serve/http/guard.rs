@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
+use super::told;
 use crate::config::Token;
 use crate::error::Kind;
 use crate::serve::Service;
@@ -53,7 +54,7 @@ pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request,
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match refusal(&service, &request, allowed.is_some()) {
-        Some(problem) => told(&request, problem),
+        Some(problem) => told(request.uri(), problem),
         None if preflight => StatusCode::NO_CONTENT.into_response(),
         None => next.run(request).await,
     };
@@ -66,14 +67,6 @@ pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request,
         headers.insert(header::VARY, HeaderValue::from_static("origin"));
     }
     response
-}
-
-/// In the form that the client of this path reads.
-fn told(request: &Request, problem: Problem) -> Response {
-    match request.uri().path().starts_with("/v1/images") {
-        true => openai::Failed(problem).into_response(),
-        false => problem.into_response(),
-    }
 }
 
 fn refusal(service: &Service, request: &Request, from_listed: bool) -> Option<Problem> {
@@ -99,9 +92,10 @@ fn refusal(service: &Service, request: &Request, from_listed: bool) -> Option<Pr
     }
 }
 
-/// What anybody may see: the page itself, and whether the server is up.
+/// What anybody may see: the page itself, whether the server is up, and pictures whose links hold a key.
 fn is_open(path: &str) -> bool {
-    ["/", "/health", "/ready", "/openapi.json"].contains(&path) || path.starts_with("/assets/")
+    let under = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    ["/", "/health", "/ready", "/openapi.json"].contains(&path) || under("/assets") || under(openai::LINKS)
 }
 
 /// Every host that the client says it speaks to; none said is one without a name.

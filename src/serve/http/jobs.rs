@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::problem::Problem;
-use super::{Answer, blocking, body, json_response, stored, stream};
+use super::{Answer, blocking, body, json_response, png, stored, stream};
 use crate::error::Error;
 use crate::named::Named;
 use crate::request::Params;
@@ -37,6 +37,7 @@ struct Shown {
     params: Value,
     images: Vec<Link>,
     error: Option<Failure>,
+    warnings: Vec<String>,
     stream_url: String,
 }
 
@@ -60,6 +61,7 @@ fn shown(job: &Job) -> Shown {
         params: without_pictures(&job.order.params),
         images: status.images.iter().map(|made| job.link(made)).collect(),
         error: status.failure,
+        warnings: status.warnings,
         stream_url: format!("/v1/jobs/{}/stream", job.id),
     }
 }
@@ -218,9 +220,7 @@ async fn picture(service: Arc<Service>, id: &str, index: u64) -> Answer {
     }
     let bytes = stored(&service, move |store| store.file(&job.id, &picture_of(index))).await?;
     let bytes = bytes.ok_or_else(|| Problem::not_found("picture"))?;
-    let headers =
-        [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=3600, immutable")];
-    Ok((headers, bytes).into_response())
+    Ok(png(bytes))
 }
 
 /// `GET /v1/jobs/{id}/latents`

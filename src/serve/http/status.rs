@@ -13,7 +13,7 @@ use super::{Answer, blocking, json_response, stored};
 use crate::named::Named;
 use crate::sampler::{SAMPLERS, Schedule, Spacing};
 use crate::serve::store::{Count, Store};
-use crate::serve::{Service, clock, openapi};
+use crate::serve::{Service, clock, openai, openapi};
 
 /// `GET /health`
 pub(super) async fn health() -> Response {
@@ -74,16 +74,7 @@ pub(super) async fn openapi() -> Response {
 /// `GET /v1/models`, in the form of OpenAI's list with what else is known of each model.
 pub(super) async fn models(State(service): State<Arc<Service>>) -> Answer {
     let shown = blocking(&service, |service| service.catalog.shown(&service.hub)).await?;
-    let models: Vec<Value> = shown
-        .iter()
-        .map(|model| {
-            let mut value = json!(model);
-            value["object"] = json!("model");
-            value["created"] = json!(0);
-            value["owned_by"] = json!("sdgen");
-            value
-        })
-        .collect();
+    let models: Vec<Value> = shown.iter().map(openai::listed).collect();
     Ok(json_response(StatusCode::OK, &json!({ "object": "list", "data": models })))
 }
 
