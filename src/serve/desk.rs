@@ -15,6 +15,8 @@ use crate::request::{Params, check, overlay};
 
 /// Most characters of a prompt.
 pub(super) const PROMPT: usize = 32_000;
+/// The fields that are prompts.
+pub(super) const PROMPTS: [&str; 4] = ["prompt", "negative_prompt", "prompt_2", "negative_prompt_2"];
 
 /// What a client wants.
 pub(super) struct Wish {
@@ -121,15 +123,10 @@ pub(super) fn params(fields: Map<String, Value>, pictures: &mut Pictures) -> Res
 
 /// The prompts that nobody begins to read.
 fn too_long(params: &Params) -> Vec<Error> {
-    let prompts = [
-        ("prompt", &params.prompt),
-        ("negative_prompt", &params.negative_prompt),
-        ("prompt_2", &params.prompt_2),
-        ("negative_prompt_2", &params.negative_prompt_2),
-    ];
-    let length = |text: &Option<String>| text.as_ref().map_or(0, |text| text.chars().count());
-    let lengths = prompts.map(|(field, text)| (field, length(text)));
-    let long = lengths.into_iter().filter(|(_, length)| *length > PROMPT);
+    let Params { prompt, negative_prompt, prompt_2, negative_prompt_2, .. } = params;
+    let texts = [prompt, negative_prompt, prompt_2, negative_prompt_2];
+    let lengths = texts.map(|text| text.as_ref().map_or(0, |text| text.chars().count()));
+    let long = PROMPTS.into_iter().zip(lengths).filter(|(_, length)| *length > PROMPT);
     long.map(|(field, length)| Error::expected(field, format!("at most {PROMPT} characters"), length))
         .collect()
 }

@@ -355,9 +355,12 @@ impl Service {
     }
 }
 
-/// What holds where neither the client nor the operator says otherwise: over HTTP nobody sees words that are cut off.
+/// What becomes of a long prompt over HTTP, where nobody sees the words that are cut off.
+const LONG_PROMPT: LongPrompt = LongPrompt::Chunk;
+
+/// What holds where neither the client nor the operator says otherwise.
 fn defaults(operator: Params) -> Params {
-    let long_prompt = operator.long_prompt.or_else(|| Some(LongPrompt::Chunk.name().to_owned()));
+    let long_prompt = operator.long_prompt.or_else(|| Some(LONG_PROMPT.name().to_owned()));
     Params { long_prompt, ..operator }
 }
 

@@ -50,7 +50,8 @@ impl IntoResponse for Failed {
             "param": failure.field,
             "code": failure.kind,
         });
-        Problem { status, ..self.0 }.with_body("application/json", &json!({ "error": error }))
+        let body = json!({ "error": error });
+        self.0.with_status(status).with_body("application/json", &body)
     }
 }
 
@@ -285,7 +286,7 @@ pub(super) async fn model(
         let (id, _) = service.catalog.resolve("model", &name)?;
         Ok(service.catalog.shown(&service.hub).into_iter().find(|model| model.id == id))
     });
-    let not_found = |error: Error| Failed(Problem { status: StatusCode::NOT_FOUND, ..Problem::from(error) });
+    let not_found = |error: Error| Failed(Problem::from(error).with_status(StatusCode::NOT_FOUND));
     let model = found.await?.map_err(not_found)?;
     Ok(json_response(StatusCode::OK, &json!(model.as_ref().map(listed))))
 }

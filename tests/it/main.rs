@@ -32,6 +32,10 @@ mod samplers_gaussian;
 mod serve;
 #[cfg(feature = "serve")]
 mod serve_clients;
+#[cfg(feature = "serve")]
+mod serve_openai;
+#[cfg(feature = "serve")]
+mod serve_prompts;
 #[cfg(all(unix, feature = "redis"))]
 mod serve_shared;
 mod server;

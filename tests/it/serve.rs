@@ -890,14 +890,15 @@ fn the_description_names_paths_that_are_there() {
     server.ended(&id);
     let document = server.get("/openapi.json").is(200).json();
     for (path, operations) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{id}", &id).replace("{index}", "0");
+        let id = if path.starts_with("/v1/models") { "demo" } else { &id };
+        let path = path.replace("{id}", id).replace("{index}", "0");
         for (method, operation) in operations.as_object().unwrap() {
             let answer = match method.as_str() {
                 "post" => server.request("POST", &path, "", b""),
                 method => server.request(&method.to_uppercase(), &path, "", b""),
             };
-            if path.ends_with("/latents") {
-                assert_eq!(answer.status, 404, "this job was decoded");
+            if path.ends_with("/latents") || path.contains("{key}") {
+                assert_eq!(answer.status, 404, "this job was decoded, and its key is nobody's");
                 continue;
             }
             let documented = operation["responses"].get(answer.status.to_string());

@@ -115,8 +115,9 @@ async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> 
     let images: Vec<String> =
         files.iter().filter(|_| send_images).map(|file| uploads::encode(file)).collect();
     let texts: Vec<String> = files.iter().map(|file| infotext(file).unwrap_or_default()).collect();
-    let info = info(&texts, &seeds, clock::rfc3339(job.created)).to_string();
-    let value = json!({ "images": images, "parameters": without_pictures(sent), "info": info });
+    let mut info = info(&texts, &seeds, clock::rfc3339(job.created));
+    info["warnings"] = json!(status.warnings);
+    let value = json!({ "images": images, "parameters": without_pictures(sent), "info": info.to_string() });
     Ok(json_response(StatusCode::OK, &value))
 }
 

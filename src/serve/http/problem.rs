@@ -42,6 +42,12 @@ impl Problem {
         self
     }
 
+    /// The same with another status.
+    #[must_use]
+    pub(in crate::serve) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     /// No such thing at this path.
     pub(in crate::serve) fn not_found(what: &str) -> Self {
         Self::client(StatusCode::NOT_FOUND, format!("no such {what}"))
