@@ -202,7 +202,7 @@ await status(page, "^done in");
 await page.waitForFunction(() => document.getElementById("warnings").textContent === "");
 
 // A server that goes away is said, and forgotten once it is back; what runs meanwhile is heard to its end.
-await field(page, "Steps").fill("1000");
+await field(page, "Steps").fill("100");
 await press(page, "Draw");
 await status(page, "^step");
 await page.route("**/*", (route) => route.abort());
