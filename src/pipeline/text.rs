@@ -218,9 +218,8 @@ impl TextEncoder {
         for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(manner.words) {
             let what = || "the text encoder".to_owned();
             let ids = |chunk: &[Token]| encoder.tokenizer.ids(chunk, manner.reading.syntax);
-            let read = |chunk: &[Token]| {
-                encoder.chunk(chunk, ids(chunk), words, texts.skip, self.repo.family)
-            };
+            let read =
+                |chunk: &[Token]| encoder.chunk(chunk, ids(chunk), words, texts.skip, self.repo.family);
             let mut parts = Vec::with_capacity(length.chunks);
             for chunk in text.chunks.iter().take(length.chunks) {
                 let part = sound(what, || read(chunk), |part| &part.states)?;

@@ -226,7 +226,8 @@ mod tests {
 
     fn job(number: u64, attended: bool) -> Job {
         let params = Params { prompt: Some("a".into()), ..Params::default() };
-        let order = Order { params, operation: Operation::Txt2img, api: Api::Jobs, attended, key: String::new() };
+        let order =
+            Order { params, operation: Operation::Txt2img, api: Api::Jobs, attended, key: String::new() };
         Job::new(new_id(), number, SystemTime::now(), order, Status::default())
     }
 
