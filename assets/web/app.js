@@ -228,7 +228,6 @@ async function watch(job) {
 
 async function draw() {
   complain(null);
-  warn([]);
   const button = form.querySelector(".primary");
   button.disabled = true;
   try {

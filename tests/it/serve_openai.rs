@@ -150,7 +150,10 @@ fn edit(server: &Server, texts: &[(&str, &str)], files: &[(&str, Vec<u8>)]) -> A
         body.extend(part.bytes());
     }
     for (name, bytes) in files {
-        let head = format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"a\"\r\n\r\n");
+        // As browsers name a file that was not chosen.
+        let file = if bytes.is_empty() { "" } else { "a.png" };
+        let head =
+            format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"; filename=\"{file}\"\r\n\r\n");
         body.extend(head.bytes());
         body.extend(bytes);
         body.extend(b"\r\n");
@@ -187,6 +190,8 @@ fn an_edit_keeps_what_is_outside_its_mask() {
     let answer = edit(&server, &freely, &files).is(200).json();
     let [_, right] = halves(&decoded(&answer["data"][0]["b64_json"]));
     assert!(right != kept, "unless the client says otherwise");
+    // A field for a mask in which no file was chosen is no mask.
+    edit(&server, &texts, &[("image", solid.clone()), ("mask", Vec::new())]).is(200);
     // Without a mask the whole picture is drawn anew, and nothing is kept.
     edit(&server, &texts, &[("image", solid)]).is(200);
 }
