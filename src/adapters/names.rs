@@ -73,7 +73,7 @@ fn unet_names(module: &str, original: Option<&str>) -> Vec<String> {
         names.extend([format!("unet.{old}"), old]);
     }
     if let Some(original) = original {
-        names.push(format!("lora_unet_{}", underscored(original)));
+        names.extend(["lora_unet_", "lycoris_"].map(|prefix| format!("{prefix}{}", underscored(original))));
         names.push(format!("diffusion_model.{original}"));
     }
     names

@@ -79,7 +79,9 @@ const GLOBALS: &[(&str, &str, Global)] = &[
     ("collections", "defaultdict", Global::Inert),
     ("argparse", "Namespace", Global::Inert),
     ("__builtin__", "dict", Global::Inert),
+    ("__builtin__", "list", Global::Inert),
     ("builtins", "dict", Global::Inert),
+    ("builtins", "list", Global::Inert),
     ("builtins", "set", Global::Inert),
 ];
 

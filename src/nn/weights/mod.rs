@@ -18,7 +18,7 @@ use super::backend::Backend;
 use super::cpu::{Passes, Precision};
 use crate::checkpoint::{Entry, Storage};
 use crate::error::{Error, Kind, Result};
-use crate::registry::{Component, ModelFiles, Place, Scale, Tensors};
+use crate::registry::{Component, ModelFiles, Place, Tensors};
 use mapped::Mapped;
 pub(crate) use mapped::explain_lost_files;
 pub(crate) use quantised::encoded;
@@ -150,11 +150,11 @@ impl Weights {
     pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Values<'_>> {
         let full = self.full(name);
         let place = self.place(&full, shape)?;
-        let values = self.read(&full, place.file, &place.entry)?;
-        let values = match place.scale.as_deref() {
-            None => values,
-            Some(scale) => values.scaled(&self.factors(&full, place, scale)?),
-        };
+        let factors = self.factors(&full, place)?;
+        let mut values = self.read(&full, place.file, &place.entry)?;
+        if let Some(factors) = factors {
+            values = values.scaled(&factors);
+        }
         if !values.finite() {
             return Err(self
                 .source
@@ -195,8 +195,7 @@ impl Weights {
     pub(crate) fn rows(&self, name: &str, shape: [usize; 2], rows: &[u32]) -> Result<Vec<f32>> {
         let full = self.full(name);
         let place = self.place(&full, &shape)?;
-        let scale = place.scale.as_deref();
-        let factors = scale.map(|scale| self.factors(&full, place, scale)).transpose()?;
+        let factors = self.factors(&full, place)?;
         let mut floats = Vec::with_capacity(rows.len() * shape[1]);
         for &row in rows {
             let row = row as usize;
@@ -231,8 +230,9 @@ impl Weights {
             .map_err(|error| error.context(format!("`{}`: tensor `{full}`", map.label())))
     }
 
-    /// The factors of a weight: one, or one for each of its rows.
-    fn factors(&self, full: &str, place: &Place, scale: &Scale) -> Result<Vec<f32>> {
+    /// The factors of a weight that has some: one, or one for each of its rows.
+    fn factors(&self, full: &str, place: &Place) -> Result<Option<Vec<f32>>> {
+        let Some(scale) = place.scale.as_deref() else { return Ok(None) };
         let rows = place.entry.shape.first().copied().unwrap_or(1);
         let of_rows = scale.entry.shape.first() == Some(&rows) && scale.entry.values() == rows;
         if !place.entry.storage.is_float() || !(scale.entry.values() == 1 || of_rows) {
@@ -244,7 +244,7 @@ impl Weights {
                 "scaled weights are read as floats with one number for all of them, or one for each of the {rows} rows"
             )));
         }
-        Ok(self.read(&scale.name, scale.file, &scale.entry)?.floats())
+        Ok(Some(self.read(&scale.name, scale.file, &scale.entry)?.floats()))
     }
 
     /// Where the tensor is, if it has this shape.
