@@ -102,8 +102,7 @@ impl LoraFile {
     /// Nothing of it fits; a change has another size than its weight; an arithmetic that is not known here.
     pub fn fit(&self, index: &Index, family: Family, model: &str) -> Result<Fitted> {
         let strength_unknown = self.of_peft && self.training.is_none();
-        let mut fitted =
-            Fitted { unmatched: self.strangers.clone(), strength_unknown, ..Fitted::default() };
+        let mut fitted = Fitted { unmatched: self.strangers.clone(), strength_unknown, ..Fitted::default() };
         for (name, module) in &self.modules {
             match index.find(name) {
                 None => fitted.unmatched.push(name.clone()),
@@ -253,9 +252,8 @@ fn modules<'a>(
         }
     }
     if modules.is_empty() {
-        return Err(Error::new(Kind::ModelFile, format!("`{label}` is no LoRA")).hint(
-            "expected tensors such as `lora_unet_....lora_down.weight` or `unet.....lora_A.weight`",
-        ));
+        return Err(Error::new(Kind::ModelFile, format!("`{label}` is no LoRA"))
+            .hint("expected tensors such as `lora_unet_....lora_down.weight` or `unet.....lora_A.weight`"));
     }
     let foreign = modules.iter().find_map(|(name, module)| Some((name, module.foreign()?)));
     match foreign {

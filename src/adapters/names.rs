@@ -106,3 +106,40 @@ fn text_names(encoder: Component, several: bool, module: &str) -> Vec<String> {
 fn underscored(name: &str) -> String {
     name.replace('.', "_")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_encoder_has_a_number_or_none_and_the_second_always_one() {
+        let module = "text_model.encoder.layers.0.self_attn.q_proj";
+        let flat = "text_model_encoder_layers_0_self_attn_q_proj";
+        for (encoder, several, known, unknown) in [
+            (Component::TextEncoder, false, &["lora_te_", "lora_te1_", "lycoris_"][..], "lora_te2_"),
+            (Component::TextEncoder, true, &["lora_te_", "lora_te1_"], "lycoris_"),
+            (Component::TextEncoder2, true, &["lora_te2_"], "lora_te_"),
+        ] {
+            let names = text_names(encoder, several, module);
+            let has = |prefix: &str| names.contains(&format!("{prefix}{flat}"));
+            assert!(known.iter().all(|prefix| has(prefix)) && !has(unknown), "{names:?}");
+            assert!(names.contains(&format!("{encoder}.{module}")));
+            assert_eq!(names.contains(&module.to_owned()), !several);
+        }
+    }
+
+    #[test]
+    fn the_network_goes_by_either_numbering() {
+        let names = unet_names("down_blocks.1.attentions.0.proj_in", Some("input_blocks.4.1.proj_in"));
+        for name in [
+            "lora_unet_down_blocks_1_attentions_0_proj_in",
+            "lora_unet_input_blocks_4_1_proj_in",
+            "lycoris_down_blocks_1_attentions_0_proj_in",
+            "lycoris_input_blocks_4_1_proj_in",
+            "diffusion_model.input_blocks.4.1.proj_in",
+            "unet.down_blocks.1.attentions.0.proj_in",
+        ] {
+            assert!(names.iter().any(|known| known == name), "{name}");
+        }
+    }
+}

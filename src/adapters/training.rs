@@ -79,7 +79,8 @@ impl Training {
     /// It is no table, or has a pattern that is none.
     pub(super) fn of_header(text: &str) -> Result<Self> {
         let table = Table::parse(text, HEADER)?;
-        let mut names: Vec<&str> = table.0.iter().filter_map(|(key, _)| Some(key.split_once('.')?.0)).collect();
+        let mut names: Vec<&str> =
+            table.0.iter().filter_map(|(key, _)| Some(key.split_once('.')?.0)).collect();
         names.dedup();
         names.into_iter().map(|name| table.network(name, HEADER)).collect::<Result<_>>().map(Self)
     }

@@ -141,8 +141,10 @@ mod tests {
         }
         let fields = r#"{"a": {"extra": [1], "data_offsets": [0, 8], "shape": [2], "dtype": "F32"}}"#;
         let list = r#"{"a": ["F32", [2], [0, 8]]}"#;
-        let blanks = format!("  {{{one}}} 
-	  ");
+        let blanks = format!(
+            "  {{{one}}} 
+	  "
+        );
         for header in [fields, list, &blanks] {
             assert_eq!(read(file(header, 8)).unwrap().tensors["a"].shape, [2], "{header}");
         }

@@ -240,7 +240,8 @@ fn drawn_with(tensors: &HashMap<String, Made>, about: Option<&str>) -> (Vec<u8>,
     serialize_to_file(tensors.iter(), None, &path).unwrap();
     let mut process = Process::new();
     let pixels = process.draw(&with_lora(&[path.display().to_string()]));
-    let told: Vec<&String> = process.told.iter().filter(|line| !line.contains(" modules, weight 1")).collect();
+    let told: Vec<&String> =
+        process.told.iter().filter(|line| !line.contains(" modules, weight 1")).collect();
     (pixels, format!("{told:?}"))
 }
 
@@ -288,7 +289,9 @@ fn an_alpha_may_be_a_number_of_any_type() {
 fn modules_are_known_by_the_names_of_every_program() {
     let drawn = fresh(&with_lora(&[lora("sd15_peft.safetensors")]));
     let names: [&dyn Fn(&str) -> String; 4] = [
-        &|name| kohya(name, "lycoris_", "lora_te_text_model_").replace("text_model_text_model_", "text_model_"),
+        &|name| {
+            kohya(name, "lycoris_", "lora_te_text_model_").replace("text_model_text_model_", "text_model_")
+        },
         &|name| kohya(name, "lora_unet_", "lycoris_"),
         &|name| name.replace("unet.", "diffusion_model.").replace("diffusion_model.", "unet."),
         &|name| name.replace(".lora_A.", ".lora.down.").replace(".lora_B.", ".lora.up."),

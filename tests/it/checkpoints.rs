@@ -527,13 +527,29 @@ fn what_training_has_left_is_passed_over_with_one_warning() {
     let published = ["alphas_cumprod", "betas", "sqrt_one_minus_alphas_cumprod", "model_ema.num_updates"];
     for (i, (names, first, more)) in [
         (&published[..], None, 0),
-        (&["first_stage_model.loss.logvar", "first_stage_model.loss.discriminator.main.0.weight", "logvar"][..],
-         Some("first_stage_model.loss.discriminator.main.0.weight"), 2),
-        (&["betas", "model_ema.diffusion_modelinput_blocks00weight"],
-         Some("model_ema.diffusion_modelinput_blocks00weight"), 0),
-        (&["scale_factor", "control_model.zero_convs.0.0.weight", "epoch"],
-         Some("control_model.zero_convs.0.0.weight"), 2),
-    ].into_iter().enumerate() {
+        (
+            &[
+                "first_stage_model.loss.logvar",
+                "first_stage_model.loss.discriminator.main.0.weight",
+                "logvar",
+            ][..],
+            Some("first_stage_model.loss.discriminator.main.0.weight"),
+            2,
+        ),
+        (
+            &["betas", "model_ema.diffusion_modelinput_blocks00weight"],
+            Some("model_ema.diffusion_modelinput_blocks00weight"),
+            0,
+        ),
+        (
+            &["scale_factor", "control_model.zero_convs.0.0.weight", "epoch"],
+            Some("control_model.zero_convs.0.0.weight"),
+            2,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
         let mut tensors = model.single.clone();
         tensors.extend(names.iter().map(|name| ((*name).to_owned(), (vec![2], vec![0; 4]))));
         let safe = model.path(&format!("{i}.safetensors"));
@@ -582,7 +598,11 @@ fn what_is_unknown_inside_of_a_network_is_an_error() {
 fn write_mixed(path: &Path, format: Format, tensors: &BTreeMap<String, (Storage, Vec<usize>, Vec<u8>)>) {
     let plan: Vec<Planned> = tensors
         .iter()
-        .map(|(name, (storage, shape, _))| Planned { name: name.clone(), storage: *storage, shape: shape.clone() })
+        .map(|(name, (storage, shape, _))| Planned {
+            name: name.clone(),
+            storage: *storage,
+            shape: shape.clone(),
+        })
         .collect();
     let mut bytes = format.header(&plan, &BTreeMap::new());
     for (_, _, data) in tensors.values() {

@@ -239,7 +239,8 @@ mod tests {
 
     #[test]
     fn storages_of_bytes_hold_numbers_of_eight_bits_and_leftovers_are_told() {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pickles/eight-bits.ckpt");
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pickles/eight-bits.ckpt");
         let directory = crate::checkpoint::Content::Disk(path.clone()).directory("x").unwrap();
         let bytes = std::fs::read(path).unwrap();
         let read = |name: &str| Values::read(&bytes, &directory.tensors[name]);

@@ -45,6 +45,9 @@ const BASE_STEPS: &str = "875000";
 const OTHERS: &[(&str, &str, &str)] = &[
     ("lora_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
     ("lora.", "a LoRA", "give it with `--lora`, and a model with `--model`"),
+    ("lycoris_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
+    (".lokr_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
+    (".hada_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
     ("string_to_param", "an embedding", "give it with `--embedding`, and a model with `--model`"),
     ("emb_params", "an embedding", "give it with `--embedding`, and a model with `--model`"),
     ("control_model.", "a ControlNet", "give a model with `--model`"),
