@@ -5,8 +5,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 mod expand;
+mod hold;
 mod hub;
 
+pub use self::hold::Hold;
 pub use self::hub::{HUB_VARIABLES, Hub};
 use crate::error::{Error, Kind, Result};
 
@@ -120,11 +122,6 @@ pub fn profile() -> Option<String> {
 /// `SDGEN_QUEUE`: what `--queue` says where it is not given; other users of the machine do not see it.
 pub fn queue() -> Option<String> {
     text("SDGEN_QUEUE")
-}
-
-/// `SDGEN_HOLD`: a file at which the server's jobs stand still while it is there ([`crate::serve::Options::hold`]).
-pub fn hold() -> Option<PathBuf> {
-    path("SDGEN_HOLD")
 }
 
 /// `SDGEN_CPU`: the instruction set to use instead of the best that the processor has.

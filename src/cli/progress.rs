@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::report::Format;
 use super::{bars::Bars, plain::Lines, signals, terminal};
+use crate::config::Hold;
 use crate::event::{Event, Flow, Observer};
 use crate::request::Request;
 
@@ -155,6 +156,7 @@ impl View for Still {
 pub(super) struct Progress {
     view: Box<dyn View>,
     verbose: bool,
+    hold: Hold,
 }
 
 impl Progress {
@@ -168,7 +170,7 @@ impl Progress {
             Style::Auto if terminal::redraws() => Box::new(Bars::new()),
             Style::Auto | Style::Plain => Box::new(Lines::default()),
         };
-        Self { view, verbose: display.verbose }
+        Self { view, verbose: display.verbose, hold: Hold::from_env() }
     }
 
     /// Says which seed is used, so that a picture can be drawn again even if the run does not end.
@@ -233,6 +235,7 @@ impl Observer for Progress {
         if let Some(line) = self.line(event) {
             self.view.say(&terminal::harmless(&line));
         }
+        self.hold.wait(event, signals::stop_requested);
         if signals::stop_requested() { Flow::Cancel } else { Flow::Continue }
     }
 }

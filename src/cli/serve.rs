@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use super::{signals, terminal};
-use crate::config::{Hub, Token, state_folder};
+use crate::config::{Hold, Hub, Token, state_folder};
 use crate::error::{Error, Kind, Result};
 use crate::request::Params;
 use crate::serve::{Door, Home, Limits, Log, Options, Server};
@@ -176,7 +176,7 @@ impl Drawing {
             return Err(error);
         }
         let (models, log_prompts) = (self.model.clone(), words.log_prompts);
-        let hold = crate::config::hold();
+        let hold = Hold::from_env();
         Ok(Options { models, defaults, hub: Hub::from_env()?, home, limits, log_prompts, hold })
     }
 }

@@ -119,14 +119,14 @@ fn offer(model: String) -> Offer {
     if let Some(spec) = spec(&model) {
         return Offer { name: spec.name.clone(), model: spec.name.clone(), spec: Some(spec) };
     }
-    let path = Path::new(&model);
-    let folder = path.exists().then(|| path.canonicalize().ok()?.file_name().map(|name| name.to_owned()));
-    match folder {
-        Some(name) => {
-            let name = name.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned());
-            Offer { name, model: model.trim_end_matches(std::path::is_separator).to_owned(), spec: None }
+    // The whole path: a part of one, such as `.`, would be found in any text that is to be told without it.
+    match Path::new(&model).canonicalize() {
+        Ok(path) => {
+            let name =
+                path.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+            Offer { name, model: path.display().to_string(), spec: None }
         }
-        None => Offer { name: model.clone(), model, spec: None },
+        Err(_) => Offer { name: model.clone(), model, spec: None },
     }
 }
 
@@ -143,14 +143,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine");
         std::fs::create_dir(&path).unwrap();
-        let path = path.display().to_string();
+        let path = path.canonicalize().unwrap().display().to_string();
         let catalog = Catalog::new(&["demo".to_owned(), path.clone()]).unwrap();
         assert_eq!(catalog.default(), "demo");
         assert_eq!(catalog.resolve("model", "mine").unwrap(), ("mine", path.as_str()));
         for name in [path.as_str(), "sd15", "../mine", "org/repo", "/etc"] {
             assert_eq!(catalog.resolve("refiner", name).unwrap_err().field_name(), Some("refiner"), "{name}");
         }
-        assert!(Catalog::new(&[path.clone(), path]).is_err());
+        assert!(Catalog::new(&[path.clone(), path.clone()]).is_err());
+        for said in [format!("{path}/"), format!("{path}/."), format!("{path}/../mine")] {
+            let catalog = Catalog::new(&[said]).unwrap();
+            assert_eq!(catalog.secrets(), [(path.clone(), "mine".to_owned())]);
+        }
+        let here = Catalog::new(&[".".to_owned()]).unwrap();
+        assert!(here.default().len() > 1 && Path::new(&here.secrets()[0].0).is_absolute());
     }
 
     #[test]

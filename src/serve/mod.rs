@@ -45,7 +45,7 @@ use self::job::{End, Job};
 use self::local::Local;
 use self::metrics::Metrics;
 use self::store::{Bounds, Store};
-use crate::config::Hub;
+use crate::config::{Hold, Hub};
 use crate::error::{Error, Kind, Result};
 use crate::prompt::LongPrompt;
 use crate::request::Params;
@@ -67,9 +67,8 @@ pub struct Options {
     pub limits: Limits,
     /// Whether prompts stand in the log.
     pub log_prompts: bool,
-    /// A file that holds the engine while it is there: no job goes on beyond as many steps as it says, nor begins where
-    /// it says nothing. Tests wait for events with it, not for the clock.
-    pub hold: Option<PathBuf>,
+    /// Holds the engine, for tests.
+    pub hold: Hold,
 }
 
 /// Where jobs are kept.
@@ -132,7 +131,7 @@ struct Service {
     chosen: Mutex<Option<String>>,
     log: Log,
     log_prompts: bool,
-    hold: Option<PathBuf>,
+    hold: Hold,
     /// Held by the one who asks how many jobs there are.
     counting: Arc<tokio::sync::Mutex<()>>,
     /// Models that the operator named and that have yet to be fetched.
@@ -342,7 +341,9 @@ impl Service {
     fn places(&self, id: &str) -> Vec<(String, String)> {
         let job = self.store.folder(id);
         let folders = [Some(job), self.hub.cache.clone(), Some(std::env::temp_dir())];
-        let folders = folders.into_iter().flatten().map(|folder| folder.display().to_string());
+        // A part of a path may stand in any text.
+        let folders = folders.into_iter().flatten().filter(|folder| folder.is_absolute());
+        let folders = folders.map(|folder| folder.display().to_string()).filter(|folder| folder.len() > 1);
         let hidden = folders.flat_map(|folder| [format!("{folder}{MAIN_SEPARATOR}"), folder]);
         self.secrets(id).into_iter().chain(hidden.map(|folder| (folder, String::new()))).collect()
     }

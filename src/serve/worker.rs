@@ -4,7 +4,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use serde_json::Value;
 
@@ -222,17 +222,8 @@ fn watch(service: &Service, jobs: &[&Arc<Job>], event: &Event) -> Flow {
         service.metrics.steps(*batch);
     }
     let is_over = || jobs.iter().all(|job| job.is_cancelled());
-    while !is_over() && is_held(service, event) {
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    service.hold.wait(event, is_over);
     if is_over() { Flow::Cancel } else { Flow::Continue }
-}
-
-/// Whether the engine is to stand still after this.
-fn is_held(service: &Service, event: &Event) -> bool {
-    let done = if let Event::Step { step, .. } = event { *step } else { 0 };
-    let held = service.hold.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
-    held.is_some_and(|steps| done >= steps.trim().parse().unwrap_or(0))
 }
 
 /// Passes on what the engine reports.

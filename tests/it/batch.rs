@@ -245,11 +245,11 @@ fn a_job_that_fails_leaves_the_others_done() {
 #[test]
 fn a_file_that_is_gone_when_its_turn_comes_fails_alone() {
     let text = jobs(
-        "[[job]]\nname = 'first'\nsteps = 400\n[[job]]\nname = 'gone'\ninit_image = 'start.png'\nheight = 64\n\
+        "[[job]]\nname = 'first'\n[[job]]\nname = 'gone'\ninit_image = 'start.png'\nheight = 64\n\
          [[job]]\nname = 'last'\nheight = 64\n",
     );
     let start = image::RgbImage::from_pixel(32, 32, image::Rgb([90, 20, 200]));
-    let mut run = sdgen().file("b.toml", text.as_bytes()).args(["batch", "b.toml", "-q"]);
+    let (mut run, hold) = sdgen().file("b.toml", text.as_bytes()).args(["batch", "b.toml", "-q"]).held(1);
     let picture = run.path().join("start.png");
     start.save(&picture).unwrap();
     let mut child = run.command().stderr(Stdio::null()).spawn().unwrap();
@@ -257,6 +257,7 @@ fn a_file_that_is_gone_when_its_turn_comes_fails_alone() {
         std::thread::sleep(Duration::from_millis(2));
     }
     std::fs::remove_file(&picture).unwrap();
+    drop(hold);
     assert_eq!(child.wait().unwrap().code(), Some(9));
     let names: Vec<String> = pictures(&run.path().join("out")).into_keys().collect();
     assert_eq!(names, ["first.png", "last.png"]);
@@ -264,8 +265,8 @@ fn a_file_that_is_gone_when_its_turn_comes_fails_alone() {
 
 #[test]
 fn two_processes_do_not_draw_one_batch() {
-    let text = jobs("[[job]]\nname = 'slow'\nsteps = 900\n");
-    let mut run = sdgen().file("b.toml", text.as_bytes()).args(["batch", "b.toml", "-q"]);
+    let text = jobs("[[job]]\nname = 'slow'\n");
+    let (mut run, _hold) = sdgen().file("b.toml", text.as_bytes()).args(["batch", "b.toml", "-q"]).held(1);
     let mut child = run.command().stderr(Stdio::null()).spawn().unwrap();
     while !run.path().join("out/b.manifest.jsonl").metadata().is_ok_and(|file| file.len() > 0) {
         std::thread::sleep(Duration::from_millis(2));

@@ -117,6 +117,14 @@ impl Run {
         self
     }
 
+    /// Holds the run once so many steps are done, until the returned file is gone.
+    pub(crate) fn held(mut self, steps: usize) -> (Self, tempfile::TempPath) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "{steps}").unwrap();
+        self.command.env("SDGEN_HOLD", file.path());
+        (self, file.into_temp_path())
+    }
+
     pub(crate) fn stdin(mut self, bytes: &[u8]) -> Self {
         self.stdin = bytes.to_vec();
         self

@@ -53,6 +53,11 @@ impl Redis {
         format!("redis+unix://{}", Self::socket(&self.folder).display())
     }
 
+    /// Sends a signal.
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
     fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -271,6 +276,86 @@ fn the_queue_may_go_and_come_back() {
     worker.log.says("the queue is back");
     complete_once(&server, &ids, &[&server.log, &worker.log]);
     assert_ne!(server.get("/ready").json()["reason"], "queue out of reach");
+}
+
+#[test]
+fn a_queue_that_hangs_holds_up_no_probe_and_draws_nothing_that_was_refused() {
+    let Some(redis) = Redis::start() else { return };
+    let server = redis.server();
+    let running = server.held(1, &two_steps(0));
+    redis.signal("-STOP");
+    // More of them than the server has threads to wait with.
+    for path in ["/ready", "/metrics"].repeat(12) {
+        let begun = Instant::now();
+        let answer = server.get(path);
+        // Redis itself may take ten.
+        assert!(begun.elapsed() < Duration::from_secs(5), "{path}: {:?}", begun.elapsed());
+        match path {
+            "/ready" => assert_eq!(answer.is(503).json()["reason"], "queue out of reach"),
+            _ => assert!(answer.is(200).text().contains("sdgen_queue_up 0\n")),
+        }
+    }
+    let refused = server.post("/v1/jobs", &small(&json!({}))).is(503).text();
+    assert!(refused.contains("the queue is out of reach") && !refused.contains("redis.sock"), "{refused}");
+    redis.signal("-CONT");
+    // Redis has taken it all the same, and has been told by now that nobody wants it.
+    let begun = Instant::now();
+    loop {
+        let answer = server.get("/v1/jobs");
+        let jobs = if answer.status == 200 { answer.json()["jobs"].clone() } else { json!([]) };
+        if jobs[0]["state"] == "cancelled" && jobs[1]["job_id"] == running.as_str() {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{jobs}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    server.release();
+    complete_once(&server, &[running], &[&server.log]);
+}
+
+#[test]
+fn an_ended_job_is_forgotten_through_any_server() {
+    let Some(redis) = Redis::start() else { return };
+    let [here, there] = [0; 2].map(|_| redis.server());
+    let id = here.order(&json!({}));
+    // Both have seen it.
+    [&here, &there].iter().for_each(|server| drop(server.ended(&id)));
+    let remove = |server: &Server| server.request("DELETE", &format!("/v1/jobs/{id}"), "", b"");
+    remove(&there).is(204);
+    for server in [&here, &there] {
+        for path in ["", "/image", "/images/0", "/stream"] {
+            server.get(&format!("/v1/jobs/{id}{path}")).is(404);
+        }
+        assert_eq!(server.get("/v1/jobs").json()["jobs"], json!([]));
+    }
+    remove(&here).is(404);
+    // Pages go through what the others took in.
+    let ids: Vec<String> = [&here, &there, &here].map(|server| server.order(&json!({}))).into();
+    let first = there.get("/v1/jobs?limit=2").json();
+    let second = here.get(first["next"].as_str().unwrap()).json();
+    assert_eq!((&first["jobs"][0]["job_id"], &second["jobs"][0]["job_id"]), (&json!(ids[2]), &json!(ids[0])));
+    assert!(second["next"].is_null());
+}
+
+#[test]
+fn a_client_that_hangs_up_takes_its_job_along_through_redis() {
+    let Some(redis) = Redis::start() else { return };
+    let [here, there] = [0; 2].map(|_| redis.server());
+    [&here, &there].iter().for_each(|server| server.hold(2));
+    let order = small(&json!({"steps": 3})).to_string();
+    let mut stream = here.connect();
+    let (host, length) = (&here.address, order.len());
+    let head = format!(
+        "POST /sdapi/v1/txt2img HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all((head + &order).as_bytes()).unwrap();
+    let newest = || there.get("/v1/jobs").json()["jobs"][0].clone();
+    while newest()["state"] != "running" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(stream);
+    let id = newest()["job_id"].as_str().unwrap().to_owned();
+    assert_eq!(there.ended(&id)["state"], "cancelled");
 }
 
 #[test]

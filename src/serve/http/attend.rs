@@ -86,7 +86,7 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
-    use crate::config::Hub;
+    use crate::config::{Hold, Hub};
     use crate::request::Params;
     use crate::serve::job::Api;
     use crate::serve::uploads::Pictures;
@@ -107,7 +107,7 @@ mod tests {
             home: Home::Folder(folder.path().to_owned()),
             limits: Limits::none(),
             log_prompts: false,
-            hold: None,
+            hold: Hold::default(),
         };
         // The job is in the queue, and whoever submits it waits before it hears so.
         let ((taken, is_taken), (go_on, may_go_on)) = (channel(), channel::<()>());
