@@ -148,7 +148,8 @@ fn picture(planned: &Planned, image: &Image) -> Result<Vec<u8>> {
 }
 
 fn write(bytes: &[u8], planned: &Planned) -> Result<PathBuf> {
-    save(bytes, &planned.path, Existing::Own)
+    let existing = if planned.replaces { Existing::Own } else { Existing::Free };
+    save(bytes, &planned.path, existing)
 }
 
 /// `1 job`, `2 jobs`.

@@ -195,7 +195,7 @@ fn draw(params: &Params) -> Result<Image, Error> {
         width: Some(64),
         height: Some(64),
         steps: params.steps.or(Some(3)),
-        seed: Some(7),
+        seed: Some(7.into()),
         device: Some("cpu".into()),
         ..params.clone()
     };

@@ -25,6 +25,7 @@ mod output;
 mod precision;
 mod prompts;
 mod properties;
+mod records;
 mod replay;
 mod samplers;
 mod samplers_gaussian;
