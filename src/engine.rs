@@ -31,13 +31,15 @@ pub struct Image {
     pub seed: u64,
     /// Its place within the request, from 0.
     pub index: u64,
+    /// It was decoded in tiles.
+    pub tiled: bool,
 }
 
 impl Image {
     /// As it is written into a file.
     pub fn leaf(&self) -> Leaf<'_> {
         let picture = Picture { width: self.width, height: self.height, rgb: &self.rgb };
-        Leaf { picture, seed: self.seed, index: self.index }
+        Leaf { picture, seed: self.seed, index: self.index, tiled: self.tiled }
     }
 }
 
@@ -410,6 +412,6 @@ impl Finish<'_> {
                 (picture.width, picture.height, picture.rgb)
             }
         };
-        Ok(Image { width, height, rgb, seed, index })
+        Ok(Image { width, height, rgb, seed, index, tiled: pipeline.is_tiled() })
     }
 }

@@ -147,7 +147,8 @@ mod tests {
 
     #[test]
     fn the_ratio_is_infinite_for_the_same_and_falls_with_the_difference() {
-        let here = |value: u8| Image { width: 2, height: 1, rgb: vec![value; 6], seed: 0, index: 0 };
+        let here =
+            |value: u8| Image { width: 2, height: 1, rgb: vec![value; 6], seed: 0, index: 0, tiled: false };
         let there = RgbImage::from_raw(2, 1, vec![100; 6]).unwrap();
         assert_eq!(psnr(&there, &here(100)), Some(f64::INFINITY));
         // An error of 1 everywhere: 20 log10 255.

@@ -5,6 +5,7 @@
 mod adapters;
 mod bad_models;
 mod batch;
+mod batch_names;
 mod checkpoints;
 mod cli;
 mod completions;
@@ -37,3 +38,4 @@ mod serve_clients;
 mod serve_shared;
 mod server;
 mod start_pictures;
+mod uncounted;
