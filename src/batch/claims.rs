@@ -64,9 +64,9 @@ impl Claims {
         for planned in planned.iter_mut() {
             let may_replace = restart || planned.job.params.overwrite == Some(true);
             match self.place_of(planned, &taken, may_replace, unchanged) {
-                Some(path) => {
+                Some((path, finished)) => {
                     taken.insert(path.clone());
-                    (planned.path, planned.replaces) = (path, true);
+                    (planned.path, planned.finished, planned.replaces) = (path, finished, true);
                 }
                 None => open.push(planned),
             }
@@ -91,25 +91,27 @@ impl Claims {
         Ok(moved)
     }
 
-    /// Where a picture is, or was to be, since an earlier run. A file that somebody has changed since is theirs.
+    /// Where a picture is, or was to be, since an earlier run, and whether it is finished. A file that somebody has
+    /// changed since is theirs.
     fn place_of(
         &self,
         planned: &Planned,
         taken: &HashSet<PathBuf>,
         may_replace: bool,
         unchanged: Unchanged<'_>,
-    ) -> Option<PathBuf> {
+    ) -> Option<(PathBuf, bool)> {
         let known = self.own.get(&planned.key)?;
-        let is_ours = |file: &PathBuf| match unchanged(&(planned.key.clone(), file.clone())) {
-            Some(false) => may_replace || !is_picture(file),
-            Some(true) | None => true,
-        };
-        let is_its = |(name, file): &&(String, PathBuf)| {
+        let its = known.iter().filter(|(name, file)| {
             let called = *name == planned.job.name || planned.job.numbered;
-            called && is_named(file, &planned.path_as(name)) && !taken.contains(file) && is_ours(file)
-        };
-        let own = known.iter().find(|(_, file)| *file == planned.path).filter(is_its);
-        own.or_else(|| known.iter().find(is_its)).map(|(_, file)| file.clone())
+            called && is_named(file, &planned.path_as(name)) && !taken.contains(file)
+        });
+        // The name that it would have now comes first.
+        let (same, others): (Vec<_>, Vec<_>) = its.partition(|(_, file)| *file == planned.path);
+        same.into_iter().chain(others).find_map(|(_, file)| {
+            let state = unchanged(&(planned.key.clone(), file.clone()));
+            let is_ours = state != Some(false) || may_replace || !is_picture(file);
+            is_ours.then(|| (file.clone(), state == Some(true)))
+        })
     }
 
     /// Whether a name is that of another job's picture.

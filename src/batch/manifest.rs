@@ -148,11 +148,6 @@ impl Manifest {
         self.claims.settle(planned, self.restart, &unchanged)
     }
 
-    /// Whether the job's picture is there and is what was written.
-    pub fn is_done(&self, planned: &Planned) -> bool {
-        self.done.get(&planned.id()).is_some_and(|hash| is_file(&planned.path, hash))
-    }
-
     /// Notes that jobs are to be drawn, in one write.
     ///
     /// # Errors

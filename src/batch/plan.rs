@@ -27,6 +27,8 @@ pub struct Planned {
     pub plan: Plan,
     /// Where the picture goes.
     pub path: PathBuf,
+    /// It is there, and is what was written.
+    pub finished: bool,
     /// What is there is replaced.
     pub replaces: bool,
     /// How the path is made.
@@ -65,7 +67,7 @@ pub fn plan(
         match planning.job(&job, planner, observer) {
             Ok((plan, template, key)) => {
                 let path = template.path(&values(&plan, &job.name, job.index));
-                planned.push(Planned { job, plan, path, replaces: false, template, key });
+                planned.push(Planned { job, plan, path, finished: false, replaces: false, template, key });
             }
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => faults.push(job.fault(error)),

@@ -273,11 +273,16 @@ impl Report {
             let _ = writeln!(text, "to be fetched: {model}{bytes}, for {}", count_of(*jobs, "job"));
         }
         if let Some(Estimate { seconds, peak_bytes, .. }) = &self.estimate {
-            let time = seconds.map_or("time unknown".to_owned(), |seconds| format!("about {seconds:.1} s"));
-            let peak = peak_bytes.map(|bytes| format!(", about {:.2} GB of memory", bytes as f64 / 1e9));
+            let time = seconds.map(|seconds| format!("about {seconds:.1} s"));
+            let peak = peak_bytes.map(|bytes| format!("about {:.2} GB of memory", bytes as f64 / 1e9));
+            let known: Vec<String> = time.into_iter().chain(peak).collect();
             let pictures: u64 = self.jobs.iter().map(|row| row.request.count).sum();
             let what = count_of(pictures as usize, "picture");
-            let _ = writeln!(text, "{what}: {time}{}", peak.unwrap_or_default());
+            let _ = writeln!(
+                text,
+                "{what}: {}",
+                if known.is_empty() { "no estimate".to_owned() } else { known.join(", ") }
+            );
         }
         text
     }

@@ -45,8 +45,7 @@ impl<'a> Work<'a> {
     /// # Errors
     /// `Kind::Batch` when some failed; `Kind::Interrupted`; a manifest that cannot be kept.
     pub(super) fn all(&mut self) -> Result<()> {
-        let left: Vec<&Planned> =
-            self.planned.iter().filter(|planned| !self.manifest.is_done(planned)).collect();
+        let left: Vec<&Planned> = self.planned.iter().filter(|planned| !planned.finished).collect();
         self.skipped = self.planned.len() - left.len();
         self.manifest.plan(left.iter().copied())?;
         let left: Vec<Planned> = left.into_iter().cloned().collect();

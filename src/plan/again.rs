@@ -89,7 +89,11 @@ impl Recorded<'_> {
         // A record may come from a system that parts folders otherwise.
         let name = recorded.rsplit(['/', '\\']).next().unwrap_or(recorded);
         let places = [PathBuf::from(recorded), folder.join(recorded), folder.join(name)];
-        let there: Vec<PathBuf> = places.into_iter().filter(|path| path.is_file()).collect();
+        let mut there: Vec<PathBuf> = places.into_iter().filter(|path| path.is_file()).collect();
+        there.dedup_by_key(|path| std::fs::canonicalize(path).ok());
+        if let [only] = &there[..] {
+            return Some(only.to_string_lossy().into_owned());
+        }
         let same = |path: &&PathBuf| hash.is_some_and(|hash| sha256(path).is_ok_and(|own| own == hash));
         let found = there.iter().find(same).or(there.first())?;
         Some(found.to_string_lossy().into_owned())

@@ -98,6 +98,7 @@ fn as_map(value: Value) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Shortcuts;
     use super::*;
     use crate::registry::{ModelFiles, RepoConfig};
 
@@ -126,5 +127,26 @@ mod tests {
             let request = resolve(&params);
             assert_eq!(resolve(&request.params()), request);
         }
+    }
+
+    #[test]
+    fn sizes_adapters_and_shortcuts_come_back() {
+        let plain = resolve(&toml::from_str("prompt = 'a'\nseed = 3").unwrap());
+        let size = [plain.width, plain.height];
+        let sizes = Sizes { original: [64, 32], crop: [1, 2], target: size };
+        let negative_sizes = Sizes { crop: [0, 0], target: [8, 16], ..sizes };
+        let shortcuts = Shortcuts { cache: Some(5), merge_tokens: 0.25 };
+        let loras = vec![Adapter::new("c:/a b.safetensors", -0.1), Adapter::new("org/name/x.pt", 1.0)];
+        let embeddings = vec![Adapter::new("e/word.pt", 1.0)];
+        let config = Some("sdxl".to_owned());
+        let request = Request { sizes, negative_sizes, shortcuts, loras, embeddings, config, ..plain };
+        let params = request.params();
+        assert_eq!(Sizes::resolve(&params, size).unwrap(), (sizes, negative_sizes));
+        assert_eq!(Shortcuts::resolve(&params).unwrap(), shortcuts);
+        assert_eq!(params.lora.unwrap(), ["c:/a b.safetensors:-0.1", "org/name/x.pt:1"]);
+        assert_eq!(
+            (params.embedding.unwrap(), params.config),
+            (vec!["e/word.pt".to_owned()], request.config)
+        );
     }
 }

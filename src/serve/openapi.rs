@@ -224,7 +224,7 @@ fn foreign_paths() -> Map<String, Value> {
 fn property(field: &Field, form: bool) -> Value {
     let (kind, more) = match field.kind {
         Type::Text => ("string", json!({})),
-        Type::Whole => ("integer", json!({ "minimum": 0 })),
+        Type::Whole => ("integer", json!({ "minimum": fields::least(&field.name) })),
         Type::Real => ("number", json!({})),
         Type::Switch => ("boolean", json!({})),
         Type::Wholes => ("array", json!({ "items": { "type": "integer", "minimum": 0 } })),
@@ -331,7 +331,7 @@ fn openai() -> Map<String, Value> {
     let form = json!({ "type": "string", "enum": ["b64_json", "url"] });
     let request = json!({
         "prompt": text, "model": text, "n": { "type": "integer", "minimum": 1 }, "size": text,
-        "response_format": form, "steps": { "type": "integer", "minimum": 1 }, "seed": { "type": "integer", "minimum": 0 },
+        "response_format": form, "steps": { "type": "integer", "minimum": 1 }, "seed": { "type": "integer", "minimum": -1 },
     });
     let mut edit = request.clone();
     edit["image"] = json!({ "type": "string", "format": "binary" });
