@@ -493,7 +493,7 @@ _sdgen() {
                     return 0
                     ;;
                 --dry-run)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json time" -- "${cur}"))
                     return 0
                     ;;
                 --progress)
@@ -531,7 +531,7 @@ _sdgen() {
                     return 0
                     ;;
                 --dry-run)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json time" -- "${cur}"))
                     return 0
                     ;;
                 --negative-prompt)

@@ -22,7 +22,7 @@ pub fn draw(model: &str, out: &Path, prompt: &str) -> Result<(), Error> {
         model: Some(model.to_owned()),
         prompt: Some(prompt.to_owned()),
         steps: Some(4),
-        seed: Some(7),
+        seed: Some(7.into()),
         ..Params::default()
     };
     let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;

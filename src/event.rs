@@ -109,8 +109,9 @@ pub enum Event {
     Saved {
         /// Where; `-` for stdout.
         path: PathBuf,
-        /// The seed that made it.
-        seed: u64,
+        /// The seed that made it; none for a sheet of several.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seed: Option<u64>,
     },
     /// A job of a batch waits for its turn.
     Queued {

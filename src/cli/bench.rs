@@ -153,7 +153,7 @@ impl Arguments {
             height: self.height,
             steps: Some(self.steps),
             cfg_scale: Some(self.cfg_scale),
-            seed: Some(0),
+            seed: Some(0.into()),
             dtype: self.dtype.clone(),
             device: self.device.clone(),
             threads: self.threads,

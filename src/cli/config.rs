@@ -8,7 +8,7 @@ use crate::batch::{Fields, Place};
 use crate::config::{self, DefaultsFile};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, tell};
-use crate::request::{Params, Profiles, check, decoding_alone, not_finite, overlay};
+use crate::request::{Params, Profiles, bystanders, check, decoding_alone, not_finite, overlay};
 
 /// Which defaults count. Only the command line has this flag.
 #[derive(Args)]
@@ -69,6 +69,11 @@ impl Defaults {
             Some(_) => Ok(overlay(&decoding_alone(&self.params), said)),
             None => Ok(overlay(&self.params, said)),
         }
+    }
+
+    /// A whole request over those defaults that no picture depends on.
+    pub(super) fn beside(&self, request: &Params) -> Params {
+        overlay(&bystanders(&self.params), request)
     }
 
     /// The error, with a word on where the wrong value came from.

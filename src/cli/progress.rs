@@ -104,7 +104,9 @@ impl Json {
         };
         object.insert("schema".into(), SCHEMA.into());
         object.insert("time".into(), self.begun.elapsed().as_secs_f64().into());
-        if !self.jobs.is_empty() && !object.contains_key("job") {
+        // A sheet is of all jobs.
+        let of_some = !matches!(event, Event::Saved { seed: None, .. });
+        if of_some && !self.jobs.is_empty() && !object.contains_key("job") {
             object.insert("jobs".into(), self.jobs.clone().into());
         }
         if let Event::End { stage, seconds } = event {

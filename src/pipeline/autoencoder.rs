@@ -235,6 +235,11 @@ impl Autoencoder {
         .hint("take an autoencoder of the model's family"))
     }
 
+    /// Whether it decodes in tiles.
+    pub(super) fn is_tiled(&self) -> bool {
+        self.tiled.get() && !self.is_tiny()
+    }
+
     /// Which one it is.
     pub(super) fn source(&self) -> &Source {
         &self.source

@@ -85,6 +85,11 @@ impl Pipeline {
         self.autoencoder.tile(tiled);
     }
 
+    /// Whether the last picture was decoded in tiles.
+    pub(crate) fn is_tiled(&self) -> bool {
+        self.autoencoder.is_tiled()
+    }
+
     /// The weights of a component as the request's LoRAs leave them.
     fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
         let weights = Weights::open(&self.files, component, backend)?;

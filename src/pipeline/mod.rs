@@ -24,6 +24,7 @@ mod sound;
 
 mod text;
 mod tiles;
+mod workload;
 
 use std::sync::Arc;
 
@@ -56,6 +57,7 @@ pub(crate) use sizes::{Sizes, Stages};
 pub(crate) use beside::Beside;
 pub(crate) use text::Encoded;
 use text::TextEncoder;
+pub(crate) use workload::Workload;
 
 /// A model in memory.
 pub(crate) struct Pipeline {

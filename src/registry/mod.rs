@@ -29,7 +29,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 pub use about::{About, Hashed, Part};
-pub(crate) use digest::hex;
+pub(crate) use digest::{hex, sha256};
 pub use files::ModelFiles;
 pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
 pub use lockfile::LockFile;

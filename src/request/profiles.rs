@@ -25,7 +25,7 @@ impl Profiles {
     /// # Errors
     /// It cannot be read, or a key or value is wrong.
     pub fn read(path: &Path) -> Result<Self> {
-        match std::fs::read_to_string(path) {
+        match crate::text::read(path) {
             Ok(text) => Self::parse(path, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::absent(path)),
             Err(error) => {

@@ -8,7 +8,9 @@ use super::defaults::Defaults;
 use super::dimensions::{size, suits};
 use super::machine::{DeviceChoice, Dtype, Rng};
 use super::refiner::base_suits;
-use super::{Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Shortcuts, Sizes, VaeTiling};
+use super::{
+    Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Seed, Shortcuts, Sizes, VaeTiling,
+};
 use crate::error::{Error, Result};
 use crate::input::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::prompt::{LongPrompt, Syntax};
@@ -35,6 +37,9 @@ pub struct Request {
     pub long_prompt: LongPrompt,
     /// The model as the user would name it.
     pub model: String,
+    /// The model whose small files one in a single file takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// Pixels.
     pub width: u32,
     /// Pixels.
@@ -140,8 +145,8 @@ fn auto_device() -> DeviceChoice {
 }
 
 /// Defaults of a model that no row of models.toml describes.
-const DEFAULT_STEPS: usize = 25;
-const DEFAULT_CFG_SCALE: f64 = 7.5;
+pub(super) const DEFAULT_STEPS: usize = 25;
+pub(super) const DEFAULT_CFG_SCALE: f64 = 7.5;
 
 impl Request {
     /// Fills every gap of `params` from the model and checks every value.
@@ -170,11 +175,12 @@ impl Request {
             prompt_syntax: parsed("prompt_syntax", params.prompt_syntax.as_deref(), Syntax::default())?,
             long_prompt: parsed("long_prompt", params.long_prompt.as_deref(), LongPrompt::default())?,
             model: files.origin.clone(),
+            config: params.config.clone(),
             width,
             height,
             steps,
             cfg_scale: params.cfg_scale.or(defaults.cfg_scale).unwrap_or(DEFAULT_CFG_SCALE),
-            seed: params.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
+            seed: params.seed.and_then(Seed::number).unwrap_or_else(|| u64::from(rand::random::<u32>())),
             count: params.count.unwrap_or(1),
             batch_size: params.batch_size.unwrap_or(1),
             sampler: config.sampler,
@@ -305,7 +311,7 @@ pub(super) fn listed(params: &Params) -> Option<usize> {
 }
 
 /// What is recommended: by the preset that was asked for, or by the row of models.toml behind `files`.
-fn defaults(params: &Params, files: &ModelFiles) -> Result<Defaults> {
+pub(super) fn defaults(params: &Params, files: &ModelFiles) -> Result<Defaults> {
     if let Some(name) = &params.preset {
         return Preset::parse(name).map(Defaults::from);
     }

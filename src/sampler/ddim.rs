@@ -12,7 +12,7 @@ pub(super) static ROW: Row = Row {
     class: Some("DDIMScheduler"),
     variant: None,
     grid: Grid::Discrete,
-    defaults: Defaults { clip_sample: true, ..DISCRETE_DEFAULTS },
+    defaults: Defaults { clip_sample: true, takes_eta: true, ..DISCRETE_DEFAULTS },
     order: 1,
     visits: None,
     solver: |config: &Config, ladder: &Ladder| {

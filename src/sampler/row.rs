@@ -54,6 +54,8 @@ pub struct Defaults {
     pub scaled_betas: bool,
     /// Noise added at each step, as a request would give it.
     pub eta: f64,
+    /// Whether a request decides that noise.
+    pub takes_eta: bool,
     /// Keys that the class does not read.
     pub lacks: &'static [Key],
 }
@@ -87,6 +89,7 @@ pub(super) const SIGMA_DEFAULTS: Defaults = Defaults {
     betas: [0.0001, 0.02],
     scaled_betas: false,
     eta: 0.0,
+    takes_eta: false,
     lacks: &[Key::ClipSample],
 };
 

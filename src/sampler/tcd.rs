@@ -12,7 +12,7 @@ pub(super) static ROW: Row = Row {
     class: Some("TCDScheduler"),
     variant: None,
     grid: Grid::Distilled,
-    defaults: Defaults { eta: 0.3, ..DEFAULTS },
+    defaults: Defaults { eta: 0.3, takes_eta: true, ..DEFAULTS },
     order: 1,
     visits: None,
     solver: |config: &Config, ladder: &Ladder| Box::new(Tcd { ladder: ladder.clone(), gamma: config.eta }),

@@ -267,7 +267,7 @@ fn foreign_paths() -> Map<String, Value> {
 fn property(field: &Field, form: bool) -> Value {
     let (kind, more) = match field.kind {
         Type::Text => ("string", json!({})),
-        Type::Whole => ("integer", json!({ "minimum": 0 })),
+        Type::Whole => ("integer", json!({ "minimum": fields::least(&field.name) })),
         Type::Real => ("number", json!({})),
         Type::Switch => ("boolean", json!({})),
         Type::Wholes => ("array", json!({ "items": { "type": "integer", "minimum": 0 } })),
@@ -383,7 +383,7 @@ fn openai() -> Map<String, Value> {
         json!({ "type": ["string", "null"], "enum": ["b64_json", "url", "", null], "default": "b64_json" });
     let request = json!({
         "prompt": { "type": "string", "maxLength": PROMPT }, "model": text, "n": { "type": "integer", "minimum": 1 }, "size": text,
-        "response_format": form, "steps": { "type": "integer", "minimum": 1 }, "seed": { "type": "integer", "minimum": 0 },
+        "response_format": form, "steps": { "type": "integer", "minimum": 1 }, "seed": { "type": "integer", "minimum": -1 },
     });
     let mut edit = request.clone();
     edit["image"] = json!({ "type": "string", "format": "binary" });

@@ -27,7 +27,7 @@ fn params() -> Params {
         width: Some(32),
         height: Some(32),
         steps: Some(2),
-        seed: Some(7),
+        seed: Some(7.into()),
         ..Params::default()
     }
 }

@@ -43,6 +43,15 @@ fn batch(text: &str, args: &[&str]) -> Outcome {
     sdgen().file("b.toml", text.as_bytes()).args(["batch", "b.toml"]).args(args).succeeds()
 }
 
+/// Whether a picture has a figure on a ground: some of its pixels are far from that of its corner.
+fn shows_something(path: &Path) -> bool {
+    let picture = image::open(path).unwrap().to_rgb8();
+    let corner = picture.get_pixel(2, 2).0;
+    let far = |pixel: &&image::Rgb<u8>| pixel.0.iter().zip(corner).any(|(a, b)| a.abs_diff(b) > 90);
+    let figure = picture.pixels().filter(far).count();
+    (200..picture.pixels().len()).contains(&figure)
+}
+
 #[test]
 fn the_examples_draw_their_pictures() {
     let run = sdgen().arg_path("batch", &example("batch.toml"));
@@ -50,6 +59,9 @@ fn the_examples_draw_their_pictures() {
     let names: Vec<String> = pictures(&outcome.path("out/batch")).into_keys().collect();
     assert_eq!(names[..2], ["circle.png", "samplers-dpmpp_2m-1.png"]);
     assert_eq!(names[5..], ["shapes-1.png", "shapes-2.png", "shapes-3.png", "shapes-4.png"]);
+    for path in names.iter().map(|name| outcome.path("out/batch").join(name)) {
+        assert!(shows_something(&path), "{}", path.display());
+    }
     let sheet = image::open(outcome.path("sheet.png")).unwrap();
     assert!(sheet.width() > 128 && sheet.height() > 256, "{}x{}", sheet.width(), sheet.height());
 

@@ -195,7 +195,7 @@ fn draw(params: &Params) -> Result<Image, Error> {
         width: Some(64),
         height: Some(64),
         steps: params.steps.or(Some(3)),
-        seed: Some(7),
+        seed: Some(7.into()),
         device: Some("cpu".into()),
         ..params.clone()
     };
@@ -504,7 +504,7 @@ fn draw_listening(path: &Path) -> (Image, Vec<String>) {
         width: Some(64),
         height: Some(64),
         steps: Some(3),
-        seed: Some(7),
+        seed: Some(7.into()),
         ..of_file(path)
     };
     let mut planner = Planner::new(Hub { offline: true, ..Hub::default() });

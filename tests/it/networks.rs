@@ -28,7 +28,7 @@ fn params() -> Params {
         width: Some(64),
         height: Some(64),
         steps: Some(2),
-        seed: Some(7),
+        seed: Some(7.into()),
         ..Params::default()
     }
 }
