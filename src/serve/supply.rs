@@ -55,10 +55,13 @@ fn is_sent(params: &Params, hub: &Hub) -> Result<bool> {
 
 /// Fetches what is missing, until it is there or the server is about to end.
 pub(super) fn fetch(service: &Service) {
-    while let Some(model) = service.missing().first().cloned().filter(|_| !service.store.is_closed()) {
+    // Nobody holds the list while something comes: others ask for it.
+    while let Some(model) = next(service) {
         (service.log)(&format!("fetching `{model}`"));
-        let mut until_the_end =
-            |_: &Event| if service.store.is_closed() { Flow::Cancel } else { Flow::Continue };
+        let mut until_the_end = |_: &Event| match service.store.is_closed() {
+            true => Flow::Cancel,
+            false => Flow::Continue,
+        };
         match Planner::new(service.hub.clone()).look(&params(&model, &service.defaults), &mut until_the_end) {
             Ok(()) => {
                 (service.log)(&format!("`{model}` is here"));
@@ -70,6 +73,11 @@ pub(super) fn fetch(service: &Service) {
             }
         }
     }
+}
+
+fn next(service: &Service) -> Option<String> {
+    let model = service.missing().first().cloned();
+    model.filter(|_| !service.store.is_closed())
 }
 
 fn pause(service: &Service) {
