@@ -21,6 +21,7 @@ mod layers;
 mod memory;
 mod models;
 mod networks;
+mod noise;
 mod output;
 mod precision;
 mod prompts;
