@@ -12,8 +12,7 @@ use crate::named::{Named, named_enum};
 use crate::nn::{Backend, Weights, encoded};
 use crate::output::png::{folder_of, new_temporary};
 use crate::registry::export::{self, Piece};
-use crate::registry::{Component, ModelFiles, RepoConfig, Tensors, Version, version_of};
-use crate::sampler::Prediction;
+use crate::registry::{Component, ModelFiles, RepoConfig, Sign, Tensors, Version, signs, version_of};
 
 named_enum! {
     /// How a model's tensors are laid out.
@@ -188,7 +187,7 @@ impl Order {
 struct Source<'a> {
     files: &'a ModelFiles,
     version: Version,
-    velocity: bool,
+    repo: RepoConfig,
     parts: BTreeMap<Component, Weights>,
 }
 
@@ -213,16 +212,11 @@ impl<'a> Source<'a> {
                 tensors.insert(component, Tensors::of(files, component)?);
             }
         }
-        let velocity = repo.scheduler.predicts() == Some(Prediction::V);
-        Ok(Self {
-            files,
-            version: version_of(files, &tensors),
-            velocity: velocity && !repo.guesses_prediction,
-            parts,
-        })
+        Ok(Self { files, version: version_of(files, &tensors), repo, parts })
     }
 
     fn one_file(&self, order: &Order, format: Format, stop: Stop<'_>) -> Result<u64> {
+        let notes = signs(&self.repo)?;
         let mut jobs = Vec::new();
         for (component, weights) in &self.parts {
             let pieces = export::single(*component, self.version, weights.places());
@@ -234,12 +228,11 @@ impl<'a> Source<'a> {
             ("general.architecture".to_owned(), architecture(self.version).to_owned()),
         ]);
         // Nothing else in such a file says so.
-        let note = self.velocity.then(|| Planned {
-            name: "v_pred".to_owned(),
-            storage: Storage::F32,
-            shape: vec![1],
-        });
-        output.write(format, &jobs, note, &metadata, stop)?;
+        let note = |sign: Sign| {
+            let bytes = sign.values.iter().flat_map(|value| (*value as f32).to_le_bytes()).collect();
+            (Planned { name: sign.name.to_owned(), storage: Storage::F32, shape: sign.shape }, bytes)
+        };
+        output.write(format, &jobs, notes.into_iter().map(note).collect(), &metadata, stop)?;
         output.keep(&order.out)
     }
 
@@ -255,7 +248,7 @@ impl<'a> Source<'a> {
             make_folder(path.parent().unwrap_or(staging.path()))?;
             let mut output = Output::file(&path)?;
             let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-            output.write(Format::Safetensors, &jobs, None, &metadata, stop)?;
+            output.write(Format::Safetensors, &jobs, Vec::new(), &metadata, stop)?;
             bytes += output.keep(&path)?;
         }
         // Programs that read folders have no vocabulary of their own.
@@ -325,7 +318,7 @@ impl Output {
         &mut self,
         format: Format,
         jobs: &[Job<'_>],
-        note: Option<Planned>,
+        notes: Vec<(Planned, Vec<u8>)>,
         metadata: &BTreeMap<String, String>,
         stop: Stop<'_>,
     ) -> Result<()> {
@@ -334,7 +327,7 @@ impl Output {
         let mut order: Vec<usize> = (0..jobs.len()).collect();
         order.sort_by_key(|i| std::cmp::Reverse(plan[*i].storage.width()));
         plan = order.iter().map(|i| plan[*i].clone()).collect();
-        plan.splice(0..0, note.clone());
+        plan.splice(0..0, notes.iter().map(|(planned, _)| planned.clone()));
         let mut writer = BufWriter::new(self.file.as_file());
         let mut put = |bytes: &[u8]| {
             self.written += bytes.len() as u64;
@@ -345,8 +338,8 @@ impl Output {
             let zeros = format.padding(bytes.len());
             [bytes, vec![0; zeros]].concat()
         };
-        if let Some(note) = note {
-            put(&padded(vec![0; note.bytes()]))?;
+        for (_, bytes) in notes {
+            put(&padded(bytes))?;
         }
         for i in order {
             if stop() {

@@ -6,6 +6,7 @@ mod again;
 mod inputs;
 mod locks;
 mod networks;
+mod notes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
@@ -147,6 +148,7 @@ impl Planner {
         };
         let wanted = self.wanted(&request.model, params);
         let networks = self.networks(&request, base.repo.family, &wanted, observer)?;
+        notes::tell_all(&request, &base, &networks, observer)?;
         self.lock(params, &request, std::iter::once(&base).chain(&refiner), &networks)?;
         let mut weights = base.weights.clone();
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);

@@ -12,6 +12,7 @@ mod equipment;
 mod estimate;
 mod guidance;
 mod inversion;
+mod latent_scale;
 mod loading;
 mod origin;
 mod part;

@@ -144,7 +144,7 @@ fn auto_device() -> DeviceChoice {
     DeviceChoice::Auto
 }
 
-/// Defaults of a model that no row of models.toml describes.
+/// Defaults of a model that no row of models.toml describes, where its family has no others.
 pub(super) const DEFAULT_STEPS: usize = 25;
 pub(super) const DEFAULT_CFG_SCALE: f64 = 7.5;
 
@@ -155,7 +155,7 @@ impl Request {
     /// The first wrong field, by name, with what was expected and what was given.
     pub fn resolve(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result<Self> {
         check(params).into_iter().next().map_or(Ok(()), Err)?;
-        let defaults = defaults(params, files)?;
+        let defaults = defaults(params, files, repo)?;
         let params = &defaults.fill(params);
         let native = defaults.size.unwrap_or(repo.native_size);
         let NamedAdapters { prompt, loras } = adapters::named(params)?;
@@ -310,11 +310,11 @@ pub(super) fn listed(params: &Params) -> Option<usize> {
     levels.or(params.timesteps.as_ref().map(Vec::len))
 }
 
-/// What is recommended: by the preset that was asked for, or by the row of models.toml behind `files`.
-pub(super) fn defaults(params: &Params, files: &ModelFiles) -> Result<Defaults> {
+/// What is recommended: by the preset that was asked for, by the row of models.toml behind `files`, or for its family.
+pub(super) fn defaults(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result<Defaults> {
     if let Some(name) = &params.preset {
         return Preset::parse(name).map(Defaults::from);
     }
     let spec = models().iter().find(|spec| spec.name == files.origin);
-    Ok(spec.map_or_else(Defaults::default, Defaults::from))
+    Ok(spec.map_or_else(|| Defaults::from(repo), Defaults::from))
 }

@@ -81,7 +81,7 @@ const RULES: &[Rule] = &[
 
 impl<'a> Situation<'a> {
     fn of(params: &Params, files: &'a ModelFiles, repo: &'a RepoConfig) -> Result<Self> {
-        let defaults = defaults(params, files)?;
+        let defaults = defaults(params, files, repo)?;
         let params = &defaults.fill(params);
         let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
         let config = Config::resolve(&repo.scheduler, &over)?;

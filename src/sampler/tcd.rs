@@ -10,6 +10,7 @@ pub(super) static ROW: Row = Row {
     name: "tcd",
     about: "trajectory consistency, for models distilled so; --eta is its gamma",
     class: Some("TCDScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Distilled,
     defaults: Defaults { eta: 0.3, takes_eta: true, ..DEFAULTS },

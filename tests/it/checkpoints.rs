@@ -15,7 +15,7 @@ use crate::harness::{golden_model, root, sdgen};
 use crate::hostile::targets::archive;
 
 /// A tensor's shape and bytes, in half precision.
-type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
+pub(crate) type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 
 /// A line of a table: a tensor of the file and what it is made of.
 struct Row {
@@ -96,10 +96,10 @@ fn read(path: &Path) -> Tensors {
 }
 
 /// A model in both forms.
-struct Model {
+pub(crate) struct Model {
     place: TempDir,
-    folder: PathBuf,
-    single: Tensors,
+    pub(crate) folder: PathBuf,
+    pub(crate) single: Tensors,
 }
 
 impl Model {
@@ -126,7 +126,7 @@ impl Model {
     }
 
     /// A model with weights that mean nothing.
-    fn random(name: &str) -> Self {
+    pub(crate) fn random(name: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join(name);
         let rows = table(name);
@@ -150,18 +150,18 @@ impl Model {
         Self { place, folder, single }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
 
-    fn write(&self, name: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         let format = if name.ends_with(".gguf") { Format::Gguf } else { Format::Safetensors };
         write(&path, format, &self.single);
         path
     }
 
-    fn draw(&self) -> Image {
+    pub(crate) fn draw(&self) -> Image {
         draw(&Params { model: text(&self.folder), ..Params::default() }).unwrap()
     }
 }
@@ -184,11 +184,11 @@ fn data(row: &Row, parts: &Tensors) -> Vec<u8> {
 }
 
 #[allow(clippy::unnecessary_wraps)]
-fn text(path: &Path) -> Option<String> {
+pub(crate) fn text(path: &Path) -> Option<String> {
     Some(path.display().to_string())
 }
 
-fn draw(params: &Params) -> Result<Image, Error> {
+pub(crate) fn draw(params: &Params) -> Result<Image, Error> {
     let params = Params {
         prompt: Some("a cat on a mat".into()),
         negative_prompt: Some("a dog".into()),
@@ -209,7 +209,7 @@ fn draw(params: &Params) -> Result<Image, Error> {
     Ok(images.remove(0))
 }
 
-fn of_file(path: &Path) -> Params {
+pub(crate) fn of_file(path: &Path) -> Params {
     Params { model: text(path), ..Params::default() }
 }
 
@@ -223,7 +223,7 @@ fn psnr(a: &Image, b: &Image) -> f64 {
     10.0 * (255f64.powi(2) / (squares.sum::<f64>() / a.rgb.len() as f64)).log10()
 }
 
-fn convert(args: &[&str], out: &Path, input: &Path) {
+pub(crate) fn convert(args: &[&str], out: &Path, input: &Path) {
     sdgen().args(["convert"]).args([input, out]).args(args).succeeds();
 }
 

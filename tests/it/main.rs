@@ -22,6 +22,7 @@ mod layers;
 mod memory;
 mod models;
 mod networks;
+mod noise;
 mod output;
 mod precision;
 mod prompts;

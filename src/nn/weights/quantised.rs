@@ -76,10 +76,10 @@ mod tests {
     use crate::checkpoint::Content;
     use crate::nn::weights::Values;
 
-    /// tests/golden/gguf.py says how stable-diffusion.cpp wrote and read them.
+    /// tests/golden/blocks.py says how stable-diffusion.cpp wrote and read them.
     #[test]
     fn every_type_is_read_as_stable_diffusion_cpp_reads_it() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gguf");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/blocks");
         let read = |name: &str| {
             let path = folder.join(name);
             let directory = Content::Disk(path.clone()).directory(name).unwrap();

@@ -4,6 +4,7 @@
 mod configs;
 pub mod export;
 mod names;
+mod noise;
 pub(super) mod parts;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use configs::Version;
+use noise::Noise;
+pub use noise::{Sign, signs};
 
 use super::{Component, ModelFiles, TensorFile, Tensors};
 use crate::checkpoint::{Content, Directory};
@@ -28,6 +31,8 @@ pub struct Checkpoint {
     pub parts: BTreeMap<Component, Arc<Tensors>>,
     /// What it predicts, where the file says so.
     pub prediction: Option<Prediction>,
+    /// The kind of its noise, where that is no list of β.
+    pub(super) noise: Option<Noise>,
     /// Trained down to no signal at all.
     pub zero_terminal_snr: bool,
     /// What training programs have left in the file, by name: nothing of it is read.
@@ -80,7 +85,9 @@ impl Checkpoint {
         let zero_terminal_snr = told(ZERO_SNR);
         let steps = directory.metadata.get("global_step").map(String::as_str);
         let inputs = Part(unet).size("conv_in.weight", 1);
+        let noise = Noise::read(directory, &file)?;
         let prediction = match version {
+            _ if noise.is_some() => noise.as_ref().map(Noise::prediction),
             _ if told(VELOCITY) || zero_terminal_snr => Some(Prediction::V),
             Version::Sd2 if steps == Some(BASE_STEPS) || inputs != 4 => Some(Prediction::Epsilon),
             Version::Sd2 => None,
@@ -89,7 +96,7 @@ impl Checkpoint {
         let tensors = |places| Arc::new(Tensors { files: vec![file.clone()], places });
         let Parts { tensors: all, open_clip, left } = found;
         let parts = all.into_iter().map(|(component, places)| (component, tensors(places))).collect();
-        Ok(Self { version, parts, prediction, zero_terminal_snr, left, open_clip })
+        Ok(Self { version, parts, prediction, noise, zero_terminal_snr, left, open_clip })
     }
 
     /// Says that something in the file is passed over, where it is.
@@ -120,6 +127,7 @@ impl Checkpoint {
             tensors: &tensors,
             open_clip: self.open_clip,
             prediction,
+            noise: self.noise.as_ref(),
             zero_terminal_snr: self.zero_terminal_snr,
         };
         facts.files()

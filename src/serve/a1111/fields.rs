@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::output::metadata::{A1111_SAMPLERS, A1111_SCHEDULES, Names};
+use crate::sampler::Sampler;
 
 /// Fields that change no picture, or none unless another field here says so.
 pub(super) const IGNORED: &[&str] = &[
@@ -171,6 +172,11 @@ fn sampled(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
             }
         };
         ours.insert("sampler".to_owned(), sampler.into());
+        // There a single step begins at the last timestep, with k-diffusion's samplers.
+        let levels = Sampler::parse("sampler", sampler).is_ok_and(|sampler| sampler.row().grid.respaces());
+        if levels && ours.get("steps").and_then(Value::as_u64) == Some(1) {
+            ours.insert("timestep_spacing".to_owned(), "trailing".into());
+        }
         let takes_noise = ["ddim", "tcd"].contains(&sampler);
         if let Some(eta) = sent.number("eta")?.filter(|_| takes_noise) {
             ours.insert("eta".to_owned(), eta.into());
@@ -315,6 +321,17 @@ mod tests {
             [Some("euler_a".into()), None]
         );
         assert_eq!(ours(json!({"sampler_name": "Eular"})).unwrap_err().field_name(), Some("sampler_name"));
+    }
+
+    #[test]
+    fn a_single_step_begins_at_the_last_timestep() {
+        let spacing = |label: &str, steps: u64| {
+            ours(json!({"sampler_name": label, "steps": steps})).unwrap().remove("timestep_spacing")
+        };
+        for label in ["Euler", "Euler a", "LMS", "Heun", "DPM2", "DPM++ 2M", "UniPC"] {
+            assert_eq!((spacing(label, 1), spacing(label, 2)), (Some("trailing".into()), None), "{label}");
+        }
+        assert_eq!((spacing("DDIM", 1), spacing("LCM", 1)), (None, None));
     }
 
     #[test]
