@@ -106,7 +106,7 @@ fn what_one_file_cannot_say_is_converted_to_folders_alone() {
     let other = Model::random("sdxl").with("scheduler/scheduler_config.json", &edm);
     for (model, what) in [(euler, "`latents_mean` and `latents_std`"), (other, "its scheduler")] {
         let out = model.path("x.safetensors");
-        sdgen().arg("convert").args([&model.folder, &out]).fails(5).says("cannot say").says(what);
+        sdgen().args(["convert"]).args([&model.folder, &out]).fails(5).says("cannot say").says(what);
         assert!(!out.exists());
         let folder = model.path("y");
         convert(&[], &folder, &model.folder);
