@@ -22,6 +22,8 @@ mod memory;
 mod models;
 mod networks;
 mod output;
+#[cfg(feature = "serve")]
+mod pictures;
 mod precision;
 mod prompts;
 mod properties;

@@ -113,6 +113,12 @@ impl Server {
         self.child.wait().unwrap().code().unwrap()
     }
 
+    /// Its process.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn process(&self) -> libc::pid_t {
+        libc::pid_t::try_from(self.child.id()).unwrap()
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
