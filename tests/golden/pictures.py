@@ -140,6 +140,8 @@ def others():
     picture("P").save(TARGET / "mode-P-transparent.png", transparency=bytes(range(16)))
     for mode in ("P", "CMYK", "YCbCr", "LA"):
         picture(mode).save(TARGET / f"mode-{mode}.tif", compression="tiff_lzw")
+    for mode in ("RGB", "YCbCr"):
+        picture(mode).save(TARGET / f"jpeg-{mode}.tif", compression="jpeg")
     picture("1").save(TARGET / "mode-1.tif", compression="group4")
     picture().save(TARGET / "big.tif", big_tiff=True, compression="tiff_adobe_deflate")
     write("words.tif", tiff(size, 3, 16, 2, words(3).tobytes()))

@@ -64,11 +64,17 @@ impl<'a> Jpeg<'a> {
         }
     }
 
-    /// The samples, by pixels.
-    fn samples(&self, space: ColorSpace) -> Result<Vec<u8>, Fault> {
+    /// Samples of a pixel.
+    pub(super) fn channels(&self) -> usize {
+        self.frame.sampling.len()
+    }
+
+    /// The samples by pixels, in the file's own colours or in others.
+    pub(super) fn samples(&self, space: Option<ColorSpace>) -> Result<Vec<u8>, Fault> {
         let decode = || -> std::io::Result<Vec<u8>> {
             let image = Decompress::builder().with_err(strict()).from_mem(self.bytes)?;
-            let mut started = image.to_colorspace(space)?;
+            let own = image.color_space();
+            let mut started = image.to_colorspace(space.unwrap_or(own))?;
             let samples = started.read_scanlines()?;
             // Up to the mark of the end, which is missing where a file was cut.
             started.finish()?;
@@ -104,15 +110,14 @@ impl Decoder for Jpeg<'_> {
         let [width, height] = self.frame.size;
         let image = match self.frame.sampling.len() {
             1 => {
-                let grey = GrayImage::from_raw(width, height, self.samples(ColorSpace::JCS_GRAYSCALE)?);
+                let grey = GrayImage::from_raw(width, height, self.samples(Some(ColorSpace::JCS_GRAYSCALE))?);
                 grey.map(DynamicImage::from)
             }
-            3 => {
-                RgbImage::from_raw(width, height, self.samples(ColorSpace::JCS_RGB)?).map(DynamicImage::from)
-            }
+            3 => RgbImage::from_raw(width, height, self.samples(Some(ColorSpace::JCS_RGB))?)
+                .map(DynamicImage::from),
             4 => {
                 // Stored upside down, as Adobe does, and so read by everybody.
-                let cmyk_inverted = self.samples(ColorSpace::JCS_CMYK)?;
+                let cmyk_inverted = self.samples(Some(ColorSpace::JCS_CMYK))?;
                 let rgb = cmyk_inverted.chunks_exact(4).flat_map(|p| cmyk([0, 1, 2, 3].map(|i| 255 - p[i])));
                 RgbImage::from_raw(width, height, rgb.collect()).map(DynamicImage::from)
             }

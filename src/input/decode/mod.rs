@@ -223,7 +223,7 @@ mod tests {
             assert!(apart <= u8::from(!name.ends_with(".jpg")), "{name}: {apart}");
             count += 1;
         }
-        assert_eq!(count, 71);
+        assert_eq!(count, 73);
     }
 
     #[test]

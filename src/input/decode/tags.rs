@@ -67,8 +67,18 @@ impl<'a> Tags<'a> {
 
     /// All values of a tag, as far as they are numbers.
     pub(super) fn all(&self, tag: u16) -> Vec<u16> {
+        self.numbers(tag).into_iter().map(|value| value as u16).collect()
+    }
+
+    /// The parts of the file whose places and lengths are the values of two tags.
+    pub(super) fn parts(&self, places: u16, lengths: u16) -> Option<Vec<&'a [u8]>> {
+        let both = self.numbers(places).into_iter().zip(self.numbers(lengths));
+        both.map(|(place, length)| self.bytes.get(place as usize..)?.get(..length as usize)).collect()
+    }
+
+    fn numbers(&self, tag: u16) -> Vec<f64> {
         let Some(entry) = self.find(tag) else { return Vec::new() };
-        (0..entry.count.min(MOST)).map_while(|i| self.value(&entry, i)).map(|value| value as u16).collect()
+        (0..entry.count.min(MOST)).map_while(|i| self.value(&entry, i)).collect()
     }
 
     /// The bytes of a tag's values.

@@ -5,9 +5,11 @@ use std::io::Cursor;
 
 use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, RgbImage, RgbaImage};
+use mozjpeg::ColorSpace;
 use tiff::decoder::{Decoder as Unpacker, DecodingResult, Limits};
 
 use super::budget::MOST;
+use super::jpeg::Jpeg;
 use super::orientation::orientation;
 use super::tags::Tags;
 use super::{Decoder, Fault, cmyk, grey_of_16, high_byte};
@@ -16,13 +18,17 @@ const BITS: u16 = 258;
 const COMPRESSION: u16 = 259;
 const PHOTOMETRIC: u16 = 262;
 const FILL_ORDER: u16 = 266;
+const STRIP_OFFSETS: u16 = 273;
 const SAMPLES: u16 = 277;
+const STRIP_BYTE_COUNTS: u16 = 279;
+const PLANAR_CONFIGURATION: u16 = 284;
 const COLOUR_MAP: u16 = 320;
 const EXTRA_SAMPLES: u16 = 338;
+const JPEG_TABLES: u16 = 347;
 const CHROMA_SUBSAMPLING: u16 = 530;
 const XMP: u16 = 700;
 
-/// JPEG within TIFF: its colours are those of JPEG, and so unpacked.
+/// JPEG within TIFF: left to libjpeg where the strips are whole pixels.
 const JPEG: u16 = 7;
 const BLACK_IS_ZERO: u16 = 1;
 
@@ -36,6 +42,8 @@ pub(super) struct Tiff {
     bits: u16,
     alpha: Alpha,
     orientation: Orientation,
+    /// Its strips, where they are JPEG files.
+    jpegs: Option<Jpegs>,
 }
 
 /// The colours that samples stand for.
@@ -62,7 +70,8 @@ impl Tiff {
         let tags = Tags::open(bytes).ok_or_else(|| broken("it has no header"))?;
         let one = |tag: u16| tags.all(tag).first().copied();
         let samples = usize::from(one(SAMPLES).unwrap_or(1));
-        let model = Model::of(&tags, samples)?;
+        let jpegs = Jpegs::of(&tags).filter(|_| one(COMPRESSION) == Some(JPEG));
+        let model = Model::of(&tags, samples, jpegs.is_some())?;
         let alpha = match (tags.all(EXTRA_SAMPLES).first(), samples.checked_sub(model.samples())) {
             (Some(1), Some(1..)) => Alpha::Associated,
             (Some(2 | 999), Some(1..)) => Alpha::Unassociated,
@@ -87,11 +96,20 @@ impl Tiff {
         let (width, height) = unpacker.dimensions().map_err(|e| broken(e.to_string()))?;
         let orientation = orientation(Some(bytes), tags.bytes(XMP));
         let bits = one(BITS).unwrap_or(1);
-        Ok(Self { unpacker, size: [width, height], model, samples, bits, alpha, orientation })
+        Ok(Self { unpacker, size: [width, height], model, samples, bits, alpha, orientation, jpegs })
     }
 
     /// The samples as bytes, by pixels.
     fn bytes(&mut self) -> Result<Vec<u8>, Fault> {
+        if let Some(jpegs) = &self.jpegs {
+            let samples = jpegs.samples(self.size[0], self.samples)?;
+            let size = self.size.map(|side| side as usize);
+            return if samples.len() < size[0] * size[1] * self.samples {
+                Err(broken("the file ends early"))
+            } else {
+                Ok(samples)
+            };
+        }
         let mut buffer = DecodingResult::U8(Vec::new());
         let layout = self.unpacker.read_image_to_buffer(&mut buffer).map_err(|e| broken(e.to_string()))?;
         let grey = matches!(self.model, Model::Grey { .. }) && self.samples == 1;
@@ -177,8 +195,41 @@ impl Decoder for Tiff {
     }
 }
 
+/// Strips that are JPEG files, each with the tables that they share.
+struct Jpegs {
+    strips: Vec<Vec<u8>>,
+    /// The colours that are made of them; without, they stay as they are.
+    space: Option<ColorSpace>,
+}
+
+impl Jpegs {
+    fn of(tags: &Tags) -> Option<Self> {
+        let space = (tags.all(PHOTOMETRIC) == [6] && tags.all(SAMPLES) == [3]).then_some(ColorSpace::JCS_RGB);
+        let tables = tags.bytes(JPEG_TABLES).unwrap_or(b"\xff\xd8\xff\xd9");
+        let tables = tables.get(..tables.len().checked_sub(2)?)?;
+        let strips = tags.parts(STRIP_OFFSETS, STRIP_BYTE_COUNTS)?;
+        let whole = |strip: &&[u8]| Some([tables, strip.get(2..)?].concat());
+        let strips: Vec<Vec<u8>> = strips.iter().map(whole).collect::<Option<_>>()?;
+        let chunky = tags.all(PLANAR_CONFIGURATION).first().is_none_or(|planes| *planes == 1);
+        (chunky && !strips.is_empty()).then_some(Self { strips, space })
+    }
+
+    /// The samples of all strips, by pixels.
+    fn samples(&self, width: u32, channels: usize) -> Result<Vec<u8>, Fault> {
+        let mut samples = Vec::new();
+        for strip in &self.strips {
+            let strip = Jpeg::open(strip)?;
+            if strip.size()[0] != width || strip.channels() != channels {
+                return Err(broken("its strips have another shape"));
+            }
+            samples.extend(strip.samples(self.space)?);
+        }
+        Ok(samples)
+    }
+}
+
 impl Model {
-    fn of(tags: &Tags, samples: usize) -> Result<Self, Fault> {
+    fn of(tags: &Tags, samples: usize, converted: bool) -> Result<Self, Fault> {
         let jpeg = tags.all(COMPRESSION) == [JPEG];
         Ok(match tags.all(PHOTOMETRIC).first() {
             Some(0) => Self::Grey { inverted: true },
@@ -191,6 +242,7 @@ impl Model {
                 Self::Palette((0..n).map(|i| [levels[i], levels[n + i], levels[2 * n + i]]).collect())
             }
             Some(5) => Self::Cmyk,
+            Some(6) if converted && samples == 3 => Self::Rgb,
             Some(6) if jpeg && samples == 3 => Self::YCbCr,
             Some(6) if samples == 1 => Self::Grey { inverted: false },
             Some(6) if matches!(tags.all(CHROMA_SUBSAMPLING)[..], [] | [1, 1]) => Self::YCbCr,
