@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::adapters::Adapters;
 use crate::error::{Kind, Result};
 use crate::event::{Event, Observer, tell};
-use crate::input::{Picture as Seen, Start};
+use crate::input::{Picture as Seen, Start, Transparency};
 use crate::nn::{Backend, Choice, pace};
 use crate::output::Picture;
 use crate::output::album::Leaf;
@@ -362,7 +362,8 @@ impl Loaded {
 /// What the networks of a request look at.
 fn shown(request: &Request, start: Option<&Start>) -> Result<Shown> {
     let picture = request.picture_prompt.as_ref();
-    let prompt = picture.map(|picture| Seen::read("ip_image", &picture.image)).transpose()?;
+    let prompt =
+        picture.map(|picture| Seen::read("ip_image", &picture.image, Transparency::Dropped)).transpose()?;
     Ok(Shown { controls: request.control_pictures(start)?, prompt })
 }
 

@@ -56,7 +56,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "MIB", default_value_t = 32, help_heading = "Limits")]
     max_body: usize,
 
-    /// Pixels of a picture, drawn or sent
+    /// Pixels of a picture that is drawn; larger start pictures are scaled down
     #[arg(long, value_name = "N", default_value_t = 2048 * 2048, help_heading = "Limits")]
     max_pixels: u64,
 

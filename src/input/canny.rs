@@ -140,13 +140,16 @@ fn slope(picture: &Picture, x: i32, y: i32) -> Slope {
 mod tests {
     use std::path::Path;
 
+    use super::super::Transparency;
     use super::*;
 
     #[test]
     fn edges_are_those_of_opencv() {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         for (name, low, high) in [("init_128", 100, 200), ("init_128", 20, 60), ("ip_96", 50, 150)] {
-            let read = |path: String| Picture::read("control", golden.join(path).to_str().unwrap()).unwrap();
+            let read = |path: String| {
+                Picture::read("control", golden.join(path).to_str().unwrap(), Transparency::Dropped).unwrap()
+            };
             let ours = edges(&read(format!("inputs/{name}.png")), Thresholds { low, high });
             let opencv = read(format!("canny/{name}-{low}-{high}.png"));
             let wrong = ours.rgb.iter().zip(&opencv.rgb).filter(|(a, b)| a != b).count();

@@ -1,6 +1,6 @@
 //! Pictures that control networks look at.
 
-use super::{Fit, Picture, Start, Thresholds, canny};
+use super::{Fit, Picture, Start, Thresholds, Transparency, canny};
 use crate::error::Result;
 
 /// The picture at `path` as a control network sees it: of `size`, and where only a part of the picture in `start` is
@@ -15,7 +15,7 @@ pub fn control_picture(
     [width, height]: [u32; 2],
     start: Option<&Start>,
 ) -> Result<Picture> {
-    let picture = Picture::read("control", path)?;
+    let picture = Picture::read("control", path, Transparency::Dropped)?;
     let picture = match start.and_then(|start| start.patch.as_ref()) {
         None => picture.fitted(width, height, fit),
         Some(patch) => patch.part_of(&picture, fit).fitted(width, height, Fit::Contain),

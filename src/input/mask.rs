@@ -19,6 +19,17 @@ pub enum MaskSource {
     Extension,
 }
 
+/// What of a picture makes it a mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MaskChannel {
+    /// How bright it is, whatever is transparent (diffusers).
+    Luma,
+    /// Where it is opaque, if not all of it is; else how bright it is (A1111's `create_binary_mask`).
+    Opaque,
+    /// Where it is transparent (OpenAI).
+    Transparent,
+}
+
 /// A mask and what is done to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MaskOptions {

@@ -4,19 +4,21 @@
 mod canny;
 mod control;
 mod crop;
+mod decode;
 mod extend;
 mod mask;
-mod read;
+mod picture;
 mod resample;
 
 pub use canny::Thresholds;
 pub use control::control_picture;
 pub use crop::Patch;
+pub use decode::Source;
 pub use extend::Extend;
-pub use mask::{Mask, MaskOptions, MaskSource};
-pub use read::{Picture, size_of};
+pub use mask::{Mask, MaskChannel, MaskOptions, MaskSource};
+pub use picture::{Picture, Transparency, size_of};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::named::named_enum;
 
 /// Sides of what is drawn are multiples of this.
@@ -51,7 +53,7 @@ impl Start {
     /// # Errors
     /// A file that is missing, too large or no picture; a mask that repaints nothing.
     pub fn load(path: &str, mask: Option<&MaskOptions>, fit: Fit, size: [u32; 2]) -> Result<Self> {
-        let picture = Picture::read("init_image", path)?;
+        let picture = Picture::read("init_image", path, Transparency::OverWhite)?;
         let Some(options) = mask else {
             let picture = picture.fitted(size[0], size[1], fit);
             return Ok(Self { picture, mask: None, patch: None });
@@ -95,8 +97,12 @@ fn plane(picture: &Picture, options: &MaskOptions, fit: Fit) -> Result<Vec<u8>> 
     // What is new is white in the end, and so is none of the picture without a mask of its own.
     let new = if options.invert { 0 } else { 255 };
     let inner = match &options.source {
-        MaskSource::Alpha => picture.transparency("mask")?,
-        MaskSource::File(path) => Picture::read("mask", path)?.fitted(width, height, fit).grey(),
+        MaskSource::Alpha => picture.mask(MaskChannel::Transparent).ok_or_else(|| {
+            Error::field("mask", "the initial picture has no alpha channel").hint("give a mask file instead")
+        })?,
+        MaskSource::File(path) => {
+            Picture::read("mask", path, Transparency::Dropped)?.fitted(width, height, fit).grey()
+        }
         MaskSource::Extension => vec![255 - new; (width * height) as usize],
     };
     Ok(options.extend.unwrap_or_default().plane(&inner, [width, height], new))

@@ -82,20 +82,35 @@ impl Mix {
     }
 }
 
-/// `pixels` of `[width, height]` and `channels` bytes each at another size, rows first, rounded to bytes in between. (Pillow 13
-/// takes columns first where a picture becomes wider and lower.)
-fn scaled(filter: Filter, pixels: &[u8], channels: usize, from: [u32; 2], to: [u32; 2]) -> Vec<u8> {
-    let [width, height] = from.map(|side| side as usize);
-    let columns = mixes(filter, width, to[0] as usize);
-    let mut wide = Vec::with_capacity(height * columns.len() * channels);
-    for row in pixels.chunks_exact(width * channels) {
-        for mix in &columns {
-            wide.extend((0..channels).map(|channel| mix.of(|x| row[x * channels + channel])));
+/// Lines of pixels of `channels` bytes, mixed along each line.
+fn along(mixes: &[Mix], pixels: &[u8], width: usize, channels: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(pixels.len() / width * mixes.len());
+    for line in pixels.chunks_exact(width * channels) {
+        for mix in mixes {
+            out.extend((0..channels).map(|channel| mix.of(|x| line[x * channels + channel])));
         }
     }
-    let line = columns.len() * channels;
+    out
+}
+
+/// Lines of `line` bytes, mixed across the lines.
+fn across(mixes: &[Mix], pixels: &[u8], line: usize) -> Vec<u8> {
+    mixes.iter().flat_map(|mix| (0..line).map(move |i| mix.of(|y| pixels[y * line + i]))).collect()
+}
+
+/// `pixels` of `[width, height]` and `channels` bytes each at another size, rounded to bytes between the two passes. The
+/// pass across the lines comes first where the picture becomes lower by more than twice as much as it becomes narrower,
+/// as in Pillow from version 13 on.
+fn scaled(filter: Filter, pixels: &[u8], channels: usize, from: [u32; 2], to: [u32; 2]) -> Vec<u8> {
+    let lost = |side: usize| i64::from(from[side]) - i64::from(to[side]);
+    let [width, height] = from.map(|side| side as usize);
+    let columns = mixes(filter, width, to[0] as usize);
     let rows = mixes(filter, height, to[1] as usize);
-    rows.iter().flat_map(|mix| (0..line).map(|i| mix.of(|y| wide[y * line + i]))).collect()
+    if lost(1) > 0 && lost(1) > 2 * lost(0) {
+        along(&columns, &across(&rows, pixels, width * channels), width, channels)
+    } else {
+        across(&rows, &along(&columns, pixels, width, channels), columns.len() * channels)
+    }
 }
 
 /// `picture` at `[width, height]`; its transparency is scaled by itself.

@@ -6,7 +6,7 @@ use super::clip_vision::{ClipVision, VisionConfig};
 use super::controlnet::{ControlConfig, ControlNet, Strength};
 use super::golden::{backends, golden, near, tensors};
 use super::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
-use crate::input::Picture;
+use crate::input::{Picture, Transparency};
 use crate::nn::{Backend, Weights};
 use crate::registry::{ModelFiles, Tensors};
 
@@ -76,7 +76,8 @@ fn the_picture_encoder_agrees() {
         let seen = encoder.forward(&golden["image_encoder/a/in.pixel_values"]).unwrap();
         near("embedding", &seen, &golden["image_encoder/a/out.image_embeds"]);
         let path = super::golden::golden("inputs/ip_96.png");
-        let square = Picture::read("ip_image", path.to_str().unwrap()).unwrap().square(32);
+        let picture = Picture::read("ip_image", path.to_str().unwrap(), Transparency::Dropped).unwrap();
+        let square = picture.square(32);
         let pixels = encoder.normalised(&square.rgb, 32).unwrap();
         near("pixels", &pixels, &golden["image_encoder/a/in.pixel_values"]);
     }

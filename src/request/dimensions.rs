@@ -2,7 +2,7 @@
 
 use super::{Control, Init, Params};
 use crate::error::{Error, Result};
-use crate::input::SIDE_UNIT;
+use crate::input::{Extend, SIDE_UNIT};
 use crate::registry::{Inputs, ModelFiles, RepoConfig};
 
 /// Longest side that is accepted; beyond it no Stable Diffusion model draws anything.
@@ -43,6 +43,28 @@ pub(super) fn size(
     }
     Err(Error::field("extend", format!("{width}x{height} leaves no room for the picture itself"))
         .hint("width and height are those of the extended picture; leave them out"))
+}
+
+/// The size at which a start picture of size `own` is drawn where its own would be more than `pixels`: the largest of
+/// its shape that is not, or nothing if the request says its size or is about a part of the picture.
+pub fn scaled_down(params: &Params, own: (u32, u32), pixels: u64) -> Option<[u32; 2]> {
+    let extend = params.extend.as_deref().and_then(|text| Extend::parse("extend", text).ok());
+    let [more_width, more_height] = extend.unwrap_or_default().added();
+    let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).max(SIDE_UNIT);
+    let fits = |[width, height]: &[u32; 2]| u64::from(*width) * u64::from(*height) <= pixels;
+    let size = |width: u32| {
+        let height = u64::from(width) * u64::from(own.1) / u64::from(own.0.max(1));
+        let height = whole(u32::try_from(height).unwrap_or(own.1).min(own.1));
+        [params.width.unwrap_or(width + more_width), params.height.unwrap_or(height + more_height)]
+    };
+    let widest = whole(own.0);
+    let own_size =
+        [params.width.unwrap_or(widest + more_width), params.height.unwrap_or(whole(own.1) + more_height)];
+    let said = params.width.is_some() && params.height.is_some();
+    if said || params.mask_padding.is_some() || fits(&own_size) {
+        return None;
+    }
+    (1..=widest / SIDE_UNIT).rev().map(|units| size(units * SIDE_UNIT)).find(fits)
 }
 
 /// Inpainting networks need a mask; other networks can do with or without.

@@ -26,6 +26,7 @@ pub use adapters::{Adapter, embeddings};
 pub use check::check;
 pub use control::Control;
 pub use decoding::decoding_alone;
+pub use dimensions::scaled_down;
 pub use init::{Init, Posterior};
 pub use interval::Interval;
 pub use machine::{DeviceChoice, Dtype, Rng};

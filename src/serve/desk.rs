@@ -11,7 +11,7 @@ use super::job::{Api, Job, Operation, Order, new_key};
 use super::store::Refused;
 use super::uploads::{self, Pictures, within};
 use crate::error::Error;
-use crate::request::{Params, check, overlay};
+use crate::request::{Params, check, overlay, scaled_down};
 
 /// Most characters of a prompt.
 pub(super) const PROMPT: usize = 32_000;
@@ -54,10 +54,10 @@ impl Service {
         let mut wrong: Vec<Error> = check(&overlay(&self.defaults, &params));
         let mut keep = |result: crate::error::Result<()>| wrong.extend(result.err());
         keep(self.allowed(&mut params));
-        keep(self.bounded(&params));
         for (field, bytes) in &pictures {
-            keep(uploads::check(field, bytes, self.limits.pixels));
+            keep(uploads::size(field, bytes).map(|size| self.scaled_down(field, size, &mut params)));
         }
+        keep(self.bounded(&params));
         let operation = operation.map_or(Ok(implied(&params)), |named| agrees(named, &params));
         match operation {
             Ok(operation) if wrong.is_empty() => {
@@ -76,6 +76,16 @@ impl Service {
             params.refiner = Some(self.catalog.resolve("refiner", refiner)?.0.to_owned());
         }
         Ok(())
+    }
+
+    /// Has a start picture that is more than is drawn here drawn at the size to which it is scaled down.
+    fn scaled_down(&self, field: &str, own: (u32, u32), params: &mut Params) {
+        let whole = overlay(&self.defaults, params);
+        if field == "init_image"
+            && let Some([width, height]) = scaled_down(&whole, own, self.limits.pixels)
+        {
+            (params.width, params.height) = (Some(width), Some(height));
+        }
     }
 
     /// Whether the server draws so much for one client.

@@ -13,9 +13,6 @@ use super::{a1111, desk, openai};
 use crate::error::Result;
 use crate::request::{Params, check};
 
-/// Most pixels of a picture.
-const PIXELS: u64 = 1 << 20;
-
 /// The parameters that a body of this media type asks for by each of the interfaces, where it asks for what can be
 /// done.
 pub fn asked(media_type: &str, bytes: &[u8]) -> Vec<Params> {
@@ -32,14 +29,14 @@ pub fn asked(media_type: &str, bytes: &[u8]) -> Vec<Params> {
         body::taken_apart(parts, Bytes::copy_from_slice(bytes)).now_or_never()?.ok()
     };
     let ours = taken_apart().and_then(|form| body::sorted(form).ok());
-    let edits = taken_apart().and_then(|form| openai::edit(form, PIXELS).ok());
+    let edits = taken_apart().and_then(|form| openai::edit(form).ok());
     [ours, edits].into_iter().flatten().filter_map(|(fields, pictures)| wish(fields, pictures)).collect()
 }
 
 fn wish(fields: Map<String, Value>, mut pictures: Pictures) -> Option<Params> {
     let params = desk::params(fields, &mut pictures).ok()?;
     let looked_at: Result<()> =
-        pictures.iter().try_for_each(|(field, bytes)| uploads::check(field, bytes, PIXELS));
+        pictures.iter().try_for_each(|(field, bytes)| uploads::size(field, bytes).map(drop));
     (check(&params).is_empty() && looked_at.is_ok()).then_some(params)
 }
 

@@ -17,7 +17,7 @@ use super::job::{Api, State as JobState};
 use super::uploads::{self, Pictures, picture_of};
 use super::{Service, clock, fields};
 use crate::error::{Error, Result};
-use crate::input::Picture;
+use crate::input::{MaskChannel, Source, Transparency};
 
 /// Whether the clients of a path are OpenAI's.
 pub(super) fn is_path(path: &str) -> bool {
@@ -143,8 +143,7 @@ pub(super) async fn edits(
     request: Request,
 ) -> Result<Response, Failed> {
     let form = body::form(&service, request).await?;
-    let pixels = service.limits.pixels;
-    let (fields, pictures) = blocking(&service, move |_| edit(form, pixels)).await??;
+    let (fields, pictures) = blocking(&service, move |_| edit(form)).await??;
     answer(&service, &headers, fields, pictures).await
 }
 
@@ -152,7 +151,7 @@ pub(super) async fn edits(
 ///
 /// # Errors
 /// Pictures that cannot be read, or of another number.
-pub(super) fn edit(form: body::Form, pixels: u64) -> Result<(Map<String, Value>, Pictures)> {
+pub(super) fn edit(form: body::Form) -> Result<(Map<String, Value>, Pictures)> {
     let mut fields = Map::new();
     for (name, text) in form.texts {
         let value = match name.as_str() {
@@ -161,7 +160,7 @@ pub(super) fn edit(form: body::Form, pixels: u64) -> Result<(Map<String, Value>,
         };
         fields.insert(name, value);
     }
-    let (pictures, alpha) = originals(form.files, pixels)?;
+    let (pictures, alpha) = originals(form.files)?;
     if alpha {
         fields.insert("mask".to_owned(), fields::ALPHA.into());
     }
@@ -173,12 +172,12 @@ pub(super) fn edit(form: body::Form, pixels: u64) -> Result<(Map<String, Value>,
 
 /// The picture to edit and its mask, and whether the picture's own transparency is the mask. OpenAI's mask is
 /// transparent where the picture is to be painted anew; ours is white there.
-fn originals(files: Vec<(String, Vec<u8>)>, pixels: u64) -> Result<(Pictures, bool)> {
+fn originals(files: Vec<(String, Vec<u8>)>) -> Result<(Pictures, bool)> {
     let mut pictures = Pictures::new();
     for (name, bytes) in files {
         let (field, bytes) = match name.as_str() {
             "image" | "image[]" => ("init_image", bytes),
-            "mask" => ("mask", mask(&bytes, pixels)?),
+            "mask" => ("mask", uploads::mask(&bytes, MaskChannel::Transparent)?),
             _ => return Err(Error::field(&name, "no such file is expected").hint("send `image` and `mask`")),
         };
         if pictures.insert(field.to_owned(), bytes).is_some() {
@@ -186,20 +185,11 @@ fn originals(files: Vec<(String, Vec<u8>)>, pixels: u64) -> Result<(Pictures, bo
         }
     }
     let image = pictures.get("init_image").ok_or_else(|| Error::field("image", "is missing"))?;
-    let picture = uploads::picture("image", image, pixels)?;
-    let has_holes = picture.alpha.is_some_and(|alpha| alpha.iter().any(|a| *a < 128));
+    let has_holes = Source::sent("image", image).decoded(Transparency::Dropped, |picture| {
+        Ok(picture.alpha.is_some_and(|alpha| alpha.iter().any(|a| *a < 128)))
+    })?;
     let alpha = has_holes && !pictures.contains_key("mask");
     Ok((pictures, alpha))
-}
-
-fn mask(bytes: &[u8], pixels: u64) -> Result<Vec<u8>> {
-    let Picture { width, height, alpha, .. } = uploads::picture("mask", bytes, pixels)?;
-    let alpha = alpha.ok_or_else(|| {
-        Error::field("mask", "has no transparency")
-            .hint("it is transparent where the picture is painted anew")
-    })?;
-    let rgb: Vec<u8> = alpha.iter().flat_map(|a| [255 - a; 3]).collect();
-    crate::output::png::encode(&crate::output::Picture { width, height, rgb: &rgb }, &[])
 }
 
 async fn answer(
@@ -391,7 +381,7 @@ mod tests {
             image::RgbaImage::from_fn(2, 1, |x, _| image::Rgba([0, 0, 0, if x == 0 { 0 } else { 255 }]));
         let mut png = std::io::Cursor::new(Vec::new());
         image.write_to(&mut png, image::ImageFormat::Png).unwrap();
-        let mask = mask(&png.into_inner(), 100).unwrap();
+        let mask = uploads::mask(&png.into_inner(), MaskChannel::Transparent).unwrap();
         let grey = image::load_from_memory(&mask).unwrap().to_luma8();
         assert_eq!(grey.into_raw(), [255, 0]);
     }

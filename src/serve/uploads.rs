@@ -2,16 +2,19 @@
 //! never name a path; the worker puts the paths in where a picture belongs.
 
 use std::collections::BTreeMap;
+use std::io::Cursor;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use image::codecs::png::PngEncoder;
+use image::{ExtendedColorType, ImageEncoder};
 use serde_json::{Map, Value};
 
 use super::fields::{ALPHA, Access, access};
-use crate::error::{Error, Kind, Result};
-use crate::input::Picture;
+use crate::error::{Error, Result};
+use crate::input::{MaskChannel, Source, Transparency};
 use crate::output::latents::SUFFIX;
 use crate::request::Params;
 
@@ -74,36 +77,33 @@ pub(super) fn lift(object: &mut Map<String, Value>, pictures: &mut Pictures) -> 
     Ok(())
 }
 
-/// Whether a picture is one, and no larger than `pixels`, from its header alone.
+/// Width and height of a picture, from its header alone.
 ///
 /// # Errors
-/// Neither; the message names `field` and no path.
-pub(super) fn check(field: &str, bytes: &[u8], pixels: u64) -> Result<()> {
-    filed(field, bytes, |path| {
-        let (width, height) = crate::input::size_of(field, path)?;
-        within(field, width, height, pixels)
+/// No picture that is read, or too large a one; the message names `field`.
+pub(super) fn size(field: &str, bytes: &[u8]) -> Result<(u32, u32)> {
+    Source::sent(field, bytes).size()
+}
+
+/// A mask of another interface as ours: white where the picture is painted anew.
+///
+/// # Errors
+/// As [`size`]; data that is damaged; no transparency where that is the mask.
+pub(super) fn mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
+    Source::sent("mask", bytes).decoded(Transparency::Dropped, |picture| {
+        let plane = picture.mask(channel).ok_or_else(|| {
+            Error::field("mask", "has no transparency")
+                .hint("it is transparent where the picture is painted anew")
+        })?;
+        let mut png = Cursor::new(Vec::new());
+        let grey = PngEncoder::new(&mut png);
+        let written = grey.write_image(&plane, picture.width, picture.height, ExtendedColorType::L8);
+        written.map_err(|e| Error::internal("a mask cannot be encoded").source(e))?;
+        Ok(png.into_inner())
     })
 }
 
-/// The picture itself.
-///
-/// # Errors
-/// As [`check`], or a body that does not fit its header.
-pub(super) fn picture(field: &str, bytes: &[u8], pixels: u64) -> Result<Picture> {
-    check(field, bytes, pixels)?;
-    filed(field, bytes, |path| Picture::read(field, path))
-}
-
-/// Does something with bytes as a file that is gone afterwards.
-fn filed<T>(field: &str, bytes: &[u8], work: impl FnOnce(&str) -> Result<T>) -> Result<T> {
-    let failed = |e: std::io::Error| Error::internal("cannot keep a picture for a moment").source(e);
-    let mut file = tempfile::NamedTempFile::new().map_err(failed)?;
-    std::io::Write::write_all(&mut file, bytes).map_err(failed)?;
-    let path = file.path().display().to_string();
-    work(&path).map_err(|error| without_path(field, &error, &path))
-}
-
-/// Whether a picture of this size is drawn or read here.
+/// Whether a picture of this size is drawn here.
 ///
 /// # Errors
 /// It is too large; the message names `field`.
@@ -114,17 +114,6 @@ pub(super) fn within(field: &str, width: u32, height: u32, pixels: u64) -> Resul
     let side = (pixels as f64).sqrt() as u64;
     Err(Error::field(field, format!("{width}x{height} is more than this server takes"))
         .hint(format!("at most {pixels} pixels, such as {side}x{side}")))
-}
-
-/// The error with `field` as its field and the path gone.
-fn without_path(field: &str, error: &Error, path: &str) -> Error {
-    if error.kind() != Kind::Usage {
-        return Error::internal("cannot keep a picture for a moment");
-    }
-    let text = error.to_string();
-    let text = text.strip_prefix(&format!("{field}: ")).unwrap_or(&text);
-    let plain = Error::field(field, text.replace(&format!("`{path}`"), "this").replace(path, "this"));
-    error.hints().iter().fold(plain, |plain, hint| plain.hint(hint.clone()))
 }
 
 /// The parameters with the path of each picture in its place.
@@ -175,12 +164,11 @@ mod tests {
         let mut png = std::io::Cursor::new(Vec::new());
         image.write_to(&mut png, image::ImageFormat::Png).unwrap();
         let png = png.into_inner();
-        assert!(check("init_image", &png, 200).is_ok());
-        assert_eq!(check("init_image", &png, 199).unwrap_err().field_name(), Some("init_image"));
+        assert_eq!(size("init_image", &png).unwrap(), (20, 10));
         let mut huge = png.clone();
         huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
         for bytes in [&huge[..], b"no picture at all"] {
-            let error = check("init_image", bytes, 200).unwrap_err();
+            let error = size("init_image", bytes).unwrap_err();
             assert!(
                 error.field_name() == Some("init_image") && !error.to_string().contains("/tmp"),
                 "{error}"

@@ -9,6 +9,8 @@ HERE = pathlib.Path(__file__).parent
 CASES = (
     ("stretch", "default", 40, 24), ("stretch", "default", 104, 64), ("cover", "crop", 48, 24), ("cover", "crop", 24, 41),
     ("cover", "crop", 120, 72),
+    # Lower by more than twice as much as narrower, and by exactly twice as much.
+    ("stretch", "default", 88, 32), ("stretch", "default", 70, 40), ("stretch", "default", 64, 36),
 )
 
 
@@ -21,6 +23,10 @@ def main():
     for name, mode, width, height in CASES:
         resized = processor.resize(picture, height, width, resize_mode=mode)
         resized.save(target / f"{name}-{width}x{height}.png")
+    # The middle square as CLIP's picture encoders take it.
+    tall = Image.open(HERE / "inputs" / "ip_96.png").convert("RGB").crop((0, 0, 30, 90))
+    tall.save(target / "tall.png")
+    tall.resize((24, 72), Image.Resampling.BICUBIC).crop((0, 24, 24, 48)).save(target / "square.png")
 
 
 if __name__ == "__main__":

@@ -84,12 +84,10 @@ pub(crate) fn png(bytes: &[u8]) {
 
 /// Pictures to start from.
 pub(crate) fn picture(bytes: &[u8]) {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(bytes).unwrap();
-    let path = file.path().display().to_string();
+    let source = input::Source::sent("init_image", bytes);
     let small = |(width, height)| u64::from(width) * u64::from(height) <= 1 << 20;
-    if input::size_of("init_image", &path).is_ok_and(small) {
-        let _ = input::Picture::read("init_image", &path);
+    if source.size().is_ok_and(small) {
+        let _ = source.decoded(input::Transparency::OverWhite, Ok);
     }
 }
 

@@ -24,6 +24,8 @@ mod models;
 mod networks;
 mod noise;
 mod output;
+#[cfg(feature = "serve")]
+mod pictures;
 mod precision;
 mod prompts;
 mod properties;

@@ -181,6 +181,12 @@ impl Server {
         self.request("DELETE", &format!("/v1/jobs/{id}"), "", b"").is(200).json()
     }
 
+    /// Its process.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn process(&self) -> libc::pid_t {
+        libc::pid_t::try_from(self.child.id()).unwrap()
+    }
+
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(&self.address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();

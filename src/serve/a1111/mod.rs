@@ -24,6 +24,7 @@ use super::job::{Api, Operation};
 use super::uploads::{self, Pictures};
 use super::{Service, clock};
 use crate::error::{Error, Result};
+use crate::input::MaskChannel;
 use crate::output::chunks;
 use crate::output::metadata::{A1111_SAMPLERS, A1111_SCHEDULES};
 use crate::output::parameters::{self, Parameters};
@@ -102,13 +103,17 @@ async fn img2img(State(service): Shared, request: Request) -> Answer {
 async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> Answer {
     let sent = body::object(&service, request).await?;
     let chosen = service.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let Translated { fields, send_images } = translated(sent.clone(), chosen)?;
+    let Translated { mut fields, send_images } = translated(sent.clone(), chosen)?;
     match (operation, fields.contains_key("init_image")) {
         (Operation::Txt2img, true) => return Err(Error::field("init_images", "belong to /img2img").into()),
         (Operation::Img2img, false) => return Err(Error::field("init_images", "a picture is missing").into()),
         _ => {}
     }
-    let wish = Wish { fields, pictures: Pictures::new(), operation: None, api: Api::A1111, attended: true };
+    let mut pictures = Pictures::new();
+    if let Some(mask) = fields.remove("mask") {
+        pictures.insert("mask".to_owned(), blocking(&service, move |_| opaque_part(&mask)).await??);
+    }
+    let wish = Wish { fields, pictures, operation: None, api: Api::A1111, attended: true };
     let (job, status) = attend::drawn(&service, wish).await?;
     let files = attend::pictures(&service, &job, &status).await?;
     let seeds: Vec<u64> = status.images.iter().map(|made| made.seed).collect();
@@ -119,6 +124,12 @@ async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> 
     info["warnings"] = json!(status.warnings);
     let value = json!({ "images": images, "parameters": without_pictures(sent), "info": info.to_string() });
     Ok(json_response(StatusCode::OK, &value))
+}
+
+/// A mask as the web UI reads it: its opaque part where it has transparency.
+fn opaque_part(mask: &Value) -> Result<Vec<u8>> {
+    let bytes = uploads::decode("mask", mask.as_str().unwrap_or_default())?;
+    uploads::mask(&bytes, MaskChannel::Opaque)
 }
 
 /// The client's own words, without the pictures that it has anyway.

@@ -1,20 +1,20 @@
-//! Files to pixels: format by content, EXIF rotation, limits against hostile sizes, transparency kept aside.
+//! Pixels of a picture, brought to other sizes and shapes as diffusers brings them.
 
-use std::fs::File;
-use std::io::BufReader;
-use std::path::Path;
+use image::DynamicImage;
 
-use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbaImage};
-
+use super::decode::Source;
 use super::resample::{Filter, resized};
-use super::{Fit, SIDE_UNIT};
-use crate::error::{Error, Kind, Result};
+use super::{Fit, MaskChannel, SIDE_UNIT};
+use crate::error::Result;
 
-/// Longest side of a picture that is read.
-const MAX_SIDE: u32 = 16_384;
-/// Most memory that a decoder may take.
-const MAX_BYTES: u64 = 1 << 30;
+/// What becomes of transparency.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transparency {
+    /// The picture is laid over white.
+    OverWhite,
+    /// Colours are taken as they stand, shown or hidden (Pillow's `convert("RGB")`).
+    Dropped,
+}
 
 /// Pixels of a picture: rows from the top, three bytes each, and how opaque they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,29 +23,10 @@ pub struct Picture {
     pub width: u32,
     /// Pixels.
     pub height: u32,
-    /// `width × height × 3` bytes, over white where the file was transparent.
+    /// `width × height × 3` bytes.
     pub rgb: Vec<u8>,
     /// `width × height` bytes, 255 for opaque; only for files with transparency.
     pub alpha: Option<Vec<u8>>,
-}
-
-fn open(field: &str, path: &str) -> Result<ImageReader<BufReader<File>>> {
-    let file = File::open(Path::new(path)).map_err(|e| {
-        Error::field(field, format!("cannot read `{path}`")).source(e).hint("give the path of a picture")
-    })?;
-    let mut reader =
-        ImageReader::new(BufReader::new(file)).with_guessed_format().map_err(|e| wrong(field, path, &e))?;
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(MAX_SIDE);
-    limits.max_image_height = Some(MAX_SIDE);
-    limits.max_alloc = Some(MAX_BYTES);
-    reader.limits(limits);
-    Ok(reader)
-}
-
-fn wrong(field: &str, path: &str, error: &dyn std::fmt::Display) -> Error {
-    Error::new(Kind::Usage, format!("{field}: `{path}` is no picture that can be read: {error}"))
-        .hint(format!("expected PNG, JPEG, WebP, BMP or TIFF of at most {MAX_SIDE} pixels a side"))
 }
 
 /// Width and height of the picture at `path`, upright, from its header alone.
@@ -53,16 +34,7 @@ fn wrong(field: &str, path: &str, error: &dyn std::fmt::Display) -> Error {
 /// # Errors
 /// The file is missing, no picture, or too large; the message names `field`.
 pub fn size_of(field: &str, path: &str) -> Result<(u32, u32)> {
-    let mut decoder = open(field, path)?.into_decoder().map_err(|e| wrong(field, path, &e))?;
-    let (width, height) = decoder.dimensions();
-    let turned = matches!(
-        decoder.orientation(),
-        Ok(Orientation::Rotate90
-            | Orientation::Rotate270
-            | Orientation::Rotate90FlipH
-            | Orientation::Rotate270FlipH)
-    );
-    Ok(if turned { (height, width) } else { (width, height) })
+    Source::file(field, path)?.size()
 }
 
 impl Picture {
@@ -70,23 +42,25 @@ impl Picture {
     ///
     /// # Errors
     /// The file is missing, no picture, or too large; the message names `field`.
-    pub fn read(field: &str, path: &str) -> Result<Self> {
-        let mut decoder = open(field, path)?.into_decoder().map_err(|e| wrong(field, path, &e))?;
-        let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-        let mut image = DynamicImage::from_decoder(decoder).map_err(|e| wrong(field, path, &e))?;
-        image.apply_orientation(orientation);
-        Ok(Self::from_image(&image))
+    pub fn read(field: &str, path: &str, transparency: Transparency) -> Result<Self> {
+        Source::file(field, path)?.decoded(transparency, Ok)
     }
 
-    fn from_image(image: &DynamicImage) -> Self {
+    /// A decoded picture.
+    pub(super) fn of(image: DynamicImage, transparency: Transparency) -> Self {
         let (width, height) = (image.width(), image.height());
         if !image.color().has_alpha() {
-            return Self { width, height, rgb: image.to_rgb8().into_raw(), alpha: None };
+            return Self { width, height, rgb: image.into_rgb8().into_raw(), alpha: None };
         }
-        let rgba: RgbaImage = image.to_rgba8();
+        let rgba = image.into_rgba8();
         let over_white =
             |c: u8, a: u8| ((u16::from(c) * u16::from(a) + 255 * (255 - u16::from(a)) + 127) / 255) as u8;
-        let rgb = rgba.pixels().flat_map(|p| [0, 1, 2].map(|i| over_white(p[i], p[3]))).collect();
+        let rgb = match transparency {
+            Transparency::OverWhite => {
+                rgba.pixels().flat_map(|p| [0, 1, 2].map(|i| over_white(p[i], p[3]))).collect()
+            }
+            Transparency::Dropped => rgba.pixels().flat_map(|p| [p[0], p[1], p[2]]).collect(),
+        };
         Self { width, height, rgb, alpha: Some(rgba.pixels().map(|p| p[3]).collect()) }
     }
 
@@ -146,7 +120,7 @@ impl Picture {
     }
 
     /// How bright each pixel is (ITU-R 601 luma, as Pillow's `L`).
-    pub fn grey(&self) -> Vec<u8> {
+    pub(super) fn grey(&self) -> Vec<u8> {
         let luma = |p: &[u8]| {
             let [r, g, b] = [0, 1, 2].map(|i| u32::from(p[i]));
             ((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16) as u8
@@ -154,20 +128,24 @@ impl Picture {
         self.rgb.chunks_exact(3).map(luma).collect()
     }
 
-    /// How transparent each pixel is.
-    ///
-    /// # Errors
-    /// The picture has no transparency.
-    pub fn transparency(&self, field: &str) -> Result<Vec<u8>> {
-        let alpha = self.alpha.as_ref().ok_or_else(|| {
-            Error::field(field, "the initial picture has no alpha channel").hint("give a mask file instead")
-        })?;
-        Ok(alpha.iter().map(|a| 255 - a).collect())
+    /// The mask that the picture is; none where it is of transparency that the picture does not have.
+    pub fn mask(&self, channel: MaskChannel) -> Option<Vec<u8>> {
+        let alpha = self.alpha.as_ref();
+        match channel {
+            MaskChannel::Luma => Some(self.grey()),
+            MaskChannel::Opaque => Some(match alpha.filter(|alpha| alpha.iter().any(|a| *a < 255)) {
+                Some(alpha) => alpha.iter().map(|a| if *a > 128 { 255 } else { 0 }).collect(),
+                None => self.grey(),
+            }),
+            MaskChannel::Transparent => alpha.map(|alpha| alpha.iter().map(|a| 255 - a).collect()),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use image::RgbaImage;
+
     use super::*;
     use crate::named::Named;
 
@@ -183,16 +161,18 @@ mod tests {
     fn transparency_becomes_white_and_is_remembered() {
         let image = RgbaImage::from_fn(2, 1, |x, _| image::Rgba([10, 20, 30, if x == 0 { 255 } else { 0 }]));
         let (_folder, path) = saved(&image.into(), "a.png");
-        let picture = Picture::read("init_image", &path).unwrap();
+        let picture = Picture::read("init_image", &path, Transparency::OverWhite).unwrap();
         assert_eq!(picture.rgb, [10, 20, 30, 255, 255, 255]);
-        assert_eq!(picture.transparency("mask").unwrap(), [0, 255]);
+        assert_eq!(picture.mask(MaskChannel::Transparent).unwrap(), [0, 255]);
     }
 
     /// tests/golden/resample.py: one of a kind is named after how it was fitted, and its size.
     #[test]
     fn pictures_are_fitted_as_diffusers_fits_them() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resample");
-        let read = |name: &str| Picture::read("init_image", &format!("{folder}/{name}.png")).unwrap();
+        let read = |name: &str| {
+            Picture::read("init_image", &format!("{folder}/{name}.png"), Transparency::Dropped).unwrap()
+        };
         let picture = read("picture");
         let mut count = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
@@ -205,14 +185,24 @@ mod tests {
             assert_eq!(apart, 0, "{name}");
             count += 1;
         }
-        assert_eq!(count, 5);
+        assert_eq!(count, 8);
+    }
+
+    /// tests/golden/resample.py
+    #[test]
+    fn the_middle_square_is_cut_as_for_clip() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resample");
+        let read = |name: &str| {
+            Picture::read("ip_image", &format!("{folder}/{name}.png"), Transparency::Dropped).unwrap()
+        };
+        assert!(read("tall").square(24) == read("square"));
     }
 
     #[test]
     fn what_is_missing_beside_a_contained_picture_repeats_its_border() {
         let image =
             RgbaImage::from_fn(4, 2, |x, y| image::Rgba([x as u8 * 60, y as u8 * 200, 9, 255 - y as u8]));
-        let picture = Picture::from_image(&image.into());
+        let picture = Picture::of(image.into(), Transparency::OverWhite);
         let (contained, inner) = (picture.fitted(8, 9, Fit::Contain), picture.fitted(8, 4, Fit::Stretch));
         for (y, row) in contained.rgb.chunks_exact(24).enumerate() {
             let from = y.saturating_sub(2).min(3);
@@ -224,7 +214,7 @@ mod tests {
     fn what_rounding_a_size_leaves_over_is_scaled_away_and_transparency_with_it() {
         let image =
             RgbaImage::from_fn(15, 9, |x, y| image::Rgba([x as u8 * 9, y as u8 * 9, 0, 255 - x as u8]));
-        let picture = Picture::from_image(&image.into());
+        let picture = Picture::of(image.into(), Transparency::OverWhite);
         let covered = picture.fitted(8, 8, Fit::Cover);
         assert_eq!(covered, picture.fitted(8, 8, Fit::Stretch));
         assert_eq!(covered.alpha.map(|alpha| alpha.len()), Some(64));
@@ -238,7 +228,7 @@ mod tests {
         std::fs::write(&path, "hello").unwrap();
         let error = size_of("init_image", path.to_str().unwrap()).unwrap_err();
         assert!(error.to_string().contains("text.png"), "{error}");
-        let missing = Picture::read("mask", "nowhere.png").unwrap_err();
+        let missing = Picture::read("mask", "nowhere.png", Transparency::Dropped).unwrap_err();
         assert_eq!(missing.field_name(), Some("mask"));
     }
 }

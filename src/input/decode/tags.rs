@@ -1,0 +1,117 @@
+//! The first directory of a TIFF file, 32 or 64 bits wide: also what EXIF blocks are.
+
+/// Bytes with a directory of tags in them.
+pub(super) struct Tags<'a> {
+    bytes: &'a [u8],
+    little: bool,
+    big: bool,
+}
+
+/// A tag's entry: type and count, and the place of its values.
+pub(super) struct Entry {
+    kind: u64,
+    /// Where the first value stands.
+    pub(super) place: usize,
+    width: usize,
+    count: usize,
+}
+
+/// Most values of a tag that are read.
+const MOST: usize = 1 << 16;
+
+impl<'a> Tags<'a> {
+    /// Reads the header.
+    pub(super) fn open(bytes: &'a [u8]) -> Option<Self> {
+        let little = match bytes.get(..2)? {
+            b"II" => true,
+            b"MM" => false,
+            _ => return None,
+        };
+        let tags = Self { bytes, little, big: false };
+        Some(Self { big: tags.number(2, 2)? == 43, ..tags })
+    }
+
+    /// The tag's entry.
+    pub(super) fn find(&self, tag: u16) -> Option<Entry> {
+        let wide = self.wide();
+        let start = usize::try_from(self.number(wide, wide)?).ok()?;
+        let width = if self.big { 8 } else { 2 };
+        let entries = usize::try_from(self.number(start, width)?).ok()?.min(MOST);
+        let at = |i: usize| start.checked_add(width)?.checked_add(i * (4 + 2 * wide));
+        let mut all = (0..entries).map_while(at);
+        self.entry(all.find(|at| self.number(*at, 2) == Some(u64::from(tag)))?)
+    }
+
+    fn entry(&self, at: usize) -> Option<Entry> {
+        let kind = self.number(at + 2, 2)?;
+        let width = match kind {
+            1 | 2 | 6 | 7 => 1,
+            3 | 8 => 2,
+            4 | 9 | 11 | 13 => 4,
+            5 | 10 | 12 | 16 | 17 | 18 => 8,
+            _ => return None,
+        };
+        let wide = self.wide();
+        let count = usize::try_from(self.number(at + 4, wide)?).ok()?;
+        let mut place = at + 4 + wide;
+        if count.checked_mul(width)? > wide {
+            place = usize::try_from(self.number(place, wide)?).ok()?;
+        }
+        Some(Entry { kind, place, width, count })
+    }
+
+    /// The first value of an entry, if it is a number.
+    pub(super) fn first(&self, entry: Entry) -> Option<f64> {
+        self.value(&entry, 0)
+    }
+
+    /// All values of a tag, as far as they are numbers.
+    pub(super) fn all(&self, tag: u16) -> Vec<u16> {
+        self.numbers(tag).into_iter().map(|value| value as u16).collect()
+    }
+
+    /// The parts of the file whose places and lengths are the values of two tags.
+    pub(super) fn parts(&self, places: u16, lengths: u16) -> Option<Vec<&'a [u8]>> {
+        let both = self.numbers(places).into_iter().zip(self.numbers(lengths));
+        both.map(|(place, length)| self.bytes.get(place as usize..)?.get(..length as usize)).collect()
+    }
+
+    fn numbers(&self, tag: u16) -> Vec<f64> {
+        let Some(entry) = self.find(tag) else { return Vec::new() };
+        (0..entry.count.min(MOST)).map_while(|i| self.value(&entry, i)).collect()
+    }
+
+    /// The bytes of a tag's values.
+    pub(super) fn bytes(&self, tag: u16) -> Option<&'a [u8]> {
+        let Entry { place, width, count, .. } = self.find(tag)?;
+        self.bytes.get(place..place.checked_add(count.checked_mul(width)?)?)
+    }
+
+    fn value(&self, entry: &Entry, index: usize) -> Option<f64> {
+        let place = entry.place.checked_add(index.checked_mul(entry.width)?)?;
+        Some(match entry.kind {
+            2 | 7 => return None,
+            5 | 10 => self.number(place, 4)? as f64 / self.number(place.checked_add(4)?, 4)? as f64,
+            11 => f64::from(f32::from_bits(self.number(place, 4)? as u32)),
+            12 => f64::from_bits(self.number(place, 8)?),
+            _ => self.number(place, entry.width)? as f64,
+        })
+    }
+
+    /// Bytes of an offset, and of a value that stands in its entry.
+    fn wide(&self) -> usize {
+        if self.big { 8 } else { 4 }
+    }
+
+    /// The number of `width` bytes at `at`.
+    fn number(&self, at: usize, width: usize) -> Option<u64> {
+        let bytes = self.bytes.get(at..at.checked_add(width)?)?;
+        let join = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
+        Some(if self.little { bytes.iter().rev().fold(0, join) } else { bytes.iter().fold(0, join) })
+    }
+
+    /// A number of two bytes as it is written here.
+    pub(super) fn written(&self, number: u16) -> [u8; 2] {
+        if self.little { number.to_le_bytes() } else { number.to_be_bytes() }
+    }
+}
