@@ -223,12 +223,13 @@ impl Config {
         let clip = file.clip_sample.unwrap_or(defaults.clip_sample);
         let prediction = over.prediction.map_or_else(|| file.prediction(), Ok)?;
         if edm.is_some() {
-            edm::check(file, algorithm.over_noise(), prediction)?;
+            edm::check((file, over), algorithm, prediction)?;
         }
         let (schedule, levels) = match edm {
             Some(_) => edm::sampling(file, sampler, over)?,
             None => (schedule(file, sampler, over)?, levels(sampler, over)?),
         };
+        let ends = schedule.has_ends() && (schedule != Schedule::Karras || reads(Key::KarrasEnds));
         let final_min = if reads(Key::FinalSigma) { file.final_sigmas_type.as_deref() } else { None };
         let file_zero_snr = file.rescale_betas_zero_snr.filter(|_| reads(Key::ZeroSnr));
         let file_alpha = file.set_alpha_to_one.filter(|_| reads(Key::SetAlphaToOne));
@@ -262,7 +263,7 @@ impl Config {
             timestep_scaling: file.timestep_scaling.unwrap_or(10.0),
             strength: over.strength.unwrap_or(1.0),
             continuous_time: continuous_time(file, sampler, prediction)?,
-            sigma_range: if schedule.has_ends() { file.sigma_range()? } else { [None, None] },
+            sigma_range: if ends { file.sigma_range()? } else { [None, None] },
             edm,
             xl: over.xl,
             eta: over.eta.unwrap_or(defaults.eta),
@@ -288,7 +289,7 @@ fn variant(file: &SchedulerFile, wanted: Option<Sampler>) -> Result<(Sampler, (A
     let row = sampler.row();
     match row.variant {
         Some(variant) if named_by_file != Some(sampler) => Ok((sampler, variant)),
-        _ => Ok((sampler, file.variant(!row.defaults.lacks.contains(&Key::Algorithm))?)),
+        _ => Ok((sampler, file.variant(row.class.is_some_and(|class| class.starts_with("DPMSolver")))?)),
     }
 }
 

@@ -17,7 +17,7 @@ pub(super) static ROW: Row = Row {
     defaults: Defaults {
         final_sigma_min: true,
         repeats_last: true,
-        lacks: &[Key::ClipSample, Key::FinalSigma, Key::ZeroSnr, Key::Algorithm],
+        lacks: &[Key::ClipSample, Key::FinalSigma, Key::ZeroSnr],
         ..SIGMA_DEFAULTS
     },
     order: 1,

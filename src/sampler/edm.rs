@@ -3,7 +3,7 @@
 
 use serde::Serialize;
 
-use super::config::{Levels, Overrides, Prediction, Schedule, Spacing};
+use super::config::{Algorithm, Levels, Overrides, Prediction, Schedule, Spacing};
 use super::schedule::Level;
 use super::scheduler_file::unsupported;
 use super::training::linspace_single;
@@ -168,14 +168,20 @@ fn third_of_sde(row: &Row) -> bool {
 }
 
 /// Refuses an algorithm or a prediction that diffusers' classes for such networks have not.
-pub(super) fn check(file: &SchedulerFile, over_noise: bool, prediction: Prediction) -> Result<()> {
-    if over_noise {
-        let name = file.algorithm_type.as_deref().unwrap_or_default();
-        return Err(unsupported("algorithm_type", name));
+pub(super) fn check(
+    (file, over): (&SchedulerFile, &Overrides),
+    algorithm: Algorithm,
+    prediction: Prediction,
+) -> Result<()> {
+    if algorithm.over_noise() {
+        return Err(unsupported("algorithm_type", file.algorithm_type.as_deref().unwrap_or_default()));
     }
-    if prediction == Prediction::Sample {
-        return Err(Error::field("prediction", "a model with EDM preconditioning predicts no `sample`")
-            .hint("use `--prediction epsilon` or `--prediction v`"));
+    if prediction != Prediction::Sample {
+        return Ok(());
     }
-    Ok(())
+    let error = match over.prediction {
+        Some(_) => Error::field("prediction", "a model with EDM preconditioning predicts no `sample`"),
+        None => unsupported("prediction_type", "sample"),
+    };
+    Err(error.hint("use `--prediction epsilon` or `--prediction v`"))
 }

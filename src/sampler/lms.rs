@@ -13,7 +13,10 @@ pub(super) static ROW: Row = Row {
     edm: None,
     variant: None,
     grid: Grid::Continuous,
-    defaults: Defaults { lacks: &[Key::ClipSample, Key::FinalSigma, Key::ZeroSnr], ..SIGMA_DEFAULTS },
+    defaults: Defaults {
+        lacks: &[Key::ClipSample, Key::FinalSigma, Key::ZeroSnr, Key::KarrasEnds],
+        ..SIGMA_DEFAULTS
+    },
     order: 1,
     visits: None,
     solver: |_: &Config, ladder: &Ladder| Box::new(Lms { ladder: ladder.clone(), slopes: History::new() }),

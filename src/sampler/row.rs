@@ -79,8 +79,8 @@ pub enum Key {
     ZeroSnr,
     /// `set_alpha_to_one`.
     SetAlphaToOne,
-    /// `algorithm_type`.
-    Algorithm,
+    /// `sigma_min` and `sigma_max`, where the levels are spaced as Karras et al. have them.
+    KarrasEnds,
 }
 
 /// Defaults of the classes over sigmas.

@@ -67,7 +67,7 @@ pub(super) fn linspace_single(start: f64, end: f64, n: usize) -> Vec<f64> {
     let step = (end - start) / (n.max(2) - 1) as f32;
     (0..n)
         .map(|i| {
-            let x = if i < n / 2 {
+            let x = if i < n / 2 || n == 1 {
                 step.mul_add(i as f32, start)
             } else {
                 step.mul_add(-((n - 1 - i) as f32), end)

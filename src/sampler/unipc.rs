@@ -16,7 +16,7 @@ pub(super) static ROW: Row = Row {
     edm: None,
     variant: None,
     grid: Grid::Multistep,
-    defaults: Defaults { repeats_last: true, lacks: &[Key::ClipSample, Key::Algorithm], ..SIGMA_DEFAULTS },
+    defaults: Defaults { repeats_last: true, lacks: &[Key::ClipSample], ..SIGMA_DEFAULTS },
     order: 1,
     visits: None,
     solver: |config: &Config, ladder: &Ladder| {

@@ -120,8 +120,10 @@ impl Case<'_> {
         // diffusers computes coefficients in single precision over up to 50 steps; the third order of DEIS has them as
         // differences of nearly equal numbers: 1.01e-4 seen.
         let deis = self.config.sampler.to_string() == "deis" && self.config.order == 3;
-        (error > if deis { 2e-4 } else { 3e-5 })
-            .then(|| format!("{id}: the end of {table} is off by {error:e}"))
+        // From a noise of 80 in one step, and of 4096 in six: 4.3e-5 seen.
+        let loud = self.config.edm.is_some() || self.config.zero_terminal_snr;
+        let tolerance = [3e-5, 6e-5, 2e-4][if deis { 2 } else { usize::from(loud) }];
+        (error > tolerance).then(|| format!("{id}: the end of {table} is off by {error:e}"))
     }
 }
 
@@ -207,17 +209,26 @@ fn file_of(row: &Value, base: &Value) -> Value {
 
 /// Keys with values that sdgen refuses of a class that reads them, though diffusers takes them.
 const REFUSED: &[&str] = &[
+    "beta_schedule",
     "interpolation_type",
     "lambda_min_clipped",
     "prediction_type",
     "solver_p",
     "thresholding",
     "use_flow_sigmas",
-    "variance_type",
 ];
 
-/// Keys with values that diffusers refuses and sdgen takes, since they are of no account or plain in meaning.
-const TAKEN: &[&str] = &[];
+/// Keys with values that diffusers refuses, or draws no numbers with, and sdgen takes: another order of the last step,
+/// names of other classes' solvers, `sample` predictions of classes that lack them.
+const TAKEN: &[&str] = &[
+    "algorithm_type",
+    "beta_schedule",
+    "lower_order_final",
+    "predict_x0",
+    "prediction_type",
+    "shift_terminal",
+    "solver_type",
+];
 
 #[test]
 fn every_key_of_every_class_counts_as_in_diffusers_or_is_refused_by_name() {
