@@ -542,7 +542,7 @@ fn what_training_has_left_is_passed_over_with_one_warning() {
             0,
         ),
         (
-            &["scale_factor", "control_model.zero_convs.0.0.weight", "epoch"],
+            &["first_stage_model.model_ema.decay", "control_model.zero_convs.0.0.weight", "epoch"],
             Some("control_model.zero_convs.0.0.weight"),
             2,
         ),

@@ -110,8 +110,8 @@ const PUBLISHED: &[&str] = &[
     "v_pred",
     "ztsnr",
 ];
-/// What an autoencoder was trained with.
-const LOSS: &str = "loss.";
+/// What an autoencoder was trained with, and its averages.
+const TRAINING: [&str; 2] = ["loss.", "model_ema."];
 
 /// The tensors of `component` in a file that may have more or other ones, if it has that part.
 pub(in crate::registry) fn part(
@@ -151,7 +151,7 @@ impl<'a> Part<'a> {
                     .iter()
                     .any(|p| name.starts_with(p))
             }),
-            Component::Vae => names.retain(|name| !name.starts_with(LOSS)),
+            Component::Vae => names.retain(|name| !TRAINING.iter().any(|start| name.starts_with(start))),
             Component::Unet if prefix.is_empty() => names.retain(|name| !published(name)),
             Component::Unet | Component::TextEncoder | Component::TextEncoder2 => {}
         }
