@@ -66,6 +66,13 @@ const GLOBALS: &[(&str, &str, Global)] = &[
     ("numpy._core.multiarray", "scalar", Global::Inert),
     ("_codecs", "encode", Global::Inert),
     ("__builtin__", "set", Global::Inert),
+    ("__builtin__", "dict", Global::Inert),
+    ("__builtin__", "list", Global::Inert),
+    ("__builtin__", "tuple", Global::Inert),
+    ("__builtin__", "long", Global::Inert),
+    ("__builtin__", "float", Global::Inert),
+    ("__builtin__", "bool", Global::Inert),
+    ("__builtin__", "unicode", Global::Inert),
     ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", Global::Inert),
     ("pytorch_lightning.callbacks", "ModelCheckpoint", Global::Inert),
     ("pytorch_lightning.callbacks.early_stopping", "EarlyStopping", Global::Inert),
@@ -78,11 +85,6 @@ const GLOBALS: &[(&str, &str, Global)] = &[
     ("typing", "Any", Global::Inert),
     ("collections", "defaultdict", Global::Inert),
     ("argparse", "Namespace", Global::Inert),
-    ("__builtin__", "dict", Global::Inert),
-    ("__builtin__", "list", Global::Inert),
-    ("builtins", "dict", Global::Inert),
-    ("builtins", "list", Global::Inert),
-    ("builtins", "set", Global::Inert),
 ];
 
 /// A value. Everything that contains others lies in the heap, so that neither cycles nor depth matter.
