@@ -137,10 +137,10 @@ impl Arguments {
         let (source, stdin) = self.source()?;
         let over = Fields::of(&self.params, &Place::new(&"command line".into(), 0));
         // What is to be said of many jobs is said once.
-        let mut told = HashSet::new();
-        let mut observer = |event: &Event| match event {
-            Event::Warning { message } if !told.insert(message.clone()) => Flow::Continue,
-            event => progress.borrow_mut().on(event),
+        let mut said = HashSet::new();
+        let mut observer = |event: &Event| {
+            let again = matches!(event, Event::Warning { message } if !said.insert(message.clone()));
+            if again { Flow::Continue } else { progress.borrow_mut().on(event) }
         };
         let defaults = self.profile.defaults()?.told(&mut observer)?;
         let (jobs, wrong) = batch::jobs(&source.drafts, &defaults.fields(), &over);

@@ -136,9 +136,10 @@ fn with_prompt(params: &Params) -> Result<Params> {
         return Ok(params.clone());
     }
     let read = crate::text::of(std::io::stdin().lock().take(MAX_PROMPT + 1));
-    let text = read.map_err(|e| match e.kind() {
-        ErrorKind::InvalidData => Error::field("prompt", "stdin is not UTF-8").source(e),
-        _ => Error::field("prompt", "cannot read stdin").source(e),
+    let text = read.map_err(|e| {
+        let is_text = e.kind() != ErrorKind::InvalidData;
+        let what = if is_text { "cannot read stdin" } else { "stdin is not UTF-8" };
+        Error::field("prompt", what).source(e)
     })?;
     if text.len() as u64 > MAX_PROMPT {
         return Err(Error::field("prompt", format!("stdin holds more than {MAX_PROMPT} bytes")));

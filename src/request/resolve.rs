@@ -145,7 +145,7 @@ fn auto_device() -> DeviceChoice {
 }
 
 /// Defaults of a model that no row of models.toml describes, where its family has no others.
-pub(super) const DEFAULT_STEPS: usize = 25;
+const DEFAULT_STEPS: usize = 25;
 pub(super) const DEFAULT_CFG_SCALE: f64 = 7.5;
 
 impl Request {
@@ -165,7 +165,6 @@ impl Request {
         suits(repo, init.as_ref(), files)?;
         refiner.as_ref().map_or(Ok(()), |_| base_suits(repo))?;
         let (sizes, negative_sizes) = Sizes::resolve(params, [width, height])?;
-        let steps = params.steps.or(listed(params)).or(defaults.steps).unwrap_or(DEFAULT_STEPS);
         let config = sampling(params, repo)?;
         Self {
             prompt,
@@ -178,7 +177,7 @@ impl Request {
             config: params.config.clone(),
             width,
             height,
-            steps,
+            steps: steps(params, &defaults),
             cfg_scale: params.cfg_scale.or(defaults.cfg_scale).unwrap_or(DEFAULT_CFG_SCALE),
             seed: params.seed.and_then(Seed::number).unwrap_or_else(|| u64::from(rand::random::<u32>())),
             count: params.count.unwrap_or(1),
@@ -302,6 +301,11 @@ impl Request {
 fn sampling(params: &Params, repo: &RepoConfig) -> Result<Config> {
     let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
     Config::resolve(&repo.scheduler, &over)
+}
+
+/// The number of steps.
+pub(super) fn steps(params: &Params, defaults: &Defaults) -> usize {
+    params.steps.or(listed(params)).or(defaults.steps).unwrap_or(DEFAULT_STEPS)
 }
 
 /// The number of steps that a list of levels stands for.

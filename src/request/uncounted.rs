@@ -5,7 +5,7 @@
 use serde_json::{Value, json};
 
 use super::check::{overrides, parsed};
-use super::resolve::{DEFAULT_CFG_SCALE, DEFAULT_STEPS, defaults, listed};
+use super::resolve::{DEFAULT_CFG_SCALE, defaults, steps};
 use super::{Interval, Params};
 use crate::error::Result;
 use crate::named::Named;
@@ -85,7 +85,7 @@ impl<'a> Situation<'a> {
         let params = &defaults.fill(params);
         let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
         let config = Config::resolve(&repo.scheduler, &over)?;
-        let steps = params.steps.or(listed(params)).or(defaults.steps).unwrap_or(DEFAULT_STEPS);
+        let steps = steps(params, &defaults);
         let cfg_scale = params.cfg_scale.or(defaults.cfg_scale).unwrap_or(DEFAULT_CFG_SCALE);
         Ok(Self { repo, config, over, steps, cfg_scale, files })
     }
