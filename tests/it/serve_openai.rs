@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::golden_model;
 use crate::serve::{Answer, Server, png, small};
 use crate::serve_clients::decoded;
 
@@ -98,7 +99,7 @@ fn links_begin_as_the_proxy_before_the_server_says() {
 
 #[test]
 fn a_model_is_shown_by_each_of_its_names() {
-    let server = Server::start(&["-m", "sd15"]);
+    let server = Server::start(&["-m", &golden_model("sd15")]);
     let all = server.get("/v1/models").is(200).json();
     assert_eq!(server.get("/v1/models/demo").is(200).json(), all["data"][0]);
     assert_eq!(server.get("/v1/models/sd15").is(200).json()["id"], "sd15");
