@@ -122,7 +122,9 @@ fn both_encoders_of_xl_take_chunks_and_the_first_is_pooled() {
         &text,
         r#"{"prompt": "a cat BREAK (a dog:1.2)", "prompt_2": "a bird", "prompt_syntax": "weighted"}"#,
     );
-    let (first, _) = encode(&text, r#"{"prompt": "a cat", "prompt_2": "a bird"}"#);
+    // In the same syntax, which says what the second encoder's chunks are filled up with.
+    let (first, _) =
+        encode(&text, r#"{"prompt": "a cat", "prompt_2": "a bird", "prompt_syntax": "weighted"}"#);
     let states = long.positive.states;
     assert_eq!(states.dims()[1], 154);
     assert_eq!(values(&states.narrow(1, 0, 77).unwrap()), values(&first.positive.states));
