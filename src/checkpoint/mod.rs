@@ -2,6 +2,7 @@
 //! Every format is read from its header alone and strictly; the tensors themselves are others' work.
 
 mod gguf;
+mod globals;
 mod pickle;
 mod safetensors;
 mod storage;

@@ -240,8 +240,8 @@ fn drawn_with(tensors: &HashMap<String, Made>, about: Option<&str>) -> (Vec<u8>,
     serialize_to_file(tensors.iter(), None, &path).unwrap();
     let mut process = Process::new();
     let pixels = process.draw(&with_lora(&[path.display().to_string()]));
-    let told: Vec<&String> =
-        process.told.iter().filter(|line| !line.contains(" modules, weight 1")).collect();
+    let about_loras = |line: &&String| line.starts_with("lora ") && !line.contains(" modules, weight 1");
+    let told: Vec<&String> = process.told.iter().filter(about_loras).collect();
     (pixels, format!("{told:?}"))
 }
 

@@ -1,0 +1,85 @@
+//! Names that a pickle may mention: those of tensors and of what training programs leave beside them. None is ever called.
+
+use super::Storage;
+
+/// What a name that a pickle may mention stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Global {
+    /// Makes a tensor of a storage.
+    Tensor,
+    /// Makes a tensor of a storage of bytes and the type of its numbers.
+    TypedTensor,
+    /// A type of numbers.
+    Type(Storage),
+    /// Stands for its first argument.
+    Wrapper,
+    /// A dictionary.
+    Dictionary,
+    /// A storage of numbers.
+    Numbers(Storage),
+    /// Of no meaning here: what is made with it is kept as an object without content.
+    Inert,
+}
+
+/// The names that are let in. Those of the last rows are what training programs leave in their checkpoints.
+pub(super) const GLOBALS: &[(&str, &str, Global)] = &[
+    ("torch._utils", "_rebuild_tensor_v2", Global::Tensor),
+    ("torch._utils", "_rebuild_tensor", Global::Tensor),
+    ("torch._utils", "_rebuild_tensor_v3", Global::TypedTensor),
+    ("torch._utils", "_rebuild_parameter", Global::Wrapper),
+    ("torch.nn.parameter", "Parameter", Global::Wrapper),
+    ("collections", "OrderedDict", Global::Dictionary),
+    ("torch", "DoubleStorage", Global::Numbers(Storage::F64)),
+    ("torch", "FloatStorage", Global::Numbers(Storage::F32)),
+    ("torch", "HalfStorage", Global::Numbers(Storage::F16)),
+    ("torch", "BFloat16Storage", Global::Numbers(Storage::Bf16)),
+    ("torch", "LongStorage", Global::Numbers(Storage::I64)),
+    ("torch", "IntStorage", Global::Numbers(Storage::I32)),
+    ("torch", "ShortStorage", Global::Numbers(Storage::I16)),
+    ("torch", "CharStorage", Global::Numbers(Storage::I8)),
+    ("torch", "ByteStorage", Global::Numbers(Storage::U8)),
+    ("torch", "BoolStorage", Global::Numbers(Storage::Bool)),
+    ("torch", "ComplexFloatStorage", Global::Numbers(Storage::C64)),
+    ("torch", "ComplexDoubleStorage", Global::Numbers(Storage::C128)),
+    ("torch.storage", "UntypedStorage", Global::Numbers(Storage::U8)),
+    ("torch", "float8_e4m3fn", Global::Type(Storage::F8E4M3)),
+    ("torch", "float8_e5m2", Global::Type(Storage::F8E5M2)),
+    ("torch", "float8_e4m3fnuz", Global::Type(Storage::F8E4M3Fnuz)),
+    ("torch", "float8_e5m2fnuz", Global::Type(Storage::F8E5M2Fnuz)),
+    ("torch", "float8_e8m0fnu", Global::Type(Storage::F8E8M0)),
+    ("torch", "uint16", Global::Type(Storage::U16)),
+    ("torch", "uint32", Global::Type(Storage::U32)),
+    ("torch", "uint64", Global::Type(Storage::U64)),
+    ("torch", "Size", Global::Wrapper),
+    ("torch", "device", Global::Inert),
+    ("torch", "float16", Global::Inert),
+    ("torch", "float32", Global::Inert),
+    ("torch", "bfloat16", Global::Inert),
+    ("torch.nn.modules.container", "ParameterDict", Global::Inert),
+    ("numpy", "dtype", Global::Inert),
+    ("numpy", "ndarray", Global::Inert),
+    ("numpy.core.multiarray", "scalar", Global::Inert),
+    ("numpy.core.multiarray", "_reconstruct", Global::Inert),
+    ("numpy._core.multiarray", "scalar", Global::Inert),
+    ("_codecs", "encode", Global::Inert),
+    ("__builtin__", "set", Global::Inert),
+    ("__builtin__", "dict", Global::Inert),
+    ("__builtin__", "list", Global::Inert),
+    ("__builtin__", "tuple", Global::Inert),
+    ("__builtin__", "long", Global::Inert),
+    ("__builtin__", "float", Global::Inert),
+    ("__builtin__", "bool", Global::Inert),
+    ("__builtin__", "unicode", Global::Inert),
+    ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", Global::Inert),
+    ("pytorch_lightning.callbacks", "ModelCheckpoint", Global::Inert),
+    ("pytorch_lightning.callbacks.early_stopping", "EarlyStopping", Global::Inert),
+    ("lightning.pytorch.callbacks.model_checkpoint", "ModelCheckpoint", Global::Inert),
+    ("omegaconf.dictconfig", "DictConfig", Global::Inert),
+    ("omegaconf.listconfig", "ListConfig", Global::Inert),
+    ("omegaconf.base", "ContainerMetadata", Global::Inert),
+    ("omegaconf.base", "Metadata", Global::Inert),
+    ("omegaconf.nodes", "AnyNode", Global::Inert),
+    ("typing", "Any", Global::Inert),
+    ("collections", "defaultdict", Global::Inert),
+    ("argparse", "Namespace", Global::Inert),
+];
