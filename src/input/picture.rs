@@ -55,13 +55,15 @@ impl Picture {
         let rgba = image.into_rgba8();
         let over_white =
             |c: u8, a: u8| ((u16::from(c) * u16::from(a) + 255 * (255 - u16::from(a)) + 127) / 255) as u8;
-        let rgb = match transparency {
-            Transparency::OverWhite => {
-                rgba.pixels().flat_map(|p| [0, 1, 2].map(|i| over_white(p[i], p[3]))).collect()
+        let pixels = rgba.as_raw().chunks_exact(4);
+        let mut rgb = Vec::with_capacity(pixels.len() * 3);
+        for p in pixels.clone() {
+            match transparency {
+                Transparency::OverWhite => rgb.extend([0, 1, 2].map(|i| over_white(p[i], p[3]))),
+                Transparency::Dropped => rgb.extend_from_slice(&p[..3]),
             }
-            Transparency::Dropped => rgba.pixels().flat_map(|p| [p[0], p[1], p[2]]).collect(),
-        };
-        Self { width, height, rgb, alpha: Some(rgba.pixels().map(|p| p[3]).collect()) }
+        }
+        Self { width, height, rgb, alpha: Some(pixels.map(|p| p[3]).collect()) }
     }
 
     /// The picture at `width × height`, Lanczos-scaled where that is another size.

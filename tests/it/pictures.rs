@@ -142,19 +142,19 @@ fn nothing(side: u32) -> Vec<u8> {
     bytes
 }
 
-/// Each takes 650 MB to decode; what is asked for is refused only after that.
+/// Each takes 290 MB to decode; what is asked for is refused only after that.
 #[cfg(target_os = "linux")]
 #[test]
 fn six_large_pictures_at_once_wait_for_one_another() {
     let server = Server::start(&[]);
-    let limit = libc::rlimit { rlim_cur: 3_500_000_000, rlim_max: 3_500_000_000 };
+    let limit = libc::rlimit { rlim_cur: 2_500_000_000, rlim_max: 2_500_000_000 };
     #[expect(unsafe_code, reason = "the standard library sets no limits")]
     // SAFETY: the call reads one struct of our own; the process is our own child.
     let set =
         unsafe { libc::prlimit(server.process(), libc::RLIMIT_AS, &raw const limit, std::ptr::null_mut()) };
     assert_eq!(set, 0);
     let head = "--x\r\ncontent-disposition: form-data; name=\"mask\"; filename=\"a\"\r\n\r\n";
-    let body = [head.as_bytes(), &nothing(9000), b"\r\n--x--\r\n"].concat();
+    let body = [head.as_bytes(), &nothing(6000), b"\r\n--x--\r\n"].concat();
     let kind = "content-type: multipart/form-data; boundary=x\r\n";
     std::thread::scope(|scope| {
         let ask = || server.request("POST", "/v1/images/edits", kind, &body).is(422).text();

@@ -59,10 +59,8 @@ impl Decoder for Png<'_> {
         let (colour, depth) = self.reader.output_color_type();
         if depth == BitDepth::Sixteen {
             let levels = bytes.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]]));
-            bytes = match colour {
-                ColorType::Grayscale => levels.map(grey_of_16).collect(),
-                _ => levels.map(high_byte).collect(),
-            };
+            let eight_bits = if colour == ColorType::Grayscale { grey_of_16 } else { high_byte };
+            bytes = levels.map(eight_bits).collect();
         }
         let image = match colour {
             ColorType::Grayscale => GrayImage::from_raw(width, height, bytes).map(DynamicImage::from),

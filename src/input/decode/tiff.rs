@@ -121,7 +121,16 @@ impl Tiff {
             DecodingResult::F32(shares) => {
                 shares.into_iter().map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
             }
-            _ => return Err(broken(format!("a TIFF of {} bits of this kind is not read", self.bits))),
+            DecodingResult::U32(_)
+            | DecodingResult::U64(_)
+            | DecodingResult::F16(_)
+            | DecodingResult::F64(_)
+            | DecodingResult::I8(_)
+            | DecodingResult::I16(_)
+            | DecodingResult::I32(_)
+            | DecodingResult::I64(_) => {
+                return Err(broken(format!("a TIFF of {} bits of this kind is not read", self.bits)));
+            }
         };
         let [width, height] = self.size.map(|side| side as usize);
         let pixels = width * height;
