@@ -1948,7 +1948,7 @@ _sdgen() {
             return 0
             ;;
         sdgen__subcmd__serve)
-            opts="-m -q -h --host --port --token-file --no-auth --cors --model --offline --device --dtype --threads --batch-size --queue --lease --max-body --max-pixels --max-count --keep --keep-size --state --log-prompts --quiet --help"
+            opts="-m -q -h --host --port --token-file --no-auth --allow-host --cors --model --offline --device --dtype --threads --batch-size --queue --lease --max-body --max-pixels --max-count --keep --keep-size --state --log-prompts --quiet --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1963,6 +1963,10 @@ _sdgen() {
                     return 0
                     ;;
                 --token-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow-host)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

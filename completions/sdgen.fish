@@ -467,6 +467,7 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -s h -l help -d 'Pri
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l host -d 'Address to listen on; another than this machine\'s own needs --token-file or --no-auth' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l port -d 'Port to listen on; 0 takes any that is free' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l token-file -d 'File whose content clients have to show as a bearer token (or as a password)' -r -F
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l allow-host -d 'Name that the server answers to besides its addresses, such as images.lan; may be repeated' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l cors -d 'Origin of pages elsewhere that may use this server, such as http://localhost:3000; may be repeated' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s m -l model -d 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l device -d 'Device: auto, cpu, cuda[:N] or metal' -r
@@ -481,7 +482,7 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-count -d 'Pict
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep -d 'How long results are kept, in hours' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep-size -d 'How many results are kept, in MiB' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l state -d 'Folder for jobs and results [default: one for each port among the user\'s own]' -r -F
-complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l no-auth -d 'Let everybody in who reaches the address'
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l no-auth -d 'Let everybody in who reaches the address and asks for it, or for a name of --allow-host'
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l offline -d 'Use what is in the cache and open no connection to the hub'
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l log-prompts -d 'Write prompts into the log'
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s q -l quiet -d 'Print nothing but errors and that it is there'
