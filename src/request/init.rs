@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Params;
 use crate::error::{Error, Result};
-use crate::input::{Extend, Fit, MaskOptions, MaskSource};
+use crate::input::{Extend, Fit, MaskOptions, MaskSource, MaskedContent};
 use crate::named::{Named, named_enum};
 
 named_enum! {
@@ -80,6 +80,12 @@ fn mask(params: &Params) -> Result<Option<MaskOptions>> {
     if !(0.0..=256.0).contains(&blur) {
         return Err(Error::expected("mask_blur", "a number from 0 to 256", blur));
     }
+    let blur_y = params.mask_blur_y;
+    if blur_y.is_some_and(|pixels| !(0.0..=256.0).contains(&pixels)) {
+        return Err(Error::expected("mask_blur_y", "a number from 0 to 256", blur_y.unwrap_or(0.0)));
+    }
+    let content = params.masked_content.as_deref();
+    let content = content.map_or(Ok(MaskedContent::Original), |name| MaskedContent::parse("masked_content", name))?;
     let grow = params.mask_grow.unwrap_or(0);
     if grow > 512 {
         return Err(Error::expected("mask_grow", "a number from 0 to 512", grow));
@@ -90,13 +96,15 @@ fn mask(params: &Params) -> Result<Option<MaskOptions>> {
     }
     let keep_unmasked = params.keep_unmasked.unwrap_or(false);
     let invert = params.invert_mask.unwrap_or(false);
-    Ok(Some(MaskOptions { source, blur, grow, invert, keep_unmasked, padding, extend }))
+    Ok(Some(MaskOptions { source, blur, blur_y, grow, invert, keep_unmasked, padding, extend, content }))
 }
 
 /// Whether each option of masks was given.
-fn about_masks(params: &Params) -> [Given; 5] {
+fn about_masks(params: &Params) -> [Given; 7] {
     [
         ("mask_blur", params.mask_blur.is_some()),
+        ("mask_blur_y", params.mask_blur_y.is_some()),
+        ("masked_content", params.masked_content.is_some()),
         ("mask_grow", params.mask_grow.is_some()),
         ("invert_mask", params.invert_mask.is_some()),
         ("keep_unmasked", params.keep_unmasked.is_some()),

@@ -100,6 +100,17 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_blur: Option<f64>,
 
+    /// Blur it along columns by this many pixels [default: as --mask-blur]
+    #[arg(long, value_name = "PX", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_blur_y: Option<f64>,
+
+    /// Begin behind the mask with the original, a fill of the colours around, latent_noise or latent_nothing
+    /// [default: original]
+    #[arg(long, value_name = "KIND", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masked_content: Option<String>,
+
     /// Grow the mask by this many pixels
     #[arg(long, value_name = "PX", help_heading = "Start picture")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -36,7 +36,7 @@ const ACCESS: &[(Access, &[&str])] = &[
     ),
     (Access::Client, &["width", "height", "seed", "count", "batch_size", "no_metadata"]),
     (Access::Client, &["strength", "fit", "posterior", "extend"]),
-    (Access::Client, &["mask_blur", "mask_grow", "invert_mask", "keep_unmasked", "mask_padding"]),
+    (Access::Client, &["mask_blur", "mask_blur_y", "masked_content", "mask_grow", "invert_mask", "keep_unmasked", "mask_padding"]),
     (Access::Client, &["refiner_start", "prediction", "clip_skip", "preset", "preview_every"]),
     (Access::Client, &["original_size", "crop", "target_size"]),
     (Access::Client, &["negative_original_size", "negative_crop", "negative_target_size"]),

@@ -36,7 +36,7 @@ pub use self::dry::asked;
 use tokio::sync::watch;
 
 use self::catalog::Catalog;
-use self::job::{End, Job};
+use self::job::{End, Job, Halt};
 use self::local::Local;
 use self::metrics::Metrics;
 use self::store::{Bounds, Store};
@@ -303,8 +303,8 @@ impl Service {
     }
 
     /// Stops a job.
-    fn cancel(&self, job: &Job) -> Result<()> {
-        if self.store.cancel(job)? {
+    fn stop(&self, job: &Job, stop: Halt) -> Result<()> {
+        if self.store.stop(job, stop)? {
             self.ended(job);
         }
         Ok(())

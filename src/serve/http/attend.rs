@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::{blocking, stored};
 use crate::error::Kind;
 use crate::serve::desk::Wish;
-use crate::serve::job::{Job, State, Status};
+use crate::serve::job::{Job, State, Status, Halt};
 use crate::serve::store::Store;
 use crate::serve::uploads::picture_of;
 use crate::serve::{Service, rung};
@@ -25,7 +25,7 @@ impl Drop for Attendance {
         if let (false, Ok(here)) = (self.job.state().is_final(), here) {
             let (service, job) = (Arc::clone(&self.service), Arc::clone(&self.job));
             // One that cannot be told is drawn for nobody.
-            drop(here.spawn_blocking(move || service.cancel(&job)));
+            drop(here.spawn_blocking(move || service.stop(&job, Halt::Cancel)));
         }
     }
 }
