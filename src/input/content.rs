@@ -37,13 +37,19 @@ impl Mask {
     /// `masking.fill`, in Pillow's arithmetic).
     pub(super) fn filled(&self, picture: &Picture) -> Picture {
         let (width, height) = (picture.width as usize, picture.height as usize);
-        let kept: Vec<Rgba> = picture.rgb.chunks_exact(3).zip(self.soft()).map(|(rgb, soft)| {
-            let share = 255 - soft;
-            [rgb[0], rgb[1], rgb[2], 255].map(|value| divided(u32::from(value) * u32::from(share)))
-        }).collect();
+        let kept: Vec<Rgba> = picture
+            .rgb
+            .chunks_exact(3)
+            .zip(self.soft())
+            .map(|(rgb, soft)| {
+                let share = 255 - soft;
+                [rgb[0], rgb[1], rgb[2], 255].map(|value| divided(u32::from(value) * u32::from(share)))
+            })
+            .collect();
         let mut over = vec![[0; 4]; kept.len()];
         for (deviation, times) in BLURS {
-            let layer: Vec<Rgba> = blurred(&kept, [width, height], deviation).into_iter().map(plain).collect();
+            let layer: Vec<Rgba> =
+                blurred(&kept, [width, height], deviation).into_iter().map(plain).collect();
             for _ in 0..times {
                 over.iter_mut().zip(&layer).for_each(|(under, top)| *under = composed(*under, *top));
             }
@@ -146,7 +152,8 @@ mod tests {
             image::open(path).unwrap()
         };
         for case in ["soft", "hard", "wide"] {
-            let (from, mask) = (open(&format!("{case}-picture")).to_rgb8(), open(&format!("{case}-mask")).to_luma8());
+            let (from, mask) =
+                (open(&format!("{case}-picture")).to_rgb8(), open(&format!("{case}-mask")).to_luma8());
             let (width, height) = from.dimensions();
             let picture = Picture { width, height, rgb: from.into_raw(), alpha: None };
             let mask = Mask::checked(mask.into_raw(), [width, height]).unwrap();

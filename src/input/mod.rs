@@ -2,18 +2,18 @@
 //! latents are the pipeline's work.
 
 mod canny;
+mod content;
 mod control;
 mod crop;
-mod content;
 mod extend;
 mod mask;
 mod read;
 mod resample;
 
 pub use canny::Thresholds;
+pub use content::MaskedContent;
 pub use control::control_picture;
 pub use crop::Patch;
-pub use content::MaskedContent;
 pub use extend::Extend;
 pub use mask::{Mask, MaskOptions, MaskSource};
 pub use read::{Picture, size_of};

@@ -184,7 +184,7 @@ fn unknown_sampler(field: &str, label: &str) -> Error {
 
 /// The labels that make A1111 draw with this sampler and this schedule.
 pub fn labels(sampler: &str, schedule: Schedule) -> (String, String) {
-    let name = crate::named::Named::name(schedule);
+    let name = schedule.name();
     let row = LABELS.iter().find(|row| row.ours == sampler);
     let plain = row.is_none_or(|row| row.automatic == PLAIN);
     let schedule = match SCHEDULES.iter().find(|row| row.0 == name) {
@@ -202,7 +202,9 @@ pub fn label_of(sampler: &str) -> Option<&'static str> {
 
 /// Every sampler: label, and its other names.
 pub fn samplers() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
-    LABELS.iter().map(|row| (row.label, std::iter::once(row.ours).chain(row.aliases.iter().copied()).collect()))
+    LABELS
+        .iter()
+        .map(|row| (row.label, std::iter::once(row.ours).chain(row.aliases.iter().copied()).collect()))
 }
 
 /// The schedule that a sampler has by itself, by the sampler's label; nothing for the plain one.
@@ -262,7 +264,15 @@ mod tests {
 
     #[test]
     fn no_label_is_taken_for_a_neighbours() {
-        let strange = ["Euler Max", "Euler a2", "DPM++ 2M alt Karras", "DPM++ 2M SDE Heun", "DDIM CFG++", "DPM fast", ""];
+        let strange = [
+            "Euler Max",
+            "Euler a2",
+            "DPM++ 2M alt Karras",
+            "DPM++ 2M SDE Heun",
+            "DDIM CFG++",
+            "DPM fast",
+            "",
+        ];
         for label in strange {
             assert_eq!(read(label, None), None, "{label}");
         }
@@ -306,9 +316,12 @@ mod tests {
 
     #[test]
     fn samplers_with_timesteps_of_their_own_do_not_hear_of_schedules() {
-        for (label, schedule, unheard) in
-            [("DDIM", "Karras", true), ("PLMS", "Automatic", false), ("UniPC", "Exponential", true), ("DDIM", "Uniform", false)]
-        {
+        for (label, schedule, unheard) in [
+            ("DDIM", "Karras", true),
+            ("PLMS", "Automatic", false),
+            ("UniPC", "Exponential", true),
+            ("DDIM", "Uniform", false),
+        ] {
             let read = sampling(["a", "b"], label, Some(schedule), Automatic::Own).unwrap();
             assert_eq!((read.schedule, read.unheard), ("normal", unheard), "{label} {schedule}");
         }

@@ -160,7 +160,10 @@ fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
 
 /// An error's message with what it has to say besides, up to the list of all that is known.
 fn reason(error: &Error) -> String {
-    let hints = error.hints().iter().filter_map(|hint| hint.split_once("? known:").map(|(near, _)| format!("; {near}?")));
+    let hints = error
+        .hints()
+        .iter()
+        .filter_map(|hint| hint.split_once("? known:").map(|(near, _)| format!("; {near}?")));
     format!("{}{}", error.message(), hints.collect::<String>())
 }
 
@@ -170,7 +173,8 @@ mod tests {
     use super::*;
 
     fn taken(fields: &str, over: &Params) -> (Params, Vec<String>) {
-        read(&format!("a (cat:1.2)\nNegative prompt: bad\nSteps: 20, CFG scale: 7, Size: 64x64, {fields}")).params(over)
+        read(&format!("a (cat:1.2)\nNegative prompt: bad\nSteps: 20, CFG scale: 7, Size: 64x64, {fields}"))
+            .params(over)
     }
 
     fn pair(fields: &str) -> [Option<String>; 2] {
@@ -225,7 +229,10 @@ mod tests {
         assert_eq!((params.sampler, params.schedule, left.len()), (None, None, 2));
         let (params, left) = taken("Sampler: Euler, Schedule type: KL Optimal", &Params::default());
         assert_eq!((params.sampler.as_deref(), params.schedule, left.len()), (Some("euler"), None, 1));
-        assert_eq!(told("Sampler: DDIM, Schedule type: Karras"), "Schedule type: Karras (`ddim` has no schedules)");
+        assert_eq!(
+            told("Sampler: DDIM, Schedule type: Karras"),
+            "Schedule type: Karras (`ddim` has no schedules)"
+        );
         for field in [
             "ENSD: 31337",
             "Variation seed: 3",
@@ -256,11 +263,15 @@ mod tests {
 
     #[test]
     fn strength_and_mask_are_taken_over_with_a_start_picture() {
-        let over = Params { init_image: Some("a.png".into()), mask: Some("m.png".into()), ..Params::default() };
+        let over =
+            Params { init_image: Some("a.png".into()), mask: Some("m.png".into()), ..Params::default() };
         let text = "Denoising strength: 0.35, Mask blur: 8, Mask mode: Inpaint not masked, Inpaint area: Only masked, \
                     Masked area padding: 32";
         let (params, left) = taken(text, &over);
-        assert_eq!((params.strength, params.mask_blur, params.mask_padding), (Some(0.35), Some(8.0), Some(32)));
+        assert_eq!(
+            (params.strength, params.mask_blur, params.mask_padding),
+            (Some(0.35), Some(8.0), Some(32))
+        );
         assert_eq!((params.invert_mask, left.len()), (Some(true), 0));
         let (params, left) = taken("Denoising strength: 0.35, Hires upscale: 2", &over);
         assert_eq!((params.strength, left.len()), (None, 2));

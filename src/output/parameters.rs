@@ -164,16 +164,19 @@ mod tests {
     fn pairs_are_those_that_a1111_finds() {
         for (line, expected) in [
             ("Steps: 20, x: 1, Model: a", &[("Steps", "20"), ("Model", "a")][..]),
-            ("ADetailer model: \"a, b\", ControlNet 0: \"Module: canny, Weight: 1\", TI/LoRA: 3", &[
-                ("ADetailer model", "a, b"),
-                ("ControlNet 0", "Module: canny, Weight: 1"),
-                ("TI/LoRA", "3"),
-            ]),
+            (
+                "ADetailer model: \"a, b\", ControlNet 0: \"Module: canny, Weight: 1\", TI/LoRA: 3",
+                &[
+                    ("ADetailer model", "a, b"),
+                    ("ControlNet 0", "Module: canny, Weight: 1"),
+                    ("TI/LoRA", "3"),
+                ],
+            ),
             ("Model: \"a\" b, Seed: 1", &[("Model", "\"a\" b"), ("Seed", "1")]),
-            ("Civitai resources: [{\"type\":\"lora\",\"weight\":1}], Seed: 1", &[
-                ("Civitai resources", "[{\"type\":\"lora\""),
-                ("Seed", "1"),
-            ]),
+            (
+                "Civitai resources: [{\"type\":\"lora\",\"weight\":1}], Seed: 1",
+                &[("Civitai resources", "[{\"type\":\"lora\""), ("Seed", "1")],
+            ),
             ("VAE: , Seed: 1", &[("VAE", ""), ("Seed", "1")]),
         ] {
             let found = pairs(line);

@@ -43,7 +43,7 @@ impl Init {
     /// A value out of range; an option of pictures or masks without the picture or mask that it is about.
     pub(super) fn resolve(params: &Params) -> Result<Option<Self>> {
         let Some(image) = params.init_image.clone() else {
-            let options = [about_pictures(params), about_masks(params)].concat();
+            let options = [&about_pictures(params)[..], &about_masks(params)].concat();
             return lonely(&options, "picture", "`--init-image`").map(|()| None);
         };
         let mask = mask(params)?;
@@ -85,7 +85,8 @@ fn mask(params: &Params) -> Result<Option<MaskOptions>> {
         return Err(Error::expected("mask_blur_y", "a number from 0 to 256", blur_y.unwrap_or(0.0)));
     }
     let content = params.masked_content.as_deref();
-    let content = content.map_or(Ok(MaskedContent::Original), |name| MaskedContent::parse("masked_content", name))?;
+    let content =
+        content.map_or(Ok(MaskedContent::Original), |name| MaskedContent::parse("masked_content", name))?;
     let grow = params.mask_grow.unwrap_or(0);
     if grow > 512 {
         return Err(Error::expected("mask_grow", "a number from 0 to 512", grow));

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::job::{Api, End, Job, Order, State, Halt};
+use super::job::{Api, End, Halt, Job, Order, State};
 use super::store::{Bounds, Count, Ended, Refusal};
 
 /// A place in the queue, held until the job is written down.

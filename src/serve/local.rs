@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Log;
-use super::job::{Api, End, Job, Order, Status, Halt, new_id};
+use super::job::{Api, End, Halt, Job, Order, Status, new_id};
 use super::jobs::Jobs;
 use super::journal::Journal;
 use super::store::{Bounds, Count, Refused, Store};

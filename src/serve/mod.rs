@@ -36,7 +36,7 @@ pub use self::dry::asked;
 use tokio::sync::watch;
 
 use self::catalog::Catalog;
-use self::job::{End, Job, Halt};
+use self::job::{End, Halt, Job};
 use self::local::Local;
 use self::metrics::Metrics;
 use self::store::{Bounds, Store};

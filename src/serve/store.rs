@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::job::{Api, End, Job, Order, Halt};
+use super::job::{Api, End, Halt, Job, Order};
 use super::uploads::Pictures;
 use crate::error::{Error, Result};
 

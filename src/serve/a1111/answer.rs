@@ -55,7 +55,8 @@ pub(super) fn info(job: &Job, texts: &[String], seeds: &[u64]) -> Value {
     let number = |key: &str| field(key).and_then(|text| text.parse::<f64>().ok());
     let whole = |key: &str| field(key).and_then(|text| text.parse::<u64>().ok());
     let size = field("Size").and_then(|size| size.split_once('x'));
-    let side = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok());
+    // Clients take no null for what A1111 always has.
+    let side = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
     let seed = seeds.first().copied().or(asked.seed);
     json!({
         "prompt": prompt,
@@ -69,14 +70,14 @@ pub(super) fn info(job: &Job, texts: &[String], seeds: &[u64]) -> Value {
         "subseed_strength": 0,
         "width": side(size.map(|size| size.0)),
         "height": side(size.map(|size| size.1)),
-        "sampler_name": field("Sampler"),
-        "cfg_scale": number("CFG scale"),
-        "steps": whole("Steps"),
+        "sampler_name": field("Sampler").unwrap_or_default(),
+        "cfg_scale": number("CFG scale").unwrap_or(0.0),
+        "steps": whole("Steps").unwrap_or(0),
         "batch_size": asked.batch_size.unwrap_or(1),
         "restore_faces": false,
         "face_restoration_model": null,
-        "sd_model_name": field("Model"),
-        "sd_model_hash": field("Model hash"),
+        "sd_model_name": field("Model").unwrap_or_default(),
+        "sd_model_hash": field("Model hash").unwrap_or_default(),
         "sd_vae_name": null,
         "sd_vae_hash": null,
         "seed_resize_from_w": -1,

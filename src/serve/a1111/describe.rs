@@ -12,6 +12,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("samplers", "Samplers", "array"),
     ("schedulers", "Schedules", "array"),
     ("scripts", "Scripts: none", "object"),
+    ("script-info", "Arguments of scripts: none", "array"),
     ("embeddings", "Embeddings: none", "object"),
     ("cmd-flags", "Flags: none", "object"),
     ("sd-vae", "Autoencoders: none", "array"),
@@ -29,6 +30,8 @@ const DONE: &[(&str, &str)] = &[
     ("interrupt", "End the running job of this interface with what there is"),
     ("skip", "End the running picture of this interface as it is, and begin the next"),
     ("refresh-checkpoints", "Look for models anew: there is no need to"),
+    ("refresh-loras", "Look for LoRAs anew: there are none"),
+    ("refresh-vae", "Look for autoencoders anew: there are none"),
 ];
 
 /// The paths.

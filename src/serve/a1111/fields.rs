@@ -1,7 +1,7 @@
 //! A1111's fields as ours. Names, labels and meanings are theirs; what has no counterpart here is refused unless it
 //! asks for nothing, and what is no field there either is passed over and told.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::lax;
 use super::settings::{self, unsupported};
@@ -291,6 +291,8 @@ fn leftover(sent: &Sent, passed_over: &mut Vec<String>) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn ours(value: Value) -> Result<Map<String, Value>> {
@@ -405,15 +407,20 @@ mod tests {
             "prompt": 7, "seed": "5", "batch_size": 1.0, "n_iter": "2", "cfg_scale": "7", "steps": "20", "width": 64.0,
         });
         let fields = ours(sent).unwrap();
-        let taken = ["prompt", "seed", "count", "cfg_scale", "steps", "width"].map(|name| fields[name].clone());
+        let taken =
+            ["prompt", "seed", "count", "cfg_scale", "steps", "width"].map(|name| fields[name].clone());
         assert_eq!(taken, [json!("7"), json!(5), json!(2), json!(7.0), json!(20), json!(64)]);
     }
 
     #[test]
     fn noise_that_a_sampler_adds_by_itself_cannot_be_changed() {
-        for (label, value, is_fine) in
-            [("Euler a", 0.5, false), ("Euler a", 1.0, true), ("Euler", 0.5, true), ("DDIM", 0.5, true), ("DPM++ SDE", 0.0, false)]
-        {
+        for (label, value, is_fine) in [
+            ("Euler a", 0.5, false),
+            ("Euler a", 1.0, true),
+            ("Euler", 0.5, true),
+            ("DDIM", 0.5, true),
+            ("DPM++ SDE", 0.0, false),
+        ] {
             let fields = ours(json!({"sampler_name": label, "eta": value}));
             assert_eq!(fields.is_ok(), is_fine, "{label} {value}");
             assert_eq!(fields.is_ok_and(|fields| fields.contains_key("eta")), label == "DDIM");
@@ -427,10 +434,13 @@ mod tests {
             sent.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
             ours(sent).unwrap()
         };
-        let fields = drawn(json!({"denoising_strength": 0, "steps": 20, "mask_blur_x": 2, "mask_blur_y": "8"}));
-        let taken = ["strength", "mask_blur", "mask_blur_y", "masked_content"].map(|name| fields[name].clone());
+        let fields =
+            drawn(json!({"denoising_strength": 0, "steps": 20, "mask_blur_x": 2, "mask_blur_y": "8"}));
+        let taken =
+            ["strength", "mask_blur", "mask_blur_y", "masked_content"].map(|name| fields[name].clone());
         assert_eq!(taken, [json!(0.05), json!(2.0), json!(8.0), json!("fill")]);
-        let fields = drawn(json!({"denoising_strength": 0.0, "mask_blur": 3, "mask_blur_x": 2, "inpainting_fill": 3}));
+        let fields =
+            drawn(json!({"denoising_strength": 0.0, "mask_blur": 3, "mask_blur_x": 2, "inpainting_fill": 3}));
         let taken = ["strength", "steps", "mask_blur", "masked_content"].map(|name| fields[name].clone());
         assert_eq!(taken, [json!(0.02), json!(50), json!(3.0), json!("latent_nothing")]);
         assert!(!fields.contains_key("mask_blur_y"));

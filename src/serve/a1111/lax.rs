@@ -69,9 +69,7 @@ pub(super) fn is_off(arguments: &Value) -> bool {
             let arguments = || object.get("args").filter(|_| object.len() == 1).is_some_and(is_off);
             says_no("enabled") || says_no("enable") || arguments() || object.values().all(is_off)
         }
-        Value::Array(values) => {
-            values.first() == Some(&Value::Bool(false)) || values.iter().all(is_off)
-        }
+        Value::Array(values) => values.first() == Some(&Value::Bool(false)) || values.iter().all(is_off),
         other => is_nothing(other),
     }
 }
@@ -101,8 +99,12 @@ mod tests {
         ] {
             assert_eq!(whole(&value), expected, "{value}");
         }
-        assert_eq!((number(&json!("7.5")), number(&json!(false)), number(&json!("inf"))), (Some(7.5), Some(0.0), None));
-        let read = [json!("on"), json!("False"), json!(1), json!(0.0), json!(2), json!("maybe")].map(|value| switch(&value));
+        assert_eq!(
+            (number(&json!("7.5")), number(&json!(false)), number(&json!("inf"))),
+            (Some(7.5), Some(0.0), None)
+        );
+        let read = [json!("on"), json!("False"), json!(1), json!(0.0), json!(2), json!("maybe")]
+            .map(|value| switch(&value));
         assert_eq!(read, [Some(true), Some(false), Some(true), Some(false), None, None]);
     }
 

@@ -20,12 +20,12 @@ use serde_json::{Map, Value, json};
 
 use self::fields::Translated;
 pub(super) use self::fields::translated;
+use super::Service;
 use super::desk::Wish;
 use super::http::problem::Problem;
 use super::http::{attend, blocking, body, json_response, stored};
 use super::job::{Api, Halt, Operation};
 use super::uploads::{self, Pictures};
-use super::Service;
 use crate::error::{Error, Result};
 use crate::output::{a1111, chunks, parameters};
 
@@ -58,6 +58,7 @@ type Shared = State<Arc<Service>>;
 /// The routes below `/sdapi/v1`.
 pub(super) fn routes() -> Router<Arc<Service>> {
     let none = || get(async || json_response(StatusCode::OK, &json!([])));
+    let done = || post(async || json_response(StatusCode::OK, &Value::Null));
     let nothing = || get(async || json_response(StatusCode::OK, &json!({})));
     Router::new()
         .route("/txt2img", post(txt2img))
@@ -67,7 +68,10 @@ pub(super) fn routes() -> Router<Arc<Service>> {
         .route("/skip", post(skip))
         .route("/options", get(options).post(set_options))
         .route("/sd-models", get(sd_models))
-        .route("/refresh-checkpoints", post(async || json_response(StatusCode::OK, &Value::Null)))
+        .route("/refresh-checkpoints", done())
+        .route("/refresh-loras", done())
+        .route("/refresh-vae", done())
+        .route("/script-info", none())
         .route("/samplers", get(samplers))
         .route("/schedulers", get(schedulers))
         .route("/png-info", post(png_info))

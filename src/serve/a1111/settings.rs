@@ -83,7 +83,8 @@ pub(super) fn asks_nothing(name: &str, value: &Value) -> bool {
     let neutral = NEUTRAL.iter().find(|row| row.0 == name).map_or(&[][..], |row| row.1);
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let is_neutral = neutral.iter().any(|known| {
-        known.eq_ignore_ascii_case(&text) || known.parse::<f64>().is_ok_and(|known| lax::number(value) == Some(known))
+        known.eq_ignore_ascii_case(&text)
+            || known.parse::<f64>().is_ok_and(|known| lax::number(value) == Some(known))
     });
     let is_silent = value.is_null() || (lax::is_nothing(value) && !LOUD.contains(&name));
     is_neutral || is_silent || IDLE.iter().any(|start| name.starts_with(start))
@@ -133,9 +134,11 @@ mod tests {
     #[test]
     fn settings_with_a_counterpart_are_taken_over() {
         let mut ours = Map::new();
-        for (name, value) in
-            [("CLIP_stop_at_last_layers", json!("2")), ("randn_source", json!("NV")), ("sd_model_checkpoint", json!("m"))]
-        {
+        for (name, value) in [
+            ("CLIP_stop_at_last_layers", json!("2")),
+            ("randn_source", json!("NV")),
+            ("sd_model_checkpoint", json!("m")),
+        ] {
             take("f", name, &value, &mut ours).unwrap();
         }
         assert_eq!(Value::Object(ours), json!({"clip_skip": 1, "rng": "philox", "model": "m"}));

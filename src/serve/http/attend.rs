@@ -8,7 +8,7 @@ use super::problem::Problem;
 use super::{blocking, stored};
 use crate::error::Kind;
 use crate::serve::desk::Wish;
-use crate::serve::job::{Job, State, Status, Halt};
+use crate::serve::job::{Halt, Job, State, Status};
 use crate::serve::store::Store;
 use crate::serve::uploads::picture_of;
 use crate::serve::{Service, rung};

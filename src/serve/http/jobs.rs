@@ -18,7 +18,7 @@ use crate::serve::Service;
 use crate::serve::clock;
 use crate::serve::desk::Wish;
 use crate::serve::failure::Failure;
-use crate::serve::job::{Api, Job, Operation, State as JobState, Halt};
+use crate::serve::job::{Api, Halt, Job, Operation, State as JobState};
 use crate::serve::story::Link;
 use crate::serve::uploads::{LATENTS, PLACE, picture_of};
 
@@ -139,7 +139,9 @@ pub(super) async fn show(State(service): State<Arc<Service>>, Path(id): Path<Str
 /// `DELETE /v1/jobs/{id}`
 pub(super) async fn cancel(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
     let job = find(&service, &id).await?;
-    blocking(&service, move |service| service.stop(&job, Halt::Cancel)).await?.map_err(|e| Problem::of_store(&e))?;
+    blocking(&service, move |service| service.stop(&job, Halt::Cancel))
+        .await?
+        .map_err(|e| Problem::of_store(&e))?;
     show(State(service), Path(id)).await
 }
 

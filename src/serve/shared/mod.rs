@@ -19,7 +19,7 @@ use redis::{Cmd, Connection, RedisResult, cmd, pipe};
 use self::link::Link;
 use self::owner::Taken;
 use self::readers::Held;
-use super::job::{Api, End, Job, Order, Status, Halt, new_id};
+use super::job::{Api, End, Halt, Job, Order, Status, new_id};
 use super::store::{Bounds, Count, Ended, Refusal, Refused, Store};
 use super::uploads::Pictures;
 use super::{Log, clock};

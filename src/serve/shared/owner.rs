@@ -13,7 +13,7 @@ use super::{GROUP, Node, QUEUE, group, json, script};
 use crate::error::{Error, Kind, Result};
 use crate::serve::clock;
 use crate::serve::failure::{ATTEMPTS, Failure};
-use crate::serve::job::{End, Job, Order, State, Status, Halt};
+use crate::serve::job::{End, Halt, Job, Order, State, Status};
 
 /// How often at most the courier tells of a job that goes on.
 const BEAT: Duration = Duration::from_millis(50);

@@ -10,7 +10,7 @@ use redis::{Connection, Pipeline, pipe};
 use super::{BELL, Node, PREFIX};
 use crate::error::Result;
 use crate::serve::failure::Failure;
-use crate::serve::job::{Api, Job, Order, State, Status, Halt};
+use crate::serve::job::{Api, Halt, Job, Order, State, Status};
 use crate::serve::story::{News, Record};
 
 /// How often held jobs are looked at, should no bell ring.
