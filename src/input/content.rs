@@ -5,8 +5,10 @@ use crate::named::named_enum;
 
 named_enum! {
     /// What is behind a mask to begin with: A1111's "masked content".
+    #[derive(Default)]
     pub enum MaskedContent("masked content") {
         /// The picture as it is.
+        #[default]
         Original = "original",
         /// The colours around the mask, blurred into it.
         Fill = "fill",
@@ -14,13 +16,6 @@ named_enum! {
         LatentNoise = "latent_noise",
         /// Latents of 0.
         LatentNothing = "latent_nothing",
-    }
-}
-
-/// A picture as it is: what records of older versions say nothing of.
-impl Default for MaskedContent {
-    fn default() -> Self {
-        Self::Original
     }
 }
 

@@ -109,7 +109,9 @@ impl Automatic {
     /// The rule of the program that a text's `Version` names (`v1.6.0`, `f2.0.1v1.10.1-previous-664`).
     pub fn of(version: Option<&str>) -> Self {
         let Some(version) = version else { return Self::Own };
-        let numbers = version.rsplit_once('v').map_or(version, |(_, numbers)| numbers);
+        let is_number = |at: &usize| version[at + 1..].starts_with(|c: char| c.is_ascii_digit());
+        let number = version.match_indices('v').map(|(at, _)| at).filter(is_number).last();
+        let numbers = number.map_or(version, |at| &version[at + 1..]);
         let mut numbers = numbers.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(1)), Some(Ok(minor))) if minor < 9 => Self::Plain,
@@ -225,15 +227,6 @@ pub fn schedules() -> impl Iterator<Item = (&'static str, &'static str, &'static
     }))
 }
 
-/// The part of a start picture that is repainted at this `denoising_strength`: A1111 draws one step at the least.
-pub fn strength(denoising: f64, steps: usize) -> f64 {
-    let least = (1e3 / steps.max(1) as f64).ceil() / 1e3;
-    if denoising >= 0.0 { denoising.max(least.min(1.0)) } else { denoising }
-}
-
-/// Steps of a request that names none, there.
-pub const STEPS: usize = 50;
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -341,13 +334,5 @@ mod tests {
         assert_eq!(labels("dpmpp_2m", Schedule::Normal), ("DPM++ 2M".to_owned(), "Uniform".to_owned()));
         assert_eq!(labels("euler", Schedule::Normal), ("Euler".to_owned(), "Automatic".to_owned()));
         assert_eq!(labels("dpmpp_2m", Schedule::Karras).1, "Karras");
-    }
-
-    #[test]
-    fn at_least_one_step_is_drawn_over_a_picture() {
-        for steps in 1..=150 {
-            assert!((steps as f64 * strength(0.0, steps)) as usize >= 1, "{steps}");
-        }
-        assert_eq!((strength(0.35, 20), strength(0.01, 20), strength(1.0, 1)), (0.35, 0.05, 1.0));
     }
 }

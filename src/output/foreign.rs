@@ -94,8 +94,8 @@ impl Parameters {
         match name {
             // That of a second pass, where there was one, is no start picture's.
             "Denoising strength" if over.init_image.is_some() && !self.has_second_pass() => {
-                let steps = over.steps.or(params.steps).unwrap_or(a1111::STEPS);
-                set(&mut params.strength, value.parse().ok().map(|value| a1111::strength(value, steps)))
+                set(&mut params.strength, value.parse().ok())
+                    && set(&mut params.strength_steps, Some("one_more".to_owned()))
             }
             "Mask blur" if masked => set(&mut params.mask_blur, value.parse().ok()),
             "Mask mode" if masked => set(&mut params.invert_mask, Some(value == "Inpaint not masked")),
@@ -275,6 +275,8 @@ mod tests {
         assert_eq!((params.invert_mask, left.len()), (Some(true), 0));
         let (params, left) = taken("Denoising strength: 0.35, Hires upscale: 2", &over);
         assert_eq!((params.strength, left.len()), (None, 2));
-        assert_eq!(taken("Denoising strength: 0", &over).0.strength, Some(0.05));
+        assert_eq!(params.strength_steps, None);
+        let (params, _) = taken("Denoising strength: 0", &over);
+        assert_eq!((params.strength, params.strength_steps.as_deref()), (Some(0.0), Some("one_more")));
     }
 }

@@ -17,6 +17,18 @@ named_enum! {
     }
 }
 
+named_enum! {
+    /// How many steps a strength leaves of a run.
+    #[derive(Default)]
+    pub enum StrengthSteps("count of steps") {
+        /// Their share, rounded down, as in diffusers.
+        #[default]
+        Down = "down",
+        /// One more than that, as in A1111, where a strength of 0 leaves one.
+        OneMore = "one_more",
+    }
+}
+
 /// Picture to picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Init {
@@ -24,6 +36,9 @@ pub struct Init {
     pub image: String,
     /// Share of the steps that are run, above 0 to 1.
     pub strength: f64,
+    /// How many those are.
+    #[serde(default)]
+    pub strength_steps: StrengthSteps,
     /// How another shape is brought to size.
     pub fit: Fit,
     /// Which latents.
@@ -48,7 +63,11 @@ impl Init {
         };
         let mask = mask(params)?;
         let strength = params.strength.unwrap_or(if mask.is_some() { MASKED_STRENGTH } else { STRENGTH });
-        if !(strength > 0.0 && strength <= 1.0) {
+        let counted = params.strength_steps.as_deref();
+        let strength_steps =
+            counted.map_or(Ok(StrengthSteps::Down), |name| StrengthSteps::parse("strength_steps", name))?;
+        let is_nothing = strength == 0.0 && strength_steps == StrengthSteps::Down;
+        if is_nothing || !(0.0..=1.0).contains(&strength) {
             return Err(Error::expected("strength", "a number above 0 and up to 1", strength)
                 .hint("0 would run no step at all: the picture would stay as it is"));
         }
@@ -57,7 +76,7 @@ impl Init {
             .posterior
             .as_deref()
             .map_or(Ok(Posterior::Sample), |name| Posterior::parse("posterior", name))?;
-        Ok(Some(Self { image, strength, fit, posterior, mask }))
+        Ok(Some(Self { image, strength, strength_steps, fit, posterior, mask }))
     }
 }
 
@@ -113,9 +132,10 @@ fn about_masks(params: &Params) -> [Given; 7] {
     ]
 }
 
-fn about_pictures(params: &Params) -> [Given; 5] {
+fn about_pictures(params: &Params) -> [Given; 6] {
     [
         ("strength", params.strength.is_some()),
+        ("strength_steps", params.strength_steps.is_some()),
         ("fit", params.fit.is_some()),
         ("posterior", params.posterior.is_some()),
         ("mask", params.mask.is_some()),

@@ -24,7 +24,7 @@ pub use adapters::{Adapter, embeddings};
 pub use check::check;
 pub use control::Control;
 pub use decoding::decoding_alone;
-pub use init::{Init, Posterior};
+pub use init::{Init, Posterior, StrengthSteps};
 pub use interval::Interval;
 pub use machine::{DeviceChoice, Dtype, Rng};
 pub use memory::{Memory, VaeTiling};

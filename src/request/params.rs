@@ -80,6 +80,11 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
 
+    /// Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]
+    #[arg(long, value_name = "HOW", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strength_steps: Option<String>,
+
     /// How a picture of another shape is fitted: cover, contain or stretch [default: cover]
     #[arg(long, value_name = "HOW", help_heading = "Start picture")]
     #[serde(skip_serializing_if = "Option::is_none")]

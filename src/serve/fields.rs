@@ -35,7 +35,7 @@ const ACCESS: &[(Access, &[&str])] = &[
         &["prompt", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "long_prompt"],
     ),
     (Access::Client, &["width", "height", "seed", "count", "batch_size", "no_metadata"]),
-    (Access::Client, &["strength", "fit", "posterior", "extend"]),
+    (Access::Client, &["strength", "strength_steps", "fit", "posterior", "extend"]),
     (
         Access::Client,
         &[

@@ -112,7 +112,7 @@ impl Planned {
 
 /// How a job ends with `error`.
 fn failed(service: &Service, job: &Job, error: &Error) -> End {
-    match error.kind() == Kind::Interrupted && job.is_cancelled() {
+    match error.kind() == Kind::Interrupted && (job.is_cancelled() || job.is_interrupted()) {
         true => End::Cancelled,
         false => End::Failed(public(error, &service.secrets(&job.id))),
     }
@@ -181,7 +181,9 @@ impl Tools {
                 planned.is_early.set(flow != Flow::Continue);
                 return flow;
             }
-            flow
+            // What was asked of the pictures before holds for none that is not begun.
+            let is_next = matches!(event, Event::Begin { stage: Stage::Denoise, .. });
+            if is_next && eased(&planned.job) == Flow::Finish { Flow::Cancel } else { flow }
         };
         let mut deliver = |image: Image| planned.keep(service, &image);
         self.engine.generate(&planned.plan, &mut observer, &mut deliver)

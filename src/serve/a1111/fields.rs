@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use super::lax;
+use super::lax::{self, Sent};
 use super::settings::{self, unsupported};
 use crate::error::{Error, Result};
 use crate::output::a1111::{self, Automatic};
@@ -67,43 +67,6 @@ pub(in crate::serve) struct Translated {
     pub(super) send_images: bool,
     /// Fields that are passed over.
     pub(super) passed_over: Vec<String>,
-}
-
-/// Hands out a request's fields one by one, so that none is left over unseen.
-struct Sent(Map<String, Value>);
-
-impl Sent {
-    /// The field's value, unless it is missing or null.
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
-    }
-
-    fn read<T>(&mut self, name: &str, wanted: &str, read: fn(&Value) -> Option<T>) -> Result<Option<T>> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        read(&value).map(Some).ok_or_else(|| Error::expected(name, wanted, value))
-    }
-
-    fn number(&mut self, name: &str) -> Result<Option<f64>> {
-        self.read(name, "a number", lax::number)
-    }
-
-    fn whole(&mut self, name: &str) -> Result<Option<u64>> {
-        let read = |value: &Value| lax::whole(value).and_then(|number| number.try_into().ok());
-        self.read(name, "a whole number from 0", read)
-    }
-
-    fn switch(&mut self, name: &str) -> Result<Option<bool>> {
-        self.read(name, "true or false", lax::switch)
-    }
-
-    fn text(&mut self, name: &str) -> Result<Option<String>> {
-        let read = |value: &Value| match value {
-            Value::String(text) => Some(text.clone()),
-            Value::Number(number) => Some(number.to_string()),
-            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
-        };
-        Ok(self.read(name, "text", read)?.filter(|text| !text.is_empty()))
-    }
 }
 
 /// The fields of a request; `chosen` is the model that the options name.
@@ -216,13 +179,8 @@ fn started(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
         Err(_) => return Err(Error::field("init_images", "one picture is drawn over at a time")),
     };
     ours.insert("init_image".to_owned(), image);
-    let steps = ours.get("steps").and_then(Value::as_u64);
-    let drawn = a1111::strength(strength, steps.map_or(a1111::STEPS, |steps| steps as usize));
-    if drawn != strength {
-        // A share of steps that are counted as there.
-        ours.entry("steps").or_insert(a1111::STEPS.into());
-    }
-    ours.insert("strength".to_owned(), drawn.into());
+    ours.insert("strength".to_owned(), strength.into());
+    ours.insert("strength_steps".to_owned(), "one_more".into());
     let fits = ["stretch", "cover", "contain"];
     let name = usize::try_from(fit).ok().and_then(|fit| fits.get(fit));
     let name = name.ok_or_else(|| Error::expected("resize_mode", "0, 1 or 2", fit))?;
@@ -367,7 +325,7 @@ mod tests {
             ("init_images", json!(["a", "b"])),
             ("seed", json!("x")),
             ("mask_blur", json!({})),
-            ("mask", json!(1)),
+            ("mask", json!([1])),
         ] {
             assert_eq!(ours(json!({ name: value })).unwrap_err().field_name(), Some(name));
         }
@@ -428,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_picture_takes_one_step_at_the_least_and_a_mask_its_content() {
+    fn a_start_picture_is_drawn_over_as_there_and_a_mask_brings_its_content() {
         let drawn = |more: Value| {
             let mut sent = json!({"init_images": ["aGk="], "mask": "aGk="});
             sent.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -438,11 +396,12 @@ mod tests {
             drawn(json!({"denoising_strength": 0, "steps": 20, "mask_blur_x": 2, "mask_blur_y": "8"}));
         let taken =
             ["strength", "mask_blur", "mask_blur_y", "masked_content"].map(|name| fields[name].clone());
-        assert_eq!(taken, [json!(0.05), json!(2.0), json!(8.0), json!("fill")]);
+        assert_eq!(taken, [json!(0.0), json!(2.0), json!(8.0), json!("fill")]);
+        assert_eq!(fields["strength_steps"], "one_more");
         let fields =
-            drawn(json!({"denoising_strength": 0.0, "mask_blur": 3, "mask_blur_x": 2, "inpainting_fill": 3}));
-        let taken = ["strength", "steps", "mask_blur", "masked_content"].map(|name| fields[name].clone());
-        assert_eq!(taken, [json!(0.02), json!(50), json!(3.0), json!("latent_nothing")]);
+            drawn(json!({"denoising_strength": 0.5, "mask_blur": 3, "mask_blur_x": 2, "inpainting_fill": 3}));
+        let taken = ["mask_blur", "masked_content"].map(|name| fields[name].clone());
+        assert_eq!(taken, [json!(3.0), json!("latent_nothing")]);
         assert!(!fields.contains_key("mask_blur_y"));
     }
 }

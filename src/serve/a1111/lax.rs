@@ -1,6 +1,50 @@
 //! Values as A1111 takes them from a request: pydantic's lax reading of numbers and switches, and what asks for nothing.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// Hands out a request's fields one by one, so that none is left over unseen.
+pub(super) struct Sent(pub(super) Map<String, Value>);
+
+impl Sent {
+    /// The field's value, unless it is missing or null.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn read<T>(
+        &mut self,
+        name: &str,
+        wanted: &str,
+        read: fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        read(&value).map(Some).ok_or_else(|| Error::expected(name, wanted, value))
+    }
+
+    pub(super) fn number(&mut self, name: &str) -> Result<Option<f64>> {
+        self.read(name, "a number", number)
+    }
+
+    pub(super) fn whole(&mut self, name: &str) -> Result<Option<u64>> {
+        let read = |value: &Value| whole(value).and_then(|number| number.try_into().ok());
+        self.read(name, "a whole number from 0", read)
+    }
+
+    pub(super) fn switch(&mut self, name: &str) -> Result<Option<bool>> {
+        self.read(name, "true or false", switch)
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>> {
+        let read = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        Ok(self.read(name, "text", read)?.filter(|text| !text.is_empty()))
+    }
+}
 
 /// A number: also as text, and true and false as 1 and 0.
 pub(super) fn number(value: &Value) -> Option<f64> {
@@ -15,31 +59,27 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 
 /// A whole number: also as text, with a point and nothing behind it, and true and false as 1 and 0.
 pub(super) fn whole(value: &Value) -> Option<i128> {
-    match value {
-        Value::Number(exact) if exact.is_u64() => exact.as_u64().map(i128::from),
-        Value::Number(exact) if exact.is_i64() => exact.as_i64().map(i128::from),
-        Value::String(text) if text.trim().parse::<i128>().is_ok() => text.trim().parse().ok(),
-        _ => {
-            let number = number(value)?;
-            // Beyond this not every whole number is one that a float can hold.
-            (number.fract() == 0.0 && number.abs() < 9.0e15).then_some(number as i128)
-        }
+    let exact = value.as_u64().map(i128::from).or(value.as_i64().map(i128::from));
+    if let Some(exact) = exact.or_else(|| value.as_str()?.trim().parse().ok()) {
+        return Some(exact);
     }
+    // Beyond this not every whole number is one that a float can hold.
+    let number = number(value).filter(|number| number.fract() == 0.0 && number.abs() < 9.0e15)?;
+    Some(number as i128)
 }
 
 /// Yes or no, in pydantic's words.
 pub(super) fn switch(value: &Value) -> Option<bool> {
-    match value {
-        Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
-            "1" | "1.0" | "true" | "t" | "yes" | "y" | "on" => Some(true),
-            "0" | "0.0" | "false" | "f" | "no" | "n" | "off" => Some(false),
-            _ => None,
-        },
-        _ => match whole(value)? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        },
+    let word = value.as_str().map(|text| text.trim().to_ascii_lowercase());
+    match word.as_deref() {
+        Some("true" | "t" | "yes" | "y" | "on") => return Some(true),
+        Some("false" | "f" | "no" | "n" | "off") => return Some(false),
+        _ => {}
+    }
+    match whole(value)? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
     }
 }
 
@@ -70,7 +110,7 @@ pub(super) fn is_off(arguments: &Value) -> bool {
             says_no("enabled") || says_no("enable") || arguments() || object.values().all(is_off)
         }
         Value::Array(values) => values.first() == Some(&Value::Bool(false)) || values.iter().all(is_off),
-        other => is_nothing(other),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => is_nothing(arguments),
     }
 }
 
