@@ -505,7 +505,7 @@ _sdgen() {
                     return 0
                     ;;
                 --dry-run)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json time" -- "${cur}"))
                     return 0
                     ;;
                 --progress)
@@ -543,7 +543,7 @@ _sdgen() {
                     return 0
                     ;;
                 --dry-run)
-                    COMPREPLY=($(compgen -W "text json" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "text json time" -- "${cur}"))
                     return 0
                     ;;
                 --negative-prompt)

@@ -31,7 +31,7 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-syntax -d 'Brackets 
 complete -c sdgen -n "__fish_sdgen_needs_command" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always printed]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l count -d 'How many pictures [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
@@ -122,8 +122,9 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Where to wr
 complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l dry-run -d 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time' -r -f -a "text\t'For people'
-json\t'For programs'"
+complete -c sdgen -n "__fish_sdgen_needs_command" -l dry-run -d 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time, the latter by estimate; `time` measures it on two steps of each model and size' -r -f -a "text\t'For people'
+json\t'For programs'
+time\t'For people, with times that are measured'"
 complete -c sdgen -n "__fish_sdgen_needs_command" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
 plain\t'Lines'
@@ -158,8 +159,9 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l form -d 'How the f
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l shard -d 'Draw this part of the jobs only; `auto/N` asks the scheduler for I [default: as Slurm says, else all]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l manifest -d 'Where it is kept what is done [default: FILE\'s name with .manifest.jsonl, beside the pictures]' -r -F
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sheet -d 'Put the pictures on one sheet too, a matrix with its axes labelled' -r -F
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l dry-run -d 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time' -r -f -a "text\t'For people'
-json\t'For programs'"
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l dry-run -d 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time, the latter by estimate; `time` measures it on two steps of each model and size' -r -f -a "text\t'For people'
+json\t'For programs'
+time\t'For people, with times that are measured'"
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s n -l negative-prompt -d 'What to keep out of the picture' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-prompt-2 -d 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]' -r
@@ -167,7 +169,7 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt-syntax -d '
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l seed -d 'Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always printed]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l count -d 'How many pictures [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
@@ -285,7 +287,7 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt-syntax -d 
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l seed -d 'Seed of the noise; image i uses seed + i [default: random, always printed]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l seed -d 'Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always printed]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l count -d 'How many pictures [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r

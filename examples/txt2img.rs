@@ -22,10 +22,10 @@ pub fn draw(model: &str, out: &Path, prompt: &str) -> Result<(), Error> {
         model: Some(model.to_owned()),
         prompt: Some(prompt.to_owned()),
         steps: Some(4),
-        seed: Some(7),
+        seed: Some(7.into()),
         ..Params::default()
     };
-    let plan = Planner::new(Hub::from_env()).plan(&params, &mut observer)?;
+    let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
     let album = Album { origin: plan.origin(), silent: false };
     Engine::new().generate(&plan, &mut observer, &mut |image| {
         save(&album.png(&image.leaf())?, out, Existing::Keep).map(|_| ())

@@ -2,8 +2,14 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+mod expand;
+mod hold;
+mod hub;
+
+pub use self::hold::Hold;
+pub use self::hub::{HUB_VARIABLES, Hub};
 use crate::error::{Error, Kind, Result};
 
 /// A secret that never shows itself in a message or a log.
@@ -25,47 +31,6 @@ impl Token {
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(hidden)")
-    }
-}
-
-/// Where models come from and where they are kept. The names are those of Python's `huggingface_hub`, and so is
-/// their meaning.
-#[derive(Clone, Debug, Default)]
-pub struct Hub {
-    /// `HF_HUB_CACHE`, else `$HF_HOME/hub`, else `~/.cache/huggingface/hub`; `None` without a home folder.
-    pub cache: Option<PathBuf>,
-    /// `HF_ENDPOINT`, else the public hub.
-    pub endpoint: String,
-    /// `HF_TOKEN`, else what the token file holds.
-    pub token: Option<Token>,
-    /// `HF_HUB_OFFLINE`: open no connection.
-    pub offline: bool,
-}
-
-impl Hub {
-    /// The cache's folder.
-    ///
-    /// # Errors
-    /// There is no home folder, and no other is named.
-    pub fn cache(&self) -> Result<&Path> {
-        self.cache.as_deref().ok_or_else(|| {
-            Error::new(Kind::Output, "there is no home folder to keep models in")
-                .hint("set HF_HOME to a folder, or give the model as a folder")
-        })
-    }
-
-    /// The hub as the environment describes it.
-    pub fn from_env() -> Self {
-        let home = path("HF_HOME").or_else(|| Some(cache_home()?.join("huggingface")));
-        let token_file = path("HF_TOKEN_PATH").or_else(|| Some(home.as_ref()?.join("token")));
-        let token = text("HF_TOKEN").or_else(|| std::fs::read_to_string(token_file?).ok());
-        let endpoint = text("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".to_owned());
-        Self {
-            cache: path("HF_HUB_CACHE").or_else(|| Some(home?.join("hub"))),
-            endpoint: endpoint.trim_end_matches('/').to_owned(),
-            token: token.as_deref().and_then(Token::new),
-            offline: switch("HF_HUB_OFFLINE"),
-        }
     }
 }
 
@@ -104,18 +69,47 @@ pub fn dumb_terminal() -> bool {
     text("TERM").as_deref() == Some("dumb")
 }
 
+/// The user's file of defaults.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DefaultsFile {
+    /// Where it is, or would be.
+    pub path: PathBuf,
+    /// Whether this user may not look into the folder in which it would be (the home of somebody else, as in a
+    /// container that runs as another user): then there are no defaults.
+    pub is_out_of_reach: bool,
+}
+
 /// The user's defaults: `SDGEN_CONFIG`, else `sdgen/config.toml` in the folder for such files; `None` without a home.
 ///
 /// # Errors
-/// `SDGEN_CONFIG` names a file that is not there.
-pub fn defaults_file() -> Result<Option<PathBuf>> {
-    match path("SDGEN_CONFIG") {
-        Some(path) if path.is_file() => Ok(Some(path)),
-        Some(path) => Err(Error::new(Kind::Usage, format!("SDGEN_CONFIG: `{}` is no file", path.display()))
-            .hint("unset it to use the file in your config folder: `sdgen config path`")),
-        None => {
-            let dirs = directories::ProjectDirs::from("", "", "sdgen");
-            Ok(dirs.map(|dirs| dirs.config_dir().join("config.toml")))
+/// `SDGEN_CONFIG` names a file that is not there, or may not be looked at.
+pub fn defaults_file() -> Result<Option<DefaultsFile>> {
+    let named = path("SDGEN_CONFIG");
+    let own = || {
+        let folders = directories::ProjectDirs::from("", "", "sdgen")?;
+        Some(folders.config_dir().join("config.toml"))
+    };
+    let is_named = named.is_some();
+    let Some(path) = named.or_else(own) else { return Ok(None) };
+    match path.metadata() {
+        // A device or a pipe is as good as a file: `/dev/null` says nothing.
+        Ok(metadata) if !is_named || !metadata.is_dir() => {
+            Ok(Some(DefaultsFile { path, is_out_of_reach: false }))
+        }
+        Err(error) if !is_named => {
+            use std::io::ErrorKind::{NotADirectory, PermissionDenied};
+            let is_out_of_reach = matches!(error.kind(), NotADirectory | PermissionDenied);
+            Ok(Some(DefaultsFile { path, is_out_of_reach }))
+        }
+        found => {
+            let what = format!("SDGEN_CONFIG: `{}` is no file", path.display());
+            let error = Error::new(Kind::Usage, what)
+                .hint("unset it to use the file in your config folder: `sdgen config path`")
+                .hint("`SDGEN_CONFIG=/dev/null` is no defaults at all");
+            Err(match found {
+                Err(cause) if cause.kind() != std::io::ErrorKind::NotFound => error.source(cause),
+                _ => error,
+            })
         }
     }
 }
@@ -141,14 +135,19 @@ pub fn state_folder() -> Option<PathBuf> {
     Some(home.state_dir().unwrap_or_else(|| home.data_local_dir()).to_owned())
 }
 
-fn cache_home() -> Option<PathBuf> {
-    path("XDG_CACHE_HOME").or_else(|| Some(directories::BaseDirs::new()?.home_dir().join(".cache")))
+/// Those of [`HUB_VARIABLES`] that are set.
+pub fn hub_variables() -> Vec<&'static str> {
+    HUB_VARIABLES.iter().copied().filter(|name| variable(name).is_some()).collect()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn raw(name: &str) -> Option<OsString> {
+    std::env::var_os(name)
 }
 
 /// A variable that is set and not empty.
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn variable(name: &str) -> Option<OsString> {
-    std::env::var_os(name).filter(|value| !value.is_empty())
+    raw(name).filter(|value| !value.is_empty())
 }
 
 fn text(name: &str) -> Option<String> {
@@ -161,12 +160,6 @@ fn number(name: &str) -> Option<u64> {
 
 fn path(name: &str) -> Option<PathBuf> {
     variable(name).map(PathBuf::from)
-}
-
-/// `1`, `on`, `yes` or `true`, as in Python's `huggingface_hub`.
-fn switch(name: &str) -> bool {
-    let value = text(name).unwrap_or_default().to_lowercase();
-    ["1", "on", "yes", "true"].contains(&value.as_str())
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::checkpoint::{Format, Planned, Storage};
 use crate::error::{Error, Kind, Result};
+use crate::models::tokenizer::{readers, standard_files};
 use crate::named::{Named, named_enum};
 use crate::nn::{Backend, Weights, encoded};
 use crate::output::png::{folder_of, new_temporary};
 use crate::registry::export::{self, Piece};
-use crate::registry::{Component, ModelFiles, RepoConfig, Tensors, Version, version_of};
-use crate::sampler::Prediction;
+use crate::registry::{Component, ModelFiles, RepoConfig, Sign, Tensors, Version, signs, version_of};
 
 named_enum! {
     /// How a model's tensors are laid out.
@@ -124,6 +124,28 @@ pub fn convert(model: &ModelFiles, order: &Order, stop: Stop<'_>) -> Result<u64>
     }
 }
 
+/// What of `model` has no place in what `order` writes, for the user.
+///
+/// # Errors
+/// A layout and a name that do not go together; a tokenizer that cannot be read.
+pub fn left_behind(model: &ModelFiles, order: &Order) -> Result<Vec<String>> {
+    let texts = [Component::TextEncoder, Component::TextEncoder2];
+    if order.format()?.is_none() || !texts.iter().any(|part| model.has(&part.config())) {
+        return Ok(Vec::new());
+    }
+    let mut left = Vec::new();
+    for reader in readers(model)? {
+        if !reader.tokenizer.is_usual()? {
+            let folder = reader.folder;
+            left.push(format!(
+                "`{folder}/` is not CLIP's own, and one file has no place for it: draw with `--config {}`",
+                model.origin
+            ));
+        }
+    }
+    Ok(left)
+}
+
 impl Order {
     /// The format of one file; nothing for a folder.
     fn format(&self) -> Result<Option<Format>> {
@@ -165,7 +187,7 @@ impl Order {
 struct Source<'a> {
     files: &'a ModelFiles,
     version: Version,
-    velocity: bool,
+    repo: RepoConfig,
     parts: BTreeMap<Component, Weights>,
 }
 
@@ -190,16 +212,11 @@ impl<'a> Source<'a> {
                 tensors.insert(component, Tensors::of(files, component)?);
             }
         }
-        let velocity = repo.scheduler.predicts() == Some(Prediction::V);
-        Ok(Self {
-            files,
-            version: version_of(files, &tensors),
-            velocity: velocity && !repo.guesses_prediction,
-            parts,
-        })
+        Ok(Self { files, version: version_of(files, &tensors), repo, parts })
     }
 
     fn one_file(&self, order: &Order, format: Format, stop: Stop<'_>) -> Result<u64> {
+        let notes = signs(&self.repo)?;
         let mut jobs = Vec::new();
         for (component, weights) in &self.parts {
             let pieces = export::single(*component, self.version, weights.places());
@@ -211,12 +228,11 @@ impl<'a> Source<'a> {
             ("general.architecture".to_owned(), architecture(self.version).to_owned()),
         ]);
         // Nothing else in such a file says so.
-        let note = self.velocity.then(|| Planned {
-            name: "v_pred".to_owned(),
-            storage: Storage::F32,
-            shape: vec![1],
-        });
-        output.write(format, &jobs, note, &metadata, stop)?;
+        let note = |sign: Sign| {
+            let bytes = sign.values.iter().flat_map(|value| (*value as f32).to_le_bytes()).collect();
+            (Planned { name: sign.name.to_owned(), storage: Storage::F32, shape: sign.shape }, bytes)
+        };
+        output.write(format, &jobs, notes.into_iter().map(note).collect(), &metadata, stop)?;
         output.keep(&order.out)
     }
 
@@ -232,13 +248,18 @@ impl<'a> Source<'a> {
             make_folder(path.parent().unwrap_or(staging.path()))?;
             let mut output = Output::file(&path)?;
             let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-            output.write(Format::Safetensors, &jobs, None, &metadata, stop)?;
+            output.write(Format::Safetensors, &jobs, Vec::new(), &metadata, stop)?;
             bytes += output.keep(&path)?;
         }
+        // Programs that read folders have no vocabulary of their own.
+        let mut small = standard_files(self.files)?;
         for name in self.files.small_files() {
+            small.push((name.clone(), self.files.text(&name)?.into_owned()));
+        }
+        for (name, text) in small {
             let path = staging.path().join(&name);
             make_folder(path.parent().unwrap_or(staging.path()))?;
-            std::fs::write(&path, self.files.text(&name)?.as_bytes()).map_err(|e| cannot_write(&path, e))?;
+            std::fs::write(&path, text.as_bytes()).map_err(|e| cannot_write(&path, e))?;
         }
         replace_folder(staging, order)?;
         Ok(bytes)
@@ -297,7 +318,7 @@ impl Output {
         &mut self,
         format: Format,
         jobs: &[Job<'_>],
-        note: Option<Planned>,
+        notes: Vec<(Planned, Vec<u8>)>,
         metadata: &BTreeMap<String, String>,
         stop: Stop<'_>,
     ) -> Result<()> {
@@ -306,7 +327,7 @@ impl Output {
         let mut order: Vec<usize> = (0..jobs.len()).collect();
         order.sort_by_key(|i| std::cmp::Reverse(plan[*i].storage.width()));
         plan = order.iter().map(|i| plan[*i].clone()).collect();
-        plan.splice(0..0, note.clone());
+        plan.splice(0..0, notes.iter().map(|(planned, _)| planned.clone()));
         let mut writer = BufWriter::new(self.file.as_file());
         let mut put = |bytes: &[u8]| {
             self.written += bytes.len() as u64;
@@ -317,8 +338,8 @@ impl Output {
             let zeros = format.padding(bytes.len());
             [bytes, vec![0; zeros]].concat()
         };
-        if let Some(note) = note {
-            put(&padded(vec![0; note.bytes()]))?;
+        for (_, bytes) in notes {
+            put(&padded(bytes))?;
         }
         for i in order {
             if stop() {

@@ -7,12 +7,12 @@ use crate::adapters::Adapters;
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, tell};
 use crate::input::{Picture as Seen, Start};
-use crate::nn::{Backend, Choice};
+use crate::nn::{Backend, Choice, pace};
 use crate::output::Picture;
 use crate::output::album::Leaf;
 use crate::output::latents::Latents;
 pub use crate::pipeline::Estimate;
-use crate::pipeline::{Batch, Beside, Drawn, Encoded, Pipeline, Shown, Sizes, Stages, Stay, Task};
+use crate::pipeline::{Batch, Beside, Drawn, Encoded, Pipeline, Shown, Sizes, Stages, Stay, Task, Workload};
 use crate::plan::{Model, Plan};
 use crate::registry::Networks;
 use crate::request::{DeviceChoice, Dtype, Request};
@@ -31,13 +31,15 @@ pub struct Image {
     pub seed: u64,
     /// Its place within the request, from 0.
     pub index: u64,
+    /// It was decoded in tiles.
+    pub tiled: bool,
 }
 
 impl Image {
     /// As it is written into a file.
     pub fn leaf(&self) -> Leaf<'_> {
         let picture = Picture { width: self.width, height: self.height, rgb: &self.rgb };
-        Leaf { picture, seed: self.seed, index: self.index }
+        Leaf { picture, seed: self.seed, index: self.index, tiled: self.tiled }
     }
 }
 
@@ -48,6 +50,19 @@ pub struct Engine {
     backend: Option<(Machine, Backend)>,
     loaded: Option<Loaded>,
     undecoded: Option<Latents>,
+    /// Operations that the processor does in a second.
+    pace: Option<(Machine, f64)>,
+}
+
+/// How long stages take, by estimate, in seconds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Forecast {
+    /// Prompts to conditioning.
+    pub encode: f64,
+    /// A call of the denoising network for one picture.
+    pub call: f64,
+    /// Latents to pixels, for one picture.
+    pub decode: f64,
 }
 
 /// What a backend is chosen by.
@@ -158,8 +173,12 @@ impl Engine {
         let shown = shown(request, start.as_ref())?;
         let company = &request.in_company(plans.len());
         let pipeline = self.open(&Wanted { request: company, ..Wanted::of(first) }, observer)?;
-        let encode = |plan: &&Plan| pipeline.encode(&plan.request, Beside::of(plan), &shown, observer);
-        let prompts = plans.iter().map(encode).collect::<Result<Vec<_>>>()?;
+        let encode = |(i, plan): (usize, &&Plan)| {
+            observer.about(Some(i));
+            pipeline.encode(&plan.request, Beside::of(plan), &shown, observer)
+        };
+        let prompts = plans.iter().enumerate().map(encode).collect::<Result<Vec<_>>>()?;
+        observer.about(None);
         // What cannot be decoded is drawn again alone by the caller, who then may keep its latents.
         let undecoded = &Cell::new(None);
         let finish = Finish { request, beside, start: start.as_ref(), undecoded };
@@ -256,6 +275,23 @@ impl Engine {
         Ok(Some(if refiner.peak() > base.peak() { refiner } else { base }))
     }
 
+    /// How long the stages of a plan take, from the arithmetic that they ask for and a short measurement of the
+    /// processor; nothing is loaded for it. Nothing on devices other than the processor.
+    ///
+    /// # Errors
+    /// As [`Self::load`].
+    pub fn forecast(&mut self, plan: &Plan) -> Result<Option<Forecast>> {
+        let machine = Machine::of(&plan.request);
+        let backend = self.backend(machine)?;
+        if self.pace.is_none_or(|(kept, _)| kept != machine) {
+            self.pace = pace(&backend).map(|pace| (machine, pace));
+        }
+        let Some((_, pace)) = self.pace else { return Ok(None) };
+        let work = Workload::of(&Wanted::of(plan).sizes())?;
+        let [encode, call, decode] = [work.encode, work.call, work.decode].map(|work| work / pace);
+        Ok(Some(Forecast { encode, call, decode }))
+    }
+
     fn backend(&mut self, machine: Machine) -> Result<Backend> {
         if let Some((_, backend)) = self.backend.as_ref().filter(|(kept, _)| *kept == machine) {
             return Ok(backend.clone());
@@ -296,10 +332,13 @@ impl<'a> Wanted<'a> {
         Self { model: &plan.base, beside: Beside::of(plan), request: &plan.request, stages }
     }
 
-    fn estimate(&self, backend: &Backend, held: u64) -> Result<Estimate> {
+    fn sizes(&self) -> Sizes<'a> {
         let Self { model, beside, request, stages } = *self;
-        let (files, repo, networks) = (&model.files, &model.repo, beside.networks);
-        Estimate::of(&Sizes { files, repo, networks, request, stages }, backend, held)
+        Sizes { files: &model.files, repo: &model.repo, networks: beside.networks, request, stages }
+    }
+
+    fn estimate(&self, backend: &Backend, held: u64) -> Result<Estimate> {
+        Estimate::of(&self.sizes(), backend, held)
     }
 }
 
@@ -384,6 +423,6 @@ impl Finish<'_> {
                 (picture.width, picture.height, picture.rgb)
             }
         };
-        Ok(Image { width, height, rgb, seed, index })
+        Ok(Image { width, height, rgb, seed, index, tiled: pipeline.is_tiled() })
     }
 }

@@ -73,6 +73,13 @@ pub enum Event {
         /// Wall-clock seconds.
         seconds: f64,
     },
+    /// A part of a prompt that is longer than the text encoder's window is encoded.
+    Chunk {
+        /// Parts done, from 1.
+        chunk: usize,
+        /// Parts in all, of every encoder and of the negative prompt.
+        chunks: usize,
+    },
     /// A call of the denoising network is done.
     Step {
         /// Calls done, from 1.
@@ -102,8 +109,9 @@ pub enum Event {
     Saved {
         /// Where; `-` for stdout.
         path: PathBuf,
-        /// The seed that made it.
-        seed: u64,
+        /// The seed that made it; none for a sheet of several.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seed: Option<u64>,
     },
     /// A job of a batch waits for its turn.
     Queued {
@@ -157,6 +165,10 @@ pub enum Flow {
 pub trait Observer {
     /// Takes note of `event`; called on the thread that does the work.
     fn on(&mut self, event: &Event) -> Flow;
+
+    /// Is told that the events to come are about one plan alone of those that are drawn together, or about all of
+    /// them again.
+    fn about(&mut self, _plan: Option<usize>) {}
 }
 
 /// Lets any closure observe.

@@ -26,6 +26,7 @@ pub mod rng;
 pub mod sampler;
 #[cfg(feature = "serve")]
 pub mod serve;
+pub(crate) mod text;
 
 #[doc(hidden)]
 pub use nn::kernels;

@@ -2,24 +2,30 @@
 //! found here and each only once; nothing is loaded.
 
 mod adapters;
+mod again;
+mod inputs;
 mod locks;
 mod networks;
+mod notes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
+pub use again::Recorded;
+use inputs::Inputs;
+
 use crate::adapters::{Adapters, Shelf};
 use crate::config::Hub;
 use crate::error::{Error, Result};
-use crate::event::Observer;
+use crate::event::{Event, Observer, tell};
 use crate::named::Named;
 use crate::output::latents::{Kept, Latents};
-use crate::output::metadata::Origin;
+use crate::output::metadata::{Origin, Record};
 use crate::registry::{
     self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, Network, Networks, RepoConfig,
 };
-use crate::request::{Params, Refiner, Request, check};
+use crate::request::{self, Params, Refiner, Request, check};
 use crate::sampler::Prediction;
 
 /// A model that was found: its files, what its small files say, and what tells its weights from others'.
@@ -63,6 +69,8 @@ pub struct Plan {
     pub networks: Networks,
     /// Path → hash of every weight file in use.
     pub weights: BTreeMap<String, String>,
+    /// Field → SHA-256 of the picture that it names.
+    pub inputs: BTreeMap<String, String>,
     /// Latents from a file, of which only the decoding is left to do.
     pub latents: Option<Latents>,
 }
@@ -74,6 +82,7 @@ impl Plan {
             request: &self.request,
             model: &self.base.files.name,
             weights: &self.weights,
+            inputs: &self.inputs,
             license: self.base.license.as_deref(),
         }
     }
@@ -85,6 +94,7 @@ pub struct Planner {
     found: HashMap<Wanted, Arc<Model>>,
     shelf: Shelf,
     networks: HashMap<networks::Asked, Arc<Network>>,
+    inputs: Inputs,
     /// Lock file and name of what was written into it or held to it.
     locked: HashSet<(String, String)>,
 }
@@ -109,6 +119,7 @@ impl Planner {
             found: HashMap::new(),
             shelf: Shelf::new(),
             networks: HashMap::new(),
+            inputs: Inputs::default(),
             locked: HashSet::new(),
         }
     }
@@ -125,7 +136,9 @@ impl Planner {
             return self.decoding(Path::new(path), params, observer);
         }
         let base = self.base(params, observer)?;
+        let params = &counted(params, &base, observer)?;
         let mut request = Request::resolve(params, &base.files, &base.repo)?;
+        let inputs = self.inputs.of(&request)?;
         // A lock file holds adapters to their content, not to a revision.
         let fetch = Fetch { locked: None, ..self.fetch(&self.wanted(&request.model, params))? };
         let adapters = adapters::find((&mut self.shelf, &fetch), params, &mut request, &base, observer)?;
@@ -135,12 +148,21 @@ impl Planner {
         };
         let wanted = self.wanted(&request.model, params);
         let networks = self.networks(&request, base.repo.family, &wanted, observer)?;
+        notes::tell_all(&request, &base, &networks, observer)?;
         self.lock(params, &request, std::iter::once(&base).chain(&refiner), &networks)?;
         let mut weights = base.weights.clone();
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
         weights.extend(networks.all().map(|network| (network.origin.clone(), network.hash.clone())));
-        Ok(Plan { request, base, refiner, adapters, networks, weights, latents: None })
+        Ok(Plan { request, base, refiner, adapters, networks, weights, inputs, latents: None })
+    }
+
+    /// Finds the model that `params` name, downloads what is missing of it, and reads what it is.
+    ///
+    /// # Errors
+    /// It is nowhere, or no model.
+    pub fn look(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<()> {
+        self.base(params, observer).map(|_| ())
     }
 
     /// The plan that a file of latents was drawn by, as far as it is still to be done.
@@ -153,8 +175,9 @@ impl Planner {
         let bare = Request { controls: Vec::new(), picture_prompt: None, ..request.clone() };
         let wanted = self.wanted(&model, params);
         let networks = self.networks(&bare, base.repo.family, &wanted, observer)?;
-        let (adapters, weights) = (Adapters::default(), record.weights);
-        Ok(Plan { request, base, refiner: None, adapters, networks, weights, latents: Some(latents) })
+        let adapters = Adapters::default();
+        let Record { weights, inputs, .. } = record;
+        Ok(Plan { request, base, refiner: None, adapters, networks, weights, inputs, latents: Some(latents) })
     }
 
     fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
@@ -216,10 +239,23 @@ impl Planner {
         if let Some(lock) = &fetch.locked {
             lock.check(&files)?;
         }
+        let left = files.checkpoint().and_then(|checkpoint| checkpoint.passed_over(&files.origin));
+        if let Some(message) = left {
+            tell(observer, &Event::Warning { message })?;
+        }
         let model = Arc::new(Model::read(files)?);
         self.found.insert(wanted, model.clone());
         Ok(model)
     }
+}
+
+/// The parameters that count; the observer hears of the others, and of what may be read otherwise than it was meant.
+fn counted(params: &Params, base: &Model, observer: &mut dyn Observer) -> Result<Params> {
+    let (params, warnings) = request::counted(params, &base.files, &base.repo)?;
+    for message in warnings {
+        tell(observer, &Event::Warning { message })?;
+    }
+    Ok(params)
 }
 
 /// Whether 16-bit variants of the weights lose nothing: the arithmetic has no more bits than they.
@@ -251,7 +287,7 @@ fn configured(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Flow};
+    use crate::event::Flow;
 
     fn plan(params: Params) -> Result<Plan> {
         let mut silent = |_: &Event| Flow::Continue;

@@ -1,27 +1,42 @@
-// The pictures of this session: small ones in a list, one large with what is known about it.
-
-import { json, picture } from "./server.js";
+// The pictures that were drawn for this browser: small ones in a list, one large with what is known about it.
 
 const find = (id) => document.getElementById(id);
 
-/** Adds a picture; `use` takes its settings, `start` the picture itself. */
-export function add(made, url, { use, start }) {
+/** Adds a picture of a job, the newest first; `use` takes its settings, `start` the picture itself, `remove` the job. */
+export function add(made, url, actions) {
   const button = document.createElement("button");
   button.type = "button";
   const image = document.createElement("img");
   image.src = url;
-  image.alt = made.params.prompt;
+  image.alt = made.job.params.prompt;
   button.append(image);
-  button.addEventListener("click", () => show(made, url, { use, start }));
+  button.addEventListener("click", () => show(made, url, actions));
   const item = document.createElement("li");
+  item.dataset.job = made.job.job_id;
+  item.dataset.index = made.image.index;
   item.append(button);
-  find("gallery").prepend(item);
+  // A job that was begun anew draws its pictures again.
+  const before = [...find("gallery").children].find((other) => isOf(other, made.job.job_id, made.image.index));
+  if (before) before.replaceWith(item);
+  else find("gallery").prepend(item);
 }
 
-function facts(made) {
-  const { width, height, seed } = made.image;
-  const rows = { size: `${width}x${height}`, ...made.params, seed };
+function isOf(item, job, index) {
+  return item.dataset.job === job && (index === undefined || item.dataset.index === String(index));
+}
+
+/** Takes the pictures of a job away. */
+export function take(job) {
+  for (const item of [...find("gallery").children].filter((item) => isOf(item, job))) {
+    URL.revokeObjectURL(item.querySelector("img").src);
+    item.remove();
+  }
+}
+
+function facts({ job, image }) {
+  const rows = { size: `${image.width}x${image.height}`, ...job.params, seed: image.seed };
   delete rows.count;
+  if (job.warnings?.length) rows.warnings = job.warnings.join("\n");
   const list = find("facts");
   list.replaceChildren();
   for (const [name, value] of Object.entries(rows)) {
@@ -32,11 +47,11 @@ function facts(made) {
   }
 }
 
-function show(made, url, { use, start }) {
+function show(made, url, { use, start, remove }) {
   const dialog = find("details");
   const large = find("large");
   large.src = url;
-  large.alt = made.params.prompt;
+  large.alt = made.job.params.prompt;
   facts(made);
   const save = find("save");
   save.href = url;
@@ -45,18 +60,9 @@ function show(made, url, { use, start }) {
     dialog.close();
     act();
   };
-  find("reuse").onclick = then(() => use({ ...made.params, seed: made.image.seed, count: 1 }));
+  find("reuse").onclick = then(() => use({ ...made.job.params, seed: made.image.seed, count: 1 }));
   find("again").onclick = then(() => start(url));
+  find("delete").onclick = then(() => remove(made.job.job_id));
   find("close").onclick = () => dialog.close();
   dialog.showModal();
-}
-
-/** Jobs of this session that the server still has, oldest first. */
-export async function remembered(ids, actions) {
-  for (const id of ids) {
-    const job = await json(`/v1/jobs/${id}`).catch(() => null);
-    for (const image of job?.images ?? []) {
-      add({ params: job.params, image }, await picture(image.url), actions);
-    }
-  }
 }

@@ -1,41 +1,111 @@
 // The picture to start from and the mask painted on it: by pointer, or by keys.
 
 const PAINT = "#ff2d55";
+/** Pixels beyond which a picture is scaled down before it is sent, unless a larger one is asked for. */
+const MOST = 1024 * 1024;
+/** The unit of the sides of pictures that are drawn. */
+const UNIT = 8;
+
+/** A picture of `width` and `height` scaled by `scale`, in whole units. */
+function scaled({ width, height }, scale) {
+  const side = (pixels) => Math.max(UNIT, Math.round((pixels * scale) / UNIT) * UNIT);
+  return { width: side(width), height: side(height) };
+}
+
+/** The size in which a picture goes to the server that is to be drawn at `asked` (a side that is 0 is not said). */
+function sent(picture, asked) {
+  const pixels = picture.width * picture.height;
+  if (pixels <= MOST) return picture;
+  const needed = Math.max(asked.width / picture.width, asked.height / picture.height);
+  const scale = needed || Math.sqrt(MOST / pixels);
+  return scale < 1 ? scaled(picture, scale) : picture;
+}
+
+/** A canvas of a size with a picture all over it. */
+function canvas({ width, height }, picture) {
+  const canvas = new OffscreenCanvas(width, height);
+  const context = canvas.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(picture, 0, 0, width, height);
+  return canvas;
+}
 
 export class Editor {
   constructor(root) {
     const find = (id) => root.querySelector(`#${id}`);
     [this.picture, this.mask, this.brush] = [find("picture"), find("mask"), find("brush")];
     [this.size, this.erase] = [find("size"), find("erase")];
+    this.note = find("scaling");
     this.root = root;
     this.file = null;
-    this.painted = false;
+    this.own = null;
+    /** Called when picture or mask are others; set by the page. */
+    this.changed = () => {};
     this.at = { x: 0, y: 0 };
     this.mask.addEventListener("pointerdown", (event) => this.down(event));
     this.mask.addEventListener("pointermove", (event) => this.move(event));
+    this.mask.addEventListener("pointerup", () => this.changed());
     this.mask.addEventListener("keydown", (event) => this.key(event));
     this.size.addEventListener("input", () => this.place());
   }
 
-  /** Takes a picture, or none. */
-  async load(blob) {
-    this.file = blob;
-    this.root.hidden = !blob;
-    if (!blob) return this.clear();
-    const image = await createImageBitmap(blob);
-    for (const canvas of [this.picture, this.mask]) {
-      canvas.width = image.width;
-      canvas.height = image.height;
+  /** Takes a picture, or none; with a mask as [`painting`] gives it. What is no picture leaves none. */
+  async load(blob, mask) {
+    const image = blob && (await createImageBitmap(blob).catch(() => null));
+    this.file = image ? blob : null;
+    this.root.hidden = !image;
+    if (image) {
+      this.own = { width: image.width, height: image.height };
+      const size = sent(this.own, { width: 0, height: 0 });
+      for (const layer of [this.picture, this.mask]) Object.assign(layer, size);
+      this.picture.getContext("2d").drawImage(canvas(size, image), 0, 0);
+      this.at = { x: size.width / 2, y: size.height / 2 };
+      image.close();
     }
-    this.picture.getContext("2d").drawImage(image, 0, 0);
-    this.at = { x: image.width / 2, y: image.height / 2 };
-    this.clear();
+    this.mask.getContext("2d").clearRect(0, 0, this.mask.width, this.mask.height);
+    if (image && mask) await this.paint(mask);
     this.place();
+    this.tell({ width: 0, height: 0 });
+    this.changed();
+    if (blob && !image) throw new Error("this file is no picture that the browser can read");
   }
 
   clear() {
     this.mask.getContext("2d").clearRect(0, 0, this.mask.width, this.mask.height);
-    this.painted = false;
+    this.changed();
+  }
+
+  /** Paints what is white in a picture. */
+  async paint(mask) {
+    const { width, height } = this.mask;
+    const pixels = canvas(this.mask, await createImageBitmap(mask)).getContext("2d").getImageData(0, 0, width, height);
+    const [red, green, blue] = PAINT.match(/[0-9a-f]{2}/g).map((digits) => Number.parseInt(digits, 16));
+    for (let i = 0; i < pixels.data.length; i += 4) {
+      pixels.data.set([red, green, blue, pixels.data[i]], i);
+    }
+    this.mask.getContext("2d").putImageData(pixels, 0, 0);
+  }
+
+  /** Says whether the picture is scaled down for a drawing of `asked`. */
+  tell(asked) {
+    const size = this.file && sent(this.own, asked);
+    this.note.hidden = !size || size === this.own;
+    if (!this.note.hidden) {
+      const words = ({ width, height }) => `${width}x${height}`;
+      this.note.textContent = `The picture is ${words(this.own)}; it is sent as ${words(size)}.`;
+    }
+  }
+
+  /** The picture as it is sent for a drawing of `asked`: the file itself, or a smaller picture. */
+  async upload(asked) {
+    const size = sent(this.own, asked);
+    if (size === this.own) return this.file;
+    return canvas(size, await createImageBitmap(this.file)).convertToBlob({ type: "image/png" });
+  }
+
+  /** The mask of what is sent; nothing if nothing is painted. */
+  async uploadedMask(asked) {
+    return this.painting(sent(this.own, asked));
   }
 
   /** Pixels of the picture in one of the screen. */
@@ -72,7 +142,6 @@ export class Editor {
     context.moveTo(from.x, from.y);
     context.lineTo(to.x + 0.01, to.y);
     context.stroke();
-    if (!erase) this.painted = true;
     this.place();
   }
 
@@ -86,6 +155,7 @@ export class Editor {
       this.place();
     } else if (event.key === " ") {
       this.stroke(this.at, this.at, event.shiftKey || this.erase.checked);
+      this.changed();
     } else {
       return;
     }
@@ -104,9 +174,9 @@ export class Editor {
   }
 
   /** The mask as a picture: white where something is painted; nothing if nothing is. */
-  async painting() {
-    const { width, height } = this.mask;
-    const pixels = this.mask.getContext("2d").getImageData(0, 0, width, height);
+  async painting(size = this.mask) {
+    const { width, height } = size;
+    const pixels = canvas({ width, height }, this.mask).getContext("2d").getImageData(0, 0, width, height);
     let any = false;
     for (let i = 0; i < pixels.data.length; i += 4) {
       const on = pixels.data[i + 3] > 127 ? 255 : 0;
@@ -114,8 +184,8 @@ export class Editor {
       pixels.data.set([on, on, on, 255], i);
     }
     if (!any) return null;
-    const canvas = new OffscreenCanvas(width, height);
-    canvas.getContext("2d").putImageData(pixels, 0, 0);
-    return canvas.convertToBlob({ type: "image/png" });
+    const target = new OffscreenCanvas(width, height);
+    target.getContext("2d").putImageData(pixels, 0, 0);
+    return target.convertToBlob({ type: "image/png" });
   }
 }

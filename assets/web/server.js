@@ -1,9 +1,11 @@
 // The server as functions: requests with the token, events of a job, pictures as object URLs.
 
 const KEY = "sdgen-token";
+/** Milliseconds between two looks at a server that is there, and at one that is not. */
+const [PULSE, SEARCH] = [5000, 1000];
 
-/** Asked for a token when the server wants one; set by the page. */
-export const door = { ask: async () => null };
+/** Asked for a token when the server wants one, and told whether the server is there; set by the page. */
+export const door = { ask: async () => null, there: () => {} };
 
 function headers(more = {}) {
   const token = sessionStorage.getItem(KEY);
@@ -14,16 +16,30 @@ function headers(more = {}) {
 export class Problem extends Error {
   constructor(body, status) {
     const others = (body.others ?? []).map((other) => `${other.field ?? ""}: ${other.message}`);
-    const first = `${body.field ? `${body.field}: ` : ""}${body.detail ?? `status ${status}`}`;
+    const detail = body.detail ?? body.error?.message ?? `status ${status}`;
+    const first = `${body.field ? `${body.field}: ` : ""}${detail}`;
     super([first, ...others, ...(body.hints ?? [])].join("\n"));
     this.field = body.field;
     this.status = status;
   }
 }
 
+/** The server does not answer. */
+export class Away extends Error {
+  constructor() {
+    super("The server does not answer.");
+  }
+}
+
 /** A request; asks for the token once if need be. */
 export async function call(path, options = {}) {
-  const response = await fetch(path, { ...options, headers: headers(options.headers) });
+  let response;
+  try {
+    response = await fetch(path, { ...options, headers: headers(options.headers) });
+  } catch {
+    door.there(false);
+    throw new Away();
+  }
   if (response.status === 401) {
     const token = await door.ask();
     if (token) {
@@ -45,6 +61,20 @@ export async function picture(path) {
   return URL.createObjectURL(await (await call(path)).blob());
 }
 
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+/** Looks for ever whether the server is there; pages that nobody sees do not ask. */
+export async function pulse() {
+  for (;;) {
+    let there = true;
+    if (!document.hidden) {
+      there = await call("/health").then(() => true, (error) => !(error instanceof Away));
+      door.there(there);
+    }
+    await pause(there ? PULSE : SEARCH);
+  }
+}
+
 /** One event of a stream: its number, name and data. */
 function parse(block) {
   const event = { id: "", name: "message", data: "" };
@@ -57,32 +87,38 @@ function parse(block) {
   return event;
 }
 
-/** Hands every event of a job to `hear`, and goes on after a broken connection where it was. */
+/** Whether a failure is one that passes: the server is away, or about to be. */
+const passes = (error) => error instanceof Away || (error instanceof Problem && error.status === 503);
+
+/** The events of an answer as they come, until it ends or breaks off. */
+async function* heard(response) {
+  const reader = response.body?.pipeThrough(new TextDecoderStream()).getReader();
+  for (let text = ""; reader; ) {
+    const { done, value } = await reader.read().catch(() => ({ done: true }));
+    if (done) return;
+    const blocks = (text + value).split("\n\n");
+    text = blocks.pop();
+    yield* blocks.map(parse).filter((event) => event.data);
+  }
+}
+
+/** Hands every event of a job to `hear`, and goes on where it was once a server that went away is back. */
 export async function follow(path, hear) {
   const ends = ["complete", "error", "cancelled"];
   let last = "";
-  for (let broken = 0; broken < 20; broken += 1) {
+  for (;;) {
     try {
       const response = await call(path, { headers: last ? { "Last-Event-ID": last } : {} });
-      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-      let text = "";
-      for (;;) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        broken = 0;
-        text += value;
-        const blocks = text.split("\n\n");
-        text = blocks.pop();
-        for (const block of blocks.map(parse).filter((event) => event.data)) {
-          last = block.id || last;
-          await hear(block.name, JSON.parse(block.data));
-          if (ends.includes(block.name)) return;
-        }
+      // Nothing more to tell, though its end was not heard: it is told from the beginning.
+      if (response.status === 204) last = "";
+      for await (const { id, name, data } of heard(response)) {
+        await hear(name, JSON.parse(data));
+        if (ends.includes(name)) return;
+        last = id || last;
       }
     } catch (error) {
-      if (error instanceof Problem) throw error;
+      if (!passes(error)) throw error;
     }
-    await new Promise((resolve) => setTimeout(resolve, 500 * Math.min(broken + 1, 10)));
+    await pause(SEARCH);
   }
-  throw new Error("the connection to the server is lost");
 }

@@ -56,8 +56,11 @@ struct Width {
 /// How the files of XL name the tensors of its encoders.
 const ENCODERS: [(&str, Component); 2] =
     [("clip_l", Component::TextEncoder), ("clip_g", Component::TextEncoder2)];
-/// A1111's table of vectors, and the one tensor of its safetensors files: neither is a word.
-const NAMELESS: [&str; 3] = ["string_to_param.*", "emb_params", "*"];
+/// The table of vectors of the first program and of A1111, and the tensor of the latter's safetensors files: neither is
+/// a word.
+const NAMELESS: [&str; 3] = ["string_to_param", "emb_params", "*"];
+/// The first program's table of token ids, which are those of its own tokenizer.
+const IDS: &str = "string_to_token";
 
 impl Embedding {
     /// Reads the header of the file at `path`.
@@ -71,8 +74,12 @@ impl Embedding {
         let mut vectors = Vec::new();
         let mut token = None;
         for (name, entry) in &tensors {
+            let root = name.split('.').next().unwrap_or(name);
+            if root == IDS {
+                continue;
+            }
             let component = ENCODERS.iter().find(|(key, _)| key == name).map(|(_, component)| *component);
-            let word = component.is_none() && !NAMELESS.contains(&name.as_str());
+            let word = component.is_none() && !NAMELESS.contains(&root);
             token = if word { Some(name.clone()) } else { token };
             let (count, width) = match entry.shape[..] {
                 [width] => (1, width),
@@ -92,8 +99,7 @@ impl Embedding {
             return Err(Error::new(Kind::ModelFile, what)
                 .hint("expected one tensor, or `clip_l` and `clip_g` for SDXL"));
         }
-        let place = |entry| Place { file: 0, entry, spare: false };
-        let places = tensors.into_iter().map(|(name, entry)| (name, place(entry))).collect();
+        let places = tensors.into_iter().map(|(name, entry)| (name, Place::new(0, entry))).collect();
         let tensors = Arc::new(Tensors { files: vec![TensorFile { label, content }], places });
         Ok(Self { name: stem(path), path: path.to_owned(), tensors, token, vectors })
     }

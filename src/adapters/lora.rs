@@ -5,12 +5,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use super::fit::{Size, size};
 use super::hash::{Hashes, hashes};
 use super::names::{Index, Target};
-use super::parts::{Form, Module, Part, part};
+use super::parts::{Form, Module, PEFT, Part, part, wrong};
+use super::training::{HEADER, Training};
 use crate::checkpoint::{Content, Directory};
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, Family, Place, TensorFile, Tensors};
@@ -27,6 +26,10 @@ pub struct LoraFile {
     modules: BTreeMap<String, Module>,
     /// Tensors that are no part of any change.
     strangers: Vec<String>,
+    /// How it was trained, where it says so.
+    training: Option<Training>,
+    /// peft saved it, whose strengths stand in another file.
+    of_peft: bool,
 }
 
 /// A change of one weight or bias.
@@ -65,11 +68,9 @@ pub struct Fitted {
     pub matched: usize,
     /// Modules and tensors of the file that the model has no place for.
     pub unmatched: Vec<String>,
+    /// Nothing says which strength its modules were trained with.
+    pub strength_unknown: bool,
 }
-
-/// diffusers' own record of how the file was trained, as far as it matters here.
-#[derive(Deserialize, Serialize, Default)]
-struct Training(BTreeMap<String, serde_json::Value>);
 
 impl LoraFile {
     /// Reads the header of the file at `path`, and all of it once for its hash.
@@ -80,31 +81,19 @@ impl LoraFile {
         let label = path.display().to_string();
         let content = Content::Disk(path.to_owned());
         let Directory { tensors, metadata, .. } = content.directory(&label)?;
-        let mut modules: BTreeMap<String, Module> = BTreeMap::new();
-        let mut strangers = Vec::new();
-        for name in tensors.keys() {
-            match part(name) {
-                Some((module, part)) => {
-                    let before = modules.entry(module.to_owned()).or_default().insert(part, name);
-                    if let Some(before) = before {
-                        let what = format!("`{label}` has both `{before}` and `{name}`");
-                        return Err(Error::new(Kind::ModelFile, what));
-                    }
-                }
-                None => strangers.push(name.clone()),
-            }
-        }
-        if modules.is_empty() {
-            return Err(Error::new(Kind::ModelFile, format!("`{label}` is no LoRA")).hint(
-                "expected tensors such as `lora_unet_....lora_down.weight` or `unet.....lora_A.weight`",
-            ));
-        }
+        let (modules, strangers) = modules(tensors.keys(), &label)?;
         let hashes = hashes(path, &metadata)?;
-        let place = |entry| Place { file: 0, entry, spare: false };
-        let places = tensors.into_iter().map(|(name, entry)| (name, place(entry))).collect();
+        let of_peft = tensors.keys().any(|name| name.starts_with(PEFT));
+        let training = match metadata.get(HEADER) {
+            Some(text) => Training::of_header(text).map(Some),
+            None if of_peft => Training::beside(path),
+            None => Ok(None),
+        };
+        let training = training.map_err(|error| error.context(format!("`{label}`")))?;
+        let places = tensors.into_iter().map(|(name, entry)| (name, Place::new(0, entry))).collect();
         let files = vec![TensorFile { label: label.clone(), content }];
         let tensors = Arc::new(Tensors { files, places });
-        Ok(Self { tensors, hashes, label, metadata, modules, strangers })
+        Ok(Self { tensors, hashes, label, metadata, modules, strangers, training, of_peft })
     }
 
     /// What it changes of the model that `index` describes, called `model` in messages.
@@ -112,13 +101,14 @@ impl LoraFile {
     /// # Errors
     /// Nothing of it fits; a change has another size than its weight; an arithmetic that is not known here.
     pub fn fit(&self, index: &Index, family: Family, model: &str) -> Result<Fitted> {
-        let mut fitted = Fitted { unmatched: self.strangers.clone(), ..Fitted::default() };
+        let strength_unknown = self.of_peft && self.training.is_none();
+        let mut fitted = Fitted { unmatched: self.strangers.clone(), strength_unknown, ..Fitted::default() };
         for (name, module) in &self.modules {
             match index.find(name) {
                 None => fitted.unmatched.push(name.clone()),
                 Some(target) => {
                     fitted.matched += 1;
-                    self.changes(name, module, target, &mut fitted.changes).map_err(|error| {
+                    self.changes(module, target, &mut fitted.changes).map_err(|error| {
                         let error = error.context(format!("`{}`: module `{name}`", self.label));
                         self.hinted(error, family, model)
                     })?;
@@ -134,13 +124,16 @@ impl LoraFile {
                 count + fitted.matched,
                 fitted.unmatched.first().map_or("", String::as_str)
             );
-            return Err(self.hinted(Error::new(Kind::ModelFile, what), family, model));
+            let error = self.hinted(Error::new(Kind::ModelFile, what), family, model);
+            let told = misled || self.made_for().is_some();
+            let hint = format!("look for a LoRA that was trained on the family of `{model}`");
+            return Err(if told { error } else { error.hint(hint) });
         }
         Ok(fitted)
     }
 
     /// The changes of one module.
-    fn changes(&self, name: &str, module: &Module, target: &Target, into: &mut Vec<Change>) -> Result<()> {
+    fn changes(&self, module: &Module, target: &Target, into: &mut Vec<Change>) -> Result<()> {
         let Target { component, module: ours, shape } = target;
         let mut keep = |kind: &str, form, scale| {
             into.push(Change { component: *component, tensor: format!("{ours}.{kind}"), form, scale });
@@ -153,9 +146,11 @@ impl LoraFile {
                 return Err(Error::new(
                     Kind::ModelFile,
                     format!("changes a weight of {got}, expected {}×{}", expected[0], expected[1]),
-                ));
+                )
+                .hint("it was trained on a model whose layers have other sizes"));
             }
-            keep("weight", form, self.scale(name, module, *component, size));
+            let scale = self.scale(module, target, &form, size)?;
+            keep("weight", form, scale);
         }
         if let Some(bias) = module.get(Part::WholeBias) {
             let form = Form::Whole(bias.clone());
@@ -174,28 +169,22 @@ impl LoraFile {
         size(form, &shape)
     }
 
-    /// A module without an alpha has that of the file's own record of its training, or its rank.
-    fn scale(&self, name: &str, module: &Module, component: Component, size: Size) -> Scale {
-        match (module.get(Part::Alpha), size.rank) {
-            (_, None) => Scale::Number(1.0),
-            (Some(alpha), Some(rank)) => Scale::Stored { alpha: alpha.clone(), rank },
-            (None, Some(rank)) => Scale::Number(self.trained(name, component, rank)),
-        }
-    }
-
-    /// peft's alpha / rank out of the header, where diffusers has left it.
-    fn trained(&self, name: &str, component: Component, rank: usize) -> f64 {
-        let text = self.metadata.get("lora_adapter_metadata");
-        let training: Training = text.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let value = |key: &str| training.0.get(&format!("{component}.{key}"));
-        let own = value("alpha_pattern").and_then(serde_json::Value::as_object).and_then(|pattern| {
-            let mut rows = pattern.iter().filter(|(module, _)| name.ends_with(module.as_str()));
-            rows.next()?.1.as_f64()
-        });
-        let alpha = own.or(value("lora_alpha").and_then(serde_json::Value::as_f64));
-        let root = value("use_rslora").and_then(serde_json::Value::as_bool) == Some(true);
-        let rank = rank as f64;
-        alpha.map_or(1.0, |alpha| alpha / if root { rank.sqrt() } else { rank })
+    /// A module without an alpha has that of the record of its training, or its rank.
+    fn scale(&self, module: &Module, target: &Target, form: &Form, size: Size) -> Result<Scale> {
+        let whole = matches!(form, Form::Whole(_));
+        Ok(match (module.get(Part::Alpha), size.rank, &self.training) {
+            (Some(alpha), Some(rank), _) => {
+                let shape = &self.tensors.places[alpha].entry.shape;
+                if shape.iter().product::<usize>() != 1 {
+                    return Err(wrong(format!("has `{alpha}` of shape {shape:?}, expected one number")));
+                }
+                Scale::Stored { alpha: alpha.clone(), rank }
+            }
+            (None, rank, Some(training)) if !whole => {
+                Scale::Number(training.scale(&target.component.to_string(), &target.module, rank))
+            }
+            _ => Scale::Number(1.0),
+        })
     }
 
     /// What it was made for, where it says so.
@@ -235,7 +224,74 @@ impl LoraFile {
                 kind(known),
                 kind(family)
             )),
-            _ => error.hint(format!("look for a LoRA that was trained on the family of `{model}`")),
+            _ => error,
+        }
+    }
+}
+
+/// The modules of a file that has tensors of these names, and what is part of none.
+///
+/// # Errors
+/// There are none; a part of one is there twice; one that belongs to an arithmetic that is not known here.
+fn modules<'a>(
+    names: impl Iterator<Item = &'a String>,
+    label: &str,
+) -> Result<(BTreeMap<String, Module>, Vec<String>)> {
+    let mut modules: BTreeMap<String, Module> = BTreeMap::new();
+    let mut strangers = Vec::new();
+    for name in names {
+        match part(name) {
+            Some((module, part)) => {
+                let before = modules.entry(module.to_owned()).or_default().insert(part, name);
+                if let Some(before) = before {
+                    let what = format!("`{label}` has both `{before}` and `{name}`");
+                    return Err(Error::new(Kind::ModelFile, what));
+                }
+            }
+            None => strangers.push(name.clone()),
+        }
+    }
+    if modules.is_empty() {
+        return Err(Error::new(Kind::ModelFile, format!("`{label}` is no LoRA"))
+            .hint("expected tensors such as `lora_unet_....lora_down.weight` or `unet.....lora_A.weight`"));
+    }
+    let foreign = modules.iter().find_map(|(name, module)| Some((name, module.foreign()?)));
+    match foreign {
+        None => Ok((modules, strangers)),
+        Some((name, what)) => {
+            let what = format!("`{label}`: module `{name}` is {what}, which sdgen does not merge");
+            Err(Error::new(Kind::ModelFile, what).hint(
+                "merge it into a model's file with the program that made it, or look for the same as a LoRA, LoHa or LoKr",
+            ))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::ModelFiles;
+
+    /// tests/golden/patterns.py says how diffusers loaded it.
+    #[test]
+    fn modules_have_the_strengths_that_diffusers_gives_them() {
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let text = std::fs::read(golden.join("adapters/patterns.json")).unwrap();
+        let expected: serde_json::Value = serde_json::from_slice(&text).unwrap();
+        let bytes = std::fs::read(golden.join("adapters/lora/sd15_peft.safetensors")).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors();
+        let record = expected["record"].as_str().unwrap().to_owned();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        safetensors::serialize_to_file(tensors, Some([(HEADER.to_owned(), record)].into()), &path).unwrap();
+        let index = Index::of(&ModelFiles::folder("m", "m", golden.join("models/sd15"))).unwrap();
+        let fitted = LoraFile::read(&path).unwrap().fit(&index, Family::Sd, "m").unwrap();
+        let scales = expected["scales"].as_object().unwrap();
+        assert_eq!((fitted.changes.len(), fitted.unmatched.len()), (scales.len(), 0));
+        for change in fitted.changes {
+            let module = change.tensor.trim_end_matches(".weight");
+            let golden = scales[&format!("{}.{module}", change.component)].as_f64().unwrap();
+            assert_eq!(change.scale, Scale::Number(golden), "{module}");
         }
     }
 }

@@ -9,6 +9,7 @@ mod lora;
 mod names;
 mod parts;
 mod shelf;
+mod training;
 
 pub use embedding::{Embedding, Row};
 pub use find::{embeddings, named};

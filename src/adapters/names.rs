@@ -61,35 +61,38 @@ impl Index {
     }
 }
 
-/// Names of a module of the denoising network: kohya's with diffusers' or the original's blocks, diffusers' today
-/// and with attention processors, the original's as they are.
+/// Names of a module of the denoising network: kohya's with diffusers' or the original's blocks, LyCORIS' own,
+/// diffusers' today and with attention processors, the original's as they are.
 fn unet_names(module: &str, original: Option<&str>) -> Vec<String> {
-    let mut names =
-        vec![format!("lora_unet_{}", underscored(module)), format!("unet.{module}"), module.to_owned()];
+    let flat = underscored(module);
+    let mut names = vec![format!("lora_unet_{flat}"), format!("lycoris_{flat}")];
+    names.extend([format!("unet.{module}"), module.to_owned()]);
     if let Some((block, projection)) = module.rsplit_once(".to_") {
         let projection = projection.strip_suffix(".0").unwrap_or(projection);
         let old = format!("{block}.processor.to_{projection}");
         names.extend([format!("unet.{old}"), old]);
     }
     if let Some(original) = original {
-        names.push(format!("lora_unet_{}", underscored(original)));
+        names.extend(["lora_unet_", "lycoris_"].map(|prefix| format!("{prefix}{}", underscored(original))));
         names.push(format!("diffusion_model.{original}"));
     }
     names
 }
 
-/// Names of a module of a text encoder. Files for models of two encoders number them.
+/// Names of a module of a text encoder. The first one has a number or none whether there is a second or not: programs
+/// differ. Names that say no network at all are those of a model's only encoder.
 fn text_names(encoder: Component, several: bool, module: &str) -> Vec<String> {
-    let (kohya, clip) = match (encoder, several) {
-        (Component::TextEncoder2, _) => ("lora_te2_", "clip_g"),
-        (_, true) => ("lora_te1_", "clip_l"),
-        (_, false) => ("lora_te_", "clip_l"),
+    let (kohya, clip): (&[&str], &str) = match (encoder, several) {
+        (Component::TextEncoder2, _) => (&["lora_te2_"], "clip_g"),
+        (_, true) => (&["lora_te1_", "lora_te_"], "clip_l"),
+        (_, false) => (&["lora_te_", "lora_te1_", "lycoris_"], "clip_l"),
     };
     let mut names = Vec::new();
     // The whole model stands below this name in most files, and in LoRAs whatever the file says.
     let bare = module.strip_prefix("text_model.").unwrap_or(module);
     for module in [bare.to_owned(), format!("text_model.{bare}")] {
-        names.push(format!("{kohya}{}", underscored(&module)));
+        names.extend(kohya.iter().map(|prefix| format!("{prefix}{}", underscored(&module))));
+        names.extend((!several).then(|| module.clone()));
         names.push(format!("text_encoders.{clip}.transformer.{module}"));
         names.push(format!("{encoder}.{module}"));
         if let Some((block, projection)) = module.rsplit_once(".self_attn.") {
@@ -102,4 +105,41 @@ fn text_names(encoder: Component, several: bool, module: &str) -> Vec<String> {
 
 fn underscored(name: &str) -> String {
     name.replace('.', "_")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_encoder_has_a_number_or_none_and_the_second_always_one() {
+        let module = "text_model.encoder.layers.0.self_attn.q_proj";
+        let flat = "text_model_encoder_layers_0_self_attn_q_proj";
+        for (encoder, several, known, unknown) in [
+            (Component::TextEncoder, false, &["lora_te_", "lora_te1_", "lycoris_"][..], "lora_te2_"),
+            (Component::TextEncoder, true, &["lora_te_", "lora_te1_"], "lycoris_"),
+            (Component::TextEncoder2, true, &["lora_te2_"], "lora_te_"),
+        ] {
+            let names = text_names(encoder, several, module);
+            let has = |prefix: &str| names.contains(&format!("{prefix}{flat}"));
+            assert!(known.iter().all(|prefix| has(prefix)) && !has(unknown), "{names:?}");
+            assert!(names.contains(&format!("{encoder}.{module}")));
+            assert_eq!(names.contains(&module.to_owned()), !several);
+        }
+    }
+
+    #[test]
+    fn the_network_goes_by_either_numbering() {
+        let names = unet_names("down_blocks.1.attentions.0.proj_in", Some("input_blocks.4.1.proj_in"));
+        for name in [
+            "lora_unet_down_blocks_1_attentions_0_proj_in",
+            "lora_unet_input_blocks_4_1_proj_in",
+            "lycoris_down_blocks_1_attentions_0_proj_in",
+            "lycoris_input_blocks_4_1_proj_in",
+            "diffusion_model.input_blocks.4.1.proj_in",
+            "unet.down_blocks.1.attentions.0.proj_in",
+        ] {
+            assert!(names.iter().any(|known| known == name), "{name}");
+        }
+    }
 }

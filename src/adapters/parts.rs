@@ -76,10 +76,21 @@ const ENDINGS: &[(&str, Part)] = &[
     (".lokr_t1", Part::Foreign("a LoKr with two cores")),
     (".oft_blocks", Part::Foreign("OFT")),
     (".oft_diag", Part::Foreign("OFT")),
+    (".oft_R.weight", Part::Foreign("OFT")),
+    (".oft_R.default.weight", Part::Foreign("OFT")),
+    (".oft_r", Part::Foreign("OFT")),
+    (".boft_R", Part::Foreign("BOFT")),
+    (".boft_s", Part::Foreign("BOFT")),
     (".on_input", Part::Foreign("IA3")),
+    (".ia3_l", Part::Foreign("IA3")),
+    (".a1.weight", Part::Foreign("GLoRA")),
     (".b1.weight", Part::Foreign("GLoRA")),
+    (".lambda_layer", Part::Foreign("T-LoRA")),
+    (".vera_lambda_b", Part::Foreign("VeRA")),
+    (".hra_u", Part::Foreign("HRA")),
     (".lora_up.bias", Part::Foreign("a LoRA with biases")),
     (".lora_B.bias", Part::Foreign("a LoRA with biases")),
+    (".lora_B.default.bias", Part::Foreign("a LoRA with biases")),
     (".bias_indices", Part::Foreign("sparse biases")),
 ];
 
@@ -91,10 +102,12 @@ impl Part {
     }
 }
 
+/// peft saves a network on its own below this.
+pub(super) const PEFT: &str = "base_model.model.";
+
 /// A tensor's module and what it is there; nothing for a name of another kind.
 pub(super) fn part(tensor: &str) -> Option<(&str, Part)> {
-    // peft saves a network on its own below this.
-    let tensor = tensor.strip_prefix("base_model.model.").unwrap_or(tensor);
+    let tensor = tensor.strip_prefix(PEFT).unwrap_or(tensor);
     ENDINGS.iter().find_map(|(ending, part)| Some((tensor.strip_suffix(ending)?, *part)))
 }
 
@@ -113,17 +126,17 @@ impl Module {
         self.0.get(&part)
     }
 
+    /// The arithmetic that one of its parts belongs to, where it is none of those that are known here.
+    pub(super) fn foreign(&self) -> Option<&'static str> {
+        self.0.keys().find_map(|part| if let Part::Foreign(what) = part { Some(*what) } else { None })
+    }
+
     /// How it changes its weight, if it does.
     ///
     /// # Errors
-    /// A part is missing, or one belongs to an arithmetic that is not known here.
+    /// A part is missing.
     pub(super) fn form(&self) -> Result<Option<Form>> {
         use Part::{Down, Hada1A, Hada1B, Hada1Core, Hada2A, Hada2B, Hada2Core, Mid, Up, Whole};
-        for part in self.0.keys() {
-            if let Part::Foreign(what) = part {
-                return Err(wrong(format!("is {what}, which sdgen does not merge")));
-            }
-        }
         if self.has(&[Down, Up, Mid]) {
             let (up, down, core) = (self.needed(Up)?, self.needed(Down)?, self.get(Mid).cloned());
             return Ok(Some(Form::Pair { up, down, core }));

@@ -31,7 +31,7 @@ impl Wildcards {
         if let Some(lines) = self.0.get(&path) {
             return Ok(lines.clone());
         }
-        let text = std::fs::read_to_string(&path).map_err(|e| {
+        let text = crate::text::read(&path).map_err(|e| {
             Error::new(crate::error::Kind::Usage, format!("cannot read the wildcards `{}`", path.display()))
                 .source(e)
         })?;

@@ -11,7 +11,7 @@ use super::fields::{Fault, Fields, Place};
 use super::matrix::{Axis, Coordinate, Element, Point, product};
 use super::source::{Choices, Draft};
 use crate::error::{Error, Kind, Result};
-use crate::request::{Params, check};
+use crate::request::{Params, Seed, check};
 
 /// One picture to be drawn.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct Job {
     pub name: String,
     /// Its place among the pictures of its `count`, from 0.
     pub index: u64,
+    /// Its name is its number in the file.
+    pub numbered: bool,
     /// What to draw: one picture, with its own seed.
     pub params: Params,
     /// Where it stands in its matrix.
@@ -75,6 +77,8 @@ struct Expansion {
     jobs: Vec<Job>,
     faults: Vec<Fault>,
     names: HashMap<String, Place>,
+    /// How often each draft without a name came, by all that it says.
+    unnamed: HashMap<Vec<String>, usize>,
     wildcards: Wildcards,
     patterns: HashMap<(String, PathBuf), Pattern>,
 }
@@ -82,14 +86,29 @@ struct Expansion {
 impl Expansion {
     fn draft(&mut self, number: usize, draft: &Draft, over: &Fields) -> Result<(), Fault> {
         let base = draft.name.clone().unwrap_or_else(|| format!("{:04}", number + 1));
+        let seed = self.seed(draft);
         let mut axes = draft.axes.clone();
         axes.retain(|axis| !over.has(&axis.name));
         self.room("matrix", axes.iter().map(|axis| axis.points.len()), &draft.place)?;
         for element in product(&axes) {
             let fields = draft.fields.clone().under(&element.fields).under(over);
-            self.element(&Written { base: &base, number, draft }, fields, &element)?;
+            self.element(&Written { base: &base, seed, number, draft }, fields, &element)?;
         }
         Ok(())
+    }
+
+    /// The seed of a draft that has none: the same each time, and another for another draft. It follows from its name,
+    /// else from its prompt, so that it stays when others come before it; of several that are the same, each has its
+    /// own. All elements of a matrix share it, so that they can be compared.
+    fn seed(&mut self, draft: &Draft) -> u64 {
+        if let Some(name) = &draft.name {
+            return hashed(name);
+        }
+        let values: Vec<_> = draft.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        let axes = draft.axes.iter().flat_map(|axis| axis.points.iter().map(|point| point.label.clone()));
+        let before = self.unnamed.entry(values.into_iter().chain(axes).collect()).or_default();
+        *before += 1;
+        hashed(&format!("{}\n{before}", draft.fields.text("prompt").unwrap_or_default()))
     }
 
     /// Refuses as many jobs as the product of `counts` says where that is too many.
@@ -152,6 +171,7 @@ impl Expansion {
         let job = |params: Params, name: String, index: u64| Job {
             name,
             index,
+            numbered: of.draft.name.is_none(),
             params,
             at: at.clone(),
             draft: of.number,
@@ -169,7 +189,7 @@ impl Expansion {
             return self.faults.extend(errors.into_iter().map(|error| wrong.fault(plain(error))));
         }
         let count = params.count.unwrap_or(1);
-        let seed = params.seed.unwrap_or_else(|| named_seed(of.base));
+        let seed = params.seed.and_then(Seed::number).unwrap_or(of.seed);
         if count.saturating_add(self.jobs.len() as u64) > MAX_JOBS as u64 {
             let error = Error::field("count", format!("there are more than {MAX_JOBS} jobs"));
             return self.faults.push(job(params, name, 0).fault(error));
@@ -177,7 +197,7 @@ impl Expansion {
         for index in 0..count {
             let name = if count > 1 { format!("{name}-{index}") } else { name.clone() };
             let seed = seed.wrapping_add(index);
-            let single = Params { seed: Some(seed), count: None, ..params.clone() };
+            let single = Params { seed: Some(seed.into()), count: None, ..params.clone() };
             let job = job(chosen(single, seed, patterns), name, index);
             match self.names.get(&job.name) {
                 None => {
@@ -197,6 +217,8 @@ impl Expansion {
 /// What the jobs of one draft have in common.
 struct Written<'a> {
     base: &'a str,
+    /// The seed where none is given.
+    seed: u64,
     number: usize,
     draft: &'a Draft,
 }
@@ -226,10 +248,9 @@ fn chosen(mut params: Params, seed: u64, patterns: &[(&str, Pattern)]) -> Params
     params
 }
 
-/// The seed of a job that has none: the same each time, and another for another job. All elements of a matrix share
-/// it, so that they can be compared.
-fn named_seed(name: &str) -> u64 {
-    let hash = Sha256::digest(name.as_bytes());
+/// A seed made of a text.
+fn hashed(text: &str) -> u64 {
+    let hash = Sha256::digest(text.as_bytes());
     u64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]))
 }
 
@@ -268,7 +289,7 @@ mod tests {
         assert_eq!(names(&jobs), ["a-1-0", "a-1-1", "a-2-0", "a-2-1", "0002"]);
         assert_eq!(
             (jobs[3].params.seed, jobs[3].params.count, jobs[3].params.steps),
-            (Some(6), None, Some(2))
+            (Some(6.into()), None, Some(2))
         );
         assert_eq!(
             jobs[4].params.seed,

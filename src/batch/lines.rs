@@ -38,11 +38,11 @@ pub(super) fn read(text: &str, file: &Arc<str>, source: &mut Source) {
     }
 }
 
-/// A prompt up to the first word that begins with `--`, and flags.
+/// A prompt up to the first word that is a flag, and flags.
 fn job(line: &str) -> Result<(Option<String>, Params)> {
-    let is_flag = |at: &usize| line[at + 2..].starts_with(|c: char| c.is_ascii_alphabetic());
-    let first = line.match_indices("--").map(|(at, _)| at).filter(is_flag);
-    let at = first.into_iter().find(|at| *at == 0 || line[..*at].ends_with(char::is_whitespace));
+    let mut dashes = line.match_indices('-').map(|(at, _)| at);
+    let is_word = |at: &usize| *at == 0 || line[..*at].ends_with(char::is_whitespace);
+    let at = dashes.find(|at| is_word(at) && is_flag(&line[*at..]));
     let (prompt, flags) = line.split_at(at.unwrap_or(line.len()));
     let parsed = Line::try_parse_from(words(flags)?).map_err(|error| refused(&error))?;
     if parsed.params.prompt.is_some() {
@@ -54,6 +54,17 @@ fn job(line: &str) -> Result<(Option<String>, Params)> {
     Ok((parsed.name, Params { prompt, ..parsed.params }))
 }
 
+/// Whether a text begins with `--name`, with `-x` as a word, or with `-x` and a number or `=`.
+fn is_flag(text: &str) -> bool {
+    let word = text.split_whitespace().next().unwrap_or_default();
+    let is_letter = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphabetic());
+    if let Some(name) = word.strip_prefix("--") {
+        return is_letter(name.chars().next());
+    }
+    let mut letters = word.chars().skip(1);
+    is_letter(letters.next()) && letters.next().is_none_or(|c| c == '=' || c.is_ascii_digit())
+}
+
 /// Clap's message without its wrapping.
 fn refused(error: &clap::Error) -> Error {
     let text = error.render().to_string();
@@ -62,6 +73,9 @@ fn refused(error: &clap::Error) -> Error {
     let tip = lines.find_map(|line| line.strip_prefix("tip: ").map(str::to_owned));
     let error = Error::new(Kind::Usage, message);
     match tip {
+        // Words that only look like flags have other places.
+        Some(tip) if tip.starts_with("to pass") => error
+            .hint("a prompt with such a word in it goes into a batch of another form: .csv, .jsonl or .toml"),
         Some(tip) => error.hint(tip),
         None => error,
     }
@@ -104,10 +118,31 @@ mod tests {
         assert!(source.faults.is_empty(), "{:?}", source.faults);
         let params: Vec<Params> = source.drafts.iter().map(|draft| draft.fields.params().unwrap()).collect();
         assert_eq!(params[0].prompt.as_deref(), Some("a cat -- on a mat"));
-        assert_eq!((params[0].seed, params[0].steps), (Some(3), Some(10)));
+        assert_eq!((params[0].seed, params[0].steps), (Some(3.into()), Some(10)));
         assert_eq!((params[1].prompt.as_deref(), source.drafts[1].place.line), (Some("a dog"), 4));
         assert_eq!((source.drafts[2].name.as_deref(), params[2].prompt.as_deref()), (Some("x"), None));
         assert_eq!(params[2].negative_prompt.as_deref(), Some("two words"));
+    }
+
+    #[test]
+    fn short_flags_are_read_and_no_part_of_the_prompt() {
+        let read = |line: &str| job(line).unwrap().1;
+        let short = read("a cat -n 'two words' -W 64 -H=32 -o a.png");
+        assert_eq!(
+            (short.prompt.as_deref(), short.negative_prompt.as_deref()),
+            (Some("a cat"), Some("two words"))
+        );
+        assert_eq!((short.width, short.height, short.output.as_deref()), (Some(64), Some(32), Some("a.png")));
+        assert_eq!(
+            (read("a -W64 --seed -1").width, read("-i a.png").init_image.as_deref()),
+            (Some(64), Some("a.png"))
+        );
+        for text in ["a t-shirt - blue", "a red-ish -very soft light", "at -5 degrees", "a - b -- c"] {
+            assert_eq!(read(text).prompt.as_deref(), Some(text));
+        }
+        for text in ["a cat -s 50", "a cat -C7.5", "a -x"] {
+            assert!(job(text).unwrap_err().message().contains("unexpected argument"), "{text}");
+        }
     }
 
     #[test]

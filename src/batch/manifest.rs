@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::claims::{Claims, Moved};
+use super::keeping::Keeping;
 use super::plan::Planned;
 use crate::error::{Error, Kind, Result};
 
@@ -21,6 +23,9 @@ pub(super) struct Line {
     pub key: String,
     /// Where its picture is.
     pub file: PathBuf,
+    /// Whose batch it is ([`Keeping::source`](super::keeping::Keeping::source)).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
     /// What has become of it.
     #[serde(flatten)]
     pub state: State,
@@ -53,22 +58,26 @@ pub enum State {
 #[derive(Debug)]
 pub struct Manifest {
     path: PathBuf,
+    source: String,
     file: File,
     /// Finished pictures: key and file → hash.
     done: HashMap<(String, PathBuf), String>,
-    /// Jobs that have a line.
+    /// Jobs that have a line in this file.
     known: HashSet<(String, PathBuf)>,
-    /// Every file that this batch ever named.
-    claimed: HashSet<PathBuf>,
+    /// What this batch ever named.
+    claims: Claims,
+    /// What was done is forgotten.
+    restart: bool,
 }
 
 impl Manifest {
-    /// Opens the manifest at `path` and holds it; what its `siblings` (other shards') finished counts too. With
-    /// `restart` everything that was done is forgotten.
+    /// Opens the manifest of `keeping` and holds it; what its shards finished counts too, and what other batches named
+    /// stays theirs. With `restart` everything that was done is forgotten.
     ///
     /// # Errors
     /// Another process holds it; a line in its middle is damaged; the disk refuses.
-    pub fn open(path: &Path, siblings: &[PathBuf], restart: bool) -> Result<Self> {
+    pub fn open(keeping: &Keeping, restart: bool) -> Result<Self> {
+        let Keeping { path, source, shards, others } = keeping;
         let failed = |e: std::io::Error| cannot(path, e);
         let file = OpenOptions::new()
             .read(true)
@@ -86,11 +95,17 @@ impl Manifest {
             }
             Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
-        let (done, known, claimed) = (HashMap::new(), HashSet::new(), HashSet::new());
-        let mut manifest = Self { path: path.to_owned(), file, done, known, claimed };
-        for sibling in siblings {
-            let text = std::fs::read_to_string(sibling).unwrap_or_default();
-            lines(&text, sibling)?.0.iter().for_each(|line| manifest.take(line));
+        let (path, source) = (path.clone(), source.clone());
+        let (done, known, claims) = (HashMap::new(), HashSet::new(), Claims::default());
+        let mut manifest = Self { path, source, file, done, known, claims, restart };
+        let path = &keeping.path;
+        for other in others {
+            let text = std::fs::read_to_string(other).unwrap_or_default();
+            lines(&text, other)?.0.iter().for_each(|line| manifest.claims.of_others(line));
+        }
+        for shard in shards {
+            let text = std::fs::read_to_string(shard).unwrap_or_default();
+            lines(&text, shard)?.0.iter().for_each(|line| manifest.take(line));
         }
         manifest.known.clear();
         let mut text = String::new();
@@ -109,7 +124,7 @@ impl Manifest {
 
     fn take(&mut self, line: &Line) {
         let id = (line.key.clone(), line.file.clone());
-        self.claimed.insert(line.file.clone());
+        self.claims.own(line);
         self.known.insert(id.clone());
         match &line.state {
             State::Done { sha256, .. } => {
@@ -122,15 +137,15 @@ impl Manifest {
         }
     }
 
-    /// Whether a file is this batch's to replace.
-    pub fn claims(&self, file: &Path) -> bool {
-        self.claimed.contains(file)
-    }
-
-    /// Whether the job's picture is there and is what was written.
-    pub fn is_done(&self, planned: &Planned) -> bool {
-        let hash = self.done.get(&planned.id());
-        hash.is_some_and(|hash| std::fs::read(&planned.path).is_ok_and(|bytes| digest(&bytes) == *hash))
+    /// Gives each picture its place: that which it has already, else the one that its name says, else the next free
+    /// name. Nothing that is there is replaced but what a killed run left, and what `--overwrite` or `--restart` give
+    /// free. Returns the names that others have, and what was taken instead.
+    ///
+    /// # Errors
+    /// A file is there that no batch has named.
+    pub fn settle(&self, planned: &mut [Planned]) -> Result<Vec<Moved>> {
+        let unchanged = |id: &(String, PathBuf)| self.done.get(id).map(|hash| is_file(&id.1, hash));
+        self.claims.settle(planned, self.restart, &unchanged)
     }
 
     /// Notes that jobs are to be drawn, in one write.
@@ -139,7 +154,7 @@ impl Manifest {
     /// The disk refuses.
     pub fn plan<'a>(&mut self, planned: impl Iterator<Item = &'a Planned>) -> Result<()> {
         let new: Vec<&Planned> = planned.filter(|planned| !self.known.contains(&planned.id())).collect();
-        let lines: Vec<Line> = new.into_iter().map(|planned| line(planned, State::Planned)).collect();
+        let lines: Vec<Line> = new.into_iter().map(|planned| self.line(planned, State::Planned)).collect();
         self.add(&lines)
     }
 
@@ -148,7 +163,13 @@ impl Manifest {
     /// # Errors
     /// The disk refuses.
     pub fn note(&mut self, planned: &Planned, state: State) -> Result<()> {
-        self.add(&[line(planned, state)])
+        self.add(&[self.line(planned, state)])
+    }
+
+    fn line(&self, planned: &Planned, state: State) -> Line {
+        let Planned { job, key, path, .. } = planned;
+        let source = Some(self.source.clone());
+        Line { job: job.name.clone(), key: key.clone(), file: path.clone(), source, state }
     }
 
     fn add(&mut self, lines: &[Line]) -> Result<()> {
@@ -167,12 +188,13 @@ impl Manifest {
     }
 }
 
-fn line(planned: &Planned, state: State) -> Line {
-    Line { job: planned.job.name.clone(), key: planned.key.clone(), file: planned.path.clone(), state }
+/// Whether a file has the content of this hash.
+fn is_file(path: &Path, hash: &str) -> bool {
+    std::fs::read(path).is_ok_and(|bytes| digest(&bytes) == hash)
 }
 
 /// The lines of a manifest, and the bytes that hold them.
-fn lines(text: &str, path: &Path) -> Result<(Vec<Line>, u64)> {
+pub(super) fn lines(text: &str, path: &Path) -> Result<(Vec<Line>, u64)> {
     let whole = text.rfind('\n').map_or(0, |at| at + 1);
     let mut lines = Vec::new();
     for (number, line) in text[..whole].lines().enumerate() {

@@ -2,8 +2,10 @@
 //! of the work is whose. Plain data; drawing is others' business.
 
 mod choices;
+mod claims;
 mod fields;
 mod job;
+mod keeping;
 mod lines;
 mod manifest;
 mod matrix;
@@ -14,8 +16,10 @@ mod source;
 mod table;
 mod toml_file;
 
+pub use claims::Moved;
 pub use fields::{Fault, Fields, Place};
 pub use job::{Job, jobs};
+pub use keeping::{Keeping, Origin};
 pub use manifest::{Manifest, State, digest};
 pub use matrix::Coordinate;
 pub use order::forwards;

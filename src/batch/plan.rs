@@ -27,6 +27,12 @@ pub struct Planned {
     pub plan: Plan,
     /// Where the picture goes.
     pub path: PathBuf,
+    /// It is there, and is what was written.
+    pub finished: bool,
+    /// What is there is replaced.
+    pub replaces: bool,
+    /// How the path is made.
+    template: Template,
     /// Tells what is drawn, from what and with which weights: the hash of the resolved request, of the pictures that
     /// it reads and of the weights. Hexadecimal.
     pub key: String,
@@ -36,6 +42,11 @@ impl Planned {
     /// What a line of the manifest is found by.
     pub(super) fn id(&self) -> (String, PathBuf) {
         (self.key.clone(), self.path.clone())
+    }
+
+    /// Where the picture would go if its job were called `name`.
+    pub(super) fn path_as(&self, name: &str) -> PathBuf {
+        self.template.path(&values(&self.plan, name, self.job.index))
     }
 }
 
@@ -54,7 +65,10 @@ pub fn plan(
     let mut faults = Vec::new();
     for job in jobs {
         match planning.job(&job, planner, observer) {
-            Ok((plan, path, key)) => planned.push(Planned { job, plan, path, key }),
+            Ok((plan, template, key)) => {
+                let path = template.path(&values(&plan, &job.name, job.index));
+                planned.push(Planned { job, plan, path, finished: false, replaces: false, template, key });
+            }
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => faults.push(job.fault(error)),
         }
@@ -68,7 +82,6 @@ struct Planning<'a> {
     templates: HashMap<String, Template>,
     /// What was wrong with a model, by how it was asked for.
     lost: HashMap<Asked, (Kind, String, Vec<String>)>,
-    inputs: HashMap<String, Option<String>>,
 }
 
 /// A model, its arithmetic, and whether the network may be asked.
@@ -76,7 +89,7 @@ type Asked = (Option<String>, Option<String>, Option<bool>);
 
 impl<'a> Planning<'a> {
     fn new(output: &'a Output) -> Self {
-        Self { output, templates: HashMap::new(), lost: HashMap::new(), inputs: HashMap::new() }
+        Self { output, templates: HashMap::new(), lost: HashMap::new() }
     }
 
     fn job(
@@ -84,20 +97,11 @@ impl<'a> Planning<'a> {
         job: &Job,
         planner: &mut Planner,
         observer: &mut dyn Observer,
-    ) -> Result<(Plan, PathBuf, String)> {
+    ) -> Result<(Plan, Template, String)> {
         let template = self.template(job)?;
         let plan = self.found(job, planner, observer)?;
-        let request = &plan.request;
-        let values = Values {
-            request,
-            model: &plan.base.files.name,
-            seed: request.seed,
-            index: job.index,
-            name: &job.name,
-        };
-        let path = template.path(&values);
-        let key = self.key(&plan)?;
-        Ok((plan, path, key))
+        let key = key(&plan)?;
+        Ok((plan, template, key))
     }
 
     /// The plan; a model that could not be found is not looked for again.
@@ -123,22 +127,21 @@ impl<'a> Planning<'a> {
         }
         self.templates.get(&text).cloned().ok_or_else(|| Error::internal("a template that is not there"))
     }
+}
 
-    fn key(&mut self, plan: &Plan) -> Result<String> {
-        let mut inputs = Vec::new();
-        for (field, path) in plan.request.inputs() {
-            let hash = self.inputs.entry(path.to_owned()).or_insert_with(|| hash_of(path));
-            inputs.push(hash.clone().ok_or_else(|| {
-                Error::field(field, format!("cannot read `{path}`"))
-                    .hint("paths are relative to the current folder")
-            })?);
-        }
-        let request = Request { batch_size: 1, ..plan.request.clone() };
-        let identity = Identity { request: &request, weights: &plan.weights, inputs: &inputs };
-        let json = serde_json::to_vec(&identity)
-            .map_err(|e| Error::internal("a request that is no JSON").source(e))?;
-        Ok(crate::registry::hex(&Sha256::digest(&json)[..16]))
-    }
+/// What the fields of a file's name stand for.
+fn values<'a>(plan: &'a Plan, name: &'a str, index: u64) -> Values<'a> {
+    let request = &plan.request;
+    Values { request, model: &plan.base.files.name, seed: request.seed, index, name }
+}
+
+/// The key of a plan ([`Planned::key`]).
+fn key(plan: &Plan) -> Result<String> {
+    let request = Request { batch_size: 1, ..plan.request.clone() };
+    let identity = Identity { request: &request, weights: &plan.weights, inputs: &plan.inputs };
+    let json =
+        serde_json::to_vec(&identity).map_err(|e| Error::internal("a request that is no JSON").source(e))?;
+    Ok(crate::registry::hex(&Sha256::digest(&json)[..16]))
 }
 
 /// What tells a picture from another.
@@ -146,7 +149,7 @@ impl<'a> Planning<'a> {
 struct Identity<'a> {
     request: &'a Request,
     weights: &'a std::collections::BTreeMap<String, String>,
-    inputs: &'a [String],
+    inputs: &'a std::collections::BTreeMap<String, String>,
 }
 
 /// `template` within the folder `dir`, whose braces are braces.
@@ -158,10 +161,6 @@ fn within(dir: Option<&str>, template: &str) -> String {
         }
         _ => template.to_owned(),
     }
-}
-
-fn hash_of(path: &str) -> Option<String> {
-    std::fs::read(path).ok().map(|bytes| super::manifest::digest(&bytes))
 }
 
 /// Jobs that would write the same file.

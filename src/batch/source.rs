@@ -125,6 +125,6 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
 
 /// A batch file as text.
 pub(super) fn text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path)
+    crate::text::read(path)
         .map_err(|e| Error::new(Kind::Usage, format!("cannot read the batch `{}`", path.display())).source(e))
 }

@@ -43,7 +43,7 @@ fn defaults_templates_and_jobs_lie_over_each_other() {
     );
     assert_eq!(
         (params[1].steps, params[1].prompt.as_deref(), params[1].seed),
-        (Some(2), Some("x"), Some(u64::MAX))
+        (Some(2), Some("x"), Some(u64::MAX.into()))
     );
     assert_eq!((source.drafts[1].name.clone(), source.output.dir.as_deref()), (None, Some("out")));
     assert_eq!(source.drafts[0].fields.place("model").unwrap().line, 3);
@@ -131,7 +131,7 @@ fn included_files_bring_defaults_templates_and_jobs() {
     assert_eq!((params[0].prompt.as_deref(), params[0].steps), (Some("inner"), Some(3)));
     assert_eq!(
         (params[1].steps, params[1].seed, params[1].model.as_deref()),
-        (Some(4), Some(5), Some("demo"))
+        (Some(4), Some(5.into()), Some("demo"))
     );
     let source = Source::parse("include = ['none.toml', 'again.toml']", &path, Form::Toml);
     let told = told(&source);

@@ -63,7 +63,7 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
     let infos = (0..tensors).map(|_| Info::read(file)).collect::<Result<Vec<_>>>()?;
     let position = file.file.stream_position().map_err(|_| file.short())?;
     let start = usize::try_from(position).unwrap_or(usize::MAX).next_multiple_of(alignment);
-    let mut directory = Directory { format: "gguf", tensors: BTreeMap::new(), metadata };
+    let mut directory = Directory { format: "gguf", tensors: BTreeMap::new(), metadata, beside: Vec::new() };
     for info in infos {
         let name = info.name.clone();
         if !info.offset.is_multiple_of(alignment as u64) {

@@ -28,6 +28,8 @@ pub struct Directory {
     pub tensors: BTreeMap<String, Entry>,
     /// What the file says about itself.
     pub metadata: BTreeMap<String, String>,
+    /// What lies beside the tensors in files of training programs, such as the state of an optimizer.
+    pub beside: Vec<String>,
 }
 
 /// Where a tensor lies in its file.
@@ -103,7 +105,35 @@ impl Content {
             Self::Embedded(bytes) => read(&mut std::io::Cursor::new(bytes), label),
         }
     }
+
+    /// The numbers of a tensor of a few floats, called `label` in messages.
+    ///
+    /// # Errors
+    /// A tensor of many numbers or of another type; a file that is unreadable or cut short.
+    pub fn floats(&self, entry: &Entry, label: &str) -> Result<Vec<f64>> {
+        let wrong = |what: &str| Error::new(Kind::ModelFile, format!("{label} {what}"));
+        if entry.values() > FEW || entry.strides.is_some() {
+            return Err(wrong("has more numbers than expected"));
+        }
+        let mut bytes = vec![0; entry.bytes.len()];
+        let cut = |e: std::io::Error| wrong("cannot be read").source(e);
+        match self {
+            Self::Disk(path) => {
+                let mut file = open(path, label)?;
+                file.seek(SeekFrom::Start(entry.bytes.start as u64)).map_err(cut)?;
+                file.read_exact(&mut bytes).map_err(cut)?;
+            }
+            Self::Embedded(all) => {
+                let found = all.get(entry.bytes.clone()).ok_or_else(|| wrong("is cut short"))?;
+                bytes.copy_from_slice(found);
+            }
+        }
+        storage::floats(entry.storage, &bytes).ok_or_else(|| wrong("holds no floats"))
+    }
 }
+
+/// Numbers of a tensor that is read with the directory.
+const FEW: usize = 64;
 
 fn open(path: &Path, label: &str) -> Result<std::io::BufReader<std::fs::File>> {
     let file = std::fs::File::open(path)

@@ -10,6 +10,10 @@ use super::Storage;
 enum Global {
     /// Makes a tensor of a storage.
     Tensor,
+    /// Makes a tensor of a storage of bytes and the type of its numbers.
+    TypedTensor,
+    /// A type of numbers.
+    Type(Storage),
     /// Stands for its first argument.
     Wrapper,
     /// A dictionary.
@@ -24,6 +28,7 @@ enum Global {
 const GLOBALS: &[(&str, &str, Global)] = &[
     ("torch._utils", "_rebuild_tensor_v2", Global::Tensor),
     ("torch._utils", "_rebuild_tensor", Global::Tensor),
+    ("torch._utils", "_rebuild_tensor_v3", Global::TypedTensor),
     ("torch._utils", "_rebuild_parameter", Global::Wrapper),
     ("torch.nn.parameter", "Parameter", Global::Wrapper),
     ("collections", "OrderedDict", Global::Dictionary),
@@ -37,6 +42,17 @@ const GLOBALS: &[(&str, &str, Global)] = &[
     ("torch", "CharStorage", Global::Numbers(Storage::I8)),
     ("torch", "ByteStorage", Global::Numbers(Storage::U8)),
     ("torch", "BoolStorage", Global::Numbers(Storage::Bool)),
+    ("torch", "ComplexFloatStorage", Global::Numbers(Storage::C64)),
+    ("torch", "ComplexDoubleStorage", Global::Numbers(Storage::C128)),
+    ("torch.storage", "UntypedStorage", Global::Numbers(Storage::U8)),
+    ("torch", "float8_e4m3fn", Global::Type(Storage::F8E4M3)),
+    ("torch", "float8_e5m2", Global::Type(Storage::F8E5M2)),
+    ("torch", "float8_e4m3fnuz", Global::Type(Storage::F8E4M3Fnuz)),
+    ("torch", "float8_e5m2fnuz", Global::Type(Storage::F8E5M2Fnuz)),
+    ("torch", "float8_e8m0fnu", Global::Type(Storage::F8E8M0)),
+    ("torch", "uint16", Global::Type(Storage::U16)),
+    ("torch", "uint32", Global::Type(Storage::U32)),
+    ("torch", "uint64", Global::Type(Storage::U64)),
     ("torch", "Size", Global::Wrapper),
     ("torch", "device", Global::Inert),
     ("torch", "float16", Global::Inert),
@@ -52,6 +68,21 @@ const GLOBALS: &[(&str, &str, Global)] = &[
     ("__builtin__", "set", Global::Inert),
     ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", Global::Inert),
     ("pytorch_lightning.callbacks", "ModelCheckpoint", Global::Inert),
+    ("pytorch_lightning.callbacks.early_stopping", "EarlyStopping", Global::Inert),
+    ("lightning.pytorch.callbacks.model_checkpoint", "ModelCheckpoint", Global::Inert),
+    ("omegaconf.dictconfig", "DictConfig", Global::Inert),
+    ("omegaconf.listconfig", "ListConfig", Global::Inert),
+    ("omegaconf.base", "ContainerMetadata", Global::Inert),
+    ("omegaconf.base", "Metadata", Global::Inert),
+    ("omegaconf.nodes", "AnyNode", Global::Inert),
+    ("typing", "Any", Global::Inert),
+    ("collections", "defaultdict", Global::Inert),
+    ("argparse", "Namespace", Global::Inert),
+    ("__builtin__", "dict", Global::Inert),
+    ("__builtin__", "list", Global::Inert),
+    ("builtins", "dict", Global::Inert),
+    ("builtins", "list", Global::Inert),
+    ("builtins", "set", Global::Inert),
 ];
 
 /// A value. Everything that contains others lies in the heap, so that neither cycles nor depth matter.
@@ -99,6 +130,18 @@ pub(super) struct Tensor {
 pub(super) struct Pickle {
     pub(super) root: Value,
     pub(super) heap: Vec<Object>,
+}
+
+impl Pickle {
+    /// Whether the object has content.
+    pub(super) fn holds(&self, number: usize) -> bool {
+        match self.heap.get(number) {
+            Some(Object::Sequence(items)) => !items.is_empty(),
+            Some(Object::Table { rows, .. }) => !rows.is_empty(),
+            Some(Object::Storage(..) | Object::Tensor(_)) => true,
+            None => false,
+        }
+    }
 }
 
 /// More axes than any tensor has.
@@ -265,13 +308,19 @@ impl Machine<'_> {
                 let tensor = self.tensor(arguments).ok_or("makes a tensor of what is none")?;
                 self.allot(Object::Tensor(tensor));
             }
+            Global::TypedTensor => {
+                let tensor = self.typed_tensor(arguments).ok_or("makes a tensor of what is none")?;
+                self.allot(Object::Tensor(tensor));
+            }
             Global::Wrapper => {
                 let inner = arguments.first().cloned().unwrap_or(Value::None);
                 self.stack.push(inner);
             }
             Global::Dictionary => self.allot(Object::Table { rows: Vec::new(), keeps_fields: false }),
             Global::Inert => self.allot(Object::Table { rows: Vec::new(), keeps_fields: true }),
-            Global::Numbers(_) => return Err(format!("calls `torch.{}`", GLOBALS[global].1)),
+            Global::Numbers(_) | Global::Type(_) => {
+                return Err(format!("calls `torch.{}`", GLOBALS[global].1));
+            }
         }
         Ok(())
     }
@@ -291,6 +340,13 @@ impl Machine<'_> {
         let offset = usize::try_from(*offset).ok()?;
         let same = shape.len() == strides.len() && shape.len() <= MAX_AXES;
         same.then(|| Tensor { storage: *storage, key: key.clone(), offset, shape, strides })
+    }
+
+    /// `(storage, offset, shape, strides, ..., type)`.
+    fn typed_tensor(&self, arguments: &[Value]) -> Option<Tensor> {
+        let Value::Global(global) = arguments.get(6)? else { return None };
+        let Global::Type(storage) = GLOBALS[*global].2 else { return None };
+        Some(Tensor { storage, ..self.tensor(arguments)? })
     }
 
     /// Fields of an object, under a key of their own. Those of a dictionary are of its class alone.

@@ -22,7 +22,7 @@ struct Tensor {
     data_offsets: (usize, usize),
 }
 
-/// The header's JSON; a name that stands twice in it is an error.
+/// The header's JSON; a name that stands twice in it is an error, unlike for others (safetensors 0.8.0 takes the last).
 #[derive(Default)]
 struct Header {
     tensors: BTreeMap<String, Tensor>,
@@ -41,9 +41,14 @@ impl<'de> Deserialize<'de> for Header {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
                 let mut header = Header::default();
+                let mut about = None;
                 while let Some(name) = map.next_key::<String>()? {
                     if name == METADATA {
-                        header.metadata = map.next_value()?;
+                        // Some writers leave `null` where they have nothing to say.
+                        let before = about.replace(map.next_value::<Option<_>>()?.unwrap_or_default());
+                        if before.is_some() {
+                            return Err(serde::de::Error::custom(format!("`{METADATA}` stands in it twice")));
+                        }
                         continue;
                     }
                     let tensor = map.next_value()?;
@@ -51,6 +56,7 @@ impl<'de> Deserialize<'de> for Header {
                         return Err(serde::de::Error::custom(format!("tensor `{name}` stands in it twice")));
                     }
                 }
+                header.metadata = about.unwrap_or_default();
                 Ok(header)
             }
         }
@@ -80,7 +86,7 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
     if end != file.length {
         return Err(file.broken(format!("is {} bytes long, expected {end}", file.length)).hint(hint));
     }
-    Ok(Directory { format: "safetensors", tensors, metadata: header.metadata })
+    Ok(Directory { format: "safetensors", tensors, metadata: header.metadata, beside: Vec::new() })
 }
 
 fn entry(tensor: &Tensor, start: usize) -> Result<Entry, String> {
@@ -122,6 +128,53 @@ mod tests {
         let start = 8 + TWO.len();
         let b = &directory.tensors["b"];
         assert_eq!((b.storage, b.values(), b.bytes.clone()), (Storage::F16, 1, start + 24..start + 26));
+    }
+
+    /// Seen with safetensors 0.8.0 from Python.
+    #[test]
+    fn headers_are_read_as_the_reference_reads_them() {
+        let one = r#""a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}"#;
+        for (about, kept) in [("null", 0), ("{}", 0), (r#"{"x": "1", "x": "2"}"#, 1)] {
+            let directory = read(file(&format!(r#"{{"__metadata__": {about}, {one}}}"#), 8)).unwrap();
+            assert_eq!((directory.metadata.len(), directory.tensors.len()), (kept, 1), "{about}");
+            assert!(read(file(&format!(r#"{{{one}, "__metadata__": {about}}}"#), 8)).is_ok());
+        }
+        let fields = r#"{"a": {"extra": [1], "data_offsets": [0, 8], "shape": [2], "dtype": "F32"}}"#;
+        let list = r#"{"a": ["F32", [2], [0, 8]]}"#;
+        let blanks = format!(
+            "  {{{one}}} 
+	  "
+        );
+        for header in [fields, list, &blanks] {
+            assert_eq!(read(file(header, 8)).unwrap().tensors["a"].shape, [2], "{header}");
+        }
+        assert!(read(file(r#"{"__metadata__": null}"#, 0)).unwrap().tensors.is_empty());
+        for about in [r#"{"x": 1}"#, r#"{"x": null}"#, "[]", "\"x\""] {
+            assert!(read(file(&format!(r#"{{"__metadata__": {about}, {one}}}"#), 8)).is_err(), "{about}");
+        }
+        assert!(read(file(&format!(r#"{{"__metadata__": {{}}, "__metadata__": {{}}, {one}}}"#), 8)).is_err());
+    }
+
+    /// Seen with safetensors 0.8.0 from Python.
+    #[test]
+    fn types_that_nothing_computes_with_do_no_harm() {
+        for (dtype, shape, bytes) in [
+            ("C64", "[2]", 16),
+            ("F8_E8M0", "[4]", 4),
+            ("F8_E4M3FNUZ", "[4]", 4),
+            ("F8_E5M2FNUZ", "[4]", 4),
+            ("F4", "[2, 3]", 3),
+            ("F6_E2M3", "[2, 6]", 9),
+            ("F6_E3M2", "[4]", 3),
+            ("U16", "[4]", 8),
+        ] {
+            let header =
+                format!(r#"{{"a": {{"dtype": "{dtype}", "shape": {shape}, "data_offsets": [0, {bytes}]}}}}"#);
+            let directory = read(file(&header, bytes)).unwrap();
+            assert_eq!(directory.tensors["a"].storage.name(), dtype.to_lowercase());
+        }
+        let odd = r#"{"a": {"dtype": "F4", "shape": [3], "data_offsets": [0, 2]}}"#;
+        assert!(read(file(odd, 2)).is_err());
     }
 
     #[test]

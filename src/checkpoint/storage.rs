@@ -1,4 +1,5 @@
-//! How the numbers of a tensor are stored: each type's names and ids in the formats, and its size in blocks.
+//! How the numbers of a tensor are stored: each type's names and ids in the formats, and its size in blocks. Types that
+//! nothing here computes with have their rows too: a file may hold them beside what is needed of it.
 
 /// One row of the table of types.
 struct Row {
@@ -49,6 +50,14 @@ storages! {
     I8 "i8" Some("I8"), Some(24), 1 in 1;
     U8 "u8" Some("U8"), None, 1 in 1;
     Bool "bool" Some("BOOL"), None, 1 in 1;
+    C64 "c64" Some("C64"), None, 1 in 8;
+    C128 "c128" None, None, 1 in 16;
+    F8E8M0 "f8_e8m0" Some("F8_E8M0"), None, 1 in 1;
+    F8E4M3Fnuz "f8_e4m3fnuz" Some("F8_E4M3FNUZ"), None, 1 in 1;
+    F8E5M2Fnuz "f8_e5m2fnuz" Some("F8_E5M2FNUZ"), None, 1 in 1;
+    F6E2M3 "f6_e2m3" Some("F6_E2M3"), None, 4 in 3;
+    F6E3M2 "f6_e3m2" Some("F6_E3M2"), None, 4 in 3;
+    F4 "f4" Some("F4"), None, 2 in 1;
     Q4_0 "q4_0" None, Some(2), 32 in 18;
     Q4_1 "q4_1" None, Some(3), 32 in 20;
     Q5_0 "q5_0" None, Some(6), 32 in 22;
@@ -61,6 +70,20 @@ storages! {
     Q5K "q5_k" None, Some(13), 256 in 176;
     Q6K "q6_k" None, Some(14), 256 in 210;
     Q8K "q8_k" None, Some(15), 256 in 292;
+    Iq2Xxs "iq2_xxs" None, Some(16), 256 in 66;
+    Iq2Xs "iq2_xs" None, Some(17), 256 in 74;
+    Iq3Xxs "iq3_xxs" None, Some(18), 256 in 98;
+    Iq1S "iq1_s" None, Some(19), 256 in 50;
+    Iq4Nl "iq4_nl" None, Some(20), 32 in 18;
+    Iq3S "iq3_s" None, Some(21), 256 in 110;
+    Iq2S "iq2_s" None, Some(22), 256 in 82;
+    Iq4Xs "iq4_xs" None, Some(23), 256 in 136;
+    Iq1M "iq1_m" None, Some(29), 256 in 56;
+    Tq1_0 "tq1_0" None, Some(34), 256 in 54;
+    Tq2_0 "tq2_0" None, Some(35), 256 in 66;
+    Mxfp4 "mxfp4" None, Some(39), 32 in 17;
+    Nvfp4 "nvfp4" None, Some(40), 64 in 36;
+    Q1_0 "q1_0" None, Some(41), 128 in 18;
 }
 
 impl Storage {
@@ -94,9 +117,10 @@ impl Storage {
         ROWS.iter().find(|row| row.ggml == Some(id)).map(|row| row.storage)
     }
 
-    /// Whether its values are fractions.
+    /// Whether its values are fractions, in blocks or one by one.
     pub fn is_float(self) -> bool {
-        !(self.name().starts_with(['i', 'u']) || self == Self::Bool)
+        let signed = matches!(self, Self::I64 | Self::I32 | Self::I16 | Self::I8);
+        !(signed || matches!(self, Self::U64 | Self::U32 | Self::U16 | Self::U8 | Self::Bool))
     }
 
     /// Values of a block.
@@ -109,11 +133,12 @@ impl Storage {
         if self.block() == 1 { self.row().bytes } else { 0 }
     }
 
-    /// Bytes of a tensor of `shape`: rows of whole blocks. Nothing where that is not possible, or too much.
+    /// Bytes of a tensor of `shape`: whole blocks, in GGUF of each row. Nothing where that is not possible, or too much.
     pub fn bytes(self, shape: &[usize]) -> Option<usize> {
-        let Row { values, bytes, .. } = *self.row();
+        let Row { values, bytes, ggml, .. } = *self.row();
         let count = shape.iter().try_fold(1usize, |count, n| count.checked_mul(*n))?;
-        let whole = shape.last().copied().unwrap_or(1).is_multiple_of(values);
+        let row = if ggml.is_some() { shape.last().copied().unwrap_or(1) } else { count };
+        let whole = row.is_multiple_of(values);
         if whole { (count / values).checked_mul(bytes) } else { None }
     }
 }
@@ -122,4 +147,20 @@ impl std::fmt::Display for Storage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
+}
+
+/// The numbers in `bytes`, if they are plain floats.
+pub(super) fn floats(storage: Storage, bytes: &[u8]) -> Option<Vec<f64>> {
+    let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
+    let fours = || bytes.chunks_exact(4).map(|four| [four[0], four[1], four[2], four[3]]);
+    Some(match storage {
+        Storage::F16 => pairs().map(|pair| half::f16::from_le_bytes(pair).to_f64()).collect(),
+        Storage::Bf16 => pairs().map(|pair| half::bf16::from_le_bytes(pair).to_f64()).collect(),
+        Storage::F32 => fours().map(|four| f64::from(f32::from_le_bytes(four))).collect(),
+        Storage::F64 => {
+            let eights = bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok());
+            eights.map(f64::from_le_bytes).collect()
+        }
+        _ => return None,
+    })
 }

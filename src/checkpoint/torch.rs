@@ -45,25 +45,9 @@ fn bytes(file: &mut Bytes<'_, impl Read + Seek>, place: &Range<usize>) -> Result
     file.take(place.len())
 }
 
-/// The tensors of a pickle by the keys that lead to them; below `state_dict` where there is one. Numbers and texts
-/// beside them are what the file says about itself.
+/// The tensors of a pickle by the keys that lead to them; below `state_dict` where there is one.
 fn collect(pickle: &Pickle, storages: &Storages<'_>) -> Result<Directory, String> {
-    let mut directory = Directory { format: "pickle", tensors: BTreeMap::new(), metadata: BTreeMap::new() };
-    let mut root = &pickle.root;
-    if let Some(Object::Table { rows, .. }) = object(pickle, root) {
-        for (key, value) in rows {
-            let Value::Text(key) = key else { continue };
-            let about = match value {
-                Value::Whole(number) => number.to_string(),
-                Value::Real(number) => number.to_string(),
-                Value::Text(text) => text.to_string(),
-                Value::None | Value::Object(_) | Value::Global(_) | Value::Mark => continue,
-            };
-            directory.metadata.insert(key.to_string(), about);
-        }
-        let state = rows.iter().find(|(key, _)| matches!(key, Value::Text(text) if &**text == STATE));
-        root = state.map_or(root, |(_, value)| value);
-    }
+    let (root, mut directory) = opened(pickle);
     let mut seen = HashSet::new();
     let mut ahead = vec![(String::new(), root)];
     while let Some((path, value)) = ahead.pop() {
@@ -92,17 +76,44 @@ fn collect(pickle: &Pickle, storages: &Storages<'_>) -> Result<Directory, String
     Ok(directory)
 }
 
+/// The table of tensors, inside of `state_dict` as often as that is nested, and what lies beside it: numbers and texts
+/// are what the file says about itself.
+fn opened(pickle: &Pickle) -> (&Value, Directory) {
+    let mut directory = Directory {
+        format: "pickle",
+        tensors: BTreeMap::new(),
+        metadata: BTreeMap::new(),
+        beside: Vec::new(),
+    };
+    let mut root = &pickle.root;
+    let mut seen = HashSet::new();
+    while let Value::Object(number) = root
+        && seen.insert(*number)
+        && let Some(Object::Table { rows, .. }) = pickle.heap.get(*number)
+    {
+        let state = rows.iter().find(|(key, _)| matches!(key, Value::Text(text) if &**text == STATE));
+        for (key, value) in rows {
+            let Value::Text(key) = key else { continue };
+            let about = match value {
+                Value::Whole(number) => number.to_string(),
+                Value::Real(number) => number.to_string(),
+                Value::Text(text) => text.to_string(),
+                Value::Object(number) if state.is_some() && &**key != STATE => {
+                    directory.beside.extend(pickle.holds(*number).then(|| key.to_string()));
+                    continue;
+                }
+                Value::None | Value::Object(_) | Value::Global(_) | Value::Mark => continue,
+            };
+            directory.metadata.insert(key.to_string(), about);
+        }
+        let Some((_, state)) = state else { break };
+        root = state;
+    }
+    (root, directory)
+}
+
 /// Longest name of a tensor.
 const MAX_NAME: usize = 1024;
-
-fn object<'a>(pickle: &'a Pickle, value: &Value) -> Option<&'a Object> {
-    match value {
-        Value::Object(number) => pickle.heap.get(*number),
-        Value::None | Value::Whole(_) | Value::Real(_) | Value::Text(_) | Value::Global(_) | Value::Mark => {
-            None
-        }
-    }
-}
 
 /// A key as a part of a name; the fields of an object add none.
 fn name(key: &Value) -> Option<String> {

@@ -83,6 +83,7 @@ impl View for Bars {
             }
             Event::End { .. } | Event::Done { .. } | Event::Failed { .. } => self.clear(),
             Event::Queued { .. }
+            | Event::Chunk { .. }
             | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }

@@ -1,8 +1,7 @@
 //! `sdgen batch FILE`: reads, plans and checks every job before the first picture; then draws what is not there yet.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
-use std::io::Read;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,17 +9,21 @@ use clap::Args;
 
 use super::config::Profile;
 use super::dry_run::{self, DryRun};
+use super::generate::saving;
 use super::progress::{Display, Progress};
 use super::report::{self, Format};
 use super::work::{Work, count_of};
 use super::{show, signals};
-use crate::batch::{self, Fault, Fields, Form, Job, Manifest, Output, Place, Planned, Shard, Source};
+use crate::batch::{
+    self, Fault, Fields, Form, Job, Keeping, Manifest, Moved, Origin, Output, Place, Planned, Shard, Source,
+};
 use crate::config::{self, Hub};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Flow, Observer};
 use crate::named::Named;
-use crate::output::png::part_of;
-use crate::output::sheet::{self, Tile};
+use crate::output::path::check_file;
+use crate::output::png::{Existing, part_of, save};
+use crate::output::sheet::{self, Entry, Tile};
 use crate::plan::Planner;
 use crate::request::Params;
 
@@ -82,11 +85,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.show {
         show::check()?;
     }
+    if let Some(path) = &arguments.sheet {
+        check_file("sheet", path)?;
+    }
     signals::listen(arguments.display.announces())?;
     let progress = RefCell::new(Progress::new(&arguments.display));
-    let Found { planned, absent, output } = arguments.planned(&progress)?;
+    let Found { planned, absent, output, stdin } = arguments.planned(&progress)?;
     let all = planned.len();
-    let planned: Vec<Planned> = planned.into_iter().filter(|planned| shard.has(&planned.key)).collect();
+    let mut planned: Vec<Planned> = planned.into_iter().filter(|planned| shard.has(&planned.key)).collect();
     if shard != Shard::WHOLE {
         let jobs = count_of(all, "job");
         progress.borrow_mut().say(&format!("shard {shard}: {} of {jobs}", planned.len()));
@@ -94,12 +100,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.dry.wanted() {
         return dry_run::batch(&planned, &absent, arguments.dry);
     }
-    let manifest = arguments.manifest(&planned, &output, shard)?;
+    let folder = PathBuf::from(output.dir.as_deref().unwrap_or("."));
+    create(&folder)?;
+    let origin = stdin.as_deref().map_or(Origin::File(&arguments.file), Origin::Stdin);
+    let keeping = Keeping::of(origin, &folder, shard, arguments.manifest.as_deref());
+    let manifest = settled(&keeping, &mut planned, arguments.restart, &progress)?;
     let mut work = Work::new(&planned, manifest, &progress);
     work.fail_fast = arguments.fail_fast;
     work.show = arguments.show;
     let drawn = work.all();
-    let sheet = arguments.sheet.as_deref().map_or(Ok(()), |path| draw_sheet(path, &planned));
+    let sheet = match &arguments.sheet {
+        Some(path) if drawn.as_ref().err().map(Error::kind) != Some(Kind::Interrupted) => {
+            saving(&progress, None, || arguments.draw_sheet(path, &planned)).map(|_| ())
+        }
+        _ => Ok(()),
+    };
     let done = Event::Done { images: work.drawn as u64, seconds: begun.elapsed().as_secs_f64() };
     let _ = progress.borrow_mut().on(&done);
     progress.borrow_mut().say(&work.summary());
@@ -112,17 +127,26 @@ struct Found {
     /// Jobs whose model would have to be fetched, of a run that fetches nothing.
     absent: Vec<Job>,
     output: Output,
+    /// What came from there, if the batch did.
+    stdin: Option<String>,
 }
 
 impl Arguments {
     /// Every job of the file, planned; or every error, shown.
     fn planned(&self, progress: &RefCell<Progress>) -> Result<Found> {
-        let source = self.source()?;
+        let (source, stdin) = self.source()?;
         let over = Fields::of(&self.params, &Place::new(&"command line".into(), 0));
-        let (jobs, wrong) = batch::jobs(&source.drafts, &self.profile.defaults()?.fields(), &over);
-        let mut observer = |event: &Event| progress.borrow_mut().on(event);
+        // What is to be said of many jobs is said once.
+        let mut told = HashSet::new();
+        let mut observer = |event: &Event| match event {
+            Event::Warning { message } if !told.insert(message.clone()) => Flow::Continue,
+            event => progress.borrow_mut().on(event),
+        };
+        let defaults = self.profile.defaults()?.told(&mut observer)?;
+        let (jobs, wrong) = batch::jobs(&source.drafts, &defaults.fields(), &over);
         let (jobs, absent) = if self.dry.wanted() { here(jobs) } else { (jobs, Vec::new()) };
-        let mut planner = Planner::new(if self.dry.wanted() { dry_run::offline() } else { Hub::from_env() });
+        let mut planner =
+            Planner::new(if self.dry.wanted() { dry_run::offline()? } else { Hub::from_env()? });
         let (planned, worse) = batch::plan(jobs, &source.output, &mut planner, &mut observer)?;
         let mut faults: Vec<Fault> = source.faults.into_iter().chain(wrong).chain(worse).collect();
         faults.sort_by(|a, b| a.place.cmp(&b.place));
@@ -132,74 +156,80 @@ impl Arguments {
         if planned.is_empty() && absent.is_empty() {
             return Err(Error::new(Kind::Usage, format!("`{}` has no jobs", self.file.display())));
         }
-        Ok(Found { planned, absent, output: source.output })
+        Ok(Found { planned, absent, output: source.output, stdin })
     }
 
-    fn source(&self) -> Result<Source> {
+    /// The batch, and its text where that came from stdin.
+    fn source(&self) -> Result<(Source, Option<String>)> {
         let form = self.form.as_deref().map(|name| Form::parse("form", name)).transpose()?;
         let form = form.unwrap_or_else(|| Form::of(&self.file));
         if self.file.as_os_str() != "-" {
-            return Source::read(&self.file, form);
+            return Ok((Source::read(&self.file, form)?, None));
         }
-        let mut text = String::new();
-        let read = std::io::stdin().lock().read_to_string(&mut text);
-        read.map_err(|e| Error::new(Kind::Usage, "cannot read the batch from stdin").source(e))?;
-        Ok(Source::parse(&text, Path::new("stdin"), form))
+        let read = crate::text::of(std::io::stdin().lock());
+        let text = read.map_err(|e| Error::new(Kind::Usage, "cannot read the batch from stdin").source(e))?;
+        Ok((Source::parse(&text, Path::new("stdin"), form), Some(text)))
     }
 
-    /// The manifest, held by this process, once the jobs' folders are there and their files are ours to write.
-    fn manifest(&self, planned: &[Planned], output: &Output, shard: Shard) -> Result<Manifest> {
-        let folder = PathBuf::from(output.dir.as_deref().unwrap_or("."));
-        create(&folder)?;
-        for planned in planned {
-            create(planned.path.parent().unwrap_or(Path::new("")))?;
-        }
-        let stem = self.file.file_stem().filter(|_| self.file.as_os_str() != "-");
-        let stem = stem.map_or("stdin".into(), |stem| stem.to_string_lossy().into_owned());
-        let part = if shard == Shard::WHOLE {
-            String::new()
-        } else {
-            format!(".{}-of-{}", shard.index, shard.count)
+    /// Draws the sheet; returns where it is.
+    fn draw_sheet(&self, path: &Path, planned: &[Planned]) -> Result<PathBuf> {
+        let several = planned.iter().any(|planned| planned.job.index > 0);
+        let tiles: Vec<Tile> = planned.iter().map(|planned| tile(planned, several)).collect();
+        let entry = |(planned, tile): (&Planned, &Tile)| Entry {
+            name: tile.name.clone(),
+            file: tile.path.clone(),
+            seed: planned.plan.request.seed,
+            prompt: planned.plan.request.prompt.clone(),
+            at: tile.at.iter().cloned().collect(),
         };
-        let path = self.manifest.clone().unwrap_or_else(|| folder.join(format!("{stem}{part}{SUFFIX}")));
-        let manifest = Manifest::open(&path, &siblings(&path, &stem), self.restart)?;
-        for Planned { path, plan: _, job, .. } in planned {
-            if manifest.claims(path) {
-                // What a killed run left half written.
-                let _ = std::fs::remove_file(part_of(path));
-            } else if path.exists() && job.params.overwrite != Some(true) {
-                let message = format!("`{}` is there already, and not of this batch", path.display());
-                return Err(Error::new(Kind::Output, message).hint(
-                    "move it away, choose another `dir` in `[output]`, or replace it with `--overwrite`",
-                ));
-            }
-        }
-        Ok(manifest)
+        let told = planned.iter().all(|planned| planned.job.params.no_metadata != Some(true));
+        let entries = told.then(|| planned.iter().zip(&tiles).map(entry).collect());
+        let replaces = self.params.overwrite == Some(true);
+        let existing = if replaces { Existing::Replace } else { Existing::Keep };
+        save(&sheet::png(&tiles, entries)?, path, existing)
     }
+}
+
+/// A job's picture as a sheet shows it; of `several` pictures of a job their number is an axis.
+fn tile(Planned { job, path, .. }: &Planned, several: bool) -> Tile {
+    let mut at: Vec<_> = job.at.iter().map(|c| (c.axis.clone(), c.value.clone())).collect();
+    if several && !at.is_empty() {
+        at.push(("picture".to_owned(), job.index.to_string()));
+    }
+    Tile { path: path.clone(), name: job.name.clone(), at, group: job.draft }
+}
+
+/// The manifest, held by this process, once the jobs' folders are there and each picture has its place.
+fn settled(
+    keeping: &Keeping,
+    planned: &mut [Planned],
+    restart: bool,
+    progress: &RefCell<Progress>,
+) -> Result<Manifest> {
+    for planned in planned.iter() {
+        create(planned.path.parent().unwrap_or(Path::new("")))?;
+    }
+    let manifest = Manifest::open(keeping, restart)?;
+    for Moved { wanted, taken } in manifest.settle(planned)? {
+        let (wanted, taken) = (wanted.display(), taken.display());
+        let message = format!("`{wanted}` is another job's picture and stays; this one goes to `{taken}`");
+        let _ = progress.borrow_mut().on(&Event::Warning { message });
+    }
+    for planned in planned.iter().filter(|planned| planned.replaces) {
+        // What a killed run left half written.
+        let _ = std::fs::remove_file(part_of(&planned.path));
+    }
+    Ok(manifest)
 }
 
 /// The jobs whose models are on this machine, and those whose models are not; names that are none count as here,
 /// where they are told.
 fn here(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
-    let mut known: HashMap<Option<String>, bool> = HashMap::new();
+    let mut known: HashMap<(Option<String>, Option<bool>), bool> = HashMap::new();
     jobs.into_iter().partition(|job| {
-        let model = job.params.model.clone();
-        *known.entry(model.clone()).or_insert_with(|| !dry_run::is_absent(model.as_deref()).unwrap_or(false))
+        let asked = (job.params.model.clone(), job.params.offline);
+        *known.entry(asked).or_insert_with(|| !dry_run::is_absent(&job.params).unwrap_or(false))
     })
-}
-
-const SUFFIX: &str = ".manifest.jsonl";
-
-/// The manifests of the same batch beside `path`, of other shards or of the whole.
-fn siblings(path: &Path, stem: &str) -> Vec<PathBuf> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let kin = |name: &str| {
-        let part = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(SUFFIX));
-        part.is_some_and(|part| part.is_empty() || (part.starts_with('.') && part.contains("-of-")))
-    };
-    let others = entries.filter(|entry| Some(entry.file_name().as_os_str()) != path.file_name());
-    others.filter(|entry| kin(&entry.file_name().to_string_lossy())).map(|entry| entry.path()).collect()
 }
 
 fn create(folder: &Path) -> Result<()> {
@@ -220,19 +250,4 @@ fn refused(faults: &[Fault], file: &Path, format: Format) -> Error {
         kind,
         format!("{} in `{}`; nothing was drawn", count_of(faults.len(), "error"), file.display()),
     )
-}
-
-fn draw_sheet(path: &Path, planned: &[Planned]) -> Result<()> {
-    let several = planned.iter().any(|planned| planned.job.index > 0);
-    let tiles: Vec<Tile> = planned
-        .iter()
-        .map(|Planned { job, path, .. }| {
-            let mut at: Vec<_> = job.at.iter().map(|c| (c.axis.clone(), c.value.clone())).collect();
-            if several && !at.is_empty() {
-                at.push(("picture".to_owned(), job.index.to_string()));
-            }
-            Tile { path: path.clone(), name: job.name.clone(), at, group: job.draft }
-        })
-        .collect();
-    crate::output::png::save(&sheet::png(&tiles)?, path, crate::output::png::Existing::Replace).map(|_| ())
 }

@@ -109,6 +109,7 @@ impl Observer for Clock {
             | Event::Fetch { .. }
             | Event::Queued { .. }
             | Event::Failed { .. }
+            | Event::Chunk { .. }
             | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }
@@ -128,7 +129,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 fn measure(arguments: &Arguments) -> Result<Report> {
     let params = arguments.params();
     let mut clock = Clock::default();
-    let plan = Planner::new(Hub::from_env()).plan(&params, &mut clock)?;
+    let plan = Planner::new(Hub::from_env()?).plan(&params, &mut clock)?;
     let mut engine = Engine::new();
     engine.load(&plan, &mut clock)?;
     clock.counter = Some(Box::new(engine.operations()));
@@ -152,7 +153,7 @@ impl Arguments {
             height: self.height,
             steps: Some(self.steps),
             cfg_scale: Some(self.cfg_scale),
-            seed: Some(0),
+            seed: Some(0.into()),
             dtype: self.dtype.clone(),
             device: self.device.clone(),
             threads: self.threads,

@@ -31,7 +31,8 @@ fn candidates() -> Vec<CompletionCandidate> {
 
 /// The repositories in the cache.
 fn cached() -> Vec<String> {
-    let entries = Hub::from_env().cache.and_then(|cache| std::fs::read_dir(cache).ok());
+    let entries =
+        Hub::from_env().ok().and_then(|hub| hub.cache).and_then(|cache| std::fs::read_dir(cache).ok());
     let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
     names.filter_map(|name| Some(name.to_str()?.strip_prefix("models--")?.replace("--", "/"))).collect()
 }

@@ -5,9 +5,10 @@ use serde_json::json;
 
 use super::terminal;
 use crate::batch::{Fields, Place};
-use crate::config;
+use crate::config::{self, DefaultsFile};
 use crate::error::{Error, Kind, Result};
-use crate::request::{Params, Profiles, check, decoding_alone, not_finite, overlay};
+use crate::event::{Event, Observer, tell};
+use crate::request::{Params, Profiles, bystanders, check, decoding_alone, not_finite, overlay};
 
 /// Which defaults count. Only the command line has this flag.
 #[derive(Args)]
@@ -24,10 +25,10 @@ impl Profile {
     /// # Errors
     /// The file is wrong, or has no such profile.
     pub(super) fn defaults(&self) -> Result<Defaults> {
-        let file = read()?;
+        let (file, note) = read()?;
         let name = self.profile.clone().or_else(config::profile);
         let params = file.params(name.as_deref())?;
-        Ok(Defaults { file, params })
+        Ok(Defaults { file, params, note })
     }
 }
 
@@ -35,9 +36,21 @@ impl Profile {
 pub(super) struct Defaults {
     file: Profiles,
     params: Params,
+    note: Option<String>,
 }
 
 impl Defaults {
+    /// Tells what is noteworthy about them.
+    ///
+    /// # Errors
+    /// The observer cancels.
+    pub(super) fn told(self, observer: &mut dyn Observer) -> Result<Self> {
+        match self.note.clone() {
+            None => Ok(self),
+            Some(message) => tell(observer, &Event::Note { message }).map(|()| self),
+        }
+    }
+
     /// The defaults as fields of a batch.
     pub(super) fn fields(&self) -> Fields {
         Fields::of(&self.params, &Place::new(&self.file.path().display().to_string().into(), 0))
@@ -58,14 +71,30 @@ impl Defaults {
         }
     }
 
+    /// A whole request over those defaults that no picture depends on.
+    pub(super) fn beside(&self, request: &Params) -> Params {
+        overlay(&bystanders(&self.params), request)
+    }
+
     /// The error, with a word on where the wrong value came from.
     pub(super) fn blamed(&self, error: Error, said: &Params) -> Error {
         self.file.blamed(error, &self.params, said)
     }
 }
 
-fn read() -> Result<Profiles> {
-    config::defaults_file()?.map_or(Ok(Profiles::default()), |path| Profiles::read(&path))
+/// The user's file, and a word on why it counts for nothing though somebody may expect it to.
+///
+/// # Errors
+/// The file is wrong.
+pub(super) fn read() -> Result<(Profiles, Option<String>)> {
+    match config::defaults_file()? {
+        None => Ok((Profiles::default(), None)),
+        Some(DefaultsFile { path, is_out_of_reach: false }) => Ok((Profiles::read(&path)?, None)),
+        Some(DefaultsFile { path, is_out_of_reach: true }) => {
+            let note = format!("no defaults: this user may not look for `{}`", path.display());
+            Ok((Profiles::absent(&path), Some(note)))
+        }
+    }
 }
 
 #[derive(Args)]
@@ -99,21 +128,21 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn path() -> Result<()> {
-    let path = config::defaults_file()?.ok_or_else(|| {
+    let file = config::defaults_file()?.ok_or_else(|| {
         Error::new(Kind::Usage, "there is no home folder to keep a config file in")
             .hint("set SDGEN_CONFIG to a file")
     })?;
-    terminal::data(format!("{}\n", path.display()).as_bytes())
+    terminal::data(format!("{}\n", file.path.display()).as_bytes())
 }
 
 fn show(defaults: &Defaults, json: bool) -> Result<()> {
-    let Defaults { file, params } = defaults;
+    let Defaults { file, params, .. } = defaults;
     let names: Vec<&str> = file.names().collect();
     if json {
         return terminal::json(&json!({ "path": file.path(), "profiles": names, "defaults": params }));
     }
     let values = toml::to_string(params).map_err(|e| Error::internal("cannot write TOML").source(e))?;
-    let there = if file.path().is_file() { "" } else { " (not there)" };
+    let there = if file.path().exists() { "" } else { " (not there)" };
     let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
     let head = format!("# {}{there}; profiles: {names}\n", file.path().display());
     terminal::data((head + &values).as_bytes())

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{signals, terminal};
 use crate::config::Hub;
-use crate::convert::{Layout, Order, Target, convert};
+use crate::convert::{Layout, Order, Target, convert, left_behind};
 use crate::error::Result;
 use crate::event::{Event, Flow};
 use crate::named::Named;
@@ -52,6 +52,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(config) = &arguments.config {
         model = model.configured(&find(config)?);
     }
+    let passed_over = model.checkpoint().and_then(|checkpoint| checkpoint.passed_over(&model.origin));
+    for message in passed_over.into_iter().chain(left_behind(&model, &order)?) {
+        terminal::say(&terminal::harmless(&format!("warning: {message}")));
+    }
     signals::listen(false)?;
     let bytes = convert(&model, &order, &signals::stop_requested)?;
     terminal::say(&format!("saved {} ({bytes} bytes)", order.out.display()));
@@ -60,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Nothing is fetched.
 fn find(model: &str) -> Result<registry::ModelFiles> {
-    let hub = Hub { offline: true, ..Hub::from_env() };
+    let hub = Hub { offline: true, ..Hub::from_env()? };
     let mut silent = |_: &Event| Flow::Continue;
     registry::locate(&ModelRef::parse(model)?, &Fetch { hub, ..Fetch::default() }, &mut silent)
 }

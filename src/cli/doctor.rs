@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Args;
 use serde::Serialize;
@@ -12,7 +13,6 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::nn::{Survey, survey};
 use crate::registry::{Reach, free_space, reach};
-use crate::request::Profiles;
 
 /// Room for a model of the XL family, in bytes.
 const ROOM: u64 = 15_000_000_000;
@@ -73,11 +73,15 @@ impl Finding {
 
 /// Looks and tells.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let mut hub = Hub::from_env();
-    hub.offline |= arguments.offline;
     let mut findings = machine();
     findings.push(defaults());
-    findings.extend([cache(&hub), disk(&hub), token(&hub), network(&hub)]);
+    match Hub::from_env() {
+        Ok(hub) => {
+            let hub = Hub { offline: hub.offline || arguments.offline, ..hub };
+            findings.extend([environment(&hub), cache(&hub), disk(&hub), token(&hub), network(&hub)]);
+        }
+        Err(error) => findings.push(Finding::failed("environment", &error)),
+    }
     if arguments.json {
         return terminal::json(&findings);
     }
@@ -142,9 +146,11 @@ fn machine() -> Vec<Finding> {
 
 /// The user's config file.
 fn defaults() -> Finding {
-    let read = config::defaults_file().and_then(|path| path.map(|path| Profiles::read(&path)).transpose());
-    match read {
-        Ok(Some(file)) if file.path().is_file() => {
+    match super::config::read() {
+        Ok((_, Some(note))) => {
+            Finding::note("config", note, "set HOME to a folder of this user, or SDGEN_CONFIG")
+        }
+        Ok((file, None)) if file.path().exists() => {
             let names: Vec<&str> = file.names().collect();
             let value = format!("{}, {} profiles", file.path().display(), names.len());
             match file.params(config::profile().as_deref()) {
@@ -155,6 +161,19 @@ fn defaults() -> Finding {
         Ok(_) => Finding::good("config", "none"),
         Err(error) => Finding::failed("config", &error),
     }
+}
+
+/// The variables of the hub that are set, and what they change beside what follows.
+fn environment(hub: &Hub) -> Finding {
+    let set = config::hub_variables();
+    let seconds = |what: &str, time: Option<Duration>| Some(format!("{what} {} s", time?.as_secs()));
+    let times =
+        [seconds("lists within", hub.etag_timeout), seconds("downloads within", hub.download_timeout)];
+    let links = hub.no_symlinks.then(|| "no symbolic links".to_owned());
+    let more: Vec<String> = times.into_iter().flatten().chain(links).collect();
+    let set = if set.is_empty() { "no variable of the hub is set".to_owned() } else { set.join(", ") };
+    let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+    Finding::good("environment", format!("{set}{more}"))
 }
 
 /// Where models are kept, and whether something can be kept there.
@@ -190,6 +209,11 @@ fn disk(hub: &Hub) -> Finding {
 fn token(hub: &Hub) -> Finding {
     match hub.token {
         Some(_) => Finding::good("token", "there is one"),
+        None if hub.no_token => Finding::note(
+            "token",
+            "none: HF_HUB_DISABLE_IMPLICIT_TOKEN is set",
+            "private and gated models need one: unset it",
+        ),
         None => Finding {
             fix: Some("only private and gated models need one: set HF_TOKEN, or `hf auth login`".to_owned()),
             ..Finding::good("token", "none")
@@ -202,7 +226,7 @@ fn network(hub: &Hub) -> Finding {
         return Finding::note(
             "hub",
             "offline: only models in the cache can be used",
-            "unset HF_HUB_OFFLINE and leave `--offline` away to fetch models",
+            "unset HF_HUB_OFFLINE and TRANSFORMERS_OFFLINE and leave `--offline` away to fetch models",
         );
     }
     match reach(hub) {

@@ -1,5 +1,6 @@
 //! `--dry-run`: what would be drawn, with its tokens, what would be fetched, the memory that it would take, by the estimate
-//! that a run decides by, and the time, measured on a short run of two steps for each model and size.
+//! that a run decides by, and the time, by the arithmetic that it asks for. With `time` that is measured instead, on a
+//! short run of two steps for each model and size.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -13,7 +14,7 @@ use super::terminal;
 use super::work::count_of;
 use crate::batch::{Job, Planned, forwards};
 use crate::config::Hub;
-use crate::engine::Engine;
+use crate::engine::{Engine, Forecast};
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
 use crate::models::tokenizer::{Reader, readers};
@@ -27,7 +28,8 @@ use crate::sampler::Sampler;
 #[derive(Args, Clone, Copy)]
 #[group(skip)]
 pub(super) struct DryRun {
-    /// Draw nothing: show what would be drawn, its tokens, downloads, memory and time
+    /// Draw nothing: show what would be drawn, its tokens, downloads, memory and time, the latter by estimate; `time`
+    /// measures it on two steps of each model and size
     #[arg(
         long,
         value_enum,
@@ -46,12 +48,18 @@ enum Form {
     Text,
     /// For programs
     Json,
+    /// For people, with times that are measured
+    Time,
 }
 
 impl DryRun {
     /// Whether nothing is to be drawn.
     pub(super) fn wanted(self) -> bool {
         self.dry_run.is_some()
+    }
+
+    fn measures(self) -> bool {
+        self.dry_run == Some(Form::Time)
     }
 }
 
@@ -93,7 +101,8 @@ struct Tokens {
 
 #[derive(Default, Serialize)]
 struct Estimate {
-    seconds: f64,
+    /// Of all pictures; nothing on cards, whose time is only measured.
+    seconds: Option<f64>,
     /// The most that the process takes at any time; nothing on cards, whose memory is not estimated.
     peak_bytes: Option<u64>,
     measured: Vec<Measured>,
@@ -117,13 +126,13 @@ struct Measured {
 pub(super) fn single(params: &Params, form: DryRun) -> Result<()> {
     let mut report = Report::default();
     let mut silent = |_: &Event| Flow::Continue;
-    if is_absent(params.model.as_deref())? {
+    if is_absent(params)? {
         report.wants(params, params.count.unwrap_or(1) as usize)?;
         return report.print(form);
     }
-    let plan = Planner::new(offline()).plan(params, &mut silent)?;
+    let plan = Planner::new(offline()?).plan(params, &mut silent)?;
     report.add(None, None, &plan, &mut HashMap::new())?;
-    report.estimate = Some(estimate(&[&plan], &[&plan])?);
+    report.estimate = Some(estimate(&[&plan], &[&plan], form)?);
     report.print(form)
 }
 
@@ -139,7 +148,7 @@ pub(super) fn batch(planned: &[Planned], absent: &[Job], form: DryRun) -> Result
     }
     let plans: Vec<&Plan> = planned.iter().map(|planned| &planned.plan).collect();
     let together: Vec<Plan> = forwards(planned).iter().map(|jobs| forward(planned, jobs)).collect();
-    report.estimate = Some(estimate(&plans, &together.iter().collect::<Vec<_>>())?);
+    report.estimate = Some(estimate(&plans, &together.iter().collect::<Vec<_>>(), form)?);
     report.print(form)
 }
 
@@ -150,24 +159,30 @@ fn forward(planned: &[Planned], jobs: &[usize]) -> Plan {
 }
 
 /// The hub for a run that fetches nothing.
-pub(super) fn offline() -> Hub {
-    Hub { offline: true, ..Hub::from_env() }
+///
+/// # Errors
+/// As [`Hub::from_env`].
+pub(super) fn offline() -> Result<Hub> {
+    Ok(Hub { offline: true, ..Hub::from_env()? })
 }
 
-/// Whether a model would have to be fetched.
+/// Whether a model would have to be fetched. Where it may not be, its absence is an error as in a run.
 ///
 /// # Errors
 /// There is no such model.
-pub(super) fn is_absent(model: Option<&str>) -> Result<bool> {
-    let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
+pub(super) fn is_absent(params: &Params) -> Result<bool> {
+    if params.offline == Some(true) {
+        return Ok(false);
+    }
+    let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     Ok(matches!(model, ModelRef::Known(_) | ModelRef::Repo { .. })
-        && registry::cached(&model, &offline()).is_none())
+        && registry::cached(&model, &offline()?).is_none())
 }
 
 /// What the hub would send of a model; nothing is fetched but the small files that list the others.
 fn download(params: &Params) -> Result<Option<u64>> {
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
-    let hub = Hub::from_env();
+    let hub = Hub::from_env()?;
     let fetch = Fetch {
         hub: Hub { offline: hub.offline || params.offline == Some(true), ..hub },
         half: matches!(params.dtype.as_deref(), Some("f16" | "bf16")),
@@ -206,7 +221,10 @@ impl Report {
     ) -> Result<()> {
         let files = &plan.base.files;
         if !known.contains_key(&files.origin) {
-            known.insert(files.origin.clone(), readers(files)?);
+            let readers = readers(files)?;
+            let notices = readers.iter().filter_map(|reader| reader.tokenizer.notice());
+            notices.for_each(|notice| terminal::say(&format!("warning: {notice}")));
+            known.insert(files.origin.clone(), readers);
         }
         let request = &plan.request;
         let reading = Reading { syntax: request.prompt_syntax, long: request.long_prompt };
@@ -232,7 +250,9 @@ impl Report {
         self.schema = super::progress::SCHEMA;
         match form.dry_run {
             Some(Form::Json) => terminal::json(&self),
-            Some(Form::Text) | None => terminal::data(terminal::harmless(&self.text()).as_bytes()),
+            Some(Form::Text | Form::Time) | None => {
+                terminal::data(terminal::harmless(&self.text()).as_bytes())
+            }
         }
     }
 
@@ -259,43 +279,62 @@ impl Report {
             let _ = writeln!(text, "to be fetched: {model}{bytes}, for {}", count_of(*jobs, "job"));
         }
         if let Some(Estimate { seconds, peak_bytes, .. }) = &self.estimate {
-            let peak = peak_bytes.map(|bytes| format!(", about {:.2} GB of memory", bytes as f64 / 1e9));
+            let time = seconds.map(|seconds| format!("about {seconds:.1} s"));
+            let peak = peak_bytes.map(|bytes| format!("about {:.2} GB of memory", bytes as f64 / 1e9));
+            let known: Vec<String> = time.into_iter().chain(peak).collect();
             let pictures: u64 = self.jobs.iter().map(|row| row.request.count).sum();
             let what = count_of(pictures as usize, "picture");
-            let _ = writeln!(text, "{what}: about {seconds:.1} s{}", peak.unwrap_or_default());
+            let _ = writeln!(
+                text,
+                "{what}: {}",
+                if known.is_empty() { "no estimate".to_owned() } else { known.join(", ") }
+            );
         }
         text
     }
 }
 
-/// Memory of `forwards`, each the plan of what is drawn at once, and time of `plans`, from a short run of each model and
-/// size.
-fn estimate(plans: &[&Plan], forwards: &[&Plan]) -> Result<Estimate> {
+/// Memory of `forwards`, each the plan of what is drawn at once, and time of `plans`.
+fn estimate(plans: &[&Plan], forwards: &[&Plan], form: DryRun) -> Result<Estimate> {
     let mut engine = Engine::new();
     // Before a short run takes memory that the estimate asks for.
     let peak_bytes = peak(&mut engine, forwards)?;
-    let mut known: HashMap<String, Measured> = HashMap::new();
+    let mut known: HashMap<String, Option<Measured>> = HashMap::new();
     let mut prompts = HashSet::new();
-    let mut estimate = Estimate { peak_bytes, ..Estimate::default() };
+    let (mut seconds, mut measured) = (Some(0.0), Vec::new());
     for plan in plans {
         let request = &plan.request;
-        let guided = request.cfg_scale > 1.0;
-        let kind = format!("{guided} {:?}", request.machinery());
+        let kind = format!("{} {:?}", request.cfg_scale > 1.0, request.machinery());
         if !known.contains_key(&kind) {
-            let measured = measure(plan, &mut engine)?;
-            estimate.seconds += measured.load_seconds;
-            estimate.measured.push(measured.clone());
-            known.insert(kind.clone(), measured);
+            let timed = if form.measures() {
+                Some(measure(plan, &mut engine)?)
+            } else {
+                forecast(plan, &mut engine)?
+            };
+            let load = timed.as_ref().map_or(0.0, |timed| timed.load_seconds);
+            seconds = seconds.map(|seconds| seconds + load);
+            measured.extend(timed.clone().filter(|_| form.measures()));
+            known.insert(kind.clone(), timed);
         }
-        let measured = &known[&kind];
+        let encodes = prompts.insert(format!("{:?}", request.conditioning()));
         let calls = calls(plan)? as f64;
-        let each = calls * measured.step_seconds + measured.decode_seconds;
-        estimate.seconds += each * request.count as f64;
-        if prompts.insert(format!("{:?}", request.conditioning())) {
-            estimate.seconds += measured.encode_seconds;
-        }
+        seconds = known[&kind].as_ref().zip(seconds).map(|(timed, seconds)| {
+            let each = calls * timed.step_seconds + timed.decode_seconds;
+            seconds + each * request.count as f64 + if encodes { timed.encode_seconds } else { 0.0 }
+        });
     }
-    Ok(estimate)
+    Ok(Estimate { seconds, peak_bytes, measured })
+}
+
+/// The times of a plan by the arithmetic that it asks for; loading is not counted.
+fn forecast(plan: &Plan, engine: &mut Engine) -> Result<Option<Measured>> {
+    let Request { model, width, height, .. } = plan.request.clone();
+    Ok(engine.forecast(plan)?.map(|Forecast { encode, call, decode }| Measured {
+        encode_seconds: encode,
+        step_seconds: call,
+        decode_seconds: decode,
+        ..Measured { model, width, height, ..Measured::default() }
+    }))
 }
 
 /// The most that one of `plans` takes.
@@ -311,8 +350,10 @@ fn calls(plan: &Plan) -> Result<usize> {
     Ok(plan.request.ladder(&plan.base.repo)?.1.calls())
 }
 
-/// Draws a picture of two steps and throws it away.
+/// Draws a picture of two steps and throws it away, once it has said so.
 fn measure(plan: &Plan, engine: &mut Engine) -> Result<Measured> {
+    let Request { model, width, height, .. } = &plan.request;
+    terminal::say(&terminal::harmless(&format!("measuring: two steps of {model} at {width}x{height}")));
     let short = Request {
         steps: 2,
         count: 1,

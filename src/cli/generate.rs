@@ -1,7 +1,7 @@
 //! The default command: a prompt in, pictures out.
 
 use std::cell::RefCell;
-use std::io::{IsTerminal, Read};
+use std::io::{ErrorKind, IsTerminal, Read};
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -59,8 +59,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let progress = RefCell::new(Progress::new(&arguments.display));
     let mut observer = |event: &Event| progress.borrow_mut().on(event);
-
-    let plan = Planner::new(Hub::from_env()).plan(&params, &mut observer)?;
+    defaults.told(&mut observer)?;
+    let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
     draw(
         &Drawing { plan: &plan, params: &params, destination: &destination, show: arguments.show },
         &progress,
@@ -106,7 +106,7 @@ pub(super) fn draw(drawing: &Drawing<'_>, progress: &RefCell<Progress>) -> Resul
 /// Saves a picture between the events that tell of it.
 pub(super) fn saving(
     progress: &RefCell<Progress>,
-    seed: u64,
+    seed: impl Into<Option<u64>>,
     save: impl FnOnce() -> Result<PathBuf>,
 ) -> Result<PathBuf> {
     let begun = Instant::now();
@@ -115,7 +115,7 @@ pub(super) fn saving(
     let _ = tell(Event::Begin { stage: Stage::Save, what: String::new() });
     let path = save()?;
     let _ = tell(Event::End { stage: Stage::Save, seconds: begun.elapsed().as_secs_f64() });
-    let _ = tell(Event::Saved { path: path.clone(), seed });
+    let _ = tell(Event::Saved { path: path.clone(), seed: seed.into() });
     Ok(path)
 }
 
@@ -135,13 +135,14 @@ fn with_prompt(params: &Params) -> Result<Params> {
     if params.prompt.as_deref() != Some("-") {
         return Ok(params.clone());
     }
-    let mut bytes = Vec::new();
-    let read = std::io::stdin().lock().take(MAX_PROMPT + 1).read_to_end(&mut bytes);
-    read.map_err(|e| Error::field("prompt", "cannot read stdin").source(e))?;
-    if bytes.len() as u64 > MAX_PROMPT {
+    let read = crate::text::of(std::io::stdin().lock().take(MAX_PROMPT + 1));
+    let text = read.map_err(|e| match e.kind() {
+        ErrorKind::InvalidData => Error::field("prompt", "stdin is not UTF-8").source(e),
+        _ => Error::field("prompt", "cannot read stdin").source(e),
+    })?;
+    if text.len() as u64 > MAX_PROMPT {
         return Err(Error::field("prompt", format!("stdin holds more than {MAX_PROMPT} bytes")));
     }
-    let text = String::from_utf8(bytes).map_err(|_| Error::field("prompt", "stdin is not UTF-8"))?;
     let prompt = text.trim_end_matches(['\n', '\r']).to_owned();
     Ok(Params { prompt: Some(prompt), ..params.clone() })
 }

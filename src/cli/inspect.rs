@@ -9,6 +9,7 @@ use super::terminal;
 use crate::error::{Error, Kind, Result};
 use crate::output::metadata::{self, Inspection, Record};
 use crate::output::parameters::Parameters;
+use crate::output::sheet::{Contents, Entry};
 
 #[derive(Args)]
 #[group(skip)]
@@ -28,10 +29,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.json {
         return terminal::json(&found);
     }
-    let body = match (&found.sdgen, &found.parameters) {
-        (Some(record), _) => record_lines(record),
-        (None, Some(parameters)) => parameter_lines(parameters),
-        (None, None) => {
+    let body = match (&found.sdgen, &found.parameters, &found.sheet) {
+        (Some(record), ..) => record_lines(record),
+        (None, Some(parameters), _) => parameter_lines(parameters),
+        (None, None, Some(sheet)) => sheet_lines(sheet),
+        (None, None, None) => {
             let message = format!("`{}` says nothing about how it was made", arguments.image.display());
             return Err(Error::new(Kind::Usage, message)
                 .hint("expected a PNG with sdgen's or A1111's metadata; `--no-metadata` leaves it out"));
@@ -69,6 +71,15 @@ fn record_lines(record: &Record) -> String {
         text.push_str(&line("model_license", license));
     }
     text + &line("made_by", &format!("sdgen {}", record.version))
+}
+
+fn sheet_lines(sheet: &Contents) -> String {
+    let picture = |entry: &Entry| {
+        let Entry { name, file, seed, prompt, .. } = entry;
+        line("picture", &format!("{name}: {}, seed {seed}, {prompt}", file.display()))
+    };
+    let pictures: String = sheet.pictures.iter().map(picture).collect();
+    pictures + &line("made_by", &format!("sdgen {}", sheet.version))
 }
 
 fn parameter_lines(parameters: &Parameters) -> String {

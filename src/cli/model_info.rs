@@ -33,7 +33,7 @@ fn about(model: &str) -> Result<About> {
     match ModelRef::parse(model)? {
         ModelRef::File(path) => About::file(&path),
         other @ (ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::Repo { .. }) => {
-            let hub = Hub { offline: true, ..Hub::from_env() };
+            let hub = Hub { offline: true, ..Hub::from_env()? };
             let mut silent = |_: &Event| Flow::Continue;
             About::folder(&registry::locate(&other, &Fetch { hub, ..Fetch::default() }, &mut silent)?)
         }

@@ -81,7 +81,7 @@ struct Pull {
 
 /// Does what is asked; lists without a question.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let (hub, json) = (Hub::from_env(), arguments.json);
+    let (hub, json) = (Hub::from_env()?, arguments.json);
     match arguments.action.as_ref().unwrap_or(&Action::List) {
         Action::List => list(&hub, json),
         Action::Info(info) => model_info::run(info, json),

@@ -55,6 +55,7 @@ impl View for Lines {
             | Event::Failed { .. }
             | Event::Download { .. }
             | Event::End { .. }
+            | Event::Chunk { .. }
             | Event::Preview { .. }
             | Event::Saved { .. }
             | Event::Warning { .. }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::report::Format;
 use super::{bars::Bars, plain::Lines, signals, terminal};
+use crate::config::Hold;
 use crate::event::{Event, Flow, Observer};
 use crate::request::Request;
 
@@ -103,7 +104,9 @@ impl Json {
         };
         object.insert("schema".into(), SCHEMA.into());
         object.insert("time".into(), self.begun.elapsed().as_secs_f64().into());
-        if !self.jobs.is_empty() && !object.contains_key("job") {
+        // A sheet is of all jobs.
+        let of_some = !matches!(event, Event::Saved { seed: None, .. });
+        if of_some && !self.jobs.is_empty() && !object.contains_key("job") {
             object.insert("jobs".into(), self.jobs.clone().into());
         }
         if let Event::End { stage, seconds } = event {
@@ -155,6 +158,7 @@ impl View for Still {
 pub(super) struct Progress {
     view: Box<dyn View>,
     verbose: bool,
+    hold: Hold,
 }
 
 impl Progress {
@@ -168,7 +172,7 @@ impl Progress {
             Style::Auto if terminal::redraws() => Box::new(Bars::new()),
             Style::Auto | Style::Plain => Box::new(Lines::default()),
         };
-        Self { view, verbose: display.verbose }
+        Self { view, verbose: display.verbose, hold: Hold::from_env() }
     }
 
     /// Says which seed is used, so that a picture can be drawn again even if the run does not end.
@@ -211,6 +215,7 @@ impl Progress {
             | Event::Queued { .. }
             | Event::Begin { .. }
             | Event::End { .. }
+            | Event::Chunk { .. }
             | Event::Step { .. }
             | Event::Note { .. }
             | Event::Preview { .. }
@@ -232,6 +237,7 @@ impl Observer for Progress {
         if let Some(line) = self.line(event) {
             self.view.say(&terminal::harmless(&line));
         }
+        self.hold.wait(event, signals::stop_requested);
         if signals::stop_requested() { Flow::Cancel } else { Flow::Continue }
     }
 }

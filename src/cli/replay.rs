@@ -16,7 +16,7 @@ use crate::engine::{Engine, Image};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 use crate::output::metadata::{self, Record};
-use crate::plan::{Plan, Planner};
+use crate::plan::{Plan, Planner, Recorded};
 use crate::request::{Params, overlay};
 
 #[derive(Args)]
@@ -71,8 +71,13 @@ impl Arguments {
                 if !left.is_empty() {
                     warn(&mut observer, format!("not taken over: {}", left.join(", ")));
                 }
-                let params = self.profile.defaults()?.under(&params)?;
-                Planner::new(Hub::from_env()).plan(&overlay(&params, &self.params), &mut observer)
+                let params = self.profile.defaults()?.told(&mut observer)?.under(&params)?;
+                Planner::new(Hub::from_env()?).plan(&overlay(&params, &self.params), &mut observer)
+            }
+            (None, None) if found.sheet.is_some() => {
+                let message = format!("`{}` is a sheet of several pictures", self.image.display());
+                Err(Error::new(Kind::Usage, message)
+                    .hint("`sdgen inspect` names them; each can be drawn again by itself"))
             }
             (None, None) => {
                 let message = format!("`{}` says nothing about how it was made", self.image.display());
@@ -84,26 +89,13 @@ impl Arguments {
     /// The recorded request, changed in nothing but what the flags change.
     fn recorded(&self, record: &Record, progress: &RefCell<Progress>) -> Result<Plan> {
         let mut observer = |event: &Event| progress.borrow_mut().on(event);
-        let request = record.request()?;
-        let params = self.profile.defaults()?.under(&request.params())?;
-        let mut planner = Planner::new(Hub::from_env());
-        let told = planner.plan(&params, &mut observer)?;
-        let wanted = planner.plan(&overlay(&params, &self.params), &mut observer)?;
-        for (file, hash) in &record.weights {
-            match wanted.weights.get(file) {
-                Some(ours) if ours == hash => {}
-                Some(_) => warn(
-                    &mut observer,
-                    format!("the weights of `{file}` are others than those of the picture"),
-                ),
-                None => warn(
-                    &mut observer,
-                    format!("the picture was made with `{file}`, which this model has not"),
-                ),
-            }
+        let recorded = Recorded { record, image: &self.image, over: &self.params };
+        let params = self.profile.defaults()?.told(&mut observer)?.beside(&recorded.params()?);
+        let plan = Planner::new(Hub::from_env()?).plan(&overlay(&params, &self.params), &mut observer)?;
+        for difference in recorded.differences(&plan)? {
+            warn(&mut observer, difference);
         }
-        let request = request.changed(&told.request, &wanted.request)?;
-        Ok(Plan { request, ..wanted })
+        Ok(plan)
     }
 
     /// Draws and compares; the verdict is data.
@@ -155,7 +147,8 @@ mod tests {
 
     #[test]
     fn the_ratio_is_infinite_for_the_same_and_falls_with_the_difference() {
-        let here = |value: u8| Image { width: 2, height: 1, rgb: vec![value; 6], seed: 0, index: 0 };
+        let here =
+            |value: u8| Image { width: 2, height: 1, rgb: vec![value; 6], seed: 0, index: 0, tiled: false };
         let there = RgbImage::from_raw(2, 1, vec![100; 6]).unwrap();
         assert_eq!(psnr(&there, &here(100)), Some(f64::INFINITY));
         // An error of 1 everywhere: 20 log10 255.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use super::{signals, terminal};
-use crate::config::{Hub, Token, state_folder};
+use crate::config::{Hold, Hub, Token, state_folder};
 use crate::error::{Error, Kind, Result};
 use crate::request::Params;
 use crate::serve::{Door, Home, Limits, Log, Options, Server};
@@ -28,9 +28,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FILE", help_heading = "Connections")]
     token_file: Option<PathBuf>,
 
-    /// Let everybody in who reaches the address
+    /// Let everybody in who reaches the address and asks for it, or for a name of --allow-host
     #[arg(long, conflicts_with = "token_file", help_heading = "Connections")]
     no_auth: bool,
+
+    /// Name that the server answers to besides its addresses, such as images.lan; may be repeated
+    #[arg(long, value_name = "NAME", help_heading = "Connections")]
+    allow_host: Vec<String>,
 
     /// Origin of pages elsewhere that may use this server, such as http://localhost:3000; may be repeated
     #[arg(long, value_name = "ORIGIN", help_heading = "Connections")]
@@ -172,7 +176,8 @@ impl Drawing {
             return Err(error);
         }
         let (models, log_prompts) = (self.model.clone(), words.log_prompts);
-        Ok(Options { models, defaults, hub: Hub::from_env(), home, limits, log_prompts })
+        let hold = Hold::from_env();
+        Ok(Options { models, defaults, hub: Hub::from_env()?, home, limits, log_prompts, hold })
     }
 }
 
@@ -224,7 +229,8 @@ fn door(arguments: &Arguments) -> Result<Door> {
         return Err(Error::field("host", message)
             .hint("ask for a token with `--token-file FILE`, or let everybody in with `--no-auth`"));
     }
-    Ok(Door { host: arguments.host, port: arguments.port, token, cors: arguments.cors.clone() })
+    let (names, cors) = (arguments.allow_host.clone(), arguments.cors.clone());
+    Ok(Door { host: arguments.host, port: arguments.port, token, names, cors })
 }
 
 fn options(arguments: &Arguments) -> Result<Options> {
@@ -241,6 +247,14 @@ fn options(arguments: &Arguments) -> Result<Options> {
 }
 
 fn limits(arguments: &Arguments, queue: usize) -> Result<Limits> {
+    let Arguments { max_body, max_pixels, max_count, .. } = arguments;
+    for (field, value) in
+        [("max_body", *max_body as u64), ("max_pixels", *max_pixels), ("max_count", *max_count)]
+    {
+        if value == 0 {
+            return Err(Error::expected(field, "a number from 1 on", value).hint("0 would let nothing in"));
+        }
+    }
     let age = Duration::try_from_secs_f64(arguments.keep * 3600.0)
         .map_err(|_| Error::expected("keep", "a number of hours", arguments.keep))?;
     Ok(Limits {

@@ -11,7 +11,7 @@ use crate::adapters::{self, Embedding, Shelf};
 use crate::config::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow};
-use crate::models::tokenizer::{Reader, Tokenizer, readers};
+use crate::models::tokenizer::{Reader, Shape, Tokenizer, readers};
 use crate::named::Named;
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax, Token, Word};
 use crate::registry::{self, Component, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, models};
@@ -110,12 +110,12 @@ fn named<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
 
 /// The tokenizers of a model that is on this machine. Nothing is fetched: weights would come along.
 fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<Encoder>> {
-    let hub = Hub { offline: true, ..Hub::from_env() };
+    let hub = Hub { offline: true, ..Hub::from_env()? };
     let known = models().iter().find(|spec| spec.name == DEFAULT_MODEL);
     if model.is_none() && !known.is_some_and(|spec| registry::is_cached(spec, &hub)) {
         let none = ModelFiles::embedded("clip", &[]);
         let words = embeddings.iter().filter_map(|embedding| embedding.word(Component::TextEncoder));
-        let tokenizer = Tokenizer::load(&none, "tokenizer", CLIP_LENGTH)?;
+        let tokenizer = Tokenizer::load(&none, "tokenizer", Shape::CLIP)?;
         return Ok(vec![Encoder { name: "clip", tokenizer, words: words.collect() }]);
     }
     let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
@@ -128,19 +128,21 @@ fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<En
         let words = embeddings.iter().filter_map(|embedding| embedding.word(component)).collect();
         Encoder { name: component.name(), tokenizer, words }
     };
-    Ok(readers(&files)?.into_iter().map(encoder).collect())
+    let readers = readers(&files)?;
+    let notices = readers.iter().filter_map(|reader| reader.tokenizer.notice());
+    notices.for_each(|notice| terminal::say(&format!("warning: {notice}")));
+    Ok(readers.into_iter().map(encoder).collect())
 }
-
-/// Positions of CLIP's text encoders.
-const CLIP_LENGTH: usize = 77;
 
 fn show(encoder: &Encoder, prompt: &Prompt<'_>, reading: Reading) -> Result<Shown> {
     let Encoder { name, tokenizer, words } = encoder;
     let chunked = tokenizer.chunks(prompt, reading, words)?;
     let piece = |token: &Token| tokenizer.piece(token.id, words);
     let row = |token: &Token| Row { id: token.id, piece: piece(token), weight: token.weight };
-    let chunk =
-        |tokens: &Vec<Token>| Chunk { ids: tokenizer.ids(tokens), tokens: tokens.iter().map(row).collect() };
+    let chunk = |tokens: &Vec<Token>| Chunk {
+        ids: tokenizer.ids(tokens, reading.syntax),
+        tokens: tokens.iter().map(row).collect(),
+    };
     Ok(Shown {
         encoder: name,
         tokens: chunked.chunks.iter().map(Vec::len).sum(),

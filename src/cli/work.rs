@@ -45,8 +45,7 @@ impl<'a> Work<'a> {
     /// # Errors
     /// `Kind::Batch` when some failed; `Kind::Interrupted`; a manifest that cannot be kept.
     pub(super) fn all(&mut self) -> Result<()> {
-        let left: Vec<&Planned> =
-            self.planned.iter().filter(|planned| !self.manifest.is_done(planned)).collect();
+        let left: Vec<&Planned> = self.planned.iter().filter(|planned| !planned.finished).collect();
         self.skipped = self.planned.len() - left.len();
         self.manifest.plan(left.iter().copied())?;
         let left: Vec<Planned> = left.into_iter().cloned().collect();
@@ -148,7 +147,8 @@ fn picture(planned: &Planned, image: &Image) -> Result<Vec<u8>> {
 }
 
 fn write(bytes: &[u8], planned: &Planned) -> Result<PathBuf> {
-    save(bytes, &planned.path, Existing::Own)
+    let existing = if planned.replaces { Existing::Own } else { Existing::Free };
+    save(bytes, &planned.path, existing)
 }
 
 /// `1 job`, `2 jobs`.

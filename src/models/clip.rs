@@ -68,6 +68,13 @@ pub(super) struct Layer {
     fc2: Linear,
 }
 
+impl ClipConfig {
+    /// Whether it is one of OpenCLIP's.
+    pub(crate) fn is_open_clip(&self) -> bool {
+        self.hidden_act == "gelu"
+    }
+}
+
 impl ClipText {
     /// Loads the encoder.
     ///

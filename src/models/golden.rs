@@ -8,7 +8,7 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 
 use super::clip::ClipText;
-use super::tokenizer::Tokenizer;
+use super::tokenizer::{Shape, Tokenizer};
 use super::unet::Unet;
 use super::unet_config::UnetConfig;
 use super::vae::{Decoder, Encoder, VaeConfig};
@@ -94,14 +94,14 @@ fn token_ids_are_those_of_transformers() {
     let cases = json("tokenizer/cases.json");
     // sd15 brings no vocabulary here, so that the built-in one is tried; sd21-v brings one that pads with `!`.
     for (model, key) in [("sd15", "padded_clip"), ("sd21-v", "padded_clip_pad_bang")] {
-        let tokenizer = Tokenizer::load(&files(model), "tokenizer", 77).unwrap();
+        let tokenizer = Tokenizer::load(&files(model), "tokenizer", Shape::CLIP).unwrap();
         for case in cases["cases"].as_array().unwrap() {
             let text = case["text"].as_str().unwrap();
             let golden: Vec<u32> =
                 case[key].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
             let chunked = tokenizer.chunks(&prompt(text), Reading::default(), &[]).unwrap();
             assert_eq!(chunked.chunks.len(), 1);
-            assert_eq!(tokenizer.ids(&chunked.chunks[0]), golden, "{model}: {text:?}");
+            assert_eq!(tokenizer.ids(&chunked.chunks[0], Syntax::Plain), golden, "{model}: {text:?}");
         }
     }
 }
@@ -116,7 +116,7 @@ fn reading(syntax: Syntax, long: LongPrompt) -> Reading {
 
 #[test]
 fn what_does_not_fit_into_a_chunk_is_named() {
-    let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", 77).unwrap();
+    let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", Shape::CLIP).unwrap();
     let dropped = |text: &str| tokenizer.chunks(&prompt(text), Reading::default(), &[]).unwrap().dropped;
     let text = format!("{} The Last words", "cat ".repeat(74));
     assert_eq!((dropped(&text).as_str(), dropped("a cat").as_str()), ("Last words", ""));
@@ -128,7 +128,7 @@ fn what_does_not_fit_into_a_chunk_is_named() {
 
 #[test]
 fn a_prompt_that_is_too_long_can_be_refused() {
-    let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", 77).unwrap();
+    let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", Shape::CLIP).unwrap();
     let refuse = reading(Syntax::Plain, LongPrompt::Error);
     let text = format!("{}a qwertyuiopasdf, more", "cat ".repeat(73));
     let error = tokenizer.chunks(&prompt(&text), refuse, &[]).unwrap_err();
@@ -139,7 +139,7 @@ fn a_prompt_that_is_too_long_can_be_refused() {
 
 #[test]
 fn a_long_or_broken_prompt_is_read_in_chunks() {
-    let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", 77).unwrap();
+    let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", Shape::CLIP).unwrap();
     let weighted = reading(Syntax::Weighted, LongPrompt::Chunk);
     let lengths = |text: &str| {
         let chunked = tokenizer.chunks(&prompt(text), weighted, &[]).unwrap();

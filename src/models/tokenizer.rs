@@ -1,25 +1,31 @@
 //! CLIP's byte-pair encoding: prompts to token ids, in chunks of the length that the text encoder takes.
 
-use std::borrow::Cow;
-use std::io::Read;
+mod a1111;
+mod entities;
+mod files;
+mod mend;
+mod readers;
+mod vocabulary;
 
-use serde_json::Value;
-use tokenizers::models::bpe::{BPE, Merges, Vocab};
+use std::collections::BTreeMap;
+
+use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence as Pretokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
-use crate::error::{Error, Kind, Result};
-use crate::models::clip::ClipConfig;
-use crate::prompt::{
-    Layout, LongPrompt, Prompt, Reading, Room, Run, Stretch, Token, Word, lay_out, stretches,
-};
-use crate::registry::{Component, ModelFiles};
+pub(crate) use readers::{Reader, readers, standard_files};
 
-const START: &str = "<|startoftext|>";
-const END: &str = "<|endoftext|>";
+use crate::error::{Error, Kind, Result};
+use crate::prompt::{
+    Layout, LongPrompt, Prompt, Reading, Room, Run, Stretch, Syntax, Token, Word, lay_out, stretches,
+};
+use crate::registry::ModelFiles;
+use a1111::{Ends, WebUi};
+use files::Definition;
+use vocabulary::{Vocabulary, standard};
 
 /// How OpenAI's CLIP cuts text into words before the byte pairs.
 const WORDS: &str =
@@ -34,59 +40,139 @@ pub(crate) struct Chunked {
     pub(crate) dropped: String,
 }
 
+/// What a text encoder takes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shape {
+    /// Ids of a text.
+    pub(crate) length: usize,
+    /// Rows of its table.
+    pub(crate) rows: usize,
+    /// OpenCLIP's, which A1111 reads text for in another way.
+    pub(crate) open_clip: bool,
+}
+
+impl Shape {
+    /// OpenAI's text encoder.
+    pub(crate) const CLIP: Self = Self { length: 77, rows: 49408, open_clip: false };
+}
+
 /// A tokenizer of one text encoder.
 pub(crate) struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    start: u32,
-    end: u32,
-    pad: u32,
+    web_ui: WebUi,
+    ends: Ends,
     length: usize,
+    rows: usize,
     comma: Option<u32>,
+    /// The id after the last one.
+    first_word: u32,
+    /// What the model lacks, for the user.
+    notice: Option<String>,
 }
 
 impl Tokenizer {
-    /// The tokenizer in `folder` of the model, or CLIP's own where the model brings none; windows of `length` ids.
+    /// The tokenizer in `folder` of the model, or CLIP's own where the model brings none, for an encoder of `shape`.
     ///
     /// # Errors
-    /// A vocabulary that does not parse or lacks its special tokens.
-    pub(crate) fn load(files: &ModelFiles, folder: &str, length: usize) -> Result<Self> {
-        let path = |name: &str| format!("{folder}/{name}");
-        let (vocab, merges) = if files.has(&path("vocab.json")) && files.has(&path("merges.txt")) {
-            let vocab: Vocab = files
-                .json::<std::collections::HashMap<String, u32>>(&path("vocab.json"))?
-                .into_iter()
-                .collect();
-            (vocab, merges(&files.text(&path("merges.txt"))?))
-        } else {
-            builtin()?
+    /// A vocabulary that does not parse, lacks its special tokens, or is another encoder's.
+    pub(crate) fn load(files: &ModelFiles, folder: &str, shape: Shape) -> Result<Self> {
+        let mut definition = Definition::read(files, folder)?;
+        let (vocabulary, own) = match definition.vocabulary.take() {
+            Some(vocabulary) => (vocabulary, true),
+            None => (standard()?, false),
         };
-        let pad = pad_token(files, folder)?;
-        Self::build(vocab, merges, pad.as_deref().unwrap_or(END), length)
-            .map_err(|e| e.context(format!("`{}`", files.display(folder))))
+        let place = || format!("`{}`", files.display(folder));
+        let mut tokenizer = Self::build(vocabulary, definition, shape).map_err(|e| e.context(place()))?;
+        tokenizer.notice = tokenizer.fit(files, folder, own).map_err(|e| e.context(place()))?;
+        Ok(tokenizer)
     }
 
-    fn build(vocab: Vocab, merges: Merges, pad: &str, length: usize) -> Result<Self> {
+    fn build(vocabulary: Vocabulary, definition: Definition, shape: Shape) -> Result<Self> {
         let broken =
             |e: tokenizers::Error| Error::new(Kind::ModelFile, format!("not a CLIP vocabulary: {e}"));
+        let largest = vocabulary.0.values().max().copied().unwrap_or_default();
         let bpe = BPE::builder()
-            .vocab_and_merges(vocab, merges)
-            .unk_token(END.to_owned())
+            .vocab_and_merges(vocabulary.0, vocabulary.1)
+            .unk_token(definition.unknown)
             .end_of_word_suffix("</w>".to_owned())
             .build()
             .map_err(broken)?;
         let mut inner = tokenizers::Tokenizer::new(bpe);
         let _ = inner.with_normalizer(Some(normalizer().map_err(broken)?));
         let _ = inner.with_pre_tokenizer(Some(pretokenizer().map_err(broken)?));
-        let special: Vec<AddedToken> = [START, END, pad].iter().map(|t| AddedToken::from(*t, true)).collect();
-        inner.add_special_tokens(special).map_err(broken)?;
+        inner.set_encode_special_tokens(definition.splits_special);
+        inner.add_tokens(definition.added).map_err(broken)?;
         let id = |token: &str| {
             inner
                 .token_to_id(token)
                 .ok_or_else(|| Error::new(Kind::ModelFile, format!("the vocabulary has no token `{token}`")))
         };
-        let (start, end, pad) = (id(START)?, id(END)?, id(pad)?);
-        let comma = inner.token_to_id(",</w>");
-        Ok(Self { start, end, pad, comma, inner, length })
+        let ends =
+            Ends { start: id(&definition.start)?, end: id(&definition.end)?, pad: id(&definition.pad)? };
+        let added = added(&inner);
+        let tokens = added.values().cloned().collect();
+        let web_ui = WebUi::new(inner.get_model(), tokens, ends, shape.open_clip).map_err(broken)?;
+        let last = added.keys().max().copied().unwrap_or_default().max(largest);
+        Ok(Self {
+            web_ui,
+            ends,
+            length: definition.length.unwrap_or(shape.length).min(shape.length),
+            rows: shape.rows,
+            comma: inner.token_to_id(",</w>"),
+            first_word: last + 1,
+            notice: None,
+            inner,
+        })
+    }
+
+    /// Whether the vocabulary, the model's `own` or not, is this encoder's; returns what the user should know.
+    fn fit(&self, files: &ModelFiles, folder: &str, own: bool) -> Result<Option<String>> {
+        let (rows, known) = (self.rows, self.first_word as usize);
+        let sizes = format!("the text encoder's table has {rows} rows, and {known} tokens have a name");
+        let none = format!("`{}` has no vocabulary in `{folder}/`", files.origin);
+        let absent = !own && files.root().is_some();
+        if absent && rows != known {
+            return Err(Error::new(
+                Kind::ModelFile,
+                format!("{none}, and CLIP's is not this model's: {sizes}"),
+            )
+            .hint(format!("expected `{folder}/tokenizer.json`, or vocab.json and merges.txt there")));
+        }
+        let Ends { start, end, pad } = self.ends;
+        if let Some(id) = [start, end, pad].into_iter().find(|id| *id as usize >= rows) {
+            return Err(self.beyond(id));
+        }
+        let files = "neither tokenizer.json nor vocab.json with merges.txt";
+        let notice = match (absent, rows > known) {
+            (true, _) => format!("{none} ({files}); CLIP's own of {known} tokens is used"),
+            (false, true) => format!("{sizes}: the tokenizer in `{folder}/` may lack words that were added"),
+            (false, false) => return Ok(None),
+        };
+        Ok(Some(notice))
+    }
+
+    /// A token that the encoder's table has no row for.
+    fn beyond(&self, id: u32) -> Error {
+        let (token, rows) = (self.piece(id, &[]), self.rows);
+        let message = format!("`{token}` is token {id}, and the text encoder's table has {rows} rows");
+        Error::new(Kind::ModelFile, message)
+            .hint("the tokenizer is another encoder's: save both together, after `resize_token_embeddings`")
+    }
+
+    /// What the model's tokenizer lacks, for the user.
+    pub(crate) fn notice(&self) -> Option<&str> {
+        self.notice.as_deref()
+    }
+
+    /// Whether it is what a model of one file gets: CLIP's own with no word beside it, and the usual padding.
+    ///
+    /// # Errors
+    /// The compiled-in table does not unpack.
+    pub(crate) fn is_usual(&self) -> Result<bool> {
+        let (vocab, _) = standard()?;
+        let same = |(token, id): (&String, &u32)| self.inner.token_to_id(token) == Some(*id);
+        let padded = self.ends.pad == self.web_ui.padding(self.ends);
+        Ok(padded && self.first_word as usize == vocab.len() && vocab.iter().all(same))
     }
 
     /// A prompt in chunks. `words` are those with vectors of their own; their ids follow the vocabulary's.
@@ -94,12 +180,17 @@ impl Tokenizer {
     /// # Errors
     /// A wrong weight; a prompt that is too long where that is not allowed; the tokenizer fails.
     pub(crate) fn chunks(&self, prompt: &Prompt<'_>, reading: Reading, words: &[Word]) -> Result<Chunked> {
-        let sections = prompt.sections(reading.syntax)?;
+        self.own_words(words)?;
+        let mut sections = prompt.sections(reading.syntax)?;
+        if reading.syntax == Syntax::Weighted {
+            let clean = |run: &mut Run| run.text = self.web_ui.cleaned(&run.text);
+            sections.iter_mut().flatten().for_each(clean);
+        }
         let (tokens, first_word) = (self.room(), self.first_word());
         let room = Room { tokens, comma: self.comma, first_word, long: reading.long };
         let mut chunked = Chunked { chunks: Vec::new(), dropped: String::new() };
         for (i, section) in sections.iter().enumerate() {
-            let tokens = self.tokens(section, words)?;
+            let tokens = self.tokens(section, words, reading.syntax)?;
             if tokens.is_empty() && i > 0 && i + 1 == sections.len() {
                 break;
             }
@@ -115,8 +206,19 @@ impl Tokenizer {
         Ok(chunked)
     }
 
+    /// Whether the words are no tokens of the model itself.
+    fn own_words(&self, words: &[Word]) -> Result<()> {
+        let names = words.iter().flat_map(|word| &word.names);
+        let taken = |name: &&String| self.inner.get_added_vocabulary().get_vocab().contains_key(*name);
+        match names.into_iter().find(taken) {
+            None => Ok(()),
+            Some(name) => Err(Error::field("embedding", format!("`{name}` is a token of the model's own"))
+                .hint("leave the embedding out, or give it another name")),
+        }
+    }
+
     /// The tokens of runs, each run on its own.
-    fn tokens(&self, runs: &[Run], words: &[Word]) -> Result<Vec<Token>> {
+    fn tokens(&self, runs: &[Run], words: &[Word], syntax: Syntax) -> Result<Vec<Token>> {
         let mut tokens = Vec::new();
         for (i, run) in runs.iter().enumerate() {
             let token = |id, at| Token { id, weight: run.weight, at: (i, at) };
@@ -126,10 +228,14 @@ impl Tokenizer {
                         tokens.extend(self.word_ids(word, words).map(|id| token(id, at)));
                     }
                     Stretch::Text(text, from) => {
-                        let encoding = self.inner.encode(text, false);
+                        let encoding = self.encode(text, syntax);
                         let encoding =
                             encoding.map_err(|e| Error::internal(format!("the tokenizer failed: {e}")))?;
-                        let places = encoding.get_ids().iter().zip(encoding.get_offsets());
+                        let ids = encoding.get_ids();
+                        if let Some(id) = ids.iter().find(|id| **id as usize >= self.rows) {
+                            return Err(self.beyond(*id));
+                        }
+                        let places = ids.iter().zip(encoding.get_offsets());
                         tokens.extend(places.map(|(&id, &(start, _))| token(id, from + start)));
                     }
                 }
@@ -138,9 +244,16 @@ impl Tokenizer {
         Ok(tokens)
     }
 
+    fn encode(&self, text: &str, syntax: Syntax) -> tokenizers::Result<tokenizers::Encoding> {
+        match syntax {
+            Syntax::Plain => self.inner.encode(text, false),
+            Syntax::Weighted => self.web_ui.encode(self.inner.get_model(), text),
+        }
+    }
+
     /// The id of the first vector of the first word: the one after the vocabulary's last.
     pub(crate) fn first_word(&self) -> u32 {
-        self.inner.get_vocab_size(true) as u32
+        self.first_word
     }
 
     /// The ids of a word's vectors.
@@ -151,11 +264,15 @@ impl Tokenizer {
     }
 
     /// The ids of a chunk as the encoder takes them: start, content, end, padding.
-    pub(crate) fn ids(&self, chunk: &[Token]) -> Vec<u32> {
+    pub(crate) fn ids(&self, chunk: &[Token], syntax: Syntax) -> Vec<u32> {
+        let pad = match syntax {
+            Syntax::Plain => self.ends.pad,
+            Syntax::Weighted => self.web_ui.padding(self.ends),
+        };
         let content = chunk.iter().map(|token| token.id);
-        let mut ids: Vec<u32> = std::iter::once(self.start).chain(content).collect();
-        ids.push(self.end);
-        ids.resize(self.length, self.pad);
+        let mut ids: Vec<u32> = std::iter::once(self.ends.start).chain(content).collect();
+        ids.push(self.ends.end);
+        ids.resize(self.length, pad);
         ids
     }
 
@@ -206,32 +323,10 @@ fn rest(runs: &[Run], token: Token, first: bool) -> String {
     text.trim_end().to_owned()
 }
 
-/// The text encoders that a model may have, each with the folder of its tokenizer. XL's refiner has the second alone.
-const ENCODERS: [(Component, &str); 2] =
-    [(Component::TextEncoder, "tokenizer"), (Component::TextEncoder2, "tokenizer_2")];
-
-/// A text encoder's tokenizer, with the encoder's configuration.
-pub(crate) struct Reader {
-    pub(crate) component: Component,
-    pub(crate) config: ClipConfig,
-    pub(crate) tokenizer: Tokenizer,
-}
-
-/// The tokenizers of a model's text encoders.
-///
-/// # Errors
-/// A model without a text encoder; a configuration or vocabulary that does not parse.
-pub(crate) fn readers(files: &ModelFiles) -> Result<Vec<Reader>> {
-    let mut readers = Vec::new();
-    for (component, folder) in ENCODERS.into_iter().filter(|(part, _)| files.has(&part.config())) {
-        let config: ClipConfig = files.json(&component.config())?;
-        let tokenizer = Tokenizer::load(files, folder, config.max_position_embeddings)?;
-        readers.push(Reader { component, config, tokenizer });
-    }
-    if readers.is_empty() {
-        return Err(Error::new(Kind::ModelFile, format!("`{}` has no text encoder", files.origin)));
-    }
-    Ok(readers)
+/// The tokens beside the vocabulary, by their ids.
+fn added(inner: &tokenizers::Tokenizer) -> BTreeMap<u32, AddedToken> {
+    let size = inner.get_vocab_size(false) as u32;
+    inner.get_added_tokens_decoder().into_iter().filter(|(id, _)| *id >= size).collect()
 }
 
 fn normalizer() -> tokenizers::Result<NormalizerWrapper> {
@@ -247,55 +342,6 @@ fn pretokenizer() -> tokenizers::Result<PreTokenizerWrapper> {
     Ok(PreTokenizerWrapper::Sequence(Pretokenizers::new(vec![split.into(), bytes.into()])))
 }
 
-/// Lines `left right`, after a version line.
-fn merges(text: &str) -> Merges {
-    text.lines()
-        .filter(|line| !line.starts_with("#version"))
-        .filter_map(|line| line.split_once(' '))
-        .map(|(left, right)| (left.to_owned(), right.trim_end().to_owned()))
-        .collect()
-}
-
-/// OpenAI's vocabulary: 256 bytes, the same at a word's end, the merges in order, the two special tokens.
-fn builtin() -> Result<(Vocab, Merges)> {
-    let packed: &[u8] = include_bytes!("../../assets/clip/merges.txt.gz");
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(packed)
-        .read_to_string(&mut text)
-        .map_err(|e| Error::internal(format!("the built-in vocabulary does not unpack: {e}")))?;
-    let merges = merges(&text);
-    let bytes = byte_characters();
-    let ends = bytes.iter().map(|byte| format!("{byte}</w>"));
-    let tokens = bytes
-        .iter()
-        .map(char::to_string)
-        .chain(ends)
-        .chain(merges.iter().map(|(left, right)| format!("{left}{right}")))
-        .chain([START.to_owned(), END.to_owned()]);
-    Ok((tokens.zip(0..).collect(), merges))
-}
-
-/// GPT-2's printable stand-ins for the 256 bytes: printable ones stand for themselves and come first.
-fn byte_characters() -> Vec<char> {
-    let printable =
-        |b: &u32| (0x21..=0x7e).contains(b) || (0xa1..=0xac).contains(b) || (0xae..=0xff).contains(b);
-    let others = (0..256u32).filter(|b| !printable(b)).count() as u32;
-    (0..256u32).filter(printable).chain(256..256 + others).filter_map(char::from_u32).collect()
-}
-
-/// The padding token that the model's own files name.
-fn pad_token(files: &ModelFiles, folder: &str) -> Result<Option<Cow<'static, str>>> {
-    for name in ["special_tokens_map.json", "tokenizer_config.json"] {
-        let path = format!("{folder}/{name}");
-        if !files.has(&path) {
-            continue;
-        }
-        let json: Value = files.json(&path)?;
-        let token = json.get("pad_token");
-        let text = token.and_then(|t| t.as_str().or_else(|| t.get("content")?.as_str()));
-        if let Some(text) = text {
-            return Ok(Some(text.to_owned().into()));
-        }
-    }
-    Ok(None)
-}
+#[cfg(test)]
+#[path = "tokenizer_tests.rs"]
+mod tests;

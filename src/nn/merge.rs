@@ -68,10 +68,7 @@ impl Step {
     fn scale(&self) -> Result<f64> {
         let trained = match &self.change.scale {
             Scale::Number(number) => *number,
-            Scale::Stored { alpha, rank } => {
-                let alpha = self.file.floats(alpha, 1)?;
-                alpha.first().copied().map_or(1.0, f64::from) / *rank as f64
-            }
+            Scale::Stored { alpha, rank } => self.file.number(alpha)? / *rank as f64,
         };
         Ok(self.weight * trained)
     }

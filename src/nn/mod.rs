@@ -2,6 +2,7 @@
 
 mod attention;
 mod backend;
+mod cgroup;
 mod conv;
 pub(crate) mod cpu;
 #[doc(hidden)]
@@ -12,6 +13,7 @@ mod map;
 mod memory;
 mod merge;
 mod norm;
+mod pace;
 mod survey;
 mod tensor;
 mod token_merge;
@@ -30,6 +32,7 @@ pub(crate) use map::{FeatureMap, Tokens, Width};
 pub(crate) use memory::available as available_memory;
 pub(crate) use merge::Merge;
 pub(crate) use norm::{GroupNorm, LayerNorm};
+pub(crate) use pace::pace;
 pub(crate) use survey::{Survey, survey};
 pub(crate) use token_merge::TokenMerge;
 pub(crate) use watch::{first_broken, is_finite};

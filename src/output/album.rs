@@ -9,6 +9,7 @@ use super::metadata::Origin;
 use super::path::{Template, UNNAMED, Values};
 use super::png::{Existing, encode, save};
 use crate::error::{Error, Result};
+use crate::request::{Request, VaeTiling};
 
 /// What the pictures of one request have in common when they are written.
 #[derive(Clone, Copy)]
@@ -28,6 +29,8 @@ pub struct Leaf<'a> {
     pub seed: u64,
     /// Its place within the request, from 0.
     pub index: u64,
+    /// It was decoded in tiles, for want of memory if for nothing else.
+    pub tiled: bool,
 }
 
 impl Album<'_> {
@@ -36,8 +39,13 @@ impl Album<'_> {
     /// # Errors
     /// As [`encode`].
     pub fn png(&self, leaf: &Leaf<'_>) -> Result<Vec<u8>> {
-        let texts = if self.silent { Vec::new() } else { self.origin.texts(leaf.seed)? };
-        encode(&leaf.picture, &texts)
+        if self.silent {
+            return encode(&leaf.picture, &[]);
+        }
+        // Tiles leave their trace, and another machine would have no need of them.
+        let vae_tiling = if leaf.tiled { VaeTiling::On } else { self.origin.request.vae_tiling };
+        let request = &Request { vae_tiling, ..self.origin.request.clone() };
+        encode(&leaf.picture, &Origin { request, ..self.origin }.texts(leaf.seed)?)
     }
 
     /// The PNG of a picture that was ended before its last step: without the record that it could be drawn again from.

@@ -195,7 +195,7 @@ mod tests {
         assert_eq!((params.width, params.height, params.steps), (Some(512), Some(768), Some(30)));
         assert_eq!(
             (params.clip_skip, params.rng.as_deref(), params.seed),
-            (Some(1), Some("torch"), Some(12))
+            (Some(1), Some("torch"), Some(12.into()))
         );
         assert_eq!((params.cfg_scale, params.prompt_syntax.as_deref()), (Some(7.5), Some("weighted")));
         assert_eq!(left, ["Model hash: 6ce0161689", "Hires upscale: 2"]);

@@ -129,7 +129,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let request = request();
         let weights = BTreeMap::from([("unet".to_owned(), "00".to_owned())]);
-        let origin = Origin { request: &request, model: "sd15", weights: &weights, license: None };
+        let origin = Origin {
+            request: &request,
+            model: "sd15",
+            weights: &weights,
+            inputs: &BTreeMap::new(),
+            license: None,
+        };
         let latents =
             Latents { shape: [4, 1, 2], values: (0..8).map(|i| i as f32 - 3.5).collect(), seed: 6, index: 1 };
         let path = latents.save(&origin, &folder.path().join("a.b.png"), Existing::Keep).unwrap();

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::parameters::{self, Parameters};
+use super::sheet::{self, Contents};
 use super::{Text, a1111, chunks};
 use crate::error::{Error, Kind, Result};
 use crate::request::{Adapter, Request, Rng};
@@ -29,6 +30,9 @@ pub struct Record {
     pub request: Value,
     /// Hash of each weight file.
     pub weights: BTreeMap<String, String>,
+    /// Field → SHA-256 of the picture that it names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, String>,
     /// Licence of the weights, where it is known.
     pub model_license: Option<String>,
 }
@@ -55,6 +59,8 @@ pub struct Origin<'a> {
     pub model: &'a str,
     /// Hash of each weight file.
     pub weights: &'a BTreeMap<String, String>,
+    /// Field → SHA-256 of the picture that it names.
+    pub inputs: &'a BTreeMap<String, String>,
     /// Licence of the weights, where it is known.
     pub license: Option<&'a str>,
 }
@@ -85,6 +91,7 @@ impl Origin<'_> {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             request: serde_json::to_value(&request).map_err(failed)?,
             weights: self.weights.clone(),
+            inputs: self.inputs.clone(),
             model_license: self.license.map(str::to_owned),
         };
         serde_json::to_string(&record).map_err(failed)
@@ -150,6 +157,9 @@ pub struct Inspection {
     pub sdgen: Option<Record>,
     /// A1111's text, ours or a foreign program's.
     pub parameters: Option<Parameters>,
+    /// The pictures of a sheet of ours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sheet: Option<Contents>,
 }
 
 /// Reads what the picture at `path` says about itself.
@@ -169,6 +179,8 @@ pub fn read(path: &Path) -> Result<Inspection> {
         height: found.height,
         sdgen: record,
         parameters: text(A1111_KEYWORD).map(parameters::read),
+        // What is no list of ours is not known to be a sheet.
+        sheet: text(sheet::KEYWORD).and_then(|text| serde_json::from_str(text).ok()),
     })
 }
 
@@ -198,7 +210,13 @@ pub(crate) mod tests {
 
     #[test]
     fn the_parameters_are_in_a1111s_format() {
-        let origin = Origin { request: &request(), model: "sd15", weights: &weights(), license: None };
+        let origin = Origin {
+            request: &request(),
+            model: "sd15",
+            weights: &weights(),
+            inputs: &BTreeMap::new(),
+            license: None,
+        };
         let expected = format!(
             "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, Schedule type: Karras, CFG scale: 7, \
              Seed: 6, Size: 512x768, Model hash: 0123abcd01, Model: sd15, Clip skip: 2, RNG: CPU, Version: sdgen {}",
@@ -220,7 +238,13 @@ pub(crate) mod tests {
         };
         let loras = vec![adapter("l/a.safetensors", 0.8), adapter("b.pt", -1.0)];
         let request = Request { loras, embeddings: vec![adapter("e/word.pt", 1.0)], ..request() };
-        let origin = Origin { request: &request, model: "sd15", weights: &weights(), license: None };
+        let origin = Origin {
+            request: &request,
+            model: "sd15",
+            weights: &weights(),
+            inputs: &BTreeMap::new(),
+            license: None,
+        };
         let read = parameters::read(&origin.parameters(6));
         assert_eq!(read.prompt, "a cat <lora:a:0.8> <lora:b:-1>");
         let field = |key: &str| read.fields.iter().find(|row| row.0 == key).map(|row| row.1.as_str());
@@ -232,8 +256,13 @@ pub(crate) mod tests {
     fn a_picture_gives_its_request_back() {
         for prompt in ["a cat", "灯台 \"quoted\", with: all\nkinds, of \\ things", ""] {
             let request = Request { prompt: prompt.to_owned(), ..request() };
-            let origin =
-                Origin { request: &request, model: "sd15", weights: &weights(), license: Some("MIT") };
+            let origin = Origin {
+                request: &request,
+                model: "sd15",
+                weights: &weights(),
+                inputs: &BTreeMap::new(),
+                license: Some("MIT"),
+            };
             let picture = Picture { width: 1, height: 1, rgb: &[1, 2, 3] };
             let bytes = encode(&picture, &origin.texts(6).unwrap()).unwrap();
             let folder = tempfile::tempdir().unwrap();

@@ -111,7 +111,7 @@ impl Template {
     /// # Errors
     /// An unknown field, an open brace, or a name that does not end in `.png`.
     pub fn parse(text: &str) -> Result<Self> {
-        check_name(text)?;
+        check_name("output", text)?;
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some(at) = rest.find(['{', '}']) {
@@ -199,21 +199,35 @@ fn field(name: &str) -> Result<Field> {
         .ok_or_else(|| Error::unknown("output", "template field", name, FIELDS.iter().map(|row| row.0)))
 }
 
-fn check_name(text: &str) -> Result<()> {
+/// Checks the name of a single PNG file, and its folder, as those of pictures are checked.
+///
+/// # Errors
+/// A name that is no PNG's, by `field`; a folder that is not there or not writable.
+pub fn check_file(field: &str, path: &Path) -> Result<()> {
+    check_name(field, &path.to_string_lossy())?;
+    check_folder(folder_of(path))
+}
+
+fn check_name(field: &str, text: &str) -> Result<()> {
+    let flag = field.replace('_', "-");
     if text.is_empty() {
-        return Err(Error::field("output", "the name is empty"));
+        return Err(Error::field(field, "the name is empty"));
     }
     if text.ends_with(std::path::is_separator) || Path::new(text).is_dir() {
         let folder = text.trim_end_matches(std::path::is_separator);
-        return Err(Error::field("output", format!("`{text}` is a folder, expected a file"))
-            .hint(format!("name a file in it: `--output {folder}/{DEFAULT_TEMPLATE}`")));
+        return Err(Error::field(field, format!("`{text}` is a folder, expected a file")).hint(
+            match field {
+                "output" => format!("name a file in it: `--{flag} {folder}/{DEFAULT_TEMPLATE}`"),
+                _ => format!("name a file in it: `--{flag} {folder}/{field}.png`"),
+            },
+        ));
     }
     if text.len() > ".png".len() && text.to_lowercase().ends_with(".png") {
         return Ok(());
     }
     let stem = Path::new(text).with_extension("png");
-    Err(Error::expected("output", "a name that ends in .png", text)
-        .hint(format!("pictures are PNG files: `--output {}`", stem.display())))
+    Err(Error::expected(field, "a name that ends in .png", text)
+        .hint(format!("pictures are PNG files: `--{flag} {}`", stem.display())))
 }
 
 /// A folder must be there and take a new file; that is tried with a file that is gone at once.

@@ -19,6 +19,8 @@ pub enum Existing {
     Replace,
     /// The name is this run's alone, and so is the one of its temporary file: what a killed run left there goes.
     Own,
+    /// As `Own`, of a name that was free: if somebody has taken it meanwhile, that is an error.
+    Free,
 }
 
 /// The PNG of a picture with its text chunks (`tEXt` where Latin-1 holds the text, `iTXt` otherwise).
@@ -55,33 +57,47 @@ fn encode_into(bytes: &mut Vec<u8>, picture: &Picture<'_>, texts: &[Text]) -> Re
 pub fn save(bytes: &[u8], path: &Path, existing: Existing) -> Result<PathBuf> {
     let folder = folder_of(path);
     let failed = |e: io::Error| cannot_write(path, &e);
-    if existing == Existing::Own {
-        return save_own(bytes, path).map_err(failed);
+    if matches!(existing, Existing::Own | Existing::Free) {
+        return save_own(bytes, path, existing).map_err(failed);
     }
     let mut temporary = new_temporary(folder).map_err(failed)?;
     temporary.write_all(bytes).and_then(|()| temporary.as_file().sync_all()).map_err(failed)?;
     let taken = match existing {
         Existing::Replace => temporary.persist(path).map(|_| path.to_owned()).map_err(|e| failed(e.error))?,
-        Existing::Keep | Existing::Own => persist_beside(temporary, path).map_err(failed)?,
+        Existing::Keep | Existing::Own | Existing::Free => persist_beside(temporary, path).map_err(failed)?,
     };
     sync_folder(folder);
     Ok(taken)
 }
 
 /// Writes a file at a name that nobody else writes to.
-fn save_own(bytes: &[u8], path: &Path) -> io::Result<PathBuf> {
+fn save_own(bytes: &[u8], path: &Path, existing: Existing) -> io::Result<PathBuf> {
     let part = part_of(path);
     let written = File::create(&part).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
     });
-    let moved = written.and_then(|()| std::fs::rename(&part, path));
+    let moved = written.and_then(|()| match existing {
+        Existing::Free => rename_to_free(&part, path),
+        Existing::Keep | Existing::Replace | Existing::Own => std::fs::rename(&part, path),
+    });
     moved.inspect_err(|_| {
         // What could not be written whole is nobody's.
         let _ = std::fs::remove_file(&part);
     })?;
     sync_folder(folder_of(path));
     Ok(path.to_owned())
+}
+
+/// Renames a file where nothing is; file systems without hard links are only asked before.
+fn rename_to_free(part: &Path, path: &Path) -> io::Result<()> {
+    match std::fs::hard_link(part, path) {
+        Ok(()) => std::fs::remove_file(part),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists || path.exists() => {
+            Err(ErrorKind::AlreadyExists.into())
+        }
+        Err(_) => std::fs::rename(part, path),
+    }
 }
 
 /// Where a file is while it is written by the run that owns its name.
@@ -151,7 +167,7 @@ fn reserve_and_rename(temporary: NamedTempFile, path: &Path) -> Result<(), (io::
 }
 
 /// `a.png`, `a-1.png`, `a-2.png` ...
-fn numbered(path: &Path, attempt: u64) -> PathBuf {
+pub(crate) fn numbered(path: &Path, attempt: u64) -> PathBuf {
     if attempt == 0 {
         return path.to_owned();
     }

@@ -1,13 +1,42 @@
 //! Contact sheets: the pictures of a batch on one, a matrix with its axes labelled. Drawn with a bitmap font.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use font8x8::{BASIC_FONTS, LATIN_FONTS, UnicodeFonts};
 use image::{Rgb, RgbImage, imageops};
+use serde::{Deserialize, Serialize};
 
-use super::Picture;
+use super::{Picture, Text};
 use crate::error::{Error, Kind, Result};
+
+/// What a sheet says about itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contents {
+    /// The program's version.
+    pub version: String,
+    /// Its pictures, each of which has its own record.
+    pub pictures: Vec<Entry>,
+}
+
+/// A picture of a sheet, as the sheet tells of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its job.
+    pub name: String,
+    /// Its file.
+    pub file: PathBuf,
+    /// The seed that made it.
+    pub seed: u64,
+    /// What was drawn.
+    pub prompt: String,
+    /// Where it stands in its matrix.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub at: BTreeMap<String, String>,
+}
+
+/// Keyword of its chunk.
+pub(super) const KEYWORD: &str = "sdgen-sheet";
 
 /// A picture of the sheet.
 #[derive(Clone, Debug)]
@@ -44,14 +73,18 @@ struct Grid {
     captioned: bool,
 }
 
-/// The PNG of a sheet with `tiles`.
+/// The PNG of a sheet with `tiles`, and what it says about itself.
 ///
 /// # Errors
 /// No tile; a sheet that would be too large.
-pub fn png(tiles: &[Tile]) -> Result<Vec<u8>> {
+pub fn png(tiles: &[Tile], entries: Option<Vec<Entry>>) -> Result<Vec<u8>> {
     let image = draw(tiles)?;
     let picture = Picture { width: image.width(), height: image.height(), rgb: image.as_raw() };
-    super::png::encode(&picture, &[])
+    let contents = |pictures| Contents { version: env!("CARGO_PKG_VERSION").to_owned(), pictures };
+    let text = entries.map(|entries| serde_json::to_string(&contents(entries))).transpose();
+    let text = text.map_err(|e| Error::internal("cannot serialise a sheet's pictures").source(e))?;
+    let texts: Vec<Text> = text.into_iter().map(|text| (KEYWORD.to_owned(), text)).collect();
+    super::png::encode(&picture, &texts)
 }
 
 fn draw(tiles: &[Tile]) -> Result<RgbImage> {

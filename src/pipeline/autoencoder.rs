@@ -7,6 +7,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 use serde_json::Value;
 
+use super::latent_scale::LatentScale;
 use super::part::Part;
 use super::tiles::Tiling;
 use crate::error::{Error, Kind, Result};
@@ -14,12 +15,13 @@ use crate::event::{Observer, Stage};
 use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
-use crate::registry::{Component, Family, ModelFiles, Network, autoencoder_sizes};
+use crate::registry::{Component, Family, LatentStatistics, ModelFiles, Network, autoencoder_sizes};
 
 /// An autoencoder; each half is in memory once it was asked for.
 pub(super) struct Autoencoder {
     source: Source,
     halves: Halves,
+    scale: LatentScale,
     /// Computes in single precision, whatever was asked for.
     exact: Cell<bool>,
     /// Decodes in tiles.
@@ -60,8 +62,6 @@ pub(super) struct Distribution {
     pub(super) mean: Tensor,
     /// Absent where the encoder gives but one answer.
     pub(super) deviation: Option<Tensor>,
-    /// The sampler's latents are this times these.
-    pub(super) scale: f64,
 }
 
 impl Source {
@@ -131,6 +131,7 @@ impl Autoencoder {
     pub(super) fn open(source: Source) -> Result<Self> {
         let (json, file) = source.config()?;
         let wrong = |e: serde_json::Error| Error::new(Kind::ModelFile, format!("{file}: {e}"));
+        let statistics: LatentStatistics = serde_json::from_value(json.clone()).map_err(wrong)?;
         let halves = if json["_class_name"] == TINY {
             let config: TinyConfig = serde_json::from_value(json).map_err(wrong)?;
             config.check(&file)?;
@@ -140,12 +141,18 @@ impl Autoencoder {
             config.check()?;
             Halves::Whole(Pair::new(config))
         };
+        let (factor, channels) = match &halves {
+            Halves::Whole(pair) => (pair.config.scaling_factor, pair.config.latent_channels),
+            Halves::Tiny(pair) => (pair.config.scaling_factor, pair.config.latent_channels),
+        };
+        let moments = statistics.counted(source.family, channels, &file)?;
+        let scale = LatentScale::new(factor, moments, &source.backend.device)?;
         let exact = match &halves {
             Halves::Whole(pair) => pair.config.force_upcast && source.family == Family::Xl,
             Halves::Tiny(_) => false,
         };
         let exact = Cell::new(exact && source.backend.overflows());
-        Ok(Self { source, halves, exact, tiled: Cell::default() })
+        Ok(Self { source, halves, scale, exact, tiled: Cell::default() })
     }
 
     /// Loads the decoder half if it is not there, while `observer` watches.
@@ -235,6 +242,16 @@ impl Autoencoder {
         .hint("take an autoencoder of the model's family"))
     }
 
+    /// Whether it decodes in tiles.
+    pub(super) fn is_tiled(&self) -> bool {
+        self.tiled.get() && !self.is_tiny()
+    }
+
+    /// How its latents lie to the sampler's.
+    pub(super) fn scale(&self) -> &LatentScale {
+        &self.scale
+    }
+
     /// Which one it is.
     pub(super) fn source(&self) -> &Source {
         &self.source
@@ -258,16 +275,16 @@ impl Autoencoder {
     /// # Errors
     /// Tensor arithmetic (out of memory).
     pub(super) fn decode(&self, latents: &Tensor) -> Result<Tensor> {
+        let latents = self.scale.decoded(latents)?;
         match &self.halves {
             Halves::Whole(pair) => {
                 let decoder = self.decoder(pair)?;
-                let latents = (latents / pair.config.scaling_factor)?;
                 match self.tiled.get() {
                     true => Tiling::of(&pair.config).decode(&latents, |part| decoder.forward(part)),
                     false => decoder.forward(&latents),
                 }
             }
-            Halves::Tiny(pair) => self.tiny_decoder(pair)?.forward(&(latents / pair.config.scaling_factor)?),
+            Halves::Tiny(pair) => self.tiny_decoder(pair)?.forward(&latents),
         }
     }
 
@@ -282,13 +299,13 @@ impl Autoencoder {
                 let encoder = encoder.get(|| Encoder::load(&self.weights()?, config))?;
                 let (mean, log_variance) = encoder.forward(pixels)?;
                 let deviation = Some((log_variance * 0.5)?.exp()?);
-                Ok(Distribution { mean, deviation, scale: config.scaling_factor })
+                Ok(Distribution { mean, deviation })
             }
             Halves::Tiny(pair) => {
                 let Pair { config, encoder, .. } = &**pair;
                 let encoder = encoder.get(|| TinyEncoder::load(&self.weights()?, config))?;
                 let mean = encoder.forward(pixels)?;
-                Ok(Distribution { mean, deviation: None, scale: config.scaling_factor })
+                Ok(Distribution { mean, deviation: None })
             }
         }
     }

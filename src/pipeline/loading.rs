@@ -10,7 +10,7 @@ use super::text::TextEncoder;
 use super::{Beside, Pipeline, Stay, probe, recent, staged};
 use crate::adapters::Adapters;
 use crate::error::Result;
-use crate::event::{Observer, Stage};
+use crate::event::{Event, Observer, Stage, tell};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Merge, Weights};
@@ -85,6 +85,11 @@ impl Pipeline {
         self.autoencoder.tile(tiled);
     }
 
+    /// Whether the last picture was decoded in tiles.
+    pub(crate) fn is_tiled(&self) -> bool {
+        self.autoencoder.is_tiled()
+    }
+
     /// The weights of a component as the request's LoRAs leave them.
     fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
         let weights = Weights::open(&self.files, component, backend)?;
@@ -96,9 +101,14 @@ impl Pipeline {
 
     pub(super) fn text(&self, observer: &mut dyn Observer) -> Result<Rc<TextEncoder>> {
         self.text.get(|| {
-            staged(observer, Stage::Load, Component::TextEncoder.name(), |_| {
+            staged(observer, Stage::Load, Component::TextEncoder.name(), |observer| {
                 let careful = self.backend.careful();
-                TextEncoder::load(&self.files, &self.repo, &|component| self.weights(component, &careful))
+                let open = |component| self.weights(component, &careful);
+                let text = TextEncoder::load(&self.files, &self.repo, &open)?;
+                for notice in text.notices() {
+                    tell(observer, &Event::Warning { message: notice.to_owned() })?;
+                }
+                Ok(text)
             })
         })
     }

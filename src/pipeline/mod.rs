@@ -12,6 +12,7 @@ mod equipment;
 mod estimate;
 mod guidance;
 mod inversion;
+mod latent_scale;
 mod loading;
 mod origin;
 mod part;
@@ -24,6 +25,7 @@ mod sound;
 
 mod text;
 mod tiles;
+mod workload;
 
 use std::sync::Arc;
 
@@ -56,6 +58,7 @@ pub(crate) use sizes::{Sizes, Stages};
 pub(crate) use beside::Beside;
 pub(crate) use text::Encoded;
 use text::TextEncoder;
+pub(crate) use workload::Workload;
 
 /// A model in memory.
 pub(crate) struct Pipeline {

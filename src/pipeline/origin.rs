@@ -39,11 +39,15 @@ impl Encoding<'_> {
     pub(super) fn origin(&self, start: &Start, whole: bool, noise: &mut Source<'_>) -> Result<Origin> {
         let skip = whole && self.inputs == Inputs::Inpainting;
         let picture = pixels(&start.begun(), None, self.backend)?;
-        let latents = if skip { None } else { Some(self.latents(&picture, noise)?) };
+        let masks = start.mask.is_some();
+        let latents = if skip { None } else { Some(self.latents(&picture, masks, noise)?) };
         let first = noise.draw()?;
         let masked = match &start.mask {
             None => None,
-            Some(mask) => Some(self.latents(&pixels(&start.picture, Some(mask), self.backend)?, noise)?),
+            Some(mask) => {
+                let picture = pixels(&start.picture, Some(mask), self.backend)?;
+                Some(self.latents(&picture, masks, noise)?)
+            }
         };
         let mask = match &start.mask {
             None => None,
@@ -57,15 +61,15 @@ impl Encoding<'_> {
         Ok(Origin { latents, noise: first, mask, masked })
     }
 
-    /// Scaled latents of one picture for each image of the batch.
-    fn latents(&self, pixels: &Tensor, noise: &mut Source<'_>) -> Result<Tensor> {
+    /// Scaled latents of one picture, with a mask beside it or without, for each image of the batch.
+    fn latents(&self, pixels: &Tensor, masks: bool, noise: &mut Source<'_>) -> Result<Tensor> {
         let what = || "the autoencoder's encoder".to_owned();
         let encoded = sound(what, || self.autoencoder.encode(pixels), |encoded| &encoded.mean)?;
         let latents = match encoded.deviation.filter(|_| self.posterior == Posterior::Sample) {
             None => encoded.mean.repeat((noise.images(), 1, 1, 1))?,
             Some(deviation) => noise.draw()?.broadcast_mul(&deviation)?.broadcast_add(&encoded.mean)?,
         };
-        Ok((latents * encoded.scale)?)
+        self.autoencoder.scale().encoded(&latents, masks)
     }
 
     fn cells(&self, mask: &Mask) -> Result<Tensor> {

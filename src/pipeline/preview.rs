@@ -61,6 +61,7 @@ impl Previews<'_> {
         let picture = if self.autoencoder.is_tiny() {
             pixels::picture(&self.autoencoder.decode(x0)?)?
         } else {
+            let x0 = self.autoencoder.scale().usual(x0)?;
             let cells = x0.to_device(&Device::Cpu)?.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1::<f32>()?;
             let rgb = cells.chunks_exact(channels).flat_map(|cell| projected(self.family, cell)).collect();
             Picture { width: columns as u32, height: rows as u32, rgb, alpha: None }

@@ -8,8 +8,10 @@ use crate::error::Result;
 use crate::event::{Event, Flow, Observer};
 use crate::request::Request;
 
-/// How many are kept; one takes less than a megabyte.
+/// How many are kept.
 const KEPT: usize = 32;
+/// Most tokens of all that are kept, so that long prompts take no more memory than as many of one chunk.
+const TOKENS: usize = KEPT * 77;
 
 /// The conditioning of recent requests, the latest last.
 #[derive(Default)]
@@ -52,10 +54,12 @@ impl Recent {
             observer.on(event)
         };
         let encoded = encode(&mut listening)?;
-        if known.len() == KEPT {
+        known.push_back(Known { request, encoded: encoded.clone(), warnings });
+        let tokens =
+            |known: &VecDeque<Known>| known.iter().map(|known| known.encoded.length()).sum::<usize>();
+        while known.len() > KEPT || tokens(&known) > TOKENS {
             known.pop_front();
         }
-        known.push_back(Known { request, encoded: encoded.clone(), warnings });
         Ok(encoded)
     }
 }

@@ -138,6 +138,11 @@ impl TextEncoder {
         Ok(Self { encoders, repo: repo.clone() })
     }
 
+    /// What the model's tokenizers lack, for the user.
+    pub(super) fn notices(&self) -> impl Iterator<Item = &str> {
+        self.encoders.iter().filter_map(|encoder| encoder.tokenizer.notice())
+    }
+
     /// Encodes the prompt and, when `guided`, the negative prompt, both in as many chunks as the longer one takes.
     /// `clip_skip` is the prompt's alone, as in diffusers.
     pub(super) fn encode(
@@ -160,10 +165,12 @@ impl TextEncoder {
         let negative = (guided && !zero).then(|| self.negative(request, manner, observer)).transpose()?;
 
         let chunks = prompt.chunks().max(negative.as_ref().map_or(1, Texts::chunks));
-        let positive = self.context(&prompt, &words, chunks, self.time_ids(request, false))?;
+        let all = chunks * self.encoders.len() * if negative.is_some() { 2 } else { 1 };
+        let mut length = Length { chunks, done: 0, all, observer };
+        let positive = self.context(&prompt, manner, &mut length, self.time_ids(request, false))?;
         let ids = self.time_ids(request, true);
         let negative = match negative {
-            Some(texts) => Some(self.context(&texts, &words, chunks, ids)?),
+            Some(texts) => Some(self.context(&texts, manner, &mut length, ids)?),
             None => guided.then(|| zeros(&positive, ids)).transpose()?,
         };
         Ok(Encoded { positive, negative, hints: Vec::new() })
@@ -198,24 +205,36 @@ impl TextEncoder {
         Ok(texts)
     }
 
-    /// The texts through their encoders, filled up with empty chunks to `chunks`.
-    fn context(&self, texts: &Texts, words: &[Words], chunks: usize, ids: Vec<f64>) -> Result<Context> {
+    /// The texts through their encoders, filled up with empty chunks to the request's length.
+    fn context(
+        &self,
+        texts: &Texts,
+        manner: &Manner<'_>,
+        length: &mut Length<'_>,
+        ids: Vec<f64>,
+    ) -> Result<Context> {
         let mut states = Vec::new();
         let mut pooled = None;
-        for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(words) {
-            let empty = Vec::new();
-            let parts = (0..chunks).map(|i| text.chunks.get(i).unwrap_or(&empty));
+        for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(manner.words) {
             let what = || "the text encoder".to_owned();
-            let read = |chunk| encoder.chunk(chunk, words, texts.skip, self.repo.family);
-            let parts = parts.map(|chunk| sound(what, || read(chunk), |part| &part.states));
-            let parts = parts.collect::<Result<Vec<_>>>()?;
-            let contexts: Vec<&Tensor> = parts.iter().map(|part| &part.states).collect();
-            states.push(Tensor::cat(&contexts, 1)?);
-            pooled = parts
-                .into_iter()
-                .next()
-                .filter(|_| self.repo.family == Family::Xl)
-                .map(|part| (encoder, part));
+            let ids = |chunk: &[Token]| encoder.tokenizer.ids(chunk, manner.reading.syntax);
+            let read =
+                |chunk: &[Token]| encoder.chunk(chunk, ids(chunk), words, texts.skip, self.repo.family);
+            let mut parts = Vec::with_capacity(length.chunks);
+            for chunk in text.chunks.iter().take(length.chunks) {
+                let part = sound(what, || read(chunk), |part| &part.states)?;
+                parts.push(part.states.clone());
+                if self.repo.family == Family::Xl && parts.len() == 1 {
+                    pooled = Some((encoder, part));
+                }
+                length.encoded()?;
+            }
+            if parts.len() < length.chunks {
+                let empty = sound(what, || read(&[]), |part| &part.states)?;
+                length.done += length.chunks - parts.len();
+                parts.resize(length.chunks, empty.states);
+            }
+            states.push(Tensor::cat(&parts, 1)?);
         }
         let added = match pooled {
             // XL's text as a whole is that of the first chunk.
@@ -246,6 +265,27 @@ impl TextEncoder {
     }
 }
 
+/// Length of a request's contexts, and how much of it is encoded.
+struct Length<'a> {
+    /// Chunks of each context.
+    chunks: usize,
+    done: usize,
+    /// Chunks of all contexts and encoders.
+    all: usize,
+    observer: &'a mut dyn Observer,
+}
+
+impl Length<'_> {
+    /// Notes a chunk. An observer who cancels is heard between two of them.
+    fn encoded(&mut self) -> Result<()> {
+        self.done += 1;
+        if self.chunks == 1 {
+            return Ok(());
+        }
+        tell(self.observer, &Event::Chunk { chunk: self.done, chunks: self.all })
+    }
+}
+
 /// A chunk that went through an encoder.
 struct Part {
     ids: Vec<u32>,
@@ -260,8 +300,14 @@ impl Encoder {
         Words::read(embeddings, self.component, self.clip.width(), self.clip.backend())
     }
 
-    fn chunk(&self, chunk: &[Token], words: &Words, skip: usize, family: Family) -> Result<Part> {
-        let ids = self.tokenizer.ids(chunk);
+    fn chunk(
+        &self,
+        chunk: &[Token],
+        ids: Vec<u32>,
+        words: &Words,
+        skip: usize,
+        family: Family,
+    ) -> Result<Part> {
         let extra = Extra { first: self.tokenizer.first_word(), rows: &words.vectors };
         let (hidden, states) = match family {
             Family::Sd => {

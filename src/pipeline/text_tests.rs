@@ -139,3 +139,32 @@ fn every_prompt_that_is_cut_is_told_once() {
     assert_eq!(told("null"), ["the prompt is too long; left out: `cat cat cat cat cat`"]);
     assert_eq!(told(&format!("\"{long}\"")).len(), 2);
 }
+
+#[test]
+fn an_observer_who_cancels_is_heard_between_two_chunks() {
+    let text = sd15();
+    let files = files(model("sd15"));
+    let run = |prompt: &str, last: usize| {
+        let params = Params {
+            prompt: Some(prompt.to_owned()),
+            long_prompt: Some("chunk".to_owned()),
+            ..Params::default()
+        };
+        let request = Request::resolve(&params, &files, &RepoConfig::read(&files).unwrap()).unwrap();
+        let mut heard = Vec::new();
+        let mut observer = |event: &Event| {
+            if let Event::Chunk { chunk, chunks } = event {
+                heard.push((*chunk, *chunks));
+            }
+            if heard.len() == last { Flow::Cancel } else { Flow::Continue }
+        };
+        let kind = text.encode(&request, &[], true, &mut observer).err().map(|error| error.kind());
+        (kind, heard)
+    };
+    let words = "cat ".repeat(75 * 4);
+    let interrupted = Some(crate::error::Kind::Interrupted);
+    assert_eq!(run(&words, 2), (interrupted, vec![(1, 8), (2, 8)]));
+    // The chunks of the empty negative prompt are all one.
+    assert_eq!(run(&words, 99), (None, [1, 2, 3, 4, 5].map(|chunk| (chunk, 8)).to_vec()));
+    assert_eq!(run("cat", 99), (None, Vec::new()), "a prompt of one chunk has nothing between");
+}

@@ -1,6 +1,6 @@
 //! The adapters of a request: their files found, fitted to the model, and told of.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Model;
 use crate::adapters::{Adapters, Fitted, Hashes, Index, Lora, Shelf};
@@ -33,6 +33,12 @@ pub(super) fn find(
         embedding.fits(&base.files)?;
         let used = Adapter::new(&embedding.path.to_string_lossy(), 1.0);
         request.embeddings.push(hashed(used, &embedding.hashes()?));
+    }
+    for file in params.embedding.iter().flatten().filter(|file| Path::new(file).is_file()) {
+        if !embeddings.iter().any(|embedding| embedding.path == Path::new(file)) {
+            let message = format!("embedding `{file}` does not count: its word is in no prompt");
+            tell(observer, &Event::Warning { message })?;
+        }
     }
     Ok(Adapters { loras, embeddings })
 }
@@ -90,6 +96,13 @@ fn report(lora: &Adapter, fitted: &Fitted, observer: &mut dyn Observer) -> Resul
             "lora `{name}`: {left} of {} modules have no place in this model and are left out: {}{more}",
             matched + left,
             shown.join(", ")
+        );
+        tell(observer, &Event::Warning { message })?;
+    }
+    if fitted.strength_unknown {
+        let message = format!(
+            "lora `{name}`: peft keeps the strength in `adapter_config.json`, which is not beside the file; alpha is taken \
+             to be the rank"
         );
         tell(observer, &Event::Warning { message })?;
     }

@@ -2,6 +2,7 @@
 //! of the length that a text encoder takes (`chunks.rs`). Tokenizers and networks are others' work.
 
 mod chunks;
+mod misread;
 mod parse;
 mod references;
 mod words;

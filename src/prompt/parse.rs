@@ -133,7 +133,7 @@ impl Reader<'_> {
 }
 
 /// The number in `:1.3)` at the beginning of `text`, and the length of the whole.
-fn number(text: &str) -> Option<(&str, usize)> {
+pub(super) fn number(text: &str) -> Option<(&str, usize)> {
     let inside = text.strip_prefix(':')?;
     let end = inside.find(')')?;
     let number = inside[..end].trim();
@@ -143,7 +143,7 @@ fn number(text: &str) -> Option<(&str, usize)> {
 }
 
 /// Where `BREAK` stands as a word of its own.
-fn breaks(text: &str) -> impl Iterator<Item = usize> + '_ {
+pub(super) fn breaks(text: &str) -> impl Iterator<Item = usize> + '_ {
     let in_word = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(BREAK).map(|(place, _)| place).filter(move |&place| {
         !text[..place].ends_with(in_word) && !text[place + BREAK.len()..].starts_with(in_word)

@@ -24,13 +24,19 @@ pub(super) struct Store {
     id: String,
     /// Its folder.
     name: String,
+    no_symlinks: bool,
 }
 
 impl Store {
     /// The store of `org/name`.
     pub(super) fn new(cache: &Path, id: &str) -> Self {
         let name = Repo::model(id.to_owned()).folder_name();
-        Self { cache: cache.to_owned(), id: id.to_owned(), name }
+        Self { cache: cache.to_owned(), id: id.to_owned(), name, no_symlinks: false }
+    }
+
+    /// The same, without symbolic links in what is put into it from now on if so wanted.
+    pub(super) fn without_symlinks(self, no_symlinks: bool) -> Self {
+        Self { no_symlinks, ..self }
     }
 
     /// The folder with everything of the repository but its locks.
@@ -92,7 +98,11 @@ impl Store {
         }
         let up = "../".repeat(2 + path.matches('/').count());
         let blob = self.blob(hash);
-        symlink(&format!("{up}blobs/{}", hash.name()), &pointer)
+        let linked = match self.no_symlinks {
+            true => Err(io::ErrorKind::Unsupported.into()),
+            false => symlink(&format!("{up}blobs/{}", hash.name()), &pointer),
+        };
+        linked
             .or_else(|_| std::fs::hard_link(&blob, &pointer))
             .or_else(|_| std::fs::copy(&blob, &pointer).map(|_| ()))
     }
@@ -180,5 +190,10 @@ mod tests {
         }
         let lock = cache.path().join(".locks/models--org--name").join(format!("{}.lock", hash.name()));
         assert_eq!(store.lock(&hash), lock);
+        let plain = store.without_symlinks(true);
+        plain.link(&hash, "c1", "unet/config.json").unwrap();
+        let pointer = root.join("snapshots/c1/unet/config.json");
+        assert!(std::fs::read_link(&pointer).is_err());
+        assert_eq!(std::fs::read_to_string(&pointer).unwrap(), "abc");
     }
 }

@@ -105,7 +105,7 @@ impl Download {
         cache: &Path,
         observer: &mut dyn Observer,
     ) -> Result<Result<Self>> {
-        let store = Store::new(cache, &source.id);
+        let store = Store::new(cache, &source.id).without_symlinks(fetch.hub.no_symlinks);
         let (remote, listing) = match list(source, fetch, observer)? {
             Ok(listed) => listed,
             Err(error) => return Ok(Err(error)),

@@ -5,7 +5,14 @@ use crate::named::Named;
 
 /// Files that are used when a repository has them; without them the compiled-in vocabulary serves.
 pub(super) fn optional() -> Vec<String> {
-    let files = ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"];
+    let files = [
+        "tokenizer.json",
+        "vocab.json",
+        "merges.txt",
+        "added_tokens.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+    ];
     let of = |folder: &str| files.map(|file| format!("{folder}/{file}"));
     ["tokenizer", "tokenizer_2"].into_iter().flat_map(of).collect()
 }
@@ -111,6 +118,15 @@ mod tests {
         assert_eq!(missing(&files, None).as_deref(), Some("unet/diffusion_pytorch_model.safetensors"));
         std::fs::remove_file(folder.path().join("vae/config.json")).unwrap();
         assert_eq!(missing(&files, None).as_deref(), Some("vae/config.json"));
+    }
+
+    #[test]
+    fn a_render_reads_every_file_of_a_tokenizer() {
+        let names = ["tokenizer/tokenizer.json", "tokenizer_2/added_tokens.json", "tokenizer/merges.txt"];
+        let (_folder, files) = model(&names.map(|name| (name, "")));
+        let (used, small) = (used(&files), files.small_files());
+        assert!(names.iter().all(|name| used.iter().any(|path| path == name)), "{used:?}");
+        assert!(names.iter().all(|name| small.iter().any(|path| path == name)), "{small:?}");
     }
 
     #[test]

@@ -12,7 +12,7 @@ use super::digest::Hash;
 use super::refusal::Failure;
 use crate::config::{Hub, Token};
 
-/// Longest silence of the other side.
+/// Longest silence of the other side where the environment says nothing.
 const SILENCE: Duration = Duration::from_secs(30);
 const MAX_REDIRECTS: usize = 10;
 /// Longest answer that describes a repository, in bytes.
@@ -23,6 +23,10 @@ pub(super) struct Remote {
     agent: Agent,
     endpoint: String,
     token: Option<Token>,
+    /// Longest silence of the hub when it is asked what there is.
+    patience: Duration,
+    /// Longest silence while a file comes.
+    download: Duration,
 }
 
 /// What a repository holds at a commit.
@@ -92,11 +96,14 @@ impl Remote {
             .max_redirects(0)
             // Ranges and hashes are of the file, not of a compressed form.
             .accept_encoding("identity")
-            .user_agent(concat!("sdgen/", env!("CARGO_PKG_VERSION")))
-            .timeout_connect(Some(SILENCE))
-            .timeout_recv_response(Some(SILENCE))
-            .timeout_per_read(Some(SILENCE));
-        Self { agent: config.build().new_agent(), endpoint: hub.endpoint.clone(), token: hub.token.clone() }
+            .user_agent(concat!("sdgen/", env!("CARGO_PKG_VERSION")));
+        Self {
+            agent: config.build().new_agent(),
+            endpoint: hub.endpoint.clone(),
+            token: hub.token.clone(),
+            patience: hub.etag_timeout.unwrap_or(SILENCE),
+            download: hub.download_timeout.unwrap_or(SILENCE),
+        }
     }
 
     /// Where the hub is.
@@ -113,7 +120,7 @@ impl Remote {
     pub(super) fn list(&self, source: &Source) -> Result<Listing, Failure> {
         let revision = escaped(&source.revision).replace('/', "%2F");
         let url = format!("{}/api/models/{}/revision/{revision}?blobs=true", self.endpoint, source.id);
-        let (mut response, _) = self.follow(&url, 0)?;
+        let (mut response, _) = self.follow(&url, 0, self.patience)?;
         let text = response.body_mut().with_config().limit(MAX_LISTING).read_to_string()?;
         let info: Info = serde_json::from_str(&text).map_err(|_| Failure::NoHub)?;
         if !super::cache::is_commit(&info.sha) {
@@ -134,7 +141,7 @@ impl Remote {
     /// A file of a repository from byte `start` on.
     pub(super) fn file(&self, id: &str, commit: &str, path: &str, start: u64) -> Result<Answer, Failure> {
         let url = format!("{}/{id}/resolve/{commit}/{}", self.endpoint, escaped(path));
-        let (response, said) = self.follow(&url, start)?;
+        let (response, said) = self.follow(&url, start, self.download)?;
         let range = text(response.headers(), "content-range").and_then(content_range);
         let (start, whole) = match (response.status().as_u16(), range) {
             (206, Some((start, whole))) => (start, whole),
@@ -146,7 +153,7 @@ impl Remote {
     /// Asks the hub who the token belongs to, or without a token whether it is there at all.
     pub(super) fn knock(&self) -> Result<(), Failure> {
         let path = if self.token.is_some() { "/api/whoami-v2" } else { "/" };
-        match self.follow(&format!("{}{path}", self.endpoint), 0) {
+        match self.follow(&format!("{}{path}", self.endpoint), 0, self.patience) {
             // An answer is an answer; only a refused token is told apart.
             Err(Failure::Status { status, .. }) if status != 401 => Ok(()),
             other => other.map(|_| ()),
@@ -154,11 +161,11 @@ impl Remote {
     }
 
     /// Asks for `url`, and for where it leads, until there is an answer that is no redirect.
-    fn follow(&self, url: &str, start: u64) -> Result<(Response<Body>, Said), Failure> {
+    fn follow(&self, url: &str, start: u64, silence: Duration) -> Result<(Response<Body>, Said), Failure> {
         let mut url = url.to_owned();
         let mut said = Said::default();
         for _ in 0..MAX_REDIRECTS {
-            let response = self.ask(&url, start)?;
+            let response = self.ask(&url, start, silence)?;
             let is_hub = origin(&url) == origin(&self.endpoint);
             if is_hub {
                 said.hear(response.headers());
@@ -172,8 +179,10 @@ impl Remote {
         Err(Failure::Wire(ureq::Error::TooManyRedirects))
     }
 
-    fn ask(&self, url: &str, start: u64) -> Result<Response<Body>, Failure> {
-        let mut request = self.agent.get(url);
+    fn ask(&self, url: &str, start: u64, silence: Duration) -> Result<Response<Body>, Failure> {
+        let patient = self.agent.get(url).config().timeout_connect(Some(silence));
+        let patient = patient.timeout_recv_response(Some(silence)).timeout_per_read(Some(silence));
+        let mut request = patient.build();
         if let Some(token) = self.token.as_ref().filter(|_| origin(url) == origin(&self.endpoint)) {
             request = request.header("authorization", format!("Bearer {}", token.reveal()));
         }

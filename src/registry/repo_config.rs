@@ -3,10 +3,10 @@
 
 use serde::Deserialize;
 
-use super::ModelFiles;
+use super::{LatentStatistics, ModelFiles};
 use crate::error::{Error, Kind, Result};
 use crate::named::named_enum;
-use crate::sampler::SchedulerFile;
+use crate::sampler::{SchedulerFile, unknown_keys};
 
 named_enum! {
     /// A part of a diffusers folder; the name is the sub-folder.
@@ -90,6 +90,10 @@ pub struct RepoConfig {
     pub inputs: Inputs,
     /// scheduler/scheduler_config.json.
     pub scheduler: SchedulerFile,
+    /// Keys of that file that no class of diffusers has which sdgen knows.
+    pub unknown_keys: Vec<String>,
+    /// Mean and deviation of its autoencoder's latents.
+    pub latents: LatentStatistics,
     /// Side of the native picture in pixels.
     pub native_size: u32,
     /// Pixels a latent cell covers on each side.
@@ -141,6 +145,8 @@ struct VaeBlocks {
     latent_channels: usize,
 }
 
+const SCHEDULER: &str = "scheduler/scheduler_config.json";
+
 impl RepoConfig {
     /// Reads the small files of a model folder.
     ///
@@ -168,7 +174,8 @@ impl RepoConfig {
         let vae: VaeBlocks = files.json(&Component::Vae.config())?;
         let inputs = inputs(unet.in_channels, vae.latent_channels, files)?;
         let latent_consistency = index.class.starts_with("LatentConsistencyModel");
-        let mut scheduler: SchedulerFile = files.json("scheduler/scheduler_config.json")?;
+        let unknown_keys = unknown_keys(&files.json(SCHEDULER)?);
+        let mut scheduler: SchedulerFile = files.json(SCHEDULER)?;
         if family == Family::Sd && !latent_consistency {
             scheduler.put_right(inputs == Inputs::Inpainting);
         }
@@ -179,6 +186,8 @@ impl RepoConfig {
             family,
             inputs,
             scheduler,
+            unknown_keys,
+            latents: files.json(&Component::Vae.config())?,
             native_size: unet.sample_size.saturating_mul(vae_factor),
             vae_factor,
             zeros_for_absent_negative: index.force_zeros_for_empty_prompt,

@@ -34,6 +34,56 @@ pub struct Place {
     pub entry: Entry,
     /// The network may do without it.
     pub spare: bool,
+    /// What its numbers are multiplied by.
+    pub scale: Option<Arc<Scale>>,
+}
+
+/// Factors that stand beside a weight of eight bits: one for all of it, or one for each row.
+#[derive(Clone, Debug)]
+pub struct Scale {
+    /// Their tensor.
+    pub name: String,
+    /// Which of the files it is in.
+    pub file: usize,
+    /// Where in it.
+    pub entry: Entry,
+}
+
+/// A weight, and endings of what may stand beside it: its factors as ComfyUI and as diffusers call them, and what is
+/// only for products of eight bits.
+const WEIGHT: &str = "weight";
+const SCALES: [&str; 2] = ["scale_weight", "weight_scale"];
+const BESIDE: [&str; 3] = ["scale_input", "input_scale", "comfy_quant"];
+/// ComfyUI's sign of a network with such weights.
+const SCALED: &str = "scaled_fp8";
+
+impl Place {
+    /// A tensor that the network needs as it is.
+    pub fn new(file: usize, entry: Entry) -> Self {
+        Self { file, entry, spare: false, scale: None }
+    }
+}
+
+/// Puts the factors of weights to the weights.
+pub(super) fn scaled(places: &mut BTreeMap<String, Place>) {
+    let beside: Vec<(String, String)> = places
+        .keys()
+        .filter_map(|name| {
+            let (module, end) = name.rsplit_once('.')?;
+            let weight = format!("{module}.{WEIGHT}");
+            let known = SCALES.contains(&end) || BESIDE.contains(&end);
+            (known && places.contains_key(&weight)).then(|| (name.clone(), weight))
+        })
+        .collect();
+    for (name, weight) in beside {
+        let scale = SCALES.iter().any(|end| name.ends_with(end));
+        if let (Some(place), Some(weight)) = (places.remove(&name), places.get_mut(&weight))
+            && scale
+        {
+            weight.scale = Some(Arc::new(Scale { name, file: place.file, entry: place.entry }));
+        }
+    }
+    places.retain(|name, _| name.rsplit('.').next() != Some(SCALED));
 }
 
 impl Tensors {
@@ -67,10 +117,11 @@ impl Tensors {
             let file = TensorFile { label: files.display(&path), content: files.content(&path) };
             let directory = file.content.directory(&file.label)?;
             let number = tensors.files.len();
-            let place = |entry| Place { file: number, entry, spare: false };
-            tensors.places.extend(directory.tensors.into_iter().map(|(name, entry)| (name, place(entry))));
+            let named = directory.tensors.into_iter();
+            tensors.places.extend(named.map(|(name, entry)| (name, Place::new(number, entry))));
             tensors.files.push(file);
         }
+        scaled(&mut tensors.places);
         Ok(tensors)
     }
 

@@ -116,6 +116,9 @@ pub(super) fn check(params: &Params) -> Result<()> {
             .hint("a LoRA changes the model for prompt and negative prompt alike"));
         }
     }
+    if let Some(folder) = params.lora_dir.as_deref().filter(|folder| !Path::new(folder).is_dir()) {
+        return Err(Error::field("lora_dir", format!("there is no folder `{folder}`")));
+    }
     embeddings(params)?;
     named(params).map(|_| ())
 }

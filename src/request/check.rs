@@ -4,7 +4,9 @@ use super::adapters;
 use super::decoding::nothing_else;
 use super::dimensions::side;
 use super::machine::{DeviceChoice, Dtype, Rng};
-use super::{Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Shortcuts, Sizes, VaeTiling};
+use super::{
+    Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Seed, Shortcuts, Sizes, VaeTiling,
+};
 use crate::error::{Error, Kind, Result};
 use crate::input::SIDE_UNIT;
 use crate::named::Named;
@@ -137,7 +139,7 @@ fn locks(params: &Params) -> Result<()> {
 }
 
 fn seeds(params: &Params) -> Result<()> {
-    let (seed, count) = (params.seed.unwrap_or(0), params.count.unwrap_or(1));
+    let (seed, count) = (params.seed.and_then(Seed::number).unwrap_or(0), params.count.unwrap_or(1));
     match seed.checked_add(count.saturating_sub(1)) {
         Some(_) => Ok(()),
         None => Err(Error::expected("seed", format!("room for {count} seeds below 2^64"), seed)),

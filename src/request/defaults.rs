@@ -1,7 +1,7 @@
-//! What a known version's row of models.toml, or a preset, says where the user says nothing.
+//! What a known version's row of models.toml, a preset, or else a model's family says where the user says nothing.
 
 use super::Params;
-use crate::registry::{ModelSpec, Preset};
+use crate::registry::{Family, Inputs, ModelSpec, Preset, RepoConfig};
 use crate::sampler::schedule::Grid;
 use crate::sampler::{Sampler, Schedule, Spacing};
 
@@ -26,6 +26,18 @@ impl From<&ModelSpec> for Defaults {
             schedule: spec.schedule,
             timestep_spacing: spec.timestep_spacing,
         }
+    }
+}
+
+/// Those of diffusers' pipeline for a model that no row describes.
+impl From<&RepoConfig> for Defaults {
+    fn from(repo: &RepoConfig) -> Self {
+        let (steps, cfg_scale) = match (repo.latent_consistency, repo.family, repo.inputs) {
+            (true, ..) => (Some(4), Some(8.5)),
+            (false, Family::Xl, Inputs::Latents) => (None, Some(5.0)),
+            (false, Family::Xl, Inputs::Inpainting) | (false, Family::Sd, _) => (None, None),
+        };
+        Self { steps, cfg_scale, ..Self::default() }
     }
 }
 

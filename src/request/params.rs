@@ -4,6 +4,8 @@
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
+use super::Seed;
+
 /// What the user asked for. A field's doc comment is its help text; a missing field is decided by
 /// the model or by [`super::Request::resolve`].
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -50,10 +52,10 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
 
-    /// Seed of the noise; image i uses seed + i [default: random, always printed]
-    #[arg(long, value_name = "N", help_heading = "Picture")]
+    /// Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always printed]
+    #[arg(long, value_name = "N", help_heading = "Picture", allow_negative_numbers = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub seed: Option<u64>,
+    pub seed: Option<Seed>,
 
     /// How many pictures [default: 1]
     #[arg(long, value_name = "N", help_heading = "Picture")]
@@ -425,7 +427,36 @@ pub fn not_finite(params: &Params) -> Option<String> {
     as_object(params).into_iter().find(|(_, value)| lost(value)).map(|(field, _)| field)
 }
 
-fn as_object(params: &Params) -> serde_json::Map<String, serde_json::Value> {
+/// Whether a field has a value.
+pub fn given(params: &Params, field: &str) -> bool {
+    as_object(params).contains_key(field)
+}
+
+/// Fields that no picture depends on: where and how it is computed, and where it goes.
+const BYSTANDERS: &[&str] = &[
+    "batch_size",
+    "offline",
+    "lock",
+    "locked",
+    "device",
+    "memory",
+    "threads",
+    "output",
+    "preview_every",
+    "preview_dir",
+    "overwrite",
+    "no_metadata",
+];
+
+/// `params` as far as no picture depends on them.
+pub fn bystanders(params: &Params) -> Params {
+    let kept = as_object(params).into_iter().filter(|(field, _)| BYSTANDERS.contains(&field.as_str()));
+    let kept: serde_json::Map<_, _> = kept.collect();
+    // Invariant: a part of what came out of `Params` goes back in.
+    serde_json::from_value(kept.into()).unwrap_or_default()
+}
+
+pub(super) fn as_object(params: &Params) -> serde_json::Map<String, serde_json::Value> {
     match serde_json::to_value(params) {
         Ok(serde_json::Value::Object(map)) => map,
         _ => serde_json::Map::new(),

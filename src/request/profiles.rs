@@ -25,15 +25,18 @@ impl Profiles {
     /// # Errors
     /// It cannot be read, or a key or value is wrong.
     pub fn read(path: &Path) -> Result<Self> {
-        match std::fs::read_to_string(path) {
+        match crate::text::read(path) {
             Ok(text) => Self::parse(path, &text),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                Ok(Self { path: path.to_owned(), ..Self::default() })
-            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::absent(path)),
             Err(error) => {
                 Err(Error::new(Kind::Usage, format!("cannot read `{}`", path.display())).source(error))
             }
         }
+    }
+
+    /// A file that is not there.
+    pub fn absent(path: &Path) -> Self {
+        Self { path: path.to_owned(), ..Self::default() }
     }
 
     /// Reads the text of a file.

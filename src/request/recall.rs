@@ -2,12 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::{Params, Request};
-use crate::error::{Error, Result};
+use super::{Adapter, Params, Request, Sizes};
 
 impl Request {
-    /// The parameters that ask for this request. What a request tells by the name of its parameter is taken over as
-    /// it is; sizes that XL is told follow from the picture's.
+    /// The parameters that ask for this request, on the same model. What a request tells by the name of its parameter
+    /// is taken over as it is.
     pub fn params(&self) -> Params {
         let told = object(self);
         let mut fields = Map::new();
@@ -22,23 +21,39 @@ impl Request {
         // A refiner's name is a parameter, and so is what a request tells beside it.
         let nested = [told.get("init").map(init), told.get("refiner").map(refiner)];
         fields.extend(nested.into_iter().flatten().flatten().filter(|(_, value)| !value.is_null()));
-        serde_json::from_value(fields.into()).unwrap_or_default()
+        let params: Params = serde_json::from_value(fields.into()).unwrap_or_default();
+        self.sized(Params {
+            cache: self.shortcuts.cache.map(|every| format!("deep:{every}")),
+            merge_tokens: Some(self.shortcuts.merge_tokens).filter(|share| *share > 0.0),
+            lora: listed(&self.loras, |lora| format!("{}:{}", lora.file, lora.weight)),
+            embedding: listed(&self.embeddings, |embedding| embedding.file.clone()),
+            ..params
+        })
     }
 
-    /// This request with what sets `to` apart from `from`.
-    ///
-    /// # Errors
-    /// None that requests can cause.
-    pub fn changed(&self, from: &Self, to: &Self) -> Result<Self> {
-        let before = object(from);
-        let mut fields = object(self);
-        for (key, value) in object(to).into_iter().filter(|(key, value)| before.get(key) != Some(value)) {
-            fields.insert(key, value);
+    /// `params` with what XL is told of sizes, as far as that is not the picture's own.
+    fn sized(&self, params: Params) -> Params {
+        let size = [self.width, self.height];
+        let own = Sizes { original: size, crop: [0, 0], target: size };
+        let (prompt, negative) = (self.sizes, self.negative_sizes);
+        let told = |told: [u32; 2], usual: [u32; 2], between: char| {
+            (told != usual).then(|| format!("{}{between}{}", told[0], told[1]))
+        };
+        Params {
+            original_size: told(prompt.original, own.original, 'x'),
+            crop: told(prompt.crop, own.crop, ','),
+            target_size: told(prompt.target, own.target, 'x'),
+            negative_original_size: told(negative.original, prompt.original, 'x'),
+            negative_crop: told(negative.crop, prompt.crop, ','),
+            negative_target_size: told(negative.target, prompt.target, 'x'),
+            ..params
         }
-        let request: Self = serde_json::from_value(fields.into())
-            .map_err(|e| Error::internal("two requests that make none").source(e))?;
-        Ok(Self { device: to.device, threads: to.threads, preview_every: to.preview_every, ..request })
     }
+}
+
+/// Adapters as their flag takes them.
+fn listed(adapters: &[Adapter], as_text: impl Fn(&Adapter) -> String) -> Option<Vec<String>> {
+    (!adapters.is_empty()).then(|| adapters.iter().map(as_text).collect())
 }
 
 fn object(request: &Request) -> Map<String, Value> {
@@ -85,6 +100,7 @@ fn as_map(value: Value) -> Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Shortcuts;
     use super::*;
     use crate::registry::{ModelFiles, RepoConfig};
 
@@ -116,10 +132,23 @@ mod tests {
     }
 
     #[test]
-    fn only_what_was_changed_changes() {
-        let base = resolve(&toml::from_str("prompt = 'a'\nseed = 3").unwrap());
-        let other = Request { steps: 9, ..base.clone() };
-        let record = Request { eta: 0.5, seed: 8, ..base.clone() };
-        assert_eq!(record.changed(&base, &other).unwrap(), Request { steps: 9, ..record });
+    fn sizes_adapters_and_shortcuts_come_back() {
+        let plain = resolve(&toml::from_str("prompt = 'a'\nseed = 3").unwrap());
+        let size = [plain.width, plain.height];
+        let sizes = Sizes { original: [64, 32], crop: [1, 2], target: size };
+        let negative_sizes = Sizes { crop: [0, 0], target: [8, 16], ..sizes };
+        let shortcuts = Shortcuts { cache: Some(5), merge_tokens: 0.25 };
+        let loras = vec![Adapter::new("c:/a b.safetensors", -0.1), Adapter::new("org/name/x.pt", 1.0)];
+        let embeddings = vec![Adapter::new("e/word.pt", 1.0)];
+        let config = Some("sdxl".to_owned());
+        let request = Request { sizes, negative_sizes, shortcuts, loras, embeddings, config, ..plain };
+        let params = request.params();
+        assert_eq!(Sizes::resolve(&params, size).unwrap(), (sizes, negative_sizes));
+        assert_eq!(Shortcuts::resolve(&params).unwrap(), shortcuts);
+        assert_eq!(params.lora.unwrap(), ["c:/a b.safetensors:-0.1", "org/name/x.pt:1"]);
+        assert_eq!(
+            (params.embedding.unwrap(), params.config),
+            (vec!["e/word.pt".to_owned()], request.config)
+        );
     }
 }

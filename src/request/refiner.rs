@@ -68,6 +68,13 @@ impl Refiner {
     /// One of them is not of the XL family, or takes more than latents.
     pub fn suits(base: &RepoConfig, refiner: &RepoConfig) -> Result<()> {
         base_suits(base)?;
+        if base.latents != refiner.latents || refiner.scheduler.is_edm() {
+            return Err(Error::field(
+                "refiner",
+                "the refiner's latents are of another scale than the base model's",
+            )
+            .hint("leave it out, or refine the finished picture with `--model REFINER --init-image`"));
+        }
         if refiner.family != Family::Xl || refiner.inputs != Inputs::Latents {
             return Err(Error::field("refiner", "the refiner is no model of the XL family")
                 .hint("`--refiner sdxl-refiner` is the one made for it"));
@@ -78,6 +85,13 @@ impl Refiner {
 
 /// A base model whose latents a refiner can go on with.
 pub(super) fn base_suits(base: &RepoConfig) -> Result<()> {
+    if base.scheduler.is_edm() {
+        return Err(Error::field(
+            "refiner",
+            "a model with EDM preconditioning has noise that no refiner takes over",
+        )
+        .hint("leave it out, or refine the finished picture with `--model REFINER --init-image`"));
+    }
     if base.family != Family::Xl || base.aesthetic_score {
         return Err(Error::field("refiner", "a refiner needs a base model of the XL family")
             .hint("use `--model sdxl`, or leave out `--refiner`"));

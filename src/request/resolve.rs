@@ -9,7 +9,9 @@ use super::dimensions::{size, suits};
 use super::init::StrengthSteps;
 use super::machine::{DeviceChoice, Dtype, Rng};
 use super::refiner::base_suits;
-use super::{Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Shortcuts, Sizes, VaeTiling};
+use super::{
+    Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Seed, Shortcuts, Sizes, VaeTiling,
+};
 use crate::error::{Error, Result};
 use crate::input::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::prompt::{LongPrompt, Syntax};
@@ -36,6 +38,9 @@ pub struct Request {
     pub long_prompt: LongPrompt,
     /// The model as the user would name it.
     pub model: String,
+    /// The model whose small files one in a single file takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub config: Option<String>,
     /// Pixels.
     pub width: u32,
     /// Pixels.
@@ -140,9 +145,9 @@ fn auto_device() -> DeviceChoice {
     DeviceChoice::Auto
 }
 
-/// Defaults of a model that no row of models.toml describes.
-const DEFAULT_STEPS: usize = 25;
-const DEFAULT_CFG_SCALE: f64 = 7.5;
+/// Defaults of a model that no row of models.toml describes, where its family has no others.
+pub(super) const DEFAULT_STEPS: usize = 25;
+pub(super) const DEFAULT_CFG_SCALE: f64 = 7.5;
 
 impl Request {
     /// Fills every gap of `params` from the model and checks every value.
@@ -151,7 +156,7 @@ impl Request {
     /// The first wrong field, by name, with what was expected and what was given.
     pub fn resolve(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result<Self> {
         check(params).into_iter().next().map_or(Ok(()), Err)?;
-        let defaults = defaults(params, files)?;
+        let defaults = defaults(params, files, repo)?;
         let params = &defaults.fill(params);
         let native = defaults.size.unwrap_or(repo.native_size);
         let NamedAdapters { prompt, loras } = adapters::named(params)?;
@@ -171,11 +176,12 @@ impl Request {
             prompt_syntax: parsed("prompt_syntax", params.prompt_syntax.as_deref(), Syntax::default())?,
             long_prompt: parsed("long_prompt", params.long_prompt.as_deref(), LongPrompt::default())?,
             model: files.origin.clone(),
+            config: params.config.clone(),
             width,
             height,
             steps,
             cfg_scale: params.cfg_scale.or(defaults.cfg_scale).unwrap_or(DEFAULT_CFG_SCALE),
-            seed: params.seed.unwrap_or_else(|| u64::from(rand::random::<u32>())),
+            seed: params.seed.and_then(Seed::number).unwrap_or_else(|| u64::from(rand::random::<u32>())),
             count: params.count.unwrap_or(1),
             batch_size: params.batch_size.unwrap_or(1),
             sampler: config.sampler,
@@ -311,11 +317,11 @@ pub(super) fn listed(params: &Params) -> Option<usize> {
     levels.or(params.timesteps.as_ref().map(Vec::len))
 }
 
-/// What is recommended: by the preset that was asked for, or by the row of models.toml behind `files`.
-fn defaults(params: &Params, files: &ModelFiles) -> Result<Defaults> {
+/// What is recommended: by the preset that was asked for, by the row of models.toml behind `files`, or for its family.
+pub(super) fn defaults(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result<Defaults> {
     if let Some(name) = &params.preset {
         return Preset::parse(name).map(Defaults::from);
     }
     let spec = models().iter().find(|spec| spec.name == files.origin);
-    Ok(spec.map_or_else(Defaults::default, Defaults::from))
+    Ok(spec.map_or_else(|| Defaults::from(repo), Defaults::from))
 }

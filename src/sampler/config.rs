@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use super::edm::{self, Edm};
+use super::keys;
 use super::schedule::Grid;
 use super::scheduler_file::SchedulerFile;
 use super::{Key, Sampler};
@@ -54,6 +56,13 @@ named_enum! {
         Dpm = "dpmsolver",
         /// The estimate of the noise along the SDE.
         Sde = "sde-dpmsolver",
+    }
+}
+
+impl Schedule {
+    /// Runs between two ends that a model's file may name.
+    pub(super) fn has_ends(self) -> bool {
+        matches!(self, Self::Karras | Self::Exponential | Self::Beta)
     }
 }
 
@@ -189,6 +198,10 @@ pub struct Config {
     pub strength: f64,
     /// The network is told ¼ ln σ instead of a timestep.
     pub continuous_time: bool,
+    /// Ends of the karras, exponential and beta schedules, the highest first, where the model's file names them.
+    pub sigma_range: [Option<f64>; 2],
+    /// The network's preconditioning, where it is that of Karras et al. 2022.
+    pub edm: Option<Edm>,
     /// `ays` takes its levels for SDXL.
     pub xl: bool,
     /// Noise of ddim and tcd, 0 to 1.
@@ -201,35 +214,34 @@ impl Config {
     /// # Errors
     /// A class, curve or option that no sampler here implements; a schedule or list of levels that the sampler has not.
     pub fn resolve(file: &SchedulerFile, over: &Overrides) -> Result<Self> {
-        let own = Sampler::of_file(file);
-        let named_by_file = own.as_ref().ok().copied();
-        let sampler = match over.sampler {
-            Some(sampler) => sampler,
-            None => own?,
-        };
-        file.check()?;
+        keys::foreign(file)?;
+        let edm = file.edm()?;
+        let (sampler, (algorithm, order)) = variant(file, over.sampler)?;
+        keys::check(file, sampler)?;
         let defaults = &sampler.row().defaults;
         let reads = |key: Key| !defaults.lacks.contains(&key);
-        let (algorithm, order) = match sampler.row().variant {
-            Some(variant) if named_by_file != Some(sampler) => variant,
-            _ => file.variant(reads(Key::Algorithm))?,
-        };
         let clip = file.clip_sample.unwrap_or(defaults.clip_sample);
         let prediction = over.prediction.map_or_else(|| file.prediction(), Ok)?;
+        if edm.is_some() {
+            edm::check(file, algorithm.over_noise(), prediction)?;
+        }
+        let (schedule, levels) = match edm {
+            Some(_) => edm::sampling(file, sampler, over)?,
+            None => (schedule(file, sampler, over)?, levels(sampler, over)?),
+        };
         let final_min = if reads(Key::FinalSigma) { file.final_sigmas_type.as_deref() } else { None };
         let file_zero_snr = file.rescale_betas_zero_snr.filter(|_| reads(Key::ZeroSnr));
         let file_alpha = file.set_alpha_to_one.filter(|_| reads(Key::SetAlphaToOne));
-        let continuous = file.timestep_type.as_deref() == Some("continuous");
         Ok(Self {
             sampler,
-            schedule: schedule(file, sampler, over)?,
-            spacing: spacing(file, sampler, over.spacing)?,
-            levels: levels(sampler, over)?,
+            schedule,
+            spacing: if edm.is_some() { Spacing::Linspace } else { spacing(file, sampler, over.spacing)? },
+            levels,
             prediction,
             train_steps: file.num_train_timesteps.unwrap_or(1000),
             beta_start: file.beta_start.unwrap_or(defaults.betas[0]),
             beta_end: file.beta_end.unwrap_or(defaults.betas[1]),
-            betas: file.betas(defaults.scaled_betas)?,
+            betas: if edm.is_some() { Betas::Linear } else { file.betas(defaults.scaled_betas)? },
             steps_offset: file.steps_offset.unwrap_or(0),
             set_alpha_to_one: file_alpha.unwrap_or(defaults.set_alpha_to_one),
             clip_sample: (clip && reads(Key::ClipSample)).then(|| file.clip_sample_range.unwrap_or(1.0)),
@@ -249,12 +261,34 @@ impl Config {
             original_steps: file.original_inference_steps.unwrap_or(50),
             timestep_scaling: file.timestep_scaling.unwrap_or(10.0),
             strength: over.strength.unwrap_or(1.0),
-            continuous_time: continuous
-                && prediction == Prediction::V
-                && sampler.row().grid == Grid::Continuous,
+            continuous_time: continuous_time(file, sampler, prediction)?,
+            sigma_range: if schedule.has_ends() { file.sigma_range()? } else { [None, None] },
+            edm,
             xl: over.xl,
             eta: over.eta.unwrap_or(defaults.eta),
         })
+    }
+}
+
+impl Config {
+    /// diffusers' class holds samples as x₀ + σn and scales what the network sees.
+    pub fn scales_input(&self) -> bool {
+        self.edm.is_some() || self.sampler.row().grid.scales_input()
+    }
+}
+
+/// The sampler that was asked for or that the file names, with the variant of its class.
+fn variant(file: &SchedulerFile, wanted: Option<Sampler>) -> Result<(Sampler, (Algorithm, usize))> {
+    let own = Sampler::of_file(file);
+    let named_by_file = own.as_ref().ok().copied();
+    let sampler = match wanted {
+        Some(sampler) => sampler,
+        None => own?,
+    };
+    let row = sampler.row();
+    match row.variant {
+        Some(variant) if named_by_file != Some(sampler) => Ok((sampler, variant)),
+        _ => Ok((sampler, file.variant(!row.defaults.lacks.contains(&Key::Algorithm))?)),
     }
 }
 
@@ -272,10 +306,23 @@ fn schedule(file: &SchedulerFile, sampler: Sampler, over: &Overrides) -> Result<
                 .hint("use `--schedule normal`, or a sampler over sigmas such as `euler` or `dpmpp_2m`"))
         }
         None if free && !custom && !sampler.row().defaults.lacks.contains(&Key::Respacing) => {
-            Ok(file.schedule())
+            file.schedule(sampler.row().class)
         }
         None => Ok(Schedule::Normal),
     }
+}
+
+/// Whether the network is told ¼ ln σ, which diffusers' Euler alone does: its sampler must allow fractions.
+fn continuous_time(file: &SchedulerFile, sampler: Sampler, prediction: Prediction) -> Result<bool> {
+    let continuous = prediction == Prediction::V && file.has_continuous_time();
+    if continuous && sampler.row().grid != Grid::Continuous {
+        let message =
+            format!("sampler `{sampler}` has whole timesteps, which this model was not trained with");
+        return Err(Error::field("sampler", message).hint(
+            "its scheduler_config.json says so by `timestep_type`; use one such as `euler` or `heun`",
+        ));
+    }
+    Ok(continuous)
 }
 
 fn spacing(file: &SchedulerFile, sampler: Sampler, wanted: Option<Spacing>) -> Result<Spacing> {

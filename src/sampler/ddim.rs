@@ -10,9 +10,10 @@ pub(super) static ROW: Row = Row {
     name: "ddim",
     about: "DDIM; --eta adds noise",
     class: Some("DDIMScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Discrete,
-    defaults: Defaults { clip_sample: true, ..DISCRETE_DEFAULTS },
+    defaults: Defaults { clip_sample: true, takes_eta: true, ..DISCRETE_DEFAULTS },
     order: 1,
     visits: None,
     solver: |config: &Config, ladder: &Ladder| {

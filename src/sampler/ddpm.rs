@@ -8,6 +8,7 @@ pub(super) static ROW: Row = Row {
     name: "ddpm",
     about: "DDPM, adds noise at each step; wants many",
     class: Some("DDPMScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Discrete,
     defaults: Defaults { clip_sample: true, lacks: &[Key::SetAlphaToOne], ..DISCRETE_DEFAULTS },

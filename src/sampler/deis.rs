@@ -11,10 +11,12 @@ pub(super) static ROW: Row = Row {
     name: "deis",
     about: "DEIS multistep, second order",
     class: Some("DEISMultistepScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Multistep,
     defaults: Defaults {
         final_sigma_min: true,
+        repeats_last: true,
         lacks: &[Key::ClipSample, Key::FinalSigma, Key::ZeroSnr, Key::Algorithm],
         ..SIGMA_DEFAULTS
     },

@@ -10,6 +10,7 @@ pub(super) static ROW: Row = Row {
     name: "dpm2",
     about: "DPM2, second order; two calls a step",
     class: Some("KDPM2DiscreteScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Midpoint,
     defaults: DEFAULTS,

@@ -10,6 +10,7 @@ pub(super) static ROW: Row = Row {
     name: "dpm2_a",
     about: "DPM2 ancestral, adds noise; two calls a step",
     class: Some("KDPM2AncestralDiscreteScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Midpoint,
     defaults: DEFAULTS,

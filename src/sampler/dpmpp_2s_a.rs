@@ -12,6 +12,7 @@ pub(super) static ROW: Row = Row {
     name: "dpmpp_2s_a",
     about: "DPM-Solver++ 2S ancestral, adds noise; two calls a step",
     class: None,
+    edm: None,
     variant: None,
     grid: Grid::Midpoint,
     defaults: DEFAULTS,

@@ -15,6 +15,7 @@ const fn row(name: &'static str, about: &'static str, variant: (Algorithm, usize
         name,
         about,
         class: Some("DPMSolverMultistepScheduler"),
+        edm: Some("EDMDPMSolverMultistepScheduler"),
         variant: Some(variant),
         grid: Grid::Multistep,
         defaults: SIGMA_DEFAULTS,

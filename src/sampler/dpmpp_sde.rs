@@ -13,6 +13,7 @@ pub(super) static ROW: Row = Row {
     name: "dpmpp_sde",
     about: "DPM-Solver++ SDE, adds noise; two calls a step",
     class: None,
+    edm: None,
     variant: None,
     grid: Grid::Midpoint,
     defaults: DEFAULTS,

@@ -13,6 +13,7 @@ pub(super) static ROW: Row = Row {
     name: "dpmpp_singlestep",
     about: "DPM-Solver++ singlestep, second order",
     class: Some("DPMSolverSinglestepScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Multistep,
     defaults: Defaults {

@@ -8,6 +8,7 @@ pub(super) static ROW: Row = Row {
     name: "euler",
     about: "Euler, first order",
     class: Some("EulerDiscreteScheduler"),
+    edm: Some("EDMEulerScheduler"),
     variant: None,
     grid: Grid::Continuous,
     defaults: SIGMA_DEFAULTS,

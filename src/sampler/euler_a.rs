@@ -8,6 +8,7 @@ pub(super) static ROW: Row = Row {
     name: "euler_a",
     about: "Euler ancestral, adds noise at each step",
     class: Some("EulerAncestralDiscreteScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Continuous,
     defaults: Defaults { lacks: &[Key::ClipSample, Key::FinalSigma, Key::Respacing], ..SIGMA_DEFAULTS },

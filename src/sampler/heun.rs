@@ -11,6 +11,7 @@ pub(super) static ROW: Row = Row {
     name: "heun",
     about: "Heun, second order; two calls a step",
     class: Some("HeunDiscreteScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Continuous,
     defaults: Defaults { betas: SD_BETAS, lacks: &[Key::FinalSigma, Key::ZeroSnr], ..SIGMA_DEFAULTS },

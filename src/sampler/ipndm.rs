@@ -12,6 +12,7 @@ pub(super) static ROW: Row = Row {
     name: "ipndm",
     about: "improved PNDM over sigmas, fourth order",
     class: None,
+    edm: None,
     variant: None,
     grid: Grid::Continuous,
     defaults: SIGMA_DEFAULTS,

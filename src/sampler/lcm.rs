@@ -11,6 +11,7 @@ pub(super) static ROW: Row = Row {
     name: "lcm",
     about: "latent consistency, for models distilled so; 1 to 8 steps",
     class: Some("LCMScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Distilled,
     defaults: DEFAULTS,

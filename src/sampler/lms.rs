@@ -10,6 +10,7 @@ pub(super) static ROW: Row = Row {
     name: "lms",
     about: "linear multistep, fourth order",
     class: Some("LMSDiscreteScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Continuous,
     defaults: Defaults { lacks: &[Key::ClipSample, Key::FinalSigma, Key::ZeroSnr], ..SIGMA_DEFAULTS },

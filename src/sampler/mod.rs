@@ -14,10 +14,12 @@ mod dpmpp_2s_a;
 mod dpmpp_multistep;
 mod dpmpp_sde;
 mod dpmpp_singlestep;
+mod edm;
 mod euler;
 mod euler_a;
 mod heun;
 mod ipndm;
+mod keys;
 mod lcm;
 mod lms;
 mod pndm;
@@ -32,6 +34,8 @@ mod unipc;
 use candle_core::Tensor;
 
 pub use config::{Algorithm, Betas, Config, Levels, Overrides, Prediction, Schedule, Spacing};
+pub use edm::Edm;
+pub use keys::unknown_keys;
 use row::{DISCRETE_DEFAULTS, SD_BETAS, SIGMA_DEFAULTS};
 pub use row::{Defaults, Key, Row, Sampler, Visits, names, schedule_names, spacing_names};
 use schedule::Ladder;
@@ -161,6 +165,20 @@ impl Prediction {
     }
 }
 
+impl Config {
+    /// The clean latents that `output` stands for, at `sample`.
+    fn x0(&self, sample: &Sample, output: &Tensor) -> Result<Tensor> {
+        let Some(edm) = self.edm else { return self.prediction.x0(sample, output) };
+        let (skip, out) = edm.output(self.prediction, sample.sigma);
+        combine(&[(skip, &sample.x), (out, output)])
+    }
+
+    /// What the network sees is this times x = x₀ + σn: α, which makes its variance 1.
+    fn input_scale(&self, sigma: f64) -> f64 {
+        self.edm.map_or_else(|| alpha(sigma), |edm| edm.input(sigma))
+    }
+}
+
 /// α of x = αx₀ + σ'n with α² + σ'² = 1, from σ = σ'/α.
 pub fn alpha(sigma: f64) -> f64 {
     1.0 / (sigma * sigma + 1.0).sqrt()
@@ -223,9 +241,9 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
         if i > ladder.start {
             sample = model.between(read_as(sample, level.sigma)?, level.kept)?;
         }
-        let seen = (&sample.x * alpha(level.sigma))?;
+        let seen = (&sample.x * config.input_scale(level.sigma))?;
         let output = model.output(i - ladder.start, &seen, level.timestep)?;
-        let x0 = config.prediction.x0(&sample, &output)?;
+        let x0 = config.x0(&sample, &output)?;
         if model.estimated(i - ladder.start, &x0)? {
             return model.finish(x0);
         }
@@ -233,8 +251,7 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
         sample = solver.step(i, &denoised, &mut || model.noise())?;
     }
     // diffusers hands these over as x₀ + σn, whatever noise is left in them.
-    let scaled = config.sampler.row().grid.scales_input();
-    let latents = if scaled { sample.x } else { (&sample.x * alpha(sample.sigma))? };
+    let latents = if config.scales_input() { sample.x } else { (&sample.x * alpha(sample.sigma))? };
     if ladder.end < ladder.levels.len() { Ok(latents) } else { model.finish(latents) }
 }
 
@@ -245,7 +262,7 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
 /// Tensor arithmetic (out of memory).
 pub fn resumed(config: &Config, ladder: &Ladder, latents: Tensor) -> Result<Tensor> {
     match ladder.levels.get(ladder.start) {
-        Some(level) if !config.sampler.row().grid.scales_input() => Ok((latents / alpha(level.sigma))?),
+        Some(level) if !config.scales_input() => Ok((latents / alpha(level.sigma))?),
         _ => Ok(latents),
     }
 }

@@ -13,6 +13,7 @@ pub(super) static ROW: Row = Row {
     name: "pndm",
     about: "PNDM, also called PLMS; one call more than steps",
     class: Some("PNDMScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Discrete,
     defaults: Defaults {

@@ -19,6 +19,8 @@ pub struct Row {
     pub about: &'static str,
     /// diffusers' class of the same arithmetic, where there is one.
     pub class: Option<&'static str>,
+    /// diffusers' class of the same arithmetic for networks with EDM preconditioning, where there is one.
+    pub edm: Option<&'static str>,
     /// Where that class holds several samplers: the `algorithm_type` and `solver_order` of this one.
     pub variant: Option<(Algorithm, usize)>,
     /// Family of its timestep grid.
@@ -48,12 +50,16 @@ pub struct Defaults {
     pub lower_order_final: bool,
     /// `final_sigmas_type` is `sigma_min`.
     pub final_sigma_min: bool,
+    /// A `final_sigmas_type` of `sigma_min` is the last level once more where levels are respaced.
+    pub repeats_last: bool,
     /// `beta_start` and `beta_end`.
     pub betas: [f64; 2],
     /// `beta_schedule` is `scaled_linear`, not `linear`.
     pub scaled_betas: bool,
     /// Noise added at each step, as a request would give it.
     pub eta: f64,
+    /// Whether a request decides that noise.
+    pub takes_eta: bool,
     /// Keys that the class does not read.
     pub lacks: &'static [Key],
 }
@@ -84,9 +90,11 @@ pub(super) const SIGMA_DEFAULTS: Defaults = Defaults {
     clip_sample: false,
     lower_order_final: true,
     final_sigma_min: false,
+    repeats_last: false,
     betas: [0.0001, 0.02],
     scaled_betas: false,
     eta: 0.0,
+    takes_eta: false,
     lacks: &[Key::ClipSample],
 };
 
@@ -128,7 +136,7 @@ impl Sampler {
 
     /// The sampler that a scheduler_config.json names by its class.
     pub(crate) fn of_file(file: &SchedulerFile) -> Result<Self> {
-        let class = file.class_name.as_deref().unwrap_or("PNDMScheduler");
+        let class = file.class();
         let (algorithm, order) = file.variant(true)?;
         // A variant that has no row of its own runs on the row that draws as much noise and looks as far back.
         let near = |variant: (Algorithm, usize)| {
@@ -136,7 +144,7 @@ impl Sampler {
         };
         SAMPLERS
             .iter()
-            .find(|row| row.class == Some(class) && row.variant.is_none_or(near))
+            .find(|row| [row.class, row.edm].contains(&Some(class)) && row.variant.is_none_or(near))
             .map(|row| Self(row))
             .ok_or_else(|| {
                 Error::new(

@@ -2,8 +2,8 @@
 //! No tensors here. Single precision is imitated where diffusers rounds to it, since pictures are compared digit by digit.
 
 use super::config::{Betas, Config, Levels, Schedule, Spacing};
-use super::respace;
 use super::training::{self, single};
+use super::{edm, respace};
 use crate::error::{Error, Result};
 
 /// Which of diffusers' families of timestep grids a sampler belongs to.
@@ -143,11 +143,13 @@ impl Ladder {
 /// A number of steps that the spacing cannot hold; a list of levels that does not fall or leaves the model's range.
 pub fn ladder(config: &Config, steps: usize) -> Result<Ladder> {
     let row = config.sampler.row();
-    let train_sigmas = training::sigmas(config)?;
-    let mut levels = match &config.levels {
-        Levels::Scheduled => scheduled(config, steps, &train_sigmas)?,
-        Levels::Sigmas(sigmas) => given_sigmas(config, steps, sigmas, &train_sigmas)?,
-        Levels::Timesteps(timesteps) => given_timesteps(steps, timesteps, &train_sigmas)?,
+    // A model with EDM preconditioning has no timesteps.
+    let train_sigmas = if config.edm.is_some() { Vec::new() } else { training::sigmas(config)? };
+    let mut levels = match (&config.levels, config.edm) {
+        (Levels::Scheduled, Some(edm)) => edm.levels(config.schedule, row, steps),
+        (Levels::Scheduled, None) => scheduled(config, steps, &train_sigmas)?,
+        (Levels::Sigmas(sigmas), _) => given_sigmas(config, steps, sigmas, &train_sigmas)?,
+        (Levels::Timesteps(timesteps), _) => given_timesteps(steps, timesteps, &train_sigmas)?,
     };
     if row.grid.respaces() {
         levels.iter_mut().for_each(|level| level.sigma = single(level.sigma));
@@ -159,11 +161,12 @@ pub fn ladder(config: &Config, steps: usize) -> Result<Ladder> {
         levels.iter_mut().for_each(|level| level.timestep = 0.25 * level.sigma.ln());
     }
     let init_noise_sigma = init_noise_sigma(config, &levels);
+    let final_sigma = final_sigma(config, &levels, &train_sigmas);
     if let Some(visits) = row.visits {
         levels = visits(config, &levels, &train_sigmas)?;
     }
     Ok(Ladder {
-        final_sigma: final_sigma(config, &train_sigmas),
+        final_sigma,
         end: levels.len(),
         levels,
         start: 0,
@@ -185,6 +188,8 @@ fn scheduled(config: &Config, steps: usize, train_sigmas: &[f64]) -> Result<Vec<
         (Grid::Continuous | Grid::Midpoint, Some(first), Some(last)) => (first.sigma, last.sigma),
         _ => (train_sigmas[train_sigmas.len() - 1], train_sigmas[0]),
     };
+    let [highest, lowest] = config.sigma_range;
+    let range = (highest.unwrap_or(range.0), lowest.unwrap_or(range.1));
     let sigmas = respace::sigmas(config, range, steps, train_sigmas);
     Ok(sigmas.into_iter().map(|sigma| told(config, sigma, train_sigmas)).collect())
 }
@@ -192,7 +197,8 @@ fn scheduled(config: &Config, steps: usize, train_sigmas: &[f64]) -> Result<Vec<
 /// The levels of `--sigmas`, whose last is where the run ends.
 fn given_sigmas(config: &Config, steps: usize, sigmas: &[f64], train_sigmas: &[f64]) -> Result<Vec<Level>> {
     // A list may round the model's own ends to three digits.
-    let highest = train_sigmas[train_sigmas.len() - 1] * 1.005;
+    let highest =
+        1.005 * config.edm.map_or_else(|| train_sigmas[train_sigmas.len() - 1], |edm| edm.sigma_max);
     let falls = sigmas.windows(2).all(|pair| pair[0] > pair[1]);
     if sigmas.len() < 2 || !falls || !sigmas.iter().all(|sigma| (0.0..=highest).contains(sigma)) {
         let wanted = format!("two or more falling numbers from {highest:.3} to 0");
@@ -290,6 +296,9 @@ fn arange_down(total: usize, n: usize) -> impl Iterator<Item = f64> {
 
 /// A respaced level with the timestep that the network is told, rounded or cut as diffusers' class does.
 fn told(config: &Config, sigma: f64, train_sigmas: &[f64]) -> Level {
+    if config.edm.is_some() {
+        return edm::told(sigma);
+    }
     let timestep = timestep_of(sigma, train_sigmas);
     let timestep = match (config.sampler.row().grid, config.schedule) {
         (Grid::Multistep, Schedule::Exponential | Schedule::Beta) => timestep.trunc(),
@@ -311,20 +320,31 @@ pub fn timestep_of(sigma: f64, train_sigmas: &[f64]) -> f64 {
     (1.0 - weight) * low as f64 + weight * (low + 1) as f64
 }
 
-fn final_sigma(config: &Config, train_sigmas: &[f64]) -> f64 {
-    let grid = config.sampler.row().grid;
+fn final_sigma(config: &Config, levels: &[Level], train_sigmas: &[f64]) -> f64 {
+    let row = config.sampler.row();
+    let last = levels.last().map_or(0.0, |level| level.sigma);
+    let grid = row.grid;
     match (&config.levels, grid) {
         (Levels::Sigmas(sigmas), _) => sigmas.last().copied().map_or(0.0, single),
         (_, Grid::Discrete | Grid::Distilled) if config.set_alpha_to_one => 0.0,
         (_, Grid::Discrete | Grid::Distilled) => train_sigmas[0],
-        _ if config.final_sigma_min => single(train_sigmas[0]),
-        _ => 0.0,
+        _ if !config.final_sigma_min => 0.0,
+        _ => match config.edm {
+            // diffusers' Euler repeats its last level, the others go on to the lowest one.
+            Some(edm) if row.variant.is_some() => single(edm.sigma_min),
+            Some(_) => last,
+            None if row.defaults.repeats_last && config.schedule != Schedule::Normal => last,
+            None => single(train_sigmas[0]),
+        },
     }
 }
 
 /// Unit noise is the first sample of x = αx₀ + σn for the discrete and multistep samplers; the σ samplers
 /// of diffusers take σ_max itself, except with leading spacing.
 fn init_noise_sigma(config: &Config, levels: &[Level]) -> f64 {
+    if let Some(edm) = config.edm {
+        return edm.init_noise_sigma();
+    }
     let sigma = levels.iter().map(|level| level.sigma).fold(0.0, f64::max);
     match config.spacing {
         Spacing::Linspace | Spacing::Trailing if config.sampler.row().grid.scales_input() => sigma,

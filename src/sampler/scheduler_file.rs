@@ -4,6 +4,7 @@
 use serde::Deserialize;
 
 use super::config::{Algorithm, Betas, Prediction, Schedule, Spacing};
+use super::edm::Edm;
 use crate::error::{Error, Kind, Result};
 use crate::named::Named;
 
@@ -45,6 +46,15 @@ pub struct SchedulerFile {
     pub(super) timestep_scaling: Option<f64>,
     pub(super) interpolation_type: Option<String>,
     pub(super) timestep_type: Option<String>,
+    pub(super) sigma_min: Option<f64>,
+    pub(super) sigma_max: Option<f64>,
+    pub(super) sigma_data: Option<f64>,
+    pub(super) sigma_schedule: Option<String>,
+    pub(super) rho: Option<f64>,
+    pub(super) use_flow_sigmas: Option<bool>,
+    pub(super) use_dynamic_shifting: Option<bool>,
+    pub(super) lambda_min_clipped: Option<f64>,
+    pub(super) solver_p: Option<serde_json::Value>,
 }
 
 impl SchedulerFile {
@@ -63,30 +73,83 @@ impl SchedulerFile {
         }
     }
 
-    /// Options that change the numbers and that no sampler here has.
-    pub(super) fn check(&self) -> Result<()> {
-        if self.thresholding == Some(true) {
-            return Err(unsupported("thresholding", "true"));
-        }
-        match self.interpolation_type.as_deref() {
-            None | Some("linear") => {}
-            Some(other) => return Err(unsupported("interpolation_type", other)),
-        }
-        match self.variance_type.as_deref() {
-            None | Some("fixed_small" | "fixed_small_log" | "fixed_large") => Ok(()),
-            Some(other) => Err(unsupported("variance_type", other)),
+    /// The noise of a network with EDM preconditioning, if the file is for one.
+    ///
+    /// # Errors
+    /// Numbers that give no range of noise.
+    pub fn edm(&self) -> Result<Option<Edm>> {
+        Edm::of(self)
+    }
+
+    /// Whether β is rescaled to zero terminal SNR.
+    pub fn rescales(&self) -> bool {
+        self.rescale_betas_zero_snr == Some(true)
+    }
+
+    /// diffusers' class; the oldest files name none.
+    pub(super) fn class(&self) -> &str {
+        self.class_name.as_deref().unwrap_or("PNDMScheduler")
+    }
+
+    /// Whether the class is one for networks with EDM preconditioning.
+    pub fn is_edm(&self) -> bool {
+        matches!(self.class(), "EDMEulerScheduler" | "EDMDPMSolverMultistepScheduler")
+    }
+
+    /// Whether a network that predicts velocities is told ¼ ln σ.
+    pub(super) fn has_continuous_time(&self) -> bool {
+        self.class() == "EulerDiscreteScheduler" && self.timestep_type.as_deref() == Some("continuous")
+    }
+
+    /// The schedule that the file turns on, as `class` reads it.
+    pub(super) fn schedule(&self, class: Option<&str>) -> Result<Schedule> {
+        let lu = self.use_lu_lambdas.filter(|_| class == Some("DPMSolverMultistepScheduler"));
+        let rows = [
+            ("use_karras_sigmas", self.use_karras_sigmas, Schedule::Karras),
+            ("use_lu_lambdas", lu, Schedule::Lu),
+            ("use_exponential_sigmas", self.use_exponential_sigmas, Schedule::Exponential),
+            ("use_beta_sigmas", self.use_beta_sigmas, Schedule::Beta),
+        ];
+        let on: Vec<_> = rows.iter().filter(|(_, key, _)| *key == Some(true)).collect();
+        match on.as_slice() {
+            [] => Ok(Schedule::Normal),
+            [first] => Ok(first.2),
+            // diffusers lets this one stand beside another.
+            [first, _] if lu == Some(true) => Ok(first.2),
+            [first, second, ..] => Err(Error::new(
+                Kind::ModelFile,
+                format!("scheduler_config.json: `{}` and `{}` exclude each other", first.0, second.0),
+            )
+            .hint("choose a schedule with `--schedule`")),
         }
     }
 
-    /// The schedule that the file turns on.
-    pub(super) fn schedule(&self) -> Schedule {
-        let rows = [
-            (self.use_karras_sigmas, Schedule::Karras),
-            (self.use_exponential_sigmas, Schedule::Exponential),
-            (self.use_beta_sigmas, Schedule::Beta),
-            (self.use_lu_lambdas, Schedule::Lu),
-        ];
-        rows.iter().find(|(key, _)| *key == Some(true)).map_or(Schedule::Normal, |row| row.1)
+    /// The schedule of a file for networks with EDM preconditioning.
+    pub(super) fn sigma_schedule(&self) -> Result<Schedule> {
+        match self.sigma_schedule.as_deref() {
+            None | Some("karras") => Ok(Schedule::Karras),
+            Some("exponential") => Ok(Schedule::Exponential),
+            Some(other) => Err(unsupported("sigma_schedule", other)),
+        }
+    }
+
+    /// `sigma_max` and `sigma_min`, between which respaced levels lie.
+    pub(super) fn sigma_range(&self) -> Result<[Option<f64>; 2]> {
+        let (high, low) = (self.sigma_max, self.sigma_min);
+        let bad = |sigma: Option<f64>| sigma.is_some_and(|sigma| !(sigma > 0.0 && sigma.is_finite()));
+        if bad(high) || bad(low) || high.zip(low).is_some_and(|(high, low)| low >= high) {
+            let shown =
+                |sigma: Option<f64>| sigma.map_or_else(|| "nothing".to_owned(), |sigma| sigma.to_string());
+            return Err(Error::new(
+                Kind::ModelFile,
+                format!(
+                    "scheduler_config.json: `sigma_min` {} and `sigma_max` {} are no range of noise",
+                    shown(low),
+                    shown(high)
+                ),
+            ));
+        }
+        Ok([high, low])
     }
 
     /// `algorithm_type` and `solver_order`; where the class does not read the algorithm, it counts as dpmsolver++.
@@ -129,7 +192,7 @@ impl SchedulerFile {
     }
 }
 
-fn unsupported(key: &str, value: &str) -> Error {
+pub(super) fn unsupported(key: &str, value: &str) -> Error {
     Error::new(
         Kind::ModelFile,
         format!("scheduler_config.json: `{key}` is `{value}`, which sdgen does not implement"),

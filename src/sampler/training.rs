@@ -62,7 +62,7 @@ fn betas(config: &Config) -> Result<Vec<f64>> {
 }
 
 /// `torch.linspace` in single precision: from both ends towards the middle.
-fn linspace_single(start: f64, end: f64, n: usize) -> Vec<f64> {
+pub(super) fn linspace_single(start: f64, end: f64, n: usize) -> Vec<f64> {
     let (start, end) = (start as f32, end as f32);
     let step = (end - start) / (n.max(2) - 1) as f32;
     (0..n)

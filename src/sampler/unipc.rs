@@ -13,9 +13,10 @@ pub(super) static ROW: Row = Row {
     name: "unipc",
     about: "UniPC multistep predictor and corrector, second order",
     class: Some("UniPCMultistepScheduler"),
+    edm: None,
     variant: None,
     grid: Grid::Multistep,
-    defaults: Defaults { lacks: &[Key::ClipSample, Key::Algorithm], ..SIGMA_DEFAULTS },
+    defaults: Defaults { repeats_last: true, lacks: &[Key::ClipSample, Key::Algorithm], ..SIGMA_DEFAULTS },
     order: 1,
     visits: None,
     solver: |config: &Config, ladder: &Ladder| {

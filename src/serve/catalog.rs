@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::config::Hub;
 use crate::error::{Error, Result};
-use crate::registry::{DEFAULT_MODEL, ModelSpec, is_cached, models};
+use crate::registry::{DEFAULT_MODEL, ModelRef, ModelSpec, cached, models};
 use crate::request::Params;
 
 /// The models that are offered, the default first.
@@ -104,7 +104,7 @@ impl Catalog {
         let shown = |(i, offer): (usize, &Offer)| Shown {
             id: offer.name.clone(),
             default: i == 0,
-            cached: offer.spec.map_or(offer.name != offer.model, |spec| is_cached(spec, hub)),
+            cached: ModelRef::parse(&offer.model).is_ok_and(|model| cached(&model, hub).is_some()),
             size: offer.spec.map(|spec| spec.size),
             steps: offer.spec.map(|spec| spec.steps),
             cfg_scale: offer.spec.map(|spec| spec.cfg_scale),
@@ -119,10 +119,15 @@ fn offer(model: String) -> Offer {
     if let Some(spec) = spec(&model) {
         return Offer { name: spec.name.clone(), model: spec.name.clone(), spec: Some(spec) };
     }
-    let path = Path::new(&model);
-    let folder = path.exists().then(|| path.canonicalize().ok()?.file_name().map(|name| name.to_owned()));
-    let name = folder.flatten().map_or(model.clone(), |name| name.to_string_lossy().into_owned());
-    Offer { name, model, spec: None }
+    // The whole path: a part of one, such as `.`, would be found in any text that is to be told without it.
+    match Path::new(&model).canonicalize() {
+        Ok(path) => {
+            let name =
+                path.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
+            Offer { name, model: path.display().to_string(), spec: None }
+        }
+        Err(_) => Offer { name: model.clone(), model, spec: None },
+    }
 }
 
 fn spec(name: &str) -> Option<&'static ModelSpec> {
@@ -138,14 +143,20 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine");
         std::fs::create_dir(&path).unwrap();
-        let path = path.display().to_string();
+        let path = path.canonicalize().unwrap().display().to_string();
         let catalog = Catalog::new(&["demo".to_owned(), path.clone()]).unwrap();
         assert_eq!(catalog.default(), "demo");
         assert_eq!(catalog.resolve("model", "mine").unwrap(), ("mine", path.as_str()));
         for name in [path.as_str(), "sd15", "../mine", "org/repo", "/etc"] {
             assert_eq!(catalog.resolve("refiner", name).unwrap_err().field_name(), Some("refiner"), "{name}");
         }
-        assert!(Catalog::new(&[path.clone(), path]).is_err());
+        assert!(Catalog::new(&[path.clone(), path.clone()]).is_err());
+        for said in [format!("{path}/"), format!("{path}/."), format!("{path}/../mine")] {
+            let catalog = Catalog::new(&[said]).unwrap();
+            assert_eq!(catalog.secrets(), [(path.clone(), "mine".to_owned())]);
+        }
+        let here = Catalog::new(&[".".to_owned()]).unwrap();
+        assert!(here.default().len() > 1 && Path::new(&here.secrets()[0].0).is_absolute());
     }
 
     #[test]

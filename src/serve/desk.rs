@@ -7,11 +7,16 @@ use serde_json::{Map, Value};
 
 use super::Service;
 use super::fields::{Access, access, typed};
-use super::job::{Api, Job, Operation, Order};
+use super::job::{Api, Job, Operation, Order, new_key};
 use super::store::Refused;
 use super::uploads::{self, Pictures, within};
 use crate::error::Error;
 use crate::request::{Params, check, overlay};
+
+/// Most characters of a prompt.
+pub(super) const PROMPT: usize = 32_000;
+/// The fields that are prompts.
+pub(super) const PROMPTS: [&str; 4] = ["prompt", "negative_prompt", "prompt_2", "negative_prompt_2"];
 
 /// What a client wants.
 pub(super) struct Wish {
@@ -30,7 +35,11 @@ impl Service {
     /// Checks a wish, writes it down and queues it.
     pub(super) fn submit(&self, wish: Wish) -> Result<Arc<Job>, Refused> {
         let (order, pictures) = self.checked(wish)?;
-        let job = self.store.submit(order, &pictures)?;
+        let job = self.store.submit(order, &pictures).inspect_err(|refused| {
+            if let Refused::Failed(error) = refused {
+                (self.log)(&format!("the store: {error}"));
+            }
+        })?;
         self.note(&job, "queued");
         Ok(job)
     }
@@ -38,6 +47,10 @@ impl Service {
     fn checked(&self, wish: Wish) -> Result<(Order, Pictures), Refused> {
         let Wish { fields, mut pictures, operation, api, attended } = wish;
         let mut params = params(fields, &mut pictures)?;
+        let long = too_long(&params);
+        if !long.is_empty() {
+            return Err(Refused::Wrong(long));
+        }
         let mut wrong: Vec<Error> = check(&overlay(&self.defaults, &params));
         let mut keep = |result: crate::error::Result<()>| wrong.extend(result.err());
         keep(self.allowed(&mut params));
@@ -47,7 +60,9 @@ impl Service {
         }
         let operation = operation.map_or(Ok(implied(&params)), |named| agrees(named, &params));
         match operation {
-            Ok(operation) if wrong.is_empty() => Ok((Order { params, operation, api, attended }, pictures)),
+            Ok(operation) if wrong.is_empty() => {
+                Ok((Order { params, operation, api, attended, key: new_key() }, pictures))
+            }
             Ok(_) => Err(Refused::Wrong(wrong)),
             Err(error) => Err(Refused::Wrong(std::iter::once(error).chain(wrong).collect())),
         }
@@ -104,6 +119,16 @@ pub(super) fn params(fields: Map<String, Value>, pictures: &mut Pictures) -> Res
     }
     serde_json::from_value(Value::Object(object))
         .map_err(|e| Refused::Failed(Error::internal("checked fields are no parameters").source(e)))
+}
+
+/// The prompts that nobody begins to read.
+fn too_long(params: &Params) -> Vec<Error> {
+    let Params { prompt, negative_prompt, prompt_2, negative_prompt_2, .. } = params;
+    let texts = [prompt, negative_prompt, prompt_2, negative_prompt_2];
+    let lengths = texts.map(|text| text.as_ref().map_or(0, |text| text.chars().count()));
+    let long = PROMPTS.into_iter().zip(lengths).filter(|(_, length)| *length > PROMPT);
+    long.map(|(field, length)| Error::expected(field, format!("at most {PROMPT} characters"), length))
+        .collect()
 }
 
 /// What the fields amount to.

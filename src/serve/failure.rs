@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::words::{self, Secrets};
 use crate::error::{Error, KINDS, Kind};
 
 /// A job is begun this often; one that took the process down each time is not begun again.
@@ -33,6 +34,23 @@ impl Failure {
         Self::from(&Error::new(kind, message))
     }
 
+    /// As clients hear of an error that may tell of this server: without its paths.
+    pub(super) fn public(error: &Error, secrets: &Secrets) -> Self {
+        let failure = Self::from(error);
+        let is_open =
+            |hint: &String| !secrets.iter().any(|(path, name)| name.is_empty() && hint.contains(path));
+        Self {
+            message: words::bare(&failure.message, secrets),
+            hints: failure
+                .hints
+                .iter()
+                .filter(|hint| is_open(hint))
+                .map(|hint| words::bare(hint, secrets))
+                .collect(),
+            ..failure
+        }
+    }
+
     /// The HTTP status of the same failure.
     pub(super) fn status(&self) -> u16 {
         KINDS.iter().find(|row| row.name == self.kind).map_or(500, |row| row.http_status)
@@ -47,8 +65,8 @@ impl From<&Error> for Failure {
         Self {
             kind: error.kind().row().name.to_owned(),
             field: field.map(str::to_owned),
-            message: whole.strip_prefix(&prefix).unwrap_or(&whole).to_owned(),
-            hints: error.hints().to_vec(),
+            message: words::in_fields(whole.strip_prefix(&prefix).unwrap_or(&whole)),
+            hints: error.hints().iter().filter_map(|hint| words::advice(hint)).collect(),
         }
     }
 }

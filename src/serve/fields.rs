@@ -122,6 +122,11 @@ fn one(name: &str, value: &Value) -> serde_json::Result<Params> {
     serde_json::from_value(json!({ name: value }))
 }
 
+/// The least number that a field of whole numbers takes.
+pub(super) fn least(name: &str) -> i64 {
+    if one(name, &json!(-1)).is_ok() { -1 } else { 0 }
+}
+
 /// The names that clients may use.
 fn open_names() -> Vec<&'static str> {
     let open = ACCESS.iter().filter(|(access, _)| *access != Access::Server);

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
@@ -78,6 +78,17 @@ pub(super) struct Order {
     pub(super) api: Api,
     /// Somebody waits on the open connection: without them nobody will ask for the result.
     pub(super) attended: bool,
+    /// Opens links to the pictures for a while without the server's token; one of an earlier version has none.
+    #[serde(default)]
+    pub(super) key: String,
+}
+
+/// How long links with an order's key open after the job's end, as in OpenAI's interface.
+const LINKS: Duration = Duration::from_secs(60 * 60);
+
+/// A key that cannot be guessed, of 128 bits.
+pub(super) fn new_key() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }
 
 impl Order {
@@ -99,7 +110,7 @@ impl Order {
     #[cfg(feature = "redis")]
     pub(super) fn unread() -> Self {
         let (params, operation) = (Params::default(), Operation::Txt2img);
-        Self { params, operation, api: Api::Jobs, attended: false }
+        Self { params, operation, api: Api::Jobs, attended: false, key: String::new() }
     }
 }
 
@@ -126,6 +137,9 @@ pub(super) struct Status {
     pub(super) ended: Option<SystemTime>,
     pub(super) images: Vec<Made>,
     pub(super) failure: Option<Failure>,
+    /// What is no failure and still changes a picture, each once.
+    #[serde(default)]
+    pub(super) warnings: Vec<String>,
     /// Calls of the network done, and in all.
     #[serde(default)]
     pub(super) steps: (usize, usize),
@@ -143,6 +157,7 @@ impl Default for Status {
             ended: None,
             images: Vec::new(),
             failure: None,
+            warnings: Vec::new(),
             steps: (0, 0),
             position: None,
         }
@@ -182,6 +197,9 @@ pub(super) struct Job {
     news: watch::Sender<u64>,
 }
 
+/// Most warnings of one job.
+const WARNINGS: usize = 32;
+
 /// A name that cannot be guessed.
 pub(super) fn new_id() -> String {
     format!("job-{:032x}", rand::random::<u128>())
@@ -195,6 +213,9 @@ impl Job {
         let job = Self { id, number, created, order, stop: AtomicU8::new(0), inner, news };
         let status = job.status();
         if status.state.is_final() {
+            for message in &status.warnings {
+                job.tell(&News::Warning { message: message.clone() });
+            }
             job.tell(&job.news_of(&status));
         }
         job
@@ -222,6 +243,13 @@ impl Job {
     /// Where a picture of it is.
     pub(super) fn link(&self, made: &Made) -> Link {
         Link { url: format!("/v1/jobs/{}/images/{}", self.id, made.index), made: made.clone() }
+    }
+
+    /// The key of links to its pictures while they open without the server's token: from its end on, for a while.
+    pub(super) fn key(&self, now: SystemTime) -> Option<&str> {
+        let ended = self.lock().0.ended?;
+        let open = now.duration_since(ended).unwrap_or_default() < LINKS;
+        Some(self.order.key.as_str()).filter(|key| open && !key.is_empty())
     }
 
     /// Asks the engine to stop it at its next step; what was asked before and goes further stays.
@@ -264,6 +292,7 @@ impl Job {
             status.attempts += 1;
             status.position = None;
             status.images.clear();
+            status.warnings.clear();
         })
     }
 
@@ -327,6 +356,19 @@ impl Job {
         let Link { url, made } = self.link(&made);
         self.lock().0.images.push(made.clone());
         self.tell(&News::Image { url, made });
+    }
+
+    /// Notes what is no failure, the same words once.
+    pub(super) fn warn(&self, message: &str) {
+        let mut inner = self.lock();
+        let (status, story) = &mut *inner;
+        if status.warnings.len() == WARNINGS || status.warnings.iter().any(|known| known == message) {
+            return;
+        }
+        status.warnings.push(message.to_owned());
+        let id = story.tell(&News::Warning { message: message.to_owned() });
+        drop(inner);
+        self.news.send_replace(id);
     }
 
     /// Tells its listeners.
@@ -394,5 +436,62 @@ impl Job {
                 return status;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job() -> Job {
+        let (params, operation) = (Params::default(), Operation::Txt2img);
+        let order = Order { params, operation, api: Api::OpenAi, attended: true, key: new_key() };
+        Job::new(new_id(), 1, SystemTime::now(), order, Status::default())
+    }
+
+    fn heard(job: &Job) -> Vec<String> {
+        job.heard_after(0).0.iter().map(|record| record.name.to_string()).collect()
+    }
+
+    #[test]
+    fn a_warning_is_told_once_and_stays() {
+        let job = job();
+        assert!(job.begin());
+        ["cut", "cut", "no such LoRA"].iter().for_each(|message| job.warn(message));
+        (0..200).for_each(|step| job.step(step, 200, 0));
+        assert!(job.end(End::Completed));
+        assert_eq!(job.status().warnings, ["cut", "no such LoRA"]);
+        let warned = |job: &Job| heard(job).iter().filter(|name| *name == "warning").count();
+        assert_eq!(warned(&job), 2, "who comes late hears them too");
+        let text = serde_json::to_string(&job.status()).unwrap();
+        let later =
+            Job::new(new_id(), 1, job.created, job.order.clone(), serde_json::from_str(&text).unwrap());
+        assert_eq!(heard(&later), ["warning", "warning", "complete"], "another process tells them");
+        assert!((0..100).all(|i| {
+            later.warn(&i.to_string());
+            later.status().warnings.len() <= WARNINGS
+        }));
+    }
+
+    #[test]
+    fn a_second_attempt_warns_anew() {
+        let status = Status { warnings: vec!["old".to_owned()], attempts: 1, ..Status::default() };
+        let first = job();
+        let again = Job::new(new_id(), 1, first.created, first.order.clone(), status);
+        assert!(again.begin() && again.status().warnings.is_empty());
+    }
+
+    #[test]
+    fn a_key_opens_from_the_end_on_for_an_hour() {
+        let job = job();
+        let at = |seconds: u64| SystemTime::now() + Duration::from_secs(seconds);
+        assert!(job.begin() && job.key(at(0)).is_none());
+        assert!(job.end(End::Completed));
+        assert_eq!(job.key(at(3500)), Some(job.order.key.as_str()));
+        assert_eq!(job.key(at(3700)), None);
+        assert_eq!(job.order.key.len(), 32);
+        let text = serde_json::to_string(&job.order).unwrap().replace(&job.order.key, "");
+        let keyless = Job::new(new_id(), 2, job.created, serde_json::from_str(&text).unwrap(), job.status());
+        assert_eq!(keyless.key(at(0)), None, "an empty key opens nothing");
     }
 }

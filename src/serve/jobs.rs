@@ -128,6 +128,16 @@ impl Jobs {
         job.end(End::Cancelled)
     }
 
+    /// Forgets a job, if it has ended.
+    pub(super) fn forget(&self, job: &Job) -> bool {
+        let mut inner = self.lock();
+        let is_over = job.state().is_final();
+        if is_over {
+            inner.known.remove(&job.id);
+        }
+        is_over
+    }
+
     /// The job of this name.
     pub(super) fn get(&self, id: &str) -> Option<Arc<Job>> {
         self.lock().known.get(id).cloned()
@@ -233,6 +243,7 @@ mod tests {
             operation: Operation::Txt2img,
             api: Api::Jobs,
             attended: false,
+            key: String::new(),
         };
         let job = Job::new(new_id(), place.number, SystemTime::now(), order, Status::default());
         let job = Arc::new(job);

@@ -46,7 +46,10 @@ impl Journal {
         private_folder(&jobs).map_err(|e| refused(folder, &e))?;
         let lock = File::create(folder.join("lock")).map_err(|e| refused(folder, &e))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { folder: jobs, _lock: lock, written: syncing()? }),
+            Ok(()) => {
+                spool(folder).map_err(|e| refused(folder, &e))?;
+                Ok(Self { folder: jobs, _lock: lock, written: syncing()? })
+            }
             Err(fs::TryLockError::WouldBlock) => {
                 let message = format!("another server keeps its jobs in `{}`", folder.display());
                 Err(Error::new(Kind::Output, message)
@@ -183,6 +186,21 @@ fn recovered(status: Status) -> Status {
     Status { state: State::Failed, ended: Some(SystemTime::now()), failure, ..fresh }
 }
 
+/// Lets temporary files go into the server's own folder where the system has no place for them, as in a container that
+/// can write nowhere else.
+fn spool(folder: &Path) -> io::Result<()> {
+    let spool = folder.join("spool");
+    // What a process that was killed has left there.
+    let _ = fs::remove_dir_all(&spool);
+    if tempfile::tempfile().is_ok() {
+        return Ok(());
+    }
+    private_folder(&spool)?;
+    // Whoever named another place before knows better.
+    let _ = tempfile::env::override_temp_dir(&spool);
+    Ok(())
+}
+
 /// A folder that no other user may look into.
 fn private_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
@@ -208,7 +226,8 @@ mod tests {
 
     fn job(number: u64, attended: bool) -> Job {
         let params = Params { prompt: Some("a".into()), ..Params::default() };
-        let order = Order { params, operation: Operation::Txt2img, api: Api::Jobs, attended };
+        let order =
+            Order { params, operation: Operation::Txt2img, api: Api::Jobs, attended, key: String::new() };
         Job::new(new_id(), number, SystemTime::now(), order, Status::default())
     }
 

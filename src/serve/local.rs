@@ -92,6 +92,18 @@ impl Store for Local {
         Ok(ended)
     }
 
+    fn forsake(&self, job: &Arc<Job>) -> bool {
+        self.stop(job, Halt::Cancel).unwrap_or(false)
+    }
+
+    fn forget(&self, job: &Job) -> Result<bool> {
+        let is_forgotten = self.jobs.forget(job);
+        if is_forgotten {
+            self.journal.remove(&job.id);
+        }
+        Ok(is_forgotten)
+    }
+
     fn get(&self, id: &str) -> Result<Option<Arc<Job>>> {
         Ok(self.jobs.get(id))
     }

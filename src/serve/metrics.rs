@@ -75,6 +75,7 @@ impl Metrics {
     /// Everything in Prometheus' text format; without the queue while that is out of reach.
     pub(super) fn text(&self, now: Option<&Count>) -> String {
         let mut text = String::new();
+        gauge(&mut text, "sdgen_queue_up", "Whether the queue answers.", u64::from(now.is_some()));
         if let Some(now) = now {
             gauge(&mut text, "sdgen_queue_depth", "Jobs that wait.", now.queued as u64);
             gauge(&mut text, "sdgen_jobs_running", "Jobs in the engine.", now.running as u64);

@@ -6,6 +6,7 @@ mod a1111;
 mod catalog;
 mod clock;
 mod desk;
+mod door;
 mod dry;
 mod failure;
 mod fields;
@@ -21,27 +22,32 @@ mod openapi;
 mod shared;
 mod store;
 mod story;
+mod supply;
 mod uploads;
+mod words;
 mod worker;
 
-use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{MAIN_SEPARATOR, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 pub use self::clock::rfc3339;
+pub use self::door::Door;
 #[doc(hidden)]
 pub use self::dry::asked;
 use tokio::sync::watch;
 
 use self::catalog::Catalog;
+use self::door::Guard;
 use self::job::{End, Halt, Job};
 use self::local::Local;
 use self::metrics::Metrics;
 use self::store::{Bounds, Store};
-use crate::config::{Hub, Token};
+use crate::config::{Hold, Hub};
 use crate::error::{Error, Kind, Result};
+use crate::prompt::LongPrompt;
 use crate::request::Params;
 
 /// Takes lines for the operator.
@@ -61,6 +67,8 @@ pub struct Options {
     pub limits: Limits,
     /// Whether prompts stand in the log.
     pub log_prompts: bool,
+    /// Holds the engine, for tests.
+    pub hold: Hold,
 }
 
 /// Where jobs are kept.
@@ -74,18 +82,6 @@ pub enum Home {
         /// How long a process may be silent before its job is another's.
         lease: Duration,
     },
-}
-
-/// Who may come in, and where.
-pub struct Door {
-    /// Address to listen on.
-    pub host: IpAddr,
-    /// Port; 0 for any that is free.
-    pub port: u16,
-    /// What clients have to show.
-    pub token: Option<Token>,
-    /// Origins of pages elsewhere that may use this server.
-    pub cors: Vec<String>,
 }
 
 /// How much a server takes and keeps.
@@ -128,16 +124,18 @@ struct Service {
     defaults: Params,
     hub: Hub,
     limits: Limits,
-    token: Option<Token>,
-    cors: Vec<String>,
-    /// Whether only this machine's own clients are to reach it.
-    local: bool,
+    guard: Guard,
     /// A model is being fetched or loaded.
     loading: AtomicBool,
     /// The model that A1111's clients have set.
     chosen: Mutex<Option<String>>,
     log: Log,
     log_prompts: bool,
+    hold: Hold,
+    /// Held by the one who asks how many jobs there are.
+    counting: Arc<tokio::sync::Mutex<()>>,
+    /// Models that the operator named and that have yet to be fetched.
+    missing: Mutex<Vec<String>>,
     /// Set when streams have to end.
     over: watch::Sender<bool>,
 }
@@ -193,7 +191,7 @@ impl Server {
     /// The port or the folder is another's, or the queue is out of reach; the models have no names of their own.
     pub fn bind(options: Options, door: Door, log: Log) -> Result<Self> {
         let asked = SocketAddr::new(door.host, door.port);
-        let service = Service::open(options, Some(door), log)?;
+        let service = Service::open(options, Some(&door), log)?;
         let taken = |e: std::io::Error| {
             Error::new(Kind::Network, format!("cannot listen on `{asked}`"))
                 .source(e)
@@ -242,6 +240,9 @@ impl Server {
             .name("worker".to_owned())
             .spawn(move || worker::run(&works, &works.hub))
             .map_err(failed)?;
+        let supplied = Arc::clone(&service);
+        let supply = std::thread::Builder::new().name("supply".to_owned());
+        supply.spawn(move || supply::fetch(&supplied)).map_err(failed)?;
         let answers = runtime.spawn(http::serve(Arc::clone(&service), listener));
         runtime.spawn(sweep(Arc::clone(&service)));
         let ended = worker.join();
@@ -270,29 +271,34 @@ async fn sweep(service: Arc<Service>) {
 }
 
 impl Service {
-    fn open(options: Options, door: Option<Door>, log: Log) -> Result<Self> {
+    fn open(options: Options, door: Option<&Door>, log: Log) -> Result<Self> {
         let limits = options.limits;
         let catalog = Catalog::new(&options.models)?;
+        let missing = supply::missing(&options.models, &options.defaults, &options.hub)?;
         let bounds = Bounds { queue: limits.queue, age: limits.age, bytes: limits.kept, ended: ENDED };
+        let guard = door.map(Guard::new).transpose()?.unwrap_or_default();
         let store = home(&options.home, bounds, &log)?;
-        let is_local = door.as_ref().is_none_or(|door| door.host.is_loopback() && door.token.is_none());
-        let (token, cors) = door.map(|door| (door.token, door.cors)).unwrap_or_default();
         Ok(Self {
             store,
             catalog,
             metrics: Metrics::default(),
-            defaults: options.defaults,
+            defaults: defaults(options.defaults),
             hub: options.hub,
             limits,
-            local: is_local,
-            token,
-            cors,
+            guard,
             loading: AtomicBool::new(false),
             chosen: Mutex::default(),
             log,
             log_prompts: options.log_prompts,
+            hold: options.hold,
+            counting: Arc::default(),
+            missing: Mutex::new(missing),
             over: watch::Sender::new(false),
         })
+    }
+
+    fn missing(&self) -> MutexGuard<'_, Vec<String>> {
+        self.missing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A job came to its end: counted and told.
@@ -310,6 +316,13 @@ impl Service {
         Ok(())
     }
 
+    /// Stops a job that nobody waits for any more.
+    fn forsake(&self, job: &Arc<Job>) {
+        if self.store.forsake(job) {
+            self.ended(job);
+        }
+    }
+
     fn ended(&self, job: &Job) {
         let status = job.status();
         let wait = clock::between(Some(job.created), status.started);
@@ -324,12 +337,32 @@ impl Service {
         std::iter::once((folder, String::new())).chain(self.catalog.secrets()).collect()
     }
 
+    /// The same with everything else of this machine that a failure may tell of.
+    fn places(&self, id: &str) -> Vec<(String, String)> {
+        let job = self.store.folder(id);
+        let folders = [Some(job), self.hub.cache.clone(), Some(std::env::temp_dir())];
+        // A part of a path may stand in any text.
+        let folders = folders.into_iter().flatten().filter(|folder| folder.is_absolute());
+        let folders = folders.map(|folder| folder.display().to_string()).filter(|folder| folder.len() > 1);
+        let hidden = folders.flat_map(|folder| [format!("{folder}{MAIN_SEPARATOR}"), folder]);
+        self.secrets(id).into_iter().chain(hidden.map(|folder| (folder, String::new()))).collect()
+    }
+
     /// A line about a job.
     fn note(&self, job: &Job, what: &str) {
         let prompt = job.order.params.prompt.as_deref().filter(|_| self.log_prompts);
         let prompt = prompt.map(|prompt| format!(" {}", serde_json::Value::from(prompt))).unwrap_or_default();
         (self.log)(&format!("{} {what}{prompt}", job.id));
     }
+}
+
+/// What becomes of a long prompt over HTTP, where nobody sees the words that are cut off.
+const LONG_PROMPT: LongPrompt = LongPrompt::Chunk;
+
+/// What holds where neither the client nor the operator says otherwise.
+fn defaults(operator: Params) -> Params {
+    let long_prompt = operator.long_prompt.or_else(|| Some(LONG_PROMPT.name().to_owned()));
+    Params { long_prompt, ..operator }
 }
 
 fn home(home: &Home, bounds: Bounds, log: &Log) -> Result<Box<dyn Store>> {

@@ -3,19 +3,26 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use axum::extract::{Request, State};
+use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
 
+use super::catalog::Shown;
 use super::desk::Wish;
 use super::http::problem::Problem;
-use super::http::{attend, body, json_response};
-use super::job::{Api, Job, State as JobState, Status};
-use super::uploads::{self, Pictures};
+use super::http::{attend, blocking, body, json_response, png, stored};
+use super::job::{Api, State as JobState};
+use super::uploads::{self, Pictures, picture_of};
 use super::{Service, clock, fields};
 use crate::error::{Error, Result};
 use crate::input::Picture;
+
+/// Whether the clients of a path are OpenAI's.
+pub(super) fn is_path(path: &str) -> bool {
+    ["/v1/images", "/v1/models"].iter().any(|prefix| path.starts_with(prefix))
+}
 
 /// A failure in the form that OpenAI's clients read.
 pub(super) struct Failed(pub(super) Problem);
@@ -28,17 +35,23 @@ impl<E: Into<Problem>> From<E> for Failed {
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
+        // Their word for a field that is wrong.
+        let status = match self.0.status {
+            StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
+            status => status,
+        };
         let failure = &self.0.failure;
         let hints: Vec<String> = failure.hints.iter().map(|hint| format!(" ({hint})")).collect();
         let field = failure.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
-        let fault = if self.0.status.is_server_error() { "server_error" } else { "invalid_request_error" };
+        let fault = if status.is_server_error() { "server_error" } else { "invalid_request_error" };
         let error = json!({
             "message": format!("{field}{}{}", failure.message, hints.concat()),
             "type": fault,
             "param": failure.field,
             "code": failure.kind,
         });
-        self.0.with_body("application/json", &json!({ "error": error }))
+        let body = json!({ "error": error });
+        self.0.with_status(status).with_body("application/json", &body)
     }
 }
 
@@ -54,6 +67,10 @@ const FIXED: &[(&str, &[&str])] = &[
     ("partial_images", &["0"]),
 ];
 
+/// Fields that are absent when they are empty, as clients with a form for each of them send them.
+const OPTIONAL: &[&str] =
+    &["model", "n", "size", "response_format", "background", "output_format", "stream", "partial_images"];
+
 /// Names of OpenAI's own models, which its clients send unless told otherwise: the default model draws.
 const FOREIGN: &[&str] = &["dall-e", "gpt-image", "chatgpt-image"];
 
@@ -62,15 +79,12 @@ const FOREIGN: &[&str] = &["dall-e", "gpt-image", "chatgpt-image"];
 pub(super) enum Form {
     Base64,
     Url,
-    /// The client did not say: it finds what it looks for.
-    Both,
 }
 
 impl Form {
     fn parse(value: Option<Value>) -> Result<Self> {
         match value.as_ref().map(Value::as_str) {
-            None => Ok(Self::Both),
-            Some(Some("b64_json")) => Ok(Self::Base64),
+            None | Some(Some("b64_json")) => Ok(Self::Base64),
             Some(Some("url")) => Ok(Self::Url),
             Some(_) => Err(Error::field("response_format", "expected `b64_json` or `url`")),
         }
@@ -79,7 +93,11 @@ impl Form {
 
 /// OpenAI's fields as ours. What is not OpenAI's stays: any field of a job may be sent along.
 pub(super) fn translated(mut fields: Map<String, Value>) -> Result<(Map<String, Value>, Form)> {
-    fields.retain(|name, value| !value.is_null() && !IGNORED.contains(&name.as_str()));
+    fields.retain(|name, value| {
+        let name = name.as_str();
+        let is_absent = value.is_null() || (value == "" && OPTIONAL.contains(&name));
+        !is_absent && !IGNORED.contains(&name)
+    });
     for (name, values) in FIXED {
         let Some(value) = fields.remove(*name) else { continue };
         let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
@@ -126,7 +144,7 @@ pub(super) async fn edits(
 ) -> Result<Response, Failed> {
     let form = body::form(&service, request).await?;
     let pixels = service.limits.pixels;
-    let (fields, pictures) = super::http::blocking(&service, move |_| edit(form, pixels)).await??;
+    let (fields, pictures) = blocking(&service, move |_| edit(form, pixels)).await??;
     answer(&service, &headers, fields, pictures).await
 }
 
@@ -146,6 +164,9 @@ pub(super) fn edit(form: body::Form, pixels: u64) -> Result<(Map<String, Value>,
     let (pictures, alpha) = originals(form.files, pixels)?;
     if alpha {
         fields.insert("mask".to_owned(), fields::ALPHA.into());
+    }
+    if alpha || pictures.contains_key("mask") {
+        fields.entry("keep_unmasked").or_insert(true.into());
     }
     Ok((fields, pictures))
 }
@@ -193,36 +214,90 @@ async fn answer(
     if status.state != JobState::Completed {
         return Err(Problem::of_failed(&status).into());
     }
-    let files = match form {
-        Form::Url => Vec::new(),
-        Form::Base64 | Form::Both => attend::pictures(service, &job, &status).await?,
+    let data: Vec<Value> = match form {
+        Form::Url => {
+            let path = format!("{}{LINKS}/{}/{}", base(headers), job.id, job.order.key);
+            let names = status.images.iter().map(|made| picture_of(made.index));
+            names.map(|name| json!({ "url": format!("{path}/{name}") })).collect()
+        }
+        Form::Base64 => {
+            let files = attend::pictures(service, &job, &status).await?;
+            files.iter().map(|bytes| json!({ "b64_json": uploads::encode(bytes) })).collect()
+        }
     };
-    let data = data(&job, &status, &files, (form != Form::Base64).then(|| base(headers)));
     let size = status.images.first().map(|made| format!("{}x{}", made.width, made.height));
     let created = clock::unix(SystemTime::now()) as u64;
-    let value = json!({ "created": created, "data": data, "output_format": "png", "size": size });
+    let mut value = json!({ "created": created, "data": data, "output_format": "png", "size": size });
+    if !status.warnings.is_empty() {
+        value["warnings"] = json!(status.warnings);
+    }
     Ok(json_response(StatusCode::OK, &value))
 }
 
-/// Each picture in the forms that are wanted.
-fn data(job: &Job, status: &Status, files: &[Vec<u8>], base: Option<String>) -> Vec<Value> {
-    let item = |(i, made): (usize, &super::job::Made)| {
-        let mut item = Map::new();
-        if let Some(bytes) = files.get(i) {
-            item.insert("b64_json".to_owned(), uploads::encode(bytes).into());
-        }
-        if let Some(base) = &base {
-            item.insert("url".to_owned(), format!("{base}{}", job.link(made).url).into());
-        }
-        Value::Object(item)
+/// The server as its client calls it: as a proxy in between says, or else the request itself.
+fn base(headers: &HeaderMap) -> String {
+    let first = |name: &str| {
+        let value = headers.get(name)?.to_str().ok()?;
+        value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
     };
-    status.images.iter().enumerate().map(item).collect()
+    let forwarded = |key: &str| {
+        let pairs = first("forwarded")?.split(';').filter_map(|pair| pair.trim().split_once('='));
+        let mut values = pairs.filter(|(name, _)| name.eq_ignore_ascii_case(key));
+        values.next().map(|(_, value)| value.trim_matches('"'))
+    };
+    let host = forwarded("host").or_else(|| first("x-forwarded-host")).filter(|host| is_authority(host));
+    let scheme = forwarded("proto").or_else(|| first("x-forwarded-proto"));
+    let scheme =
+        if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) { "https" } else { "http" };
+    format!("{scheme}://{}", host.or_else(|| first(header::HOST.as_str())).unwrap_or("localhost"))
 }
 
-/// The server as the client calls it.
-fn base(headers: &HeaderMap) -> String {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or("localhost");
-    format!("http://{host}")
+/// Whether text is a host with or without a port.
+fn is_authority(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+}
+
+/// What the paths of links begin with.
+pub(super) const LINKS: &str = "/v1/images/files";
+
+/// `GET /v1/images/files/{id}/{key}/{file}`: a link, which opens without the token.
+pub(super) async fn file(
+    State(service): State<Arc<Service>>,
+    Path((id, key, name)): Path<(String, String, String)>,
+) -> Result<Response, Failed> {
+    let gone = || Failed(Problem::not_found("picture").hint("links open for an hour"));
+    let job = stored(&service, move |store| store.get(&id)).await?.ok_or_else(gone)?;
+    // The comparison takes the same time wherever the two differ.
+    let is_key = |ours: &str| Sha256::digest(ours) == Sha256::digest(&key);
+    let is_key = job.key(SystemTime::now()).is_some_and(is_key);
+    if !is_key || !job.status().images.iter().any(|made| picture_of(made.index) == name) {
+        return Err(gone());
+    }
+    let bytes = stored(&service, move |store| store.file(&job.id, &name)).await?;
+    bytes.map(png).ok_or_else(gone)
+}
+
+/// `GET /v1/models/{id}`
+pub(super) async fn model(
+    State(service): State<Arc<Service>>,
+    Path(name): Path<String>,
+) -> Result<Response, Failed> {
+    let found = blocking(&service, move |service| {
+        let (id, _) = service.catalog.resolve("model", &name)?;
+        Ok(service.catalog.shown(&service.hub).into_iter().find(|model| model.id == id))
+    });
+    let not_found = |error: Error| Failed(Problem::from(error).with_status(StatusCode::NOT_FOUND));
+    let model = found.await?.map_err(not_found)?;
+    Ok(json_response(StatusCode::OK, &json!(model.as_ref().map(listed))))
+}
+
+/// A model in the form of OpenAI's list, with what else is known of it.
+pub(super) fn listed(model: &Shown) -> Value {
+    let mut value = json!(model);
+    value["object"] = json!("model");
+    value["created"] = json!(0);
+    value["owned_by"] = json!("sdgen");
+    value
 }
 
 #[cfg(test)]
@@ -244,8 +319,56 @@ mod tests {
         assert_eq!(ours(sent).unwrap(), (expected, Form::Base64));
         assert_eq!(
             ours(json!({"size": "auto", "model": "demo"})).unwrap(),
-            (json!({"model": "demo"}), Form::Both)
+            (json!({"model": "demo"}), Form::Base64)
         );
+    }
+
+    #[test]
+    fn a_field_that_is_empty_is_not_there() {
+        for empty in [json!(""), Value::Null] {
+            let sent: Map<String, Value> =
+                OPTIONAL.iter().map(|name| ((*name).to_owned(), empty.clone())).collect();
+            assert_eq!(ours(sent.into()).unwrap(), (json!({}), Form::Base64), "{empty}");
+        }
+        // An empty prompt is one.
+        assert_eq!(
+            ours(json!({"prompt": "", "response_format": "url"})).unwrap(),
+            (json!({"prompt": ""}), Form::Url)
+        );
+    }
+
+    #[test]
+    fn links_begin_with_what_the_client_called() {
+        let link = |pairs: &[(&str, &str)]| {
+            let pair = |(name, value): &(&str, &str)| {
+                let name: axum::http::HeaderName = name.parse().unwrap();
+                (name, axum::http::HeaderValue::from_str(value).unwrap())
+            };
+            base(&pairs.iter().map(pair).collect())
+        };
+        let host = ("host", "127.0.0.1:7860");
+        assert_eq!(link(&[host]), "http://127.0.0.1:7860");
+        assert_eq!(link(&[host, ("x-forwarded-proto", "https")]), "https://127.0.0.1:7860");
+        assert_eq!(
+            link(&[host, ("x-forwarded-proto", "HTTPS, http"), ("x-forwarded-host", "pics.example, inner")]),
+            "https://pics.example"
+        );
+        let forwarded =
+            ("forwarded", "for=192.0.2.60;Proto=https;host=\"pics.example:8443\", for=10.0.0.1;proto=http");
+        assert_eq!(link(&[host, forwarded, ("x-forwarded-proto", "http")]), "https://pics.example:8443");
+        for odd in ["evil.example/x?", "a b", "user@evil.example", ""] {
+            assert_eq!(link(&[host, ("x-forwarded-host", odd)]), "http://127.0.0.1:7860", "{odd}");
+        }
+        assert_eq!(link(&[host, ("x-forwarded-proto", "javascript")]), "http://127.0.0.1:7860");
+    }
+
+    #[test]
+    fn a_wrong_field_is_a_bad_request_there() {
+        let status = |problem: Problem| Failed(problem).into_response().status().as_u16();
+        assert_eq!(status(Error::field("size", "is odd").into()), 400);
+        assert_eq!(status(Problem::not_found("picture")), 404);
+        assert_eq!(status(Problem::client(StatusCode::PAYLOAD_TOO_LARGE, "long")), 413);
+        assert!(is_path("/v1/models/demo") && is_path("/v1/images/edits") && !is_path("/v1/jobs"));
     }
 
     #[test]

@@ -3,9 +3,12 @@
 
 use serde_json::{Map, Value, json};
 
+use super::LONG_PROMPT;
 use super::a1111::describe;
+use super::desk::{PROMPT, PROMPTS};
 use super::fields::{self, Access, Field, Type};
 use super::job::{Operation, State};
+use super::openai::LINKS;
 use crate::named::Named;
 
 /// The document.
@@ -70,6 +73,14 @@ fn status_paths() -> Map<String, Value> {
         "Whether a job is begun at once",
         with("Ready.", "application/json", reference("Ready")),
     );
+    let mut models = get(
+        "models",
+        "Models that can be asked for",
+        with("Models.", "application/json", reference("Models")),
+    );
+    for status in ["401", "403"] {
+        models["get"]["responses"][status] = openai_failure();
+    }
     ready["get"]["responses"]["503"] = with("Not yet, or no more.", "application/json", reference("Ready"));
     Map::from_iter([
         ("/".to_owned(), get("page", "The page for browsers", text("text/html"))),
@@ -87,14 +98,7 @@ fn status_paths() -> Map<String, Value> {
             "/openapi.json".to_owned(),
             get("openapi", "This document", with("OpenAPI.", "application/json", any)),
         ),
-        (
-            "/v1/models".to_owned(),
-            get(
-                "models",
-                "Models that can be asked for",
-                with("Models.", "application/json", reference("Models")),
-            ),
-        ),
+        ("/v1/models".to_owned(), models),
         (
             "/v1/samplers".to_owned(),
             get(
@@ -119,18 +123,22 @@ fn job_paths() -> Map<String, Value> {
     let mut one = of_job("get", "job", "A job", job(), json!([id]));
     one["delete"] = of_job(
         "delete",
-        "cancel",
-        "Stop a job: one that waits at once, one that runs at its next step",
+        "remove",
+        "Stop a job: one that waits at once, one that runs at its next step; or forget one that has ended, with its pictures",
         job(),
         json!([id]),
     )["delete"]
         .take();
+    one["delete"]["responses"]["204"] = json!({ "description": "It had ended, and is forgotten." });
     let heard = json!({ "name": "Last-Event-ID", "in": "header", "schema": { "type": "string", "pattern": "^[0-9]{1,15}$" } });
     let events = with(
         "Events: queued, running, fetch, stage, progress, preview, image, warning, then complete, error or cancelled.",
         "text/event-stream",
         json!({ "type": "string" }),
     );
+    let mut stream =
+        of_job("get", "stream", "What happens to a job, as it happens", events, json!([id, heard]));
+    stream["get"]["responses"]["204"] = json!({ "description": "The client has heard the end already." });
     let latents =
         with("Latents.", "application/octet-stream", json!({ "type": "string", "format": "binary" }));
     let images = with(
@@ -141,10 +149,7 @@ fn job_paths() -> Map<String, Value> {
     Map::from_iter([
         ("/v1/jobs".to_owned(), json!({ "get": list(), "post": create() })),
         ("/v1/jobs/{id}".to_owned(), one),
-        (
-            "/v1/jobs/{id}/stream".to_owned(),
-            of_job("get", "stream", "What happens to a job, as it happens", events, json!([id, heard])),
-        ),
+        ("/v1/jobs/{id}/stream".to_owned(), stream),
         (
             "/v1/jobs/{id}/image".to_owned(),
             of_job("get", "image", "The first picture", picture(), json!([id])),
@@ -165,13 +170,16 @@ fn job_paths() -> Map<String, Value> {
 }
 
 fn list() -> Value {
-    let jobs = json!({ "type": "object", "required": ["jobs"], "properties": { "jobs": { "type": "array", "items": reference("Job") } } });
+    let jobs = json!({ "type": "array", "items": reference("Job") });
+    let next = json!({ "type": ["string", "null"], "description": "Path of the rest of the list" });
+    let jobs = object(json!({ "jobs": jobs, "next": next }), &[]);
     json!({
         "operationId": "jobs",
         "summary": "Jobs, the newest first",
         "parameters": [
             { "name": "state", "in": "query", "schema": { "type": "string", "enum": names::<State>() } },
             { "name": "limit", "in": "query", "schema": { "type": "integer", "minimum": 1, "maximum": 1000, "default": 100 } },
+            { "name": "cursor", "in": "query", "schema": { "type": "string" }, "description": "From `next` of the list before" },
         ],
         "responses": answers("200", with("Jobs.", "application/json", jobs), &["422", "503"]),
     })
@@ -197,13 +205,31 @@ fn create() -> Value {
     })
 }
 
+fn openai_failure() -> Value {
+    with("What is wrong.", "application/json", reference("OpenAiError"))
+}
+
+/// Answers of an operation of OpenAI's interface.
+fn openai_answers(good: Value) -> Map<String, Value> {
+    let failures = ["401", "403", "404"].map(|status| (status.to_owned(), openai_failure()));
+    failures.into_iter().chain([("200".to_owned(), good)]).collect()
+}
+
+/// A path of OpenAI's interface that only shows something.
+fn shown(id: &str, summary: &str, parameters: &[&str], good: Value) -> Value {
+    let parameter =
+        |name: &&str| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
+    let parameters: Vec<Value> = parameters.iter().map(parameter).collect();
+    let mut answers = openai_answers(good);
+    answers.insert("503".to_owned(), openai_failure());
+    json!({ "get": { "operationId": id, "summary": summary, "parameters": parameters, "responses": answers } })
+}
+
 fn foreign_paths() -> Map<String, Value> {
     let openai = |id: &str, summary: &str, kind: &str, schema: &str| {
-        let mut answers = Map::new();
-        answers.insert("200".to_owned(), with("Pictures.", "application/json", reference("OpenAiImages")));
-        for status in OF_BODIES.iter().chain(&["401", "403", "404", "409", "500", "502"]) {
-            let error = with("What is wrong.", "application/json", reference("OpenAiError"));
-            answers.insert((*status).to_owned(), error);
+        let mut answers = openai_answers(with("Pictures.", "application/json", reference("OpenAiImages")));
+        for status in OF_BODIES.iter().chain(&["409", "500", "502"]).filter(|status| **status != "422") {
+            answers.insert((*status).to_owned(), openai_failure());
         }
         let body = json!({ "required": true, "content": { kind: { "schema": reference(schema) } } });
         json!({ "post": { "operationId": id, "summary": summary, "requestBody": body, "responses": answers } })
@@ -212,6 +238,23 @@ fn foreign_paths() -> Map<String, Value> {
         (
             "/v1/images/generations".to_owned(),
             openai("generations", "OpenAI's images", "application/json", "OpenAiRequest"),
+        ),
+        (
+            format!("{LINKS}/{{id}}/{{key}}/{{file}}"),
+            shown(
+                "file",
+                "A picture by its link, which opens for an hour without the token",
+                &["id", "key", "file"],
+                with(
+                    "The picture.",
+                    "image/png",
+                    json!({ "type": "string", "contentMediaType": "image/png" }),
+                ),
+            ),
+        ),
+        (
+            "/v1/models/{id}".to_owned(),
+            shown("model", "A model", &["id"], with("The model.", "application/json", reference("Model"))),
         ),
         (
             "/v1/images/edits".to_owned(),
@@ -224,7 +267,7 @@ fn foreign_paths() -> Map<String, Value> {
 fn property(field: &Field, form: bool) -> Value {
     let (kind, more) = match field.kind {
         Type::Text => ("string", json!({})),
-        Type::Whole => ("integer", json!({ "minimum": 0 })),
+        Type::Whole => ("integer", json!({ "minimum": fields::least(&field.name) })),
         Type::Real => ("number", json!({})),
         Type::Switch => ("boolean", json!({})),
         Type::Wholes => ("array", json!({ "items": { "type": "integer", "minimum": 0 } })),
@@ -237,6 +280,12 @@ fn property(field: &Field, form: bool) -> Value {
         let null = (!form).then_some(Value::Null);
         let choices = field.choices.iter().map(|name| json!(name)).chain(null);
         schema["enum"] = choices.collect();
+    }
+    if PROMPTS.contains(&field.name.as_str()) {
+        schema["maxLength"] = json!(PROMPT);
+    }
+    if field.name == "long_prompt" {
+        schema["default"] = json!(LONG_PROMPT.name());
     }
     if field.access == Access::Picture {
         schema["contentEncoding"] = json!("base64");
@@ -288,6 +337,7 @@ fn answered() -> Map<String, Value> {
         "params": { "type": "object" },
         "images": { "type": "array", "items": reference("Image") },
         "error": { "anyOf": [reference("Failure"), { "type": "null" }] },
+        "warnings": texts,
     });
     let problem = json!({
         "type": text, "title": text, "status": whole, "detail": text, "kind": text, "hints": texts, "field": text,
@@ -312,9 +362,10 @@ fn answered() -> Map<String, Value> {
                 &["reason", "queued"],
             ),
         ),
+        ("Model".to_owned(), object(model, &[])),
         (
             "Models".to_owned(),
-            object(json!({ "object": text, "data": { "type": "array", "items": object(model, &[]) } }), &[]),
+            object(json!({ "object": text, "data": { "type": "array", "items": reference("Model") } }), &[]),
         ),
         (
             "Samplers".to_owned(),
@@ -328,10 +379,11 @@ fn answered() -> Map<String, Value> {
 
 fn openai() -> Map<String, Value> {
     let text = json!({ "type": "string" });
-    let form = json!({ "type": "string", "enum": ["b64_json", "url"] });
+    let form =
+        json!({ "type": ["string", "null"], "enum": ["b64_json", "url", "", null], "default": "b64_json" });
     let request = json!({
-        "prompt": text, "model": text, "n": { "type": "integer", "minimum": 1 }, "size": text,
-        "response_format": form, "steps": { "type": "integer", "minimum": 1 }, "seed": { "type": "integer", "minimum": 0 },
+        "prompt": { "type": "string", "maxLength": PROMPT }, "model": text, "n": { "type": "integer", "minimum": 1 }, "size": text,
+        "response_format": form, "steps": { "type": "integer", "minimum": 1 }, "seed": { "type": "integer", "minimum": -1 },
     });
     let mut edit = request.clone();
     edit["image"] = json!({ "type": "string", "format": "binary" });
@@ -339,7 +391,7 @@ fn openai() -> Map<String, Value> {
     let item = object(json!({ "b64_json": text, "url": text }), &["b64_json", "url"]);
     let images = json!({
         "created": { "type": "integer" }, "data": { "type": "array", "items": item }, "output_format": text,
-        "size": { "type": ["string", "null"] },
+        "size": { "type": ["string", "null"] }, "warnings": { "type": "array", "items": text },
     });
     let error = object(
         json!({ "message": text, "type": text, "param": { "type": ["string", "null"] }, "code": text }),
@@ -349,7 +401,7 @@ fn openai() -> Map<String, Value> {
     Map::from_iter([
         ("OpenAiRequest".to_owned(), object(request, &optional)),
         ("OpenAiEdit".to_owned(), object(edit, &optional)),
-        ("OpenAiImages".to_owned(), object(images, &[])),
+        ("OpenAiImages".to_owned(), object(images, &["warnings"])),
         ("OpenAiError".to_owned(), object(json!({ "error": error }), &[])),
     ])
 }

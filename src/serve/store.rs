@@ -111,6 +111,13 @@ pub(super) trait Store: Send + Sync {
     /// this ended it. A job that another process draws is cancelled, however it is stopped.
     fn stop(&self, job: &Job, stop: Halt) -> Result<bool>;
 
+    /// Stops a job that nobody waits for any more: where that cannot be told now, as soon as it can. Whether this
+    /// ended it.
+    fn forsake(&self, job: &Arc<Job>) -> bool;
+
+    /// Forgets an ended job with all that is its own; whether it had ended.
+    fn forget(&self, job: &Job) -> Result<bool>;
+
     /// The job of this name; what happens to it from now on is heard by those who hold it.
     fn get(&self, id: &str) -> Result<Option<Arc<Job>>>;
 

@@ -73,7 +73,7 @@ impl News {
             Self::Progress { .. } => ("progress", Keep::Recent),
             Self::Preview { .. } => (PREVIEW, Keep::Latest),
             Self::Image { .. } => ("image", Keep::Always),
-            Self::Warning { .. } => ("warning", Keep::Recent),
+            Self::Warning { .. } => ("warning", Keep::Always),
             Self::Complete { .. } => ("complete", Keep::Always),
             Self::Error(_) => ("error", Keep::Always),
             Self::Cancelled => ("cancelled", Keep::Always),

@@ -14,10 +14,11 @@ use super::failure::Failure;
 use super::job::{End, Job, Made, State};
 use super::story::News;
 use super::uploads::{self, LATENTS, picture_of, placed, within};
+use super::words::{Secrets, bare};
 use crate::config::Hub;
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Flow, Stage};
+use crate::event::{Event, Flow, Observer, Stage};
 use crate::output::Picture;
 use crate::output::album::Album;
 use crate::output::latents::Latents;
@@ -101,7 +102,7 @@ impl Planned {
                         "its latents are kept: `sdgen --from-latents FILE` decodes what `/v1/jobs/{}/latents` has",
                         self.job.id
                     ),
-                    Err(error) => format!("its latents could not be kept: {}", error.message()),
+                    Err(_) => "its latents could not be kept".to_owned(),
                 });
                 End::Failed(failure)
             }
@@ -110,11 +111,14 @@ impl Planned {
     }
 }
 
-/// How a job ends with `error`.
+/// How a job ends with `error`; the log has all of it.
 fn failed(service: &Service, job: &Job, error: &Error) -> End {
+    if ![Kind::Usage, Kind::Interrupted].contains(&error.kind()) {
+        (service.log)(&format!("{}: {error}", job.id));
+    }
     match error.kind() == Kind::Interrupted && (job.is_cancelled() || job.is_interrupted()) {
         true => End::Cancelled,
-        false => End::Failed(public(error, &service.secrets(&job.id))),
+        false => End::Failed(Failure::public(error, &service.places(&job.id))),
     }
 }
 
@@ -193,12 +197,7 @@ impl Tools {
     fn together(&mut self, service: &Service, several: &[Planned]) -> Result<()> {
         let plans: Vec<&Plan> = several.iter().map(|planned| &planned.plan).collect();
         let jobs: Vec<&Arc<Job>> = several.iter().map(|planned| &planned.job).collect();
-        let mut observer = |event: &Event| {
-            let wanted: Vec<&Arc<Job>> = jobs.iter().filter(|job| !job.state().is_final()).copied().collect();
-            let stopped = wanted.iter().filter(|job| job.is_cancelled() || eased(job) != Flow::Continue);
-            stopped.for_each(|job| service.finish(job, End::Cancelled));
-            watch(service, &wanted, event)
-        };
+        let mut observer = Company { service, jobs: &jobs, about: None };
         let mut deliver = |i: usize, image: Image| {
             if !jobs[i].state().is_final() {
                 several[i].keep(service, &image)?;
@@ -210,14 +209,42 @@ impl Tools {
     }
 }
 
+/// The jobs of one forward.
+struct Company<'a> {
+    service: &'a Service,
+    jobs: &'a [&'a Arc<Job>],
+    /// The one that is being worked on alone.
+    about: Option<usize>,
+}
+
+impl Observer for Company<'_> {
+    fn on(&mut self, event: &Event) -> Flow {
+        let wanted: Vec<&Arc<Job>> =
+            self.jobs.iter().filter(|job| !job.state().is_final()).copied().collect();
+        let stopped = wanted.iter().filter(|job| job.is_cancelled() || eased(job) != Flow::Continue);
+        stopped.for_each(|job| self.service.finish(job, End::Cancelled));
+        match self.about.and_then(|at| self.jobs.get(at)) {
+            // A warning is about one client's prompt and no other's.
+            Some(job) if matches!(event, Event::Warning { .. }) => tell(self.service, job, event),
+            _ => return watch(self.service, &wanted, event),
+        }
+        Flow::Continue
+    }
+
+    fn about(&mut self, plan: Option<usize>) {
+        self.about = plan;
+    }
+}
+
 /// Passes on to some jobs what the engine reports; it is to stop when none of them is to go on.
 fn watch(service: &Service, jobs: &[&Arc<Job>], event: &Event) -> Flow {
     jobs.iter().for_each(|job| tell(service, job, event));
     if let Event::Step { batch, .. } = event {
         service.metrics.steps(*batch);
     }
-    let is_over = |job: &&Arc<Job>| job.is_cancelled() || job.state().is_final();
-    if jobs.iter().all(is_over) { Flow::Cancel } else { Flow::Continue }
+    let is_over = || jobs.iter().all(|job| job.is_cancelled() || job.state().is_final());
+    service.hold.wait(event, is_over);
+    if is_over() { Flow::Cancel } else { Flow::Continue }
 }
 
 /// What becomes of a step's pictures where somebody wants them as they are.
@@ -246,8 +273,9 @@ fn tell(service: &Service, job: &Job, event: &Event) {
             let (image, index) = (uploads::encode(&png), *image);
             job.tell(&News::Preview { step: *step, image, format: "png", index });
         }
-        Event::Warning { message } => job.tell(&News::Warning { message: message.clone() }),
+        Event::Warning { message } => job.warn(&bare(message, &service.secrets(&job.id))),
         Event::Queued { .. }
+        | Event::Chunk { .. }
         | Event::Failed { .. }
         | Event::Download { .. }
         | Event::Note { .. }
@@ -256,9 +284,6 @@ fn tell(service: &Service, job: &Job, event: &Event) {
         | Event::Done { .. } => {}
     }
 }
-
-/// Paths of this server, and what clients hear instead.
-type Secrets = [(String, String)];
 
 /// The request as its pictures tell it: without the paths of this server.
 fn told(request: &Request, secrets: &Secrets) -> Request {
@@ -275,19 +300,5 @@ fn bared(value: Value, secrets: &Secrets) -> Value {
             object.into_iter().map(|(key, value)| (key, bared(value, secrets))).collect()
         }
         other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
-    }
-}
-
-fn bare(text: &str, secrets: &Secrets) -> String {
-    secrets.iter().fold(text.to_owned(), |text, (path, name)| text.replace(path, name))
-}
-
-/// A failure as clients hear of it.
-fn public(error: &Error, secrets: &Secrets) -> Failure {
-    let failure = Failure::from(error);
-    Failure {
-        message: bare(&failure.message, secrets),
-        hints: failure.hints.iter().map(|hint| bare(hint, secrets)).collect(),
-        ..failure
     }
 }

@@ -1,6 +1,6 @@
 """Collects the end-to-end cases that the tests run out of a folder made by make_fixtures.py.
 
-usage: python collect.py FIXTURES (python random_cases.py FIXTURES 26 22 sd15 sd21-v before it)
+usage: python collect.py FIXTURES (python random_cases.py FIXTURES 26 22 sd15 sd21-v and noise_cases.py before it)
 
 Copies case.json and the pictures, and for cases with networks beside the model their inputs; where a case ends at
 its latents, diffusers decodes them here.
@@ -41,7 +41,7 @@ def beside(case):
 
 
 def wanted(case):
-    if beside(case) or case["group"] == "random":
+    if beside(case) or case["group"] in ("random", "noise"):
         return True
     config = case["scheduler"]["config"]
     return (

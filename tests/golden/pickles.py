@@ -5,6 +5,7 @@ import os
 import pathlib
 
 import numpy
+import safetensors.torch
 import torch
 
 HERE = pathlib.Path(__file__).parent / "pickles"
@@ -13,6 +14,34 @@ HERE = pathlib.Path(__file__).parent / "pickles"
 class Attack:
     def __reduce__(self):
         return os.system, ("echo harm > harm.txt",)
+
+
+def first_program():
+    """Embeddings as the first program of textual inversion saves them: token ids are tensors. Older versions of torch
+    keep the parameters of a dictionary elsewhere."""
+    words = safetensors.torch.load_file(HERE.parent / "adapters/embeddings/tok-multi.safetensors")
+    vectors = next(iter(words.values()))
+    ids = {"*": torch.tensor(265)}
+    parameters = torch.nn.ParameterDict({"*": torch.nn.Parameter(vectors.float())})
+    torch.save({"string_to_token": ids, "string_to_param": parameters}, HERE / "first.pt")
+    old = torch.nn.ParameterDict.__new__(torch.nn.ParameterDict)
+    old.__dict__ = {"training": True, "_parameters": collections.OrderedDict({"*": torch.nn.Parameter(vectors.float())}),
+                    "_buffers": collections.OrderedDict(), "_modules": collections.OrderedDict()}
+    torch.save({"string_to_token": ids, "string_to_param": old}, HERE / "first-old.pt")
+    torch.save({"string_to_token": {"*": torch.tensor([265], dtype=torch.int32)},
+                "string_to_param": {"*": vectors.half()}}, HERE / "first-half.pt")
+
+
+def eight_bits():
+    """Types that torch keeps in storages of bytes, one of complex numbers, and what training leaves beside tensors."""
+    tensors = {"e4m3": torch.arange(-4, 4).reshape(4, 2).to(torch.float8_e4m3fn)[1:],
+               "e5m2": torch.tensor([0.25, -3.0]).to(torch.float8_e5m2), "complex": torch.zeros(2, dtype=torch.complex64)}
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.ones(3))])
+    optimizer.param_groups[0]["params"][0].sum().backward()
+    optimizer.step()
+    torch.save({"state_dict": {"state_dict": tensors, "inner": [torch.ones(2)]}, "global_step": 7,
+                "optimizer_states": [optimizer.state_dict()], "lr_schedulers": [], "callbacks": {"a": {"best": torch.ones(1)}}},
+               HERE / "eight-bits.ckpt")
 
 
 def main():
@@ -36,6 +65,8 @@ def main():
     parameter = torch.nn.Parameter(torch.randn(2, 4))
     torch.save({"string_to_token": {"*": 265}, "string_to_param": torch.nn.ParameterDict({"*": parameter}),
                 "name": "style", "step": 500, "sd_checkpoint": "1234567890"}, HERE / "embedding.pt")
+    first_program()
+    eight_bits()
     torch.save({"state_dict": {"a": torch.zeros(2)}, "extra": Attack()}, HERE / "attack.ckpt")
     torch.save({"a": torch.zeros(2)}, HERE / "legacy.ckpt", _use_new_zipfile_serialization=False)
 

@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use safetensors::{Dtype, View, serialize_to_file};
+use safetensors::{Dtype, SafeTensors, View, serialize_to_file};
 use sdgen::config::Hub;
 use sdgen::{Engine, Error, Event, Flow, Params, Planner, Stage};
 
@@ -27,7 +27,7 @@ fn params() -> Params {
         width: Some(32),
         height: Some(32),
         steps: Some(2),
-        seed: Some(7),
+        seed: Some(7.into()),
         ..Params::default()
     }
 }
@@ -183,35 +183,186 @@ fn a_prompt_names_loras_of_a_folder_and_pictures_tell_of_them() {
 }
 
 /// A tensor of a file that is made here.
-struct Made(Vec<usize>, Vec<f32>);
+#[derive(Clone)]
+struct Made(Dtype, Vec<usize>, Vec<u8>);
+
+impl Made {
+    fn floats(shape: &[usize], value: f32) -> Self {
+        let count = shape.iter().product();
+        Self(Dtype::F32, shape.to_vec(), vec![value; count].iter().flat_map(|v| v.to_le_bytes()).collect())
+    }
+}
 
 impl View for &Made {
     fn dtype(&self) -> Dtype {
-        Dtype::F32
+        self.0
     }
 
     fn shape(&self) -> &[usize] {
-        &self.0
+        &self.1
     }
 
     fn data(&self) -> std::borrow::Cow<'_, [u8]> {
-        self.1.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>().into()
+        (&self.2).into()
     }
 
     fn data_len(&self) -> usize {
-        self.1.len() * 4
+        self.2.len()
     }
 }
 
 /// A file of tensors by name and shape, every number of which is `value`.
 fn file(folder: &Path, name: &str, value: f32, tensors: &[(&str, &[usize])]) -> PathBuf {
     let path = folder.join(name);
-    let made: HashMap<String, Made> = tensors
-        .iter()
-        .map(|(name, shape)| ((*name).to_owned(), Made(shape.to_vec(), vec![value; shape.iter().product()])))
-        .collect();
+    let made: HashMap<String, Made> =
+        tensors.iter().map(|(name, shape)| ((*name).to_owned(), Made::floats(shape, value))).collect();
     serialize_to_file(made.iter(), None, &path).unwrap();
     path
+}
+
+/// The tensors of a LoRA of the golden tests under the names that `renamed` gives them.
+fn as_named(name: &str, renamed: impl Fn(&str) -> String) -> HashMap<String, Made> {
+    let bytes = std::fs::read(lora(name)).unwrap();
+    let file = SafeTensors::deserialize(&bytes).unwrap();
+    let made = |(name, t): (String, safetensors::tensor::TensorView<'_>)| {
+        (renamed(&name), Made(t.dtype(), t.shape().to_vec(), t.data().to_vec()))
+    };
+    file.tensors().into_iter().map(made).collect()
+}
+
+/// What a LoRA of these tensors draws, and what was told.
+fn drawn_with(tensors: &HashMap<String, Made>, about: Option<&str>) -> (Vec<u8>, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("adapter_model.safetensors");
+    if let Some(about) = about {
+        std::fs::write(folder.path().join("adapter_config.json"), about).unwrap();
+    }
+    serialize_to_file(tensors.iter(), None, &path).unwrap();
+    let mut process = Process::new();
+    let pixels = process.draw(&with_lora(&[path.display().to_string()]));
+    let told: Vec<&String> =
+        process.told.iter().filter(|line| !line.contains(" modules, weight 1")).collect();
+    (pixels, format!("{told:?}"))
+}
+
+/// peft's module and part with kohya's part.
+fn split(name: &str) -> (&str, &str) {
+    let part = |from, to| Some((name.strip_suffix(from)?, to));
+    part(".lora_A.weight", "lora_down.weight").or(part(".lora_B.weight", "lora_up.weight")).unwrap()
+}
+
+/// kohya's name of one of peft, with `unet` and `text` before it.
+fn kohya(name: &str, unet: &str, text: &str) -> String {
+    let (module, part) = split(name);
+    let (network, module) = module.split_once('.').unwrap();
+    let prefix = if network == "unet" { unet } else { text };
+    format!("{prefix}{}.{part}", module.replace('.', "_"))
+}
+
+/// What diffusers' `convert_state_dict_to_kohya` makes of the file, with an alpha of another type each time.
+#[test]
+fn an_alpha_may_be_a_number_of_any_type() {
+    let drawn = fresh(&with_lora(&[lora("sd15_peft.safetensors")]));
+    let rank = 4u8;
+    let whole = |bytes: usize| [vec![rank], vec![0; bytes - 1]].concat();
+    for (dtype, shape, bytes) in [
+        (Dtype::I64, vec![], whole(8)),
+        (Dtype::I32, vec![1], whole(4)),
+        (Dtype::U16, vec![], whole(2)),
+        (Dtype::U8, vec![1, 1], whole(1)),
+        (Dtype::F64, vec![], 4f64.to_le_bytes().to_vec()),
+        (Dtype::BF16, vec![], half::bf16::from_f32(4.0).to_le_bytes().to_vec()),
+        (Dtype::F8_E4M3, vec![1], vec![0x48]),
+    ] {
+        let mut tensors = as_named("sd15_peft.safetensors", |name| kohya(name, "lora_unet_", "lora_te1_"));
+        let downs: Vec<String> = tensors.keys().filter(|name| name.contains("lora_down")).cloned().collect();
+        for down in downs {
+            assert_eq!(tensors[&down].1[0], usize::from(rank));
+            let alpha = down.replace("lora_down.weight", "alpha");
+            tensors.insert(alpha, Made(dtype, shape.clone(), bytes.clone()));
+        }
+        assert!(drawn_with(&tensors, None) == (drawn.clone(), "[]".into()), "{dtype:?}");
+    }
+}
+
+#[test]
+fn modules_are_known_by_the_names_of_every_program() {
+    let drawn = fresh(&with_lora(&[lora("sd15_peft.safetensors")]));
+    let names: [&dyn Fn(&str) -> String; 4] = [
+        &|name| {
+            kohya(name, "lycoris_", "lora_te_text_model_").replace("text_model_text_model_", "text_model_")
+        },
+        &|name| kohya(name, "lora_unet_", "lycoris_"),
+        &|name| name.replace("unet.", "diffusion_model.").replace("diffusion_model.", "unet."),
+        &|name| name.replace(".lora_A.", ".lora.down.").replace(".lora_B.", ".lora.up."),
+    ];
+    for (i, renamed) in names.into_iter().enumerate() {
+        let found = drawn_with(&as_named("sd15_peft.safetensors", renamed), None);
+        assert!(found == (drawn.clone(), "[]".into()), "names {i}: {}", found.1);
+    }
+    let lokr = fresh(&with_lora(&[lora("sd15_lokr.safetensors")]));
+    let tensors = as_named("sd15_lokr.safetensors", |name| name.replace("lora_unet_", "lycoris_"));
+    assert!(drawn_with(&tensors, None).0 == lokr);
+}
+
+#[test]
+fn peft_keeps_the_strength_in_a_file_beside_its_own() {
+    let mut tensors = as_named("sd15_peft.safetensors", str::to_owned);
+    tensors.retain(|name, _| name.starts_with("unet."));
+    let (drawn, _) = drawn_with(&tensors, None);
+    let renamed = |(name, made): (&String, &Made)| (name.replace("unet.", "base_model.model."), made.clone());
+    let peft: HashMap<String, Made> = tensors.iter().map(renamed).collect();
+    let (unknown, told) = drawn_with(&peft, None);
+    assert!(unknown == drawn && told.contains("adapter_config.json"), "{told}");
+    let same = r#"{"r": 4, "lora_alpha": 4, "use_rslora": false, "alpha_pattern": {}}"#;
+    assert!(drawn_with(&peft, Some(same)) == (drawn.clone(), "[]".into()));
+    let root = r#"{"r": 4, "lora_alpha": 2, "use_rslora": true, "alpha_pattern": null}"#;
+    assert!(drawn_with(&peft, Some(root)).0 == drawn);
+    let other = r#"{"r": 4, "lora_alpha": 4, "alpha_pattern": {"attn[12].to_q": 16}}"#;
+    assert!(drawn_with(&peft, Some(other)).0 != drawn);
+}
+
+#[test]
+fn what_is_no_matter_of_the_family_is_not_blamed_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (down, up) = (format!("{MODULE}.lora_down.weight"), format!("{MODULE}.lora_up.weight"));
+    let pair: [(&str, &[usize]); 2] = [(&down, &[2, 64]), (&up, &[64, 2])];
+    let with = |part: &str| (format!("{MODULE}.{part}"), vec![2, 2, 2]);
+    for (part, what) in [
+        (with("dora_scale"), "DoRA"),
+        (with("lora_magnitude_vector.weight"), "DoRA"),
+        (with("oft_blocks"), "OFT"),
+        (("oft_unet_x.oft_blocks".to_owned(), vec![2, 2, 2]), "OFT"),
+        (("unet.mid_block.x.oft_R.weight".to_owned(), vec![2, 2]), "OFT"),
+        (with("a1.weight"), "GLoRA"),
+        (with("on_input"), "IA3"),
+        (with("lambda_layer"), "T-LoRA"),
+    ] {
+        let tensors: Vec<_> = pair.iter().copied().chain([(part.0.as_str(), part.1.as_slice())]).collect();
+        let path = file(folder.path(), "a.safetensors", 1.0, &tensors);
+        let error = Process::new().try_draw(&with_lora(&[path.display().to_string()])).unwrap_err();
+        let all = format!("{error} {:?}", error.hints());
+        assert!(all.contains(what) && all.contains("does not merge") && !all.contains("family"), "{all}");
+    }
+    let path = file(folder.path(), "a.safetensors", 1.0, &[(&down, &[2, 32]), (&up, &[64, 2])]);
+    let error = Process::new().try_draw(&with_lora(&[path.display().to_string()])).unwrap_err();
+    let all = format!("{error} {:?}", error.hints());
+    assert!(all.contains("layers have other sizes") && !all.contains("family"), "{all}");
+    let alpha = format!("{MODULE}.alpha");
+    let path = file(folder.path(), "a.safetensors", 1.0, &[pair[0], pair[1], (&alpha, &[3])]);
+    let error = Process::new().try_draw(&with_lora(&[path.display().to_string()])).unwrap_err();
+    assert!(error.to_string().contains("of shape [3], expected one number"), "{error}");
+}
+
+/// tests/golden/pickles.py made them with the vectors of `tok-multi`.
+#[test]
+fn embeddings_of_the_first_program_are_those_of_others() {
+    let drawn = fresh(&with_words(&embedding("tok-multi.safetensors"), "a photo of tok-multi, oil"));
+    for name in ["first", "first-old", "first-half"] {
+        let path = root().join("tests/golden/pickles").join(format!("{name}.pt")).display().to_string();
+        let own = fresh(&with_words(&path, &format!("a photo of {name}, oil")));
+        assert!(own == drawn, "{name}");
+    }
 }
 
 const MODULE: &str = "lora_unet_mid_block_attentions_0_transformer_blocks_0_attn1_to_q";

@@ -43,6 +43,15 @@ fn batch(text: &str, args: &[&str]) -> Outcome {
     sdgen().file("b.toml", text.as_bytes()).args(["batch", "b.toml"]).args(args).succeeds()
 }
 
+/// Whether a picture has a figure on a ground: some of its pixels are far from that of its corner.
+fn shows_something(path: &Path) -> bool {
+    let picture = image::open(path).unwrap().to_rgb8();
+    let corner = picture.get_pixel(2, 2).0;
+    let far = |pixel: &&image::Rgb<u8>| pixel.0.iter().zip(corner).any(|(a, b)| a.abs_diff(b) > 90);
+    let figure = picture.pixels().filter(far).count();
+    (200..picture.pixels().len()).contains(&figure)
+}
+
 #[test]
 fn the_examples_draw_their_pictures() {
     let run = sdgen().arg_path("batch", &example("batch.toml"));
@@ -50,6 +59,9 @@ fn the_examples_draw_their_pictures() {
     let names: Vec<String> = pictures(&outcome.path("out/batch")).into_keys().collect();
     assert_eq!(names[..2], ["circle.png", "samplers-dpmpp_2m-1.png"]);
     assert_eq!(names[5..], ["shapes-1.png", "shapes-2.png", "shapes-3.png", "shapes-4.png"]);
+    for path in names.iter().map(|name| outcome.path("out/batch").join(name)) {
+        assert!(shows_something(&path), "{}", path.display());
+    }
     let sheet = image::open(outcome.path("sheet.png")).unwrap();
     assert!(sheet.width() > 128 && sheet.height() > 256, "{}x{}", sheet.width(), sheet.height());
 
@@ -245,11 +257,11 @@ fn a_job_that_fails_leaves_the_others_done() {
 #[test]
 fn a_file_that_is_gone_when_its_turn_comes_fails_alone() {
     let text = jobs(
-        "[[job]]\nname = 'first'\nsteps = 400\n[[job]]\nname = 'gone'\ninit_image = 'start.png'\nheight = 64\n\
+        "[[job]]\nname = 'first'\n[[job]]\nname = 'gone'\ninit_image = 'start.png'\nheight = 64\n\
          [[job]]\nname = 'last'\nheight = 64\n",
     );
     let start = image::RgbImage::from_pixel(32, 32, image::Rgb([90, 20, 200]));
-    let mut run = sdgen().file("b.toml", text.as_bytes()).args(["batch", "b.toml", "-q"]);
+    let (mut run, hold) = sdgen().file("b.toml", text.as_bytes()).args(["batch", "b.toml", "-q"]).held(1);
     let picture = run.path().join("start.png");
     start.save(&picture).unwrap();
     let mut child = run.command().stderr(Stdio::null()).spawn().unwrap();
@@ -257,6 +269,7 @@ fn a_file_that_is_gone_when_its_turn_comes_fails_alone() {
         std::thread::sleep(Duration::from_millis(2));
     }
     std::fs::remove_file(&picture).unwrap();
+    drop(hold);
     assert_eq!(child.wait().unwrap().code(), Some(9));
     let names: Vec<String> = pictures(&run.path().join("out")).into_keys().collect();
     assert_eq!(names, ["first.png", "last.png"]);
@@ -264,8 +277,8 @@ fn a_file_that_is_gone_when_its_turn_comes_fails_alone() {
 
 #[test]
 fn two_processes_do_not_draw_one_batch() {
-    let text = jobs("[[job]]\nname = 'slow'\nsteps = 900\n");
-    let mut run = sdgen().file("b.toml", text.as_bytes()).args(["batch", "b.toml", "-q"]);
+    let text = jobs("[[job]]\nname = 'slow'\n");
+    let (mut run, _hold) = sdgen().file("b.toml", text.as_bytes()).args(["batch", "b.toml", "-q"]).held(1);
     let mut child = run.command().stderr(Stdio::null()).spawn().unwrap();
     while !run.path().join("out/b.manifest.jsonl").metadata().is_ok_and(|file| file.len() > 0) {
         std::thread::sleep(Duration::from_millis(2));

@@ -15,7 +15,7 @@ use crate::harness::{golden_model, root, sdgen};
 use crate::hostile::targets::archive;
 
 /// A tensor's shape and bytes, in half precision.
-type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
+pub(crate) type Tensors = BTreeMap<String, (Vec<usize>, Vec<u8>)>;
 
 /// A line of a table: a tensor of the file and what it is made of.
 struct Row {
@@ -96,10 +96,10 @@ fn read(path: &Path) -> Tensors {
 }
 
 /// A model in both forms.
-struct Model {
+pub(crate) struct Model {
     place: TempDir,
-    folder: PathBuf,
-    single: Tensors,
+    pub(crate) folder: PathBuf,
+    pub(crate) single: Tensors,
 }
 
 impl Model {
@@ -126,7 +126,7 @@ impl Model {
     }
 
     /// A model with weights that mean nothing.
-    fn random(name: &str) -> Self {
+    pub(crate) fn random(name: &str) -> Self {
         let place = tempfile::tempdir().unwrap();
         let folder = place.path().join(name);
         let rows = table(name);
@@ -150,18 +150,18 @@ impl Model {
         Self { place, folder, single }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.place.path().join(name)
     }
 
-    fn write(&self, name: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str) -> PathBuf {
         let path = self.path(name);
         let format = if name.ends_with(".gguf") { Format::Gguf } else { Format::Safetensors };
         write(&path, format, &self.single);
         path
     }
 
-    fn draw(&self) -> Image {
+    pub(crate) fn draw(&self) -> Image {
         draw(&Params { model: text(&self.folder), ..Params::default() }).unwrap()
     }
 }
@@ -184,18 +184,18 @@ fn data(row: &Row, parts: &Tensors) -> Vec<u8> {
 }
 
 #[allow(clippy::unnecessary_wraps)]
-fn text(path: &Path) -> Option<String> {
+pub(crate) fn text(path: &Path) -> Option<String> {
     Some(path.display().to_string())
 }
 
-fn draw(params: &Params) -> Result<Image, Error> {
+pub(crate) fn draw(params: &Params) -> Result<Image, Error> {
     let params = Params {
         prompt: Some("a cat on a mat".into()),
         negative_prompt: Some("a dog".into()),
         width: Some(64),
         height: Some(64),
         steps: params.steps.or(Some(3)),
-        seed: Some(7),
+        seed: Some(7.into()),
         device: Some("cpu".into()),
         ..params.clone()
     };
@@ -209,7 +209,7 @@ fn draw(params: &Params) -> Result<Image, Error> {
     Ok(images.remove(0))
 }
 
-fn of_file(path: &Path) -> Params {
+pub(crate) fn of_file(path: &Path) -> Params {
     Params { model: text(path), ..Params::default() }
 }
 
@@ -223,7 +223,7 @@ fn psnr(a: &Image, b: &Image) -> f64 {
     10.0 * (255f64.powi(2) / (squares.sum::<f64>() / a.rgb.len() as f64)).log10()
 }
 
-fn convert(args: &[&str], out: &Path, input: &Path) {
+pub(crate) fn convert(args: &[&str], out: &Path, input: &Path) {
     sdgen().args(["convert"]).args([input, out]).args(args).succeeds();
 }
 
@@ -446,10 +446,17 @@ fn info_tells_what_a_file_is() {
 
 /// What torch would save of a dictionary of tensors.
 fn saved_by_torch(tensors: &Tensors) -> Vec<u8> {
+    saved_with(tensors, None)
+}
+
+/// The same, below `state_dict` with the pickle of another row beside it.
+fn saved_with(tensors: &Tensors, beside: Option<&[u8]>) -> Vec<u8> {
     let text = |text: &str| [b"X".as_slice(), &(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
     let whole = |n: usize| [b"J".as_slice(), &(n as u32).to_le_bytes()].concat();
     let tuple = |items: Vec<Vec<u8>>| [b"(".to_vec(), items.concat(), b"t".to_vec()].concat();
-    let (mut pickle, mut members) = (b"\x80\x02}(".to_vec(), Vec::new());
+    let state = |_| [b"}".to_vec(), text("state_dict")].concat();
+    let head = [b"\x80\x02".to_vec(), beside.map(state).unwrap_or_default(), b"}(".to_vec()].concat();
+    let (mut pickle, mut members) = (head, Vec::new());
     for (i, (name, (shape, data))) in tensors.iter().enumerate() {
         let class = b"ctorch\nHalfStorage\n".to_vec();
         let id =
@@ -465,7 +472,11 @@ fn saved_by_torch(tensors: &Tensors) -> Vec<u8> {
         );
         members.push((format!("x/data/{i}"), data.clone()));
     }
-    pickle.extend(b"u.");
+    pickle.push(b'u');
+    if let Some(row) = beside {
+        pickle.extend([b"s", row, b"s"].concat());
+    }
+    pickle.push(b'.');
     members.insert(0, ("x/data.pkl".to_owned(), pickle));
     archive(&members)
 }
@@ -476,6 +487,214 @@ fn a_file_of_torch_draws_what_the_folder_draws() {
     let path = model.path("sd15.ckpt");
     std::fs::write(&path, saved_by_torch(&model.single)).unwrap();
     assert!(draw(&of_file(&path)).unwrap() == model.draw());
+}
+
+/// What a file draws, and its warnings.
+fn draw_listening(path: &Path) -> (Image, Vec<String>) {
+    let mut told = Vec::new();
+    let mut listen = |event: &Event| {
+        if let Event::Warning { message } = event {
+            told.push(message.clone());
+        }
+        Flow::Continue
+    };
+    let params = Params {
+        prompt: Some("a cat on a mat".into()),
+        negative_prompt: Some("a dog".into()),
+        width: Some(64),
+        height: Some(64),
+        steps: Some(3),
+        seed: Some(7.into()),
+        ..of_file(path)
+    };
+    let mut planner = Planner::new(Hub { offline: true, ..Hub::default() });
+    let plan = planner.plan(&params, &mut listen).unwrap();
+    // A model is told of once.
+    planner.plan(&params, &mut listen).unwrap();
+    let mut images = Vec::new();
+    let mut keep = |image| {
+        images.push(image);
+        Ok(())
+    };
+    Engine::new().generate(&plan, &mut listen, &mut keep).unwrap();
+    (images.remove(0), told)
+}
+
+#[test]
+fn what_training_has_left_is_passed_over_with_one_warning() {
+    let model = Model::golden("sd15");
+    let drawn = model.draw();
+    let published = ["alphas_cumprod", "betas", "sqrt_one_minus_alphas_cumprod", "model_ema.num_updates"];
+    for (i, (names, first, more)) in [
+        (&published[..], None, 0),
+        (
+            &[
+                "first_stage_model.loss.logvar",
+                "first_stage_model.loss.discriminator.main.0.weight",
+                "logvar",
+            ][..],
+            Some("first_stage_model.loss.discriminator.main.0.weight"),
+            2,
+        ),
+        (
+            &["betas", "model_ema.diffusion_modelinput_blocks00weight"],
+            Some("model_ema.diffusion_modelinput_blocks00weight"),
+            0,
+        ),
+        (
+            &["scale_factor", "control_model.zero_convs.0.0.weight", "epoch"],
+            Some("control_model.zero_convs.0.0.weight"),
+            2,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut tensors = model.single.clone();
+        tensors.extend(names.iter().map(|name| ((*name).to_owned(), (vec![2], vec![0; 4]))));
+        let safe = model.path(&format!("{i}.safetensors"));
+        write(&safe, Format::Safetensors, &tensors);
+        let pickle = model.path(&format!("{i}.ckpt"));
+        std::fs::write(&pickle, saved_with(&tensors, Some(b"X\x0b\0\0\0global_stepK\x05"))).unwrap();
+        for path in [safe, pickle] {
+            let (image, told) = draw_listening(&path);
+            assert!(image == drawn, "{}", path.display());
+            let Some(first) = first else {
+                assert!(told.is_empty(), "{told:?}");
+                continue;
+            };
+            assert_eq!(told.len(), 1, "{told:?}");
+            assert!(told[0].contains(&format!("no network needs `{first}`")), "{told:?}");
+            assert_eq!(told[0].contains(&format!("and {more} more")), more > 0, "{told:?}");
+        }
+    }
+    let path = model.path("optimizer.ckpt");
+    let states = b"X\x10\0\0\0optimizer_states](}X\x02\0\0\0lrK\x01se";
+    std::fs::write(&path, saved_with(&model.single, Some(states))).unwrap();
+    let (image, told) = draw_listening(&path);
+    assert!(image == drawn && told.len() == 1 && told[0].contains("`optimizer_states`"), "{told:?}");
+}
+
+#[test]
+fn what_is_unknown_inside_of_a_network_is_an_error() {
+    let model = Model::golden("sd15");
+    for name in [
+        "model.diffusion_model.extra.weight",
+        "first_stage_model.lost.weight",
+        "cond_stage_model.transformer.text_model.extra.weight",
+        "model.diffusion_model.input_blocks.1.0.in_layers.9.scale_weight",
+    ] {
+        let mut tensors = model.single.clone();
+        tensors.insert(name.to_owned(), (vec![2], vec![0; 4]));
+        let path = model.path("x.safetensors");
+        write(&path, Format::Safetensors, &tensors);
+        let error = draw(&of_file(&path)).unwrap_err();
+        let end: Vec<&str> = name.rsplitn(3, '.').collect();
+        assert!(error.to_string().contains(end[1]) && error.to_string().contains("is unexpected"), "{error}");
+    }
+}
+
+/// A file of tensors of several types.
+fn write_mixed(path: &Path, format: Format, tensors: &BTreeMap<String, (Storage, Vec<usize>, Vec<u8>)>) {
+    let plan: Vec<Planned> = tensors
+        .iter()
+        .map(|(name, (storage, shape, _))| Planned {
+            name: name.clone(),
+            storage: *storage,
+            shape: shape.clone(),
+        })
+        .collect();
+    let mut bytes = format.header(&plan, &BTreeMap::new());
+    for (_, _, data) in tensors.values() {
+        bytes.extend(data);
+        bytes.resize(bytes.len() + format.padding(data.len()), 0);
+    }
+    std::fs::write(path, bytes).unwrap();
+}
+
+fn halves(tensors: &Tensors) -> BTreeMap<String, (Storage, Vec<usize>, Vec<u8>)> {
+    let half = |(name, (shape, data)): (&String, &(Vec<usize>, Vec<u8>))| {
+        (name.clone(), (Storage::F16, shape.clone(), data.clone()))
+    };
+    tensors.iter().map(half).collect()
+}
+
+/// Powers of two, so that half precision holds what is multiplied.
+#[test]
+fn scaled_weights_draw_what_their_products_draw() {
+    let mut model = Model::golden("sd15");
+    let mut scaled = halves(&model.single);
+    for (i, (name, (shape, data))) in model.single.iter_mut().enumerate() {
+        let encoder = name.starts_with("cond_stage_model.") && name.contains("_proj.");
+        if !(encoder || name.contains("attn") && name.starts_with("model.")) || !name.ends_with(".weight") {
+            continue;
+        }
+        data.iter_mut().step_by(2).for_each(|lower| *lower = 0);
+        // Times 16: the exponent's bits are the upper ones.
+        let eight: Vec<u8> = data.iter().skip(1).step_by(2).copied().collect();
+        let times = |byte: u8| half::f16::from_bits(u16::from(byte) << 8) * half::f16::from_f32(0.25);
+        *data = eight.iter().flat_map(|byte| times(*byte).to_le_bytes()).collect();
+        let module = name.trim_end_matches("weight");
+        let (end, factors) = match i % 3 {
+            0 => ("scale_weight", vec![]),
+            1 => ("weight_scale", vec![1]),
+            _ => ("weight_scale", vec![shape[0], 1]),
+        };
+        let count = factors.iter().product();
+        scaled.insert(name.clone(), (Storage::F8E5M2, shape.clone(), eight));
+        let quarter = vec![0.25f32; count].iter().flat_map(|x| x.to_le_bytes()).collect();
+        scaled.insert(format!("{module}{end}"), (Storage::F32, factors, quarter));
+        let one = half::f16::ONE.to_le_bytes().to_vec();
+        scaled.insert(format!("{module}scale_input"), (Storage::F16, vec![], one));
+    }
+    scaled.insert("model.diffusion_model.scaled_fp8".into(), (Storage::F8E4M3, vec![2], vec![0; 2]));
+    let path = model.path("scaled.safetensors");
+    write_mixed(&path, Format::Safetensors, &scaled);
+    let products = model.write("products.safetensors");
+    let (image, told) = draw_listening(&path);
+    assert!(told.is_empty() && image == draw(&of_file(&products)).unwrap(), "{told:?}");
+    let lora = root().join("tests/golden/adapters/lora/sd15_kohya.safetensors").display().to_string();
+    for dtype in ["bf16", "int8"] {
+        let with = |path: &Path| Params {
+            dtype: Some(dtype.into()),
+            lora: Some(vec![format!("{lora}:0.7")]),
+            ..of_file(path)
+        };
+        assert!(draw(&with(&path)).unwrap() == draw(&with(&products)).unwrap(), "{dtype}");
+    }
+    for (name, args) in [("f16.safetensors", vec![]), ("folder", vec!["--layout", "diffusers"])] {
+        let out = model.path(name);
+        convert(&args, &out, &path);
+        assert!(draw(&of_file(&out)).unwrap() == image, "{name}");
+    }
+}
+
+#[test]
+fn only_needed_tensors_have_to_be_of_a_type_that_is_read() {
+    let model = Model::golden("sd15");
+    let drawn = model.draw();
+    let safe = [Storage::C64, Storage::F4, Storage::F8E8M0, Storage::F6E2M3, Storage::U16];
+    let gguf = [Storage::Tq1_0, Storage::Mxfp4, Storage::Iq4Nl, Storage::I16];
+    let needed = "model.diffusion_model.time_embed.0.weight";
+    for (format, types) in [(Format::Safetensors, &safe[..]), (Format::Gguf, &gguf[..])] {
+        for storage in types {
+            let mut tensors = halves(&model.single);
+            let shape = vec![2, 256];
+            let data = vec![0; storage.bytes(&shape).unwrap()];
+            tensors.insert("scratch.weight".into(), (*storage, shape, data));
+            let path = model.path(if format == Format::Gguf { "x.gguf" } else { "x.safetensors" });
+            write_mixed(&path, format, &tensors);
+            let (image, told) = draw_listening(&path);
+            assert!(image == drawn && told.len() == 1 && told[0].contains("scratch.weight"), "{told:?}");
+            let shape = tensors[needed].1.clone();
+            let Some(size) = storage.bytes(&shape) else { continue };
+            tensors.insert(needed.into(), (*storage, shape, vec![0; size]));
+            write_mixed(&path, format, &tensors);
+            let error = draw(&of_file(&path)).unwrap_err().to_string();
+            assert!(error.contains("time_embedding.linear_1.weight"), "{error}");
+            assert!(error.contains(&format!("has type {storage}, which sdgen")), "{error}");
+        }
+    }
 }
 
 /// A run that may take no more than 200 MB for itself, program and libraries apart.

@@ -115,3 +115,67 @@ fn the_doctor_tells_what_there_is_and_how_to_mend_the_rest() {
     let blocked = sdgen().args(["doctor"]).file("file", b"").env("HF_HOME", "file").succeeds();
     assert!(blocked.stdout().contains("WRONG  cache "), "{}", blocked.stdout());
 }
+
+#[cfg(unix)]
+#[test]
+fn a_home_that_may_not_be_entered_is_no_defaults() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let closed = folder.path().join("closed");
+    std::fs::create_dir(&closed).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    for home in [closed.to_str().unwrap(), file.to_str().unwrap(), "/dev/null", "/nowhere"] {
+        let run = |args: &[&str]| sdgen().args(args).env("HOME", home).env("XDG_CONFIG_HOME", home);
+        run(&["config", "show"]).succeeds();
+        run(&["x", "-m", "demo", "--steps", "1", "-W", "64", "-H", "64", "-q", "-o", "a.png"]).succeeds();
+    }
+    // Nobody may look below a file, whoever asks.
+    let run = |args: &[&str]| sdgen().args(args).env("XDG_CONFIG_HOME", "/dev/null");
+    assert!(
+        run(&["doctor", "--offline"]).succeeds().stdout().contains("no defaults: this user may not look for")
+    );
+    let verbose = ["x", "-m", "demo", "--steps", "1", "-W", "64", "-H", "64", "-v", "-o", "a.png"];
+    run(&verbose).succeeds().says("no defaults: this user may not look for `/dev/null/sdgen/config.toml`");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_of_defaults_that_is_named_may_be_a_device_or_a_pipe_and_has_to_be_there() {
+    let show = |config: &str| sdgen().args(["config", "show"]).env("SDGEN_CONFIG", config);
+    assert!(!show("/dev/null").succeeds().stdout().contains("not there"));
+    let piped = show("/dev/stdin").stdin(b"steps = 3\n").succeeds();
+    assert!(piped.stdout().contains("steps = 3"));
+    for config in [".", "nowhere.toml", "/dev/null/config.toml"] {
+        show(config).fails(2).says("SDGEN_CONFIG").says("hint: unset it");
+    }
+}
+
+#[test]
+fn doctor_tells_what_the_environment_says_of_the_hub() {
+    let told = |environment: &[(&str, &str)]| {
+        let run = sdgen().args(["doctor", "--offline"]);
+        let run = environment.iter().fold(run, |run, (name, value)| run.env(name, value));
+        run.succeeds().stdout().to_owned()
+    };
+    let times = told(&[("HF_HUB_ETAG_TIMEOUT", "3"), ("HF_HUB_DOWNLOAD_TIMEOUT", "7")]);
+    for word in ["HF_HUB_ETAG_TIMEOUT", "lists within 3 s", "downloads within 7 s"] {
+        assert!(times.contains(word), "{word} in {times}");
+    }
+    let cache =
+        told(&[("HUGGINGFACE_HUB_CACHE", "~/old"), ("HOME", "/home/me"), ("HF_HUB_DISABLE_SYMLINKS", "1")]);
+    for word in ["HUGGINGFACE_HUB_CACHE", "no symbolic links"] {
+        assert!(cache.contains(word), "{word} in {cache}");
+    }
+    assert!(!cfg!(unix) || cache.contains("/home/me/old"), "{cache}");
+    assert!(told(&[("HUGGING_FACE_HUB_TOKEN", "hf_secret")]).contains("there is one"));
+    let silent = told(&[("HF_TOKEN", "hf_secret"), ("HF_HUB_DISABLE_IMPLICIT_TOKEN", "yes")]);
+    assert!(
+        silent.contains("none: HF_HUB_DISABLE_IMPLICIT_TOKEN") && !silent.contains("hf_secret"),
+        "{silent}"
+    );
+    assert!(told(&[("HF_HUB_DOWNLOAD_TIMEOUT", "soon")]).contains("WRONG  environment"));
+    let wrong = sdgen().args(["x", "-m", "demo"]).env("HF_HUB_ETAG_TIMEOUT", "1.5");
+    wrong.fails(2).says("HF_HUB_ETAG_TIMEOUT: expected a whole number of seconds, got `1.5`");
+}

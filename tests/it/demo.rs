@@ -229,7 +229,7 @@ fn score(demo: &mut Demo, prompts: &[Value], params: &Params) -> [usize; 3] {
     for prompt in prompts {
         let params = Params {
             prompt: prompt["prompt"].as_str().map(str::to_owned),
-            seed: prompt["seed"].as_u64(),
+            seed: prompt["seed"].as_u64().map(Into::into),
             steps: Some(20),
             cfg_scale: Some(4.0),
             ..params.clone()
@@ -255,7 +255,7 @@ fn diffusers_draws_the_same_pictures_from_the_same_folder() {
     for (name, prompt, seed) in pictures {
         let params = Params {
             prompt: Some(prompt.to_owned()),
-            seed: Some(seed),
+            seed: Some(seed.into()),
             steps: Some(20),
             cfg_scale: Some(4.0),
             ..Params::default()

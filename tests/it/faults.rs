@@ -43,7 +43,7 @@ fn begun(run: &mut Run, word: &str) -> (std::process::Child, impl Iterator<Item 
 
 #[test]
 fn a_second_signal_ends_the_process_at_once() {
-    let mut run = sdgen().args(tiny()).args(["--steps", "900", "--progress", "json", "-o", "a.png"]);
+    let (mut run, _hold) = sdgen().args(tiny()).args(["--progress", "json", "-o", "a.png"]).held(1);
     let (mut child, _lines) = begun(&mut run, r#""event":"step""#);
     // Both are waiting when the process goes on.
     for signal in [libc::SIGSTOP, libc::SIGINT, libc::SIGTERM, libc::SIGCONT] {
@@ -55,7 +55,7 @@ fn a_second_signal_ends_the_process_at_once() {
 
 #[test]
 fn a_closed_terminal_stops_the_run_like_ctrl_c() {
-    let mut run = sdgen().args(tiny()).args(["--steps", "900", "--progress", "json", "-o", "a.png"]);
+    let (mut run, _hold) = sdgen().args(tiny()).args(["--progress", "json", "-o", "a.png"]).held(1);
     let (mut child, lines) = begun(&mut run, r#""event":"step""#);
     send(child.id(), libc::SIGHUP);
     assert!(lines.last().unwrap().contains(r#""kind":"interrupted""#));
@@ -77,15 +77,14 @@ fn a_reader_that_leaves_early_is_an_error_of_the_output() {
 fn a_model_that_vanishes_while_it_is_in_use_is_named() {
     let model = tempfile::tempdir().unwrap();
     copy(Path::new(&golden_model("sd15")), model.path());
-    let mut run = sdgen().args(tiny()).args(["--steps", "900", "--progress", "json"]);
+    let (mut run, hold) = sdgen().args(tiny()).args(["--progress", "json"]).held(1);
     run.command().arg("--model").arg(model.path());
     let (mut child, lines) = begun(&mut run, "text_encoder");
-    send(child.id(), libc::SIGSTOP);
     for part in ["text_encoder/model", "unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model"] {
         let file = model.path().join(format!("{part}.safetensors"));
         std::fs::OpenOptions::new().write(true).open(file).unwrap().set_len(100).unwrap();
     }
-    send(child.id(), libc::SIGCONT);
+    drop(hold);
     let rest: Vec<String> = lines.collect();
     // Mapped already or not yet opened: either way it is a bad model file, and said so.
     assert_eq!(child.wait().unwrap().code(), Some(5), "{rest:?}");

@@ -154,7 +154,7 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         negative_original_size: pair("negative_original_size", "x", true),
         negative_crop: pair("negative_crops_coords_top_left", ",", false),
         negative_target_size: pair("negative_target_size", "x", true),
-        seed: seeds.first().copied(),
+        seed: seeds.first().map(|seed| (*seed).into()),
         count: Some(seeds.len() as u64),
         batch_size: Some(seeds.len()),
         sampler: row.map(|row| row.name.to_owned()),

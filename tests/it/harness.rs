@@ -63,8 +63,9 @@ pub(crate) fn sdgen() -> Run {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sdgen"));
     let proxies = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
-    let hub = ["HF_HUB_CACHE", "HF_TOKEN", "HF_TOKEN_PATH", "HF_ENDPOINT", "NO_COLOR"];
     let own = [
+        "NO_COLOR",
+        "SDGEN_HOLD",
         "SDGEN_CONFIG",
         "SDGEN_PROFILE",
         "SDGEN_CPU",
@@ -73,7 +74,7 @@ pub(crate) fn sdgen() -> Run {
         "JOB_COMPLETION_INDEX",
         "COMPLETE",
     ];
-    proxies.into_iter().chain(hub).chain(own).for_each(|name| {
+    proxies.into_iter().chain(sdgen::config::HUB_VARIABLES.iter().copied()).chain(own).for_each(|name| {
         command.env_remove(name);
     });
     let home = folder.path().join(".hf");
@@ -114,6 +115,14 @@ impl Run {
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.command.env(name, value);
         self
+    }
+
+    /// Holds the run once so many steps are done, until the returned file is gone.
+    pub(crate) fn held(mut self, steps: usize) -> (Self, tempfile::TempPath) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        write!(file, "{steps}").unwrap();
+        self.command.env("SDGEN_HOLD", file.path());
+        (self, file.into_temp_path())
     }
 
     pub(crate) fn stdin(mut self, bytes: &[u8]) -> Self {

@@ -37,7 +37,7 @@ fn repository() -> BTreeMap<String, Vec<u8>> {
 }
 
 fn fetch(server: &Server, cache: &Path) -> Fetch {
-    let hub = Hub { cache: Some(cache.to_owned()), endpoint: server.endpoint(), token: None, offline: false };
+    let hub = Hub { cache: Some(cache.to_owned()), endpoint: server.endpoint(), ..Hub::default() };
     Fetch { hub, ..Fetch::default() }
 }
 
@@ -128,6 +128,23 @@ fn sharded_and_half_weights_are_chosen_from_what_the_repository_has() {
     assert!(snapshot.join("vae/diffusion_pytorch_model.fp16.safetensors").is_file());
     assert!(!snapshot.join("vae/diffusion_pytorch_model.safetensors").exists());
     assert!(cache.path().join("models--org--name/refs/v2").is_file());
+}
+
+#[test]
+fn a_tokenizer_of_either_layout_is_fetched() {
+    let mut files = repository();
+    let old = ["tokenizer/vocab.json", "tokenizer/merges.txt", "tokenizer/special_tokens_map.json"];
+    old.iter().for_each(|name| drop(files.remove(*name)));
+    let new = ["tokenizer/tokenizer.json", "tokenizer_2/tokenizer.json", "tokenizer/added_tokens.json"];
+    new.iter().for_each(|name| drop(files.insert((*name).into(), name.as_bytes().repeat(9))));
+    let server = Server::start("org/name", files);
+    let cache = tempfile::tempdir().unwrap();
+    let fetch = fetch(&server, cache.path());
+    let snapshot = get("org/name", &fetch).unwrap();
+    for name in new {
+        assert_eq!(std::fs::read(snapshot.join(name)).unwrap(), name.as_bytes().repeat(9), "{name}");
+    }
+    assert_eq!(get("org/name", &offline(&fetch)).unwrap(), snapshot);
 }
 
 /// Where the content of a file lies in the cache.

@@ -7,7 +7,7 @@ use crate::harness::root;
 
 /// Every top-level module from the bottom up. A module imports what stands in lines below its own, or itself.
 const LAYERS: &[&[&str]] = &[
-    &["error", "event", "named", "config"],
+    &["error", "event", "named", "config", "text"],
     &["sampler", "input", "prompt", "checkpoint"],
     &["registry"],
     &["adapters"],
@@ -29,6 +29,7 @@ const DATA: &[&str] = &[
     "event.rs",
     "named.rs",
     "config.rs",
+    "text.rs",
     "input",
     "prompt",
     "checkpoint",

@@ -5,6 +5,7 @@
 mod adapters;
 mod bad_models;
 mod batch;
+mod batch_names;
 mod checkpoints;
 mod cli;
 mod completions;
@@ -21,10 +22,12 @@ mod layers;
 mod memory;
 mod models;
 mod networks;
+mod noise;
 mod output;
 mod precision;
 mod prompts;
 mod properties;
+mod records;
 mod replay;
 mod samplers;
 mod samplers_gaussian;
@@ -32,7 +35,12 @@ mod samplers_gaussian;
 mod serve;
 #[cfg(feature = "serve")]
 mod serve_clients;
+#[cfg(feature = "serve")]
+mod serve_openai;
+#[cfg(feature = "serve")]
+mod serve_prompts;
 #[cfg(all(unix, feature = "redis"))]
 mod serve_shared;
 mod server;
 mod start_pictures;
+mod uncounted;

@@ -28,7 +28,7 @@ fn params() -> Params {
         width: Some(64),
         height: Some(64),
         steps: Some(2),
-        seed: Some(7),
+        seed: Some(7.into()),
         ..Params::default()
     }
 }
@@ -204,12 +204,7 @@ fn a_network_is_downloaded_once_and_nothing_else_of_its_repository() {
     let shelf = names.map(|name| (name.to_owned(), name.as_bytes().repeat(100))).into();
     let server = Server::start("org/net", shelf);
     let cache = tempfile::tempdir().unwrap();
-    let hub = Hub {
-        cache: Some(cache.path().to_owned()),
-        endpoint: server.endpoint(),
-        token: None,
-        offline: false,
-    };
+    let hub = Hub { cache: Some(cache.path().to_owned()), endpoint: server.endpoint(), ..Hub::default() };
     let locate = |hub: Hub, name: &str| {
         Network::locate(name, Layout::CONTROL, &Fetch { hub, ..Fetch::default() }, &mut quiet)
     };

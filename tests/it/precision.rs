@@ -12,8 +12,11 @@ fn quiet(_: &Event) -> Flow {
 
 /// The bytes of a picture.
 fn draw(params: Params) -> Vec<u8> {
-    let params =
-        Params { prompt: Some("a red circle on a blue background".to_owned()), seed: Some(1), ..params };
+    let params = Params {
+        prompt: Some("a red circle on a blue background".to_owned()),
+        seed: Some(1.into()),
+        ..params
+    };
     let plan = Planner::new(Hub::default()).plan(&params, &mut quiet).unwrap();
     let mut bytes = Vec::new();
     Engine::new()

@@ -29,7 +29,7 @@ impl Dice {
             prompt: self.maybe(|dice| format!("prompt {}", dice.below(9))),
             negative_prompt: self.maybe(|_| String::new()),
             width: self.maybe(|dice| dice.below(4096) as u32),
-            seed: self.maybe(Self::next),
+            seed: self.maybe(Self::next).map(sdgen::request::Seed::Number),
             cfg_scale: self.maybe(|dice| dice.below(500) as f64 / 10.0),
             sigmas: self.maybe(|dice| (0..dice.below(4)).map(|i| i as f64).collect()),
             offline: self.maybe(|dice| dice.below(2) == 0),

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::harness::golden_model;
 use crate::serve::{Server, base64, png, small};
 
 /// The picture in base64 as bytes.
-fn decoded(text: &Value) -> Vec<u8> {
+pub(crate) fn decoded(text: &Value) -> Vec<u8> {
     let digit = |c: u8| match c {
         b'A'..=b'Z' => c - b'A',
         b'a'..=b'z' => c - b'a' + 26,
@@ -35,14 +36,11 @@ fn openais_images_are_those_of_a_job() {
     assert_eq!((data.len(), &answer["size"]), (2, &json!("64x64")));
     let picture = decoded(&data[0]["b64_json"]);
     assert_eq!(size(&picture), (64, 64));
-    let url = data[0]["url"].as_str().unwrap();
-    let path = url.strip_prefix(&format!("http://{}", server.address)).unwrap();
-    assert!(server.get(path).is(200).body == picture);
     let id = server.order(&json!({}));
     server.ended(&id);
     assert!(server.get(&format!("/v1/jobs/{id}/image")).body == picture, "the same picture by either way");
     let wrong =
-        server.post("/v1/images/generations", &json!({"prompt": "a", "model": "sd15"})).is(422).json();
+        server.post("/v1/images/generations", &json!({"prompt": "a", "model": "sd15"})).is(400).json();
     assert_eq!(
         (&wrong["error"]["param"], &wrong["error"]["type"]),
         (&json!("model"), &json!("invalid_request_error"))
@@ -104,16 +102,17 @@ fn a1111s_pictures_come_with_their_infotexts() {
 #[test]
 fn a1111s_clients_see_progress_and_interrupt_their_own_jobs_only() {
     let server = Server::start(&[]);
-    let other = server.order(&json!({"steps": 200, "width": 128, "height": 128}));
-    server.once(&other, |state| state == "running");
+    let other = server.held(1, &json!({"steps": 2}));
     server.post("/sdapi/v1/interrupt", &json!({})).is(200);
+    server.release();
     assert_eq!(server.ended(&other)["state"], "completed");
-    let sent = small(&json!({"steps": 1000, "width": 128, "height": 128}));
+    server.hold(12);
+    let sent = small(&json!({"steps": 13}));
     std::thread::scope(|scope| {
         let answer = scope.spawn(|| server.post("/sdapi/v1/txt2img", &sent));
         let steps =
             || server.get("/sdapi/v1/progress").is(200).json()["state"]["sampling_step"].as_u64().unwrap();
-        while steps() < 11 {
+        while steps() < 12 {
             std::thread::sleep(std::time::Duration::from_millis(5));
         }
         let progress = |query: &str| server.get(&format!("/sdapi/v1/progress{query}")).is(200).json();
@@ -245,7 +244,7 @@ fn a1111s_masks_begin_with_what_they_are_asked_to() {
 
 #[test]
 fn a1111s_options_choose_among_the_models_that_are_offered() {
-    let server = Server::start(&["-m", "sd15"]);
+    let server = Server::start(&["-m", &golden_model("sd15")]);
     let models = server.get("/sdapi/v1/sd-models").is(200).json();
     let titles: Vec<&str> =
         models.as_array().unwrap().iter().map(|model| model["title"].as_str().unwrap()).collect();
@@ -260,23 +259,59 @@ fn a1111s_options_choose_among_the_models_that_are_offered() {
     }
 }
 
+/// Sends an order over a connection that stays open.
+fn sent(server: &Server, path: &str, body: &Value) -> std::net::TcpStream {
+    use std::io::Write;
+    let (body, mut stream) = (body.to_string(), server.connect());
+    let (host, length) = (&server.address, body.len());
+    let head = format!(
+        "POST {path} HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all((head + &body).as_bytes()).unwrap();
+    stream
+}
+
+/// The interfaces whose clients wait on their connection, with an order of three steps.
+fn attended() -> [(&'static str, Value); 3] {
+    let picture = base64(&png(64, 64, false));
+    let start = json!({"steps": 3, "init_images": [picture], "denoising_strength": 1.0});
+    let openai = json!({"prompt": "a", "size": "64x64", "steps": 3});
+    [
+        ("/sdapi/v1/txt2img", small(&json!({"steps": 3}))),
+        ("/sdapi/v1/img2img", small(&start)),
+        ("/v1/images/generations", openai),
+    ]
+}
+
 #[test]
 fn a_client_that_hangs_up_takes_its_job_along() {
-    use std::io::Write;
     let server = Server::start(&[]);
-    let sent = small(&json!({"steps": 1000, "width": 128, "height": 128})).to_string();
-    let mut stream = server.connect();
-    let head = format!(
-        "POST /sdapi/v1/txt2img HTTP/1.1\r\nhost: {}\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
-        server.address,
-        sent.len()
-    );
-    stream.write_all((head + &sent).as_bytes()).unwrap();
-    let newest = || server.get("/v1/jobs").json()["jobs"][0].clone();
-    while newest()["state"] != "running" {
+    server.hold(2);
+    for (path, order) in attended() {
+        let stream = sent(&server, path, &order);
+        let newest = || server.get("/v1/jobs").json()["jobs"][0].clone();
+        while newest()["state"] != "running" {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        let id = newest()["job_id"].as_str().unwrap().to_owned();
+        server.reaches(&id, 2);
+        drop(stream);
+        assert_eq!(server.ended(&id)["state"], "cancelled", "{path}");
+    }
+}
+
+#[test]
+fn clients_that_hang_up_at_once_leave_nothing_behind() {
+    let server = Server::start(&[]);
+    server.hold(2);
+    for _ in 0..5 {
+        attended().iter().for_each(|(path, order)| drop(sent(&server, path, order)));
+    }
+    // One step, so that nothing holds it but a job before it that nobody waits for.
+    let id = server.order(&json!({}));
+    assert_eq!(server.ended(&id)["state"], "completed");
+    let is_over = |job: &Value| job["state"] == "cancelled" || job["job_id"] == id.as_str();
+    while !server.get("/v1/jobs").json()["jobs"].as_array().unwrap().iter().all(is_over) {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
-    drop(stream);
-    let id = newest()["job_id"].as_str().unwrap().to_owned();
-    assert_eq!(server.ended(&id)["state"], "cancelled");
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::harness::sdgen;
-use crate::serve::{Log, PATIENCE, Server, base64, png, small};
+use crate::serve::{HOLD, Log, PATIENCE, Server, base64, hold, png, release, small};
 
 /// A Redis of its own behind a socket, with its data on disk; it ends with the value.
 struct Redis {
@@ -53,6 +53,11 @@ impl Redis {
         format!("redis+unix://{}", Self::socket(&self.folder).display())
     }
 
+    /// Sends a signal.
+    fn signal(&self, name: &str) {
+        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+    }
+
     fn stop(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -83,7 +88,7 @@ impl Drop for Redis {
 struct Worker {
     child: Child,
     log: Log,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Worker {
@@ -92,11 +97,12 @@ impl Worker {
         let mut run = sdgen().args(["worker", "--queue", url, "-m", "demo", "--lease", "2"]);
         let command = run.command();
         command.current_dir(&folder).env("HF_HOME", folder.path().join(".hf"));
+        command.env("SDGEN_HOLD", folder.path().join(HOLD));
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Log::of(BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok));
         log.says("waiting for jobs");
-        Self { child, log, _folder: folder }
+        Self { child, log, folder }
     }
 
     fn kill(&mut self) {
@@ -118,14 +124,8 @@ impl Drop for Worker {
     }
 }
 
-/// A job that takes a while.
-fn long() -> Value {
-    json!({"steps": 1000, "width": 128, "height": 128})
-}
-
-/// A job that takes a moment.
-fn short(seed: usize) -> Value {
-    json!({"steps": 30, "width": 128, "height": 128, "seed": seed})
+fn two_steps(seed: usize) -> Value {
+    json!({"steps": 2, "seed": seed})
 }
 
 /// All of them complete, each with its own picture, and the logs tell of one end of each.
@@ -146,18 +146,19 @@ fn complete_once(server: &Server, ids: &[String], logs: &[&Log]) {
     }
 }
 
-fn cancel(server: &Server, id: &str) -> Value {
-    server.request("DELETE", &format!("/v1/jobs/{id}"), "", b"").is(200).json()
-}
-
 #[test]
 fn the_job_of_a_killed_worker_is_drawn_by_another_and_every_job_once() {
     let Some(redis) = Redis::start() else { return };
     let server = redis.server();
     let [mut first, mut second, third] = [0; 3].map(|_| redis.worker());
-    let ids: Vec<String> = (0..12).map(|seed| server.order(&short(seed))).collect();
+    // Each has one, and the others are left to those that stay.
+    let folders =
+        [&server.folder, &first.folder, &second.folder, &third.folder].map(|folder| folder.path().to_owned());
+    folders.iter().for_each(|folder| hold(folder, 1));
+    let ids: Vec<String> = (0..12).map(|seed| server.order(&two_steps(seed))).collect();
     first.log.says(" running");
     first.kill();
+    folders.iter().for_each(|folder| release(folder));
     complete_once(&server, &ids, &[&server.log, &first.log, &second.log, &third.log]);
     let begun = [&server.log, &first.log, &second.log, &third.log].map(|log| log.with(" running").len());
     assert!(begun.iter().sum::<usize>() > 12, "one was begun twice: {begun:?}");
@@ -172,16 +173,13 @@ fn the_job_of_a_killed_worker_is_drawn_by_another_and_every_job_once() {
 fn a_slow_job_stays_with_its_worker() {
     let Some(redis) = Redis::start() else { return };
     let server = redis.server();
-    // Longer than the lease.
-    let slow = server.order(&json!({"steps": 1000, "width": 256, "height": 256}));
-    server.once(&slow, |state| state == "running");
+    let slow = server.held(1, &two_steps(0));
     let worker = redis.worker();
+    // Longer than the lease.
     std::thread::sleep(Duration::from_secs(5));
-    let job = server.get(&format!("/v1/jobs/{slow}")).json();
-    assert_eq!(job["state"], "running", "the test's job is too short for this machine: {job}");
     assert!(worker.log.with(" running").is_empty());
-    cancel(&server, &slow);
-    assert_eq!(server.ended(&slow)["state"], "cancelled");
+    server.release();
+    complete_once(&server, &[slow], &[&server.log, &worker.log]);
 }
 
 #[test]
@@ -189,8 +187,14 @@ fn a_client_may_ask_any_server() {
     let Some(redis) = Redis::start() else { return };
     let [here, there] = [0; 2].map(|_| redis.server());
     // Its progress is told only while it goes on.
-    let id = here.order(&json!({"steps": 150, "seed": 7}));
-    let events = there.events(&id, 0);
+    [&here, &there].iter().for_each(|server| server.hold(1));
+    let id = here.order(&two_steps(7));
+    there.reaches(&id, 1);
+    let events = std::thread::scope(|scope| {
+        let events = scope.spawn(|| there.events(&id, 0));
+        [&here, &there].iter().for_each(|server| server.release());
+        events.join().unwrap()
+    });
     let (last, name, complete) = events.last().unwrap();
     assert_eq!((name.as_str(), &complete["images"][0]["seed"]), ("complete", &json!(7)));
     for name in ["running", "progress", "image"] {
@@ -198,7 +202,7 @@ fn a_client_may_ask_any_server() {
     }
     assert!(events.windows(2).all(|pair| pair[0].0 < pair[1].0), "numbers rise");
     assert_eq!(here.events(&id, last - 1), there.events(&id, last - 1));
-    assert!(there.events(&id, *last).is_empty());
+    [&here, &there].iter().for_each(|server| drop(server.stream(&id, *last).is(204)));
     let job = there.get(&format!("/v1/jobs/{id}")).is(200).json();
     assert_eq!(job, here.get(&format!("/v1/jobs/{id}")).is(200).json());
     assert_eq!(job, there.get("/v1/jobs").is(200).json()["jobs"][0]);
@@ -208,11 +212,18 @@ fn a_client_may_ask_any_server() {
 
     // Pictures that came with an order reach whoever draws it; who waits on the connection gets the result.
     let picture = base64(&png(64, 64, false));
+    [&here, &there].iter().for_each(|server| server.hold(1));
     let ids: Vec<String> = (0..6)
         .map(|seed| here.order(&json!({"init_image": picture, "strength": 0.5, "steps": 4, "seed": seed})))
         .collect();
+    // Both draw.
+    let begun = Instant::now();
+    while !there.get("/metrics").text().contains("sdgen_jobs_running 2\n") {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    [&here, &there].iter().for_each(|server| server.release());
     complete_once(&there, &ids, &[&here.log, &there.log]);
-    assert!([&here, &there].iter().all(|server| !server.log.with(" running").is_empty()));
     let order = json!({"prompt": "a", "size": "64x64", "steps": 1, "n": 2, "response_format": "b64_json"});
     let images = there.post("/v1/images/generations", &order).is(200).json();
     assert_eq!(images["data"].as_array().unwrap().len(), 2);
@@ -222,24 +233,23 @@ fn a_client_may_ask_any_server() {
 fn a_job_is_cancelled_through_any_server() {
     let Some(redis) = Redis::start() else { return };
     let here = redis.server();
-    let first = here.order(&long());
-    here.once(&first, |state| state == "running");
+    let first = here.held(1, &two_steps(0));
     let there = redis.server();
-    let second = here.order(&long());
+    there.hold(1);
+    let second = here.order(&two_steps(1));
     there.log.says(&format!("{second} running"));
     let waiting = here.order(&json!({}));
     assert_eq!(there.get(&format!("/v1/jobs/{waiting}")).json()["position"], 1);
     assert!(there.get("/metrics").text().contains("sdgen_queue_depth 1\n"));
     assert_eq!(there.get("/ready").json()["queued"], 1);
-    assert_eq!(cancel(&there, &waiting)["state"], "cancelled");
+    assert_eq!(there.cancel(&waiting)["state"], "cancelled");
     let mut names = here.events(&waiting, 0).into_iter().map(|event| event.1);
     assert_eq!(names.next_back().as_deref(), Some("cancelled"));
-    let begun = Instant::now();
-    cancel(&there, &first);
-    cancel(&here, &second);
+    there.cancel(&first);
+    here.cancel(&second);
     assert_eq!(here.ended(&first)["state"], "cancelled");
     assert_eq!(there.ended(&second)["state"], "cancelled");
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    [&here, &there].iter().for_each(|server| server.release());
     let after = there.order(&json!({}));
     assert_eq!(here.ended(&after)["state"], "completed");
 }
@@ -249,9 +259,11 @@ fn the_queue_may_go_and_come_back() {
     let Some(mut redis) = Redis::start() else { return };
     let server = redis.server();
     let worker = redis.worker();
-    let ids: Vec<String> = (0..8).map(|seed| server.order(&short(seed))).collect();
+    [&server.folder, &worker.folder].iter().for_each(|folder| hold(folder.path(), 1));
+    let ids: Vec<String> = (0..8).map(|seed| server.order(&two_steps(seed))).collect();
     worker.log.says(" running");
     redis.stop();
+    [&server.folder, &worker.folder].iter().for_each(|folder| release(folder.path()));
     let ready = server.get("/ready").is(503).json();
     assert_eq!(ready["reason"], "queue out of reach");
     let refused = server.post("/v1/jobs", &small(&json!({}))).is(503);
@@ -268,10 +280,98 @@ fn the_queue_may_go_and_come_back() {
 }
 
 #[test]
+fn a_queue_that_hangs_holds_up_no_probe_and_draws_nothing_that_was_refused() {
+    let Some(redis) = Redis::start() else { return };
+    let server = redis.server();
+    let running = server.held(1, &two_steps(0));
+    redis.signal("-STOP");
+    // More of them than the server has threads to wait with.
+    for path in ["/ready", "/metrics"].repeat(12) {
+        let begun = Instant::now();
+        let answer = server.get(path);
+        // Redis itself may take ten.
+        assert!(begun.elapsed() < Duration::from_secs(5), "{path}: {:?}", begun.elapsed());
+        match path {
+            "/ready" => assert_eq!(answer.is(503).json()["reason"], "queue out of reach"),
+            _ => assert!(answer.is(200).text().contains("sdgen_queue_up 0\n")),
+        }
+    }
+    let refused = server.post("/v1/jobs", &small(&json!({}))).is(503).text();
+    assert!(refused.contains("the queue is out of reach") && !refused.contains("redis.sock"), "{refused}");
+    redis.signal("-CONT");
+    let begun = Instant::now();
+    while server.get("/ready").json()["reason"] == "queue out of reach" {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let accepted = server.order(&two_steps(1));
+    // Should Redis have taken the other all the same, it is told that nobody wants it.
+    let is_told = || {
+        let jobs = server.get("/v1/jobs").json()["jobs"].clone();
+        let known = [&running, &accepted].map(|id| json!(id));
+        jobs.as_array()
+            .unwrap()
+            .iter()
+            .all(|job| known.contains(&job["job_id"]) || job["state"] == "cancelled")
+    };
+    while !is_told() {
+        assert!(begun.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    server.release();
+    complete_once(&server, &[running, accepted], &[&server.log]);
+}
+
+#[test]
+fn an_ended_job_is_forgotten_through_any_server() {
+    let Some(redis) = Redis::start() else { return };
+    let [here, there] = [0; 2].map(|_| redis.server());
+    let id = here.order(&json!({}));
+    // Both have seen it.
+    [&here, &there].iter().for_each(|server| drop(server.ended(&id)));
+    let remove = |server: &Server| server.request("DELETE", &format!("/v1/jobs/{id}"), "", b"");
+    remove(&there).is(204);
+    for server in [&here, &there] {
+        for path in ["", "/image", "/images/0", "/stream"] {
+            server.get(&format!("/v1/jobs/{id}{path}")).is(404);
+        }
+        assert_eq!(server.get("/v1/jobs").json()["jobs"], json!([]));
+    }
+    remove(&here).is(404);
+    // Pages go through what the others took in.
+    let ids: Vec<String> = [&here, &there, &here].map(|server| server.order(&json!({}))).into();
+    let first = there.get("/v1/jobs?limit=2").json();
+    let second = here.get(first["next"].as_str().unwrap()).json();
+    assert_eq!((&first["jobs"][0]["job_id"], &second["jobs"][0]["job_id"]), (&json!(ids[2]), &json!(ids[0])));
+    assert!(second["next"].is_null());
+}
+
+#[test]
+fn a_client_that_hangs_up_takes_its_job_along_through_redis() {
+    let Some(redis) = Redis::start() else { return };
+    let [here, there] = [0; 2].map(|_| redis.server());
+    [&here, &there].iter().for_each(|server| server.hold(2));
+    let order = small(&json!({"steps": 3})).to_string();
+    let mut stream = here.connect();
+    let (host, length) = (&here.address, order.len());
+    let head = format!(
+        "POST /sdapi/v1/txt2img HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
+    );
+    stream.write_all((head + &order).as_bytes()).unwrap();
+    let newest = || there.get("/v1/jobs").json()["jobs"][0].clone();
+    while newest()["state"] != "running" {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    drop(stream);
+    let id = newest()["job_id"].as_str().unwrap().to_owned();
+    assert_eq!(there.ended(&id)["state"], "cancelled");
+}
+
+#[test]
 fn a_job_that_ends_its_server_each_time_is_given_up() {
     let Some(redis) = Redis::start() else { return };
     let mut server = Server::start(&["--queue", &redis.url(), "--lease", "1"]);
-    let poison = server.order(&long());
+    let poison = server.held(1, &two_steps(0));
     for _ in 0..3 {
         server.log.says(&format!("{poison} running"));
         server = server.killed_and_started_again();
@@ -288,11 +388,10 @@ fn a_full_shared_queue_says_when_to_come_back() {
     let Some(redis) = Redis::start() else { return };
     let url = format!("{}?size=1", redis.url());
     let server = Server::start(&["--queue", &url]);
-    let running = server.order(&long());
-    server.once(&running, |state| state == "running");
+    server.held(1, &two_steps(0));
     let waiting = server.order(&json!({}));
     assert!(server.post("/v1/jobs", &small(&json!({}))).is(503).header("retry-after").is_some());
-    cancel(&server, &running);
+    server.release();
     assert_eq!(server.ended(&waiting)["state"], "completed");
 }
 

@@ -150,7 +150,11 @@ impl Weights {
     pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Values<'_>> {
         let full = self.full(name);
         let place = self.place(&full, shape)?;
-        let values = self.read(&full, place.file, &place.entry)?;
+        let factors = self.factors(&full, place)?;
+        let mut values = self.read(&full, place.file, &place.entry)?;
+        if let Some(factors) = factors {
+            values = values.scaled(&factors);
+        }
         if !values.finite() {
             return Err(self
                 .source
@@ -191,15 +195,56 @@ impl Weights {
     pub(crate) fn rows(&self, name: &str, shape: [usize; 2], rows: &[u32]) -> Result<Vec<f32>> {
         let full = self.full(name);
         let place = self.place(&full, &shape)?;
+        let factors = self.factors(&full, place)?;
         let mut floats = Vec::with_capacity(rows.len() * shape[1]);
         for &row in rows {
             let row = row as usize;
             let entry = place.entry.rows(row..row + 1).ok_or_else(|| {
                 Error::internal(format!("row {row} of `{full}`, which has {} rows", shape[0]))
             })?;
-            floats.extend(self.read(&full, place.file, &entry)?.floats());
+            let values = self.read(&full, place.file, &entry)?;
+            floats.extend(match &factors {
+                None => values.floats(),
+                Some(factors) => {
+                    let own = if factors.len() == 1 { &factors[..] } else { &factors[row..=row] };
+                    values.scaled(own).floats()
+                }
+            });
         }
         Ok(floats)
+    }
+
+    /// The one number of the tensor `name`, of whichever type of numbers.
+    ///
+    /// # Errors
+    /// It holds several, or one that is not finite.
+    pub(crate) fn number(&self, name: &str) -> Result<f64> {
+        let full = self.full(name);
+        let place = self.place(&full, &[])?;
+        let map = &self.source.maps[place.file];
+        values::number(map.bytes(), &place.entry)
+            .and_then(|number| match number.is_finite() {
+                true => Ok(number),
+                false => Err(Error::new(Kind::ModelFile, "holds no finite number")),
+            })
+            .map_err(|error| error.context(format!("`{}`: tensor `{full}`", map.label())))
+    }
+
+    /// The factors of a weight that has some: one, or one for each of its rows.
+    fn factors(&self, full: &str, place: &Place) -> Result<Option<Vec<f32>>> {
+        let Some(scale) = place.scale.as_deref() else { return Ok(None) };
+        let rows = place.entry.shape.first().copied().unwrap_or(1);
+        let of_rows = scale.entry.shape.first() == Some(&rows) && scale.entry.values() == rows;
+        if !place.entry.storage.is_float() || !(scale.entry.values() == 1 || of_rows) {
+            let what = format!(
+                "of type {} and shape {:?} has its scale in `{}` of shape {:?}, which sdgen does not read",
+                place.entry.storage, place.entry.shape, scale.name, scale.entry.shape
+            );
+            return Err(self.source.wrong(full, place, &what).hint(format!(
+                "scaled weights are read as floats with one number for all of them, or one for each of the {rows} rows"
+            )));
+        }
+        Ok(Some(self.read(&scale.name, scale.file, &scale.entry)?.floats()))
     }
 
     /// Where the tensor is, if it has this shape.
@@ -334,6 +379,35 @@ mod tests {
             weights.floats(name.0, name.1).unwrap(),
             weights.patched(Rc::new(Shift("conv_in.bias"))).floats(name.0, name.1).unwrap()
         );
+    }
+
+    /// tests/golden/scaled.py says how torch multiplied.
+    #[test]
+    fn weights_of_eight_bits_are_multiplied_by_their_factors() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/scaled");
+        let files = ModelFiles::folder("m", "m", folder);
+        let open = |name: &str| {
+            let tensors = Tensors::at(&files, name).unwrap();
+            Weights::of(Arc::new(tensors), &Backend::reference()).unwrap()
+        };
+        let (scaled, golden) = (open("scaled.safetensors"), open("values.safetensors"));
+        for (name, place) in golden.places() {
+            let shape = &place.entry.shape;
+            let (ours, theirs) = (scaled.values(name, shape).unwrap(), golden.values(name, shape).unwrap());
+            assert_eq!(ours.floats(), theirs.floats(), "{name}");
+            if let [rows, columns] = shape[..] {
+                let some = scaled.rows(name, [rows, columns], &[4, 1]).unwrap();
+                let all = theirs.floats();
+                assert_eq!(some[..columns], all[4 * columns..5 * columns], "{name}");
+                assert_eq!(some[columns..], all[columns..2 * columns], "{name}");
+            }
+        }
+        let left: Vec<&str> = scaled.places().keys().map(String::as_str).collect();
+        assert_eq!(left.len(), golden.places().len() + 2, "{left:?}");
+        for (name, shape) in [("blocks.weight", "[3, 2]"), ("whole_numbers.weight", "[6, 1]")] {
+            let error = scaled.values(name, &[6, 8]).err().unwrap().to_string();
+            assert!(error.contains("which sdgen does not read") && error.contains(shape), "{error}");
+        }
     }
 
     #[test]

@@ -34,7 +34,8 @@ fn dtype(storage: Storage) -> Option<GgmlDType> {
 /// A type that is no float.
 pub(super) fn dequantised(bytes: &[u8], storage: Storage) -> Result<Vec<f32>> {
     let dtype = dtype(storage).ok_or_else(|| {
-        Error::new(Kind::ModelFile, format!("has type {storage}, expected floats or their blocks"))
+        Error::new(Kind::ModelFile, format!("has type {storage}, which sdgen does not compute with"))
+            .hint("expected floats, or blocks such as q8_0 and q4_k; convert the file with the program that made it")
     })?;
     let count = bytes.len() / dtype.type_size() * dtype.block_size();
     let blocks = QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, dtype)?;
@@ -75,10 +76,10 @@ mod tests {
     use crate::checkpoint::Content;
     use crate::nn::weights::Values;
 
-    /// tests/golden/gguf.py says how stable-diffusion.cpp wrote and read them.
+    /// tests/golden/blocks.py says how stable-diffusion.cpp wrote and read them.
     #[test]
     fn every_type_is_read_as_stable_diffusion_cpp_reads_it() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/gguf");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/blocks");
         let read = |name: &str| {
             let path = folder.join(name);
             let directory = Content::Disk(path.clone()).directory(name).unwrap();

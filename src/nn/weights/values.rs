@@ -57,6 +57,16 @@ impl<'a> Values<'a> {
         }
     }
 
+    /// Each row's numbers times its factor, or all of them times the only one, in single precision.
+    pub(super) fn scaled(&self, factors: &[f32]) -> Self {
+        let mut floats = self.floats();
+        let row = (floats.len() / factors.len().max(1)).max(1);
+        for (row, factor) in floats.chunks_mut(row).zip(factors) {
+            row.iter_mut().for_each(|value| *value *= factor);
+        }
+        Self::F32(floats.into())
+    }
+
     /// The numbers in the order of `shape`.
     fn gathered(&self, shape: &[usize], strides: &[usize]) -> Self {
         match self {
@@ -123,6 +133,27 @@ impl<'a> Values<'a> {
             Self::Bf16(bits) => largest(bits, bf16::INFINITY.to_bits()) < bf16::INFINITY.to_bits(),
         }
     }
+}
+
+/// The one number of `entry`, of any type but those in blocks.
+///
+/// # Errors
+/// A type of no single numbers; a place beyond the file's end.
+#[allow(clippy::wildcard_enum_match_arm)] // Floats are read as everywhere.
+pub(super) fn number(file: &[u8], entry: &Entry) -> Result<f64> {
+    let bytes = file.get(entry.bytes.clone()).unwrap_or_default();
+    let mut wide = [0; 8];
+    let mut whole = || {
+        wide.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        let empty = 64 - 8 * bytes.len().clamp(1, 8) as u32;
+        (u64::from_le_bytes(wide), i64::from_le_bytes(wide) << empty >> empty)
+    };
+    Ok(match entry.storage {
+        Storage::F64 => cast(bytes, f64::from_le_bytes).first().copied().unwrap_or(f64::NAN),
+        Storage::I64 | Storage::I32 | Storage::I16 | Storage::I8 => whole().1 as f64,
+        Storage::U64 | Storage::U32 | Storage::U16 | Storage::U8 | Storage::Bool => whole().0 as f64,
+        _ => Values::read(file, entry)?.floats().first().copied().map_or(f64::NAN, f64::from),
+    })
 }
 
 /// A number of 4 bits of exponent and 3 of mantissa, without infinities (Micikevicius et al. 2022, "FP8 formats for deep
@@ -204,6 +235,46 @@ mod tests {
             assert_eq!(ours, values, "{name}");
         }
         assert!(Values::read(&bytes, &directory.tensors["whole"]).is_err());
+    }
+
+    #[test]
+    fn storages_of_bytes_hold_numbers_of_eight_bits_and_leftovers_are_told() {
+        let path =
+            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pickles/eight-bits.ckpt");
+        let directory = crate::checkpoint::Content::Disk(path.clone()).directory("x").unwrap();
+        let bytes = std::fs::read(path).unwrap();
+        let read = |name: &str| Values::read(&bytes, &directory.tensors[name]);
+        assert_eq!(read("e4m3").unwrap().floats(), [-2.0, -1.0, 0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(read("e5m2").unwrap().floats(), [0.25, -3.0]);
+        let error = read("complex").err().unwrap();
+        assert!(error.to_string().contains("has type c64, which sdgen does not compute with"), "{error}");
+        assert_eq!(directory.beside, ["optimizer_states", "callbacks", "inner"]);
+        assert_eq!(directory.metadata["global_step"], "7");
+    }
+
+    /// Seen with torch's `item`.
+    #[test]
+    fn one_number_of_any_type_is_read() {
+        let read = |storage, bytes: &[u8]| {
+            number(bytes, &Entry { storage, shape: vec![], bytes: 0..bytes.len(), strides: None })
+        };
+        for (storage, bytes, value) in [
+            (Storage::I64, (-7i64).to_le_bytes().to_vec(), -7.0),
+            (Storage::I32, (-7i32).to_le_bytes().to_vec(), -7.0),
+            (Storage::I16, (-300i16).to_le_bytes().to_vec(), -300.0),
+            (Storage::I8, vec![0xf9], -7.0),
+            (Storage::U64, 7u64.to_le_bytes().to_vec(), 7.0),
+            (Storage::U16, 65535u16.to_le_bytes().to_vec(), 65535.0),
+            (Storage::U8, vec![200], 200.0),
+            (Storage::Bool, vec![1], 1.0),
+            (Storage::F64, 0.1f64.to_le_bytes().to_vec(), 0.1),
+            (Storage::F16, f16::from_f32(2.5).to_le_bytes().to_vec(), 2.5),
+            (Storage::F8E5M2, vec![0x3c], 1.0),
+        ] {
+            assert_eq!(read(storage, &bytes).unwrap(), value, "{storage}");
+        }
+        assert!(read(Storage::C64, &[0; 8]).is_err());
+        assert!(read(Storage::I64, &[]).unwrap_or(f64::NAN) == 0.0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::noise::{Noise, PLAYGROUND_FACTOR};
 use crate::named::named_enum;
 use crate::registry::{Component, Place};
 use crate::sampler::Prediction;
@@ -29,6 +30,7 @@ pub(super) struct Facts<'a> {
     pub(super) tensors: &'a BTreeMap<Component, BTreeMap<String, Place>>,
     pub(super) open_clip: bool,
     pub(super) prediction: Prediction,
+    pub(super) noise: Option<&'a Noise>,
     pub(super) zero_terminal_snr: bool,
 }
 
@@ -50,13 +52,13 @@ impl Facts<'_> {
             let part = Part(tensors);
             let config = match component {
                 Component::Unet => self.unet(&part),
-                Component::Vae => vae(&part, self.version),
+                Component::Vae => self.scaled(vae(&part, self.version)),
                 Component::TextEncoder | Component::TextEncoder2 => self.text(&part, *component),
             };
             keep(&component.config(), config);
         }
         if !self.tensors.contains_key(&Component::Vae) {
-            keep(&Component::Vae.config(), usual_vae(self.version));
+            keep(&Component::Vae.config(), self.scaled(usual_vae(self.version)));
         }
         let exclamation = json!({ "pad_token": "!" });
         if self.version == Version::Sd2 {
@@ -66,8 +68,25 @@ impl Facts<'_> {
         files
     }
 
+    /// The autoencoder's file with the moments of its latents, where the model names them.
+    fn scaled(&self, mut vae: Value) -> Value {
+        if let Some(Noise::Standardised([mean, std])) = self.noise {
+            vae["latents_mean"] = json!(mean);
+            vae["latents_std"] = json!(std);
+            vae["scaling_factor"] = PLAYGROUND_FACTOR.into();
+        }
+        vae
+    }
+
+    /// Whether the network is told the guidance, as latent consistency models of 1.x are.
+    fn latent_consistency(&self) -> bool {
+        let told = |unet| Part(unet).has("time_embedding.cond_proj.weight");
+        self.version == Version::Sd1 && self.tensors.get(&Component::Unet).is_some_and(told)
+    }
+
     fn index(&self) -> Value {
         let (class, refiner) = match self.version {
+            Version::Sd1 if self.latent_consistency() => ("LatentConsistencyModelPipeline", false),
             Version::Sd1 | Version::Sd2 => ("StableDiffusionPipeline", false),
             Version::Xl => ("StableDiffusionXLPipeline", false),
             Version::Refiner => ("StableDiffusionXLImg2ImgPipeline", true),
@@ -93,9 +112,13 @@ impl Facts<'_> {
     /// The hub's own: PNDM for noise, DDIM for velocities, Euler for XL. Those of 1.x and 2.x name no spacing: each
     /// sampler takes its own.
     fn scheduler(&self) -> Value {
+        if let Some(noise) = self.noise {
+            return noise.scheduler(self.prediction);
+        }
         let xl = matches!(self.version, Version::Xl | Version::Refiner);
         let velocities = self.prediction == Prediction::V;
         let class = match (xl, velocities) {
+            _ if self.latent_consistency() => "LCMScheduler",
             (true, _) => "EulerDiscreteScheduler",
             (false, true) => "DDIMScheduler",
             (false, false) => "PNDMScheduler",

@@ -4,6 +4,7 @@
 mod configs;
 pub mod export;
 mod names;
+mod noise;
 pub(super) mod parts;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub use configs::Version;
+use noise::Noise;
+pub use noise::{Sign, signs};
 
 use super::{Component, ModelFiles, TensorFile, Tensors};
 use crate::checkpoint::{Content, Directory};
@@ -28,8 +31,12 @@ pub struct Checkpoint {
     pub parts: BTreeMap<Component, Arc<Tensors>>,
     /// What it predicts, where the file says so.
     pub prediction: Option<Prediction>,
+    /// The kind of its noise, where that is no list of β.
+    pub(super) noise: Option<Noise>,
     /// Trained down to no signal at all.
     pub zero_terminal_snr: bool,
+    /// What training programs have left in the file, by name: nothing of it is read.
+    pub left: Vec<String>,
     pub(super) open_clip: bool,
 }
 
@@ -43,6 +50,9 @@ const BASE_STEPS: &str = "875000";
 const OTHERS: &[(&str, &str, &str)] = &[
     ("lora_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
     ("lora.", "a LoRA", "give it with `--lora`, and a model with `--model`"),
+    ("lycoris_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
+    (".lokr_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
+    (".hada_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
     ("string_to_param", "an embedding", "give it with `--embedding`, and a model with `--model`"),
     ("emb_params", "an embedding", "give it with `--embedding`, and a model with `--model`"),
     ("control_model.", "a ControlNet", "give a model with `--model`"),
@@ -75,16 +85,28 @@ impl Checkpoint {
         let zero_terminal_snr = told(ZERO_SNR);
         let steps = directory.metadata.get("global_step").map(String::as_str);
         let inputs = Part(unet).size("conv_in.weight", 1);
+        let noise = Noise::read(directory, &file)?;
         let prediction = match version {
+            _ if noise.is_some() => noise.as_ref().map(Noise::prediction),
             _ if told(VELOCITY) || zero_terminal_snr => Some(Prediction::V),
             Version::Sd2 if steps == Some(BASE_STEPS) || inputs != 4 => Some(Prediction::Epsilon),
             Version::Sd2 => None,
             Version::Sd1 | Version::Xl | Version::Refiner => Some(Prediction::Epsilon),
         };
         let tensors = |places| Arc::new(Tensors { files: vec![file.clone()], places });
-        let Parts { tensors: all, open_clip } = found;
+        let Parts { tensors: all, open_clip, left } = found;
         let parts = all.into_iter().map(|(component, places)| (component, tensors(places))).collect();
-        Ok(Self { version, parts, prediction, zero_terminal_snr, open_clip })
+        Ok(Self { version, parts, prediction, noise, zero_terminal_snr, left, open_clip })
+    }
+
+    /// Says that something in the file is passed over, where it is.
+    pub fn passed_over(&self, file: &str) -> Option<String> {
+        let first = self.left.first()?;
+        let others = match self.left.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        Some(format!("`{file}`: no network needs `{first}`{others}, which training has left; passed over"))
     }
 
     /// What it predicts, or else what it may: of SD 2's models with four channels most predict velocities.
@@ -105,6 +127,7 @@ impl Checkpoint {
             tensors: &tensors,
             open_clip: self.open_clip,
             prediction,
+            noise: self.noise.as_ref(),
             zero_terminal_snr: self.zero_terminal_snr,
         };
         facts.files()
@@ -127,7 +150,7 @@ pub fn version_of(files: &ModelFiles, all: &BTreeMap<Component, Arc<Tensors>>) -
     }
     let config = files.json::<serde_json::Value>(&Component::TextEncoder.config()).unwrap_or_default();
     let tensors = all.iter().map(|(part, tensors)| (*part, tensors.places.clone())).collect();
-    let parts = Parts { tensors, open_clip: config["hidden_act"] == "gelu" };
+    let parts = Parts { tensors, open_clip: config["hidden_act"] == "gelu", left: Vec::new() };
     match parts.tensors.get(&Component::Unet) {
         Some(unet) => version(&Part(unet), &parts),
         None => Version::Sd1,

@@ -1,10 +1,11 @@
 //! Where the parts of a model are in a file of one piece: under which prefixes, by whose names, and which tensor of
 //! diffusers is which of the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::{Names, UnetLayout, VaeLayout, control as control_names, open_clip};
 use crate::checkpoint::{Directory, Entry};
+use crate::registry::tensors::scaled;
 use crate::registry::{Component, Place};
 
 /// Whose names a part has.
@@ -59,8 +60,11 @@ enum View {
 }
 
 /// The parts of a file, tensors by their names in diffusers.
+#[derive(Default)]
 pub(super) struct Parts {
     pub(super) tensors: BTreeMap<Component, BTreeMap<String, Place>>,
+    /// What training programs have left in the file.
+    pub(super) left: Vec<String>,
     /// The text encoder has OpenCLIP's names or is of its make.
     pub(super) open_clip: bool,
 }
@@ -68,7 +72,8 @@ pub(super) struct Parts {
 /// The parts that `directory` has.
 pub(super) fn find(directory: &Directory) -> Parts {
     let has = |name: &str| directory.tensors.contains_key(name);
-    let mut parts = Parts { tensors: BTreeMap::new(), open_clip: false };
+    let mut parts = Parts::default();
+    let mut taken = BTreeSet::new();
     for Sign(component, prefix, style, sign) in SIGNS {
         if parts.tensors.contains_key(component) || !has(&format!("{prefix}{sign}")) {
             continue;
@@ -79,10 +84,34 @@ pub(super) fn find(directory: &Directory) -> Parts {
             parts.open_clip = *style == Style::OpenClip
                 || part.names.iter().any(|name| name.ends_with("self_attn.in_proj.weight"));
         }
+        taken.extend(part.names.iter().map(|name| format!("{prefix}{name}")));
         parts.tensors.insert(*component, part.places(directory));
     }
+    let left = directory.tensors.keys().filter(|name| !taken.contains(*name) && !published(name));
+    parts.left = left.chain(&directory.beside).cloned().collect();
     parts
 }
+
+/// Whether a tensor outside of the parts is in checkpoints as they are published: the noise schedule, which their
+/// configuration gives as well, counters, and signs.
+fn published(name: &str) -> bool {
+    let schedule = ["alphas_cumprod", "posterior_", "log_one_minus_"].iter().any(|part| name.contains(part));
+    let last = name.rsplit('.').next().unwrap_or(name);
+    schedule || PUBLISHED.contains(&name) || PUBLISHED.contains(&last)
+}
+
+const PUBLISHED: &[&str] = &[
+    "betas",
+    "denoiser.sigmas",
+    "model_ema.decay",
+    "model_ema.num_updates",
+    "logit_scale",
+    "scaled_fp8",
+    "v_pred",
+    "ztsnr",
+];
+/// What an autoencoder was trained with.
+const LOSS: &str = "loss.";
 
 /// The tensors of `component` in a file that may have more or other ones, if it has that part.
 pub(in crate::registry) fn part(
@@ -116,12 +145,15 @@ impl<'a> Part<'a> {
     fn of(directory: &'a Directory, component: Component, prefix: &'static str, style: Style) -> Self {
         let all = directory.tensors.keys();
         let mut names: Vec<&str> = all.filter_map(|name| name.strip_prefix(prefix)).collect();
-        if prefix.is_empty() && component == Component::Vae {
-            names.retain(|name| {
+        match component {
+            Component::Vae if prefix.is_empty() => names.retain(|name| {
                 ["encoder.", "decoder.", "quant_conv.", "post_quant_conv."]
                     .iter()
                     .any(|p| name.starts_with(p))
-            });
+            }),
+            Component::Vae => names.retain(|name| !name.starts_with(LOSS)),
+            Component::Unet if prefix.is_empty() => names.retain(|name| !published(name)),
+            Component::Unet | Component::TextEncoder | Component::TextEncoder2 => {}
         }
         Self { component, prefix, style, names }
     }
@@ -135,9 +167,10 @@ impl<'a> Part<'a> {
                 // A view that the tensor does not allow stays whole: its shape will tell.
                 let entry = seen(entry, view).unwrap_or_else(|| entry.clone());
                 let spare = self.spare(&diffusers);
-                places.insert(diffusers, Place { file: 0, entry, spare });
+                places.insert(diffusers, Place { spare, ..Place::new(0, entry) });
             }
         }
+        scaled(&mut places);
         places
     }
 

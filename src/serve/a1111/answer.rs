@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use crate::output::parameters::{self, Parameters};
-use crate::request::Params;
+use crate::request::{Params, Seed};
 use crate::serve::clock;
 use crate::serve::job::Job;
 
@@ -57,7 +57,7 @@ pub(super) fn info(job: &Job, texts: &[String], seeds: &[u64]) -> Value {
     let size = field("Size").and_then(|size| size.split_once('x'));
     // Clients take no null for what A1111 always has.
     let side = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
-    let seed = seeds.first().copied().or(asked.seed);
+    let seed = seeds.first().copied().or(asked.seed.and_then(Seed::number));
     json!({
         "prompt": prompt,
         "all_prompts": vec![&prompt; seeds.len()],

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::fields::{IGNORED, NEUTRAL};
+use crate::serve::desk::PROMPT;
 use crate::serve::openapi::{OF_BODIES, answers, object, reference, with};
 
 /// Paths that only show something: operation, what it is, and the type of the answer.
@@ -131,6 +132,9 @@ pub(in crate::serve) fn schemas() -> Map<String, Value> {
     let mut fields = Map::new();
     for (kind, names) in FIELDS {
         fields.extend(names.iter().map(|name| ((*name).to_owned(), json!({ "type": [kind, "null"] }))));
+    }
+    for name in ["prompt", "negative_prompt"] {
+        fields[name]["maxLength"] = json!(PROMPT);
     }
     for name in SWITCHES {
         fields.insert(name.to_owned(), json!({ "type": ["boolean", "number", "null"] }));

@@ -7,6 +7,7 @@ use super::lax::{self, Sent};
 use super::settings::{self, unsupported};
 use crate::error::{Error, Result};
 use crate::output::a1111::{self, Automatic};
+use crate::sampler::Sampler;
 
 /// Fields that change no picture, or none unless another field here says so.
 pub(super) const IGNORED: &[&str] = &[
@@ -136,6 +137,11 @@ fn sampled(sent: &mut Sent, ours: &mut Map<String, Value>, passed_over: &mut Vec
     ours.insert("schedule".to_owned(), read.schedule.into());
     if read.unheard {
         passed_over.push("scheduler".to_owned());
+    }
+    // There a single step begins at the last timestep, with k-diffusion's samplers.
+    let levels = Sampler::parse("sampler", read.sampler).is_ok_and(|sampler| sampler.row().grid.respaces());
+    if levels && ours.get("steps").and_then(Value::as_u64) == Some(1) {
+        ours.insert("timestep_spacing".to_owned(), "trailing".into());
     }
     let takes_eta = ["ddim", "tcd"].contains(&read.sampler);
     keep(ours, "eta", eta.filter(|_| takes_eta));
@@ -272,6 +278,17 @@ mod tests {
             [Some("euler_a".into()), Some("normal".into())]
         );
         assert_eq!(ours(json!({"sampler_name": "Eular"})).unwrap_err().field_name(), Some("sampler_name"));
+    }
+
+    #[test]
+    fn a_single_step_begins_at_the_last_timestep() {
+        let spacing = |label: &str, steps: u64| {
+            ours(json!({"sampler_name": label, "steps": steps})).unwrap().remove("timestep_spacing")
+        };
+        for label in ["Euler", "Euler a", "LMS", "Heun", "DPM2", "DPM++ 2M", "UniPC"] {
+            assert_eq!((spacing(label, 1), spacing(label, 2)), (Some("trailing".into()), None), "{label}");
+        }
+        assert_eq!((spacing("DDIM", 1), spacing("LCM", 1)), (None, None));
     }
 
     #[test]

@@ -124,8 +124,10 @@ async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> 
     let images: Vec<String> =
         files.iter().filter(|_| send_images).map(|file| uploads::encode(file)).collect();
     let texts: Vec<String> = files.iter().map(|file| infotext(file).unwrap_or_default()).collect();
-    let info = answer::info(&job, &texts, &seeds).to_string();
-    let value = json!({ "images": images, "parameters": answer::without_pictures(sent), "info": info });
+    let mut info = answer::info(&job, &texts, &seeds);
+    info["warnings"] = json!(status.warnings);
+    let value =
+        json!({ "images": images, "parameters": answer::without_pictures(sent), "info": info.to_string() });
     let mut response = json_response(StatusCode::OK, &value);
     answer::tell(response.headers_mut(), passed_over.as_deref());
     Ok(response)

@@ -8,15 +8,22 @@ use super::problem::Problem;
 use super::{blocking, stored};
 use crate::error::Kind;
 use crate::serve::desk::Wish;
-use crate::serve::job::{Halt, Job, State, Status};
-use crate::serve::store::Store;
+use crate::serve::job::{Job, State, Status};
+use crate::serve::store::{Refused, Store};
 use crate::serve::uploads::picture_of;
 use crate::serve::{Service, rung};
 
-/// Cancels a job whose client went away.
+/// A job as long as its client waits for it; cancelled when the client goes away.
 struct Attendance {
     service: Arc<Service>,
     job: Arc<Job>,
+}
+
+impl Attendance {
+    /// Submits a wish. The job is attended from its first moment: whoever gives up while this goes on cancels it too.
+    fn begin(service: &Arc<Service>, wish: Wish) -> Result<Self, Refused> {
+        Ok(Self { service: Arc::clone(service), job: service.submit(wish)? })
+    }
 }
 
 impl Drop for Attendance {
@@ -24,8 +31,7 @@ impl Drop for Attendance {
         let here = tokio::runtime::Handle::try_current();
         if let (false, Ok(here)) = (self.job.state().is_final(), here) {
             let (service, job) = (Arc::clone(&self.service), Arc::clone(&self.job));
-            // One that cannot be told is drawn for nobody.
-            drop(here.spawn_blocking(move || service.stop(&job, Halt::Cancel)));
+            drop(here.spawn_blocking(move || service.forsake(&job)));
         }
     }
 }
@@ -38,8 +44,7 @@ pub(in crate::serve) async fn drawn(
     service: &Arc<Service>,
     wish: Wish,
 ) -> Result<(Arc<Job>, Status), Problem> {
-    let job = blocking(service, move |service| service.submit(wish)).await??;
-    let attendance = Attendance { service: Arc::clone(service), job };
+    let attendance = blocking(service, move |service| Attendance::begin(service, wish)).await??;
     let mut over = service.over.subscribe();
     let status = tokio::select! {
         status = attendance.job.ended() => status,
@@ -70,4 +75,61 @@ pub(in crate::serve) async fn pictures(
     let read = move |store: &dyn Store| names.iter().map(|name| store.file(&id, name)).collect();
     let files: Vec<Option<Vec<u8>>> = stored(service, read).await?;
     files.into_iter().map(|file| file.ok_or_else(|| Problem::not_found("picture"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use serde_json::{Map, json};
+
+    use super::*;
+    use crate::config::{Hold, Hub};
+    use crate::request::Params;
+    use crate::serve::job::Api;
+    use crate::serve::uploads::Pictures;
+    use crate::serve::{Home, Limits, Options};
+
+    fn wish() -> Wish {
+        let fields = Map::from_iter([("prompt".to_owned(), json!("a"))]);
+        Wish { fields, pictures: Pictures::new(), operation: None, api: Api::A1111, attended: true }
+    }
+
+    #[test]
+    fn a_client_that_leaves_while_its_job_is_taken_in_takes_it_along() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            models: vec!["demo".to_owned()],
+            defaults: Params::default(),
+            hub: Hub::default(),
+            home: Home::Folder(folder.path().to_owned()),
+            limits: Limits::none(),
+            log_prompts: false,
+            hold: Hold::default(),
+        };
+        // The job is in the queue, and whoever submits it waits before it hears so.
+        let ((taken, is_taken), (go_on, may_go_on)) = (channel(), channel::<()>());
+        let (taken, may_go_on) = (Mutex::new(taken), Mutex::new(may_go_on));
+        let log = move |line: &str| {
+            if line.contains("queued") {
+                taken.lock().unwrap().send(()).unwrap();
+                may_go_on.lock().unwrap().recv().unwrap();
+            }
+        };
+        let service = Arc::new(Service::open(options, None, Arc::new(log)).unwrap());
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let waits = Arc::clone(&service);
+        let client = runtime.spawn(async move { drawn(&waits, wish()).await.map(|_| ()) });
+        is_taken.recv().unwrap();
+        client.abort();
+        assert!(runtime.block_on(client).unwrap_err().is_cancelled());
+        go_on.send(()).unwrap();
+        let job = service.store.all().unwrap().remove(0);
+        let end =
+            runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), job.ended()).await });
+        assert_eq!(end.expect("it waits for nobody").state, State::Cancelled);
+    }
 }

@@ -114,7 +114,12 @@ pub(in crate::serve) async fn taken_apart(parts: Parts, bytes: Bytes) -> Result<
     while let Some(part) = multipart.next_field().await.map_err(|e| no_form(&e.body_text()))? {
         let name = part.name().unwrap_or_default().to_owned();
         let is_file = part.file_name().is_some();
+        let is_chosen = part.file_name() != Some("");
         let bytes = part.bytes().await.map_err(|e| no_form(&e.body_text()))?;
+        if bytes.is_empty() && !is_chosen {
+            // A field for files in which none was chosen, as browsers send it.
+            continue;
+        }
         if is_file {
             form.files.push((name, bytes.to_vec()));
             continue;

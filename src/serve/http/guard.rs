@@ -10,9 +10,11 @@ use axum::response::{IntoResponse, Response};
 use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
+use super::told;
 use crate::config::Token;
 use crate::error::Kind;
 use crate::serve::Service;
+use crate::serve::door::name_of;
 use crate::serve::openai;
 
 const REQUEST_ID: &str = "x-request-id";
@@ -52,7 +54,7 @@ pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request,
     let preflight = request.method() == Method::OPTIONS
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match refusal(&service, &request, allowed.is_some()) {
-        Some(problem) => told(&request, problem),
+        Some(problem) => told(request.uri(), problem),
         None if preflight => StatusCode::NO_CONTENT.into_response(),
         None => next.run(request).await,
     };
@@ -67,25 +69,21 @@ pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request,
     response
 }
 
-/// In the form that the client of this path reads.
-fn told(request: &Request, problem: Problem) -> Response {
-    match request.uri().path().starts_with("/v1/images") {
-        true => openai::Failed(problem).into_response(),
-        false => problem.into_response(),
-    }
-}
-
 fn refusal(service: &Service, request: &Request, from_listed: bool) -> Option<Problem> {
     let headers = request.headers();
     let forbidden = |message: &str| Some(Problem::client(StatusCode::FORBIDDEN, message));
-    if service.local && !is_local(headers) {
-        return forbidden("this server answers to its own machine's names only");
+    if let Some(host) = hosts(request).into_iter().find(|host| !service.guard.answers_to(host)) {
+        let name = name_of(host);
+        (service.log)(&format!("a request for the host `{name}` is refused; `--allow-host` lets such in"));
+        let problem =
+            Problem::client(StatusCode::FORBIDDEN, format!("this server does not go by the name `{name}`"));
+        return Some(problem.hint("ask it by its address, or by a name that its operator allows"));
     }
     if headers.contains_key(header::ORIGIN) && !from_listed && !is_own(headers) {
         return forbidden("pages of this origin may not use this server");
     }
     let open = is_open(request.uri().path()) || request.method() == Method::OPTIONS;
-    match &service.token {
+    match &service.guard.token {
         Some(token) if !open && !shows(headers, token) => {
             let message = "a bearer token is needed";
             Some(Problem::new(StatusCode::UNAUTHORIZED, Kind::Usage, message))
@@ -94,24 +92,21 @@ fn refusal(service: &Service, request: &Request, from_listed: bool) -> Option<Pr
     }
 }
 
-/// What anybody may see: the page itself, and whether the server is up.
+/// What anybody may see: the page itself, whether the server is up, and pictures whose links hold a key.
 fn is_open(path: &str) -> bool {
-    ["/", "/health", "/ready", "/openapi.json"].contains(&path) || path.starts_with("/assets/")
+    let under = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
+    ["/", "/health", "/ready", "/openapi.json"].contains(&path) || under("/assets") || under(openai::LINKS)
 }
 
-/// The name of a `host:port`.
-fn name_of(host: &str) -> &str {
-    match host.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => host.split(':').next().unwrap_or_default(),
+/// Every host that the client says it speaks to; none said is one without a name.
+fn hosts(request: &Request) -> Vec<&str> {
+    let said = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
+    let mut hosts: Vec<&str> =
+        said.chain(request.uri().authority().map(|authority| authority.as_str())).collect();
+    if hosts.is_empty() {
+        hosts.push("");
     }
-}
-
-/// Whether the host that the client thinks it speaks to is this machine: a page that gave its own name this
-/// machine's address is not.
-fn is_local(headers: &HeaderMap) -> bool {
-    let host = headers.get(header::HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    ["localhost", "127.0.0.1", "::1"].contains(&name_of(host))
+    hosts
 }
 
 /// Whether the page that asks came from this server.
@@ -122,7 +117,7 @@ fn is_own(headers: &HeaderMap) -> bool {
 }
 
 fn is_listed(service: &Service, origin: &HeaderValue) -> bool {
-    service.cors.iter().any(|listed| listed.as_bytes() == origin.as_bytes())
+    service.guard.lists(origin.as_bytes())
 }
 
 /// Whether the client shows the token: as a bearer, or as the password of a name. The comparison takes the same
@@ -175,10 +170,23 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_knows_its_own_names_and_a_server_its_own_pages() {
-        let host = |host: &str| is_local(&headers(&[(header::HOST, host)]));
-        assert!(host("localhost:7860") && host("127.0.0.1") && host("[::1]:7860"));
-        assert!(!host("evil.example:7860") && !host("localhost.evil.example") && !host(""));
+    fn every_host_that_is_said_counts() {
+        let said = |uri: &str, hosts: &[&str]| {
+            let mut request = Request::builder().uri(uri);
+            for host in hosts {
+                request = request.header(header::HOST, *host);
+            }
+            let request = request.body(axum::body::Body::empty()).unwrap();
+            self::hosts(&request).iter().map(|host| (*host).to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(said("/", &["a:1"]), ["a:1"]);
+        assert_eq!(said("/", &[]), [""]);
+        assert_eq!(said("/", &["a", "b"]), ["a", "b"]);
+        assert_eq!(said("http://evil/x", &["localhost"]), ["localhost", "evil"]);
+    }
+
+    #[test]
+    fn a_server_knows_its_own_pages() {
         let own =
             |origin: &str| is_own(&headers(&[(header::ORIGIN, origin), (header::HOST, "localhost:7860")]));
         assert!(own("http://localhost:7860"));

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::problem::Problem;
-use super::{Answer, blocking, body, json_response, stored, stream};
+use super::{Answer, blocking, body, json_response, png, stored, stream};
 use crate::error::Error;
 use crate::named::Named;
 use crate::request::Params;
@@ -37,6 +37,7 @@ struct Shown {
     params: Value,
     images: Vec<Link>,
     error: Option<Failure>,
+    warnings: Vec<String>,
     stream_url: String,
 }
 
@@ -60,6 +61,7 @@ fn shown(job: &Job) -> Shown {
         params: without_pictures(&job.order.params),
         images: status.images.iter().map(|made| job.link(made)).collect(),
         error: status.failure,
+        warnings: status.warnings,
         stream_url: format!("/v1/jobs/{}/stream", job.id),
     }
 }
@@ -98,6 +100,17 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
 pub(super) struct Choice {
     state: Option<String>,
     limit: Option<usize>,
+    /// Where the last list ended.
+    cursor: Option<String>,
+}
+
+impl Choice {
+    /// Where the list goes on after the job of this number.
+    fn next(&self, number: u64) -> String {
+        let state = self.state.as_ref().map(|state| format!("state={state}&")).unwrap_or_default();
+        let limit = self.limit.map(|limit| format!("limit={limit}&")).unwrap_or_default();
+        format!("/v1/jobs?{state}{limit}cursor={number}")
+    }
 }
 
 /// Jobs in one list where no number is asked for, and at most.
@@ -116,10 +129,21 @@ pub(super) async fn list(
     if !(1..=MOST_LISTED).contains(&limit) {
         return Err(Error::expected("limit", format!("a number from 1 to {MOST_LISTED}"), limit).into());
     }
+    let cursor = choice.cursor.as_ref().map(|text| {
+        let number: Option<u64> = text.parse().ok();
+        number.ok_or_else(|| Error::expected("cursor", "what `next` of a list says", text))
+    });
+    let cursor = cursor.transpose()?;
     let all = stored(&service, |store| store.all()).await?;
-    let chosen = all.iter().filter(|job| state.is_none_or(|state| job.state() == state)).take(limit);
-    let jobs: Vec<Shown> = chosen.map(|job| shown(job)).collect();
-    Ok(json_response(StatusCode::OK, &json!({ "jobs": jobs })))
+    let is_chosen = |job: &&Arc<Job>| {
+        state.is_none_or(|state| job.state() == state) && cursor.is_none_or(|cursor| job.number < cursor)
+    };
+    let mut chosen = all.iter().filter(is_chosen);
+    let page: Vec<&Arc<Job>> = chosen.by_ref().take(limit).collect();
+    // A number does not come twice, so that jobs that come or go in between move no other.
+    let next = page.last().filter(|_| chosen.next().is_some()).map(|job| choice.next(job.number));
+    let jobs: Vec<Shown> = page.into_iter().map(|job| shown(job)).collect();
+    Ok(json_response(StatusCode::OK, &json!({ "jobs": jobs, "next": next })))
 }
 
 async fn find(service: &Arc<Service>, id: &str) -> Result<Arc<Job>, Problem> {
@@ -136,9 +160,13 @@ pub(super) async fn show(State(service): State<Arc<Service>>, Path(id): Path<Str
     Ok(json_response(StatusCode::OK, &json!(shown(&job))))
 }
 
-/// `DELETE /v1/jobs/{id}`
-pub(super) async fn cancel(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
+/// `DELETE /v1/jobs/{id}`: stops a job, or forgets one that has ended, with its pictures.
+pub(super) async fn remove(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
     let job = find(&service, &id).await?;
+    if job.state().is_final() {
+        stored(&service, move |store| store.forget(&job)).await?;
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     blocking(&service, move |service| service.stop(&job, Halt::Cancel))
         .await?
         .map_err(|e| Problem::of_store(&e))?;
@@ -153,6 +181,12 @@ pub(super) async fn follow(
 ) -> Answer {
     let job = find(&service, &id).await?;
     let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok()).unwrap_or(0);
+    if let (records, false) = job.heard_after(heard)
+        && records.is_empty()
+    {
+        // The client comes back after the end; this answer alone tells an EventSource to stay away.
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
     let mut response = stream::events(job, service.over.subscribe(), heard).into_response();
     // Proxies that gather a whole answer would hold the events back.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -188,9 +222,7 @@ async fn picture(service: Arc<Service>, id: &str, index: u64) -> Answer {
     }
     let bytes = stored(&service, move |store| store.file(&job.id, &picture_of(index))).await?;
     let bytes = bytes.ok_or_else(|| Problem::not_found("picture"))?;
-    let headers =
-        [(header::CONTENT_TYPE, "image/png"), (header::CACHE_CONTROL, "private, max-age=3600, immutable")];
-    Ok((headers, bytes).into_response())
+    Ok(png(bytes))
 }
 
 /// `GET /v1/jobs/{id}/latents`

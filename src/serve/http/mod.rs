@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -45,9 +45,10 @@ fn router(service: Arc<Service>) -> Router {
         .route("/metrics", get(status::metrics))
         .route("/openapi.json", get(status::openapi))
         .route("/v1/models", get(status::models))
+        .route("/v1/models/{*id}", get(openai::model))
         .route("/v1/samplers", get(status::samplers))
         .route("/v1/jobs", get(jobs::list).post(jobs::create))
-        .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::cancel))
+        .route("/v1/jobs/{id}", get(jobs::show).delete(jobs::remove))
         .route("/v1/jobs/{id}/stream", get(jobs::follow))
         .route("/v1/jobs/{id}/image", get(jobs::first_image))
         .route("/v1/jobs/{id}/images", get(jobs::images))
@@ -55,16 +56,32 @@ fn router(service: Arc<Service>) -> Router {
         .route("/v1/jobs/{id}/images/{index}", get(jobs::image))
         .route("/v1/images/generations", post(openai::generations))
         .route("/v1/images/edits", post(openai::edits))
+        .route(&format!("{}/{{id}}/{{key}}/{{file}}", openai::LINKS), get(openai::file))
         .nest("/sdapi/v1", a1111::routes())
-        .fallback(async || Problem::not_found("page"))
-        .method_not_allowed_fallback(async || {
-            Problem::client(StatusCode::METHOD_NOT_ALLOWED, "this path does not take that method")
+        .fallback(async |uri: Uri| told(&uri, Problem::not_found("page")))
+        .method_not_allowed_fallback(async |uri: Uri| {
+            let message = "this path does not take that method";
+            told(&uri, Problem::client(StatusCode::METHOD_NOT_ALLOWED, message))
         })
         // Bodies are read by `body`, which has limits of its own.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(&service), guard::admit))
         .layer(from_fn_with_state(Arc::clone(&service), guard::watch))
         .with_state(service)
+}
+
+/// A failure in the form that the clients of its path read.
+fn told(uri: &Uri, problem: Problem) -> Response {
+    match openai::is_path(uri.path()) {
+        true => openai::Failed(problem).into_response(),
+        false => problem.into_response(),
+    }
+}
+
+/// A finished picture as an answer.
+pub(super) fn png(bytes: Vec<u8>) -> Response {
+    let fresh = (header::CACHE_CONTROL, "private, max-age=3600, immutable");
+    ([(header::CONTENT_TYPE, "image/png"), fresh], bytes).into_response()
 }
 
 /// A value as the body of an answer.
@@ -78,7 +95,7 @@ pub(super) fn json_response(status: StatusCode, value: &Value) -> Response {
 /// Does work that waits for files away from the threads that answer.
 pub(super) async fn blocking<T: Send + 'static>(
     service: &Arc<Service>,
-    work: impl FnOnce(&Service) -> T + Send + 'static,
+    work: impl FnOnce(&Arc<Service>) -> T + Send + 'static,
 ) -> Result<T, Problem> {
     let service = Arc::clone(service);
     let done = tokio::task::spawn_blocking(move || work(&service)).await;
@@ -96,5 +113,8 @@ pub(super) async fn stored<T: Send + 'static>(
     service: &Arc<Service>,
     ask: impl FnOnce(&dyn Store) -> Result<T> + Send + 'static,
 ) -> Result<T, Problem> {
-    blocking(service, move |service| ask(&*service.store)).await?.map_err(|error| Problem::of_store(&error))
+    let asked = blocking(service, move |service| {
+        ask(&*service.store).inspect_err(|error| (service.log)(&format!("the store: {error}")))
+    });
+    asked.await?.map_err(|error| Problem::of_store(&error))
 }

@@ -42,6 +42,12 @@ impl Problem {
         self
     }
 
+    /// The same with another status.
+    #[must_use]
+    pub(in crate::serve) fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
     /// No such thing at this path.
     pub(in crate::serve) fn not_found(what: &str) -> Self {
         Self::client(StatusCode::NOT_FOUND, format!("no such {what}"))
@@ -49,13 +55,19 @@ impl Problem {
 
     /// Where jobs live does not answer: others may try again.
     pub(in crate::serve) fn of_store(error: &Error) -> Self {
-        let (status, retry_after) = if error.kind() == Kind::Network {
-            (503, Some(RETRY_AFTER))
-        } else {
-            (error.kind().row().http_status, None)
-        };
-        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, failure: Box::new(Failure::from(error)), others: Vec::new(), retry_after }
+        // Its own words tell of addresses and folders; the log has them.
+        match error.kind() {
+            Kind::Network => {
+                let problem =
+                    Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Network, "the queue is out of reach");
+                Self { retry_after: Some(RETRY_AFTER), ..problem.hint("try again in a moment") }
+            }
+            kind => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                kind,
+                "the server cannot keep its jobs at present",
+            ),
+        }
     }
 
     /// What a job failed of.

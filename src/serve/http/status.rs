@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -12,7 +12,8 @@ use serde_json::{Value, json};
 use super::{Answer, blocking, json_response, stored};
 use crate::named::Named;
 use crate::sampler::{SAMPLERS, Schedule, Spacing};
-use crate::serve::{Service, clock, openapi};
+use crate::serve::store::{Count, Store};
+use crate::serve::{Service, clock, openai, openapi};
 
 /// `GET /health`
 pub(super) async fn health() -> Response {
@@ -20,21 +21,39 @@ pub(super) async fn health() -> Response {
     json_response(StatusCode::OK, &json!({ "status": "healthy", "timestamp": now }))
 }
 
+/// How long whoever looks after the server waits for a word on the queue.
+const PROMPT: Duration = Duration::from_millis(700);
+
+/// How many jobs there are; nothing if the queue does not say it at once. However many ask, the queue is asked by one
+/// of them at a time, so that one that hangs holds up no more than one thread.
+async fn count(service: &Arc<Service>) -> Option<Count> {
+    let ask = async {
+        let turn = Arc::clone(&service.counting).lock_owned().await;
+        let count = move |store: &dyn Store| {
+            let count = store.count();
+            drop(turn);
+            count
+        };
+        stored(service, count).await.ok()
+    };
+    tokio::time::timeout(PROMPT, ask).await.ok().flatten()
+}
+
 /// `GET /ready`
 pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
-    let count = stored(&service, |store| store.count()).await;
+    let count = count(&service).await;
     let reason = match &count {
         _ if service.store.is_closed() => Some("draining"),
-        Err(_) => Some("queue out of reach"),
+        None => Some("queue out of reach"),
         _ if service.loading.load(Ordering::Relaxed) => Some("model loading"),
-        Ok(_) => None,
+        Some(_) => (!service.missing().is_empty()).then_some("model not fetched yet"),
     };
     let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let mut value = json!({ "ready": reason.is_none(), "timestamp": clock::rfc3339(SystemTime::now()) });
     if let Some(reason) = reason {
         value["reason"] = json!(reason);
     }
-    if let Ok(count) = count {
+    if let Some(count) = count {
         value["queued"] = json!(count.queued);
     }
     json_response(status, &value)
@@ -42,7 +61,7 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
 
 /// `GET /metrics`
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
-    let count = stored(&service, |store| store.count()).await.ok();
+    let count = count(&service).await;
     let text = service.metrics.text(count.as_ref());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
@@ -55,16 +74,7 @@ pub(super) async fn openapi() -> Response {
 /// `GET /v1/models`, in the form of OpenAI's list with what else is known of each model.
 pub(super) async fn models(State(service): State<Arc<Service>>) -> Answer {
     let shown = blocking(&service, |service| service.catalog.shown(&service.hub)).await?;
-    let models: Vec<Value> = shown
-        .iter()
-        .map(|model| {
-            let mut value = json!(model);
-            value["object"] = json!("model");
-            value["created"] = json!(0);
-            value["owned_by"] = json!("sdgen");
-            value
-        })
-        .collect();
+    let models: Vec<Value> = shown.iter().map(openai::listed).collect();
     Ok(json_response(StatusCode::OK, &json!({ "object": "list", "data": models })))
 }
 

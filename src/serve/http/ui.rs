@@ -19,6 +19,8 @@ const PAGE: &str = include_str!("../../../assets/web/index.html");
 const FILES: &[(&str, &str, &str)] = &[
     ("app.js", SCRIPT, include_str!("../../../assets/web/app.js")),
     ("gallery.js", SCRIPT, include_str!("../../../assets/web/gallery.js")),
+    ("memory.js", SCRIPT, include_str!("../../../assets/web/memory.js")),
+    ("queue.js", SCRIPT, include_str!("../../../assets/web/queue.js")),
     ("mask.js", SCRIPT, include_str!("../../../assets/web/mask.js")),
     ("server.js", SCRIPT, include_str!("../../../assets/web/server.js")),
     ("style.css", "text/css; charset=utf-8", include_str!("../../../assets/web/style.css")),

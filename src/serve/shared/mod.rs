@@ -9,6 +9,7 @@ mod link;
 mod owner;
 mod readers;
 
+use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -50,6 +51,8 @@ struct Node {
     /// Rings when a job is taken.
     work: Condvar,
     held: Held,
+    /// Jobs that nobody waits for, and that could not be stopped so far.
+    forsaken: Mutex<VecDeque<Arc<Job>>>,
 }
 
 /// Whether Redis answers, and since when.
@@ -105,6 +108,7 @@ impl Shared {
             taken: Mutex::default(),
             work: Condvar::new(),
             held: Held::default(),
+            forsaken: Mutex::default(),
         });
         for (name, work) in [("courier", Node::courier as fn(&Node)), ("ear", Node::ear)] {
             let node = Arc::clone(&node);
@@ -159,10 +163,44 @@ impl Node {
         pictures.iter().for_each(|(name, bytes)| {
             submit.arg(name).arg(bytes);
         });
-        let taken: Option<(u64, Option<usize>)> = self.ask(|connection| submit.query(connection))?;
-        let Some((number, _)) = taken else { return Ok(None) };
-        let job = Job::new(id, number, now, order.clone(), Status::default());
-        self.hold(Arc::new(job)).map(Some)
+        let job = |number: u64| Arc::new(Job::new(id, number, now, order.clone(), Status::default()));
+        let taken: Result<Option<(u64, Option<usize>)>> = self.ask(|connection| submit.query(connection));
+        match taken {
+            Ok(Some((number, _))) => Ok(Some(self.hold(job(number)))),
+            Ok(None) => Ok(None),
+            Err(error) => {
+                // Redis may have taken what it did not answer, and the client is told that it was not taken.
+                self.stop_later(job(0));
+                Err(error)
+            }
+        }
+    }
+
+    fn forsaken(&self) -> MutexGuard<'_, VecDeque<Arc<Job>>> {
+        self.forsaken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn forsake(&self, job: &Arc<Job>) -> bool {
+        self.cancel(job).unwrap_or_else(|_| {
+            self.stop_later(Arc::clone(job));
+            false
+        })
+    }
+
+    fn stop_later(&self, job: Arc<Job>) {
+        let mut forsaken = self.forsaken();
+        forsaken.push_back(job);
+        // No more of them can wait in Redis.
+        let surplus = forsaken.len().saturating_sub(self.bounds.queue);
+        forsaken.drain(..surplus);
+    }
+
+    /// Stops what could not be stopped so far.
+    fn let_go(&self) {
+        let forsaken = std::mem::take(&mut *self.forsaken());
+        for job in &forsaken {
+            self.forsake(job);
+        }
     }
 
     fn cancel(&self, job: &Job) -> Result<bool> {
@@ -194,10 +232,13 @@ impl Node {
             Past { at, number, bytes: bytes.get(&id).copied().unwrap_or(0), id }
         });
         let stale = self.bounds.stale(past.collect(), now);
-        stale.iter().try_for_each(|past| {
-            let forget = script(include_str!("forget.lua"), &past.id);
-            self.ask(|connection| forget.exec(connection))
-        })
+        stale.iter().try_for_each(|past| self.forget(&past.id).map(|_| ()))
+    }
+
+    /// Forgets an ended job; whether it was there.
+    fn forget(&self, id: &str) -> Result<bool> {
+        let forget = script(include_str!("forget.lua"), id);
+        self.ask(|connection| forget.query(connection))
     }
 }
 
@@ -267,6 +308,15 @@ impl Store for Shared {
         }
         drop(taken);
         self.0.cancel(job)
+    }
+
+    fn forsake(&self, job: &Arc<Job>) -> bool {
+        self.0.forsake(job)
+    }
+
+    fn forget(&self, job: &Job) -> Result<bool> {
+        // One that another process has forgotten is gone as well.
+        Ok(job.state().is_final() && (self.0.forget(&job.id)? || self.0.get(&job.id)?.is_none()))
     }
 
     fn get(&self, id: &str) -> Result<Option<Arc<Job>>> {

@@ -25,8 +25,8 @@ const GRACE: Duration = Duration::from_secs(5);
 /// A job that this process draws.
 pub(super) struct Taken {
     pub(super) job: Arc<Job>,
-    /// Where the pictures that came with it lie.
-    folder: TempDir,
+    /// Where the pictures that came with it lie, if any did.
+    folder: Option<TempDir>,
     /// Numbers of the records that Redis has.
     told: Vec<u64>,
     /// When it was last told of.
@@ -110,15 +110,19 @@ impl Node {
         let job = Job::new(id.to_owned(), number, created, order.unwrap_or_else(Order::unread), status);
         job.begin();
         let job = Arc::new(job);
-        let folder = placed(&pictures);
-        let end = match &folder {
+        let placed = placed(&pictures);
+        let end = match &placed {
             _ if cancel.is_some() => Some(End::Cancelled),
             _ if attempts > ATTEMPTS => Some(End::Failed(Failure::worn_out())),
             _ if !is_read => Some(End::Failed(Failure::internal("another version took this order in"))),
-            Err(error) => Some(End::Failed(Failure::from(error))),
+            Err(error) => {
+                (self.log)(&format!("{id}: {error}"));
+                let message = "the server has no place for the pictures of a job while it is drawn";
+                Some(End::Failed(Failure::new(error.kind(), message)))
+            }
             Ok(_) => None,
         };
-        let folder = folder.or_else(|_| placed(&HashMap::new()))?;
+        let folder = placed.unwrap_or_default();
         let taken = Taken { job: Arc::clone(&job), folder, told: Vec::new(), at: Instant::now() };
         *self.taken() = Some(taken);
         self.work.notify_all();
@@ -135,7 +139,7 @@ impl Node {
     /// Where the pictures of the taken job lie.
     pub(super) fn folder(&self, id: &str) -> PathBuf {
         let taken = self.taken();
-        let folder = taken.as_ref().map(|taken| taken.folder.path().to_owned());
+        let folder = taken.as_ref().and_then(|taken| Some(taken.folder.as_ref()?.path().to_owned()));
         folder.unwrap_or_else(|| std::env::temp_dir().join(id))
     }
 
@@ -143,7 +147,11 @@ impl Node {
     pub(super) fn keep(&self, job: &Job, name: &str, bytes: &[u8]) -> Result<()> {
         let mut keep = script(include_str!("keep.lua"), &job.id);
         keep.arg(job.status().attempts).arg(name).arg(bytes);
-        let kept: bool = self.insist(|node| node.ask(|connection| keep.query(connection)))?;
+        let kept = self.insist(|node| node.ask(|connection| keep.query(connection)));
+        let kept: bool = kept.map_err(|error| {
+            (self.log)(&format!("{}: {error}", job.id));
+            Error::new(error.kind(), "the queue is out of reach")
+        })?;
         if kept {
             return Ok(());
         }
@@ -249,14 +257,19 @@ fn or_group<T: redis::FromRedisValue>(answer: RedisResult<T>, connection: &mut C
     }
 }
 
-/// A folder with the pictures in it, for this user alone.
-fn placed(pictures: &HashMap<String, Vec<u8>>) -> Result<TempDir> {
+/// A folder with the pictures in it, for this user alone; none where there are no pictures.
+fn placed(pictures: &HashMap<String, Vec<u8>>) -> Result<Option<TempDir>> {
+    if pictures.is_empty() {
+        return Ok(None);
+    }
     let failed = |e: std::io::Error| {
-        Error::new(Kind::Output, "cannot keep the pictures of a job while it is drawn").source(e)
+        Error::new(Kind::Output, "cannot keep the pictures of a job while it is drawn")
+            .source(e)
+            .hint("set TMPDIR to a folder that can be written")
     };
     let folder = tempfile::Builder::new().prefix("sdgen-").tempdir().map_err(failed)?;
     for (name, bytes) in pictures {
         std::fs::write(folder.path().join(name), bytes).map_err(failed)?;
     }
-    Ok(folder)
+    Ok(Some(folder))
 }

@@ -80,21 +80,26 @@ fn status((status, _): &Moving) -> Option<Status> {
 
 impl Node {
     /// Keeps a job up to date from now on.
-    pub(super) fn hold(&self, job: Arc<Job>) -> Result<Arc<Job>> {
+    pub(super) fn hold(&self, job: Arc<Job>) -> Arc<Job> {
         let job = self.held.or_held(job);
-        self.refresh(&job)?;
-        Ok(job)
+        // What cannot be read now is read in the next round.
+        let _ = self.refresh(&job);
+        job
     }
 
     pub(super) fn get(&self, id: &str) -> Result<Option<Arc<Job>>> {
-        if let Some(job) = self.held.get(id) {
+        // One that has ended may be forgotten by now.
+        if let Some(job) = self.held.get(id).filter(|job| !job.state().is_final()) {
             self.refresh(&job)?;
             return Ok(Some(job));
         }
         let mut questions = pipe();
         fixed(&mut questions, id);
         let (found,): (Fixed,) = self.ask(|connection| questions.query(connection))?;
-        made(id, found).map(|job| self.hold(Arc::new(job))).transpose()
+        let Some(job) = made(id, found) else { return Ok(None) };
+        let job = self.held.or_held(Arc::new(job));
+        self.refresh(&job)?;
+        Ok(Some(job))
     }
 
     /// Brings a job up to date.
@@ -183,6 +188,7 @@ impl Node {
         let mut bell = connection.as_pubsub();
         bell.subscribe(BELL)?;
         bell.set_read_timeout(Some(GLANCE))?;
+        self.let_go();
         self.round(|_| true);
         let (mut moved, mut glance, mut round) = (false, Instant::now(), Instant::now());
         loop {
@@ -193,6 +199,7 @@ impl Node {
                 Err(error) => return Err(error),
             }
             if round.elapsed() >= ROUND {
+                self.let_go();
                 self.round(|_| true);
                 (moved, glance, round) = (false, Instant::now(), Instant::now());
             } else if moved && glance.elapsed() >= GLANCE {

@@ -1,7 +1,7 @@
-"""tests/golden/gguf/: a file of every type of blocks as stable-diffusion.cpp writes it (blocks.gguf), and the same numbers
+"""tests/golden/blocks/: a file of every type of blocks as stable-diffusion.cpp writes it (blocks.gguf), and the same numbers
 as it reads them (blocks.safetensors). Needs numpy and safetensors, and the path of its program `sd-cli`:
 
-    python gguf.py .../sd-cli
+    python blocks.py .../sd-cli
 """
 
 import subprocess
@@ -15,7 +15,7 @@ from safetensors.numpy import load_file, save_file
 TYPES = ["f16", "bf16", "q8_0", "q5_0", "q5_1", "q4_0", "q4_1", "q2_K", "q3_K", "q4_K", "q5_K", "q6_K"]
 SHAPE = (2, 256)
 
-here = Path(__file__).parent / "gguf"
+here = Path(__file__).parent / "blocks"
 here.mkdir(exist_ok=True)
 rng = np.random.default_rng(7)
 

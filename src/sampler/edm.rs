@@ -1,0 +1,181 @@
+//! Networks that are preconditioned as Karras et al. 2022 (table 1, column "ours"), such as Playground v2.5 and CosXL:
+//! their range of noise, and how the sampler's x = x₀ + σn and the network see each other.
+
+use serde::Serialize;
+
+use super::config::{Levels, Overrides, Prediction, Schedule, Spacing};
+use super::schedule::Level;
+use super::scheduler_file::unsupported;
+use super::training::linspace_single;
+use super::{Row, SAMPLERS, Sampler, SchedulerFile};
+use crate::error::{Error, Kind, Result};
+
+/// The noise that such a network was trained with.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Edm {
+    /// The lowest level.
+    pub sigma_min: f64,
+    /// The highest level.
+    pub sigma_max: f64,
+    /// Deviation of the clean latents.
+    pub sigma_data: f64,
+    /// Exponent of the Karras schedule.
+    pub rho: f64,
+}
+
+impl Edm {
+    /// That of a file whose class is made for such networks; nothing for other classes.
+    ///
+    /// # Errors
+    /// Numbers that give no range of noise.
+    pub(super) fn of(file: &SchedulerFile) -> Result<Option<Self>> {
+        if !file.is_edm() {
+            return Ok(None);
+        }
+        let edm = Self {
+            sigma_min: file.sigma_min.unwrap_or(0.002),
+            sigma_max: file.sigma_max.unwrap_or(80.0),
+            sigma_data: file.sigma_data.unwrap_or(0.5),
+            rho: file.rho.unwrap_or(7.0),
+        };
+        let Self { sigma_min, sigma_max, sigma_data, rho } = edm;
+        let range = 0.0 < sigma_min && sigma_min < sigma_max && sigma_max.is_finite();
+        if range && sigma_data > 0.0 && rho > 0.0 {
+            return Ok(Some(edm));
+        }
+        Err(Error::new(
+            Kind::ModelFile,
+            format!(
+                "scheduler_config.json: `sigma_min` {sigma_min}, `sigma_max` {sigma_max}, `sigma_data` {sigma_data} \
+                 and `rho` {rho} are no range of noise"
+            ),
+        )
+        .hint("expected positive numbers, `sigma_min` below `sigma_max`"))
+    }
+
+    /// c_in: what the network sees is this times x.
+    pub(super) fn input(self, sigma: f64) -> f64 {
+        1.0 / (sigma * sigma + self.sigma_data * self.sigma_data).sqrt()
+    }
+
+    /// c_skip and c_out: x₀ is c_skip x + c_out F, where F is the network's output.
+    pub(super) fn output(self, prediction: Prediction, sigma: f64) -> (f64, f64) {
+        let data = self.sigma_data;
+        let sum = sigma * sigma + data * data;
+        let out = sigma * data / sum.sqrt();
+        (data * data / sum, if prediction == Prediction::V { -out } else { out })
+    }
+
+    /// What unit noise is multiplied with, by diffusers, to be the first sample.
+    pub(super) fn init_noise_sigma(self) -> f64 {
+        (self.sigma_max * self.sigma_max + 1.0).sqrt()
+    }
+
+    /// `n` falling levels of `schedule`, rounded as diffusers' class for `row` rounds.
+    pub(super) fn levels(self, schedule: Schedule, row: &Row, n: usize) -> Vec<Level> {
+        let sigmas = match schedule {
+            Schedule::Exponential => self.exponential(n),
+            _ if row.variant.is_some() => self.karras_single(n),
+            _ => self.karras(n),
+        };
+        sigmas.into_iter().map(told).collect()
+    }
+
+    /// Uniform in log σ, upwards and then turned round: a single level is the lowest one.
+    fn exponential(self, n: usize) -> Vec<f64> {
+        let logs = linspace_single(self.sigma_min.ln(), self.sigma_max.ln(), n);
+        logs.into_iter().rev().map(|log| f64::from((log as f32).exp())).collect()
+    }
+
+    /// Equation 5.
+    fn karras(self, n: usize) -> Vec<f64> {
+        let (high, low) = self.roots();
+        let share = |i: usize| i as f64 / (n.max(2) - 1) as f64;
+        (0..n).map(|i| (high + share(i) * (low - high)).powf(self.rho)).collect()
+    }
+
+    /// The same in single precision.
+    fn karras_single(self, n: usize) -> Vec<f64> {
+        let (high, low) = self.roots();
+        let level = |share: f64| (high as f32 + share as f32 * (low - high) as f32).powf(self.rho as f32);
+        linspace_single(0.0, 1.0, n).into_iter().map(|share| f64::from(level(share))).collect()
+    }
+
+    fn roots(self) -> (f64, f64) {
+        (self.sigma_max.powf(1.0 / self.rho), self.sigma_min.powf(1.0 / self.rho))
+    }
+}
+
+/// A level, whose time is c_noise = ¼ ln σ.
+pub(super) fn told(sigma: f64) -> Level {
+    let sigma = f64::from(sigma as f32);
+    Level { sigma, timestep: f64::from(0.25 * (sigma as f32).ln()), kept: sigma }
+}
+
+/// What a sampling has instead of the model's timesteps: its schedule and its list of levels.
+///
+/// # Errors
+/// A sampler, a schedule or an option that such models have not.
+pub(super) fn sampling(
+    file: &SchedulerFile,
+    sampler: Sampler,
+    over: &Overrides,
+) -> Result<(Schedule, Levels)> {
+    suits(file, sampler)?;
+    let none = |field: &str| {
+        Err(Error::field(field, "a model with EDM preconditioning has levels of noise and no timesteps")
+            .hint(format!("leave out `--{}`", field.replace('_', "-"))))
+    };
+    if over.spacing.is_some_and(|spacing| spacing != Spacing::Linspace) {
+        return none("timestep_spacing");
+    }
+    if over.timesteps.is_some() {
+        return none("timesteps");
+    }
+    if over.zero_terminal_snr == Some(true) {
+        return none("zero_terminal_snr");
+    }
+    let levels = over.sigmas.clone().map_or(Levels::Scheduled, Levels::Sigmas);
+    match (over.schedule, &levels) {
+        (None | Some(Schedule::Normal), Levels::Sigmas(_)) => Ok((Schedule::Normal, levels)),
+        (Some(schedule @ (Schedule::Karras | Schedule::Exponential)), Levels::Scheduled) => {
+            Ok((schedule, levels))
+        }
+        (None, _) => Ok((file.sigma_schedule()?, levels)),
+        (Some(schedule), _) => Err(Error::field(
+            "schedule",
+            format!("a model with EDM preconditioning has no `{schedule}` schedule"),
+        )
+        .hint("use `--schedule karras` or `--schedule exponential`, or `--sigmas` without either")),
+    }
+}
+
+fn suits(file: &SchedulerFile, sampler: Sampler) -> Result<()> {
+    let class = file.class_name.as_deref().unwrap_or_default();
+    let known = SAMPLERS.iter().filter(|row| row.edm.is_some() && !third_of_sde(row));
+    let hint = || known.map(|row| format!("`{}`", row.name)).collect::<Vec<_>>().join(", ");
+    let row = sampler.row();
+    if row.edm.is_none() || third_of_sde(row) {
+        let message = format!("sampler `{sampler}` does not draw models of `{class}` (EDM preconditioning)");
+        return Err(Error::field("sampler", message).hint(format!("use one of {}", hint())));
+    }
+    Ok(())
+}
+
+/// The one combination that diffusers' class has no formula for.
+fn third_of_sde(row: &Row) -> bool {
+    row.variant.is_some_and(|(algorithm, order)| algorithm.adds_noise() && order == 3)
+}
+
+/// Refuses an algorithm or a prediction that diffusers' classes for such networks have not.
+pub(super) fn check(file: &SchedulerFile, over_noise: bool, prediction: Prediction) -> Result<()> {
+    if over_noise {
+        let name = file.algorithm_type.as_deref().unwrap_or_default();
+        return Err(unsupported("algorithm_type", name));
+    }
+    if prediction == Prediction::Sample {
+        return Err(Error::field("prediction", "a model with EDM preconditioning predicts no `sample`")
+            .hint("use `--prediction epsilon` or `--prediction v`"));
+    }
+    Ok(())
+}
