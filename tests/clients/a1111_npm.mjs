@@ -3,7 +3,7 @@ import assert from "node:assert";
 import client from "stable-diffusion-api";
 
 const url = new URL(process.argv[2]);
-const api = new client.StableDiffusionApi({ host: url.hostname, port: Number(url.port), defaultStepCount: 4 });
+const api = new client.StableDiffusionApi({ host: url.hostname, port: Number(url.port), defaultStepCount: 4, timeout: 300000 });
 const small = { width: 64, height: 64, seed: 7 };
 
 const drawn = await api.txt2img({ prompt: "a red circle", batch_size: 2, ...small });
