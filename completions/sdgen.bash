@@ -194,7 +194,7 @@ _sdgen() {
 
     case "${cmd}" in
         sdgen)
-            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --from-latents --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --control --control-guess --canny --ip-adapter --ip-image --ip-scale --model --config --preset --refiner --refiner-start --vae --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --lora --lora-dir --embedding --offline --lock --locked --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --cache --merge-tokens --eta --rng --device --dtype --memory --vae-tiling --threads --output --preview-every --preview-dir --overwrite --no-metadata --profile --dry-run --show --progress --quiet --verbose --help --version batch replay inspect models convert config doctor bench tokens serve worker completions help"
+            opts="-n -W -H -i -m -o -q -v -h -V --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --from-latents --init-image --strength --strength-steps --fit --posterior --mask --mask-blur --mask-blur-y --masked-content --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --control --control-guess --canny --ip-adapter --ip-image --ip-scale --model --config --preset --refiner --refiner-start --vae --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --lora --lora-dir --embedding --offline --lock --locked --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --cache --merge-tokens --eta --rng --device --dtype --memory --vae-tiling --threads --output --preview-every --preview-dir --overwrite --no-metadata --profile --dry-run --show --progress --quiet --verbose --help --version batch replay inspect models convert config doctor bench tokens serve worker completions help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -268,6 +268,10 @@ _sdgen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --strength-steps)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --fit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -281,6 +285,14 @@ _sdgen() {
                     return 0
                     ;;
                 --mask-blur)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mask-blur-y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --masked-content)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -508,7 +520,7 @@ _sdgen() {
             return 0
             ;;
         sdgen__subcmd__batch)
-            opts="-n -W -H -i -m -o -q -v -h --form --shard --manifest --restart --keep-going --fail-fast --sheet --show --dry-run --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --from-latents --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --control --control-guess --canny --ip-adapter --ip-image --ip-scale --model --config --preset --refiner --refiner-start --vae --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --lora --lora-dir --embedding --offline --lock --locked --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --cache --merge-tokens --eta --rng --device --dtype --memory --vae-tiling --threads --output --preview-every --preview-dir --overwrite --no-metadata --profile --progress --quiet --verbose --prompt --help"
+            opts="-n -W -H -i -m -o -q -v -h --form --shard --manifest --restart --keep-going --fail-fast --sheet --show --dry-run --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --from-latents --init-image --strength --strength-steps --fit --posterior --mask --mask-blur --mask-blur-y --masked-content --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --control --control-guess --canny --ip-adapter --ip-image --ip-scale --model --config --preset --refiner --refiner-start --vae --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --lora --lora-dir --embedding --offline --lock --locked --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --cache --merge-tokens --eta --rng --device --dtype --memory --vae-tiling --threads --output --preview-every --preview-dir --overwrite --no-metadata --profile --progress --quiet --verbose --prompt --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -602,6 +614,10 @@ _sdgen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --strength-steps)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --fit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -615,6 +631,14 @@ _sdgen() {
                     return 0
                     ;;
                 --mask-blur)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mask-blur-y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --masked-content)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1634,7 +1658,7 @@ _sdgen() {
             return 0
             ;;
         sdgen__subcmd__replay)
-            opts="-n -W -H -i -m -o -q -v -h --verify --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --from-latents --init-image --strength --fit --posterior --mask --mask-blur --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --control --control-guess --canny --ip-adapter --ip-image --ip-scale --model --config --preset --refiner --refiner-start --vae --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --lora --lora-dir --embedding --offline --lock --locked --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --cache --merge-tokens --eta --rng --device --dtype --memory --vae-tiling --threads --output --preview-every --preview-dir --overwrite --no-metadata --profile --progress --quiet --verbose --prompt --help"
+            opts="-n -W -H -i -m -o -q -v -h --verify --negative-prompt --prompt-2 --negative-prompt-2 --prompt-syntax --long-prompt --width --height --seed --count --batch-size --from-latents --init-image --strength --strength-steps --fit --posterior --mask --mask-blur --mask-blur-y --masked-content --mask-grow --invert-mask --keep-unmasked --mask-padding --extend --control --control-guess --canny --ip-adapter --ip-image --ip-scale --model --config --preset --refiner --refiner-start --vae --prediction --clip-skip --original-size --crop --target-size --negative-original-size --negative-crop --negative-target-size --lora --lora-dir --embedding --offline --lock --locked --steps --guidance-scale --cfg-scale --sampler --schedule --timestep-spacing --sigmas --timesteps --zero-terminal-snr --guidance-rescale --cfg-interval --cache --merge-tokens --eta --rng --device --dtype --memory --vae-tiling --threads --output --preview-every --preview-dir --overwrite --no-metadata --profile --progress --quiet --verbose --prompt --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1708,6 +1732,10 @@ _sdgen() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --strength-steps)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --fit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1721,6 +1749,14 @@ _sdgen() {
                     return 0
                     ;;
                 --mask-blur)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --mask-blur-y)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --masked-content)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_sdgen_global_optspecs
-    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= from-latents= i/init-image= strength= fit= posterior= mask= mask-blur= mask-grow= invert-mask keep-unmasked mask-padding= extend= control= control-guess canny= ip-adapter= ip-image= ip-scale= m/model= config= preset= refiner= refiner-start= vae= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= lora= lora-dir= embedding= offline lock= locked= steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= cache= merge-tokens= eta= rng= device= dtype= memory= vae-tiling= threads= o/output= preview-every= preview-dir= overwrite no-metadata profile= dry-run= show progress= q/quiet v/verbose h/help V/version
+    string join \n n/negative-prompt= prompt-2= negative-prompt-2= prompt-syntax= long-prompt= W/width= H/height= seed= count= batch-size= from-latents= i/init-image= strength= strength-steps= fit= posterior= mask= mask-blur= mask-blur-y= masked-content= mask-grow= invert-mask keep-unmasked mask-padding= extend= control= control-guess canny= ip-adapter= ip-image= ip-scale= m/model= config= preset= refiner= refiner-start= vae= prediction= clip-skip= original-size= crop= target-size= negative-original-size= negative-crop= negative-target-size= lora= lora-dir= embedding= offline lock= locked= steps= cfg-scale= sampler= schedule= timestep-spacing= sigmas= timesteps= zero-terminal-snr guidance-rescale= cfg-interval= cache= merge-tokens= eta= rng= device= dtype= memory= vae-tiling= threads= o/output= preview-every= preview-dir= overwrite no-metadata profile= dry-run= show progress= q/quiet v/verbose h/help V/version
 end
 
 function __fish_sdgen_needs_command
@@ -37,10 +37,13 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l batch-size -d 'Pictures per
 complete -c sdgen -n "__fish_sdgen_needs_command" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l strength-steps -d 'Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur-y -d 'Blur it along columns by this many pixels [default: as --mask-blur]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l masked-content -d 'Begin behind the mask with the original, a fill of the colours around, latent_noise or latent_nothing [default: original]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-grow -d 'Grow the mask by this many pixels' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
@@ -172,10 +175,13 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l batch-size -d 'Pic
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l strength-steps -d 'Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-blur-y -d 'Blur it along columns by this many pixels [default: as --mask-blur]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l masked-content -d 'Begin behind the mask with the original, a fill of the colours around, latent_noise or latent_nothing [default: original]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-grow -d 'Grow the mask by this many pixels' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
@@ -287,10 +293,13 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l batch-size -d 'Pi
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l strength-steps -d 'Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-blur-y -d 'Blur it along columns by this many pixels [default: as --mask-blur]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l masked-content -d 'Begin behind the mask with the original, a fill of the colours around, latent_noise or latent_nothing [default: original]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-grow -d 'Grow the mask by this many pixels' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::adapters::Adapters;
 use crate::error::{Kind, Result};
-use crate::event::{Event, Observer, tell};
+use crate::event::{Event, Flow, Observer, tell};
 use crate::input::{Picture as Seen, Start, Transparency};
 use crate::nn::{Backend, Choice, pace};
 use crate::output::Picture;
@@ -139,10 +139,14 @@ impl Engine {
             let noise = Noise::new(request.rng, request.seed.wrapping_add(batch.first), batch.size);
             let task = Task { request, prompts: &prompts, batch, networks };
             let drawn = base.denoise(&task, noise, start.as_ref(), observer)?;
-            if plan.refiner.is_some() {
+            let flow = drawn.flow;
+            if plan.refiner.is_some() && flow == Flow::Continue {
                 begun.push(drawn);
             } else {
                 finish.all(base, &drawn, observer, deliver)?;
+            }
+            if flow == Flow::Finish {
+                break;
             }
         }
         match &plan.refiner {
@@ -216,6 +220,9 @@ impl Engine {
             let task = Task { request: &request, prompts: &prompts, batch: drawn.batch, networks };
             let drawn = pipeline.refine(&task, drawn, observer)?;
             finish.all(pipeline, &drawn, observer, deliver)?;
+            if drawn.flow == Flow::Finish {
+                break;
+            }
         }
         Ok(())
     }

@@ -153,6 +153,10 @@ pub enum Event {
 pub enum Flow {
     /// Go on.
     Continue,
+    /// Make pictures of what the steps have come to by now, and go on with those that come after them. Heard at a step.
+    Skip,
+    /// Likewise, and begin no others.
+    Finish,
     /// Stop at the next safe point.
     Cancel,
 }
@@ -179,8 +183,16 @@ impl<F: FnMut(&Event) -> Flow> Observer for F {
 /// # Errors
 /// `Kind::Interrupted`.
 pub(crate) fn tell(observer: &mut dyn Observer, event: &Event) -> Result<()> {
-    match observer.on(event) {
-        Flow::Continue => Ok(()),
+    heard(observer.on(event))
+}
+
+/// An observer's answer; one who cancels becomes an error.
+///
+/// # Errors
+/// `Kind::Interrupted`.
+pub(crate) fn heard(flow: Flow) -> Result<()> {
+    match flow {
+        Flow::Continue | Flow::Skip | Flow::Finish => Ok(()),
         Flow::Cancel => Err(Error::new(Kind::Interrupted, "interrupted")),
     }
 }

@@ -66,7 +66,7 @@ impl Arguments {
         match (&found.sdgen, &found.parameters) {
             (Some(record), _) => self.recorded(record, progress),
             (None, Some(parameters)) => {
-                let (params, left) = parameters.params();
+                let (params, left) = parameters.params(&self.params);
                 let mut observer = |event: &Event| progress.borrow_mut().on(event);
                 if !left.is_empty() {
                     warn(&mut observer, format!("not taken over: {}", left.join(", ")));

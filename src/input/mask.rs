@@ -4,7 +4,7 @@
 use image::GrayImage;
 use serde::{Deserialize, Serialize};
 
-use super::{Extend, Picture};
+use super::{Extend, MaskedContent, Picture};
 use crate::error::{Error, Result};
 
 /// Where a mask comes from.
@@ -37,6 +37,9 @@ pub struct MaskOptions {
     pub source: MaskSource,
     /// Standard deviation of a Gaussian blur, in pixels.
     pub blur: f64,
+    /// That of the blur along columns, where it is another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blur_y: Option<f64>,
     /// Pixels by which white grows.
     pub grow: u32,
     /// Black and white change places.
@@ -49,6 +52,9 @@ pub struct MaskOptions {
     /// The picture grows, and what is new is painted too.
     #[serde(default)]
     pub extend: Option<Extend>,
+    /// What is there to begin with.
+    #[serde(default)]
+    pub content: MaskedContent,
 }
 
 /// A mask of the picture's size.
@@ -75,11 +81,20 @@ impl Mask {
         if options.grow > 0 {
             plane = grown(&plane, width as usize, options.grow as usize);
         }
-        if options.blur > 0.0
-            && let Some(image) = GrayImage::from_raw(width, height, plane.clone())
-        {
-            plane = image::imageops::blur(&image, options.blur as f32).into_raw();
-        }
+        let plane = match options.blur_y.filter(|down| *down != options.blur) {
+            None => blurred(plane, [width, height], options.blur),
+            Some(down) => {
+                // A picture of one row is blurred along that row alone.
+                let rows = plane.chunks(width as usize);
+                let across: Vec<u8> =
+                    rows.flat_map(|row| blurred(row.to_vec(), [width, 1], options.blur)).collect();
+                let turned = turned(&across, width as usize);
+                let columns = turned.chunks(height as usize);
+                let both: Vec<u8> =
+                    columns.flat_map(|column| blurred(column.to_vec(), [height, 1], down)).collect();
+                self::turned(&both, height as usize)
+            }
+        };
         Self::checked(plane, [width, height])
     }
 
@@ -94,6 +109,11 @@ impl Mask {
                 .hint("white is painted anew; `--invert-mask` swaps black and white"));
         }
         Ok(mask)
+    }
+
+    /// How much each pixel is painted anew, up to 255.
+    pub(super) fn soft(&self) -> &[u8] {
+        &self.soft
     }
 
     /// Whether each pixel is painted anew: brighter than half.
@@ -138,6 +158,20 @@ impl Mask {
     }
 }
 
+/// A plane after a Gaussian blur.
+fn blurred(plane: Vec<u8>, [width, height]: [u32; 2], sigma: f64) -> Vec<u8> {
+    if sigma <= 0.0 {
+        return plane;
+    }
+    let image = GrayImage::from_raw(width, height, plane);
+    image.map_or_else(Vec::new, |image| image::imageops::blur(&image, sigma as f32).into_raw())
+}
+
+/// A plane with rows for columns.
+fn turned(plane: &[u8], width: usize) -> Vec<u8> {
+    (0..width).flat_map(|x| plane.iter().skip(x).step_by(width).copied()).collect()
+}
+
 /// Each pixel as bright as the brightest within `reach` pixels along both axes (a square brush).
 fn grown(plane: &[u8], width: usize, reach: usize) -> Vec<u8> {
     let height = plane.len() / width;
@@ -163,11 +197,13 @@ mod tests {
         MaskOptions {
             source: MaskSource::Alpha,
             blur: 0.0,
+            blur_y: None,
             grow: 0,
             invert: false,
             keep_unmasked: false,
             padding: None,
             extend: None,
+            content: MaskedContent::Original,
         }
     }
 
@@ -179,6 +215,23 @@ mod tests {
         assert_eq!(grown.binary().filter(|on| *on).count(), 9);
         let inverted = Mask::new(grey, [5, 5], &MaskOptions { invert: true, ..options() }).unwrap();
         assert_eq!(inverted.binary().filter(|on| *on).count(), 24);
+    }
+
+    #[test]
+    fn a_blur_may_differ_between_rows_and_columns() {
+        let mut grey = vec![0u8; 21 * 21];
+        grey[10 * 21 + 10] = 255;
+        grey[10 * 21 + 11] = 255;
+        let reach = |blur: f64, blur_y: Option<f64>| {
+            let options = MaskOptions { blur, blur_y, ..options() };
+            let plane = [vec![255; 21 * 2], grey[42..].to_vec()].concat();
+            let mask = Mask::new(plane, [21, 21], &options).unwrap();
+            let lit = |at: usize| mask.soft[at] > 0;
+            [lit(10 * 21 + 14), lit(14 * 21 + 10)]
+        };
+        assert_eq!(reach(3.0, Some(0.0)), [true, false]);
+        assert_eq!(reach(0.0, Some(3.0)), [false, true]);
+        assert_eq!(reach(3.0, Some(3.0)), reach(3.0, None));
     }
 
     #[test]

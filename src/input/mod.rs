@@ -2,6 +2,7 @@
 //! latents are the pipeline's work.
 
 mod canny;
+mod content;
 mod control;
 mod crop;
 mod decode;
@@ -11,12 +12,15 @@ mod picture;
 mod resample;
 
 pub use canny::Thresholds;
+pub use content::MaskedContent;
 pub use control::control_picture;
 pub use crop::Patch;
 pub use decode::Source;
 pub use extend::Extend;
 pub use mask::{Mask, MaskChannel, MaskOptions, MaskSource};
 pub use picture::{Picture, Transparency, size_of};
+
+use std::borrow::Cow;
 
 use crate::error::{Error, Result};
 use crate::named::named_enum;
@@ -43,6 +47,8 @@ pub struct Start {
     pub picture: Picture,
     /// What of it is to be painted anew; all of it without a mask.
     pub mask: Option<Mask>,
+    /// What is there to begin with, where there is a mask.
+    pub content: MaskedContent,
     /// Where the rendering goes, if it is only a part of the picture.
     patch: Option<Patch>,
 }
@@ -56,7 +62,7 @@ impl Start {
         let picture = Picture::read("init_image", path, Transparency::OverWhite)?;
         let Some(options) = mask else {
             let picture = picture.fitted(size[0], size[1], fit);
-            return Ok(Self { picture, mask: None, patch: None });
+            return Ok(Self { picture, mask: None, content: MaskedContent::Original, patch: None });
         };
         let extend = options.extend.unwrap_or_default();
         let [more_width, more_height] = extend.added();
@@ -69,11 +75,20 @@ impl Start {
         let plane = plane(&picture, options, fit)?;
         let canvas = extend.picture(&picture);
         let mask = Mask::new(plane, [canvas.width, canvas.height], options)?;
+        let content = options.content;
         let Some(padding) = options.padding else {
-            return Ok(Self { picture: canvas, mask: Some(mask), patch: None });
+            return Ok(Self { picture: canvas, mask: Some(mask), content, patch: None });
         };
         let (picture, mask, patch) = Patch::cut(canvas, mask, padding, size)?;
-        Ok(Self { picture, mask: Some(mask), patch: Some(patch) })
+        Ok(Self { picture, mask: Some(mask), content, patch: Some(patch) })
+    }
+
+    /// The picture as a run begins with it: where it is filled, with the colours around the mask in the mask's place.
+    pub fn begun(&self) -> Cow<'_, Picture> {
+        match (&self.mask, self.content) {
+            (Some(mask), MaskedContent::Fill) => Cow::Owned(mask.filled(&self.picture)),
+            _ => Cow::Borrowed(&self.picture),
+        }
     }
 
     /// A rendering as the picture that was asked for: a part back in its place; with `keep`, the pixels outside the
@@ -116,11 +131,13 @@ mod tests {
         MaskOptions {
             source: MaskSource::Extension,
             blur: 0.0,
+            blur_y: None,
             grow: 0,
             invert: false,
             keep_unmasked: true,
             padding,
             extend: Some(Extend { left: 8, ..Extend::default() }),
+            content: MaskedContent::Original,
         }
     }
 

@@ -48,6 +48,15 @@ impl Album<'_> {
         encode(&leaf.picture, &Origin { request, ..self.origin }.texts(leaf.seed)?)
     }
 
+    /// The PNG of a picture that was ended before its last step: without the record that it could be drawn again from.
+    ///
+    /// # Errors
+    /// As [`encode`].
+    pub fn unfinished(&self, leaf: &Leaf<'_>) -> Result<Vec<u8>> {
+        let texts = if self.silent { Vec::new() } else { vec![self.origin.a1111(leaf.seed)] };
+        encode(&leaf.picture, &texts)
+    }
+
     /// Writes a picture where `template` says; returns where it is now.
     ///
     /// # Errors

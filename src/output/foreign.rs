@@ -1,16 +1,27 @@
 //! A1111's `parameters` of foreign pictures as parameters of ours.
 
-use super::metadata::{A1111_SAMPLERS, A1111_SCHEDULES, Names};
+use super::a1111::{self, Automatic};
 use super::parameters::Parameters;
+use crate::error::Error;
 use crate::request::Params;
 
 /// Fields that say nothing about how to draw.
-const SILENT: [&str; 4] = ["Version", "Model", "Model hash", "Denoising strength"];
+const SILENT: [&str; 1] = ["Version"];
+
+/// Values by which a field asks for nothing.
+const NOTHING: [&str; 6] = ["", "0", "False", "None", "Disable", "Full"];
+
+/// What a picture asks for, and what of it has no counterpart here.
+struct Taken {
+    params: Params,
+    left: Vec<String>,
+}
 
 impl Parameters {
-    /// What the picture asks for, and the fields that have no counterpart here.
-    pub fn params(&self) -> (Params, Vec<String>) {
-        let mut params = Params {
+    /// What the picture asks for, and the fields that are not taken over, with the reason where it is not their name.
+    /// `over` is what is asked for besides: without a start picture in it, nothing about one is taken over.
+    pub fn params(&self, over: &Params) -> (Params, Vec<String>) {
+        let params = Params {
             prompt: Some(self.prompt.clone()),
             negative_prompt: Some(self.negative_prompt.clone()).filter(|text| !text.is_empty()),
             prompt_syntax: Some("weighted".to_owned()),
@@ -19,13 +30,84 @@ impl Parameters {
             rng: Some("philox".to_owned()),
             ..Params::default()
         };
-        let mut left = Vec::new();
+        let mut taken = Taken { params, left: Vec::new() };
+        self.sampled(&mut taken);
         for (name, value) in &self.fields {
-            if !take(&mut params, name, value) && !SILENT.contains(&name.as_str()) {
-                left.push(format!("{name}: {value}"));
+            let known = take(&mut taken.params, name, value) || self.taken_elsewhere(name, value, over);
+            let nothing = SILENT.contains(&name.as_str()) || NOTHING.contains(&value.as_str());
+            if !known && !self.started(&mut taken.params, over, (name, value)) && !nothing {
+                taken.left.push(format!("{name}: {value}"));
             }
         }
-        (params, left)
+        (taken.params, taken.left)
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Sampler and schedule, which belong together: a schedule without its sampler may suit no other.
+    fn sampled(&self, taken: &mut Taken) {
+        let Some(label) = self.field("Sampler") else { return };
+        let schedule = self.field("Schedule type");
+        // Whoever writes a schedule's type knows `Automatic`.
+        let rule = if schedule.is_some() { Automatic::Own } else { Automatic::of(self.field("Version")) };
+        let named = schedule.map(|schedule| format!("Schedule type: {schedule}"));
+        match a1111::sampling(["Sampler", "Schedule type"], label, schedule, rule) {
+            Ok(read) => {
+                taken.params.sampler = Some(read.sampler.to_owned());
+                taken.params.schedule = Some(read.schedule.to_owned());
+                if read.unheard {
+                    let named = named.unwrap_or_else(|| format!("Sampler: {label}"));
+                    taken.left.push(format!("{named} (`{}` has no schedules)", read.sampler));
+                }
+            }
+            Err(error) => {
+                let is_schedule = error.field_name() == Some("Schedule type");
+                let value = if is_schedule { schedule.unwrap_or_default() } else { label };
+                let field = error.field_name().unwrap_or_default();
+                taken.left.push(format!("{field}: {value} ({})", reason(&error)));
+                if is_schedule {
+                    // The sampler by itself is known, or it would be what is wrong.
+                    let read = a1111::sampling(["", ""], label, None, rule);
+                    taken.params.sampler = read.ok().map(|read| read.sampler.to_owned());
+                } else {
+                    taken.left.extend(named.filter(|_| schedule != Some(a1111::AUTOMATIC)));
+                }
+            }
+        }
+    }
+
+    /// Whether the field is told with another one, or replaced by what is asked for besides.
+    fn taken_elsewhere(&self, name: &str, value: &str, over: &Params) -> bool {
+        match name {
+            "Sampler" => true,
+            "Schedule type" => self.field("Sampler").is_some() || value == a1111::AUTOMATIC,
+            "Model" | "Model hash" => over.model.is_some(),
+            _ => false,
+        }
+    }
+
+    /// Takes over a field about a start picture and its mask, if there are such.
+    fn started(&self, params: &mut Params, over: &Params, (name, value): (&str, &str)) -> bool {
+        let masked = over.init_image.is_some() && over.mask.is_some();
+        match name {
+            // That of a second pass, where there was one, is no start picture's.
+            "Denoising strength" if over.init_image.is_some() && !self.has_second_pass() => {
+                set(&mut params.strength, value.parse().ok())
+                    && set(&mut params.strength_steps, Some("one_more".to_owned()))
+            }
+            "Mask blur" if masked => set(&mut params.mask_blur, value.parse().ok()),
+            "Mask mode" if masked => set(&mut params.invert_mask, Some(value == "Inpaint not masked")),
+            "Masked content" if masked => set(&mut params.masked_content, Some(value.replace(' ', "_"))),
+            "Masked area padding" if masked => set(&mut params.mask_padding, value.parse().ok()),
+            "Inpaint area" if masked => self.field("Masked area padding").is_some(),
+            _ => false,
+        }
+    }
+
+    fn has_second_pass(&self) -> bool {
+        self.fields.iter().any(|(name, _)| name.starts_with("Hires "))
     }
 }
 
@@ -36,31 +118,38 @@ fn take(params: &mut Params, name: &str, value: &str) -> bool {
         "CFG scale" => set(&mut params.cfg_scale, value.parse().ok()),
         "Seed" => set(&mut params.seed, value.parse().ok()),
         "Clip skip" => set(&mut params.clip_skip, value.parse::<usize>().ok().and_then(|n| n.checked_sub(1))),
-        "RNG" => set(&mut params.rng, Some(if value == "CPU" { "torch" } else { "philox" }.to_owned())),
-        "Schedule type" => match ours(A1111_SCHEDULES, value) {
-            // Automatic is what the sampler's name says.
-            Some("normal") => true,
-            schedule => set(&mut params.schedule, schedule.map(str::to_owned)),
+        "RNG" => set(&mut params.rng, generator(value).map(str::to_owned)),
+        "Eta" | "Eta DDIM" => match value.parse::<f64>() {
+            // What ddim has without it, and ancestral samplers.
+            Ok(eta) if eta == usual_eta(params) => true,
+            Ok(eta) if takes_eta(params) => set(&mut params.eta, Some(eta)),
+            _ => false,
         },
         "Size" => {
             let pair = value.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
             set(&mut params.width, pair.map(|pair| pair.0))
                 && set(&mut params.height, pair.map(|pair| pair.1))
         }
-        "Sampler" => {
-            // Older versions name sampler and schedule in one: `DPM++ 2M Karras`.
-            let (sampler, schedule) = match ours(A1111_SAMPLERS, value) {
-                Some(sampler) => (Some(sampler), None),
-                None => {
-                    let (sampler, schedule) = value.rsplit_once(' ').unwrap_or((value, ""));
-                    (ours(A1111_SAMPLERS, sampler), ours(A1111_SCHEDULES, schedule))
-                }
-            };
-            params.schedule = schedule.map(str::to_owned).or(params.schedule.take());
-            set(&mut params.sampler, sampler.map(str::to_owned))
-        }
         _ => false,
     }
+}
+
+/// Our generator of the noise of A1111 (`GPU`, `CPU`, `NV`) and stable-diffusion.cpp (`cuda`, `cpu`; its `std_default` is
+/// C++'s own).
+fn generator(name: &str) -> Option<&'static str> {
+    match name.to_ascii_lowercase().as_str() {
+        "cpu" => Some("torch"),
+        "gpu" | "nv" | "cuda" => Some("philox"),
+        _ => None,
+    }
+}
+
+fn takes_eta(params: &Params) -> bool {
+    params.sampler.as_deref() == Some("ddim")
+}
+
+fn usual_eta(params: &Params) -> f64 {
+    if takes_eta(params) { 0.0 } else { 1.0 }
 }
 
 fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
@@ -69,19 +158,36 @@ fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
     known
 }
 
-fn ours(names: Names, theirs: &str) -> Option<&'static str> {
-    names.iter().find(|(_, name)| *name == theirs).map(|(ours, _)| *ours)
+/// An error's message with what it has to say besides, up to the list of all that is known.
+fn reason(error: &Error) -> String {
+    let hints = error
+        .hints()
+        .iter()
+        .filter_map(|hint| hint.split_once("? known:").map(|(near, _)| format!("; {near}?")));
+    format!("{}{}", error.message(), hints.collect::<String>())
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::parameters::read;
+    use super::*;
+
+    fn taken(fields: &str, over: &Params) -> (Params, Vec<String>) {
+        read(&format!("a (cat:1.2)\nNegative prompt: bad\nSteps: 20, CFG scale: 7, Size: 64x64, {fields}"))
+            .params(over)
+    }
+
+    fn pair(fields: &str) -> [Option<String>; 2] {
+        let (params, left) = taken(fields, &Params::default());
+        assert_eq!(left, [""; 0], "{fields}");
+        [params.sampler, params.schedule]
+    }
 
     #[test]
     fn a_foreign_picture_asks_for_what_it_says() {
         let text = "a (cat:1.2)\nNegative prompt: bad\nSteps: 30, Sampler: DPM++ 2M Karras, CFG scale: 7.5, Seed: 12, \
                     Size: 512x768, Model hash: 6ce0161689, Clip skip: 2, Hires upscale: 2, RNG: CPU, Version: v1.6.0";
-        let (params, left) = read(text).params();
+        let (params, left) = read(text).params(&Params::default());
         assert_eq!(
             (params.sampler.as_deref(), params.schedule.as_deref()),
             (Some("dpmpp_2m"), Some("karras"))
@@ -92,6 +198,85 @@ mod tests {
             (Some(1), Some("torch"), Some(12.into()))
         );
         assert_eq!((params.cfg_scale, params.prompt_syntax.as_deref()), (Some(7.5), Some("weighted")));
-        assert_eq!(left, ["Hires upscale: 2"]);
+        assert_eq!(left, ["Model hash: 6ce0161689", "Hires upscale: 2"]);
+        let chosen = Params { model: Some("demo".to_owned()), ..Params::default() };
+        assert_eq!(read(text).params(&chosen).1, ["Hires upscale: 2"]);
+    }
+
+    #[test]
+    fn automatic_is_what_it_was_when_the_picture_was_drawn() {
+        let expected = |sampler: &str, schedule: &str| [Some(sampler.to_owned()), Some(schedule.to_owned())];
+        for (fields, schedule) in [
+            ("Sampler: DPM++ 2M, Schedule type: Automatic, Version: v1.10.1", "karras"),
+            ("Sampler: DPM++ 2M, Version: v1.9.4", "karras"),
+            ("Sampler: DPM++ 2M", "karras"),
+            ("Sampler: DPM++ 2M, Schedule type: Uniform", "normal"),
+            ("Sampler: DPM++ 2M, Version: v1.6.0", "normal"),
+            ("Sampler: dpm++2m karras, Version: stable-diffusion.cpp", "karras"),
+            ("Sampler: dpm++2m, Version: stable-diffusion.cpp", "normal"),
+        ] {
+            assert_eq!(pair(fields), expected("dpmpp_2m", schedule), "{fields}");
+        }
+        assert_eq!(pair("Sampler: DDIM, Schedule type: Automatic, Eta: 0.0"), expected("ddim", "normal"));
+    }
+
+    #[test]
+    fn what_has_no_counterpart_is_told_with_its_reason() {
+        let told = |fields: &str| taken(fields, &Params::default()).1.join("; ");
+        assert!(told("Sampler: Euler Max, Seed: 1").starts_with("Sampler: Euler Max (unknown sampler"));
+        assert!(told("Sampler: DPM++ 2N, Seed: 1").contains("did you mean `DPM++ 2M`?"));
+        let (params, left) = taken("Sampler: DPM fast, Schedule type: Karras, Seed: 1", &Params::default());
+        assert_eq!((params.sampler, params.schedule, left.len()), (None, None, 2));
+        let (params, left) = taken("Sampler: Euler, Schedule type: KL Optimal", &Params::default());
+        assert_eq!((params.sampler.as_deref(), params.schedule, left.len()), (Some("euler"), None, 1));
+        assert_eq!(
+            told("Sampler: DDIM, Schedule type: Karras"),
+            "Schedule type: Karras (`ddim` has no schedules)"
+        );
+        for field in [
+            "ENSD: 31337",
+            "Variation seed: 3",
+            "Refiner: x [abc]",
+            "VAE: a.pt",
+            "Tiling: True",
+            "Eta: 0.5",
+            "RNG: std_default",
+            "Denoising strength: 0.5",
+            "Mask blur: 4",
+            "ADetailer model: face_yolov8n.pt",
+            "Model: x",
+        ] {
+            assert_eq!(told(&format!("Sampler: Euler a, {field}")), field);
+        }
+        assert_eq!(told("Sampler: Euler, Tiling: False, Schedule max sigma: 0, FP8 weight: Disable"), "");
+    }
+
+    #[test]
+    fn noise_is_drawn_as_the_other_program_drew_it() {
+        for (name, ours) in
+            [("CPU", "torch"), ("cpu", "torch"), ("NV", "philox"), ("GPU", "philox"), ("cuda", "philox")]
+        {
+            let (params, left) = taken(&format!("RNG: {name}"), &Params::default());
+            assert_eq!((params.rng.as_deref(), left.len()), (Some(ours), 0), "{name}");
+        }
+    }
+
+    #[test]
+    fn strength_and_mask_are_taken_over_with_a_start_picture() {
+        let over =
+            Params { init_image: Some("a.png".into()), mask: Some("m.png".into()), ..Params::default() };
+        let text = "Denoising strength: 0.35, Mask blur: 8, Mask mode: Inpaint not masked, Inpaint area: Only masked, \
+                    Masked area padding: 32";
+        let (params, left) = taken(text, &over);
+        assert_eq!(
+            (params.strength, params.mask_blur, params.mask_padding),
+            (Some(0.35), Some(8.0), Some(32))
+        );
+        assert_eq!((params.invert_mask, left.len()), (Some(true), 0));
+        let (params, left) = taken("Denoising strength: 0.35, Hires upscale: 2", &over);
+        assert_eq!((params.strength, left.len()), (None, 2));
+        assert_eq!(params.strength_steps, None);
+        let (params, _) = taken("Denoising strength: 0", &over);
+        assert_eq!((params.strength, params.strength_steps.as_deref()), (Some(0.0), Some("one_more")));
     }
 }

@@ -11,54 +11,14 @@ use serde_json::Value;
 
 use super::parameters::{self, Parameters};
 use super::sheet::{self, Contents};
-use super::{Text, chunks};
+use super::{Text, a1111, chunks};
 use crate::error::{Error, Kind, Result};
-use crate::request::{Adapter, Request};
+use crate::request::{Adapter, Request, Rng};
 
 /// Keyword of the JSON chunk.
 const KEYWORD: &str = "sdgen";
 /// Keyword of A1111's text.
 const A1111_KEYWORD: &str = "parameters";
-
-/// Our names and those of A1111 and its kin; a name that they have not is told as it is.
-pub type Names = &'static [(&'static str, &'static str)];
-
-/// Samplers.
-pub const A1111_SAMPLERS: Names = &[
-    ("ddim", "DDIM"),
-    ("ddpm", "DDPM"),
-    ("deis", "DEIS"),
-    ("dpm2", "DPM2"),
-    ("dpm2_a", "DPM2 a"),
-    ("dpmpp_2m", "DPM++ 2M"),
-    ("dpmpp_2m_sde", "DPM++ 2M SDE"),
-    ("dpmpp_2s_a", "DPM++ 2S a"),
-    ("dpmpp_3m", "DPM++ 3M"),
-    ("dpmpp_3m_sde", "DPM++ 3M SDE"),
-    ("dpmpp_sde", "DPM++ SDE"),
-    ("dpmpp_singlestep", "DPM++ 2S"),
-    ("euler", "Euler"),
-    ("euler_a", "Euler a"),
-    ("heun", "Heun"),
-    ("ipndm", "IPNDM"),
-    ("lcm", "LCM"),
-    ("lms", "LMS"),
-    ("pndm", "PLMS"),
-    ("tcd", "TCD"),
-    ("unipc", "UniPC"),
-];
-
-/// Schedules.
-pub const A1111_SCHEDULES: Names = &[
-    ("ays", "Align Your Steps"),
-    ("beta", "Beta"),
-    ("exponential", "Exponential"),
-    ("karras", "Karras"),
-    ("lu", "Lu"),
-    ("normal", "Automatic"),
-    ("sgm_uniform", "SGM Uniform"),
-    ("simple", "Simple"),
-];
 
 /// Everything needed to draw one picture again.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -112,7 +72,12 @@ impl Origin<'_> {
     /// None that a valid request can cause.
     pub fn texts(&self, seed: u64) -> Result<Vec<Text>> {
         let json = self.json(seed)?;
-        Ok(vec![(A1111_KEYWORD.to_owned(), self.parameters(seed)), (KEYWORD.to_owned(), json)])
+        Ok(vec![self.a1111(seed), (KEYWORD.to_owned(), json)])
+    }
+
+    /// The text chunk that other programs read.
+    pub(super) fn a1111(&self, seed: u64) -> Text {
+        (A1111_KEYWORD.to_owned(), self.parameters(seed))
     }
 
     /// The [`Record`] of the picture with this seed.
@@ -135,10 +100,11 @@ impl Origin<'_> {
     /// The `parameters` text in A1111's format.
     fn parameters(&self, seed: u64) -> String {
         let request = self.request;
+        let (sampler, schedule) = a1111::labels(request.sampler.row().name, request.schedule);
         let mut fields = vec![
             ("Steps", request.steps.to_string()),
-            ("Sampler", a1111(A1111_SAMPLERS, request.sampler.row().name)),
-            ("Schedule type", a1111(A1111_SCHEDULES, request.schedule.name())),
+            ("Sampler", sampler),
+            ("Schedule type", schedule),
             ("CFG scale", request.cfg_scale.to_string()),
             ("Seed", seed.to_string()),
             ("Size", format!("{}x{}", request.width, request.height)),
@@ -160,6 +126,10 @@ impl Origin<'_> {
         };
         let kinds = [("Lora hashes", hashes(&request.loras)), ("TI hashes", hashes(&request.embeddings))];
         fields.extend(kinds.into_iter().filter(|(_, hashes)| !hashes.is_empty()));
+        // A1111 draws its noise as a GPU does unless it is told otherwise.
+        if request.rng == Rng::Torch {
+            fields.push(("RNG", "CPU".to_owned()));
+        }
         fields.push(("Version", format!("sdgen {}", env!("CARGO_PKG_VERSION"))));
         // There a prompt names its LoRAs.
         let loras = request.loras.iter().map(|lora| format!(" <lora:{}:{}>", lora.name, lora.weight));
@@ -174,10 +144,6 @@ impl Origin<'_> {
         // A hash of something else has a name: `header:0123...`.
         (!hash.contains(':')).then(|| hash.chars().take(10).collect())
     }
-}
-
-fn a1111(names: Names, ours: &'static str) -> String {
-    names.iter().find(|(name, _)| *name == ours).map_or(ours, |(_, theirs)| theirs).to_owned()
 }
 
 /// What a picture file says.
@@ -225,7 +191,6 @@ pub(crate) mod tests {
     use crate::output::png::{Existing, encode, save};
     use crate::registry::{ModelFiles, RepoConfig};
     use crate::request::Params;
-    use crate::sampler::SAMPLERS;
 
     /// A request to a model of the golden tests.
     pub(crate) fn request() -> Request {
@@ -254,7 +219,7 @@ pub(crate) mod tests {
         };
         let expected = format!(
             "a cat\nNegative prompt: dog\nSteps: 20, Sampler: Euler a, Schedule type: Karras, CFG scale: 7, \
-             Seed: 6, Size: 512x768, Model hash: 0123abcd01, Model: sd15, Clip skip: 2, Version: sdgen {}",
+             Seed: 6, Size: 512x768, Model hash: 0123abcd01, Model: sd15, Clip skip: 2, RNG: CPU, Version: sdgen {}",
             env!("CARGO_PKG_VERSION")
         );
         assert_eq!(origin.parameters(6), expected);
@@ -318,12 +283,5 @@ pub(crate) mod tests {
             r#"{"version": "9.9.9", "request": {"prompt": "x"}, "weights": {}, "model_license": null}"#;
         let record: Record = serde_json::from_str(json).unwrap();
         assert!(record.request().unwrap_err().to_string().contains("is of sdgen 9.9.9: missing field"));
-    }
-
-    #[test]
-    fn every_sampler_has_its_a1111_name() {
-        for row in SAMPLERS {
-            assert!(A1111_SAMPLERS.iter().any(|(ours, _)| *ours == row.name), "{}", row.name);
-        }
     }
 }

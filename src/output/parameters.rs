@@ -39,30 +39,58 @@ fn quoted(value: &str) -> String {
     }
 }
 
-/// Takes the text apart; whatever is no pair belongs to the prompts, so that nothing is lost.
+/// Takes the text apart as A1111 does: blanks around each line and line breaks at the end say nothing, and the last line
+/// is one of pairs if it has three of them. Otherwise it belongs to the prompts, so that nothing is lost.
 pub fn read(text: &str) -> Parameters {
-    let (head, last) = text.rsplit_once('\n').unwrap_or(("", text));
-    let fields = pairs(last);
-    // A prompt of one line may hold a colon or two; A1111 asks for three pairs as well.
-    let (prompts, fields) = if fields.len() < 3 { (text, Vec::new()) } else { (head, fields) };
-    let (prompt, negative_prompt) = match prompts.strip_prefix(NEGATIVE) {
-        Some(negative) => ("", negative),
-        None => prompts.split_once(&format!("\n{NEGATIVE}")).unwrap_or((prompts, "")),
-    };
-    Parameters { prompt: prompt.to_owned(), negative_prompt: negative_prompt.trim().to_owned(), fields }
+    let mut lines: Vec<&str> = text.trim().split('\n').collect();
+    // A prompt of one line may hold a colon or two.
+    let fields = lines.last().map(|last| pairs(last)).filter(|pairs| pairs.len() >= 3);
+    if fields.is_some() {
+        lines.pop();
+    }
+    let (mut prompt, mut negative): (Vec<&str>, Option<Vec<&str>>) = (Vec::new(), None);
+    for line in lines.into_iter().map(str::trim) {
+        match line.strip_prefix(NEGATIVE) {
+            Some(rest) => negative.get_or_insert_default().push(rest.trim()),
+            None => negative.as_mut().unwrap_or(&mut prompt).push(line),
+        }
+    }
+    let text = |lines: Vec<&str>| lines.join("\n").trim().to_owned();
+    Parameters {
+        prompt: text(prompt),
+        negative_prompt: text(negative.unwrap_or_default()),
+        fields: fields.unwrap_or_default(),
+    }
 }
 
-/// The `Key: value` pairs of a line, separated by commas.
+/// The `Key: value` pairs of a line, separated by commas; what is no pair is passed over.
 fn pairs(line: &str) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
-    let mut rest = line.trim();
-    while let Some((key, after)) = rest.split_once(':') {
-        let after = after.trim_start();
-        let (value, next) = value(after);
-        pairs.push((key.trim().to_owned(), value));
-        rest = next.trim_start_matches([',', ' ']);
+    let mut rest = line;
+    while let Some(first) = rest.chars().next() {
+        match pair(rest.trim_start()) {
+            Some((key, value, next)) => {
+                pairs.push((key.to_owned(), value));
+                rest = next;
+            }
+            None => rest = &rest[first.len_utf8()..],
+        }
     }
     pairs
+}
+
+/// The pair at the head of `text`, if there is one, and what follows it. A key is of letters, digits and ` _-/`, two or
+/// more, of which the first is a letter, a digit or `_`.
+fn pair(text: &str) -> Option<(&str, String, &str)> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let length = text.find(|c: char| !is_word(c) && ![' ', '-', '/'].contains(&c))?;
+    let (key, rest) = text.split_at(length);
+    let after = rest.strip_prefix(':')?.trim_start();
+    if !key.starts_with(is_word) || key.chars().nth(1).is_none() {
+        return None;
+    }
+    let (value, next) = value(after);
+    Some((key, value, next))
 }
 
 /// A value at the head of `text`, in quotes or up to the next comma, and what follows it.
@@ -70,7 +98,10 @@ fn value(text: &str) -> (String, &str) {
     if text.starts_with('"') {
         let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
         if let Some(Ok(value)) = values.next() {
-            return (value, &text[values.byte_offset()..]);
+            let rest = text[values.byte_offset()..].trim_start();
+            if rest.is_empty() || rest.starts_with(',') {
+                return (value, rest.strip_prefix(',').unwrap_or(rest));
+            }
         }
     }
     let (value, rest) = text.split_once(',').unwrap_or((text, ""));
@@ -111,6 +142,55 @@ mod tests {
             assert_eq!((read.prompt.as_str(), read.negative_prompt.as_str()), (prompt, negative));
             assert_eq!(field(&read, "Model"), Some("odd, name: \"x\"\n\\"));
         }
+    }
+
+    #[test]
+    fn blanks_and_line_breaks_around_the_lines_say_nothing() {
+        const SETTINGS: &str = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5";
+        for text in [
+            format!("a cat\nNegative prompt: bad\n{SETTINGS}\n"),
+            format!("\n a cat \n  Negative prompt: bad\n\n{SETTINGS}\n\n"),
+            format!("a cat\r\nNegative prompt: bad\r\n{SETTINGS}\r\n"),
+            format!("a cat\n\tNegative prompt:bad\n   {SETTINGS},  "),
+        ] {
+            let read = read(&text);
+            assert_eq!((read.prompt.as_str(), read.negative_prompt.as_str()), ("a cat", "bad"), "{text:?}");
+            assert_eq!((read.fields.len(), field(&read, "Seed")), (4, Some("5")), "{text:?}");
+        }
+    }
+
+    /// What A1111 1.10's `re_param` finds.
+    #[test]
+    fn pairs_are_those_that_a1111_finds() {
+        for (line, expected) in [
+            ("Steps: 20, x: 1, Model: a", &[("Steps", "20"), ("Model", "a")][..]),
+            (
+                "ADetailer model: \"a, b\", ControlNet 0: \"Module: canny, Weight: 1\", TI/LoRA: 3",
+                &[
+                    ("ADetailer model", "a, b"),
+                    ("ControlNet 0", "Module: canny, Weight: 1"),
+                    ("TI/LoRA", "3"),
+                ],
+            ),
+            ("Model: \"a\" b, Seed: 1", &[("Model", "\"a\" b"), ("Seed", "1")]),
+            (
+                "Civitai resources: [{\"type\":\"lora\",\"weight\":1}], Seed: 1",
+                &[("Civitai resources", "[{\"type\":\"lora\""), ("Seed", "1")],
+            ),
+            ("VAE: , Seed: 1", &[("VAE", ""), ("Seed", "1")]),
+        ] {
+            let found = pairs(line);
+            let found: Vec<_> = found.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            assert_eq!(found, expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_prompt_may_look_like_settings() {
+        let text = "Steps: a guide, Seed: a story, Size: a tale\nNegative prompt: Steps: none\nNegative prompt: more";
+        let read = read(text);
+        assert_eq!(read.prompt, "Steps: a guide, Seed: a story, Size: a tale");
+        assert_eq!((read.negative_prompt.as_str(), read.fields.len()), ("Steps: none\nmore", 0));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use super::preview::Previews;
 use super::sound::sound;
 use super::{Batch, Encoded, guidance, tell};
 use crate::error::{Error, Result};
-use crate::event::{Event, Observer};
+use crate::event::{Event, Flow, Observer, heard};
 use crate::nn::Backend;
 use crate::registry::Inputs;
 use crate::request::Interval;
@@ -66,6 +66,8 @@ pub(super) struct Denoiser<'a> {
     run: Run<'a>,
     source: Source<'a>,
     observer: &'a mut dyn Observer,
+    /// The observer's answer to the last step.
+    flow: Flow,
 }
 
 impl<'a> Denoiser<'a> {
@@ -84,12 +86,12 @@ impl<'a> Denoiser<'a> {
         };
         let always = both.is_some() && run.interval == Interval::default();
         let alone = if always { None } else { Some(cast.prepare(&[&prompts.positive], images)?) };
-        Ok(Self { cast, alone, both, run, source, observer })
+        Ok(Self { cast, alone, both, run, source, observer, flow: Flow::Continue })
     }
 
-    /// The generator as the run left it.
-    pub(super) fn into_noise(self) -> Noise {
-        self.source.noise
+    /// The generator as the run left it, and what the observer said last.
+    pub(super) fn end(self) -> (Noise, Flow) {
+        (self.source.noise, self.flow)
     }
 
     /// The network's output at call `i`, guided where the run says so.
@@ -138,7 +140,8 @@ impl Model for Denoiser<'_> {
         let output = sound(call, || self.guided(i, x, timestep), |output| output)?;
         let Batch { first, size } = self.run.batch;
         let step = Event::Step { step: i + 1, steps: self.run.calls, image: first, batch: size };
-        tell(self.observer, &step)?;
+        self.flow = self.observer.on(&step);
+        heard(self.flow)?;
         Ok(output)
     }
 
@@ -146,10 +149,12 @@ impl Model for Denoiser<'_> {
         self.source.draw()
     }
 
-    fn estimated(&mut self, i: usize, x0: &Tensor) -> Result<()> {
-        let Some(previews) = self.run.previews else { return Ok(()) };
-        let shown = previews.after(i, x0, self.run.batch.first)?;
-        shown.iter().try_for_each(|preview| tell(self.observer, preview))
+    fn estimated(&mut self, i: usize, x0: &Tensor) -> Result<bool> {
+        if let Some(previews) = self.run.previews {
+            let shown = previews.after(i, x0, self.run.batch.first)?;
+            shown.iter().try_for_each(|preview| tell(self.observer, preview))?;
+        }
+        Ok(self.flow != Flow::Continue)
     }
 
     fn between(&mut self, sample: Sample, kept: f64) -> Result<Sample> {

@@ -33,8 +33,8 @@ use candle_core::Tensor;
 
 use crate::adapters::Adapters;
 use crate::error::{Error, Result};
-use crate::event::{Event, Observer, Stage, tell};
-use crate::input::{Picture, Start};
+use crate::event::{Event, Flow, Observer, Stage, tell};
+use crate::input::{MaskOptions, MaskedContent, Picture, Start};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Weights, within_memory};
@@ -128,6 +128,8 @@ pub(crate) struct Drawn {
     noise: Noise,
     /// Which pictures of the request.
     pub(crate) batch: Batch,
+    /// What the observer said to its last step: other than [`Flow::Continue`], the latents are clean before their time.
+    pub(crate) flow: Flow,
 }
 
 /// A run of the sampler that is ready to begin.
@@ -266,12 +268,12 @@ impl Pipeline {
         let unet = self.unet(observer)?;
         let mut model = Denoiser::new(self.cast(&unet, task)?, prompts, run, source, observer)?;
         let latents = sampler::sample(&config, &ladder, x, &mut model)?;
-        let noise = model.into_noise();
+        let (noise, flow) = model.end();
         drop(unet);
         self.leave(|| self.unet.free());
         // The decoder needs the most memory of all, and buffers of other sizes than the network's.
         self.backend.trim();
-        Ok(Drawn { latents, noise, batch })
+        Ok(Drawn { latents, noise, batch, flow })
     }
 
     /// The networks that a task asks.
@@ -321,7 +323,7 @@ impl Pipeline {
         }
         let noise = Noise::new(request.rng, request.seed, 1);
         let latents = self.backend.upload(latents.values.clone(), &shape)?;
-        Ok(Drawn { latents, noise, batch: Batch { first: 0, size: 1 } })
+        Ok(Drawn { latents, noise, batch: Batch { first: 0, size: 1 }, flow: Flow::Continue })
     }
 
     fn latent_shape(&self, request: &Request, images: usize) -> [usize; 4] {
@@ -330,9 +332,11 @@ impl Pipeline {
     }
 }
 
-/// A mask at full strength starts from noise alone; every other run from the picture with noise on it.
+/// A mask over the original at full strength starts from noise alone; every other run from what it begins with and noise
+/// on it.
 fn whole(init: &Init) -> bool {
-    init.mask.is_some() && init.strength >= 1.0
+    let is_original = |mask: &MaskOptions| mask.content == MaskedContent::Original;
+    init.mask.as_ref().is_some_and(is_original) && init.strength >= 1.0
 }
 
 fn first_sample(init: &Init, ladder: &Ladder, origin: &Origin) -> Result<Tensor> {

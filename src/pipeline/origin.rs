@@ -6,8 +6,8 @@ use candle_core::Tensor;
 use super::autoencoder::Autoencoder;
 use super::denoiser::Source;
 use super::sound::sound;
-use crate::error::Result;
-use crate::input::{Mask, Picture, Start};
+use crate::error::{Error, Result};
+use crate::input::{Mask, MaskedContent, Picture, Start};
 use crate::nn::Backend;
 use crate::registry::Inputs;
 use crate::request::Posterior;
@@ -38,7 +38,7 @@ impl Encoding<'_> {
     /// picture's latents. An inpainting network that starts from pure noise (`whole`) does without the first.
     pub(super) fn origin(&self, start: &Start, whole: bool, noise: &mut Source<'_>) -> Result<Origin> {
         let skip = whole && self.inputs == Inputs::Inpainting;
-        let picture = pixels(&start.picture, None, self.backend)?;
+        let picture = pixels(&start.begun(), None, self.backend)?;
         let masks = start.mask.is_some();
         let latents = if skip { None } else { Some(self.latents(&picture, masks, noise)?) };
         let first = noise.draw()?;
@@ -53,7 +53,12 @@ impl Encoding<'_> {
             None => None,
             Some(mask) => Some(self.cells(mask)?),
         };
-        Ok(Origin { latents: latents.unwrap_or_else(|| first.clone()), noise: first, mask, masked })
+        let latents = match (latents, &mask) {
+            (None, _) => first.clone(),
+            (Some(latents), Some(mask)) => replaced(latents, mask, start.content, &first)?,
+            (Some(latents), None) => latents,
+        };
+        Ok(Origin { latents, noise: first, mask, masked })
     }
 
     /// Scaled latents of one picture, with a mask beside it or without, for each image of the batch.
@@ -70,6 +75,16 @@ impl Encoding<'_> {
     fn cells(&self, mask: &Mask) -> Result<Tensor> {
         let shape = (1, 1, (mask.height / self.factor) as usize, (mask.width / self.factor) as usize);
         Ok(Tensor::from_vec(mask.cells(self.factor), shape, &self.backend.device)?)
+    }
+}
+
+/// Latents with what is masked replaced, where it is to be noise or nothing.
+fn replaced(latents: Tensor, mask: &Tensor, content: MaskedContent, noise: &Tensor) -> Result<Tensor> {
+    let kept = || Ok::<_, Error>(latents.broadcast_mul(&mask.affine(-1.0, 1.0)?)?);
+    match content {
+        MaskedContent::Original | MaskedContent::Fill => Ok(latents),
+        MaskedContent::LatentNoise => Ok((kept()? + noise.broadcast_mul(mask)?)?),
+        MaskedContent::LatentNothing => kept(),
     }
 }
 

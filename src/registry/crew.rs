@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Flow, Observer};
+use crate::event::{Event, Observer, tell};
 
 /// How often the observer hears of a job.
 pub(super) const PULSE: Duration = Duration::from_millis(100);
@@ -112,10 +112,7 @@ fn follow<T>(
 
 /// Passes one event on.
 pub(super) fn pass(event: &Event, observer: &mut dyn Observer) -> Result<()> {
-    match observer.on(event) {
-        Flow::Continue => Ok(()),
-        Flow::Cancel => Err(interrupted()),
-    }
+    tell(observer, event)
 }
 
 /// The user stopped the run.
@@ -126,6 +123,7 @@ fn interrupted() -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::Flow;
 
     fn idle() -> Event {
         Event::Fetch { file: "x".into(), done: 0, total: 0 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Params;
 use crate::error::{Error, Result};
-use crate::input::{Extend, Fit, MaskOptions, MaskSource};
+use crate::input::{Extend, Fit, MaskOptions, MaskSource, MaskedContent};
 use crate::named::{Named, named_enum};
 
 named_enum! {
@@ -17,6 +17,18 @@ named_enum! {
     }
 }
 
+named_enum! {
+    /// How many steps a strength leaves of a run.
+    #[derive(Default)]
+    pub enum StrengthSteps("count of steps") {
+        /// Their share, rounded down, as in diffusers.
+        #[default]
+        Down = "down",
+        /// One more than that, as in A1111, where a strength of 0 leaves one.
+        OneMore = "one_more",
+    }
+}
+
 /// Picture to picture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Init {
@@ -24,6 +36,9 @@ pub struct Init {
     pub image: String,
     /// Share of the steps that are run, above 0 to 1.
     pub strength: f64,
+    /// How many those are.
+    #[serde(default)]
+    pub strength_steps: StrengthSteps,
     /// How another shape is brought to size.
     pub fit: Fit,
     /// Which latents.
@@ -43,12 +58,16 @@ impl Init {
     /// A value out of range; an option of pictures or masks without the picture or mask that it is about.
     pub(super) fn resolve(params: &Params) -> Result<Option<Self>> {
         let Some(image) = params.init_image.clone() else {
-            let options = [about_pictures(params), about_masks(params)].concat();
+            let options = [&about_pictures(params)[..], &about_masks(params)].concat();
             return lonely(&options, "picture", "`--init-image`").map(|()| None);
         };
         let mask = mask(params)?;
         let strength = params.strength.unwrap_or(if mask.is_some() { MASKED_STRENGTH } else { STRENGTH });
-        if !(strength > 0.0 && strength <= 1.0) {
+        let counted = params.strength_steps.as_deref();
+        let strength_steps =
+            counted.map_or(Ok(StrengthSteps::Down), |name| StrengthSteps::parse("strength_steps", name))?;
+        let is_nothing = strength == 0.0 && strength_steps == StrengthSteps::Down;
+        if is_nothing || !(0.0..=1.0).contains(&strength) {
             return Err(Error::expected("strength", "a number above 0 and up to 1", strength)
                 .hint("0 would run no step at all: the picture would stay as it is"));
         }
@@ -57,7 +76,7 @@ impl Init {
             .posterior
             .as_deref()
             .map_or(Ok(Posterior::Sample), |name| Posterior::parse("posterior", name))?;
-        Ok(Some(Self { image, strength, fit, posterior, mask }))
+        Ok(Some(Self { image, strength, strength_steps, fit, posterior, mask }))
     }
 }
 
@@ -80,6 +99,13 @@ fn mask(params: &Params) -> Result<Option<MaskOptions>> {
     if !(0.0..=256.0).contains(&blur) {
         return Err(Error::expected("mask_blur", "a number from 0 to 256", blur));
     }
+    let blur_y = params.mask_blur_y;
+    if blur_y.is_some_and(|pixels| !(0.0..=256.0).contains(&pixels)) {
+        return Err(Error::expected("mask_blur_y", "a number from 0 to 256", blur_y.unwrap_or(0.0)));
+    }
+    let content = params.masked_content.as_deref();
+    let content =
+        content.map_or(Ok(MaskedContent::Original), |name| MaskedContent::parse("masked_content", name))?;
     let grow = params.mask_grow.unwrap_or(0);
     if grow > 512 {
         return Err(Error::expected("mask_grow", "a number from 0 to 512", grow));
@@ -90,13 +116,15 @@ fn mask(params: &Params) -> Result<Option<MaskOptions>> {
     }
     let keep_unmasked = params.keep_unmasked.unwrap_or(false);
     let invert = params.invert_mask.unwrap_or(false);
-    Ok(Some(MaskOptions { source, blur, grow, invert, keep_unmasked, padding, extend }))
+    Ok(Some(MaskOptions { source, blur, blur_y, grow, invert, keep_unmasked, padding, extend, content }))
 }
 
 /// Whether each option of masks was given.
-fn about_masks(params: &Params) -> [Given; 5] {
+fn about_masks(params: &Params) -> [Given; 7] {
     [
         ("mask_blur", params.mask_blur.is_some()),
+        ("mask_blur_y", params.mask_blur_y.is_some()),
+        ("masked_content", params.masked_content.is_some()),
         ("mask_grow", params.mask_grow.is_some()),
         ("invert_mask", params.invert_mask.is_some()),
         ("keep_unmasked", params.keep_unmasked.is_some()),
@@ -104,9 +132,10 @@ fn about_masks(params: &Params) -> [Given; 5] {
     ]
 }
 
-fn about_pictures(params: &Params) -> [Given; 5] {
+fn about_pictures(params: &Params) -> [Given; 6] {
     [
         ("strength", params.strength.is_some()),
+        ("strength_steps", params.strength_steps.is_some()),
         ("fit", params.fit.is_some()),
         ("posterior", params.posterior.is_some()),
         ("mask", params.mask.is_some()),

@@ -27,7 +27,7 @@ pub use check::check;
 pub use control::Control;
 pub use decoding::decoding_alone;
 pub use dimensions::scaled_down;
-pub use init::{Init, Posterior};
+pub use init::{Init, Posterior, StrengthSteps};
 pub use interval::Interval;
 pub use machine::{DeviceChoice, Dtype, Rng};
 pub use memory::{Memory, VaeTiling};

@@ -82,6 +82,11 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
 
+    /// Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]
+    #[arg(long, value_name = "HOW", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strength_steps: Option<String>,
+
     /// How a picture of another shape is fitted: cover, contain or stretch [default: cover]
     #[arg(long, value_name = "HOW", help_heading = "Start picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +106,17 @@ pub struct Params {
     #[arg(long, value_name = "PX", help_heading = "Start picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_blur: Option<f64>,
+
+    /// Blur it along columns by this many pixels [default: as --mask-blur]
+    #[arg(long, value_name = "PX", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_blur_y: Option<f64>,
+
+    /// Begin behind the mask with the original, a fill of the colours around, latent_noise or latent_nothing
+    /// [default: original]
+    #[arg(long, value_name = "KIND", help_heading = "Start picture")]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masked_content: Option<String>,
 
     /// Grow the mask by this many pixels
     #[arg(long, value_name = "PX", help_heading = "Start picture")]

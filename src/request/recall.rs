@@ -78,8 +78,10 @@ fn init(init: &Value) -> Map<String, Value> {
         sides.join(",")
     });
     as_map(json!({
-        "init_image": init["image"], "strength": init["strength"], "fit": init["fit"], "posterior": init["posterior"],
-        "mask": source, "mask_blur": mask["blur"], "mask_grow": mask["grow"], "invert_mask": switch("invert"),
+        "init_image": init["image"], "strength": init["strength"], "strength_steps": init["strength_steps"],
+        "fit": init["fit"], "posterior": init["posterior"],
+        "mask": source, "mask_blur": mask["blur"], "mask_blur_y": mask["blur_y"],
+        "masked_content": mask["content"], "mask_grow": mask["grow"], "invert_mask": switch("invert"),
         "keep_unmasked": switch("keep_unmasked"), "mask_padding": mask["padding"], "extend": sides,
     }))
 }

@@ -6,6 +6,7 @@ use super::adapters::{self, Adapter, Named as NamedAdapters};
 use super::check::{check, interval, overrides, parsed};
 use super::defaults::Defaults;
 use super::dimensions::{size, suits};
+use super::init::StrengthSteps;
 use super::machine::{DeviceChoice, Dtype, Rng};
 use super::refiner::base_suits;
 use super::{
@@ -283,7 +284,13 @@ impl Request {
         let Some(init) = self.init.as_ref().filter(|_| !repo.latent_consistency) else {
             return Ok((config, ladder));
         };
-        let ladder = ladder.at_strength(init.strength);
+        let ladder = match init.strength_steps {
+            StrengthSteps::Down => ladder.at_strength(init.strength),
+            // A1111's `setup_img2img_steps`, whose levels begin one before the encoded one.
+            StrengthSteps::OneMore => {
+                ladder.with_last((init.strength.min(0.999) * self.steps as f64) as usize + 1)
+            }
+        };
         if ladder.calls() == 0 {
             let least = (1e3 / self.steps as f64).ceil() / 1e3;
             return Err(Error::expected(

@@ -198,13 +198,13 @@ pub trait Model {
     /// Whatever the generator reports.
     fn noise(&mut self) -> Result<Tensor>;
 
-    /// Takes note of what call `i` makes of the clean latents `x0`.
+    /// Takes note of what call `i` makes of the clean latents `x0`; whether they are to do as they are.
     ///
     /// # Errors
     /// Whatever the caller reports.
-    fn estimated(&mut self, i: usize, x0: &Tensor) -> Result<()> {
+    fn estimated(&mut self, i: usize, x0: &Tensor) -> Result<bool> {
         let _ = (i, x0);
-        Ok(())
+        Ok(false)
     }
 
     /// A chance to change the sample before it is shown to the network (inpainting keeps what lies outside its mask,
@@ -229,7 +229,7 @@ pub trait Model {
 /// Runs a sampler down its ladder, from the ladder's start, where `x` is x₀ + σ n: noise × the ladder's
 /// `init_noise_sigma` for a whole run.
 /// Returns latents `[b, c, h, w]` as the decoder takes them (before the VAE's scale); those of a ladder that ends
-/// early still hold noise, in the form that [`resumed`] takes.
+/// early still hold noise, in the form that [`resumed`] takes. Where the model has enough before, its last estimate.
 ///
 /// # Errors
 /// Whatever `model` reports.
@@ -244,7 +244,9 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
         let seen = (&sample.x * config.input_scale(level.sigma))?;
         let output = model.output(i - ladder.start, &seen, level.timestep)?;
         let x0 = config.x0(&sample, &output)?;
-        model.estimated(i - ladder.start, &x0)?;
+        if model.estimated(i - ladder.start, &x0)? {
+            return model.finish(x0);
+        }
         let denoised = Denoised { sample: &sample, x0, output };
         sample = solver.step(i, &denoised, &mut || model.noise())?;
     }

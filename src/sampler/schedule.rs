@@ -113,8 +113,14 @@ impl Ladder {
     /// `get_timesteps`). The sample to start with is x₀ + σ n at the level of the first call that is left.
     #[must_use]
     pub fn at_strength(self, strength: f64) -> Self {
-        let kept = ((self.steps as f64 * strength) as usize).min(self.steps);
-        let start = (self.steps - kept) * self.order;
+        let kept = (self.steps as f64 * strength) as usize;
+        self.with_last(kept)
+    }
+
+    /// The same ladder from its last `steps` steps on, of which it has no more than it has.
+    #[must_use]
+    pub fn with_last(self, steps: usize) -> Self {
+        let start = self.steps.saturating_sub(steps) * self.order;
         self.from_call(start)
     }
 

@@ -1,6 +1,6 @@
 //! One job: what was ordered, which state it is in, and what became of it. No HTTP, no files.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -164,6 +164,18 @@ impl Default for Status {
     }
 }
 
+/// What somebody wants of a job that is drawn, the strongest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Halt {
+    /// The picture at hand as far as it is, and those after it.
+    Skip = 1,
+    /// The picture at hand as far as it is, and none after it.
+    Finish,
+    /// None that is not finished.
+    Cancel,
+}
+
 /// How a job ends.
 pub(super) enum End {
     Completed,
@@ -179,7 +191,8 @@ pub(super) struct Job {
     pub(super) number: u64,
     pub(super) created: SystemTime,
     pub(super) order: Order,
-    cancelled: AtomicBool,
+    /// The [`Halt`] that was asked for, or 0.
+    stop: AtomicU8,
     inner: Mutex<(Status, Story)>,
     news: watch::Sender<u64>,
 }
@@ -197,7 +210,7 @@ impl Job {
     pub(super) fn new(id: String, number: u64, created: SystemTime, order: Order, status: Status) -> Self {
         let news = watch::Sender::new(0);
         let inner = Mutex::new((status, Story::default()));
-        let job = Self { id, number, created, order, cancelled: AtomicBool::new(false), inner, news };
+        let job = Self { id, number, created, order, stop: AtomicU8::new(0), inner, news };
         let status = job.status();
         if status.state.is_final() {
             for message in &status.warnings {
@@ -239,14 +252,25 @@ impl Job {
         Some(self.order.key.as_str()).filter(|key| open && !key.is_empty())
     }
 
-    /// Asks the engine to stop it at its next step.
-    pub(super) fn cancel(&self) {
-        self.cancelled.store(true, Ordering::Relaxed);
+    /// Asks the engine to stop it at its next step; what was asked before and goes further stays.
+    pub(super) fn ask(&self, stop: Halt) {
+        self.stop.fetch_max(stop as u8, Ordering::Relaxed);
     }
 
-    /// Whether it is to stop.
+    /// Whether it is to stop and leave what is not finished.
     pub(super) fn is_cancelled(&self) -> bool {
-        self.cancelled.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) == Halt::Cancel as u8
+    }
+
+    /// Whether it is to end with what there is.
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) == Halt::Finish as u8
+    }
+
+    /// Whether its picture at hand is to end as it is; asked once for each.
+    pub(super) fn is_skipped(&self) -> bool {
+        let (skip, none) = (Halt::Skip as u8, 0);
+        self.stop.compare_exchange(skip, none, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Notes its place in the queue.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
-use super::job::{Api, End, Job, Order, State};
+use super::job::{Api, End, Halt, Job, Order, State};
 use super::store::{Bounds, Count, Ended, Refusal};
 
 /// A place in the queue, held until the job is written down.
@@ -117,10 +117,10 @@ impl Jobs {
 
     /// Stops a job: one that waits at once, one that runs at its next step, one that has ended not at all. Whether
     /// this ended it.
-    pub(super) fn cancel(&self, job: &Job) -> bool {
+    pub(super) fn stop(&self, job: &Job, stop: Halt) -> bool {
         let mut inner = self.lock();
         let Some(place) = inner.queue.iter().position(|queued| queued.id == job.id) else {
-            job.cancel();
+            job.ask(stop);
             return false;
         };
         inner.queue.remove(place);
@@ -284,8 +284,8 @@ mod tests {
         let jobs = Jobs::new(BOUNDS);
         let [first, second] = [0; 2].map(|_| submit(&jobs).unwrap());
         jobs.next();
-        jobs.cancel(&second);
-        jobs.cancel(&first);
+        jobs.stop(&second, Halt::Cancel);
+        jobs.stop(&first, Halt::Cancel);
         assert_eq!((second.state(), first.state()), (State::Cancelled, State::Running));
         assert!(first.is_cancelled() && jobs.finish(&first, End::Cancelled));
         assert!(!jobs.finish(&first, End::Completed), "an end is an end");

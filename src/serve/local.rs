@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::Log;
-use super::job::{Api, End, Job, Order, Status, new_id};
+use super::job::{Api, End, Halt, Job, Order, Status, new_id};
 use super::jobs::Jobs;
 use super::journal::Journal;
 use super::store::{Bounds, Count, Refused, Store};
@@ -84,8 +84,8 @@ impl Store for Local {
         ended
     }
 
-    fn cancel(&self, job: &Job) -> Result<bool> {
-        let ended = self.jobs.cancel(job);
+    fn stop(&self, job: &Job, stop: Halt) -> Result<bool> {
+        let ended = self.jobs.stop(job, stop);
         if ended {
             self.note(job);
         }
@@ -93,7 +93,7 @@ impl Store for Local {
     }
 
     fn forsake(&self, job: &Arc<Job>) -> bool {
-        self.cancel(job).unwrap_or(false)
+        self.stop(job, Halt::Cancel).unwrap_or(false)
     }
 
     fn forget(&self, job: &Job) -> Result<bool> {

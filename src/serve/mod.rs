@@ -41,7 +41,7 @@ use tokio::sync::watch;
 
 use self::catalog::Catalog;
 use self::door::Guard;
-use self::job::{End, Job};
+use self::job::{End, Halt, Job};
 use self::local::Local;
 use self::metrics::Metrics;
 use self::store::{Bounds, Store};
@@ -309,8 +309,8 @@ impl Service {
     }
 
     /// Stops a job.
-    fn cancel(&self, job: &Job) -> Result<()> {
-        if self.store.cancel(job)? {
+    fn stop(&self, job: &Job, stop: Halt) -> Result<()> {
+        if self.store.stop(job, stop)? {
             self.ended(job);
         }
         Ok(())

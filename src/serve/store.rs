@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::job::{Api, End, Job, Order};
+use super::job::{Api, End, Halt, Job, Order};
 use super::uploads::Pictures;
 use crate::error::{Error, Result};
 
@@ -108,8 +108,8 @@ pub(super) trait Store: Send + Sync {
     fn finish(&self, job: &Job, end: End) -> bool;
 
     /// Stops a job: one that waits at once, one that runs at its next step, one that has ended not at all. Whether
-    /// this ended it.
-    fn cancel(&self, job: &Job) -> Result<bool>;
+    /// this ended it. A job that another process draws is cancelled, however it is stopped.
+    fn stop(&self, job: &Job, stop: Halt) -> Result<bool>;
 
     /// Stops a job that nobody waits for any more: where that cannot be told now, as soon as it can. Whether this
     /// ended it.

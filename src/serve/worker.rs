@@ -1,6 +1,7 @@
 //! The worker: one thread that owns planner and engine, takes one job after another and tells what happens. Nothing
 //! of the networks leaves this thread.
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -61,6 +62,8 @@ struct Planned {
     /// The request as its pictures tell it.
     told: Request,
     silent: bool,
+    /// The picture at hand ends before its last step.
+    is_early: Cell<bool>,
 }
 
 impl Planned {
@@ -76,7 +79,11 @@ impl Planned {
 
     /// Keeps a finished picture.
     fn keep(&self, service: &Service, image: &Image) -> Result<()> {
-        let png = self.album().png(&image.leaf())?;
+        let png = if self.is_early.get() {
+            self.album().unfinished(&image.leaf())?
+        } else {
+            self.album().png(&image.leaf())?
+        };
         service.store.keep(&self.job, &picture_of(image.index), &png)?;
         let &Image { width, height, seed, index, .. } = image;
         self.job.made(Made { index, seed, width, height, bytes: png.len() as u64 });
@@ -109,7 +116,7 @@ fn failed(service: &Service, job: &Job, error: &Error) -> End {
     if ![Kind::Usage, Kind::Interrupted].contains(&error.kind()) {
         (service.log)(&format!("{}: {error}", job.id));
     }
-    match error.kind() == Kind::Interrupted && job.is_cancelled() {
+    match error.kind() == Kind::Interrupted && (job.is_cancelled() || job.is_interrupted()) {
         true => End::Cancelled,
         false => End::Failed(Failure::public(error, &service.places(&job.id))),
     }
@@ -145,7 +152,8 @@ impl Tools {
         let plan = self.planner.plan(&params, &mut observer)?;
         within("width", plan.request.width, plan.request.height, service.limits.pixels)?;
         let told = told(&plan.request, &service.secrets(&job.id));
-        Ok(Planned { job: Arc::clone(job), plan, told, silent: params.no_metadata == Some(true) })
+        let silent = params.no_metadata == Some(true);
+        Ok(Planned { job: Arc::clone(job), plan, told, silent, is_early: Cell::new(false) })
     }
 
     /// Draws jobs in one forward; if that fails, those that are left one by one.
@@ -157,7 +165,10 @@ impl Tools {
         };
         let left: Vec<&Planned> = planned.iter().filter(|planned| !planned.job.state().is_final()).collect();
         match (drawn, planned) {
-            (Ok(()), _) => left.iter().for_each(|planned| service.finish(&planned.job, End::Completed)),
+            (Ok(()), _) => left.iter().for_each(|planned| {
+                let end = if planned.job.is_interrupted() { End::Cancelled } else { End::Completed };
+                service.finish(&planned.job, end);
+            }),
             (Err(error), [alone]) => {
                 let end = alone.failed(service, self.engine.undecoded(), &error);
                 service.finish(&alone.job, end);
@@ -167,12 +178,22 @@ impl Tools {
     }
 
     fn alone(&mut self, service: &Service, planned: &Planned) -> Result<()> {
-        let mut observer = |event: &Event| watch(service, &[&planned.job], event);
+        let mut observer = |event: &Event| {
+            let flow = watch(service, &[&planned.job], event);
+            if flow == Flow::Continue && matches!(event, Event::Step { .. }) {
+                let flow = eased(&planned.job);
+                planned.is_early.set(flow != Flow::Continue);
+                return flow;
+            }
+            // What was asked of the pictures before holds for none that is not begun.
+            let is_next = matches!(event, Event::Begin { stage: Stage::Denoise, .. });
+            if is_next && eased(&planned.job) == Flow::Finish { Flow::Cancel } else { flow }
+        };
         let mut deliver = |image: Image| planned.keep(service, &image);
         self.engine.generate(&planned.plan, &mut observer, &mut deliver)
     }
 
-    /// One picture for each job. One that is cancelled ends at once; the others go on.
+    /// One picture for each job. One that is stopped ends at once, without its picture; the others go on.
     fn together(&mut self, service: &Service, several: &[Planned]) -> Result<()> {
         let plans: Vec<&Plan> = several.iter().map(|planned| &planned.plan).collect();
         let jobs: Vec<&Arc<Job>> = several.iter().map(|planned| &planned.job).collect();
@@ -200,8 +221,8 @@ impl Observer for Company<'_> {
     fn on(&mut self, event: &Event) -> Flow {
         let wanted: Vec<&Arc<Job>> =
             self.jobs.iter().filter(|job| !job.state().is_final()).copied().collect();
-        let cancelled = wanted.iter().filter(|job| job.is_cancelled());
-        cancelled.for_each(|job| self.service.finish(job, End::Cancelled));
+        let stopped = wanted.iter().filter(|job| job.is_cancelled() || eased(job) != Flow::Continue);
+        stopped.for_each(|job| self.service.finish(job, End::Cancelled));
         match self.about.and_then(|at| self.jobs.get(at)) {
             // A warning is about one client's prompt and no other's.
             Some(job) if matches!(event, Event::Warning { .. }) => tell(self.service, job, event),
@@ -221,9 +242,18 @@ fn watch(service: &Service, jobs: &[&Arc<Job>], event: &Event) -> Flow {
     if let Event::Step { batch, .. } = event {
         service.metrics.steps(*batch);
     }
-    let is_over = || jobs.iter().all(|job| job.is_cancelled());
+    let is_over = || jobs.iter().all(|job| job.is_cancelled() || job.state().is_final());
     service.hold.wait(event, is_over);
     if is_over() { Flow::Cancel } else { Flow::Continue }
+}
+
+/// What becomes of a step's pictures where somebody wants them as they are.
+fn eased(job: &Job) -> Flow {
+    match () {
+        () if job.is_interrupted() => Flow::Finish,
+        () if job.is_skipped() => Flow::Skip,
+        () => Flow::Continue,
+    }
 }
 
 /// Passes on what the engine reports.

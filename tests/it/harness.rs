@@ -206,6 +206,11 @@ impl Outcome {
         std::str::from_utf8(&self.stdout).unwrap()
     }
 
+    /// What the user was told.
+    pub(crate) fn stderr(&self) -> &str {
+        &self.stderr
+    }
+
     /// Every visible and temporary file in the run's folder, by name.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut names: Vec<String> = std::fs::read_dir(&self.folder)

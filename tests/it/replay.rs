@@ -1,5 +1,9 @@
 //! `sdgen replay`: pictures drawn again from what they say about themselves.
 
+use sdgen::output::Picture;
+use sdgen::output::png::encode;
+use serde_json::Value;
+
 use crate::harness::{Outcome, golden_model, sdgen, tiny};
 
 fn drawn(args: &[&str]) -> Outcome {
@@ -84,4 +88,83 @@ fn a_foreign_picture_is_drawn_from_its_parameters() {
         .args(["replay", "n.png"])
         .fails(2)
         .says("says nothing about how it was made");
+}
+
+/// A picture of another program that says `text`.
+fn foreign(text: &str) -> Vec<u8> {
+    let picture = Picture { width: 8, height: 8, rgb: &[9; 8 * 8 * 3] };
+    encode(&picture, &[("parameters".to_owned(), text.to_owned())]).unwrap()
+}
+
+/// What is drawn from a foreign picture's settings, and what the user is told.
+fn replayed(settings: &str, args: &[&str]) -> (Value, String) {
+    let text =
+        format!("a cat\nNegative prompt: bad\nSteps: 2, CFG scale: 3, Seed: 5, Size: 32x32, {settings}");
+    let run = sdgen().file("f.png", &foreign(&text)).args(["replay", "f.png", "-m", &golden_model("sd15")]);
+    let outcome = run.args(["-o", "a.png"]).args(args).succeeds();
+    let shown = sdgen().args(["inspect"]).arg_path("--json", &outcome.path("a.png")).succeeds();
+    let record: Value = serde_json::from_str(shown.stdout()).unwrap();
+    (record["sdgen"]["request"].clone(), outcome.stderr().to_owned())
+}
+
+#[test]
+fn labels_of_other_programs_are_drawn_as_they_meant_them_or_told() {
+    for (settings, sampler, schedule) in [
+        ("Sampler: DPM++ SDE, Schedule type: Automatic, Version: v1.10.1", "dpmpp_sde", "karras"),
+        ("Sampler: dpm++2m, RNG: cuda, Version: stable-diffusion.cpp", "dpmpp_2m", "normal"),
+        ("Sampler: LMS, Schedule type: SGM Uniform", "lms", "sgm_uniform"),
+        ("Sampler: DPM++ 3M SDE", "dpmpp_3m_sde", "exponential"),
+    ] {
+        let (request, told) = replayed(settings, &[]);
+        assert_eq!(
+            (&request["sampler"], &request["schedule"]),
+            (&sampler.into(), &schedule.into()),
+            "{settings}"
+        );
+        assert!(!told.contains("not taken over"), "{told}");
+    }
+    for (settings, named) in [
+        ("Sampler: Restart", "Sampler: Restart"),
+        ("Sampler: DPM adaptive, Schedule type: Karras", "Schedule type: Karras"),
+        ("Sampler: Euler, Schedule type: Align Your Steps 32", "Schedule type: Align Your Steps 32"),
+        ("Sampler: Euler a, RNG: std_default", "RNG: std_default"),
+        ("Sampler: Euler a, Denoising strength: 0.5", "Denoising strength: 0.5"),
+        (
+            "Sampler: Euler a, ControlNet 0: \"Module: canny, Weight: 1\"",
+            "ControlNet 0: Module: canny, Weight: 1",
+        ),
+    ] {
+        let (_, told) = replayed(settings, &[]);
+        assert!(told.contains("not taken over: ") && told.contains(named), "{settings}: {told}");
+    }
+}
+
+#[test]
+fn a_strength_is_taken_over_where_there_is_a_start_picture() {
+    let start = drawn(&[]);
+    let start = start.path("a.png");
+    let settings = "Sampler: Euler a, Denoising strength: 0.6, RNG: CPU";
+    let (request, told) = replayed(settings, &["-i", start.to_str().unwrap()]);
+    assert_eq!((&request["init"]["strength"], &request["rng"]), (&0.6.into(), &"torch".into()));
+    assert!(!told.contains("not taken over"), "{told}");
+}
+
+#[test]
+fn blanks_and_line_breaks_of_other_programs_are_no_part_of_prompts() {
+    const SETTINGS: &str = "Steps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 64x64";
+    for text in [
+        format!("a cat\r\nNegative prompt: bad\r\n{SETTINGS}\r\n"),
+        format!("a cat\n \tNegative prompt:  bad \n{SETTINGS}\n\n"),
+        format!("a cat\nNegative prompt: bad\n\n{SETTINGS}"),
+    ] {
+        let shown = sdgen().file("f.png", &foreign(&text)).args(["inspect", "--json", "f.png"]).succeeds();
+        let shown: Value = serde_json::from_str(shown.stdout()).unwrap();
+        let shown = &shown["parameters"];
+        assert_eq!(
+            (&shown["prompt"], &shown["negative_prompt"]),
+            (&"a cat".into(), &"bad".into()),
+            "{text:?}"
+        );
+        assert_eq!(shown["fields"]["Seed"], "5", "{text:?}");
+    }
 }

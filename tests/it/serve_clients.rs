@@ -120,8 +120,126 @@ fn a1111s_clients_see_progress_and_interrupt_their_own_jobs_only() {
         assert!(progress("?skip_current_image=true")["current_image"].is_null());
         server.post("/sdapi/v1/interrupt", &json!({})).is(200);
         let answer = answer.join().unwrap().is(200).json();
-        assert_eq!(answer["images"], json!([]));
+        // The picture as far as it was, which nobody can draw again from a record.
+        assert_eq!(answer["images"].as_array().unwrap().len(), 1);
+        let picture = decoded(&answer["images"][0]);
+        assert_eq!(size(&picture), (128, 128));
+        assert!(!picture.windows(6).any(|bytes| bytes == b"sdgen\0"));
+        every_key(&answer);
     });
+    assert_eq!(server.get("/v1/jobs").json()["jobs"][0]["state"], "cancelled");
+}
+
+/// What A1111 1.10's `Processed.js()` has.
+fn every_key(answer: &Value) {
+    let info: Value = serde_json::from_str(answer["info"].as_str().unwrap()).unwrap();
+    let keys = "prompt all_prompts negative_prompt all_negative_prompts seed all_seeds subseed all_subseeds \
+                subseed_strength width height sampler_name cfg_scale steps batch_size restore_faces \
+                face_restoration_model sd_model_name sd_model_hash sd_vae_name sd_vae_hash seed_resize_from_w \
+                seed_resize_from_h denoising_strength extra_generation_params index_of_first_image infotexts styles \
+                job_timestamp clip_skip is_using_inpainting_conditioning version";
+    for key in keys.split_whitespace() {
+        assert!(info.get(key).is_some(), "{key}: {info}");
+    }
+    for key in ["width", "height", "seed", "steps", "sd_model_hash", "sampler_name", "job_timestamp"] {
+        assert!(!info[key].is_null(), "{key}: {info}");
+    }
+}
+
+#[test]
+fn a1111s_clients_skip_a_picture_and_get_the_next() {
+    let server = Server::start(&[]);
+    let sent = small(&json!({"steps": 300, "width": 64, "height": 64, "n_iter": 2}));
+    std::thread::scope(|scope| {
+        let answer = scope.spawn(|| server.post("/sdapi/v1/txt2img", &sent));
+        while server.get("/sdapi/v1/progress").is(200).json()["state"]["sampling_step"].as_u64().unwrap() < 3
+        {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        server.post("/sdapi/v1/skip", &json!({})).is(200);
+        let answer = answer.join().unwrap().is(200).json();
+        let has_record = |i: usize| decoded(&answer["images"][i]).windows(6).any(|bytes| bytes == b"sdgen\0");
+        assert_eq!(
+            (answer["images"].as_array().unwrap().len(), has_record(0), has_record(1)),
+            (2, false, true)
+        );
+        every_key(&answer);
+    });
+    assert_eq!(server.get("/v1/jobs").json()["jobs"][0]["state"], "completed");
+}
+
+#[test]
+fn what_a1111_does_not_know_is_passed_over_and_named() {
+    let server = Server::start(&[]);
+    let sent = json!({
+        "prompt": "a", "steps": "1", "width": 64.0, "height": "64", "seed": "5", "url": "x", "auth": "", "clip_skip": 1,
+        "override_settings": {"sd_vae": "Automatic", "eta_noise_seed_delta": 0}, "sampler_name": "DDIM",
+        "scheduler": "Karras", "alwayson_scripts": {"ControlNet": {"args": [{"enabled": false}]}},
+    });
+    let answer = server.post("/sdapi/v1/txt2img", &sent).is(200);
+    assert_eq!(answer.header("x-ignored-fields"), Some("scheduler, auth, clip_skip, url"));
+    server.log.says("ignored fields: scheduler, auth, clip_skip, url");
+    every_key(&answer.json());
+    let quiet =
+        server.post("/sdapi/v1/txt2img", &json!({"prompt": "a", "steps": 1, "width": 64, "height": 64}));
+    assert_eq!(quiet.is(200).header("x-ignored-fields"), None);
+    for (sent, named) in [
+        (json!({"script_name": "Prompt matrix"}), "Prompt matrix"),
+        (json!({"alwayson_scripts": {"ADetailer": {"args": [true, false]}}}), "ADetailer"),
+        (json!({"override_settings": {"sd_vae": "x.pt"}}), "sd_vae"),
+        (json!({"sampler_name": "DPM fast"}), "DPM fast"),
+    ] {
+        let wrong = server.post("/sdapi/v1/txt2img", &sent).is(422).json();
+        assert!(wrong["detail"].as_str().unwrap().contains(named), "{wrong}");
+    }
+    server.post("/sdapi/v1/options", &json!({"sd_vae": "Automatic", "filter_nsfw": false})).is(200);
+}
+
+#[test]
+fn a1111s_automatic_schedule_is_the_samplers_own() {
+    let server = Server::start(&[]);
+    for (sent, schedule) in [
+        (json!({"sampler_name": "DPM++ 2S a"}), "Karras"),
+        (json!({"sampler_name": "DPM++ 2M SDE", "scheduler": "automatic"}), "Exponential"),
+        (json!({"sampler_name": "k_dpmpp_2m", "scheduler": "uniform"}), "Uniform"),
+        (json!({"sampler_name": "heun", "scheduler": "Normal"}), "Automatic"),
+        (json!({"sampler_index": "Euler a Polyexponential"}), "Exponential"),
+    ] {
+        let mut all = json!({"prompt": "a", "steps": 2, "width": 64, "height": 64});
+        all.as_object_mut().unwrap().extend(sent.as_object().unwrap().clone());
+        let answer = server.post("/sdapi/v1/txt2img", &all).is(200).json();
+        let info: Value = serde_json::from_str(answer["info"].as_str().unwrap()).unwrap();
+        let text = info["infotexts"][0].as_str().unwrap();
+        assert!(text.contains(&format!("Schedule type: {schedule},")), "{sent}: {text}");
+    }
+}
+
+#[test]
+fn a1111s_masks_begin_with_what_they_are_asked_to() {
+    let server = Server::start(&[]);
+    let encoded = |image: image::RgbImage| {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image.write_to(&mut bytes, image::ImageFormat::Png).unwrap();
+        base64(&bytes.into_inner())
+    };
+    let picture =
+        encoded(image::RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8 * 4, y as u8 * 4, 90])));
+    let mask =
+        encoded(image::RgbImage::from_fn(64, 64, |x, _| image::Rgb([if x < 32 { 255 } else { 0 }; 3])));
+    let drawn = |more: Value| {
+        let mut sent = json!({
+            "prompt": "a", "seed": 3, "steps": 4, "width": 64, "height": 64, "init_images": [picture],
+            "mask": mask, "denoising_strength": 0.5, "inpaint_full_res": false, "mask_blur": 0,
+        });
+        sent.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        decoded(&server.post("/sdapi/v1/img2img", &sent).is(200).json()["images"][0])
+    };
+    let contents: Vec<Vec<u8>> = (0..4).map(|fill| drawn(json!({ "inpainting_fill": fill }))).collect();
+    for i in 0..4 {
+        assert!((0..i).all(|j| contents[i] != contents[j]), "content {i}");
+    }
+    assert!(drawn(json!({})) == contents[0], "A1111 fills where nothing is said");
+    assert_eq!(size(&drawn(json!({"denoising_strength": 0, "mask_blur_x": 2, "mask_blur_y": 0}))), (64, 64));
 }
 
 #[test]

@@ -13,6 +13,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("samplers", "Samplers", "array"),
     ("schedulers", "Schedules", "array"),
     ("scripts", "Scripts: none", "object"),
+    ("script-info", "Arguments of scripts: none", "array"),
     ("embeddings", "Embeddings: none", "object"),
     ("cmd-flags", "Flags: none", "object"),
     ("sd-vae", "Autoencoders: none", "array"),
@@ -27,9 +28,11 @@ const SHOWN: &[(&str, &str, &str)] = &[
 
 /// Paths that do something without a body.
 const DONE: &[(&str, &str)] = &[
-    ("interrupt", "Stop the running job of this interface"),
-    ("skip", "Stop the running job of this interface"),
+    ("interrupt", "End the running job of this interface with what there is"),
+    ("skip", "End the running picture of this interface as it is, and begin the next"),
     ("refresh-checkpoints", "Look for models anew: there is no need to"),
+    ("refresh-loras", "Look for LoRAs anew: there are none"),
+    ("refresh-vae", "Look for autoencoders anew: there are none"),
 ];
 
 /// The paths.
@@ -99,11 +102,24 @@ const FIELDS: &[(&str, &[&str])] = &[
             "scheduler",
             "mask",
             "refiner_checkpoint",
+            "script_name",
         ],
     ),
-    ("integer", &["steps", "width", "height", "batch_size", "n_iter", "resize_mode"]),
-    ("number", &["cfg_scale", "denoising_strength", "mask_blur", "inpaint_full_res_padding"]),
-    ("object", &["override_settings"]),
+    (
+        "integer",
+        &[
+            "steps",
+            "width",
+            "height",
+            "batch_size",
+            "n_iter",
+            "resize_mode",
+            "inpainting_fill",
+            "inpaint_full_res_padding",
+        ],
+    ),
+    ("number", &["cfg_scale", "denoising_strength", "mask_blur", "mask_blur_x", "mask_blur_y"]),
+    ("object", &["override_settings", "alwayson_scripts"]),
 ];
 
 /// Fields that are yes or no, also as 1 or 0.
@@ -127,9 +143,10 @@ pub(in crate::serve) fn schemas() -> Map<String, Value> {
     let pictures = json!({ "type": ["array", "null"], "items": text, "maxItems": 1 });
     fields.insert("init_images".to_owned(), pictures);
     let named = NEUTRAL.iter().map(|row| row.0).chain(IGNORED.iter().copied());
-    let free = ["eta", "refiner_switch_at", "mask_blur_x", "mask_blur_y"];
+    let free = ["eta", "s_noise"];
     fields.extend(named.chain(free).map(|name| (name.to_owned(), json!({}))));
-    let request = json!({ "type": "object", "properties": fields, "additionalProperties": false });
+    // Others are passed over and named in a header of the answer.
+    let request = json!({ "type": "object", "properties": fields });
     let pictures = json!({ "images": { "type": "array", "items": text }, "parameters": { "type": "object" }, "info": text });
     let progress = json!({
         "progress": number, "eta_relative": number, "state": { "type": "object" },

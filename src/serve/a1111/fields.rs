@@ -1,10 +1,12 @@
 //! A1111's fields as ours. Names, labels and meanings are theirs; what has no counterpart here is refused unless it
-//! asks for nothing.
+//! asks for nothing, and what is no field there either is passed over and told.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::lax::{self, Sent};
+use super::settings::{self, unsupported};
 use crate::error::{Error, Result};
-use crate::output::metadata::{A1111_SAMPLERS, A1111_SCHEDULES, Names};
+use crate::output::a1111::{self, Automatic};
 use crate::sampler::Sampler;
 
 /// Fields that change no picture, or none unless another field here says so.
@@ -30,7 +32,7 @@ pub(super) const IGNORED: &[&str] = &[
     "hr_upscaler",
     "image_cfg_scale",
     "override_settings_restore_afterwards",
-    "s_noise",
+    "refiner_switch_at",
     "s_tmax",
     "s_tmin",
     "save_images",
@@ -38,29 +40,25 @@ pub(super) const IGNORED: &[&str] = &[
     "subseed",
 ];
 
-/// Fields of features that are not here, with the value besides nothing at all that asks for none of them.
-pub(super) const NEUTRAL: &[(&str, i64)] = &[
-    ("alwayson_scripts", 0),
-    ("enable_hr", 0),
-    ("include_init_images", 0),
-    ("infotext", 0),
-    ("initial_noise_multiplier", 1),
-    ("inpainting_fill", 1),
-    ("latent_mask", 0),
-    ("mask_round", 1),
-    ("restore_faces", 0),
-    ("s_churn", 0),
-    ("s_min_uncond", 0),
-    ("script_name", 0),
-    ("seed_resize_from_h", -1),
-    ("seed_resize_from_w", -1),
-    ("styles", 0),
-    ("subseed_strength", 0),
-    ("tiling", 0),
+/// Fields of features that are not here, with the numbers that ask for none of them; so does what is nothing at all,
+/// where 0 is among them.
+pub(super) const NEUTRAL: &[(&str, &[f64])] = &[
+    ("enable_hr", &[0.0]),
+    ("firstpass_image", &[0.0]),
+    ("include_init_images", &[0.0]),
+    ("infotext", &[0.0]),
+    ("initial_noise_multiplier", &[1.0]),
+    ("latent_mask", &[0.0]),
+    ("mask_round", &[1.0]),
+    ("restore_faces", &[0.0]),
+    ("s_churn", &[0.0]),
+    ("s_min_uncond", &[0.0]),
+    ("seed_resize_from_h", &[-1.0, 0.0]),
+    ("seed_resize_from_w", &[-1.0, 0.0]),
+    ("styles", &[0.0]),
+    ("subseed_strength", &[0.0]),
+    ("tiling", &[0.0]),
 ];
-
-/// Fields that mean the same here.
-const SAME: &[&str] = &["prompt", "negative_prompt", "steps", "cfg_scale", "width", "height"];
 
 /// A request of A1111's, taken apart.
 pub(in crate::serve) struct Translated {
@@ -68,79 +66,52 @@ pub(in crate::serve) struct Translated {
     pub(in crate::serve) fields: Map<String, Value>,
     /// Whether pictures are wanted in the answer.
     pub(super) send_images: bool,
-}
-
-/// Hands out a request's fields one by one, so that none is left over unseen.
-struct Sent(Map<String, Value>);
-
-impl Sent {
-    /// The field's value, unless it is missing or null.
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
-    }
-
-    fn number(&mut self, name: &str) -> Result<Option<f64>> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        value.as_f64().map(Some).ok_or_else(|| Error::expected(name, "a number", value))
-    }
-
-    fn whole(&mut self, name: &str) -> Result<Option<u64>> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        value.as_u64().map(Some).ok_or_else(|| Error::expected(name, "a number from 0", value))
-    }
-
-    fn text(&mut self, name: &str) -> Result<Option<String>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text).filter(|text| !text.is_empty())),
-            Some(other) => Err(Error::expected(name, "text", other)),
-        }
-    }
-
-    fn switch(&mut self, name: &str) -> Result<Option<bool>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::Bool(value)) => Ok(Some(value)),
-            Some(Value::Number(number)) => Ok(Some(number.as_f64() != Some(0.0))),
-            Some(other) => Err(Error::expected(name, "true or false", other)),
-        }
-    }
+    /// Fields that are passed over.
+    pub(super) passed_over: Vec<String>,
 }
 
 /// The fields of a request; `chosen` is the model that the options name.
 ///
 /// # Errors
-/// A field that is unknown, wrong, or asks for what is not here.
+/// A field that is wrong, or asks for what is not here.
 pub(in crate::serve) fn translated(sent: Map<String, Value>, chosen: Option<String>) -> Result<Translated> {
     let mut sent = Sent(sent);
     let mut ours = Map::new();
+    let mut passed_over = Vec::new();
     // Brackets and long prompts are read as there.
     ours.insert("prompt_syntax".to_owned(), "weighted".into());
     ours.insert("long_prompt".to_owned(), "chunk".into());
-    ours.insert("prompt".to_owned(), "".into());
     // `progress` shows what is coming this often there as well.
     ours.insert("preview_every".to_owned(), 10.into());
-    for name in SAME {
-        ours.extend(sent.take(name).map(|value| ((*name).to_owned(), value)));
+    ours.insert("prompt".to_owned(), sent.text("prompt")?.unwrap_or_default().into());
+    keep(&mut ours, "negative_prompt", sent.text("negative_prompt")?);
+    for name in ["steps", "width", "height"] {
+        keep(&mut ours, name, sent.whole(name)?);
     }
+    keep(&mut ours, "cfg_scale", sent.number("cfg_scale")?);
     counted(&mut sent, &mut ours)?;
-    sampled(&mut sent, &mut ours)?;
+    sampled(&mut sent, &mut ours, &mut passed_over)?;
     model(&mut sent, &mut ours, chosen)?;
     started(&mut sent, &mut ours)?;
+    scripts(&mut sent)?;
     let send_images = sent.switch("send_images")?.unwrap_or(true);
-    leftover(sent)?;
-    Ok(Translated { fields: ours, send_images })
+    leftover(&sent, &mut passed_over)?;
+    Ok(Translated { fields: ours, send_images, passed_over })
+}
+
+fn keep<T: Into<Value>>(ours: &mut Map<String, Value>, name: &str, value: Option<T>) {
+    ours.extend(value.map(|value| (name.to_owned(), value.into())));
 }
 
 /// Seed and number of pictures.
 fn counted(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
-    if let Some(seed) = sent.take("seed") {
-        match (seed.as_i64(), seed.as_u64()) {
-            (Some(-1), _) => {}
-            (_, Some(seed)) => drop(ours.insert("seed".to_owned(), seed.into())),
-            _ => return Err(Error::expected("seed", "a number from -1", seed)),
-        }
+    if sent.0.get("seed").is_some_and(|seed| seed == "") {
+        sent.0.remove("seed");
     }
+    // One of -1 is as good as none.
+    let seed = |value: &Value| lax::whole(value).filter(|seed| (-1..=i128::from(u64::MAX)).contains(seed));
+    let seed = sent.read("seed", "a whole number from -1", seed)?;
+    keep(ours, "seed", seed.and_then(|seed| u64::try_from(seed).ok()));
     let size = sent.whole("batch_size")?.unwrap_or(1);
     let count = size.checked_mul(sent.whole("n_iter")?.unwrap_or(1));
     let count = count.ok_or_else(|| Error::field("n_iter", "too many pictures"))?;
@@ -150,156 +121,142 @@ fn counted(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
 }
 
 /// Sampler and schedule by their labels; older clients name both in one.
-fn sampled(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
+fn sampled(sent: &mut Sent, ours: &mut Map<String, Value>, passed_over: &mut Vec<String>) -> Result<()> {
     let index = sent.text("sampler_index")?;
     let label = sent.text("sampler_name")?.or(index);
-    let mut schedule = sent.text("scheduler")?;
-    if let Some(label) = label {
-        let lower = label.to_lowercase();
-        let suffix = A1111_SCHEDULES.iter().find_map(|(_, theirs)| {
-            let stem = lower.strip_suffix(&format!(" {}", theirs.to_lowercase()))?;
-            ours_of(A1111_SAMPLERS, stem).map(|sampler| (sampler, (*theirs).to_owned()))
-        });
-        let sampler = match (ours_of(A1111_SAMPLERS, &label), suffix) {
-            (Some(sampler), _) => sampler,
-            (None, Some((sampler, named))) => {
-                schedule = Some(named);
-                sampler
-            }
-            (None, None) => {
-                let known = A1111_SAMPLERS.iter().map(|row| row.1);
-                return Err(Error::unknown("sampler_name", "sampler", &label, known));
-            }
-        };
-        ours.insert("sampler".to_owned(), sampler.into());
-        // There a single step begins at the last timestep, with k-diffusion's samplers.
-        let levels = Sampler::parse("sampler", sampler).is_ok_and(|sampler| sampler.row().grid.respaces());
-        if levels && ours.get("steps").and_then(Value::as_u64) == Some(1) {
-            ours.insert("timestep_spacing".to_owned(), "trailing".into());
-        }
-        let takes_noise = ["ddim", "tcd"].contains(&sampler);
-        if let Some(eta) = sent.number("eta")?.filter(|_| takes_noise) {
-            ours.insert("eta".to_owned(), eta.into());
-        }
-    }
-    sent.0.remove("eta");
-    if let Some(label) = schedule.filter(|label| !label.eq_ignore_ascii_case("automatic")) {
-        let known = || A1111_SCHEDULES.iter().map(|row| row.1);
-        let found = ours_of(A1111_SCHEDULES, &label);
-        let name = found.ok_or_else(|| Error::unknown("scheduler", "schedule", &label, known()))?;
-        ours.insert("schedule".to_owned(), name.into());
-    }
-    Ok(())
-}
-
-/// Our name behind a label, or behind our own name.
-fn ours_of(names: Names, label: &str) -> Option<&'static str> {
-    let same = |(ours, theirs): &&(&'static str, &str)| {
-        theirs.eq_ignore_ascii_case(label) || ours.eq_ignore_ascii_case(label)
+    let schedule = sent.text("scheduler")?;
+    let (eta, noise) = (sent.number("eta")?, sent.number("s_noise")?);
+    let Some(label) = label else {
+        let schedule = schedule.map(|label| a1111::schedule_of("scheduler", &label)).transpose()?;
+        keep(ours, "schedule", schedule.flatten());
+        return Ok(());
     };
-    names.iter().find(same).map(|row| row.0)
+    let fields = ["sampler_name", "scheduler"];
+    let read = a1111::sampling(fields, &label, schedule.as_deref(), Automatic::Own)?;
+    ours.insert("sampler".to_owned(), read.sampler.into());
+    ours.insert("schedule".to_owned(), read.schedule.into());
+    if read.unheard {
+        passed_over.push("scheduler".to_owned());
+    }
+    // There a single step begins at the last timestep, with k-diffusion's samplers.
+    let levels = Sampler::parse("sampler", read.sampler).is_ok_and(|sampler| sampler.row().grid.respaces());
+    if levels && ours.get("steps").and_then(Value::as_u64) == Some(1) {
+        ours.insert("timestep_spacing".to_owned(), "trailing".into());
+    }
+    let takes_eta = ["ddim", "tcd"].contains(&read.sampler);
+    keep(ours, "eta", eta.filter(|_| takes_eta));
+    // Other samplers do not hear of it there either, unless they add noise of their own.
+    match [("eta", eta), ("s_noise", noise)].into_iter().find(|row| row.1.is_some_and(|value| value != 1.0)) {
+        Some((name, _)) if read.draws => Err(unsupported(name, name)),
+        _ => Ok(()),
+    }
 }
 
 /// The model, from the request's own settings or from the options.
 fn model(sent: &mut Sent, ours: &mut Map<String, Value>, chosen: Option<String>) -> Result<()> {
-    let mut model = chosen;
-    if let Some(settings) = sent.take("override_settings") {
-        let Value::Object(settings) = settings else {
-            return Err(Error::expected("override_settings", "an object", settings));
-        };
-        for (name, value) in settings {
-            match (name.as_str(), &value) {
-                ("sd_model_checkpoint", Value::String(name)) => model = Some(name.clone()),
-                ("CLIP_stop_at_last_layers", Value::Number(layers)) => {
-                    let skip = layers.as_u64().and_then(|layers| layers.checked_sub(1));
-                    let skip = skip.ok_or_else(|| Error::expected(&name, "a number from 1", layers))?;
-                    ours.insert("clip_skip".to_owned(), skip.into());
-                }
-                ("samples_format", Value::String(format)) if format == "png" => {}
-                _ => return Err(unsupported("override_settings", &name)),
-            }
-        }
+    keep(ours, "model", chosen);
+    match sent.take("override_settings") {
+        None => {}
+        Some(Value::Object(settings)) => settings
+            .iter()
+            .try_for_each(|(name, value)| settings::take("override_settings", name, value, ours))?,
+        Some(other) => return Err(Error::expected("override_settings", "an object", other)),
     }
-    ours.extend(model.map(|model| ("model".to_owned(), model.into())));
-    if let Some(refiner) = sent.text("refiner_checkpoint")?.filter(|name| name != "None") {
+    if let Some(refiner) = sent.text("refiner_checkpoint")?.filter(|name| !lax::is_no_name(name)) {
         ours.insert("refiner".to_owned(), refiner.into());
-        ours.extend(sent.number("refiner_switch_at")?.map(|at| ("refiner_start".to_owned(), at.into())));
+        keep(ours, "refiner_start", sent.number("refiner_switch_at")?);
     }
-    sent.0.remove("refiner_switch_at");
     Ok(())
 }
 
 /// The picture and the mask that it starts from.
 fn started(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
-    let strength = sent.number("denoising_strength")?;
-    let fit = sent.whole("resize_mode")?;
+    let strength = sent.number("denoising_strength")?.unwrap_or(0.75);
+    let fit = sent.whole("resize_mode")?.unwrap_or(0);
     let images = match sent.take("init_images") {
         None => Vec::new(),
         Some(Value::Array(images)) => images,
         Some(_) => return Err(Error::field("init_images", "expected a list of pictures")),
     };
-    let (blur, padding) = (sent.number("mask_blur")?, sent.number("inpaint_full_res_padding")?);
-    for axis in ["mask_blur_x", "mask_blur_y"] {
-        sent.0.remove(axis);
-    }
-    let (invert, part) = (sent.switch("inpainting_mask_invert")?, sent.switch("inpaint_full_res")?);
-    let mask = sent.text("mask")?;
+    let mask = masked(sent)?;
     let image = match <[Value; 1]>::try_from(images) {
         Ok([image]) => image,
         Err(none) if none.is_empty() => return Ok(()),
         Err(_) => return Err(Error::field("init_images", "one picture is drawn over at a time")),
     };
     ours.insert("init_image".to_owned(), image);
-    ours.insert("strength".to_owned(), strength.unwrap_or(0.75).into());
+    ours.insert("strength".to_owned(), strength.into());
+    ours.insert("strength_steps".to_owned(), "one_more".into());
     let fits = ["stretch", "cover", "contain"];
-    let fit = fit.unwrap_or(0);
     let name = usize::try_from(fit).ok().and_then(|fit| fits.get(fit));
     let name = name.ok_or_else(|| Error::expected("resize_mode", "0, 1 or 2", fit))?;
     ours.insert("fit".to_owned(), (*name).into());
-    let Some(mask) = mask else { return Ok(()) };
-    ours.insert("mask".to_owned(), mask.into());
-    ours.insert("keep_unmasked".to_owned(), true.into());
-    ours.insert("mask_blur".to_owned(), blur.unwrap_or(4.0).into());
-    ours.insert("invert_mask".to_owned(), invert.unwrap_or(false).into());
-    if part.unwrap_or(true) {
-        ours.insert("mask_padding".to_owned(), json!(padding.unwrap_or(0.0) as u32));
-    }
+    ours.extend(mask);
     Ok(())
 }
 
-/// Whatever is left asks for nothing, or is refused.
-fn leftover(sent: Sent) -> Result<()> {
+/// The mask and what is done with it, if there is one.
+fn masked(sent: &mut Sent) -> Result<Map<String, Value>> {
+    let both = sent.number("mask_blur")?;
+    let [across, down] = ["mask_blur_x", "mask_blur_y"].map(|axis| sent.number(axis));
+    let [across, down] = [across?, down?].map(|axis| both.or(axis).unwrap_or(4.0));
+    let padding = sent.whole("inpaint_full_res_padding")?.unwrap_or(0);
+    let invert = sent.switch("inpainting_mask_invert")?.unwrap_or(false);
+    let is_part = sent.switch("inpaint_full_res")?.unwrap_or(true);
+    let contents = ["fill", "original", "latent_noise", "latent_nothing"];
+    let fill = sent.whole("inpainting_fill")?.unwrap_or(0);
+    let content = usize::try_from(fill).ok().and_then(|fill| contents.get(fill));
+    let content = content.ok_or_else(|| Error::expected("inpainting_fill", "a number from 0 to 3", fill))?;
+    let mut ours = Map::new();
+    let Some(mask) = sent.text("mask")? else { return Ok(ours) };
+    ours.insert("mask".to_owned(), mask.into());
+    ours.insert("keep_unmasked".to_owned(), true.into());
+    ours.insert("mask_blur".to_owned(), across.into());
+    keep(&mut ours, "mask_blur_y", Some(down).filter(|down| *down != across));
+    ours.insert("masked_content".to_owned(), (*content).into());
+    ours.insert("invert_mask".to_owned(), invert.into());
+    keep(&mut ours, "mask_padding", is_part.then_some(padding));
+    Ok(ours)
+}
+
+/// Scripts, none of which are here, by their own names.
+fn scripts(sent: &mut Sent) -> Result<()> {
+    if let Some(name) = sent.text("script_name")?.filter(|name| !lax::is_no_name(name)) {
+        return Err(unsupported("script_name", &name));
+    }
+    match sent.take("alwayson_scripts") {
+        None => Ok(()),
+        Some(Value::Object(scripts)) => match scripts.iter().find(|(_, arguments)| !lax::is_off(arguments)) {
+            Some((name, _)) => Err(unsupported("alwayson_scripts", name)),
+            None => Ok(()),
+        },
+        Some(other) if lax::is_nothing(&other) => Ok(()),
+        Some(other) => Err(Error::expected("alwayson_scripts", "an object", other)),
+    }
+}
+
+/// The rest asks for nothing, is refused, or is no field of A1111's.
+fn leftover(sent: &Sent, passed_over: &mut Vec<String>) -> Result<()> {
     for (name, value) in &sent.0 {
-        if IGNORED.contains(&name.as_str()) {
+        if IGNORED.contains(&name.as_str()) || value.is_null() {
             continue;
         }
         let Some((_, neutral)) = NEUTRAL.iter().find(|(known, _)| known == name) else {
-            return Err(Error::field(name, format!("unknown field `{name}`")));
+            passed_over.push(name.clone());
+            continue;
         };
-        if !is_nothing(value) && value.as_f64() != Some(*neutral as f64) {
+        let is_neutral = lax::number(value).is_some_and(|number| neutral.contains(&number));
+        if !is_neutral && !(lax::is_nothing(value) && neutral.contains(&0.0)) {
             return Err(unsupported(name, name));
         }
     }
     Ok(())
 }
 
-fn unsupported(field: &str, name: &str) -> Error {
-    Error::field(field, format!("`{name}` asks for what this server cannot do")).hint("leave it out")
-}
-
-fn is_nothing(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Bool(value) => !value,
-        Value::Number(number) => number.as_f64() == Some(0.0),
-        Value::String(text) => text.is_empty(),
-        Value::Array(values) => values.is_empty(),
-        Value::Object(object) => object.is_empty(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     fn ours(value: Value) -> Result<Map<String, Value>> {
@@ -318,7 +275,7 @@ mod tests {
         assert_eq!(pair(json!({"sampler_name": "DPM++ 2M", "scheduler": "Karras"})), expected);
         assert_eq!(
             pair(json!({"sampler_index": "Euler a", "scheduler": "automatic"})),
-            [Some("euler_a".into()), None]
+            [Some("euler_a".into()), Some("normal".into())]
         );
         assert_eq!(ours(json!({"sampler_name": "Eular"})).unwrap_err().field_name(), Some("sampler_name"));
     }
@@ -369,21 +326,99 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_here_and_what_is_unknown_is_refused_by_name() {
+    fn what_is_not_here_is_refused_by_name() {
         for (name, value) in [
             ("enable_hr", json!(true)),
             ("restore_faces", json!(true)),
-            ("alwayson_scripts", json!({"ControlNet": {}})),
+            ("alwayson_scripts", json!({"ControlNet": {"args": [{"module": "canny"}]}})),
             ("styles", json!(["x"])),
-            ("inpainting_fill", json!(2)),
+            ("inpainting_fill", json!(4)),
+            ("mask_round", json!(false)),
+            ("initial_noise_multiplier", json!(0)),
+            ("script_name", json!("X/Y/Z plot")),
+            ("steps", json!("many")),
+            ("width", json!(64.5)),
             ("override_settings", json!({"sd_vae": "x"})),
-            ("prommpt", json!("x")),
             ("init_images", json!(["a", "b"])),
             ("seed", json!("x")),
             ("mask_blur", json!({})),
-            ("mask", json!(1)),
+            ("mask", json!([1])),
         ] {
             assert_eq!(ours(json!({ name: value })).unwrap_err().field_name(), Some(name));
         }
+    }
+
+    #[test]
+    fn what_is_no_field_of_a1111s_is_passed_over_and_told() {
+        let sent = json!({"prommpt": "x", "url": null, "auth": "", "clip_skip": 2, "schedule": "karras", "hr_scale": 2});
+        let Value::Object(sent) = sent else { unreachable!() };
+        let read = translated(sent, None).unwrap();
+        assert_eq!(read.passed_over, ["auth", "clip_skip", "prommpt", "schedule"]);
+        assert!(!read.fields.contains_key("clip_skip") && !read.fields.contains_key("schedule"));
+    }
+
+    #[test]
+    fn values_that_ask_for_nothing_pass() {
+        for (name, value) in [
+            ("override_settings", json!({"sd_vae": "Automatic", "eta_noise_seed_delta": 0})),
+            ("alwayson_scripts", json!({"ControlNet": {"args": []}, "ADetailer": {"args": [false]}})),
+            ("alwayson_scripts", json!([])),
+            ("script_name", json!("None")),
+            ("styles", json!([""])),
+            ("firstpass_image", json!("")),
+            ("enable_hr", json!("false")),
+            ("tiling", json!(0)),
+            ("seed", json!("")),
+            ("seed_resize_from_w", json!("-1")),
+            ("refiner_checkpoint", json!("None")),
+        ] {
+            assert!(ours(json!({ name: value })).is_ok(), "{name} {value}");
+        }
+    }
+
+    #[test]
+    fn numbers_come_in_any_form_that_pydantic_takes() {
+        let sent = json!({
+            "prompt": 7, "seed": "5", "batch_size": 1.0, "n_iter": "2", "cfg_scale": "7", "steps": "20", "width": 64.0,
+        });
+        let fields = ours(sent).unwrap();
+        let taken =
+            ["prompt", "seed", "count", "cfg_scale", "steps", "width"].map(|name| fields[name].clone());
+        assert_eq!(taken, [json!("7"), json!(5), json!(2), json!(7.0), json!(20), json!(64)]);
+    }
+
+    #[test]
+    fn noise_that_a_sampler_adds_by_itself_cannot_be_changed() {
+        for (label, value, is_fine) in [
+            ("Euler a", 0.5, false),
+            ("Euler a", 1.0, true),
+            ("Euler", 0.5, true),
+            ("DDIM", 0.5, true),
+            ("DPM++ SDE", 0.0, false),
+        ] {
+            let fields = ours(json!({"sampler_name": label, "eta": value}));
+            assert_eq!(fields.is_ok(), is_fine, "{label} {value}");
+            assert_eq!(fields.is_ok_and(|fields| fields.contains_key("eta")), label == "DDIM");
+        }
+    }
+
+    #[test]
+    fn a_start_picture_is_drawn_over_as_there_and_a_mask_brings_its_content() {
+        let drawn = |more: Value| {
+            let mut sent = json!({"init_images": ["aGk="], "mask": "aGk="});
+            sent.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            ours(sent).unwrap()
+        };
+        let fields =
+            drawn(json!({"denoising_strength": 0, "steps": 20, "mask_blur_x": 2, "mask_blur_y": "8"}));
+        let taken =
+            ["strength", "mask_blur", "mask_blur_y", "masked_content"].map(|name| fields[name].clone());
+        assert_eq!(taken, [json!(0.0), json!(2.0), json!(8.0), json!("fill")]);
+        assert_eq!(fields["strength_steps"], "one_more");
+        let fields =
+            drawn(json!({"denoising_strength": 0.5, "mask_blur": 3, "mask_blur_x": 2, "inpainting_fill": 3}));
+        let taken = ["mask_blur", "masked_content"].map(|name| fields[name].clone());
+        assert_eq!(taken, [json!(3.0), json!("latent_nothing")]);
+        assert!(!fields.contains_key("mask_blur_y"));
     }
 }

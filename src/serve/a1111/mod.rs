@@ -1,7 +1,10 @@
 //! AUTOMATIC1111's interface on the same jobs, under `/sdapi/v1`.
 
+mod answer;
 pub(super) mod describe;
 mod fields;
+mod lax;
+mod settings;
 
 use std::io::Cursor;
 use std::sync::{Arc, PoisonError};
@@ -17,17 +20,15 @@ use serde_json::{Map, Value, json};
 
 use self::fields::Translated;
 pub(super) use self::fields::translated;
+use super::Service;
 use super::desk::Wish;
 use super::http::problem::Problem;
 use super::http::{attend, blocking, body, json_response, stored};
-use super::job::{Api, Operation};
+use super::job::{Api, Halt, Operation};
 use super::uploads::{self, Pictures};
-use super::{Service, clock};
 use crate::error::{Error, Result};
 use crate::input::MaskChannel;
-use crate::output::chunks;
-use crate::output::metadata::{A1111_SAMPLERS, A1111_SCHEDULES};
-use crate::output::parameters::{self, Parameters};
+use crate::output::{a1111, chunks, parameters};
 
 /// A failure in the form that A1111's clients read.
 struct Failed(Problem);
@@ -58,16 +59,20 @@ type Shared = State<Arc<Service>>;
 /// The routes below `/sdapi/v1`.
 pub(super) fn routes() -> Router<Arc<Service>> {
     let none = || get(async || json_response(StatusCode::OK, &json!([])));
+    let done = || post(async || json_response(StatusCode::OK, &Value::Null));
     let nothing = || get(async || json_response(StatusCode::OK, &json!({})));
     Router::new()
         .route("/txt2img", post(txt2img))
         .route("/img2img", post(img2img))
         .route("/progress", get(progress))
         .route("/interrupt", post(interrupt))
-        .route("/skip", post(interrupt))
+        .route("/skip", post(skip))
         .route("/options", get(options).post(set_options))
         .route("/sd-models", get(sd_models))
-        .route("/refresh-checkpoints", post(async || json_response(StatusCode::OK, &Value::Null)))
+        .route("/refresh-checkpoints", done())
+        .route("/refresh-loras", done())
+        .route("/refresh-vae", done())
+        .route("/script-info", none())
         .route("/samplers", get(samplers))
         .route("/schedulers", get(schedulers))
         .route("/png-info", post(png_info))
@@ -103,7 +108,7 @@ async fn img2img(State(service): Shared, request: Request) -> Answer {
 async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> Answer {
     let sent = body::object(&service, request).await?;
     let chosen = service.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let Translated { mut fields, send_images } = translated(sent.clone(), chosen)?;
+    let Translated { mut fields, send_images, passed_over } = translated(sent.clone(), chosen)?;
     match (operation, fields.contains_key("init_image")) {
         (Operation::Txt2img, true) => return Err(Error::field("init_images", "belong to /img2img").into()),
         (Operation::Img2img, false) => return Err(Error::field("init_images", "a picture is missing").into()),
@@ -115,15 +120,22 @@ async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> 
     }
     let wish = Wish { fields, pictures, operation: None, api: Api::A1111, attended: true };
     let (job, status) = attend::drawn(&service, wish).await?;
+    let passed_over = answer::named(&passed_over);
+    if let Some(names) = &passed_over {
+        (service.log)(&format!("{} ignored fields: {names}", job.id));
+    }
     let files = attend::pictures(&service, &job, &status).await?;
     let seeds: Vec<u64> = status.images.iter().map(|made| made.seed).collect();
     let images: Vec<String> =
         files.iter().filter(|_| send_images).map(|file| uploads::encode(file)).collect();
     let texts: Vec<String> = files.iter().map(|file| infotext(file).unwrap_or_default()).collect();
-    let mut info = info(&texts, &seeds, clock::rfc3339(job.created));
+    let mut info = answer::info(&job, &texts, &seeds);
     info["warnings"] = json!(status.warnings);
-    let value = json!({ "images": images, "parameters": without_pictures(sent), "info": info.to_string() });
-    Ok(json_response(StatusCode::OK, &value))
+    let value =
+        json!({ "images": images, "parameters": answer::without_pictures(sent), "info": info.to_string() });
+    let mut response = json_response(StatusCode::OK, &value);
+    answer::tell(response.headers_mut(), passed_over.as_deref());
+    Ok(response)
 }
 
 /// A mask as the web UI reads it: its opaque part where it has transparency.
@@ -132,53 +144,10 @@ fn opaque_part(mask: &Value) -> Result<Vec<u8>> {
     uploads::mask(&bytes, MaskChannel::Opaque)
 }
 
-/// The client's own words, without the pictures that it has anyway.
-fn without_pictures(mut sent: Map<String, Value>) -> Map<String, Value> {
-    sent.remove("init_images");
-    sent.remove("mask");
-    sent
-}
-
 /// What a picture says in A1111's words.
 fn infotext(png: &[u8]) -> Option<String> {
     let found = chunks::read(&mut Cursor::new(png)).ok()?;
     found.texts.into_iter().find(|(keyword, _)| keyword == "parameters").map(|(_, text)| text)
-}
-
-/// The object that stands as text in `info`.
-fn info(texts: &[String], seeds: &[u64], created: String) -> Value {
-    let Parameters { prompt, negative_prompt, fields } =
-        parameters::read(texts.first().map(String::as_str).unwrap_or_default());
-    let field = |key: &str| fields.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
-    let number = |key: &str| field(key).and_then(|text| text.parse::<f64>().ok());
-    let size = field("Size").and_then(|size| size.split_once('x'));
-    let side = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok());
-    json!({
-        "prompt": prompt,
-        "all_prompts": vec![&prompt; seeds.len()],
-        "negative_prompt": negative_prompt,
-        "all_negative_prompts": vec![&negative_prompt; seeds.len()],
-        "seed": seeds.first(),
-        "all_seeds": seeds,
-        "subseed": seeds.first(),
-        "all_subseeds": seeds,
-        "subseed_strength": 0,
-        "width": side(size.map(|size| size.0)),
-        "height": side(size.map(|size| size.1)),
-        "sampler_name": field("Sampler"),
-        "cfg_scale": number("CFG scale"),
-        "steps": number("Steps").map(|steps| steps as u64),
-        "batch_size": seeds.len(),
-        "sd_model_name": field("Model"),
-        "sd_model_hash": field("Model hash"),
-        "clip_skip": number("Clip skip").unwrap_or(1.0) as u64,
-        "index_of_first_image": 0,
-        "infotexts": texts,
-        "styles": [],
-        "extra_generation_params": {},
-        "job_timestamp": created,
-        "version": env!("CARGO_PKG_VERSION"),
-    })
 }
 
 /// What clients may ask of the progress.
@@ -199,7 +168,7 @@ async fn progress(State(service): Shared, wanted: Result<Query<Wanted>, QueryRej
     let share = step as f64 / steps.max(1) as f64;
     let elapsed = status.as_ref().and_then(|status| status.started?.elapsed().ok()).unwrap_or_default();
     let left = if share > 0.0 { elapsed.as_secs_f64() * (1.0 - share) / share } else { 0.0 };
-    let stopping = job.as_ref().is_some_and(|job| job.is_cancelled());
+    let stopping = job.as_ref().is_some_and(|job| job.is_cancelled() || job.is_interrupted());
     let value = json!({
         "progress": share,
         "eta_relative": left,
@@ -209,7 +178,7 @@ async fn progress(State(service): Shared, wanted: Result<Query<Wanted>, QueryRej
             "stopping_generation": stopping,
             "job": job.as_ref().map_or("", |job| &job.id),
             "job_count": queued + usize::from(job.is_some()),
-            "job_timestamp": job.as_ref().map_or_else(|| "0".to_owned(), |job| clock::rfc3339(job.created)),
+            "job_timestamp": job.as_ref().map_or_else(|| "0".to_owned(), |job| answer::timestamp(job)),
             "job_no": 0,
             "sampling_step": step,
             "sampling_steps": steps,
@@ -220,37 +189,46 @@ async fn progress(State(service): Shared, wanted: Result<Query<Wanted>, QueryRej
     Ok(json_response(StatusCode::OK, &value))
 }
 
-/// Stops the running job, if it is one of this interface.
+/// Ends the running job with what there is, if it is one of this interface.
 async fn interrupt(State(service): Shared) -> Answer {
+    stop(service, Halt::Finish).await
+}
+
+/// Ends its picture at hand as it is; the next one is begun.
+async fn skip(State(service): Shared) -> Answer {
+    stop(service, Halt::Skip).await
+}
+
+async fn stop(service: Arc<Service>, halt: Halt) -> Answer {
     if let Some(job) = stored(&service, |store| store.running(Api::A1111)).await? {
-        let stopped = blocking(&service, move |service| service.cancel(&job)).await?;
+        let stopped = blocking(&service, move |service| service.stop(&job, halt)).await?;
         stopped.map_err(|e| Problem::of_store(&e))?;
     }
     Ok(json_response(StatusCode::OK, &json!({})))
 }
 
 /// The options that are here, with their values.
-fn settings(service: &Service) -> Value {
+fn current(service: &Service) -> Value {
     let chosen = service.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let model = chosen.unwrap_or_else(|| service.catalog.default().to_owned());
     json!({ "sd_model_checkpoint": model, "samples_format": "png", "CLIP_stop_at_last_layers": 1 })
 }
 
 async fn options(State(service): Shared) -> Response {
-    json_response(StatusCode::OK, &settings(&service))
+    json_response(StatusCode::OK, &current(&service))
 }
 
 /// Sets the model of later requests; the other options stay as they are.
 async fn set_options(State(service): Shared, request: Request) -> Answer {
     let sent = body::object(&service, request).await?;
-    let present = settings(&service);
+    let present = current(&service);
     let mut model = None;
     for (name, value) in &sent {
         match (name.as_str(), value) {
             ("sd_model_checkpoint", Value::String(title)) => {
                 model = Some(service.catalog.resolve(name, title)?.0.to_owned());
             }
-            _ if present.get(name) == Some(value) => {}
+            _ if present.get(name) == Some(value) || settings::asks_nothing(name, value) => {}
             _ => return Err(Error::field(name, "this option cannot be set here").into()),
         }
     }
@@ -267,17 +245,20 @@ async fn sd_models(State(service): Shared) -> Response {
 }
 
 async fn samplers() -> Response {
-    let row = |(ours, theirs): &(&str, &str)| json!({ "name": theirs, "aliases": [ours], "options": {} });
-    let rows: Vec<Value> = A1111_SAMPLERS.iter().map(row).collect();
+    let row = |(label, aliases)| {
+        let options = a1111::own_schedule(label).map_or(json!({}), |name| json!({ "scheduler": name }));
+        json!({ "name": label, "aliases": aliases, "options": options })
+    };
+    let rows: Vec<Value> = a1111::samplers().map(row).collect();
     json_response(StatusCode::OK, &json!(rows))
 }
 
 async fn schedulers() -> Response {
-    let row = |(ours, theirs): &(&str, &str)| {
-        let name = if *theirs == "Automatic" { "automatic" } else { *ours };
-        json!({ "name": name, "label": theirs, "aliases": [ours] })
+    let row = |(name, label, aliases)| {
+        let rho = if name == "karras" { 7.0 } else { -1.0 };
+        json!({ "name": name, "label": label, "aliases": aliases, "default_rho": rho, "need_inner_model": false })
     };
-    let rows: Vec<Value> = A1111_SCHEDULES.iter().map(row).collect();
+    let rows: Vec<Value> = a1111::schedules().map(row).collect();
     json_response(StatusCode::OK, &json!(rows))
 }
 

@@ -18,7 +18,7 @@ use crate::serve::Service;
 use crate::serve::clock;
 use crate::serve::desk::Wish;
 use crate::serve::failure::Failure;
-use crate::serve::job::{Api, Job, Operation, State as JobState};
+use crate::serve::job::{Api, Halt, Job, Operation, State as JobState};
 use crate::serve::story::Link;
 use crate::serve::uploads::{LATENTS, PLACE, picture_of};
 
@@ -167,7 +167,9 @@ pub(super) async fn remove(State(service): State<Arc<Service>>, Path(id): Path<S
         stored(&service, move |store| store.forget(&job)).await?;
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    blocking(&service, move |service| service.cancel(&job)).await?.map_err(|e| Problem::of_store(&e))?;
+    blocking(&service, move |service| service.stop(&job, Halt::Cancel))
+        .await?
+        .map_err(|e| Problem::of_store(&e))?;
     show(State(service), Path(id)).await
 }
 

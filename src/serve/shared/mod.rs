@@ -20,7 +20,7 @@ use redis::{Cmd, Connection, RedisResult, cmd, pipe};
 use self::link::Link;
 use self::owner::Taken;
 use self::readers::Held;
-use super::job::{Api, End, Job, Order, Status, new_id};
+use super::job::{Api, End, Halt, Job, Order, Status, new_id};
 use super::store::{Bounds, Count, Ended, Refusal, Refused, Store};
 use super::uploads::Pictures;
 use super::{Log, clock};
@@ -300,7 +300,13 @@ impl Store for Shared {
         self.0.finish(job, end)
     }
 
-    fn cancel(&self, job: &Job) -> Result<bool> {
+    fn stop(&self, job: &Job, stop: Halt) -> Result<bool> {
+        let taken = self.0.taken();
+        if let Some(taken) = taken.as_ref().filter(|taken| stop != Halt::Cancel && taken.job.id == job.id) {
+            taken.job.ask(stop);
+            return Ok(false);
+        }
+        drop(taken);
         self.0.cancel(job)
     }
 

@@ -13,7 +13,7 @@ use super::{GROUP, Node, QUEUE, group, json, script};
 use crate::error::{Error, Kind, Result};
 use crate::serve::clock;
 use crate::serve::failure::{ATTEMPTS, Failure};
-use crate::serve::job::{End, Job, Order, State, Status};
+use crate::serve::job::{End, Halt, Job, Order, State, Status};
 
 /// How often at most the courier tells of a job that goes on.
 const BEAT: Duration = Duration::from_millis(50);
@@ -155,7 +155,7 @@ impl Node {
         if kept {
             return Ok(());
         }
-        job.cancel();
+        job.ask(Halt::Cancel);
         Err(Error::new(Kind::Interrupted, "the job is another's by now"))
     }
 
@@ -206,7 +206,7 @@ impl Node {
         let heard: String = self.ask(|connection| tell.query(connection))?;
         (taken.told, taken.at) = (numbers, Instant::now());
         if heard != "told" && status.state == State::Running {
-            taken.job.cancel();
+            taken.job.ask(Halt::Cancel);
         }
         Ok(if heard == "lost" { Heard::Lost } else { Heard::Told })
     }
@@ -233,7 +233,7 @@ impl Node {
     /// Somebody wants a job stopped: perhaps the one that is drawn here.
     pub(super) fn stop(&self, id: &str) {
         if let Some(taken) = self.taken().as_ref().filter(|taken| taken.job.id == id) {
-            taken.job.cancel();
+            taken.job.ask(Halt::Cancel);
         }
     }
 }

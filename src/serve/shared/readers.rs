@@ -10,7 +10,7 @@ use redis::{Connection, Pipeline, pipe};
 use super::{BELL, Node, PREFIX};
 use crate::error::Result;
 use crate::serve::failure::Failure;
-use crate::serve::job::{Api, Job, Order, State, Status};
+use crate::serve::job::{Api, Halt, Job, Order, State, Status};
 use crate::serve::story::{News, Record};
 
 /// How often held jobs are looked at, should no bell ring.
@@ -123,7 +123,7 @@ impl Node {
         }
         rank.iter().for_each(|rank| job.waits(rank + 1));
         if found.1.is_some() {
-            job.cancel();
+            job.ask(Halt::Cancel);
         }
         Ok(())
     }

@@ -1,0 +1,174 @@
+//! Values as A1111 takes them from a request: pydantic's lax reading of numbers and switches, and what asks for nothing.
+
+use serde_json::{Map, Value};
+
+use crate::error::{Error, Result};
+
+/// Hands out a request's fields one by one, so that none is left over unseen.
+pub(super) struct Sent(pub(super) Map<String, Value>);
+
+impl Sent {
+    /// The field's value, unless it is missing or null.
+    pub(super) fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    pub(super) fn read<T>(
+        &mut self,
+        name: &str,
+        wanted: &str,
+        read: fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        read(&value).map(Some).ok_or_else(|| Error::expected(name, wanted, value))
+    }
+
+    pub(super) fn number(&mut self, name: &str) -> Result<Option<f64>> {
+        self.read(name, "a number", number)
+    }
+
+    pub(super) fn whole(&mut self, name: &str) -> Result<Option<u64>> {
+        let read = |value: &Value| whole(value).and_then(|number| number.try_into().ok());
+        self.read(name, "a whole number from 0", read)
+    }
+
+    pub(super) fn switch(&mut self, name: &str) -> Result<Option<bool>> {
+        self.read(name, "true or false", switch)
+    }
+
+    pub(super) fn text(&mut self, name: &str) -> Result<Option<String>> {
+        let read = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+        };
+        Ok(self.read(name, "text", read)?.filter(|text| !text.is_empty()))
+    }
+}
+
+/// A number: also as text, and true and false as 1 and 0.
+pub(super) fn number(value: &Value) -> Option<f64> {
+    let number = match value {
+        Value::Number(number) => number.as_f64(),
+        Value::String(text) => text.trim().parse().ok(),
+        Value::Bool(value) => Some(f64::from(u8::from(*value))),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    };
+    number.filter(|number| number.is_finite())
+}
+
+/// A whole number: also as text, with a point and nothing behind it, and true and false as 1 and 0.
+pub(super) fn whole(value: &Value) -> Option<i128> {
+    let exact = value.as_u64().map(i128::from).or(value.as_i64().map(i128::from));
+    if let Some(exact) = exact.or_else(|| value.as_str()?.trim().parse().ok()) {
+        return Some(exact);
+    }
+    // Beyond this not every whole number is one that a float can hold.
+    let number = number(value).filter(|number| number.fract() == 0.0 && number.abs() < 9.0e15)?;
+    Some(number as i128)
+}
+
+/// Yes or no, in pydantic's words.
+pub(super) fn switch(value: &Value) -> Option<bool> {
+    let word = value.as_str().map(|text| text.trim().to_ascii_lowercase());
+    match word.as_deref() {
+        Some("true" | "t" | "yes" | "y" | "on") => return Some(true),
+        Some("false" | "f" | "no" | "n" | "off") => return Some(false),
+        _ => {}
+    }
+    match whole(value)? {
+        0 => Some(false),
+        1 => Some(true),
+        _ => None,
+    }
+}
+
+/// Nothing at all: null, 0, false, empty text, `None`, or a list or an object of such.
+pub(super) fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => is_no_name(text) || switch(value) == Some(false),
+        Value::Array(values) => values.iter().all(is_nothing),
+        Value::Object(object) => object.values().all(is_nothing),
+    }
+}
+
+/// The words for no choice.
+pub(super) fn is_no_name(text: &str) -> bool {
+    text.is_empty() || text.eq_ignore_ascii_case("none")
+}
+
+/// Whether what goes to a script leaves it switched off: nothing, an object that says so, or a list that begins with
+/// false or holds nothing else than such.
+pub(super) fn is_off(arguments: &Value) -> bool {
+    match arguments {
+        Value::Object(object) => {
+            let says_no = |name: &str| object.get(name).is_some_and(|value| switch(value) == Some(false));
+            let arguments = || object.get("args").filter(|_| object.len() == 1).is_some_and(is_off);
+            says_no("enabled") || says_no("enable") || arguments() || object.values().all(is_off)
+        }
+        Value::Array(values) => values.first() == Some(&Value::Bool(false)) || values.iter().all(is_off),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => is_nothing(arguments),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_are_taken_as_pydantic_takes_them() {
+        for (value, expected) in [
+            (json!(7), Some(7)),
+            (json!("7"), Some(7)),
+            (json!(" 7 "), Some(7)),
+            (json!("-1"), Some(-1)),
+            (json!(128.0), Some(128)),
+            (json!("128.0"), Some(128)),
+            (json!(true), Some(1)),
+            (json!(u64::MAX), Some(i128::from(u64::MAX))),
+            (json!("18446744073709551615"), Some(i128::from(u64::MAX))),
+            (json!(7.5), None),
+            (json!("seven"), None),
+            (json!(""), None),
+            (json!([7]), None),
+        ] {
+            assert_eq!(whole(&value), expected, "{value}");
+        }
+        assert_eq!(
+            (number(&json!("7.5")), number(&json!(false)), number(&json!("inf"))),
+            (Some(7.5), Some(0.0), None)
+        );
+        let read = [json!("on"), json!("False"), json!(1), json!(0.0), json!(2), json!("maybe")]
+            .map(|value| switch(&value));
+        assert_eq!(read, [Some(true), Some(false), Some(true), Some(false), None, None]);
+    }
+
+    #[test]
+    fn scripts_are_off_where_their_arguments_say_so() {
+        for off in [
+            json!({}),
+            json!({"args": []}),
+            json!({"args": [false]}),
+            json!({"args": [{"enabled": false, "module": "canny"}, {"enabled": false}]}),
+            json!({"args": [false, false, {"ad_model": "face_yolov8n.pt"}]}),
+            json!({"args": [{"ad_model": "None"}]}),
+            json!({"args": {"0": {"enabled": "false", "weight": 1}}}),
+            json!([null, ""]),
+        ] {
+            assert!(is_off(&off), "{off}");
+        }
+        for on in [
+            json!({"args": [true]}),
+            json!({"args": [{"module": "canny"}]}),
+            json!({"args": [{"enabled": false}, {"enabled": true}]}),
+            json!({"args": [{"ad_model": "face_yolov8n.pt"}]}),
+        ] {
+            assert!(!is_off(&on), "{on}");
+        }
+    }
+}
