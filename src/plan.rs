@@ -239,8 +239,7 @@ impl Planner {
         if let Some(lock) = &fetch.locked {
             lock.check(&files)?;
         }
-        let left = files.checkpoint().and_then(|checkpoint| checkpoint.passed_over(&files.origin));
-        if let Some(message) = left {
+        for message in files.checkpoint().map_or(Vec::new(), |checkpoint| checkpoint.notes(&files.origin)) {
             tell(observer, &Event::Warning { message })?;
         }
         let model = Arc::new(Model::read(files)?);

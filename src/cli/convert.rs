@@ -52,8 +52,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     if let Some(config) = &arguments.config {
         model = model.configured(&find(config)?);
     }
-    let passed_over = model.checkpoint().and_then(|checkpoint| checkpoint.passed_over(&model.origin));
-    for message in passed_over.into_iter().chain(left_behind(&model, &order)?) {
+    let notes = model.checkpoint().map_or(Vec::new(), |checkpoint| checkpoint.notes(&model.origin));
+    for message in notes.into_iter().chain(left_behind(&model, &order)?) {
         terminal::say(&terminal::harmless(&format!("warning: {message}")));
     }
     signals::listen(false)?;

@@ -21,7 +21,7 @@ pub(super) struct Display {
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Style::Auto, help_heading = "Display")]
     progress: Style,
 
-    /// Print nothing but errors
+    /// Print nothing but warnings and errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Display")]
     quiet: bool,
 
@@ -138,11 +138,15 @@ impl View for Json {
     fn say(&mut self, _line: &str) {}
 }
 
-/// Says nothing at all.
+/// Says only what changes a picture unasked.
 struct Silence;
 
 impl View for Silence {
-    fn show(&mut self, _event: &Event) {}
+    fn show(&mut self, event: &Event) {
+        if let Event::Warning { message } = event {
+            terminal::say(&terminal::harmless(&warning(message)));
+        }
+    }
     fn say(&mut self, _line: &str) {}
 }
 
@@ -198,7 +202,7 @@ impl Progress {
         match event {
             Event::Saved { path, .. } if path.as_os_str() == "-" => None,
             Event::Saved { path, .. } => Some(format!("saved {}", path.display())),
-            Event::Warning { message } => Some(format!("warning: {message}")),
+            Event::Warning { message } => Some(warning(message)),
             Event::Note { message } if self.verbose => Some(message.clone()),
             Event::End { stage, seconds } if self.verbose => {
                 Some(format!("{}: {seconds:.2} s", stage.name()))
@@ -222,6 +226,10 @@ impl Progress {
             | Event::Done { .. } => None,
         }
     }
+}
+
+fn warning(message: &str) -> String {
+    format!("warning: {message}")
 }
 
 /// What is coming, how much of it, and under which terms.

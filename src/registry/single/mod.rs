@@ -99,14 +99,24 @@ impl Checkpoint {
         Ok(Self { version, parts, prediction, noise, zero_terminal_snr, left, open_clip })
     }
 
-    /// Says that something in the file is passed over, where it is.
-    pub fn passed_over(&self, file: &str) -> Option<String> {
-        let first = self.left.first()?;
-        let others = match self.left.len() {
-            1 => String::new(),
-            count => format!(" and {} more", count - 1),
+    /// Tells what of the file is passed over, and what is not computed as other programs compute it.
+    pub fn notes(&self, file: &str) -> Vec<String> {
+        let left = self.left.first().map(|first| {
+            let others = match self.left.len() {
+                1 => String::new(),
+                count => format!(" and {} more", count - 1),
+            };
+            format!("`{file}`: no network needs `{first}`{others}, which training has left; passed over")
+        });
+        let places = self.parts.values().flat_map(|tensors| tensors.places.values());
+        let scaled = match places.filter(|place| place.scale.is_some()).count() {
+            0 => None,
+            count => Some(format!(
+                "`{file}`: {count} scaled fp8 weights are multiplied out as they are read: they take more memory than \
+                 the file, and programs that multiply in fp8 draw slightly another picture"
+            )),
         };
-        Some(format!("`{file}`: no network needs `{first}`{others}, which training has left; passed over"))
+        left.into_iter().chain(scaled).collect()
     }
 
     /// What it predicts, or else what it may: of SD 2's models with four channels most predict velocities.
