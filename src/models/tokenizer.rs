@@ -297,7 +297,11 @@ impl Tokenizer {
         });
         match id.checked_sub(self.first_word()) {
             Some(place) => rows.nth(place as usize).unwrap_or_default(),
-            None => self.inner.id_to_token(id).unwrap_or_default(),
+            // The library writes its own words as it looks for them, not as the model does.
+            None => match self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id) {
+                Some(token) => token.content.clone(),
+                None => self.inner.id_to_token(id).unwrap_or_default(),
+            },
         }
     }
 }

@@ -142,6 +142,7 @@ fn the_models_own_words_are_read_in_both_syntaxes() {
         let shape = Shape { open_clip, rows: 525, ..Shape::CLIP };
         let tokenizer = Tokenizer::load(&files, "tokenizer", shape).unwrap();
         assert_eq!(content(&tokenizer, "a <cat-toy>, zed", PLAIN), [320, 523, 267, 524]);
+        assert_eq!([523, 524, 513].map(|id| tokenizer.piece(id, &[])), ["<cat-toy>", "Zed", "cat</w>"]);
         assert_eq!(content(&tokenizer, "a (<CAT-TOY>:1.2), Zed", WEB), [320, 523, 267, 524]);
     }
 }
