@@ -224,7 +224,7 @@ mod tests {
     fn what_has_no_counterpart_is_told_with_its_reason() {
         let told = |fields: &str| taken(fields, &Params::default()).1.join("; ");
         assert!(told("Sampler: Euler Max, Seed: 1").starts_with("Sampler: Euler Max (unknown sampler"));
-        assert!(told("Sampler: DPM++ 2N, Seed: 1").contains("did you mean `DPM++ 2M`?"));
+        assert!(told("Sampler: DPM++ 2MM, Seed: 1").contains("did you mean `DPM++ 2M`?"));
         let (params, left) = taken("Sampler: DPM fast, Schedule type: Karras, Seed: 1", &Params::default());
         assert_eq!((params.sampler, params.schedule, left.len()), (None, None, 2));
         let (params, left) = taken("Sampler: Euler, Schedule type: KL Optimal", &Params::default());
