@@ -526,7 +526,7 @@ Register-ArgumentCompleter -Native -CommandName 'sdgen' -ScriptBlock {
             [CompletionResult]::new('--queue', '--queue', [CompletionResultType]::ParameterName, 'Jobs that may wait, more are answered with 503; or redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?size=N], where several servers and workers share a queue [default: what SDGEN_QUEUE says, or 64]')
             [CompletionResult]::new('--lease', '--lease', [CompletionResultType]::ParameterName, 'Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same')
             [CompletionResult]::new('--max-body', '--max-body', [CompletionResultType]::ParameterName, 'Size of a request, in MiB')
-            [CompletionResult]::new('--max-pixels', '--max-pixels', [CompletionResultType]::ParameterName, 'Pixels of a picture, drawn or sent')
+            [CompletionResult]::new('--max-pixels', '--max-pixels', [CompletionResultType]::ParameterName, 'Pixels of a picture that is drawn; larger start pictures are scaled down')
             [CompletionResult]::new('--max-count', '--max-count', [CompletionResultType]::ParameterName, 'Pictures of one job')
             [CompletionResult]::new('--keep', '--keep', [CompletionResultType]::ParameterName, 'How long results are kept, in hours')
             [CompletionResult]::new('--keep-size', '--keep-size', [CompletionResultType]::ParameterName, 'How many results are kept, in MiB')

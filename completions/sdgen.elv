@@ -491,7 +491,7 @@ set edit:completion:arg-completer[sdgen] = {|@words|
             cand --queue 'Jobs that may wait, more are answered with 503; or redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?size=N], where several servers and workers share a queue [default: what SDGEN_QUEUE says, or 64]'
             cand --lease 'Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same'
             cand --max-body 'Size of a request, in MiB'
-            cand --max-pixels 'Pixels of a picture, drawn or sent'
+            cand --max-pixels 'Pixels of a picture that is drawn; larger start pictures are scaled down'
             cand --max-count 'Pictures of one job'
             cand --keep 'How long results are kept, in hours'
             cand --keep-size 'How many results are kept, in MiB'

@@ -486,7 +486,7 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l batch-size -d 'Pic
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l queue -d 'Jobs that may wait, more are answered with 503; or redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?size=N], where several servers and workers share a queue [default: what SDGEN_QUEUE says, or 64]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l lease -d 'Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-body -d 'Size of a request, in MiB' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-pixels -d 'Pixels of a picture, drawn or sent' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-pixels -d 'Pixels of a picture that is drawn; larger start pictures are scaled down' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-count -d 'Pictures of one job' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep -d 'How long results are kept, in hours' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep-size -d 'How many results are kept, in MiB' -r
