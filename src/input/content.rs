@@ -127,10 +127,10 @@ fn box_blur(line: &[Rgba], out: &mut [Rgba], radius: f32) {
         // From reach + 1 before the first pixel to reach - 1 behind it.
         let first = u32::from(line[0][i]);
         let mut sum = first * (reach as u32 + 1) + (0..reach).map(|x| at(x, i)).sum::<u32>();
-        for x in 0..line.len() {
+        for (x, pixel) in out.iter_mut().enumerate() {
             sum = sum + at(x + reach, i) - at(x.saturating_sub(reach + 1), i);
             let ends = at(x.saturating_sub(reach + 1), i) + at(x + reach + 1, i);
-            out[x][i] = ((sum * weight + ends * far + (1 << 23)) >> 24) as u8;
+            pixel[i] = ((sum * weight + ends * far + (1 << 23)) >> 24) as u8;
         }
     }
 }
