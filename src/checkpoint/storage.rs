@@ -153,14 +153,16 @@ impl std::fmt::Display for Storage {
 pub(super) fn floats(storage: Storage, bytes: &[u8]) -> Option<Vec<f64>> {
     let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
     let fours = || bytes.chunks_exact(4).map(|four| [four[0], four[1], four[2], four[3]]);
-    Some(match storage {
-        Storage::F16 => pairs().map(|pair| half::f16::from_le_bytes(pair).to_f64()).collect(),
-        Storage::Bf16 => pairs().map(|pair| half::bf16::from_le_bytes(pair).to_f64()).collect(),
-        Storage::F32 => fours().map(|four| f64::from(f32::from_le_bytes(four))).collect(),
-        Storage::F64 => {
-            let eights = bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok());
-            eights.map(f64::from_le_bytes).collect()
-        }
-        _ => return None,
-    })
+    let eights = || bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok());
+    if storage == Storage::F16 {
+        Some(pairs().map(|pair| half::f16::from_le_bytes(pair).to_f64()).collect())
+    } else if storage == Storage::Bf16 {
+        Some(pairs().map(|pair| half::bf16::from_le_bytes(pair).to_f64()).collect())
+    } else if storage == Storage::F32 {
+        Some(fours().map(|four| f64::from(f32::from_le_bytes(four))).collect())
+    } else if storage == Storage::F64 {
+        Some(eights().map(f64::from_le_bytes).collect())
+    } else {
+        None
+    }
 }

@@ -110,7 +110,7 @@ impl Automatic {
     pub fn of(version: Option<&str>) -> Self {
         let Some(version) = version else { return Self::Own };
         let is_number = |at: &usize| version[at + 1..].starts_with(|c: char| c.is_ascii_digit());
-        let number = version.match_indices('v').map(|(at, _)| at).filter(is_number).last();
+        let number = version.rmatch_indices('v').map(|(at, _)| at).find(is_number);
         let numbers = number.map_or(version, |at| &version[at + 1..]);
         let mut numbers = numbers.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
         match (numbers.next(), numbers.next()) {

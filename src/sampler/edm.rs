@@ -73,10 +73,12 @@ impl Edm {
 
     /// `n` falling levels of `schedule`, rounded as diffusers' class for `row` rounds.
     pub(super) fn levels(self, schedule: Schedule, row: &Row, n: usize) -> Vec<Level> {
-        let sigmas = match schedule {
-            Schedule::Exponential => self.exponential(n),
-            _ if row.variant.is_some() => self.karras_single(n),
-            _ => self.karras(n),
+        let sigmas = if schedule == Schedule::Exponential {
+            self.exponential(n)
+        } else if row.variant.is_some() {
+            self.karras_single(n)
+        } else {
+            self.karras(n)
         };
         sigmas.into_iter().map(told).collect()
     }

@@ -42,12 +42,9 @@ pub(super) fn missing(models: &[String], defaults: &Params, hub: &Hub) -> Result
 /// Whether the hub would send something of a model.
 fn is_sent(params: &Params, hub: &Hub) -> Result<bool> {
     let mut is_sent = false;
-    let mut until_it_comes = |event: &Event| match event {
-        Event::Download { .. } => {
-            is_sent = true;
-            Flow::Cancel
-        }
-        _ => Flow::Continue,
+    let mut until_it_comes = |event: &Event| {
+        is_sent |= matches!(event, Event::Download { .. });
+        if is_sent { Flow::Cancel } else { Flow::Continue }
     };
     let looked = Planner::new(hub.clone()).look(params, &mut until_it_comes);
     if is_sent { Ok(true) } else { looked.map(|()| false) }

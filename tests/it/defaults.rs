@@ -123,7 +123,7 @@ fn a_home_that_may_not_be_entered_is_no_defaults() {
     let folder = tempfile::tempdir().unwrap();
     let closed = folder.path().join("closed");
     std::fs::create_dir(&closed).unwrap();
-    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0)).unwrap();
+    std::fs::set_permissions(&closed, std::fs::Permissions::from_mode(0o0)).unwrap();
     let file = folder.path().join("file");
     std::fs::write(&file, "").unwrap();
     for home in [closed.to_str().unwrap(), file.to_str().unwrap(), "/dev/null", "/nowhere"] {

@@ -246,7 +246,8 @@ fn leftover(sent: &Sent, passed_over: &mut Vec<String>) -> Result<()> {
             continue;
         };
         let is_neutral = lax::number(value).is_some_and(|number| neutral.contains(&number));
-        if !is_neutral && !(lax::is_nothing(value) && neutral.contains(&0.0)) {
+        let is_nothing = lax::is_nothing(value) && neutral.contains(&0.0);
+        if !is_neutral && !is_nothing {
             return Err(unsupported(name, name));
         }
     }

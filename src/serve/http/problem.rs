@@ -56,18 +56,13 @@ impl Problem {
     /// Where jobs live does not answer: others may try again.
     pub(in crate::serve) fn of_store(error: &Error) -> Self {
         // Its own words tell of addresses and folders; the log has them.
-        match error.kind() {
-            Kind::Network => {
-                let problem =
-                    Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Network, "the queue is out of reach");
-                Self { retry_after: Some(RETRY_AFTER), ..problem.hint("try again in a moment") }
-            }
-            kind => Self::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                kind,
-                "the server cannot keep its jobs at present",
-            ),
+        if error.kind() == Kind::Network {
+            let problem =
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Network, "the queue is out of reach");
+            return Self { retry_after: Some(RETRY_AFTER), ..problem.hint("try again in a moment") };
         }
+        let what = "the server cannot keep its jobs at present";
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.kind(), what)
     }
 
     /// What a job failed of.
