@@ -26,10 +26,16 @@ pub(crate) fn of(mut stream: impl Read) -> Result<String> {
     decoded(bytes)
 }
 
+/// Whether every other byte is 0, as in UTF-16 without a mark of texts in Latin letters.
+fn is_wide(bytes: &[u8]) -> bool {
+    let zeros = |from: usize| bytes.iter().skip(from).step_by(2).all(|byte| *byte == 0);
+    bytes.len() > 1 && (zeros(0) || zeros(1))
+}
+
 /// Bytes as text, without byte order marks: files that were put together have one at the head of each.
 fn decoded(bytes: Vec<u8>) -> Result<String> {
     let wrong = |what: String| Error::new(ErrorKind::InvalidData, what);
-    if UTF_16.iter().any(|mark| bytes.starts_with(mark)) || bytes.contains(&0) {
+    if UTF_16.iter().any(|mark| bytes.starts_with(mark)) || is_wide(&bytes) {
         return Err(wrong("it is UTF-16, expected UTF-8; save it as UTF-8".to_owned()));
     }
     let text = String::from_utf8(bytes).map_err(|error| {

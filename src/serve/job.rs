@@ -267,6 +267,11 @@ impl Job {
         self.stop.load(Ordering::Relaxed) == Halt::Finish as u8
     }
 
+    /// Whether anything of that was asked.
+    pub(super) fn is_halted(&self) -> bool {
+        self.stop.load(Ordering::Relaxed) != 0
+    }
+
     /// Whether its picture at hand is to end as it is; asked once for each.
     pub(super) fn is_skipped(&self) -> bool {
         let (skip, none) = (Halt::Skip as u8, 0);

@@ -243,7 +243,7 @@ fn watch(service: &Service, jobs: &[&Arc<Job>], event: &Event) -> Flow {
         service.metrics.steps(*batch);
     }
     let is_over = || jobs.iter().all(|job| job.is_cancelled() || job.state().is_final());
-    service.hold.wait(event, is_over);
+    service.hold.wait(event, || is_over() || jobs.iter().any(|job| job.is_halted()));
     if is_over() { Flow::Cancel } else { Flow::Continue }
 }
 

@@ -120,7 +120,7 @@ fn a_photo_larger_than_what_is_drawn_is_scaled_down() {
     };
     assert_eq!(size(json!({})), (144, 104));
     assert_eq!(size(json!({"width": 64, "height": 64})), (64, 64));
-    assert_eq!(size(json!({"extend": "left=16"})), (152, 104));
+    assert_eq!(size(json!({"extend": "left=16"})), (152, 96));
     let sent = json!({"prompt": "a", "init_image": photo, "width": 256, "height": 128});
     server.post("/v1/jobs", &sent).is(422);
 }
@@ -157,7 +157,7 @@ fn six_large_pictures_at_once_wait_for_one_another() {
     let body = [head.as_bytes(), &nothing(6000), b"\r\n--x--\r\n"].concat();
     let kind = "content-type: multipart/form-data; boundary=x\r\n";
     std::thread::scope(|scope| {
-        let ask = || server.request("POST", "/v1/images/edits", kind, &body).is(422).text();
+        let ask = || server.request("POST", "/v1/images/edits", kind, &body).is(400).text();
         let asked: Vec<_> = (0..6).map(|_| scope.spawn(ask)).collect();
         for answer in asked {
             let answer = answer.join().unwrap();
