@@ -105,7 +105,13 @@ fn a_random_seed_is_printed_and_draws_the_same_picture_again() {
 
 #[test]
 fn quiet_prints_nothing_and_json_only_events() {
-    sdgen().args(tiny()).args(["-q"]).succeeds().says_nothing();
+    let demo = ["a red circle", "-m", "demo", "-W", "64", "-H", "64", "--steps", "2"];
+    sdgen().args(demo).args(["-q"]).succeeds().says_nothing();
+    // What changes a picture unasked is told all the same: this model has no vocabulary of its own.
+    let told = sdgen().args(tiny()).args(["-q"]).succeeds();
+    assert!(
+        told.stderr.lines().all(|line| line.starts_with("warning: ")) && told.stderr.contains("vocabulary")
+    );
     let outcome = sdgen().args(tiny()).args(["--progress", "json"]).succeeds();
     let events: Vec<Value> = outcome.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of = |name: &str| events.iter().filter(|event| event["event"] == name).collect::<Vec<_>>();

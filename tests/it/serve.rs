@@ -591,8 +591,8 @@ fn answers_tell_of_fields_and_of_no_path() {
         let refused = server.post("/v1/jobs", &small(&order));
         assert!(refused.status == 422 && !refused.text().contains("--"), "{order}: {}", refused.text());
     }
-    for path in ["/sdapi/v1/txt2img", "/v1/images/generations"] {
-        let refused = server.post(path, &json!({"prompt": "a", "model": "nothing", "strength": 0.5}));
+    for (path, field) in [("/sdapi/v1/txt2img", "sampler_name"), ("/v1/images/generations", "model")] {
+        let refused = server.post(path, &json!({"prompt": "a", field: "nothing"}));
         assert!(refused.status >= 400 && !refused.text().contains("--"), "{}", refused.text());
     }
 }

@@ -123,7 +123,7 @@ fn a1111s_clients_see_progress_and_interrupt_their_own_jobs_only() {
         // The picture as far as it was, which nobody can draw again from a record.
         assert_eq!(answer["images"].as_array().unwrap().len(), 1);
         let picture = decoded(&answer["images"][0]);
-        assert_eq!(size(&picture), (128, 128));
+        assert_eq!(size(&picture), (64, 64));
         assert!(!picture.windows(6).any(|bytes| bytes == b"sdgen\0"));
         every_key(&answer);
     });
