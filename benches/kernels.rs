@@ -1,5 +1,5 @@
-//! Each kernel on the shapes of Stable Diffusion 1.5 at 512 × 512 (a UNet batch of two), as GFLOP/s and as a share of what
-//! the register tile reaches from the first-level cache.
+//! Each kernel on the shapes of Stable Diffusion 1.5 at 512 × 512 (a UNet batch of two), as GFLOP/s
+//! and as a share of what the register tile reaches from the first-level cache.
 //!
 //! `cargo bench --bench kernels -- 'conv/.*bf16'` runs some of them.
 
@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use criterion::Criterion;
 use sdgen::kernels::{Arithmetic, Case, Kernels, Method};
 
-/// Channels in and out, batch and side of the UNet's 3×3 convolutions that take the most operations.
+/// Channels in and out, batch and side of the UNet's 3×3 convolutions that take the most
+/// operations.
 const UNET_CONVS: [((usize, usize), (usize, usize)); 7] = [
     ((320, 320), (2, 64)),
     ((640, 320), (2, 64)),
@@ -65,8 +66,13 @@ fn main() {
     for arithmetic in ARITHMETIC {
         let peak = peak(&mut kernels.peak(arithmetic));
         println!("{arithmetic:?}: the register tile reaches {peak:.0} GFLOP/s");
-        let bench = &mut Bench { criterion: &mut criterion, peak: Some(peak), arithmetic };
-        for ((inputs, outputs), gated, tokens) in LINEARS.map(|(tokens, sizes, gated)| (sizes, gated, tokens))
+        let bench = &mut Bench {
+            criterion: &mut criterion,
+            peak: Some(peak),
+            arithmetic,
+        };
+        for ((inputs, outputs), gated, tokens) in
+            LINEARS.map(|(tokens, sizes, gated)| (sizes, gated, tokens))
         {
             let gate = if gated { " geglu" } else { "" };
             bench.run(&format!("linear/{tokens} {inputs}-{outputs}{gate}"), || {
@@ -77,8 +83,14 @@ fn main() {
             float(bench, &kernels, arithmetic);
         }
     }
-    let bench = &mut Bench { criterion: &mut criterion, peak: None, arithmetic: Arithmetic::F32 };
-    bench.run("norm/group 262144 128", || kernels.group_norm(512 * 512, 128));
+    let bench = &mut Bench {
+        criterion: &mut criterion,
+        peak: None,
+        arithmetic: Arithmetic::F32,
+    };
+    bench.run("norm/group 262144 128", || {
+        kernels.group_norm(512 * 512, 128)
+    });
     bench.run("norm/layer 8192 320", || kernels.layer_norm(8192, 320));
     criterion.final_summary();
 }
@@ -96,8 +108,10 @@ fn peak(case: &mut Case) -> f64 {
 
 /// What has no 8-bit form.
 fn float(bench: &mut Bench<'_>, kernels: &Kernels, arithmetic: Arithmetic) {
-    let networks =
-        [("unet", Method::Planned, &UNET_CONVS[..]), ("vae", Method::PlannedOnce, &DECODER_CONVS[..])];
+    let networks = [
+        ("unet", Method::Planned, &UNET_CONVS[..]),
+        ("vae", Method::PlannedOnce, &DECODER_CONVS[..]),
+    ];
     for (network, planned, shapes) in networks {
         for &((inputs, outputs), (batch, side)) in shapes {
             for (name, method) in [
@@ -107,16 +121,18 @@ fn float(bench: &mut Bench<'_>, kernels: &Kernels, arithmetic: Arithmetic) {
                 ("2x4", Method::TwoByFour),
                 ("4x4", Method::FourByFour),
             ] {
-                bench.run(&format!("conv/{network} {inputs}-{outputs} {batch}x{side}x{side} {name}"), || {
-                    kernels.conv((inputs, outputs), (batch, side), arithmetic, method)
-                });
+                bench.run(
+                    &format!("conv/{network} {inputs}-{outputs} {batch}x{side}x{side} {name}"),
+                    || kernels.conv((inputs, outputs), (batch, side), arithmetic, method),
+                );
             }
         }
     }
     for ((queries, keys), (heads, width)) in ATTENTIONS {
-        bench.run(&format!("attention/{queries}-{keys} {heads}x{width}"), || {
-            kernels.attention((queries, keys), (heads, width), arithmetic)
-        });
+        bench.run(
+            &format!("attention/{queries}-{keys} {heads}x{width}"),
+            || kernels.attention((queries, keys), (heads, width), arithmetic),
+        );
     }
 }
 
@@ -129,8 +145,8 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// Times a case, if the command line asks for it, and prints what criterion does not: operations and bytes a second
-    /// and the share of the peak, for the best call.
+    /// Times a case, if the command line asks for it, and prints what criterion does not:
+    /// operations and bytes a second and the share of the peak, for the best call.
     fn run(&mut self, name: &str, make: impl Fn() -> Case) {
         let (group, name) = name.split_once('/').unwrap_or(("other", name));
         let name = format!("{name} {:?}", self.arithmetic).to_lowercase();
@@ -153,9 +169,15 @@ impl Bench<'_> {
         let Some(case) = case else { return };
         let rate = |number: u64| number as f64 / best / 1e9;
         let share = self.peak.map_or(String::new(), |peak| {
-            format!(", {:.0} % of the tile's", 100.0 * rate(case.operations) / peak)
+            format!(
+                ", {:.0} % of the tile's",
+                100.0 * rate(case.operations) / peak
+            )
         });
         let (gflops, bandwidth) = (rate(case.operations), rate(case.bytes));
-        println!("{name}: best {:.3} ms, {gflops:.0} GFLOP/s{share}, {bandwidth:.1} GB/s", 1e3 * best);
+        println!(
+            "{name}: best {:.3} ms, {gflops:.0} GFLOP/s{share}, {bandwidth:.1} GB/s",
+            1e3 * best
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Text to image through the library: `cargo run --release --example txt2img -- MODEL OUT.png "a prompt"`.
+//! Text to image through the library: `cargo run --release --example txt2img -- MODEL OUT.png "a
+//! prompt"`.
 
 use std::path::Path;
 
@@ -9,8 +10,16 @@ use sdgen::{Engine, Error, Event, Flow, Params, Planner};
 
 fn main() -> Result<(), Error> {
     let mut arguments = std::env::args().skip(1);
-    let mut next = |what: &str| arguments.next().ok_or_else(|| Error::field(what, "is missing"));
-    draw(&next("model")?, Path::new(&next("output")?), &next("prompt")?)
+    let mut next = |what: &str| {
+        arguments
+            .next()
+            .ok_or_else(|| Error::field(what, "is missing"))
+    };
+    draw(
+        &next("model")?,
+        Path::new(&next("output")?),
+        &next("prompt")?,
+    )
 }
 
 /// Draws one picture of four steps.
@@ -26,7 +35,10 @@ pub fn draw(model: &str, out: &Path, prompt: &str) -> Result<(), Error> {
         ..Params::default()
     };
     let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
-    let album = Album { origin: plan.origin(), silent: false };
+    let album = Album {
+        origin: plan.origin(),
+        silent: false,
+    };
     Engine::new().generate(&plan, &mut observer, &mut |image| {
         save(&album.png(&image.leaf())?, out, Existing::Keep).map(|_| ())
     })

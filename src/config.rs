@@ -19,7 +19,9 @@ pub struct Token(String);
 impl Token {
     /// The secret in a text, without the white space around it; nothing of an empty one.
     pub fn new(text: &str) -> Option<Self> {
-        Some(text.trim()).filter(|text| !text.is_empty()).map(|text| Self(text.to_owned()))
+        Some(text.trim())
+            .filter(|text| !text.is_empty())
+            .map(|text| Self(text.to_owned()))
     }
 
     /// The secret itself, for the one header that needs it.
@@ -45,8 +47,8 @@ pub struct ArrayTask {
     pub name: &'static str,
 }
 
-/// The task that this process is: of a Slurm array (`SLURM_ARRAY_TASK_ID`, `_COUNT`, `_MIN`, `_STEP`), or of an
-/// indexed job of Kubernetes (`JOB_COMPLETION_INDEX`).
+/// The task that this process is: of a Slurm array (`SLURM_ARRAY_TASK_ID`, `_COUNT`, `_MIN`,
+/// `_STEP`), or of an indexed job of Kubernetes (`JOB_COMPLETION_INDEX`).
 pub fn array_task() -> Option<ArrayTask> {
     const SLURM: &str = "SLURM_ARRAY_TASK_ID";
     const KUBERNETES: &str = "JOB_COMPLETION_INDEX";
@@ -54,9 +56,19 @@ pub fn array_task() -> Option<ArrayTask> {
         let first = number("SLURM_ARRAY_TASK_MIN").unwrap_or(0);
         let step = number("SLURM_ARRAY_TASK_STEP").unwrap_or(1).max(1);
         let index = id.saturating_sub(first) / step;
-        ArrayTask { index, count: number("SLURM_ARRAY_TASK_COUNT"), name: SLURM }
+        ArrayTask {
+            index,
+            count: number("SLURM_ARRAY_TASK_COUNT"),
+            name: SLURM,
+        }
     });
-    slurm.or_else(|| Some(ArrayTask { index: number(KUBERNETES)?, count: None, name: KUBERNETES }))
+    slurm.or_else(|| {
+        Some(ArrayTask {
+            index: number(KUBERNETES)?,
+            count: None,
+            name: KUBERNETES,
+        })
+    })
 }
 
 /// Whether colours are wanted on a terminal (<https://no-color.org>).
@@ -74,12 +86,13 @@ pub fn dumb_terminal() -> bool {
 pub struct DefaultsFile {
     /// Where it is, or would be.
     pub path: PathBuf,
-    /// Whether this user may not look into the folder in which it would be (the home of somebody else, as in a
-    /// container that runs as another user): then there are no defaults.
+    /// Whether this user may not look into the folder in which it would be (the home of somebody
+    /// else, as in a container that runs as another user): then there are no defaults.
     pub is_out_of_reach: bool,
 }
 
-/// The user's defaults: `SDGEN_CONFIG`, else `sdgen/config.toml` in the folder for such files; `None` without a home.
+/// The user's defaults: `SDGEN_CONFIG`, else `sdgen/config.toml` in the folder for such files;
+/// `None` without a home.
 ///
 /// # Errors
 /// `SDGEN_CONFIG` names a file that is not there, or may not be looked at.
@@ -90,16 +103,22 @@ pub fn defaults_file() -> Result<Option<DefaultsFile>> {
         Some(folders.config_dir().join("config.toml"))
     };
     let is_named = named.is_some();
-    let Some(path) = named.or_else(own) else { return Ok(None) };
+    let Some(path) = named.or_else(own) else {
+        return Ok(None);
+    };
     match path.metadata() {
         // A device or a pipe is as good as a file: `/dev/null` says nothing.
-        Ok(metadata) if !is_named || !metadata.is_dir() => {
-            Ok(Some(DefaultsFile { path, is_out_of_reach: false }))
-        }
+        Ok(metadata) if !is_named || !metadata.is_dir() => Ok(Some(DefaultsFile {
+            path,
+            is_out_of_reach: false,
+        })),
         Err(error) if !is_named => {
             use std::io::ErrorKind::{NotADirectory, PermissionDenied};
             let is_out_of_reach = matches!(error.kind(), NotADirectory | PermissionDenied);
-            Ok(Some(DefaultsFile { path, is_out_of_reach }))
+            Ok(Some(DefaultsFile {
+                path,
+                is_out_of_reach,
+            }))
         }
         found => {
             let what = format!("SDGEN_CONFIG: `{}` is no file", path.display());
@@ -119,7 +138,8 @@ pub fn profile() -> Option<String> {
     text("SDGEN_PROFILE")
 }
 
-/// `SDGEN_QUEUE`: what `--queue` says where it is not given; other users of the machine do not see it.
+/// `SDGEN_QUEUE`: what `--queue` says where it is not given; other users of the machine do not see
+/// it.
 pub fn queue() -> Option<String> {
     text("SDGEN_QUEUE")
 }
@@ -129,18 +149,30 @@ pub fn instruction_set() -> Option<String> {
     text("SDGEN_CPU")
 }
 
-/// Where this program keeps what has to outlive a process: `$XDG_STATE_HOME/sdgen`, or the system's own place.
+/// Where this program keeps what has to outlive a process: `$XDG_STATE_HOME/sdgen`, or the system's
+/// own place.
 pub fn state_folder() -> Option<PathBuf> {
     let home = directories::ProjectDirs::from("", "", "sdgen")?;
-    Some(home.state_dir().unwrap_or_else(|| home.data_local_dir()).to_owned())
+    Some(
+        home.state_dir()
+            .unwrap_or_else(|| home.data_local_dir())
+            .to_owned(),
+    )
 }
 
 /// Those of [`HUB_VARIABLES`] that are set.
 pub fn hub_variables() -> Vec<&'static str> {
-    HUB_VARIABLES.iter().copied().filter(|name| variable(name).is_some()).collect()
+    HUB_VARIABLES
+        .iter()
+        .copied()
+        .filter(|name| variable(name).is_some())
+        .collect()
 }
 
-#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads the environment"
+)]
 fn raw(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
@@ -168,7 +200,10 @@ mod tests {
 
     #[test]
     fn a_token_does_not_show_itself() {
-        let hub = Hub { token: Some(Token("hf_secret".into())), ..Hub::default() };
+        let hub = Hub {
+            token: Some(Token("hf_secret".into())),
+            ..Hub::default()
+        };
         assert!(!format!("{hub:?}").contains("secret"));
     }
 }

@@ -1,5 +1,5 @@
-//! Models from one layout and precision to another: a folder, a safetensors or a GGUF file. One tensor at a time is in
-//! memory; what is written appears whole or not at all.
+//! Models from one layout and precision to another: a folder, a safetensors or a GGUF file. One
+//! tensor at a time is in memory; what is written appears whole or not at all.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -12,7 +12,9 @@ use crate::named::{Named, named_enum};
 use crate::nn::{Backend, Weights, encoded};
 use crate::output::png::{folder_of, new_temporary};
 use crate::registry::export::{self, Piece};
-use crate::registry::{Component, ModelFiles, RepoConfig, Sign, Tensors, Version, signs, version_of};
+use crate::registry::{
+    Component, ModelFiles, RepoConfig, Sign, Tensors, Version, signs, version_of,
+};
 
 named_enum! {
     /// How a model's tensors are laid out.
@@ -52,7 +54,8 @@ named_enum! {
     }
 }
 
-/// Numbers of a matrix that is not put into blocks. The smallest of the published models have 102,400.
+/// Numbers of a matrix that is not put into blocks. The smallest of the published models have
+/// 102,400.
 const SMALL: usize = 32 << 10;
 
 impl Target {
@@ -72,17 +75,20 @@ impl Target {
         }
     }
 
-    /// Matrices alone are put into blocks, where their rows are whole ones and they are no embeddings, as
-    /// stable-diffusion.cpp does it; of what is left vectors stay at full precision. Small matrices, of which the
-    /// large models have none, are not worth the noise.
+    /// Matrices alone are put into blocks, where their rows are whole ones and they are no
+    /// embeddings, as stable-diffusion.cpp does it; of what is left vectors stay at full precision.
+    /// Small matrices, of which the large models have none, are not worth the noise.
     fn of(self, name: &str, shape: &[usize]) -> Storage {
         let storage = self.storage();
         if storage.block() == 1 {
             return storage;
         }
-        let spared = ["embedding", "time_embed.", "label_emb."].iter().any(|part| name.contains(part));
+        let spared = ["embedding", "time_embed.", "label_emb."]
+            .iter()
+            .any(|part| name.contains(part));
         let large = shape.iter().product::<usize>() > SMALL;
-        let blocks = shape.len() == 2 && shape[1].is_multiple_of(storage.block()) && large && !spared;
+        let blocks =
+            shape.len() == 2 && shape[1].is_multiple_of(storage.block()) && large && !spared;
         match shape.len() {
             _ if blocks => storage,
             0 | 1 => Storage::F32,
@@ -110,7 +116,8 @@ type Stop<'a> = &'a dyn Fn() -> bool;
 /// Writes `model` as `order` says; returns the bytes written.
 ///
 /// # Errors
-/// A layout and a name that do not go together; something in the way; a tensor that cannot be read; a full disk.
+/// A layout and a name that do not go together; something in the way; a tensor that cannot be read;
+/// a full disk.
 pub fn convert(model: &ModelFiles, order: &Order, stop: Stop<'_>) -> Result<u64> {
     let format = order.format()?;
     if order.out.exists() && !order.overwrite {
@@ -149,7 +156,10 @@ pub fn left_behind(model: &ModelFiles, order: &Order) -> Result<Vec<String>> {
 impl Order {
     /// The format of one file; nothing for a folder.
     fn format(&self) -> Result<Option<Format>> {
-        let extension = self.out.extension().and_then(|extension| extension.to_str());
+        let extension = self
+            .out
+            .extension()
+            .and_then(|extension| extension.to_str());
         let format = match extension {
             Some("safetensors") => Some(Format::Safetensors),
             Some("gguf") => Some(Format::Gguf),
@@ -157,17 +167,23 @@ impl Order {
         };
         let out = self.out.display();
         match (format, self.layout) {
-            (Some(_), Some(Layout::Diffusers)) => {
-                Err(Error::field("layout", format!("`{out}` is one file, and diffusers' layout is a folder"))
-                    .hint("give a name without `.safetensors` or `.gguf`"))
+            (Some(_), Some(Layout::Diffusers)) => Err(Error::field(
+                "layout",
+                format!("`{out}` is one file, and diffusers' layout is a folder"),
+            )
+            .hint("give a name without `.safetensors` or `.gguf`")),
+            (None, Some(Layout::Single)) => {
+                Err(Error::field("layout", format!("`{out}` is no file's name"))
+                    .hint("give a name that ends in `.safetensors` or `.gguf`"))
             }
-            (None, Some(Layout::Single)) => Err(Error::field("layout", format!("`{out}` is no file's name"))
-                .hint("give a name that ends in `.safetensors` or `.gguf`")),
             (format, _)
-                if format != Some(Format::Gguf) && self.target.is_some_and(|t| t.storage().block() > 1) =>
+                if format != Some(Format::Gguf)
+                    && self.target.is_some_and(|t| t.storage().block() > 1) =>
             {
-                Err(Error::field("dtype", format!("`{out}`: only GGUF has types in blocks"))
-                    .hint("give a name that ends in `.gguf`, or use f32, f16 or bf16"))
+                Err(
+                    Error::field("dtype", format!("`{out}`: only GGUF has types in blocks"))
+                        .hint("give a name that ends in `.gguf`, or use f32, f16 or bf16"),
+                )
             }
             (format, _) => Ok(format),
         }
@@ -205,14 +221,20 @@ impl<'a> Source<'a> {
         let mut parts = BTreeMap::new();
         let mut tensors = BTreeMap::new();
         for component in Component::ALL.iter().map(|row| row.0) {
-            let inside =
-                files.checkpoint().is_none_or(|checkpoint| checkpoint.parts.contains_key(&component));
+            let inside = files
+                .checkpoint()
+                .is_none_or(|checkpoint| checkpoint.parts.contains_key(&component));
             if inside && files.has(&component.config()) {
                 parts.insert(component, Weights::open(files, component, &backend)?);
                 tensors.insert(component, Tensors::of(files, component)?);
             }
         }
-        Ok(Self { files, version: version_of(files, &tensors), repo, parts })
+        Ok(Self {
+            files,
+            version: version_of(files, &tensors),
+            repo,
+            parts,
+        })
     }
 
     fn one_file(&self, order: &Order, format: Format, stop: Stop<'_>) -> Result<u64> {
@@ -220,19 +242,43 @@ impl<'a> Source<'a> {
         let mut jobs = Vec::new();
         for (component, weights) in &self.parts {
             let pieces = export::single(*component, self.version, weights.places());
-            jobs.extend(pieces.into_iter().map(|piece| Job::new(weights, piece, order)));
+            jobs.extend(
+                pieces
+                    .into_iter()
+                    .map(|piece| Job::new(weights, piece, order)),
+            );
         }
         let mut output = Output::file(&order.out)?;
         let metadata = BTreeMap::from([
             ("modelspec.title".to_owned(), self.files.name.clone()),
-            ("general.architecture".to_owned(), architecture(self.version).to_owned()),
+            (
+                "general.architecture".to_owned(),
+                architecture(self.version).to_owned(),
+            ),
         ]);
         // Nothing else in such a file says so.
         let note = |sign: Sign| {
-            let bytes = sign.values.iter().flat_map(|value| (*value as f32).to_le_bytes()).collect();
-            (Planned { name: sign.name.to_owned(), storage: Storage::F32, shape: sign.shape }, bytes)
+            let bytes = sign
+                .values
+                .iter()
+                .flat_map(|value| (*value as f32).to_le_bytes())
+                .collect();
+            (
+                Planned {
+                    name: sign.name.to_owned(),
+                    storage: Storage::F32,
+                    shape: sign.shape,
+                },
+                bytes,
+            )
         };
-        output.write(format, &jobs, notes.into_iter().map(note).collect(), &metadata, stop)?;
+        output.write(
+            format,
+            &jobs,
+            notes.into_iter().map(note).collect(),
+            &metadata,
+            stop,
+        )?;
         output.keep(&order.out)
     }
 
@@ -241,8 +287,10 @@ impl<'a> Source<'a> {
         let mut bytes = 0;
         for (component, weights) in &self.parts {
             let pieces = export::folder(*component, weights.places());
-            let jobs: Vec<Job<'_>> =
-                pieces.into_iter().map(|piece| Job::new(weights, piece, order)).collect();
+            let jobs: Vec<Job<'_>> = pieces
+                .into_iter()
+                .map(|piece| Job::new(weights, piece, order))
+                .collect();
             let [path, ..] = component.weights();
             let path = staging.path().join(path);
             make_folder(path.parent().unwrap_or(staging.path()))?;
@@ -279,8 +327,16 @@ impl<'a> Job<'a> {
     fn new(weights: &'a Weights, piece: Piece, order: &Order) -> Self {
         let stored = weights.places()[&piece.sources[0]].entry.storage;
         let storage = order.storage(&piece.name, &piece.shape, stored);
-        let planned = Planned { name: piece.name.clone(), storage, shape: piece.shape.clone() };
-        Self { weights, piece, planned }
+        let planned = Planned {
+            name: piece.name.clone(),
+            storage,
+            shape: piece.shape.clone(),
+        };
+        Self {
+            weights,
+            piece,
+            planned,
+        }
     }
 
     /// Its bytes as they will be written.
@@ -299,7 +355,9 @@ impl<'a> Job<'a> {
 
 /// A matrix of the other orientation, to be of so many rows.
 fn transposed(values: &[f32], rows: usize) -> Vec<f32> {
-    (0..rows).flat_map(|row| values.iter().skip(row).step_by(rows).copied()).collect()
+    (0..rows)
+        .flat_map(|row| values.iter().skip(row).step_by(rows).copied())
+        .collect()
 }
 
 /// A file that is being written under a name of no meaning.
@@ -331,7 +389,9 @@ impl Output {
         let mut writer = BufWriter::new(self.file.as_file());
         let mut put = |bytes: &[u8]| {
             self.written += bytes.len() as u64;
-            writer.write_all(bytes).map_err(|e| cannot_write(self.file.path(), e))
+            writer
+                .write_all(bytes)
+                .map_err(|e| cannot_write(self.file.path(), e))
         };
         put(&format.header(&plan, metadata))?;
         let padded = |bytes: Vec<u8>| {
@@ -347,22 +407,35 @@ impl Output {
             }
             put(&padded(jobs[i].bytes()?))?;
         }
-        writer.flush().map_err(|e| cannot_write(self.file.path(), e))
+        writer
+            .flush()
+            .map_err(|e| cannot_write(self.file.path(), e))
     }
 
     /// Gives the file its name; returns its bytes.
     fn keep(self, path: &Path) -> Result<u64> {
-        self.file.as_file().sync_all().map_err(|e| cannot_write(path, e))?;
-        self.file.persist(path).map_err(|e| cannot_write(path, e.error))?;
+        self.file
+            .as_file()
+            .sync_all()
+            .map_err(|e| cannot_write(path, e))?;
+        self.file
+            .persist(path)
+            .map_err(|e| cannot_write(path, e.error))?;
         Ok(self.written)
     }
 }
 
 /// A folder beside `out` under a name of no meaning, which goes when it is not kept.
 fn staging(out: &Path) -> Result<tempfile::TempDir> {
-    let parent = out.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = out
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     make_folder(parent)?;
-    tempfile::Builder::new().prefix(".sdgen-").tempdir_in(parent).map_err(|e| cannot_write(out, e))
+    tempfile::Builder::new()
+        .prefix(".sdgen-")
+        .tempdir_in(parent)
+        .map_err(|e| cannot_write(out, e))
 }
 
 /// Puts the folder where `order` wants it; of what was there only a model is removed.

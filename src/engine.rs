@@ -1,4 +1,5 @@
-//! The engine: owns the loaded model and turns plans into pictures. How they are shown or saved is the caller's.
+//! The engine: owns the loaded model and turns plans into pictures. How they are shown or saved is
+//! the caller's.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -12,7 +13,9 @@ use crate::output::Picture;
 use crate::output::album::Leaf;
 use crate::output::latents::Latents;
 pub use crate::pipeline::Estimate;
-use crate::pipeline::{Batch, Beside, Drawn, Encoded, Pipeline, Shown, Sizes, Stages, Stay, Task, Workload};
+use crate::pipeline::{
+    Batch, Beside, Drawn, Encoded, Pipeline, Shown, Sizes, Stages, Stay, Task, Workload,
+};
 use crate::plan::{Model, Plan};
 use crate::registry::Networks;
 use crate::request::{DeviceChoice, Dtype, Request};
@@ -38,13 +41,22 @@ pub struct Image {
 impl Image {
     /// As it is written into a file.
     pub fn leaf(&self) -> Leaf<'_> {
-        let picture = Picture { width: self.width, height: self.height, rgb: &self.rgb };
-        Leaf { picture, seed: self.seed, index: self.index, tiled: self.tiled }
+        let picture = Picture {
+            width: self.width,
+            height: self.height,
+            rgb: &self.rgb,
+        };
+        Leaf {
+            picture,
+            seed: self.seed,
+            index: self.index,
+            tiled: self.tiled,
+        }
     }
 }
 
-/// Draws plans. The model that was drawn with last stays in memory for the next plan; a base model and its refiner
-/// take turns, so that only one of them is there at a time.
+/// Draws plans. The model that was drawn with last stays in memory for the next plan; a base model
+/// and its refiner take turns, so that only one of them is there at a time.
 #[derive(Default)]
 pub struct Engine {
     backend: Option<(Machine, Backend)>,
@@ -103,9 +115,14 @@ impl Engine {
     /// Draws the pictures of `plan` and hands each to `deliver` as soon as it is decoded.
     ///
     /// # Errors
-    /// As [`Self::load`]; a failure of the networks, a picture that is none, `Kind::Interrupted` when the observer
-    /// cancels, or what `deliver` reports.
-    pub fn generate(&mut self, plan: &Plan, observer: &mut dyn Observer, deliver: Deliver<'_>) -> Result<()> {
+    /// As [`Self::load`]; a failure of the networks, a picture that is none, `Kind::Interrupted`
+    /// when the observer cancels, or what `deliver` reports.
+    pub fn generate(
+        &mut self,
+        plan: &Plan,
+        observer: &mut dyn Observer,
+        deliver: Deliver<'_>,
+    ) -> Result<()> {
         let undecoded = Cell::new(None);
         let result = self.draw(plan, observer, deliver, &undecoded);
         self.undecoded = undecoded.into_inner();
@@ -128,7 +145,12 @@ impl Engine {
         let (start, beside) = (request.start()?, Beside::of(plan));
         let networks = &plan.networks;
         let base = self.open(&Wanted::of(plan), observer)?;
-        let finish = Finish { request, beside, start: start.as_ref(), undecoded };
+        let finish = Finish {
+            request,
+            beside,
+            start: start.as_ref(),
+            undecoded,
+        };
         if let Some(latents) = &plan.latents {
             return finish.all(base, &base.restore(request, latents)?, observer, deliver);
         }
@@ -136,8 +158,17 @@ impl Engine {
         let prompts = base.encode(request, beside, &shown, observer)?;
         let mut begun = Vec::new();
         for batch in batches(request) {
-            let noise = Noise::new(request.rng, request.seed.wrapping_add(batch.first), batch.size);
-            let task = Task { request, prompts: &prompts, batch, networks };
+            let noise = Noise::new(
+                request.rng,
+                request.seed.wrapping_add(batch.first),
+                batch.size,
+            );
+            let task = Task {
+                request,
+                prompts: &prompts,
+                batch,
+                networks,
+            };
             let drawn = base.denoise(&task, noise, start.as_ref(), observer)?;
             let flow = drawn.flow;
             if plan.refiner.is_some() && flow == Flow::Continue {
@@ -155,9 +186,9 @@ impl Engine {
         }
     }
 
-    /// Draws one picture of each of `plans`, which are alike but for prompts and seed ([`Request::form`]) and have no
-    /// refiner, in as few forwards as their prompts' lengths allow. Each is the picture that it is alone; `deliver`
-    /// is told whose it is.
+    /// Draws one picture of each of `plans`, which are alike but for prompts and seed
+    /// ([`Request::form`]) and have no refiner, in as few forwards as their prompts' lengths allow.
+    /// Each is the picture that it is alone; `deliver` is told whose it is.
     ///
     /// # Errors
     /// As [`Self::generate`].
@@ -167,34 +198,73 @@ impl Engine {
         observer: &mut dyn Observer,
         deliver: &mut dyn FnMut(usize, Image) -> Result<()>,
     ) -> Result<()> {
-        let Some(first) = plans.first().copied() else { return Ok(()) };
-        let (Plan { request, networks, .. }, beside) = (first, Beside::of(first));
+        let Some(first) = plans.first().copied() else {
+            return Ok(());
+        };
+        let (
+            Plan {
+                request, networks, ..
+            },
+            beside,
+        ) = (first, Beside::of(first));
         let start = request.start()?;
         let shown = shown(request, start.as_ref())?;
         let company = &request.in_company(plans.len());
-        let pipeline = self.open(&Wanted { request: company, ..Wanted::of(first) }, observer)?;
+        let pipeline = self.open(
+            &Wanted {
+                request: company,
+                ..Wanted::of(first)
+            },
+            observer,
+        )?;
         let encode = |(i, plan): (usize, &&Plan)| {
             observer.about(Some(i));
             pipeline.encode(&plan.request, Beside::of(plan), &shown, observer)
         };
-        let prompts = plans.iter().enumerate().map(encode).collect::<Result<Vec<_>>>()?;
+        let prompts = plans
+            .iter()
+            .enumerate()
+            .map(encode)
+            .collect::<Result<Vec<_>>>()?;
         observer.about(None);
         // What cannot be decoded is drawn again alone by the caller, who then may keep its latents.
         let undecoded = &Cell::new(None);
-        let finish = Finish { request, beside, start: start.as_ref(), undecoded };
+        let finish = Finish {
+            request,
+            beside,
+            start: start.as_ref(),
+            undecoded,
+        };
         let mut rest: Vec<usize> = (0..plans.len()).collect();
         while let Some(lead) = rest.first() {
             let length = prompts[*lead].length();
-            let (these, others) = rest.into_iter().partition::<Vec<_>, _>(|i| prompts[*i].length() == length);
+            let (these, others) = rest
+                .into_iter()
+                .partition::<Vec<_>, _>(|i| prompts[*i].length() == length);
             rest = others;
             let noise = Noise::seeded(request.rng, these.iter().map(|i| plans[*i].request.seed));
             let prompts = Encoded::joined(&these.iter().map(|i| &prompts[*i]).collect::<Vec<_>>())?;
-            let batch = Batch { first: 0, size: these.len() };
-            let task = Task { request, prompts: &prompts, batch, networks };
+            let batch = Batch {
+                first: 0,
+                size: these.len(),
+            };
+            let task = Task {
+                request,
+                prompts: &prompts,
+                batch,
+                networks,
+            };
             let drawn = pipeline.denoise(&task, noise, start.as_ref(), observer)?;
             for (place, i) in these.into_iter().enumerate() {
                 let image = finish.image(pipeline, &drawn, place, observer)?;
-                deliver(i, Image { seed: plans[i].request.seed, index: 0, ..image })?;
+                deliver(
+                    i,
+                    Image {
+                        seed: plans[i].request.seed,
+                        index: 0,
+                        ..image
+                    },
+                )?;
             }
         }
         Ok(())
@@ -213,11 +283,21 @@ impl Engine {
         let (networks, adapters) = &refiners(finish.beside);
         let beside = Beside { networks, adapters };
         let shown = shown(&request, None)?;
-        let wanted = Wanted { model: refiner, beside, request: &request, stages: Stages::All };
+        let wanted = Wanted {
+            model: refiner,
+            beside,
+            request: &request,
+            stages: Stages::All,
+        };
         let pipeline = self.open(&wanted, observer)?;
         let prompts = pipeline.encode(&request, beside, &shown, observer)?;
         for drawn in begun {
-            let task = Task { request: &request, prompts: &prompts, batch: drawn.batch, networks };
+            let task = Task {
+                request: &request,
+                prompts: &prompts,
+                batch: drawn.batch,
+                networks,
+            };
             let drawn = pipeline.refine(&task, drawn, observer)?;
             finish.all(pipeline, &drawn, observer, deliver)?;
             if drawn.flow == Flow::Finish {
@@ -229,10 +309,18 @@ impl Engine {
 
     /// The loaded model with what is to be beside it; another one leaves memory first.
     fn open(&mut self, wanted: &Wanted<'_>, observer: &mut dyn Observer) -> Result<&Pipeline> {
-        let Wanted { model, beside, request, .. } = *wanted;
+        let Wanted {
+            model,
+            beside,
+            request,
+            ..
+        } = *wanted;
         let machine = Machine::of(request);
         let backend = self.backend(machine)?;
-        let kept = self.loaded.take().filter(|loaded| loaded.serves(machine, model));
+        let kept = self
+            .loaded
+            .take()
+            .filter(|loaded| loaded.serves(machine, model));
         let held = kept.as_ref().map_or(0, |loaded| loaded.held);
         let estimate = wanted.estimate(&backend, held)?;
         let stay = estimate.stay();
@@ -240,12 +328,27 @@ impl Engine {
             Some(loaded) => loaded,
             None => {
                 for message in backend.passed_over() {
-                    tell(observer, &Event::Note { message: format!("--device auto: {message}") })?;
+                    tell(
+                        observer,
+                        &Event::Note {
+                            message: format!("--device auto: {message}"),
+                        },
+                    )?;
                 }
                 let parts = (&model.files, &model.repo);
                 let pipeline = Pipeline::open(parts, beside, request, &backend, stay)?;
-                let held = if stay == Stay::Loaded { estimate.networks() } else { 0 };
-                Loaded { machine, model: model.clone(), pipeline, stay, held }
+                let held = if stay == Stay::Loaded {
+                    estimate.networks()
+                } else {
+                    0
+                };
+                Loaded {
+                    machine,
+                    model: model.clone(),
+                    pipeline,
+                    stay,
+                    held,
+                }
             }
         };
         let pipeline = &mut self.loaded.insert(loaded).pipeline;
@@ -256,8 +359,9 @@ impl Engine {
         Ok(pipeline)
     }
 
-    /// How much memory a plan takes in an engine with nothing in memory; nothing is loaded for it. Of a model and its
-    /// refiner, which take turns, the one that takes more. Nothing on devices other than the processor.
+    /// How much memory a plan takes in an engine with nothing in memory; nothing is loaded for it.
+    /// Of a model and its refiner, which take turns, the one that takes more. Nothing on devices
+    /// other than the processor.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -267,16 +371,29 @@ impl Engine {
             return Ok(None);
         }
         let base = Wanted::of(plan).estimate(&backend, 0)?;
-        let Some(model) = &plan.refiner else { return Ok(Some(base)) };
+        let Some(model) = &plan.refiner else {
+            return Ok(Some(base));
+        };
         let request = &plan.request.refined(&model.repo)?;
         let (networks, adapters) = &refiners(Beside::of(plan));
         let beside = Beside { networks, adapters };
-        let refiner = Wanted { model, beside, request, stages: Stages::All }.estimate(&backend, 0)?;
-        Ok(Some(if refiner.peak() > base.peak() { refiner } else { base }))
+        let refiner = Wanted {
+            model,
+            beside,
+            request,
+            stages: Stages::All,
+        }
+        .estimate(&backend, 0)?;
+        Ok(Some(if refiner.peak() > base.peak() {
+            refiner
+        } else {
+            base
+        }))
     }
 
-    /// How long the stages of a plan take, from the arithmetic that they ask for and a short measurement of the
-    /// processor; nothing is loaded for it. Nothing on devices other than the processor.
+    /// How long the stages of a plan take, from the arithmetic that they ask for and a short
+    /// measurement of the processor; nothing is loaded for it. Nothing on devices other than the
+    /// processor.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -286,30 +403,49 @@ impl Engine {
         if self.pace.is_none_or(|(kept, _)| kept != machine) {
             self.pace = pace(&backend).map(|pace| (machine, pace));
         }
-        let Some((_, pace)) = self.pace else { return Ok(None) };
+        let Some((_, pace)) = self.pace else {
+            return Ok(None);
+        };
         let work = Workload::of(&Wanted::of(plan).sizes())?;
         let [encode, call, decode] = [work.encode, work.call, work.decode].map(|work| work / pace);
-        Ok(Some(Forecast { encode, call, decode }))
+        Ok(Some(Forecast {
+            encode,
+            call,
+            decode,
+        }))
     }
 
     fn backend(&mut self, machine: Machine) -> Result<Backend> {
         if let Some((_, backend)) = self.backend.as_ref().filter(|(kept, _)| *kept == machine) {
             return Ok(backend.clone());
         }
-        let Machine { device, dtype, threads } = machine;
+        let Machine {
+            device,
+            dtype,
+            threads,
+        } = machine;
         let isa = crate::config::instruction_set();
-        let backend = Backend::choose(&Choice { device, dtype, threads, isa: isa.as_deref() })?;
+        let backend = Backend::choose(&Choice {
+            device,
+            dtype,
+            threads,
+            isa: isa.as_deref(),
+        })?;
         self.backend = Some((machine, backend.clone()));
         Ok(backend)
     }
 
-    /// How the processor computes (instruction set, threads); nothing on other devices, or before a model is loaded.
+    /// How the processor computes (instruction set, threads); nothing on other devices, or before a
+    /// model is loaded.
     pub fn processor(&self) -> Option<String> {
-        self.backend.as_ref().and_then(|(_, backend)| backend.processor())
+        self.backend
+            .as_ref()
+            .and_then(|(_, backend)| backend.processor())
     }
 
-    /// A counter of the arithmetic operations of convolutions, products and attention so far, to be read while the
-    /// engine works; it stays at 0 where they are not counted, or before a model is loaded.
+    /// A counter of the arithmetic operations of convolutions, products and attention so far, to be
+    /// read while the engine works; it stays at 0 where they are not counted, or before a model is
+    /// loaded.
     pub fn operations(&self) -> impl Fn() -> u64 + 'static {
         let backend = self.backend.as_ref().map(|(_, backend)| backend.clone());
         move || backend.as_ref().map_or(0, Backend::work)
@@ -328,13 +464,33 @@ struct Wanted<'a> {
 impl<'a> Wanted<'a> {
     /// The base model of `plan`.
     fn of(plan: &'a Plan) -> Self {
-        let stages = if plan.latents.is_some() { Stages::Decoding } else { Stages::All };
-        Self { model: &plan.base, beside: Beside::of(plan), request: &plan.request, stages }
+        let stages = if plan.latents.is_some() {
+            Stages::Decoding
+        } else {
+            Stages::All
+        };
+        Self {
+            model: &plan.base,
+            beside: Beside::of(plan),
+            request: &plan.request,
+            stages,
+        }
     }
 
     fn sizes(&self) -> Sizes<'a> {
-        let Self { model, beside, request, stages } = *self;
-        Sizes { files: &model.files, repo: &model.repo, networks: beside.networks, request, stages }
+        let Self {
+            model,
+            beside,
+            request,
+            stages,
+        } = *self;
+        Sizes {
+            files: &model.files,
+            repo: &model.repo,
+            networks: beside.networks,
+            request,
+            stages,
+        }
     }
 
     fn estimate(&self, backend: &Backend, held: u64) -> Result<Estimate> {
@@ -342,17 +498,30 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// What a refiner has beside it: the autoencoder, which is the same for both, and words with vectors. LoRAs are the base
-/// model's alone.
+/// What a refiner has beside it: the autoencoder, which is the same for both, and words with
+/// vectors. LoRAs are the base model's alone.
 fn refiners(Beside { networks, adapters }: Beside<'_>) -> (Networks, Adapters) {
     let autoencoder = networks.autoencoder.clone();
     let embeddings = adapters.embeddings.clone();
-    (Networks { autoencoder, ..Networks::default() }, Adapters { embeddings, ..Adapters::default() })
+    (
+        Networks {
+            autoencoder,
+            ..Networks::default()
+        },
+        Adapters {
+            embeddings,
+            ..Adapters::default()
+        },
+    )
 }
 
 impl Machine {
     fn of(request: &Request) -> Self {
-        Self { device: request.device, dtype: request.dtype, threads: request.threads }
+        Self {
+            device: request.device,
+            dtype: request.dtype,
+            threads: request.threads,
+        }
     }
 }
 
@@ -369,15 +538,22 @@ impl Loaded {
 /// What the networks of a request look at.
 fn shown(request: &Request, start: Option<&Start>) -> Result<Shown> {
     let picture = request.picture_prompt.as_ref();
-    let prompt =
-        picture.map(|picture| Seen::read("ip_image", &picture.image, Transparency::Dropped)).transpose()?;
-    Ok(Shown { controls: request.control_pictures(start)?, prompt })
+    let prompt = picture
+        .map(|picture| Seen::read("ip_image", &picture.image, Transparency::Dropped))
+        .transpose()?;
+    Ok(Shown {
+        controls: request.control_pictures(start)?,
+        prompt,
+    })
 }
 
 /// The pictures of a request in slices of its batch size.
 fn batches(request: &Request) -> impl Iterator<Item = Batch> + use<> {
     let (count, size) = (request.count, request.batch_size);
-    let slice = move |first| Batch { first, size: size.min((count - first) as usize) };
+    let slice = move |first| Batch {
+        first,
+        size: size.min((count - first) as usize),
+    };
     (0..count).step_by(size).map(slice)
 }
 
@@ -415,7 +591,8 @@ impl Finish<'_> {
         let seed = request.seed.wrapping_add(index);
         let rgb = pipeline.decode(drawn, i, observer).inspect_err(|error| {
             let worth_keeping = error.kind() != Kind::Interrupted;
-            self.undecoded.set(drawn.kept(i, seed).ok().filter(|_| worth_keeping));
+            self.undecoded
+                .set(drawn.kept(i, seed).ok().filter(|_| worth_keeping));
         })?;
         let (width, height, rgb) = match self.start {
             None => (request.width, request.height, rgb),
@@ -424,6 +601,13 @@ impl Finish<'_> {
                 (picture.width, picture.height, picture.rgb)
             }
         };
-        Ok(Image { width, height, rgb, seed, index, tiled: pipeline.is_tiled() })
+        Ok(Image {
+            width,
+            height,
+            rgb,
+            seed,
+            index,
+            tiled: pipeline.is_tiled(),
+        })
     }
 }

@@ -1,5 +1,6 @@
-//! The one error type: what went wrong, in which field or file, and what to do about it.
-//! Rendering (colours, JSON, HTTP bodies) is left to the front ends; the exit code of a kind stands here alone.
+//! The one error type: what went wrong, in which field or file, and what to do about it. Rendering
+//! (colours, JSON, HTTP bodies) is left to the front ends; the exit code of a kind stands here
+//! alone.
 
 use std::fmt;
 
@@ -54,28 +55,67 @@ const fn row(
     http_status: u16,
     meaning: &'static str,
 ) -> KindRow {
-    KindRow { kind, name, exit_code, http_status, meaning }
+    KindRow {
+        kind,
+        name,
+        exit_code,
+        http_status,
+        meaning,
+    }
 }
 
 /// Every kind with its exit code; code 0 (success) has no row.
 pub const KINDS: &[KindRow] = &[
     row(Kind::Internal, "internal", 1, 500, "internal error"),
     row(Kind::Usage, "usage", 2, 422, "wrong flag, field or value"),
-    row(Kind::ModelNotFound, "model-not-found", 3, 404, "model not found"),
-    row(Kind::Network, "network", 4, 502, "network failure or access refused"),
+    row(
+        Kind::ModelNotFound,
+        "model-not-found",
+        3,
+        404,
+        "model not found",
+    ),
+    row(
+        Kind::Network,
+        "network",
+        4,
+        502,
+        "network failure or access refused",
+    ),
     row(Kind::ModelFile, "model-file", 5, 500, "bad model file"),
-    row(Kind::Device, "device", 6, 503, "device missing or out of memory"),
-    row(Kind::InvalidImage, "invalid-image", 7, 500, "invalid image (NaN or flat)"),
+    row(
+        Kind::Device,
+        "device",
+        6,
+        503,
+        "device missing or out of memory",
+    ),
+    row(
+        Kind::InvalidImage,
+        "invalid-image",
+        7,
+        500,
+        "invalid image (NaN or flat)",
+    ),
     row(Kind::Output, "output", 8, 500, "output cannot be written"),
     row(Kind::Batch, "batch", 9, 500, "part of a batch failed"),
-    row(Kind::Different, "different", 10, 500, "a replayed picture differs"),
+    row(
+        Kind::Different,
+        "different",
+        10,
+        500,
+        "a replayed picture differs",
+    ),
     row(Kind::Interrupted, "interrupted", 130, 499, "interrupted"),
 ];
 
 impl Kind {
     /// The kind's row in [`KINDS`].
     pub fn row(self) -> &'static KindRow {
-        KINDS.iter().find(|row| row.kind == self).unwrap_or(&KINDS[0])
+        KINDS
+            .iter()
+            .find(|row| row.kind == self)
+            .unwrap_or(&KINDS[0])
     }
 }
 
@@ -96,7 +136,13 @@ struct Facts {
 impl Error {
     /// An error of `kind` with a message in lower case, values in backticks, no full stop.
     pub fn new(kind: Kind, message: impl Into<String>) -> Self {
-        Self(Box::new(Facts { kind, field: None, message: message.into(), hints: Vec::new(), source: None }))
+        Self(Box::new(Facts {
+            kind,
+            field: None,
+            message: message.into(),
+            hints: Vec::new(),
+            source: None,
+        }))
     }
 
     /// A bug: an invariant of this program does not hold.
@@ -104,7 +150,8 @@ impl Error {
         Self::new(Kind::Internal, message).hint("this is a bug in sdgen; please report it")
     }
 
-    /// A wrong value in a request; `field` is the snake_case name of the [`crate::request::Params`] field.
+    /// A wrong value in a request; `field` is the snake_case name of the [`crate::request::Params`]
+    /// field.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
         let mut error = Self::new(Kind::Usage, message);
         error.0.field = Some(field.to_owned());
@@ -126,7 +173,10 @@ impl Error {
         let known: Vec<&str> = known.into_iter().collect();
         let error = Self::field(field, format!("unknown {what} `{name}`"));
         match closest(name, &known) {
-            Some(near) => error.hint(format!("did you mean `{near}`? known: {}", known.join(", "))),
+            Some(near) => error.hint(format!(
+                "did you mean `{near}`? known: {}",
+                known.join(", ")
+            )),
             None => error.hint(format!("known: {}", known.join(", "))),
         }
     }
@@ -189,7 +239,10 @@ impl fmt::Display for Error {
 impl fmt::Debug for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}: {self}", self.0.kind)?;
-        self.0.hints.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
+        self.0
+            .hints
+            .iter()
+            .try_for_each(|hint| write!(f, "\nhint: {hint}"))
     }
 }
 
@@ -204,7 +257,12 @@ pub fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let name = name.to_lowercase();
     known
         .iter()
-        .map(|candidate| (strsim::jaro_winkler(&name, &candidate.to_lowercase()), *candidate))
+        .map(|candidate| {
+            (
+                strsim::jaro_winkler(&name, &candidate.to_lowercase()),
+                *candidate,
+            )
+        })
         .filter(|(score, _)| *score > 0.8)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
@@ -234,7 +292,10 @@ mod tests {
     #[test]
     fn the_message_names_field_expectation_and_value() {
         let error = Error::expected("width", "a multiple of 8", 513).hint("nearest: 512");
-        assert_eq!(error.to_string(), "width: expected a multiple of 8, got `513`");
+        assert_eq!(
+            error.to_string(),
+            "width: expected a multiple of 8, got `513`"
+        );
         assert_eq!(error.hints(), ["nearest: 512"]);
         assert_eq!(error.kind().row().exit_code, 2);
     }

@@ -1,4 +1,5 @@
-//! What happens while a request runs, as data. Rendering (bars, lines, JSON, server-sent events) is the front ends' work.
+//! What happens while a request runs, as data. Rendering (bars, lines, JSON, server-sent events) is
+//! the front ends' work.
 
 use std::path::PathBuf;
 
@@ -153,7 +154,8 @@ pub enum Event {
 pub enum Flow {
     /// Go on.
     Continue,
-    /// Make pictures of what the steps have come to by now, and go on with those that come after them. Heard at a step.
+    /// Make pictures of what the steps have come to by now, and go on with those that come after
+    /// them. Heard at a step.
     Skip,
     /// Likewise, and begin no others.
     Finish,
@@ -166,8 +168,8 @@ pub trait Observer {
     /// Takes note of `event`; called on the thread that does the work.
     fn on(&mut self, event: &Event) -> Flow;
 
-    /// Is told that the events to come are about one plan alone of those that are drawn together, or about all of
-    /// them again.
+    /// Is told that the events to come are about one plan alone of those that are drawn together,
+    /// or about all of them again.
     fn about(&mut self, _plan: Option<usize>) {}
 }
 

@@ -1,7 +1,7 @@
 //! `sdgen`: Stable Diffusion images from a command line, on candle.
 //!
-//! The library is what the binary is made of: say what you want in [`Params`], let a [`Planner`] turn
-//! it into a [`Plan`], hand that to an [`Engine`], and watch [`Event`]s.
+//! The library is what the binary is made of: say what you want in [`Params`], let a [`Planner`]
+//! turn it into a [`Plan`], hand that to an [`Engine`], and watch [`Event`]s.
 
 pub mod adapters;
 pub mod batch;

@@ -18,11 +18,14 @@ pub trait Named: Copy + 'static {
             .iter()
             .find(|(_, known)| *known == name)
             .map(|(value, _)| *value)
-            .ok_or_else(|| Error::unknown(field, Self::WHAT, name, Self::ALL.iter().map(|row| row.1)))
+            .ok_or_else(|| {
+                Error::unknown(field, Self::WHAT, name, Self::ALL.iter().map(|row| row.1))
+            })
     }
 }
 
-/// Declares an enum and its names: `named_enum! { /// docs  pub enum X("what") { A = "a", B = "b" } }`.
+/// Declares an enum and its names: `named_enum! { /// docs  pub enum X("what") { A = "a", B = "b" }
+/// }`.
 macro_rules! named_enum {
     ($(#[$meta:meta])* pub enum $name:ident($what:literal) { $($(#[$value_meta:meta])* $value:ident = $text:literal),+ $(,)? }) => {
         $(#[$meta])*

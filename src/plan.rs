@@ -1,5 +1,5 @@
-//! A request together with the models that it is drawn with: what every front end hands to the engine. Models are
-//! found here and each only once; nothing is loaded.
+//! A request together with the models that it is drawn with: what every front end hands to the
+//! engine. Models are found here and each only once; nothing is loaded.
 
 mod adapters;
 mod again;
@@ -28,7 +28,8 @@ use crate::registry::{
 use crate::request::{self, Params, Refiner, Request, check};
 use crate::sampler::Prediction;
 
-/// A model that was found: its files, what its small files say, and what tells its weights from others'.
+/// A model that was found: its files, what its small files say, and what tells its weights from
+/// others'.
 #[derive(Clone, Debug)]
 pub struct Model {
     /// Where its files are.
@@ -50,7 +51,12 @@ impl Model {
         let repo = RepoConfig::read(&files)?;
         let weights = files.fingerprints();
         let license = files.license();
-        Ok(Self { files, repo, weights, license })
+        Ok(Self {
+            files,
+            repo,
+            weights,
+            license,
+        })
     }
 }
 
@@ -124,7 +130,8 @@ impl Planner {
         }
     }
 
-    /// Finds the models that `params` name, downloads what is missing of them, and resolves every value.
+    /// Finds the models that `params` name, downloads what is missing of them, and resolves every
+    /// value.
     ///
     /// # Errors
     /// A wrong value, by field; a model that is nowhere or does not suit the request.
@@ -140,8 +147,17 @@ impl Planner {
         let mut request = Request::resolve(params, &base.files, &base.repo)?;
         let inputs = self.inputs.of(&request)?;
         // A lock file holds adapters to their content, not to a revision.
-        let fetch = Fetch { locked: None, ..self.fetch(&self.wanted(&request.model, params))? };
-        let adapters = adapters::find((&mut self.shelf, &fetch), params, &mut request, &base, observer)?;
+        let fetch = Fetch {
+            locked: None,
+            ..self.fetch(&self.wanted(&request.model, params))?
+        };
+        let adapters = adapters::find(
+            (&mut self.shelf, &fetch),
+            params,
+            &mut request,
+            &base,
+            observer,
+        )?;
         let refiner = match &request.refiner {
             Some(refiner) => Some(self.refiner(refiner, &base, params, observer)?),
             None => None,
@@ -149,12 +165,30 @@ impl Planner {
         let wanted = self.wanted(&request.model, params);
         let networks = self.networks(&request, base.repo.family, &wanted, observer)?;
         notes::tell_all(&request, &base, &networks, observer)?;
-        self.lock(params, &request, std::iter::once(&base).chain(&refiner), &networks)?;
+        self.lock(
+            params,
+            &request,
+            std::iter::once(&base).chain(&refiner),
+            &networks,
+        )?;
         let mut weights = base.weights.clone();
         let others = refiner.iter().flat_map(|refiner| &refiner.weights);
         weights.extend(others.map(|(path, hash)| (format!("refiner/{path}"), hash.clone())));
-        weights.extend(networks.all().map(|network| (network.origin.clone(), network.hash.clone())));
-        Ok(Plan { request, base, refiner, adapters, networks, weights, inputs, latents: None })
+        weights.extend(
+            networks
+                .all()
+                .map(|network| (network.origin.clone(), network.hash.clone())),
+        );
+        Ok(Plan {
+            request,
+            base,
+            refiner,
+            adapters,
+            networks,
+            weights,
+            inputs,
+            latents: None,
+        })
     }
 
     /// Finds the model that `params` name, downloads what is missing of it, and reads what it is.
@@ -166,18 +200,42 @@ impl Planner {
     }
 
     /// The plan that a file of latents was drawn by, as far as it is still to be done.
-    fn decoding(&mut self, path: &Path, params: &Params, observer: &mut dyn Observer) -> Result<Plan> {
+    fn decoding(
+        &mut self,
+        path: &Path,
+        params: &Params,
+        observer: &mut dyn Observer,
+    ) -> Result<Plan> {
         let Kept { latents, record } = Kept::read(path)?;
         let request = record.request()?.decoded_with(params)?;
-        let model = params.model.clone().unwrap_or_else(|| request.model.clone());
+        let model = params
+            .model
+            .clone()
+            .unwrap_or_else(|| request.model.clone());
         let base = self.find(&model, params, observer)?;
-        // Control networks, picture prompts and adapters have done their part; an autoencoder has not.
-        let bare = Request { controls: Vec::new(), picture_prompt: None, ..request.clone() };
+        // Control networks, picture prompts and adapters have done their part; an autoencoder has
+        // not.
+        let bare = Request {
+            controls: Vec::new(),
+            picture_prompt: None,
+            ..request.clone()
+        };
         let wanted = self.wanted(&model, params);
         let networks = self.networks(&bare, base.repo.family, &wanted, observer)?;
         let adapters = Adapters::default();
-        let Record { weights, inputs, .. } = record;
-        Ok(Plan { request, base, refiner: None, adapters, networks, weights, inputs, latents: Some(latents) })
+        let Record {
+            weights, inputs, ..
+        } = record;
+        Ok(Plan {
+            request,
+            base,
+            refiner: None,
+            adapters,
+            networks,
+            weights,
+            inputs,
+            latents: Some(latents),
+        })
     }
 
     fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
@@ -198,9 +256,14 @@ impl Planner {
     ) -> Result<Arc<Model>> {
         let name = &refiner.model;
         // The base model's particulars are not the refiner's.
-        let own = Params { config: None, prediction: None, ..params.clone() };
+        let own = Params {
+            config: None,
+            prediction: None,
+            ..params.clone()
+        };
         let found = self.find(name, &own, observer);
-        let found = found.map_err(|error| error.hint(format!("`{name}` is what `--refiner` names")))?;
+        let found =
+            found.map_err(|error| error.hint(format!("`{name}` is what `--refiner` names")))?;
         Refiner::suits(&base.repo, &found.repo)?;
         Ok(found)
     }
@@ -217,13 +280,30 @@ impl Planner {
     }
 
     fn fetch(&self, wanted: &Wanted) -> Result<Fetch> {
-        let locked = wanted.locked.as_deref().map(|path| LockFile::read(Path::new(path))).transpose()?;
-        let hub = Hub { offline: wanted.offline, ..self.hub.clone() };
-        Ok(Fetch { hub, half: wanted.half, locked, ..Fetch::default() })
+        let locked = wanted
+            .locked
+            .as_deref()
+            .map(|path| LockFile::read(Path::new(path)))
+            .transpose()?;
+        let hub = Hub {
+            offline: wanted.offline,
+            ..self.hub.clone()
+        };
+        Ok(Fetch {
+            hub,
+            half: wanted.half,
+            locked,
+            ..Fetch::default()
+        })
     }
 
     /// The model `name`, looked for once.
-    fn find(&mut self, name: &str, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
+    fn find(
+        &mut self,
+        name: &str,
+        params: &Params,
+        observer: &mut dyn Observer,
+    ) -> Result<Arc<Model>> {
         let wanted = self.wanted(name, params);
         if let Some(model) = self.found.get(&wanted) {
             return Ok(model.clone());
@@ -233,13 +313,20 @@ impl Planner {
         if let Some(config) = &params.config {
             files = configured(&files, config, &fetch, observer)?;
         }
-        if let Some(prediction) = params.prediction.as_deref().filter(|_| files.guesses_prediction()) {
+        if let Some(prediction) = params
+            .prediction
+            .as_deref()
+            .filter(|_| files.guesses_prediction())
+        {
             files = files.predicting(Prediction::parse("prediction", prediction)?);
         }
         if let Some(lock) = &fetch.locked {
             lock.check(&files)?;
         }
-        for message in files.checkpoint().map_or(Vec::new(), |checkpoint| checkpoint.notes(&files.origin)) {
+        for message in files
+            .checkpoint()
+            .map_or(Vec::new(), |checkpoint| checkpoint.notes(&files.origin))
+        {
             tell(observer, &Event::Warning { message })?;
         }
         let model = Arc::new(Model::read(files)?);
@@ -248,7 +335,8 @@ impl Planner {
     }
 }
 
-/// The parameters that count; the observer hears of the others, and of what may be read otherwise than it was meant.
+/// The parameters that count; the observer hears of the others, and of what may be read otherwise
+/// than it was meant.
 fn counted(params: &Params, base: &Model, observer: &mut dyn Observer) -> Result<Params> {
     let (params, warnings) = request::counted(params, &base.files, &base.repo)?;
     for message in warnings {
@@ -261,7 +349,9 @@ fn counted(params: &Params, base: &Model, observer: &mut dyn Observer) -> Result
 fn half(params: &Params) -> bool {
     match params.dtype.as_deref() {
         Some(dtype) if dtype != "auto" => matches!(dtype, "f16" | "bf16"),
-        _ => matches!(params.device.as_deref(), Some(device) if device != "cpu" && device != "auto"),
+        _ => {
+            matches!(params.device.as_deref(), Some(device) if device != "cpu" && device != "auto")
+        }
     }
 }
 
@@ -273,11 +363,17 @@ fn configured(
     observer: &mut dyn Observer,
 ) -> Result<ModelFiles> {
     if files.checkpoint().is_none() {
-        return Err(Error::field("config", format!("`{}` is a folder, which has its own", files.origin))
-            .hint("`--config` is for models that are one file; leave it out"));
+        return Err(Error::field(
+            "config",
+            format!("`{}` is a folder, which has its own", files.origin),
+        )
+        .hint("`--config` is for models that are one file; leave it out"));
     }
     // What is locked is the model with these files in it.
-    let fetch = Fetch { locked: None, ..fetch.clone() };
+    let fetch = Fetch {
+        locked: None,
+        ..fetch.clone()
+    };
     let other = registry::locate(&ModelRef::parse(config)?, &fetch, observer)
         .map_err(|error| error.hint(format!("`{config}` is what `--config` names")))?;
     Ok(files.configured(&other))
@@ -290,21 +386,41 @@ mod tests {
 
     fn plan(params: Params) -> Result<Plan> {
         let mut silent = |_: &Event| Flow::Continue;
-        let hub = Hub { offline: true, ..Hub::default() };
-        Planner::new(hub).plan(&Params { prompt: Some("a".into()), ..params }, &mut silent)
+        let hub = Hub {
+            offline: true,
+            ..Hub::default()
+        };
+        Planner::new(hub).plan(
+            &Params {
+                prompt: Some("a".into()),
+                ..params
+            },
+            &mut silent,
+        )
     }
 
     #[test]
     fn a_plan_has_every_value_and_every_file() {
-        let plan = plan(Params { model: Some("demo".into()), ..Params::default() }).unwrap();
-        assert_eq!((plan.request.steps, plan.base.files.name.as_str()), (20, "demo"));
+        let plan = plan(Params {
+            model: Some("demo".into()),
+            ..Params::default()
+        })
+        .unwrap();
+        assert_eq!(
+            (plan.request.steps, plan.base.files.name.as_str()),
+            (20, "demo")
+        );
         assert_eq!(plan.weights.len(), 3);
         assert_eq!(plan.origin().license, Some("MIT"));
     }
 
     #[test]
     fn a_wrong_value_is_found_before_a_model_is_looked_for() {
-        let error = plan(Params { steps: Some(0), model: Some("no/such".into()), ..Params::default() });
+        let error = plan(Params {
+            steps: Some(0),
+            model: Some("no/such".into()),
+            ..Params::default()
+        });
         assert_eq!(error.unwrap_err().field_name(), Some("steps"));
     }
 
@@ -312,7 +428,11 @@ mod tests {
     fn a_model_is_found_once() {
         let mut silent = |_: &Event| Flow::Continue;
         let mut planner = Planner::new(Hub::default());
-        let params = Params { prompt: Some("a".into()), model: Some("demo".into()), ..Params::default() };
+        let params = Params {
+            prompt: Some("a".into()),
+            model: Some("demo".into()),
+            ..Params::default()
+        };
         let [first, second] = [1, 2].map(|_| planner.plan(&params, &mut silent).unwrap().base);
         assert!(Arc::ptr_eq(&first, &second));
     }

@@ -32,15 +32,21 @@ fn is_wide(bytes: &[u8]) -> bool {
     bytes.len() > 1 && (zeros(0) || zeros(1))
 }
 
-/// Bytes as text, without byte order marks: files that were put together have one at the head of each.
+/// Bytes as text, without byte order marks: files that were put together have one at the head of
+/// each.
 fn decoded(bytes: Vec<u8>) -> Result<String> {
     let wrong = |what: String| Error::new(ErrorKind::InvalidData, what);
     if UTF_16.iter().any(|mark| bytes.starts_with(mark)) || is_wide(&bytes) {
-        return Err(wrong("it is UTF-16, expected UTF-8; save it as UTF-8".to_owned()));
+        return Err(wrong(
+            "it is UTF-16, expected UTF-8; save it as UTF-8".to_owned(),
+        ));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
-        let line =
-            error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
+        let line = error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1;
         wrong(format!("line {line} is not UTF-8; save it as UTF-8"))
     })?;
     if !text.contains(MARK) {

@@ -1,5 +1,5 @@
-//! Textual inversion (Gal et al. 2022): files of vectors that stand for a word of a prompt, found and understood by
-//! their headers. The vectors are read when the word is.
+//! Textual inversion (Gal et al. 2022): files of vectors that stand for a word of a prompt, found
+//! and understood by their headers. The vectors are read when the word is.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -54,10 +54,12 @@ struct Width {
 }
 
 /// How the files of XL name the tensors of its encoders.
-const ENCODERS: [(&str, Component); 2] =
-    [("clip_l", Component::TextEncoder), ("clip_g", Component::TextEncoder2)];
-/// The table of vectors of the first program and of A1111, and the tensor of the latter's safetensors files: neither is
-/// a word.
+const ENCODERS: [(&str, Component); 2] = [
+    ("clip_l", Component::TextEncoder),
+    ("clip_g", Component::TextEncoder2),
+];
+/// The table of vectors of the first program and of A1111, and the tensor of the latter's
+/// safetensors files: neither is a word.
 const NAMELESS: [&str; 3] = ["string_to_param", "emb_params", "*"];
 /// The first program's table of token ids, which are those of its own tokenizer.
 const IDS: &str = "string_to_token";
@@ -78,7 +80,10 @@ impl Embedding {
             if root == IDS {
                 continue;
             }
-            let component = ENCODERS.iter().find(|(key, _)| key == name).map(|(_, component)| *component);
+            let component = ENCODERS
+                .iter()
+                .find(|(key, _)| key == name)
+                .map(|(_, component)| *component);
             let word = component.is_none() && !NAMELESS.contains(&root);
             token = if word { Some(name.clone()) } else { token };
             let (count, width) = match entry.shape[..] {
@@ -91,30 +96,62 @@ impl Embedding {
                 return Err(Error::new(Kind::ModelFile, what)
                     .hint("expected the vectors of a word: [vectors, width] or [width]"));
             }
-            vectors.push(Vectors { component, tensor: name.clone(), count, width });
+            vectors.push(Vectors {
+                component,
+                tensor: name.clone(),
+                count,
+                width,
+            });
         }
         let known = vectors.len() == 1 || vectors.iter().all(|vectors| vectors.component.is_some());
         if vectors.is_empty() || !known {
-            let what = format!("`{label}` is no embedding: it has {} tensors", vectors.len());
+            let what = format!(
+                "`{label}` is no embedding: it has {} tensors",
+                vectors.len()
+            );
             return Err(Error::new(Kind::ModelFile, what)
                 .hint("expected one tensor, or `clip_l` and `clip_g` for SDXL"));
         }
-        let places = tensors.into_iter().map(|(name, entry)| (name, Place::new(0, entry))).collect();
-        let tensors = Arc::new(Tensors { files: vec![TensorFile { label, content }], places });
-        Ok(Self { name: stem(path), path: path.to_owned(), tensors, token, vectors })
+        let places = tensors
+            .into_iter()
+            .map(|(name, entry)| (name, Place::new(0, entry)))
+            .collect();
+        let tensors = Arc::new(Tensors {
+            files: vec![TensorFile { label, content }],
+            places,
+        });
+        Ok(Self {
+            name: stem(path),
+            path: path.to_owned(),
+            tensors,
+            token,
+            vectors,
+        })
     }
 
     /// The vectors for a text encoder.
     pub fn row(&self, component: Component) -> Option<Row> {
         let own = |vectors: &&Vectors| vectors.component.is_none_or(|own| own == component);
-        let Vectors { tensor, count, width, .. } = self.vectors.iter().find(own)?.clone();
-        Some(Row { tensor, count, width })
+        let Vectors {
+            tensor,
+            count,
+            width,
+            ..
+        } = self.vectors.iter().find(own)?.clone();
+        Some(Row {
+            tensor,
+            count,
+            width,
+        })
     }
 
     /// The word as a text encoder finds it in a prompt.
     pub fn word(&self, component: Component) -> Option<Word> {
         let vectors = self.row(component)?.count;
-        let mut word = Word { vectors, ..Self::nameless(&self.path) };
+        let mut word = Word {
+            vectors,
+            ..Self::nameless(&self.path)
+        };
         word.names.extend(self.token.clone());
         Some(word)
     }
@@ -122,7 +159,10 @@ impl Embedding {
     /// The word of a file as its name alone gives it.
     pub(super) fn nameless(path: &Path) -> Word {
         let name = stem(path);
-        Word { names: vec![format!("<{name}>"), name], vectors: 0 }
+        Word {
+            names: vec![format!("<{name}>"), name],
+            vectors: 0,
+        }
     }
 
     /// Whether its vectors are as wide as the states of the model's text encoders.
@@ -131,15 +171,20 @@ impl Embedding {
     /// They are not, or an encoder goes without; the message names file, expected and got.
     pub fn fits(&self, files: &ModelFiles) -> Result<()> {
         let encoders = [Component::TextEncoder, Component::TextEncoder2];
-        let encoders: Vec<Component> =
-            encoders.into_iter().filter(|component| files.has(&component.config())).collect();
+        let encoders: Vec<Component> = encoders
+            .into_iter()
+            .filter(|component| files.has(&component.config()))
+            .collect();
         let mut widths = Vec::new();
         for encoder in &encoders {
             let Width { hidden_size } = files.json(&encoder.config())?;
             widths.push((*encoder, hidden_size));
         }
         // A single tensor belongs to the one encoder of a model; two encoders need one each.
-        let single = self.vectors.iter().any(|vectors| vectors.component.is_none());
+        let single = self
+            .vectors
+            .iter()
+            .any(|vectors| vectors.component.is_none());
         let alone = encoders.as_slice() == [Component::TextEncoder];
         let fit = |(encoder, width): &(Component, usize)| {
             self.row(*encoder).is_some_and(|row| row.width == *width) && single == alone
@@ -151,11 +196,12 @@ impl Embedding {
             None => vectors.width.to_string(),
             Some(_) => format!("{} of {}", vectors.tensor, vectors.width),
         });
-        let expected =
-            widths.iter().map(|(encoder, width)| match ENCODERS.iter().find(|row| row.1 == *encoder) {
+        let expected = widths.iter().map(|(encoder, width)| {
+            match ENCODERS.iter().find(|row| row.1 == *encoder) {
                 Some((key, _)) if !alone => format!("{key} of {width}"),
                 _ => width.to_string(),
-            });
+            }
+        });
         let what = format!(
             "`{}` has vectors of width {}, expected {} for `{}`",
             self.path.display(),
@@ -174,5 +220,7 @@ fn listed(parts: impl Iterator<Item = String>) -> String {
 
 /// A file's name without folders and ending.
 pub(super) fn stem(path: &Path) -> String {
-    path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    path.file_stem()
+        .map(|stem| stem.to_string_lossy().into_owned())
+        .unwrap_or_default()
 }

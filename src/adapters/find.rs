@@ -21,13 +21,20 @@ pub fn named(folder: &Path, name: &str) -> Result<PathBuf> {
         (Some(path), None) => Ok(path.clone()),
         (Some(a), Some(b)) => Err(Error::field(
             "prompt",
-            format!("LoRA `{name}` is both `{}` and `{}`", a.display(), b.display()),
+            format!(
+                "LoRA `{name}` is both `{}` and `{}`",
+                a.display(),
+                b.display()
+            ),
         )
         .hint("rename one of them, or give the file with `--lora`")),
         (None, _) => {
             let names: Vec<String> = files.iter().map(|path| stem(path)).collect();
             let known: Vec<&str> = names.iter().map(String::as_str).collect();
-            let error = Error::field("prompt", format!("no LoRA `{name}` in `{}`", folder.display()));
+            let error = Error::field(
+                "prompt",
+                format!("no LoRA `{name}` in `{}`", folder.display()),
+            );
             Err(match closest(name, &known) {
                 Some(near) => error.hint(format!("did you mean `{near}`?")),
                 None => error.hint("a LoRA is called by its file's name without the ending"),
@@ -47,7 +54,10 @@ pub fn embeddings(text: &str) -> Result<Vec<PathBuf>> {
     }
     match path.is_file() {
         true => Ok(vec![path.to_owned()]),
-        false => Err(Error::field("embedding", format!("`{text}` is neither a file nor a folder"))),
+        false => Err(Error::field(
+            "embedding",
+            format!("`{text}` is neither a file nor a folder"),
+        )),
     }
 }
 
@@ -55,18 +65,23 @@ fn with_field(error: std::io::Error, field: &str) -> Error {
     Error::field(field, error.to_string())
 }
 
-/// Files of tensors in a folder and those in it, by name. Where a name stands with several endings, the first of
-/// [`ENDINGS`] counts.
+/// Files of tensors in a folder and those in it, by name. Where a name stands with several endings,
+/// the first of [`ENDINGS`] counts.
 fn below(folder: &Path, depth: usize) -> std::io::Result<Vec<PathBuf>> {
-    let context = |e: std::io::Error| std::io::Error::new(e.kind(), format!("`{}`: {e}", folder.display()));
+    let context =
+        |e: std::io::Error| std::io::Error::new(e.kind(), format!("`{}`: {e}", folder.display()));
     let mut entries = std::fs::read_dir(folder)
         .map_err(context)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(context)?;
     let rank = |path: &PathBuf| {
-        let ending = path.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-        ENDINGS.iter().position(|known| Some(*known) == ending.as_deref())
+        let ending = path
+            .extension()
+            .map(|ending| ending.to_string_lossy().to_lowercase());
+        ENDINGS
+            .iter()
+            .position(|known| Some(*known) == ending.as_deref())
     };
     entries.sort_by_key(|path| (stem(path), rank(path)));
     let mut files: Vec<PathBuf> = Vec::new();
@@ -74,7 +89,9 @@ fn below(folder: &Path, depth: usize) -> std::io::Result<Vec<PathBuf>> {
         if path.is_dir() && depth > 0 {
             files.extend(below(&path, depth - 1)?);
         } else if rank(&path).is_some() && path.is_file() {
-            let twin = files.last().is_some_and(|last| last.with_extension("") == path.with_extension(""));
+            let twin = files
+                .last()
+                .is_some_and(|last| last.with_extension("") == path.with_extension(""));
             files.extend((!twin).then_some(path));
         }
     }
@@ -100,10 +117,24 @@ mod tests {
         assert_eq!(named(folder.path(), "a").unwrap(), a);
         assert_eq!(named(folder.path(), "big b").unwrap(), b);
         let error = named(folder.path(), "big-b").unwrap_err();
-        assert_eq!((error.field_name(), &*error.hints()[0]), (Some("prompt"), "did you mean `big b`?"));
+        assert_eq!(
+            (error.field_name(), &*error.hints()[0]),
+            (Some("prompt"), "did you mean `big b`?")
+        );
         file("styles/a.safetensors");
-        assert!(named(folder.path(), "a").unwrap_err().message().contains("is both"));
-        assert_eq!(embeddings(folder.path().to_str().unwrap()).unwrap().len(), 3);
-        assert_eq!(embeddings("no/such").unwrap_err().field_name(), Some("embedding"));
+        assert!(
+            named(folder.path(), "a")
+                .unwrap_err()
+                .message()
+                .contains("is both")
+        );
+        assert_eq!(
+            embeddings(folder.path().to_str().unwrap()).unwrap().len(),
+            3
+        );
+        assert_eq!(
+            embeddings("no/such").unwrap_err().field_name(),
+            Some("embedding")
+        );
     }
 }

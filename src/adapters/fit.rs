@@ -1,4 +1,5 @@
-//! Whether a change fits the weight that it is for: the sizes of its tensors multiplied out, before any is read.
+//! Whether a change fits the weight that it is for: the sizes of its tensors multiplied out, before
+//! any is read.
 
 use super::parts::{Factor, Form, wrong};
 use crate::error::Result;
@@ -18,8 +19,16 @@ pub(super) struct Size {
 pub(super) fn size<'a>(form: &Form, shape: &dyn Fn(&str) -> Option<&'a [usize]>) -> Result<Size> {
     let shapes = Shapes(shape);
     let size = match form {
-        Form::Pair { up, down, core: None } => shapes.product(up, down)?,
-        Form::Pair { up, down, core: Some(core) } => {
+        Form::Pair {
+            up,
+            down,
+            core: None,
+        } => shapes.product(up, down)?,
+        Form::Pair {
+            up,
+            down,
+            core: Some(core),
+        } => {
             let (up, down) = (shapes.matrix(up)?, shapes.matrix(down)?);
             shapes.tucker([up[1], up[0]], down, core)?
         }
@@ -35,8 +44,10 @@ pub(super) fn size<'a>(form: &Form, shape: &dyn Fn(&str) -> Option<&'a [usize]>)
         }
         Form::Kronecker(factors) => {
             let [left, right] = shapes.both(factors)?;
-            let times =
-                |a: usize, b: usize| a.checked_mul(b).ok_or_else(|| wrong("is absurdly large".into()));
+            let times = |a: usize, b: usize| {
+                a.checked_mul(b)
+                    .ok_or_else(|| wrong("is absurdly large".into()))
+            };
             Size {
                 rows: times(left.rows, right.rows)?,
                 columns: times(left.columns, right.columns)?,
@@ -45,7 +56,11 @@ pub(super) fn size<'a>(form: &Form, shape: &dyn Fn(&str) -> Option<&'a [usize]>)
         }
         Form::Whole(name) => {
             let [rows, columns] = shapes.matrix(name)?;
-            Size { rows, columns, rank: None }
+            Size {
+                rows,
+                columns,
+                rank: None,
+            }
         }
     };
     Ok(size)
@@ -75,7 +90,11 @@ impl<'a> Shapes<'_, 'a> {
         match factor {
             Factor::Whole(name) => {
                 let [rows, columns] = self.matrix(name)?;
-                Ok(Size { rows, columns, rank: None })
+                Ok(Size {
+                    rows,
+                    columns,
+                    rank: None,
+                })
             }
             Factor::Product { a, b } => self.product(a, b),
             Factor::Tucker { a, b, core } => self.tucker(self.matrix(a)?, self.matrix(b)?, core),
@@ -91,7 +110,11 @@ impl<'a> Shapes<'_, 'a> {
                 "has ranks that differ: `{a}` of {shape_a:?} and `{b}` of {shape_b:?}"
             )));
         }
-        Ok(Size { rows, columns, rank: Some(rank) })
+        Ok(Size {
+            rows,
+            columns,
+            rank: Some(rank),
+        })
     }
 
     /// aᵀ · core · b of a `[rank, rows]` and b `[rank, columns]`.

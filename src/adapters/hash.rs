@@ -1,5 +1,5 @@
-//! What tells an adapter's file from others: the SHA-256 of all of it, and the one that A1111 and kohya take, which
-//! leaves the header out.
+//! What tells an adapter's file from others: the SHA-256 of all of it, and the one that A1111 and
+//! kohya take, which leaves the header out.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -47,9 +47,14 @@ pub(super) fn hashes(path: &Path, metadata: &BTreeMap<String, String>) -> Result
         header -= skipped as u64;
         tensors.update(&block[skipped..read]);
     }
-    let stored = metadata.get(KOHYA).filter(|hash| hash.len() == 64 && hash.is_ascii());
+    let stored = metadata
+        .get(KOHYA)
+        .filter(|hash| hash.len() == 64 && hash.is_ascii());
     let short = stored.cloned().unwrap_or_else(|| hex(&tensors.finalize()));
-    Ok(Hashes { file: hex(&whole.finalize()), short: short.chars().take(12).collect() })
+    Ok(Hashes {
+        file: hex(&whole.finalize()),
+        short: short.chars().take(12).collect(),
+    })
 }
 
 #[cfg(test)]
@@ -61,10 +66,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
         let tensors = vec![7u8; 3 * BLOCK];
-        std::fs::write(&path, [&2u64.to_le_bytes(), b"{}".as_slice(), &tensors].concat()).unwrap();
+        std::fs::write(
+            &path,
+            [&2u64.to_le_bytes(), b"{}".as_slice(), &tensors].concat(),
+        )
+        .unwrap();
         let found = hashes(&path, &BTreeMap::new()).unwrap();
         assert_eq!(found.short, hex(&Sha256::digest(&tensors))[..12]);
-        assert_eq!(found.file, hex(&Sha256::digest(std::fs::read(&path).unwrap())));
+        assert_eq!(
+            found.file,
+            hex(&Sha256::digest(std::fs::read(&path).unwrap()))
+        );
         let kohya = BTreeMap::from([(KOHYA.to_owned(), "ab".repeat(32))]);
         assert_eq!(hashes(&path, &kohya).unwrap().short, "abababababab");
     }

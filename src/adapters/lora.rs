@@ -1,5 +1,5 @@
-//! A LoRA file: what its header says, which weights of a model it changes, and what tells it from others. Its
-//! numbers are read when the weights are.
+//! A LoRA file: what its header says, which weights of a model it changes, and what tells it from
+//! others. Its numbers are read when the weights are.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -80,7 +80,9 @@ impl LoraFile {
     pub fn read(path: &Path) -> Result<Self> {
         let label = path.display().to_string();
         let content = Content::Disk(path.to_owned());
-        let Directory { tensors, metadata, .. } = content.directory(&label)?;
+        let Directory {
+            tensors, metadata, ..
+        } = content.directory(&label)?;
         let (modules, strangers) = modules(tensors.keys(), &label)?;
         let hashes = hashes(path, &metadata)?;
         let of_peft = tensors.keys().any(|name| name.starts_with(PEFT));
@@ -90,32 +92,54 @@ impl LoraFile {
             None => Ok(None),
         };
         let training = training.map_err(|error| error.context(format!("`{label}`")))?;
-        let places = tensors.into_iter().map(|(name, entry)| (name, Place::new(0, entry))).collect();
-        let files = vec![TensorFile { label: label.clone(), content }];
+        let places = tensors
+            .into_iter()
+            .map(|(name, entry)| (name, Place::new(0, entry)))
+            .collect();
+        let files = vec![TensorFile {
+            label: label.clone(),
+            content,
+        }];
         let tensors = Arc::new(Tensors { files, places });
-        Ok(Self { tensors, hashes, label, metadata, modules, strangers, training, of_peft })
+        Ok(Self {
+            tensors,
+            hashes,
+            label,
+            metadata,
+            modules,
+            strangers,
+            training,
+            of_peft,
+        })
     }
 
     /// What it changes of the model that `index` describes, called `model` in messages.
     ///
     /// # Errors
-    /// Nothing of it fits; a change has another size than its weight; an arithmetic that is not known here.
+    /// Nothing of it fits; a change has another size than its weight; an arithmetic that is not
+    /// known here.
     pub fn fit(&self, index: &Index, family: Family, model: &str) -> Result<Fitted> {
         let strength_unknown = self.of_peft && self.training.is_none();
-        let mut fitted = Fitted { unmatched: self.strangers.clone(), strength_unknown, ..Fitted::default() };
+        let mut fitted = Fitted {
+            unmatched: self.strangers.clone(),
+            strength_unknown,
+            ..Fitted::default()
+        };
         for (name, module) in &self.modules {
             match index.find(name) {
                 None => fitted.unmatched.push(name.clone()),
                 Some(target) => {
                     fitted.matched += 1;
-                    self.changes(module, target, &mut fitted.changes).map_err(|error| {
-                        let error = error.context(format!("`{}`: module `{name}`", self.label));
-                        self.hinted(error, family, model)
-                    })?;
+                    self.changes(module, target, &mut fitted.changes)
+                        .map_err(|error| {
+                            let error = error.context(format!("`{}`: module `{name}`", self.label));
+                            self.hinted(error, family, model)
+                        })?;
                 }
             }
         }
-        let misled = !fitted.unmatched.is_empty() && self.family().is_some_and(|known| known != family);
+        let misled =
+            !fitted.unmatched.is_empty() && self.family().is_some_and(|known| known != family);
         if fitted.matched == 0 || misled {
             let count = fitted.unmatched.len();
             let what = format!(
@@ -134,18 +158,33 @@ impl LoraFile {
 
     /// The changes of one module.
     fn changes(&self, module: &Module, target: &Target, into: &mut Vec<Change>) -> Result<()> {
-        let Target { component, module: ours, shape } = target;
+        let Target {
+            component,
+            module: ours,
+            shape,
+        } = target;
         let mut keep = |kind: &str, form, scale| {
-            into.push(Change { component: *component, tensor: format!("{ours}.{kind}"), form, scale });
+            into.push(Change {
+                component: *component,
+                tensor: format!("{ours}.{kind}"),
+                form,
+                scale,
+            });
         };
         if let Some(form) = module.form()? {
             let size = self.sized(&form)?;
-            let expected = [shape.first().copied().unwrap_or(1), shape.iter().skip(1).product()];
+            let expected = [
+                shape.first().copied().unwrap_or(1),
+                shape.iter().skip(1).product(),
+            ];
             if [size.rows, size.columns] != expected {
                 let got = format!("{}×{}", size.rows, size.columns);
                 return Err(Error::new(
                     Kind::ModelFile,
-                    format!("changes a weight of {got}, expected {}×{}", expected[0], expected[1]),
+                    format!(
+                        "changes a weight of {got}, expected {}×{}",
+                        expected[0], expected[1]
+                    ),
                 )
                 .hint("it was trained on a model whose layers have other sizes"));
             }
@@ -156,7 +195,10 @@ impl LoraFile {
             let form = Form::Whole(bias.clone());
             let (size, outputs) = (self.sized(&form)?, shape.first().copied().unwrap_or(1));
             if size.rows * size.columns != outputs {
-                let message = format!("changes a bias of {}, expected {outputs}", size.rows * size.columns);
+                let message = format!(
+                    "changes a bias of {}, expected {outputs}",
+                    size.rows * size.columns
+                );
                 return Err(Error::new(Kind::ModelFile, message));
             }
             keep("bias", form, Scale::Number(1.0));
@@ -165,7 +207,12 @@ impl LoraFile {
     }
 
     fn sized(&self, form: &Form) -> Result<Size> {
-        let shape = |name: &str| self.tensors.places.get(name).map(|place| place.entry.shape.as_slice());
+        let shape = |name: &str| {
+            self.tensors
+                .places
+                .get(name)
+                .map(|place| place.entry.shape.as_slice())
+        };
         size(form, &shape)
     }
 
@@ -176,9 +223,14 @@ impl LoraFile {
             (Some(alpha), Some(rank), _) => {
                 let shape = &self.tensors.places[alpha].entry.shape;
                 if shape.iter().product::<usize>() != 1 {
-                    return Err(wrong(format!("has `{alpha}` of shape {shape:?}, expected one number")));
+                    return Err(wrong(format!(
+                        "has `{alpha}` of shape {shape:?}, expected one number"
+                    )));
                 }
-                Scale::Stored { alpha: alpha.clone(), rank }
+                Scale::Stored {
+                    alpha: alpha.clone(),
+                    rank,
+                }
             }
             (None, rank, Some(training)) if !whole => {
                 Scale::Number(training.scale(&target.component.to_string(), &target.module, rank))
@@ -190,7 +242,9 @@ impl LoraFile {
     /// What it was made for, where it says so.
     fn family(&self) -> Option<Family> {
         let second = self.modules.keys().any(|name| {
-            ["lora_te2_", "text_encoder_2.", "text_encoders.clip_g."].iter().any(|te2| name.starts_with(te2))
+            ["lora_te2_", "text_encoder_2.", "text_encoders.clip_g."]
+                .iter()
+                .any(|te2| name.starts_with(te2))
         });
         let said = self.made_for().map(str::to_lowercase);
         match said {
@@ -206,7 +260,9 @@ impl LoraFile {
     /// The base model that the header names.
     fn made_for(&self) -> Option<&str> {
         let keys = ["modelspec.architecture", "ss_base_model_version"];
-        keys.iter().find_map(|key| self.metadata.get(*key)).map(String::as_str)
+        keys.iter()
+            .find_map(|key| self.metadata.get(*key))
+            .map(String::as_str)
     }
 
     fn hinted(&self, error: Error, family: Family, model: &str) -> Error {
@@ -232,7 +288,8 @@ impl LoraFile {
 /// The modules of a file that has tensors of these names, and what is part of none.
 ///
 /// # Errors
-/// There are none; a part of one is there twice; one that belongs to an arithmetic that is not known here.
+/// There are none; a part of one is there twice; one that belongs to an arithmetic that is not
+/// known here.
 fn modules<'a>(
     names: impl Iterator<Item = &'a String>,
     label: &str,
@@ -242,7 +299,10 @@ fn modules<'a>(
     for name in names {
         match part(name) {
             Some((module, part)) => {
-                let before = modules.entry(module.to_owned()).or_default().insert(part, name);
+                let before = modules
+                    .entry(module.to_owned())
+                    .or_default()
+                    .insert(part, name);
                 if let Some(before) = before {
                     let what = format!("`{label}` has both `{before}` and `{name}`");
                     return Err(Error::new(Kind::ModelFile, what));
@@ -255,7 +315,9 @@ fn modules<'a>(
         return Err(Error::new(Kind::ModelFile, format!("`{label}` is no LoRA"))
             .hint("expected tensors such as `lora_unet_....lora_down.weight` or `unet.....lora_A.weight`"));
     }
-    let foreign = modules.iter().find_map(|(name, module)| Some((name, module.foreign()?)));
+    let foreign = modules
+        .iter()
+        .find_map(|(name, module)| Some((name, module.foreign()?)));
     match foreign {
         None => Ok((modules, strangers)),
         Some((name, what)) => {
@@ -279,18 +341,29 @@ mod tests {
         let text = std::fs::read(golden.join("adapters/patterns.json")).unwrap();
         let expected: serde_json::Value = serde_json::from_slice(&text).unwrap();
         let bytes = std::fs::read(golden.join("adapters/lora/sd15_peft.safetensors")).unwrap();
-        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap().tensors();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes)
+            .unwrap()
+            .tensors();
         let record = expected["record"].as_str().unwrap().to_owned();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.safetensors");
-        safetensors::serialize_to_file(tensors, Some([(HEADER.to_owned(), record)].into()), &path).unwrap();
+        safetensors::serialize_to_file(tensors, Some([(HEADER.to_owned(), record)].into()), &path)
+            .unwrap();
         let index = Index::of(&ModelFiles::folder("m", "m", golden.join("models/sd15"))).unwrap();
-        let fitted = LoraFile::read(&path).unwrap().fit(&index, Family::Sd, "m").unwrap();
+        let fitted = LoraFile::read(&path)
+            .unwrap()
+            .fit(&index, Family::Sd, "m")
+            .unwrap();
         let scales = expected["scales"].as_object().unwrap();
-        assert_eq!((fitted.changes.len(), fitted.unmatched.len()), (scales.len(), 0));
+        assert_eq!(
+            (fitted.changes.len(), fitted.unmatched.len()),
+            (scales.len(), 0)
+        );
         for change in fitted.changes {
             let module = change.tensor.trim_end_matches(".weight");
-            let golden = scales[&format!("{}.{module}", change.component)].as_f64().unwrap();
+            let golden = scales[&format!("{}.{module}", change.component)]
+                .as_f64()
+                .unwrap();
             assert_eq!(change.scale, Scale::Number(golden), "{module}");
         }
     }

@@ -1,5 +1,5 @@
-//! LoRAs and textual inversions: which files a request uses, what is in them, and where in a model it belongs. Read
-//! by headers alone; numbers are `nn`'s and the pipeline's work.
+//! LoRAs and textual inversions: which files a request uses, what is in them, and where in a model
+//! it belongs. Read by headers alone; numbers are `nn`'s and the pipeline's work.
 
 mod embedding;
 mod find;
@@ -46,12 +46,18 @@ pub struct Lora {
 impl Adapters {
     /// The LoRAs that change a component.
     pub fn of(&self, component: Component) -> impl Iterator<Item = &Lora> {
-        self.loras.iter().filter(move |lora| lora.changes(component).next().is_some())
+        self.loras
+            .iter()
+            .filter(move |lora| lora.changes(component).next().is_some())
     }
 
     /// What tells the weights of some components from those with other LoRAs, or with none.
     pub fn key(&self, components: &[Component]) -> Vec<(String, u64)> {
-        let touching = |lora: &&Lora| components.iter().any(|part| lora.changes(*part).next().is_some());
+        let touching = |lora: &&Lora| {
+            components
+                .iter()
+                .any(|part| lora.changes(*part).next().is_some())
+        };
         let key = |lora: &Lora| (lora.file.hashes.file.clone(), lora.weight.to_bits());
         self.loras.iter().filter(touching).map(key).collect()
     }
@@ -60,6 +66,9 @@ impl Adapters {
 impl Lora {
     /// What it changes of a component.
     pub fn changes(&self, component: Component) -> impl Iterator<Item = &Change> {
-        self.fitted.changes.iter().filter(move |change| change.component == component)
+        self.fitted
+            .changes
+            .iter()
+            .filter(move |change| change.component == component)
     }
 }

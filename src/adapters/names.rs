@@ -1,5 +1,5 @@
-//! What training programs call a model's modules: made from the names of the model's own tensors, not guessed from
-//! theirs.
+//! What training programs call a model's modules: made from the names of the model's own tensors,
+//! not guessed from theirs.
 
 use std::collections::HashMap;
 
@@ -28,30 +28,55 @@ impl Index {
     /// # Errors
     /// As [`Tensors::of`].
     pub fn of(files: &ModelFiles) -> Result<Self> {
-        let mut index = Self { modules: Vec::new(), names: HashMap::new() };
+        let mut index = Self {
+            modules: Vec::new(),
+            names: HashMap::new(),
+        };
         let encoders = [Component::TextEncoder, Component::TextEncoder2];
-        let encoders = encoders.into_iter().filter(|part| files.has(&part.config()));
+        let encoders = encoders
+            .into_iter()
+            .filter(|part| files.has(&part.config()));
         let several = encoders.clone().count() > 1;
         for encoder in encoders {
             let tensors = Tensors::of(files, encoder)?;
-            index.add(encoder, &tensors, |module| text_names(encoder, several, module));
+            index.add(encoder, &tensors, |module| {
+                text_names(encoder, several, module)
+            });
         }
         let tensors = Tensors::of(files, Component::Unet)?;
         let original = original_module(&tensors);
-        index.add(Component::Unet, &tensors, |module| unet_names(module, original(module).as_deref()));
+        index.add(Component::Unet, &tensors, |module| {
+            unet_names(module, original(module).as_deref())
+        });
         Ok(index)
     }
 
-    fn add(&mut self, component: Component, tensors: &Tensors, names: impl Fn(&str) -> Vec<String>) {
+    fn add(
+        &mut self,
+        component: Component,
+        tensors: &Tensors,
+        names: impl Fn(&str) -> Vec<String>,
+    ) {
         for (name, place) in &tensors.places {
-            // Rows of embeddings are looked up one by one; no LoRA that is known to us changes them.
-            let Some(module) = name.strip_suffix(".weight").filter(|name| !name.ends_with("_embedding"))
+            // Rows of embeddings are looked up one by one; no LoRA that is known to us changes
+            // them.
+            let Some(module) = name
+                .strip_suffix(".weight")
+                .filter(|name| !name.ends_with("_embedding"))
             else {
                 continue;
             };
             let shape = place.entry.shape.clone();
-            self.names.extend(names(module).into_iter().map(|name| (name, self.modules.len())));
-            self.modules.push(Target { component, module: module.to_owned(), shape });
+            self.names.extend(
+                names(module)
+                    .into_iter()
+                    .map(|name| (name, self.modules.len())),
+            );
+            self.modules.push(Target {
+                component,
+                module: module.to_owned(),
+                shape,
+            });
         }
     }
 
@@ -61,8 +86,8 @@ impl Index {
     }
 }
 
-/// Names of a module of the denoising network: kohya's with diffusers' or the original's blocks, LyCORIS' own,
-/// diffusers' today and with attention processors, the original's as they are.
+/// Names of a module of the denoising network: kohya's with diffusers' or the original's blocks,
+/// LyCORIS' own, diffusers' today and with attention processors, the original's as they are.
 fn unet_names(module: &str, original: Option<&str>) -> Vec<String> {
     let flat = underscored(module);
     let mut names = vec![format!("lora_unet_{flat}"), format!("lycoris_{flat}")];
@@ -73,14 +98,17 @@ fn unet_names(module: &str, original: Option<&str>) -> Vec<String> {
         names.extend([format!("unet.{old}"), old]);
     }
     if let Some(original) = original {
-        names.extend(["lora_unet_", "lycoris_"].map(|prefix| format!("{prefix}{}", underscored(original))));
+        names.extend(
+            ["lora_unet_", "lycoris_"].map(|prefix| format!("{prefix}{}", underscored(original))),
+        );
         names.push(format!("diffusion_model.{original}"));
     }
     names
 }
 
-/// Names of a module of a text encoder. The first one has a number or none whether there is a second or not: programs
-/// differ. Names that say no network at all are those of a model's only encoder.
+/// Names of a module of a text encoder. The first one has a number or none whether there is a
+/// second or not: programs differ. Names that say no network at all are those of a model's only
+/// encoder.
 fn text_names(encoder: Component, several: bool, module: &str) -> Vec<String> {
     let (kohya, clip): (&[&str], &str) = match (encoder, several) {
         (Component::TextEncoder2, _) => (&["lora_te2_"], "clip_g"),
@@ -91,7 +119,11 @@ fn text_names(encoder: Component, several: bool, module: &str) -> Vec<String> {
     // The whole model stands below this name in most files, and in LoRAs whatever the file says.
     let bare = module.strip_prefix("text_model.").unwrap_or(module);
     for module in [bare.to_owned(), format!("text_model.{bare}")] {
-        names.extend(kohya.iter().map(|prefix| format!("{prefix}{}", underscored(&module))));
+        names.extend(
+            kohya
+                .iter()
+                .map(|prefix| format!("{prefix}{}", underscored(&module))),
+        );
         names.extend((!several).then(|| module.clone()));
         names.push(format!("text_encoders.{clip}.transformer.{module}"));
         names.push(format!("{encoder}.{module}"));
@@ -116,13 +148,26 @@ mod tests {
         let module = "text_model.encoder.layers.0.self_attn.q_proj";
         let flat = "text_model_encoder_layers_0_self_attn_q_proj";
         for (encoder, several, known, unknown) in [
-            (Component::TextEncoder, false, &["lora_te_", "lora_te1_", "lycoris_"][..], "lora_te2_"),
-            (Component::TextEncoder, true, &["lora_te_", "lora_te1_"], "lycoris_"),
+            (
+                Component::TextEncoder,
+                false,
+                &["lora_te_", "lora_te1_", "lycoris_"][..],
+                "lora_te2_",
+            ),
+            (
+                Component::TextEncoder,
+                true,
+                &["lora_te_", "lora_te1_"],
+                "lycoris_",
+            ),
             (Component::TextEncoder2, true, &["lora_te2_"], "lora_te_"),
         ] {
             let names = text_names(encoder, several, module);
             let has = |prefix: &str| names.contains(&format!("{prefix}{flat}"));
-            assert!(known.iter().all(|prefix| has(prefix)) && !has(unknown), "{names:?}");
+            assert!(
+                known.iter().all(|prefix| has(prefix)) && !has(unknown),
+                "{names:?}"
+            );
             assert!(names.contains(&format!("{encoder}.{module}")));
             assert_eq!(names.contains(&module.to_owned()), !several);
         }
@@ -130,7 +175,10 @@ mod tests {
 
     #[test]
     fn the_network_goes_by_either_numbering() {
-        let names = unet_names("down_blocks.1.attentions.0.proj_in", Some("input_blocks.4.1.proj_in"));
+        let names = unet_names(
+            "down_blocks.1.attentions.0.proj_in",
+            Some("input_blocks.4.1.proj_in"),
+        );
         for name in [
             "lora_unet_down_blocks_1_attentions_0_proj_in",
             "lora_unet_input_blocks_4_1_proj_in",

@@ -1,5 +1,5 @@
-//! What the tensors of a LoRA file are called: every spelling that training programs have for the parts of a change,
-//! as one table.
+//! What the tensors of a LoRA file are called: every spelling that training programs have for the
+//! parts of a change, as one table.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use crate::error::{Error, Kind, Result};
 /// What a tensor is to the change of its module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
-    /// LoRA (Hu et al. 2021) and LoCon: up · down, in convolutions perhaps with a core between them.
+    /// LoRA (Hu et al. 2021) and LoCon: up · down, in convolutions perhaps with a core between
+    /// them.
     Down,
     Up,
     Mid,
@@ -72,7 +73,10 @@ const ENDINGS: &[(&str, Part)] = &[
     (".dora_scale", Part::Foreign("DoRA")),
     (".lora_magnitude_vector", Part::Foreign("DoRA")),
     (".lora_magnitude_vector.weight", Part::Foreign("DoRA")),
-    (".lora_magnitude_vector.default.weight", Part::Foreign("DoRA")),
+    (
+        ".lora_magnitude_vector.default.weight",
+        Part::Foreign("DoRA"),
+    ),
     (".lokr_t1", Part::Foreign("a LoKr with two cores")),
     (".oft_blocks", Part::Foreign("OFT")),
     (".oft_diag", Part::Foreign("OFT")),
@@ -108,7 +112,9 @@ pub(super) const PEFT: &str = "base_model.model.";
 /// A tensor's module and what it is there; nothing for a name of another kind.
 pub(super) fn part(tensor: &str) -> Option<(&str, Part)> {
     let tensor = tensor.strip_prefix(PEFT).unwrap_or(tensor);
-    ENDINGS.iter().find_map(|(ending, part)| Some((tensor.strip_suffix(ending)?, *part)))
+    ENDINGS
+        .iter()
+        .find_map(|(ending, part)| Some((tensor.strip_suffix(ending)?, *part)))
 }
 
 /// The tensors of a module, by what they are.
@@ -126,9 +132,16 @@ impl Module {
         self.0.get(&part)
     }
 
-    /// The arithmetic that one of its parts belongs to, where it is none of those that are known here.
+    /// The arithmetic that one of its parts belongs to, where it is none of those that are known
+    /// here.
     pub(super) fn foreign(&self) -> Option<&'static str> {
-        self.0.keys().find_map(|part| if let Part::Foreign(what) = part { Some(*what) } else { None })
+        self.0.keys().find_map(|part| {
+            if let Part::Foreign(what) = part {
+                Some(*what)
+            } else {
+                None
+            }
+        })
     }
 
     /// How it changes its weight, if it does.
@@ -143,7 +156,10 @@ impl Module {
         }
         if self.has(&[Hada1A, Hada1B, Hada2A, Hada2B]) {
             let first = self.product(Hada1A, Hada1B, Some(Hada1Core))?;
-            return Ok(Some(Form::Hadamard([first, self.product(Hada2A, Hada2B, Some(Hada2Core))?])));
+            return Ok(Some(Form::Hadamard([
+                first,
+                self.product(Hada2A, Hada2B, Some(Hada2Core))?,
+            ])));
         }
         if self.has(&[Part::Left, Part::LeftA, Part::Right, Part::RightA]) {
             return self.kronecker().map(Some);
@@ -182,7 +198,9 @@ impl Module {
     }
 
     fn needed(&self, part: Part) -> Result<String> {
-        self.get(part).cloned().ok_or_else(|| wrong(format!("lacks its `{}`", part.ending())))
+        self.get(part)
+            .cloned()
+            .ok_or_else(|| wrong(format!("lacks its `{}`", part.ending())))
     }
 }
 

@@ -38,7 +38,10 @@ impl Shelf {
         let about = std::fs::metadata(path).map_err(|e| {
             Error::new(Kind::ModelFile, format!("cannot read `{}`", path.display())).source(e)
         })?;
-        let stamp = Stamp { length: about.len(), modified: about.modified().ok() };
+        let stamp = Stamp {
+            length: about.len(),
+            modified: about.modified().ok(),
+        };
         if let Some((_, lora)) = self.loras.get(path).filter(|(kept, _)| *kept == stamp) {
             return Ok(lora.clone());
         }
@@ -47,8 +50,8 @@ impl Shelf {
         Ok(lora)
     }
 
-    /// Those of the embeddings at `paths` that the prompts use. A file that cannot be read is an error only where a
-    /// prompt has its name.
+    /// Those of the embeddings at `paths` that the prompts use. A file that cannot be read is an
+    /// error only where a prompt has its name.
     ///
     /// # Errors
     /// As [`Embedding::read`].
@@ -77,12 +80,17 @@ impl Embedding {
     pub fn hashes(&self) -> Result<Hashes> {
         let file = hashes(&self.path, &std::collections::BTreeMap::new())?.file;
         // A1111 knows an embedding by all of its file.
-        Ok(Hashes { short: file.chars().take(12).collect(), file })
+        Ok(Hashes {
+            short: file.chars().take(12).collect(),
+            file,
+        })
     }
 
     /// The word for whichever text encoder has it.
     fn any_word(&self) -> crate::prompt::Word {
-        let word = self.word(Component::TextEncoder).or_else(|| self.word(Component::TextEncoder2));
+        let word = self
+            .word(Component::TextEncoder)
+            .or_else(|| self.word(Component::TextEncoder2));
         word.unwrap_or_else(|| Self::nameless(&self.path))
     }
 }

@@ -1,5 +1,6 @@
-//! peft's record of how a LoRA was trained, where its strength is nowhere else: in the header of diffusers' own files
-//! (`lora_adapter_metadata`), or in `adapter_config.json` beside a file that peft saved.
+//! peft's record of how a LoRA was trained, where its strength is nowhere else: in the header of
+//! diffusers' own files (`lora_adapter_metadata`), or in `adapter_config.json` beside a file that
+//! peft saved.
 
 use std::fmt;
 use std::path::Path;
@@ -79,10 +80,17 @@ impl Training {
     /// It is no table, or has a pattern that is none.
     pub(super) fn of_header(text: &str) -> Result<Self> {
         let table = Table::parse(text, HEADER)?;
-        let mut names: Vec<&str> =
-            table.0.iter().filter_map(|(key, _)| Some(key.split_once('.')?.0)).collect();
+        let mut names: Vec<&str> = table
+            .0
+            .iter()
+            .filter_map(|(key, _)| Some(key.split_once('.')?.0))
+            .collect();
         names.dedup();
-        names.into_iter().map(|name| table.network(name, HEADER)).collect::<Result<_>>().map(Self)
+        names
+            .into_iter()
+            .map(|name| table.network(name, HEADER))
+            .collect::<Result<_>>()
+            .map(Self)
     }
 
     /// The record beside the file at `path`, if there is one.
@@ -94,18 +102,29 @@ impl Training {
         if !config.is_file() {
             return Ok(None);
         }
-        let text = std::fs::read_to_string(&config)
-            .map_err(|e| Error::new(Kind::ModelFile, format!("cannot read its `{CONFIG}`")).source(e))?;
+        let text = std::fs::read_to_string(&config).map_err(|e| {
+            Error::new(Kind::ModelFile, format!("cannot read its `{CONFIG}`")).source(e)
+        })?;
         let network = Table::parse(&text, CONFIG)?.network("", CONFIG)?;
         Ok(Some(Self(vec![network])))
     }
 
-    /// alpha / rank of a module, by its network and its name in diffusers; 1 where the record says nothing.
+    /// alpha / rank of a module, by its network and its name in diffusers; 1 where the record says
+    /// nothing.
     pub(super) fn scale(&self, network: &str, module: &str, rank: Option<usize>) -> f64 {
-        let Some(of) = self.0.iter().find(|of| of.name.is_empty() || of.name == network) else { return 1.0 };
+        let Some(of) = self
+            .0
+            .iter()
+            .find(|of| of.name.is_empty() || of.name == network)
+        else {
+            return 1.0;
+        };
         let alpha = of.alphas.find(module).unwrap_or(of.alpha);
         // Factors that are whole have no rank of their own.
-        let rank = rank.map_or_else(|| of.ranks.find(module).unwrap_or(of.rank), |rank| rank as f64);
+        let rank = rank.map_or_else(
+            || of.ranks.find(module).unwrap_or(of.rank),
+            |rank| rank as f64,
+        );
         alpha / if of.root { rank.sqrt() } else { rank }
     }
 }
@@ -117,12 +136,24 @@ impl Table {
 
     fn network(&self, name: &str, what: &str) -> Result<Network> {
         let item = |key: &str| {
-            let full = if name.is_empty() { key.to_owned() } else { format!("{name}.{key}") };
-            self.0.iter().rev().find(|row| row.0 == full).map(|row| &row.1)
+            let full = if name.is_empty() {
+                key.to_owned()
+            } else {
+                format!("{name}.{key}")
+            };
+            self.0
+                .iter()
+                .rev()
+                .find(|row| row.0 == full)
+                .map(|row| &row.1)
         };
         let number = |keys: &[&str]| {
             let found = keys.iter().find_map(|key| item(key));
-            if let Some(Item::Number(number)) = found { *number } else { DEFAULT }
+            if let Some(Item::Number(number)) = found {
+                *number
+            } else {
+                DEFAULT
+            }
         };
         let patterns = |key: &str| match item(key) {
             Some(Item::Table(rows)) => rows.patterns(what),
@@ -147,7 +178,8 @@ impl Table {
         });
         let compiled = numbers.map(|(pattern, number)| {
             let regex = Regex::new(&format!(r"^(?:.*\.)?(?:{pattern})$"));
-            let regex = regex.map_err(|_| wrong(what, &format!("has `{pattern}`, which is no pattern")))?;
+            let regex =
+                regex.map_err(|_| wrong(what, &format!("has `{pattern}`, which is no pattern")))?;
             Ok((regex, number))
         });
         compiled.collect::<Result<_>>().map(Patterns)
@@ -160,7 +192,8 @@ impl Patterns {
         let bare = module.strip_prefix("text_model.").unwrap_or(module);
         let fits = |regex: &Regex, name: &str| regex.is_match(name).unwrap_or(false);
         let mut rows = self.0.iter();
-        rows.find(|(regex, _)| fits(regex, module) || fits(regex, bare)).map(|row| row.1)
+        rows.find(|(regex, _)| fits(regex, module) || fits(regex, bare))
+            .map(|row| row.1)
     }
 }
 
@@ -192,8 +225,11 @@ mod tests {
             (".*attn1.*to_q$", true),
             ("blocks.0.*", false),
         ] {
-            let text = format!(r#"{{"unet.alpha_pattern": {{{pattern:?}: 3}}, "unet.lora_alpha": 8}}"#);
-            let scale = Training::of_header(&text).unwrap().scale("unet", module, Some(4));
+            let text =
+                format!(r#"{{"unet.alpha_pattern": {{{pattern:?}: 3}}, "unet.lora_alpha": 8}}"#);
+            let scale = Training::of_header(&text)
+                .unwrap()
+                .scale("unet", module, Some(4));
             assert_eq!(scale, if fits { 0.75 } else { 2.0 }, "{pattern}");
         }
     }
@@ -222,9 +258,11 @@ mod tests {
 
     #[test]
     fn records_that_cannot_be_understood_are_refused() {
-        for (text, what) in
-            [("[]", "no table"), ("{", "no table"), (r#"{"unet.alpha_pattern": {"(": 1}}"#, "`(`, which")]
-        {
+        for (text, what) in [
+            ("[]", "no table"),
+            ("{", "no table"),
+            (r#"{"unet.alpha_pattern": {"(": 1}}"#, "`(`, which"),
+        ] {
             let error = Training::of_header(text).unwrap_err();
             assert!(error.to_string().contains(what), "{error}");
         }

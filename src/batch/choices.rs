@@ -1,5 +1,5 @@
-//! Alternatives in prompts: `{red|blue}` and `{@colors.txt}`, chosen by the seed or written out one by one.
-//! Braces without `|` or `@` are text; `\{` and `\}` are braces in any case.
+//! Alternatives in prompts: `{red|blue}` and `{@colors.txt}`, chosen by the seed or written out one
+//! by one. Braces without `|` or `@` are text; `\{` and `\}` are braces in any case.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -32,10 +32,16 @@ impl Wildcards {
             return Ok(lines.clone());
         }
         let text = crate::text::read(&path).map_err(|e| {
-            Error::new(crate::error::Kind::Usage, format!("cannot read the wildcards `{}`", path.display()))
-                .source(e)
+            Error::new(
+                crate::error::Kind::Usage,
+                format!("cannot read the wildcards `{}`", path.display()),
+            )
+            .source(e)
         })?;
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let lines = text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'));
         let lines: Vec<String> = lines.map(str::to_owned).collect();
         if lines.is_empty() {
             let message = format!("the wildcards `{}` have no line", path.display());
@@ -55,7 +61,12 @@ impl Pattern {
         Self::at_depth(0, text, folder, wildcards)
     }
 
-    fn at_depth(depth: usize, text: &str, folder: &Path, wildcards: &mut Wildcards) -> Result<Self> {
+    fn at_depth(
+        depth: usize,
+        text: &str,
+        folder: &Path,
+        wildcards: &mut Wildcards,
+    ) -> Result<Self> {
         if depth > MAX_DEPTH {
             let message = format!("alternatives are more than {MAX_DEPTH} deep inside one another");
             return Err(Error::new(crate::error::Kind::Usage, message));
@@ -64,8 +75,10 @@ impl Pattern {
         let mut plain = String::new();
         let mut rest = text;
         while let Some(c) = rest.chars().next() {
-            if let Some(brace) =
-                rest.strip_prefix('\\').and_then(|after| after.chars().next()).filter(|c| "{}".contains(*c))
+            if let Some(brace) = rest
+                .strip_prefix('\\')
+                .and_then(|after| after.chars().next())
+                .filter(|c| "{}".contains(*c))
             {
                 plain.push(brace);
                 rest = &rest[2..];
@@ -78,7 +91,8 @@ impl Pattern {
                         .map(Self::text)
                         .collect(),
                     several => {
-                        let parse = |option: &&str| Self::at_depth(depth + 1, option, folder, wildcards);
+                        let parse =
+                            |option: &&str| Self::at_depth(depth + 1, option, folder, wildcards);
                         several.iter().map(parse).collect::<Result<_>>()?
                     }
                 };
@@ -112,7 +126,8 @@ impl Pattern {
             Piece::Text(text) => text.clone(),
             Piece::OneOf(options) => {
                 let at = numbers.next() % options.len() as u64;
-                // A choice inside an option takes its numbers whether or not another option was chosen.
+                // A choice inside an option takes its numbers whether or not another option was
+                // chosen.
                 options[at as usize].choose(numbers)
             }
         };
@@ -124,7 +139,9 @@ impl Pattern {
         self.0.iter().fold(1, |all, piece| match piece {
             Piece::Text(_) => all,
             Piece::OneOf(options) => {
-                let here = options.iter().fold(0, |sum: usize, option| sum.saturating_add(option.count()));
+                let here = options
+                    .iter()
+                    .fold(0, |sum: usize, option| sum.saturating_add(option.count()));
                 all.saturating_mul(here)
             }
         })
@@ -137,12 +154,16 @@ impl Pattern {
                 Piece::Text(text) => vec![text.clone()],
                 Piece::OneOf(options) => options.iter().flat_map(Self::expanded).collect(),
             };
-            texts.iter().flat_map(|text| ends.iter().map(move |end| format!("{text}{end}"))).collect()
+            texts
+                .iter()
+                .flat_map(|text| ends.iter().map(move |end| format!("{text}{end}")))
+                .collect()
         })
     }
 }
 
-/// The options of a group at the head of `text`, and what follows it. A single option is a wildcard file.
+/// The options of a group at the head of `text`, and what follows it. A single option is a wildcard
+/// file.
 fn group(text: &str) -> Option<(Vec<&str>, &str)> {
     let inside = text.strip_prefix('{')?;
     let (mut depth, mut from, mut escaped) = (0usize, 0, false);
@@ -168,7 +189,8 @@ fn group(text: &str) -> Option<(Vec<&str>, &str)> {
     None
 }
 
-/// SplitMix64 (Steele, Lea & Flood 2014): numbers for choices that have nothing to do with the noise.
+/// SplitMix64 (Steele, Lea & Flood 2014): numbers for choices that have nothing to do with the
+/// noise.
 struct SplitMix(u64);
 
 impl SplitMix {
@@ -191,7 +213,13 @@ mod tests {
     #[test]
     fn alternatives_are_written_out_in_order() {
         let all = pattern("a {red|{dark|pale} blue} {cat|dog}").expanded();
-        assert_eq!((all.len(), pattern("a {red|{dark|pale} blue} {cat|dog}").count()), (6, 6));
+        assert_eq!(
+            (
+                all.len(),
+                pattern("a {red|{dark|pale} blue} {cat|dog}").count()
+            ),
+            (6, 6)
+        );
         assert_eq!(
             (all[0].as_str(), all[2].as_str(), all[5].as_str()),
             ("a red cat", "a dark blue cat", "a pale blue dog")
@@ -217,7 +245,11 @@ mod tests {
     fn a_seed_chooses_always_the_same_and_seeds_choose_all() {
         let pattern = pattern("{a|b|c} {1|2}");
         let chosen: Vec<String> = (0..60).map(|seed| pattern.chosen(seed)).collect();
-        assert_eq!(chosen[..4], ["b 1", "c 2", "b 1", "a 2"].map(str::to_owned), "a promise across versions");
+        assert_eq!(
+            chosen[..4],
+            ["b 1", "c 2", "b 1", "a 2"].map(str::to_owned),
+            "a promise across versions"
+        );
         let all: std::collections::BTreeSet<&String> = chosen.iter().collect();
         assert_eq!(all.len(), 6);
     }
@@ -227,7 +259,8 @@ mod tests {
         assert_eq!(pattern(&"{a|b}".repeat(200)).count(), usize::MAX);
         let deep = |depth: usize| format!("{}{}", "{a|".repeat(depth), "}".repeat(depth));
         assert_eq!(pattern(&deep(MAX_DEPTH)).count(), MAX_DEPTH + 1);
-        let error = Pattern::parse(&deep(100_000), Path::new("."), &mut Wildcards::default()).unwrap_err();
+        let error =
+            Pattern::parse(&deep(100_000), Path::new("."), &mut Wildcards::default()).unwrap_err();
         assert!(error.to_string().contains("deep"), "{error}");
     }
 

@@ -1,5 +1,5 @@
-//! Whose a file's name is: the names that a batch gave its jobs, those of other batches in the folder, and the place of
-//! each picture that is still to be drawn.
+//! Whose a file's name is: the names that a batch gave its jobs, those of other batches in the
+//! folder, and the place of each picture that is still to be drawn.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -29,8 +29,8 @@ pub struct Moved {
     pub taken: PathBuf,
 }
 
-/// What became of a picture that was drawn before: whether its file is still what was written; nothing for one that was
-/// never finished.
+/// What became of a picture that was drawn before: whether its file is still what was written;
+/// nothing for one that was never finished.
 type Unchanged<'a> = &'a dyn Fn(&(String, PathBuf)) -> Option<bool>;
 
 impl Claims {
@@ -76,10 +76,16 @@ impl Claims {
         for planned in open {
             let overwrite = planned.job.params.overwrite == Some(true);
             let own = self.files.contains(&planned.path);
-            if taken.contains(&planned.path) || self.is_of_another(&planned.path, overwrite, restart) {
-                let free =
-                    self.next_free(&planned.path, |path| taken.contains(path) || wanted.contains(path));
-                moved.push(Moved { wanted: std::mem::replace(&mut planned.path, free.clone()), taken: free });
+            if taken.contains(&planned.path)
+                || self.is_of_another(&planned.path, overwrite, restart)
+            {
+                let free = self.next_free(&planned.path, |path| {
+                    taken.contains(path) || wanted.contains(path)
+                });
+                moved.push(Moved {
+                    wanted: std::mem::replace(&mut planned.path, free.clone()),
+                    taken: free,
+                });
             } else if planned.path.exists() {
                 if !own && !overwrite {
                     return Err(unknown(&planned.path));
@@ -91,8 +97,8 @@ impl Claims {
         Ok(moved)
     }
 
-    /// Where a picture is, or was to be, since an earlier run, and whether it is finished. A file that somebody has
-    /// changed since is theirs.
+    /// Where a picture is, or was to be, since an earlier run, and whether it is finished. A file
+    /// that somebody has changed since is theirs.
     fn place_of(
         &self,
         planned: &Planned,
@@ -122,10 +128,16 @@ impl Claims {
 
     fn next_free(&self, path: &Path, taken: impl Fn(&PathBuf) -> bool) -> PathBuf {
         let free = |path: &PathBuf| {
-            !taken(path) && !self.files.contains(path) && !self.others.contains(path) && !path.exists()
+            !taken(path)
+                && !self.files.contains(path)
+                && !self.others.contains(path)
+                && !path.exists()
         };
         // Invariant: names without end, and not so many files.
-        (1..).map(|n| numbered(path, n)).find(free).unwrap_or_default()
+        (1..)
+            .map(|n| numbered(path, n))
+            .find(free)
+            .unwrap_or_default()
     }
 }
 
@@ -134,9 +146,16 @@ fn is_named(file: &Path, name: &Path) -> bool {
     if file == name {
         return true;
     }
-    let stem = |path: &Path| path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    let (Some(own), Some(stem)) = (stem(file), stem(name)) else { return false };
-    let number = own.strip_prefix(&stem).and_then(|rest| rest.strip_prefix('-'));
+    let stem = |path: &Path| {
+        path.file_stem()
+            .map(|stem| stem.to_string_lossy().into_owned())
+    };
+    let (Some(own), Some(stem)) = (stem(file), stem(name)) else {
+        return false;
+    };
+    let number = own
+        .strip_prefix(&stem)
+        .and_then(|rest| rest.strip_prefix('-'));
     file.parent() == name.parent()
         && number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
@@ -147,7 +166,10 @@ fn is_picture(path: &Path) -> bool {
 }
 
 fn unknown(path: &Path) -> Error {
-    let message = format!("`{}` is there already, and not of this batch", path.display());
+    let message = format!(
+        "`{}` is there already, and not of this batch",
+        path.display()
+    );
     Error::new(Kind::Output, message)
         .hint("move it away, choose another `dir` in `[output]`, or replace it with `--overwrite`")
 }

@@ -1,4 +1,5 @@
-//! Fields of a job on their way to `Params`: each value remembers where it was written, so that an error can say so.
+//! Fields of a job on their way to `Params`: each value remembers where it was written, so that an
+//! error can say so.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +23,10 @@ pub struct Place {
 impl Place {
     /// Line `line` of `file`.
     pub fn new(file: &Arc<str>, line: usize) -> Self {
-        Self { file: file.clone(), line }
+        Self {
+            file: file.clone(),
+            line,
+        }
     }
 }
 
@@ -47,7 +51,10 @@ pub struct Fault {
 impl Fault {
     /// `error` at `place`.
     pub fn new(place: &Place, error: Error) -> Self {
-        Self { place: place.clone(), error }
+        Self {
+            place: place.clone(),
+            error,
+        }
     }
 }
 
@@ -58,14 +65,18 @@ struct Cell {
     place: Place,
 }
 
-/// Fields by their names in `Params`. The names come from `Params` itself, so that a new field needs no line here.
+/// Fields by their names in `Params`. The names come from `Params` itself, so that a new field
+/// needs no line here.
 #[derive(Clone, Debug, Default)]
 pub struct Fields(BTreeMap<String, Cell>);
 
 /// Every field's name.
 static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
     let command = Params::augment_args(clap::Command::new("fields"));
-    command.get_arguments().map(|argument| argument.get_id().to_string()).collect()
+    command
+        .get_arguments()
+        .map(|argument| argument.get_id().to_string())
+        .collect()
 });
 
 impl Fields {
@@ -92,13 +103,22 @@ impl Fields {
     }
 
     fn put(&mut self, map: Map<String, Value>, place: &Place) {
-        self.0.extend(map.into_iter().map(|(key, value)| (key, Cell { value, place: place.clone() })));
+        self.0.extend(map.into_iter().map(|(key, value)| {
+            (
+                key,
+                Cell {
+                    value,
+                    place: place.clone(),
+                },
+            )
+        }));
     }
 
     /// These fields with those of `top` laid over them.
     #[must_use]
     pub fn under(mut self, top: &Self) -> Self {
-        self.0.extend(top.0.iter().map(|(key, cell)| (key.clone(), cell.clone())));
+        self.0
+            .extend(top.0.iter().map(|(key, cell)| (key.clone(), cell.clone())));
         self
     }
 
@@ -139,8 +159,11 @@ impl Fields {
     /// # Errors
     /// None: each field has been looked at.
     pub fn params(&self) -> crate::error::Result<Params> {
-        let map: Map<String, Value> =
-            self.0.iter().map(|(key, cell)| (key.clone(), cell.value.clone())).collect();
+        let map: Map<String, Value> = self
+            .0
+            .iter()
+            .map(|(key, cell)| (key.clone(), cell.value.clone()))
+            .collect();
         serde_json::from_value(map.into())
             .map_err(|e| Error::internal("fields that fit no request").source(e))
     }
@@ -162,7 +185,9 @@ fn refusal(key: &str, error: &serde_json::Error) -> Error {
     let error = Error::field(key, "there is no such field");
     match closest(key, &known) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error.hint("fields have the names of the flags, with `_` for `-`: `sdgen --help` lists them"),
+        None => error.hint(
+            "fields have the names of the flags, with `_` for `-`: `sdgen --help` lists them",
+        ),
     }
 }
 
@@ -178,15 +203,24 @@ mod tests {
     fn a_field_is_refused_by_name_type_and_place() {
         let mut fields = Fields::default();
         fields.set("guidance_scale", 7.into(), &place()).unwrap();
-        assert!(fields.has("cfg_scale"), "aliases end under the field's own name");
+        assert!(
+            fields.has("cfg_scale"),
+            "aliases end under the field's own name"
+        );
         let fault = fields.set("stepz", 3.into(), &place()).unwrap_err();
         assert_eq!(
-            (fault.place.to_string().as_str(), fault.error.hints()[0].as_str()),
+            (
+                fault.place.to_string().as_str(),
+                fault.error.hints()[0].as_str()
+            ),
             ("a.toml:3", "did you mean `steps`?")
         );
         let fault = fields.set("steps", "many".into(), &place()).unwrap_err();
         assert!(
-            fault.error.to_string().starts_with("steps: invalid type: string \"many\""),
+            fault
+                .error
+                .to_string()
+                .starts_with("steps: invalid type: string \"many\""),
             "{:?}",
             fault.error
         );

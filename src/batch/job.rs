@@ -42,23 +42,31 @@ const PROMPTS: [&str; 4] = ["prompt", "prompt_2", "negative_prompt", "negative_p
 impl Job {
     /// `error` with the place of the field that it names or is about, else of the job.
     pub fn fault(&self, error: Error) -> Fault {
-        let of_model = matches!(error.kind(), Kind::ModelNotFound | Kind::ModelFile | Kind::Network);
+        let of_model = matches!(
+            error.kind(),
+            Kind::ModelNotFound | Kind::ModelFile | Kind::Network
+        );
         let error = match error.field_name() {
             None if of_model => error.context("model"),
             _ => error,
         };
-        let place =
-            error.field_name().or(of_model.then_some("model")).and_then(|field| self.fields.place(field));
+        let place = error
+            .field_name()
+            .or(of_model.then_some("model"))
+            .and_then(|field| self.fields.place(field));
         Fault::new(place.unwrap_or(&self.place), error)
     }
 }
 
-/// Every job of `drafts`, with `under` below and `over` above the fields of each, and everything that is wrong with
-/// them.
+/// Every job of `drafts`, with `under` below and `over` above the fields of each, and everything
+/// that is wrong with them.
 pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<Fault>) {
     let mut expansion = Expansion::default();
     for (number, draft) in drafts.iter().enumerate() {
-        let draft = &Draft { fields: under.clone().under(&draft.fields), ..draft.clone() };
+        let draft = &Draft {
+            fields: under.clone().under(&draft.fields),
+            ..draft.clone()
+        };
         if let Err(fault) = expansion.draft(number, draft, over) {
             expansion.faults.push(fault);
         }
@@ -69,7 +77,10 @@ pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<F
 /// Each fault once: a wrong value of a matrix is wrong in every job.
 pub(super) fn once(faults: Vec<Fault>) -> Vec<Fault> {
     let mut seen = HashSet::new();
-    faults.into_iter().filter(|fault| seen.insert((fault.place.clone(), fault.error.to_string()))).collect()
+    faults
+        .into_iter()
+        .filter(|fault| seen.insert((fault.place.clone(), fault.error.to_string())))
+        .collect()
 }
 
 #[derive(Default)]
@@ -85,43 +96,87 @@ struct Expansion {
 
 impl Expansion {
     fn draft(&mut self, number: usize, draft: &Draft, over: &Fields) -> Result<(), Fault> {
-        let base = draft.name.clone().unwrap_or_else(|| format!("{:04}", number + 1));
+        let base = draft
+            .name
+            .clone()
+            .unwrap_or_else(|| format!("{:04}", number + 1));
         let seed = self.seed(draft);
         let mut axes = draft.axes.clone();
         axes.retain(|axis| !over.has(&axis.name));
-        self.room("matrix", axes.iter().map(|axis| axis.points.len()), &draft.place)?;
+        self.room(
+            "matrix",
+            axes.iter().map(|axis| axis.points.len()),
+            &draft.place,
+        )?;
         for element in product(&axes) {
             let fields = draft.fields.clone().under(&element.fields).under(over);
-            self.element(&Written { base: &base, seed, number, draft }, fields, &element)?;
+            self.element(
+                &Written {
+                    base: &base,
+                    seed,
+                    number,
+                    draft,
+                },
+                fields,
+                &element,
+            )?;
         }
         Ok(())
     }
 
-    /// The seed of a draft that has none: the same each time, and another for another draft. It follows from its name,
-    /// else from its prompt, so that it stays when others come before it; of several that are the same, each has its
-    /// own. All elements of a matrix share it, so that they can be compared.
+    /// The seed of a draft that has none: the same each time, and another for another draft. It
+    /// follows from its name, else from its prompt, so that it stays when others come before it; of
+    /// several that are the same, each has its own. All elements of a matrix share it, so that they
+    /// can be compared.
     fn seed(&mut self, draft: &Draft) -> u64 {
         if let Some(name) = &draft.name {
             return hashed(name);
         }
-        let values: Vec<_> = draft.fields.iter().map(|(key, value)| format!("{key}={value}")).collect();
-        let axes = draft.axes.iter().flat_map(|axis| axis.points.iter().map(|point| point.label.clone()));
-        let before = self.unnamed.entry(values.into_iter().chain(axes).collect()).or_default();
+        let values: Vec<_> = draft
+            .fields
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        let axes = draft
+            .axes
+            .iter()
+            .flat_map(|axis| axis.points.iter().map(|point| point.label.clone()));
+        let before = self
+            .unnamed
+            .entry(values.into_iter().chain(axes).collect())
+            .or_default();
         *before += 1;
-        hashed(&format!("{}\n{before}", draft.fields.text("prompt").unwrap_or_default()))
+        hashed(&format!(
+            "{}\n{before}",
+            draft.fields.text("prompt").unwrap_or_default()
+        ))
     }
 
     /// Refuses as many jobs as the product of `counts` says where that is too many.
-    fn room(&self, field: &str, counts: impl Iterator<Item = usize>, place: &Place) -> Result<(), Fault> {
+    fn room(
+        &self,
+        field: &str,
+        counts: impl Iterator<Item = usize>,
+        place: &Place,
+    ) -> Result<(), Fault> {
         let more = counts.fold(1, usize::saturating_mul);
         if more.saturating_add(self.jobs.len()) <= MAX_JOBS {
             return Ok(());
         }
-        Err(Fault::new(place, Error::field(field, format!("there are more than {MAX_JOBS} jobs"))))
+        Err(Fault::new(
+            place,
+            Error::field(field, format!("there are more than {MAX_JOBS} jobs")),
+        ))
     }
 
-    /// The jobs of one element of a matrix: one for each alternative that is written out, and each picture.
-    fn element(&mut self, of: &Written<'_>, fields: Fields, element: &Element) -> Result<(), Fault> {
+    /// The jobs of one element of a matrix: one for each alternative that is written out, and each
+    /// picture.
+    fn element(
+        &mut self,
+        of: &Written<'_>,
+        fields: Fields,
+        element: &Element,
+    ) -> Result<(), Fault> {
         let mut patterns = Vec::new();
         for key in PROMPTS {
             if let Some(pattern) = self.pattern(key, &fields, of.draft)? {
@@ -133,7 +188,10 @@ impl Expansion {
             Choices::Expand => {
                 let counts = patterns.iter().map(|(_, pattern)| pattern.count());
                 self.room("choices", counts, &of.draft.place)?;
-                patterns.drain(..).map(|(key, pattern)| axis(key, &pattern, &of.draft.place)).collect()
+                patterns
+                    .drain(..)
+                    .map(|(key, pattern)| axis(key, &pattern, &of.draft.place))
+                    .collect()
             }
         };
         for inner in product(&written_out) {
@@ -151,17 +209,29 @@ impl Expansion {
         Ok(())
     }
 
-    fn pattern(&mut self, key: &str, fields: &Fields, draft: &Draft) -> Result<Option<Pattern>, Fault> {
-        let Some(text) = fields.text(key) else { return Ok(None) };
+    fn pattern(
+        &mut self,
+        key: &str,
+        fields: &Fields,
+        draft: &Draft,
+    ) -> Result<Option<Pattern>, Fault> {
+        let Some(text) = fields.text(key) else {
+            return Ok(None);
+        };
         let id = (text.to_owned(), draft.folder.clone());
         if !self.patterns.contains_key(&id) {
-            let parsed = Pattern::parse(text, &draft.folder, &mut self.wildcards).map_err(|error| {
-                let place = fields.place(key).unwrap_or(&draft.place);
-                Fault::new(place, Error::field(key, error.to_string()))
-            })?;
+            let parsed =
+                Pattern::parse(text, &draft.folder, &mut self.wildcards).map_err(|error| {
+                    let place = fields.place(key).unwrap_or(&draft.place);
+                    Fault::new(place, Error::field(key, error.to_string()))
+                })?;
             self.patterns.insert(id.clone(), parsed);
         }
-        Ok(self.patterns.get(&id).filter(|pattern| !pattern.is_plain()).cloned())
+        Ok(self
+            .patterns
+            .get(&id)
+            .filter(|pattern| !pattern.is_plain())
+            .cloned())
     }
 
     /// The pictures of `count`, each a job.
@@ -186,7 +256,9 @@ impl Expansion {
         let errors = check(&params);
         if !errors.is_empty() {
             let wrong = job(params, name, 0);
-            return self.faults.extend(errors.into_iter().map(|error| wrong.fault(plain(error))));
+            return self
+                .faults
+                .extend(errors.into_iter().map(|error| wrong.fault(plain(error))));
         }
         let count = params.count.unwrap_or(1);
         let seed = params.seed.and_then(Seed::number).unwrap_or(of.seed);
@@ -195,9 +267,17 @@ impl Expansion {
             return self.faults.push(job(params, name, 0).fault(error));
         }
         for index in 0..count {
-            let name = if count > 1 { format!("{name}-{index}") } else { name.clone() };
+            let name = if count > 1 {
+                format!("{name}-{index}")
+            } else {
+                name.clone()
+            };
             let seed = seed.wrapping_add(index);
-            let single = Params { seed: Some(seed.into()), count: None, ..params.clone() };
+            let single = Params {
+                seed: Some(seed.into()),
+                count: None,
+                ..params.clone()
+            };
             let job = job(chosen(single, seed, patterns), name, index);
             match self.names.get(&job.name) {
                 None => {
@@ -205,8 +285,10 @@ impl Expansion {
                     self.jobs.push(job);
                 }
                 Some(other) => {
-                    let error =
-                        Error::field("name", format!("`{}` is the name of the job at {other}", job.name));
+                    let error = Error::field(
+                        "name",
+                        format!("`{}` is the name of the job at {other}", job.name),
+                    );
                     self.faults.push(Fault::new(&job.place, error));
                 }
             }
@@ -229,9 +311,16 @@ fn axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
         let mut fields = Fields::default();
         // A prompt takes any text.
         let _ = fields.set(key, Value::from(text.as_str()), place);
-        Point { label: text, fields, place: place.clone() }
+        Point {
+            label: text,
+            fields,
+            place: place.clone(),
+        }
     };
-    Axis { name: key.to_owned(), points: pattern.expanded().into_iter().map(point).collect() }
+    Axis {
+        name: key.to_owned(),
+        points: pattern.expanded().into_iter().map(point).collect(),
+    }
 }
 
 /// `params` with the prompts that `seed` chooses.
@@ -272,9 +361,18 @@ mod tests {
     fn expand(text: &str, over: &Params) -> (Vec<Job>, Vec<String>) {
         let source = Source::parse(text, Path::new("b.toml"), Form::Toml);
         assert!(source.faults.is_empty(), "{:?}", source.faults);
-        let (jobs, faults) =
-            jobs(&source.drafts, &Fields::default(), &Fields::of(over, &Place::new(&"flags".into(), 0)));
-        (jobs, faults.iter().map(|fault| format!("{}: {}", fault.place, fault.error)).collect())
+        let (jobs, faults) = jobs(
+            &source.drafts,
+            &Fields::default(),
+            &Fields::of(over, &Place::new(&"flags".into(), 0)),
+        );
+        (
+            jobs,
+            faults
+                .iter()
+                .map(|fault| format!("{}: {}", fault.place, fault.error))
+                .collect(),
+        )
     }
 
     fn names(jobs: &[Job]) -> Vec<&str> {
@@ -288,7 +386,11 @@ mod tests {
         assert_eq!(faults, Vec::<String>::new());
         assert_eq!(names(&jobs), ["a-1-0", "a-1-1", "a-2-0", "a-2-1", "0002"]);
         assert_eq!(
-            (jobs[3].params.seed, jobs[3].params.count, jobs[3].params.steps),
+            (
+                jobs[3].params.seed,
+                jobs[3].params.count,
+                jobs[3].params.steps
+            ),
             (Some(6.into()), None, Some(2))
         );
         assert_eq!(
@@ -296,7 +398,14 @@ mod tests {
             expand(text, &Params::default()).0[4].params.seed,
             "derived, not random"
         );
-        let (jobs, _) = expand(text, &Params { steps: Some(7), count: Some(1), ..Params::default() });
+        let (jobs, _) = expand(
+            text,
+            &Params {
+                steps: Some(7),
+                count: Some(1),
+                ..Params::default()
+            },
+        );
         assert_eq!(names(&jobs), ["a", "0002"]);
         assert_eq!(jobs[0].params.steps, Some(7));
     }
@@ -305,13 +414,24 @@ mod tests {
     fn alternatives_are_chosen_by_the_seed_or_written_out() {
         let text = "[[job]]\nname = 'a'\nprompt = 'a {red|blue} cat'\nseed = 0\ncount = 8\n";
         let (jobs, _) = expand(text, &Params::default());
-        let prompts: HashSet<_> = jobs.iter().map(|job| job.params.prompt.clone().unwrap()).collect();
+        let prompts: HashSet<_> = jobs
+            .iter()
+            .map(|job| job.params.prompt.clone().unwrap())
+            .collect();
         assert_eq!((jobs.len(), prompts.len()), (8, 2));
-        let (jobs, _) =
-            expand(&format!("{text}choices = 'expand'\n").replace("count = 8", ""), &Params::default());
+        let (jobs, _) = expand(
+            &format!("{text}choices = 'expand'\n").replace("count = 8", ""),
+            &Params::default(),
+        );
         assert_eq!(names(&jobs), ["a-1", "a-2"]);
         assert_eq!(jobs[1].params.prompt.as_deref(), Some("a blue cat"));
-        assert_eq!(jobs[1].at, [Coordinate { axis: "prompt".into(), value: "a blue cat".into() }]);
+        assert_eq!(
+            jobs[1].at,
+            [Coordinate {
+                axis: "prompt".into(),
+                value: "a blue cat".into()
+            }]
+        );
     }
 
     #[test]
@@ -319,7 +439,10 @@ mod tests {
         let prompt = "{a|b}".repeat(60);
         let text = format!("[[job]]\nprompt = '{prompt}'\nchoices = 'expand'\n");
         let (jobs, faults) = expand(&text, &Params::default());
-        assert!(jobs.is_empty() && faults[0].contains("choices: there are more than"), "{faults:?}");
+        assert!(
+            jobs.is_empty() && faults[0].contains("choices: there are more than"),
+            "{faults:?}"
+        );
     }
 
     #[test]
@@ -329,7 +452,10 @@ mod tests {
                     [[job]]\nname = 'c'\nprompt = 'z'\nwidth = 64\n";
         let (_, faults) = expand(text, &Params::default());
         assert_eq!(
-            faults.iter().map(|fault| fault.split(", got").next().unwrap()).collect::<Vec<_>>(),
+            faults
+                .iter()
+                .map(|fault| fault.split(", got").next().unwrap())
+                .collect::<Vec<_>>(),
             [
                 "b.toml:2: width: expected a multiple of 8 from 8 to 8192",
                 "b.toml:6: sampler: unknown sampler `eulr`",

@@ -1,5 +1,5 @@
-//! Where a batch keeps its manifest: one for each source, told by the file's path, or by the content of what came from
-//! stdin.
+//! Where a batch keeps its manifest: one for each source, told by the file's path, or by the
+//! content of what came from stdin.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Component, Path, PathBuf};
@@ -40,19 +40,28 @@ impl Keeping {
     /// The manifest of a batch whose pictures go to `folder`, at `asked` or where it belongs.
     pub fn of(origin: Origin<'_>, folder: &Path, shard: Shard, asked: Option<&Path>) -> Self {
         let (source, stem) = match origin {
-            Origin::Stdin(text) => {
-                (STDIN.to_owned(), format!("{STDIN}-{}", &digest(text.as_bytes())[..DIGITS]))
-            }
+            Origin::Stdin(text) => (
+                STDIN.to_owned(),
+                format!("{STDIN}-{}", &digest(text.as_bytes())[..DIGITS]),
+            ),
             Origin::File(path) => {
-                let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+                let stem = path
+                    .file_stem()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
                 (seen_from(folder, path), stem)
             }
         };
         let path = asked.map_or_else(|| own(folder, &stem, shard, &source), Path::to_owned);
-        let beside = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let beside = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty())
+            .unwrap_or(Path::new("."));
         let entries = std::fs::read_dir(beside).into_iter().flatten().flatten();
-        let is_other =
-            |path: &PathBuf, name: &str| name.ends_with(SUFFIX) && path.file_name() != Some(name.as_ref());
+        let is_other = |path: &PathBuf, name: &str| {
+            name.ends_with(SUFFIX) && path.file_name() != Some(name.as_ref())
+        };
         let mut manifests: Vec<PathBuf> = entries
             .filter(|entry| is_other(&path, &entry.file_name().to_string_lossy()))
             .map(|entry| entry.path())
@@ -64,7 +73,12 @@ impl Keeping {
             Some(None) => is_kin(other, &stem),
             None => false,
         });
-        Self { path, source, shards, others }
+        Self {
+            path,
+            source,
+            shards,
+            others,
+        }
     }
 }
 
@@ -74,7 +88,13 @@ fn own(folder: &Path, stem: &str, shard: Shard, source: &str) -> PathBuf {
         Shard::WHOLE => String::new(),
         Shard { index, count } => format!(".{index}-of-{count}"),
     };
-    let names = (0..).map(|n| if n == 0 { stem.to_owned() } else { format!("{stem}-{n}") });
+    let names = (0..).map(|n| {
+        if n == 0 {
+            stem.to_owned()
+        } else {
+            format!("{stem}-{n}")
+        }
+    });
     let mut paths = names.map(|stem| folder.join(format!("{stem}{part}{SUFFIX}")));
     let is_own = |path: &PathBuf| owner(path).flatten().is_none_or(|owner| owner == source);
     // Invariant: names without end, and not so many files.
@@ -84,24 +104,41 @@ fn own(folder: &Path, stem: &str, shard: Shard, source: &str) -> PathBuf {
 /// Whose a manifest is, if its first line says so; nothing of one that is not there or empty.
 fn owner(path: &Path) -> Option<Option<String>> {
     let mut first = String::new();
-    BufReader::new(std::fs::File::open(path).ok()?).read_line(&mut first).ok()?;
-    serde_json::from_str::<Line>(&first).ok().map(|line| line.source)
+    BufReader::new(std::fs::File::open(path).ok()?)
+        .read_line(&mut first)
+        .ok()?;
+    serde_json::from_str::<Line>(&first)
+        .ok()
+        .map(|line| line.source)
 }
 
 /// Whether a manifest is of the batch called `stem`, by its name alone.
 fn is_kin(path: &Path, stem: &str) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let part = name.strip_prefix(stem).and_then(|rest| rest.strip_suffix(SUFFIX));
+    let part = name
+        .strip_prefix(stem)
+        .and_then(|rest| rest.strip_suffix(SUFFIX));
     part.is_some_and(|part| part.is_empty() || (part.starts_with('.') && part.contains("-of-")))
 }
 
 /// A file as it is seen from a folder, so that both may move together.
 fn seen_from(folder: &Path, file: &Path) -> String {
     let whole = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
     let (folder, file) = (whole(folder), whole(file));
-    let common = folder.components().zip(file.components()).take_while(|(a, b)| a == b).count();
-    let up = folder.components().skip(common).map(|_| Component::ParentDir);
+    let common = folder
+        .components()
+        .zip(file.components())
+        .take_while(|(a, b)| a == b)
+        .count();
+    let up = folder
+        .components()
+        .skip(common)
+        .map(|_| Component::ParentDir);
     let path: PathBuf = up.chain(file.components().skip(common)).collect();
     path.to_string_lossy().replace('\\', "/")
 }
@@ -133,12 +170,17 @@ mod tests {
         let keeping = |origin| Keeping::of(origin, folder.path(), Shard::WHOLE, None);
         let kept = keeping(Origin::File(&first));
         assert_eq!(kept.path, at("jobs.manifest.jsonl"));
-        let line =
-            format!(r#"{{"job":"a","key":"0","file":"a.png","state":"planned","source":"{}"}}"#, kept.source);
+        let line = format!(
+            r#"{{"job":"a","key":"0","file":"a.png","state":"planned","source":"{}"}}"#,
+            kept.source
+        );
         std::fs::write(&kept.path, line + "\n").unwrap();
         assert_eq!(keeping(Origin::File(&first)).path, kept.path);
         let other = keeping(Origin::File(&second));
-        assert_eq!((other.path, other.others), (at("jobs-1.manifest.jsonl"), vec![kept.path]));
+        assert_eq!(
+            (other.path, other.others),
+            (at("jobs-1.manifest.jsonl"), vec![kept.path])
+        );
         let [a, b] = ["a", "b"].map(|text| keeping(Origin::Stdin(text)).path);
         assert_ne!(a, b);
     }

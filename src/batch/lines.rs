@@ -1,5 +1,5 @@
-//! Batches of one prompt a line: `a cat --seed 3 --steps 10`. Blank lines and lines that begin with `#` count for
-//! nothing.
+//! Batches of one prompt a line: `a cat --seed 3 --steps 10`. Blank lines and lines that begin with
+//! `#` count for nothing.
 
 use std::sync::Arc;
 
@@ -31,7 +31,11 @@ pub(super) fn read(text: &str, file: &Arc<str>, source: &mut Source) {
         let place = Place::new(file, number + 1);
         match job(line) {
             Ok((name, params)) => {
-                source.drafts.push(Draft::plain(name, Fields::of(&params, &place), place.clone()));
+                source.drafts.push(Draft::plain(
+                    name,
+                    Fields::of(&params, &place),
+                    place.clone(),
+                ));
             }
             Err(error) => source.faults.push(Fault::new(&place, error)),
         }
@@ -47,11 +51,19 @@ fn job(line: &str) -> Result<(Option<String>, Params)> {
     let parsed = Line::try_parse_from(words(flags)?).map_err(|error| refused(&error))?;
     if parsed.params.prompt.is_some() {
         let stray = parsed.params.prompt.unwrap_or_default();
-        return Err(Error::new(Kind::Usage, format!("`{stray}` stands behind the flags"))
-            .hint("the prompt comes first; a value of several words stands in quotes"));
+        return Err(
+            Error::new(Kind::Usage, format!("`{stray}` stands behind the flags"))
+                .hint("the prompt comes first; a value of several words stands in quotes"),
+        );
     }
     let prompt = Some(prompt.trim().to_owned()).filter(|prompt| !prompt.is_empty());
-    Ok((parsed.name, Params { prompt, ..parsed.params }))
+    Ok((
+        parsed.name,
+        Params {
+            prompt,
+            ..parsed.params
+        },
+    ))
 }
 
 /// Whether a text begins with `--name`, with `-x` as a word, or with `-x` and a number or `=`.
@@ -62,14 +74,21 @@ fn is_flag(text: &str) -> bool {
         return is_letter(name.chars().next());
     }
     let mut letters = word.chars().skip(1);
-    is_letter(letters.next()) && letters.next().is_none_or(|c| c == '=' || c.is_ascii_digit())
+    is_letter(letters.next())
+        && letters
+            .next()
+            .is_none_or(|c| c == '=' || c.is_ascii_digit())
 }
 
 /// Clap's message without its wrapping.
 fn refused(error: &clap::Error) -> Error {
     let text = error.render().to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    let message = lines.next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let message = lines
+        .next()
+        .unwrap_or_default()
+        .trim_start_matches("error: ")
+        .to_owned();
     let tip = lines.find_map(|line| line.strip_prefix("tip: ").map(str::to_owned));
     let error = Error::new(Kind::Usage, message);
     match tip {
@@ -116,11 +135,27 @@ mod tests {
         let mut source = Source::default();
         read(text, &"p.txt".into(), &mut source);
         assert!(source.faults.is_empty(), "{:?}", source.faults);
-        let params: Vec<Params> = source.drafts.iter().map(|draft| draft.fields.params().unwrap()).collect();
+        let params: Vec<Params> = source
+            .drafts
+            .iter()
+            .map(|draft| draft.fields.params().unwrap())
+            .collect();
         assert_eq!(params[0].prompt.as_deref(), Some("a cat -- on a mat"));
-        assert_eq!((params[0].seed, params[0].steps), (Some(3.into()), Some(10)));
-        assert_eq!((params[1].prompt.as_deref(), source.drafts[1].place.line), (Some("a dog"), 4));
-        assert_eq!((source.drafts[2].name.as_deref(), params[2].prompt.as_deref()), (Some("x"), None));
+        assert_eq!(
+            (params[0].seed, params[0].steps),
+            (Some(3.into()), Some(10))
+        );
+        assert_eq!(
+            (params[1].prompt.as_deref(), source.drafts[1].place.line),
+            (Some("a dog"), 4)
+        );
+        assert_eq!(
+            (
+                source.drafts[2].name.as_deref(),
+                params[2].prompt.as_deref()
+            ),
+            (Some("x"), None)
+        );
         assert_eq!(params[2].negative_prompt.as_deref(), Some("two words"));
     }
 
@@ -132,27 +167,58 @@ mod tests {
             (short.prompt.as_deref(), short.negative_prompt.as_deref()),
             (Some("a cat"), Some("two words"))
         );
-        assert_eq!((short.width, short.height, short.output.as_deref()), (Some(64), Some(32), Some("a.png")));
         assert_eq!(
-            (read("a -W64 --seed -1").width, read("-i a.png").init_image.as_deref()),
+            (short.width, short.height, short.output.as_deref()),
+            (Some(64), Some(32), Some("a.png"))
+        );
+        assert_eq!(
+            (
+                read("a -W64 --seed -1").width,
+                read("-i a.png").init_image.as_deref()
+            ),
             (Some(64), Some("a.png"))
         );
-        for text in ["a t-shirt - blue", "a red-ish -very soft light", "at -5 degrees", "a - b -- c"] {
+        for text in [
+            "a t-shirt - blue",
+            "a red-ish -very soft light",
+            "at -5 degrees",
+            "a - b -- c",
+        ] {
             assert_eq!(read(text).prompt.as_deref(), Some(text));
         }
         for text in ["a cat -s 50", "a cat -C7.5", "a -x"] {
-            assert!(job(text).unwrap_err().message().contains("unexpected argument"), "{text}");
+            assert!(
+                job(text)
+                    .unwrap_err()
+                    .message()
+                    .contains("unexpected argument"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn every_wrong_line_is_told() {
         let mut source = Source::default();
-        read("a --stepz 4\nb --steps many\nc --name \"x\nd --steps 4 e f", &"p.txt".into(), &mut source);
-        let told: Vec<String> = source.faults.iter().map(|f| format!("{}: {}", f.place, f.error)).collect();
+        read(
+            "a --stepz 4\nb --steps many\nc --name \"x\nd --steps 4 e f",
+            &"p.txt".into(),
+            &mut source,
+        );
+        let told: Vec<String> = source
+            .faults
+            .iter()
+            .map(|f| format!("{}: {}", f.place, f.error))
+            .collect();
         assert_eq!(told.len(), 4, "{told:?}");
-        assert!(told[0].starts_with("p.txt:1: unexpected argument '--stepz'"), "{told:?}");
-        assert!(told[1].contains("invalid value 'many' for '--steps <N>'"), "{told:?}");
+        assert!(
+            told[0].starts_with("p.txt:1: unexpected argument '--stepz'"),
+            "{told:?}"
+        );
+        assert!(
+            told[1].contains("invalid value 'many' for '--steps <N>'"),
+            "{told:?}"
+        );
         assert!(told[2].ends_with("a quote is not closed"), "{told:?}");
         assert!(told[3].starts_with("p.txt:4: "), "{told:?}");
     }

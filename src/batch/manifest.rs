@@ -1,5 +1,5 @@
-//! What has become of each job: lines of JSON that are only ever added to, each on the disk before the next job
-//! begins. A torn last line, which a killed process leaves, counts for nothing.
+//! What has become of each job: lines of JSON that are only ever added to, each on the disk before
+//! the next job begins. A torn last line, which a killed process leaves, counts for nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -71,13 +71,18 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Opens the manifest of `keeping` and holds it; what its shards finished counts too, and what other batches named
-    /// stays theirs. With `restart` everything that was done is forgotten.
+    /// Opens the manifest of `keeping` and holds it; what its shards finished counts too, and what
+    /// other batches named stays theirs. With `restart` everything that was done is forgotten.
     ///
     /// # Errors
     /// Another process holds it; a line in its middle is damaged; the disk refuses.
     pub fn open(keeping: &Keeping, restart: bool) -> Result<Self> {
-        let Keeping { path, source, shards, others } = keeping;
+        let Keeping {
+            path,
+            source,
+            shards,
+            others,
+        } = keeping;
         let failed = |e: std::io::Error| cannot(path, e);
         let file = OpenOptions::new()
             .read(true)
@@ -89,23 +94,41 @@ impl Manifest {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let message = format!("another process is drawing the batch of `{}`", path.display());
-                return Err(Error::new(Kind::Usage, message)
-                    .hint("wait for it, or share the work: `--shard 0/2` here and `--shard 1/2` there"));
+                let message = format!(
+                    "another process is drawing the batch of `{}`",
+                    path.display()
+                );
+                return Err(Error::new(Kind::Usage, message).hint(
+                    "wait for it, or share the work: `--shard 0/2` here and `--shard 1/2` there",
+                ));
             }
             Err(TryLockError::Error(e)) => return Err(failed(e)),
         }
         let (path, source) = (path.clone(), source.clone());
         let (done, known, claims) = (HashMap::new(), HashSet::new(), Claims::default());
-        let mut manifest = Self { path, source, file, done, known, claims, restart };
+        let mut manifest = Self {
+            path,
+            source,
+            file,
+            done,
+            known,
+            claims,
+            restart,
+        };
         let path = &keeping.path;
         for other in others {
             let text = std::fs::read_to_string(other).unwrap_or_default();
-            lines(&text, other)?.0.iter().for_each(|line| manifest.claims.of_others(line));
+            lines(&text, other)?
+                .0
+                .iter()
+                .for_each(|line| manifest.claims.of_others(line));
         }
         for shard in shards {
             let text = std::fs::read_to_string(shard).unwrap_or_default();
-            lines(&text, shard)?.0.iter().for_each(|line| manifest.take(line));
+            lines(&text, shard)?
+                .0
+                .iter()
+                .for_each(|line| manifest.take(line));
         }
         manifest.known.clear();
         let mut text = String::new();
@@ -137,9 +160,10 @@ impl Manifest {
         }
     }
 
-    /// Gives each picture its place: that which it has already, else the one that its name says, else the next free
-    /// name. Nothing that is there is replaced but what a killed run left, and what `--overwrite` or `--restart` give
-    /// free. Returns the names that others have, and what was taken instead.
+    /// Gives each picture its place: that which it has already, else the one that its name says,
+    /// else the next free name. Nothing that is there is replaced but what a killed run left, and
+    /// what `--overwrite` or `--restart` give free. Returns the names that others have, and what
+    /// was taken instead.
     ///
     /// # Errors
     /// A file is there that no batch has named.
@@ -153,8 +177,13 @@ impl Manifest {
     /// # Errors
     /// The disk refuses.
     pub fn plan<'a>(&mut self, planned: impl Iterator<Item = &'a Planned>) -> Result<()> {
-        let new: Vec<&Planned> = planned.filter(|planned| !self.known.contains(&planned.id())).collect();
-        let lines: Vec<Line> = new.into_iter().map(|planned| self.line(planned, State::Planned)).collect();
+        let new: Vec<&Planned> = planned
+            .filter(|planned| !self.known.contains(&planned.id()))
+            .collect();
+        let lines: Vec<Line> = new
+            .into_iter()
+            .map(|planned| self.line(planned, State::Planned))
+            .collect();
         self.add(&lines)
     }
 
@@ -169,7 +198,13 @@ impl Manifest {
     fn line(&self, planned: &Planned, state: State) -> Line {
         let Planned { job, key, path, .. } = planned;
         let source = Some(self.source.clone());
-        Line { job: job.name.clone(), key: key.clone(), file: path.clone(), source, state }
+        Line {
+            job: job.name.clone(),
+            key: key.clone(),
+            file: path.clone(),
+            source,
+            state,
+        }
     }
 
     fn add(&mut self, lines: &[Line]) -> Result<()> {
@@ -183,7 +218,10 @@ impl Manifest {
         if text.is_empty() {
             return Ok(());
         }
-        let written = self.file.write_all(&text).and_then(|()| self.file.sync_data());
+        let written = self
+            .file
+            .write_all(&text)
+            .and_then(|()| self.file.sync_data());
         written.map_err(|e| cannot(&self.path, e))
     }
 }
@@ -209,7 +247,11 @@ pub(super) fn lines(text: &str, path: &Path) -> Result<(Vec<Line>, u64)> {
 }
 
 fn cannot(path: &Path, error: std::io::Error) -> Error {
-    Error::new(Kind::Output, format!("cannot keep the manifest `{}`", path.display())).source(error)
+    Error::new(
+        Kind::Output,
+        format!("cannot keep the manifest `{}`", path.display()),
+    )
+    .source(error)
 }
 
 /// The hash of a file's bytes, as the manifest tells it.

@@ -41,21 +41,31 @@ const MAX_IN_NAME: usize = 24;
 const MAX_RANGE: u64 = 1_000_000;
 
 impl Axis {
-    /// What the points add to a job's name: their values where those are short words that differ, else their
-    /// numbers.
+    /// What the points add to a job's name: their values where those are short words that differ,
+    /// else their numbers.
     fn name_parts(&self) -> Vec<String> {
         let plain = |label: &str| {
             let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
             !label.is_empty() && label.len() <= MAX_IN_NAME && label.chars().all(legal)
         };
-        let mut labels: Vec<String> = self.points.iter().map(|point| point.label.clone()).collect();
+        let mut labels: Vec<String> = self
+            .points
+            .iter()
+            .map(|point| point.label.clone())
+            .collect();
         let fit = labels.iter().all(|label| plain(label));
         labels.sort();
         labels.dedup();
         if fit && labels.len() == self.points.len() {
-            return self.points.iter().map(|point| point.label.clone()).collect();
+            return self
+                .points
+                .iter()
+                .map(|point| point.label.clone())
+                .collect();
         }
-        (1..=self.points.len()).map(|number| number.to_string()).collect()
+        (1..=self.points.len())
+            .map(|number| number.to_string())
+            .collect()
     }
 }
 
@@ -72,18 +82,25 @@ pub(super) struct Element {
 
 /// Every combination of the axes' points, the last axis moving fastest.
 pub(super) fn product(axes: &[Axis]) -> Vec<Element> {
-    axes.iter().fold(vec![Element::default()], |elements, axis| {
-        let names = axis.name_parts();
-        let with = |element: &Element, (point, name): (&Point, &String)| {
-            let mut element = element.clone();
-            element.fields = element.fields.under(&point.fields);
-            element.name = format!("{}-{name}", element.name);
-            element.at.push(Coordinate { axis: axis.name.clone(), value: point.label.clone() });
-            element
-        };
-        let points = || axis.points.iter().zip(&names);
-        elements.iter().flat_map(|element| points().map(move |point| with(element, point))).collect()
-    })
+    axes.iter()
+        .fold(vec![Element::default()], |elements, axis| {
+            let names = axis.name_parts();
+            let with = |element: &Element, (point, name): (&Point, &String)| {
+                let mut element = element.clone();
+                element.fields = element.fields.under(&point.fields);
+                element.name = format!("{}-{name}", element.name);
+                element.at.push(Coordinate {
+                    axis: axis.name.clone(),
+                    value: point.label.clone(),
+                });
+                element
+            };
+            let points = || axis.points.iter().zip(&names);
+            elements
+                .iter()
+                .flat_map(|element| points().map(move |point| with(element, point)))
+                .collect()
+        })
 }
 
 /// The values behind `1..=16`, `1..16` or `10..=50 step 10`; `None` for text that is no range.
@@ -92,7 +109,9 @@ pub(super) fn product(axes: &[Axis]) -> Vec<Element> {
 /// A range without values, or with too many.
 pub(super) fn range(key: &str, text: &str) -> Result<Option<Vec<Value>>> {
     let (bounds, step) = text.split_once("step").unwrap_or((text, "1"));
-    let Some((low, high)) = bounds.split_once("..") else { return Ok(None) };
+    let Some((low, high)) = bounds.split_once("..") else {
+        return Ok(None);
+    };
     let (high, inclusive) = match high.strip_prefix('=') {
         Some(high) => (high, true),
         None => (high, false),
@@ -101,14 +120,28 @@ pub(super) fn range(key: &str, text: &str) -> Result<Option<Vec<Value>>> {
     let (Some(low), Some(high), Some(step)) = (number(low), number(high), number(step)) else {
         return Ok(None);
     };
-    let last = if inclusive { Some(high) } else { high.checked_sub(1) };
-    let count = last.and_then(|last| last.checked_sub(low)).zip(Some(step).filter(|step| *step > 0));
+    let last = if inclusive {
+        Some(high)
+    } else {
+        high.checked_sub(1)
+    };
+    let count = last
+        .and_then(|last| last.checked_sub(low))
+        .zip(Some(step).filter(|step| *step > 0));
     match count.map(|(span, step)| span / step) {
-        None => Err(Error::field(key, format!("the range `{text}` has no values"))),
-        Some(count) if count >= MAX_RANGE => {
-            Err(Error::field(key, format!("the range `{text}` has more than {MAX_RANGE} values")))
-        }
-        Some(count) => Ok(Some((0..=count).map(|i| Value::Number(Number::from(low + i * step))).collect())),
+        None => Err(Error::field(
+            key,
+            format!("the range `{text}` has no values"),
+        )),
+        Some(count) if count >= MAX_RANGE => Err(Error::field(
+            key,
+            format!("the range `{text}` has more than {MAX_RANGE} values"),
+        )),
+        Some(count) => Ok(Some(
+            (0..=count)
+                .map(|i| Value::Number(Number::from(low + i * step)))
+                .collect(),
+        )),
     }
 }
 
@@ -131,9 +164,16 @@ mod tests {
         let point = |value: &Value| {
             let mut fields = Fields::default();
             fields.set(key, value.clone(), &place).unwrap();
-            Point { label: label(value), fields, place: place.clone() }
+            Point {
+                label: label(value),
+                fields,
+                place: place.clone(),
+            }
         };
-        Axis { name: key.to_owned(), points: values.iter().map(point).collect() }
+        Axis {
+            name: key.to_owned(),
+            points: values.iter().map(point).collect(),
+        }
     }
 
     #[test]
@@ -148,18 +188,40 @@ mod tests {
         assert_eq!(list("10..=50 step 20"), Some(vec![10, 30, 50]));
         assert_eq!(list("euler"), None);
         assert_eq!(list("a..b"), None);
-        for empty in ["3..3", "3..=2", "0..0", "1..=5 step 0", "0..=18446744073709551615"] {
-            assert_eq!(range("seed", empty).unwrap_err().field_name(), Some("seed"), "{empty}");
+        for empty in [
+            "3..3",
+            "3..=2",
+            "0..0",
+            "1..=5 step 0",
+            "0..=18446744073709551615",
+        ] {
+            assert_eq!(
+                range("seed", empty).unwrap_err().field_name(),
+                Some("seed"),
+                "{empty}"
+            );
         }
     }
 
     #[test]
     fn the_last_axis_moves_fastest_and_names_tell_the_values() {
-        let axes = [axis("sampler", &["euler".into(), "ddim".into()]), axis("steps", &[4.into(), 8.into()])];
-        let names: Vec<String> = product(&axes).into_iter().map(|element| element.name).collect();
+        let axes = [
+            axis("sampler", &["euler".into(), "ddim".into()]),
+            axis("steps", &[4.into(), 8.into()]),
+        ];
+        let names: Vec<String> = product(&axes)
+            .into_iter()
+            .map(|element| element.name)
+            .collect();
         assert_eq!(names, ["-euler-4", "-euler-8", "-ddim-4", "-ddim-8"]);
-        let long = axis("prompt", &["a cat on a mat in the sun".into(), "a dog".into()]);
-        let names: Vec<String> = product(&[long]).into_iter().map(|element| element.name).collect();
+        let long = axis(
+            "prompt",
+            &["a cat on a mat in the sun".into(), "a dog".into()],
+        );
+        let names: Vec<String> = product(&[long])
+            .into_iter()
+            .map(|element| element.name)
+            .collect();
         assert_eq!(names, ["-1", "-2"]);
         assert_eq!(product(&[]).len(), 1);
     }

@@ -1,5 +1,5 @@
-//! In which order jobs are drawn, and which share a forward: what needs the same model in memory comes together, then
-//! what has the same conditioning. Names and pictures do not depend on it.
+//! In which order jobs are drawn, and which share a forward: what needs the same model in memory
+//! comes together, then what has the same conditioning. Names and pictures do not depend on it.
 
 use super::plan::Planned;
 use crate::request::Request;
@@ -16,24 +16,38 @@ pub fn forwards(planned: &[Planned]) -> Vec<Vec<usize>> {
             let request = &planned.plan.request;
             let prompt = prompts.of(request.conditioning());
             let form = forms.of(request.form());
-            let machine = Request { threads: request.threads, device: request.device, ..request.machinery() };
+            let machine = Request {
+                threads: request.threads,
+                device: request.device,
+                ..request.machinery()
+            };
             (models.of(machine), form, prompt, number)
         })
         .collect();
     // Alone, jobs of one prompt come together; in company, jobs of one form.
-    let shared = planned.iter().any(|planned| planned.plan.request.batch_size > 1);
-    order.sort_by_key(
-        |(model, form, prompt, number)| {
-            if shared { (*model, *form, *prompt, *number) } else { (*model, *prompt, 0, *number) }
-        },
-    );
+    let shared = planned
+        .iter()
+        .any(|planned| planned.plan.request.batch_size > 1);
+    order.sort_by_key(|(model, form, prompt, number)| {
+        if shared {
+            (*model, *form, *prompt, *number)
+        } else {
+            (*model, *prompt, 0, *number)
+        }
+    });
     let mut forwards: Vec<Vec<usize>> = Vec::new();
     let mut last = None;
     for (model, form, _, number) in order {
         let plan = &planned[number].plan;
-        let room = if plan.refiner.is_some() { 1 } else { plan.request.batch_size };
+        let room = if plan.refiner.is_some() {
+            1
+        } else {
+            plan.request.batch_size
+        };
         match forwards.last_mut() {
-            Some(forward) if last == Some((model, form)) && forward.len() < room => forward.push(number),
+            Some(forward) if last == Some((model, form)) && forward.len() < room => {
+                forward.push(number)
+            }
             _ => forwards.push(vec![number]),
         }
         last = Some((model, form));
@@ -70,11 +84,21 @@ mod tests {
     fn drawn(text: &str) -> Vec<Vec<String>> {
         let source = Source::parse(text, Path::new("b.toml"), Form::Toml);
         let (jobs, _) = jobs(&source.drafts, &Fields::default(), &Fields::default());
-        let mut planner = Planner::new(Hub { offline: true, ..Hub::default() });
-        let (planned, faults) =
-            plan(jobs, &source.output, &mut planner, &mut |_: &Event| Flow::Continue).unwrap();
+        let mut planner = Planner::new(Hub {
+            offline: true,
+            ..Hub::default()
+        });
+        let (planned, faults) = plan(jobs, &source.output, &mut planner, &mut |_: &Event| {
+            Flow::Continue
+        })
+        .unwrap();
         assert!(faults.is_empty(), "{faults:?}");
-        let names = |forward: Vec<usize>| forward.into_iter().map(|i| planned[i].job.name.clone()).collect();
+        let names = |forward: Vec<usize>| {
+            forward
+                .into_iter()
+                .map(|i| planned[i].job.name.clone())
+                .collect()
+        };
         forwards(&planned).into_iter().map(names).collect()
     }
 
@@ -90,7 +114,9 @@ mod tests {
 
     #[test]
     fn jobs_that_differ_in_prompt_and_seed_share_a_forward() {
-        let order = drawn(&format!("[defaults]\nmodel = 'demo'\nbatch_size = 2\n{JOBS}"));
+        let order = drawn(&format!(
+            "[defaults]\nmodel = 'demo'\nbatch_size = 2\n{JOBS}"
+        ));
         assert_eq!(order, [vec!["a", "c"], vec!["d"], vec!["b"]]);
     }
 }

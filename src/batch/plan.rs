@@ -1,4 +1,5 @@
-//! Jobs to plans: every model found once, every value checked, every file named, before anything is drawn.
+//! Jobs to plans: every model found once, every value checked, every file named, before anything is
+//! drawn.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -33,8 +34,8 @@ pub struct Planned {
     pub replaces: bool,
     /// How the path is made.
     template: Template,
-    /// Tells what is drawn, from what and with which weights: the hash of the resolved request, of the pictures that
-    /// it reads and of the weights. Hexadecimal.
+    /// Tells what is drawn, from what and with which weights: the hash of the resolved request, of
+    /// the pictures that it reads and of the weights. Hexadecimal.
     pub key: String,
 }
 
@@ -46,7 +47,8 @@ impl Planned {
 
     /// Where the picture would go if its job were called `name`.
     pub(super) fn path_as(&self, name: &str) -> PathBuf {
-        self.template.path(&values(&self.plan, name, self.job.index))
+        self.template
+            .path(&values(&self.plan, name, self.job.index))
     }
 }
 
@@ -67,7 +69,15 @@ pub fn plan(
         match planning.job(&job, planner, observer) {
             Ok((plan, template, key)) => {
                 let path = template.path(&values(&plan, &job.name, job.index));
-                planned.push(Planned { job, plan, path, finished: false, replaces: false, template, key });
+                planned.push(Planned {
+                    job,
+                    plan,
+                    path,
+                    finished: false,
+                    replaces: false,
+                    template,
+                    key,
+                });
             }
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => faults.push(job.fault(error)),
@@ -89,7 +99,11 @@ type Asked = (Option<String>, Option<String>, Option<bool>);
 
 impl<'a> Planning<'a> {
     fn new(output: &'a Output) -> Self {
-        Self { output, templates: HashMap::new(), lost: HashMap::new() }
+        Self {
+            output,
+            templates: HashMap::new(),
+            lost: HashMap::new(),
+        }
     }
 
     fn job(
@@ -105,7 +119,12 @@ impl<'a> Planning<'a> {
     }
 
     /// The plan; a model that could not be found is not looked for again.
-    fn found(&mut self, job: &Job, planner: &mut Planner, observer: &mut dyn Observer) -> Result<Plan> {
+    fn found(
+        &mut self,
+        job: &Job,
+        planner: &mut Planner,
+        observer: &mut dyn Observer,
+    ) -> Result<Plan> {
         let params = &job.params;
         let asked = (params.model.clone(), params.dtype.clone(), params.offline);
         if let Some((kind, message, hints)) = self.lost.get(&asked) {
@@ -113,34 +132,63 @@ impl<'a> Planning<'a> {
             return Err(hints.iter().fold(error, Error::hint));
         }
         planner.plan(params, observer).inspect_err(|error| {
-            if matches!(error.kind(), Kind::ModelNotFound | Kind::Network | Kind::ModelFile) {
-                self.lost.insert(asked, (error.kind(), error.to_string(), error.hints().to_vec()));
+            if matches!(
+                error.kind(),
+                Kind::ModelNotFound | Kind::Network | Kind::ModelFile
+            ) {
+                self.lost.insert(
+                    asked,
+                    (error.kind(), error.to_string(), error.hints().to_vec()),
+                );
             }
         })
     }
 
     fn template(&mut self, job: &Job) -> Result<Template> {
-        let named = job.params.output.as_deref().or(self.output.template.as_deref());
-        let text = within(self.output.dir.as_deref(), named.unwrap_or(DEFAULT_TEMPLATE));
+        let named = job
+            .params
+            .output
+            .as_deref()
+            .or(self.output.template.as_deref());
+        let text = within(
+            self.output.dir.as_deref(),
+            named.unwrap_or(DEFAULT_TEMPLATE),
+        );
         if !self.templates.contains_key(&text) {
             self.templates.insert(text.clone(), Template::parse(&text)?);
         }
-        self.templates.get(&text).cloned().ok_or_else(|| Error::internal("a template that is not there"))
+        self.templates
+            .get(&text)
+            .cloned()
+            .ok_or_else(|| Error::internal("a template that is not there"))
     }
 }
 
 /// What the fields of a file's name stand for.
 fn values<'a>(plan: &'a Plan, name: &'a str, index: u64) -> Values<'a> {
     let request = &plan.request;
-    Values { request, model: &plan.base.files.name, seed: request.seed, index, name }
+    Values {
+        request,
+        model: &plan.base.files.name,
+        seed: request.seed,
+        index,
+        name,
+    }
 }
 
 /// The key of a plan ([`Planned::key`]).
 fn key(plan: &Plan) -> Result<String> {
-    let request = Request { batch_size: 1, ..plan.request.clone() };
-    let identity = Identity { request: &request, weights: &plan.weights, inputs: &plan.inputs };
-    let json =
-        serde_json::to_vec(&identity).map_err(|e| Error::internal("a request that is no JSON").source(e))?;
+    let request = Request {
+        batch_size: 1,
+        ..plan.request.clone()
+    };
+    let identity = Identity {
+        request: &request,
+        weights: &plan.weights,
+        inputs: &plan.inputs,
+    };
+    let json = serde_json::to_vec(&identity)
+        .map_err(|e| Error::internal("a request that is no JSON").source(e))?;
     Ok(crate::registry::hex(&Sha256::digest(&json)[..16]))
 }
 
@@ -174,10 +222,17 @@ fn collisions(planned: &[Planned]) -> Vec<Fault> {
                 taken.insert(path, job);
             }
             Some(other) if told.insert(path) => {
-                let message =
-                    format!("jobs `{}` and `{}` would both write `{}`", other.name, job.name, path.display());
-                faults
-                    .push(job.fault(Error::field("output", message).hint("let the template have `{name}`")));
+                let message = format!(
+                    "jobs `{}` and `{}` would both write `{}`",
+                    other.name,
+                    job.name,
+                    path.display()
+                );
+                faults.push(
+                    job.fault(
+                        Error::field("output", message).hint("let the template have `{name}`"),
+                    ),
+                );
             }
             Some(_) => {}
         }

@@ -1,5 +1,5 @@
-//! A batch file as it was written: drafts of jobs, before a matrix is multiplied out. The form is told by the name's
-//! extension.
+//! A batch file as it was written: drafts of jobs, before a matrix is multiplied out. The form is
+//! told by the name's extension.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -105,7 +105,10 @@ impl Source {
         }
         let folder = folder_of(path);
         if form != Form::Toml {
-            source.drafts.iter_mut().for_each(|draft| draft.folder.clone_from(&folder));
+            source
+                .drafts
+                .iter_mut()
+                .for_each(|draft| draft.folder.clone_from(&folder));
         }
         source
     }
@@ -114,7 +117,14 @@ impl Source {
 impl Draft {
     /// A job without a matrix.
     pub(super) fn plain(name: Option<String>, fields: Fields, place: Place) -> Self {
-        Self { name, fields, axes: Vec::new(), choices: Choices::Seed, folder: PathBuf::new(), place }
+        Self {
+            name,
+            fields,
+            axes: Vec::new(),
+            choices: Choices::Seed,
+            folder: PathBuf::new(),
+            place,
+        }
     }
 }
 
@@ -125,6 +135,11 @@ pub(super) fn folder_of(path: &Path) -> PathBuf {
 
 /// A batch file as text.
 pub(super) fn text(path: &Path) -> Result<String> {
-    crate::text::read(path)
-        .map_err(|e| Error::new(Kind::Usage, format!("cannot read the batch `{}`", path.display())).source(e))
+    crate::text::read(path).map_err(|e| {
+        Error::new(
+            Kind::Usage,
+            format!("cannot read the batch `{}`", path.display()),
+        )
+        .source(e)
+    })
 }

@@ -10,22 +10,37 @@ use crate::error::{Error, Kind};
 
 /// Reads the rows of a CSV text; an empty cell says nothing.
 pub(super) fn read_csv(text: &str, file: &Arc<str>, source: &mut Source) {
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(text.as_bytes());
+    let mut reader = csv::ReaderBuilder::new()
+        .trim(csv::Trim::Headers)
+        .from_reader(text.as_bytes());
     let header = match reader.headers() {
         Ok(header) => header.clone(),
-        Err(error) => return source.faults.push(Fault::new(&Place::new(file, 1), broken(&error))),
+        Err(error) => {
+            return source
+                .faults
+                .push(Fault::new(&Place::new(file, 1), broken(&error)));
+        }
     };
     for record in reader.records() {
         match record {
             Ok(record) => {
-                let line = record.position().map_or(0, |position| position.line() as usize);
-                let cells = header.iter().zip(&record).filter(|(_, cell)| !cell.is_empty());
+                let line = record
+                    .position()
+                    .map_or(0, |position| position.line() as usize);
+                let cells = header
+                    .iter()
+                    .zip(&record)
+                    .filter(|(_, cell)| !cell.is_empty());
                 let cells = cells.map(|(key, cell)| (key.to_owned(), Value::from(cell)));
                 row(cells, &Place::new(file, line), source);
             }
             Err(error) => {
-                let line = error.position().map_or(0, |position| position.line() as usize);
-                source.faults.push(Fault::new(&Place::new(file, line), broken(&error)));
+                let line = error
+                    .position()
+                    .map_or(0, |position| position.line() as usize);
+                source
+                    .faults
+                    .push(Fault::new(&Place::new(file, line), broken(&error)));
             }
         }
     }
@@ -38,10 +53,18 @@ fn broken(error: &csv::Error) -> Error {
 
 /// Reads the objects of a text, one a line.
 pub(super) fn read_jsonl(text: &str, file: &Arc<str>, source: &mut Source) {
-    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+    for (number, line) in text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
+    {
         let place = Place::new(file, number + 1);
         match serde_json::from_str::<Map<String, Value>>(line) {
-            Ok(map) => row(map.into_iter().filter(|(_, value)| !value.is_null()), &place, source),
+            Ok(map) => row(
+                map.into_iter().filter(|(_, value)| !value.is_null()),
+                &place,
+                source,
+            ),
             Err(error) => {
                 let error = Error::new(Kind::Usage, format!("no JSON object: {error}"));
                 source.faults.push(Fault::new(&place, error));
@@ -58,15 +81,21 @@ fn row(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut
     for (key, value) in cells {
         match value {
             Value::String(text) if key == "name" => name = Some(text),
-            value => source.faults.extend(typed(&mut fields, &key, value, place).err()),
+            value => source
+                .faults
+                .extend(typed(&mut fields, &key, value, place).err()),
         }
     }
-    source.drafts.push(Draft::plain(name, fields, place.clone()));
+    source
+        .drafts
+        .push(Draft::plain(name, fields, place.clone()));
 }
 
 /// Sets a field; text that the field does not take is read as a number, a switch or a list.
 fn typed(fields: &mut Fields, key: &str, value: Value, place: &Place) -> Result<(), Fault> {
-    let read = value.as_str().and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let read = value
+        .as_str()
+        .and_then(|text| serde_json::from_str::<Value>(text).ok());
     let fault = match fields.set(key, value, place) {
         Ok(()) => return Ok(()),
         Err(fault) => fault,
@@ -87,21 +116,52 @@ mod tests {
         let mut source = Source::default();
         read_csv(text, &"a.csv".into(), &mut source);
         assert!(source.faults.is_empty(), "{:?}", source.faults);
-        let params: Vec<_> = source.drafts.iter().map(|draft| draft.fields.params().unwrap()).collect();
+        let params: Vec<_> = source
+            .drafts
+            .iter()
+            .map(|draft| draft.fields.params().unwrap())
+            .collect();
         assert_eq!(
             (params[0].steps, params[0].cfg_scale, params[0].overwrite),
             (Some(4), Some(7.5), Some(true))
         );
-        assert_eq!((params[1].prompt.as_deref(), params[1].steps), (Some("12"), None));
-        assert_eq!((source.drafts[0].name.as_deref(), source.drafts[1].place.line), (Some("one"), 3));
+        assert_eq!(
+            (params[1].prompt.as_deref(), params[1].steps),
+            (Some("12"), None)
+        );
+        assert_eq!(
+            (
+                source.drafts[0].name.as_deref(),
+                source.drafts[1].place.line
+            ),
+            (Some("one"), 3)
+        );
     }
 
     #[test]
     fn every_wrong_row_is_told() {
         let mut source = Source::default();
-        read_csv("prompt,stepz\na,1\nb\nc,2,3\n", &"a.csv".into(), &mut source);
-        read_jsonl("{\"prompt\": \"a\", \"steps\": \"x\"}\n[1]\n\n{", &"a.jsonl".into(), &mut source);
+        read_csv(
+            "prompt,stepz\na,1\nb\nc,2,3\n",
+            &"a.csv".into(),
+            &mut source,
+        );
+        read_jsonl(
+            "{\"prompt\": \"a\", \"steps\": \"x\"}\n[1]\n\n{",
+            &"a.jsonl".into(),
+            &mut source,
+        );
         let told: Vec<String> = source.faults.iter().map(|f| f.place.to_string()).collect();
-        assert_eq!(told, ["a.csv:2", "a.csv:3", "a.csv:4", "a.jsonl:1", "a.jsonl:2", "a.jsonl:4"]);
+        assert_eq!(
+            told,
+            [
+                "a.csv:2",
+                "a.csv:3",
+                "a.csv:4",
+                "a.jsonl:1",
+                "a.jsonl:2",
+                "a.jsonl:4"
+            ]
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Batches in TOML: `[defaults]`, `[[job]]`, `[template.NAME]`, `include`, `[output]`. Every fault has its line.
+//! Batches in TOML: `[defaults]`, `[[job]]`, `[template.NAME]`, `include`, `[output]`. Every fault
+//! has its line.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -63,18 +64,27 @@ pub(super) fn read(text: &str, path: &Path, source: &mut Source) {
     source.faults.extend(faults);
 }
 
-/// An entry with everything that it extends; `trail` leads to it, `done` keeps what was extended before.
+/// An entry with everything that it extends; `trail` leads to it, `done` keeps what was extended
+/// before.
 fn flat(
     entry: &Entry,
     named: &BTreeMap<String, Entry>,
     trail: &mut Vec<String>,
     done: &mut BTreeMap<String, Entry>,
 ) -> Result<Entry, Fault> {
-    let mut base = Entry { own: Fields::default(), axes: Vec::new(), choices: None, ..entry.clone() };
+    let mut base = Entry {
+        own: Fields::default(),
+        axes: Vec::new(),
+        choices: None,
+        ..entry.clone()
+    };
     for (name, place) in &entry.extends {
         let fault = |error: Error| Fault::new(place, error);
         if trail.contains(name) {
-            return Err(fault(Error::field("extends", format!("`{name}` extends itself"))));
+            return Err(fault(Error::field(
+                "extends",
+                format!("`{name}` extends itself"),
+            )));
         }
         let known = named.keys().map(String::as_str);
         let parent = named
@@ -97,8 +107,9 @@ fn flat(
 impl Entry {
     /// Lays `top` over this entry: a field or an axis of the same name gives way.
     fn lay(&mut self, top: &Self) {
-        self.axes
-            .retain(|axis| !top.own.has(&axis.name) && top.axes.iter().all(|other| other.name != axis.name));
+        self.axes.retain(|axis| {
+            !top.own.has(&axis.name) && top.axes.iter().all(|other| other.name != axis.name)
+        });
         self.axes.extend(top.axes.iter().cloned());
         self.own = std::mem::take(&mut self.own).under(&top.own);
         self.choices = top.choices.or(self.choices);
@@ -108,11 +119,19 @@ impl Entry {
 /// Reads one file; `trail` are the files that led to it.
 fn file(text: &str, path: &Path, trail: &mut Vec<PathBuf>, faults: &mut Vec<Fault>) -> Found {
     let name: Arc<str> = path.display().to_string().into();
-    let mut reader = Reader { file: name, text, folder: folder_of(path), faults };
+    let mut reader = Reader {
+        file: name,
+        text,
+        folder: folder_of(path),
+        faults,
+    };
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let place = reader.place(error.span().unwrap_or(0..0));
-        reader.faults.push(Fault::new(&place, Error::new(Kind::Usage, error.message().to_owned())));
+        reader.faults.push(Fault::new(
+            &place,
+            Error::new(Kind::Usage, error.message().to_owned()),
+        ));
     }
     reader.root(root.get_ref(), trail)
 }
@@ -131,7 +150,10 @@ type Pair<'t, 'i> = (&'t str, Place, &'t Spanned<DeValue<'i>>);
 impl Reader<'_> {
     fn place(&self, span: Range<usize>) -> Place {
         let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
-        Place::new(&self.file, 1 + before.iter().filter(|byte| **byte == b'\n').count())
+        Place::new(
+            &self.file,
+            1 + before.iter().filter(|byte| **byte == b'\n').count(),
+        )
     }
 
     fn fault(&mut self, place: &Place, error: Error) {
@@ -172,7 +194,11 @@ impl Reader<'_> {
                 }
                 ("job", DeValue::Array(jobs)) => self.jobs(jobs, &mut found),
                 ("defaults" | "output" | "template" | "job", _) => {
-                    let form = if key == "job" { "tables `[[job]]`" } else { "a table" };
+                    let form = if key == "job" {
+                        "tables `[[job]]`"
+                    } else {
+                        "a table"
+                    };
                     self.fault(&place, Error::field(key, format!("expected {form}")));
                 }
                 (unknown, _) => {
@@ -187,7 +213,10 @@ impl Reader<'_> {
     fn include(&mut self, name: &str, place: &Place, trail: &mut Vec<PathBuf>, found: &mut Found) {
         let path = self.folder.join(name);
         if trail.contains(&path) {
-            return self.fault(place, Error::field("include", format!("`{name}` includes itself")));
+            return self.fault(
+                place,
+                Error::field("include", format!("`{name}` includes itself")),
+            );
         }
         match text(&path) {
             Err(error) => self.fault(place, Error::field("include", error.to_string())),
@@ -208,7 +237,10 @@ impl Reader<'_> {
         for job in jobs {
             let entry = self.entry(job.get_ref().as_table(), self.place(job.span()));
             if let Some(name) = &entry.name {
-                found.named.entry(name.clone()).or_insert_with(|| entry.clone());
+                found
+                    .named
+                    .entry(name.clone())
+                    .or_insert_with(|| entry.clone());
             }
             found.jobs.push((entry, found.defaults.clone()));
         }
@@ -219,8 +251,13 @@ impl Reader<'_> {
             match (key, value.get_ref().as_str()) {
                 ("dir", Some(text)) => output.dir = Some(text.to_owned()),
                 ("template", Some(text)) => output.template = Some(text.to_owned()),
-                ("dir" | "template", None) => self.fault(&place, Error::field(key, "expected a text")),
-                _ => self.fault(&place, Error::unknown(key, "key of `[output]`", key, ["dir", "template"])),
+                ("dir" | "template", None) => {
+                    self.fault(&place, Error::field(key, "expected a text"))
+                }
+                _ => self.fault(
+                    &place,
+                    Error::unknown(key, "key of `[output]`", key, ["dir", "template"]),
+                ),
             }
         }
     }
@@ -229,9 +266,20 @@ impl Reader<'_> {
     fn entry(&mut self, table: Option<&Table<'_>>, place: Place) -> Entry {
         let (own, axes, extends) = (Fields::default(), Vec::new(), Vec::new());
         let folder = self.folder.clone();
-        let mut entry = Entry { name: None, extends, own, axes, choices: None, folder, place };
+        let mut entry = Entry {
+            name: None,
+            extends,
+            own,
+            axes,
+            choices: None,
+            folder,
+            place,
+        };
         let Some(table) = table else {
-            self.fault(&entry.place.clone(), Error::new(Kind::Usage, "expected a table"));
+            self.fault(
+                &entry.place.clone(),
+                Error::new(Kind::Usage, "expected a table"),
+            );
             return entry;
         };
         for (key, place, value) in self.pairs(table) {
@@ -241,10 +289,12 @@ impl Reader<'_> {
                     None => self.fault(&place, Error::field("name", "expected a text")),
                 },
                 "extends" => entry.extends = self.texts("extends", &place, value),
-                "choices" => match Choices::parse("choices", value.get_ref().as_str().unwrap_or_default()) {
-                    Ok(choices) => entry.choices = Some(choices),
-                    Err(error) => self.fault(&place, error),
-                },
+                "choices" => {
+                    match Choices::parse("choices", value.get_ref().as_str().unwrap_or_default()) {
+                        Ok(choices) => entry.choices = Some(choices),
+                        Err(error) => self.fault(&place, error),
+                    }
+                }
                 "matrix" => match value.get_ref().as_table() {
                     Some(matrix) => entry.axes = self.axes(matrix),
                     None => self.fault(&place, Error::field("matrix", "expected a table of lists")),
@@ -258,19 +308,28 @@ impl Reader<'_> {
     fn set(&mut self, fields: &mut Fields, key: &str, value: &Spanned<DeValue<'_>>, place: &Place) {
         let result = match json(value.get_ref()) {
             Some(json) => fields.set(key, json, place),
-            None => Err(Fault::new(place, Error::field(key, "dates mean nothing here"))),
+            None => Err(Fault::new(
+                place,
+                Error::field(key, "dates mean nothing here"),
+            )),
         };
         self.faults.extend(result.err());
     }
 
     fn axes(&mut self, matrix: &Table<'_>) -> Vec<Axis> {
         let pairs = self.pairs(matrix);
-        pairs.into_iter().map(|(key, place, value)| self.axis(key, &place, value)).collect()
+        pairs
+            .into_iter()
+            .map(|(key, place, value)| self.axis(key, &place, value))
+            .collect()
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
     fn axis(&mut self, key: &str, place: &Place, value: &Spanned<DeValue<'_>>) -> Axis {
-        let mut axis = Axis { name: key.to_owned(), points: Vec::new() };
+        let mut axis = Axis {
+            name: key.to_owned(),
+            points: Vec::new(),
+        };
         match value.get_ref() {
             DeValue::Array(values) if !values.is_empty() => {
                 for value in values.iter() {
@@ -295,12 +354,20 @@ impl Reader<'_> {
                     }
                 }
                 Ok(None) => {
-                    self.fault(place, Error::expected(key, "a list, or a range such as 1..=16", text));
+                    self.fault(
+                        place,
+                        Error::expected(key, "a list, or a range such as 1..=16", text),
+                    );
                 }
                 Err(error) => self.fault(place, error),
             },
-            _ => self
-                .fault(place, Error::field(key, "expected a list of values, or a range such as \"1..=16\"")),
+            _ => self.fault(
+                place,
+                Error::field(
+                    key,
+                    "expected a list of values, or a range such as \"1..=16\"",
+                ),
+            ),
         }
         axis
     }
@@ -316,7 +383,11 @@ impl Reader<'_> {
         let Some(table) = value.get_ref().as_table() else {
             self.set(&mut fields, key, value, place);
             let label = label(&json(value.get_ref())?);
-            return Some(Point { label, fields, place: place.clone() });
+            return Some(Point {
+                label,
+                fields,
+                place: place.clone(),
+            });
         };
         let mut name = None;
         for (key, place, value) in self.pairs(table) {
@@ -325,23 +396,48 @@ impl Reader<'_> {
                 _ => self.set(&mut fields, key, value, &place),
             }
         }
-        let all = || fields.iter().map(|(_, value)| label(value)).collect::<Vec<_>>().join(" ");
+        let all = || {
+            fields
+                .iter()
+                .map(|(_, value)| label(value))
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         let label = name.unwrap_or_else(all);
-        Some(Point { label, fields, place: place.clone() })
+        Some(Point {
+            label,
+            fields,
+            place: place.clone(),
+        })
     }
 
     /// A text, or a list of them.
     #[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
-    fn texts(&mut self, key: &str, place: &Place, value: &Spanned<DeValue<'_>>) -> Vec<(String, Place)> {
+    fn texts(
+        &mut self,
+        key: &str,
+        place: &Place,
+        value: &Spanned<DeValue<'_>>,
+    ) -> Vec<(String, Place)> {
         let texts: Option<Vec<String>> = match value.get_ref() {
             DeValue::String(text) => Some(vec![text.to_string()]),
-            DeValue::Array(list) => list.iter().map(|v| v.get_ref().as_str().map(str::to_owned)).collect(),
+            DeValue::Array(list) => list
+                .iter()
+                .map(|v| v.get_ref().as_str().map(str::to_owned))
+                .collect(),
             _ => None,
         };
         if texts.is_none() {
-            self.fault(place, Error::field(key, "expected a text or a list of texts"));
+            self.fault(
+                place,
+                Error::field(key, "expected a text or a list of texts"),
+            );
         }
-        texts.unwrap_or_default().into_iter().map(|text| (text, place.clone())).collect()
+        texts
+            .unwrap_or_default()
+            .into_iter()
+            .map(|text| (text, place.clone()))
+            .collect()
     }
 }
 
@@ -351,20 +447,28 @@ fn json(value: &DeValue<'_>) -> Option<Value> {
         DeValue::String(text) => Value::from(text.as_ref()),
         DeValue::Integer(number) => {
             let digits = number.as_str().replace('_', "");
-            let read = |text: &str| u64::from_str_radix(text.trim_start_matches('+'), number.radix());
+            let read =
+                |text: &str| u64::from_str_radix(text.trim_start_matches('+'), number.radix());
             match read(&digits) {
                 Ok(number) => number.into(),
                 Err(_) => digits.parse::<i64>().ok()?.into(),
             }
         }
-        DeValue::Float(number) => {
-            Value::from(number.as_str().replace('_', "").replace("inf", "infinity").parse::<f64>().ok()?)
-        }
+        DeValue::Float(number) => Value::from(
+            number
+                .as_str()
+                .replace('_', "")
+                .replace("inf", "infinity")
+                .parse::<f64>()
+                .ok()?,
+        ),
         DeValue::Boolean(switch) => (*switch).into(),
         DeValue::Datetime(_) => return None,
-        DeValue::Array(list) => {
-            list.iter().map(|value| json(value.get_ref())).collect::<Option<Vec<_>>>()?.into()
-        }
+        DeValue::Array(list) => list
+            .iter()
+            .map(|value| json(value.get_ref()))
+            .collect::<Option<Vec<_>>>()?
+            .into(),
         DeValue::Table(table) => Value::Object(
             table
                 .iter()

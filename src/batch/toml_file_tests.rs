@@ -10,7 +10,11 @@ fn parse(text: &str) -> Source {
 }
 
 fn told(source: &Source) -> Vec<String> {
-    source.faults.iter().map(|fault| format!("{}: {}", fault.place, fault.error)).collect()
+    source
+        .faults
+        .iter()
+        .map(|fault| format!("{}: {}", fault.place, fault.error))
+        .collect()
 }
 
 #[test]
@@ -36,16 +40,27 @@ fn defaults_templates_and_jobs_lie_over_each_other() {
         "#,
     );
     assert_eq!(told(&source), Vec::<String>::new());
-    let params = source.drafts.iter().map(|draft| draft.fields.params().unwrap()).collect::<Vec<_>>();
+    let params = source
+        .drafts
+        .iter()
+        .map(|draft| draft.fields.params().unwrap())
+        .collect::<Vec<_>>();
     assert_eq!(
-        (params[0].steps, params[0].cfg_scale, params[0].model.as_deref()),
+        (
+            params[0].steps,
+            params[0].cfg_scale,
+            params[0].model.as_deref()
+        ),
         (Some(2), Some(4.0), Some("demo"))
     );
     assert_eq!(
         (params[1].steps, params[1].prompt.as_deref(), params[1].seed),
         (Some(2), Some("x"), Some(u64::MAX.into()))
     );
-    assert_eq!((source.drafts[1].name.clone(), source.output.dir.as_deref()), (None, Some("out")));
+    assert_eq!(
+        (source.drafts[1].name.clone(), source.output.dir.as_deref()),
+        (None, Some("out"))
+    );
     assert_eq!(source.drafts[0].fields.place("model").unwrap().line, 3);
 }
 
@@ -53,7 +68,10 @@ fn defaults_templates_and_jobs_lie_over_each_other() {
 fn templates_that_extend_one_another_twice_over_are_read_once() {
     let mut text = "[[job]]\nprompt = 'x'\nextends = 't0'\n".to_owned();
     for depth in 0..60 {
-        text += &format!("[template.t{depth}]\nextends = ['t{0}', 't{0}']\n", depth + 1);
+        text += &format!(
+            "[template.t{depth}]\nextends = ['t{0}', 't{0}']\n",
+            depth + 1
+        );
     }
     let source = parse(&format!("{text}[template.t60]\nsteps = 3\n"));
     assert_eq!(told(&source), Vec::<String>::new());
@@ -75,11 +93,23 @@ fn a_matrix_has_lists_ranges_and_tables_in_the_order_of_the_file() {
     let axes = &source.drafts[0].axes;
     let shown: Vec<(&str, Vec<&str>)> = axes
         .iter()
-        .map(|axis| (axis.name.as_str(), axis.points.iter().map(|point| point.label.as_str()).collect()))
+        .map(|axis| {
+            (
+                axis.name.as_str(),
+                axis.points
+                    .iter()
+                    .map(|point| point.label.as_str())
+                    .collect(),
+            )
+        })
         .collect();
     assert_eq!(
         shown,
-        [("steps", vec!["2", "4"]), ("seed", vec!["1", "2", "3"]), ("size", vec!["32 64", "tall"])]
+        [
+            ("steps", vec!["2", "4"]),
+            ("seed", vec!["1", "2", "3"]),
+            ("size", vec!["32 64", "tall"])
+        ]
     );
 }
 
@@ -101,7 +131,10 @@ fn every_fault_has_its_line_and_key() {
         "b.toml:14: sampler: invalid type",
         "b.toml:16: file: unknown key of `[output]` `file`",
     ] {
-        assert!(told.iter().any(|line| line.starts_with(expected)), "{expected} is not in {told:#?}");
+        assert!(
+            told.iter().any(|line| line.starts_with(expected)),
+            "{expected} is not in {told:#?}"
+        );
     }
     assert_eq!(told.len(), 9, "{told:#?}");
 }
@@ -110,8 +143,14 @@ fn every_fault_has_its_line_and_key() {
 fn broken_toml_is_told_with_its_line() {
     let source = parse("[[job]]\nprompt = 'x\n[[job]]\nprompt = 'y'\nsteps 4\n");
     let told = told(&source);
-    assert!(told.iter().any(|line| line.starts_with("b.toml:2: ")), "{told:?}");
-    assert!(told.iter().any(|line| line.starts_with("b.toml:5: ")), "{told:?}");
+    assert!(
+        told.iter().any(|line| line.starts_with("b.toml:2: ")),
+        "{told:?}"
+    );
+    assert!(
+        told.iter().any(|line| line.starts_with("b.toml:5: ")),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -127,8 +166,15 @@ fn included_files_bring_defaults_templates_and_jobs() {
     let text = "include = ['common.toml']\n[defaults]\nsteps = 4\n[[job]]\nextends = 't'\nprompt = 'outer'\n";
     let source = Source::parse(text, &path, Form::Toml);
     assert_eq!(told(&source), Vec::<String>::new());
-    let params = source.drafts.iter().map(|draft| draft.fields.params().unwrap()).collect::<Vec<_>>();
-    assert_eq!((params[0].prompt.as_deref(), params[0].steps), (Some("inner"), Some(3)));
+    let params = source
+        .drafts
+        .iter()
+        .map(|draft| draft.fields.params().unwrap())
+        .collect::<Vec<_>>();
+    assert_eq!(
+        (params[0].prompt.as_deref(), params[0].steps),
+        (Some("inner"), Some(3))
+    );
     assert_eq!(
         (params[1].steps, params[1].seed, params[1].model.as_deref()),
         (Some(4), Some(5.into()), Some("demo"))
@@ -136,7 +182,10 @@ fn included_files_bring_defaults_templates_and_jobs() {
     let source = Source::parse("include = ['none.toml', 'again.toml']", &path, Form::Toml);
     let told = told(&source);
     assert_eq!(told.len(), 3, "{told:?}");
-    assert!(told[1].contains("again.toml:1: include: `again.toml` includes itself"), "{told:?}");
+    assert!(
+        told[1].contains("again.toml:1: include: `again.toml` includes itself"),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -144,5 +193,9 @@ fn an_entry_that_extends_itself_is_refused() {
     let source = parse(
         "[template.a]\nextends = 'b'\n[template.b]\nextends = 'a'\n[[job]]\nprompt = 'x'\nextends = 'a'\n",
     );
-    assert!(told(&source)[0].contains("extends: `a` extends itself"), "{:?}", told(&source));
+    assert!(
+        told(&source)[0].contains("extends: `a` extends itself"),
+        "{:?}",
+        told(&source)
+    );
 }

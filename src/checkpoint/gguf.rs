@@ -1,4 +1,5 @@
-//! The header of a GGUF file (versions 2 and 3): keys with values, the tensors' names, sizes, types and offsets.
+//! The header of a GGUF file (versions 2 and 3): keys with values, the tensors' names, sizes, types
+//! and offsets.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -34,7 +35,9 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
     let version = word(file)?;
     if !(2..=3).contains(&version) {
         let what = format!("is a GGUF file of version {version}, expected 2 or 3");
-        return Err(file.broken(what).hint("convert the model again with a newer program"));
+        return Err(file
+            .broken(what)
+            .hint("convert the model again with a newer program"));
     }
     let (tensors, keys) = (long(file)?, long(file)?);
     let mut metadata = BTreeMap::new();
@@ -52,30 +55,48 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
                 metadata.insert(key, text);
             }
             Value::List(shape) => {
-                folded.extend(key.strip_prefix(FOLDED).map(|name| (name.to_owned(), shape)));
+                folded.extend(
+                    key.strip_prefix(FOLDED)
+                        .map(|name| (name.to_owned(), shape)),
+                );
             }
             Value::Other => {}
         }
     }
     if !alignment.is_power_of_two() || !(8..=1 << 20).contains(&alignment) {
-        return Err(file.broken(format!("puts its tensors on multiples of {alignment} bytes")));
+        return Err(file.broken(format!(
+            "puts its tensors on multiples of {alignment} bytes"
+        )));
     }
-    let infos = (0..tensors).map(|_| Info::read(file)).collect::<Result<Vec<_>>>()?;
+    let infos = (0..tensors)
+        .map(|_| Info::read(file))
+        .collect::<Result<Vec<_>>>()?;
     let position = file.file.stream_position().map_err(|_| file.short())?;
-    let start = usize::try_from(position).unwrap_or(usize::MAX).next_multiple_of(alignment);
-    let mut directory = Directory { format: "gguf", tensors: BTreeMap::new(), metadata, beside: Vec::new() };
+    let start = usize::try_from(position)
+        .unwrap_or(usize::MAX)
+        .next_multiple_of(alignment);
+    let mut directory = Directory {
+        format: "gguf",
+        tensors: BTreeMap::new(),
+        metadata,
+        beside: Vec::new(),
+    };
     for info in infos {
         let name = info.name.clone();
         if !info.offset.is_multiple_of(alignment as u64) {
-            return Err(
-                file.broken(format!("is no valid GGUF file: tensor `{name}` lies at {}", info.offset))
-            );
+            return Err(file.broken(format!(
+                "is no valid GGUF file: tensor `{name}` lies at {}",
+                info.offset
+            )));
         }
         let entry = info.entry(start, folded.get(&name));
-        let entry =
-            entry.map_err(|what| file.broken(format!("is no valid GGUF file: tensor `{name}` {what}")))?;
+        let entry = entry.map_err(|what| {
+            file.broken(format!("is no valid GGUF file: tensor `{name}` {what}"))
+        })?;
         if directory.tensors.insert(name.clone(), entry).is_some() {
-            return Err(file.broken(format!("is no valid GGUF file: tensor `{name}` stands in it twice")));
+            return Err(file.broken(format!(
+                "is no valid GGUF file: tensor `{name}` stands in it twice"
+            )));
         }
     }
     file.check(&directory.tensors)?;
@@ -96,23 +117,43 @@ impl Info {
         let name = text(file)?;
         let axes = word(file)?;
         if axes > MAX_AXES {
-            return Err(file.broken(format!("is no valid GGUF file: tensor `{name}` has {axes} axes")));
+            return Err(file.broken(format!(
+                "is no valid GGUF file: tensor `{name}` has {axes} axes"
+            )));
         }
         let mut shape = (0..axes).map(|_| long(file)).collect::<Result<Vec<_>>>()?;
         shape.reverse();
-        Ok(Self { name, shape, kind: word(file)?, offset: long(file)? })
+        Ok(Self {
+            name,
+            shape,
+            kind: word(file)?,
+            offset: long(file)?,
+        })
     }
 
     fn entry(self, start: usize, folded: Option<&Vec<usize>>) -> Result<Entry, String> {
         let storage = Storage::of_ggml(self.kind)
             .ok_or_else(|| format!("has type {}, which sdgen does not know", self.kind))?;
-        let whole = |n: u64| usize::try_from(n).map_err(|_| format!("has an absurd shape: {:?}", self.shape));
-        let shape = self.shape.iter().map(|n| whole(*n)).collect::<Result<Vec<_>, _>>()?;
+        let whole = |n: u64| {
+            usize::try_from(n).map_err(|_| format!("has an absurd shape: {:?}", self.shape))
+        };
+        let shape = self
+            .shape
+            .iter()
+            .map(|n| whole(*n))
+            .collect::<Result<Vec<_>, _>>()?;
         let offset = usize::try_from(self.offset).unwrap_or(usize::MAX);
         let entry = Entry::plain(storage, shape, start.saturating_add(offset))?;
-        let count = |shape: &[usize]| shape.iter().try_fold(1usize, |count, n| count.checked_mul(*n));
+        let count = |shape: &[usize]| {
+            shape
+                .iter()
+                .try_fold(1usize, |count, n| count.checked_mul(*n))
+        };
         Ok(match folded {
-            Some(shape) if count(shape) == Some(entry.values()) => Entry { shape: shape.clone(), ..entry },
+            Some(shape) if count(shape) == Some(entry.values()) => Entry {
+                shape: shape.clone(),
+                ..entry
+            },
             _ => entry,
         })
     }
@@ -138,7 +179,11 @@ fn size(file: &Bytes<'_, impl Read + Seek>, key: &str, kind: u32) -> Result<usiz
         .get(kind as usize)
         .copied()
         .filter(|size| *size > 0)
-        .ok_or_else(|| file.broken(format!("is no valid GGUF file: key `{key}` has a value of type {kind}")))
+        .ok_or_else(|| {
+            file.broken(format!(
+                "is no valid GGUF file: key `{key}` has a value of type {kind}"
+            ))
+        })
 }
 
 fn value(file: &mut Bytes<'_, impl Read + Seek>, key: &str, kind: u32) -> Result<Value> {
@@ -149,12 +194,19 @@ fn value(file: &mut Bytes<'_, impl Read + Seek>, key: &str, kind: u32) -> Result
         return list(file, key);
     }
     let number = number(file, size(file, key, kind)?)?;
-    Ok(if FLOATS.contains(&kind) { Value::Other } else { Value::Whole(number) })
+    Ok(if FLOATS.contains(&kind) {
+        Value::Other
+    } else {
+        Value::Whole(number)
+    })
 }
 
 fn number(file: &mut Bytes<'_, impl Read + Seek>, size: usize) -> Result<u64> {
     let bytes = file.take(size)?;
-    Ok(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    Ok(bytes
+        .iter()
+        .rev()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
 fn list(file: &mut Bytes<'_, impl Read + Seek>, key: &str) -> Result<Value> {
@@ -170,9 +222,15 @@ fn list(file: &mut Bytes<'_, impl Read + Seek>, key: &str) -> Result<Value> {
         let numbers = (0..count).map(|_| number(file, size).map(|number| number as usize));
         return numbers.collect::<Result<_>>().map(Value::List);
     }
-    let bytes = count.checked_mul(size as u64).filter(|bytes| *bytes <= file.length as u64);
-    let bytes = bytes.and_then(|bytes| i64::try_from(bytes).ok()).ok_or_else(|| file.short())?;
-    file.file.seek(SeekFrom::Current(bytes)).map_err(|_| file.short())?;
+    let bytes = count
+        .checked_mul(size as u64)
+        .filter(|bytes| *bytes <= file.length as u64);
+    let bytes = bytes
+        .and_then(|bytes| i64::try_from(bytes).ok())
+        .ok_or_else(|| file.short())?;
+    file.file
+        .seek(SeekFrom::Current(bytes))
+        .map_err(|_| file.short())?;
     Ok(Value::Other)
 }
 
@@ -187,7 +245,8 @@ mod tests {
         bytes.extend(text.as_bytes());
     }
 
-    /// A header with one key of each sort and tensors of (name, sizes in the file's order, type, offset).
+    /// A header with one key of each sort and tensors of (name, sizes in the file's order, type,
+    /// offset).
     fn file(counts: (u64, u64), tensors: &[(&str, &[u64], u32, u64)], data: usize) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
         bytes.extend(3u32.to_le_bytes());
@@ -218,11 +277,15 @@ mod tests {
 
     #[test]
     fn sizes_are_reversed_and_blocks_counted() {
-        let tensors: &[(&str, &[u64], u32, u64)] = &[("a", &[64, 3], 8, 0), ("folded", &[32], 0, 224)];
+        let tensors: &[(&str, &[u64], u32, u64)] =
+            &[("a", &[64, 3], 8, 0), ("folded", &[32], 0, 224)];
         let directory = read(file((2, 3), tensors, 224 + 128)).unwrap();
         assert_eq!(directory.metadata["general.architecture"], "sd1");
         let a = &directory.tensors["a"];
-        assert_eq!((a.storage, a.shape.as_slice(), a.bytes.len()), (Storage::Q8_0, &[3, 64][..], 3 * 2 * 34));
+        assert_eq!(
+            (a.storage, a.shape.as_slice(), a.bytes.len()),
+            (Storage::Q8_0, &[3, 64][..], 3 * 2 * 34)
+        );
         assert_eq!(directory.tensors["folded"].shape, [8, 4]);
     }
 
@@ -231,19 +294,34 @@ mod tests {
         let refused = |bytes: Vec<u8>, text: &str| {
             let error = read(bytes).unwrap_err();
             assert_eq!(error.kind(), Kind::ModelFile);
-            assert!(error.to_string().contains(text), "expected {text:?} in {error}");
+            assert!(
+                error.to_string().contains(text),
+                "expected {text:?} in {error}"
+            );
         };
         let one: &[(&str, &[u64], u32, u64)] = &[("a", &[64], 0, 0)];
         refused(file((u64::MAX, 3), one, 256), "x.gguf");
         refused(file((2, 3), one, 256), "x.gguf");
         refused(file((1, u64::MAX), one, 256), "x.gguf");
         refused(file((1, 3), one, 255), "bytes long, expected");
-        refused(file((1, 3), &[("a", &[1 << 40, 1 << 40], 0, 0)], 256), "absurd shape");
+        refused(
+            file((1, 3), &[("a", &[1 << 40, 1 << 40], 0, 0)], 256),
+            "absurd shape",
+        );
         refused(file((1, 3), &[("a", &[33], 8, 0)], 256), "absurd shape");
         refused(file((1, 3), &[("a", &[4], 77, 0)], 256), "has type 77");
-        refused(file((1, 3), &[("a", &[1, 1, 1, 1, 1], 0, 0)], 256), "5 axes");
-        refused(file((2, 3), &[("a", &[4], 0, 0), ("a", &[4], 0, 32)], 256), "`a` stands in it twice");
-        refused(file((2, 3), &[("a", &[16], 0, 0), ("b", &[4], 0, 32)], 256), "overlap: `a` and `b`");
+        refused(
+            file((1, 3), &[("a", &[1, 1, 1, 1, 1], 0, 0)], 256),
+            "5 axes",
+        );
+        refused(
+            file((2, 3), &[("a", &[4], 0, 0), ("a", &[4], 0, 32)], 256),
+            "`a` stands in it twice",
+        );
+        refused(
+            file((2, 3), &[("a", &[16], 0, 0), ("b", &[4], 0, 32)], 256),
+            "overlap: `a` and `b`",
+        );
         refused(file((1, 3), &[("a", &[4], 0, 8)], 256), "`a` lies at 8");
         refused(file((1, 3), one, 256)[..40].to_vec(), "cut short");
     }

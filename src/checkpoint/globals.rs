@@ -1,4 +1,5 @@
-//! Names that a pickle may mention: those of tensors and of what training programs leave beside them. None is ever called.
+//! Names that a pickle may mention: those of tensors and of what training programs leave beside
+//! them. None is ever called.
 
 use super::Storage;
 
@@ -21,7 +22,8 @@ pub(super) enum Global {
     Inert,
 }
 
-/// The names that are let in. Those of the last rows are what training programs leave in their checkpoints.
+/// The names that are let in. Those of the last rows are what training programs leave in their
+/// checkpoints.
 pub(super) const GLOBALS: &[(&str, &str, Global)] = &[
     ("torch._utils", "_rebuild_tensor_v2", Global::Tensor),
     ("torch._utils", "_rebuild_tensor", Global::Tensor),
@@ -39,13 +41,33 @@ pub(super) const GLOBALS: &[(&str, &str, Global)] = &[
     ("torch", "CharStorage", Global::Numbers(Storage::I8)),
     ("torch", "ByteStorage", Global::Numbers(Storage::U8)),
     ("torch", "BoolStorage", Global::Numbers(Storage::Bool)),
-    ("torch", "ComplexFloatStorage", Global::Numbers(Storage::C64)),
-    ("torch", "ComplexDoubleStorage", Global::Numbers(Storage::C128)),
-    ("torch.storage", "UntypedStorage", Global::Numbers(Storage::U8)),
+    (
+        "torch",
+        "ComplexFloatStorage",
+        Global::Numbers(Storage::C64),
+    ),
+    (
+        "torch",
+        "ComplexDoubleStorage",
+        Global::Numbers(Storage::C128),
+    ),
+    (
+        "torch.storage",
+        "UntypedStorage",
+        Global::Numbers(Storage::U8),
+    ),
     ("torch", "float8_e4m3fn", Global::Type(Storage::F8E4M3)),
     ("torch", "float8_e5m2", Global::Type(Storage::F8E5M2)),
-    ("torch", "float8_e4m3fnuz", Global::Type(Storage::F8E4M3Fnuz)),
-    ("torch", "float8_e5m2fnuz", Global::Type(Storage::F8E5M2Fnuz)),
+    (
+        "torch",
+        "float8_e4m3fnuz",
+        Global::Type(Storage::F8E4M3Fnuz),
+    ),
+    (
+        "torch",
+        "float8_e5m2fnuz",
+        Global::Type(Storage::F8E5M2Fnuz),
+    ),
     ("torch", "float8_e8m0fnu", Global::Type(Storage::F8E8M0)),
     ("torch", "uint16", Global::Type(Storage::U16)),
     ("torch", "uint32", Global::Type(Storage::U32)),
@@ -70,10 +92,26 @@ pub(super) const GLOBALS: &[(&str, &str, Global)] = &[
     ("__builtin__", "float", Global::Inert),
     ("__builtin__", "bool", Global::Inert),
     ("__builtin__", "unicode", Global::Inert),
-    ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", Global::Inert),
-    ("pytorch_lightning.callbacks", "ModelCheckpoint", Global::Inert),
-    ("pytorch_lightning.callbacks.early_stopping", "EarlyStopping", Global::Inert),
-    ("lightning.pytorch.callbacks.model_checkpoint", "ModelCheckpoint", Global::Inert),
+    (
+        "pytorch_lightning.callbacks.model_checkpoint",
+        "ModelCheckpoint",
+        Global::Inert,
+    ),
+    (
+        "pytorch_lightning.callbacks",
+        "ModelCheckpoint",
+        Global::Inert,
+    ),
+    (
+        "pytorch_lightning.callbacks.early_stopping",
+        "EarlyStopping",
+        Global::Inert,
+    ),
+    (
+        "lightning.pytorch.callbacks.model_checkpoint",
+        "ModelCheckpoint",
+        Global::Inert,
+    ),
     ("omegaconf.dictconfig", "DictConfig", Global::Inert),
     ("omegaconf.listconfig", "ListConfig", Global::Inert),
     ("omegaconf.base", "ContainerMetadata", Global::Inert),

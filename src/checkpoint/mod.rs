@@ -1,5 +1,6 @@
-//! Files of tensors as directories: which tensors a file has, of which type and shape, and where their bytes lie.
-//! Every format is read from its header alone and strictly; the tensors themselves are others' work.
+//! Files of tensors as directories: which tensors a file has, of which type and shape, and where
+//! their bytes lie. Every format is read from its header alone and strictly; the tensors themselves
+//! are others' work.
 
 mod gguf;
 mod globals;
@@ -29,7 +30,8 @@ pub struct Directory {
     pub tensors: BTreeMap<String, Entry>,
     /// What the file says about itself.
     pub metadata: BTreeMap<String, String>,
-    /// What lies beside the tensors in files of training programs, such as the state of an optimizer.
+    /// What lies beside the tensors in files of training programs, such as the state of an
+    /// optimizer.
     pub beside: Vec<String>,
 }
 
@@ -60,10 +62,23 @@ impl Entry {
     ///
     /// # Errors
     /// A shape whose bytes no file can hold, or a row that is no whole number of blocks.
-    fn plain(storage: Storage, shape: Vec<usize>, start: usize) -> std::result::Result<Self, String> {
-        let size = storage.bytes(&shape).ok_or_else(|| format!("has an absurd shape: {shape:?}"))?;
-        let end = start.checked_add(size).ok_or_else(|| format!("has an absurd place: {start}"))?;
-        Ok(Self { storage, shape, bytes: start..end, strides: None })
+    fn plain(
+        storage: Storage,
+        shape: Vec<usize>,
+        start: usize,
+    ) -> std::result::Result<Self, String> {
+        let size = storage
+            .bytes(&shape)
+            .ok_or_else(|| format!("has an absurd shape: {shape:?}"))?;
+        let end = start
+            .checked_add(size)
+            .ok_or_else(|| format!("has an absurd place: {start}"))?;
+        Ok(Self {
+            storage,
+            shape,
+            bytes: start..end,
+            strides: None,
+        })
     }
 
     /// Number of its values.
@@ -80,12 +95,19 @@ impl Entry {
         let whole = size.checked_mul(all) == Some(self.bytes.len()) && self.strides.is_none();
         let fits = rows.end <= all && self.storage.bytes(&shape) == Some(rows.len() * size);
         let bytes = self.bytes.start + rows.start * size..self.bytes.start + rows.end * size;
-        (whole && fits).then_some(Self { storage: self.storage, shape, bytes, strides: None })
+        (whole && fits).then_some(Self {
+            storage: self.storage,
+            shape,
+            bytes,
+            strides: None,
+        })
     }
 
     /// The matrix with its axes exchanged.
     pub fn transposed(&self) -> Option<Self> {
-        let &[rows, columns] = self.shape.as_slice() else { return None };
+        let &[rows, columns] = self.shape.as_slice() else {
+            return None;
+        };
         let strides = self.strides.clone().unwrap_or(vec![columns, 1]);
         Some(Self {
             shape: vec![columns, rows],
@@ -121,11 +143,14 @@ impl Content {
         match self {
             Self::Disk(path) => {
                 let mut file = open(path, label)?;
-                file.seek(SeekFrom::Start(entry.bytes.start as u64)).map_err(cut)?;
+                file.seek(SeekFrom::Start(entry.bytes.start as u64))
+                    .map_err(cut)?;
                 file.read_exact(&mut bytes).map_err(cut)?;
             }
             Self::Embedded(all) => {
-                let found = all.get(entry.bytes.clone()).ok_or_else(|| wrong("is cut short"))?;
+                let found = all
+                    .get(entry.bytes.clone())
+                    .ok_or_else(|| wrong("is cut short"))?;
                 bytes.copy_from_slice(found);
             }
         }
@@ -147,7 +172,11 @@ fn read(file: &mut (impl Read + Seek), label: &str) -> Result<Directory> {
         |e: std::io::Error| Error::new(Kind::ModelFile, format!("cannot read `{label}`")).source(e);
     let length = file.seek(SeekFrom::End(0)).map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
-    let mut file = Bytes { file, label, length: usize::try_from(length).unwrap_or(usize::MAX) };
+    let mut file = Bytes {
+        file,
+        label,
+        length: usize::try_from(length).unwrap_or(usize::MAX),
+    };
     match &file.start()? {
         gguf::MAGIC => gguf::directory(&mut file),
         zip::MAGIC => torch::directory(&mut file),
@@ -193,7 +222,8 @@ impl<F: Read + Seek> Bytes<'_, F> {
     }
 
     fn short(&self) -> Error {
-        self.broken("is cut short").hint("download or copy it again")
+        self.broken("is cut short")
+            .hint("download or copy it again")
     }
 
     /// An error about the file.
@@ -201,22 +231,28 @@ impl<F: Read + Seek> Bytes<'_, F> {
         Error::new(Kind::ModelFile, format!("`{}` {what}", self.label))
     }
 
-    /// Whether every tensor lies in the file and no two share a byte; returns where the last one ends.
+    /// Whether every tensor lies in the file and no two share a byte; returns where the last one
+    /// ends.
     fn check(&self, tensors: &BTreeMap<String, Entry>) -> Result<usize> {
-        let mut places: Vec<(&Range<usize>, &str)> =
-            tensors.iter().map(|(name, entry)| (&entry.bytes, name.as_str())).collect();
+        let mut places: Vec<(&Range<usize>, &str)> = tensors
+            .iter()
+            .map(|(name, entry)| (&entry.bytes, name.as_str()))
+            .collect();
         places.sort_by_key(|(bytes, _)| (bytes.start, bytes.end));
         for pair in places.windows(2) {
             if pair[1].0.start < pair[0].0.end {
-                return Err(
-                    self.broken(format!("has tensors that overlap: `{}` and `{}`", pair[0].1, pair[1].1))
-                );
+                return Err(self.broken(format!(
+                    "has tensors that overlap: `{}` and `{}`",
+                    pair[0].1, pair[1].1
+                )));
             }
         }
         let end = places.last().map_or(0, |(bytes, _)| bytes.end);
         if end > self.length {
             let what = format!("is {} bytes long, expected {end}", self.length);
-            return Err(self.broken(what).hint("the file is cut short; download or copy it again"));
+            return Err(self
+                .broken(what)
+                .hint("the file is cut short; download or copy it again"));
         }
         Ok(end)
     }
@@ -235,8 +271,13 @@ mod tests {
         let part = matrix().rows(2..4).unwrap();
         assert_eq!((part.shape.clone(), part.bytes), (vec![2, 4], 116..132));
         let turned = matrix().transposed().unwrap();
-        assert_eq!((turned.shape.clone(), turned.strides), (vec![4, 6], Some(vec![1, 4])));
-        assert!(matrix().rows(2..7).is_none() && matrix().transposed().unwrap().rows(0..1).is_none());
+        assert_eq!(
+            (turned.shape.clone(), turned.strides),
+            (vec![4, 6], Some(vec![1, 4]))
+        );
+        assert!(
+            matrix().rows(2..7).is_none() && matrix().transposed().unwrap().rows(0..1).is_none()
+        );
     }
 
     #[test]

@@ -1,12 +1,13 @@
-//! A pickle without Python: the few opcodes and names that files of tensors need. Nothing is ever called: a name
-//! outside the table, or an opcode beyond these, is refused.
+//! A pickle without Python: the few opcodes and names that files of tensors need. Nothing is ever
+//! called: a name outside the table, or an opcode beyond these, is refused.
 
 use std::rc::Rc;
 
 use super::Storage;
 use super::globals::{GLOBALS, Global};
 
-/// A value. Everything that contains others lies in the heap, so that neither cycles nor depth matter.
+/// A value. Everything that contains others lies in the heap, so that neither cycles nor depth
+/// matter.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     None,
@@ -76,10 +77,18 @@ type Fault = String;
 /// # Errors
 /// A name or an opcode that is not let in; one that makes no sense where it stands; an early end.
 pub(super) fn read(bytes: &[u8]) -> Result<Pickle, Fault> {
-    let mut machine = Machine { rest: bytes, stack: Vec::new(), memo: Vec::new(), heap: Vec::new() };
+    let mut machine = Machine {
+        rest: bytes,
+        stack: Vec::new(),
+        memo: Vec::new(),
+        heap: Vec::new(),
+    };
     while machine.step()? == Step::Next {}
     let root = machine.pop()?;
-    Ok(Pickle { root, heap: machine.heap })
+    Ok(Pickle {
+        root,
+        heap: machine.heap,
+    })
 }
 
 struct Machine<'a> {
@@ -136,7 +145,11 @@ impl Machine<'_> {
             b'X' | b'T' | b'B' => self.text(4)?,
             0x8c | b'U' | b'C' => self.text(1)?,
             0x8d => self.text(8)?,
-            other => return Err(format!("uses opcode {other:#04x}, which no file of tensors needs")),
+            other => {
+                return Err(format!(
+                    "uses opcode {other:#04x}, which no file of tensors needs"
+                ));
+            }
         };
         self.stack.push(value);
         Ok(())
@@ -151,14 +164,19 @@ impl Machine<'_> {
         }
         let negative = bytes.last().is_some_and(|byte| *byte >= 0x80);
         let start = if negative { -1i64 } else { 0 };
-        Ok(bytes.iter().rev().fold(start, |number, byte| number << 8 | i64::from(*byte)))
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(start, |number, byte| number << 8 | i64::from(*byte)))
     }
 
     /// A text behind its length. What is no UTF-8 is data of no use here.
     fn text(&mut self, size: usize) -> Result<Value, Fault> {
         let length = self.number(size)?;
         let bytes = self.take(usize::try_from(length).unwrap_or(usize::MAX))?;
-        Ok(Value::Text(std::str::from_utf8(bytes).unwrap_or_default().into()))
+        Ok(Value::Text(
+            std::str::from_utf8(bytes).unwrap_or_default().into(),
+        ))
     }
 
     fn memorise(&mut self, code: u8) -> Result<(), Fault> {
@@ -172,14 +190,20 @@ impl Machine<'_> {
         match place.cmp(&self.memo.len()) {
             std::cmp::Ordering::Less => self.memo[place] = top,
             std::cmp::Ordering::Equal => self.memo.push(top),
-            std::cmp::Ordering::Greater => return Err(format!("remembers a value under number {place}")),
+            std::cmp::Ordering::Greater => {
+                return Err(format!("remembers a value under number {place}"));
+            }
         }
         Ok(())
     }
 
     fn recall(&mut self, code: u8) -> Result<(), Fault> {
         let place = self.number(if code == b'h' { 1 } else { 4 })? as usize;
-        let value = self.memo.get(place).cloned().ok_or_else(|| format!("recalls unknown value {place}"))?;
+        let value = self
+            .memo
+            .get(place)
+            .cloned()
+            .ok_or_else(|| format!("recalls unknown value {place}"))?;
         self.stack.push(value);
         Ok(())
     }
@@ -194,9 +218,12 @@ impl Machine<'_> {
                 _ => return Err("names something by what is no text".to_owned()),
             }
         };
-        let found = GLOBALS.iter().position(|row| row.0 == &*module && row.1 == &*name);
-        let number =
-            found.ok_or_else(|| format!("calls for `{module}.{name}`, which no file of tensors needs"))?;
+        let found = GLOBALS
+            .iter()
+            .position(|row| row.0 == &*module && row.1 == &*name);
+        let number = found.ok_or_else(|| {
+            format!("calls for `{module}.{name}`, which no file of tensors needs")
+        })?;
         self.stack.push(Value::Global(number));
         Ok(())
     }
@@ -205,9 +232,14 @@ impl Machine<'_> {
     fn persistent(&mut self) -> Result<(), Fault> {
         let id = self.pop()?;
         let storage = match self.sequence(&id) {
-            Some([Value::Text(kind), Value::Global(global), Value::Text(key), ..])
-                if &**kind == "storage" =>
-            {
+            Some(
+                [
+                    Value::Text(kind),
+                    Value::Global(global),
+                    Value::Text(key),
+                    ..,
+                ],
+            ) if &**kind == "storage" => {
                 let Global::Numbers(storage) = GLOBALS[*global].2 else {
                     return Err(format!("keeps numbers in `{}`", GLOBALS[*global].1));
                 };
@@ -222,23 +254,35 @@ impl Machine<'_> {
     /// What torch would call is looked at, not called.
     fn call(&mut self) -> Result<(), Fault> {
         let (arguments, function) = (self.pop()?, self.pop()?);
-        let Value::Global(global) = function else { return Err("calls what is no function".to_owned()) };
+        let Value::Global(global) = function else {
+            return Err("calls what is no function".to_owned());
+        };
         let arguments = self.sequence(&arguments).unwrap_or_default();
         match GLOBALS[global].2 {
             Global::Tensor => {
-                let tensor = self.tensor(arguments).ok_or("makes a tensor of what is none")?;
+                let tensor = self
+                    .tensor(arguments)
+                    .ok_or("makes a tensor of what is none")?;
                 self.allot(Object::Tensor(tensor));
             }
             Global::TypedTensor => {
-                let tensor = self.typed_tensor(arguments).ok_or("makes a tensor of what is none")?;
+                let tensor = self
+                    .typed_tensor(arguments)
+                    .ok_or("makes a tensor of what is none")?;
                 self.allot(Object::Tensor(tensor));
             }
             Global::Wrapper => {
                 let inner = arguments.first().cloned().unwrap_or(Value::None);
                 self.stack.push(inner);
             }
-            Global::Dictionary => self.allot(Object::Table { rows: Vec::new(), keeps_fields: false }),
-            Global::Inert => self.allot(Object::Table { rows: Vec::new(), keeps_fields: true }),
+            Global::Dictionary => self.allot(Object::Table {
+                rows: Vec::new(),
+                keeps_fields: false,
+            }),
+            Global::Inert => self.allot(Object::Table {
+                rows: Vec::new(),
+                keeps_fields: true,
+            }),
             Global::Numbers(_) | Global::Type(_) => {
                 return Err(format!("calls `torch.{}`", GLOBALS[global].1));
             }
@@ -248,33 +292,65 @@ impl Machine<'_> {
 
     /// `(storage, offset, shape, strides, ...)`.
     fn tensor(&self, arguments: &[Value]) -> Option<Tensor> {
-        let [Value::Object(storage), Value::Whole(offset), shape, strides, ..] = arguments else {
+        let [
+            Value::Object(storage),
+            Value::Whole(offset),
+            shape,
+            strides,
+            ..,
+        ] = arguments
+        else {
             return None;
         };
-        let Object::Storage(storage, key) = self.heap.get(*storage)? else { return None };
+        let Object::Storage(storage, key) = self.heap.get(*storage)? else {
+            return None;
+        };
         let whole = |value: &Value| {
-            let Value::Whole(number) = value else { return None };
+            let Value::Whole(number) = value else {
+                return None;
+            };
             usize::try_from(*number).ok()
         };
-        let numbers = |value| self.sequence(value)?.iter().map(whole).collect::<Option<Vec<_>>>();
+        let numbers = |value| {
+            self.sequence(value)?
+                .iter()
+                .map(whole)
+                .collect::<Option<Vec<_>>>()
+        };
         let (shape, strides) = (numbers(shape)?, numbers(strides)?);
         let offset = usize::try_from(*offset).ok()?;
         let same = shape.len() == strides.len() && shape.len() <= MAX_AXES;
-        same.then(|| Tensor { storage: *storage, key: key.clone(), offset, shape, strides })
+        same.then(|| Tensor {
+            storage: *storage,
+            key: key.clone(),
+            offset,
+            shape,
+            strides,
+        })
     }
 
     /// `(storage, offset, shape, strides, ..., type)`.
     fn typed_tensor(&self, arguments: &[Value]) -> Option<Tensor> {
-        let Value::Global(global) = arguments.get(6)? else { return None };
-        let Global::Type(storage) = GLOBALS[*global].2 else { return None };
-        Some(Tensor { storage, ..self.tensor(arguments)? })
+        let Value::Global(global) = arguments.get(6)? else {
+            return None;
+        };
+        let Global::Type(storage) = GLOBALS[*global].2 else {
+            return None;
+        };
+        Some(Tensor {
+            storage,
+            ..self.tensor(arguments)?
+        })
     }
 
     /// Fields of an object, under a key of their own. Those of a dictionary are of its class alone.
     fn build(&mut self) -> Result<(), Fault> {
         let fields = self.pop()?;
         if let Some(Value::Object(number)) = self.stack.last()
-            && let Some(Object::Table { rows, keeps_fields: true }) = self.heap.get_mut(*number)
+            && let Some(Object::Table {
+                rows,
+                keeps_fields: true,
+            }) = self.heap.get_mut(*number)
         {
             rows.push((Value::None, fields));
         }
@@ -284,14 +360,21 @@ impl Machine<'_> {
     fn container(&mut self, code: u8) -> Result<(), Fault> {
         let values = match code {
             0x85..=0x87 => {
-                let start = self.stack.len().checked_sub((code - 0x84) as usize).ok_or_else(unbalanced)?;
+                let start = self
+                    .stack
+                    .len()
+                    .checked_sub((code - 0x84) as usize)
+                    .ok_or_else(unbalanced)?;
                 self.stack.split_off(start)
             }
             b't' | b'l' | b'd' => self.marked()?,
             _ => Vec::new(),
         };
         let object = match code {
-            b'}' | b'd' => Object::Table { rows: pairs(values)?, keeps_fields: false },
+            b'}' | b'd' => Object::Table {
+                rows: pairs(values)?,
+                keeps_fields: false,
+            },
             _ => Object::Sequence(values),
         };
         self.allot(object);
@@ -307,7 +390,9 @@ impl Machine<'_> {
             b'a' => vec![self.pop()?],
             _ => self.marked()?,
         };
-        let Some(Value::Object(number)) = self.stack.last() else { return Err(unbalanced()) };
+        let Some(Value::Object(number)) = self.stack.last() else {
+            return Err(unbalanced());
+        };
         match (code, self.heap.get_mut(*number)) {
             (b's' | b'u', Some(Object::Table { rows, .. })) => rows.extend(pairs(values)?),
             (b'a' | b'e' | 0x90, Some(Object::Sequence(items))) => items.extend(values),
@@ -322,7 +407,9 @@ impl Machine<'_> {
     }
 
     fn sequence(&self, value: &Value) -> Option<&[Value]> {
-        let Value::Object(number) = value else { return None };
+        let Value::Object(number) = value else {
+            return None;
+        };
         match self.heap.get(*number)? {
             Object::Sequence(values) => Some(values),
             Object::Table { .. } | Object::Storage(..) | Object::Tensor(_) => None,
@@ -330,20 +417,28 @@ impl Machine<'_> {
     }
 
     fn pop(&mut self) -> Result<Value, Fault> {
-        self.stack.pop().filter(|value| !matches!(value, Value::Mark)).ok_or_else(unbalanced)
+        self.stack
+            .pop()
+            .filter(|value| !matches!(value, Value::Mark))
+            .ok_or_else(unbalanced)
     }
 
     /// The values above the last mark, which goes.
     fn marked(&mut self) -> Result<Vec<Value>, Fault> {
-        let mark =
-            self.stack.iter().rposition(|value| matches!(value, Value::Mark)).ok_or_else(unbalanced)?;
+        let mark = self
+            .stack
+            .iter()
+            .rposition(|value| matches!(value, Value::Mark))
+            .ok_or_else(unbalanced)?;
         let values = self.stack.split_off(mark + 1);
         self.stack.pop();
         Ok(values)
     }
 
     fn take(&mut self, count: usize) -> Result<&[u8], Fault> {
-        self.rest.split_off(..count).ok_or_else(|| "ends early".to_owned())
+        self.rest
+            .split_off(..count)
+            .ok_or_else(|| "ends early".to_owned())
     }
 
     fn byte(&mut self) -> Result<u8, Fault> {
@@ -352,13 +447,20 @@ impl Machine<'_> {
 
     fn number(&mut self, size: usize) -> Result<u64, Fault> {
         let bytes = self.take(size)?;
-        Ok(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        Ok(bytes
+            .iter()
+            .rev()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte)))
     }
 
     fn line(&mut self) -> Result<&str, Fault> {
-        let end = self.rest.iter().position(|byte| *byte == b'\n').ok_or("ends early")?;
-        let line =
-            std::str::from_utf8(&self.take(end + 1)?[..end]).map_err(|_| "has a name that is no text")?;
+        let end = self
+            .rest
+            .iter()
+            .position(|byte| *byte == b'\n')
+            .ok_or("ends early")?;
+        let line = std::str::from_utf8(&self.take(end + 1)?[..end])
+            .map_err(|_| "has a name that is no text")?;
         Ok(line)
     }
 }
@@ -387,12 +489,18 @@ mod tests {
     #[test]
     fn nothing_is_called_and_strange_names_are_refused() {
         let attack = b"\x80\x02cposix\nsystem\nX\x04\x00\x00\x00lsla\x85R.";
-        assert!(fault(attack).contains("`posix.system`"), "{}", fault(attack));
+        assert!(
+            fault(attack).contains("`posix.system`"),
+            "{}",
+            fault(attack)
+        );
         let attack = b"\x80\x04\x8c\x02os\x8c\x06system\x93\x8c\x02id\x85R.";
         assert!(fault(attack).contains("`os.system`"), "{}", fault(attack));
         assert!(fault(b"\x80\x02c__builtin__\neval\n.").contains("`__builtin__.eval`"));
         assert!(fault(b"ios\nsystem\n.").contains("opcode 0x69"));
-        assert!(fault(b"\x80\x02X\x01\x00\x00\x00aX\x01\x00\x00\x00b\x85R.").contains("no function"));
+        assert!(
+            fault(b"\x80\x02X\x01\x00\x00\x00aX\x01\x00\x00\x00b\x85R.").contains("no function")
+        );
     }
 
     #[test]

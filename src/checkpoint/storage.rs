@@ -1,5 +1,6 @@
-//! How the numbers of a tensor are stored: each type's names and ids in the formats, and its size in blocks. Types that
-//! nothing here computes with have their rows too: a file may hold them beside what is needed of it.
+//! How the numbers of a tensor are stored: each type's names and ids in the formats, and its size
+//! in blocks. Types that nothing here computes with have their rows too: a file may hold them
+//! beside what is needed of it.
 
 /// One row of the table of types.
 struct Row {
@@ -99,7 +100,9 @@ impl Storage {
 
     /// The type that a safetensors file calls `name`.
     pub(super) fn of_safetensors(name: &str) -> Option<Self> {
-        ROWS.iter().find(|row| row.safetensors == Some(name)).map(|row| row.storage)
+        ROWS.iter()
+            .find(|row| row.safetensors == Some(name))
+            .map(|row| row.storage)
     }
 
     /// Its name in a safetensors file.
@@ -114,13 +117,19 @@ impl Storage {
 
     /// The type that a GGUF file calls `id`.
     pub(super) fn of_ggml(id: u32) -> Option<Self> {
-        ROWS.iter().find(|row| row.ggml == Some(id)).map(|row| row.storage)
+        ROWS.iter()
+            .find(|row| row.ggml == Some(id))
+            .map(|row| row.storage)
     }
 
     /// Whether its values are fractions, in blocks or one by one.
     pub fn is_float(self) -> bool {
         let signed = matches!(self, Self::I64 | Self::I32 | Self::I16 | Self::I8);
-        !(signed || matches!(self, Self::U64 | Self::U32 | Self::U16 | Self::U8 | Self::Bool))
+        !(signed
+            || matches!(
+                self,
+                Self::U64 | Self::U32 | Self::U16 | Self::U8 | Self::Bool
+            ))
     }
 
     /// Values of a block.
@@ -130,16 +139,36 @@ impl Storage {
 
     /// Bytes of a number; 0 of types in blocks.
     pub fn width(self) -> usize {
-        if self.block() == 1 { self.row().bytes } else { 0 }
+        if self.block() == 1 {
+            self.row().bytes
+        } else {
+            0
+        }
     }
 
-    /// Bytes of a tensor of `shape`: whole blocks, in GGUF of each row. Nothing where that is not possible, or too much.
+    /// Bytes of a tensor of `shape`: whole blocks, in GGUF of each row. Nothing where that is not
+    /// possible, or too much.
     pub fn bytes(self, shape: &[usize]) -> Option<usize> {
-        let Row { values, bytes, ggml, .. } = *self.row();
-        let count = shape.iter().try_fold(1usize, |count, n| count.checked_mul(*n))?;
-        let row = if ggml.is_some() { shape.last().copied().unwrap_or(1) } else { count };
+        let Row {
+            values,
+            bytes,
+            ggml,
+            ..
+        } = *self.row();
+        let count = shape
+            .iter()
+            .try_fold(1usize, |count, n| count.checked_mul(*n))?;
+        let row = if ggml.is_some() {
+            shape.last().copied().unwrap_or(1)
+        } else {
+            count
+        };
         let whole = row.is_multiple_of(values);
-        if whole { (count / values).checked_mul(bytes) } else { None }
+        if whole {
+            (count / values).checked_mul(bytes)
+        } else {
+            None
+        }
     }
 }
 
@@ -152,14 +181,34 @@ impl std::fmt::Display for Storage {
 /// The numbers in `bytes`, if they are plain floats.
 pub(super) fn floats(storage: Storage, bytes: &[u8]) -> Option<Vec<f64>> {
     let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
-    let fours = || bytes.chunks_exact(4).map(|four| [four[0], four[1], four[2], four[3]]);
-    let eights = || bytes.chunks_exact(8).filter_map(|eight| eight.try_into().ok());
+    let fours = || {
+        bytes
+            .chunks_exact(4)
+            .map(|four| [four[0], four[1], four[2], four[3]])
+    };
+    let eights = || {
+        bytes
+            .chunks_exact(8)
+            .filter_map(|eight| eight.try_into().ok())
+    };
     if storage == Storage::F16 {
-        Some(pairs().map(|pair| half::f16::from_le_bytes(pair).to_f64()).collect())
+        Some(
+            pairs()
+                .map(|pair| half::f16::from_le_bytes(pair).to_f64())
+                .collect(),
+        )
     } else if storage == Storage::Bf16 {
-        Some(pairs().map(|pair| half::bf16::from_le_bytes(pair).to_f64()).collect())
+        Some(
+            pairs()
+                .map(|pair| half::bf16::from_le_bytes(pair).to_f64())
+                .collect(),
+        )
     } else if storage == Storage::F32 {
-        Some(fours().map(|four| f64::from(f32::from_le_bytes(four))).collect())
+        Some(
+            fours()
+                .map(|four| f64::from(f32::from_le_bytes(four)))
+                .collect(),
+        )
     } else if storage == Storage::F64 {
         Some(eights().map(f64::from_le_bytes).collect())
     } else {

@@ -1,4 +1,5 @@
-//! What `torch.save` writes: a zip archive with a pickle that names tensors, and a member for each storage.
+//! What `torch.save` writes: a zip archive with a pickle that names tensors, and a member for each
+//! storage.
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{Read, Seek, SeekFrom};
@@ -17,7 +18,9 @@ const MAX_PICKLE: usize = 256 << 20;
 
 pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Directory> {
     let members = zip::members(file)?;
-    let Some((name, place)) = members.iter().find(|(name, _)| name.rsplit('/').next() == Some("data.pkl"))
+    let Some((name, place)) = members
+        .iter()
+        .find(|(name, _)| name.rsplit('/').next() == Some("data.pkl"))
     else {
         return Err(file
             .broken("is a zip archive without `data.pkl`, which torch writes")
@@ -36,12 +39,17 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
         file.broken(format!("is refused: its pickle {what}"))
             .hint("a pickle can hold programs; sdgen reads tensors alone. Look for the model as safetensors")
     })?;
-    let storages = Storages { members: &members, folder };
+    let storages = Storages {
+        members: &members,
+        folder,
+    };
     collect(&pickle, &storages).map_err(|what| file.broken(what))
 }
 
 fn bytes(file: &mut Bytes<'_, impl Read + Seek>, place: &Range<usize>) -> Result<Vec<u8>> {
-    file.file.seek(SeekFrom::Start(place.start as u64)).map_err(|_| file.short())?;
+    file.file
+        .seek(SeekFrom::Start(place.start as u64))
+        .map_err(|_| file.short())?;
     file.take(place.len())
 }
 
@@ -51,21 +59,32 @@ fn collect(pickle: &Pickle, storages: &Storages<'_>) -> Result<Directory, String
     let mut seen = HashSet::new();
     let mut ahead = vec![(String::new(), root)];
     while let Some((path, value)) = ahead.pop() {
-        let Value::Object(number) = value else { continue };
+        let Value::Object(number) = value else {
+            continue;
+        };
         match pickle.heap.get(*number) {
             Some(Object::Tensor(tensor)) => {
-                let entry =
-                    storages.entry(tensor).map_err(|what| format!("has a tensor `{path}` that {what}"))?;
+                let entry = storages
+                    .entry(tensor)
+                    .map_err(|what| format!("has a tensor `{path}` that {what}"))?;
                 if directory.tensors.insert(path.clone(), entry).is_some() {
                     return Err(format!("has tensor `{path}` twice"));
                 }
             }
             // A container that is met again, or that is in itself, brings nothing new.
             Some(Object::Table { rows, .. }) if seen.insert(*number) => {
-                ahead.extend(rows.iter().filter_map(|(key, value)| Some((join(&path, &name(key)?), value))));
+                ahead.extend(
+                    rows.iter()
+                        .filter_map(|(key, value)| Some((join(&path, &name(key)?), value))),
+                );
             }
             Some(Object::Sequence(items)) if seen.insert(*number) => {
-                ahead.extend(items.iter().enumerate().map(|(i, value)| (join(&path, &i.to_string()), value)));
+                ahead.extend(
+                    items
+                        .iter()
+                        .enumerate()
+                        .map(|(i, value)| (join(&path, &i.to_string()), value)),
+                );
             }
             Some(Object::Table { .. } | Object::Sequence(_) | Object::Storage(..)) | None => {}
         }
@@ -76,8 +95,8 @@ fn collect(pickle: &Pickle, storages: &Storages<'_>) -> Result<Directory, String
     Ok(directory)
 }
 
-/// The table of tensors, inside of `state_dict` as often as that is nested, and what lies beside it: numbers and texts
-/// are what the file says about itself.
+/// The table of tensors, inside of `state_dict` as often as that is nested, and what lies beside
+/// it: numbers and texts are what the file says about itself.
 fn opened(pickle: &Pickle) -> (&Value, Directory) {
     let mut directory = Directory {
         format: "pickle",
@@ -91,7 +110,9 @@ fn opened(pickle: &Pickle) -> (&Value, Directory) {
         && seen.insert(*number)
         && let Some(Object::Table { rows, .. }) = pickle.heap.get(*number)
     {
-        let state = rows.iter().find(|(key, _)| matches!(key, Value::Text(text) if &**text == STATE));
+        let state = rows
+            .iter()
+            .find(|(key, _)| matches!(key, Value::Text(text) if &**text == STATE));
         for (key, value) in rows {
             let Value::Text(key) = key else { continue };
             let about = match value {
@@ -99,7 +120,9 @@ fn opened(pickle: &Pickle) -> (&Value, Directory) {
                 Value::Real(number) => number.to_string(),
                 Value::Text(text) => text.to_string(),
                 Value::Object(number) if state.is_some() && &**key != STATE => {
-                    directory.beside.extend(pickle.holds(*number).then(|| key.to_string()));
+                    directory
+                        .beside
+                        .extend(pickle.holds(*number).then(|| key.to_string()));
                     continue;
                 }
                 Value::None | Value::Object(_) | Value::Global(_) | Value::Mark => continue,
@@ -142,23 +165,54 @@ struct Storages<'a> {
 impl Storages<'_> {
     /// Where a tensor lies: within its storage, and no larger than that.
     fn entry(&self, tensor: &Tensor) -> Result<Entry, String> {
-        let Tensor { storage, key, offset, shape, strides } = tensor;
-        let place = self.members.get(&format!("{}data/{key}", self.folder)).ok_or("is not in the archive")?;
+        let Tensor {
+            storage,
+            key,
+            offset,
+            shape,
+            strides,
+        } = tensor;
+        let place = self
+            .members
+            .get(&format!("{}data/{key}", self.folder))
+            .ok_or("is not in the archive")?;
         let size = storage.bytes(&[1]).unwrap_or(1);
         let room = place.len() / size;
         let absurd = || format!("has an absurd shape: {shape:?}");
-        let count = shape.iter().try_fold(1usize, |count, n| count.checked_mul(*n)).ok_or_else(absurd)?;
-        let mut steps = shape.iter().zip(strides).map(|(n, stride)| n.saturating_sub(1).checked_mul(*stride));
-        let reach = steps.try_fold(0usize, |reach, step| reach.checked_add(step?)).ok_or_else(absurd)?;
-        let length = if count == 0 { 0 } else { reach.saturating_add(1) };
+        let count = shape
+            .iter()
+            .try_fold(1usize, |count, n| count.checked_mul(*n))
+            .ok_or_else(absurd)?;
+        let mut steps = shape
+            .iter()
+            .zip(strides)
+            .map(|(n, stride)| n.saturating_sub(1).checked_mul(*stride));
+        let reach = steps
+            .try_fold(0usize, |reach, step| reach.checked_add(step?))
+            .ok_or_else(absurd)?;
+        let length = if count == 0 {
+            0
+        } else {
+            reach.saturating_add(1)
+        };
         if count > room || offset.saturating_add(length) > room {
-            return Err(format!("of shape {shape:?} lies outside its storage of {room} numbers"));
+            return Err(format!(
+                "of shape {shape:?} lies outside its storage of {room} numbers"
+            ));
         }
         let start = place.start + offset * size;
         let bytes = start..start + length * size;
         let plain = Entry::plain(*storage, shape.clone(), start)?;
         let rows = row_by_row(shape, strides);
-        Ok(if rows { plain } else { Entry { bytes, strides: Some(strides.clone()), ..plain } })
+        Ok(if rows {
+            plain
+        } else {
+            Entry {
+                bytes,
+                strides: Some(strides.clone()),
+                ..plain
+            }
+        })
     }
 }
 
@@ -184,26 +238,60 @@ mod tests {
         for (name, data) in members {
             let sizes = [(data.len() as u32).to_le_bytes(); 2].concat();
             let lengths = [(name.len() as u16).to_le_bytes(), [0; 2]].concat();
-            directory.extend([b"PK\x01\x02".as_slice(), &[0; 16], &sizes, &lengths, &[0; 10]].concat());
+            directory.extend(
+                [
+                    b"PK\x01\x02".as_slice(),
+                    &[0; 16],
+                    &sizes,
+                    &lengths,
+                    &[0; 10],
+                ]
+                .concat(),
+            );
             directory.extend((bytes.len() as u32).to_le_bytes());
             directory.extend(name.as_bytes());
             bytes.extend(
-                [b"PK\x03\x04".as_slice(), &[0; 14], &sizes, &lengths, name.as_bytes(), data].concat(),
+                [
+                    b"PK\x03\x04".as_slice(),
+                    &[0; 14],
+                    &sizes,
+                    &lengths,
+                    name.as_bytes(),
+                    data,
+                ]
+                .concat(),
             );
         }
         let end = [(members.len() as u16).to_le_bytes(); 2].concat();
-        let place = [(directory.len() as u32).to_le_bytes(), (bytes.len() as u32).to_le_bytes()].concat();
-        [bytes, directory, b"PK\x05\x06\0\0\0\0".to_vec(), end, place, vec![0; 2]].concat()
+        let place = [
+            (directory.len() as u32).to_le_bytes(),
+            (bytes.len() as u32).to_le_bytes(),
+        ]
+        .concat();
+        [
+            bytes,
+            directory,
+            b"PK\x05\x06\0\0\0\0".to_vec(),
+            end,
+            place,
+            vec![0; 2],
+        ]
+        .concat()
     }
 
-    /// `{"global_step": 5, "state_dict": {"a": tensor}}` with the tensor's offset, shape and strides as opcodes.
+    /// `{"global_step": 5, "state_dict": {"a": tensor}}` with the tensor's offset, shape and
+    /// strides as opcodes.
     fn pickled(tensor: &str) -> Vec<u8> {
         let text = |text: &str| format!("X{}\0\0\0{text}", char::from(text.len() as u8));
         let id = ["storage", "0", "cpu"].map(text);
         let storage = format!("({}ctorch\nFloatStorage\n{}{}K\x06tQ", id[0], id[1], id[2]);
         let rebuilt = format!("ctorch._utils\n_rebuild_tensor_v2\n({storage}{tensor}tR");
         let state = format!("}}{}{rebuilt}s", text("a"));
-        let all = format!("}}({}K\x05{}{state}u.", text("global_step"), text("state_dict"));
+        let all = format!(
+            "}}({}K\x05{}{state}u.",
+            text("global_step"),
+            text("state_dict")
+        );
         [b"\x80\x02".as_slice(), all.as_bytes()].concat()
     }
 
@@ -212,7 +300,10 @@ mod tests {
     }
 
     fn saved(tensor: &str) -> Result<Directory> {
-        read(archive(&[("x/data.pkl", &pickled(tensor)), ("x/data/0", &[0; 24])]))
+        read(archive(&[
+            ("x/data.pkl", &pickled(tensor)),
+            ("x/data/0", &[0; 24]),
+        ]))
     }
 
     #[test]
@@ -238,7 +329,10 @@ mod tests {
             format!("K\0{}{}", two(2, 3), two(9, 1)),
         ] {
             let error = saved(&tensor).unwrap_err();
-            assert!(error.to_string().contains("lies outside its storage"), "{error}");
+            assert!(
+                error.to_string().contains("lies outside its storage"),
+                "{error}"
+            );
         }
     }
 
@@ -247,14 +341,29 @@ mod tests {
         let refused = |bytes: Vec<u8>, text: &str| {
             let error = read(bytes).unwrap_err();
             assert_eq!(error.kind(), Kind::ModelFile);
-            assert!(error.to_string().contains(text), "expected {text:?} in {error}");
+            assert!(
+                error.to_string().contains(text),
+                "expected {text:?} in {error}"
+            );
         };
         refused(archive(&[("x/other", b"")]), "without `data.pkl`");
-        refused(archive(&[("x/data.pkl", b"cos\nsystem\n(X\x02\0\0\0idtR.")]), "`os.system`");
-        refused(archive(&[("x/data.pkl", b""), ("x/data.pkl", b"")]), "twice");
-        refused(archive(&[("x/data.pkl", b"}."), ("x/byteorder", b"big")]), "big-endian");
+        refused(
+            archive(&[("x/data.pkl", b"cos\nsystem\n(X\x02\0\0\0idtR.")]),
+            "`os.system`",
+        );
+        refused(
+            archive(&[("x/data.pkl", b""), ("x/data.pkl", b"")]),
+            "twice",
+        );
+        refused(
+            archive(&[("x/data.pkl", b"}."), ("x/byteorder", b"big")]),
+            "big-endian",
+        );
         let mut bomb = archive(&[("x/data.pkl", b"}.")]);
-        let row = bomb.windows(4).position(|bytes| bytes == b"PK\x01\x02").unwrap();
+        let row = bomb
+            .windows(4)
+            .position(|bytes| bytes == b"PK\x01\x02")
+            .unwrap();
         bomb[row + 10] = 8;
         refused(bomb, "holds `x/data.pkl` compressed");
         let whole = archive(&[("x/data.pkl", &pickled("")), ("x/data/0", &[0; 24])]);

@@ -1,5 +1,5 @@
-//! The headers of files of tensors to be written: safetensors and GGUF. The tensors follow in the order that is given,
-//! each on the boundary that its format asks for.
+//! The headers of files of tensors to be written: safetensors and GGUF. The tensors follow in the
+//! order that is given, each on the boundary that its format asks for.
 
 use std::collections::BTreeMap;
 
@@ -74,7 +74,13 @@ impl Format {
         for tensor in tensors {
             text(&mut bytes, &tensor.name);
             bytes.extend((tensor.shape.len() as u32).to_le_bytes());
-            bytes.extend(tensor.shape.iter().rev().flat_map(|n| (*n as u64).to_le_bytes()));
+            bytes.extend(
+                tensor
+                    .shape
+                    .iter()
+                    .rev()
+                    .flat_map(|n| (*n as u64).to_le_bytes()),
+            );
             bytes.extend(tensor.storage.ggml().unwrap_or(0).to_le_bytes());
             bytes.extend((offset as u64).to_le_bytes());
             offset += tensor.bytes() + self.padding(tensor.bytes());
@@ -114,21 +120,40 @@ mod tests {
     #[test]
     fn headers_read_back_as_they_were_planned() {
         let tensors = [
-            Planned { name: "a.weight".into(), storage: Storage::F32, shape: vec![3, 5] },
-            Planned { name: "b".into(), storage: Storage::F16, shape: vec![7] },
-            Planned { name: "c".into(), storage: Storage::Bf16, shape: vec![2, 32] },
+            Planned {
+                name: "a.weight".into(),
+                storage: Storage::F32,
+                shape: vec![3, 5],
+            },
+            Planned {
+                name: "b".into(),
+                storage: Storage::F16,
+                shape: vec![7],
+            },
+            Planned {
+                name: "c".into(),
+                storage: Storage::Bf16,
+                shape: vec![2, 32],
+            },
         ];
         let metadata = BTreeMap::from([("modelspec.title".to_owned(), "x \"y\"".to_owned())]);
         for format in [Format::Safetensors, Format::Gguf] {
             let mut bytes = format.header(&tensors, &metadata);
             for tensor in &tensors {
-                bytes.resize(bytes.len() + tensor.bytes() + format.padding(tensor.bytes()), 0);
+                bytes.resize(
+                    bytes.len() + tensor.bytes() + format.padding(tensor.bytes()),
+                    0,
+                );
             }
             let directory = Content::Embedded(bytes.leak()).directory("x").unwrap();
             assert_eq!(directory.metadata, metadata);
             for tensor in &tensors {
                 let entry = &directory.tensors[&tensor.name];
-                assert_eq!((entry.storage, &entry.shape), (tensor.storage, &tensor.shape), "{format:?}");
+                assert_eq!(
+                    (entry.storage, &entry.shape),
+                    (tensor.storage, &tensor.shape),
+                    "{format:?}"
+                );
             }
         }
     }

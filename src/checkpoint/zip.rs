@@ -1,5 +1,5 @@
-//! The directory of a zip archive, as far as torch writes them: every member stored as it is. A compressed member is
-//! refused, so that no archive holds more than its own length.
+//! The directory of a zip archive, as far as torch writes them: every member stored as it is. A
+//! compressed member is refused, so that no archive holds more than its own length.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
@@ -10,7 +10,8 @@ use crate::error::{Error, Result};
 
 /// How an archive begins.
 pub(super) const MAGIC: &[u8; 4] = b"PK\x03\x04";
-/// End of the central directory, its 64-bit kin and the latter's locator, a member's row, a member's own header.
+/// End of the central directory, its 64-bit kin and the latter's locator, a member's row, a
+/// member's own header.
 const END: u64 = 0x0605_4b50;
 const END_64: u64 = 0x0606_4b50;
 const LOCATOR: u64 = 0x0706_4b50;
@@ -20,9 +21,15 @@ const MEMBER: u64 = 0x0403_4b50;
 const LONGEST_END: usize = 22 + 0xffff;
 
 /// Name → place of each member.
-pub(super) fn members(file: &mut Bytes<'_, impl Read + Seek>) -> Result<BTreeMap<String, Range<usize>>> {
+pub(super) fn members(
+    file: &mut Bytes<'_, impl Read + Seek>,
+) -> Result<BTreeMap<String, Range<usize>>> {
     let (count, size, start) = end(file)?;
-    if start.checked_add(size).is_none_or(|end| end > file.length as u64) || count > size / 46 {
+    if start
+        .checked_add(size)
+        .is_none_or(|end| end > file.length as u64)
+        || count > size / 46
+    {
         return Err(file.broken("is no valid zip archive: its directory lies outside"));
     }
     seek(file, start)?;
@@ -40,7 +47,10 @@ pub(super) fn members(file: &mut Bytes<'_, impl Read + Seek>) -> Result<BTreeMap
         }
         let place = row.place(file)?;
         if members.insert(row.name.clone(), place).is_some() {
-            return Err(file.broken(format!("is no valid zip archive: `{}` stands in it twice", row.name)));
+            return Err(file.broken(format!(
+                "is no valid zip archive: `{}` stands in it twice",
+                row.name
+            )));
         }
     }
     Ok(members)
@@ -51,7 +61,9 @@ fn end(file: &mut Bytes<'_, impl Read + Seek>) -> Result<(u64, u64, u64)> {
     let tail = file.length.min(LONGEST_END);
     seek(file, (file.length - tail) as u64)?;
     let bytes = file.take(tail)?;
-    let at = (0..=tail.saturating_sub(22)).rev().find(|at| number(&bytes[*at..], 0, 4) == Some(END));
+    let at = (0..=tail.saturating_sub(22))
+        .rev()
+        .find(|at| number(&bytes[*at..], 0, 4) == Some(END));
     let at = at.filter(|_| tail >= 22).ok_or_else(|| lost(file))?;
     let field = |place, size| number(&bytes[at..], place, size).unwrap_or(0);
     let (count, size, start) = (field(10, 2), field(12, 4), field(16, 4));
@@ -59,7 +71,9 @@ fn end(file: &mut Bytes<'_, impl Read + Seek>) -> Result<(u64, u64, u64)> {
         return Ok((count, size, start));
     }
     let locator = at.checked_sub(20).map(|at| &bytes[at..]);
-    let locator = locator.filter(|bytes| number(bytes, 0, 4) == Some(LOCATOR)).ok_or_else(|| lost(file))?;
+    let locator = locator
+        .filter(|bytes| number(bytes, 0, 4) == Some(LOCATOR))
+        .ok_or_else(|| lost(file))?;
     let place = number(locator, 8, 8).ok_or_else(|| lost(file))?;
     seek(file, place)?;
     let record = file.take(56)?;
@@ -71,7 +85,8 @@ fn end(file: &mut Bytes<'_, impl Read + Seek>) -> Result<(u64, u64, u64)> {
 }
 
 fn lost(file: &Bytes<'_, impl Read + Seek>) -> Error {
-    file.broken("is no valid zip archive: its directory is missing").hint("the file may be cut short")
+    file.broken("is no valid zip archive: its directory is missing")
+        .hint("the file may be cut short")
 }
 
 /// A member's row of the central directory.
@@ -102,10 +117,13 @@ impl Row {
         (number(fixed, 0, 4) == Some(ROW)).then_some(row)
     }
 
-    /// The 64-bit values of fields that 32 bits do not hold, in their order in the extra field of kind 1.
+    /// The 64-bit values of fields that 32 bits do not hold, in their order in the extra field of
+    /// kind 1.
     fn widen(&mut self, mut extra: &[u8]) {
         while let (Some(kind), Some(length)) = (number(extra, 0, 2), number(extra, 2, 2)) {
-            let Some(mut field) = extra.get(4..4 + length as usize) else { return };
+            let Some(mut field) = extra.get(4..4 + length as usize) else {
+                return;
+            };
             extra = &extra[4 + length as usize..];
             if kind != 1 {
                 continue;
@@ -131,7 +149,10 @@ impl Row {
             (Some(start), Some(end)) if field(0, 4) == MEMBER && end <= file.length as u64 => {
                 Ok(start as usize..end as usize)
             }
-            _ => Err(file.broken(format!("is no valid zip archive: `{}` lies outside", self.name))),
+            _ => Err(file.broken(format!(
+                "is no valid zip archive: `{}` lies outside",
+                self.name
+            ))),
         }
     }
 }
@@ -139,9 +160,17 @@ impl Row {
 /// The little-endian number of `size` bytes at `place`.
 fn number(bytes: &[u8], place: usize, size: usize) -> Option<u64> {
     let bytes = bytes.get(place..place + size)?;
-    Some(bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    Some(
+        bytes
+            .iter()
+            .rev()
+            .fold(0, |number, byte| number << 8 | u64::from(*byte)),
+    )
 }
 
 fn seek(file: &mut Bytes<'_, impl Read + Seek>, place: u64) -> Result<()> {
-    file.file.seek(SeekFrom::Start(place)).map(|_| ()).map_err(|_| file.short())
+    file.file
+        .seek(SeekFrom::Start(place))
+        .map(|_| ())
+        .map_err(|_| file.short())
 }

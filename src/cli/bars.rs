@@ -32,7 +32,12 @@ enum Shown {
 impl Bars {
     /// No bar yet.
     pub(super) fn new() -> Self {
-        Self { bar: ProgressBar::hidden(), downloads: None, shown: None, pace: Pace::default() }
+        Self {
+            bar: ProgressBar::hidden(),
+            downloads: None,
+            shown: None,
+            pace: Pace::default(),
+        }
     }
 
     /// Replaces the bar when `shown` is something new.
@@ -65,16 +70,23 @@ impl View for Bars {
             }
             Event::Fetch { total: 0, .. } => {}
             Event::Fetch { file, done, total } => {
-                self.downloads.get_or_insert_with(|| Downloads::new(0)).show(file, *done, *total);
+                self.downloads
+                    .get_or_insert_with(|| Downloads::new(0))
+                    .show(file, *done, *total);
             }
             // The steps have their own bar, which begins with the first of them.
-            Event::Begin { stage: Stage::Denoise, .. } => self.clear(),
+            Event::Begin {
+                stage: Stage::Denoise,
+                ..
+            } => self.clear(),
             Event::Begin { stage, what } => {
                 self.turn_to(Shown::Stage(*stage), SPINNER, stage.name());
                 self.bar.set_message(harmless(what));
                 self.bar.enable_steady_tick(Duration::from_millis(100));
             }
-            Event::Step { step, steps, image, .. } => {
+            Event::Step {
+                step, steps, image, ..
+            } => {
                 self.turn_to(Shown::Steps(*image), STEPS, Stage::Denoise.name());
                 let rate = self.pace.step(*step, *steps);
                 self.bar.set_length(*steps as u64);

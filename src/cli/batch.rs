@@ -1,4 +1,5 @@
-//! `sdgen batch FILE`: reads, plans and checks every job before the first picture; then draws what is not there yet.
+//! `sdgen batch FILE`: reads, plans and checks every job before the first picture; then draws what
+//! is not there yet.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -15,7 +16,8 @@ use super::report::{self, Format};
 use super::work::{Work, count_of};
 use super::{show, signals};
 use crate::batch::{
-    self, Fault, Fields, Form, Job, Keeping, Manifest, Moved, Origin, Output, Place, Planned, Shard, Source,
+    self, Fault, Fields, Form, Job, Keeping, Manifest, Moved, Origin, Output, Place, Planned,
+    Shard, Source,
 };
 use crate::config::{self, Hub};
 use crate::error::{Error, Kind, Result};
@@ -39,11 +41,13 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FORM", help_heading = "Batch")]
     form: Option<String>,
 
-    /// Draw this part of the jobs only; `auto/N` asks the scheduler for I [default: as Slurm says, else all]
+    /// Draw this part of the jobs only; `auto/N` asks the scheduler for I [default: as Slurm says,
+    /// else all]
     #[arg(long, value_name = "I/N", help_heading = "Batch")]
     shard: Option<String>,
 
-    /// Where it is kept what is done [default: FILE's name with .manifest.jsonl, beside the pictures]
+    /// Where it is kept what is done [default: FILE's name with .manifest.jsonl, beside the
+    /// pictures]
     #[arg(long, value_name = "PATH", help_heading = "Batch")]
     manifest: Option<PathBuf>,
 
@@ -90,19 +94,31 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     signals::listen(arguments.display.announces())?;
     let progress = RefCell::new(Progress::new(&arguments.display));
-    let Found { planned, absent, output, stdin } = arguments.planned(&progress)?;
+    let Found {
+        planned,
+        absent,
+        output,
+        stdin,
+    } = arguments.planned(&progress)?;
     let all = planned.len();
-    let mut planned: Vec<Planned> = planned.into_iter().filter(|planned| shard.has(&planned.key)).collect();
+    let mut planned: Vec<Planned> = planned
+        .into_iter()
+        .filter(|planned| shard.has(&planned.key))
+        .collect();
     if shard != Shard::WHOLE {
         let jobs = count_of(all, "job");
-        progress.borrow_mut().say(&format!("shard {shard}: {} of {jobs}", planned.len()));
+        progress
+            .borrow_mut()
+            .say(&format!("shard {shard}: {} of {jobs}", planned.len()));
     }
     if arguments.dry.wanted() {
         return dry_run::batch(&planned, &absent, arguments.dry);
     }
     let folder = PathBuf::from(output.dir.as_deref().unwrap_or("."));
     create(&folder)?;
-    let origin = stdin.as_deref().map_or(Origin::File(&arguments.file), Origin::Stdin);
+    let origin = stdin
+        .as_deref()
+        .map_or(Origin::File(&arguments.file), Origin::Stdin);
     let keeping = Keeping::of(origin, &folder, shard, arguments.manifest.as_deref());
     let manifest = settled(&keeping, &mut planned, arguments.restart, &progress)?;
     let mut work = Work::new(&planned, manifest, &progress);
@@ -115,7 +131,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         }
         _ => Ok(()),
     };
-    let done = Event::Done { images: work.drawn as u64, seconds: begun.elapsed().as_secs_f64() };
+    let done = Event::Done {
+        images: work.drawn as u64,
+        seconds: begun.elapsed().as_secs_f64(),
+    };
     let _ = progress.borrow_mut().on(&done);
     progress.borrow_mut().say(&work.summary());
     drawn.and(sheet)
@@ -139,42 +158,75 @@ impl Arguments {
         // What is to be said of many jobs is said once.
         let mut said = HashSet::new();
         let mut observer = |event: &Event| {
-            let again = matches!(event, Event::Warning { message } if !said.insert(message.clone()));
-            if again { Flow::Continue } else { progress.borrow_mut().on(event) }
+            let again =
+                matches!(event, Event::Warning { message } if !said.insert(message.clone()));
+            if again {
+                Flow::Continue
+            } else {
+                progress.borrow_mut().on(event)
+            }
         };
         let defaults = self.profile.defaults()?.told(&mut observer)?;
         let (jobs, wrong) = batch::jobs(&source.drafts, &defaults.fields(), &over);
-        let (jobs, absent) = if self.dry.wanted() { here(jobs) } else { (jobs, Vec::new()) };
-        let mut planner =
-            Planner::new(if self.dry.wanted() { dry_run::offline()? } else { Hub::from_env()? });
+        let (jobs, absent) = if self.dry.wanted() {
+            here(jobs)
+        } else {
+            (jobs, Vec::new())
+        };
+        let mut planner = Planner::new(if self.dry.wanted() {
+            dry_run::offline()?
+        } else {
+            Hub::from_env()?
+        });
         let (planned, worse) = batch::plan(jobs, &source.output, &mut planner, &mut observer)?;
-        let mut faults: Vec<Fault> = source.faults.into_iter().chain(wrong).chain(worse).collect();
+        let mut faults: Vec<Fault> = source
+            .faults
+            .into_iter()
+            .chain(wrong)
+            .chain(worse)
+            .collect();
         faults.sort_by(|a, b| a.place.cmp(&b.place));
         if !faults.is_empty() {
             return Err(refused(&faults, &self.file, self.display.error_format()));
         }
         if planned.is_empty() && absent.is_empty() {
-            return Err(Error::new(Kind::Usage, format!("`{}` has no jobs", self.file.display())));
+            return Err(Error::new(
+                Kind::Usage,
+                format!("`{}` has no jobs", self.file.display()),
+            ));
         }
-        Ok(Found { planned, absent, output: source.output, stdin })
+        Ok(Found {
+            planned,
+            absent,
+            output: source.output,
+            stdin,
+        })
     }
 
     /// The batch, and its text where that came from stdin.
     fn source(&self) -> Result<(Source, Option<String>)> {
-        let form = self.form.as_deref().map(|name| Form::parse("form", name)).transpose()?;
+        let form = self
+            .form
+            .as_deref()
+            .map(|name| Form::parse("form", name))
+            .transpose()?;
         let form = form.unwrap_or_else(|| Form::of(&self.file));
         if self.file.as_os_str() != "-" {
             return Ok((Source::read(&self.file, form)?, None));
         }
         let read = crate::text::of(std::io::stdin().lock());
-        let text = read.map_err(|e| Error::new(Kind::Usage, "cannot read the batch from stdin").source(e))?;
+        let text = read
+            .map_err(|e| Error::new(Kind::Usage, "cannot read the batch from stdin").source(e))?;
         Ok((Source::parse(&text, Path::new("stdin"), form), Some(text)))
     }
 
     /// Draws the sheet; returns where it is.
     fn draw_sheet(&self, path: &Path, planned: &[Planned]) -> Result<PathBuf> {
         let several = planned.iter().any(|planned| planned.job.index > 0);
-        let tiles: Vec<Tile> = planned.iter().map(|planned| tile(planned, several)).collect();
+        let tiles: Vec<Tile> = planned
+            .iter()
+            .map(|planned| tile(planned, several))
+            .collect();
         let entry = |(planned, tile): (&Planned, &Tile)| Entry {
             name: tile.name.clone(),
             file: tile.path.clone(),
@@ -182,24 +234,40 @@ impl Arguments {
             prompt: planned.plan.request.prompt.clone(),
             at: tile.at.iter().cloned().collect(),
         };
-        let told = planned.iter().all(|planned| planned.job.params.no_metadata != Some(true));
+        let told = planned
+            .iter()
+            .all(|planned| planned.job.params.no_metadata != Some(true));
         let entries = told.then(|| planned.iter().zip(&tiles).map(entry).collect());
         let replaces = self.params.overwrite == Some(true);
-        let existing = if replaces { Existing::Replace } else { Existing::Keep };
+        let existing = if replaces {
+            Existing::Replace
+        } else {
+            Existing::Keep
+        };
         save(&sheet::png(&tiles, entries)?, path, existing)
     }
 }
 
 /// A job's picture as a sheet shows it; of `several` pictures of a job their number is an axis.
 fn tile(Planned { job, path, .. }: &Planned, several: bool) -> Tile {
-    let mut at: Vec<_> = job.at.iter().map(|c| (c.axis.clone(), c.value.clone())).collect();
+    let mut at: Vec<_> = job
+        .at
+        .iter()
+        .map(|c| (c.axis.clone(), c.value.clone()))
+        .collect();
     if several && !at.is_empty() {
         at.push(("picture".to_owned(), job.index.to_string()));
     }
-    Tile { path: path.clone(), name: job.name.clone(), at, group: job.draft }
+    Tile {
+        path: path.clone(),
+        name: job.name.clone(),
+        at,
+        group: job.draft,
+    }
 }
 
-/// The manifest, held by this process, once the jobs' folders are there and each picture has its place.
+/// The manifest, held by this process, once the jobs' folders are there and each picture has its
+/// place.
 fn settled(
     keeping: &Keeping,
     planned: &mut [Planned],
@@ -212,7 +280,8 @@ fn settled(
     let manifest = Manifest::open(keeping, restart)?;
     for Moved { wanted, taken } in manifest.settle(planned)? {
         let (wanted, taken) = (wanted.display(), taken.display());
-        let message = format!("`{wanted}` is another job's picture and stays; this one goes to `{taken}`");
+        let message =
+            format!("`{wanted}` is another job's picture and stays; this one goes to `{taken}`");
         let _ = progress.borrow_mut().on(&Event::Warning { message });
     }
     for planned in planned.iter().filter(|planned| planned.replaces) {
@@ -222,13 +291,15 @@ fn settled(
     Ok(manifest)
 }
 
-/// The jobs whose models are on this machine, and those whose models are not; names that are none count as here,
-/// where they are told.
+/// The jobs whose models are on this machine, and those whose models are not; names that are none
+/// count as here, where they are told.
 fn here(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
     let mut known: HashMap<(Option<String>, Option<bool>), bool> = HashMap::new();
     jobs.into_iter().partition(|job| {
         let asked = (job.params.model.clone(), job.params.offline);
-        *known.entry(asked).or_insert_with(|| !dry_run::is_absent(&job.params).unwrap_or(false))
+        *known
+            .entry(asked)
+            .or_insert_with(|| !dry_run::is_absent(&job.params).unwrap_or(false))
     })
 }
 
@@ -237,7 +308,11 @@ fn create(folder: &Path) -> Result<()> {
         return Ok(());
     }
     std::fs::create_dir_all(folder).map_err(|e| {
-        Error::new(Kind::Output, format!("cannot create the folder `{}`", folder.display())).source(e)
+        Error::new(
+            Kind::Output,
+            format!("cannot create the folder `{}`", folder.display()),
+        )
+        .source(e)
     })
 }
 
@@ -245,9 +320,17 @@ fn create(folder: &Path) -> Result<()> {
 fn refused(faults: &[Fault], file: &Path, format: Format) -> Error {
     faults.iter().for_each(|fault| report::fault(fault, format));
     let kinds: Vec<Kind> = faults.iter().map(|fault| fault.error.kind()).collect();
-    let kind = if kinds.iter().all(|kind| *kind == kinds[0]) { kinds[0] } else { Kind::Usage };
+    let kind = if kinds.iter().all(|kind| *kind == kinds[0]) {
+        kinds[0]
+    } else {
+        Kind::Usage
+    };
     Error::new(
         kind,
-        format!("{} in `{}`; nothing was drawn", count_of(faults.len(), "error"), file.display()),
+        format!(
+            "{} in `{}`; nothing was drawn",
+            count_of(faults.len(), "error"),
+            file.display()
+        ),
     )
 }

@@ -1,4 +1,5 @@
-//! `sdgen bench`: seconds, arithmetic and memory of each stage of a run, measured from outside by its events.
+//! `sdgen bench`: seconds, arithmetic and memory of each stage of a run, measured from outside by
+//! its events.
 
 use std::time::Instant;
 
@@ -93,16 +94,30 @@ struct Clock {
 impl Observer for Clock {
     fn on(&mut self, event: &Event) -> Flow {
         match event {
-            Event::Begin { stage: Stage::Denoise, .. } => self.last = Some(Instant::now()),
+            Event::Begin {
+                stage: Stage::Denoise,
+                ..
+            } => self.last = Some(Instant::now()),
             Event::Step { .. } => {
                 let now = Instant::now();
-                self.steps.extend(self.last.map(|last| now.duration_since(last).as_secs_f64()));
+                self.steps
+                    .extend(self.last.map(|last| now.duration_since(last).as_secs_f64()));
                 self.last = Some(now);
-                self.counts.extend(self.counter.as_ref().map(|count| count()));
+                self.counts
+                    .extend(self.counter.as_ref().map(|count| count()));
             }
-            Event::End { stage: Stage::Load, seconds } => self.load += seconds,
-            Event::End { stage: Stage::Encode, seconds } => self.encode += seconds,
-            Event::End { stage: Stage::Decode, seconds } => self.decodes.push(*seconds),
+            Event::End {
+                stage: Stage::Load,
+                seconds,
+            } => self.load += seconds,
+            Event::End {
+                stage: Stage::Encode,
+                seconds,
+            } => self.encode += seconds,
+            Event::End {
+                stage: Stage::Decode,
+                seconds,
+            } => self.decodes.push(*seconds),
             Event::Begin { .. }
             | Event::End { .. }
             | Event::Download { .. }
@@ -123,7 +138,11 @@ impl Observer for Clock {
 /// Runs the benchmark and prints what it found.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let report = measure(arguments)?;
-    if arguments.json { terminal::json(&report) } else { terminal::data(report.text().as_bytes()) }
+    if arguments.json {
+        terminal::json(&report)
+    } else {
+        terminal::data(report.text().as_bytes())
+    }
 }
 
 fn measure(arguments: &Arguments) -> Result<Report> {
@@ -178,7 +197,9 @@ impl Report {
             step_seconds: median,
             step_seconds_min: times.first().copied().unwrap_or_default(),
             step_seconds_max: times.last().copied().unwrap_or_default(),
-            step_gflops: operations.filter(|n| *n > 0).map(|n| n as f64 / median / 1e9),
+            step_gflops: operations
+                .filter(|n| *n > 0)
+                .map(|n| n as f64 / median / 1e9),
             decode_seconds: self::median(&later(&clock.decodes)),
             decode_seconds_first: clock.decodes.first().copied().unwrap_or_default(),
             peak_bytes: peak_memory(),
@@ -187,8 +208,12 @@ impl Report {
 
     fn text(&self) -> String {
         let processor = self.processor.as_deref().unwrap_or("not the processor");
-        let gflops = self.step_gflops.map_or(String::new(), |g| format!("  {g:.0} GFLOP/s"));
-        let peak = self.peak_bytes.map_or("unknown".to_owned(), |b| format!("{:.2} GB", b as f64 / 1e9));
+        let gflops = self
+            .step_gflops
+            .map_or(String::new(), |g| format!("  {g:.0} GFLOP/s"));
+        let peak = self.peak_bytes.map_or("unknown".to_owned(), |b| {
+            format!("{:.2} GB", b as f64 / 1e9)
+        });
         format!(
             "model    {} {}x{} {}\ncpu      {processor}\nload     {:.3} s\nencode   {:.3} s\n\
              step     {:.3} s ({:.3} to {:.3}){gflops}\ndecode   {:.3} s (first {:.3})\npeak     {peak}\n",
@@ -212,7 +237,11 @@ const DECODES: usize = 3;
 
 /// The times but the first, which paid for buffers, if there are others; in order.
 fn later(times: &[f64]) -> Vec<f64> {
-    let mut later = if times.len() > 1 { times[1..].to_vec() } else { times.to_vec() };
+    let mut later = if times.len() > 1 {
+        times[1..].to_vec()
+    } else {
+        times.to_vec()
+    };
     later.sort_by(f64::total_cmp);
     later
 }
@@ -224,7 +253,9 @@ fn median(sorted: &[f64]) -> f64 {
 /// The largest resident memory so far, where the system tells.
 pub(super) fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
     Some(kilobytes * 1024)
 }

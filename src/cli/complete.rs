@@ -1,5 +1,5 @@
-//! Completion that asks: `source <(COMPLETE=bash sdgen)` lets the shell call this program, which knows the names of
-//! models and what is in the cache.
+//! Completion that asks: `source <(COMPLETE=bash sdgen)` lets the shell call this program, which
+//! knows the names of models and what is in the cache.
 
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
@@ -26,13 +26,23 @@ fn candidates() -> Vec<CompletionCandidate> {
         let names = std::iter::once(&spec.name).chain(&spec.aliases);
         names.map(|name| CompletionCandidate::new(name).help(Some(spec.about.clone().into())))
     });
-    known.chain(cached().into_iter().map(CompletionCandidate::new)).collect()
+    known
+        .chain(cached().into_iter().map(CompletionCandidate::new))
+        .collect()
 }
 
 /// The repositories in the cache.
 fn cached() -> Vec<String> {
-    let entries =
-        Hub::from_env().ok().and_then(|hub| hub.cache).and_then(|cache| std::fs::read_dir(cache).ok());
-    let names = entries.into_iter().flatten().flatten().map(|entry| entry.file_name());
-    names.filter_map(|name| Some(name.to_str()?.strip_prefix("models--")?.replace("--", "/"))).collect()
+    let entries = Hub::from_env()
+        .ok()
+        .and_then(|hub| hub.cache)
+        .and_then(|cache| std::fs::read_dir(cache).ok());
+    let names = entries
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name());
+    names
+        .filter_map(|name| Some(name.to_str()?.strip_prefix("models--")?.replace("--", "/")))
+        .collect()
 }

@@ -53,7 +53,10 @@ impl Defaults {
 
     /// The defaults as fields of a batch.
     pub(super) fn fields(&self) -> Fields {
-        Fields::of(&self.params, &Place::new(&self.file.path().display().to_string().into(), 0))
+        Fields::of(
+            &self.params,
+            &Place::new(&self.file.path().display().to_string().into(), 0),
+        )
     }
 
     /// What is said, over the defaults.
@@ -62,7 +65,9 @@ impl Defaults {
     /// A field is no finite number.
     pub(super) fn under(&self, said: &Params) -> Result<Params> {
         if let Some(field) = not_finite(said) {
-            let wrong = check(said).into_iter().find(|error| error.field_name() == Some(&field));
+            let wrong = check(said)
+                .into_iter()
+                .find(|error| error.field_name() == Some(&field));
             return Err(wrong.unwrap_or_else(|| Error::field(&field, "expected finite numbers")));
         }
         match said.from_latents {
@@ -89,9 +94,18 @@ impl Defaults {
 pub(super) fn read() -> Result<(Profiles, Option<String>)> {
     match config::defaults_file()? {
         None => Ok((Profiles::default(), None)),
-        Some(DefaultsFile { path, is_out_of_reach: false }) => Ok((Profiles::read(&path)?, None)),
-        Some(DefaultsFile { path, is_out_of_reach: true }) => {
-            let note = format!("no defaults: this user may not look for `{}`", path.display());
+        Some(DefaultsFile {
+            path,
+            is_out_of_reach: false,
+        }) => Ok((Profiles::read(&path)?, None)),
+        Some(DefaultsFile {
+            path,
+            is_out_of_reach: true,
+        }) => {
+            let note = format!(
+                "no defaults: this user may not look for `{}`",
+                path.display()
+            );
             Ok((Profiles::absent(&path), Some(note)))
         }
     }
@@ -129,8 +143,11 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
 fn path() -> Result<()> {
     let file = config::defaults_file()?.ok_or_else(|| {
-        Error::new(Kind::Usage, "there is no home folder to keep a config file in")
-            .hint("set SDGEN_CONFIG to a file")
+        Error::new(
+            Kind::Usage,
+            "there is no home folder to keep a config file in",
+        )
+        .hint("set SDGEN_CONFIG to a file")
     })?;
     terminal::data(format!("{}\n", file.path.display()).as_bytes())
 }
@@ -139,11 +156,22 @@ fn show(defaults: &Defaults, json: bool) -> Result<()> {
     let Defaults { file, params, .. } = defaults;
     let names: Vec<&str> = file.names().collect();
     if json {
-        return terminal::json(&json!({ "path": file.path(), "profiles": names, "defaults": params }));
+        return terminal::json(
+            &json!({ "path": file.path(), "profiles": names, "defaults": params }),
+        );
     }
-    let values = toml::to_string(params).map_err(|e| Error::internal("cannot write TOML").source(e))?;
-    let there = if file.path().exists() { "" } else { " (not there)" };
-    let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let values =
+        toml::to_string(params).map_err(|e| Error::internal("cannot write TOML").source(e))?;
+    let there = if file.path().exists() {
+        ""
+    } else {
+        " (not there)"
+    };
+    let names = if names.is_empty() {
+        "none".to_owned()
+    } else {
+        names.join(", ")
+    };
     let head = format!("# {}{there}; profiles: {names}\n", file.path().display());
     terminal::data((head + &values).as_bytes())
 }

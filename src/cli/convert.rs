@@ -23,7 +23,8 @@ pub(super) struct Arguments {
     #[arg(value_name = "OUT")]
     out: PathBuf,
 
-    /// f32, f16, bf16; for .gguf also q8_0, q6_k, q5_0, q5_1, q5_k, q4_0, q4_1 or q4_k [default: as it is stored]
+    /// f32, f16, bf16; for .gguf also q8_0, q6_k, q5_0, q5_1, q5_k, q4_0, q4_1 or q4_k [default: as
+    /// it is stored]
     #[arg(long, value_name = "TYPE")]
     dtype: Option<String>,
 
@@ -44,15 +45,25 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let order = Order {
         out: arguments.out.clone(),
-        target: arguments.dtype.as_deref().map(|name| Target::parse("dtype", name)).transpose()?,
-        layout: arguments.layout.as_deref().map(|name| Layout::parse("layout", name)).transpose()?,
+        target: arguments
+            .dtype
+            .as_deref()
+            .map(|name| Target::parse("dtype", name))
+            .transpose()?,
+        layout: arguments
+            .layout
+            .as_deref()
+            .map(|name| Layout::parse("layout", name))
+            .transpose()?,
         overwrite: arguments.overwrite,
     };
     let mut model = find(&arguments.model)?;
     if let Some(config) = &arguments.config {
         model = model.configured(&find(config)?);
     }
-    let notes = model.checkpoint().map_or(Vec::new(), |checkpoint| checkpoint.notes(&model.origin));
+    let notes = model
+        .checkpoint()
+        .map_or(Vec::new(), |checkpoint| checkpoint.notes(&model.origin));
     for message in notes.into_iter().chain(left_behind(&model, &order)?) {
         terminal::say(&terminal::harmless(&format!("warning: {message}")));
     }
@@ -64,7 +75,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Nothing is fetched.
 fn find(model: &str) -> Result<registry::ModelFiles> {
-    let hub = Hub { offline: true, ..Hub::from_env()? };
+    let hub = Hub {
+        offline: true,
+        ..Hub::from_env()?
+    };
     let mut silent = |_: &Event| Flow::Continue;
-    registry::locate(&ModelRef::parse(model)?, &Fetch { hub, ..Fetch::default() }, &mut silent)
+    registry::locate(
+        &ModelRef::parse(model)?,
+        &Fetch {
+            hub,
+            ..Fetch::default()
+        },
+        &mut silent,
+    )
 }

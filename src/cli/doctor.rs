@@ -52,21 +52,39 @@ struct Finding {
 
 impl Finding {
     fn good(name: &'static str, value: impl Into<String>) -> Self {
-        Self { name, state: State::Good, value: value.into(), fix: None }
+        Self {
+            name,
+            state: State::Good,
+            value: value.into(),
+            fix: None,
+        }
     }
 
     fn note(name: &'static str, value: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { name, state: State::Note, value: value.into(), fix: Some(fix.into()) }
+        Self {
+            name,
+            state: State::Note,
+            value: value.into(),
+            fix: Some(fix.into()),
+        }
     }
 
     fn wrong(name: &'static str, value: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self { name, state: State::Wrong, value: value.into(), fix: Some(fix.into()) }
+        Self {
+            name,
+            state: State::Wrong,
+            value: value.into(),
+            fix: Some(fix.into()),
+        }
     }
 
     /// An error, with its first hint as the fix.
     fn failed(name: &'static str, error: &Error) -> Self {
-        let fix =
-            error.hints().first().cloned().unwrap_or_else(|| "run with `--json` and report it".to_owned());
+        let fix = error
+            .hints()
+            .first()
+            .cloned()
+            .unwrap_or_else(|| "run with `--json` and report it".to_owned());
         Self::wrong(name, error.to_string(), fix)
     }
 }
@@ -77,8 +95,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     findings.push(defaults());
     match Hub::from_env() {
         Ok(hub) => {
-            let hub = Hub { offline: hub.offline || arguments.offline, ..hub };
-            findings.extend([environment(&hub), cache(&hub), disk(&hub), token(&hub), network(&hub)]);
+            let hub = Hub {
+                offline: hub.offline || arguments.offline,
+                ..hub
+            };
+            findings.extend([
+                environment(&hub),
+                cache(&hub),
+                disk(&hub),
+                token(&hub),
+                network(&hub),
+            ]);
         }
         Err(error) => findings.push(Finding::failed("environment", &error)),
     }
@@ -86,7 +113,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         return terminal::json(&findings);
     }
     let mut text = String::new();
-    for Finding { name, state, value, fix } in &findings {
+    for Finding {
+        name,
+        state,
+        value,
+        fix,
+    } in &findings
+    {
         let mark = match state {
             State::Good => "ok",
             State::Note => "note",
@@ -104,7 +137,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 /// Device, build, instruction sets, threads and data type.
 fn machine() -> Vec<Finding> {
     let asked = config::instruction_set();
-    let Survey { features, instruction_sets, cores, choice } = survey(asked.as_deref());
+    let Survey {
+        features,
+        instruction_sets,
+        cores,
+        choice,
+    } = survey(asked.as_deref());
     let built = match features.as_slice() {
         [] => Finding::note(
             "build",
@@ -118,14 +156,21 @@ fn machine() -> Vec<Finding> {
         Ok(choice) => choice,
         Err(error) => {
             let processor = format!("found {found}; {error}");
-            let fix = error.hints().first().map_or("unset SDGEN_CPU", String::as_str).to_owned();
+            let fix = error
+                .hints()
+                .first()
+                .map_or("unset SDGEN_CPU", String::as_str)
+                .to_owned();
             return vec![built, Finding::wrong("processor", processor, fix)];
         }
     };
     let device = match (choice.device, features.is_empty()) {
         ("cpu", false) => Finding::note(
             "device",
-            format!("cpu, though this build could use a graphics card: {}", choice.passed_over.join("; ")),
+            format!(
+                "cpu, though this build could use a graphics card: {}",
+                choice.passed_over.join("; ")
+            ),
             "is its driver there? `sdgen x -m demo --device cuda` (or metal) says what is wrong",
         ),
         (device, _) => Finding::good("device", device),
@@ -139,7 +184,10 @@ fn machine() -> Vec<Finding> {
         ),
         None => Finding::good("processor", format!("found {found}; uses {used}")),
     };
-    let threads = Finding::good("threads", format!("{cores} (physical cores; `--threads` changes it)"));
+    let threads = Finding::good(
+        "threads",
+        format!("{cores} (physical cores; `--threads` changes it)"),
+    );
     let dtype = Finding::good("dtype", format!("{} (`--dtype` changes it)", choice.dtype));
     vec![built, device, processor, threads, dtype]
 }
@@ -147,9 +195,11 @@ fn machine() -> Vec<Finding> {
 /// The user's config file.
 fn defaults() -> Finding {
     match super::config::read() {
-        Ok((_, Some(note))) => {
-            Finding::note("config", note, "set HOME to a folder of this user, or SDGEN_CONFIG")
-        }
+        Ok((_, Some(note))) => Finding::note(
+            "config",
+            note,
+            "set HOME to a folder of this user, or SDGEN_CONFIG",
+        ),
         Ok((file, None)) if file.path().exists() => {
             let names: Vec<&str> = file.names().collect();
             let value = format!("{}, {} profiles", file.path().display(), names.len());
@@ -166,23 +216,41 @@ fn defaults() -> Finding {
 /// The variables of the hub that are set, and what they change beside what follows.
 fn environment(hub: &Hub) -> Finding {
     let set = config::hub_variables();
-    let seconds = |what: &str, time: Option<Duration>| Some(format!("{what} {} s", time?.as_secs()));
-    let times =
-        [seconds("lists within", hub.etag_timeout), seconds("downloads within", hub.download_timeout)];
+    let seconds =
+        |what: &str, time: Option<Duration>| Some(format!("{what} {} s", time?.as_secs()));
+    let times = [
+        seconds("lists within", hub.etag_timeout),
+        seconds("downloads within", hub.download_timeout),
+    ];
     let links = hub.no_symlinks.then(|| "no symbolic links".to_owned());
     let more: Vec<String> = times.into_iter().flatten().chain(links).collect();
-    let set = if set.is_empty() { "no variable of the hub is set".to_owned() } else { set.join(", ") };
-    let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+    let set = if set.is_empty() {
+        "no variable of the hub is set".to_owned()
+    } else {
+        set.join(", ")
+    };
+    let more = if more.is_empty() {
+        String::new()
+    } else {
+        format!(" ({})", more.join(", "))
+    };
     Finding::good("environment", format!("{set}{more}"))
 }
 
 /// Where models are kept, and whether something can be kept there.
 fn cache(hub: &Hub) -> Finding {
     let Ok(place) = hub.cache() else {
-        return Finding::wrong("cache", "no home folder to keep models in", "set HF_HOME to a folder");
+        return Finding::wrong(
+            "cache",
+            "no home folder to keep models in",
+            "set HF_HOME to a folder",
+        );
     };
     let value = place.display().to_string();
-    let there = place.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("/"));
+    let there = place
+        .ancestors()
+        .find(|folder| folder.exists())
+        .unwrap_or(Path::new("/"));
     match tempfile::tempfile_in(there) {
         Ok(_) => Finding::good("cache", value),
         Err(error) => Finding::wrong(
@@ -215,7 +283,10 @@ fn token(hub: &Hub) -> Finding {
             "private and gated models need one: unset it",
         ),
         None => Finding {
-            fix: Some("only private and gated models need one: set HF_TOKEN, or `hf auth login`".to_owned()),
+            fix: Some(
+                "only private and gated models need one: set HF_TOKEN, or `hf auth login`"
+                    .to_owned(),
+            ),
             ..Finding::good("token", "none")
         },
     }

@@ -29,7 +29,11 @@ impl Downloads {
         let bars = MultiProgress::new();
         let total = bars.add(bar(TOTAL, "total"));
         total.set_length(bytes);
-        Self { bars, total, files: BTreeMap::new() }
+        Self {
+            bars,
+            total,
+            files: BTreeMap::new(),
+        }
     }
 
     /// Shows how far a file is; its bar goes when it is whole.
@@ -38,7 +42,11 @@ impl Downloads {
         let entry = self.files.entry(file.to_owned()).or_insert_with(|| {
             let bar = bars.insert_before(last, bar(FILE, "fetch"));
             bar.set_message(harmless(file));
-            File { bar, first: done, done }
+            File {
+                bar,
+                first: done,
+                done,
+            }
         });
         entry.bar.set_length(total);
         entry.bar.set_position(done);
@@ -46,9 +54,14 @@ impl Downloads {
         if done == total {
             entry.bar.finish_and_clear();
         }
-        let arrived = self.files.values().map(|file| file.done.saturating_sub(file.first)).sum();
+        let arrived = self
+            .files
+            .values()
+            .map(|file| file.done.saturating_sub(file.first))
+            .sum();
         self.total.set_position(arrived);
-        self.total.set_length(self.total.length().unwrap_or(0).max(arrived));
+        self.total
+            .set_length(self.total.length().unwrap_or(0).max(arrived));
     }
 
     /// Prints a line above the bars.
@@ -59,7 +72,9 @@ impl Downloads {
 
 impl Drop for Downloads {
     fn drop(&mut self) {
-        self.files.values().for_each(|file| file.bar.finish_and_clear());
+        self.files
+            .values()
+            .for_each(|file| file.bar.finish_and_clear());
         self.total.finish_and_clear();
     }
 }

@@ -1,6 +1,6 @@
-//! `--dry-run`: what would be drawn, with its tokens, what would be fetched, the memory that it would take, by the estimate
-//! that a run decides by, and the time, by the arithmetic that it asks for. With `time` that is measured instead, on a
-//! short run of two steps for each model and size.
+//! `--dry-run`: what would be drawn, with its tokens, what would be fetched, the memory that it
+//! would take, by the estimate that a run decides by, and the time, by the arithmetic that it asks
+//! for. With `time` that is measured instead, on a short run of two steps for each model and size.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -28,8 +28,8 @@ use crate::sampler::Sampler;
 #[derive(Args, Clone, Copy)]
 #[group(skip)]
 pub(super) struct DryRun {
-    /// Draw nothing: show what would be drawn, its tokens, downloads, memory and time, the latter by estimate; `time`
-    /// measures it on two steps of each model and size
+    /// Draw nothing: show what would be drawn, its tokens, downloads, memory and time, the latter
+    /// by estimate; `time` measures it on two steps of each model and size
     #[arg(
         long,
         value_enum,
@@ -103,7 +103,8 @@ struct Tokens {
 struct Estimate {
     /// Of all pictures; nothing on cards, whose time is only measured.
     seconds: Option<f64>,
-    /// The most that the process takes at any time; nothing on cards, whose memory is not estimated.
+    /// The most that the process takes at any time; nothing on cards, whose memory is not
+    /// estimated.
     peak_bytes: Option<u64>,
     measured: Vec<Measured>,
 }
@@ -143,19 +144,37 @@ pub(super) fn batch(planned: &[Planned], absent: &[Job], form: DryRun) -> Result
         report.wants(&job.params, 1)?;
     }
     let mut tokenizers = HashMap::new();
-    for Planned { job, path, plan, .. } in planned {
-        report.add(Some(job.name.clone()), Some(path.clone()), plan, &mut tokenizers)?;
+    for Planned {
+        job, path, plan, ..
+    } in planned
+    {
+        report.add(
+            Some(job.name.clone()),
+            Some(path.clone()),
+            plan,
+            &mut tokenizers,
+        )?;
     }
     let plans: Vec<&Plan> = planned.iter().map(|planned| &planned.plan).collect();
-    let together: Vec<Plan> = forwards(planned).iter().map(|jobs| forward(planned, jobs)).collect();
-    report.estimate = Some(estimate(&plans, &together.iter().collect::<Vec<_>>(), form)?);
+    let together: Vec<Plan> = forwards(planned)
+        .iter()
+        .map(|jobs| forward(planned, jobs))
+        .collect();
+    report.estimate = Some(estimate(
+        &plans,
+        &together.iter().collect::<Vec<_>>(),
+        form,
+    )?);
     report.print(form)
 }
 
 /// The jobs of one forward as one plan, as far as memory depends on it.
 fn forward(planned: &[Planned], jobs: &[usize]) -> Plan {
     let plan = &planned[jobs[0]].plan;
-    Plan { request: plan.request.in_company(jobs.len()), ..plan.clone() }
+    Plan {
+        request: plan.request.in_company(jobs.len()),
+        ..plan.clone()
+    }
 }
 
 /// The hub for a run that fetches nothing.
@@ -163,10 +182,14 @@ fn forward(planned: &[Planned], jobs: &[usize]) -> Plan {
 /// # Errors
 /// As [`Hub::from_env`].
 pub(super) fn offline() -> Result<Hub> {
-    Ok(Hub { offline: true, ..Hub::from_env()? })
+    Ok(Hub {
+        offline: true,
+        ..Hub::from_env()?
+    })
 }
 
-/// Whether a model would have to be fetched. Where it may not be, its absence is an error as in a run.
+/// Whether a model would have to be fetched. Where it may not be, its absence is an error as in a
+/// run.
 ///
 /// # Errors
 /// There is no such model.
@@ -184,7 +207,10 @@ fn download(params: &Params) -> Result<Option<u64>> {
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     let hub = Hub::from_env()?;
     let fetch = Fetch {
-        hub: Hub { offline: hub.offline || params.offline == Some(true), ..hub },
+        hub: Hub {
+            offline: hub.offline || params.offline == Some(true),
+            ..hub
+        },
         half: matches!(params.dtype.as_deref(), Some("f16" | "bf16")),
         ..Fetch::default()
     };
@@ -206,7 +232,13 @@ impl Report {
     fn wants(&mut self, params: &Params, jobs: usize) -> Result<()> {
         let name = params.model.as_deref().unwrap_or(DEFAULT_MODEL).to_owned();
         if !self.absent.contains_key(&name) {
-            self.absent.insert(name.clone(), Absent { jobs: 0, bytes: download(params)? });
+            self.absent.insert(
+                name.clone(),
+                Absent {
+                    jobs: 0,
+                    bytes: download(params)?,
+                },
+            );
         }
         self.absent.entry(name).or_default().jobs += jobs;
         Ok(())
@@ -222,18 +254,34 @@ impl Report {
         let files = &plan.base.files;
         if !known.contains_key(&files.origin) {
             let readers = readers(files)?;
-            let notices = readers.iter().filter_map(|reader| reader.tokenizer.notice());
+            let notices = readers
+                .iter()
+                .filter_map(|reader| reader.tokenizer.notice());
             notices.for_each(|notice| terminal::say(&format!("warning: {notice}")));
             known.insert(files.origin.clone(), readers);
         }
         let request = &plan.request;
-        let reading = Reading { syntax: request.prompt_syntax, long: request.long_prompt };
-        let first = Prompt { field: "prompt", text: &request.prompt };
-        let second = request.prompt_2.as_deref().map(|text| Prompt { field: "prompt_2", text });
+        let reading = Reading {
+            syntax: request.prompt_syntax,
+            long: request.long_prompt,
+        };
+        let first = Prompt {
+            field: "prompt",
+            text: &request.prompt,
+        };
+        let second = request.prompt_2.as_deref().map(|text| Prompt {
+            field: "prompt_2",
+            text,
+        });
         let mut tokens = Vec::new();
-        for (reader, prompt) in known[&files.origin].iter().zip([first, second.unwrap_or(first)]) {
+        for (reader, prompt) in known[&files.origin]
+            .iter()
+            .zip([first, second.unwrap_or(first)])
+        {
             let embeddings = plan.adapters.embeddings.iter();
-            let words: Vec<_> = embeddings.filter_map(|embedding| embedding.word(reader.component)).collect();
+            let words: Vec<_> = embeddings
+                .filter_map(|embedding| embedding.word(reader.component))
+                .collect();
             let chunked = reader.tokenizer.chunks(&prompt, reading, &words)?;
             tokens.push(Tokens {
                 encoder: reader.component.name(),
@@ -242,7 +290,12 @@ impl Report {
                 left_out: chunked.dropped,
             });
         }
-        self.jobs.push(Row { name, file, request: request.clone(), tokens });
+        self.jobs.push(Row {
+            name,
+            file,
+            request: request.clone(),
+            tokens,
+        });
         Ok(())
     }
 
@@ -259,10 +312,31 @@ impl Report {
     /// Writing to a string cannot fail.
     fn text(&self) -> String {
         let mut text = String::new();
-        for Row { name, file, request, tokens } in &self.jobs {
-            let file = file.as_ref().map(|file| format!(" -> {}", file.display())).unwrap_or_default();
-            let Request { model, width, height, steps, cfg_scale, seed, sampler, .. } = request;
-            let counts: Vec<String> = tokens.iter().map(|tokens| tokens.tokens.to_string()).collect();
+        for Row {
+            name,
+            file,
+            request,
+            tokens,
+        } in &self.jobs
+        {
+            let file = file
+                .as_ref()
+                .map(|file| format!(" -> {}", file.display()))
+                .unwrap_or_default();
+            let Request {
+                model,
+                width,
+                height,
+                steps,
+                cfg_scale,
+                seed,
+                sampler,
+                ..
+            } = request;
+            let counts: Vec<String> = tokens
+                .iter()
+                .map(|tokens| tokens.tokens.to_string())
+                .collect();
             let _ = writeln!(
                 text,
                 "{}{file}: {model} {width}x{height} {sampler} steps {steps} cfg {cfg_scale} seed {seed} tokens {}: {}",
@@ -275,19 +349,35 @@ impl Report {
             }
         }
         for (model, Absent { jobs, bytes }) in &self.absent {
-            let bytes = bytes.map_or(String::new(), |bytes| format!(", {:.1} MB", bytes as f64 / 1e6));
-            let _ = writeln!(text, "to be fetched: {model}{bytes}, for {}", count_of(*jobs, "job"));
+            let bytes = bytes.map_or(String::new(), |bytes| {
+                format!(", {:.1} MB", bytes as f64 / 1e6)
+            });
+            let _ = writeln!(
+                text,
+                "to be fetched: {model}{bytes}, for {}",
+                count_of(*jobs, "job")
+            );
         }
-        if let Some(Estimate { seconds, peak_bytes, .. }) = &self.estimate {
+        if let Some(Estimate {
+            seconds,
+            peak_bytes,
+            ..
+        }) = &self.estimate
+        {
             let time = seconds.map(|seconds| format!("about {seconds:.1} s"));
-            let peak = peak_bytes.map(|bytes| format!("about {:.2} GB of memory", bytes as f64 / 1e9));
+            let peak =
+                peak_bytes.map(|bytes| format!("about {:.2} GB of memory", bytes as f64 / 1e9));
             let known: Vec<String> = time.into_iter().chain(peak).collect();
             let pictures: u64 = self.jobs.iter().map(|row| row.request.count).sum();
             let what = count_of(pictures as usize, "picture");
             let _ = writeln!(
                 text,
                 "{what}: {}",
-                if known.is_empty() { "no estimate".to_owned() } else { known.join(", ") }
+                if known.is_empty() {
+                    "no estimate".to_owned()
+                } else {
+                    known.join(", ")
+                }
             );
         }
         text
@@ -323,26 +413,54 @@ fn estimate(plans: &[&Plan], forwards: &[&Plan], form: DryRun) -> Result<Estimat
             seconds + each * request.count as f64 + if encodes { timed.encode_seconds } else { 0.0 }
         });
     }
-    Ok(Estimate { seconds, peak_bytes, measured })
+    Ok(Estimate {
+        seconds,
+        peak_bytes,
+        measured,
+    })
 }
 
 /// The times of a plan by the arithmetic that it asks for; loading is not counted.
 fn forecast(plan: &Plan, engine: &mut Engine) -> Result<Option<Measured>> {
-    let Request { model, width, height, .. } = plan.request.clone();
-    Ok(engine.forecast(plan)?.map(|Forecast { encode, call, decode }| Measured {
-        encode_seconds: encode,
-        step_seconds: call,
-        decode_seconds: decode,
-        ..Measured { model, width, height, ..Measured::default() }
-    }))
+    let Request {
+        model,
+        width,
+        height,
+        ..
+    } = plan.request.clone();
+    Ok(engine.forecast(plan)?.map(
+        |Forecast {
+             encode,
+             call,
+             decode,
+         }| Measured {
+            encode_seconds: encode,
+            step_seconds: call,
+            decode_seconds: decode,
+            ..Measured {
+                model,
+                width,
+                height,
+                ..Measured::default()
+            }
+        },
+    ))
 }
 
 /// The most that one of `plans` takes.
 fn peak(engine: &mut Engine, plans: &[&Plan]) -> Result<Option<u64>> {
     let mut forms = HashSet::new();
-    let others = plans.iter().filter(|plan| forms.insert(format!("{:?}", plan.request.form())));
-    let estimates = others.map(|plan| engine.estimate(plan)).collect::<Result<Vec<_>>>()?;
-    Ok(estimates.iter().flatten().map(crate::engine::Estimate::peak).max())
+    let others = plans
+        .iter()
+        .filter(|plan| forms.insert(format!("{:?}", plan.request.form())));
+    let estimates = others
+        .map(|plan| engine.estimate(plan))
+        .collect::<Result<Vec<_>>>()?;
+    Ok(estimates
+        .iter()
+        .flatten()
+        .map(crate::engine::Estimate::peak)
+        .max())
 }
 
 /// How often the network is called for one picture.
@@ -352,8 +470,15 @@ fn calls(plan: &Plan) -> Result<usize> {
 
 /// Draws a picture of two steps and throws it away, once it has said so.
 fn measure(plan: &Plan, engine: &mut Engine) -> Result<Measured> {
-    let Request { model, width, height, .. } = &plan.request;
-    terminal::say(&terminal::harmless(&format!("measuring: two steps of {model} at {width}x{height}")));
+    let Request {
+        model,
+        width,
+        height,
+        ..
+    } = &plan.request;
+    terminal::say(&terminal::harmless(&format!(
+        "measuring: two steps of {model} at {width}x{height}"
+    )));
     let short = Request {
         steps: 2,
         count: 1,
@@ -365,8 +490,17 @@ fn measure(plan: &Plan, engine: &mut Engine) -> Result<Measured> {
         ..plan.request.clone()
     };
     let Request { width, height, .. } = short;
-    let mut clock = Measured { model: short.model.clone(), width, height, ..Measured::default() };
-    let plan = Plan { request: short, refiner: None, ..plan.clone() };
+    let mut clock = Measured {
+        model: short.model.clone(),
+        width,
+        height,
+        ..Measured::default()
+    };
+    let plan = Plan {
+        request: short,
+        refiner: None,
+        ..plan.clone()
+    };
     // Two steps make no picture that would have to be one.
     match engine.generate(&plan, &mut clock, &mut |_| Ok(())) {
         Err(error) if error.kind() != Kind::InvalidImage => Err(error),
@@ -384,7 +518,13 @@ impl Observer for Measured {
                 Stage::Denoise | Stage::Save => {}
             }
         }
-        if matches!(event, Event::Begin { stage: Stage::Denoise, .. }) {
+        if matches!(
+            event,
+            Event::Begin {
+                stage: Stage::Denoise,
+                ..
+            }
+        ) {
             self.last = Some(Instant::now());
         }
         if matches!(event, Event::Step { .. }) {
@@ -392,6 +532,10 @@ impl Observer for Measured {
             self.step_seconds = self.last.map_or(0.0, |last| last.elapsed().as_secs_f64());
             self.last = Some(Instant::now());
         }
-        if super::signals::stop_requested() { Flow::Cancel } else { Flow::Continue }
+        if super::signals::stop_requested() {
+            Flow::Cancel
+        } else {
+            Flow::Continue
+        }
     }
 }

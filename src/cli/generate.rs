@@ -62,10 +62,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     defaults.told(&mut observer)?;
     let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
     draw(
-        &Drawing { plan: &plan, params: &params, destination: &destination, show: arguments.show },
+        &Drawing {
+            plan: &plan,
+            params: &params,
+            destination: &destination,
+            show: arguments.show,
+        },
         &progress,
     )?;
-    let done = Event::Done { images: plan.request.count, seconds: started.elapsed().as_secs_f64() };
+    let done = Event::Done {
+        images: plan.request.count,
+        seconds: started.elapsed().as_secs_f64(),
+    };
     let _ = progress.borrow_mut().on(&done);
     Ok(())
 }
@@ -81,7 +89,12 @@ pub(super) struct Drawing<'a> {
 
 /// Draws and saves the pictures of a plan.
 pub(super) fn draw(drawing: &Drawing<'_>, progress: &RefCell<Progress>) -> Result<()> {
-    let Drawing { plan, params, destination, show } = *drawing;
+    let Drawing {
+        plan,
+        params,
+        destination,
+        show,
+    } = *drawing;
     let Plan { request, base, .. } = plan;
     destination.check(&Values {
         request,
@@ -91,12 +104,19 @@ pub(super) fn draw(drawing: &Drawing<'_>, progress: &RefCell<Progress>) -> Resul
         name: UNNAMED,
     })?;
     progress.borrow_mut().seed(request);
-    let album = Album { origin: plan.origin(), silent: params.no_metadata == Some(true) };
+    let album = Album {
+        origin: plan.origin(),
+        silent: params.no_metadata == Some(true),
+    };
     let previews = RefCell::new(Previews::of(params, request)?);
     let mut observer = |event: &Event| watch(event, progress, &previews);
     let mut deliver = |image: Image| {
         let path = saving(progress, image.seed, || keep(&album, &image, destination))?;
-        if show { super::show::picture(&path) } else { Ok(()) }
+        if show {
+            super::show::picture(&path)
+        } else {
+            Ok(())
+        }
     };
     let mut engine = Engine::new();
     let drawn = engine.generate(plan, &mut observer, &mut deliver);
@@ -112,16 +132,33 @@ pub(super) fn saving(
     let begun = Instant::now();
     // A wish to stop is answered at the next step; this picture is finished.
     let tell = |event: Event| progress.borrow_mut().on(&event);
-    let _ = tell(Event::Begin { stage: Stage::Save, what: String::new() });
+    let _ = tell(Event::Begin {
+        stage: Stage::Save,
+        what: String::new(),
+    });
     let path = save()?;
-    let _ = tell(Event::End { stage: Stage::Save, seconds: begun.elapsed().as_secs_f64() });
-    let _ = tell(Event::Saved { path: path.clone(), seed: seed.into() });
+    let _ = tell(Event::End {
+        stage: Stage::Save,
+        seconds: begun.elapsed().as_secs_f64(),
+    });
+    let _ = tell(Event::Saved {
+        path: path.clone(),
+        seed: seed.into(),
+    });
     Ok(path)
 }
 
-/// Shows an event, and keeps the preview that it may be. Previews that cannot be kept are given up, with a word.
-fn watch(event: &Event, progress: &RefCell<Progress>, previews: &RefCell<Option<Previews>>) -> Flow {
-    let kept = previews.borrow().as_ref().map_or(Ok(()), |previews| previews.keep(event));
+/// Shows an event, and keeps the preview that it may be. Previews that cannot be kept are given up,
+/// with a word.
+fn watch(
+    event: &Event,
+    progress: &RefCell<Progress>,
+    previews: &RefCell<Option<Previews>>,
+) -> Flow {
+    let kept = previews
+        .borrow()
+        .as_ref()
+        .map_or(Ok(()), |previews| previews.keep(event));
     if let Err(error) = kept {
         *previews.borrow_mut() = None;
         let message = format!("no more previews: {error}");
@@ -138,22 +175,42 @@ fn with_prompt(params: &Params) -> Result<Params> {
     let read = crate::text::of(std::io::stdin().lock().take(MAX_PROMPT + 1));
     let text = read.map_err(|e| {
         let is_text = e.kind() != ErrorKind::InvalidData;
-        let what = if is_text { "cannot read stdin" } else { "stdin is not UTF-8" };
+        let what = if is_text {
+            "cannot read stdin"
+        } else {
+            "stdin is not UTF-8"
+        };
         Error::field("prompt", what).source(e)
     })?;
     if text.len() as u64 > MAX_PROMPT {
-        return Err(Error::field("prompt", format!("stdin holds more than {MAX_PROMPT} bytes")));
+        return Err(Error::field(
+            "prompt",
+            format!("stdin holds more than {MAX_PROMPT} bytes"),
+        ));
     }
     let prompt = text.trim_end_matches(['\n', '\r']).to_owned();
-    Ok(Params { prompt: Some(prompt), ..params.clone() })
+    Ok(Params {
+        prompt: Some(prompt),
+        ..params.clone()
+    })
 }
 
 pub(super) fn destination(params: &Params) -> Result<Destination> {
-    let existing = if params.overwrite == Some(true) { Existing::Replace } else { Existing::Keep };
-    let destination = Destination::parse(params.output.as_deref(), existing, params.count.unwrap_or(1))?;
+    let existing = if params.overwrite == Some(true) {
+        Existing::Replace
+    } else {
+        Existing::Keep
+    };
+    let destination = Destination::parse(
+        params.output.as_deref(),
+        existing,
+        params.count.unwrap_or(1),
+    )?;
     if matches!(destination, Destination::Stdout) && std::io::stdout().is_terminal() {
-        return Err(Error::field("output", "stdout is a terminal, which shows no picture")
-            .hint("send it on: `sdgen ... -o - > out.png`"));
+        return Err(
+            Error::field("output", "stdout is a terminal, which shows no picture")
+                .hint("send it on: `sdgen ... -o - > out.png`"),
+        );
     }
     Ok(destination)
 }
@@ -162,7 +219,9 @@ pub(super) fn destination(params: &Params) -> Result<Destination> {
 fn rescued(engine: &Engine, album: &Album<'_>, destination: &Destination, error: Error) -> Error {
     match (engine.undecoded(), destination) {
         (None, _) => error,
-        (Some(latents), Destination::Files { template, .. }) => album.rescue(latents, template, error),
+        (Some(latents), Destination::Files { template, .. }) => {
+            album.rescue(latents, template, error)
+        }
         (Some(latents), Destination::Stdout) => match Template::parse(DEFAULT_TEMPLATE) {
             Ok(template) => album.rescue(latents, &template, error),
             Err(_) => error,
@@ -170,11 +229,18 @@ fn rescued(engine: &Engine, album: &Album<'_>, destination: &Destination, error:
     }
 }
 
-/// The error of a picture that its folder does not take, once it is safe in the system's temporary folder.
+/// The error of a picture that its folder does not take, once it is safe in the system's temporary
+/// folder.
 fn elsewhere(album: &Album<'_>, leaf: &Leaf<'_>, error: Error) -> Error {
     let name = std::env::temp_dir().join(format!("sdgen-{}.png", leaf.seed));
-    match album.png(leaf).and_then(|png| save(&png, &name, Existing::Keep)) {
-        Ok(path) => error.hint(format!("the picture itself is not lost: `{}`", path.display())),
+    match album
+        .png(leaf)
+        .and_then(|png| save(&png, &name, Existing::Keep))
+    {
+        Ok(path) => error.hint(format!(
+            "the picture itself is not lost: `{}`",
+            path.display()
+        )),
         Err(_) => error,
     }
 }
@@ -187,8 +253,8 @@ fn keep(album: &Album<'_>, image: &Image, destination: &Destination) -> Result<P
             write_stream(std::io::stdout().lock(), &album.png(&leaf)?)?;
             Ok(PathBuf::from("-"))
         }
-        Destination::Files { template, existing } => {
-            album.save(&leaf, template, *existing).map_err(|error| elsewhere(album, &leaf, error))
-        }
+        Destination::Files { template, existing } => album
+            .save(&leaf, template, *existing)
+            .map_err(|error| elsewhere(album, &leaf, error)),
     }
 }

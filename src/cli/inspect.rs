@@ -34,9 +34,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         (None, Some(parameters), _) => parameter_lines(parameters),
         (None, None, Some(sheet)) => sheet_lines(sheet),
         (None, None, None) => {
-            let message = format!("`{}` says nothing about how it was made", arguments.image.display());
-            return Err(Error::new(Kind::Usage, message)
-                .hint("expected a PNG with sdgen's or A1111's metadata; `--no-metadata` leaves it out"));
+            let message = format!(
+                "`{}` says nothing about how it was made",
+                arguments.image.display()
+            );
+            return Err(Error::new(Kind::Usage, message).hint(
+                "expected a PNG with sdgen's or A1111's metadata; `--no-metadata` leaves it out",
+            ));
         }
     };
     terminal::data(terminal::harmless(&(size_line(&found) + &body)).as_bytes())
@@ -48,7 +52,10 @@ fn size_line(found: &Inspection) -> String {
 
 /// `name            value`, with further lines of the value set in.
 fn line(name: &str, value: &str) -> String {
-    format!("{name:<18}{}\n", value.replace('\n', "\n                  "))
+    format!(
+        "{name:<18}{}\n",
+        value.replace('\n', "\n                  ")
+    )
 }
 
 /// Every value of the request by its own name, so that a new field needs no line here.
@@ -56,10 +63,18 @@ fn record_lines(record: &Record) -> String {
     let mut text = String::new();
     if let serde_json::Value::Object(request) = &record.request {
         let order = ["prompt", "negative_prompt"];
-        let others = request.keys().map(String::as_str).filter(|name| !order.contains(name));
+        let others = request
+            .keys()
+            .map(String::as_str)
+            .filter(|name| !order.contains(name));
         for name in order.into_iter().chain(others) {
             if let Some(value) = request.get(name).filter(|value| !value.is_null()) {
-                text.push_str(&line(name, &value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+                text.push_str(&line(
+                    name,
+                    &value
+                        .as_str()
+                        .map_or_else(|| value.to_string(), str::to_owned),
+                ));
             }
         }
     }
@@ -75,8 +90,17 @@ fn record_lines(record: &Record) -> String {
 
 fn sheet_lines(sheet: &Contents) -> String {
     let picture = |entry: &Entry| {
-        let Entry { name, file, seed, prompt, .. } = entry;
-        line("picture", &format!("{name}: {}, seed {seed}, {prompt}", file.display()))
+        let Entry {
+            name,
+            file,
+            seed,
+            prompt,
+            ..
+        } = entry;
+        line(
+            "picture",
+            &format!("{name}: {}, seed {seed}, {prompt}", file.display()),
+        )
     };
     let pictures: String = sheet.pictures.iter().map(picture).collect();
     pictures + &line("made_by", &format!("sdgen {}", sheet.version))

@@ -90,7 +90,11 @@ pub fn main() -> ExitCode {
     complete::answer(command);
     crate::nn::explain_lost_files();
     crate::nn::return_large_buffers();
-    let colour = if crate::config::colours() { ColorChoice::Auto } else { ColorChoice::Never };
+    let colour = if crate::config::colours() {
+        ColorChoice::Auto
+    } else {
+        ColorChoice::Never
+    };
     let matches = match command().color(colour).try_get_matches() {
         Ok(matches) => matches,
         Err(error) => return report::refused_arguments(&error, progress::asked_format()),

@@ -33,9 +33,19 @@ fn about(model: &str) -> Result<About> {
     match ModelRef::parse(model)? {
         ModelRef::File(path) => About::file(&path),
         other @ (ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::Repo { .. }) => {
-            let hub = Hub { offline: true, ..Hub::from_env()? };
+            let hub = Hub {
+                offline: true,
+                ..Hub::from_env()?
+            };
             let mut silent = |_: &Event| Flow::Continue;
-            About::folder(&registry::locate(&other, &Fetch { hub, ..Fetch::default() }, &mut silent)?)
+            About::folder(&registry::locate(
+                &other,
+                &Fetch {
+                    hub,
+                    ..Fetch::default()
+                },
+                &mut silent,
+            )?)
         }
     }
 }
@@ -46,16 +56,23 @@ fn lines(about: &About) -> String {
     let mut fact = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<12} {value}");
     };
-    let (_, file) = about.origin.rsplit_once(std::path::MAIN_SEPARATOR).unwrap_or(("", &about.origin));
+    let (_, file) = about
+        .origin
+        .rsplit_once(std::path::MAIN_SEPARATOR)
+        .unwrap_or(("", &about.origin));
     fact("name", file);
-    let version = about.version.map_or(String::new(), |version| format!(": {version}"));
+    let version = about
+        .version
+        .map_or(String::new(), |version| format!(": {version}"));
     let inpainting = if about.inpainting { ", inpainting" } else { "" };
     fact("kind", &format!("{}{version}{inpainting}", about.kind));
     fact("format", about.format);
     if about.version.is_some() {
         fact(
             "predicts",
-            &about.prediction.map_or("not said".to_owned(), |prediction| prediction.to_string()),
+            &about
+                .prediction
+                .map_or("not said".to_owned(), |prediction| prediction.to_string()),
         );
     }
     fact("precision", &about.precision.join(", "));
@@ -77,7 +94,9 @@ fn lines(about: &About) -> String {
     }
     for hashed in &about.files {
         let file = PathBuf::from(&hashed.file);
-        let name = file.file_name().map_or(hashed.file.clone(), |name| name.to_string_lossy().into_owned());
+        let name = file.file_name().map_or(hashed.file.clone(), |name| {
+            name.to_string_lossy().into_owned()
+        });
         fact("sha256", &format!("{} {name}", hashed.sha256));
         fact("short hash", &hashed.short_hash);
     }

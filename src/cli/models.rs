@@ -87,7 +87,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Action::Info(info) => model_info::run(info, json),
         Action::Pull(asked) => pull(asked, hub, json),
         Action::Path { model } => path(&model.model, &hub, json),
-        Action::Verify { model: Some(model), .. } => verify(&[found(model, &hub)?], json),
+        Action::Verify {
+            model: Some(model), ..
+        } => verify(&[found(model, &hub)?], json),
         Action::Verify { model: None, .. } => verify(&everything(&hub)?, json),
         Action::Rm { model } => remove(&model.model, &hub, json),
         Action::Du => usage(&hub, json),
@@ -114,14 +116,19 @@ fn list(hub: &Hub, json: bool) -> Result<()> {
     let stored = registry::stock(hub).unwrap_or_default();
     let bytes = |files: &ModelFiles| {
         let root = files.root()?;
-        stored.iter().find(|entry| root.starts_with(&entry.path)).map(|entry| entry.bytes)
+        stored
+            .iter()
+            .find(|entry| root.starts_with(&entry.path))
+            .map(|entry| entry.bytes)
     };
     let rows: Vec<Row> = models().iter().map(|spec| row(spec, hub, bytes)).collect();
     if json {
         return terminal::json(&rows);
     }
-    let mut text =
-        format!("{:<13} {:<10} {:>6}  {:<24} {}\n", "NAME", "CACHED", "PIXELS", "LICENSE", "ABOUT");
+    let mut text = format!(
+        "{:<13} {:<10} {:>6}  {:<24} {}\n",
+        "NAME", "CACHED", "PIXELS", "LICENSE", "ABOUT"
+    );
     for row in &rows {
         let cached = match (row.cached, row.bytes) {
             (true, Some(bytes)) => terminal::size(bytes),
@@ -160,7 +167,11 @@ fn pull(asked: &Pull, hub: Hub, json: bool) -> Result<()> {
     signals::listen(asked.display.announces())?;
     let progress = RefCell::new(Progress::new(&asked.display));
     let mut observer = |event: &Event| progress.borrow_mut().on(event);
-    let fetch = Fetch { hub, half: asked.half, ..Fetch::default() };
+    let fetch = Fetch {
+        hub,
+        half: asked.half,
+        ..Fetch::default()
+    };
     let files = registry::pull(&model, &fetch, &mut observer)?;
     drop(progress);
     show_place(&files, json)
@@ -173,14 +184,30 @@ fn path(name: &str, hub: &Hub, json: bool) -> Result<()> {
 /// The model as far as it is on this machine.
 fn found(name: &str, hub: &Hub) -> Result<ModelFiles> {
     let model = ModelRef::parse(name)?;
-    let hub = Hub { offline: true, ..hub.clone() };
+    let hub = Hub {
+        offline: true,
+        ..hub.clone()
+    };
     let mut silent = |_: &Event| crate::event::Flow::Continue;
-    registry::locate(&model, &Fetch { hub, ..Fetch::default() }, &mut silent)
+    registry::locate(
+        &model,
+        &Fetch {
+            hub,
+            ..Fetch::default()
+        },
+        &mut silent,
+    )
 }
 
 fn show_place(files: &ModelFiles, json: bool) -> Result<()> {
     let root = files.root().ok_or_else(|| {
-        Error::field("model", format!("`{}` is compiled into the program and has no folder", files.origin))
+        Error::field(
+            "model",
+            format!(
+                "`{}` is compiled into the program and has no folder",
+                files.origin
+            ),
+        )
     })?;
     if json {
         let license = files.license();
@@ -214,8 +241,15 @@ fn verify(models: &[ModelFiles], json: bool) -> Result<()> {
     let (mut checked, mut bad) = (Vec::new(), 0);
     for files in models {
         for (file, verdict) in registry::verify(files)? {
-            bad += usize::from(matches!(verdict, Verdict::Damaged { .. } | Verdict::Missing));
-            let entry = Checked { model: files.origin.clone(), file, verdict };
+            bad += usize::from(matches!(
+                verdict,
+                Verdict::Damaged { .. } | Verdict::Missing
+            ));
+            let entry = Checked {
+                model: files.origin.clone(),
+                file,
+                verdict,
+            };
             if !json {
                 terminal::data(terminal::harmless(&line(&entry)).as_bytes())?;
             }
@@ -227,18 +261,30 @@ fn verify(models: &[ModelFiles], json: bool) -> Result<()> {
     }
     match bad {
         0 => Ok(()),
-        _ => Err(Error::new(Kind::ModelFile, format!("{bad} of {} files are damaged", checked.len()))
-            .hint("`sdgen models rm MODEL` and `sdgen models pull MODEL` fetch the model anew")),
+        _ => Err(Error::new(
+            Kind::ModelFile,
+            format!("{bad} of {} files are damaged", checked.len()),
+        )
+        .hint("`sdgen models rm MODEL` and `sdgen models pull MODEL` fetch the model anew")),
     }
 }
 
 fn line(entry: &Checked) -> String {
-    let Checked { model, file, verdict } = entry;
+    let Checked {
+        model,
+        file,
+        verdict,
+    } = entry;
     let (state, more) = match verdict {
         Verdict::Intact => ("ok", String::new()),
-        Verdict::Unknown => ("unknown", ": nothing says what its hash should be".to_owned()),
+        Verdict::Unknown => (
+            "unknown",
+            ": nothing says what its hash should be".to_owned(),
+        ),
         Verdict::Missing => ("missing", String::new()),
-        Verdict::Damaged { expected, found } => ("damaged", format!(": expected {expected}, got {found}")),
+        Verdict::Damaged { expected, found } => {
+            ("damaged", format!(": expected {expected}, got {found}"))
+        }
     };
     format!("{state:<8} {model} {file}{more}\n")
 }
@@ -264,7 +310,11 @@ fn usage(hub: &Hub, json: bool) -> Result<()> {
         };
         let (size, revisions) = (terminal::size(entry.bytes), entry.revisions.len());
         let plural = if revisions == 1 { "" } else { "s" };
-        let _ = writeln!(text, "{size:>10}  {} ({revisions} revision{plural}{more})", entry.repo);
+        let _ = writeln!(
+            text,
+            "{size:>10}  {} ({revisions} revision{plural}{more})",
+            entry.repo
+        );
     }
     let total = terminal::size(stored.iter().map(|entry| entry.bytes).sum());
     let place = hub.cache()?.display();

@@ -1,4 +1,5 @@
-//! Progress as plain lines, for logs: a stage as it begins, and now and then a step or a part of a download.
+//! Progress as plain lines, for logs: a stage as it begins, and now and then a step or a part of a
+//! download.
 
 use std::time::{Duration, Instant};
 
@@ -35,11 +36,17 @@ impl View for Lines {
             Event::Fetch { file, done, total } => {
                 // Bytes come in no even tenths: silence alone decides, and the end.
                 if *done > 0 && *total > 0 && self.is_due(*done, (*total).max(10_001)) {
-                    say(&harmless(&format!("fetch {file}: {} of {}", size(*done), size(*total))));
+                    say(&harmless(&format!(
+                        "fetch {file}: {} of {}",
+                        size(*done),
+                        size(*total)
+                    )));
                 }
             }
             // The line that says where the picture is follows at once.
-            Event::Begin { stage: Stage::Save, .. } => {}
+            Event::Begin {
+                stage: Stage::Save, ..
+            } => {}
             Event::Begin { stage, what } => {
                 self.pace = Pace::default();
                 self.last = None;
@@ -77,7 +84,11 @@ impl Pace {
         match self.first {
             Some((begun, from)) if step > from => {
                 let each = begun.elapsed().as_secs_f64() / (step - from) as f64;
-                format!(", {}, {:.0} s left", rate(each), each * steps.saturating_sub(step) as f64)
+                format!(
+                    ", {}, {:.0} s left",
+                    rate(each),
+                    each * steps.saturating_sub(step) as f64
+                )
             }
             _ => {
                 self.first = Some((Instant::now(), step));
@@ -89,7 +100,11 @@ impl Pace {
 
 /// Seconds for each step as people read them.
 fn rate(seconds: f64) -> String {
-    if seconds > 1.0 { format!("{seconds:.2} s/it") } else { format!("{:.2} it/s", 1.0 / seconds.max(1e-9)) }
+    if seconds > 1.0 {
+        format!("{seconds:.2} s/it")
+    } else {
+        format!("{:.2} it/s", 1.0 / seconds.max(1e-9))
+    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Previews as small PNG files: `{seed}-{step}.png` in a folder, each there as a whole or not at all.
+//! Previews as small PNG files: `{seed}-{step}.png` in a folder, each there as a whole or not at
+//! all.
 
 use std::path::PathBuf;
 
@@ -25,8 +26,11 @@ impl Previews {
         let Some(folder) = &params.preview_dir else {
             return match params.preview_every {
                 None => Ok(None),
-                Some(_) => Err(Error::field("preview_every", "there is no folder for the previews")
-                    .hint("give one with `--preview-dir DIR`")),
+                Some(_) => Err(Error::field(
+                    "preview_every",
+                    "there is no folder for the previews",
+                )
+                .hint("give one with `--preview-dir DIR`")),
             };
         };
         std::fs::create_dir_all(folder).map_err(|e| {
@@ -34,7 +38,11 @@ impl Previews {
         })?;
         // Samplers of two calls a step count both.
         let digits = (2 * request.steps).to_string().len();
-        Ok(Some(Self { folder: folder.into(), seed: request.seed, digits }))
+        Ok(Some(Self {
+            folder: folder.into(),
+            seed: request.seed,
+            digits,
+        }))
     }
 
     /// Writes the preview in `event`, if it is one.
@@ -42,9 +50,29 @@ impl Previews {
     /// # Errors
     /// The file cannot be written.
     pub(super) fn keep(&self, event: &Event) -> Result<()> {
-        let Event::Preview { step, image, width, height, rgb } = event else { return Ok(()) };
-        let name = format!("{}-{step:0width$}.png", self.seed.wrapping_add(*image), width = self.digits);
-        let bytes = encode(&Picture { width: *width, height: *height, rgb }, &[])?;
+        let Event::Preview {
+            step,
+            image,
+            width,
+            height,
+            rgb,
+        } = event
+        else {
+            return Ok(());
+        };
+        let name = format!(
+            "{}-{step:0width$}.png",
+            self.seed.wrapping_add(*image),
+            width = self.digits
+        );
+        let bytes = encode(
+            &Picture {
+                width: *width,
+                height: *height,
+                rgb,
+            },
+            &[],
+        )?;
         save(&bytes, &self.folder.join(name), Existing::Replace).map(|_| ())
     }
 }

@@ -1,5 +1,5 @@
-//! Shows events on stderr: bars on a terminal, lines elsewhere, JSON for programs, or nothing; and passes on the
-//! user's wish to stop.
+//! Shows events on stderr: bars on a terminal, lines elsewhere, JSON for programs, or nothing; and
+//! passes on the user's wish to stop.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -47,7 +47,11 @@ enum Style {
 impl Display {
     /// In which form errors are wanted.
     pub(super) fn error_format(&self) -> Format {
-        if self.progress == Style::Json { Format::Json } else { Format::Text }
+        if self.progress == Style::Json {
+            Format::Json
+        } else {
+            Format::Text
+        }
     }
 
     /// Whether a signal is answered with a line for people.
@@ -58,9 +62,15 @@ impl Display {
 
 /// In which form errors are wanted where the arguments as a whole are wrong.
 pub(super) fn asked_format() -> Format {
-    let arguments: Vec<String> = std::env::args_os().map(|a| a.to_string_lossy().into_owned()).collect();
-    let asked = arguments.windows(2).any(|pair| pair == ["--progress", "json"])
-        || arguments.iter().any(|argument| argument == "--progress=json");
+    let arguments: Vec<String> = std::env::args_os()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
+    let asked = arguments
+        .windows(2)
+        .any(|pair| pair == ["--progress", "json"])
+        || arguments
+            .iter()
+            .any(|argument| argument == "--progress=json");
     if asked { Format::Json } else { Format::Text }
 }
 
@@ -81,7 +91,8 @@ pub(super) trait View {
     }
 }
 
-/// What `schema` says in each object: a field that goes or changes its meaning makes it another number.
+/// What `schema` says in each object: a field that goes or changes its meaning makes it another
+/// number.
 pub(super) const SCHEMA: u32 = 1;
 
 /// One object for each event (docs/events.md).
@@ -93,7 +104,11 @@ struct Json {
 
 impl Json {
     fn new() -> Self {
-        Self { begun: Instant::now(), jobs: Vec::new(), stages: BTreeMap::new() }
+        Self {
+            begun: Instant::now(),
+            jobs: Vec::new(),
+            stages: BTreeMap::new(),
+        }
     }
 
     /// The event with what every object has, and what the end of a run has.
@@ -176,14 +191,22 @@ impl Progress {
             Style::Auto if terminal::redraws() => Box::new(Bars::new()),
             Style::Auto | Style::Plain => Box::new(Lines::default()),
         };
-        Self { view, verbose: display.verbose, hold: Hold::from_env() }
+        Self {
+            view,
+            verbose: display.verbose,
+            hold: Hold::from_env(),
+        }
     }
 
     /// Says which seed is used, so that a picture can be drawn again even if the run does not end.
     pub(super) fn seed(&mut self, request: &Request) {
         match request.count {
             1 => self.view.say(&format!("seed {}", request.seed)),
-            n => self.view.say(&format!("seeds {} to {}", request.seed, request.seed + (n - 1))),
+            n => self.view.say(&format!(
+                "seeds {} to {}",
+                request.seed,
+                request.seed + (n - 1)
+            )),
         }
     }
 
@@ -208,13 +231,25 @@ impl Progress {
                 Some(format!("{}: {seconds:.2} s", stage.name()))
             }
             Event::Done { seconds, .. } if self.verbose => Some(format!("total: {seconds:.2} s")),
-            Event::Failed { job, message, latents: None } => Some(format!("failed {job}: {message}")),
-            Event::Failed { job, message, latents: Some(path) } => {
-                Some(format!("failed {job}: {message}; its latents are kept in {}", path.display()))
-            }
-            Event::Download { model, files, bytes, license } => {
-                Some(download(model, *files, *bytes, license.as_deref()))
-            }
+            Event::Failed {
+                job,
+                message,
+                latents: None,
+            } => Some(format!("failed {job}: {message}")),
+            Event::Failed {
+                job,
+                message,
+                latents: Some(path),
+            } => Some(format!(
+                "failed {job}: {message}; its latents are kept in {}",
+                path.display()
+            )),
+            Event::Download {
+                model,
+                files,
+                bytes,
+                license,
+            } => Some(download(model, *files, *bytes, license.as_deref())),
             Event::Fetch { .. }
             | Event::Queued { .. }
             | Event::Begin { .. }
@@ -246,6 +281,10 @@ impl Observer for Progress {
             self.view.say(&terminal::harmless(&line));
         }
         self.hold.wait(event, signals::stop_requested);
-        if signals::stop_requested() { Flow::Cancel } else { Flow::Continue }
+        if signals::stop_requested() {
+            Flow::Cancel
+        } else {
+            Flow::Continue
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! `sdgen replay IMAGE`: draws a picture again from what it says about itself, and tells whether it is the same.
+//! `sdgen replay IMAGE`: draws a picture again from what it says about itself, and tells whether it
+//! is the same.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -27,7 +28,8 @@ pub(super) struct Arguments {
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
 
-    /// Write no file: say whether the picture is the same, close (40 dB or more) or different, which is exit code 10
+    /// Write no file: say whether the picture is the same, close (40 dB or more) or different,
+    /// which is exit code 10
     #[arg(long, help_heading = "Display")]
     verify: bool,
 
@@ -53,8 +55,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     }
     let params = &arguments.params;
     let destination = destination(params)?;
-    draw(&Drawing { plan: &plan, params, destination: &destination, show: false }, &progress)?;
-    let done = Event::Done { images: plan.request.count, seconds: begun.elapsed().as_secs_f64() };
+    draw(
+        &Drawing {
+            plan: &plan,
+            params,
+            destination: &destination,
+            show: false,
+        },
+        &progress,
+    )?;
+    let done = Event::Done {
+        images: plan.request.count,
+        seconds: begun.elapsed().as_secs_f64(),
+    };
     let _ = progress.borrow_mut().on(&done);
     Ok(())
 }
@@ -69,9 +82,16 @@ impl Arguments {
                 let (params, left) = parameters.params(&self.params);
                 let mut observer = |event: &Event| progress.borrow_mut().on(event);
                 if !left.is_empty() {
-                    warn(&mut observer, format!("not taken over: {}", left.join(", ")));
+                    warn(
+                        &mut observer,
+                        format!("not taken over: {}", left.join(", ")),
+                    );
                 }
-                let params = self.profile.defaults()?.told(&mut observer)?.under(&params)?;
+                let params = self
+                    .profile
+                    .defaults()?
+                    .told(&mut observer)?
+                    .under(&params)?;
                 Planner::new(Hub::from_env()?).plan(&overlay(&params, &self.params), &mut observer)
             }
             (None, None) if found.sheet.is_some() => {
@@ -80,8 +100,12 @@ impl Arguments {
                     .hint("`sdgen inspect` names them; each can be drawn again by itself"))
             }
             (None, None) => {
-                let message = format!("`{}` says nothing about how it was made", self.image.display());
-                Err(Error::new(Kind::Usage, message).hint("expected a PNG with sdgen's or A1111's metadata"))
+                let message = format!(
+                    "`{}` says nothing about how it was made",
+                    self.image.display()
+                );
+                Err(Error::new(Kind::Usage, message)
+                    .hint("expected a PNG with sdgen's or A1111's metadata"))
             }
         }
     }
@@ -89,9 +113,18 @@ impl Arguments {
     /// The recorded request, changed in nothing but what the flags change.
     fn recorded(&self, record: &Record, progress: &RefCell<Progress>) -> Result<Plan> {
         let mut observer = |event: &Event| progress.borrow_mut().on(event);
-        let recorded = Recorded { record, image: &self.image, over: &self.params };
-        let params = self.profile.defaults()?.told(&mut observer)?.beside(&recorded.params()?);
-        let plan = Planner::new(Hub::from_env()?).plan(&overlay(&params, &self.params), &mut observer)?;
+        let recorded = Recorded {
+            record,
+            image: &self.image,
+            over: &self.params,
+        };
+        let params = self
+            .profile
+            .defaults()?
+            .told(&mut observer)?
+            .beside(&recorded.params()?);
+        let plan =
+            Planner::new(Hub::from_env()?).plan(&overlay(&params, &self.params), &mut observer)?;
         for difference in recorded.differences(&plan)? {
             warn(&mut observer, difference);
         }
@@ -101,7 +134,11 @@ impl Arguments {
     /// Draws and compares; the verdict is data.
     fn verdict(&self, plan: &Plan, progress: &RefCell<Progress>) -> Result<()> {
         let there = image::open(&self.image).map_err(|e| {
-            Error::new(Kind::Usage, format!("cannot read `{}`", self.image.display())).source(e)
+            Error::new(
+                Kind::Usage,
+                format!("cannot read `{}`", self.image.display()),
+            )
+            .source(e)
         })?;
         let mut observer = |event: &Event| progress.borrow_mut().on(event);
         let mut here: Option<Image> = None;
@@ -113,14 +150,22 @@ impl Arguments {
         let psnr = psnr(&there.to_rgb8(), &here);
         match psnr {
             Some(f64::INFINITY) => terminal::data(b"same\n"),
-            Some(psnr) if psnr >= CLOSE => terminal::data(format!("close: PSNR {psnr:.1} dB\n").as_bytes()),
+            Some(psnr) if psnr >= CLOSE => {
+                terminal::data(format!("close: PSNR {psnr:.1} dB\n").as_bytes())
+            }
             Some(psnr) => {
                 terminal::data(format!("different: PSNR {psnr:.1} dB\n").as_bytes())?;
-                Err(Error::new(Kind::Different, "the picture drawn now is another one"))
+                Err(Error::new(
+                    Kind::Different,
+                    "the picture drawn now is another one",
+                ))
             }
             None => {
                 terminal::data(b"different: another size\n")?;
-                Err(Error::new(Kind::Different, "the picture drawn now has another size"))
+                Err(Error::new(
+                    Kind::Different,
+                    "the picture drawn now has another size",
+                ))
             }
         }
     }
@@ -137,7 +182,13 @@ fn psnr(there: &RgbImage, here: &Image) -> Option<f64> {
         return None;
     }
     let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
-    let error = there.as_raw().iter().zip(&here.rgb).map(square).sum::<f64>() / here.rgb.len() as f64;
+    let error = there
+        .as_raw()
+        .iter()
+        .zip(&here.rgb)
+        .map(square)
+        .sum::<f64>()
+        / here.rgb.len() as f64;
     Some(10.0 * (255.0 * 255.0 / error).log10())
 }
 
@@ -147,8 +198,14 @@ mod tests {
 
     #[test]
     fn the_ratio_is_infinite_for_the_same_and_falls_with_the_difference() {
-        let here =
-            |value: u8| Image { width: 2, height: 1, rgb: vec![value; 6], seed: 0, index: 0, tiled: false };
+        let here = |value: u8| Image {
+            width: 2,
+            height: 1,
+            rgb: vec![value; 6],
+            seed: 0,
+            index: 0,
+            tiled: false,
+        };
         let there = RgbImage::from_raw(2, 1, vec![100; 6]).unwrap();
         assert_eq!(psnr(&there, &here(100)), Some(f64::INFINITY));
         // An error of 1 everywhere: 20 log10 255.

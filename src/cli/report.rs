@@ -1,4 +1,5 @@
-//! How errors are shown: lines for people, an object for programs. The words come from the error itself.
+//! How errors are shown: lines for people, an object for programs. The words come from the error
+//! itself.
 
 use std::process::ExitCode;
 
@@ -56,7 +57,10 @@ pub(super) fn refused_arguments(error: &clap::Error, format: Format) -> ExitCode
         Format::Json => {
             let text = error.render().to_string();
             let line = text.lines().next().unwrap_or_default();
-            failed(&Error::new(Kind::Usage, line.trim_start_matches("error: ")), format)
+            failed(
+                &Error::new(Kind::Usage, line.trim_start_matches("error: ")),
+                format,
+            )
         }
     }
 }
@@ -66,7 +70,11 @@ fn text(error: &Error) -> String {
 }
 
 fn lines(message: &str, hints: &[String]) -> String {
-    let (red, bold, plain) = if coloured() { ("\x1b[1;31m", "\x1b[1m", "\x1b[0m") } else { ("", "", "") };
+    let (red, bold, plain) = if coloured() {
+        ("\x1b[1;31m", "\x1b[1m", "\x1b[0m")
+    } else {
+        ("", "", "")
+    };
     let mut lines = format!("{red}error:{plain} {}", harmless(message));
     for hint in hints {
         lines.push_str(&format!("\n{bold}hint:{plain} {}", harmless(hint)));
@@ -88,14 +96,23 @@ fn message(error: &Error) -> String {
 
 fn flag(field: &str) -> String {
     let flag = field.replace('_', "-");
-    let is_positional = super::command().get_positionals().any(|arg| arg.get_id() == field);
-    if is_positional { flag } else { format!("--{flag}") }
+    let is_positional = super::command()
+        .get_positionals()
+        .any(|arg| arg.get_id() == field);
+    if is_positional {
+        flag
+    } else {
+        format!("--{flag}")
+    }
 }
 
 fn object(error: &Error) -> serde_json::Value {
     let row = error.kind().row();
     let whole = error.to_string();
-    let prefix = error.field_name().map(|field| format!("{field}: ")).unwrap_or_default();
+    let prefix = error
+        .field_name()
+        .map(|field| format!("{field}: "))
+        .unwrap_or_default();
     json!({
         "event": "error",
         "schema": SCHEMA,
@@ -114,7 +131,10 @@ mod tests {
     #[test]
     fn people_see_the_flag_and_programs_the_field() {
         let error = Error::expected("cfg_scale", "a number", "NaN").hint("try 7");
-        assert_eq!(text(&error), "error: --cfg-scale: expected a number, got `NaN`\nhint: try 7");
+        assert_eq!(
+            text(&error),
+            "error: --cfg-scale: expected a number, got `NaN`\nhint: try 7"
+        );
         let expected = json!({
             "event": "error", "schema": 1, "kind": "usage", "exit_code": 2, "field": "cfg_scale",
             "message": "expected a number, got `NaN`", "hints": ["try 7"],

@@ -21,7 +21,12 @@ pub(super) struct Arguments {
     host: IpAddr,
 
     /// Port to listen on; 0 takes any that is free
-    #[arg(long, value_name = "N", default_value_t = 7860, help_heading = "Connections")]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 7860,
+        help_heading = "Connections"
+    )]
     port: u16,
 
     /// File whose content clients have to show as a bearer token (or as a password)
@@ -36,16 +41,17 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", help_heading = "Connections")]
     allow_host: Vec<String>,
 
-    /// Origin of pages elsewhere that may use this server, such as http://localhost:3000; may be repeated
+    /// Origin of pages elsewhere that may use this server, such as http://localhost:3000; may be
+    /// repeated
     #[arg(long, value_name = "ORIGIN", help_heading = "Connections")]
     cors: Vec<String>,
 
     #[command(flatten)]
     drawing: Drawing,
 
-    /// Jobs that may wait, more are answered with 503; or redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?size=N], where
-    /// several servers and workers share a queue
-    /// [default: what SDGEN_QUEUE says, or 64]
+    /// Jobs that may wait, more are answered with 503; or
+    /// redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?size=N], where several servers and workers share
+    /// a queue [default: what SDGEN_QUEUE says, or 64]
     #[arg(long, value_name = "N|URL", help_heading = "Limits")]
     queue: Option<String>,
 
@@ -53,7 +59,12 @@ pub(super) struct Arguments {
     lease: Lease,
 
     /// Size of a request, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 32, help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 32,
+        help_heading = "Limits"
+    )]
     max_body: usize,
 
     /// Pixels of a picture that is drawn; larger start pictures are scaled down
@@ -65,11 +76,21 @@ pub(super) struct Arguments {
     max_count: u64,
 
     /// How long results are kept, in hours
-    #[arg(long, value_name = "HOURS", default_value_t = 24.0, help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "HOURS",
+        default_value_t = 24.0,
+        help_heading = "Limits"
+    )]
     keep: f64,
 
     /// How many results are kept, in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1024, help_heading = "Limits")]
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 1024,
+        help_heading = "Limits"
+    )]
     keep_size: u64,
 
     /// Folder for jobs and results [default: one for each port among the user's own]
@@ -84,7 +105,8 @@ pub(super) struct Arguments {
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Drawing {
-    /// Model that clients may ask for; the first is the default; may be repeated [default: every known name]
+    /// Model that clients may ask for; the first is the default; may be repeated [default: every
+    /// known name]
     #[arg(short, long, value_name = "MODEL", help_heading = "Drawing")]
     model: Vec<String>,
 
@@ -104,8 +126,8 @@ pub(super) struct Drawing {
     #[arg(long, value_name = "N", help_heading = "Drawing")]
     threads: Option<usize>,
 
-    /// Pictures drawn in one forward, unless a job says otherwise: those of one job, or of jobs that follow one
-    /// another and differ in prompts and seed alone
+    /// Pictures drawn in one forward, unless a job says otherwise: those of one job, or of jobs
+    /// that follow one another and differ in prompts and seed alone
     #[arg(long, value_name = "N", help_heading = "Drawing")]
     batch_size: Option<usize>,
 }
@@ -114,8 +136,14 @@ pub(super) struct Drawing {
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Lease {
-    /// Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, help_heading = "Limits")]
+    /// Seconds after which the job of a process that is silent goes to another; for redis://, and
+    /// everywhere the same
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 30.0,
+        help_heading = "Limits"
+    )]
     lease: f64,
 }
 
@@ -171,13 +199,24 @@ impl Drawing {
             offline: self.offline.then_some(true),
             ..Params::default()
         };
-        let probe = Params { prompt: Some(String::new()), ..defaults.clone() };
+        let probe = Params {
+            prompt: Some(String::new()),
+            ..defaults.clone()
+        };
         if let Some(error) = crate::request::check(&probe).into_iter().next() {
             return Err(error);
         }
         let (models, log_prompts) = (self.model.clone(), words.log_prompts);
         let hold = Hold::from_env();
-        Ok(Options { models, defaults, hub: Hub::from_env()?, home, limits, log_prompts, hold })
+        Ok(Options {
+            models,
+            defaults,
+            hub: Hub::from_env()?,
+            home,
+            limits,
+            log_prompts,
+            hold,
+        })
     }
 }
 
@@ -185,9 +224,10 @@ impl Lease {
     /// Redis with this lease.
     pub(super) fn home(&self, url: String) -> Result<Home> {
         let lease = Duration::try_from_secs_f64(self.lease).ok();
+        let lease = lease
+            .filter(|lease| (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(lease));
         let lease =
-            lease.filter(|lease| (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(lease));
-        let lease = lease.ok_or_else(|| Error::expected("lease", "from 1 to 3600 seconds", self.lease))?;
+            lease.ok_or_else(|| Error::expected("lease", "from 1 to 3600 seconds", self.lease))?;
         Ok(Home::Redis { url, lease })
     }
 }
@@ -195,7 +235,8 @@ impl Lease {
 /// Most jobs that wait where nothing is said.
 const WAITING: usize = 64;
 
-/// What `--queue` or the environment says: how many jobs may wait, and where, if not in this process.
+/// What `--queue` or the environment says: how many jobs may wait, and where, if not in this
+/// process.
 pub(super) fn queue(said: Option<&String>) -> Result<(usize, Option<String>)> {
     match said.cloned().or_else(crate::config::queue) {
         Some(text) => parsed(&text),
@@ -215,22 +256,41 @@ fn parsed(text: &str) -> Result<(usize, Option<String>)> {
         return Ok((size(text)?, None));
     }
     let (address, query) = text.split_once('?').unwrap_or((text, ""));
-    let (sizes, others): (Vec<&str>, Vec<&str>) =
-        query.split('&').filter(|pair| !pair.is_empty()).partition(|pair| pair.starts_with("size="));
-    let query = if others.is_empty() { String::new() } else { format!("?{}", others.join("&")) };
-    let bound = sizes.last().and_then(|pair| pair.strip_prefix("size=")).map(size);
-    Ok((bound.transpose()?.unwrap_or(WAITING), Some(format!("{address}{query}"))))
+    let (sizes, others): (Vec<&str>, Vec<&str>) = query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .partition(|pair| pair.starts_with("size="));
+    let query = if others.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", others.join("&"))
+    };
+    let bound = sizes
+        .last()
+        .and_then(|pair| pair.strip_prefix("size="))
+        .map(size);
+    Ok((
+        bound.transpose()?.unwrap_or(WAITING),
+        Some(format!("{address}{query}")),
+    ))
 }
 
 fn door(arguments: &Arguments) -> Result<Door> {
     let token = arguments.token_file.as_ref().map(token).transpose()?;
     if !arguments.host.is_loopback() && token.is_none() && !arguments.no_auth {
         let message = format!("`{}` can be reached from other machines", arguments.host);
-        return Err(Error::field("host", message)
-            .hint("ask for a token with `--token-file FILE`, or let everybody in with `--no-auth`"));
+        return Err(Error::field("host", message).hint(
+            "ask for a token with `--token-file FILE`, or let everybody in with `--no-auth`",
+        ));
     }
     let (names, cors) = (arguments.allow_host.clone(), arguments.cors.clone());
-    Ok(Door { host: arguments.host, port: arguments.port, token, names, cors })
+    Ok(Door {
+        host: arguments.host,
+        port: arguments.port,
+        token,
+        names,
+        cors,
+    })
 }
 
 fn options(arguments: &Arguments) -> Result<Options> {
@@ -239,20 +299,33 @@ fn options(arguments: &Arguments) -> Result<Options> {
         (None, _) => Home::Folder(state(arguments)?),
         (Some(url), None) => arguments.lease.home(url)?,
         (Some(_), Some(_)) => {
-            return Err(Error::field("state", "jobs are kept in Redis, and no folder is used")
-                .hint("leave `--state` or `--queue` out"));
+            return Err(
+                Error::field("state", "jobs are kept in Redis, and no folder is used")
+                    .hint("leave `--state` or `--queue` out"),
+            );
         }
     };
-    arguments.drawing.options(home, limits(arguments, bound)?, &arguments.words)
+    arguments
+        .drawing
+        .options(home, limits(arguments, bound)?, &arguments.words)
 }
 
 fn limits(arguments: &Arguments, queue: usize) -> Result<Limits> {
-    let Arguments { max_body, max_pixels, max_count, .. } = arguments;
-    for (field, value) in
-        [("max_body", *max_body as u64), ("max_pixels", *max_pixels), ("max_count", *max_count)]
-    {
+    let Arguments {
+        max_body,
+        max_pixels,
+        max_count,
+        ..
+    } = arguments;
+    for (field, value) in [
+        ("max_body", *max_body as u64),
+        ("max_pixels", *max_pixels),
+        ("max_count", *max_count),
+    ] {
         if value == 0 {
-            return Err(Error::expected(field, "a number from 1 on", value).hint("0 would let nothing in"));
+            return Err(
+                Error::expected(field, "a number from 1 on", value).hint("0 would let nothing in")
+            );
         }
     }
     let age = Duration::try_from_secs_f64(arguments.keep * 3600.0)
@@ -270,7 +343,8 @@ fn limits(arguments: &Arguments, queue: usize) -> Result<Limits> {
 fn token(path: &PathBuf) -> Result<Token> {
     let cannot = |what: &str| Error::field("token_file", format!("`{}` {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| cannot("cannot be read").source(e))?;
-    Token::new(&text).ok_or_else(|| cannot("is empty").hint("make one: `openssl rand -hex 32 > token`"))
+    Token::new(&text)
+        .ok_or_else(|| cannot("is empty").hint("make one: `openssl rand -hex 32 > token`"))
 }
 
 fn state(arguments: &Arguments) -> Result<PathBuf> {
@@ -289,11 +363,18 @@ mod tests {
     fn a_queue_is_a_size_or_an_address_with_a_size() {
         let read = |text: &str| parsed(text).unwrap();
         assert_eq!(read("8"), (8, None));
-        assert_eq!(read("redis://h:6379/0"), (WAITING, Some("redis://h:6379/0".to_owned())));
+        assert_eq!(
+            read("redis://h:6379/0"),
+            (WAITING, Some("redis://h:6379/0".to_owned()))
+        );
         let unix = "redis+unix:///run/redis.sock?db=1";
         assert_eq!(read(&format!("{unix}&size=9")), (9, Some(unix.to_owned())));
         for text in ["0", "many", "redis://h?size=0"] {
-            assert_eq!(parsed(text).unwrap_err().field_name(), Some("queue"), "{text}");
+            assert_eq!(
+                parsed(text).unwrap_err().field_name(),
+                Some("queue"),
+                "{text}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Ctrl-C, SIGTERM and SIGHUP: the first asks the run to stop at its next step, the second ends the process.
+//! Ctrl-C, SIGTERM and SIGHUP: the first asks the run to stop at its next step, the second ends the
+//! process.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -17,7 +18,11 @@ pub(super) fn stop_requested() -> bool {
 /// # Errors
 /// The system refuses the handler.
 pub(super) fn listen(announce: bool) -> Result<()> {
-    let line = if announce { "stopping after this step; Ctrl-C again stops at once" } else { "" };
+    let line = if announce {
+        "stopping after this step; Ctrl-C again stops at once"
+    } else {
+        ""
+    };
     on_stop(line, || {})
 }
 
@@ -30,7 +35,10 @@ pub(super) fn on_stop(line: &'static str, stop: impl Fn() + Send + 'static) -> R
         .map_err(|e| Error::internal("cannot listen for Ctrl-C").source(e))
 }
 
-#[expect(clippy::exit, reason = "the second Ctrl-C must not wait for a step to end")]
+#[expect(
+    clippy::exit,
+    reason = "the second Ctrl-C must not wait for a step to end"
+)]
 fn on_signal(line: &str, stop: &dyn Fn()) {
     if STOP.swap(true, Ordering::Relaxed) {
         std::process::exit(i32::from(Kind::Interrupted.row().exit_code));

@@ -4,7 +4,8 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::error::{Error, Kind, Result};
 
-/// Writes data to stdout. A reader that has seen enough (`| head`) ends the output, not in an error.
+/// Writes data to stdout. A reader that has seen enough (`| head`) ends the output, not in an
+/// error.
 pub(super) fn data(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
@@ -50,5 +51,13 @@ pub(super) fn size(bytes: u64) -> String {
 
 /// One line without control characters, so that no prompt or file can drive the terminal.
 pub(super) fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
 }

@@ -1,4 +1,5 @@
-//! `sdgen tokens PROMPT`: how a model's text encoders read a prompt, from the tokenizers' files alone.
+//! `sdgen tokens PROMPT`: how a model's text encoders read a prompt, from the tokenizers' files
+//! alone.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -23,7 +24,8 @@ pub(super) struct Arguments {
     #[arg(value_name = "PROMPT", allow_hyphen_values = true)]
     prompt: String,
 
-    /// Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP's own vocabulary]
+    /// Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP's
+    /// own vocabulary]
     #[arg(short, long, value_name = "MODEL")]
     model: Option<String>,
 
@@ -81,14 +83,27 @@ struct Row {
 
 /// Prints the tokens.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let prompt = Prompt { field: "prompt", text: &arguments.prompt };
+    let prompt = Prompt {
+        field: "prompt",
+        text: &arguments.prompt,
+    };
     let reading = Reading {
-        syntax: named("prompt_syntax", arguments.prompt_syntax.as_deref(), Syntax::default())?,
-        long: named("long_prompt", arguments.long_prompt.as_deref(), LongPrompt::Chunk)?,
+        syntax: named(
+            "prompt_syntax",
+            arguments.prompt_syntax.as_deref(),
+            Syntax::default(),
+        )?,
+        long: named(
+            "long_prompt",
+            arguments.long_prompt.as_deref(),
+            LongPrompt::Chunk,
+        )?,
     };
     let embeddings = embeddings(arguments)?;
     let encoders = encoders(arguments.model.as_deref(), &embeddings)?;
-    let shown = encoders.iter().map(|encoder| show(encoder, &prompt, reading));
+    let shown = encoders
+        .iter()
+        .map(|encoder| show(encoder, &prompt, reading));
     let shown = shown.collect::<Result<Vec<_>>>()?;
     if arguments.json {
         return terminal::json(&shown);
@@ -99,7 +114,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
 /// The embeddings that the prompt uses.
 fn embeddings(arguments: &Arguments) -> Result<Vec<Arc<Embedding>>> {
-    let paths = arguments.embedding.iter().map(|text| adapters::embeddings(text));
+    let paths = arguments
+        .embedding
+        .iter()
+        .map(|text| adapters::embeddings(text));
     let paths = paths.collect::<Result<Vec<_>>>()?.concat();
     Shelf::new().embeddings(&paths, &[&arguments.prompt])
 }
@@ -110,35 +128,78 @@ fn named<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
 
 /// The tokenizers of a model that is on this machine. Nothing is fetched: weights would come along.
 fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<Encoder>> {
-    let hub = Hub { offline: true, ..Hub::from_env()? };
+    let hub = Hub {
+        offline: true,
+        ..Hub::from_env()?
+    };
     let known = models().iter().find(|spec| spec.name == DEFAULT_MODEL);
     if model.is_none() && !known.is_some_and(|spec| registry::is_cached(spec, &hub)) {
         let none = ModelFiles::embedded("clip", &[]);
-        let words = embeddings.iter().filter_map(|embedding| embedding.word(Component::TextEncoder));
+        let words = embeddings
+            .iter()
+            .filter_map(|embedding| embedding.word(Component::TextEncoder));
         let tokenizer = Tokenizer::load(&none, "tokenizer", Shape::CLIP)?;
-        return Ok(vec![Encoder { name: "clip", tokenizer, words: words.collect() }]);
+        return Ok(vec![Encoder {
+            name: "clip",
+            tokenizer,
+            words: words.collect(),
+        }]);
     }
     let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
     let mut silent = |_: &Event| Flow::Continue;
-    let files = registry::locate(&model, &Fetch { hub, ..Fetch::default() }, &mut silent).map_err(|e| {
-        Error::hint(e, "`sdgen tokens` fetches nothing; without `-m` CLIP's own vocabulary serves")
+    let files = registry::locate(
+        &model,
+        &Fetch {
+            hub,
+            ..Fetch::default()
+        },
+        &mut silent,
+    )
+    .map_err(|e| {
+        Error::hint(
+            e,
+            "`sdgen tokens` fetches nothing; without `-m` CLIP's own vocabulary serves",
+        )
     })?;
-    embeddings.iter().try_for_each(|embedding| embedding.fits(&files))?;
-    let encoder = |Reader { component, tokenizer, .. }| {
-        let words = embeddings.iter().filter_map(|embedding| embedding.word(component)).collect();
-        Encoder { name: component.name(), tokenizer, words }
+    embeddings
+        .iter()
+        .try_for_each(|embedding| embedding.fits(&files))?;
+    let encoder = |Reader {
+                       component,
+                       tokenizer,
+                       ..
+                   }| {
+        let words = embeddings
+            .iter()
+            .filter_map(|embedding| embedding.word(component))
+            .collect();
+        Encoder {
+            name: component.name(),
+            tokenizer,
+            words,
+        }
     };
     let readers = readers(&files)?;
-    let notices = readers.iter().filter_map(|reader| reader.tokenizer.notice());
+    let notices = readers
+        .iter()
+        .filter_map(|reader| reader.tokenizer.notice());
     notices.for_each(|notice| terminal::say(&format!("warning: {notice}")));
     Ok(readers.into_iter().map(encoder).collect())
 }
 
 fn show(encoder: &Encoder, prompt: &Prompt<'_>, reading: Reading) -> Result<Shown> {
-    let Encoder { name, tokenizer, words } = encoder;
+    let Encoder {
+        name,
+        tokenizer,
+        words,
+    } = encoder;
     let chunked = tokenizer.chunks(prompt, reading, words)?;
     let piece = |token: &Token| tokenizer.piece(token.id, words);
-    let row = |token: &Token| Row { id: token.id, piece: piece(token), weight: token.weight };
+    let row = |token: &Token| Row {
+        id: token.id,
+        piece: piece(token),
+        weight: token.weight,
+    };
     let chunk = |tokens: &Vec<Token>| Chunk {
         ids: tokenizer.ids(tokens, reading.syntax),
         tokens: tokens.iter().map(row).collect(),
@@ -154,15 +215,30 @@ fn show(encoder: &Encoder, prompt: &Prompt<'_>, reading: Reading) -> Result<Show
 
 /// One line for each token, chunk by chunk. Writing to a string cannot fail.
 fn lines(shown: &Shown) -> String {
-    let Shown { encoder, tokens, room, .. } = shown;
+    let Shown {
+        encoder,
+        tokens,
+        room,
+        ..
+    } = shown;
     let mut text = String::new();
-    let _ = writeln!(text, "{encoder}: tokens {tokens}, chunks {} of up to {room}", shown.chunks.len());
+    let _ = writeln!(
+        text,
+        "{encoder}: tokens {tokens}, chunks {} of up to {room}",
+        shown.chunks.len()
+    );
     for (i, chunk) in shown.chunks.iter().enumerate() {
         let _ = writeln!(text, "chunk {}: tokens {}", i + 1, chunk.tokens.len());
         for (j, row) in chunk.tokens.iter().enumerate() {
             // Four digits are more than a weight is ever written with.
             let weight = (row.weight * 1e4).round() / 1e4;
-            let _ = writeln!(text, "{:>4} {:>6}  {weight:<7} {}", j + 1, row.id, row.piece);
+            let _ = writeln!(
+                text,
+                "{:>4} {:>6}  {weight:<7} {}",
+                j + 1,
+                row.id,
+                row.piece
+            );
         }
     }
     if !shown.left_out.is_empty() {

@@ -34,10 +34,24 @@ pub(super) struct Work<'a> {
 
 impl<'a> Work<'a> {
     /// The drawing of `planned`, noted in `manifest`.
-    pub(super) fn new(planned: &'a [Planned], manifest: Manifest, progress: &'a RefCell<Progress>) -> Self {
+    pub(super) fn new(
+        planned: &'a [Planned],
+        manifest: Manifest,
+        progress: &'a RefCell<Progress>,
+    ) -> Self {
         let (fail_fast, show) = (false, false);
         let engine = Engine::new();
-        Self { planned, manifest, progress, engine, fail_fast, show, drawn: 0, skipped: 0, failed: 0 }
+        Self {
+            planned,
+            manifest,
+            progress,
+            engine,
+            fail_fast,
+            show,
+            drawn: 0,
+            skipped: 0,
+            failed: 0,
+        }
     }
 
     /// Draws every job that is not done.
@@ -45,18 +59,29 @@ impl<'a> Work<'a> {
     /// # Errors
     /// `Kind::Batch` when some failed; `Kind::Interrupted`; a manifest that cannot be kept.
     pub(super) fn all(&mut self) -> Result<()> {
-        let left: Vec<&Planned> = self.planned.iter().filter(|planned| !planned.finished).collect();
+        let left: Vec<&Planned> = self
+            .planned
+            .iter()
+            .filter(|planned| !planned.finished)
+            .collect();
         self.skipped = self.planned.len() - left.len();
         self.manifest.plan(left.iter().copied())?;
         let left: Vec<Planned> = left.into_iter().cloned().collect();
         for planned in &left {
-            let _ = self.progress.borrow_mut().on(&Event::Queued { job: planned.job.name.clone() });
+            let _ = self.progress.borrow_mut().on(&Event::Queued {
+                job: planned.job.name.clone(),
+            });
         }
         let mut number = 1;
         for forward in forwards(&left) {
             let jobs: Vec<&Planned> = forward.into_iter().map(|i| &left[i]).collect();
-            let names: Vec<&str> = jobs.iter().map(|planned| planned.job.name.as_str()).collect();
-            self.progress.borrow_mut().turn_to(&names, number, left.len());
+            let names: Vec<&str> = jobs
+                .iter()
+                .map(|planned| planned.job.name.as_str())
+                .collect();
+            self.progress
+                .borrow_mut()
+                .turn_to(&names, number, left.len());
             number += jobs.len();
             self.forward(&jobs)?;
             if self.failed > 0 && self.fail_fast {
@@ -90,19 +115,33 @@ impl<'a> Work<'a> {
 
     /// Draws `jobs` and takes each from `left` when its picture is noted.
     fn draw(&mut self, jobs: &[&Planned], left: &mut Vec<&Planned>) -> Result<()> {
-        let Self { manifest, progress, engine, show, drawn, .. } = self;
+        let Self {
+            manifest,
+            progress,
+            engine,
+            show,
+            drawn,
+            ..
+        } = self;
         let mut begun = Instant::now();
         let mut observer = |event: &Event| progress.borrow_mut().on(event);
         let mut deliver = |i: usize, image: Image| {
             let planned = jobs[i];
             let bytes = picture(planned, &image)?;
             saving(progress, image.seed, || write(&bytes, planned))?;
-            let state = State::Done { sha256: digest(&bytes), seconds: begun.elapsed().as_secs_f64() };
+            let state = State::Done {
+                sha256: digest(&bytes),
+                seconds: begun.elapsed().as_secs_f64(),
+            };
             manifest.note(planned, state)?;
             left.retain(|other| other.path != planned.path);
             *drawn += 1;
             begun = Instant::now();
-            if *show { show::picture(&planned.path) } else { Ok(()) }
+            if *show {
+                show::picture(&planned.path)
+            } else {
+                Ok(())
+            }
         };
         match jobs {
             [alone] => engine.generate(&alone.plan, &mut observer, &mut |image| deliver(0, image)),
@@ -116,22 +155,40 @@ impl<'a> Work<'a> {
     /// Notes a failure, once what was drawn is safe.
     fn fail(&mut self, planned: &Planned, error: &Error) -> Result<()> {
         self.failed += 1;
-        let latents = self
-            .engine
-            .undecoded()
-            .and_then(|latents| latents.save(&planned.plan.origin(), &planned.path, Existing::Own).ok());
-        self.manifest.note(planned, State::Failed { error: error.to_string(), latents: latents.clone() })?;
-        let failed = Event::Failed { job: planned.job.name.clone(), message: error.to_string(), latents };
+        let latents = self.engine.undecoded().and_then(|latents| {
+            latents
+                .save(&planned.plan.origin(), &planned.path, Existing::Own)
+                .ok()
+        });
+        self.manifest.note(
+            planned,
+            State::Failed {
+                error: error.to_string(),
+                latents: latents.clone(),
+            },
+        )?;
+        let failed = Event::Failed {
+            job: planned.job.name.clone(),
+            message: error.to_string(),
+            latents,
+        };
         let _ = self.progress.borrow_mut().on(&failed);
         Ok(())
     }
 
     /// What has become of the jobs, in one line.
     pub(super) fn summary(&self) -> String {
-        let Self { drawn, skipped, failed, .. } = self;
+        let Self {
+            drawn,
+            skipped,
+            failed,
+            ..
+        } = self;
         let left = self.planned.len() - drawn - skipped - failed;
-        let mut text =
-            format!("{}: {drawn} drawn, {skipped} done before", count_of(self.planned.len(), "job"));
+        let mut text = format!(
+            "{}: {drawn} drawn, {skipped} done before",
+            count_of(self.planned.len(), "job")
+        );
         for (count, what) in [(*failed, "failed"), (left, "left")] {
             if count > 0 {
                 text.push_str(&format!(", {count} {what}"));
@@ -143,15 +200,27 @@ impl<'a> Work<'a> {
 
 fn picture(planned: &Planned, image: &Image) -> Result<Vec<u8>> {
     let silent = planned.job.params.no_metadata == Some(true);
-    Album { origin: planned.plan.origin(), silent }.png(&image.leaf())
+    Album {
+        origin: planned.plan.origin(),
+        silent,
+    }
+    .png(&image.leaf())
 }
 
 fn write(bytes: &[u8], planned: &Planned) -> Result<PathBuf> {
-    let existing = if planned.replaces { Existing::Own } else { Existing::Free };
+    let existing = if planned.replaces {
+        Existing::Own
+    } else {
+        Existing::Free
+    };
     save(bytes, &planned.path, existing)
 }
 
 /// `1 job`, `2 jobs`.
 pub(super) fn count_of(count: usize, what: &str) -> String {
-    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
+    if count == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
+    }
 }

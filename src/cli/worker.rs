@@ -1,4 +1,5 @@
-//! `sdgen worker`: the arguments of one that draws what servers have taken in, and the signals that end it.
+//! `sdgen worker`: the arguments of one that draws what servers have taken in, and the signals that
+//! end it.
 
 use clap::Args;
 
@@ -10,8 +11,8 @@ use crate::serve::{Limits, Worker};
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Arguments {
-    /// Where the jobs are: redis://[[USER:]PASSWORD@]HOST[:PORT][/DB], as the servers have it [default: what
-    /// SDGEN_QUEUE says]
+    /// Where the jobs are: redis://[[USER:]PASSWORD@]HOST[:PORT][/DB], as the servers have it
+    /// [default: what SDGEN_QUEUE says]
     #[arg(long, value_name = "URL", help_heading = "Limits")]
     queue: Option<String>,
 
@@ -36,7 +37,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             .hint("name the queue that the servers share: `redis://host:6379/0`")
     })?;
     let home = arguments.lease.home(url)?;
-    let limits = Limits { pixels: arguments.max_pixels, ..Limits::none() };
+    let limits = Limits {
+        pixels: arguments.max_pixels,
+        ..Limits::none()
+    };
     let options = arguments.drawing.options(home, limits, &arguments.words)?;
     let worker = Worker::new(options, arguments.words.log())?;
     let stop = worker.stop();

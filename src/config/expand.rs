@@ -1,5 +1,5 @@
-//! Paths of the environment with `~` and variables in them, read as Python's `os.path.expanduser` and
-//! `os.path.expandvars` read them.
+//! Paths of the environment with `~` and variables in them, read as Python's `os.path.expanduser`
+//! and `os.path.expandvars` read them.
 
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
@@ -17,18 +17,32 @@ pub(super) fn expanded(path: &OsStr, variables: Variables<'_>) -> PathBuf {
 
 /// The user's home folder: `HOME`, else what the system says.
 pub(super) fn home(variables: Variables<'_>) -> Option<PathBuf> {
-    let said = variables("HOME").filter(|home| cfg!(unix) && !home.is_empty()).map(PathBuf::from);
+    let said = variables("HOME")
+        .filter(|home| cfg!(unix) && !home.is_empty())
+        .map(PathBuf::from);
     said.or_else(|| Some(directories::BaseDirs::new()?.home_dir().to_owned()))
 }
 
 /// `~` and `~name` at the beginning; a user that is not known stands as it is.
 fn with_home(text: &str, variables: Variables<'_>) -> String {
-    let Some(rest) = text.strip_prefix('~') else { return text.to_owned() };
+    let Some(rest) = text.strip_prefix('~') else {
+        return text.to_owned();
+    };
     let (name, rest) = rest.split_at(rest.find(is_separator).unwrap_or(rest.len()));
-    let home = if name.is_empty() { home(variables) } else { home_of(name) };
-    let Some(home) = home.as_ref().and_then(|home| home.to_str()) else { return text.to_owned() };
+    let home = if name.is_empty() {
+        home(variables)
+    } else {
+        home_of(name)
+    };
+    let Some(home) = home.as_ref().and_then(|home| home.to_str()) else {
+        return text.to_owned();
+    };
     let path = format!("{}{rest}", home.trim_end_matches(is_separator));
-    if path.is_empty() { "/".to_owned() } else { path }
+    if path.is_empty() {
+        "/".to_owned()
+    } else {
+        path
+    }
 }
 
 fn is_separator(c: char) -> bool {
@@ -38,11 +52,15 @@ fn is_separator(c: char) -> bool {
 /// The home folder of another user of this machine.
 fn home_of(name: &str) -> Option<PathBuf> {
     let users = std::fs::read_to_string("/etc/passwd").ok()?;
-    let user = users.lines().map(|line| line.split(':').collect::<Vec<_>>()).find(|user| user[0] == name)?;
+    let user = users
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>())
+        .find(|user| user[0] == name)?;
     user.get(5).map(PathBuf::from)
 }
 
-/// `$NAME` and `${NAME}`; those that are not set stand as they are. What a variable holds is not read again.
+/// `$NAME` and `${NAME}`; those that are not set stand as they are. What a variable holds is not
+/// read again.
 fn with_variables(text: &str, variables: Variables<'_>) -> String {
     let (mut whole, mut rest) = (String::new(), text);
     while let Some(at) = rest.find('$') {
@@ -51,7 +69,12 @@ fn with_variables(text: &str, variables: Variables<'_>) -> String {
         let (name, length) = named(&from[1..]).unwrap_or(("", 0));
         let (said, after) = from.split_at(1 + length);
         let value = variables(name).filter(|_| !name.is_empty());
-        whole.push_str(value.as_ref().and_then(|value| value.to_str()).unwrap_or(said));
+        whole.push_str(
+            value
+                .as_ref()
+                .and_then(|value| value.to_str())
+                .unwrap_or(said),
+        );
         rest = after;
     }
     whole + rest
@@ -63,7 +86,9 @@ fn named(text: &str) -> Option<(&str, usize)> {
         let end = inside.find('}')?;
         return Some((&inside[..end], end + 2));
     }
-    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .unwrap_or(text.len());
     Some((&text[..end], end))
 }
 
@@ -75,8 +100,14 @@ mod tests {
     #[test]
     fn the_home_of_another_user_is_that_of_the_system() {
         let none = |_: &str| None;
-        assert_eq!(expanded(OsStr::new("~root/x"), &none), home_of("root").unwrap().join("x"));
-        assert_eq!(expanded(OsStr::new("~rootless/x"), &none), PathBuf::from("~rootless/x"));
+        assert_eq!(
+            expanded(OsStr::new("~root/x"), &none),
+            home_of("root").unwrap().join("x")
+        );
+        assert_eq!(
+            expanded(OsStr::new("~rootless/x"), &none),
+            PathBuf::from("~rootless/x")
+        );
     }
 
     #[cfg(unix)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::event::Event;
 
-/// A file that holds work while it is there: nothing goes on beyond as many steps as it says, nor begins where it says
-/// nothing.
+/// A file that holds work while it is there: nothing goes on beyond as many steps as it says, nor
+/// begins where it says nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Hold(Option<PathBuf>);
 
@@ -24,8 +24,15 @@ impl Hold {
     }
 
     fn stands(&self, event: &Event) -> bool {
-        let done = if let Event::Step { step, .. } = event { *step } else { 0 };
-        let said = self.0.as_ref().and_then(|file| std::fs::read_to_string(file).ok());
+        let done = if let Event::Step { step, .. } = event {
+            *step
+        } else {
+            0
+        };
+        let said = self
+            .0
+            .as_ref()
+            .and_then(|file| std::fs::read_to_string(file).ok());
         said.is_some_and(|steps| done >= steps.trim().parse().unwrap_or(0))
     }
 }
@@ -39,12 +46,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("hold");
         let hold = Hold(Some(file.clone()));
-        let stands = |step: usize| hold.stands(&Event::Step { step, steps: 9, image: 0, batch: 1 });
-        assert!(!Hold::default().stands(&Event::Note { message: String::new() }) && !stands(1));
+        let stands = |step: usize| {
+            hold.stands(&Event::Step {
+                step,
+                steps: 9,
+                image: 0,
+                batch: 1,
+            })
+        };
+        assert!(
+            !Hold::default().stands(&Event::Note {
+                message: String::new()
+            }) && !stands(1)
+        );
         std::fs::write(&file, "2").unwrap();
         assert_eq!([0, 1, 2, 3].map(stands), [false, false, true, true]);
         std::fs::write(&file, "").unwrap();
         assert!(stands(0));
-        hold.wait(&Event::Note { message: String::new() }, || true);
+        hold.wait(
+            &Event::Note {
+                message: String::new(),
+            },
+            || true,
+        );
     }
 }

@@ -1,6 +1,6 @@
-//! The hub as the environment describes it, read as Python's `huggingface_hub` 2.4 reads it (`constants.py`,
-//! `utils/_auth.py`). An empty variable counts as one that is not set, for paths too, where Python takes the present
-//! folder.
+//! The hub as the environment describes it, read as Python's `huggingface_hub` 2.4 reads it
+//! (`constants.py`, `utils/_auth.py`). An empty variable counts as one that is not set, for paths
+//! too, where Python takes the present folder.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,11 +10,12 @@ use super::Token;
 use super::expand::{Variables, expanded, home};
 use crate::error::{Error, Kind, Result};
 
-/// Where models come from and where they are kept. The names are those of Python's `huggingface_hub`, and so is
-/// their meaning.
+/// Where models come from and where they are kept. The names are those of Python's
+/// `huggingface_hub`, and so is their meaning.
 #[derive(Clone, Debug, Default)]
 pub struct Hub {
-    /// `HF_HUB_CACHE`, else `HUGGINGFACE_HUB_CACHE`, else `$HF_HOME/hub`; `None` without a home folder.
+    /// `HF_HUB_CACHE`, else `HUGGINGFACE_HUB_CACHE`, else `$HF_HOME/hub`; `None` without a home
+    /// folder.
     pub cache: Option<PathBuf>,
     /// `HF_ENDPOINT`, else the public hub.
     pub endpoint: String,
@@ -85,7 +86,11 @@ impl Hub {
         Ok(Self {
             cache: cache.map(|cache| expanded(&cache, variables)),
             endpoint: endpoint.trim_end_matches('/').to_owned(),
-            token: if no_token { None } else { environment.token(folder, is_staging) },
+            token: if no_token {
+                None
+            } else {
+                environment.token(folder, is_staging)
+            },
             offline: environment.switch(&["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"]),
             etag_timeout: environment.seconds("HF_HUB_ETAG_TIMEOUT")?,
             download_timeout: environment.seconds("HF_HUB_DOWNLOAD_TIMEOUT")?,
@@ -102,14 +107,18 @@ struct Environment<'a> {
 impl Environment<'_> {
     /// The first of some variables that is set and not empty.
     fn first(&self, names: &[&str]) -> Option<OsString> {
-        names.iter().find_map(|name| (self.variables)(name).filter(|value| !value.is_empty()))
+        names
+            .iter()
+            .find_map(|name| (self.variables)(name).filter(|value| !value.is_empty()))
     }
 
     fn text(&self, names: &[&str]) -> Option<String> {
-        self.first(names).map(|value| value.to_string_lossy().into_owned())
+        self.first(names)
+            .map(|value| value.to_string_lossy().into_owned())
     }
 
-    /// `1`, `on`, `yes` or `true` of the first that is set: a later one is not asked, whatever that says.
+    /// `1`, `on`, `yes` or `true` of the first that is set: a later one is not asked, whatever that
+    /// says.
     fn switch(&self, names: &[&str]) -> bool {
         let value = self.text(names).unwrap_or_default().to_uppercase();
         ["1", "ON", "YES", "TRUE"].contains(&value.as_str())
@@ -117,12 +126,19 @@ impl Environment<'_> {
 
     /// A whole number of seconds; 0 counts as not set.
     fn seconds(&self, name: &str) -> Result<Option<Duration>> {
-        let Some(text) = self.text(&[name]) else { return Ok(None) };
+        let Some(text) = self.text(&[name]) else {
+            return Ok(None);
+        };
         let seconds: u64 = text.trim().parse().map_err(|_| {
-            Error::new(Kind::Usage, format!("{name}: expected a whole number of seconds, got `{text}`"))
-                .hint("unset it to wait as long as is usual")
+            Error::new(
+                Kind::Usage,
+                format!("{name}: expected a whole number of seconds, got `{text}`"),
+            )
+            .hint("unset it to wait as long as is usual")
         })?;
-        Ok(Some(seconds).filter(|seconds| *seconds > 0).map(Duration::from_secs))
+        Ok(Some(seconds)
+            .filter(|seconds| *seconds > 0)
+            .map(Duration::from_secs))
     }
 
     /// The folder of the hub's clients: `HF_HOME`, else `huggingface` among the user's caches.
@@ -185,7 +201,8 @@ mod tests {
         symlinks: bool,
     }
 
-    /// What `huggingface_hub` waits where nothing is said; ours is longer, and the hub's own matter.
+    /// What `huggingface_hub` waits where nothing is said; ours is longer, and the hub's own
+    /// matter.
     const USUAL: u64 = 10;
 
     #[cfg(unix)]
@@ -193,25 +210,56 @@ mod tests {
     fn the_environment_means_what_it_means_to_python() {
         let golden = include_str!("../../tests/golden/hub_environment.json");
         let rows: Vec<Row> = serde_json::from_str(golden).unwrap();
-        for Row { environment, python } in rows {
+        for Row {
+            environment,
+            python,
+        } in rows
+        {
             let variables = |name: &str| environment.get(name).map(OsString::from);
             let hub = Hub::read(&variables);
             let Some(python) = python else {
                 let error = hub.unwrap_err();
-                assert!(error.message().contains("_TIMEOUT: expected a whole number"), "{error}");
+                assert!(
+                    error
+                        .message()
+                        .contains("_TIMEOUT: expected a whole number"),
+                    "{error}"
+                );
                 continue;
             };
             let hub = hub.unwrap();
-            let read = Environment { variables: &variables };
+            let read = Environment {
+                variables: &variables,
+            };
             let file = read.token_file(read.folder(), read.switch(&["HUGGINGFACE_CO_STAGING"]));
             let seconds = |time: Option<Duration>| time.map_or(USUAL, |time| time.as_secs());
-            assert_eq!(hub.cache.unwrap().as_os_str(), python.cache.as_os_str(), "{environment:?}");
-            assert_eq!(file.unwrap().as_os_str(), python.token_path.as_os_str(), "{environment:?}");
+            assert_eq!(
+                hub.cache.unwrap().as_os_str(),
+                python.cache.as_os_str(),
+                "{environment:?}"
+            );
+            assert_eq!(
+                file.unwrap().as_os_str(),
+                python.token_path.as_os_str(),
+                "{environment:?}"
+            );
             assert_eq!(hub.endpoint, python.endpoint, "{environment:?}");
-            assert_eq!(hub.token, python.token.as_deref().and_then(Token::new), "{environment:?}");
-            assert_eq!((hub.offline, hub.no_symlinks), (python.offline, !python.symlinks), "{environment:?}");
+            assert_eq!(
+                hub.token,
+                python.token.as_deref().and_then(Token::new),
+                "{environment:?}"
+            );
+            assert_eq!(
+                (hub.offline, hub.no_symlinks),
+                (python.offline, !python.symlinks),
+                "{environment:?}"
+            );
             let times = [seconds(hub.etag_timeout), seconds(hub.download_timeout)];
-            assert_eq!(times, [python.etag_timeout, python.download_timeout], "{environment:?}");
+            assert_eq!(
+                times,
+                [python.etag_timeout, python.download_timeout],
+                "{environment:?}"
+            );
         }
     }
 
@@ -220,13 +268,26 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("token"), "hf_kept\r\n").unwrap();
         let token = |more: &[(&str, &str)]| {
-            let said = |name: &str| more.iter().find(|row| row.0 == name).map(|row| OsString::from(row.1));
-            let home = |name: &str| (name == "HF_HOME").then(|| folder.path().as_os_str().to_owned());
-            Hub::read(&|name| said(name).or_else(|| home(name))).unwrap().token
+            let said = |name: &str| {
+                more.iter()
+                    .find(|row| row.0 == name)
+                    .map(|row| OsString::from(row.1))
+            };
+            let home =
+                |name: &str| (name == "HF_HOME").then(|| folder.path().as_os_str().to_owned());
+            Hub::read(&|name| said(name).or_else(|| home(name)))
+                .unwrap()
+                .token
         };
         assert_eq!(token(&[]), Token::new("hf_kept"));
-        assert_eq!(token(&[("HF_TOKEN", " \n"), ("HUGGING_FACE_HUB_TOKEN", "")]), Token::new("hf_kept"));
-        assert_eq!(token(&[("HUGGING_FACE_HUB_TOKEN", "hf_said")]), Token::new("hf_said"));
+        assert_eq!(
+            token(&[("HF_TOKEN", " \n"), ("HUGGING_FACE_HUB_TOKEN", "")]),
+            Token::new("hf_kept")
+        );
+        assert_eq!(
+            token(&[("HUGGING_FACE_HUB_TOKEN", "hf_said")]),
+            Token::new("hf_said")
+        );
         assert_eq!(token(&[("HF_HUB_DISABLE_IMPLICIT_TOKEN", "1")]), None);
         assert_eq!(token(&[("HF_TOKEN_PATH", "/nowhere/token")]), None);
     }
@@ -235,7 +296,8 @@ mod tests {
     fn an_empty_variable_is_none() {
         let empty = |name: &str| HUB_VARIABLES.contains(&name).then(OsString::new);
         let none = |_: &str| None;
-        let [empty, none] = [Hub::read(&empty), Hub::read(&none)].map(|hub| format!("{:?}", hub.unwrap()));
+        let [empty, none] =
+            [Hub::read(&empty), Hub::read(&none)].map(|hub| format!("{:?}", hub.unwrap()));
         assert_eq!(empty, none);
     }
 }

@@ -1,5 +1,5 @@
-//! Edges of a picture (Canny 1986), number by number as OpenCV draws them: what control networks for edges were
-//! trained on.
+//! Edges of a picture (Canny 1986), number by number as OpenCV draws them: what control networks
+//! for edges were trained on.
 
 use std::fmt;
 
@@ -21,7 +21,10 @@ impl Thresholds {
     /// Reads `LOW,HIGH`.
     pub fn parse(text: &str) -> Option<Self> {
         let (low, high) = text.split_once(',')?;
-        let thresholds = Self { low: low.trim().parse().ok()?, high: high.trim().parse().ok()? };
+        let thresholds = Self {
+            low: low.trim().parse().ok()?,
+            high: high.trim().parse().ok()?,
+        };
         (thresholds.low <= thresholds.high && thresholds.high <= STEEPEST).then_some(thresholds)
     }
 }
@@ -65,8 +68,8 @@ impl Slope {
         self.dx.abs() + self.dy.abs()
     }
 
-    /// The neighbours across the edge, as steps of (x, y): one before it, one behind; and whether an equally steep
-    /// one behind is a rival (true) or not.
+    /// The neighbours across the edge, as steps of (x, y): one before it, one behind; and whether
+    /// an equally steep one behind is a rival (true) or not.
     fn across(self) -> ([(i32, i32); 2], bool) {
         let (x, y) = (i64::from(self.dx.abs()), i64::from(self.dy.abs()) << SHIFT);
         let (flat, steep) = (x * TAN_22, x * TAN_22 + (x << (SHIFT + 1)));
@@ -84,11 +87,18 @@ impl Slope {
 /// White edges on black.
 pub(super) fn edges(picture: &Picture, thresholds: Thresholds) -> Picture {
     let (width, height) = (picture.width as i32, picture.height as i32);
-    let slopes: Vec<Slope> =
-        (0..height).flat_map(|y| (0..width).map(move |x| slope(picture, x, y))).collect();
+    let slopes: Vec<Slope> = (0..height)
+        .flat_map(|y| (0..width).map(move |x| slope(picture, x, y)))
+        .collect();
     let inside = |x: i32, y: i32| (0..width).contains(&x) && (0..height).contains(&y);
     let at = |x: i32, y: i32| (y * width + x) as usize;
-    let steepness = |x: i32, y: i32| if inside(x, y) { slopes[at(x, y)].steepness() } else { 0 };
+    let steepness = |x: i32, y: i32| {
+        if inside(x, y) {
+            slopes[at(x, y)].steepness()
+        } else {
+            0
+        }
+    };
     let ridge = |x: i32, y: i32| {
         let slope = slopes[at(x, y)];
         let m = slope.steepness();
@@ -96,8 +106,10 @@ pub(super) fn edges(picture: &Picture, thresholds: Thresholds) -> Picture {
         let (before, behind) = (steepness(x + ax, y + ay), steepness(x + bx, y + by));
         m > thresholds.low as i32 && m > before && if strict { m > behind } else { m >= behind }
     };
-    let ridges: Vec<bool> =
-        (0..height).flat_map(|y| (0..width).map(move |x| (x, y))).map(|(x, y)| ridge(x, y)).collect();
+    let ridges: Vec<bool> = (0..height)
+        .flat_map(|y| (0..width).map(move |x| (x, y)))
+        .map(|(x, y)| ridge(x, y))
+        .collect();
     let mut lit = vec![false; ridges.len()];
     let strong = |i: usize| ridges[i] && slopes[i].steepness() > thresholds.high as i32;
     let mut open: Vec<usize> = (0..ridges.len()).filter(|&i| strong(i)).collect();
@@ -111,8 +123,16 @@ pub(super) fn edges(picture: &Picture, thresholds: Thresholds) -> Picture {
             }
         }
     }
-    let rgb = lit.iter().flat_map(|&on| [if on { 255 } else { 0 }; 3]).collect();
-    Picture { width: picture.width, height: picture.height, rgb, alpha: None }
+    let rgb = lit
+        .iter()
+        .flat_map(|&on| [if on { 255 } else { 0 }; 3])
+        .collect();
+    Picture {
+        width: picture.width,
+        height: picture.height,
+        rgb,
+        alpha: None,
+    }
 }
 
 /// Sobel's derivatives over 3×3 pixels, the picture's border going on beyond it.
@@ -146,14 +166,35 @@ mod tests {
     #[test]
     fn edges_are_those_of_opencv() {
         let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-        for (name, low, high) in [("init_128", 100, 200), ("init_128", 20, 60), ("ip_96", 50, 150)] {
+        for (name, low, high) in [
+            ("init_128", 100, 200),
+            ("init_128", 20, 60),
+            ("ip_96", 50, 150),
+        ] {
             let read = |path: String| {
-                Picture::read("control", golden.join(path).to_str().unwrap(), Transparency::Dropped).unwrap()
+                Picture::read(
+                    "control",
+                    golden.join(path).to_str().unwrap(),
+                    Transparency::Dropped,
+                )
+                .unwrap()
             };
-            let ours = edges(&read(format!("inputs/{name}.png")), Thresholds { low, high });
+            let ours = edges(
+                &read(format!("inputs/{name}.png")),
+                Thresholds { low, high },
+            );
             let opencv = read(format!("canny/{name}-{low}-{high}.png"));
-            let wrong = ours.rgb.iter().zip(&opencv.rgb).filter(|(a, b)| a != b).count();
-            assert_eq!((ours.width, wrong), (opencv.width, 0), "{name} {low} {high}");
+            let wrong = ours
+                .rgb
+                .iter()
+                .zip(&opencv.rgb)
+                .filter(|(a, b)| a != b)
+                .count();
+            assert_eq!(
+                (ours.width, wrong),
+                (opencv.width, 0),
+                "{name} {low} {high}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What stands where a mask paints anew before the first step, and A1111's way of filling it with the colours around it.
+//! What stands where a mask paints anew before the first step, and A1111's way of filling it with
+//! the colours around it.
 
 use super::{Mask, Picture};
 use crate::named::named_enum;
@@ -20,7 +21,14 @@ named_enum! {
 }
 
 /// Deviations of the blurs that are laid over one another, and how often each.
-const BLURS: [(f64, usize); 6] = [(256.0, 1), (64.0, 1), (16.0, 2), (4.0, 4), (2.0, 2), (0.0, 1)];
+const BLURS: [(f64, usize); 6] = [
+    (256.0, 1),
+    (64.0, 1),
+    (16.0, 2),
+    (4.0, 4),
+    (2.0, 2),
+    (0.0, 1),
+];
 /// Box blurs that stand for a Gaussian one.
 const PASSES: usize = 3;
 
@@ -28,8 +36,8 @@ const PASSES: usize = 3;
 type Rgba = [u8; 4];
 
 impl Mask {
-    /// The picture with what is masked filled from around it: the rest, blurred ever less, laid over itself (A1111's
-    /// `masking.fill`, in Pillow's arithmetic).
+    /// The picture with what is masked filled from around it: the rest, blurred ever less, laid
+    /// over itself (A1111's `masking.fill`, in Pillow's arithmetic).
     pub(super) fn filled(&self, picture: &Picture) -> Picture {
         let (width, height) = (picture.width as usize, picture.height as usize);
         let kept: Vec<Rgba> = picture
@@ -38,19 +46,27 @@ impl Mask {
             .zip(self.soft())
             .map(|(rgb, soft)| {
                 let share = 255 - soft;
-                [rgb[0], rgb[1], rgb[2], 255].map(|value| divided(u32::from(value) * u32::from(share)))
+                [rgb[0], rgb[1], rgb[2], 255]
+                    .map(|value| divided(u32::from(value) * u32::from(share)))
             })
             .collect();
         let mut over = vec![[0; 4]; kept.len()];
         for (deviation, times) in BLURS {
-            let layer: Vec<Rgba> =
-                blurred(&kept, [width, height], deviation).into_iter().map(plain).collect();
+            let layer: Vec<Rgba> = blurred(&kept, [width, height], deviation)
+                .into_iter()
+                .map(plain)
+                .collect();
             for _ in 0..times {
-                over.iter_mut().zip(&layer).for_each(|(under, top)| *under = composed(*under, *top));
+                over.iter_mut()
+                    .zip(&layer)
+                    .for_each(|(under, top)| *under = composed(*under, *top));
             }
         }
         let rgb = over.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect();
-        Picture { rgb, ..picture.clone() }
+        Picture {
+            rgb,
+            ..picture.clone()
+        }
     }
 }
 
@@ -102,12 +118,15 @@ fn blurred(pixels: &[Rgba], [width, height]: [usize; 2], deviation: f64) -> Vec<
                 row.copy_from_slice(&line);
             }
         }
-        plane = (0..side).flat_map(|x| plane.iter().skip(x).step_by(side).copied()).collect();
+        plane = (0..side)
+            .flat_map(|x| plane.iter().skip(x).step_by(side).copied())
+            .collect();
     }
     plane
 }
 
-/// The radius of the boxes of which [`PASSES`] have the deviation (Gwosdek et al. 2011, equations 7, 11 and 14).
+/// The radius of the boxes of which [`PASSES`] have the deviation (Gwosdek et al. 2011, equations
+/// 7, 11 and 14).
 fn box_radius(deviation: f32) -> f32 {
     let variance = deviation * deviation / PASSES as f32;
     let length = (12.0 * f64::from(variance) + 1.0).sqrt() as f32;
@@ -116,7 +135,8 @@ fn box_radius(deviation: f32) -> f32 {
     whole + part / (6.0 * (variance - (whole + 1.0) * (whole + 1.0)))
 }
 
-/// The mean of 2r + 1 pixels around each, those at the ends of the box in part; the line goes on as it ends.
+/// The mean of 2r + 1 pixels around each, those at the ends of the box in part; the line goes on as
+/// it ends.
 fn box_blur(line: &[Rgba], out: &mut [Rgba], radius: f32) {
     let reach = radius as usize;
     let weight = ((1u32 << 24) as f32 / (radius * 2.0 + 1.0)) as u32;
@@ -143,14 +163,24 @@ mod tests {
     #[test]
     fn a_mask_is_filled_as_a1111_fills_it() {
         let open = |name: &str| {
-            let path = format!("{}/tests/golden/masked_content/{name}.png", env!("CARGO_MANIFEST_DIR"));
+            let path = format!(
+                "{}/tests/golden/masked_content/{name}.png",
+                env!("CARGO_MANIFEST_DIR")
+            );
             image::open(path).unwrap()
         };
         for case in ["soft", "hard", "wide"] {
-            let (from, mask) =
-                (open(&format!("{case}-picture")).to_rgb8(), open(&format!("{case}-mask")).to_luma8());
+            let (from, mask) = (
+                open(&format!("{case}-picture")).to_rgb8(),
+                open(&format!("{case}-mask")).to_luma8(),
+            );
             let (width, height) = from.dimensions();
-            let picture = Picture { width, height, rgb: from.into_raw(), alpha: None };
+            let picture = Picture {
+                width,
+                height,
+                rgb: from.into_raw(),
+                alpha: None,
+            };
             let mask = Mask::checked(mask.into_raw(), [width, height]).unwrap();
             let filled = mask.filled(&picture).rgb;
             let expected = open(&format!("{case}-filled")).to_rgb8().into_raw();

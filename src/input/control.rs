@@ -3,8 +3,8 @@
 use super::{Fit, Picture, Start, Thresholds, Transparency, canny};
 use crate::error::Result;
 
-/// The picture at `path` as a control network sees it: of `size`, and where only a part of the picture in `start` is
-/// rendered, that part of it; with `edges`, its edges instead.
+/// The picture at `path` as a control network sees it: of `size`, and where only a part of the
+/// picture in `start` is rendered, that part of it; with `edges`, its edges instead.
 ///
 /// # Errors
 /// A file that is missing or no picture.
@@ -18,7 +18,9 @@ pub fn control_picture(
     let picture = Picture::read("control", path, Transparency::Dropped)?;
     let picture = match start.and_then(|start| start.patch.as_ref()) {
         None => picture.fitted(width, height, fit),
-        Some(patch) => patch.part_of(&picture, fit).fitted(width, height, Fit::Contain),
+        Some(patch) => patch
+            .part_of(&picture, fit)
+            .fitted(width, height, Fit::Contain),
     };
     Ok(match edges {
         Some(thresholds) => canny::edges(&picture, thresholds),

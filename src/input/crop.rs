@@ -1,4 +1,5 @@
-//! The surroundings of a mask, cut out to be rendered at full size, and their way back into the picture.
+//! The surroundings of a mask, cut out to be rendered at full size, and their way back into the
+//! picture.
 
 use super::{Fit, Mask, Picture};
 use crate::error::Result;
@@ -20,8 +21,8 @@ pub struct Patch {
 }
 
 impl Patch {
-    /// Cuts the surroundings of `mask` out of `whole`: the picture and the mask to be rendered at `size`, and the
-    /// patch that takes the rendering back.
+    /// Cuts the surroundings of `mask` out of `whole`: the picture and the mask to be rendered at
+    /// `size`, and the patch that takes the rendering back.
     ///
     /// # Errors
     /// Nothing of the mask is left at that size.
@@ -34,20 +35,40 @@ impl Patch {
         let region = Region::around(&mask, padding, size);
         let [width, height] = size;
         let part = region.of(&whole).fitted(width, height, Fit::Contain);
-        let cut = region.of(&mask.picture()).fitted(width, height, Fit::Contain).grey();
-        Ok((part, Mask::checked(cut, size)?, Self { whole, mask, region }))
+        let cut = region
+            .of(&mask.picture())
+            .fitted(width, height, Fit::Contain)
+            .grey();
+        Ok((
+            part,
+            Mask::checked(cut, size)?,
+            Self {
+                whole,
+                mask,
+                region,
+            },
+        ))
     }
 
     /// The part of another picture, fitted to the whole one, that lies where the rendering goes.
     pub(super) fn part_of(&self, other: &Picture, fit: Fit) -> Picture {
-        self.region.of(&other.fitted(self.whole.width, self.whole.height, fit))
+        self.region
+            .of(&other.fitted(self.whole.width, self.whole.height, fit))
     }
 
     /// The whole picture with a rendering in its place, blended along the mask's edge.
     pub(super) fn pasted(&self, rendering: &Picture) -> Picture {
-        let Region { left, top, width, height } = self.region;
+        let Region {
+            left,
+            top,
+            width,
+            height,
+        } = self.region;
         let part = rendering.fitted(width, height, Fit::Cover);
-        let mut picture = Picture { alpha: None, ..self.whole.clone() };
+        let mut picture = Picture {
+            alpha: None,
+            ..self.whole.clone()
+        };
         for (row, pixels) in part.rgb.chunks_exact(width as usize * 3).enumerate() {
             let start = ((top as usize + row) * self.whole.width as usize + left as usize) * 3;
             picture.rgb[start..start + pixels.len()].copy_from_slice(pixels);
@@ -58,8 +79,9 @@ impl Patch {
 }
 
 impl Region {
-    /// The smallest rectangle around all that is not black in `mask`, `padding` pixels larger on each side, and of
-    /// the shape of `size` as far as the picture goes (diffusers' `get_crop_region`).
+    /// The smallest rectangle around all that is not black in `mask`, `padding` pixels larger on
+    /// each side, and of the shape of `size` as far as the picture goes (diffusers'
+    /// `get_crop_region`).
     fn around(mask: &Mask, padding: u32, [width, height]: [u32; 2]) -> Self {
         let (columns, rows) = mask.bounds();
         let [left, right] = padded(columns, padding, mask.width);
@@ -67,31 +89,56 @@ impl Region {
         let (wide, high) = (f64::from(right - left), f64::from(bottom - top));
         let wanted = f64::from(width) / f64::from(height);
         let ([left, right], [top, bottom]) = if wide / high > wanted {
-            ([left, right], widened([top, bottom], (wide / wanted - high) as u32, mask.height))
+            (
+                [left, right],
+                widened([top, bottom], (wide / wanted - high) as u32, mask.height),
+            )
         } else {
-            (widened([left, right], (high * wanted - wide) as u32, mask.width), [top, bottom])
+            (
+                widened([left, right], (high * wanted - wide) as u32, mask.width),
+                [top, bottom],
+            )
         };
-        Self { left, top, width: right - left, height: bottom - top }
+        Self {
+            left,
+            top,
+            width: right - left,
+            height: bottom - top,
+        }
     }
 
     /// The rectangle's pixels.
     fn of(self, picture: &Picture) -> Picture {
-        let Self { left, top, width, height } = self;
+        let Self {
+            left,
+            top,
+            width,
+            height,
+        } = self;
         let row = |y: u32| {
             let start = ((y * picture.width + left) * 3) as usize;
             &picture.rgb[start..start + width as usize * 3]
         };
         let rgb = (top..top + height).flat_map(row).copied().collect();
-        Picture { width, height, rgb, alpha: None }
+        Picture {
+            width,
+            height,
+            rgb,
+            alpha: None,
+        }
     }
 }
 
 /// A range grown on both sides, within 0..length.
 fn padded([from, to]: [u32; 2], padding: u32, length: u32) -> [u32; 2] {
-    [from.saturating_sub(padding), to.saturating_add(padding).min(length)]
+    [
+        from.saturating_sub(padding),
+        to.saturating_add(padding).min(length),
+    ]
 }
 
-/// A range grown by `more` in all, half on each side, moved to lie within 0..length and cut where it cannot.
+/// A range grown by `more` in all, half on each side, moved to lie within 0..length and cut where
+/// it cannot.
 fn widened([from, to]: [u32; 2], more: u32, length: u32) -> [u32; 2] {
     let size = (to - from + more).min(length);
     let from = from.saturating_sub(more / 2).min(length - size);
@@ -105,13 +152,22 @@ mod tests {
     /// A mask that is white in columns 6 and 7 of rows 2 to 5, on 16 × 8 pixels.
     fn mask() -> Mask {
         let white = |i: u32| (6..8).contains(&(i % 16)) && (2..6).contains(&(i / 16));
-        Mask::checked((0..128).map(|i| if white(i) { 255 } else { 0 }).collect(), [16, 8]).unwrap()
+        Mask::checked(
+            (0..128).map(|i| if white(i) { 255 } else { 0 }).collect(),
+            [16, 8],
+        )
+        .unwrap()
     }
 
     #[test]
     fn the_region_is_padded_and_takes_the_shape_of_the_rendering() {
         let region = |padding, size| {
-            let Region { left, top, width, height } = Region::around(&mask(), padding, size);
+            let Region {
+                left,
+                top,
+                width,
+                height,
+            } = Region::around(&mask(), padding, size);
             [left, top, width, height]
         };
         assert_eq!(region(0, [8, 8]), [5, 2, 4, 4]);
@@ -125,12 +181,23 @@ mod tests {
 
     #[test]
     fn a_rendering_goes_back_where_the_mask_is_and_nowhere_else() {
-        let whole = Picture { width: 16, height: 8, rgb: vec![10; 384], alpha: None };
+        let whole = Picture {
+            width: 16,
+            height: 8,
+            rgb: vec![10; 384],
+            alpha: None,
+        };
         let (part, cut, patch) = Patch::cut(whole, mask(), 0, [8, 8]).unwrap();
-        assert_eq!((part.width, part.height, cut.width, cut.height), (8, 8, 8, 8));
+        assert_eq!(
+            (part.width, part.height, cut.width, cut.height),
+            (8, 8, 8, 8)
+        );
         // Two of four columns are masked, scaled twofold.
         assert_eq!(cut.binary().filter(|on| *on).count(), 32);
-        let painted = patch.pasted(&Picture { rgb: vec![200; 192], ..part });
+        let painted = patch.pasted(&Picture {
+            rgb: vec![200; 192],
+            ..part
+        });
         assert_eq!((painted.width, painted.height), (16, 8));
         for (i, pixel) in painted.rgb.chunks_exact(3).enumerate() {
             let on = (6..8).contains(&(i % 16)) && (2..6).contains(&(i / 16));

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::{Picture, SIDE_UNIT};
 use crate::error::{Error, Result};
 
-/// Pixels by which a picture grows on each side: multiples of [`SIDE_UNIT`], so that it keeps its place among the latents.
+/// Pixels by which a picture grows on each side: multiples of [`SIDE_UNIT`], so that it keeps its
+/// place among the latents.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Extend {
@@ -36,10 +37,18 @@ impl Extend {
                 return Err(wrong(field, part));
             }
             let place = all.side(side.trim()).ok_or_else(|| {
-                Error::unknown(field, "side", side.trim(), ["left", "top", "right", "bottom"])
+                Error::unknown(
+                    field,
+                    "side",
+                    side.trim(),
+                    ["left", "top", "right", "bottom"],
+                )
             })?;
             if std::mem::replace(place, pixels) != 0 {
-                return Err(Error::field(field, format!("`{}` is given twice", side.trim())));
+                return Err(Error::field(
+                    field,
+                    format!("`{}` is given twice", side.trim()),
+                ));
             }
         }
         Ok(all)
@@ -100,20 +109,52 @@ mod tests {
     #[test]
     fn sides_are_read_and_wrong_ones_are_named() {
         let all = Extend::parse("extend", "left=128, bottom=64").unwrap();
-        assert_eq!(all, Extend { left: 128, bottom: 64, ..Extend::default() });
+        assert_eq!(
+            all,
+            Extend {
+                left: 128,
+                bottom: 64,
+                ..Extend::default()
+            }
+        );
         assert_eq!(all.added(), [128, 64]);
-        for text in ["", "left", "left=12", "left=0", "left=8,left=8", "lft=8", "left=-8", "left=99992"] {
-            assert_eq!(Extend::parse("extend", text).unwrap_err().field_name(), Some("extend"), "{text}");
+        for text in [
+            "",
+            "left",
+            "left=12",
+            "left=0",
+            "left=8,left=8",
+            "lft=8",
+            "left=-8",
+            "left=99992",
+        ] {
+            assert_eq!(
+                Extend::parse("extend", text).unwrap_err().field_name(),
+                Some("extend"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn the_new_area_repeats_the_border_and_is_masked() {
-        let picture = Picture { width: 2, height: 1, rgb: vec![1, 2, 3, 4, 5, 6], alpha: None };
-        let extend = Extend { left: 1, bottom: 1, ..Extend::default() };
+        let picture = Picture {
+            width: 2,
+            height: 1,
+            rgb: vec![1, 2, 3, 4, 5, 6],
+            alpha: None,
+        };
+        let extend = Extend {
+            left: 1,
+            bottom: 1,
+            ..Extend::default()
+        };
         let canvas = extend.picture(&picture);
         assert_eq!((canvas.width, canvas.height), (3, 2));
         assert_eq!(canvas.rgb, [[1, 2, 3, 1, 2, 3, 4, 5, 6]; 2].concat());
-        assert_eq!(extend.plane(&[0, 9], [2, 1], 255), [255, 0, 9, 255, 255, 255]);
+        assert_eq!(
+            extend.plane(&[0, 9], [2, 1], 255),
+            [255, 0, 9, 255, 255, 255]
+        );
     }
 }

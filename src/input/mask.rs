@@ -1,5 +1,5 @@
-//! Masks: white is painted anew. Grown, blurred and inverted on pixels; binary for the network, soft for the edge of
-//! what is kept.
+//! Masks: white is painted anew. Grown, blurred and inverted on pixels; binary for the network,
+//! soft for the edge of what is kept.
 
 use image::GrayImage;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,8 @@ pub enum MaskSource {
 pub enum MaskChannel {
     /// How bright it is, whatever is transparent (diffusers).
     Luma,
-    /// Where it is opaque, if not all of it is; else how bright it is (A1111's `create_binary_mask`).
+    /// Where it is opaque, if not all of it is; else how bright it is (A1111's
+    /// `create_binary_mask`).
     Opaque,
     /// Where it is transparent (OpenAI).
     Transparent,
@@ -73,7 +74,11 @@ impl Mask {
     ///
     /// # Errors
     /// Nothing in it is white: nothing would be painted.
-    pub(super) fn new(grey: Vec<u8>, [width, height]: [u32; 2], options: &MaskOptions) -> Result<Self> {
+    pub(super) fn new(
+        grey: Vec<u8>,
+        [width, height]: [u32; 2],
+        options: &MaskOptions,
+    ) -> Result<Self> {
         let mut plane = grey;
         if options.invert {
             plane.iter_mut().for_each(|v| *v = 255 - *v);
@@ -86,12 +91,14 @@ impl Mask {
             Some(down) => {
                 // A picture of one row is blurred along that row alone.
                 let rows = plane.chunks(width as usize);
-                let across: Vec<u8> =
-                    rows.flat_map(|row| blurred(row.to_vec(), [width, 1], options.blur)).collect();
+                let across: Vec<u8> = rows
+                    .flat_map(|row| blurred(row.to_vec(), [width, 1], options.blur))
+                    .collect();
                 let turned = turned(&across, width as usize);
                 let columns = turned.chunks(height as usize);
-                let both: Vec<u8> =
-                    columns.flat_map(|column| blurred(column.to_vec(), [height, 1], down)).collect();
+                let both: Vec<u8> = columns
+                    .flat_map(|column| blurred(column.to_vec(), [height, 1], down))
+                    .collect();
                 self::turned(&both, height as usize)
             }
         };
@@ -103,10 +110,17 @@ impl Mask {
     /// # Errors
     /// Nothing in it is white.
     pub(super) fn checked(soft: Vec<u8>, [width, height]: [u32; 2]) -> Result<Self> {
-        let mask = Self { width, height, soft };
+        let mask = Self {
+            width,
+            height,
+            soft,
+        };
         if mask.binary().all(|on| !on) {
-            return Err(Error::field("mask", "the mask is black all over: nothing would be painted")
-                .hint("white is painted anew; `--invert-mask` swaps black and white"));
+            return Err(Error::field(
+                "mask",
+                "the mask is black all over: nothing would be painted",
+            )
+            .hint("white is painted anew; `--invert-mask` swaps black and white"));
         }
         Ok(mask)
     }
@@ -121,35 +135,53 @@ impl Mask {
         self.soft.iter().map(|&v| v >= 128)
     }
 
-    /// The mask at one value for each cell of `factor` pixels a side: that of the cell's first pixel, as the
-    /// networks were trained.
+    /// The mask at one value for each cell of `factor` pixels a side: that of the cell's first
+    /// pixel, as the networks were trained.
     pub fn cells(&self, factor: u32) -> Vec<f32> {
         let (columns, rows) = (self.width / factor, self.height / factor);
-        let at = |row: u32, column: u32| self.soft[((row * self.width + column) * factor) as usize] >= 128;
+        let at = |row: u32, column: u32| {
+            self.soft[((row * self.width + column) * factor) as usize] >= 128
+        };
         (0..rows)
             .flat_map(|row| (0..columns).map(move |column| f32::from(u8::from(at(row, column)))))
             .collect()
     }
 
-    /// The columns and the rows, from the first to behind the last, that hold something else than black.
+    /// The columns and the rows, from the first to behind the last, that hold something else than
+    /// black.
     pub(super) fn bounds(&self) -> ([u32; 2], [u32; 2]) {
-        let lit = (0u32..).zip(&self.soft).filter(|(_, value)| **value > 0).map(|(i, _)| i);
+        let lit = (0u32..)
+            .zip(&self.soft)
+            .filter(|(_, value)| **value > 0)
+            .map(|(i, _)| i);
         let empty = ([self.width, 0], [self.height, 0]);
         lit.fold(empty, |([left, right], [top, bottom]), i| {
             let (x, y) = (i % self.width, i / self.width);
-            ([left.min(x), right.max(x + 1)], [top.min(y), bottom.max(y + 1)])
+            (
+                [left.min(x), right.max(x + 1)],
+                [top.min(y), bottom.max(y + 1)],
+            )
         })
     }
 
     /// The mask as a grey picture.
     pub(super) fn picture(&self) -> Picture {
         let rgb = self.soft.iter().flat_map(|&value| [value; 3]).collect();
-        Picture { width: self.width, height: self.height, rgb, alpha: None }
+        Picture {
+            width: self.width,
+            height: self.height,
+            rgb,
+            alpha: None,
+        }
     }
 
     /// `new` over `old` where the mask is white.
     pub(super) fn blend(&self, new: &mut [u8], old: &[u8]) {
-        for ((new, old), &share) in new.chunks_exact_mut(3).zip(old.chunks_exact(3)).zip(&self.soft) {
+        for ((new, old), &share) in new
+            .chunks_exact_mut(3)
+            .zip(old.chunks_exact(3))
+            .zip(&self.soft)
+        {
             for (n, o) in new.iter_mut().zip(old) {
                 let (a, b, share) = (u16::from(*n), u16::from(*o), u16::from(share));
                 *n = ((a * share + b * (255 - share) + 127) / 255) as u8;
@@ -164,12 +196,16 @@ fn blurred(plane: Vec<u8>, [width, height]: [u32; 2], sigma: f64) -> Vec<u8> {
         return plane;
     }
     let image = GrayImage::from_raw(width, height, plane);
-    image.map_or_else(Vec::new, |image| image::imageops::blur(&image, sigma as f32).into_raw())
+    image.map_or_else(Vec::new, |image| {
+        image::imageops::blur(&image, sigma as f32).into_raw()
+    })
 }
 
 /// A plane with rows for columns.
 fn turned(plane: &[u8], width: usize) -> Vec<u8> {
-    (0..width).flat_map(|x| plane.iter().skip(x).step_by(width).copied()).collect()
+    (0..width)
+        .flat_map(|x| plane.iter().skip(x).step_by(width).copied())
+        .collect()
 }
 
 /// Each pixel as bright as the brightest within `reach` pixels along both axes (a square brush).
@@ -211,9 +247,25 @@ mod tests {
     fn growing_reaches_all_ways_and_inverting_swaps() {
         let mut grey = vec![0u8; 25];
         grey[12] = 255;
-        let grown = Mask::new(grey.clone(), [5, 5], &MaskOptions { grow: 1, ..options() }).unwrap();
+        let grown = Mask::new(
+            grey.clone(),
+            [5, 5],
+            &MaskOptions {
+                grow: 1,
+                ..options()
+            },
+        )
+        .unwrap();
         assert_eq!(grown.binary().filter(|on| *on).count(), 9);
-        let inverted = Mask::new(grey, [5, 5], &MaskOptions { invert: true, ..options() }).unwrap();
+        let inverted = Mask::new(
+            grey,
+            [5, 5],
+            &MaskOptions {
+                invert: true,
+                ..options()
+            },
+        )
+        .unwrap();
         assert_eq!(inverted.binary().filter(|on| *on).count(), 24);
     }
 
@@ -223,7 +275,11 @@ mod tests {
         grey[10 * 21 + 10] = 255;
         grey[10 * 21 + 11] = 255;
         let reach = |blur: f64, blur_y: Option<f64>| {
-            let options = MaskOptions { blur, blur_y, ..options() };
+            let options = MaskOptions {
+                blur,
+                blur_y,
+                ..options()
+            };
             let plane = [vec![255; 21 * 2], grey[42..].to_vec()].concat();
             let mask = Mask::new(plane, [21, 21], &options).unwrap();
             let lit = |at: usize| mask.soft[at] > 0;
@@ -242,7 +298,9 @@ mod tests {
 
     #[test]
     fn cells_take_their_first_pixel() {
-        let grey = (0..64).map(|i| if i == 0 || i == 36 { 255 } else { 0 }).collect();
+        let grey = (0..64)
+            .map(|i| if i == 0 || i == 36 { 255 } else { 0 })
+            .collect();
         let mask = Mask::new(grey, [8, 8], &options()).unwrap();
         assert_eq!(mask.cells(4), [1.0, 0.0, 0.0, 1.0]);
     }

@@ -1,5 +1,5 @@
-//! Pictures that a request starts from: read, turned upright, fitted to size, and masks made of them. Plain bytes;
-//! latents are the pipeline's work.
+//! Pictures that a request starts from: read, turned upright, fitted to size, and masks made of
+//! them. Plain bytes; latents are the pipeline's work.
 
 mod canny;
 mod content;
@@ -29,10 +29,12 @@ use crate::named::named_enum;
 pub const SIDE_UNIT: u32 = 8;
 
 named_enum! {
-    /// How a picture of another shape is brought to the wanted size; diffusers' resize modes `crop`, `fill` and `default`.
+    /// How a picture of another shape is brought to the wanted size; diffusers' resize modes
+    /// `crop`, `fill` and `default`.
     pub enum Fit("fit") {
-        /// Scaled to cover, the overhang cut off on both sides alike; less than [`SIDE_UNIT`] pixels, which rounding a
-        /// picture's own size down leaves over, are not cut off but scaled away.
+        /// Scaled to cover, the overhang cut off on both sides alike; less than [`SIDE_UNIT`]
+        /// pixels, which rounding a picture's own size down leaves over, are not cut off but scaled
+        /// away.
         Cover = "cover",
         /// Scaled to lie within, the rest filled with its border's pixels.
         Contain = "contain",
@@ -62,14 +64,22 @@ impl Start {
         let picture = Picture::read("init_image", path, Transparency::OverWhite)?;
         let Some(options) = mask else {
             let picture = picture.fitted(size[0], size[1], fit);
-            return Ok(Self { picture, mask: None, content: MaskedContent::Original, patch: None });
+            return Ok(Self {
+                picture,
+                mask: None,
+                content: MaskedContent::Original,
+                patch: None,
+            });
         };
         let extend = options.extend.unwrap_or_default();
         let [more_width, more_height] = extend.added();
         // A part is cut out of the picture at its own size.
         let [width, height] = match options.padding {
             Some(_) => [picture.width, picture.height],
-            None => [size[0].saturating_sub(more_width).max(1), size[1].saturating_sub(more_height).max(1)],
+            None => [
+                size[0].saturating_sub(more_width).max(1),
+                size[1].saturating_sub(more_height).max(1),
+            ],
         };
         let picture = picture.fitted(width, height, fit);
         let plane = plane(&picture, options, fit)?;
@@ -77,13 +87,24 @@ impl Start {
         let mask = Mask::new(plane, [canvas.width, canvas.height], options)?;
         let content = options.content;
         let Some(padding) = options.padding else {
-            return Ok(Self { picture: canvas, mask: Some(mask), content, patch: None });
+            return Ok(Self {
+                picture: canvas,
+                mask: Some(mask),
+                content,
+                patch: None,
+            });
         };
         let (picture, mask, patch) = Patch::cut(canvas, mask, padding, size)?;
-        Ok(Self { picture, mask: Some(mask), content, patch: Some(patch) })
+        Ok(Self {
+            picture,
+            mask: Some(mask),
+            content,
+            patch: Some(patch),
+        })
     }
 
-    /// The picture as a run begins with it: where it is filled, with the colours around the mask in the mask's place.
+    /// The picture as a run begins with it: where it is filled, with the colours around the mask in
+    /// the mask's place.
     pub fn begun(&self) -> Cow<'_, Picture> {
         match (&self.mask, self.content) {
             (Some(mask), MaskedContent::Fill) => Cow::Owned(mask.filled(&self.picture)),
@@ -91,11 +112,15 @@ impl Start {
         }
     }
 
-    /// A rendering as the picture that was asked for: a part back in its place; with `keep`, the pixels outside the
-    /// mask as they were, blended along the mask's edge.
+    /// A rendering as the picture that was asked for: a part back in its place; with `keep`, the
+    /// pixels outside the mask as they were, blended along the mask's edge.
     pub fn finished(&self, rgb: Vec<u8>, keep: bool) -> Picture {
-        let mut rendering =
-            Picture { width: self.picture.width, height: self.picture.height, rgb, alpha: None };
+        let mut rendering = Picture {
+            width: self.picture.width,
+            height: self.picture.height,
+            rgb,
+            alpha: None,
+        };
         if let Some(patch) = &self.patch {
             return patch.pasted(&rendering);
         }
@@ -113,14 +138,18 @@ fn plane(picture: &Picture, options: &MaskOptions, fit: Fit) -> Result<Vec<u8>> 
     let new = if options.invert { 0 } else { 255 };
     let inner = match &options.source {
         MaskSource::Alpha => picture.mask(MaskChannel::Transparent).ok_or_else(|| {
-            Error::field("mask", "the initial picture has no alpha channel").hint("give a mask file instead")
+            Error::field("mask", "the initial picture has no alpha channel")
+                .hint("give a mask file instead")
         })?,
-        MaskSource::File(path) => {
-            Picture::read("mask", path, Transparency::Dropped)?.fitted(width, height, fit).grey()
-        }
+        MaskSource::File(path) => Picture::read("mask", path, Transparency::Dropped)?
+            .fitted(width, height, fit)
+            .grey(),
         MaskSource::Extension => vec![255 - new; (width * height) as usize],
     };
-    Ok(options.extend.unwrap_or_default().plane(&inner, [width, height], new))
+    Ok(options
+        .extend
+        .unwrap_or_default()
+        .plane(&inner, [width, height], new))
 }
 
 #[cfg(test)]
@@ -136,7 +165,10 @@ mod tests {
             invert: false,
             keep_unmasked: true,
             padding,
-            extend: Some(Extend { left: 8, ..Extend::default() }),
+            extend: Some(Extend {
+                left: 8,
+                ..Extend::default()
+            }),
             content: MaskedContent::Original,
         }
     }
@@ -144,18 +176,32 @@ mod tests {
     fn start(options: &MaskOptions, size: [u32; 2]) -> Start {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
-        image::RgbImage::from_pixel(16, 16, image::Rgb([7, 8, 9])).save(&path).unwrap();
+        image::RgbImage::from_pixel(16, 16, image::Rgb([7, 8, 9]))
+            .save(&path)
+            .unwrap();
         Start::load(path.to_str().unwrap(), Some(options), Fit::Cover, size).unwrap()
     }
 
     #[test]
     fn an_extended_picture_is_painted_where_it_is_new() {
         for invert in [false, true] {
-            let start = start(&MaskOptions { invert, ..options(None) }, [24, 16]);
+            let start = start(
+                &MaskOptions {
+                    invert,
+                    ..options(None)
+                },
+                [24, 16],
+            );
             let mask = start.mask.as_ref().unwrap();
-            assert_eq!((start.picture.width, mask.binary().filter(|on| *on).count()), (24, 128));
+            assert_eq!(
+                (start.picture.width, mask.binary().filter(|on| *on).count()),
+                (24, 128)
+            );
             let picture = start.finished(vec![200; 24 * 16 * 3], true);
-            assert_eq!((&picture.rgb[21..24], &picture.rgb[24..27]), (&[200; 3][..], &[7, 8, 9][..]));
+            assert_eq!(
+                (&picture.rgb[21..24], &picture.rgb[24..27]),
+                (&[200; 3][..], &[7, 8, 9][..])
+            );
         }
     }
 
@@ -165,6 +211,9 @@ mod tests {
         assert_eq!((start.picture.width, start.picture.height), (64, 128));
         let picture = start.finished(vec![200; 64 * 128 * 3], false);
         assert_eq!((picture.width, picture.height), (24, 16));
-        assert_eq!((&picture.rgb[21..24], &picture.rgb[24..27]), (&[200; 3][..], &[7, 8, 9][..]));
+        assert_eq!(
+            (&picture.rgb[21..24], &picture.rgb[24..27]),
+            (&[200; 3][..], &[7, 8, 9][..])
+        );
     }
 }

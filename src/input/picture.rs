@@ -50,11 +50,17 @@ impl Picture {
     pub(super) fn of(image: DynamicImage, transparency: Transparency) -> Self {
         let (width, height) = (image.width(), image.height());
         if !image.color().has_alpha() {
-            return Self { width, height, rgb: image.into_rgb8().into_raw(), alpha: None };
+            return Self {
+                width,
+                height,
+                rgb: image.into_rgb8().into_raw(),
+                alpha: None,
+            };
         }
         let rgba = image.into_rgba8();
-        let over_white =
-            |c: u8, a: u8| ((u16::from(c) * u16::from(a) + 255 * (255 - u16::from(a)) + 127) / 255) as u8;
+        let over_white = |c: u8, a: u8| {
+            ((u16::from(c) * u16::from(a) + 255 * (255 - u16::from(a)) + 127) / 255) as u8
+        };
         let pixels = rgba.as_raw().chunks_exact(4);
         let mut rgb = Vec::with_capacity(pixels.len() * 3);
         for p in pixels.clone() {
@@ -63,7 +69,12 @@ impl Picture {
                 Transparency::Dropped => rgb.extend_from_slice(&p[..3]),
             }
         }
-        Self { width, height, rgb, alpha: Some(pixels.map(|p| p[3]).collect()) }
+        Self {
+            width,
+            height,
+            rgb,
+            alpha: Some(pixels.map(|p| p[3]).collect()),
+        }
     }
 
     /// The picture at `width × height`, Lanczos-scaled where that is another size.
@@ -78,18 +89,28 @@ impl Picture {
             Fit::Cover if rounded(self.width, width) && rounded(self.height, height) => {
                 lanczos([width, height])
             }
-            Fit::Cover => lanczos(self.scaled_to([width, height], u32::max)).centred([width, height]),
-            Fit::Contain => lanczos(self.scaled_to([width, height], u32::min)).centred([width, height]),
+            Fit::Cover => {
+                lanczos(self.scaled_to([width, height], u32::max)).centred([width, height])
+            }
+            Fit::Contain => {
+                lanczos(self.scaled_to([width, height], u32::min)).centred([width, height])
+            }
         }
     }
 
-    /// The middle square, `side` pixels wide, as CLIP's picture encoders take it: the shorter side scaled to that by
-    /// bicubic interpolation, what is left of the longer one cut off.
+    /// The middle square, `side` pixels wide, as CLIP's picture encoders take it: the shorter side
+    /// scaled to that by bicubic interpolation, what is left of the longer one cut off.
     pub fn square(&self, side: u32) -> Self {
-        resized(self, Filter::Bicubic, self.scaled_to([side, side], u32::max)).centred([side, side])
+        resized(
+            self,
+            Filter::Bicubic,
+            self.scaled_to([side, side], u32::max),
+        )
+        .centred([side, side])
     }
 
-    /// This shape with one side of a rectangle and the other the larger or smaller of its own and the rectangle's.
+    /// This shape with one side of a rectangle and the other the larger or smaller of its own and
+    /// the rectangle's.
     fn scaled_to(&self, [width, height]: [u32; 2], choose: fn(u32, u32) -> u32) -> [u32; 2] {
         let scaled = |own: u32, to: u32, from: u32| {
             let side = u64::from(own) * u64::from(to) / u64::from(from.max(1));
@@ -104,21 +125,38 @@ impl Picture {
     /// In the middle of a canvas of another size.
     fn centred(&self, [width, height]: [u32; 2]) -> Self {
         let before = |to: u32, own: u32| i64::from(to / 2) - i64::from(own / 2);
-        self.placed([before(width, self.width), before(height, self.height)], [width, height])
+        self.placed(
+            [before(width, self.width), before(height, self.height)],
+            [width, height],
+        )
     }
 
-    /// On a canvas of another size, `[left, top]` pixels from its corner: cut off where it reaches beyond, its border's
-    /// pixels repeated beside it.
+    /// On a canvas of another size, `[left, top]` pixels from its corner: cut off where it reaches
+    /// beyond, its border's pixels repeated beside it.
     pub(super) fn placed(&self, [left, top]: [i64; 2], [width, height]: [u32; 2]) -> Self {
-        let near =
-            |at: u32, before: i64, own: u32| (i64::from(at) - before).clamp(0, i64::from(own) - 1) as usize;
+        let near = |at: u32, before: i64, own: u32| {
+            (i64::from(at) - before).clamp(0, i64::from(own) - 1) as usize
+        };
         let columns: Vec<usize> = (0..width).map(|x| near(x, left, self.width)).collect();
         let rows: Vec<usize> = (0..height).map(|y| near(y, top, self.height)).collect();
         let at = |y: &usize, x: &usize| y * self.width as usize + x;
-        let pixels = || rows.iter().flat_map(|y| columns.iter().map(move |x| at(y, x)));
-        let rgb = pixels().flat_map(|i| self.rgb[i * 3..][..3].iter().copied()).collect();
-        let alpha = self.alpha.as_ref().map(|alpha| pixels().map(|i| alpha[i]).collect());
-        Self { width, height, rgb, alpha }
+        let pixels = || {
+            rows.iter()
+                .flat_map(|y| columns.iter().map(move |x| at(y, x)))
+        };
+        let rgb = pixels()
+            .flat_map(|i| self.rgb[i * 3..][..3].iter().copied())
+            .collect();
+        let alpha = self
+            .alpha
+            .as_ref()
+            .map(|alpha| pixels().map(|i| alpha[i]).collect());
+        Self {
+            width,
+            height,
+            rgb,
+            alpha,
+        }
     }
 
     /// How bright each pixel is (ITU-R 601 luma, as Pillow's `L`).
@@ -130,15 +168,21 @@ impl Picture {
         self.rgb.chunks_exact(3).map(luma).collect()
     }
 
-    /// The mask that the picture is; none where it is of transparency that the picture does not have.
+    /// The mask that the picture is; none where it is of transparency that the picture does not
+    /// have.
     pub fn mask(&self, channel: MaskChannel) -> Option<Vec<u8>> {
         let alpha = self.alpha.as_ref();
         match channel {
             MaskChannel::Luma => Some(self.grey()),
-            MaskChannel::Opaque => Some(match alpha.filter(|alpha| alpha.iter().any(|a| *a < 255)) {
-                Some(alpha) => alpha.iter().map(|a| if *a > 128 { 255 } else { 0 }).collect(),
-                None => self.grey(),
-            }),
+            MaskChannel::Opaque => {
+                Some(match alpha.filter(|alpha| alpha.iter().any(|a| *a < 255)) {
+                    Some(alpha) => alpha
+                        .iter()
+                        .map(|a| if *a > 128 { 255 } else { 0 })
+                        .collect(),
+                    None => self.grey(),
+                })
+            }
             MaskChannel::Transparent => alpha.map(|alpha| alpha.iter().map(|a| 255 - a).collect()),
         }
     }
@@ -161,7 +205,9 @@ mod tests {
 
     #[test]
     fn transparency_becomes_white_and_is_remembered() {
-        let image = RgbaImage::from_fn(2, 1, |x, _| image::Rgba([10, 20, 30, if x == 0 { 255 } else { 0 }]));
+        let image = RgbaImage::from_fn(2, 1, |x, _| {
+            image::Rgba([10, 20, 30, if x == 0 { 255 } else { 0 }])
+        });
         let (_folder, path) = saved(&image.into(), "a.png");
         let picture = Picture::read("init_image", &path, Transparency::OverWhite).unwrap();
         assert_eq!(picture.rgb, [10, 20, 30, 255, 255, 255]);
@@ -173,17 +219,35 @@ mod tests {
     fn pictures_are_fitted_as_diffusers_fits_them() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resample");
         let read = |name: &str| {
-            Picture::read("init_image", &format!("{folder}/{name}.png"), Transparency::Dropped).unwrap()
+            Picture::read(
+                "init_image",
+                &format!("{folder}/{name}.png"),
+                Transparency::Dropped,
+            )
+            .unwrap()
         };
         let picture = read("picture");
         let mut count = 0;
         for entry in std::fs::read_dir(folder).unwrap() {
             let name = entry.unwrap().file_name().into_string().unwrap();
-            let Some((fit, _)) = name.split_once('-') else { continue };
+            let Some((fit, _)) = name.split_once('-') else {
+                continue;
+            };
             let wanted = read(name.trim_end_matches(".png"));
-            let fitted = picture.fitted(wanted.width, wanted.height, Fit::parse("fit", fit).unwrap());
-            assert_eq!((fitted.width, fitted.height), (wanted.width, wanted.height), "{name}");
-            let apart = fitted.rgb.iter().zip(&wanted.rgb).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+            let fitted =
+                picture.fitted(wanted.width, wanted.height, Fit::parse("fit", fit).unwrap());
+            assert_eq!(
+                (fitted.width, fitted.height),
+                (wanted.width, wanted.height),
+                "{name}"
+            );
+            let apart = fitted
+                .rgb
+                .iter()
+                .zip(&wanted.rgb)
+                .map(|(a, b)| a.abs_diff(*b))
+                .max()
+                .unwrap();
             assert_eq!(apart, 0, "{name}");
             count += 1;
         }
@@ -195,17 +259,26 @@ mod tests {
     fn the_middle_square_is_cut_as_for_clip() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resample");
         let read = |name: &str| {
-            Picture::read("ip_image", &format!("{folder}/{name}.png"), Transparency::Dropped).unwrap()
+            Picture::read(
+                "ip_image",
+                &format!("{folder}/{name}.png"),
+                Transparency::Dropped,
+            )
+            .unwrap()
         };
         assert!(read("tall").square(24) == read("square"));
     }
 
     #[test]
     fn what_is_missing_beside_a_contained_picture_repeats_its_border() {
-        let image =
-            RgbaImage::from_fn(4, 2, |x, y| image::Rgba([x as u8 * 60, y as u8 * 200, 9, 255 - y as u8]));
+        let image = RgbaImage::from_fn(4, 2, |x, y| {
+            image::Rgba([x as u8 * 60, y as u8 * 200, 9, 255 - y as u8])
+        });
         let picture = Picture::of(image.into(), Transparency::OverWhite);
-        let (contained, inner) = (picture.fitted(8, 9, Fit::Contain), picture.fitted(8, 4, Fit::Stretch));
+        let (contained, inner) = (
+            picture.fitted(8, 9, Fit::Contain),
+            picture.fitted(8, 4, Fit::Stretch),
+        );
         for (y, row) in contained.rgb.chunks_exact(24).enumerate() {
             let from = y.saturating_sub(2).min(3);
             assert_eq!(row, &inner.rgb[from * 24..][..24], "row {y}");
@@ -214,13 +287,17 @@ mod tests {
 
     #[test]
     fn what_rounding_a_size_leaves_over_is_scaled_away_and_transparency_with_it() {
-        let image =
-            RgbaImage::from_fn(15, 9, |x, y| image::Rgba([x as u8 * 9, y as u8 * 9, 0, 255 - x as u8]));
+        let image = RgbaImage::from_fn(15, 9, |x, y| {
+            image::Rgba([x as u8 * 9, y as u8 * 9, 0, 255 - x as u8])
+        });
         let picture = Picture::of(image.into(), Transparency::OverWhite);
         let covered = picture.fitted(8, 8, Fit::Cover);
         assert_eq!(covered, picture.fitted(8, 8, Fit::Stretch));
         assert_eq!(covered.alpha.map(|alpha| alpha.len()), Some(64));
-        assert_ne!(picture.fitted(7, 8, Fit::Cover), picture.fitted(7, 8, Fit::Stretch));
+        assert_ne!(
+            picture.fitted(7, 8, Fit::Cover),
+            picture.fitted(7, 8, Fit::Stretch)
+        );
     }
 
     #[test]

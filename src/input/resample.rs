@@ -1,4 +1,5 @@
-//! Scaling as Pillow does it, byte by byte: what diffusers starts from, and what CLIP's picture encoders were fed with.
+//! Scaling as Pillow does it, byte by byte: what diffusers starts from, and what CLIP's picture
+//! encoders were fed with.
 
 use super::Picture;
 
@@ -32,7 +33,8 @@ impl Filter {
     }
 }
 
-/// What one pixel of the result is made of: the first pixel of the source, and the weights from it on.
+/// What one pixel of the result is made of: the first pixel of the source, and the weights from it
+/// on.
 struct Mix {
     first: usize,
     weights: Vec<i64>,
@@ -65,10 +67,15 @@ fn mixes(filter: Filter, from: usize, to: usize) -> Vec<Mix> {
         let centre = (i as f64 + 0.5) * scale;
         let first = (centre - support + 0.5).max(0.0) as usize;
         let end = ((centre + support + 0.5) as usize).min(from);
-        let weights: Vec<f64> = (first..end).map(|j| filter.at((j as f64 - centre + 0.5) / wide)).collect();
+        let weights: Vec<f64> = (first..end)
+            .map(|j| filter.at((j as f64 - centre + 0.5) / wide))
+            .collect();
         let sum: f64 = weights.iter().sum();
         let fixed = |weight: f64| (weight / sum * f64::from(1 << BITS)).round() as i64;
-        Mix { first, weights: weights.into_iter().map(fixed).collect() }
+        Mix {
+            first,
+            weights: weights.into_iter().map(fixed).collect(),
+        }
     };
     (0..to).map(mix).collect()
 }
@@ -77,7 +84,9 @@ impl Mix {
     /// The byte that it makes of `at(j)`, the pixels of the source.
     fn of(&self, at: impl Fn(usize) -> u8) -> u8 {
         let pixels = self.weights.iter().enumerate();
-        let sum: i64 = pixels.map(|(j, weight)| weight * i64::from(at(self.first + j))).sum();
+        let sum: i64 = pixels
+            .map(|(j, weight)| weight * i64::from(at(self.first + j)))
+            .sum();
         ((sum + (1 << (BITS - 1))) >> BITS).clamp(0, 255) as u8
     }
 }
@@ -95,21 +104,33 @@ fn along(mixes: &[Mix], pixels: &[u8], width: usize, channels: usize) -> Vec<u8>
 
 /// Lines of `line` bytes, mixed across the lines.
 fn across(mixes: &[Mix], pixels: &[u8], line: usize) -> Vec<u8> {
-    mixes.iter().flat_map(|mix| (0..line).map(move |i| mix.of(|y| pixels[y * line + i]))).collect()
+    mixes
+        .iter()
+        .flat_map(|mix| (0..line).map(move |i| mix.of(|y| pixels[y * line + i])))
+        .collect()
 }
 
-/// `pixels` of `[width, height]` and `channels` bytes each at another size, rounded to bytes between the two passes. The
-/// pass across the lines comes first where the picture becomes lower by more than twice as much as it becomes narrower,
-/// as in Pillow from version 13 on.
+/// `pixels` of `[width, height]` and `channels` bytes each at another size, rounded to bytes
+/// between the two passes. The pass across the lines comes first where the picture becomes lower by
+/// more than twice as much as it becomes narrower, as in Pillow from version 13 on.
 fn scaled(filter: Filter, pixels: &[u8], channels: usize, from: [u32; 2], to: [u32; 2]) -> Vec<u8> {
     let lost = |side: usize| i64::from(from[side]) - i64::from(to[side]);
     let [width, height] = from.map(|side| side as usize);
     let columns = mixes(filter, width, to[0] as usize);
     let rows = mixes(filter, height, to[1] as usize);
     if lost(1) > 0 && lost(1) > 2 * lost(0) {
-        along(&columns, &across(&rows, pixels, width * channels), width, channels)
+        along(
+            &columns,
+            &across(&rows, pixels, width * channels),
+            width,
+            channels,
+        )
     } else {
-        across(&rows, &along(&columns, pixels, width, channels), columns.len() * channels)
+        across(
+            &rows,
+            &along(&columns, pixels, width, channels),
+            columns.len() * channels,
+        )
     }
 }
 
@@ -117,6 +138,14 @@ fn scaled(filter: Filter, pixels: &[u8], channels: usize, from: [u32; 2], to: [u
 pub(super) fn resized(picture: &Picture, filter: Filter, to: [u32; 2]) -> Picture {
     let from = [picture.width, picture.height];
     let rgb = scaled(filter, &picture.rgb, 3, from, to);
-    let alpha = picture.alpha.as_ref().map(|alpha| scaled(filter, alpha, 1, from, to));
-    Picture { width: to[0], height: to[1], rgb, alpha }
+    let alpha = picture
+        .alpha
+        .as_ref()
+        .map(|alpha| scaled(filter, alpha, 1, from, to));
+    Picture {
+        width: to[0],
+        height: to[1],
+        rgb,
+        alpha,
+    }
 }

@@ -1,4 +1,5 @@
-//! Networks beside a model against diffusers: control networks, the tiny autoencoder, the picture encoder.
+//! Networks beside a model against diffusers: control networks, the tiny autoencoder, the picture
+//! encoder.
 
 use std::sync::Arc;
 
@@ -27,20 +28,33 @@ fn control_networks_agree() {
         let weights = weights(&files, "diffusion_pytorch_model.safetensors", &backend);
         let network = ControlNet::load(&weights, &config).unwrap();
         let input = |name: &str| &golden[&format!("controlnet/a/in.{name}")];
-        let conditioning = network.condition(input("encoder_hidden_states"), None).unwrap();
+        let conditioning = network
+            .condition(input("encoder_hidden_states"), None)
+            .unwrap();
         let hint = network.hint(input("controlnet_cond")).unwrap();
         let said = |scale: f64, rising: bool| {
             let strength = Strength { scale, rising };
-            network.forward(input("sample"), 500.0, &conditioning, &hint, strength).unwrap().tensors()
+            network
+                .forward(input("sample"), 500.0, &conditioning, &hint, strength)
+                .unwrap()
+                .tensors()
         };
         let (whole, half, rising) = (said(1.0, false), said(0.5, false), said(1.0, true));
         assert_eq!(whole.len(), 13);
         for (i, map) in whole.iter().enumerate() {
-            let name = if i == 12 { "mid".to_owned() } else { format!("down{i:02}") };
+            let name = if i == 12 {
+                "mid".to_owned()
+            } else {
+                format!("down{i:02}")
+            };
             let expected = &golden[&format!("controlnet/a/out.{name}")];
             near(&name, map, expected);
             near(&name, &half[i], &(expected * 0.5).unwrap());
-            near(&name, &rising[i], &(expected * 10f64.powf(i as f64 / 12.0 - 1.0)).unwrap());
+            near(
+                &name,
+                &rising[i],
+                &(expected * 10f64.powf(i as f64 / 12.0 - 1.0)).unwrap(),
+            );
         }
     }
 }
@@ -73,12 +87,23 @@ fn the_picture_encoder_agrees() {
     for backend in backends() {
         let weights = weights(&files, &format!("{folder}/model.safetensors"), &backend);
         let encoder = ClipVision::load(&weights, &config).unwrap();
-        let seen = encoder.forward(&golden["image_encoder/a/in.pixel_values"]).unwrap();
-        near("embedding", &seen, &golden["image_encoder/a/out.image_embeds"]);
+        let seen = encoder
+            .forward(&golden["image_encoder/a/in.pixel_values"])
+            .unwrap();
+        near(
+            "embedding",
+            &seen,
+            &golden["image_encoder/a/out.image_embeds"],
+        );
         let path = super::golden::golden("inputs/ip_96.png");
-        let picture = Picture::read("ip_image", path.to_str().unwrap(), Transparency::Dropped).unwrap();
+        let picture =
+            Picture::read("ip_image", path.to_str().unwrap(), Transparency::Dropped).unwrap();
         let square = picture.square(32);
         let pixels = encoder.normalised(&square.rgb, 32).unwrap();
-        near("pixels", &pixels, &golden["image_encoder/a/in.pixel_values"]);
+        near(
+            "pixels",
+            &pixels,
+            &golden["image_encoder/a/in.pixel_values"],
+        );
     }
 }

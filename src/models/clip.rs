@@ -8,8 +8,8 @@ use serde::Deserialize;
 use crate::error::{Error, Kind, Result};
 use crate::named::Named;
 use crate::nn::{
-    Activation, Backend, Embedding, Extra, LayerNorm, Linear, Projections, SelfAttention, Tokens, Weights,
-    Width,
+    Activation, Backend, Embedding, Extra, LayerNorm, Linear, Projections, SelfAttention, Tokens,
+    Weights, Width,
 };
 
 /// text_encoder/config.json.
@@ -82,7 +82,11 @@ impl ClipText {
     /// An unknown activation; a tensor that is missing, left over or of another shape.
     pub(crate) fn load(weights: Weights, config: &ClipConfig) -> Result<Self> {
         let prefixed = weights.has("text_model.final_layer_norm.weight");
-        let root = if prefixed { weights.pp("text_model") } else { weights.clone() };
+        let root = if prefixed {
+            weights.pp("text_model")
+        } else {
+            weights.clone()
+        };
         let embeddings = root.pp("embeddings");
         let shape = LayerShape {
             width: config.hidden_size,
@@ -116,7 +120,12 @@ impl ClipText {
                 .has("text_projection.weight")
                 .then(|| {
                     let output = config.projection_dim;
-                    Linear::load(&weights.pp("text_projection"), config.hidden_size, output, false)
+                    Linear::load(
+                        &weights.pp("text_projection"),
+                        config.hidden_size,
+                        output,
+                        false,
+                    )
                 })
                 .transpose()?,
             config: config.clone(),
@@ -136,8 +145,8 @@ impl ClipText {
         self.weights.backend()
     }
 
-    /// The state of `ids` after all layers but the last `skip`, `[1, n, hidden_size]`, not yet through the final norm;
-    /// `extra` are tokens that its own table has not.
+    /// The state of `ids` after all layers but the last `skip`, `[1, n, hidden_size]`, not yet
+    /// through the final norm; `extra` are tokens that its own table has not.
     ///
     /// # Errors
     /// More layers to skip than there are; tensor arithmetic.
@@ -151,8 +160,13 @@ impl ClipText {
         }
         let places: Vec<u32> = (0..ids.len() as u32).collect();
         let embedded = (self.tokens.lookup_with(ids, extra)? + self.positions.lookup(&places)?)?;
-        let embedded = embedded.unsqueeze(0)?.to_device(&self.weights.backend().device)?;
-        self.through(Tokens::new(&embedded, self.weights.backend())?, 0..self.layers.len() - skip)
+        let embedded = embedded
+            .unsqueeze(0)?
+            .to_device(&self.weights.backend().device)?;
+        self.through(
+            Tokens::new(&embedded, self.weights.backend())?,
+            0..self.layers.len() - skip,
+        )
     }
 
     fn through(&self, mut x: Tokens, layers: Range<usize>) -> Result<Tokens> {
@@ -170,21 +184,29 @@ impl ClipText {
         self.final_norm.forward(hidden, Width::Full)?.to_tensor()
     }
 
-    /// The projected state at the text's end, `[1, projection_dim]`, from `hidden` after all layers but `skip`.
+    /// The projected state at the text's end, `[1, projection_dim]`, from `hidden` after all layers
+    /// but `skip`.
     ///
     /// # Errors
     /// The encoder has no projection; tensor arithmetic.
     pub(crate) fn pooled(&self, ids: &[u32], hidden: &Tokens, skip: usize) -> Result<Tensor> {
         let projection = self.projection.as_ref().ok_or_else(|| {
-            Error::new(Kind::ModelFile, "text_encoder_2 has no `text_projection.weight`, which SDXL needs")
+            Error::new(
+                Kind::ModelFile,
+                "text_encoder_2 has no `text_projection.weight`, which SDXL needs",
+            )
         })?;
         let count = self.layers.len();
         let last = self.normed(&self.through(hidden.clone(), count - skip..count)?)?;
         let end = last.narrow(1, self.end_of(ids), 1)?;
-        Ok(projection.forward(&Tokens::new(&end, self.weights.backend())?)?.to_tensor()?.squeeze(0)?)
+        Ok(projection
+            .forward(&Tokens::new(&end, self.weights.backend())?)?
+            .to_tensor()?
+            .squeeze(0)?)
     }
 
-    /// Where the text ends. Old configurations do not name the end token; there it is the first of the largest ids.
+    /// Where the text ends. Old configurations do not name the end token; there it is the first of
+    /// the largest ids.
     fn end_of(&self, ids: &[u32]) -> usize {
         let end = match self.config.eos_token_id {
             LARGEST_IS_END => ids.iter().copied().max(),
@@ -196,10 +218,17 @@ impl ClipText {
 
 /// The activation that `file` calls `name`.
 pub(super) fn activation(file: &str, name: &str) -> Result<Activation> {
-    Activation::ALL.iter().find(|row| row.1 == name).map(|row| row.0).ok_or_else(|| {
-        Error::new(Kind::ModelFile, format!("{file}: unknown `hidden_act` `{name}`"))
+    Activation::ALL
+        .iter()
+        .find(|row| row.1 == name)
+        .map(|row| row.0)
+        .ok_or_else(|| {
+            Error::new(
+                Kind::ModelFile,
+                format!("{file}: unknown `hidden_act` `{name}`"),
+            )
             .hint("sdgen knows quick_gelu and gelu")
-    })
+        })
 }
 
 /// Sizes of a layer.
@@ -216,7 +245,14 @@ pub(super) struct LayerShape {
 
 impl Layer {
     pub(super) fn load(weights: &Weights, shape: LayerShape) -> Result<Self> {
-        let LayerShape { width, inner, heads, eps, activation, causal } = shape;
+        let LayerShape {
+            width,
+            inner,
+            heads,
+            eps,
+            activation,
+            causal,
+        } = shape;
         let attention = weights.pp("self_attn");
         let names = Projections {
             q: attention.pp("q_proj"),
@@ -229,7 +265,11 @@ impl Layer {
         let attention = SelfAttention::load(&names, width, heads)?;
         Ok(Self {
             norm1: norm("layer_norm1")?,
-            attention: if causal { attention.causal() } else { attention },
+            attention: if causal {
+                attention.causal()
+            } else {
+                attention
+            },
             norm2: norm("layer_norm2")?,
             fc1: Linear::load(&weights.pp("mlp.fc1"), width, inner, true)?,
             activation,
@@ -238,9 +278,13 @@ impl Layer {
     }
 
     pub(super) fn forward(&self, x: &Tokens) -> Result<Tokens> {
-        let x = self.attention.forward_add(&self.norm1.forward(x, self.attention.reads())?, x)?;
+        let x = self
+            .attention
+            .forward_add(&self.norm1.forward(x, self.attention.reads())?, x)?;
         let normed = self.norm2.forward(&x, self.fc1.reads())?;
-        let inner = self.fc1.forward_act(&normed, self.activation, self.fc2.reads())?;
+        let inner = self
+            .fc1
+            .forward_act(&normed, self.activation, self.fc2.reads())?;
         self.fc2.forward_add(&inner, &x)
     }
 }

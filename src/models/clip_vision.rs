@@ -1,11 +1,14 @@
-//! CLIP's picture encoder (Radford et al. 2021), for adapters that take a picture beside the prompt.
+//! CLIP's picture encoder (Radford et al. 2021), for adapters that take a picture beside the
+//! prompt.
 
 use candle_core::Tensor;
 use serde::Deserialize;
 
 use super::clip::{Layer, LayerShape, activation};
 use crate::error::{Error, Kind, Result};
-use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, LayerNorm, Linear, Tokens, Weights, Width};
+use crate::nn::{
+    Backend, Conv2d, ConvShape, FeatureMap, LayerNorm, Linear, Tokens, Weights, Width,
+};
 
 /// image_encoder/config.json.
 #[derive(Clone, Debug, Deserialize)]
@@ -60,8 +63,10 @@ impl ClipVision {
         let file = "image_encoder/config.json";
         let (width, patch) = (config.hidden_size, config.patch_size);
         if patch == 0 || !config.image_size.is_multiple_of(patch) {
-            let what =
-                format!("{file}: `patch_size` {patch} does not divide `image_size` {}", config.image_size);
+            let what = format!(
+                "{file}: `patch_size` {patch} does not divide `image_size` {}",
+                config.image_size
+            );
             return Err(Error::new(Kind::ModelFile, what));
         }
         let side = config.image_size / patch;
@@ -94,22 +99,33 @@ impl ClipVision {
                 .map(|i| Layer::load(&root.pp("encoder.layers").pp(i), shape))
                 .collect::<Result<Vec<_>>>()?,
             post_norm: norm("post_layernorm")?,
-            projection: Linear::load(&weights.pp("visual_projection"), width, config.projection_dim, false)?,
+            projection: Linear::load(
+                &weights.pp("visual_projection"),
+                width,
+                config.projection_dim,
+                false,
+            )?,
             backend: backend.clone(),
         };
         weights.finish(&[])?;
         Ok(encoder)
     }
 
-    /// What the encoder sees in a picture `[1, 3, image_size, image_size]` of normalised values: `[1, projection_dim]`.
+    /// What the encoder sees in a picture `[1, 3, image_size, image_size]` of normalised values:
+    /// `[1, projection_dim]`.
     ///
     /// # Errors
     /// Tensor arithmetic.
     pub(crate) fn forward(&self, picture: &Tensor) -> Result<Tensor> {
-        let patches = self.patches.on(&[&FeatureMap::from_nchw(picture, &self.backend)?]).run()?;
+        let patches = self
+            .patches
+            .on(&[&FeatureMap::from_nchw(picture, &self.backend)?])
+            .run()?;
         let patches = patches.tokens()?.to_tensor()?;
         let embedded = (Tensor::cat(&[&self.class, &patches], 1)? + &self.positions)?;
-        let mut x = self.pre_norm.forward(&Tokens::new(&embedded, &self.backend)?, Width::Full)?;
+        let mut x = self
+            .pre_norm
+            .forward(&Tokens::new(&embedded, &self.backend)?, Width::Full)?;
         for layer in &self.layers {
             x = layer.forward(&x)?;
         }

@@ -1,5 +1,6 @@
-//! What the denoising network and its control networks are told beside the latents: the time, the context's keys and
-//! values, XL's sizes and pooled prompt, and the guidance scale of distilled networks.
+//! What the denoising network and its control networks are told beside the latents: the time, the
+//! context's keys and values, XL's sizes and pooled prompt, and the guidance scale of distilled
+//! networks.
 
 use candle_core::{DType, Tensor};
 
@@ -17,7 +18,8 @@ pub(crate) struct Added<'a> {
     pub(crate) time_ids: &'a [Vec<f64>],
 }
 
-/// What stays the same over all steps of a run: the context's keys and values, SDXL's added embedding.
+/// What stays the same over all steps of a run: the context's keys and values, SDXL's added
+/// embedding.
 pub(crate) struct Conditioning {
     pub(super) contexts: Vec<KeyValues>,
     pub(super) added: Option<Tokens>,
@@ -30,10 +32,14 @@ pub(crate) struct Conditioning {
 impl Conditioning {
     /// The same, where self-attention on the largest maps merges a share of its tokens.
     pub(crate) fn merging(self, share: f64) -> Self {
-        Self { merge: share, ..self }
+        Self {
+            merge: share,
+            ..self
+        }
     }
 
-    /// A batch's, for the cross-attentions of `transformers` in their order: `context` is `[b, n, context]`.
+    /// A batch's, for the cross-attentions of `transformers` in their order: `context` is `[b, n,
+    /// context]`.
     ///
     /// # Errors
     /// The network wants `added` and there is none; tensor arithmetic.
@@ -45,7 +51,13 @@ impl Conditioning {
     ) -> Result<Self> {
         let batch = context.dim(0)?;
         let contexts = key_values(transformers, &Tokens::new(context, &time.backend)?)?;
-        Ok(Self { contexts, added: time.added(added)?, guidance: None, batch, merge: 0.0 })
+        Ok(Self {
+            contexts,
+            added: time.added(added)?,
+            guidance: None,
+            batch,
+            merge: 0.0,
+        })
     }
 }
 
@@ -89,13 +101,23 @@ impl TimeEmbedding {
         let width = config.time_width();
         let layers = weights.pp("time_embedding");
         let guidance = config.guidance_width.map(|input| {
-            Ok::<_, Error>((Linear::load(&layers.pp("cond_proj"), input, first, false)?, input))
+            Ok::<_, Error>((
+                Linear::load(&layers.pp("cond_proj"), input, first, false)?,
+                input,
+            ))
         });
         let added = config.text_time.map(|text_time| {
-            Ok::<_, Error>((Mlp::load(&weights.pp("add_embedding"), text_time.input, width)?, text_time))
+            Ok::<_, Error>((
+                Mlp::load(&weights.pp("add_embedding"), text_time.input, width)?,
+                text_time,
+            ))
         });
         Ok(Self {
-            wave: Sinusoid { width: first, cosine_first: config.cosine_first, shift: config.freq_shift },
+            wave: Sinusoid {
+                width: first,
+                cosine_first: config.cosine_first,
+                shift: config.freq_shift,
+            },
             mlp: Mlp::load(&layers, first, width)?,
             guidance: guidance.transpose()?,
             added: added.transpose()?,
@@ -108,33 +130,55 @@ impl TimeEmbedding {
     /// # Errors
     /// The network wants it and there is none; tensor arithmetic.
     pub(super) fn added(&self, added: Option<&Added<'_>>) -> Result<Option<Tokens>> {
-        let Some((mlp, text_time)) = &self.added else { return Ok(None) };
-        let added = added.ok_or_else(|| Error::internal("this network wants a pooled prompt and sizes"))?;
-        let wave = Sinusoid { width: text_time.time_width, cosine_first: self.wave.cosine_first, shift: 0.0 };
-        let rows: Vec<f32> = added.time_ids.iter().flatten().flat_map(|&id| wave.of(id)).collect();
+        let Some((mlp, text_time)) = &self.added else {
+            return Ok(None);
+        };
+        let added =
+            added.ok_or_else(|| Error::internal("this network wants a pooled prompt and sizes"))?;
+        let wave = Sinusoid {
+            width: text_time.time_width,
+            cosine_first: self.wave.cosine_first,
+            shift: 0.0,
+        };
+        let rows: Vec<f32> = added
+            .time_ids
+            .iter()
+            .flatten()
+            .flat_map(|&id| wave.of(id))
+            .collect();
         let waves = self.backend.upload(rows, (added.time_ids.len(), ()))?;
         let input = Tensor::cat(&[&added.pooled.to_dtype(DType::F32)?, &waves], 1)?.unsqueeze(0)?;
         Ok(Some(mlp.forward(&Tokens::new(&input, &self.backend)?)?))
     }
 
-    /// The guidance scale as an input (Meng et al. 2023): w = (scale − 1) · 1000 in a sinusoid with the sines first.
+    /// The guidance scale as an input (Meng et al. 2023): w = (scale − 1) · 1000 in a sinusoid with
+    /// the sines first.
     ///
     /// # Errors
     /// Tensor arithmetic.
     pub(super) fn guidance(&self, scale: f64) -> Result<Option<Tokens>> {
-        let Some((linear, width)) = &self.guidance else { return Ok(None) };
-        let wave = Sinusoid { width: *width, cosine_first: false, shift: 1.0 }.of((scale - 1.0) * 1000.0);
+        let Some((linear, width)) = &self.guidance else {
+            return Ok(None);
+        };
+        let wave = Sinusoid {
+            width: *width,
+            cosine_first: false,
+            shift: 1.0,
+        }
+        .of((scale - 1.0) * 1000.0);
         let wave = self.backend.upload(wave, (1, 1, *width))?;
         Ok(Some(linear.forward(&Tokens::new(&wave, &self.backend)?)?))
     }
 
-    /// silu(embedding of the time, and of what is added to it): `[1, b, width]` where something is added, else `[1, 1, width]`
-    /// for all images.
+    /// silu(embedding of the time, and of what is added to it): `[1, b, width]` where something is
+    /// added, else `[1, 1, width]` for all images.
     ///
     /// # Errors
     /// Tensor arithmetic.
     pub(super) fn at(&self, timestep: f64, conditioning: &Conditioning) -> Result<Tokens> {
-        let wave = self.backend.upload(self.wave.of(timestep), (1, 1, self.wave.width))?;
+        let wave = self
+            .backend
+            .upload(self.wave.of(timestep), (1, 1, self.wave.width))?;
         let mut wave = Tokens::new(&wave, &self.backend)?;
         if let Some(guidance) = &conditioning.guidance {
             wave = wave.add(guidance)?;

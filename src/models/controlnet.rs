@@ -1,5 +1,6 @@
-//! Control networks (Zhang et al. 2023, diffusers' ControlNetModel): a copy of the UNet's way down that sees a picture
-//! beside the latents, and tells the UNet's way up what to add to what it reads.
+//! Control networks (Zhang et al. 2023, diffusers' ControlNetModel): a copy of the UNet's way down
+//! that sees a picture beside the latents, and tells the UNet's way up what to add to what it
+//! reads.
 
 use candle_core::Tensor;
 use serde::Deserialize;
@@ -62,12 +63,17 @@ impl ControlConfig {
     /// As [`UnetConfig::parse`].
     pub(crate) fn parse(file: &str, mut json: Value) -> Result<Self> {
         let broken = |what: &str| Error::new(Kind::ModelFile, format!("{file}: {what}"));
-        let hint: HintConfig = HintConfig::deserialize(&json).map_err(|e| broken(&e.to_string()))?;
+        let hint: HintConfig =
+            HintConfig::deserialize(&json).map_err(|e| broken(&e.to_string()))?;
         if hint.global_pool_conditions {
-            return Err(broken("`global_pool_conditions` is true, which sdgen does not do"));
+            return Err(broken(
+                "`global_pool_conditions` is true, which sdgen does not do",
+            ));
         }
         if hint.conditioning_channels != 3 || hint.controlnet_conditioning_channel_order != "rgb" {
-            return Err(broken("expected a picture of the channels red, green and blue"));
+            return Err(broken(
+                "expected a picture of the channels red, green and blue",
+            ));
         }
         if hint.conditioning_embedding_out_channels.is_empty() {
             return Err(broken("`conditioning_embedding_out_channels` is empty"));
@@ -77,26 +83,40 @@ impl ControlConfig {
         if let Some(keys) = json.as_object_mut() {
             keys.insert("up_block_types".into(), json!(vec!["UpBlock2D"; levels]));
         }
-        Ok(Self { unet: UnetConfig::parse_as(file, json)?, hint })
+        Ok(Self {
+            unet: UnetConfig::parse_as(file, json)?,
+            hint,
+        })
     }
 
-    /// What the tensors of a file without config.json say, for a copy of the network `base`: how many transformer
-    /// blocks each level has, and the widths of the picture's way in. Everything else is as in `base`.
+    /// What the tensors of a file without config.json say, for a copy of the network `base`: how
+    /// many transformer blocks each level has, and the widths of the picture's way in. Everything
+    /// else is as in `base`.
     ///
     /// # Errors
     /// The file is of no control network.
     pub(crate) fn of_file(weights: &Weights, base: &UnetConfig) -> Result<Self> {
-        let first =
-            |name: &str| weights.shape(name).map(|shape| (shape[0], shape.get(1).copied().unwrap_or(0)));
-        let conv_in = first("conv_in.weight").zip(first("controlnet_cond_embedding.conv_in.weight"));
+        let first = |name: &str| {
+            weights
+                .shape(name)
+                .map(|shape| (shape[0], shape.get(1).copied().unwrap_or(0)))
+        };
+        let conv_in =
+            first("conv_in.weight").zip(first("controlnet_cond_embedding.conv_in.weight"));
         let Some(((_, in_channels), (width, _))) = conv_in else {
             let what = format!("`{}` is no control network", weights.label());
-            return Err(Error::new(Kind::ModelFile, what)
-                .hint("expected tensors named as in diffusers' ControlNetModel, or `control_model.*`"));
+            return Err(Error::new(Kind::ModelFile, what).hint(
+                "expected tensors named as in diffusers' ControlNetModel, or `control_model.*`",
+            ));
         };
-        let mut unet = UnetConfig { in_channels, guidance_width: None, ..base.clone() };
-        let block =
-            |at: &str, i: usize| format!("{at}.attentions.0.transformer_blocks.{i}.attn2.to_k.weight");
+        let mut unet = UnetConfig {
+            in_channels,
+            guidance_width: None,
+            ..base.clone()
+        };
+        let block = |at: &str, i: usize| {
+            format!("{at}.attentions.0.transformer_blocks.{i}.attn2.to_k.weight")
+        };
         let depth = |at: &str| (0..).take_while(|i| weights.has(&block(at, *i))).count();
         let context = |at: &str| first(&block(at, 0)).map(|(_, context)| context);
         unet.mid_depth = depth("mid_block");
@@ -104,12 +124,20 @@ impl ControlConfig {
             level.down_depth = depth(&format!("down_blocks.{i}"));
             level.context = context("mid_block").unwrap_or(level.context);
         }
-        let halved = |i: usize| first(&format!("controlnet_cond_embedding.blocks.{}.weight", 2 * i + 1));
+        let halved = |i: usize| {
+            first(&format!(
+                "controlnet_cond_embedding.blocks.{}.weight",
+                2 * i + 1
+            ))
+        };
         let widths = (0..).map_while(|i| halved(i).map(|(width, _)| width));
         let widths = std::iter::once(width).chain(widths).collect();
         Ok(Self {
             unet,
-            hint: HintConfig { conditioning_embedding_out_channels: widths, ..HintConfig::default() },
+            hint: HintConfig {
+                conditioning_embedding_out_channels: widths,
+                ..HintConfig::default()
+            },
         })
     }
 
@@ -136,24 +164,32 @@ pub(crate) struct ControlNet {
 pub(crate) struct Strength {
     /// Factor of all it says.
     pub(crate) scale: f64,
-    /// Quieter where the resolution is high: from a tenth on the first map to the whole in the middle.
+    /// Quieter where the resolution is high: from a tenth on the first map to the whole in the
+    /// middle.
     pub(crate) rising: bool,
 }
 
-/// What a control network says: a map for each that the way down leaves, and one for the middle, with its factor.
+/// What a control network says: a map for each that the way down leaves, and one for the middle,
+/// with its factor.
 pub(crate) struct Residuals(Vec<(f64, FeatureMap)>);
 
 impl Residuals {
     /// The maps times their factors, `[b, c, h, w]`.
     #[cfg(test)]
     pub(super) fn tensors(&self) -> Vec<Tensor> {
-        self.0.iter().map(|(scale, map)| (map.to_nchw().unwrap() * *scale).unwrap()).collect()
+        self.0
+            .iter()
+            .map(|(scale, map)| (map.to_nchw().unwrap() * *scale).unwrap())
+            .collect()
     }
 
-    /// Added to what the way up reads; where there are fewer images than it reads, to the last of them.
+    /// Added to what the way up reads; where there are fewer images than it reads, to the last of
+    /// them.
     pub(super) fn add_to(&self, skips: &mut [FeatureMap], mid: &mut FeatureMap) -> Result<()> {
         if self.0.len() != skips.len() + 1 {
-            return Err(Error::internal("a control network of another shape than the network"));
+            return Err(Error::internal(
+                "a control network of another shape than the network",
+            ));
         }
         for (map, (scale, residual)) in skips.iter_mut().chain([mid]).zip(&self.0) {
             *map = map.plus(*scale, residual)?;
@@ -185,8 +221,15 @@ impl ControlNet {
         let names = (0..left.len()).map(|i| weights.pp("controlnet_down_blocks").pp(i));
         let names = names.chain([weights.pp("controlnet_mid_block")]);
         let network = Self {
-            conv_in: Conv2d::load(&weights.pp("conv_in"), ConvShape::same(unet.in_channels, first))?,
-            hint: HintEmbedding::load(&weights.pp("controlnet_cond_embedding"), &config.hint, first)?,
+            conv_in: Conv2d::load(
+                &weights.pp("conv_in"),
+                ConvShape::same(unet.in_channels, first),
+            )?,
+            hint: HintEmbedding::load(
+                &weights.pp("controlnet_cond_embedding"),
+                &config.hint,
+                first,
+            )?,
             time: TimeEmbedding::load(weights, unet)?,
             downs: (0..levels.len()).map(down).collect::<Result<Vec<_>>>()?,
             mid: MidStage::load(&weights.pp("mid_block"), unet)?,
@@ -200,25 +243,36 @@ impl ControlNet {
         Ok(network)
     }
 
-    /// Prepares the conditioning of a batch: context `[b, n, context]`, and `added` where the network wants it.
+    /// Prepares the conditioning of a batch: context `[b, n, context]`, and `added` where the
+    /// network wants it.
     ///
     /// # Errors
     /// Missing `added`; tensor arithmetic.
-    pub(crate) fn condition(&self, context: &Tensor, added: Option<&Added<'_>>) -> Result<Conditioning> {
-        let transformers = self.downs.iter().flat_map(DownStage::transformers).chain(self.mid.transformers());
+    pub(crate) fn condition(
+        &self,
+        context: &Tensor,
+        added: Option<&Added<'_>>,
+    ) -> Result<Conditioning> {
+        let transformers = self
+            .downs
+            .iter()
+            .flat_map(DownStage::transformers)
+            .chain(self.mid.transformers());
         Conditioning::new(&self.time, transformers, context, added)
     }
 
-    /// A picture `[1, 3, 8h, 8w]` in 0..1 as the network adds it to its latents: the same at every step.
+    /// A picture `[1, 3, 8h, 8w]` in 0..1 as the network adds it to its latents: the same at every
+    /// step.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
     pub(crate) fn hint(&self, picture: &Tensor) -> Result<FeatureMap> {
-        self.hint.forward(&FeatureMap::from_nchw(picture, &self.backend)?)
+        self.hint
+            .forward(&FeatureMap::from_nchw(picture, &self.backend)?)
     }
 
-    /// What the network says of latents `[b, in, h, w]` at `timestep`, with the picture's `hint`, for the images of the
-    /// conditioning, for which the latents stand over and over.
+    /// What the network says of latents `[b, in, h, w]` at `timestep`, with the picture's `hint`,
+    /// for the images of the conditioning, for which the latents stand over and over.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -233,7 +287,11 @@ impl ControlNet {
         let time = self.time.at(timestep, conditioning)?;
         let mut contexts = Contexts::new(conditioning);
         let hint = hint.clone().spread(latents.dim(0)?)?;
-        let x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).add(hint).run()?;
+        let x = self
+            .conv_in
+            .on(&[&FeatureMap::from_nchw(latents, &self.backend)?])
+            .add(hint)
+            .run()?;
         let (mut x, mut maps) = begin(x, conditioning)?;
         for stage in &self.downs {
             x = stage.forward(x, &time, &mut contexts, &mut maps)?;
@@ -249,7 +307,11 @@ impl ControlNet {
 impl Strength {
     /// The factor of map `i` of 0..=`last`.
     fn of(self, i: usize, last: usize) -> f64 {
-        let share = if self.rising { 10f64.powf(i as f64 / last as f64 - 1.0) } else { 1.0 };
+        let share = if self.rising {
+            10f64.powf(i as f64 / last as f64 - 1.0)
+        } else {
+            1.0
+        };
         self.scale * share
     }
 }
@@ -265,10 +327,14 @@ impl HintEmbedding {
     fn load(weights: &Weights, config: &HintConfig, output: usize) -> Result<Self> {
         let widths = &config.conditioning_embedding_out_channels;
         let (first, last) = (widths[0], widths[widths.len() - 1]);
-        let steps = widths
-            .windows(2)
-            .flat_map(|w| [ConvShape::same(w[0], w[0]), ConvShape::halving_to(w[0], w[1], 1)]);
-        let block = |(i, shape): (usize, ConvShape)| Conv2d::load(&weights.pp("blocks").pp(i), shape);
+        let steps = widths.windows(2).flat_map(|w| {
+            [
+                ConvShape::same(w[0], w[0]),
+                ConvShape::halving_to(w[0], w[1], 1),
+            ]
+        });
+        let block =
+            |(i, shape): (usize, ConvShape)| Conv2d::load(&weights.pp("blocks").pp(i), shape);
         Ok(Self {
             conv_in: Conv2d::load(
                 &weights.pp("conv_in"),
@@ -294,11 +360,17 @@ mod tests {
 
     #[test]
     fn the_strength_rises_by_the_tenth_logarithm_from_a_tenth_to_the_whole() {
-        let strength = Strength { scale: 2.0, rising: true };
+        let strength = Strength {
+            scale: 2.0,
+            rising: true,
+        };
         assert!((strength.of(0, 12) - 0.2).abs() < 1e-12);
         assert!((strength.of(6, 12) - 2.0 * 10f64.powf(-0.5)).abs() < 1e-12);
         assert!((strength.of(12, 12) - 2.0).abs() < 1e-12);
-        let even = Strength { scale: 0.5, rising: false };
+        let even = Strength {
+            scale: 0.5,
+            rising: false,
+        };
         assert_eq!((even.of(0, 12), even.of(12, 12)), (0.5, 0.5));
     }
 
@@ -309,7 +381,9 @@ mod tests {
                 "down_block_types": ["CrossAttnDownBlock2D", "DownBlock2D"], "block_out_channels": [32, 64],
                 "layers_per_block": 2, "cross_attention_dim": 64, "attention_head_dim": 8,
             });
-            json.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+            json.as_object_mut()
+                .unwrap()
+                .extend(change.as_object().unwrap().clone());
             ControlConfig::parse("net/config.json", json)
         };
         assert_eq!(config(json!({})).unwrap().context(), 64);

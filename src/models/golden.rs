@@ -1,5 +1,5 @@
-//! Layer by layer against transformers and diffusers: tokens, text encoder, UNet, autoencoder and noise, from the
-//! tensors under tests/golden (made by tests/golden/make_fixtures.py).
+//! Layer by layer against transformers and diffusers: tokens, text encoder, UNet, autoencoder and
+//! noise, from the tensors under tests/golden (made by tests/golden/make_fixtures.py).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,9 @@ const F16: f64 = 1e-2;
 const MODELS: [&str; 2] = ["sd15", "sd21-v"];
 
 pub(super) fn golden(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(path)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(path)
 }
 
 pub(super) fn tensors(path: &str) -> HashMap<String, Tensor> {
@@ -43,7 +45,8 @@ pub(super) fn backends() -> [Backend; 2] {
     [Backend::reference(), Backend::tensors()]
 }
 
-/// The operations that other devices take, in half precision. (candle has no products in bf16 on the processor.)
+/// The operations that other devices take, in half precision. (candle has no products in bf16 on
+/// the processor.)
 fn halves() -> Backend {
     let mut backend = Backend::tensors();
     backend.dtype = DType::F16;
@@ -60,7 +63,11 @@ fn error(ours: &Tensor, golden: &Tensor) -> f64 {
     assert_eq!(ours.dims(), golden.dims());
     let values = |t: &Tensor| t.flatten_all().unwrap().to_vec1::<f32>().unwrap();
     let (a, b) = (values(ours), values(golden));
-    let far = a.iter().zip(&b).map(|(a, b)| f64::from((a - b).abs())).fold(0.0, f64::max);
+    let far = a
+        .iter()
+        .zip(&b)
+        .map(|(a, b)| f64::from((a - b).abs()))
+        .fold(0.0, f64::max);
     far / b.iter().map(|b| f64::from(b.abs())).fold(1e-9, f64::max)
 }
 
@@ -68,12 +75,17 @@ fn error(ours: &Tensor, golden: &Tensor) -> f64 {
 pub(super) fn near(name: &str, ours: &Tensor, golden: &Tensor) {
     // Seen: 3e-6 at most, over both models.
     let error = error(ours, golden);
-    assert!(error < 2e-5, "{name} is off by {error:e} of the largest value");
+    assert!(
+        error < 2e-5,
+        "{name} is off by {error:e} of the largest value"
+    );
 }
 
 /// Every network with every pass.
 fn each<'a, T>(networks: &'a [T], passes: &'a [String]) -> impl Iterator<Item = (&'a T, &'a str)> {
-    networks.iter().flat_map(|network| passes.iter().map(move |pass| (network, pass.as_str())))
+    networks
+        .iter()
+        .flat_map(|network| passes.iter().map(move |pass| (network, pass.as_str())))
 }
 
 /// The components of the file that begin with `prefix`, by their common name.
@@ -92,22 +104,36 @@ fn passes(tensors: &HashMap<String, Tensor>, prefix: &str) -> Vec<String> {
 #[test]
 fn token_ids_are_those_of_transformers() {
     let cases = json("tokenizer/cases.json");
-    // sd15 brings no vocabulary here, so that the built-in one is tried; sd21-v brings one that pads with `!`.
+    // sd15 brings no vocabulary here, so that the built-in one is tried; sd21-v brings one that
+    // pads with `!`.
     for (model, key) in [("sd15", "padded_clip"), ("sd21-v", "padded_clip_pad_bang")] {
         let tokenizer = Tokenizer::load(&files(model), "tokenizer", Shape::CLIP).unwrap();
         for case in cases["cases"].as_array().unwrap() {
             let text = case["text"].as_str().unwrap();
-            let golden: Vec<u32> =
-                case[key].as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
-            let chunked = tokenizer.chunks(&prompt(text), Reading::default(), &[]).unwrap();
+            let golden: Vec<u32> = case[key]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|id| id.as_u64().unwrap() as u32)
+                .collect();
+            let chunked = tokenizer
+                .chunks(&prompt(text), Reading::default(), &[])
+                .unwrap();
             assert_eq!(chunked.chunks.len(), 1);
-            assert_eq!(tokenizer.ids(&chunked.chunks[0], Syntax::Plain), golden, "{model}: {text:?}");
+            assert_eq!(
+                tokenizer.ids(&chunked.chunks[0], Syntax::Plain),
+                golden,
+                "{model}: {text:?}"
+            );
         }
     }
 }
 
 fn prompt(text: &str) -> Prompt<'_> {
-    Prompt { field: "prompt", text }
+    Prompt {
+        field: "prompt",
+        text,
+    }
 }
 
 fn reading(syntax: Syntax, long: LongPrompt) -> Reading {
@@ -117,13 +143,28 @@ fn reading(syntax: Syntax, long: LongPrompt) -> Reading {
 #[test]
 fn what_does_not_fit_into_a_chunk_is_named() {
     let tokenizer = Tokenizer::load(&files("sd15"), "tokenizer", Shape::CLIP).unwrap();
-    let dropped = |text: &str| tokenizer.chunks(&prompt(text), Reading::default(), &[]).unwrap().dropped;
+    let dropped = |text: &str| {
+        tokenizer
+            .chunks(&prompt(text), Reading::default(), &[])
+            .unwrap()
+            .dropped
+    };
     let text = format!("{} The Last words", "cat ".repeat(74));
-    assert_eq!((dropped(&text).as_str(), dropped("a cat").as_str()), ("Last words", ""));
+    assert_eq!(
+        (dropped(&text).as_str(), dropped("a cat").as_str()),
+        ("Last words", "")
+    );
     let cut = reading(Syntax::Weighted, LongPrompt::Truncate);
-    let text = format!("{} The (Last:1.2) words BREAK {}dog", "cat ".repeat(74), "cat ".repeat(75));
+    let text = format!(
+        "{} The (Last:1.2) words BREAK {}dog",
+        "cat ".repeat(74),
+        "cat ".repeat(75)
+    );
     let chunked = tokenizer.chunks(&prompt(&text), cut, &[]).unwrap();
-    assert_eq!((chunked.chunks.len(), chunked.dropped.as_str()), (2, "Last words dog"));
+    assert_eq!(
+        (chunked.chunks.len(), chunked.dropped.as_str()),
+        (2, "Last words dog")
+    );
 }
 
 #[test]
@@ -133,8 +174,17 @@ fn a_prompt_that_is_too_long_can_be_refused() {
     let text = format!("{}a qwertyuiopasdf, more", "cat ".repeat(73));
     let error = tokenizer.chunks(&prompt(&text), refuse, &[]).unwrap_err();
     assert_eq!(error.field_name(), Some("prompt"));
-    assert!(error.message().ends_with("takes 75; `qwertyuiopasdf,` is the first word too many"), "{error}");
-    assert!(tokenizer.chunks(&prompt(&"cat ".repeat(75)), refuse, &[]).is_ok());
+    assert!(
+        error
+            .message()
+            .ends_with("takes 75; `qwertyuiopasdf,` is the first word too many"),
+        "{error}"
+    );
+    assert!(
+        tokenizer
+            .chunks(&prompt(&"cat ".repeat(75)), refuse, &[])
+            .is_ok()
+    );
 }
 
 #[test]
@@ -154,13 +204,21 @@ fn a_long_or_broken_prompt_is_read_in_chunks() {
         (&"cat ".repeat(75), vec![75]),
         (&"cat ".repeat(150), vec![75, 75]),
         (&"cat ".repeat(151), vec![75, 75, 1]),
-        (&format!("{}cat, {}", "cat ".repeat(64), "dog ".repeat(14)), vec![66, 14]),
+        (
+            &format!("{}cat, {}", "cat ".repeat(64), "dog ".repeat(14)),
+            vec![66, 14],
+        ),
     ] {
         assert_eq!(lengths(text), expected, "{text}");
     }
-    let chunked = tokenizer.chunks(&prompt("a (cat:1.5)"), weighted, &[]).unwrap();
+    let chunked = tokenizer
+        .chunks(&prompt("a (cat:1.5)"), weighted, &[])
+        .unwrap();
     let weights = tokenizer.weights(&chunked.chunks[0]);
-    assert_eq!((&weights[..4], weights.len()), (&[1.0, 1.0, 1.5, 1.0][..], 77));
+    assert_eq!(
+        (&weights[..4], weights.len()),
+        (&[1.0, 1.0, 1.5, 1.0][..], 77)
+    );
 }
 
 #[test]
@@ -169,16 +227,42 @@ fn text_encoders_agree() {
         let golden = tensors(&format!("components/{model}.safetensors"));
         let files = files(model);
         let config = files.json(&Component::TextEncoder.config()).unwrap();
-        let clips = weights(&files, Component::TextEncoder).map(|w| ClipText::load(w, &config).unwrap());
+        let clips =
+            weights(&files, Component::TextEncoder).map(|w| ClipText::load(w, &config).unwrap());
         for (clip, pass) in each(&clips, &passes(&golden, "text_encoder/")) {
-            let ids = golden[&format!("{pass}/in.ids")].get(0).unwrap().to_dtype(DType::U32).unwrap();
+            let ids = golden[&format!("{pass}/in.ids")]
+                .get(0)
+                .unwrap()
+                .to_dtype(DType::U32)
+                .unwrap();
             let ids = ids.to_vec1::<u32>().unwrap();
-            let last = clip.normed(&clip.hidden(&ids, Extra::NONE, 0).unwrap()).unwrap();
-            near(&format!("{model} {pass}"), &last, &golden[&format!("{pass}/out.last")]);
-            let penultimate = clip.hidden(&ids, Extra::NONE, 1).unwrap().to_tensor().unwrap();
-            near(&format!("{model} {pass}"), &penultimate, &golden[&format!("{pass}/out.penultimate")]);
+            let last = clip
+                .normed(&clip.hidden(&ids, Extra::NONE, 0).unwrap())
+                .unwrap();
+            near(
+                &format!("{model} {pass}"),
+                &last,
+                &golden[&format!("{pass}/out.last")],
+            );
+            let penultimate = clip
+                .hidden(&ids, Extra::NONE, 1)
+                .unwrap()
+                .to_tensor()
+                .unwrap();
+            near(
+                &format!("{model} {pass}"),
+                &penultimate,
+                &golden[&format!("{pass}/out.penultimate")],
+            );
         }
-        assert_eq!(clips[0].hidden(&[0, 1], Extra::NONE, 99).err().unwrap().field_name(), Some("clip_skip"));
+        assert_eq!(
+            clips[0]
+                .hidden(&[0, 1], Extra::NONE, 99)
+                .err()
+                .unwrap()
+                .field_name(),
+            Some("clip_skip")
+        );
     }
 }
 
@@ -191,18 +275,35 @@ fn unets_agree_at_whole_and_fractional_timesteps() {
         let config = UnetConfig::parse(files.json(&Component::Unet.config()).unwrap()).unwrap();
         let unets = weights(&files, Component::Unet).map(|w| Unet::load(w, &config).unwrap());
         for (unet, pass) in each(&unets, &passes(&golden, "unet/")) {
-            let case = cases["cases"].as_array().unwrap().iter().find(|c| c["name"] == pass).unwrap();
+            let case = cases["cases"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|c| c["name"] == pass)
+                .unwrap();
             let context = &golden[&format!("{pass}/in.encoder_hidden_states")];
             let conditioning = unet.condition(context, None).unwrap();
             let timestep = case["inputs"]["timestep"].as_f64().unwrap();
-            let output =
-                unet.forward(&golden[&format!("{pass}/in.sample")], timestep, &conditioning, &[]).unwrap().0;
-            near(&format!("{model} {pass}"), &output, &golden[&format!("{pass}/out.sample")]);
+            let output = unet
+                .forward(
+                    &golden[&format!("{pass}/in.sample")],
+                    timestep,
+                    &conditioning,
+                    &[],
+                )
+                .unwrap()
+                .0;
+            near(
+                &format!("{model} {pass}"),
+                &output,
+                &golden[&format!("{pass}/out.sample")],
+            );
         }
     }
 }
 
-/// The halves of guidance go through the first layer as one: the same bits as when each goes by itself.
+/// The halves of guidance go through the first layer as one: the same bits as when each goes by
+/// itself.
 #[test]
 fn latents_that_stand_for_several_images_are_as_those_of_each() {
     for model in MODELS {
@@ -220,7 +321,9 @@ fn latents_that_stand_for_several_images_are_as_those_of_each() {
             let conditioning = unet.condition(&context, None).unwrap();
             let forward = |latents: &Tensor| {
                 let (whole, deep) = unet.forward(latents, 500.0, &conditioning, &[]).unwrap();
-                let shallow = unet.forward_shallow(latents, 500.0, &conditioning, &deep).unwrap();
+                let shallow = unet
+                    .forward_shallow(latents, 500.0, &conditioning, &deep)
+                    .unwrap();
                 [whole, shallow].map(|x| x.flatten_all().unwrap().to_vec1::<f32>().unwrap())
             };
             let each = Tensor::cat(&[&latents, &latents], 0).unwrap();
@@ -239,12 +342,21 @@ fn autoencoders_agree_both_ways() {
             let decoder = Decoder::load(&weights, &config).unwrap();
             for pass in passes(&golden, "vae_decode/") {
                 let image = decoder.forward(&golden[&format!("{pass}/in.z")]).unwrap();
-                near(&format!("{model} {pass}"), &image, &golden[&format!("{pass}/out.image")]);
+                near(
+                    &format!("{model} {pass}"),
+                    &image,
+                    &golden[&format!("{pass}/out.image")],
+                );
             }
             let encoder = Encoder::load(&weights, &config).unwrap();
             for pass in passes(&golden, "vae_encode/") {
-                let (mean, log_variance) = encoder.forward(&golden[&format!("{pass}/in.x")]).unwrap();
-                near(&format!("{model} {pass} mean"), &mean, &golden[&format!("{pass}/out.mean")]);
+                let (mean, log_variance) =
+                    encoder.forward(&golden[&format!("{pass}/in.x")]).unwrap();
+                near(
+                    &format!("{model} {pass} mean"),
+                    &mean,
+                    &golden[&format!("{pass}/out.mean")],
+                );
                 near(
                     &format!("{model} {pass} logvar"),
                     &log_variance,
@@ -273,24 +385,48 @@ fn networks_in_half_precision_stay_close() {
         let config = files.json(&Component::TextEncoder.config()).unwrap();
         let clip = ClipText::load(open(Component::TextEncoder), &config).unwrap();
         for pass in passes(&golden, "text_encoder/") {
-            let ids = golden[&format!("{pass}/in.ids")].get(0).unwrap().to_dtype(DType::U32).unwrap();
+            let ids = golden[&format!("{pass}/in.ids")]
+                .get(0)
+                .unwrap()
+                .to_dtype(DType::U32)
+                .unwrap();
             let ids = ids.to_vec1::<u32>().unwrap();
-            close(&pass, &clip.normed(&clip.hidden(&ids, Extra::NONE, 0).unwrap()).unwrap(), "out.last");
+            close(
+                &pass,
+                &clip
+                    .normed(&clip.hidden(&ids, Extra::NONE, 0).unwrap())
+                    .unwrap(),
+                "out.last",
+            );
         }
         let config = UnetConfig::parse(files.json(&Component::Unet.config()).unwrap()).unwrap();
         let unet = Unet::load(open(Component::Unet), &config).unwrap();
         for pass in passes(&golden, "unet/") {
-            let case = cases["cases"].as_array().unwrap().iter().find(|c| c["name"] == pass).unwrap();
+            let case = cases["cases"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .find(|c| c["name"] == pass)
+                .unwrap();
             let input = |name: &str| &golden[&format!("{pass}/in.{name}")];
-            let conditioning = unet.condition(input("encoder_hidden_states"), None).unwrap();
+            let conditioning = unet
+                .condition(input("encoder_hidden_states"), None)
+                .unwrap();
             let timestep = case["inputs"]["timestep"].as_f64().unwrap();
-            let output = unet.forward(input("sample"), timestep, &conditioning, &[]).unwrap().0;
+            let output = unet
+                .forward(input("sample"), timestep, &conditioning, &[])
+                .unwrap()
+                .0;
             close(&pass, &output, "out.sample");
         }
         let config: VaeConfig = files.json(&Component::Vae.config()).unwrap();
         let decoder = Decoder::load(&open(Component::Vae), &config).unwrap();
         for pass in passes(&golden, "vae_decode/") {
-            close(&pass, &decoder.forward(&golden[&format!("{pass}/in.z")]).unwrap(), "out.image");
+            close(
+                &pass,
+                &decoder.forward(&golden[&format!("{pass}/in.z")]).unwrap(),
+                "out.image",
+            );
         }
     }
 }
@@ -299,12 +435,25 @@ fn networks_in_half_precision_stay_close() {
 fn noise_is_that_of_torch() {
     let golden = tensors("rng/torch_cpu.safetensors");
     let mut tried = 0;
-    for (name, numbers) in golden.iter().filter(|(name, _)| name.starts_with("randn.seed")) {
-        let seed = name.trim_start_matches("randn.seed").split('.').next().unwrap().parse().unwrap();
+    for (name, numbers) in golden
+        .iter()
+        .filter(|(name, _)| name.starts_with("randn.seed"))
+    {
+        let seed = name
+            .trim_start_matches("randn.seed")
+            .split('.')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
         let ours = TorchCpu::new(seed).normal(numbers.elem_count());
         let ours = Tensor::from_vec(ours, numbers.dims(), &Device::Cpu).unwrap();
         // Seen: 1.2e-7 of the largest value.
-        assert!(error(&ours, numbers) < 5e-7, "{name}: {:e}", error(&ours, numbers));
+        assert!(
+            error(&ours, numbers) < 5e-7,
+            "{name}: {:e}",
+            error(&ours, numbers)
+        );
         tried += 1;
     }
     assert_eq!(tried, 24);
@@ -319,7 +468,11 @@ fn consecutive_draws_continue_the_stream() {
             let numbers = &golden[&format!("{sequence}.seed42.{i}")];
             let ours = generator.normal(numbers.elem_count());
             let ours = Tensor::from_vec(ours, numbers.dims(), &Device::Cpu).unwrap();
-            assert!(error(&ours, numbers) < 5e-7, "{sequence} {i}: {:e}", error(&ours, numbers));
+            assert!(
+                error(&ours, numbers) < 5e-7,
+                "{sequence} {i}: {:e}",
+                error(&ours, numbers)
+            );
         }
     }
 }

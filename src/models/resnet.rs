@@ -27,7 +27,13 @@ pub(crate) struct ResnetBlock {
 impl ResnetBlock {
     /// Loads the block.
     pub(crate) fn load(weights: &Weights, shape: ResnetShape) -> Result<Self> {
-        let ResnetShape { input, output, groups, eps, time } = shape;
+        let ResnetShape {
+            input,
+            output,
+            groups,
+            eps,
+            time,
+        } = shape;
         Ok(Self {
             norm1: GroupNorm::load(&weights.pp("norm1"), groups, input, eps)?,
             conv1: Conv2d::load(&weights.pp("conv1"), ConvShape::same(input, output))?,
@@ -37,22 +43,41 @@ impl ResnetBlock {
             norm2: GroupNorm::load(&weights.pp("norm2"), groups, output, eps)?,
             conv2: Conv2d::load(&weights.pp("conv2"), ConvShape::same(output, output))?,
             shortcut: (input != output)
-                .then(|| Conv2d::load(&weights.pp("conv_shortcut"), ConvShape::pointwise(input, output)))
+                .then(|| {
+                    Conv2d::load(
+                        &weights.pp("conv_shortcut"),
+                        ConvShape::pointwise(input, output),
+                    )
+                })
                 .transpose()?,
         })
     }
 
-    /// The block on the channels of `parts`, one after the other; `time` is silu(time embedding) `[1, b, time]`.
-    pub(crate) fn forward(&self, parts: Vec<FeatureMap>, time: Option<&Tokens>) -> Result<FeatureMap> {
+    /// The block on the channels of `parts`, one after the other; `time` is silu(time embedding)
+    /// `[1, b, time]`.
+    pub(crate) fn forward(
+        &self,
+        parts: Vec<FeatureMap>,
+        time: Option<&Tokens>,
+    ) -> Result<FeatureMap> {
         let shift = self.shift(time)?;
         let parts = FeatureMap::joined(parts)?;
         let seen: Vec<&FeatureMap> = parts.iter().collect();
-        let inner = self.conv1.on(&seen).norm_silu(&self.norm1).image_bias(shift.as_ref()).run()?;
+        let inner = self
+            .conv1
+            .on(&seen)
+            .norm_silu(&self.norm1)
+            .image_bias(shift.as_ref())
+            .run()?;
         let residual = match &self.shortcut {
             Some(shortcut) => shortcut.on(&seen).run()?,
             None => only(parts)?,
         };
-        self.conv2.on(&[&inner]).norm_silu(&self.norm2).add(residual).run()
+        self.conv2
+            .on(&[&inner])
+            .norm_silu(&self.norm2)
+            .add(residual)
+            .run()
     }
 
     /// The time embedding's share: `[1, b, output]`.
@@ -68,6 +93,8 @@ impl ResnetBlock {
 fn only(parts: Vec<FeatureMap>) -> Result<FeatureMap> {
     match <[FeatureMap; 1]>::try_from(parts) {
         Ok([map]) => Ok(map),
-        Err(_) => Err(Error::internal("a residual block over joined maps needs a shortcut")),
+        Err(_) => Err(Error::internal(
+            "a residual block over joined maps needs a shortcut",
+        )),
     }
 }

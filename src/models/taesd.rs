@@ -1,5 +1,6 @@
-//! The tiny autoencoder (AutoencoderTiny, Bohan's TAESD): a few convolutions in place of the whole autoencoder, for
-//! quick pictures and previews. Latents are the sampler's own, unscaled by any factor but the configuration's.
+//! The tiny autoencoder (AutoencoderTiny, Bohan's TAESD): a few convolutions in place of the whole
+//! autoencoder, for quick pictures and previews. Latents are the sampler's own, unscaled by any
+//! factor but the configuration's.
 
 use candle_core::Tensor;
 use serde::Deserialize;
@@ -79,12 +80,16 @@ impl TinyConfig {
     pub(crate) fn check(&self, file: &str) -> Result<()> {
         let wrong = |what: &str| Err(Error::new(Kind::ModelFile, format!("{file}: {what}")));
         let matched = |widths: &[usize], blocks: &[usize]| {
-            !widths.is_empty() && widths.len() == blocks.len() && widths.iter().all(|w| *w == widths[0])
+            !widths.is_empty()
+                && widths.len() == blocks.len()
+                && widths.iter().all(|w| *w == widths[0])
         };
         if !matched(&self.encoder_block_out_channels, &self.num_encoder_blocks)
             || !matched(&self.decoder_block_out_channels, &self.num_decoder_blocks)
         {
-            return wrong("expected one width for all blocks, and as many widths as numbers of blocks");
+            return wrong(
+                "expected one width for all blocks, and as many widths as numbers of blocks",
+            );
         }
         if (self.act_fn.as_str(), self.upsample_fn.as_str()) != ("relu", "nearest")
             || self.upsampling_scaling_factor != 2
@@ -105,7 +110,8 @@ struct Block([Conv2d; 3]);
 
 impl Block {
     fn load(weights: &Weights, width: usize) -> Result<Self> {
-        let conv = |i: usize| Conv2d::load(&weights.pp("conv").pp(i), ConvShape::same(width, width));
+        let conv =
+            |i: usize| Conv2d::load(&weights.pp("conv").pp(i), ConvShape::same(width, width));
         Ok(Self([conv(0)?, conv(2)?, conv(4)?]))
     }
 
@@ -156,7 +162,9 @@ impl Layers {
     }
 
     fn blocks(&mut self, count: usize, width: usize) -> Result<Vec<Block>> {
-        (0..count).map(|_| Block::load(&self.next(), width)).collect()
+        (0..count)
+            .map(|_| Block::load(&self.next(), width))
+            .collect()
     }
 
     /// Passes layers over that hold no tensors.
@@ -173,7 +181,10 @@ impl TinyDecoder {
     pub(crate) fn load(weights: &Weights, config: &TinyConfig) -> Result<Self> {
         let mut layers = Layers(weights.pp("decoder.layers"), 0);
         let width = config.decoder_block_out_channels[0];
-        let conv_in = Conv2d::load(&layers.next(), ConvShape::same(config.latent_channels, width))?;
+        let conv_in = Conv2d::load(
+            &layers.next(),
+            ConvShape::same(config.latent_channels, width),
+        )?;
         layers.skip(); // ReLU
         let mut stages = Vec::new();
         for (i, &count) in config.num_decoder_blocks.iter().enumerate() {
@@ -186,7 +197,11 @@ impl TinyDecoder {
             };
             stages.push(Stage { conv, blocks });
         }
-        Ok(Self { conv_in, stages, backend: weights.backend().clone() })
+        Ok(Self {
+            conv_in,
+            stages,
+            backend: weights.backend().clone(),
+        })
     }
 
     /// Unscaled latents `[b, latent, h, w]` to pixels `[b, 3, f·h, f·w]` around −1..1.
@@ -195,14 +210,23 @@ impl TinyDecoder {
     /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(&self, latents: &Tensor) -> Result<Tensor> {
         let latents = ((latents / 3.0)?.tanh()? * 3.0)?;
-        let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(&latents, &self.backend)?]).run()?.relu()?;
+        let mut x = self
+            .conv_in
+            .on(&[&FeatureMap::from_nchw(&latents, &self.backend)?])
+            .run()?
+            .relu()?;
         for (i, stage) in self.stages.iter().enumerate() {
             x = stage.through_blocks(x)?;
             let shape = x.shape();
             let parts = [&x];
             let call = stage.conv.on(&parts);
             let last = i + 1 == self.stages.len();
-            x = if last { call } else { call.upsample((2 * shape.h, 2 * shape.w)) }.run()?;
+            x = if last {
+                call
+            } else {
+                call.upsample((2 * shape.h, 2 * shape.w))
+            }
+            .run()?;
         }
         Ok(x.to_nchw()?.affine(2.0, -1.0)?)
     }
@@ -223,13 +247,24 @@ impl TinyEncoder {
             } else {
                 Conv2d::unbiased(&layers.next(), ConvShape::halving(width, 1))?
             };
-            stages.push(Stage { conv, blocks: layers.blocks(count, width)? });
+            stages.push(Stage {
+                conv,
+                blocks: layers.blocks(count, width)?,
+            });
         }
-        let conv_out = Conv2d::load(&layers.next(), ConvShape::same(width, config.latent_channels))?;
-        Ok(Self { stages, conv_out, backend: weights.backend().clone() })
+        let conv_out = Conv2d::load(
+            &layers.next(),
+            ConvShape::same(width, config.latent_channels),
+        )?;
+        Ok(Self {
+            stages,
+            conv_out,
+            backend: weights.backend().clone(),
+        })
     }
 
-    /// Pixels `[b, 3, h, w]` in −1..1 to latents `[b, latent, h/f, w/f]`, the only ones that it gives.
+    /// Pixels `[b, 3, h, w]` in −1..1 to latents `[b, latent, h/f, w/f]`, the only ones that it
+    /// gives.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).

@@ -1,4 +1,5 @@
-//! CLIP's byte-pair encoding: prompts to token ids, in chunks of the length that the text encoder takes.
+//! CLIP's byte-pair encoding: prompts to token ids, in chunks of the length that the text encoder
+//! takes.
 
 mod a1111;
 mod entities;
@@ -20,7 +21,8 @@ pub(crate) use readers::{Reader, readers, standard_files};
 
 use crate::error::{Error, Kind, Result};
 use crate::prompt::{
-    Layout, LongPrompt, Prompt, Reading, Room, Run, Stretch, Syntax, Token, Word, lay_out, stretches,
+    Layout, LongPrompt, Prompt, Reading, Room, Run, Stretch, Syntax, Token, Word, lay_out,
+    stretches,
 };
 use crate::registry::ModelFiles;
 use a1111::{Ends, WebUi};
@@ -53,7 +55,11 @@ pub(crate) struct Shape {
 
 impl Shape {
     /// OpenAI's text encoder.
-    pub(crate) const CLIP: Self = Self { length: 77, rows: 49408, open_clip: false };
+    pub(crate) const CLIP: Self = Self {
+        length: 77,
+        rows: 49408,
+        open_clip: false,
+    };
 }
 
 /// A tokenizer of one text encoder.
@@ -71,7 +77,8 @@ pub(crate) struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// The tokenizer in `folder` of the model, or CLIP's own where the model brings none, for an encoder of `shape`.
+    /// The tokenizer in `folder` of the model, or CLIP's own where the model brings none, for an
+    /// encoder of `shape`.
     ///
     /// # Errors
     /// A vocabulary that does not parse, lacks its special tokens, or is another encoder's.
@@ -82,14 +89,18 @@ impl Tokenizer {
             None => (standard()?, false),
         };
         let place = || format!("`{}`", files.display(folder));
-        let mut tokenizer = Self::build(vocabulary, definition, shape).map_err(|e| e.context(place()))?;
-        tokenizer.notice = tokenizer.fit(files, folder, own).map_err(|e| e.context(place()))?;
+        let mut tokenizer =
+            Self::build(vocabulary, definition, shape).map_err(|e| e.context(place()))?;
+        tokenizer.notice = tokenizer
+            .fit(files, folder, own)
+            .map_err(|e| e.context(place()))?;
         Ok(tokenizer)
     }
 
     fn build(vocabulary: Vocabulary, definition: Definition, shape: Shape) -> Result<Self> {
-        let broken =
-            |e: tokenizers::Error| Error::new(Kind::ModelFile, format!("not a CLIP vocabulary: {e}"));
+        let broken = |e: tokenizers::Error| {
+            Error::new(Kind::ModelFile, format!("not a CLIP vocabulary: {e}"))
+        };
         let largest = vocabulary.0.values().max().copied().unwrap_or_default();
         let bpe = BPE::builder()
             .vocab_and_merges(vocabulary.0, vocabulary.1)
@@ -103,15 +114,22 @@ impl Tokenizer {
         inner.set_encode_special_tokens(definition.splits_special);
         inner.add_tokens(definition.added).map_err(broken)?;
         let id = |token: &str| {
-            inner
-                .token_to_id(token)
-                .ok_or_else(|| Error::new(Kind::ModelFile, format!("the vocabulary has no token `{token}`")))
+            inner.token_to_id(token).ok_or_else(|| {
+                Error::new(
+                    Kind::ModelFile,
+                    format!("the vocabulary has no token `{token}`"),
+                )
+            })
         };
-        let ends =
-            Ends { start: id(&definition.start)?, end: id(&definition.end)?, pad: id(&definition.pad)? };
+        let ends = Ends {
+            start: id(&definition.start)?,
+            end: id(&definition.end)?,
+            pad: id(&definition.pad)?,
+        };
         let added = added(&inner);
         let tokens = added.values().cloned().collect();
-        let web_ui = WebUi::new(inner.get_model(), tokens, ends, shape.open_clip).map_err(broken)?;
+        let web_ui =
+            WebUi::new(inner.get_model(), tokens, ends, shape.open_clip).map_err(broken)?;
         let last = added.keys().max().copied().unwrap_or_default().max(largest);
         Ok(Self {
             web_ui,
@@ -125,10 +143,12 @@ impl Tokenizer {
         })
     }
 
-    /// Whether the vocabulary, the model's `own` or not, is this encoder's; returns what the user should know.
+    /// Whether the vocabulary, the model's `own` or not, is this encoder's; returns what the user
+    /// should know.
     fn fit(&self, files: &ModelFiles, folder: &str, own: bool) -> Result<Option<String>> {
         let (rows, known) = (self.rows, self.first_word as usize);
-        let sizes = format!("the text encoder's table has {rows} rows, and {known} tokens have a name");
+        let sizes =
+            format!("the text encoder's table has {rows} rows, and {known} tokens have a name");
         let none = format!("`{}` has no vocabulary in `{folder}/`", files.origin);
         let absent = !own && files.root().is_some();
         if absent && rows != known {
@@ -136,16 +156,23 @@ impl Tokenizer {
                 Kind::ModelFile,
                 format!("{none}, and CLIP's is not this model's: {sizes}"),
             )
-            .hint(format!("expected `{folder}/tokenizer.json`, or vocab.json and merges.txt there")));
+            .hint(format!(
+                "expected `{folder}/tokenizer.json`, or vocab.json and merges.txt there"
+            )));
         }
         let Ends { start, end, pad } = self.ends;
-        if let Some(id) = [start, end, pad].into_iter().find(|id| *id as usize >= rows) {
+        if let Some(id) = [start, end, pad]
+            .into_iter()
+            .find(|id| *id as usize >= rows)
+        {
             return Err(self.beyond(id));
         }
         let files = "neither tokenizer.json nor vocab.json with merges.txt";
         let notice = match (absent, rows > known) {
             (true, _) => format!("{none} ({files}); CLIP's own of {known} tokens is used"),
-            (false, true) => format!("{sizes}: the tokenizer in `{folder}/` may lack words that were added"),
+            (false, true) => {
+                format!("{sizes}: the tokenizer in `{folder}/` may lack words that were added")
+            }
             (false, false) => return Ok(None),
         };
         Ok(Some(notice))
@@ -154,7 +181,8 @@ impl Tokenizer {
     /// A token that the encoder's table has no row for.
     fn beyond(&self, id: u32) -> Error {
         let (token, rows) = (self.piece(id, &[]), self.rows);
-        let message = format!("`{token}` is token {id}, and the text encoder's table has {rows} rows");
+        let message =
+            format!("`{token}` is token {id}, and the text encoder's table has {rows} rows");
         Error::new(Kind::ModelFile, message)
             .hint("the tokenizer is another encoder's: save both together, after `resize_token_embeddings`")
     }
@@ -164,7 +192,8 @@ impl Tokenizer {
         self.notice.as_deref()
     }
 
-    /// Whether it is what a model of one file gets: CLIP's own with no word beside it, and the usual padding.
+    /// Whether it is what a model of one file gets: CLIP's own with no word beside it, and the
+    /// usual padding.
     ///
     /// # Errors
     /// The compiled-in table does not unpack.
@@ -175,11 +204,17 @@ impl Tokenizer {
         Ok(padded && self.first_word as usize == vocab.len() && vocab.iter().all(same))
     }
 
-    /// A prompt in chunks. `words` are those with vectors of their own; their ids follow the vocabulary's.
+    /// A prompt in chunks. `words` are those with vectors of their own; their ids follow the
+    /// vocabulary's.
     ///
     /// # Errors
     /// A wrong weight; a prompt that is too long where that is not allowed; the tokenizer fails.
-    pub(crate) fn chunks(&self, prompt: &Prompt<'_>, reading: Reading, words: &[Word]) -> Result<Chunked> {
+    pub(crate) fn chunks(
+        &self,
+        prompt: &Prompt<'_>,
+        reading: Reading,
+        words: &[Word],
+    ) -> Result<Chunked> {
         self.own_words(words)?;
         let mut sections = prompt.sections(reading.syntax)?;
         if reading.syntax == Syntax::Weighted {
@@ -187,8 +222,16 @@ impl Tokenizer {
             sections.iter_mut().flatten().for_each(clean);
         }
         let (tokens, first_word) = (self.room(), self.first_word());
-        let room = Room { tokens, comma: self.comma, first_word, long: reading.long };
-        let mut chunked = Chunked { chunks: Vec::new(), dropped: String::new() };
+        let room = Room {
+            tokens,
+            comma: self.comma,
+            first_word,
+            long: reading.long,
+        };
+        let mut chunked = Chunked {
+            chunks: Vec::new(),
+            dropped: String::new(),
+        };
         for (i, section) in sections.iter().enumerate() {
             let tokens = self.tokens(section, words, reading.syntax)?;
             if tokens.is_empty() && i > 0 && i + 1 == sections.len() {
@@ -209,11 +252,19 @@ impl Tokenizer {
     /// Whether the words are no tokens of the model itself.
     fn own_words(&self, words: &[Word]) -> Result<()> {
         let names = words.iter().flat_map(|word| &word.names);
-        let taken = |name: &&String| self.inner.get_added_vocabulary().get_vocab().contains_key(*name);
+        let taken = |name: &&String| {
+            self.inner
+                .get_added_vocabulary()
+                .get_vocab()
+                .contains_key(*name)
+        };
         match names.into_iter().find(taken) {
             None => Ok(()),
-            Some(name) => Err(Error::field("embedding", format!("`{name}` is a token of the model's own"))
-                .hint("leave the embedding out, or give it another name")),
+            Some(name) => Err(Error::field(
+                "embedding",
+                format!("`{name}` is a token of the model's own"),
+            )
+            .hint("leave the embedding out, or give it another name")),
         }
     }
 
@@ -221,7 +272,11 @@ impl Tokenizer {
     fn tokens(&self, runs: &[Run], words: &[Word], syntax: Syntax) -> Result<Vec<Token>> {
         let mut tokens = Vec::new();
         for (i, run) in runs.iter().enumerate() {
-            let token = |id, at| Token { id, weight: run.weight, at: (i, at) };
+            let token = |id, at| Token {
+                id,
+                weight: run.weight,
+                at: (i, at),
+            };
             for stretch in stretches(&run.text, words) {
                 match stretch {
                     Stretch::Word(word, at) => {
@@ -229,8 +284,8 @@ impl Tokenizer {
                     }
                     Stretch::Text(text, from) => {
                         let encoding = self.encode(text, syntax);
-                        let encoding =
-                            encoding.map_err(|e| Error::internal(format!("the tokenizer failed: {e}")))?;
+                        let encoding = encoding
+                            .map_err(|e| Error::internal(format!("the tokenizer failed: {e}")))?;
                         let ids = encoding.get_ids();
                         if let Some(id) = ids.iter().find(|id| **id as usize >= self.rows) {
                             return Err(self.beyond(*id));
@@ -293,12 +348,23 @@ impl Tokenizer {
     pub(crate) fn piece(&self, id: u32, words: &[Word]) -> String {
         let mut rows = words.iter().flat_map(|word| {
             let name = word.names.first().map_or("", String::as_str);
-            (0..word.vectors).map(move |i| if i == 0 { name.to_owned() } else { format!("{name}_{i}") })
+            (0..word.vectors).map(move |i| {
+                if i == 0 {
+                    name.to_owned()
+                } else {
+                    format!("{name}_{i}")
+                }
+            })
         });
         match id.checked_sub(self.first_word()) {
             Some(place) => rows.nth(place as usize).unwrap_or_default(),
             // The library writes its own words as it looks for them, not as the model does.
-            None => match self.inner.get_added_vocabulary().get_added_tokens_decoder().get(&id) {
+            None => match self
+                .inner
+                .get_added_vocabulary()
+                .get_added_tokens_decoder()
+                .get(&id)
+            {
                 Some(token) => token.content.clone(),
                 None => self.inner.id_to_token(id).unwrap_or_default(),
             },
@@ -309,19 +375,30 @@ impl Tokenizer {
 /// The word that holds a token.
 fn word(runs: &[Run], token: Token) -> &str {
     let (run, start) = token.at;
-    let Some((before, after)) = runs.get(run).and_then(|run| run.text.split_at_checked(start)) else {
+    let Some((before, after)) = runs
+        .get(run)
+        .and_then(|run| run.text.split_at_checked(start))
+    else {
         return "";
     };
     let length = after.find(char::is_whitespace).unwrap_or(after.len());
-    let from = before.rfind(char::is_whitespace).map_or(0, |place| place + 1);
-    runs.get(run).and_then(|run| run.text.get(from..start + length)).unwrap_or(after).trim()
+    let from = before
+        .rfind(char::is_whitespace)
+        .map_or(0, |place| place + 1);
+    runs.get(run)
+        .and_then(|run| run.text.get(from..start + length))
+        .unwrap_or(after)
+        .trim()
 }
 
 /// The text from a token to the end of its section; another section's rest goes on after a blank.
 fn rest(runs: &[Run], token: Token, first: bool) -> String {
     let (run, start) = token.at;
     let mut texts = runs.iter().skip(run).map(|run| run.text.as_str());
-    let head = texts.next().and_then(|text| text.get(start..)).unwrap_or_default();
+    let head = texts
+        .next()
+        .and_then(|text| text.get(start..))
+        .unwrap_or_default();
     let blank = if first { "" } else { " " };
     let text: String = std::iter::once(blank).chain([head]).chain(texts).collect();
     text.trim_end().to_owned()
@@ -330,20 +407,33 @@ fn rest(runs: &[Run], token: Token, first: bool) -> String {
 /// The tokens beside the vocabulary, by their ids.
 fn added(inner: &tokenizers::Tokenizer) -> BTreeMap<u32, AddedToken> {
     let size = inner.get_vocab_size(false) as u32;
-    inner.get_added_tokens_decoder().into_iter().filter(|(id, _)| *id >= size).collect()
+    inner
+        .get_added_tokens_decoder()
+        .into_iter()
+        .filter(|(id, _)| *id >= size)
+        .collect()
 }
 
 fn normalizer() -> tokenizers::Result<NormalizerWrapper> {
-    let spaces =
-        Replace::new(tokenizers::normalizers::replace::ReplacePattern::Regex(r"\s+".to_owned()), " ")?;
-    Ok(NormalizerWrapper::Sequence(Sequence::new(vec![NFC.into(), spaces.into(), Lowercase.into()])))
+    let spaces = Replace::new(
+        tokenizers::normalizers::replace::ReplacePattern::Regex(r"\s+".to_owned()),
+        " ",
+    )?;
+    Ok(NormalizerWrapper::Sequence(Sequence::new(vec![
+        NFC.into(),
+        spaces.into(),
+        Lowercase.into(),
+    ])))
 }
 
 fn pretokenizer() -> tokenizers::Result<PreTokenizerWrapper> {
     let words = SplitPattern::Regex(WORDS.to_owned());
     let split = Split::new(words, SplitDelimiterBehavior::Removed, true)?;
     let bytes = ByteLevel::new(false, true, true);
-    Ok(PreTokenizerWrapper::Sequence(Pretokenizers::new(vec![split.into(), bytes.into()])))
+    Ok(PreTokenizerWrapper::Sequence(Pretokenizers::new(vec![
+        split.into(),
+        bytes.into(),
+    ])))
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! The denoising network (UNet2DConditionModel): any list of blocks that unet/config.json describes.
+//! The denoising network (UNet2DConditionModel): any list of blocks that unet/config.json
+//! describes.
 
 use candle_core::Tensor;
 
@@ -33,7 +34,10 @@ impl Unet {
         let first = config.levels[0].channels;
         let stages = 0..config.levels.len();
         let unet = Self {
-            conv_in: Conv2d::load(&weights.pp("conv_in"), ConvShape::same(config.in_channels, first))?,
+            conv_in: Conv2d::load(
+                &weights.pp("conv_in"),
+                ConvShape::same(config.in_channels, first),
+            )?,
             time: TimeEmbedding::load(&weights, config)?,
             downs: stages
                 .clone()
@@ -43,8 +47,16 @@ impl Unet {
             ups: stages
                 .map(|i| UpStage::load(&weights.pp("up_blocks").pp(i), config, i))
                 .collect::<Result<Vec<_>>>()?,
-            norm_out: GroupNorm::load(&weights.pp("conv_norm_out"), config.groups, first, config.eps)?,
-            conv_out: Conv2d::load(&weights.pp("conv_out"), ConvShape::same(first, config.out_channels))?,
+            norm_out: GroupNorm::load(
+                &weights.pp("conv_norm_out"),
+                config.groups,
+                first,
+                config.eps,
+            )?,
+            conv_out: Conv2d::load(
+                &weights.pp("conv_out"),
+                ConvShape::same(first, config.out_channels),
+            )?,
             config: config.clone(),
             backend: weights.backend().clone(),
         };
@@ -52,11 +64,16 @@ impl Unet {
         Ok(unet)
     }
 
-    /// Prepares the conditioning of a batch: context `[b, n, context]`, and `added` where the network wants it.
+    /// Prepares the conditioning of a batch: context `[b, n, context]`, and `added` where the
+    /// network wants it.
     ///
     /// # Errors
     /// A context of another width than the network's; missing `added`; tensor arithmetic.
-    pub(crate) fn condition(&self, context: &Tensor, added: Option<&Added<'_>>) -> Result<Conditioning> {
+    pub(crate) fn condition(
+        &self,
+        context: &Tensor,
+        added: Option<&Added<'_>>,
+    ) -> Result<Conditioning> {
         let width = context.dim(2)?;
         let wanted = self.config.levels[0].context;
         if width != wanted {
@@ -85,7 +102,10 @@ impl Unet {
     /// # Errors
     /// Tensor arithmetic.
     pub(crate) fn guided(&self, conditioning: Conditioning, scale: f64) -> Result<Conditioning> {
-        Ok(Conditioning { guidance: self.time.guidance(scale)?, ..conditioning })
+        Ok(Conditioning {
+            guidance: self.time.guidance(scale)?,
+            ..conditioning
+        })
     }
 
     /// Adds a picture's tokens `[b, n, context]`, which count `scale` as much as the text.
@@ -102,8 +122,12 @@ impl Unet {
         let pictures = adapter.key_values(tokens)?;
         let layers = self.transformers().flat_map(Transformer::cross_attentions);
         let both = layers.zip(conditioning.contexts).zip(&pictures);
-        let contexts = both.map(|((layer, text), picture)| layer.with_picture(text, picture, scale));
-        Ok(Conditioning { contexts: contexts.collect::<Result<_>>()?, ..conditioning })
+        let contexts =
+            both.map(|((layer, text), picture)| layer.with_picture(text, picture, scale));
+        Ok(Conditioning {
+            contexts: contexts.collect::<Result<_>>()?,
+            ..conditioning
+        })
     }
 
     /// In the order in which the network meets them.
@@ -113,8 +137,9 @@ impl Unet {
         down.chain(self.mid.transformers()).chain(up)
     }
 
-    /// The output for latents `[b, in, h, w]` at `timestep`: `[n, out, h, w]` in single precision for the `n` images of the
-    /// conditioning, for which the latents stand over and over; and the deep features for [`Self::forward_shallow`].
+    /// The output for latents `[b, in, h, w]` at `timestep`: `[n, out, h, w]` in single precision
+    /// for the `n` images of the conditioning, for which the latents stand over and over; and the
+    /// deep features for [`Self::forward_shallow`].
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -127,7 +152,10 @@ impl Unet {
     ) -> Result<(Tensor, Deep)> {
         let time = self.time.at(timestep, conditioning)?;
         let mut contexts = self.contexts(latents, conditioning)?;
-        let x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).run()?;
+        let x = self
+            .conv_in
+            .on(&[&FeatureMap::from_nchw(latents, &self.backend)?])
+            .run()?;
         let (mut x, mut skips) = begin(x, conditioning)?;
         for stage in &self.downs {
             x = stage.forward(x, &time, &mut contexts, &mut skips)?;
@@ -142,12 +170,19 @@ impl Unet {
         }
         let deep = last.begin(x, &time, &mut contexts, &mut skips)?;
         let x = last.end(deep.clone(), &time, &mut contexts, &mut skips)?;
-        Ok((self.conv_out.on(&[&x]).norm_silu(&self.norm_out).run()?.to_nchw()?, Deep(deep)))
+        Ok((
+            self.conv_out
+                .on(&[&x])
+                .norm_silu(&self.norm_out)
+                .run()?
+                .to_nchw()?,
+            Deep(deep),
+        ))
     }
 
-    /// The output where the deep features of an earlier call stand for those of this one: only the first layer on the
-    /// way down and the last two on the way up are computed (Ma et al., "DeepCache", 2023, section 3.2, at its
-    /// shallowest branch).
+    /// The output where the deep features of an earlier call stand for those of this one: only the
+    /// first layer on the way down and the last two on the way up are computed (Ma et al.,
+    /// "DeepCache", 2023, section 3.2, at its shallowest branch).
     ///
     /// # Errors
     /// As [`Self::forward`].
@@ -160,21 +195,39 @@ impl Unet {
     ) -> Result<Tensor> {
         let time = self.time.at(timestep, conditioning)?;
         let mut contexts = self.contexts(latents, conditioning)?;
-        let x = self.conv_in.on(&[&FeatureMap::from_nchw(latents, &self.backend)?]).run()?;
+        let x = self
+            .conv_in
+            .on(&[&FeatureMap::from_nchw(latents, &self.backend)?])
+            .run()?;
         let (x, mut skips) = begin(x, conditioning)?;
         skips.push(self.downs[0].first(x, &time, &mut contexts)?);
         let last = self.ups.last().ok_or_else(no_stages)?;
         contexts.skip_to_last(last.contexts_at_end());
         let x = last.end(deep.0.clone(), &time, &mut contexts, &mut skips)?;
-        self.conv_out.on(&[&x]).norm_silu(&self.norm_out).run()?.to_nchw()
+        self.conv_out
+            .on(&[&x])
+            .norm_silu(&self.norm_out)
+            .run()?
+            .to_nchw()
     }
 
     /// The contexts of a call; tokens are merged on the largest maps that any self-attention sees.
-    fn contexts<'a>(&self, latents: &Tensor, conditioning: &'a Conditioning) -> Result<Contexts<'a>> {
+    fn contexts<'a>(
+        &self,
+        latents: &Tensor,
+        conditioning: &'a Conditioning,
+    ) -> Result<Contexts<'a>> {
         let (_, _, h, w) = latents.dims4()?;
-        let first = self.config.levels.iter().take_while(|level| level.down_depth.max(level.up_depth) == 0);
+        let first = self
+            .config
+            .levels
+            .iter()
+            .take_while(|level| level.down_depth.max(level.up_depth) == 0);
         let size = first.fold((h, w), |(h, w), _| (h.div_ceil(2), w.div_ceil(2)));
-        let merge = (conditioning.merge > 0.0).then_some(Merging { share: conditioning.merge, size });
+        let merge = (conditioning.merge > 0.0).then_some(Merging {
+            share: conditioning.merge,
+            size,
+        });
         Ok(Contexts::new(conditioning).merging(merge))
     }
 }

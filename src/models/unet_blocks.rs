@@ -50,7 +50,13 @@ impl Layer {
 type Depth<'a> = (&'a UnetConfig, &'a Level, usize);
 
 fn resnet_shape(config: &UnetConfig, input: usize, output: usize) -> ResnetShape {
-    ResnetShape { input, output, groups: config.groups, eps: config.eps, time: Some(config.time_width()) }
+    ResnetShape {
+        input,
+        output,
+        groups: config.groups,
+        eps: config.eps,
+        time: Some(config.time_width()),
+    }
 }
 
 /// One level of the way down.
@@ -65,7 +71,11 @@ impl DownStage {
         let input = config.levels[i.saturating_sub(1)].channels;
         let layers = (0..level.layers)
             .map(|j| {
-                let shape = resnet_shape(config, if j == 0 { input } else { level.channels }, level.channels);
+                let shape = resnet_shape(
+                    config,
+                    if j == 0 { input } else { level.channels },
+                    level.channels,
+                );
                 let depth = (level.down_depth > 0).then_some((config, level, level.down_depth));
                 Layer::load(weights, j, shape, depth)
             })
@@ -110,7 +120,9 @@ impl DownStage {
     }
 
     pub(super) fn transformers(&self) -> impl Iterator<Item = &Transformer> {
-        self.layers.iter().filter_map(|layer| layer.transformer.as_ref())
+        self.layers
+            .iter()
+            .filter_map(|layer| layer.transformer.as_ref())
     }
 }
 
@@ -159,15 +171,25 @@ impl UpStage {
         let (level, before, after) = (at(i), at(i.saturating_sub(1)), at(i + 1));
         let layers = (0..=level.layers)
             .map(|j| {
-                let input = if j == 0 { before.channels } else { level.channels };
-                let skip = if j == level.layers { after.channels } else { level.channels };
+                let input = if j == 0 {
+                    before.channels
+                } else {
+                    level.channels
+                };
+                let skip = if j == level.layers {
+                    after.channels
+                } else {
+                    level.channels
+                };
                 let shape = resnet_shape(config, input + skip, level.channels);
                 let depth = (level.up_depth > 0).then_some((config, level, level.up_depth));
                 Layer::load(weights, j, shape, depth)
             })
             .collect::<Result<Vec<_>>>()?;
         let shape = ConvShape::same(level.channels, level.channels);
-        let up = (i + 1 < n).then(|| Conv2d::load(&weights.pp("upsamplers.0.conv"), shape)).transpose()?;
+        let up = (i + 1 < n)
+            .then(|| Conv2d::load(&weights.pp("upsamplers.0.conv"), shape))
+            .transpose()?;
         Ok(Self { layers, up })
     }
 
@@ -219,13 +241,16 @@ impl UpStage {
 
     /// Cross-attentions of the last two layers.
     pub(super) fn contexts_at_end(&self) -> usize {
-        let transformers =
-            self.layers[self.shallow()..].iter().filter_map(|layer| layer.transformer.as_ref());
+        let transformers = self.layers[self.shallow()..]
+            .iter()
+            .filter_map(|layer| layer.transformer.as_ref());
         transformers.flat_map(Transformer::cross_attentions).count()
     }
 
     pub(super) fn transformers(&self) -> impl Iterator<Item = &Transformer> {
-        self.layers.iter().filter_map(|layer| layer.transformer.as_ref())
+        self.layers
+            .iter()
+            .filter_map(|layer| layer.transformer.as_ref())
     }
 }
 
@@ -237,7 +262,9 @@ fn climb(
     (contexts, skips): (&mut Contexts<'_>, &mut Vec<FeatureMap>),
 ) -> Result<FeatureMap> {
     for layer in layers {
-        let skip = skips.pop().ok_or_else(|| Error::internal("fewer skips than layers on the way up"))?;
+        let skip = skips
+            .pop()
+            .ok_or_else(|| Error::internal("fewer skips than layers on the way up"))?;
         x = layer.forward(vec![x, skip], time, contexts)?;
     }
     Ok(x)
@@ -245,10 +272,18 @@ fn climb(
 
 /// The way down begins: what its first layer reads, and what is left of it for the way up.
 ///
-/// The images of a batch for which the latents stand more than once (guidance) are equal until they meet their prompts in
-/// the first cross-attention, and one until then; where sizes and pooled prompts are added to the time, from the first layer on.
-pub(super) fn begin(x: FeatureMap, conditioning: &Conditioning) -> Result<(FeatureMap, Vec<FeatureMap>)> {
+/// The images of a batch for which the latents stand more than once (guidance) are equal until they
+/// meet their prompts in the first cross-attention, and one until then; where sizes and pooled
+/// prompts are added to the time, from the first layer on.
+pub(super) fn begin(
+    x: FeatureMap,
+    conditioning: &Conditioning,
+) -> Result<(FeatureMap, Vec<FeatureMap>)> {
     let all = x.clone().spread(conditioning.batch)?;
-    let first = if conditioning.added.is_some() { all.clone() } else { x };
+    let first = if conditioning.added.is_some() {
+        all.clone()
+    } else {
+        x
+    };
     Ok((first, vec![all]))
 }

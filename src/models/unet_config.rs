@@ -1,4 +1,5 @@
-//! unet/config.json: sizes of every block, and an honest refusal of what the network here does not implement.
+//! unet/config.json: sizes of every block, and an honest refusal of what the network here does not
+//! implement.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -137,18 +138,27 @@ impl UnetConfig {
 
     fn read(json: Value) -> Result<Self> {
         refuse(&json)?;
-        let text_time = json.get("addition_embed_type").is_some_and(|v| v == "text_time");
+        let text_time = json
+            .get("addition_embed_type")
+            .is_some_and(|v| v == "text_time");
         let file: File = serde_json::from_value(json).map_err(|e| broken(e.to_string()))?;
         let n = file.block_out_channels.len();
         if n == 0 || file.down_block_types.len() != n || file.up_block_types.len() != n {
             return Err(broken(
-                "`block_out_channels`, `down_block_types` and `up_block_types` differ in length".into(),
+                "`block_out_channels`, `down_block_types` and `up_block_types` differ in length"
+                    .into(),
             ));
         }
-        let depth = file.transformer_layers_per_block.clone().unwrap_or(PerLevel::All(1));
+        let depth = file
+            .transformer_layers_per_block
+            .clone()
+            .unwrap_or(PerLevel::All(1));
         let depths = depth.levels("transformer_layers_per_block", n)?;
         let layers = file.layers_per_block.levels("layers_per_block", n)?;
-        let heads = file.num_attention_heads.as_ref().unwrap_or(&file.attention_head_dim);
+        let heads = file
+            .num_attention_heads
+            .as_ref()
+            .unwrap_or(&file.attention_head_dim);
         let heads = heads.levels("attention_head_dim", n)?;
         let contexts = file.cross_attention_dim.levels("cross_attention_dim", n)?;
         let levels = (0..n)
@@ -157,8 +167,16 @@ impl UnetConfig {
                     channels: file.block_out_channels[i],
                     layers: layers[i],
                     heads: heads[i],
-                    down_depth: if crosses("down", &file.down_block_types[i])? { depths[i] } else { 0 },
-                    up_depth: if crosses("up", &file.up_block_types[n - 1 - i])? { depths[i] } else { 0 },
+                    down_depth: if crosses("down", &file.down_block_types[i])? {
+                        depths[i]
+                    } else {
+                        0
+                    },
+                    up_depth: if crosses("up", &file.up_block_types[n - 1 - i])? {
+                        depths[i]
+                    } else {
+                        0
+                    },
                     context: contexts[i],
                 })
             })
@@ -192,17 +210,19 @@ fn crosses(way: &str, name: &str) -> Result<bool> {
     match (way, name) {
         ("down", "CrossAttnDownBlock2D") | ("up", "CrossAttnUpBlock2D") => Ok(true),
         ("down", "DownBlock2D") | ("up", "UpBlock2D") => Ok(false),
-        _ => Err(broken(format!("`{way}_block_types` names `{name}`, which sdgen does not know")).hint(
-            if way == "down" {
-                "known: CrossAttnDownBlock2D, DownBlock2D"
-            } else {
-                "known: CrossAttnUpBlock2D, UpBlock2D"
-            },
-        )),
+        _ => Err(broken(format!(
+            "`{way}_block_types` names `{name}`, which sdgen does not know"
+        ))
+        .hint(if way == "down" {
+            "known: CrossAttnDownBlock2D, DownBlock2D"
+        } else {
+            "known: CrossAttnUpBlock2D, UpBlock2D"
+        })),
     }
 }
 
-/// Options of `UNet2DConditionModel` that no Stable Diffusion model uses, with the values that mean "off".
+/// Options of `UNet2DConditionModel` that no Stable Diffusion model uses, with the values that mean
+/// "off".
 const OFF: &[(&str, &[&str])] = &[
     ("act_fn", &["\"silu\""]),
     ("addition_embed_type", &["null", "\"text_time\""]),
@@ -219,7 +239,10 @@ const OFF: &[(&str, &[&str])] = &[
     ("mid_block_scale_factor", &["1", "1.0"]),
     ("mid_block_type", &["\"UNetMidBlock2DCrossAttn\""]),
     ("num_class_embeds", &["null"]),
-    ("only_cross_attention", &["false", "[false,false,false]", "[false,false,false,false]"]),
+    (
+        "only_cross_attention",
+        &["false", "[false,false,false]", "[false,false,false,false]"],
+    ),
     ("resnet_out_scale_factor", &["1", "1.0"]),
     ("resnet_skip_time_act", &["false"]),
     ("resnet_time_scale_shift", &["\"default\""]),
@@ -261,22 +284,33 @@ mod tests {
             "attention_head_dim": [2, 4], "transformer_layers_per_block": [1, 3],
         });
         let change: Value = serde_json::from_str(change).unwrap();
-        json.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        json.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         UnetConfig::parse(json)
     }
 
     #[test]
     fn lists_and_single_numbers_describe_levels_from_high_to_low_resolution() {
         let config = config("{}").unwrap();
-        let level =
-            |i: usize| (config.levels[i].heads, config.levels[i].down_depth, config.levels[i].up_depth);
-        assert_eq!((level(0), level(1), config.mid_depth), ((2, 1, 1), (4, 0, 0), 3));
+        let level = |i: usize| {
+            (
+                config.levels[i].heads,
+                config.levels[i].down_depth,
+                config.levels[i].up_depth,
+            )
+        };
+        assert_eq!(
+            (level(0), level(1), config.mid_depth),
+            ((2, 1, 1), (4, 0, 0), 3)
+        );
     }
 
     #[test]
     fn what_is_not_implemented_is_refused_by_name() {
         let refused = |change: &str| config(change).unwrap_err().to_string();
-        let unknown = refused(r#"{"down_block_types": ["SimpleCrossAttnDownBlock2D", "DownBlock2D"]}"#);
+        let unknown =
+            refused(r#"{"down_block_types": ["SimpleCrossAttnDownBlock2D", "DownBlock2D"]}"#);
         assert!(unknown.contains("SimpleCrossAttnDownBlock2D"), "{unknown}");
         assert!(refused(r#"{"class_embed_type": "timestep"}"#).contains("class_embed_type"));
         assert!(refused(r#"{"layers_per_block": [1]}"#).contains("layers_per_block"));

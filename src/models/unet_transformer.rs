@@ -4,16 +4,17 @@ use crate::error::{Error, Result};
 use crate::models::conditioning::Conditioning;
 use crate::models::unet_config::{Level, UnetConfig};
 use crate::nn::{
-    CrossAttention, FeatureMap, Geglu, GroupNorm, KeyValues, LayerNorm, Linear, Projections, SelfAttention,
-    TokenMerge, Tokens, Weights, Width,
+    CrossAttention, FeatureMap, Geglu, GroupNorm, KeyValues, LayerNorm, Linear, Projections,
+    SelfAttention, TokenMerge, Tokens, Weights, Width,
 };
 
-/// Epsilon of the transformers' group norm (diffusers, `Transformer2DModel`); layer norms have 1e-5.
+/// Epsilon of the transformers' group norm (diffusers, `Transformer2DModel`); layer norms have
+/// 1e-5.
 const GROUP_EPS: f64 = 1e-6;
 const LAYER_EPS: f64 = 1e-5;
 
-/// Keys and values of the context for every cross-attention, in the order in which the network meets them; and which
-/// tokens are merged before a self-attention.
+/// Keys and values of the context for every cross-attention, in the order in which the network
+/// meets them; and which tokens are merged before a self-attention.
 pub(super) struct Contexts<'a> {
     next: std::slice::Iter<'a, KeyValues>,
     /// Images that they are for.
@@ -30,7 +31,11 @@ pub(super) struct Merging {
 
 impl<'a> Contexts<'a> {
     pub(super) fn new(conditioning: &'a Conditioning) -> Self {
-        Self { next: conditioning.contexts.iter(), images: conditioning.batch, merge: None }
+        Self {
+            next: conditioning.contexts.iter(),
+            images: conditioning.batch,
+            merge: None,
+        }
     }
 
     /// The same, where tokens are merged.
@@ -55,7 +60,9 @@ impl<'a> Contexts<'a> {
     }
 
     fn take(&mut self) -> Result<&'a KeyValues> {
-        self.next.next().ok_or_else(|| Error::internal("fewer contexts than cross-attentions"))
+        self.next
+            .next()
+            .ok_or_else(|| Error::internal("fewer contexts than cross-attentions"))
     }
 }
 
@@ -98,8 +105,13 @@ impl TransformerBlock {
     fn forward(&self, x: &Tokens, contexts: &mut Contexts<'_>) -> Result<Tokens> {
         let context = contexts.take()?;
         let x = self.attend(x, contexts)?.spread(contexts.images)?;
-        let x = self.attn2.forward_add(&self.norm2.forward(&x, self.attn2.reads())?, context, &x)?;
-        let inner = self.ff_in.forward(&self.norm3.forward(&x, self.ff_in.reads())?, self.ff_out.reads())?;
+        let x =
+            self.attn2
+                .forward_add(&self.norm2.forward(&x, self.attn2.reads())?, context, &x)?;
+        let inner = self.ff_in.forward(
+            &self.norm3.forward(&x, self.ff_in.reads())?,
+            self.ff_out.reads(),
+        )?;
         self.ff_out.forward_add(&inner, &x)
     }
 
@@ -111,7 +123,8 @@ impl TransformerBlock {
                 return merge.spread_add(&self.attn1.forward(&merge.apply(&normed)?)?, x);
             }
         }
-        self.attn1.forward_add(&self.norm1.forward(x, self.attn1.reads())?, x)
+        self.attn1
+            .forward_add(&self.norm1.forward(x, self.attn1.reads())?, x)
     }
 }
 
@@ -124,7 +137,12 @@ pub(super) struct Transformer {
 }
 
 impl Transformer {
-    pub(super) fn load(weights: &Weights, config: &UnetConfig, level: &Level, depth: usize) -> Result<Self> {
+    pub(super) fn load(
+        weights: &Weights,
+        config: &UnetConfig,
+        level: &Level,
+        depth: usize,
+    ) -> Result<Self> {
         let width = level.channels;
         Ok(Self {
             norm: GroupNorm::load(&weights.pp("norm"), config.groups, width, GROUP_EPS)?,
@@ -140,13 +158,18 @@ impl Transformer {
         self.blocks.iter().map(|block| &block.attn2)
     }
 
-    pub(super) fn forward(&self, x: &FeatureMap, contexts: &mut Contexts<'_>) -> Result<FeatureMap> {
+    pub(super) fn forward(
+        &self,
+        x: &FeatureMap,
+        contexts: &mut Contexts<'_>,
+    ) -> Result<FeatureMap> {
         let mut inner = self.proj_in.forward(&self.norm.forward(x)?.tokens()?)?;
         for block in &self.blocks {
             inner = block.forward(&inner, contexts)?;
         }
         let (images, ..) = inner.dims();
-        self.proj_out.forward_onto(&inner, &x.clone().spread(images)?)
+        self.proj_out
+            .forward_onto(&inner, &x.clone().spread(images)?)
     }
 }
 
@@ -155,5 +178,8 @@ pub(super) fn key_values<'a>(
     transformers: impl Iterator<Item = &'a Transformer>,
     context: &Tokens,
 ) -> Result<Vec<KeyValues>> {
-    transformers.flat_map(Transformer::cross_attentions).map(|layer| layer.key_values(context)).collect()
+    transformers
+        .flat_map(Transformer::cross_attentions)
+        .map(|layer| layer.key_values(context))
+        .collect()
 }

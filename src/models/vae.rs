@@ -5,7 +5,9 @@ use serde::Deserialize;
 
 use super::resnet::{ResnetBlock, ResnetShape};
 use crate::error::{Error, Kind, Result};
-use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, Projections, SelfAttention, Weights};
+use crate::nn::{
+    Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, Projections, SelfAttention, Weights,
+};
 
 /// Epsilon of every norm in the autoencoder (diffusers, `AutoencoderKL`).
 const EPS: f64 = 1e-6;
@@ -80,18 +82,28 @@ fn silu() -> String {
 impl VaeConfig {
     /// Refuses what the two halves below do not implement.
     pub(crate) fn check(&self) -> Result<()> {
-        let only = |key: &str, found: &[String], known: &str| match found.iter().find(|name| *name != known) {
+        let only = |key: &str, found: &[String], known: &str| match found
+            .iter()
+            .find(|name| *name != known)
+        {
             Some(other) => Err(Error::new(
                 Kind::ModelFile,
                 format!("vae/config.json: `{key}` names `{other}`, expected `{known}`"),
             )),
             None => Ok(()),
         };
-        only("down_block_types", &self.down_block_types, "DownEncoderBlock2D")?;
+        only(
+            "down_block_types",
+            &self.down_block_types,
+            "DownEncoderBlock2D",
+        )?;
         only("up_block_types", &self.up_block_types, "UpDecoderBlock2D")?;
         only("act_fn", std::slice::from_ref(&self.act_fn), "silu")?;
         if self.block_out_channels.is_empty() {
-            return Err(Error::new(Kind::ModelFile, "vae/config.json: `block_out_channels` is empty"));
+            return Err(Error::new(
+                Kind::ModelFile,
+                "vae/config.json: `block_out_channels` is empty",
+            ));
         }
         Ok(())
     }
@@ -107,7 +119,13 @@ impl VaeConfig {
     }
 
     fn resnet(&self, input: usize, output: usize) -> ResnetShape {
-        ResnetShape { input, output, groups: self.norm_num_groups, eps: EPS, time: None }
+        ResnetShape {
+            input,
+            output,
+            groups: self.norm_num_groups,
+            eps: EPS,
+            time: None,
+        }
     }
 }
 
@@ -140,14 +158,20 @@ struct Stage {
 }
 
 impl Stage {
-    fn load(weights: &Weights, shapes: &[ResnetShape], resample: Option<(&str, ConvShape)>) -> Result<Self> {
+    fn load(
+        weights: &Weights,
+        shapes: &[ResnetShape],
+        resample: Option<(&str, ConvShape)>,
+    ) -> Result<Self> {
         let resnets = shapes
             .iter()
             .enumerate()
             .map(|(i, shape)| ResnetBlock::load(&weights.pp("resnets").pp(i), *shape))
             .collect::<Result<Vec<_>>>()?;
         // Up-sampled before the convolution, down-sampled by it.
-        let resample = resample.map(|(name, shape)| Conv2d::load(&weights.pp(name), shape)).transpose()?;
+        let resample = resample
+            .map(|(name, shape)| Conv2d::load(&weights.pp(name), shape))
+            .transpose()?;
         Ok(Self { resnets, resample })
     }
 
@@ -167,8 +191,12 @@ struct MidBlock {
 
 impl MidBlock {
     fn load(weights: &Weights, config: &VaeConfig, channels: usize) -> Result<Self> {
-        let resnet =
-            |i: usize| ResnetBlock::load(&weights.pp("resnets").pp(i), config.resnet(channels, channels));
+        let resnet = |i: usize| {
+            ResnetBlock::load(
+                &weights.pp("resnets").pp(i),
+                config.resnet(channels, channels),
+            )
+        };
         let attention = config.mid_block_add_attention.then(|| {
             let block = weights.pp("attentions.0");
             let names = Projections {
@@ -178,10 +206,19 @@ impl MidBlock {
                 out: block.either(["to_out.0", "proj_attn"]),
                 bias: true,
             };
-            let norm = GroupNorm::load(&block.pp("group_norm"), config.norm_num_groups, channels, EPS)?;
+            let norm = GroupNorm::load(
+                &block.pp("group_norm"),
+                config.norm_num_groups,
+                channels,
+                EPS,
+            )?;
             Ok::<_, Error>((norm, SelfAttention::load(&names, channels, 1)?))
         });
-        Ok(Self { first: resnet(0)?, attention: attention.transpose()?, second: resnet(1)? })
+        Ok(Self {
+            first: resnet(0)?,
+            attention: attention.transpose()?,
+            second: resnet(1)?,
+        })
     }
 
     fn forward(&self, x: FeatureMap) -> Result<FeatureMap> {
@@ -207,22 +244,40 @@ impl Decoder {
         let ups = (0..widths.len())
             .map(|i| {
                 let input = widths[i.saturating_sub(1)];
-                let mut shapes = vec![config.resnet(widths[i], widths[i]); config.layers_per_block + 1];
+                let mut shapes =
+                    vec![config.resnet(widths[i], widths[i]); config.layers_per_block + 1];
                 shapes[0] = config.resnet(input, widths[i]);
                 let up = ("upsamplers.0.conv", ConvShape::same(widths[i], widths[i]));
-                Stage::load(&root.pp("up_blocks").pp(i), &shapes, (i + 1 < widths.len()).then_some(up))
+                Stage::load(
+                    &root.pp("up_blocks").pp(i),
+                    &shapes,
+                    (i + 1 < widths.len()).then_some(up),
+                )
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
             post_quant: config
                 .use_post_quant_conv
-                .then(|| Conv2d::load(&weights.pp("post_quant_conv"), ConvShape::pointwise(latent, latent)))
+                .then(|| {
+                    Conv2d::load(
+                        &weights.pp("post_quant_conv"),
+                        ConvShape::pointwise(latent, latent),
+                    )
+                })
                 .transpose()?,
             conv_in: Conv2d::load(&root.pp("conv_in"), ConvShape::same(latent, first))?,
             mid: MidBlock::load(&root.pp("mid_block"), config, first)?,
             ups,
-            norm_out: GroupNorm::load(&root.pp("conv_norm_out"), config.norm_num_groups, last, EPS)?,
-            conv_out: Conv2d::load(&root.pp("conv_out"), ConvShape::same(last, config.out_channels))?,
+            norm_out: GroupNorm::load(
+                &root.pp("conv_norm_out"),
+                config.norm_num_groups,
+                last,
+                EPS,
+            )?,
+            conv_out: Conv2d::load(
+                &root.pp("conv_out"),
+                ConvShape::same(last, config.out_channels),
+            )?,
             backend: weights.backend().clone(),
         })
     }
@@ -244,7 +299,11 @@ impl Decoder {
                 x = conv.on(&[&x]).upsample((2 * shape.h, 2 * shape.w)).run()?;
             }
         }
-        self.conv_out.on(&[&x]).norm_silu(&self.norm_out).run()?.to_nchw()
+        self.conv_out
+            .on(&[&x])
+            .norm_silu(&self.norm_out)
+            .run()?
+            .to_nchw()
     }
 }
 
@@ -268,30 +327,50 @@ impl Encoder {
                 }
                 // Zeros on the right and bottom only.
                 let down = ("downsamplers.0.conv", ConvShape::halving(widths[i], 0));
-                Stage::load(&root.pp("down_blocks").pp(i), &shapes, (i + 1 < widths.len()).then_some(down))
+                Stage::load(
+                    &root.pp("down_blocks").pp(i),
+                    &shapes,
+                    (i + 1 < widths.len()).then_some(down),
+                )
             })
             .collect::<Result<Vec<_>>>()?;
         Ok(Self {
-            conv_in: Conv2d::load(&root.pp("conv_in"), ConvShape::same(config.in_channels, widths[0]))?,
+            conv_in: Conv2d::load(
+                &root.pp("conv_in"),
+                ConvShape::same(config.in_channels, widths[0]),
+            )?,
             downs,
             mid: MidBlock::load(&root.pp("mid_block"), config, last)?,
-            norm_out: GroupNorm::load(&root.pp("conv_norm_out"), config.norm_num_groups, last, EPS)?,
+            norm_out: GroupNorm::load(
+                &root.pp("conv_norm_out"),
+                config.norm_num_groups,
+                last,
+                EPS,
+            )?,
             conv_out: Conv2d::load(&root.pp("conv_out"), ConvShape::same(last, moments))?,
             quant: config
                 .use_quant_conv
-                .then(|| Conv2d::load(&weights.pp("quant_conv"), ConvShape::pointwise(moments, moments)))
+                .then(|| {
+                    Conv2d::load(
+                        &weights.pp("quant_conv"),
+                        ConvShape::pointwise(moments, moments),
+                    )
+                })
                 .transpose()?,
             backend: weights.backend().clone(),
         })
     }
 
-    /// Pixels `[b, 3, h, w]` in −1..1 to the posterior's mean and log variance, `[b, latent, h/f, w/f]` each,
-    /// the latter clamped to −30..20.
+    /// Pixels `[b, 3, h, w]` in −1..1 to the posterior's mean and log variance, `[b, latent, h/f,
+    /// w/f]` each, the latter clamped to −30..20.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(&self, pixels: &Tensor) -> Result<(Tensor, Tensor)> {
-        let mut x = self.conv_in.on(&[&FeatureMap::from_nchw(pixels, &self.backend)?]).run()?;
+        let mut x = self
+            .conv_in
+            .on(&[&FeatureMap::from_nchw(pixels, &self.backend)?])
+            .run()?;
         for stage in &self.downs {
             x = stage.residuals(x)?;
             if let Some(conv) = &stage.resample {

@@ -1,5 +1,5 @@
-//! The memory that the autoencoder works in: the buffers that its layers take and give back, in their order. Follows
-//! the forwards in `vae.rs` and `resnet.rs`.
+//! The memory that the autoencoder works in: the buffers that its layers take and give back, in
+//! their order. Follows the forwards in `vae.rs` and `resnet.rs`.
 
 use super::vae::VaeConfig;
 use crate::nn::{Entry, Ledger};
@@ -16,7 +16,8 @@ struct Map {
 struct Walk(Ledger);
 
 impl VaeConfig {
-    /// Bytes that decoding so many cells at once takes, without what the kernels need for themselves.
+    /// Bytes that decoding so many cells at once takes, without what the kernels need for
+    /// themselves.
     pub(crate) fn decoding(&self, cells: usize) -> u64 {
         let mut walk = Walk::default();
         let mut widths = self.block_out_channels.iter().rev().copied().peekable();
@@ -68,7 +69,11 @@ const PICTURE: usize = 3;
 
 impl Walk {
     fn map(&mut self, pixels: usize, channels: usize) -> Map {
-        Map { pixels, channels, entry: self.0.take(pixels.saturating_mul(channels)) }
+        Map {
+            pixels,
+            channels,
+            entry: self.0.take(pixels.saturating_mul(channels)),
+        }
     }
 
     /// A convolution of `x`, which nobody needs afterwards.
@@ -78,10 +83,15 @@ impl Walk {
         out
     }
 
-    /// A residual block: its result takes the place of the input, or of what the shortcut makes of that.
+    /// A residual block: its result takes the place of the input, or of what the shortcut makes of
+    /// that.
     fn residual(&mut self, x: Map, width: usize) -> Map {
         let inner = self.map(x.pixels, width);
-        let out = if x.channels == width { x } else { self.convolved(Some(x), inner.pixels, width) };
+        let out = if x.channels == width {
+            x
+        } else {
+            self.convolved(Some(x), inner.pixels, width)
+        };
         self.0.give(inner.entry);
         out
     }
@@ -117,8 +127,8 @@ mod tests {
         }))
         .unwrap();
         let cells = 1 << 12;
-        // The large level: what the small one gives it in 16 channels, and two maps of 8 that the attention left no
-        // buffer for.
+        // The large level: what the small one gives it in 16 channels, and two maps of 8 that the
+        // attention left no buffer for.
         assert!(config.decoding(cells) > 4 * (4 * cells as u64) * (16 + 2 * 8));
         assert!(config.decoding(cells) < 4 * (4 * cells as u64) * (16 + 2 * 8 + 16 * 8));
         assert_eq!(config.decoding(4 * cells), 4 * config.decoding(cells));

@@ -38,11 +38,19 @@ impl Heads {
             Some(Precision::Bf16 | Precision::Int8) => Precision::Bf16,
             Some(Precision::F32 | Precision::F16Weights) | None => Precision::F32,
         };
-        Ok(Self { count, causal: false, precision })
+        Ok(Self {
+            count,
+            causal: false,
+            precision,
+        })
     }
 
     fn shape(self, batch: usize, channels: usize) -> AttentionShape {
-        AttentionShape { batch, heads: self.count, head_dim: channels / self.count }
+        AttentionShape {
+            batch,
+            heads: self.count,
+            head_dim: channels / self.count,
+        }
     }
 }
 
@@ -66,7 +74,13 @@ impl SelfAttention {
 
     /// The same layer, where a token sees only itself and those before it.
     pub(crate) fn causal(self) -> Self {
-        Self { heads: Heads { causal: true, ..self.heads }, ..self }
+        Self {
+            heads: Heads {
+                causal: true,
+                ..self.heads
+            },
+            ..self
+        }
     }
 
     /// In which precision it would rather read.
@@ -102,7 +116,11 @@ impl SelfAttention {
                 let part = |i: usize| Rows::strided(&data[i * c..], c, 3 * c);
                 let shape = self.heads.shape(b, c);
                 let kv = PackedKv::pack(cpu, shape, n, (part(1), part(2)), self.heads.precision);
-                let mask = if self.heads.causal { Mask::Causal } else { Mask::None };
+                let mask = if self.heads.causal {
+                    Mask::Causal
+                } else {
+                    Mask::None
+                };
                 Store::Host(Host::written(cpu, b * n * c, self.out.reads(), |out| {
                     attend(cpu, n, part(0), &kv, mask, out);
                 }))
@@ -134,35 +152,66 @@ enum Packed {
 
 impl CrossAttention {
     /// Loads the projections: queries of `channels`, keys and values from `context` channels.
-    pub(crate) fn load(names: &Projections, channels: usize, context: usize, heads: usize) -> Result<Self> {
+    pub(crate) fn load(
+        names: &Projections,
+        channels: usize,
+        context: usize,
+        heads: usize,
+    ) -> Result<Self> {
         Ok(Self {
             heads: Heads::new(names, heads, channels)?,
             q: Linear::load(&names.q, channels, channels, names.bias)?,
-            kv: Linear::stacked(&[names.k.clone(), names.v.clone()], context, channels, names.bias)?,
+            kv: Linear::stacked(
+                &[names.k.clone(), names.v.clone()],
+                context,
+                channels,
+                names.bias,
+            )?,
             out: Linear::load(&names.out, channels, channels, true)?,
         })
     }
 
     /// Keys and values of `context`.
     pub(crate) fn key_values(&self, context: &Tokens) -> Result<KeyValues> {
-        Ok(KeyValues { text: self.packed(&self.kv.forward(context)?)?, picture: None })
+        Ok(KeyValues {
+            text: self.packed(&self.kv.forward(context)?)?,
+            picture: None,
+        })
     }
 
-    /// Likewise with a picture's beside them: `kv` are its keys and values side by side, `[b, n, 2 · channels]`.
-    pub(crate) fn with_picture(&self, text: KeyValues, kv: &Tokens, scale: f64) -> Result<KeyValues> {
-        Ok(KeyValues { picture: Some((scale, self.packed(kv)?)), ..text })
+    /// Likewise with a picture's beside them: `kv` are its keys and values side by side, `[b, n, 2
+    /// · channels]`.
+    pub(crate) fn with_picture(
+        &self,
+        text: KeyValues,
+        kv: &Tokens,
+        scale: f64,
+    ) -> Result<KeyValues> {
+        Ok(KeyValues {
+            picture: Some((scale, self.packed(kv)?)),
+            ..text
+        })
     }
 
     fn packed(&self, kv: &Tokens) -> Result<Packed> {
         let (b, m, both) = kv.dims();
         let c = both / 2;
         match &kv.store {
-            Store::Device(tensor) => Ok(Packed::Device(tensor::KeyValues::new(tensor, self.heads.count)?)),
+            Store::Device(tensor) => Ok(Packed::Device(tensor::KeyValues::new(
+                tensor,
+                self.heads.count,
+            )?)),
             Store::Host(host) => {
                 let (cpu, data) = (&host.cpu, host.full()?);
                 let part = |i: usize| Rows::strided(&data[i * c..], c, both);
                 let shape = self.heads.shape(b, c);
-                Ok(Packed::Host(PackedKv::pack(cpu, shape, m, (part(0), part(1)), self.heads.precision)))
+                Ok(Packed::Host(PackedKv::pack(
+                    cpu,
+                    shape,
+                    m,
+                    (part(0), part(1)),
+                    self.heads.precision,
+                )))
             }
         }
     }
@@ -173,7 +222,12 @@ impl CrossAttention {
     }
 
     /// out(attention(x, text) + scale · attention(x, picture)) + residual.
-    pub(crate) fn forward_add(&self, x: &Tokens, context: &KeyValues, residual: &Tokens) -> Result<Tokens> {
+    pub(crate) fn forward_add(
+        &self,
+        x: &Tokens,
+        context: &KeyValues,
+        residual: &Tokens,
+    ) -> Result<Tokens> {
         let q = self.q.forward(x)?;
         let mixed = match &context.picture {
             None => self.attend(&q, &context.text, self.out.reads())?,

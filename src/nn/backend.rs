@@ -1,4 +1,5 @@
-//! Where and how networks are computed: the choice of a request against what this build and this machine have.
+//! Where and how networks are computed: the choice of a request against what this build and this
+//! machine have.
 
 use std::sync::Arc;
 
@@ -19,9 +20,11 @@ pub(crate) struct Backend {
     pub(crate) dtype: DType,
     /// Our own kernels; `None` on other devices.
     pub(super) host: Option<HostBackend>,
-    /// Whether convolutions in single precision may round what they multiply to TensorFloat-32, which has f16's mantissa.
+    /// Whether convolutions in single precision may round what they multiply to TensorFloat-32,
+    /// which has f16's mantissa.
     pub(super) rounds: bool,
-    /// Why `--device auto` is the processor, for each device that this build knows and this machine has not.
+    /// Why `--device auto` is the processor, for each device that this build knows and this machine
+    /// has not.
     passed_over: Arc<[String]>,
 }
 
@@ -67,8 +70,14 @@ impl Backend {
         let isa = match choice.isa {
             None => Isa::detect(),
             Some(name) => Isa::parse(name).ok_or_else(|| {
-                Error::new(Kind::Usage, format!("SDGEN_CPU: unknown instruction set `{name}`"))
-                    .hint(format!("expected one of {}, as far as this machine has it", ISA_NAMES.join(", ")))
+                Error::new(
+                    Kind::Usage,
+                    format!("SDGEN_CPU: unknown instruction set `{name}`"),
+                )
+                .hint(format!(
+                    "expected one of {}, as far as this machine has it",
+                    ISA_NAMES.join(", ")
+                ))
             })?,
         };
         let precision = match choice.dtype {
@@ -79,19 +88,31 @@ impl Backend {
         };
         let cpu = Cpu::new(isa, choice.threads.unwrap_or_else(physical_cores));
         let host = HostBackend { cpu, precision };
-        Ok(Self { device, dtype: DType::F32, host: Some(host), rounds: false, passed_over })
+        Ok(Self {
+            device,
+            dtype: DType::F32,
+            host: Some(host),
+            rounds: false,
+            passed_over,
+        })
     }
 
     /// The processor at full precision, for tests.
     #[cfg(test)]
     pub(crate) fn reference() -> Self {
         let cpu = Cpu::new(Isa::detect(), physical_cores());
-        let host = HostBackend { cpu, precision: Precision::F32 };
-        Self { host: Some(host), ..Self::tensors() }
+        let host = HostBackend {
+            cpu,
+            precision: Precision::F32,
+        };
+        Self {
+            host: Some(host),
+            ..Self::tensors()
+        }
     }
 
-    /// candle's own operations on the processor: to read weights without packing them, and for tests of the path that
-    /// other devices take.
+    /// candle's own operations on the processor: to read weights without packing them, and for
+    /// tests of the path that other devices take.
     pub(crate) fn tensors() -> Self {
         Self {
             device: Device::Cpu,
@@ -102,7 +123,8 @@ impl Backend {
         }
     }
 
-    /// Why `--device auto` is the processor, for each device that this build knows and this machine has not.
+    /// Why `--device auto` is the processor, for each device that this build knows and this machine
+    /// has not.
     pub(crate) fn passed_over(&self) -> &[String] {
         &self.passed_over
     }
@@ -112,7 +134,8 @@ impl Backend {
         self.host.is_none() && self.dtype == DType::F16
     }
 
-    /// The same backend for parts that suffer from 8-bit arithmetic (text encoders, the autoencoder).
+    /// The same backend for parts that suffer from 8-bit arithmetic (text encoders, the
+    /// autoencoder).
     pub(crate) fn careful(&self) -> Self {
         let mut careful = self.clone();
         if let Some(host) = &mut careful.host
@@ -128,8 +151,8 @@ impl Backend {
         self.host.is_some()
     }
 
-    /// The same backend in single precision; `None` where that is what it computes in already. From half precision on a
-    /// device it is the range that is wanted, not more digits.
+    /// The same backend in single precision; `None` where that is what it computes in already. From
+    /// half precision on a device it is the range that is wanted, not more digits.
     pub(crate) fn exact(&self) -> Option<Self> {
         let mut exact = self.clone();
         match &mut exact.host {
@@ -154,7 +177,9 @@ impl Backend {
 
     /// How the processor computes, in words; nothing on other devices.
     pub(crate) fn processor(&self) -> Option<String> {
-        self.host.as_ref().map(|host| format!("{}, {} threads", host.cpu.isa(), host.cpu.pool().threads()))
+        self.host
+            .as_ref()
+            .map(|host| format!("{}, {} threads", host.cpu.isa(), host.cpu.pool().threads()))
     }
 
     /// Arithmetic operations asked for so far, as far as they are counted.
@@ -179,15 +204,20 @@ fn tensor_dtype(dtype: Dtype) -> Result<DType> {
         Dtype::F32 => Ok(DType::F32),
         Dtype::F16 | Dtype::Auto => Ok(DType::F16),
         Dtype::Bf16 => Ok(DType::BF16),
-        Dtype::Int8 => Err(Error::expected("dtype", "f32, f16 or bf16 on this device", dtype)
-            .hint("int8 is for `--device cpu`")),
+        Dtype::Int8 => Err(
+            Error::expected("dtype", "f32, f16 or bf16 on this device", dtype)
+                .hint("int8 is for `--device cpu`"),
+        ),
     }
 }
 
 /// The best device, and why those that this build knows are not it.
 fn best() -> (Device, Arc<[String]>) {
     let mut passed_over = Vec::new();
-    let known = [cfg!(feature = "cuda").then(|| cuda(0)), cfg!(feature = "metal").then(metal)];
+    let known = [
+        cfg!(feature = "cuda").then(|| cuda(0)),
+        cfg!(feature = "metal").then(metal),
+    ];
     for device in known.into_iter().flatten() {
         match device {
             Ok(device) => return (device, Arc::default()),
@@ -213,14 +243,26 @@ fn cuda(index: usize) -> Result<Device> {
 /// What the driver's answers mean (CUDA Driver API, `CUresult`).
 #[cfg(feature = "cuda")]
 const CUDA_HINTS: &[(&str, &str)] = &[
-    ("CUDA_ERROR_NO_DEVICE", "the driver sees no GPU: check `nvidia-smi` and CUDA_VISIBLE_DEVICES"),
-    ("CUDA_ERROR_INVALID_DEVICE", "there are fewer GPUs than that: `nvidia-smi -L` lists them, from 0"),
-    ("CUDA_ERROR_STUB_LIBRARY", "the program found a stub of libcuda.so.1 in place of the driver's own"),
+    (
+        "CUDA_ERROR_NO_DEVICE",
+        "the driver sees no GPU: check `nvidia-smi` and CUDA_VISIBLE_DEVICES",
+    ),
+    (
+        "CUDA_ERROR_INVALID_DEVICE",
+        "there are fewer GPUs than that: `nvidia-smi -L` lists them, from 0",
+    ),
+    (
+        "CUDA_ERROR_STUB_LIBRARY",
+        "the program found a stub of libcuda.so.1 in place of the driver's own",
+    ),
     (
         "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH",
         "the driver's parts are of different versions: restart the machine",
     ),
-    ("CUDA_ERROR_UNSUPPORTED_PTX_VERSION", "the driver is older than CUDA 13: update it"),
+    (
+        "CUDA_ERROR_UNSUPPORTED_PTX_VERSION",
+        "the driver is older than CUDA 13: update it",
+    ),
     (
         "CUDA_ERROR_INVALID_PTX",
         "the GPU is older than what this program was built for: build it with its CUDA_COMPUTE_CAP",
@@ -229,8 +271,14 @@ const CUDA_HINTS: &[(&str, &str)] = &[
         "CUDA_ERROR_NO_BINARY_FOR_GPU",
         "the GPU is another than what this program was built for: build it with its CUDA_COMPUTE_CAP",
     ),
-    ("CUDA_ERROR_DEVICES_UNAVAILABLE", "another program has the GPU for itself"),
-    ("CUDA_ERROR_OUT_OF_MEMORY", "other programs hold the GPU's memory: `nvidia-smi` lists them"),
+    (
+        "CUDA_ERROR_DEVICES_UNAVAILABLE",
+        "another program has the GPU for itself",
+    ),
+    (
+        "CUDA_ERROR_OUT_OF_MEMORY",
+        "other programs hold the GPU's memory: `nvidia-smi` lists them",
+    ),
 ];
 
 #[cfg(not(feature = "cuda"))]
@@ -241,8 +289,11 @@ fn cuda(_index: usize) -> Result<Device> {
 #[cfg(feature = "metal")]
 fn metal() -> Result<Device> {
     Device::new_metal(0).map_err(|error| {
-        Error::new(Kind::Device, format!("no Metal device: {}", super::first_line(&error)))
-            .hint("`--device cpu` needs none")
+        Error::new(
+            Kind::Device,
+            format!("no Metal device: {}", super::first_line(&error)),
+        )
+        .hint("`--device cpu` needs none")
     })
 }
 
@@ -253,6 +304,11 @@ fn metal() -> Result<Device> {
 
 #[cfg(not(all(feature = "cuda", feature = "metal")))]
 fn missing(name: &str, feature: &str) -> Error {
-    Error::new(Kind::Device, format!("this build of sdgen has no {name} support"))
-        .hint(format!("build it with `cargo build --release --features {feature}`, or use `--device cpu`"))
+    Error::new(
+        Kind::Device,
+        format!("this build of sdgen has no {name} support"),
+    )
+    .hint(format!(
+        "build it with `cargo build --release --features {feature}`, or use `--device cpu`"
+    ))
 }

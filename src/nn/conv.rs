@@ -1,11 +1,12 @@
-//! Convolutions over feature maps, with what comes just before (concatenation, norm, activation, upsampling) and just
-//! after (a bias per image, a residual) in one call, so that a kernel may fuse them.
+//! Convolutions over feature maps, with what comes just before (concatenation, norm, activation,
+//! upsampling) and just after (a bias per image, a residual) in one call, so that a kernel may fuse
+//! them.
 
 use candle_core::Tensor;
 
 use super::cpu::{
-    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, Residual, Rows,
-    plan,
+    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, Residual,
+    Rows, plan,
 };
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
 use super::norm::GroupNorm;
@@ -22,7 +23,8 @@ pub(crate) struct ConvShape {
     /// Side of the square kernel.
     pub(crate) kernel: usize,
     pub(crate) stride: usize,
-    /// Zeros on the left and top; as many on the right and bottom unless `tail_padding` says otherwise.
+    /// Zeros on the left and top; as many on the right and bottom unless `tail_padding` says
+    /// otherwise.
     pub(crate) padding: usize,
     /// Zeros on the right and bottom.
     pub(crate) tail_padding: usize,
@@ -31,17 +33,38 @@ pub(crate) struct ConvShape {
 impl ConvShape {
     /// 3×3 that keeps the size.
     pub(crate) fn same(input: usize, output: usize) -> Self {
-        Self { input, output, kernel: 3, stride: 1, padding: 1, tail_padding: 1 }
+        Self {
+            input,
+            output,
+            kernel: 3,
+            stride: 1,
+            padding: 1,
+            tail_padding: 1,
+        }
     }
 
     /// 1×1.
     pub(crate) fn pointwise(input: usize, output: usize) -> Self {
-        Self { input, output, kernel: 1, stride: 1, padding: 0, tail_padding: 0 }
+        Self {
+            input,
+            output,
+            kernel: 1,
+            stride: 1,
+            padding: 0,
+            tail_padding: 0,
+        }
     }
 
     /// Squares of `size` pixels side by side.
     pub(crate) fn patches(input: usize, output: usize, size: usize) -> Self {
-        Self { input, output, kernel: size, stride: size, padding: 0, tail_padding: 0 }
+        Self {
+            input,
+            output,
+            kernel: size,
+            stride: size,
+            padding: 0,
+            tail_padding: 0,
+        }
     }
 
     /// 3×3 with stride 2 that halves the size.
@@ -51,7 +74,14 @@ impl ConvShape {
 
     /// Likewise to another number of channels.
     pub(crate) fn halving_to(input: usize, output: usize, padding: usize) -> Self {
-        Self { input, output, kernel: 3, stride: 2, padding, tail_padding: 1 }
+        Self {
+            input,
+            output,
+            kernel: 3,
+            stride: 2,
+            padding,
+            tail_padding: 1,
+        }
     }
 }
 
@@ -63,7 +93,12 @@ impl ConvShape {
             outputs: self.output,
             kernel: self.kernel,
             stride: self.stride,
-            padding: Padding { top: head, left: head, bottom: tail, right: tail },
+            padding: Padding {
+                top: head,
+                left: head,
+                bottom: tail,
+                right: tail,
+            },
         }
     }
 }
@@ -92,16 +127,27 @@ impl Conv2d {
     }
 
     fn with(weights: &Weights, shape: ConvShape, bias: Vec<f32>) -> Result<Self> {
-        let ConvShape { input, output, kernel, .. } = shape;
+        let ConvShape {
+            input,
+            output,
+            kernel,
+            ..
+        } = shape;
         let name = weights.name();
         let full = [output, input, kernel, kernel];
         let Some(host) = &weights.backend().host else {
             let weight = weights.tensor("weight", &full)?;
             let backend = weights.backend();
-            let bias = backend.upload(bias, (1, output, 1, 1))?.to_dtype(backend.dtype)?;
+            let bias = backend
+                .upload(bias, (1, output, 1, 1))?
+                .to_dtype(backend.dtype)?;
             return Ok(Self {
                 name,
-                body: Body::Device(ConvTensors { weight, bias, rounds: backend.rounds }),
+                body: Body::Device(ConvTensors {
+                    weight,
+                    bias,
+                    rounds: backend.rounds,
+                }),
                 shape,
             });
         };
@@ -109,9 +155,17 @@ impl Conv2d {
         let geometry = shape.geometry();
         let precision = host.precision.for_layer(output * input * kernel * kernel);
         let algo = plan(host.cpu.isa(), &geometry, precision, weights.passes());
-        let packing = ConvWeights { kernels: values.slice(), bias: Some(&bias), geometry };
+        let packing = ConvWeights {
+            kernels: values.slice(),
+            bias: Some(&bias),
+            geometry,
+        };
         let packed = PackedConv::pack(&host.cpu, &packing, precision, algo);
-        Ok(Self { name, body: Body::Host(host.cpu.clone(), Box::new(packed)), shape })
+        Ok(Self {
+            name,
+            body: Body::Host(host.cpu.clone(), Box::new(packed)),
+            shape,
+        })
     }
 
     /// A call on the channels of `parts`, one after the other.
@@ -143,41 +197,69 @@ pub(crate) struct ConvCall<'a> {
 impl<'a> ConvCall<'a> {
     /// First silu(norm(x)).
     pub(crate) fn norm_silu(self, norm: &'a GroupNorm) -> Self {
-        Self { norm: Some(norm), ..self.silu() }
+        Self {
+            norm: Some(norm),
+            ..self.silu()
+        }
     }
 
     /// First silu(x).
     pub(crate) fn silu(self) -> Self {
-        Self { first: Activation::Silu, ..self }
+        Self {
+            first: Activation::Silu,
+            ..self
+        }
     }
 
     /// First max(x, 0).
     pub(crate) fn relu(self) -> Self {
-        Self { first: Activation::Relu, ..self }
+        Self {
+            first: Activation::Relu,
+            ..self
+        }
     }
 
     /// First to `(h, w)` by nearest neighbour.
     pub(crate) fn upsample(self, size: (usize, usize)) -> Self {
-        Self { upsample: Some(size), ..self }
+        Self {
+            upsample: Some(size),
+            ..self
+        }
     }
 
-    /// Adds token `i` of `[1, b, out]` to every pixel of image `i`, or the only one to those of all images.
+    /// Adds token `i` of `[1, b, out]` to every pixel of image `i`, or the only one to those of all
+    /// images.
     pub(crate) fn image_bias(self, bias: Option<&'a Tokens>) -> Self {
-        Self { image_bias: bias, ..self }
+        Self {
+            image_bias: bias,
+            ..self
+        }
     }
 
-    /// Adds a map of the output's shape; the result takes its place in memory when nobody else holds it.
+    /// Adds a map of the output's shape; the result takes its place in memory when nobody else
+    /// holds it.
     pub(crate) fn add(self, residual: FeatureMap) -> Self {
-        Self { residual: Some(residual), ..self }
+        Self {
+            residual: Some(residual),
+            ..self
+        }
     }
 
     /// The result.
     pub(crate) fn run(mut self) -> Result<FeatureMap> {
-        let first = self.parts.first().ok_or_else(|| Error::internal("a convolution of nothing"))?;
+        let first = self
+            .parts
+            .first()
+            .ok_or_else(|| Error::internal("a convolution of nothing"))?;
         let MapShape { b, h, w, .. } = first.shape();
         let geometry = self.conv.shape.geometry();
         let (rows, columns) = geometry.output_size(self.upsample.unwrap_or((h, w)));
-        let shape = MapShape { b, c: geometry.outputs, h: rows, w: columns };
+        let shape = MapShape {
+            b,
+            c: geometry.outputs,
+            h: rows,
+            w: columns,
+        };
         let store = match &self.conv.body {
             Body::Host(cpu, packed) => {
                 let residual = self.residual.take();
@@ -200,16 +282,30 @@ impl<'a> ConvCall<'a> {
             parts.push((part.store.host()?.full()?, part.shape().c));
         }
         let seen = self.parts[0].shape();
-        let affine = self.norm.map(|norm| norm.affine(&parts, seen)).transpose()?;
+        let affine = self
+            .norm
+            .map(|norm| norm.affine(&parts, seen))
+            .transpose()?;
         let input = ConvInput {
             affine: affine.as_ref(),
             activation: self.first,
             upsample_to: self.upsample,
             ..ConvInput::plain(&parts, seen.b, seen.h, seen.w)
         };
-        let image_bias = self.image_bias.map(|bias| bias.store.host()?.full()).transpose()?;
+        let image_bias = self
+            .image_bias
+            .map(|bias| bias.store.host()?.full())
+            .transpose()?;
         let run = |residual: Residual<'_>, out: &mut [f32]| {
-            packed.forward(cpu, &input, ConvEpilogue { image_bias, residual }, out);
+            packed.forward(
+                cpu,
+                &input,
+                ConvEpilogue {
+                    image_bias,
+                    residual,
+                },
+                out,
+            );
         };
         let len = out.b * out.h * out.w * out.c;
         let Some(residual) = residual else {
@@ -228,7 +324,11 @@ impl<'a> ConvCall<'a> {
     }
 
     fn on_device(&self, tensors: &ConvTensors) -> Result<Tensor> {
-        let parts = self.parts.iter().map(|part| part.store.tensor()).collect::<Result<Vec<_>>>()?;
+        let parts = self
+            .parts
+            .iter()
+            .map(|part| part.store.tensor())
+            .collect::<Result<Vec<_>>>()?;
         let mut x = match parts[..] {
             [only] => only.clone(),
             _ => Tensor::cat(&parts, 1)?,
@@ -243,7 +343,19 @@ impl<'a> ConvCall<'a> {
             Some(bias) => Some(bias.store.tensor()?.squeeze(0)?),
             None => None,
         };
-        let residual = self.residual.as_ref().map(|map| map.store.tensor()).transpose()?;
-        tensors.forward(x, self.conv.shape, &ConvOptions { upsample: self.upsample, image_bias, residual })
+        let residual = self
+            .residual
+            .as_ref()
+            .map(|map| map.store.tensor())
+            .transpose()?;
+        tensors.forward(
+            x,
+            self.conv.shape,
+            &ConvOptions {
+                upsample: self.upsample,
+                image_bias,
+                residual,
+            },
+        )
     }
 }

@@ -5,7 +5,8 @@ use candle_core::{Device, Tensor};
 use super::weights::Weights;
 use crate::error::Result;
 
-/// A table of `rows` vectors. It stays in the mapped file: only the rows that are asked for are read.
+/// A table of `rows` vectors. It stays in the mapped file: only the rows that are asked for are
+/// read.
 pub(crate) struct Embedding {
     weights: Weights,
     rows: usize,
@@ -16,7 +17,11 @@ impl Embedding {
     /// Checks `weight` `[rows, width]`.
     pub(crate) fn load(weights: &Weights, rows: usize, width: usize) -> Result<Self> {
         weights.values("weight", &[rows, width])?;
-        Ok(Self { weights: weights.clone(), rows, width })
+        Ok(Self {
+            weights: weights.clone(),
+            rows,
+            width,
+        })
     }
 
     /// The rows of `ids` as `[ids, width]` in single precision on the CPU.
@@ -34,7 +39,11 @@ impl Embedding {
             Some(place) => extra.rows.chunks(self.width).nth(place as usize),
         };
         let rows: Vec<f32> = ids.iter().filter_map(row).flatten().copied().collect();
-        Ok(Tensor::from_vec(rows, (ids.len(), self.width), &Device::Cpu)?)
+        Ok(Tensor::from_vec(
+            rows,
+            (ids.len(), self.width),
+            &Device::Cpu,
+        )?)
     }
 }
 
@@ -49,7 +58,10 @@ pub(crate) struct Extra<'a> {
 
 impl Extra<'_> {
     /// None of them.
-    pub(crate) const NONE: Self = Self { first: u32::MAX, rows: &[] };
+    pub(crate) const NONE: Self = Self {
+        first: u32::MAX,
+        rows: &[],
+    };
 }
 
 /// Which half of a sinusoidal embedding comes first, and how fast its frequencies fall.
@@ -73,8 +85,11 @@ impl Sinusoid {
         };
         let sines = (0..half).map(|i| angle(i).sin());
         let cosines = (0..half).map(|i| angle(i).cos());
-        let mut wave: Vec<f32> =
-            if self.cosine_first { cosines.chain(sines).collect() } else { sines.chain(cosines).collect() };
+        let mut wave: Vec<f32> = if self.cosine_first {
+            cosines.chain(sines).collect()
+        } else {
+            sines.chain(cosines).collect()
+        };
         wave.resize(self.width, 0.0);
         wave
     }

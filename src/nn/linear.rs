@@ -2,7 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::cpu::{self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Residual, Rows};
+use super::cpu::{
+    self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Residual, Rows,
+};
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens, Width};
 use super::weights::{Values, Weights};
 use super::{tensor, watch};
@@ -48,30 +50,68 @@ impl Linear {
     }
 
     /// Several layers over the same input as one, outputs side by side; each of `output` channels.
-    pub(crate) fn stacked(parts: &[Weights], input: usize, output: usize, bias: bool) -> Result<Self> {
+    pub(crate) fn stacked(
+        parts: &[Weights],
+        input: usize,
+        output: usize,
+        bias: bool,
+    ) -> Result<Self> {
         Self::gated(parts, (input, output), bias, Gating::None)
     }
 
-    fn gated(parts: &[Weights], (input, output): (usize, usize), bias: bool, gating: Gating) -> Result<Self> {
+    fn gated(
+        parts: &[Weights],
+        (input, output): (usize, usize),
+        bias: bool,
+        gating: Gating,
+    ) -> Result<Self> {
         let shape = [output, input];
         let outputs = parts.len() * output;
         let name = parts.first().map(Weights::name).unwrap_or_default();
         let Some(host) = parts.first().and_then(|w| w.backend().host.clone()) else {
-            let matrices = parts.iter().map(|w| w.tensor("weight", &shape)).collect::<Result<Vec<_>>>()?;
+            let matrices = parts
+                .iter()
+                .map(|w| w.tensor("weight", &shape))
+                .collect::<Result<Vec<_>>>()?;
             let vectors = parts.iter().map(|w| w.tensor("bias", &[output]));
-            let bias = bias.then(|| vectors.collect::<Result<Vec<_>>>()).transpose()?;
+            let bias = bias
+                .then(|| vectors.collect::<Result<Vec<_>>>())
+                .transpose()?;
             let bias = bias.map(|vectors| Tensor::cat(&vectors, 0)).transpose()?;
             let weight = Tensor::cat(&matrices, 0)?;
-            return Ok(Self { name, body: Body::Device(weight, bias), outputs });
+            return Ok(Self {
+                name,
+                body: Body::Device(weight, bias),
+                outputs,
+            });
         };
-        let values = parts.iter().map(|w| w.values("weight", &shape)).collect::<Result<Vec<_>>>()?;
+        let values = parts
+            .iter()
+            .map(|w| w.values("weight", &shape))
+            .collect::<Result<Vec<_>>>()?;
         let matrices: Vec<_> = values.iter().map(Values::slice).collect();
         let vectors = parts.iter().map(|w| w.floats("bias", output));
-        let bias = bias.then(|| vectors.collect::<Result<Vec<_>>>()).transpose()?.map(|v| v.concat());
-        let weights = LinearWeights { matrices: &matrices, inputs: input, bias: bias.as_deref(), gating };
-        let packed = PackedLinear::pack(&host.cpu, &weights, host.precision.for_layer(outputs * input));
+        let bias = bias
+            .then(|| vectors.collect::<Result<Vec<_>>>())
+            .transpose()?
+            .map(|v| v.concat());
+        let weights = LinearWeights {
+            matrices: &matrices,
+            inputs: input,
+            bias: bias.as_deref(),
+            gating,
+        };
+        let packed = PackedLinear::pack(
+            &host.cpu,
+            &weights,
+            host.precision.for_layer(outputs * input),
+        );
         let outputs = packed.outputs();
-        Ok(Self { name, body: Body::Host(host.cpu, Box::new(packed)), outputs })
+        Ok(Self {
+            name,
+            body: Body::Host(host.cpu, Box::new(packed)),
+            outputs,
+        })
     }
 
     /// x Wᵀ + b.
@@ -96,7 +136,12 @@ impl Linear {
     }
 
     /// activation(x Wᵀ + b), for a layer that reads `width`.
-    pub(crate) fn forward_act(&self, x: &Tokens, activation: Activation, width: Width) -> Result<Tokens> {
+    pub(crate) fn forward_act(
+        &self,
+        x: &Tokens,
+        activation: Activation,
+        width: Width,
+    ) -> Result<Tokens> {
         self.run(x, Some(activation), None, width)
     }
 
@@ -129,8 +174,9 @@ impl Linear {
                 let residual = residual.map(|r| r.store.host()?.full()).transpose()?;
                 let epilogue = Epilogue {
                     activation: activation.map_or(cpu::Activation::None, Activation::kernel),
-                    residual: residual
-                        .map_or(Residual::None, |data| Residual::Rows(Rows::new(data, self.outputs))),
+                    residual: residual.map_or(Residual::None, |data| {
+                        Residual::Rows(Rows::new(data, self.outputs))
+                    }),
                 };
                 let rows;
                 let matrix = if let Some(narrow) = input.narrow() {
@@ -156,7 +202,13 @@ pub(crate) struct Geglu(Linear);
 impl Geglu {
     /// Loads `weight` `[2·output, input]` and `bias`.
     pub(crate) fn load(weights: &Weights, input: usize, output: usize) -> Result<Self> {
-        Linear::gated(std::slice::from_ref(weights), (input, 2 * output), true, Gating::Geglu).map(Self)
+        Linear::gated(
+            std::slice::from_ref(weights),
+            (input, 2 * output),
+            true,
+            Gating::Geglu,
+        )
+        .map(Self)
     }
 
     /// In which precision it would rather read.
@@ -171,7 +223,10 @@ impl Geglu {
             Store::Host(_) => Ok(y),
             Store::Device(both) => {
                 let (b, n, c) = y.dims();
-                Ok(Tokens::from_store(Store::Device(tensor::gate(both)?), (b, n, c / 2)))
+                Ok(Tokens::from_store(
+                    Store::Device(tensor::gate(both)?),
+                    (b, n, c / 2),
+                ))
             }
         }
     }

@@ -1,6 +1,6 @@
-//! The two shapes of activations: a feature map (an image of channels) and a token sequence. Their memory layout is
-//! this module's secret; networks see only names and sizes. On the processor both are channels-last, so that going
-//! from one to the other costs nothing.
+//! The two shapes of activations: a feature map (an image of channels) and a token sequence. Their
+//! memory layout is this module's secret; networks see only names and sizes. On the processor both
+//! are channels-last, so that going from one to the other costs nothing.
 
 use std::sync::Arc;
 
@@ -79,7 +79,10 @@ impl Host {
 
     /// Numbers in single precision.
     pub(super) fn from_buffer(cpu: &Cpu, data: Buffer<f32>) -> Self {
-        Self { cpu: cpu.clone(), data: Arc::new(Numbers::Full(data)) }
+        Self {
+            cpu: cpu.clone(),
+            data: Arc::new(Numbers::Full(data)),
+        }
     }
 
     /// The buffer in single precision, if nobody else holds it.
@@ -87,19 +90,30 @@ impl Host {
         let Self { cpu, data } = self;
         match Arc::try_unwrap(data) {
             Ok(Numbers::Full(data)) => Ok(data),
-            Ok(narrow @ Numbers::Narrow(_)) => Err(Self { cpu, data: Arc::new(narrow) }),
+            Ok(narrow @ Numbers::Narrow(_)) => Err(Self {
+                cpu,
+                data: Arc::new(narrow),
+            }),
             Err(data) => Err(Self { cpu, data }),
         }
     }
 
     /// Likewise in the precision that the reader wants.
-    pub(super) fn written(cpu: &Cpu, len: usize, width: Width, write: impl FnOnce(Output<'_>)) -> Self {
+    pub(super) fn written(
+        cpu: &Cpu,
+        len: usize,
+        width: Width,
+        write: impl FnOnce(Output<'_>),
+    ) -> Self {
         if width == Width::Full {
             return Self::filled(cpu, len, |out| write(Output::F32(out)));
         }
         let mut data = cpu.scratch().take::<u16>(len);
         write(Output::Bf16(data.reinterpret_cast_mut()));
-        Self { cpu: cpu.clone(), data: Arc::new(Numbers::Narrow(data)) }
+        Self {
+            cpu: cpu.clone(),
+            data: Arc::new(Numbers::Narrow(data)),
+        }
     }
 
     /// The numbers through `activation`, in place where nobody else holds them.
@@ -120,7 +134,9 @@ impl Host {
     pub(super) fn full(&self) -> Result<&[f32]> {
         match &*self.data {
             Numbers::Full(data) => Ok(data),
-            Numbers::Narrow(_) => Err(Error::internal("numbers in bf16 where single precision is read")),
+            Numbers::Narrow(_) => Err(Error::internal(
+                "numbers in bf16 where single precision is read",
+            )),
         }
     }
 
@@ -128,7 +144,10 @@ impl Host {
     pub(super) fn finite(&self) -> bool {
         match &*self.data {
             Numbers::Full(data) => data.iter().all(|x| x.is_finite()),
-            Numbers::Narrow(data) => data.reinterpret_cast::<bf16>().iter().all(|x| x.is_finite()),
+            Numbers::Narrow(data) => data
+                .reinterpret_cast::<bf16>()
+                .iter()
+                .all(|x| x.is_finite()),
         }
     }
 
@@ -145,19 +164,23 @@ impl Store {
     pub(super) fn host(&self) -> Result<&Host> {
         match self {
             Self::Host(host) => Ok(host),
-            Self::Device(_) => Err(Error::internal("activations of a device in a kernel of the processor")),
+            Self::Device(_) => Err(Error::internal(
+                "activations of a device in a kernel of the processor",
+            )),
         }
     }
 
     pub(super) fn tensor(&self) -> Result<&Tensor> {
         match self {
             Self::Device(tensor) => Ok(tensor),
-            Self::Host(_) => Err(Error::internal("activations of the processor in an operation of a device")),
+            Self::Host(_) => Err(Error::internal(
+                "activations of the processor in an operation of a device",
+            )),
         }
     }
 
-    /// `some` images, sequences or tokens over and over, until there are `all`: those of dimension `dim`, before which
-    /// every dimension is 1.
+    /// `some` images, sequences or tokens over and over, until there are `all`: those of dimension
+    /// `dim`, before which every dimension is 1.
     fn spread(self, dim: usize, some: usize, all: usize) -> Result<Self> {
         if some == all {
             return Ok(self);
@@ -169,9 +192,14 @@ impl Store {
             Self::Device(tensor) => Ok(Self::Device(Tensor::cat(&vec![tensor; all / some], dim)?)),
             Self::Host(host) => {
                 let values = host.full()?;
-                Ok(Self::Host(Host::filled(&host.cpu, all / some * values.len(), |out| {
-                    out.chunks_exact_mut(values.len()).for_each(|copy| copy.copy_from_slice(values));
-                })))
+                Ok(Self::Host(Host::filled(
+                    &host.cpu,
+                    all / some * values.len(),
+                    |out| {
+                        out.chunks_exact_mut(values.len())
+                            .for_each(|copy| copy.copy_from_slice(values));
+                    },
+                )))
             }
         }
     }
@@ -186,7 +214,9 @@ impl FeatureMap {
     pub(super) fn into_host(self) -> Result<Host> {
         match self.store {
             Store::Host(host) => Ok(host),
-            Store::Device(_) => Err(Error::internal("activations of a device in a kernel of the processor")),
+            Store::Device(_) => Err(Error::internal(
+                "activations of a device in a kernel of the processor",
+            )),
         }
     }
 
@@ -197,9 +227,14 @@ impl FeatureMap {
         let store = match &backend.host {
             None => Store::Device(tensor.to_dtype(backend.dtype)?.contiguous()?),
             Some(host) => {
-                let values =
-                    tensor.to_dtype(DType::F32)?.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1::<f32>()?;
-                Store::Host(Host::filled(&host.cpu, values.len(), |out| out.copy_from_slice(&values)))
+                let values = tensor
+                    .to_dtype(DType::F32)?
+                    .permute((0, 2, 3, 1))?
+                    .flatten_all()?
+                    .to_vec1::<f32>()?;
+                Store::Host(Host::filled(&host.cpu, values.len(), |out| {
+                    out.copy_from_slice(&values)
+                }))
             }
         };
         Ok(Self { store, shape })
@@ -234,10 +269,17 @@ impl FeatureMap {
     /// The same for `images` images: those that are there, over and over.
     pub(crate) fn spread(self, images: usize) -> Result<Self> {
         let store = self.store.spread(0, self.shape.b, images)?;
-        Ok(Self { store, shape: MapShape { b: images, ..self.shape } })
+        Ok(Self {
+            store,
+            shape: MapShape {
+                b: images,
+                ..self.shape
+            },
+        })
     }
 
-    /// This map plus `scale` × `other`, whose images are this map's last ones: those before stay as they are.
+    /// This map plus `scale` × `other`, whose images are this map's last ones: those before stay as
+    /// they are.
     pub(crate) fn plus(&self, scale: f64, other: &Self) -> Result<Self> {
         let (all, some) = (self.shape, other.shape);
         if (all.c, all.h, all.w) != (some.c, some.h, some.w) || all.b < some.b {
@@ -258,10 +300,14 @@ impl FeatureMap {
                 let others = left.len() - right.len();
                 Store::Host(Host::filled(&host.cpu, left.len(), |out| {
                     out[..others].copy_from_slice(&left[..others]);
-                    host.cpu.pool().for_chunks(&mut out[others..], CHUNK, |i, sums| {
-                        let terms = left[others + i * CHUNK..].iter().zip(&right[i * CHUNK..]);
-                        sums.iter_mut().zip(terms).for_each(|(sum, (a, b))| *sum = a + scale * b);
-                    });
+                    host.cpu
+                        .pool()
+                        .for_chunks(&mut out[others..], CHUNK, |i, sums| {
+                            let terms = left[others + i * CHUNK..].iter().zip(&right[i * CHUNK..]);
+                            sums.iter_mut()
+                                .zip(terms)
+                                .for_each(|(sum, (a, b))| *sum = a + scale * b);
+                        });
                 }))
             }
         };
@@ -273,30 +319,44 @@ impl FeatureMap {
         let MapShape { b, c, h, w } = self.shape;
         let rows = tokens.store.tensor()?.transpose(1, 2)?;
         let sum = (self.store.tensor()?.reshape((b, c, h * w))? + rows)?.reshape((b, c, h, w))?;
-        Ok(Self { store: Store::Device(sum), shape: self.shape })
+        Ok(Self {
+            store: Store::Device(sum),
+            shape: self.shape,
+        })
     }
 
-    /// The channels of `parts` one after the other as one map, where a kernel cannot read them from where they are.
+    /// The channels of `parts` one after the other as one map, where a kernel cannot read them from
+    /// where they are.
     pub(crate) fn joined(parts: Vec<Self>) -> Result<Vec<Self>> {
         match parts.first().map(|first| (&first.store, first.shape)) {
             Some((Store::Device(_), shape)) if parts.len() > 1 => {
-                let tensors = parts.iter().map(|part| part.store.tensor()).collect::<Result<Vec<_>>>()?;
+                let tensors = parts
+                    .iter()
+                    .map(|part| part.store.tensor())
+                    .collect::<Result<Vec<_>>>()?;
                 let c = parts.iter().map(|part| part.shape.c).sum();
                 let store = Store::Device(Tensor::cat(&tensors, 1)?);
-                Ok(vec![Self { store, shape: MapShape { c, ..shape } }])
+                Ok(vec![Self {
+                    store,
+                    shape: MapShape { c, ..shape },
+                }])
             }
             _ => Ok(parts),
         }
     }
 
-    /// The plane as a sequence of `h·w` tokens, row by row. On a device the numbers stay as they lie.
+    /// The plane as a sequence of `h·w` tokens, row by row. On a device the numbers stay as they
+    /// lie.
     pub(crate) fn tokens(&self) -> Result<Tokens> {
         let MapShape { b, c, h, w } = self.shape;
         let store = match &self.store {
             Store::Host(host) => Store::Host(host.clone()),
             Store::Device(tensor) => Store::Device(tensor.reshape((b, c, h * w))?.transpose(1, 2)?),
         };
-        Ok(Tokens { store, dims: (b, h * w, c) })
+        Ok(Tokens {
+            store,
+            dims: (b, h * w, c),
+        })
     }
 }
 
@@ -311,8 +371,13 @@ impl Tokens {
         let store = match &backend.host {
             None => Store::Device(tensor.to_dtype(backend.dtype)?.contiguous()?),
             Some(host) => {
-                let values = tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-                Store::Host(Host::filled(&host.cpu, values.len(), |out| out.copy_from_slice(&values)))
+                let values = tensor
+                    .to_dtype(DType::F32)?
+                    .flatten_all()?
+                    .to_vec1::<f32>()?;
+                Store::Host(Host::filled(&host.cpu, values.len(), |out| {
+                    out.copy_from_slice(&values)
+                }))
             }
         };
         Ok(Self { store, dims })
@@ -336,11 +401,17 @@ impl Tokens {
         let (b, _, c) = self.dims;
         let store = match &self.store {
             Store::Host(host) => Store::Host(host.clone()),
-            Store::Device(tensor) => {
-                Store::Device(tensor.transpose(1, 2)?.reshape((b, c, h, w))?.contiguous()?)
-            }
+            Store::Device(tensor) => Store::Device(
+                tensor
+                    .transpose(1, 2)?
+                    .reshape((b, c, h, w))?
+                    .contiguous()?,
+            ),
         };
-        Ok(FeatureMap { store, shape: MapShape { b, c, h, w } })
+        Ok(FeatureMap {
+            store,
+            shape: MapShape { b, c, h, w },
+        })
     }
 
     /// Element-wise sum.
@@ -362,19 +433,28 @@ impl Tokens {
                 }))
             }
         };
-        Ok(Self { store, dims: self.dims })
+        Ok(Self {
+            store,
+            dims: self.dims,
+        })
     }
 
     /// The same for `b` sequences: those that are there, over and over.
     pub(crate) fn spread(self, b: usize) -> Result<Self> {
         let (some, n, c) = self.dims;
-        Ok(Self { store: self.store.spread(0, some, b)?, dims: (b, n, c) })
+        Ok(Self {
+            store: self.store.spread(0, some, b)?,
+            dims: (b, n, c),
+        })
     }
 
     /// The only token `n` times over, `[1, n, c]`.
     pub(crate) fn repeat(self, n: usize) -> Result<Self> {
         let (_, some, c) = self.dims;
-        Ok(Self { store: self.store.spread(1, some, n)?, dims: (1, n, c) })
+        Ok(Self {
+            store: self.store.spread(1, some, n)?,
+            dims: (1, n, c),
+        })
     }
 
     /// x · sigmoid(x).
@@ -389,6 +469,9 @@ impl Tokens {
                 }))
             }
         };
-        Ok(Self { store, dims: self.dims })
+        Ok(Self {
+            store,
+            dims: self.dims,
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! Layers, kernels, weights and devices: the one place that knows memory layouts, candle features and hardware.
+//! Layers, kernels, weights and devices: the one place that knows memory layouts, candle features
+//! and hardware.
 
 mod attention;
 mod backend;
@@ -48,10 +49,11 @@ pub(crate) fn within_memory<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // What is left half done is dropped: networks hold no state, buffers go back to their arena.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
         match payload.downcast::<cpu::OutOfMemory>() {
-            Ok(refused) => {
-                Err(Error::new(Kind::Device, format!("memory ran out: the system refuses {refused} more"))
-                    .hint("try `--memory low`, `--vae-tiling on`, a smaller size or `--batch-size 1`"))
-            }
+            Ok(refused) => Err(Error::new(
+                Kind::Device,
+                format!("memory ran out: the system refuses {refused} more"),
+            )
+            .hint("try `--memory low`, `--vae-tiling on`, a smaller size or `--batch-size 1`")),
             Err(payload) => resume_unwind(payload),
         }
     })
@@ -71,14 +73,24 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// How drivers and their libraries refuse memory, in small letters: CUDA's `CUDA_ERROR_OUT_OF_MEMORY`, cuBLAS's
-/// `CUBLAS_STATUS_ALLOC_FAILED` and cuDNN's likewise, candle's words on Metal.
-const REFUSALS: &[&str] =
-    &["out of memory", "out_of_memory", "alloc_failed", "failed to create metal resource"];
+/// How drivers and their libraries refuse memory, in small letters: CUDA's
+/// `CUDA_ERROR_OUT_OF_MEMORY`, cuBLAS's `CUBLAS_STATUS_ALLOC_FAILED` and cuDNN's likewise, candle's
+/// words on Metal.
+const REFUSALS: &[&str] = &[
+    "out of memory",
+    "out_of_memory",
+    "alloc_failed",
+    "failed to create metal resource",
+];
 
 /// What candle says without the backtrace that may follow.
 fn first_line(error: &candle_core::Error) -> String {
-    error.to_string().lines().next().unwrap_or_default().to_owned()
+    error
+        .to_string()
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -98,7 +110,12 @@ mod tests {
             assert_eq!(error.kind(), Kind::Device, "{text}");
             assert!(error.message().ends_with(text), "{error}");
             let hints = error.hints().join(" ");
-            for flag in ["--dtype f16", "--memory low", "--vae-tiling on", "--batch-size 1"] {
+            for flag in [
+                "--dtype f16",
+                "--memory low",
+                "--vae-tiling on",
+                "--batch-size 1",
+            ] {
                 assert!(hints.contains(flag), "{text}: {hints}");
             }
         }
@@ -112,7 +129,8 @@ mod tests {
     fn the_driver_is_understood() {
         use candle_core::cuda::WrapErr;
         use candle_core::cuda::cudarc::driver::{DriverError, sys::CUresult};
-        let refused: std::result::Result<(), _> = Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY));
+        let refused: std::result::Result<(), _> =
+            Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY));
         assert_eq!(Error::from(refused.w().unwrap_err()).kind(), Kind::Device);
     }
 }

@@ -17,7 +17,10 @@ enum Scales {
 impl Scales {
     /// On a device as tensors of `dtype`.
     fn load(weights: &Weights, channels: usize, dtype: DType) -> Result<Self> {
-        let (weight, bias) = (weights.floats("weight", channels)?, weights.floats("bias", channels)?);
+        let (weight, bias) = (
+            weights.floats("weight", channels)?,
+            weights.floats("bias", channels)?,
+        );
         let backend = weights.backend();
         if let Some(host) = &backend.host {
             return Ok(Self::Host(host.cpu.clone(), weight, bias));
@@ -36,14 +39,25 @@ pub(crate) struct GroupNorm {
 
 impl GroupNorm {
     /// Loads `weight` and `bias` of `channels` values.
-    pub(crate) fn load(weights: &Weights, groups: usize, channels: usize, eps: f64) -> Result<Self> {
+    pub(crate) fn load(
+        weights: &Weights,
+        groups: usize,
+        channels: usize,
+        eps: f64,
+    ) -> Result<Self> {
         if groups == 0 || !channels.is_multiple_of(groups) {
             return Err(Error::new(
                 Kind::ModelFile,
-                format!("config.json: `norm_num_groups` {groups} does not divide {channels} channels"),
+                format!(
+                    "config.json: `norm_num_groups` {groups} does not divide {channels} channels"
+                ),
             ));
         }
-        Ok(Self { scales: Scales::load(weights, channels, DType::F32)?, groups, eps })
+        Ok(Self {
+            scales: Scales::load(weights, channels, DType::F32)?,
+            groups,
+            eps,
+        })
     }
 
     /// The normalised map.
@@ -57,7 +71,9 @@ impl GroupNorm {
                 let mut input = ConvInput::plain(&parts, shape.b, shape.h, shape.w);
                 input.affine = Some(&affine);
                 input.activation = Activation::None;
-                Store::Host(Host::filled(cpu, parts[0].0.len(), |out| transform(cpu, &input, out)))
+                Store::Host(Host::filled(cpu, parts[0].0.len(), |out| {
+                    transform(cpu, &input, out)
+                }))
             }
         };
         Ok(FeatureMap::new(store, shape))
@@ -73,14 +89,26 @@ impl GroupNorm {
         }
     }
 
-    /// The norm as one scale and shift for each image and channel of the joined `parts`, for a kernel to apply.
+    /// The norm as one scale and shift for each image and channel of the joined `parts`, for a
+    /// kernel to apply.
     pub(super) fn affine(&self, parts: &[(&[f32], usize)], shape: MapShape) -> Result<Affine> {
         match &self.scales {
             Scales::Host(cpu, weight, bias) => {
-                let norm = cpu::GroupNorm { groups: self.groups, eps: self.eps, weight, bias };
-                Ok(cpu::group_norm(cpu, &ConvInput::plain(parts, shape.b, shape.h, shape.w), &norm))
+                let norm = cpu::GroupNorm {
+                    groups: self.groups,
+                    eps: self.eps,
+                    weight,
+                    bias,
+                };
+                Ok(cpu::group_norm(
+                    cpu,
+                    &ConvInput::plain(parts, shape.b, shape.h, shape.w),
+                    &norm,
+                ))
             }
-            Scales::Device(..) => Err(Error::internal("a norm of a device in a kernel of the processor")),
+            Scales::Device(..) => Err(Error::internal(
+                "a norm of a device in a kernel of the processor",
+            )),
         }
     }
 }
@@ -95,19 +123,28 @@ impl LayerNorm {
     /// Loads `weight` and `bias` of `channels` values.
     pub(crate) fn load(weights: &Weights, channels: usize, eps: f64) -> Result<Self> {
         let dtype = weights.backend().dtype;
-        Ok(Self { scales: Scales::load(weights, channels, dtype)?, eps })
+        Ok(Self {
+            scales: Scales::load(weights, channels, dtype)?,
+            eps,
+        })
     }
 
     /// The normalised tokens, for a layer that reads `width`.
     pub(crate) fn forward(&self, x: &Tokens, width: Width) -> Result<Tokens> {
         let (b, n, c) = x.dims();
         let store = match &self.scales {
-            Scales::Device(weight, bias) => {
-                Store::Device(tensor::layer_norm(x.store.tensor()?, (weight, bias), self.eps)?)
-            }
+            Scales::Device(weight, bias) => Store::Device(tensor::layer_norm(
+                x.store.tensor()?,
+                (weight, bias),
+                self.eps,
+            )?),
             Scales::Host(cpu, weight, bias) => {
                 let input = x.store.host()?.full()?;
-                let norm = cpu::LayerNorm { eps: self.eps as f32, weight, bias };
+                let norm = cpu::LayerNorm {
+                    eps: self.eps as f32,
+                    weight,
+                    bias,
+                };
                 Store::Host(Host::written(cpu, input.len(), width, |out| {
                     cpu::layer_norm(cpu, b * n, Rows::new(input, c), &norm, out);
                 }))

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::backend::Backend;
-use super::cpu::{Epilogue, Gating, LinearInput, LinearWeights, Output, PackedLinear, Rows, WeightSlice};
+use super::cpu::{
+    Epilogue, Gating, LinearInput, LinearWeights, Output, PackedLinear, Rows, WeightSlice,
+};
 
 /// Inputs and outputs of the layer, as in the middle of a UNet.
 const SIDE: usize = 640;
@@ -15,10 +17,19 @@ const WHILE: Duration = Duration::from_millis(300);
 /// Arithmetic operations in a second; nothing on other devices than the processor.
 pub(crate) fn pace(backend: &Backend) -> Option<f64> {
     let host = backend.host.as_ref()?;
-    let numbers = |count: usize| (0..count).map(|i| (i % 17) as f32 * 0.01 - 0.08).collect::<Vec<f32>>();
+    let numbers = |count: usize| {
+        (0..count)
+            .map(|i| (i % 17) as f32 * 0.01 - 0.08)
+            .collect::<Vec<f32>>()
+    };
     let (weights, x) = (numbers(SIDE * SIDE), numbers(TOKENS * SIDE));
     let matrices = [WeightSlice::F32(&weights)];
-    let packing = LinearWeights { matrices: &matrices, inputs: SIDE, bias: None, gating: Gating::None };
+    let packing = LinearWeights {
+        matrices: &matrices,
+        inputs: SIDE,
+        bias: None,
+        gating: Gating::None,
+    };
     let layer = PackedLinear::pack(&host.cpu, &packing, host.precision.for_layer(SIDE * SIDE));
     let mut out = vec![0.0; TOKENS * SIDE];
     let rows = [Rows::new(&x, SIDE)];
@@ -27,7 +38,13 @@ pub(crate) fn pace(backend: &Backend) -> Option<f64> {
     while begun.elapsed() < WHILE {
         let run = Instant::now();
         let input = LinearInput::F32(&rows);
-        layer.forward(&host.cpu, TOKENS, input, Epilogue::default(), Output::F32(&mut out));
+        layer.forward(
+            &host.cpu,
+            TOKENS,
+            input,
+            Epilogue::default(),
+            Output::F32(&mut out),
+        );
         best = best.min(run.elapsed());
     }
     Some((2 * TOKENS * SIDE * SIDE) as f64 / best.as_secs_f64())

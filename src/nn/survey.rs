@@ -35,9 +35,18 @@ pub(crate) fn survey(isa: Option<&str>) -> Survey {
         ("flash-attn", cfg!(feature = "flash-attn")),
         ("metal", cfg!(feature = "metal")),
     ];
-    let choice = Choice { device: DeviceChoice::Auto, dtype: Dtype::Auto, threads: None, isa };
+    let choice = Choice {
+        device: DeviceChoice::Auto,
+        dtype: Dtype::Auto,
+        threads: None,
+        isa,
+    };
     Survey {
-        features: features.into_iter().filter(|feature| feature.1).map(|feature| feature.0).collect(),
+        features: features
+            .into_iter()
+            .filter(|feature| feature.1)
+            .map(|feature| feature.0)
+            .collect(),
         instruction_sets: Isa::available().iter().map(ToString::to_string).collect(),
         cores: physical_cores(),
         choice: Backend::choose(&choice).map(|backend| chosen(&backend)),
@@ -53,7 +62,16 @@ fn chosen(backend: &Backend) -> Chosen {
     } else {
         "metal"
     };
-    let dtype = if device.is_cpu() { "f32" } else { backend.dtype.as_str() };
+    let dtype = if device.is_cpu() {
+        "f32"
+    } else {
+        backend.dtype.as_str()
+    };
     let passed_over = backend.passed_over().to_vec();
-    Chosen { device: name, dtype, processor: backend.processor(), passed_over }
+    Chosen {
+        device: name,
+        dtype,
+        processor: backend.processor(),
+        passed_over,
+    }
 }

@@ -1,10 +1,13 @@
-//! Tokens that are merged into their likest neighbours before an attention and spread again after it.
+//! Tokens that are merged into their likest neighbours before an attention and spread again after
+//! it.
 //!
-//! Bolya and Hoffman, "Token Merging for Fast Stable Diffusion" (2023): the top left of every 2 × 2 tokens stays, of the
-//! others the share that is most like one of those (by the cosine) goes into it, as the mean.
+//! Bolya and Hoffman, "Token Merging for Fast Stable Diffusion" (2023): the top left of every 2 × 2
+//! tokens stays, of the others the share that is most like one of those (by the cosine) goes into
+//! it, as the mean.
 
 use super::cpu::{
-    Cpu, Epilogue, Gating, LinearInput, LinearWeights, Output, PackedLinear, Precision, Rows, WeightSlice,
+    Cpu, Epilogue, Gating, LinearInput, LinearWeights, Output, PackedLinear, Precision, Rows,
+    WeightSlice,
 };
 use super::map::{Host, Store, Tokens};
 use crate::error::{Error, Kind, Result};
@@ -25,13 +28,21 @@ impl TokenMerge {
     pub(crate) fn of(x: &Tokens, size: (usize, usize), share: f64) -> Result<Self> {
         let (b, n, c) = x.dims();
         let Store::Host(host) = &x.store else {
-            return Err(Error::new(Kind::Usage, "merge_tokens: tokens are merged on the processor alone")
-                .hint("use `--device cpu`, or leave it out"));
+            return Err(Error::new(
+                Kind::Usage,
+                "merge_tokens: tokens are merged on the processor alone",
+            )
+            .hint("use `--device cpu`, or leave it out"));
         };
         let data = host.full()?;
         let merged = (share * n as f64) as usize;
-        let places = (0..b).map(|i| places(&host.cpu, &data[i * n * c..][..n * c], size, merged)).collect();
-        Ok(Self { places, left: n - merged })
+        let places = (0..b)
+            .map(|i| places(&host.cpu, &data[i * n * c..][..n * c], size, merged))
+            .collect();
+        Ok(Self {
+            places,
+            left: n - merged,
+        })
     }
 
     /// The merged sequences, each token the mean of what went into it.
@@ -51,7 +62,11 @@ impl TokenMerge {
                     let sums = &mut out[place as usize * c..][..c];
                     sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
                 }
-                for (row, count) in out.chunks_exact_mut(c).zip(counts).filter(|(_, count)| *count > 1) {
+                for (row, count) in out
+                    .chunks_exact_mut(c)
+                    .zip(counts)
+                    .filter(|(_, count)| *count > 1)
+                {
                     row.iter_mut().for_each(|x| *x /= count as f32);
                 }
             });
@@ -72,20 +87,27 @@ impl TokenMerge {
                 let (i, row) = (token / n, &data[token * c..][..c]);
                 let place = i * left + self.places[i][token % n] as usize;
                 let add = &merged[place * c..][..c];
-                out.iter_mut().zip(row).zip(add).for_each(|((out, x), y)| *out = x + y);
+                out.iter_mut()
+                    .zip(row)
+                    .zip(add)
+                    .for_each(|((out, x), y)| *out = x + y);
             });
         });
         Ok(Tokens::from_store(Store::Host(sum), (b, n, c)))
     }
 }
 
-/// The place of each of the tokens [h * w][c] when the `merged` likest go into another: those that stay first, then the
-/// targets.
+/// The place of each of the tokens [h * w][c] when the `merged` likest go into another: those that
+/// stay first, then the targets.
 fn places(cpu: &Cpu, tokens: &[f32], (h, w): (usize, usize), merged: usize) -> Vec<u32> {
     let c = tokens.len() / (h * w);
     let is_target = |i: usize| (i / w).is_multiple_of(2) && (i % w).is_multiple_of(2);
     let (targets, sources): (Vec<usize>, Vec<usize>) = (0..h * w).partition(|i| is_target(*i));
-    let mut likest = likest(cpu, (&unit(tokens, c, &sources), &unit(tokens, c, &targets)), c);
+    let mut likest = likest(
+        cpu,
+        (&unit(tokens, c, &sources), &unit(tokens, c, &targets)),
+        c,
+    );
     let mut order: Vec<usize> = (0..sources.len()).collect();
     order.sort_by(|a, b| likest[*b].1.total_cmp(&likest[*a].1));
     let stay = sources.len() - merged.min(sources.len());
@@ -117,17 +139,31 @@ fn unit(tokens: &[f32], c: usize, which: &[usize]) -> Vec<f32> {
 /// For each source row the target row of the greatest product, and that product.
 fn likest(cpu: &Cpu, (sources, targets): (&[f32], &[f32]), c: usize) -> Vec<(usize, f32)> {
     let (rows, columns) = (sources.len() / c, targets.len() / c);
-    let weights =
-        LinearWeights { matrices: &[WeightSlice::F32(targets)], inputs: c, bias: None, gating: Gating::None };
+    let weights = LinearWeights {
+        matrices: &[WeightSlice::F32(targets)],
+        inputs: c,
+        bias: None,
+        gating: Gating::None,
+    };
     let products = PackedLinear::pack(cpu, &weights, Precision::F32);
     let mut scores = cpu.scratch().take::<f32>(rows * columns);
     let input = [Rows::new(sources, c)];
-    products.forward(cpu, rows, LinearInput::F32(&input), Epilogue::default(), Output::F32(&mut scores));
+    products.forward(
+        cpu,
+        rows,
+        LinearInput::F32(&input),
+        Epilogue::default(),
+        Output::F32(&mut scores),
+    );
     let mut likest = vec![(0, 0.0); rows];
     cpu.pool().for_chunks(&mut likest, 64, |block, likest| {
-        for (row, likest) in scores[block * 64 * columns..].chunks_exact(columns).zip(likest) {
-            let greater =
-                |best: (usize, f32), (i, x): (usize, &f32)| if *x > best.1 { (i, *x) } else { best };
+        for (row, likest) in scores[block * 64 * columns..]
+            .chunks_exact(columns)
+            .zip(likest)
+        {
+            let greater = |best: (usize, f32), (i, x): (usize, &f32)| {
+                if *x > best.1 { (i, *x) } else { best }
+            };
             *likest = row.iter().enumerate().fold((0, f32::NEG_INFINITY), greater);
         }
     });
@@ -143,7 +179,8 @@ mod tests {
 
     #[test]
     fn the_likest_tokens_meet_and_come_apart_again() {
-        // A plane of 2 x 4: targets are tokens 0 and 2; 1 is like 0, 7 like 2, and the others like neither.
+        // A plane of 2 x 4: targets are tokens 0 and 2; 1 is like 0, 7 like 2, and the others like
+        // neither.
         let tokens = [
             [2f32, 0.0],
             [4.0, 0.0],
@@ -160,7 +197,13 @@ mod tests {
         let merge = TokenMerge::of(&x, (2, 4), 0.25).unwrap();
         let merged = merge.apply(&x).unwrap();
         assert_eq!(merged.dims(), (1, 6, 2));
-        let both = merge.spread_add(&merged, &x).unwrap().to_tensor().unwrap().to_vec3::<f32>().unwrap();
+        let both = merge
+            .spread_add(&merged, &x)
+            .unwrap()
+            .to_tensor()
+            .unwrap()
+            .to_vec3::<f32>()
+            .unwrap();
         let sum = |a: [f32; 2], b: [f32; 2]| vec![a[0] + b[0], a[1] + b[1]];
         for (i, token) in tokens.into_iter().enumerate() {
             let mean = match i {

@@ -1,5 +1,6 @@
-//! Where numbers stop being numbers: while somebody watches, every layer looks at its own output, and the first whose
-//! output holds a NaN or an infinity is remembered by name. Nobody watches in an ordinary run.
+//! Where numbers stop being numbers: while somebody watches, every layer looks at its own output,
+//! and the first whose output holds a NaN or an infinity is remembered by name. Nobody watches in
+//! an ordinary run.
 
 use std::cell::{Cell, RefCell};
 
@@ -13,7 +14,8 @@ thread_local! {
     static FIRST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// The first layer of `work` whose output is not finite, if there is one. What `work` makes is thrown away.
+/// The first layer of `work` whose output is not finite, if there is one. What `work` makes is
+/// thrown away.
 pub(crate) fn first_broken<T>(work: impl FnOnce() -> Result<T>) -> Option<String> {
     FIRST.take();
     WATCHING.set(true);
@@ -43,7 +45,9 @@ pub(super) fn seen(name: &str, output: &Store) {
 /// Tensor arithmetic.
 pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
     // Zero times a number is zero; times NaN or infinity it is NaN, which no sum gets rid of.
-    let sum = (tensor.to_dtype(DType::F32)? * 0.0)?.sum_all()?.to_scalar::<f32>()?;
+    let sum = (tensor.to_dtype(DType::F32)? * 0.0)?
+        .sum_all()?
+        .to_scalar::<f32>()?;
     Ok(sum == 0.0)
 }
 

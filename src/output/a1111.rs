@@ -1,5 +1,6 @@
-//! A1111's names for samplers and schedules, and its rules for reading them: aliases in any case, a schedule behind the
-//! sampler's name, and the schedule that a sampler has where none is named. One reader for pictures and for the server.
+//! A1111's names for samplers and schedules, and its rules for reading them: aliases in any case, a
+//! schedule behind the sampler's name, and the schedule that a sampler has where none is named. One
+//! reader for pictures and for the server.
 
 use crate::error::{Error, Result};
 use crate::sampler::{SAMPLERS, Schedule};
@@ -8,7 +9,8 @@ use crate::sampler::{SAMPLERS, Schedule};
 struct Label {
     /// Its name here.
     ours: &'static str,
-    /// Its name there and in programs of its kin; where they have none, ours as they would write it.
+    /// Its name there and in programs of its kin; where they have none, ours as they would write
+    /// it.
     label: &'static str,
     /// Other names of it there, and in k-diffusion, ComfyUI and stable-diffusion.cpp.
     aliases: &'static [&'static str],
@@ -21,7 +23,14 @@ struct Label {
 }
 
 const fn label(ours: &'static str, label: &'static str, aliases: &'static [&'static str]) -> Label {
-    Label { ours, label, aliases, automatic: PLAIN, timesteps: false, draws: false }
+    Label {
+        ours,
+        label,
+        aliases,
+        automatic: PLAIN,
+        timesteps: false,
+        draws: false,
+    }
 }
 
 impl Label {
@@ -30,11 +39,17 @@ impl Label {
     }
 
     const fn draws(self) -> Self {
-        Self { draws: true, ..self }
+        Self {
+            draws: true,
+            ..self
+        }
     }
 
     const fn timesteps(self) -> Self {
-        Self { timesteps: true, ..self }
+        Self {
+            timesteps: true,
+            ..self
+        }
     }
 }
 
@@ -46,18 +61,35 @@ const LABELS: &[Label] = &[
     label("ddpm", "DDPM", &[]),
     label("deis", "DEIS", &[]),
     label("dpm2", "DPM2", &["k_dpm_2", "dpm_2"]).automatic("karras"),
-    label("dpm2_a", "DPM2 a", &["k_dpm_2_a", "dpm_2_ancestral"]).automatic("karras").draws(),
-    label("dpmpp_2m", "DPM++ 2M", &["k_dpmpp_2m", "dpm++2m"]).automatic("karras"),
-    label("dpmpp_2m_sde", "DPM++ 2M SDE", &["k_dpmpp_2m_sde"]).automatic("exponential").draws(),
-    label("dpmpp_2s_a", "DPM++ 2S a", &["k_dpmpp_2s_a", "dpmpp_2s_ancestral", "dpm++2s_a"])
+    label("dpm2_a", "DPM2 a", &["k_dpm_2_a", "dpm_2_ancestral"])
         .automatic("karras")
         .draws(),
+    label("dpmpp_2m", "DPM++ 2M", &["k_dpmpp_2m", "dpm++2m"]).automatic("karras"),
+    label("dpmpp_2m_sde", "DPM++ 2M SDE", &["k_dpmpp_2m_sde"])
+        .automatic("exponential")
+        .draws(),
+    label(
+        "dpmpp_2s_a",
+        "DPM++ 2S a",
+        &["k_dpmpp_2s_a", "dpmpp_2s_ancestral", "dpm++2s_a"],
+    )
+    .automatic("karras")
+    .draws(),
     label("dpmpp_3m", "DPM++ 3M", &[]),
-    label("dpmpp_3m_sde", "DPM++ 3M SDE", &["k_dpmpp_3m_sde"]).automatic("exponential").draws(),
-    label("dpmpp_sde", "DPM++ SDE", &["k_dpmpp_sde"]).automatic("karras").draws(),
+    label("dpmpp_3m_sde", "DPM++ 3M SDE", &["k_dpmpp_3m_sde"])
+        .automatic("exponential")
+        .draws(),
+    label("dpmpp_sde", "DPM++ SDE", &["k_dpmpp_sde"])
+        .automatic("karras")
+        .draws(),
     label("dpmpp_singlestep", "DPM++ 2S", &[]),
     label("euler", "Euler", &["k_euler"]),
-    label("euler_a", "Euler a", &["k_euler_a", "k_euler_ancestral", "euler_ancestral"]).draws(),
+    label(
+        "euler_a",
+        "Euler a",
+        &["k_euler_a", "k_euler_ancestral", "euler_ancestral"],
+    )
+    .draws(),
     label("heun", "Heun", &["k_heun"]),
     label("ipndm", "IPNDM", &[]),
     label("lcm", "LCM", &["k_lcm"]),
@@ -67,8 +99,9 @@ const LABELS: &[Label] = &[
     label("unipc", "UniPC", &["uni_pc"]).timesteps(),
 ];
 
-/// Schedules: ours, A1111's label, and other names of the same levels. `Polyexponential` is `Exponential` unless its
-/// ρ is set to something else than 1, and `Normal` is k-diffusion's `Uniform` on any model whose levels A1111 knows.
+/// Schedules: ours, A1111's label, and other names of the same levels. `Polyexponential` is
+/// `Exponential` unless its ρ is set to something else than 1, and `Normal` is k-diffusion's
+/// `Uniform` on any model whose levels A1111 knows.
 const SCHEDULES: &[(&str, &str, &[&str])] = &[
     ("ays", "Align Your Steps", &["align_your_steps"]),
     ("beta", "Beta", &[]),
@@ -106,13 +139,21 @@ pub enum Automatic {
 }
 
 impl Automatic {
-    /// The rule of the program that a text's `Version` names (`v1.6.0`, `f2.0.1v1.10.1-previous-664`).
+    /// The rule of the program that a text's `Version` names (`v1.6.0`,
+    /// `f2.0.1v1.10.1-previous-664`).
     pub fn of(version: Option<&str>) -> Self {
-        let Some(version) = version else { return Self::Own };
+        let Some(version) = version else {
+            return Self::Own;
+        };
         let is_number = |at: &usize| version[at + 1..].starts_with(|c: char| c.is_ascii_digit());
-        let number = version.rmatch_indices('v').map(|(at, _)| at).find(is_number);
+        let number = version
+            .rmatch_indices('v')
+            .map(|(at, _)| at)
+            .find(is_number);
         let numbers = number.map_or(version, |at| &version[at + 1..]);
-        let mut numbers = numbers.split(|c: char| !c.is_ascii_digit()).map(str::parse::<u32>);
+        let mut numbers = numbers
+            .split(|c: char| !c.is_ascii_digit())
+            .map(str::parse::<u32>);
         match (numbers.next(), numbers.next()) {
             (Some(Ok(1)), Some(Ok(minor))) if minor < 9 => Self::Plain,
             (Some(Ok(1..)), _) => Self::Own,
@@ -125,15 +166,31 @@ impl Automatic {
 ///
 /// # Errors
 /// A sampler or a schedule that is not here, with the closest label as a hint.
-pub fn sampling(fields: [&str; 2], label: &str, schedule: Option<&str>, rule: Automatic) -> Result<Sampling> {
+pub fn sampling(
+    fields: [&str; 2],
+    label: &str,
+    schedule: Option<&str>,
+    rule: Automatic,
+) -> Result<Sampling> {
     let (row, suffix) = split(label).ok_or_else(|| unknown_sampler(fields[0], label))?;
-    let beside = schedule.map(|text| schedule_of(fields[1], text)).transpose()?.flatten();
+    let beside = schedule
+        .map(|text| schedule_of(fields[1], text))
+        .transpose()?
+        .flatten();
     let named = suffix.or(beside);
-    let automatic = if rule == Automatic::Own { row.automatic } else { PLAIN };
+    let automatic = if rule == Automatic::Own {
+        row.automatic
+    } else {
+        PLAIN
+    };
     let has_schedules = !row.timesteps && respaces(row.ours);
     Ok(Sampling {
         sampler: row.ours,
-        schedule: if has_schedules { named.unwrap_or(automatic) } else { PLAIN },
+        schedule: if has_schedules {
+            named.unwrap_or(automatic)
+        } else {
+            PLAIN
+        },
         unheard: !has_schedules && named.is_some_and(|name| name != PLAIN),
         draws: row.draws,
     })
@@ -148,7 +205,9 @@ pub fn schedule_of(field: &str, label: &str) -> Result<Option<&'static str>> {
         return Ok(None);
     }
     let known = || std::iter::once(AUTOMATIC).chain(SCHEDULES.iter().map(|row| row.1));
-    schedule(label).map(Some).ok_or_else(|| Error::unknown(field, "schedule", label, known()))
+    schedule(label)
+        .map(Some)
+        .ok_or_else(|| Error::unknown(field, "schedule", label, known()))
 }
 
 /// The sampler's row, and the schedule behind its name.
@@ -160,24 +219,34 @@ fn split(label: &str) -> Option<(&'static Label, Option<&'static str>)> {
     label.match_indices([' ', '_']).find_map(|(at, _)| {
         let (stem, suffix) = (&label[..at], &label[at + 1..]);
         let row = row(stem)?;
-        let named = if suffix.eq_ignore_ascii_case(AUTOMATIC) { row.automatic } else { schedule(suffix)? };
+        let named = if suffix.eq_ignore_ascii_case(AUTOMATIC) {
+            row.automatic
+        } else {
+            schedule(suffix)?
+        };
         Some((row, Some(named)))
     })
 }
 
 fn row(label: &str) -> Option<&'static Label> {
     let same = |name: &&str| name.eq_ignore_ascii_case(label);
-    LABELS.iter().find(|row| same(&row.label) || same(&row.ours) || row.aliases.iter().any(same))
+    LABELS
+        .iter()
+        .find(|row| same(&row.label) || same(&row.ours) || row.aliases.iter().any(same))
 }
 
 fn schedule(label: &str) -> Option<&'static str> {
     let same = |name: &&str| name.eq_ignore_ascii_case(label);
-    let found = SCHEDULES.iter().find(|row| same(&row.0) || same(&row.1) || row.2.iter().any(same));
+    let found = SCHEDULES
+        .iter()
+        .find(|row| same(&row.0) || same(&row.1) || row.2.iter().any(same));
     found.map(|row| row.0)
 }
 
 fn respaces(sampler: &str) -> bool {
-    SAMPLERS.iter().any(|row| row.name == sampler && row.grid.respaces())
+    SAMPLERS
+        .iter()
+        .any(|row| row.name == sampler && row.grid.respaces())
 }
 
 fn unknown_sampler(field: &str, label: &str) -> Error {
@@ -194,24 +263,37 @@ pub fn labels(sampler: &str, schedule: Schedule) -> (String, String) {
         Some((_, label, _)) => label,
         None => name,
     };
-    (row.map_or(sampler, |row| row.label).to_owned(), schedule.to_owned())
+    (
+        row.map_or(sampler, |row| row.label).to_owned(),
+        schedule.to_owned(),
+    )
 }
 
 /// The label of our sampler.
 pub fn label_of(sampler: &str) -> Option<&'static str> {
-    LABELS.iter().find(|row| row.ours == sampler).map(|row| row.label)
+    LABELS
+        .iter()
+        .find(|row| row.ours == sampler)
+        .map(|row| row.label)
 }
 
 /// Every sampler: label, and its other names.
 pub fn samplers() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
-    LABELS
-        .iter()
-        .map(|row| (row.label, std::iter::once(row.ours).chain(row.aliases.iter().copied()).collect()))
+    LABELS.iter().map(|row| {
+        (
+            row.label,
+            std::iter::once(row.ours)
+                .chain(row.aliases.iter().copied())
+                .collect(),
+        )
+    })
 }
 
 /// The schedule that a sampler has by itself, by the sampler's label; nothing for the plain one.
 pub fn own_schedule(label: &str) -> Option<&'static str> {
-    row(label).map(|row| row.automatic).filter(|name| *name != PLAIN)
+    row(label)
+        .map(|row| row.automatic)
+        .filter(|name| *name != PLAIN)
 }
 
 /// Every schedule: name, label, and other names.
@@ -242,16 +324,28 @@ mod tests {
         for (label, schedule, expected) in [
             ("Euler A", None, ("euler_a", "normal")),
             ("dpm++ 2m karras", None, ("dpmpp_2m", "karras")),
-            ("DPM++ 2M SDE Exponential", Some("Karras"), ("dpmpp_2m_sde", "exponential")),
+            (
+                "DPM++ 2M SDE Exponential",
+                Some("Karras"),
+                ("dpmpp_2m_sde", "exponential"),
+            ),
             ("DPM++ 2M Align Your Steps", None, ("dpmpp_2m", "ays")),
-            ("k_euler_ancestral", Some("sgm_uniform"), ("euler_a", "sgm_uniform")),
+            (
+                "k_euler_ancestral",
+                Some("sgm_uniform"),
+                ("euler_a", "sgm_uniform"),
+            ),
             ("dpmpp_2m_sde_karras", None, ("dpmpp_2m_sde", "karras")),
             ("Heun", Some("SGMUniform"), ("heun", "sgm_uniform")),
             ("LMS", Some("Polyexponential"), ("lms", "exponential")),
             ("euler_a discrete", None, ("euler_a", "normal")),
             ("DPM++ 2M", Some("NORMAL"), ("dpmpp_2m", "normal")),
         ] {
-            assert_eq!(read(label, schedule), Some(expected), "{label} {schedule:?}");
+            assert_eq!(
+                read(label, schedule),
+                Some(expected),
+                "{label} {schedule:?}"
+            );
         }
     }
 
@@ -270,7 +364,8 @@ mod tests {
             assert_eq!(read(label, None), None, "{label}");
         }
         for schedule in ["KL Optimal", "DDIM", "Turbo", "Align Your Steps GITS"] {
-            let error = sampling(["a", "scheduler"], "Euler", Some(schedule), Automatic::Own).unwrap_err();
+            let error =
+                sampling(["a", "scheduler"], "Euler", Some(schedule), Automatic::Own).unwrap_err();
             assert_eq!(error.field_name(), Some("scheduler"), "{schedule}");
         }
     }
@@ -289,9 +384,17 @@ mod tests {
             ("UniPC", "normal"),
         ] {
             for schedule in [None, Some("Automatic"), Some("automatic")] {
-                assert_eq!(read(label, schedule).map(|read| read.1), Some(own), "{label} {schedule:?}");
+                assert_eq!(
+                    read(label, schedule).map(|read| read.1),
+                    Some(own),
+                    "{label} {schedule:?}"
+                );
             }
-            assert_eq!(read(label, Some("Uniform")).map(|read| read.1), Some("normal"), "{label}");
+            assert_eq!(
+                read(label, Some("Uniform")).map(|read| read.1),
+                Some("normal"),
+                "{label}"
+            );
         }
         for (version, rule) in [
             (None, Automatic::Own),
@@ -316,23 +419,40 @@ mod tests {
             ("DDIM", "Uniform", false),
         ] {
             let read = sampling(["a", "b"], label, Some(schedule), Automatic::Own).unwrap();
-            assert_eq!((read.schedule, read.unheard), ("normal", unheard), "{label} {schedule}");
+            assert_eq!(
+                (read.schedule, read.unheard),
+                ("normal", unheard),
+                "{label} {schedule}"
+            );
         }
     }
 
     #[test]
     fn what_is_written_is_read_as_the_same() {
         for row in SAMPLERS {
-            assert!(LABELS.iter().any(|label| label.ours == row.name), "{} has no label", row.name);
+            assert!(
+                LABELS.iter().any(|label| label.ours == row.name),
+                "{} has no label",
+                row.name
+            );
             for &(schedule, name) in Schedule::ALL {
                 let (label, beside) = labels(row.name, schedule);
                 let read = sampling(["a", "b"], &label, Some(&beside), Automatic::Own).unwrap();
                 assert_eq!(read.sampler, row.name);
-                assert!(read.unheard || read.schedule == name || !row.grid.respaces(), "{label} {beside}");
+                assert!(
+                    read.unheard || read.schedule == name || !row.grid.respaces(),
+                    "{label} {beside}"
+                );
             }
         }
-        assert_eq!(labels("dpmpp_2m", Schedule::Normal), ("DPM++ 2M".to_owned(), "Uniform".to_owned()));
-        assert_eq!(labels("euler", Schedule::Normal), ("Euler".to_owned(), "Automatic".to_owned()));
+        assert_eq!(
+            labels("dpmpp_2m", Schedule::Normal),
+            ("DPM++ 2M".to_owned(), "Uniform".to_owned())
+        );
+        assert_eq!(
+            labels("euler", Schedule::Normal),
+            ("Euler".to_owned(), "Automatic".to_owned())
+        );
         assert_eq!(labels("dpmpp_2m", Schedule::Karras).1, "Karras");
     }
 }

@@ -1,5 +1,5 @@
-//! Pictures of one request on their way to files: encoded, with what they say about themselves, under the names that
-//! were asked for.
+//! Pictures of one request on their way to files: encoded, with what they say about themselves,
+//! under the names that were asked for.
 
 use std::path::PathBuf;
 
@@ -43,17 +43,36 @@ impl Album<'_> {
             return encode(&leaf.picture, &[]);
         }
         // Tiles leave their trace, and another machine would have no need of them.
-        let vae_tiling = if leaf.tiled { VaeTiling::On } else { self.origin.request.vae_tiling };
-        let request = &Request { vae_tiling, ..self.origin.request.clone() };
-        encode(&leaf.picture, &Origin { request, ..self.origin }.texts(leaf.seed)?)
+        let vae_tiling = if leaf.tiled {
+            VaeTiling::On
+        } else {
+            self.origin.request.vae_tiling
+        };
+        let request = &Request {
+            vae_tiling,
+            ..self.origin.request.clone()
+        };
+        encode(
+            &leaf.picture,
+            &Origin {
+                request,
+                ..self.origin
+            }
+            .texts(leaf.seed)?,
+        )
     }
 
-    /// The PNG of a picture that was ended before its last step: without the record that it could be drawn again from.
+    /// The PNG of a picture that was ended before its last step: without the record that it could
+    /// be drawn again from.
     ///
     /// # Errors
     /// As [`encode`].
     pub fn unfinished(&self, leaf: &Leaf<'_>) -> Result<Vec<u8>> {
-        let texts = if self.silent { Vec::new() } else { vec![self.origin.a1111(leaf.seed)] };
+        let texts = if self.silent {
+            Vec::new()
+        } else {
+            vec![self.origin.a1111(leaf.seed)]
+        };
         encode(&leaf.picture, &texts)
     }
 
@@ -61,17 +80,34 @@ impl Album<'_> {
     ///
     /// # Errors
     /// As [`save`].
-    pub fn save(&self, leaf: &Leaf<'_>, template: &Template, existing: Existing) -> Result<PathBuf> {
+    pub fn save(
+        &self,
+        leaf: &Leaf<'_>,
+        template: &Template,
+        existing: Existing,
+    ) -> Result<PathBuf> {
         let Origin { request, model, .. } = self.origin;
-        let values = Values { request, model, seed: leaf.seed, index: leaf.index, name: UNNAMED };
+        let values = Values {
+            request,
+            model,
+            seed: leaf.seed,
+            index: leaf.index,
+            name: UNNAMED,
+        };
         save(&self.png(leaf)?, &template.path(&values), existing)
     }
 
-    /// Keeps the latents of a picture that could not be decoded beside where it would be; `error` is why, and says
-    /// afterwards where they are.
+    /// Keeps the latents of a picture that could not be decoded beside where it would be; `error`
+    /// is why, and says afterwards where they are.
     pub fn rescue(&self, latents: &Latents, template: &Template, error: Error) -> Error {
         let Origin { request, model, .. } = self.origin;
-        let values = Values { request, model, seed: latents.seed, index: latents.index, name: UNNAMED };
+        let values = Values {
+            request,
+            model,
+            seed: latents.seed,
+            index: latents.index,
+            name: UNNAMED,
+        };
         match latents.save(&self.origin, &template.path(&values), Existing::Keep) {
             Ok(path) => kept_as(error, &path),
             Err(failure) => error.hint(format!("its latents could not be kept: {failure}")),

@@ -1,5 +1,5 @@
-//! Reads size and text chunks of a PNG that anybody may have made. Every length is checked before memory is taken;
-//! pixels are skipped.
+//! Reads size and text chunks of a PNG that anybody may have made. Every length is checked before
+//! memory is taken; pixels are skipped.
 
 use std::io::{Read, Seek, SeekFrom};
 
@@ -29,7 +29,8 @@ const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
 /// Reads a PNG's size and texts.
 ///
 /// # Errors
-/// No PNG, a cut or damaged one, or a text beyond the limits. The message has no file name; the caller knows it.
+/// No PNG, a cut or damaged one, or a text beyond the limits. The message has no file name; the
+/// caller knows it.
 pub fn read(file: &mut (impl Read + Seek)) -> Result<Texts> {
     let mut signature = [0; 8];
     if file.read_exact(&mut signature).is_err() || signature != SIGNATURE {
@@ -73,14 +74,20 @@ impl Head {
         let mut head = [0; 8];
         file.read_exact(&mut head).map_err(cut)?;
         let [a, b, c, d, kind @ ..] = head;
-        Ok(Self { length: u64::from(u32::from_be_bytes([a, b, c, d])), kind })
+        Ok(Self {
+            length: u64::from(u32::from_be_bytes([a, b, c, d])),
+            kind,
+        })
     }
 
     /// The chunk's data, its checksum verified.
     fn content(&self, file: &mut impl Read) -> Result<Vec<u8>> {
         let name = String::from_utf8_lossy(&self.kind);
         if self.length > MAX_TEXT {
-            return Err(damaged(format!("its `{name}` chunk of {} bytes is beyond {MAX_TEXT}", self.length)));
+            return Err(damaged(format!(
+                "its `{name}` chunk of {} bytes is beyond {MAX_TEXT}",
+                self.length
+            )));
         }
         // `take` and not a buffer of the promised length: a lie in the header costs no memory.
         let mut data = Vec::new();
@@ -92,21 +99,26 @@ impl Head {
         crc.update(&data);
         match crc.sum() == u32::from_be_bytes(sum) {
             true => Ok(data),
-            false => Err(damaged(format!("the checksum of its `{name}` chunk is wrong"))),
+            false => Err(damaged(format!(
+                "the checksum of its `{name}` chunk is wrong"
+            ))),
         }
     }
 
     fn skip(&self, file: &mut impl Seek) -> Result<()> {
         // Invariant: a chunk's length has 32 bits, so the sum fits.
-        file.seek(SeekFrom::Current(self.length as i64 + 4)).map(|_| ()).map_err(cut)
+        file.seek(SeekFrom::Current(self.length as i64 + 4))
+            .map(|_| ())
+            .map_err(cut)
     }
 }
 
 fn size(header: &[u8]) -> Result<(u32, u32)> {
     match header {
-        [a, b, c, d, e, f, g, h, ..] => {
-            Ok((u32::from_be_bytes([*a, *b, *c, *d]), u32::from_be_bytes([*e, *f, *g, *h])))
-        }
+        [a, b, c, d, e, f, g, h, ..] => Ok((
+            u32::from_be_bytes([*a, *b, *c, *d]),
+            u32::from_be_bytes([*e, *f, *g, *h]),
+        )),
         _ => Err(damaged("its `IHDR` chunk is too short")),
     }
 }
@@ -119,7 +131,11 @@ fn text(kind: &[u8; 4], data: &[u8]) -> Result<Text> {
         (b"iTXt", [flag, _method, rest @ ..]) => {
             let (_language, rest) = split(rest)?;
             let (_translated, rest) = split(rest)?;
-            let bytes = if *flag == 1 { unpacked(rest)? } else { rest.to_vec() };
+            let bytes = if *flag == 1 {
+                unpacked(rest)?
+            } else {
+                rest.to_vec()
+            };
             String::from_utf8(bytes).map_err(|_| damaged("an `iTXt` chunk is not UTF-8"))?
         }
         (b"zTXt" | b"iTXt", _) => return Err(damaged("a text chunk is malformed")),
@@ -146,7 +162,9 @@ fn unpacked(packed: &[u8]) -> Result<Vec<u8>> {
         .read_to_end(&mut bytes)
         .map_err(|_| damaged("a compressed text is damaged"))?;
     match bytes.len() as u64 > MAX_TEXT {
-        true => Err(damaged(format!("a compressed text unpacks to more than {MAX_TEXT} bytes"))),
+        true => Err(damaged(format!(
+            "a compressed text unpacks to more than {MAX_TEXT} bytes"
+        ))),
         false => Ok(bytes),
     }
 }
@@ -167,7 +185,13 @@ mod tests {
 
     fn file(chunks: &[Vec<u8>]) -> Vec<u8> {
         let header = chunk(b"IHDR", &[0, 0, 0, 8, 0, 0, 0, 16, 8, 2, 0, 0, 0]);
-        [&SIGNATURE[..], &header, &chunks.concat(), &chunk(b"IEND", &[])].concat()
+        [
+            &SIGNATURE[..],
+            &header,
+            &chunks.concat(),
+            &chunk(b"IEND", &[]),
+        ]
+        .concat()
     }
 
     fn zipped(text: &[u8]) -> Vec<u8> {
@@ -191,7 +215,11 @@ mod tests {
             chunk(b"iTXt", &utf8),
         ]);
         let found = read(&mut Cursor::new(bytes)).unwrap();
-        let texts: Vec<(&str, &str)> = found.texts.iter().map(|(k, t)| (k.as_str(), t.as_str())).collect();
+        let texts: Vec<(&str, &str)> = found
+            .texts
+            .iter()
+            .map(|(k, t)| (k.as_str(), t.as_str()))
+            .collect();
         assert_eq!(texts, [("a", "café"), ("b", "café"), ("c", "灯")]);
         assert_eq!((found.width, found.height), (8, 16));
     }
@@ -200,7 +228,10 @@ mod tests {
     fn every_cut_of_a_file_is_an_error_and_no_panic() {
         let whole = file(&[chunk(b"tEXt", b"a\0b"), chunk(b"IDAT", &[1; 9])]);
         for length in 0..whole.len() {
-            assert!(read(&mut Cursor::new(&whole[..length])).is_err(), "{length} bytes");
+            assert!(
+                read(&mut Cursor::new(&whole[..length])).is_err(),
+                "{length} bytes"
+            );
         }
     }
 

@@ -18,8 +18,9 @@ struct Taken {
 }
 
 impl Parameters {
-    /// What the picture asks for, and the fields that are not taken over, with the reason where it is not their name.
-    /// `over` is what is asked for besides: without a start picture in it, nothing about one is taken over.
+    /// What the picture asks for, and the fields that are not taken over, with the reason where it
+    /// is not their name. `over` is what is asked for besides: without a start picture in it,
+    /// nothing about one is taken over.
     pub fn params(&self, over: &Params) -> (Params, Vec<String>) {
         let params = Params {
             prompt: Some(self.prompt.clone()),
@@ -30,10 +31,14 @@ impl Parameters {
             rng: Some("philox".to_owned()),
             ..Params::default()
         };
-        let mut taken = Taken { params, left: Vec::new() };
+        let mut taken = Taken {
+            params,
+            left: Vec::new(),
+        };
         self.sampled(&mut taken);
         for (name, value) in &self.fields {
-            let known = take(&mut taken.params, name, value) || self.taken_elsewhere(name, value, over);
+            let known =
+                take(&mut taken.params, name, value) || self.taken_elsewhere(name, value, over);
             let nothing = SILENT.contains(&name.as_str()) || NOTHING.contains(&value.as_str());
             if !known && !self.started(&mut taken.params, over, (name, value)) && !nothing {
                 taken.left.push(format!("{name}: {value}"));
@@ -43,15 +48,25 @@ impl Parameters {
     }
 
     fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.fields
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 
-    /// Sampler and schedule, which belong together: a schedule without its sampler may suit no other.
+    /// Sampler and schedule, which belong together: a schedule without its sampler may suit no
+    /// other.
     fn sampled(&self, taken: &mut Taken) {
-        let Some(label) = self.field("Sampler") else { return };
+        let Some(label) = self.field("Sampler") else {
+            return;
+        };
         let schedule = self.field("Schedule type");
         // Whoever writes a schedule's type knows `Automatic`.
-        let rule = if schedule.is_some() { Automatic::Own } else { Automatic::of(self.field("Version")) };
+        let rule = if schedule.is_some() {
+            Automatic::Own
+        } else {
+            Automatic::of(self.field("Version"))
+        };
         let named = schedule.map(|schedule| format!("Schedule type: {schedule}"));
         match a1111::sampling(["Sampler", "Schedule type"], label, schedule, rule) {
             Ok(read) => {
@@ -59,20 +74,30 @@ impl Parameters {
                 taken.params.schedule = Some(read.schedule.to_owned());
                 if read.unheard {
                     let named = named.unwrap_or_else(|| format!("Sampler: {label}"));
-                    taken.left.push(format!("{named} (`{}` has no schedules)", read.sampler));
+                    taken
+                        .left
+                        .push(format!("{named} (`{}` has no schedules)", read.sampler));
                 }
             }
             Err(error) => {
                 let is_schedule = error.field_name() == Some("Schedule type");
-                let value = if is_schedule { schedule.unwrap_or_default() } else { label };
+                let value = if is_schedule {
+                    schedule.unwrap_or_default()
+                } else {
+                    label
+                };
                 let field = error.field_name().unwrap_or_default();
-                taken.left.push(format!("{field}: {value} ({})", reason(&error)));
+                taken
+                    .left
+                    .push(format!("{field}: {value} ({})", reason(&error)));
                 if is_schedule {
                     // The sampler by itself is known, or it would be what is wrong.
                     let read = a1111::sampling(["", ""], label, None, rule);
                     taken.params.sampler = read.ok().map(|read| read.sampler.to_owned());
                 } else {
-                    taken.left.extend(named.filter(|_| schedule != Some(a1111::AUTOMATIC)));
+                    taken
+                        .left
+                        .extend(named.filter(|_| schedule != Some(a1111::AUTOMATIC)));
                 }
             }
         }
@@ -98,8 +123,12 @@ impl Parameters {
                     && set(&mut params.strength_steps, Some("one_more".to_owned()))
             }
             "Mask blur" if masked => set(&mut params.mask_blur, value.parse().ok()),
-            "Mask mode" if masked => set(&mut params.invert_mask, Some(value == "Inpaint not masked")),
-            "Masked content" if masked => set(&mut params.masked_content, Some(value.replace(' ', "_"))),
+            "Mask mode" if masked => {
+                set(&mut params.invert_mask, Some(value == "Inpaint not masked"))
+            }
+            "Masked content" if masked => {
+                set(&mut params.masked_content, Some(value.replace(' ', "_")))
+            }
             "Masked area padding" if masked => set(&mut params.mask_padding, value.parse().ok()),
             "Inpaint area" if masked => self.field("Masked area padding").is_some(),
             _ => false,
@@ -107,7 +136,9 @@ impl Parameters {
     }
 
     fn has_second_pass(&self) -> bool {
-        self.fields.iter().any(|(name, _)| name.starts_with("Hires "))
+        self.fields
+            .iter()
+            .any(|(name, _)| name.starts_with("Hires "))
     }
 }
 
@@ -117,7 +148,10 @@ fn take(params: &mut Params, name: &str, value: &str) -> bool {
         "Steps" => set(&mut params.steps, value.parse().ok()),
         "CFG scale" => set(&mut params.cfg_scale, value.parse().ok()),
         "Seed" => set(&mut params.seed, value.parse().ok()),
-        "Clip skip" => set(&mut params.clip_skip, value.parse::<usize>().ok().and_then(|n| n.checked_sub(1))),
+        "Clip skip" => set(
+            &mut params.clip_skip,
+            value.parse::<usize>().ok().and_then(|n| n.checked_sub(1)),
+        ),
         "RNG" => set(&mut params.rng, generator(value).map(str::to_owned)),
         "Eta" | "Eta DDIM" => match value.parse::<f64>() {
             // What ddim has without it, and ancestral samplers.
@@ -126,7 +160,9 @@ fn take(params: &mut Params, name: &str, value: &str) -> bool {
             _ => false,
         },
         "Size" => {
-            let pair = value.split_once('x').and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
+            let pair = value
+                .split_once('x')
+                .and_then(|(w, h)| Some((w.parse().ok()?, h.parse().ok()?)));
             set(&mut params.width, pair.map(|pair| pair.0))
                 && set(&mut params.height, pair.map(|pair| pair.1))
         }
@@ -134,8 +170,8 @@ fn take(params: &mut Params, name: &str, value: &str) -> bool {
     }
 }
 
-/// Our generator of the noise of A1111 (`GPU`, `CPU`, `NV`) and stable-diffusion.cpp (`cuda`, `cpu`; its `std_default` is
-/// C++'s own).
+/// Our generator of the noise of A1111 (`GPU`, `CPU`, `NV`) and stable-diffusion.cpp (`cuda`,
+/// `cpu`; its `std_default` is C++'s own).
 fn generator(name: &str) -> Option<&'static str> {
     match name.to_ascii_lowercase().as_str() {
         "cpu" => Some("torch"),
@@ -160,10 +196,10 @@ fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
 
 /// An error's message with what it has to say besides, up to the list of all that is known.
 fn reason(error: &Error) -> String {
-    let hints = error
-        .hints()
-        .iter()
-        .filter_map(|hint| hint.split_once("? known:").map(|(near, _)| format!("; {near}?")));
+    let hints = error.hints().iter().filter_map(|hint| {
+        hint.split_once("? known:")
+            .map(|(near, _)| format!("; {near}?"))
+    });
     format!("{}{}", error.message(), hints.collect::<String>())
 }
 
@@ -173,8 +209,10 @@ mod tests {
     use super::*;
 
     fn taken(fields: &str, over: &Params) -> (Params, Vec<String>) {
-        read(&format!("a (cat:1.2)\nNegative prompt: bad\nSteps: 20, CFG scale: 7, Size: 64x64, {fields}"))
-            .params(over)
+        read(&format!(
+            "a (cat:1.2)\nNegative prompt: bad\nSteps: 20, CFG scale: 7, Size: 64x64, {fields}"
+        ))
+        .params(over)
     }
 
     fn pair(fields: &str) -> [Option<String>; 2] {
@@ -192,43 +230,76 @@ mod tests {
             (params.sampler.as_deref(), params.schedule.as_deref()),
             (Some("dpmpp_2m"), Some("karras"))
         );
-        assert_eq!((params.width, params.height, params.steps), (Some(512), Some(768), Some(30)));
+        assert_eq!(
+            (params.width, params.height, params.steps),
+            (Some(512), Some(768), Some(30))
+        );
         assert_eq!(
             (params.clip_skip, params.rng.as_deref(), params.seed),
             (Some(1), Some("torch"), Some(12.into()))
         );
-        assert_eq!((params.cfg_scale, params.prompt_syntax.as_deref()), (Some(7.5), Some("weighted")));
+        assert_eq!(
+            (params.cfg_scale, params.prompt_syntax.as_deref()),
+            (Some(7.5), Some("weighted"))
+        );
         assert_eq!(left, ["Model hash: 6ce0161689", "Hires upscale: 2"]);
-        let chosen = Params { model: Some("demo".to_owned()), ..Params::default() };
+        let chosen = Params {
+            model: Some("demo".to_owned()),
+            ..Params::default()
+        };
         assert_eq!(read(text).params(&chosen).1, ["Hires upscale: 2"]);
     }
 
     #[test]
     fn automatic_is_what_it_was_when_the_picture_was_drawn() {
-        let expected = |sampler: &str, schedule: &str| [Some(sampler.to_owned()), Some(schedule.to_owned())];
+        let expected =
+            |sampler: &str, schedule: &str| [Some(sampler.to_owned()), Some(schedule.to_owned())];
         for (fields, schedule) in [
-            ("Sampler: DPM++ 2M, Schedule type: Automatic, Version: v1.10.1", "karras"),
+            (
+                "Sampler: DPM++ 2M, Schedule type: Automatic, Version: v1.10.1",
+                "karras",
+            ),
             ("Sampler: DPM++ 2M, Version: v1.9.4", "karras"),
             ("Sampler: DPM++ 2M", "karras"),
             ("Sampler: DPM++ 2M, Schedule type: Uniform", "normal"),
             ("Sampler: DPM++ 2M, Version: v1.6.0", "normal"),
-            ("Sampler: dpm++2m karras, Version: stable-diffusion.cpp", "karras"),
+            (
+                "Sampler: dpm++2m karras, Version: stable-diffusion.cpp",
+                "karras",
+            ),
             ("Sampler: dpm++2m, Version: stable-diffusion.cpp", "normal"),
         ] {
             assert_eq!(pair(fields), expected("dpmpp_2m", schedule), "{fields}");
         }
-        assert_eq!(pair("Sampler: DDIM, Schedule type: Automatic, Eta: 0.0"), expected("ddim", "normal"));
+        assert_eq!(
+            pair("Sampler: DDIM, Schedule type: Automatic, Eta: 0.0"),
+            expected("ddim", "normal")
+        );
     }
 
     #[test]
     fn what_has_no_counterpart_is_told_with_its_reason() {
         let told = |fields: &str| taken(fields, &Params::default()).1.join("; ");
-        assert!(told("Sampler: Euler Max, Seed: 1").starts_with("Sampler: Euler Max (unknown sampler"));
+        assert!(
+            told("Sampler: Euler Max, Seed: 1").starts_with("Sampler: Euler Max (unknown sampler")
+        );
         assert!(told("Sampler: DPM++ 2MM, Seed: 1").contains("did you mean `DPM++ 2M`?"));
-        let (params, left) = taken("Sampler: DPM fast, Schedule type: Karras, Seed: 1", &Params::default());
-        assert_eq!((params.sampler, params.schedule, left.len()), (None, None, 2));
-        let (params, left) = taken("Sampler: Euler, Schedule type: KL Optimal", &Params::default());
-        assert_eq!((params.sampler.as_deref(), params.schedule, left.len()), (Some("euler"), None, 1));
+        let (params, left) = taken(
+            "Sampler: DPM fast, Schedule type: Karras, Seed: 1",
+            &Params::default(),
+        );
+        assert_eq!(
+            (params.sampler, params.schedule, left.len()),
+            (None, None, 2)
+        );
+        let (params, left) = taken(
+            "Sampler: Euler, Schedule type: KL Optimal",
+            &Params::default(),
+        );
+        assert_eq!(
+            (params.sampler.as_deref(), params.schedule, left.len()),
+            (Some("euler"), None, 1)
+        );
         assert_eq!(
             told("Sampler: DDIM, Schedule type: Karras"),
             "Schedule type: Karras (`ddim` has no schedules)"
@@ -248,23 +319,37 @@ mod tests {
         ] {
             assert_eq!(told(&format!("Sampler: Euler a, {field}")), field);
         }
-        assert_eq!(told("Sampler: Euler, Tiling: False, Schedule max sigma: 0, FP8 weight: Disable"), "");
+        assert_eq!(
+            told("Sampler: Euler, Tiling: False, Schedule max sigma: 0, FP8 weight: Disable"),
+            ""
+        );
     }
 
     #[test]
     fn noise_is_drawn_as_the_other_program_drew_it() {
-        for (name, ours) in
-            [("CPU", "torch"), ("cpu", "torch"), ("NV", "philox"), ("GPU", "philox"), ("cuda", "philox")]
-        {
+        for (name, ours) in [
+            ("CPU", "torch"),
+            ("cpu", "torch"),
+            ("NV", "philox"),
+            ("GPU", "philox"),
+            ("cuda", "philox"),
+        ] {
             let (params, left) = taken(&format!("RNG: {name}"), &Params::default());
-            assert_eq!((params.rng.as_deref(), left.len()), (Some(ours), 0), "{name}");
+            assert_eq!(
+                (params.rng.as_deref(), left.len()),
+                (Some(ours), 0),
+                "{name}"
+            );
         }
     }
 
     #[test]
     fn strength_and_mask_are_taken_over_with_a_start_picture() {
-        let over =
-            Params { init_image: Some("a.png".into()), mask: Some("m.png".into()), ..Params::default() };
+        let over = Params {
+            init_image: Some("a.png".into()),
+            mask: Some("m.png".into()),
+            ..Params::default()
+        };
         let text = "Denoising strength: 0.35, Mask blur: 8, Mask mode: Inpaint not masked, Inpaint area: Only masked, \
                     Masked area padding: 32";
         let (params, left) = taken(text, &over);
@@ -277,6 +362,9 @@ mod tests {
         assert_eq!((params.strength, left.len()), (None, 2));
         assert_eq!(params.strength_steps, None);
         let (params, _) = taken("Denoising strength: 0", &over);
-        assert_eq!((params.strength, params.strength_steps.as_deref()), (Some(0.0), Some("one_more")));
+        assert_eq!(
+            (params.strength, params.strength_steps.as_deref()),
+            (Some(0.0), Some("one_more"))
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Latents that could not be decoded, kept in a file: the work of the denoising network, with the request that made
-//! it, so that only the decoding has to be done again.
+//! Latents that could not be decoded, kept in a file: the work of the denoising network, with the
+//! request that made it, so that only the decoding has to be done again.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -50,7 +50,11 @@ impl Latents {
     /// # Errors
     /// As [`save`].
     pub fn save(&self, origin: &Origin<'_>, picture: &Path, existing: Existing) -> Result<PathBuf> {
-        save(&self.file(origin)?, &picture.with_extension(SUFFIX), existing)
+        save(
+            &self.file(origin)?,
+            &picture.with_extension(SUFFIX),
+            existing,
+        )
     }
 
     /// The file that keeps them.
@@ -58,9 +62,15 @@ impl Latents {
     /// # Errors
     /// None: plain numbers with plain texts always serialise.
     pub fn file(&self, origin: &Origin<'_>) -> Result<Vec<u8>> {
-        let failed = |e: safetensors::SafeTensorError| Error::internal("cannot write latents").source(e);
-        let bytes: Vec<u8> = self.values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let view = TensorView::new(Dtype::F32, [&[1], &self.shape[..]].concat(), &bytes).map_err(failed)?;
+        let failed =
+            |e: safetensors::SafeTensorError| Error::internal("cannot write latents").source(e);
+        let bytes: Vec<u8> = self
+            .values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        let view = TensorView::new(Dtype::F32, [&[1], &self.shape[..]].concat(), &bytes)
+            .map_err(failed)?;
         let metadata = HashMap::from([(KEYWORD.to_owned(), origin.json(self.seed)?)]);
         safetensors::serialize([(TENSOR, view)], Some(metadata)).map_err(failed)
     }
@@ -77,28 +87,47 @@ impl Kept {
                 .hint("expected a file that sdgen kept when a picture could not be decoded")
         };
         let bytes = contents(path).map_err(|e| wrong(format!("cannot be read: {e}").into()))?;
-        let tensors =
-            SafeTensors::deserialize(&bytes).map_err(|e| wrong(format!("holds no tensors: {e}").into()))?;
-        let view = tensors.tensor(TENSOR).map_err(|_| wrong("holds no latents".into()))?;
+        let tensors = SafeTensors::deserialize(&bytes)
+            .map_err(|e| wrong(format!("holds no tensors: {e}").into()))?;
+        let view = tensors
+            .tensor(TENSOR)
+            .map_err(|_| wrong("holds no latents".into()))?;
         let &[1, c, h, w] = view.shape() else {
             return Err(wrong("holds latents of a strange shape".into()));
         };
         if view.dtype() != Dtype::F32 {
             return Err(wrong("holds latents of a strange type".into()));
         }
-        let values: Vec<f32> =
-            view.data().as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        let values: Vec<f32> = view
+            .data()
+            .as_chunks::<4>()
+            .0
+            .iter()
+            .map(|bytes| f32::from_le_bytes(*bytes))
+            .collect();
         if !values.iter().all(|value| value.is_finite()) {
             return Err(wrong("holds latents that are no numbers".into()));
         }
         let (_, header) =
             SafeTensors::read_metadata(&bytes).map_err(|_| wrong("holds no metadata".into()))?;
-        let text = header.metadata().as_ref().and_then(|map| map.get(KEYWORD)).cloned();
+        let text = header
+            .metadata()
+            .as_ref()
+            .and_then(|map| map.get(KEYWORD))
+            .cloned();
         let text = text.ok_or_else(|| wrong("does not say what it was made from".into()))?;
-        let record: Record =
-            serde_json::from_str(&text).map_err(|e| wrong(format!("has a damaged record: {e}").into()))?;
+        let record: Record = serde_json::from_str(&text)
+            .map_err(|e| wrong(format!("has a damaged record: {e}").into()))?;
         let seed = record.request()?.seed;
-        Ok(Self { latents: Latents { shape: [c, h, w], values, seed, index: 0 }, record })
+        Ok(Self {
+            latents: Latents {
+                shape: [c, h, w],
+                values,
+                seed,
+                index: 0,
+            },
+            record,
+        })
     }
 }
 
@@ -136,25 +165,47 @@ mod tests {
             inputs: &BTreeMap::new(),
             license: None,
         };
-        let latents =
-            Latents { shape: [4, 1, 2], values: (0..8).map(|i| i as f32 - 3.5).collect(), seed: 6, index: 1 };
-        let path = latents.save(&origin, &folder.path().join("a.b.png"), Existing::Keep).unwrap();
+        let latents = Latents {
+            shape: [4, 1, 2],
+            values: (0..8).map(|i| i as f32 - 3.5).collect(),
+            seed: 6,
+            index: 1,
+        };
+        let path = latents
+            .save(&origin, &folder.path().join("a.b.png"), Existing::Keep)
+            .unwrap();
         assert_eq!(path.file_name().unwrap(), "a.b.latents.safetensors");
         let kept = Kept::read(&path).unwrap();
-        assert_eq!(kept.latents, Latents { index: 0, ..latents });
-        assert_eq!((kept.record.request().unwrap().seed, kept.record.weights), (6, weights));
+        assert_eq!(
+            kept.latents,
+            Latents {
+                index: 0,
+                ..latents
+            }
+        );
+        assert_eq!(
+            (kept.record.request().unwrap().seed, kept.record.weights),
+            (6, weights)
+        );
     }
 
     #[test]
     fn other_files_are_refused_by_name() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
-        for bytes in
-            [&b""[..], b"PNG", &[8, 0, 0, 0, 0, 0, 0, 0, b'{', b'}', b' ', b' ', b' ', b' ', b' ', b' ']]
-        {
+        for bytes in [
+            &b""[..],
+            b"PNG",
+            &[
+                8, 0, 0, 0, 0, 0, 0, 0, b'{', b'}', b' ', b' ', b' ', b' ', b' ', b' ',
+            ],
+        ] {
             std::fs::write(&path, bytes).unwrap();
             let error = Kept::read(&path).unwrap_err();
-            assert!(error.field_name() == Some("from_latents") && error.message().contains("x.safetensors"));
+            assert!(
+                error.field_name() == Some("from_latents")
+                    && error.message().contains("x.safetensors")
+            );
         }
     }
 }

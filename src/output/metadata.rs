@@ -1,5 +1,5 @@
-//! What a picture says about itself: A1111's `parameters` text for other programs, and the whole request as JSON
-//! for this one.
+//! What a picture says about itself: A1111's `parameters` text for other programs, and the whole
+//! request as JSON for this one.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -25,8 +25,8 @@ const A1111_KEYWORD: &str = "parameters";
 pub struct Record {
     /// The program's version.
     pub version: String,
-    /// The request for this picture alone: its own seed, one picture. As JSON, because pictures outlive the
-    /// version that made them; [`Record::request`] reads it.
+    /// The request for this picture alone: its own seed, one picture. As JSON, because pictures
+    /// outlive the version that made them; [`Record::request`] reads it.
     pub request: Value,
     /// Hash of each weight file.
     pub weights: BTreeMap<String, String>,
@@ -85,8 +85,14 @@ impl Origin<'_> {
     /// # Errors
     /// As [`Self::texts`].
     pub fn json(&self, seed: u64) -> Result<String> {
-        let failed = |e: serde_json::Error| Error::internal("cannot serialise the request").source(e);
-        let request = Request { seed, count: 1, batch_size: 1, ..self.request.clone() };
+        let failed =
+            |e: serde_json::Error| Error::internal("cannot serialise the request").source(e);
+        let request = Request {
+            seed,
+            count: 1,
+            batch_size: 1,
+            ..self.request.clone()
+        };
         let record = Record {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             request: serde_json::to_value(&request).map_err(failed)?,
@@ -120,11 +126,23 @@ impl Origin<'_> {
             fields.push(("Clip skip", (request.clip_skip + 1).to_string()));
         }
         let hashes = |adapters: &[Adapter]| {
-            let pair =
-                |adapter: &Adapter| Some(format!("{}: {}", adapter.name, adapter.short_hash.as_ref()?));
-            adapters.iter().filter_map(pair).collect::<Vec<_>>().join(", ")
+            let pair = |adapter: &Adapter| {
+                Some(format!(
+                    "{}: {}",
+                    adapter.name,
+                    adapter.short_hash.as_ref()?
+                ))
+            };
+            adapters
+                .iter()
+                .filter_map(pair)
+                .collect::<Vec<_>>()
+                .join(", ")
         };
-        let kinds = [("Lora hashes", hashes(&request.loras)), ("TI hashes", hashes(&request.embeddings))];
+        let kinds = [
+            ("Lora hashes", hashes(&request.loras)),
+            ("TI hashes", hashes(&request.embeddings)),
+        ];
         fields.extend(kinds.into_iter().filter(|(_, hashes)| !hashes.is_empty()));
         // A1111 draws its noise as a GPU does unless it is told otherwise.
         if request.rng == Rng::Torch {
@@ -132,12 +150,22 @@ impl Origin<'_> {
         }
         fields.push(("Version", format!("sdgen {}", env!("CARGO_PKG_VERSION"))));
         // There a prompt names its LoRAs.
-        let loras = request.loras.iter().map(|lora| format!(" <lora:{}:{}>", lora.name, lora.weight));
-        let prompt = std::iter::once(request.prompt.clone()).chain(loras).collect::<String>();
-        parameters::write(&prompt, request.negative_prompt.as_deref().unwrap_or_default(), &fields)
+        let loras = request
+            .loras
+            .iter()
+            .map(|lora| format!(" <lora:{}:{}>", lora.name, lora.weight));
+        let prompt = std::iter::once(request.prompt.clone())
+            .chain(loras)
+            .collect::<String>();
+        parameters::write(
+            &prompt,
+            request.negative_prompt.as_deref().unwrap_or_default(),
+            &fields,
+        )
     }
 
-    /// The first ten digits of the SHA-256 of the denoising network's file, where it is known without reading that file.
+    /// The first ten digits of the SHA-256 of the denoising network's file, where it is known
+    /// without reading that file.
     fn model_hash(&self) -> Option<String> {
         let unet = self.weights.iter().find(|(file, _)| file.contains("unet"));
         let (_, hash) = unet.or(self.weights.iter().next())?;
@@ -167,13 +195,29 @@ pub struct Inspection {
 /// # Errors
 /// No readable PNG, or a record of ours that is damaged.
 pub fn read(path: &Path) -> Result<Inspection> {
-    let file = File::open(path)
-        .map_err(|e| Error::new(Kind::Usage, format!("cannot read `{}`: {e}", path.display())))?;
-    let found = chunks::read(&mut BufReader::new(file)).map_err(|e| e.context(path.display()))?;
-    let text = |keyword: &str| found.texts.iter().find(|(k, _)| k == keyword).map(|(_, text)| text.as_str());
-    let record = text(KEYWORD).map(serde_json::from_str).transpose().map_err(|e| {
-        Error::new(Kind::Usage, format!("{}: its `{KEYWORD}` record is damaged: {e}", path.display()))
+    let file = File::open(path).map_err(|e| {
+        Error::new(
+            Kind::Usage,
+            format!("cannot read `{}`: {e}", path.display()),
+        )
     })?;
+    let found = chunks::read(&mut BufReader::new(file)).map_err(|e| e.context(path.display()))?;
+    let text = |keyword: &str| {
+        found
+            .texts
+            .iter()
+            .find(|(k, _)| k == keyword)
+            .map(|(_, text)| text.as_str())
+    };
+    let record = text(KEYWORD)
+        .map(serde_json::from_str)
+        .transpose()
+        .map_err(|e| {
+            Error::new(
+                Kind::Usage,
+                format!("{}: its `{KEYWORD}` record is damaged: {e}", path.display()),
+            )
+        })?;
     Ok(Inspection {
         width: found.width,
         height: found.height,
@@ -205,7 +249,10 @@ pub(crate) mod tests {
 
     fn weights() -> BTreeMap<String, String> {
         let hash = |text: &str| text.repeat(8);
-        BTreeMap::from([("text_encoder".into(), hash("00000000")), ("unet".into(), hash("0123abcd"))])
+        BTreeMap::from([
+            ("text_encoder".into(), hash("00000000")),
+            ("unet".into(), hash("0123abcd")),
+        ])
     }
 
     #[test]
@@ -225,8 +272,14 @@ pub(crate) mod tests {
         assert_eq!(origin.parameters(6), expected);
         // What is no hash of a file's content is none that others know it by.
         let header = BTreeMap::from([("sd15".to_owned(), "header:0123".to_owned())]);
-        let unread = Origin { weights: &header, ..origin };
-        assert_eq!(unread.parameters(6), expected.replace("Model hash: 0123abcd01, ", ""));
+        let unread = Origin {
+            weights: &header,
+            ..origin
+        };
+        assert_eq!(
+            unread.parameters(6),
+            expected.replace("Model hash: 0123abcd01, ", "")
+        );
     }
 
     #[test]
@@ -237,7 +290,11 @@ pub(crate) mod tests {
             ..Adapter::new(file, weight)
         };
         let loras = vec![adapter("l/a.safetensors", 0.8), adapter("b.pt", -1.0)];
-        let request = Request { loras, embeddings: vec![adapter("e/word.pt", 1.0)], ..request() };
+        let request = Request {
+            loras,
+            embeddings: vec![adapter("e/word.pt", 1.0)],
+            ..request()
+        };
         let origin = Origin {
             request: &request,
             model: "sd15",
@@ -247,15 +304,30 @@ pub(crate) mod tests {
         };
         let read = parameters::read(&origin.parameters(6));
         assert_eq!(read.prompt, "a cat <lora:a:0.8> <lora:b:-1>");
-        let field = |key: &str| read.fields.iter().find(|row| row.0 == key).map(|row| row.1.as_str());
-        assert_eq!(field("Lora hashes"), Some("a: 0123456789ab, b: 0123456789ab"));
+        let field = |key: &str| {
+            read.fields
+                .iter()
+                .find(|row| row.0 == key)
+                .map(|row| row.1.as_str())
+        };
+        assert_eq!(
+            field("Lora hashes"),
+            Some("a: 0123456789ab, b: 0123456789ab")
+        );
         assert_eq!(field("TI hashes"), Some("word: 0123456789ab"));
     }
 
     #[test]
     fn a_picture_gives_its_request_back() {
-        for prompt in ["a cat", "灯台 \"quoted\", with: all\nkinds, of \\ things", ""] {
-            let request = Request { prompt: prompt.to_owned(), ..request() };
+        for prompt in [
+            "a cat",
+            "灯台 \"quoted\", with: all\nkinds, of \\ things",
+            "",
+        ] {
+            let request = Request {
+                prompt: prompt.to_owned(),
+                ..request()
+            };
             let origin = Origin {
                 request: &request,
                 model: "sd15",
@@ -263,25 +335,42 @@ pub(crate) mod tests {
                 inputs: &BTreeMap::new(),
                 license: Some("MIT"),
             };
-            let picture = Picture { width: 1, height: 1, rgb: &[1, 2, 3] };
+            let picture = Picture {
+                width: 1,
+                height: 1,
+                rgb: &[1, 2, 3],
+            };
             let bytes = encode(&picture, &origin.texts(6).unwrap()).unwrap();
             let folder = tempfile::tempdir().unwrap();
             let path = save(&bytes, &folder.path().join("a.png"), Existing::Keep).unwrap();
             let found = read(&path).unwrap();
             assert_eq!((found.width, found.height), (1, 1));
             let record = found.sdgen.unwrap();
-            let expected = Request { seed: 6, count: 1, batch_size: 1, ..request };
+            let expected = Request {
+                seed: 6,
+                count: 1,
+                batch_size: 1,
+                ..request
+            };
             assert_eq!(record.request().unwrap(), expected);
-            assert_eq!((&record.weights, record.model_license.as_deref()), (&weights(), Some("MIT")));
+            assert_eq!(
+                (&record.weights, record.model_license.as_deref()),
+                (&weights(), Some("MIT"))
+            );
             assert_eq!(found.parameters.unwrap().prompt, prompt);
         }
     }
 
     #[test]
     fn a_record_of_another_version_is_shown_and_refused_by_name() {
-        let json =
-            r#"{"version": "9.9.9", "request": {"prompt": "x"}, "weights": {}, "model_license": null}"#;
+        let json = r#"{"version": "9.9.9", "request": {"prompt": "x"}, "weights": {}, "model_license": null}"#;
         let record: Record = serde_json::from_str(json).unwrap();
-        assert!(record.request().unwrap_err().to_string().contains("is of sdgen 9.9.9: missing field"));
+        assert!(
+            record
+                .request()
+                .unwrap_err()
+                .to_string()
+                .contains("is of sdgen 9.9.9: missing field")
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! A1111's `parameters` text: prompt, `Negative prompt:` and one line of `Key: value` pairs. Written for other
-//! programs; read from pictures that any of them made.
+//! A1111's `parameters` text: prompt, `Negative prompt:` and one line of `Key: value` pairs.
+//! Written for other programs; read from pictures that any of them made.
 
 use serde::Serialize;
 
@@ -17,13 +17,19 @@ pub struct Parameters {
     pub fields: Vec<(String, String)>,
 }
 
-fn as_object<S: serde::Serializer>(fields: &[(String, String)], serializer: S) -> Result<S::Ok, S::Error> {
+fn as_object<S: serde::Serializer>(
+    fields: &[(String, String)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.collect_map(fields.iter().map(|(key, value)| (key, value)))
 }
 
 /// Writes the text.
 pub fn write(prompt: &str, negative_prompt: &str, fields: &[(&str, String)]) -> String {
-    let pairs: Vec<String> = fields.iter().map(|(key, value)| format!("{key}: {}", quoted(value))).collect();
+    let pairs: Vec<String> = fields
+        .iter()
+        .map(|(key, value)| format!("{key}: {}", quoted(value)))
+        .collect();
     let negative = match negative_prompt {
         "" => String::new(),
         text => format!("\n{NEGATIVE} {text}"),
@@ -39,12 +45,16 @@ fn quoted(value: &str) -> String {
     }
 }
 
-/// Takes the text apart as A1111 does: blanks around each line and line breaks at the end say nothing, and the last line
-/// is one of pairs if it has three of them. Otherwise it belongs to the prompts, so that nothing is lost.
+/// Takes the text apart as A1111 does: blanks around each line and line breaks at the end say
+/// nothing, and the last line is one of pairs if it has three of them. Otherwise it belongs to the
+/// prompts, so that nothing is lost.
 pub fn read(text: &str) -> Parameters {
     let mut lines: Vec<&str> = text.trim().split('\n').collect();
     // A prompt of one line may hold a colon or two.
-    let fields = lines.last().map(|last| pairs(last)).filter(|pairs| pairs.len() >= 3);
+    let fields = lines
+        .last()
+        .map(|last| pairs(last))
+        .filter(|pairs| pairs.len() >= 3);
     if fields.is_some() {
         lines.pop();
     }
@@ -79,8 +89,8 @@ fn pairs(line: &str) -> Vec<(String, String)> {
     pairs
 }
 
-/// The pair at the head of `text`, if there is one, and what follows it. A key is of letters, digits and ` _-/`, two or
-/// more, of which the first is a letter, a digit or `_`.
+/// The pair at the head of `text`, if there is one, and what follows it. A key is of letters,
+/// digits and ` _-/`, two or more, of which the first is a letter, a digit or `_`.
 fn pair(text: &str) -> Option<(&str, String, &str)> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let length = text.find(|c: char| !is_word(c) && ![' ', '-', '/'].contains(&c))?;
@@ -113,7 +123,11 @@ mod tests {
     use super::*;
 
     fn field<'a>(parameters: &'a Parameters, key: &str) -> Option<&'a str> {
-        parameters.fields.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str())
+        parameters
+            .fields
+            .iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, value)| value.as_str())
     }
 
     #[test]
@@ -137,9 +151,18 @@ mod tests {
             ("Model", "odd, name: \"x\"\n\\".to_owned()),
             ("Seed", "9".to_owned()),
         ];
-        for (prompt, negative) in [("a", "b"), ("a", ""), ("", "b"), ("", ""), ("x: y", "two\nlines")] {
+        for (prompt, negative) in [
+            ("a", "b"),
+            ("a", ""),
+            ("", "b"),
+            ("", ""),
+            ("x: y", "two\nlines"),
+        ] {
             let read = read(&write(prompt, negative, &fields));
-            assert_eq!((read.prompt.as_str(), read.negative_prompt.as_str()), (prompt, negative));
+            assert_eq!(
+                (read.prompt.as_str(), read.negative_prompt.as_str()),
+                (prompt, negative)
+            );
             assert_eq!(field(&read, "Model"), Some("odd, name: \"x\"\n\\"));
         }
     }
@@ -154,8 +177,16 @@ mod tests {
             format!("a cat\n\tNegative prompt:bad\n   {SETTINGS},  "),
         ] {
             let read = read(&text);
-            assert_eq!((read.prompt.as_str(), read.negative_prompt.as_str()), ("a cat", "bad"), "{text:?}");
-            assert_eq!((read.fields.len(), field(&read, "Seed")), (4, Some("5")), "{text:?}");
+            assert_eq!(
+                (read.prompt.as_str(), read.negative_prompt.as_str()),
+                ("a cat", "bad"),
+                "{text:?}"
+            );
+            assert_eq!(
+                (read.fields.len(), field(&read, "Seed")),
+                (4, Some("5")),
+                "{text:?}"
+            );
         }
     }
 
@@ -163,7 +194,10 @@ mod tests {
     #[test]
     fn pairs_are_those_that_a1111_finds() {
         for (line, expected) in [
-            ("Steps: 20, x: 1, Model: a", &[("Steps", "20"), ("Model", "a")][..]),
+            (
+                "Steps: 20, x: 1, Model: a",
+                &[("Steps", "20"), ("Model", "a")][..],
+            ),
             (
                 "ADetailer model: \"a, b\", ControlNet 0: \"Module: canny, Weight: 1\", TI/LoRA: 3",
                 &[
@@ -172,7 +206,10 @@ mod tests {
                     ("TI/LoRA", "3"),
                 ],
             ),
-            ("Model: \"a\" b, Seed: 1", &[("Model", "\"a\" b"), ("Seed", "1")]),
+            (
+                "Model: \"a\" b, Seed: 1",
+                &[("Model", "\"a\" b"), ("Seed", "1")],
+            ),
             (
                 "Civitai resources: [{\"type\":\"lora\",\"weight\":1}], Seed: 1",
                 &[("Civitai resources", "[{\"type\":\"lora\""), ("Seed", "1")],
@@ -180,7 +217,10 @@ mod tests {
             ("VAE: , Seed: 1", &[("VAE", ""), ("Seed", "1")]),
         ] {
             let found = pairs(line);
-            let found: Vec<_> = found.iter().map(|(key, value)| (key.as_str(), value.as_str())).collect();
+            let found: Vec<_> = found
+                .iter()
+                .map(|(key, value)| (key.as_str(), value.as_str()))
+                .collect();
             assert_eq!(found, expected, "{line}");
         }
     }
@@ -190,14 +230,30 @@ mod tests {
         let text = "Steps: a guide, Seed: a story, Size: a tale\nNegative prompt: Steps: none\nNegative prompt: more";
         let read = read(text);
         assert_eq!(read.prompt, "Steps: a guide, Seed: a story, Size: a tale");
-        assert_eq!((read.negative_prompt.as_str(), read.fields.len()), ("Steps: none\nmore", 0));
+        assert_eq!(
+            (read.negative_prompt.as_str(), read.fields.len()),
+            ("Steps: none\nmore", 0)
+        );
     }
 
     #[test]
     fn text_without_pairs_is_all_prompt() {
-        for text in ["", "just: a prompt", "\"", "a: \"", ":", "a\nb", "Steps: \"\\u", ", , :"] {
+        for text in [
+            "",
+            "just: a prompt",
+            "\"",
+            "a: \"",
+            ":",
+            "a\nb",
+            "Steps: \"\\u",
+            ", , :",
+        ] {
             let read = read(text);
-            assert_eq!((read.prompt.as_str(), read.fields.len()), (text, 0), "{text:?}");
+            assert_eq!(
+                (read.prompt.as_str(), read.fields.len()),
+                (text, 0),
+                "{text:?}"
+            );
         }
     }
 }

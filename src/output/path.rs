@@ -1,5 +1,5 @@
-//! Where pictures go: templates with fields, names that are legal everywhere, and the checks that can be made
-//! before anything is computed.
+//! Where pictures go: templates with fields, names that are legal everywhere, and the checks that
+//! can be made before anything is computed.
 
 use std::path::{Path, PathBuf};
 
@@ -64,15 +64,18 @@ pub enum Destination {
 }
 
 impl Destination {
-    /// Reads an `--output` value for `count` pictures and checks what can be known before the model is.
+    /// Reads an `--output` value for `count` pictures and checks what can be known before the model
+    /// is.
     ///
     /// # Errors
     /// An unknown field, a name that is no PNG's, a folder that is not there or not writable.
     pub fn parse(output: Option<&str>, existing: Existing, count: u64) -> Result<Self> {
         match (output.unwrap_or(DEFAULT_TEMPLATE), count) {
             ("-", 0..=1) => Ok(Self::Stdout),
-            ("-", _) => Err(Error::expected("output", "a file name for several pictures", "-")
-                .hint("stdout takes one picture; use a template such as `out-{seed}.png`")),
+            ("-", _) => Err(
+                Error::expected("output", "a file name for several pictures", "-")
+                    .hint("stdout takes one picture; use a template such as `out-{seed}.png`"),
+            ),
             (text, _) => {
                 let template = Template::parse(text)?.numbered(count);
                 template.check_fixed_folder()?;
@@ -122,10 +125,15 @@ impl Template {
                 rest = &after[2..];
                 continue;
             }
-            let closed = after.strip_prefix('{').and_then(|after| after.split_once('}'));
+            let closed = after
+                .strip_prefix('{')
+                .and_then(|after| after.split_once('}'));
             let (name, behind) = closed.ok_or_else(|| {
-                Error::field("output", format!("`{text}` has a brace without its partner"))
-                    .hint("write `{{` or `}}` for a brace in the name")
+                Error::field(
+                    "output",
+                    format!("`{text}` has a brace without its partner"),
+                )
+                .hint("write `{{` or `}}` for a brace in the name")
             })?;
             parts.push(Part::Field(field(name)?));
             rest = behind;
@@ -134,7 +142,8 @@ impl Template {
         Ok(Self { parts })
     }
 
-    /// The same template with `-{index}` before the extension, if several pictures would take one name.
+    /// The same template with `-{index}` before the extension, if several pictures would take one
+    /// name.
     #[must_use]
     pub fn numbered(mut self, count: u64) -> Self {
         let tells_apart = |part: &Part| matches!(part, Part::Field(("seed" | "index", _)));
@@ -152,7 +161,8 @@ impl Template {
         self
     }
 
-    /// The path for one picture. Values are made safe: none can leave the folder or make an illegal name.
+    /// The path for one picture. Values are made safe: none can leave the folder or make an illegal
+    /// name.
     pub fn path(&self, values: &Values<'_>) -> PathBuf {
         let text: String = self
             .parts
@@ -196,7 +206,14 @@ fn field(name: &str) -> Result<Field> {
         .iter()
         .find(|(known, _)| *known == name)
         .copied()
-        .ok_or_else(|| Error::unknown("output", "template field", name, FIELDS.iter().map(|row| row.0)))
+        .ok_or_else(|| {
+            Error::unknown(
+                "output",
+                "template field",
+                name,
+                FIELDS.iter().map(|row| row.0),
+            )
+        })
 }
 
 /// Checks the name of a single PNG file, and its folder, as those of pictures are checked.
@@ -215,41 +232,61 @@ fn check_name(field: &str, text: &str) -> Result<()> {
     }
     if text.ends_with(std::path::is_separator) || Path::new(text).is_dir() {
         let folder = text.trim_end_matches(std::path::is_separator);
-        return Err(Error::field(field, format!("`{text}` is a folder, expected a file")).hint(
-            match field {
-                "output" => format!("name a file in it: `--{flag} {folder}/{DEFAULT_TEMPLATE}`"),
-                _ => format!("name a file in it: `--{flag} {folder}/{field}.png`"),
-            },
-        ));
+        return Err(
+            Error::field(field, format!("`{text}` is a folder, expected a file")).hint(
+                match field {
+                    "output" => {
+                        format!("name a file in it: `--{flag} {folder}/{DEFAULT_TEMPLATE}`")
+                    }
+                    _ => format!("name a file in it: `--{flag} {folder}/{field}.png`"),
+                },
+            ),
+        );
     }
     if text.len() > ".png".len() && text.to_lowercase().ends_with(".png") {
         return Ok(());
     }
     let stem = Path::new(text).with_extension("png");
-    Err(Error::expected(field, "a name that ends in .png", text)
-        .hint(format!("pictures are PNG files: `--{flag} {}`", stem.display())))
+    Err(
+        Error::expected(field, "a name that ends in .png", text).hint(format!(
+            "pictures are PNG files: `--{flag} {}`",
+            stem.display()
+        )),
+    )
 }
 
 /// A folder must be there and take a new file; that is tried with a file that is gone at once.
 fn check_folder(folder: &Path) -> Result<()> {
     if !folder.exists() {
         let shown = folder.display();
-        return Err(Error::new(Kind::Output, format!("the output folder `{shown}` does not exist"))
-            .hint(format!("create it first: `mkdir -p {shown}`")));
+        return Err(Error::new(
+            Kind::Output,
+            format!("the output folder `{shown}` does not exist"),
+        )
+        .hint(format!("create it first: `mkdir -p {shown}`")));
     }
     if !folder.is_dir() {
-        return Err(Error::new(Kind::Output, format!("`{}` is a file, expected a folder", folder.display())));
+        return Err(Error::new(
+            Kind::Output,
+            format!("`{}` is a file, expected a folder", folder.display()),
+        ));
     }
-    new_temporary(folder).map(|_| ()).map_err(|e| cannot_write(folder, &e))
+    new_temporary(folder)
+        .map(|_| ())
+        .map_err(|e| cannot_write(folder, &e))
 }
 
-/// A field's value as part of a name: no separators, no control characters, nothing that Windows refuses,
-/// no dots or blanks at either end, and not too long.
+/// A field's value as part of a name: no separators, no control characters, nothing that Windows
+/// refuses, no dots or blanks at either end, and not too long.
 fn safe(value: &str) -> String {
     let forbidden = |c: char| c.is_control() || "<>:\"/\\|?*".contains(c);
     let words: Vec<String> = value
         .split_whitespace()
-        .map(|word| word.chars().map(|c| if forbidden(c) { '_' } else { c }).collect())
+        .map(|word| {
+            word.chars()
+                .map(|c| if forbidden(c) { '_' } else { c })
+                .collect()
+        })
         .collect();
     let joined = words.join(" ");
     let cut = shortened(joined.trim_matches(['.', ' ']), MAX_VALUE);
@@ -274,10 +311,15 @@ fn legal_name(name: &str) -> String {
     let reserved = ["con", "prn", "aux", "nul"];
     let device = stem.split('.').next().unwrap_or_default().to_lowercase();
     let numbered = |prefix: &str| {
-        device.strip_prefix(prefix).is_some_and(|n| n.len() == 1 && n.as_bytes()[0].is_ascii_digit())
+        device
+            .strip_prefix(prefix)
+            .is_some_and(|n| n.len() == 1 && n.as_bytes()[0].is_ascii_digit())
     };
-    let guard =
-        if reserved.contains(&device.as_str()) || numbered("com") || numbered("lpt") { "_" } else { "" };
+    let guard = if reserved.contains(&device.as_str()) || numbered("com") || numbered("lpt") {
+        "_"
+    } else {
+        ""
+    };
     format!("{guard}{}{extension}", shortened(stem, MAX_NAME))
 }
 

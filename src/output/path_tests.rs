@@ -4,8 +4,17 @@ use super::*;
 use crate::output::metadata::tests::request;
 
 fn name(template: &str, prompt: &str, count: u64) -> String {
-    let request = Request { prompt: prompt.to_owned(), ..request() };
-    let values = Values { request: &request, model: "sd15", seed: 7, index: 2, name: "cat" };
+    let request = Request {
+        prompt: prompt.to_owned(),
+        ..request()
+    };
+    let values = Values {
+        request: &request,
+        model: "sd15",
+        seed: 7,
+        index: 2,
+        name: "cat",
+    };
     let template = Template::parse(template).unwrap().numbered(count);
     template.path(&values).to_string_lossy().into_owned()
 }
@@ -18,7 +27,10 @@ fn refusal(text: &str) -> (String, Vec<String>) {
 #[test]
 fn every_field_has_its_value() {
     let all = "{seed}_{index}_{model}_{sampler}_{steps}_{width}x{height}_{prompt}_{name}.png";
-    assert_eq!(name(all, "a cat", 1), "7_2_sd15_euler_a_20_512x768_a cat_cat.png");
+    assert_eq!(
+        name(all, "a cat", 1),
+        "7_2_sd15_euler_a_20_512x768_a cat_cat.png"
+    );
     assert_eq!(name(DEFAULT_TEMPLATE, "a cat", 1), "sd15-7.png");
     assert_eq!(name("{{{seed}}}.PNG", "", 1), "{7}.PNG");
 }
@@ -63,9 +75,16 @@ fn wrong_outputs_are_refused_with_a_way_out() {
     assert_eq!(message, "output: unknown template field `sed`");
     assert!(hints[0].contains("did you mean `seed`?"), "{hints:?}");
     let (message, hints) = refusal("a.jpg");
-    assert_eq!(message, "output: expected a name that ends in .png, got `a.jpg`");
+    assert_eq!(
+        message,
+        "output: expected a name that ends in .png, got `a.jpg`"
+    );
     assert!(hints[0].contains("a.png"));
-    assert!(refusal("a{seed.png").0.contains("a brace without its partner"));
+    assert!(
+        refusal("a{seed.png")
+            .0
+            .contains("a brace without its partner")
+    );
     assert!(refusal("").0.contains("empty"));
     let (message, hints) = refusal("/");
     assert_eq!(message, "output: `/` is a folder, expected a file");
@@ -82,9 +101,26 @@ fn a_folder_with_fields_is_checked_once_their_values_are_known() {
     let template = format!("{}/{{model}}/{{seed}}.png", folder.path().display());
     let destination = Destination::parse(Some(&template), Existing::Keep, 1).unwrap();
     let request = request();
-    let values = Values { request: &request, model: "sd15", seed: 7, index: 0, name: "cat" };
-    assert!(destination.check(&values).unwrap_err().to_string().contains("sd15` does not exist"));
+    let values = Values {
+        request: &request,
+        model: "sd15",
+        seed: 7,
+        index: 0,
+        name: "cat",
+    };
+    assert!(
+        destination
+            .check(&values)
+            .unwrap_err()
+            .to_string()
+            .contains("sd15` does not exist")
+    );
     std::fs::create_dir(folder.path().join("sd15")).unwrap();
     destination.check(&values).unwrap();
-    assert_eq!(std::fs::read_dir(folder.path().join("sd15")).unwrap().count(), 0);
+    assert_eq!(
+        std::fs::read_dir(folder.path().join("sd15"))
+            .unwrap()
+            .count(),
+        0
+    );
 }

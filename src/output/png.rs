@@ -17,13 +17,15 @@ pub enum Existing {
     Keep,
     /// The new file takes its place.
     Replace,
-    /// The name is this run's alone, and so is the one of its temporary file: what a killed run left there goes.
+    /// The name is this run's alone, and so is the one of its temporary file: what a killed run
+    /// left there goes.
     Own,
     /// As `Own`, of a name that was free: if somebody has taken it meanwhile, that is an error.
     Free,
 }
 
-/// The PNG of a picture with its text chunks (`tEXt` where Latin-1 holds the text, `iTXt` otherwise).
+/// The PNG of a picture with its text chunks (`tEXt` where Latin-1 holds the text, `iTXt`
+/// otherwise).
 ///
 /// # Errors
 /// A picture whose bytes do not match its size.
@@ -34,7 +36,11 @@ pub fn encode(picture: &Picture<'_>, texts: &[Text]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn encode_into(bytes: &mut Vec<u8>, picture: &Picture<'_>, texts: &[Text]) -> Result<(), png::EncodingError> {
+fn encode_into(
+    bytes: &mut Vec<u8>,
+    picture: &Picture<'_>,
+    texts: &[Text],
+) -> Result<(), png::EncodingError> {
     let mut encoder = png::Encoder::new(bytes, picture.width, picture.height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
@@ -61,10 +67,18 @@ pub fn save(bytes: &[u8], path: &Path, existing: Existing) -> Result<PathBuf> {
         return save_own(bytes, path, existing).map_err(failed);
     }
     let mut temporary = new_temporary(folder).map_err(failed)?;
-    temporary.write_all(bytes).and_then(|()| temporary.as_file().sync_all()).map_err(failed)?;
+    temporary
+        .write_all(bytes)
+        .and_then(|()| temporary.as_file().sync_all())
+        .map_err(failed)?;
     let taken = match existing {
-        Existing::Replace => temporary.persist(path).map(|_| path.to_owned()).map_err(|e| failed(e.error))?,
-        Existing::Keep | Existing::Own | Existing::Free => persist_beside(temporary, path).map_err(failed)?,
+        Existing::Replace => temporary
+            .persist(path)
+            .map(|_| path.to_owned())
+            .map_err(|e| failed(e.error))?,
+        Existing::Keep | Existing::Own | Existing::Free => {
+            persist_beside(temporary, path).map_err(failed)?
+        }
     };
     sync_folder(folder);
     Ok(taken)
@@ -125,7 +139,8 @@ pub(crate) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// A temporary file in `folder`, removed when dropped, with the permissions of an ordinary new file.
+/// A temporary file in `folder`, removed when dropped, with the permissions of an ordinary new
+/// file.
 pub(crate) fn new_temporary(folder: &Path) -> io::Result<NamedTempFile> {
     let mut builder = tempfile::Builder::new();
     builder.prefix(".sdgen-").suffix(".tmp");
@@ -134,13 +149,16 @@ pub(crate) fn new_temporary(folder: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-/// Renames to `path`, or to `path-1`, `path-2` ... when the name is taken, without a gap for somebody else's file.
+/// Renames to `path`, or to `path-1`, `path-2` ... when the name is taken, without a gap for
+/// somebody else's file.
 fn persist_beside(mut temporary: NamedTempFile, path: &Path) -> io::Result<PathBuf> {
     for attempt in 0u64.. {
         let candidate = numbered(path, attempt);
         match temporary.persist_noclobber(&candidate) {
             Ok(_) => return Ok(candidate),
-            Err(PersistError { error, file }) if error.kind() == ErrorKind::AlreadyExists => temporary = file,
+            Err(PersistError { error, file }) if error.kind() == ErrorKind::AlreadyExists => {
+                temporary = file
+            }
             Err(PersistError { file, .. }) => match reserve_and_rename(file, &candidate) {
                 Ok(()) => return Ok(candidate),
                 Err((error, file)) if error.kind() == ErrorKind::AlreadyExists => temporary = file,
@@ -151,15 +169,20 @@ fn persist_beside(mut temporary: NamedTempFile, path: &Path) -> io::Result<PathB
     Err(ErrorKind::AlreadyExists.into())
 }
 
-/// For file systems with neither an exclusive rename nor hard links: an empty file reserves the name.
-fn reserve_and_rename(temporary: NamedTempFile, path: &Path) -> Result<(), (io::Error, NamedTempFile)> {
+/// For file systems with neither an exclusive rename nor hard links: an empty file reserves the
+/// name.
+fn reserve_and_rename(
+    temporary: NamedTempFile,
+    path: &Path,
+) -> Result<(), (io::Error, NamedTempFile)> {
     if let Err(error) = OpenOptions::new().write(true).create_new(true).open(path) {
         return Err((error, temporary));
     }
     match temporary.persist(path) {
         Ok(_) => Ok(()),
         Err(PersistError { error, file }) => {
-            // Only the empty reservation goes; if even that fails, the first error is the one to tell.
+            // Only the empty reservation goes; if even that fails, the first error is the one to
+            // tell.
             let _ = std::fs::remove_file(path);
             Err((error, file))
         }
@@ -172,11 +195,15 @@ pub(crate) fn numbered(path: &Path, attempt: u64) -> PathBuf {
         return path.to_owned();
     }
     let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let extension = path.extension().map(|e| format!(".{}", e.to_string_lossy())).unwrap_or_default();
+    let extension = path
+        .extension()
+        .map(|e| format!(".{}", e.to_string_lossy()))
+        .unwrap_or_default();
     path.with_file_name(format!("{stem}-{attempt}{extension}"))
 }
 
-/// Makes the rename survive a power cut where the system can; elsewhere the file itself is safe already.
+/// Makes the rename survive a power cut where the system can; elsewhere the file itself is safe
+/// already.
 pub(crate) fn sync_folder(folder: &Path) {
     if let Ok(folder) = File::open(folder) {
         let _ = folder.sync_all();
@@ -185,11 +212,20 @@ pub(crate) fn sync_folder(folder: &Path) {
 
 /// The error of a file that could not be written.
 pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Error {
-    let plain = Error::new(Kind::Output, format!("cannot write `{}`: {error}", path.display()));
-    if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) {
+    let plain = Error::new(
+        Kind::Output,
+        format!("cannot write `{}`: {error}", path.display()),
+    );
+    if matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    ) {
         return plain.hint("free some space, or choose another folder with `--output`");
     }
-    if matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) {
+    if matches!(
+        error.kind(),
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem
+    ) {
         return plain.hint("choose a folder that you may write to with `--output`");
     }
     plain
@@ -200,13 +236,22 @@ mod tests {
     use super::*;
     use crate::output::chunks;
 
-    const PICTURE: Picture<'_> = Picture { width: 2, height: 1, rgb: &[255, 0, 0, 0, 0, 255] };
+    const PICTURE: Picture<'_> = Picture {
+        width: 2,
+        height: 1,
+        rgb: &[255, 0, 0, 0, 0, 255],
+    };
 
     #[test]
     fn pixels_and_texts_come_back_as_they_were_written() {
-        let texts = [("a".to_owned(), "café".to_owned()), ("b".to_owned(), "灯台".to_owned())];
+        let texts = [
+            ("a".to_owned(), "café".to_owned()),
+            ("b".to_owned(), "灯台".to_owned()),
+        ];
         let bytes = encode(&PICTURE, &texts).unwrap();
-        let mut reader = png::Decoder::new(io::Cursor::new(&bytes)).read_info().unwrap();
+        let mut reader = png::Decoder::new(io::Cursor::new(&bytes))
+            .read_info()
+            .unwrap();
         let mut pixels = vec![0; 6];
         reader.next_frame(&mut pixels).unwrap();
         assert_eq!(pixels, PICTURE.rgb);
@@ -220,8 +265,13 @@ mod tests {
     fn a_taken_name_is_kept_and_the_next_free_one_used() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.png");
-        let names: Vec<PathBuf> = (0..3).map(|_| save(b"x", &path, Existing::Keep).unwrap()).collect();
-        assert_eq!(names, ["a.png", "a-1.png", "a-2.png"].map(|name| folder.path().join(name)));
+        let names: Vec<PathBuf> = (0..3)
+            .map(|_| save(b"x", &path, Existing::Keep).unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            ["a.png", "a-1.png", "a-2.png"].map(|name| folder.path().join(name))
+        );
         assert_eq!(save(b"new", &path, Existing::Replace).unwrap(), path);
         assert_eq!(std::fs::read(&path).unwrap(), b"new");
         assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 3);

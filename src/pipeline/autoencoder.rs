@@ -1,4 +1,5 @@
-//! The autoencoder at work: the model's own or another, whole or tiny. Between the sampler's latents and pixels.
+//! The autoencoder at work: the model's own or another, whole or tiny. Between the sampler's
+//! latents and pixels.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,7 +16,9 @@ use crate::event::{Observer, Stage};
 use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
-use crate::registry::{Component, Family, LatentStatistics, ModelFiles, Network, autoencoder_sizes};
+use crate::registry::{
+    Component, Family, LatentStatistics, ModelFiles, Network, autoencoder_sizes,
+};
 
 /// An autoencoder; each half is in memory once it was asked for.
 pub(super) struct Autoencoder {
@@ -52,7 +55,11 @@ struct Pair<Config, Decoder, Encoder> {
 
 impl<Config, Decoder, Encoder> Pair<Config, Decoder, Encoder> {
     fn new(config: Config) -> Box<Self> {
-        Box::new(Self { config, decoder: Part::default(), encoder: Part::default() })
+        Box::new(Self {
+            config,
+            decoder: Part::default(),
+            encoder: Part::default(),
+        })
     }
 }
 
@@ -88,17 +95,20 @@ impl Source {
         }
     }
 
-    /// Its configuration, and the name of that in messages. Of a single file the shapes tell the sizes, and the model's
-    /// own autoencoder the rest.
+    /// Its configuration, and the name of that in messages. Of a single file the shapes tell the
+    /// sizes, and the model's own autoencoder the rest.
     pub(super) fn config(&self) -> Result<(Value, String)> {
         let own = Component::Vae.config();
         match self.other.as_deref() {
-            Some(Network { files, config: Some(config), .. }) => {
-                Ok((files.json(config)?, files.display(config)))
-            }
-            Some(_) if self.weights()?.has("decoder.layers.0.weight") => {
-                Ok((serde_json::json!({"_class_name": TINY}), "a tiny autoencoder".to_owned()))
-            }
+            Some(Network {
+                files,
+                config: Some(config),
+                ..
+            }) => Ok((files.json(config)?, files.display(config))),
+            Some(_) if self.weights()?.has("decoder.layers.0.weight") => Ok((
+                serde_json::json!({"_class_name": TINY}),
+                "a tiny autoencoder".to_owned(),
+            )),
             other => {
                 let mut json: Value = self.model.json(&own)?;
                 if let (Some(other), Some(config)) = (other, json.as_object_mut()) {
@@ -152,7 +162,13 @@ impl Autoencoder {
             Halves::Tiny(_) => false,
         };
         let exact = Cell::new(exact && source.backend.overflows());
-        Ok(Self { source, halves, scale, exact, tiled: Cell::default() })
+        Ok(Self {
+            source,
+            halves,
+            scale,
+            exact,
+            tiled: Cell::default(),
+        })
     }
 
     /// Loads the decoder half if it is not there, while `observer` watches.
@@ -167,7 +183,12 @@ impl Autoencoder {
         if there {
             return Ok(());
         }
-        let name = self.source.other.as_ref().map_or(Component::Vae.name(), |other| &other.origin).to_owned();
+        let name = self
+            .source
+            .other
+            .as_ref()
+            .map_or(Component::Vae.name(), |other| &other.origin)
+            .to_owned();
         super::staged(observer, Stage::Load, &name, |_| match &self.halves {
             Halves::Whole(pair) => self.decoder(pair).map(|_| ()),
             Halves::Tiny(pair) => self.tiny_decoder(pair).map(|_| ()),
@@ -183,7 +204,10 @@ impl Autoencoder {
         })
     }
 
-    fn tiny_decoder(&self, pair: &Pair<TinyConfig, TinyDecoder, TinyEncoder>) -> Result<Rc<TinyDecoder>> {
+    fn tiny_decoder(
+        &self,
+        pair: &Pair<TinyConfig, TinyDecoder, TinyEncoder>,
+    ) -> Result<Rc<TinyDecoder>> {
         pair.decoder.get(|| {
             let weights = self.weights()?;
             let decoder = TinyDecoder::load(&weights, &pair.config)?;
@@ -194,7 +218,8 @@ impl Autoencoder {
 
     fn weights(&self) -> Result<Weights> {
         let exact = self.source.backend.exact().filter(|_| self.exact.get());
-        self.source.weights_on(exact.as_ref().unwrap_or(&self.source.backend))
+        self.source
+            .weights_on(exact.as_ref().unwrap_or(&self.source.backend))
     }
 
     /// Frees both halves.
@@ -219,7 +244,8 @@ impl Autoencoder {
         change
     }
 
-    /// Refuses one that is not made for a network of `channels` latent channels whose cells cover `factor` pixels.
+    /// Refuses one that is not made for a network of `channels` latent channels whose cells cover
+    /// `factor` pixels.
     ///
     /// # Errors
     /// It is made for other latents.
@@ -231,7 +257,11 @@ impl Autoencoder {
         if own == (channels, factor as usize) {
             return Ok(());
         }
-        let name = self.source.other.as_ref().map_or("vae", |other| other.origin.as_str());
+        let name = self
+            .source
+            .other
+            .as_ref()
+            .map_or("vae", |other| other.origin.as_str());
         Err(Error::field(
             "vae",
             format!(
@@ -295,17 +325,24 @@ impl Autoencoder {
     pub(super) fn encode(&self, pixels: &Tensor) -> Result<Distribution> {
         match &self.halves {
             Halves::Whole(pair) => {
-                let Pair { config, encoder, .. } = &**pair;
+                let Pair {
+                    config, encoder, ..
+                } = &**pair;
                 let encoder = encoder.get(|| Encoder::load(&self.weights()?, config))?;
                 let (mean, log_variance) = encoder.forward(pixels)?;
                 let deviation = Some((log_variance * 0.5)?.exp()?);
                 Ok(Distribution { mean, deviation })
             }
             Halves::Tiny(pair) => {
-                let Pair { config, encoder, .. } = &**pair;
+                let Pair {
+                    config, encoder, ..
+                } = &**pair;
                 let encoder = encoder.get(|| TinyEncoder::load(&self.weights()?, config))?;
                 let mean = encoder.forward(pixels)?;
-                Ok(Distribution { mean, deviation: None })
+                Ok(Distribution {
+                    mean,
+                    deviation: None,
+                })
             }
         }
     }
@@ -333,7 +370,15 @@ mod tests {
             let mut backend = Backend::tensors();
             backend.dtype = dtype;
             let model = ModelFiles::folder("m", "m", copy.path().to_owned());
-            Autoencoder::open(Source { model, other: None, backend, family }).unwrap().exact.get()
+            Autoencoder::open(Source {
+                model,
+                other: None,
+                backend,
+                family,
+            })
+            .unwrap()
+            .exact
+            .get()
         };
         let (half, brain) = (candle_core::DType::F16, candle_core::DType::BF16);
         assert!(exact(Family::Xl, half, None));

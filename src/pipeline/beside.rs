@@ -16,6 +16,9 @@ pub(crate) struct Beside<'a> {
 impl<'a> Beside<'a> {
     /// What `plan` found.
     pub(crate) fn of(plan: &'a Plan) -> Self {
-        Self { networks: &plan.networks, adapters: &plan.adapters }
+        Self {
+            networks: &plan.networks,
+            adapters: &plan.adapters,
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! The networks that play together in a run: the denoising network, its control networks and its adapter, prepared for
-//! the run's prompts.
+//! The networks that play together in a run: the denoising network, its control networks and its
+//! adapter, prepared for the run's prompts.
 
 use candle_core::Tensor;
 
@@ -51,11 +51,17 @@ impl Joined {
                 part.repeat(times)
             };
             let parts = parts.iter().map(repeated).collect::<Result<Vec<_>, _>>()?;
-            Ok::<_, crate::error::Error>(if parts.is_empty() { None } else { Some(Tensor::cat(&parts, 0)?) })
+            Ok::<_, crate::error::Error>(if parts.is_empty() {
+                None
+            } else {
+                Some(Tensor::cat(&parts, 0)?)
+            })
         };
         let text = each(&|context| context.added.as_ref().map(|pooled| pooled.text.clone()))?;
         let pooled = contexts.iter().filter_map(|context| context.added.as_ref());
-        let ids = pooled.flat_map(|Pooled { ids, text }| vec![ids.clone(); images * count(text)]).collect();
+        let ids = pooled
+            .flat_map(|Pooled { ids, text }| vec![ids.clone(); images * count(text)])
+            .collect();
         let states = each(&|context| Some(context.states.clone()))?;
         Ok(Self {
             states: states.ok_or_else(|| crate::error::Error::internal("no prompt at all"))?,
@@ -65,7 +71,9 @@ impl Joined {
     }
 
     pub(super) fn added(&self) -> Option<Added<'_>> {
-        self.pooled.as_ref().map(|(pooled, time_ids)| Added { pooled, time_ids })
+        self.pooled
+            .as_ref()
+            .map(|(pooled, time_ids)| Added { pooled, time_ids })
     }
 }
 
@@ -76,30 +84,50 @@ impl Cast<'_> {
     /// Contexts of another width than the network's; tensor arithmetic.
     pub(super) fn prepare(&self, contexts: &[&Context], images: usize) -> Result<Prepared> {
         let joined = Joined::new(contexts, images)?;
-        let unet = self.unet.condition(&joined.states, joined.added().as_ref())?;
-        let mut unet = self.unet.guided(unet, self.scale)?.merging(self.shortcuts.merge_tokens);
+        let unet = self
+            .unet
+            .condition(&joined.states, joined.added().as_ref())?;
+        let mut unet = self
+            .unet
+            .guided(unet, self.scale)?
+            .merging(self.shortcuts.merge_tokens);
         if let (Some((adapter, scale)), Some(tokens)) = (self.adapter, &joined.picture) {
             unet = self.unet.with_picture(unet, adapter, tokens, scale)?;
         }
         let prompt = Joined::new(&contexts[contexts.len() - 1..], images)?;
-        let controls =
-            self.guides.iter().map(|guide| guide.condition(if guide.guess { &prompt } else { &joined }));
-        Ok(Prepared { unet, controls: controls.collect::<Result<_>>()?, deep: None })
+        let controls = self
+            .guides
+            .iter()
+            .map(|guide| guide.condition(if guide.guess { &prompt } else { &joined }));
+        Ok(Prepared {
+            unet,
+            controls: controls.collect::<Result<_>>()?,
+            deep: None,
+        })
     }
 
-    /// The output for the network's `input` at `call`. Deep features are computed again only when those of the calls before
-    /// are too old.
+    /// The output for the network's `input` at `call`. Deep features are computed again only when
+    /// those of the calls before are too old.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
-    pub(super) fn output(&self, call: &Call<'_>, input: &Tensor, prepared: &mut Prepared) -> Result<Tensor> {
+    pub(super) fn output(
+        &self,
+        call: &Call<'_>,
+        input: &Tensor,
+        prepared: &mut Prepared,
+    ) -> Result<Tensor> {
         if let (Some(every), Some((made, deep))) = (self.shortcuts.cache, &prepared.deep)
             && call.i < made + every
         {
-            return self.unet.forward_shallow(input, call.timestep, &prepared.unet, deep);
+            return self
+                .unet
+                .forward_shallow(input, call.timestep, &prepared.unet, deep);
         }
         let controls = residuals(&self.guides, call, &prepared.controls)?;
-        let (output, deep) = self.unet.forward(input, call.timestep, &prepared.unet, &controls)?;
+        let (output, deep) = self
+            .unet
+            .forward(input, call.timestep, &prepared.unet, &controls)?;
         prepared.deep = self.shortcuts.cache.map(|_| (call.i, deep));
         Ok(output)
     }

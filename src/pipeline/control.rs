@@ -33,18 +33,26 @@ pub(super) struct Call<'a> {
 impl Guide<'_> {
     /// Prepares the network for prompts.
     pub(super) fn condition(&self, prompts: &Joined) -> Result<Conditioning> {
-        self.network.condition(&prompts.states, prompts.added().as_ref())
+        self.network
+            .condition(&prompts.states, prompts.added().as_ref())
     }
 
-    /// What the network says at `call`, for the batch once for each of the prompts that it was prepared for; nothing
-    /// outside its part of the run.
+    /// What the network says at `call`, for the batch once for each of the prompts that it was
+    /// prepared for; nothing outside its part of the run.
     fn says(&self, call: &Call<'_>, conditioning: &Conditioning) -> Result<Option<Residuals>> {
-        let Control { scale, interval, .. } = *self.control;
+        let Control {
+            scale, interval, ..
+        } = *self.control;
         if scale == 0.0 || !interval.covers(call.i, call.calls) {
             return Ok(None);
         }
-        let strength = Strength { scale, rising: self.guess };
-        self.network.forward(call.x, call.timestep, conditioning, self.hint, strength).map(Some)
+        let strength = Strength {
+            scale,
+            rising: self.guess,
+        };
+        self.network
+            .forward(call.x, call.timestep, conditioning, self.hint, strength)
+            .map(Some)
     }
 }
 
@@ -54,6 +62,9 @@ pub(super) fn residuals(
     call: &Call<'_>,
     conditionings: &[Conditioning],
 ) -> Result<Vec<Residuals>> {
-    let said = guides.iter().zip(conditionings).map(|(guide, conditioning)| guide.says(call, conditioning));
+    let said = guides
+        .iter()
+        .zip(conditionings)
+        .map(|(guide, conditioning)| guide.says(call, conditioning));
     said.filter_map(Result::transpose).collect()
 }

@@ -1,5 +1,5 @@
-//! Latents to pixels, and the ways out when that fails: single precision where a lower one gives no picture, tiles
-//! where memory runs out. What was drawn is never lost to a decoder that fails.
+//! Latents to pixels, and the ways out when that fails: single precision where a lower one gives no
+//! picture, tiles where memory runs out. What was drawn is never lost to a decoder that fails.
 
 use super::autoencoder::Autoencoder;
 use super::sound::sound;
@@ -8,24 +8,40 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, Stage};
 
 impl Pipeline {
-    /// Picture `i` of a batch to 8-bit RGB, one after the other: each is decoded alone, since that needs the most
-    /// memory of all.
+    /// Picture `i` of a batch to 8-bit RGB, one after the other: each is decoded alone, since that
+    /// needs the most memory of all.
     ///
     /// # Errors
-    /// `Kind::InvalidImage` when a picture is not a number or of one colour, in single precision too; tensor
-    /// arithmetic.
-    pub(crate) fn decode(&self, drawn: &Drawn, i: usize, observer: &mut dyn Observer) -> Result<Vec<u8>> {
+    /// `Kind::InvalidImage` when a picture is not a number or of one colour, in single precision
+    /// too; tensor arithmetic.
+    pub(crate) fn decode(
+        &self,
+        drawn: &Drawn,
+        i: usize,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<u8>> {
         let latents = drawn.latents.narrow(0, i, 1)?;
         loop {
             self.autoencoder.ready(observer)?;
             let decoded = staged(observer, Stage::Decode, "pixels", |_| {
                 let what = || "the autoencoder's decoder".to_owned();
-                pixels::to_rgb(&sound(what, || self.autoencoder.decode(&latents), |pixels| pixels)?)
+                pixels::to_rgb(&sound(
+                    what,
+                    || self.autoencoder.decode(&latents),
+                    |pixels| pixels,
+                )?)
             });
             let Err(error) = decoded else { return decoded };
-            let Some(way_out) = way_out(&self.autoencoder, &error) else { return Err(error) };
+            let Some(way_out) = way_out(&self.autoencoder, &error) else {
+                return Err(error);
+            };
             self.backend.trim();
-            tell(observer, &Event::Warning { message: format!("{error}; {way_out}") })?;
+            tell(
+                observer,
+                &Event::Warning {
+                    message: format!("{error}; {way_out}"),
+                },
+            )?;
         }
     }
 }

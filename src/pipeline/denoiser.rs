@@ -35,7 +35,8 @@ pub(super) struct Run<'a> {
     pub(super) previews: Option<Previews<'a>>,
 }
 
-/// Unit noise for the latents of a batch: one generator's numbers for each image, made on the CPU and then moved.
+/// Unit noise for the latents of a batch: one generator's numbers for each image, made on the CPU
+/// and then moved.
 pub(super) struct Source<'a> {
     pub(super) noise: Noise,
     /// Shape of the latents.
@@ -47,7 +48,11 @@ impl Source<'_> {
     /// The next numbers of every generator.
     pub(super) fn draw(&mut self) -> Result<Tensor> {
         let numbers = self.noise.draw(self.shape[1..].iter().product());
-        Ok(Tensor::from_vec(numbers, &self.shape, &self.backend.device)?)
+        Ok(Tensor::from_vec(
+            numbers,
+            &self.shape,
+            &self.backend.device,
+        )?)
     }
 
     /// Images of the batch.
@@ -85,8 +90,20 @@ impl<'a> Denoiser<'a> {
             None => None,
         };
         let always = both.is_some() && run.interval == Interval::default();
-        let alone = if always { None } else { Some(cast.prepare(&[&prompts.positive], images)?) };
-        Ok(Self { cast, alone, both, run, source, observer, flow: Flow::Continue })
+        let alone = if always {
+            None
+        } else {
+            Some(cast.prepare(&[&prompts.positive], images)?)
+        };
+        Ok(Self {
+            cast,
+            alone,
+            both,
+            run,
+            source,
+            observer,
+            flow: Flow::Continue,
+        })
     }
 
     /// The generator as the run left it, and what the observer said last.
@@ -96,8 +113,19 @@ impl<'a> Denoiser<'a> {
 
     /// The network's output at call `i`, guided where the run says so.
     fn guided(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
-        let Run { calls, scale, rescale, interval, .. } = self.run;
-        let call = Call { i, calls, x, timestep };
+        let Run {
+            calls,
+            scale,
+            rescale,
+            interval,
+            ..
+        } = self.run;
+        let call = Call {
+            i,
+            calls,
+            x,
+            timestep,
+        };
         let input = self.input(x)?;
         match (&mut self.both, &mut self.alone) {
             (Some(both), _) if interval.contains(i, calls) => {
@@ -105,7 +133,9 @@ impl<'a> Denoiser<'a> {
                 guidance::guided(&outputs[0], &outputs[1], scale, rescale)
             }
             (_, Some(alone)) => self.cast.output(&call, &input, alone),
-            (_, None) => Err(Error::internal("a call without guidance and without a prompt alone")),
+            (_, None) => Err(Error::internal(
+                "a call without guidance and without a prompt alone",
+            )),
         }
     }
 
@@ -114,7 +144,9 @@ impl<'a> Denoiser<'a> {
         let (Inputs::Inpainting, Some(origin)) = (self.run.inputs, &self.run.origin) else {
             return Ok(x.clone());
         };
-        let (Some(mask), Some(masked)) = (&origin.mask, &origin.masked) else { return Ok(x.clone()) };
+        let (Some(mask), Some(masked)) = (&origin.mask, &origin.masked) else {
+            return Ok(x.clone());
+        };
         let mask = mask.repeat((x.dim(0)?, 1, 1, 1))?;
         Ok(Tensor::cat(&[x, &mask, masked], 1)?)
     }
@@ -139,7 +171,12 @@ impl Model for Denoiser<'_> {
         let call = || format!("the denoising network at call {} of {calls}", i + 1);
         let output = sound(call, || self.guided(i, x, timestep), |output| output)?;
         let Batch { first, size } = self.run.batch;
-        let step = Event::Step { step: i + 1, steps: self.run.calls, image: first, batch: size };
+        let step = Event::Step {
+            step: i + 1,
+            steps: self.run.calls,
+            image: first,
+            batch: size,
+        };
         self.flow = self.observer.on(&step);
         heard(self.flow)?;
         Ok(output)
@@ -152,15 +189,22 @@ impl Model for Denoiser<'_> {
     fn estimated(&mut self, i: usize, x0: &Tensor) -> Result<bool> {
         if let Some(previews) = self.run.previews {
             let shown = previews.after(i, x0, self.run.batch.first)?;
-            shown.iter().try_for_each(|preview| tell(self.observer, preview))?;
+            shown
+                .iter()
+                .try_for_each(|preview| tell(self.observer, preview))?;
         }
         Ok(self.flow != Flow::Continue)
     }
 
     fn between(&mut self, sample: Sample, kept: f64) -> Result<Sample> {
-        let Some((origin, mask)) = self.kept() else { return Ok(sample) };
+        let Some((origin, mask)) = self.kept() else {
+            return Ok(sample);
+        };
         let outside = combine(&[(1.0, &origin.latents), (kept, &origin.noise)])?;
-        Ok(Sample { x: blend(mask, &sample.x, &outside)?, sigma: sample.sigma })
+        Ok(Sample {
+            x: blend(mask, &sample.x, &outside)?,
+            sigma: sample.sigma,
+        })
     }
 
     fn finish(&mut self, latents: Tensor) -> Result<Tensor> {

@@ -4,9 +4,11 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 
-/// Each token's state times its weight, then all of them scaled so that their mean is what it was before.
+/// Each token's state times its weight, then all of them scaled so that their mean is what it was
+/// before.
 ///
-/// `states` is one chunk, `[1, n, c]`, with a weight for each of its n tokens; weights of 1 change nothing at all.
+/// `states` is one chunk, `[1, n, c]`, with a weight for each of its n tokens; weights of 1 change
+/// nothing at all.
 ///
 /// # Errors
 /// Tensor arithmetic.
@@ -19,7 +21,11 @@ pub(super) fn emphasised(states: Tensor, weights: &[f64]) -> Result<Tensor> {
     let weighted = states.broadcast_mul(&factors)?;
     let scale = mean(&states)? / mean(&weighted)?;
     // States whose mean is zero have none to restore.
-    if scale.is_finite() { Ok((weighted * scale)?) } else { Ok(weighted) }
+    if scale.is_finite() {
+        Ok((weighted * scale)?)
+    } else {
+        Ok(weighted)
+    }
 }
 
 fn mean(states: &Tensor) -> Result<f64> {
@@ -40,14 +46,24 @@ mod tests {
         // Mean 2.5; weighted [1, 2, 6, 8] with mean 4.25.
         let expected = [1.0f32, 2.0, 6.0, 8.0].map(|value| value * 2.5 / 4.25);
         let values = weighted.flatten_all().unwrap().to_vec1::<f32>().unwrap();
-        assert!(values.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-6), "{values:?}");
+        assert!(
+            values
+                .iter()
+                .zip(expected)
+                .all(|(a, b)| (a - b).abs() < 1e-6),
+            "{values:?}"
+        );
         assert!((mean(&weighted).unwrap() - mean(&states).unwrap()).abs() < 1e-6);
     }
 
     #[test]
     fn a_mean_of_zero_is_left_alone() {
         let states = Tensor::new(&[[[1f32, -1.0], [3.0, -3.0]]], &Device::Cpu).unwrap();
-        let values = emphasised(states, &[1.0, 2.0]).unwrap().flatten_all().unwrap().to_vec1::<f32>();
+        let values = emphasised(states, &[1.0, 2.0])
+            .unwrap()
+            .flatten_all()
+            .unwrap()
+            .to_vec1::<f32>();
         assert_eq!(values.unwrap(), [1.0, -1.0, 6.0, -6.0]);
     }
 }

@@ -1,5 +1,5 @@
-//! The networks beside a model, in memory for as long as requests name them: control networks, an adapter for picture
-//! prompts.
+//! The networks beside a model, in memory for as long as requests name them: control networks, an
+//! adapter for picture prompts.
 
 use std::sync::Arc;
 
@@ -50,11 +50,13 @@ impl Equipment {
         loading: &Loading<'_>,
         observer: &mut dyn Observer,
     ) -> Result<()> {
-        self.controls.retain(|(kept, _)| wanted.controls.iter().any(|network| network.is(kept)));
+        self.controls
+            .retain(|(kept, _)| wanted.controls.iter().any(|network| network.is(kept)));
         for network in &wanted.controls {
             if !self.controls.iter().any(|(kept, _)| kept.is(network)) {
-                let loaded =
-                    super::staged(observer, Stage::Load, &network.origin, |_| loading.control(network))?;
+                let loaded = super::staged(observer, Stage::Load, &network.origin, |_| {
+                    loading.control(network)
+                })?;
                 self.controls.push((network.clone(), loaded));
             }
         }
@@ -64,7 +66,10 @@ impl Equipment {
                 Some(kept) => Some(kept),
                 None => {
                     let load = |_: &mut dyn Observer| loading.reader(adapter, encoder);
-                    Some((adapter.clone(), super::staged(observer, Stage::Load, &adapter.origin, load)?))
+                    Some((
+                        adapter.clone(),
+                        super::staged(observer, Stage::Load, &adapter.origin, load)?,
+                    ))
                 }
             };
         }
@@ -73,7 +78,11 @@ impl Equipment {
 
     /// The control network that is loaded of these files.
     pub(super) fn control(&self, network: &Network) -> Result<&ControlNet> {
-        let found = self.controls.iter().find(|(kept, _)| kept.is(network)).map(|(_, loaded)| loaded);
+        let found = self
+            .controls
+            .iter()
+            .find(|(kept, _)| kept.is(network))
+            .map(|(_, loaded)| loaded);
         found.ok_or_else(|| Error::internal("a control network that was not loaded"))
     }
 
@@ -85,7 +94,12 @@ impl Equipment {
 
 impl Loading<'_> {
     fn control(&self, network: &Network) -> Result<ControlNet> {
-        let Network { files, config, origin, .. } = network;
+        let Network {
+            files,
+            config,
+            origin,
+            ..
+        } = network;
         let weights = Weights::of(network.tensors()?, self.backend)?;
         let config = match config {
             Some(config) => ControlConfig::parse(&files.display(config), files.json(config)?)?,
@@ -104,8 +118,10 @@ impl Loading<'_> {
 
     fn reader(&self, adapter: &Network, encoder: &Network) -> Result<PictureReader> {
         let open = |network: &Network| Weights::of(network.tensors()?, self.careful);
-        let config =
-            encoder.config.as_deref().ok_or_else(|| Error::internal("an encoder without a config"))?;
+        let config = encoder
+            .config
+            .as_deref()
+            .ok_or_else(|| Error::internal("an encoder without a config"))?;
         let config: VisionConfig = encoder.files.json(config)?;
         Ok(PictureReader {
             encoder: ClipVision::load(&open(encoder)?, &config)?,
@@ -117,14 +133,17 @@ impl Loading<'_> {
 }
 
 impl PictureReader {
-    /// A picture as tokens beside the prompt's, and those that mean no picture, `[1, n, context]` each.
+    /// A picture as tokens beside the prompt's, and those that mean no picture, `[1, n, context]`
+    /// each.
     ///
     /// # Errors
     /// Tensor arithmetic.
     pub(super) fn read(&self, picture: &Picture, backend: &Backend) -> Result<[Tensor; 2]> {
-        let side =
-            u32::try_from(self.side).map_err(|_| Error::new(Kind::ModelFile, "an absurd `image_size`"))?;
-        let pixels = self.encoder.normalised(&picture.square(side).rgb, self.side)?;
+        let side = u32::try_from(self.side)
+            .map_err(|_| Error::new(Kind::ModelFile, "an absurd `image_size`"))?;
+        let pixels = self
+            .encoder
+            .normalised(&picture.square(side).rgb, self.side)?;
         let nothing = backend.upload(vec![0.0; self.width], (1, self.width))?;
         let seen = self.encoder.forward(&pixels)?;
         Ok([self.adapter.tokens(&seen)?, self.adapter.tokens(&nothing)?])

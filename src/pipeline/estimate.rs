@@ -1,4 +1,5 @@
-//! How much memory a request takes, by estimate, and the way of keeping and decoding that follows from it.
+//! How much memory a request takes, by estimate, and the way of keeping and decoding that follows
+//! from it.
 
 use super::Stay;
 use super::sizes::Sizes;
@@ -41,7 +42,10 @@ impl Estimate {
     pub fn peak(&self) -> u64 {
         let stage = |weights: u64, buffers: u64| weights + buffers.max(self.reading.min(weights));
         let most = match self.all_loaded {
-            true => stage(self.networks(), self.denoise.max(self.decode).max(self.encode)),
+            true => stage(
+                self.networks(),
+                self.denoise.max(self.decode).max(self.encode),
+            ),
             false => {
                 let stages = [
                     stage(self.text_encoders, 0),
@@ -72,11 +76,15 @@ impl Estimate {
 
     /// How long networks stay.
     pub(crate) fn stay(&self) -> Stay {
-        if self.all_loaded { Stay::Loaded } else { Stay::WhileNeeded }
+        if self.all_loaded {
+            Stay::Loaded
+        } else {
+            Stay::WhileNeeded
+        }
     }
 
-    /// What a request takes on `backend`, in the way that its `memory` and `vae_tiling` ask for; `held` bytes are in
-    /// memory already.
+    /// What a request takes on `backend`, in the way that its `memory` and `vae_tiling` ask for;
+    /// `held` bytes are in memory already.
     ///
     /// # Errors
     /// A file of the model that is missing or malformed.
@@ -91,12 +99,19 @@ impl Estimate {
         };
         let forced = request.vae_tiling == VaeTiling::On;
         let sized = sizes.estimate(backend, forced)?;
-        let comfortable = Self { all_loaded: sizes.draws(), ..sized };
+        let comfortable = Self {
+            all_loaded: sizes.draws(),
+            ..sized
+        };
         if comfortable.peak() <= limit {
             return Ok(comfortable);
         }
         let unavoidable = limit.max(PROGRAM + sized.beside + sized.denoising());
         let large = PROGRAM + sized.beside + sized.decoding() > unavoidable;
-        if request.vae_tiling == VaeTiling::Auto && large { sizes.estimate(backend, true) } else { Ok(sized) }
+        if request.vae_tiling == VaeTiling::Auto && large {
+            sizes.estimate(backend, true)
+        } else {
+            Ok(sized)
+        }
     }
 }

@@ -18,11 +18,17 @@ pub(super) fn guided(
     rescaled(&guided, conditional, rescale)
 }
 
-/// Lin et al. 2023, equations 14 to 16: φ x std(c)/std(x) + (1 − φ) x, each picture by its own deviation.
+/// Lin et al. 2023, equations 14 to 16: φ x std(c)/std(x) + (1 − φ) x, each picture by its own
+/// deviation.
 fn rescaled(guided: &Tensor, conditional: &Tensor, share: f64) -> Result<Tensor> {
-    let factor = ((deviation(conditional)? / deviation(guided)?)? * share)?.affine(1.0, 1.0 - share)?;
-    let shape: Vec<usize> =
-        guided.dims().iter().enumerate().map(|(i, size)| if i == 0 { *size } else { 1 }).collect();
+    let factor =
+        ((deviation(conditional)? / deviation(guided)?)? * share)?.affine(1.0, 1.0 - share)?;
+    let shape: Vec<usize> = guided
+        .dims()
+        .iter()
+        .enumerate()
+        .map(|(i, size)| if i == 0 { *size } else { 1 })
+        .collect();
     Ok(guided.broadcast_mul(&factor.reshape(shape)?)?)
 }
 
@@ -47,7 +53,13 @@ mod tests {
 
     #[test]
     fn guidance_goes_beyond_the_conditional_output() {
-        let x = guided(&row([0.0, 1.0, 2.0, 3.0]), &row([1.0, 1.0, 1.0, 1.0]), 2.0, 0.0).unwrap();
+        let x = guided(
+            &row([0.0, 1.0, 2.0, 3.0]),
+            &row([1.0, 1.0, 1.0, 1.0]),
+            2.0,
+            0.0,
+        )
+        .unwrap();
         assert_eq!(values(&x), [2.0, 1.0, 0.0, -1.0]);
     }
 

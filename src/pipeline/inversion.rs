@@ -26,20 +26,28 @@ impl Words {
         width: usize,
         backend: &Backend,
     ) -> Result<Self> {
-        let mut all = Self { words: Vec::new(), vectors: Vec::new() };
+        let mut all = Self {
+            words: Vec::new(),
+            vectors: Vec::new(),
+        };
         for embedding in embeddings {
-            let (Some(word), Some(row)) = (embedding.word(component), embedding.row(component)) else {
+            let (Some(word), Some(row)) = (embedding.word(component), embedding.row(component))
+            else {
                 continue;
             };
             if row.width != width {
                 let path = embedding.path.display();
                 return Err(Error::new(
                     Kind::ModelFile,
-                    format!("`{path}` has vectors of width {}, expected {width} for {component}", row.width),
+                    format!(
+                        "`{path}` has vectors of width {}, expected {width} for {component}",
+                        row.width
+                    ),
                 ));
             }
             let file = Weights::of(embedding.tensors.clone(), backend)?;
-            all.vectors.extend(file.values(&row.tensor, &[row.count, width])?.floats());
+            all.vectors
+                .extend(file.values(&row.tensor, &[row.count, width])?.floats());
             all.words.push(word);
         }
         Ok(all)

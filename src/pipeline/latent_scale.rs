@@ -1,5 +1,5 @@
-//! The way between an autoencoder's latents and the sampler's: one factor, or for some models of XL each channel's mean
-//! and deviation too.
+//! The way between an autoencoder's latents and the sampler's: one factor, or for some models of XL
+//! each channel's mean and deviation too.
 
 use candle_core::{DType, Device, Tensor};
 
@@ -13,7 +13,8 @@ pub(super) struct LatentScale {
     moments: Option<[Tensor; 2]>,
 }
 
-/// What XL's own autoencoder is scaled by, which the projection of its latents to colours is made for.
+/// What XL's own autoencoder is scaled by, which the projection of its latents to colours is made
+/// for.
 const XL_FACTOR: f64 = 0.13025;
 
 impl LatentScale {
@@ -32,12 +33,15 @@ impl LatentScale {
 
     /// The sampler's latents as the decoder takes them: z std / factor + mean.
     pub(super) fn decoded(&self, latents: &Tensor) -> Result<Tensor> {
-        let Some(moments) = &self.moments else { return Ok((latents / self.factor)?) };
+        let Some(moments) = &self.moments else {
+            return Ok((latents / self.factor)?);
+        };
         let [mean, std] = like(moments, latents.dtype())?;
         Ok((latents.broadcast_mul(&std)? / self.factor)?.broadcast_add(&mean)?)
     }
 
-    /// The encoder's latents as the sampler takes them: the inverse. Beside a mask diffusers takes the factor alone.
+    /// The encoder's latents as the sampler takes them: the inverse. Beside a mask diffusers takes
+    /// the factor alone.
     pub(super) fn encoded(&self, latents: &Tensor, masked: bool) -> Result<Tensor> {
         let Some(moments) = self.moments.as_ref().filter(|_| !masked) else {
             return Ok((latents * self.factor)?);
@@ -71,13 +75,23 @@ mod tests {
     fn encoding_undoes_decoding_except_beside_a_mask() {
         let moments = Some([vec![1.0, -2.0], vec![4.0, 0.5]]);
         let scale = LatentScale::new(0.5, moments, &Device::Cpu).unwrap();
-        let latents = Tensor::from_vec(vec![1f32, 3.0, -1.0, 2.0], (1, 2, 1, 2), &Device::Cpu).unwrap();
+        let latents =
+            Tensor::from_vec(vec![1f32, 3.0, -1.0, 2.0], (1, 2, 1, 2), &Device::Cpu).unwrap();
         let decoded = scale.decoded(&latents).unwrap();
         assert_eq!(values(&decoded), [9.0, 25.0, -3.0, 0.0]);
-        assert_eq!(values(&scale.encoded(&decoded, false).unwrap()), values(&latents));
-        assert_eq!(values(&scale.encoded(&decoded, true).unwrap()), [4.5, 12.5, -1.5, 0.0]);
+        assert_eq!(
+            values(&scale.encoded(&decoded, false).unwrap()),
+            values(&latents)
+        );
+        assert_eq!(
+            values(&scale.encoded(&decoded, true).unwrap()),
+            [4.5, 12.5, -1.5, 0.0]
+        );
         let plain = LatentScale::new(0.5, None, &Device::Cpu).unwrap();
-        assert_eq!(values(&plain.decoded(&latents).unwrap()), [2.0, 6.0, -2.0, 4.0]);
+        assert_eq!(
+            values(&plain.decoded(&latents).unwrap()),
+            [2.0, 6.0, -2.0, 4.0]
+        );
         assert_eq!(values(&plain.usual(&latents).unwrap()), values(&latents));
     }
 }

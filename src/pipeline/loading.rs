@@ -1,5 +1,5 @@
-//! Which networks of a pipeline are in memory: loaded when they are asked for, with the request's LoRAs merged in, and
-//! freed when others take their place or memory is short.
+//! Which networks of a pipeline are in memory: loaded when they are asked for, with the request's
+//! LoRAs merged in, and freed when others take their place or memory is short.
 
 use std::rc::Rc;
 
@@ -49,7 +49,9 @@ impl Pipeline {
             repo: repo.clone(),
             backend: backend.clone(),
         };
-        pipeline.autoencoder.suits(pipeline.config.out_channels, repo.vae_factor)?;
+        pipeline
+            .autoencoder
+            .suits(pipeline.config.out_channels, repo.vae_factor)?;
         Ok(pipeline)
     }
 
@@ -70,7 +72,8 @@ impl Pipeline {
 
     /// Has `adapters` merged into the networks from now on: those that hold others leave memory.
     pub(crate) fn adapt(&mut self, adapters: &Adapters) {
-        let other = |components: &[Component]| adapters.key(components) != self.adapters.key(components);
+        let other =
+            |components: &[Component]| adapters.key(components) != self.adapters.key(components);
         if other(&[Component::TextEncoder, Component::TextEncoder2]) {
             self.text.free();
         }
@@ -101,15 +104,25 @@ impl Pipeline {
 
     pub(super) fn text(&self, observer: &mut dyn Observer) -> Result<Rc<TextEncoder>> {
         self.text.get(|| {
-            staged(observer, Stage::Load, Component::TextEncoder.name(), |observer| {
-                let careful = self.backend.careful();
-                let open = |component| self.weights(component, &careful);
-                let text = TextEncoder::load(&self.files, &self.repo, &open)?;
-                for notice in text.notices() {
-                    tell(observer, &Event::Warning { message: notice.to_owned() })?;
-                }
-                Ok(text)
-            })
+            staged(
+                observer,
+                Stage::Load,
+                Component::TextEncoder.name(),
+                |observer| {
+                    let careful = self.backend.careful();
+                    let open = |component| self.weights(component, &careful);
+                    let text = TextEncoder::load(&self.files, &self.repo, &open)?;
+                    for notice in text.notices() {
+                        tell(
+                            observer,
+                            &Event::Warning {
+                                message: notice.to_owned(),
+                            },
+                        )?;
+                    }
+                    Ok(text)
+                },
+            )
         })
     }
 
@@ -140,7 +153,10 @@ impl Pipeline {
     pub(crate) fn equip(&mut self, networks: &Networks, observer: &mut dyn Observer) -> Result<()> {
         if !self.autoencoder.source().is(networks.autoencoder.as_ref()) {
             let other = networks.autoencoder.clone();
-            let source = autoencoder::Source { other, ..self.autoencoder.source().clone() };
+            let source = autoencoder::Source {
+                other,
+                ..self.autoencoder.source().clone()
+            };
             let changed = Autoencoder::open(source)?;
             if self.stay == Stay::Loaded {
                 changed.ready(observer)?;
@@ -149,7 +165,11 @@ impl Pipeline {
             self.autoencoder = changed;
         }
         let source = self.autoencoder.source();
-        let loading = Loading { unet: &self.config, backend: &self.backend, careful: &source.backend };
+        let loading = Loading {
+            unet: &self.config,
+            backend: &self.backend,
+            careful: &source.backend,
+        };
         self.equipment.change(networks, &loading, observer)
     }
 }

@@ -1,5 +1,5 @@
-//! From prompt to pixels: the loaded networks of one model and the stages between them. No files are written and
-//! nothing is shown here; progress goes to an `Observer`, who may cancel.
+//! From prompt to pixels: the loaded networks of one model and the stages between them. No files
+//! are written and nothing is shown here; progress goes to an `Observer`, who may cancel.
 
 mod autoencoder;
 mod beside;
@@ -128,7 +128,8 @@ pub(crate) struct Drawn {
     noise: Noise,
     /// Which pictures of the request.
     pub(crate) batch: Batch,
-    /// What the observer said to its last step: other than [`Flow::Continue`], the latents are clean before their time.
+    /// What the observer said to its last step: other than [`Flow::Continue`], the latents are
+    /// clean before their time.
     pub(crate) flow: Flow,
 }
 
@@ -151,7 +152,12 @@ impl Drawn {
     pub(crate) fn kept(&self, i: usize, seed: u64) -> Result<Latents> {
         let (_, c, h, w) = self.latents.dims4()?;
         let values = self.latents.get(i)?.flatten_all()?.to_vec1()?;
-        Ok(Latents { shape: [c, h, w], values, seed, index: self.batch.first + i as u64 })
+        Ok(Latents {
+            shape: [c, h, w],
+            values,
+            seed,
+            index: self.batch.first + i as u64,
+        })
     }
 }
 
@@ -184,18 +190,23 @@ impl Pipeline {
             if let (Some(reader), Some(picture)) = (self.equipment.picture(), &shown.prompt) {
                 let [something, nothing] = reader.read(picture, &self.backend)?;
                 encoded.positive.picture = Some(something);
-                encoded.negative.iter_mut().for_each(|negative| negative.picture = Some(nothing.clone()));
+                encoded
+                    .negative
+                    .iter_mut()
+                    .for_each(|negative| negative.picture = Some(nothing.clone()));
             }
             for (network, picture) in networks.controls.iter().zip(&shown.controls) {
                 let picture = origin::pixels(picture, None, &self.backend)?.affine(0.5, 0.5)?;
-                encoded.hints.push(self.equipment.control(network)?.hint(&picture)?);
+                encoded
+                    .hints
+                    .push(self.equipment.control(network)?.hint(&picture)?);
             }
             Ok(encoded)
         })
     }
 
-    /// Noise, or a start picture, to latents: finished ones, or as far as the request's refiner takes over. `noise`
-    /// has a generator for each picture of the task.
+    /// Noise, or a start picture, to latents: finished ones, or as far as the request's refiner
+    /// takes over. `noise` has a generator for each picture of the task.
     ///
     /// # Errors
     /// `Kind::Interrupted` when the observer cancels; tensor arithmetic.
@@ -221,7 +232,14 @@ impl Pipeline {
                 let end = refiner.handover(&ladder)?;
                 ladder = ladder.until_call(end);
             }
-            let descent = Descent { config, ladder, x, origin, source, before: 0 };
+            let descent = Descent {
+                config,
+                ladder,
+                x,
+                origin,
+                source,
+                before: 0,
+            };
             self.descend(task, descent, observer)
         })
     }
@@ -231,24 +249,56 @@ impl Pipeline {
     ///
     /// # Errors
     /// As [`Self::denoise`].
-    pub(crate) fn refine(&self, task: &Task<'_>, drawn: Drawn, observer: &mut dyn Observer) -> Result<Drawn> {
+    pub(crate) fn refine(
+        &self,
+        task: &Task<'_>,
+        drawn: Drawn,
+        observer: &mut dyn Observer,
+    ) -> Result<Drawn> {
         staged(observer, Stage::Denoise, "latents", |observer| {
             let Task { request, batch, .. } = *task;
-            let refiner = request.refiner.as_ref().ok_or_else(|| Error::internal("nothing to refine"))?;
+            let refiner = request
+                .refiner
+                .as_ref()
+                .ok_or_else(|| Error::internal("nothing to refine"))?;
             let config = request.sampler_config(&self.repo)?;
             let ladder = schedule::ladder(&config, request.steps)?;
             let start = refiner.handover(&ladder)?;
             let ladder = ladder.from_call(start);
             let x = sampler::resumed(&config, &ladder, drawn.latents)?;
             let source = self.source(request, drawn.noise, batch.size);
-            let descent = Descent { config, ladder, x, origin: None, source, before: start };
+            let descent = Descent {
+                config,
+                ladder,
+                x,
+                origin: None,
+                source,
+                before: start,
+            };
             self.descend(task, descent, observer)
         })
     }
 
-    fn descend(&self, task: &Task<'_>, descent: Descent<'_>, observer: &mut dyn Observer) -> Result<Drawn> {
-        let Task { request, prompts, batch, .. } = *task;
-        let Descent { config, ladder, x, origin, source, before } = descent;
+    fn descend(
+        &self,
+        task: &Task<'_>,
+        descent: Descent<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Drawn> {
+        let Task {
+            request,
+            prompts,
+            batch,
+            ..
+        } = *task;
+        let Descent {
+            config,
+            ladder,
+            x,
+            origin,
+            source,
+            before,
+        } = descent;
         let run = Run {
             calls: ladder.calls(),
             batch,
@@ -273,29 +323,59 @@ impl Pipeline {
         self.leave(|| self.unet.free());
         // The decoder needs the most memory of all, and buffers of other sizes than the network's.
         self.backend.trim();
-        Ok(Drawn { latents, noise, batch, flow })
+        Ok(Drawn {
+            latents,
+            noise,
+            batch,
+            flow,
+        })
     }
 
     /// The networks that a task asks.
     fn cast<'a>(&'a self, unet: &'a Unet, task: &Task<'a>) -> Result<Cast<'a>> {
-        let Task { request, prompts, networks, .. } = *task;
+        let Task {
+            request,
+            prompts,
+            networks,
+            ..
+        } = *task;
         let guide = |((network, hint), control): ((&Arc<Network>, _), _)| {
             let network = self.equipment.control(network)?;
-            Ok(Guide { network, hint, control, guess: request.control_guess })
+            Ok(Guide {
+                network,
+                hint,
+                control,
+                guess: request.control_guess,
+            })
         };
-        let guides = networks.controls.iter().zip(&prompts.hints).zip(&request.controls).map(guide);
-        let scale = request.picture_prompt.as_ref().map_or(0.0, |picture| picture.scale);
+        let guides = networks
+            .controls
+            .iter()
+            .zip(&prompts.hints)
+            .zip(&request.controls)
+            .map(guide);
+        let scale = request
+            .picture_prompt
+            .as_ref()
+            .map_or(0.0, |picture| picture.scale);
         Ok(Cast {
             unet,
             guides: guides.collect::<Result<_>>()?,
-            adapter: self.equipment.picture().map(|reader| (&reader.adapter, scale)),
+            adapter: self
+                .equipment
+                .picture()
+                .map(|reader| (&reader.adapter, scale)),
             scale: request.cfg_scale,
             shortcuts: request.shortcuts,
         })
     }
 
     fn source(&self, request: &Request, noise: Noise, images: usize) -> Source<'_> {
-        Source { noise, shape: self.latent_shape(request, images), backend: &self.backend }
+        Source {
+            noise,
+            shape: self.latent_shape(request, images),
+            backend: &self.backend,
+        }
     }
 
     fn origin(&self, init: &Init, start: &Start, source: &mut Source<'_>) -> Result<Origin> {
@@ -318,22 +398,34 @@ impl Pipeline {
         if shape[1..] != latents.shape {
             let [c, h, w] = latents.shape;
             let expected = format!("latents of {shape:?}");
-            return Err(Error::expected("from_latents", expected, format!("[1, {c}, {h}, {w}]"))
-                .hint("the file is of another model or another size"));
+            return Err(
+                Error::expected("from_latents", expected, format!("[1, {c}, {h}, {w}]"))
+                    .hint("the file is of another model or another size"),
+            );
         }
         let noise = Noise::new(request.rng, request.seed, 1);
         let latents = self.backend.upload(latents.values.clone(), &shape)?;
-        Ok(Drawn { latents, noise, batch: Batch { first: 0, size: 1 }, flow: Flow::Continue })
+        Ok(Drawn {
+            latents,
+            noise,
+            batch: Batch { first: 0, size: 1 },
+            flow: Flow::Continue,
+        })
     }
 
     fn latent_shape(&self, request: &Request, images: usize) -> [usize; 4] {
         let cells = |pixels: u32| (pixels / self.repo.vae_factor) as usize;
-        [images, self.autoencoder.channels(), cells(request.height), cells(request.width)]
+        [
+            images,
+            self.autoencoder.channels(),
+            cells(request.height),
+            cells(request.width),
+        ]
     }
 }
 
-/// A mask over the original at full strength starts from noise alone; every other run from what it begins with and noise
-/// on it.
+/// A mask over the original at full strength starts from noise alone; every other run from what it
+/// begins with and noise on it.
 fn whole(init: &Init) -> bool {
     let is_original = |mask: &MaskOptions| mask.content == MaskedContent::Original;
     init.mask.as_ref().is_some_and(is_original) && init.strength >= 1.0
@@ -343,7 +435,10 @@ fn first_sample(init: &Init, ladder: &Ladder, origin: &Origin) -> Result<Tensor>
     if whole(init) {
         return Ok((&origin.noise * ladder.init_noise_sigma)?);
     }
-    let level = ladder.levels.get(ladder.start).ok_or_else(|| Error::internal("a run of no step"))?;
+    let level = ladder
+        .levels
+        .get(ladder.start)
+        .ok_or_else(|| Error::internal("a run of no step"))?;
     combine(&[(1.0, &origin.latents), (level.sigma, &origin.noise)])
 }
 
@@ -355,8 +450,20 @@ fn staged<T>(
     work: impl FnOnce(&mut dyn Observer) -> Result<T>,
 ) -> Result<T> {
     let start = std::time::Instant::now();
-    tell(observer, &Event::Begin { stage, what: what.to_owned() })?;
+    tell(
+        observer,
+        &Event::Begin {
+            stage,
+            what: what.to_owned(),
+        },
+    )?;
     let result = within_memory(|| work(observer))?;
-    tell(observer, &Event::End { stage, seconds: start.elapsed().as_secs_f64() })?;
+    tell(
+        observer,
+        &Event::End {
+            stage,
+            seconds: start.elapsed().as_secs_f64(),
+        },
+    )?;
     Ok(result)
 }

@@ -1,5 +1,5 @@
-//! Pictures that a run starts from, as latents: the encoder's posterior, the mask in latent cells, and the order in
-//! which diffusers draws noise for them.
+//! Pictures that a run starts from, as latents: the encoder's posterior, the mask in latent cells,
+//! and the order in which diffusers draws noise for them.
 
 use candle_core::Tensor;
 
@@ -34,13 +34,23 @@ pub(super) struct Encoding<'a> {
 }
 
 impl Encoding<'_> {
-    /// Encodes `start` for a batch, drawing as diffusers does: the picture's latents, the first noise, the masked
-    /// picture's latents. An inpainting network that starts from pure noise (`whole`) does without the first.
-    pub(super) fn origin(&self, start: &Start, whole: bool, noise: &mut Source<'_>) -> Result<Origin> {
+    /// Encodes `start` for a batch, drawing as diffusers does: the picture's latents, the first
+    /// noise, the masked picture's latents. An inpainting network that starts from pure noise
+    /// (`whole`) does without the first.
+    pub(super) fn origin(
+        &self,
+        start: &Start,
+        whole: bool,
+        noise: &mut Source<'_>,
+    ) -> Result<Origin> {
         let skip = whole && self.inputs == Inputs::Inpainting;
         let picture = pixels(&start.begun(), None, self.backend)?;
         let masks = start.mask.is_some();
-        let latents = if skip { None } else { Some(self.latents(&picture, masks, noise)?) };
+        let latents = if skip {
+            None
+        } else {
+            Some(self.latents(&picture, masks, noise)?)
+        };
         let first = noise.draw()?;
         let masked = match &start.mask {
             None => None,
@@ -58,28 +68,58 @@ impl Encoding<'_> {
             (Some(latents), Some(mask)) => replaced(latents, mask, start.content, &first)?,
             (Some(latents), None) => latents,
         };
-        Ok(Origin { latents, noise: first, mask, masked })
+        Ok(Origin {
+            latents,
+            noise: first,
+            mask,
+            masked,
+        })
     }
 
-    /// Scaled latents of one picture, with a mask beside it or without, for each image of the batch.
+    /// Scaled latents of one picture, with a mask beside it or without, for each image of the
+    /// batch.
     fn latents(&self, pixels: &Tensor, masks: bool, noise: &mut Source<'_>) -> Result<Tensor> {
         let what = || "the autoencoder's encoder".to_owned();
-        let encoded = sound(what, || self.autoencoder.encode(pixels), |encoded| &encoded.mean)?;
-        let latents = match encoded.deviation.filter(|_| self.posterior == Posterior::Sample) {
+        let encoded = sound(
+            what,
+            || self.autoencoder.encode(pixels),
+            |encoded| &encoded.mean,
+        )?;
+        let latents = match encoded
+            .deviation
+            .filter(|_| self.posterior == Posterior::Sample)
+        {
             None => encoded.mean.repeat((noise.images(), 1, 1, 1))?,
-            Some(deviation) => noise.draw()?.broadcast_mul(&deviation)?.broadcast_add(&encoded.mean)?,
+            Some(deviation) => noise
+                .draw()?
+                .broadcast_mul(&deviation)?
+                .broadcast_add(&encoded.mean)?,
         };
         self.autoencoder.scale().encoded(&latents, masks)
     }
 
     fn cells(&self, mask: &Mask) -> Result<Tensor> {
-        let shape = (1, 1, (mask.height / self.factor) as usize, (mask.width / self.factor) as usize);
-        Ok(Tensor::from_vec(mask.cells(self.factor), shape, &self.backend.device)?)
+        let shape = (
+            1,
+            1,
+            (mask.height / self.factor) as usize,
+            (mask.width / self.factor) as usize,
+        );
+        Ok(Tensor::from_vec(
+            mask.cells(self.factor),
+            shape,
+            &self.backend.device,
+        )?)
     }
 }
 
 /// Latents with what is masked replaced, where it is to be noise or nothing.
-fn replaced(latents: Tensor, mask: &Tensor, content: MaskedContent, noise: &Tensor) -> Result<Tensor> {
+fn replaced(
+    latents: Tensor,
+    mask: &Tensor,
+    content: MaskedContent,
+    noise: &Tensor,
+) -> Result<Tensor> {
     let kept = || Ok::<_, Error>(latents.broadcast_mul(&mask.affine(-1.0, 1.0)?)?);
     match content {
         MaskedContent::Original | MaskedContent::Fill => Ok(latents),
@@ -90,11 +130,21 @@ fn replaced(latents: Tensor, mask: &Tensor, content: MaskedContent, noise: &Tens
 
 /// `[1, 3, h, w]` in −1..1; what `mask` covers is 0, the middle grey.
 pub(super) fn pixels(picture: &Picture, mask: Option<&Mask>, backend: &Backend) -> Result<Tensor> {
-    let mut values: Vec<f32> = picture.rgb.iter().map(|&byte| f32::from(byte) / 255.0 * 2.0 - 1.0).collect();
+    let mut values: Vec<f32> = picture
+        .rgb
+        .iter()
+        .map(|&byte| f32::from(byte) / 255.0 * 2.0 - 1.0)
+        .collect();
     if let Some(mask) = mask {
-        let covered = mask.binary().zip(values.chunks_exact_mut(3)).filter(|(on, _)| *on);
+        let covered = mask
+            .binary()
+            .zip(values.chunks_exact_mut(3))
+            .filter(|(on, _)| *on);
         covered.for_each(|(_, pixel)| pixel.fill(0.0));
     }
     let shape = (picture.height as usize, picture.width as usize, 3);
-    Ok(Tensor::from_vec(values, shape, &backend.device)?.permute((2, 0, 1))?.unsqueeze(0)?.contiguous()?)
+    Ok(Tensor::from_vec(values, shape, &backend.device)?
+        .permute((2, 0, 1))?
+        .unsqueeze(0)?
+        .contiguous()?)
 }

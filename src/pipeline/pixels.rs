@@ -6,7 +6,8 @@ use super::sound::invalid;
 use crate::error::Result;
 use crate::input::Picture;
 
-/// `[1, 3, h, w]` around −1..1 to `h × w × 3` bytes: clamp, × 255, round half to even, as diffusers does.
+/// `[1, 3, h, w]` around −1..1 to `h × w × 3` bytes: clamp, × 255, round half to even, as diffusers
+/// does.
 ///
 /// # Errors
 /// `Kind::InvalidImage` for a picture of one colour all over.
@@ -15,13 +16,15 @@ pub(super) fn to_rgb(pixels: &Tensor) -> Result<Vec<u8>> {
     let bytes: Vec<u8> = values.iter().map(|&value| to_byte(value)).collect();
     match flat(&bytes) {
         Some([0, 0, 0]) => Err(invalid("the picture is black all over")),
-        Some(colour) => Err(invalid(&format!("the picture is of one colour all over: {colour:?}"))),
+        Some(colour) => Err(invalid(&format!(
+            "the picture is of one colour all over: {colour:?}"
+        ))),
         None => Ok(bytes),
     }
 }
 
-/// The colour of a picture that has no other; a difference of one step is what rounding makes. A single pixel is a
-/// picture.
+/// The colour of a picture that has no other; a difference of one step is what rounding makes. A
+/// single pixel is a picture.
 fn flat(rgb: &[u8]) -> Option<[u8; 3]> {
     let (pixels, _) = rgb.as_chunks::<3>();
     let first = *pixels.first()?;
@@ -36,12 +39,20 @@ fn flat(rgb: &[u8]) -> Option<[u8; 3]> {
 pub(super) fn picture(pixels: &Tensor) -> Result<Picture> {
     let (_, _, height, width) = pixels.dims4()?;
     let rgb = rows(pixels)?.into_iter().map(to_byte).collect();
-    Ok(Picture { width: width as u32, height: height as u32, rgb, alpha: None })
+    Ok(Picture {
+        width: width as u32,
+        height: height as u32,
+        rgb,
+        alpha: None,
+    })
 }
 
 /// The values of `[1, 3, h, w]` pixel by pixel.
 fn rows(pixels: &Tensor) -> Result<Vec<f32>> {
-    let rows = pixels.squeeze(0)?.permute((1, 2, 0))?.to_device(&Device::Cpu)?;
+    let rows = pixels
+        .squeeze(0)?
+        .permute((1, 2, 0))?
+        .to_device(&Device::Cpu)?;
     Ok(rows.flatten_all()?.to_vec1::<f32>()?)
 }
 
@@ -60,15 +71,24 @@ mod tests {
 
     #[test]
     fn channels_interleave_and_values_clamp_and_round() {
-        assert_eq!(picture(&[-2.0, 1.0, 0.0, 2.0, -1.0, 0.5]).unwrap(), [0, 128, 0, 255, 255, 191]);
+        assert_eq!(
+            picture(&[-2.0, 1.0, 0.0, 2.0, -1.0, 0.5]).unwrap(),
+            [0, 128, 0, 255, 255, 191]
+        );
     }
 
     #[test]
     fn one_colour_all_over_is_no_picture() {
         let black = picture(&[-1.0; 6]).unwrap_err();
-        assert_eq!((black.kind(), black.message()), (Kind::InvalidImage, "the picture is black all over"));
+        assert_eq!(
+            (black.kind(), black.message()),
+            (Kind::InvalidImage, "the picture is black all over")
+        );
         let grey = picture(&[0.0, 0.0, 0.0, 0.0, 0.001, 0.0]).unwrap_err();
-        assert!(grey.message().ends_with("all over: [128, 128, 128]"), "{grey}");
+        assert!(
+            grey.message().ends_with("all over: [128, 128, 128]"),
+            "{grey}"
+        );
         assert!(picture(&[0.0, 0.0, 0.0, 0.0, 0.1, 0.0]).is_ok());
     }
 }

@@ -23,24 +23,45 @@ pub(super) struct Previews<'a> {
 /// Longest side of a preview, in pixels.
 const MAX_SIDE: u32 = 256;
 
-/// Colours in 255ths as a linear function of four latents: a row of factors and a last number to add for each of red,
-/// green and blue.
+/// Colours in 255ths as a linear function of four latents: a row of factors and a last number to
+/// add for each of red, green and blue.
 type Projection = [[f64; 5]; 3];
 
-/// J. Turner's fit for SD 1.x ("Decoding latents to RGB without upscaling", Hugging Face forum, 2022), whose result
-/// lies in −1..1, in 255ths.
+/// J. Turner's fit for SD 1.x ("Decoding latents to RGB without upscaling", Hugging Face forum,
+/// 2022), whose result lies in −1..1, in 255ths.
 const SD: Projection = [
-    [0.298 * 127.5, 0.187 * 127.5, -0.158 * 127.5, -0.184 * 127.5, 127.5],
-    [0.207 * 127.5, 0.286 * 127.5, 0.189 * 127.5, -0.271 * 127.5, 127.5],
-    [0.208 * 127.5, 0.173 * 127.5, 0.264 * 127.5, -0.473 * 127.5, 127.5],
+    [
+        0.298 * 127.5,
+        0.187 * 127.5,
+        -0.158 * 127.5,
+        -0.184 * 127.5,
+        127.5,
+    ],
+    [
+        0.207 * 127.5,
+        0.286 * 127.5,
+        0.189 * 127.5,
+        -0.271 * 127.5,
+        127.5,
+    ],
+    [
+        0.208 * 127.5,
+        0.173 * 127.5,
+        0.264 * 127.5,
+        -0.473 * 127.5,
+        127.5,
+    ],
 ];
 /// T. A. Vass's for XL ("Explaining the SDXL latent space", Hugging Face blog, 2023).
-const XL: Projection =
-    [[60.0, -60.0, 25.0, -70.0, 150.0], [60.0, -5.0, 15.0, -50.0, 140.0], [60.0, 10.0, -5.0, -35.0, 130.0]];
+const XL: Projection = [
+    [60.0, -60.0, 25.0, -70.0, 150.0],
+    [60.0, -5.0, 15.0, -50.0, 140.0],
+    [60.0, 10.0, -5.0, -35.0, 130.0],
+];
 
 impl Previews<'_> {
-    /// The previews after call `i` (from 0): one for each image of the estimates `x0` `[b, c, h, w]`, the first of which
-    /// is image `first` of the request. None where it is not time for any.
+    /// The previews after call `i` (from 0): one for each image of the estimates `x0` `[b, c, h,
+    /// w]`, the first of which is image `first` of the request. None where it is not time for any.
     ///
     /// # Errors
     /// Tensor arithmetic.
@@ -50,8 +71,16 @@ impl Previews<'_> {
         }
         let step = self.before + i + 1;
         let event = |k: usize| {
-            let Picture { width, height, rgb, .. } = self.picture(&x0.narrow(0, k, 1)?)?;
-            Ok(Event::Preview { step, image: first + k as u64, width, height, rgb })
+            let Picture {
+                width, height, rgb, ..
+            } = self.picture(&x0.narrow(0, k, 1)?)?;
+            Ok(Event::Preview {
+                step,
+                image: first + k as u64,
+                width,
+                height,
+                rgb,
+            })
         };
         (0..x0.dim(0)?).map(event).collect()
     }
@@ -62,9 +91,21 @@ impl Previews<'_> {
             pixels::picture(&self.autoencoder.decode(x0)?)?
         } else {
             let x0 = self.autoencoder.scale().usual(x0)?;
-            let cells = x0.to_device(&Device::Cpu)?.permute((0, 2, 3, 1))?.flatten_all()?.to_vec1::<f32>()?;
-            let rgb = cells.chunks_exact(channels).flat_map(|cell| projected(self.family, cell)).collect();
-            Picture { width: columns as u32, height: rows as u32, rgb, alpha: None }
+            let cells = x0
+                .to_device(&Device::Cpu)?
+                .permute((0, 2, 3, 1))?
+                .flatten_all()?
+                .to_vec1::<f32>()?;
+            let rgb = cells
+                .chunks_exact(channels)
+                .flat_map(|cell| projected(self.family, cell))
+                .collect();
+            Picture {
+                width: columns as u32,
+                height: rows as u32,
+                rgb,
+                alpha: None,
+            }
         };
         let longest = picture.width.max(picture.height);
         if longest <= MAX_SIDE {
@@ -82,7 +123,11 @@ fn projected(family: Family, cell: &[f32]) -> [u8; 3] {
         Family::Xl => XL,
     };
     projection.map(|[factors @ .., shift]| {
-        let sum: f64 = factors.iter().zip(cell).map(|(factor, &value)| factor * f64::from(value)).sum();
+        let sum: f64 = factors
+            .iter()
+            .zip(cell)
+            .map(|(factor, &value)| factor * f64::from(value))
+            .sum();
         // NaN becomes 0.
         (sum + shift).round() as u8
     })

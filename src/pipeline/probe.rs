@@ -1,5 +1,6 @@
-//! What a network predicts, found out by trying it: shown pure noise at the noisiest timestep, an estimate of the noise
-//! is about the input, a velocity is about the negated picture. (A1111 and stable-diffusion.cpp show it a constant.)
+//! What a network predicts, found out by trying it: shown pure noise at the noisiest timestep, an
+//! estimate of the noise is about the input, a velocity is about the negated picture. (A1111 and
+//! stable-diffusion.cpp show it a constant.)
 
 use candle_core::{DType, Tensor};
 
@@ -16,8 +17,8 @@ const SIDE: usize = 16;
 const CONTEXT: f32 = 0.5;
 /// The last timestep of training.
 const TIMESTEP: f64 = 999.0;
-/// Share of the noise in the output that only an estimate of the noise has: there it is about 1, in a velocity about
-/// √ᾱ = 0.07.
+/// Share of the noise in the output that only an estimate of the noise has: there it is about 1, in
+/// a velocity about √ᾱ = 0.07.
 const SHARE: f32 = 0.5;
 
 /// Refuses to draw with what was only guessed and turns out to be wrong.
@@ -29,8 +30,9 @@ pub(super) fn confirm(unet: &Unet, guess: Prediction, name: &str, backend: &Back
     if found == guess {
         return Ok(());
     }
-    let what =
-        format!("`{name}` does not say what it predicts; tried out, it is `{found}` and not `{guess}`");
+    let what = format!(
+        "`{name}` does not say what it predicts; tried out, it is `{found}` and not `{guess}`"
+    );
     Err(Error::field("prediction", what).hint(format!("give `--prediction {found}`")))
 }
 
@@ -45,7 +47,11 @@ fn prediction(unet: &Unet, backend: &Backend) -> Result<Prediction> {
     let context = backend.upload(vec![CONTEXT; 2 * unet.context()], (1, 2, unet.context()))?;
     let (output, _) = unet.forward(&x, TIMESTEP, &unet.condition(&context, None)?, &[])?;
     let share = sum(&(&output * &x)?)? / sum(&x.sqr()?)?;
-    Ok(if share < SHARE { Prediction::V } else { Prediction::Epsilon })
+    Ok(if share < SHARE {
+        Prediction::V
+    } else {
+        Prediction::Epsilon
+    })
 }
 
 fn sum(x: &Tensor) -> Result<f32> {
@@ -64,12 +70,17 @@ mod tests {
     #[test]
     fn what_a_network_predicts_shows_when_it_is_tried() {
         for (model, found) in [("sd15", Prediction::Epsilon), ("sd21-v", Prediction::V)] {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models").join(model);
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/golden/models")
+                .join(model);
             let files = ModelFiles::folder(model, model, folder);
             let backend = Backend::reference();
             let config = UnetConfig::parse(files.json(&Component::Unet.config()).unwrap()).unwrap();
-            let unet =
-                Unet::load(Weights::open(&files, Component::Unet, &backend).unwrap(), &config).unwrap();
+            let unet = Unet::load(
+                Weights::open(&files, Component::Unet, &backend).unwrap(),
+                &config,
+            )
+            .unwrap();
             assert_eq!(prediction(&unet, &backend).unwrap(), found, "{model}");
         }
     }

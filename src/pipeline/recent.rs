@@ -10,7 +10,8 @@ use crate::request::Request;
 
 /// How many are kept.
 const KEPT: usize = 32;
-/// Most tokens of all that are kept, so that long prompts take no more memory than as many of one chunk.
+/// Most tokens of all that are kept, so that long prompts take no more memory than as many of one
+/// chunk.
 const TOKENS: usize = KEPT * 77;
 
 /// The conditioning of recent requests, the latest last.
@@ -26,7 +27,8 @@ struct Known {
 }
 
 impl Recent {
-    /// The conditioning of `request`'s words, made by `encode` unless it is known. Warnings are told each time.
+    /// The conditioning of `request`'s words, made by `encode` unless it is known. Warnings are
+    /// told each time.
     ///
     /// # Errors
     /// As `encode`; `Kind::Interrupted` when the observer cancels.
@@ -41,7 +43,10 @@ impl Recent {
         if let Some(at) = known.iter().position(|known| known.request == request)
             && let Some(found) = known.remove(at)
         {
-            found.warnings.iter().try_for_each(|warning| tell(observer, warning))?;
+            found
+                .warnings
+                .iter()
+                .try_for_each(|warning| tell(observer, warning))?;
             let encoded = found.encoded.clone();
             known.push_back(found);
             return Ok(encoded);
@@ -54,9 +59,17 @@ impl Recent {
             observer.on(event)
         };
         let encoded = encode(&mut listening)?;
-        known.push_back(Known { request, encoded: encoded.clone(), warnings });
-        let tokens =
-            |known: &VecDeque<Known>| known.iter().map(|known| known.encoded.length()).sum::<usize>();
+        known.push_back(Known {
+            request,
+            encoded: encoded.clone(),
+            warnings,
+        });
+        let tokens = |known: &VecDeque<Known>| {
+            known
+                .iter()
+                .map(|known| known.encoded.length())
+                .sum::<usize>()
+        };
         while known.len() > KEPT || tokens(&known) > TOKENS {
             known.pop_front();
         }

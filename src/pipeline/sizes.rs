@@ -1,4 +1,5 @@
-//! The sizes of a request's networks and of the buffers that they work on, from configurations and the headers of files.
+//! The sizes of a request's networks and of the buffers that they work on, from configurations and
+//! the headers of files.
 
 use super::autoencoder;
 use super::estimate::Estimate;
@@ -79,10 +80,14 @@ impl Sizes<'_> {
             Some(_) => self.autoencoder(&source, Half::Encoder, false)?,
             None => Sized::default(),
         };
-        let component = |component, backend: &Backend| Weights::open(self.files, component, backend);
+        let component =
+            |component, backend: &Backend| Weights::open(self.files, component, backend);
         let mut text_encoders = 0;
         let readers = [Component::TextEncoder, Component::TextEncoder2];
-        for part in readers.into_iter().filter(|part| self.files.has(&part.config())) {
+        for part in readers
+            .into_iter()
+            .filter(|part| self.files.has(&part.config()))
+        {
             text_encoders += component(part, &careful)?.footprint("");
         }
         let config = UnetConfig::parse(self.files.json(&Component::Unet.config())?)?;
@@ -117,12 +122,19 @@ impl Sizes<'_> {
             * u64::from(self.request.height / self.repo.vae_factor)
     }
 
-    /// Buffers of the denoising network: what the way up still needs, of it and of each control network, and what a
-    /// block works on.
+    /// Buffers of the denoising network: what the way up still needs, of it and of each control
+    /// network, and what a block works on.
     fn denoise(&self, config: &UnetConfig) -> u64 {
-        let guided = if self.request.cfg_scale > 1.0 && config.guidance_width.is_none() { 2 } else { 1 };
-        let images =
-            self.request.batch_size.min(usize::try_from(self.request.count).unwrap_or(1)) as u64 * guided;
+        let guided = if self.request.cfg_scale > 1.0 && config.guidance_width.is_none() {
+            2
+        } else {
+            1
+        };
+        let images = self
+            .request
+            .batch_size
+            .min(usize::try_from(self.request.count).unwrap_or(1)) as u64
+            * guided;
         let channels: u64 = config
             .levels
             .iter()
@@ -141,7 +153,10 @@ impl Sizes<'_> {
         let area = u64::from(self.repo.vae_factor * self.repo.vae_factor);
         let sized = |cells: u64, width: usize, maps: u64| {
             let largest = cells * area * width as u64;
-            Sized { weights, buffers: maps + scratch(largest) + self.cells() * area * PIXEL }
+            Sized {
+                weights,
+                buffers: maps + scratch(largest) + self.cells() * area * PIXEL,
+            }
         };
         if source.is_tiny()? {
             let maps = TINY_MAPS * TINY_WIDTH as u64 * area * self.cells() * 4;
@@ -151,14 +166,24 @@ impl Sizes<'_> {
         let wrong = |e: serde_json::Error| Error::new(Kind::ModelFile, format!("{file}: {e}"));
         let vae: VaeConfig = serde_json::from_value(json).map_err(wrong)?;
         let tile = Tiling::of(&vae).cells as u64;
-        let cells = if tiled { self.cells().min(tile * tile) } else { self.cells() };
+        let cells = if tiled {
+            self.cells().min(tile * tile)
+        } else {
+            self.cells()
+        };
         let at_once = usize::try_from(cells).unwrap_or(usize::MAX);
         let maps = match half {
             Half::Decoder => vae.decoding(at_once),
             Half::Encoder => vae.encoding(at_once),
         };
         // The second level's maps are enlarged to the first one's size.
-        let width = vae.block_out_channels.iter().take(2).copied().max().unwrap_or_default();
+        let width = vae
+            .block_out_channels
+            .iter()
+            .take(2)
+            .copied()
+            .max()
+            .unwrap_or_default();
         Ok(sized(cells, width, maps))
     }
 }
@@ -180,19 +205,21 @@ impl Half {
     }
 }
 
-/// Channels of the tiny autoencoder at every level, and maps of so many that it has at once at the last one.
+/// Channels of the tiny autoencoder at every level, and maps of so many that it has at once at the
+/// last one.
 const TINY_WIDTH: usize = 64;
 const TINY_MAPS: u64 = 4;
-/// Bytes of a pixel of the picture itself: three numbers, twice more while they are turned and rounded, and the result.
+/// Bytes of a pixel of the picture itself: three numbers, twice more while they are turned and
+/// rounded, and the result.
 const PIXEL: u64 = 3 * (3 * 4 + 1);
-/// Maps of the first level that a block of the denoising network works on at once: the gated layer's four, queries,
-/// keys and values, input and output, and what size classes round up.
+/// Maps of the first level that a block of the denoising network works on at once: the gated
+/// layer's four, queries, keys and values, input and output, and what size classes round up.
 const BLOCK: u64 = 16;
 /// Pages of mapped files that loading keeps, and a layer on its way into panels.
 const READING: u64 = 120 << 20;
 
-/// Buffers of the kernels themselves, when the largest map has so many numbers: two of a convolution's bands, for what is
-/// read and what it is transformed to.
+/// Buffers of the kernels themselves, when the largest map has so many numbers: two of a
+/// convolution's bands, for what is read and what it is transformed to.
 fn scratch(numbers: u64) -> u64 {
     (2 * (28 << 20)).min(numbers * 4 * 3)
 }

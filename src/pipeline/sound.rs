@@ -1,12 +1,14 @@
-//! The check that what a network gives is made of numbers, and the search for the layer where it stopped being so.
+//! The check that what a network gives is made of numbers, and the search for the layer where it
+//! stopped being so.
 
 use candle_core::Tensor;
 
 use crate::error::{Error, Kind, Result};
 use crate::nn::{first_broken, is_finite};
 
-/// What `run` gives, if the tensor `of` it is finite throughout. Otherwise the same call is made again with every
-/// layer watched, so that a sound run pays nothing for the layer's name; `what` is the network and the call.
+/// What `run` gives, if the tensor `of` it is finite throughout. Otherwise the same call is made
+/// again with every layer watched, so that a sound run pays nothing for the layer's name; `what` is
+/// the network and the call.
 ///
 /// # Errors
 /// `Kind::InvalidImage` with the network, the call and the layer; the errors of `run`.
@@ -19,8 +21,13 @@ pub(super) fn sound<T>(
     if is_finite(of(&output))? {
         return Ok(output);
     }
-    let first = first_broken(run).map(|layer| format!(", from layer `{layer}` on")).unwrap_or_default();
-    Err(invalid(&format!("{} gives values that are no numbers (NaN or infinite){first}", what())))
+    let first = first_broken(run)
+        .map(|layer| format!(", from layer `{layer}` on"))
+        .unwrap_or_default();
+    Err(invalid(&format!(
+        "{} gives values that are no numbers (NaN or infinite){first}",
+        what()
+    )))
 }
 
 /// The error of a picture that is none.
@@ -44,6 +51,11 @@ mod tests {
         assert!(call(1.0).is_ok());
         let error = call(f32::NAN).unwrap_err();
         assert_eq!(error.kind(), Kind::InvalidImage);
-        assert!(error.to_string().starts_with("the network at call 3 gives values"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("the network at call 3 gives values"),
+            "{error}"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Prompts to conditioning: chunks of tokens, one or two text encoders, XL's sizes, and what the user must know about
-//! words that did not fit.
+//! Prompts to conditioning: chunks of tokens, one or two text encoders, XL's sizes, and what the
+//! user must know about words that did not fit.
 
 use std::sync::Arc;
 
@@ -64,7 +64,12 @@ pub(crate) struct Encoded {
 impl Encoded {
     /// Tokens that the network attends to.
     pub(crate) fn length(&self) -> usize {
-        self.positive.states.dims().get(1).copied().unwrap_or_default()
+        self.positive
+            .states
+            .dims()
+            .get(1)
+            .copied()
+            .unwrap_or_default()
     }
 
     /// Prompts that were joined into this.
@@ -77,29 +82,59 @@ impl Encoded {
     /// # Errors
     /// Tensor arithmetic.
     pub(crate) fn joined(prompts: &[&Self]) -> Result<Self> {
-        let positive = Context::joined(&prompts.iter().map(|prompt| &prompt.positive).collect::<Vec<_>>())?;
-        let negative: Option<Vec<&Context>> = prompts.iter().map(|prompt| prompt.negative.as_ref()).collect();
-        let negative = negative.map(|negative| Context::joined(&negative)).transpose()?;
+        let positive = Context::joined(
+            &prompts
+                .iter()
+                .map(|prompt| &prompt.positive)
+                .collect::<Vec<_>>(),
+        )?;
+        let negative: Option<Vec<&Context>> = prompts
+            .iter()
+            .map(|prompt| prompt.negative.as_ref())
+            .collect();
+        let negative = negative
+            .map(|negative| Context::joined(&negative))
+            .transpose()?;
         // What control networks look at is the same for all of them.
-        let hints = prompts.first().map(|prompt| prompt.hints.clone()).unwrap_or_default();
-        Ok(Self { positive, negative, hints })
+        let hints = prompts
+            .first()
+            .map(|prompt| prompt.hints.clone())
+            .unwrap_or_default();
+        Ok(Self {
+            positive,
+            negative,
+            hints,
+        })
     }
 }
 
 impl Context {
     fn joined(contexts: &[&Self]) -> Result<Self> {
         let join = |parts: Vec<&Tensor>| Tensor::cat(&parts, 0);
-        let pooled: Option<Vec<&Pooled>> = contexts.iter().map(|context| context.added.as_ref()).collect();
+        let pooled: Option<Vec<&Pooled>> = contexts
+            .iter()
+            .map(|context| context.added.as_ref())
+            .collect();
         let added = match pooled.as_deref() {
             Some(all @ [first, ..]) => {
                 let text = join(all.iter().map(|pooled| &pooled.text).collect())?;
-                Some(Pooled { text, ids: first.ids.clone() })
+                Some(Pooled {
+                    text,
+                    ids: first.ids.clone(),
+                })
             }
             Some([]) | None => None,
         };
-        let picture: Option<Vec<&Tensor>> = contexts.iter().map(|context| context.picture.as_ref()).collect();
+        let picture: Option<Vec<&Tensor>> = contexts
+            .iter()
+            .map(|context| context.picture.as_ref())
+            .collect();
         let states = join(contexts.iter().map(|context| &context.states).collect())?;
-        Ok(Self { states, added, picture: picture.map(join).transpose()? })
+        Ok(Self {
+            states,
+            added,
+            picture: picture.map(join).transpose()?,
+        })
     }
 }
 
@@ -124,27 +159,47 @@ struct Manner<'a> {
 impl Texts {
     /// Chunks of the longest text.
     fn chunks(&self) -> usize {
-        self.chunked.iter().map(|text| text.chunks.len()).max().unwrap_or(1)
+        self.chunked
+            .iter()
+            .map(|text| text.chunks.len())
+            .max()
+            .unwrap_or(1)
     }
 }
 
 impl TextEncoder {
-    pub(super) fn load(files: &ModelFiles, repo: &RepoConfig, open: super::Open<'_>) -> Result<Self> {
+    pub(super) fn load(
+        files: &ModelFiles,
+        repo: &RepoConfig,
+        open: super::Open<'_>,
+    ) -> Result<Self> {
         let load = |reader: Reader| {
             let clip = ClipText::load(open(reader.component)?, &reader.config)?;
-            Ok(Encoder { component: reader.component, tokenizer: reader.tokenizer, clip })
+            Ok(Encoder {
+                component: reader.component,
+                tokenizer: reader.tokenizer,
+                clip,
+            })
         };
-        let encoders = readers(files)?.into_iter().map(load).collect::<Result<_>>()?;
-        Ok(Self { encoders, repo: repo.clone() })
+        let encoders = readers(files)?
+            .into_iter()
+            .map(load)
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            encoders,
+            repo: repo.clone(),
+        })
     }
 
     /// What the model's tokenizers lack, for the user.
     pub(super) fn notices(&self) -> impl Iterator<Item = &str> {
-        self.encoders.iter().filter_map(|encoder| encoder.tokenizer.notice())
+        self.encoders
+            .iter()
+            .filter_map(|encoder| encoder.tokenizer.notice())
     }
 
-    /// Encodes the prompt and, when `guided`, the negative prompt, both in as many chunks as the longer one takes.
-    /// `clip_skip` is the prompt's alone, as in diffusers.
+    /// Encodes the prompt and, when `guided`, the negative prompt, both in as many chunks as the
+    /// longer one takes. `clip_skip` is the prompt's alone, as in diffusers.
     pub(super) fn encode(
         &self,
         request: &Request,
@@ -152,35 +207,77 @@ impl TextEncoder {
         guided: bool,
         observer: &mut dyn Observer,
     ) -> Result<Encoded> {
-        let words = self.encoders.iter().map(|encoder| encoder.words(embeddings));
+        let words = self
+            .encoders
+            .iter()
+            .map(|encoder| encoder.words(embeddings));
         let words = words.collect::<Result<Vec<_>>>()?;
-        let reading = Reading { syntax: request.prompt_syntax, long: request.long_prompt };
-        let manner = &Manner { reading, words: &words };
-        let first = Prompt { field: "prompt", text: &request.prompt };
-        let second = request.prompt_2.as_deref().map(|text| Prompt { field: "prompt_2", text });
+        let reading = Reading {
+            syntax: request.prompt_syntax,
+            long: request.long_prompt,
+        };
+        let manner = &Manner {
+            reading,
+            words: &words,
+        };
+        let first = Prompt {
+            field: "prompt",
+            text: &request.prompt,
+        };
+        let second = request.prompt_2.as_deref().map(|text| Prompt {
+            field: "prompt_2",
+            text,
+        });
         let prompt = self.texts([first, second.unwrap_or(first)], manner, observer)?;
-        let prompt = Texts { skip: request.clip_skip, ..prompt };
+        let prompt = Texts {
+            skip: request.clip_skip,
+            ..prompt
+        };
         let absent = request.negative_prompt.is_none() && request.negative_prompt_2.is_none();
         let zero = absent && self.repo.zeros_for_absent_negative;
-        let negative = (guided && !zero).then(|| self.negative(request, manner, observer)).transpose()?;
+        let negative = (guided && !zero)
+            .then(|| self.negative(request, manner, observer))
+            .transpose()?;
 
-        let chunks = prompt.chunks().max(negative.as_ref().map_or(1, Texts::chunks));
+        let chunks = prompt
+            .chunks()
+            .max(negative.as_ref().map_or(1, Texts::chunks));
         let all = chunks * self.encoders.len() * if negative.is_some() { 2 } else { 1 };
-        let mut length = Length { chunks, done: 0, all, observer };
+        let mut length = Length {
+            chunks,
+            done: 0,
+            all,
+            observer,
+        };
         let positive = self.context(&prompt, manner, &mut length, self.time_ids(request, false))?;
         let ids = self.time_ids(request, true);
         let negative = match negative {
             Some(texts) => Some(self.context(&texts, manner, &mut length, ids)?),
             None => guided.then(|| zeros(&positive, ids)).transpose()?,
         };
-        Ok(Encoded { positive, negative, hints: Vec::new() })
+        Ok(Encoded {
+            positive,
+            negative,
+            hints: Vec::new(),
+        })
     }
 
-    fn negative(&self, request: &Request, manner: &Manner<'_>, observer: &mut dyn Observer) -> Result<Texts> {
+    fn negative(
+        &self,
+        request: &Request,
+        manner: &Manner<'_>,
+        observer: &mut dyn Observer,
+    ) -> Result<Texts> {
         let text = request.negative_prompt.as_deref().unwrap_or_default();
-        let first = Prompt { field: "negative_prompt", text };
+        let first = Prompt {
+            field: "negative_prompt",
+            text,
+        };
         let second = request.negative_prompt_2.as_deref();
-        let second = second.map(|text| Prompt { field: "negative_prompt_2", text });
+        let second = second.map(|text| Prompt {
+            field: "negative_prompt_2",
+            text,
+        });
         self.texts([first, second.unwrap_or(first)], manner, observer)
     }
 
@@ -191,12 +288,21 @@ impl TextEncoder {
         manner: &Manner<'_>,
         observer: &mut dyn Observer,
     ) -> Result<Texts> {
-        let mut texts = Texts { chunked: Vec::new(), skip: 0 };
+        let mut texts = Texts {
+            chunked: Vec::new(),
+            skip: 0,
+        };
         let mut told = None;
         for ((encoder, prompt), words) in self.encoders.iter().zip(prompts).zip(manner.words) {
-            let chunked = encoder.tokenizer.chunks(&prompt, manner.reading, &words.words)?;
+            let chunked = encoder
+                .tokenizer
+                .chunks(&prompt, manner.reading, &words.words)?;
             if !chunked.dropped.is_empty() && told != Some(prompt.field) {
-                let message = format!("the {} is too long; left out: `{}`", prompt.name(), chunked.dropped);
+                let message = format!(
+                    "the {} is too long; left out: `{}`",
+                    prompt.name(),
+                    chunked.dropped
+                );
                 tell(observer, &Event::Warning { message })?;
                 told = Some(prompt.field);
             }
@@ -218,8 +324,9 @@ impl TextEncoder {
         for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(manner.words) {
             let what = || "the text encoder".to_owned();
             let ids = |chunk: &[Token]| encoder.tokenizer.ids(chunk, manner.reading.syntax);
-            let read =
-                |chunk: &[Token]| encoder.chunk(chunk, ids(chunk), words, texts.skip, self.repo.family);
+            let read = |chunk: &[Token]| {
+                encoder.chunk(chunk, ids(chunk), words, texts.skip, self.repo.family)
+            };
             let mut parts = Vec::with_capacity(length.chunks);
             for chunk in text.chunks.iter().take(length.chunks) {
                 let part = sound(what, || read(chunk), |part| &part.states)?;
@@ -239,17 +346,28 @@ impl TextEncoder {
         let added = match pooled {
             // XL's text as a whole is that of the first chunk.
             Some((encoder, part)) => {
-                let text = encoder.clip.pooled(&part.ids, &part.hidden, texts.skip + 1)?;
+                let text = encoder
+                    .clip
+                    .pooled(&part.ids, &part.hidden, texts.skip + 1)?;
                 Some(Pooled { text, ids })
             }
             None => None,
         };
-        Ok(Context { states: Tensor::cat(&states, 2)?, added, picture: None })
+        Ok(Context {
+            states: Tensor::cat(&states, 2)?,
+            added,
+            picture: None,
+        })
     }
 
-    /// XL's micro-conditioning (Podell et al. 2023, section 2.2): heights before widths, tops before lefts.
+    /// XL's micro-conditioning (Podell et al. 2023, section 2.2): heights before widths, tops
+    /// before lefts.
     fn time_ids(&self, request: &Request, negative: bool) -> Vec<f64> {
-        let sizes = if negative { &request.negative_sizes } else { &request.sizes };
+        let sizes = if negative {
+            &request.negative_sizes
+        } else {
+            &request.sizes
+        };
         let pair = |pair: [u32; 2]| pair.map(f64::from);
         let [width, height] = pair(sizes.original);
         let [top, left] = pair(sizes.crop);
@@ -282,7 +400,13 @@ impl Length<'_> {
         if self.chunks == 1 {
             return Ok(());
         }
-        tell(self.observer, &Event::Chunk { chunk: self.done, chunks: self.all })
+        tell(
+            self.observer,
+            &Event::Chunk {
+                chunk: self.done,
+                chunks: self.all,
+            },
+        )
     }
 }
 
@@ -297,7 +421,12 @@ struct Part {
 impl Encoder {
     /// The words of `embeddings`, with their vectors for this encoder.
     fn words(&self, embeddings: &[Arc<Embedding>]) -> Result<Words> {
-        Words::read(embeddings, self.component, self.clip.width(), self.clip.backend())
+        Words::read(
+            embeddings,
+            self.component,
+            self.clip.width(),
+            self.clip.backend(),
+        )
     }
 
     fn chunk(
@@ -308,7 +437,10 @@ impl Encoder {
         skip: usize,
         family: Family,
     ) -> Result<Part> {
-        let extra = Extra { first: self.tokenizer.first_word(), rows: &words.vectors };
+        let extra = Extra {
+            first: self.tokenizer.first_word(),
+            rows: &words.vectors,
+        };
         let (hidden, states) = match family {
             Family::Sd => {
                 let hidden = self.clip.hidden(&ids, extra, skip)?;
@@ -323,17 +455,28 @@ impl Encoder {
             }
         };
         let states = emphasised(states, &self.tokenizer.weights(chunk))?;
-        Ok(Part { ids, hidden, states })
+        Ok(Part {
+            ids,
+            hidden,
+            states,
+        })
     }
 }
 
 /// The conditioning of no negative prompt at all.
 fn zeros(like: &Context, ids: Vec<f64>) -> Result<Context> {
     let added = match &like.added {
-        Some(pooled) => Some(Pooled { text: pooled.text.zeros_like()?, ids }),
+        Some(pooled) => Some(Pooled {
+            text: pooled.text.zeros_like()?,
+            ids,
+        }),
         None => None,
     };
-    Ok(Context { states: like.states.zeros_like()?, added, picture: None })
+    Ok(Context {
+        states: like.states.zeros_like()?,
+        added,
+        picture: None,
+    })
 }
 
 #[cfg(test)]

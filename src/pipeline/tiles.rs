@@ -1,5 +1,5 @@
-//! Decoding in tiles, as diffusers' `tiled_decode` does: squares that overlap by a quarter, each decoded alone, blended
-//! linearly where they meet.
+//! Decoding in tiles, as diffusers' `tiled_decode` does: squares that overlap by a quarter, each
+//! decoded alone, blended linearly where they meet.
 
 use candle_core::{Device, Tensor};
 
@@ -30,10 +30,14 @@ struct Tile {
 const LARGEST: usize = 64;
 
 impl Tiling {
-    /// Tiles as large as the pictures that the autoencoder was trained on, but no larger than most machines can decode.
+    /// Tiles as large as the pictures that the autoencoder was trained on, but no larger than most
+    /// machines can decode.
     pub(super) fn of(vae: &VaeConfig) -> Self {
         let factor = vae.factor();
-        Self { cells: (vae.sample_size / factor).clamp(8, LARGEST), factor }
+        Self {
+            cells: (vae.sample_size / factor).clamp(8, LARGEST),
+            factor,
+        }
     }
 
     /// Latents `[1, c, h, w]` through `decode`, tile by tile, to pixels `[1, 3, f·h, f·w]`.
@@ -49,13 +53,19 @@ impl Tiling {
         let size = [h * self.factor, w * self.factor];
         let (stride, blend) = (self.stride(), self.blend());
         let kept = self.cells * self.factor - blend;
-        let mut canvas = Tile { h: size[0], w: size[1], values: vec![0.0; 3 * size[0] * size[1]] };
+        let mut canvas = Tile {
+            h: size[0],
+            w: size[1],
+            values: vec![0.0; 3 * size[0] * size[1]],
+        };
         let mut above: Vec<Tile> = Vec::new();
         for top in (0..h).step_by(stride) {
             let mut row: Vec<Tile> = Vec::new();
             for left in (0..w).step_by(stride) {
                 let rows = latents.narrow(2, top, self.cells.min(h - top))?;
-                let part = rows.narrow(3, left, self.cells.min(w - left))?.contiguous()?;
+                let part = rows
+                    .narrow(3, left, self.cells.min(w - left))?
+                    .contiguous()?;
                 let mut tile = Tile::of(&decode(&part)?)?;
                 if let Some(upper) = above.get(row.len()) {
                     tile.blend_below(upper, blend);
@@ -68,7 +78,11 @@ impl Tiling {
             }
             above = row;
         }
-        Ok(Tensor::from_vec(canvas.values, (1, 3, size[0], size[1]), &Device::Cpu)?)
+        Ok(Tensor::from_vec(
+            canvas.values,
+            (1, 3, size[0], size[1]),
+            &Device::Cpu,
+        )?)
     }
 
     /// Cells from one tile to the next.
@@ -85,7 +99,11 @@ impl Tiling {
 impl Tile {
     fn of(pixels: &Tensor) -> Result<Self> {
         let (_, _, h, w) = pixels.dims4()?;
-        Ok(Self { h, w, values: pixels.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()? })
+        Ok(Self {
+            h,
+            w,
+            values: pixels.to_device(&Device::Cpu)?.flatten_all()?.to_vec1()?,
+        })
     }
 
     /// Row `y` of channel `c`.
@@ -105,7 +123,10 @@ impl Tile {
             for y in 0..extent {
                 let share = y as f32 / extent as f32;
                 let from = upper.row(c, upper.h - extent + y);
-                self.row_mut(c, y).iter_mut().zip(from).for_each(|(to, from)| *to = mix(*from, *to, share));
+                self.row_mut(c, y)
+                    .iter_mut()
+                    .zip(from)
+                    .for_each(|(to, from)| *to = mix(*from, *to, share));
             }
         }
     }
@@ -127,7 +148,8 @@ impl Tile {
         let (rows, columns) = (kept.min(tile.h), kept.min(tile.w));
         for c in 0..3 {
             for y in 0..rows {
-                self.row_mut(c, top + y)[left..left + columns].copy_from_slice(&tile.row(c, y)[..columns]);
+                self.row_mut(c, top + y)[left..left + columns]
+                    .copy_from_slice(&tile.row(c, y)[..columns]);
             }
         }
     }
@@ -152,8 +174,20 @@ mod tests {
         for (h, w) in [(5, 7), (16, 16), (37, 50), (64, 17)] {
             let latents = Tensor::randn(0f32, 1.0, (1, 4, h, w), &Device::Cpu).unwrap();
             let whole = enlarge(&latents).unwrap();
-            let tiled = Tiling { cells: 16, factor: 8 }.decode(&latents, enlarge).unwrap();
-            let far = (whole - tiled).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            let tiled = Tiling {
+                cells: 16,
+                factor: 8,
+            }
+            .decode(&latents, enlarge)
+            .unwrap();
+            let far = (whole - tiled)
+                .unwrap()
+                .abs()
+                .unwrap()
+                .max_all()
+                .unwrap()
+                .to_scalar::<f32>()
+                .unwrap();
             assert!(far < 1e-6, "{h}x{w}: {far}");
         }
     }
@@ -165,12 +199,27 @@ mod tests {
         let decode = |part: &Tensor| {
             level += 1.0;
             let (_, _, h, w) = part.dims4()?;
-            Ok(Tensor::full(level, (1, 3, 8 * h, 8 * w), &Device::Cpu)?.to_dtype(candle_core::DType::F32)?)
+            Ok(Tensor::full(level, (1, 3, 8 * h, 8 * w), &Device::Cpu)?
+                .to_dtype(candle_core::DType::F32)?)
         };
-        let tiled = Tiling { cells: 16, factor: 8 }.decode(&latents, decode).unwrap();
-        let row = tiled.narrow(1, 0, 1).unwrap().narrow(2, 40, 1).unwrap().flatten_all().unwrap();
+        let tiled = Tiling {
+            cells: 16,
+            factor: 8,
+        }
+        .decode(&latents, decode)
+        .unwrap();
+        let row = tiled
+            .narrow(1, 0, 1)
+            .unwrap()
+            .narrow(2, 40, 1)
+            .unwrap()
+            .flatten_all()
+            .unwrap();
         let row = row.to_vec1::<f32>().unwrap();
         assert_eq!((row[95], row[96], row[112], row[128]), (0.0, 0.0, 0.5, 1.0));
-        assert!(row.windows(2).all(|pair| pair[1] - pair[0] <= 1.0 / 32.0 + 1e-6));
+        assert!(
+            row.windows(2)
+                .all(|pair| pair[1] - pair[0] <= 1.0 / 32.0 + 1e-6)
+        );
     }
 }

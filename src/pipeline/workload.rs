@@ -1,4 +1,5 @@
-//! How much arithmetic a request asks for, from the shapes of its networks' tensors. Nothing is loaded for it.
+//! How much arithmetic a request asks for, from the shapes of its networks' tensors. Nothing is
+//! loaded for it.
 
 use super::sizes::Sizes;
 use crate::error::Result;
@@ -35,7 +36,13 @@ impl Workload {
     /// # Errors
     /// A file of the model that is missing or malformed.
     pub(crate) fn of(sizes: &Sizes<'_>) -> Result<Self> {
-        let Sizes { files, repo, networks, request, .. } = sizes;
+        let Sizes {
+            files,
+            repo,
+            networks,
+            request,
+            ..
+        } = sizes;
         let factor = f64::from(repo.vae_factor);
         let cells = f64::from(request.width) * f64::from(request.height) / (factor * factor);
         let passes = if request.cfg_scale > 1.0 { 2.0 } else { 1.0 };
@@ -62,8 +69,13 @@ impl Workload {
 
 /// Operations of all layers whose extent is known.
 fn total(tensors: &Tensors, extent: impl Fn(&str) -> Option<Extent>) -> f64 {
-    let layers = tensors.places.iter().filter(|(name, _)| name.ends_with(".weight"));
-    layers.filter_map(|(name, place)| Some(layer(name, &place.entry.shape, extent(name)?))).sum()
+    let layers = tensors
+        .places
+        .iter()
+        .filter(|(name, _)| name.ends_with(".weight"));
+    layers
+        .filter_map(|(name, place)| Some(layer(name, &place.entry.shape, extent(name)?)))
+        .sum()
 }
 
 /// Operations of one layer, with the attention that its queries begin.
@@ -85,7 +97,10 @@ fn layer(name: &str, shape: &[usize], extent: Extent) -> f64 {
 
 /// Resolutions of a denoising network.
 fn levels(tensors: &Tensors) -> usize {
-    let levels = tensors.places.keys().filter_map(|name| number(name.strip_prefix("down_blocks.")?));
+    let levels = tensors
+        .places
+        .keys()
+        .filter_map(|name| number(name.strip_prefix("down_blocks.")?));
     levels.max().map_or(1, |last| last + 1)
 }
 
@@ -106,8 +121,16 @@ fn denoiser(name: &str, levels: usize, cells: f64) -> Option<Extent> {
     let down = name.strip_prefix("down_blocks.").and_then(number);
     let up = name.strip_prefix("up_blocks.").and_then(number);
     Some(match (down, up) {
-        (Some(i), _) => at(if name.contains("downsamplers") { i + 1 } else { i }),
-        (_, Some(j)) => at(last.saturating_sub(if name.contains("upsamplers") { j + 1 } else { j })),
+        (Some(i), _) => at(if name.contains("downsamplers") {
+            i + 1
+        } else {
+            i
+        }),
+        (_, Some(j)) => at(last.saturating_sub(if name.contains("upsamplers") {
+            j + 1
+        } else {
+            j
+        })),
         _ if name.starts_with("mid_block") => at(last),
         _ if name.starts_with("conv_") => at(0),
         _ => Extent::Once,
@@ -115,11 +138,18 @@ fn denoiser(name: &str, levels: usize, cells: f64) -> Option<Extent> {
 }
 
 fn decoder(name: &str, cells: f64, factor: f64) -> Option<Extent> {
-    let name = name.strip_prefix("decoder.").or(name.strip_prefix("post_quant_").map(|_| "conv_in"))?;
-    let at = |doublings: usize| Extent::Cells(cells * 4f64.powi(doublings as i32).min(factor * factor));
+    let name = name
+        .strip_prefix("decoder.")
+        .or(name.strip_prefix("post_quant_").map(|_| "conv_in"))?;
+    let at =
+        |doublings: usize| Extent::Cells(cells * 4f64.powi(doublings as i32).min(factor * factor));
     let up = name.strip_prefix("up_blocks.").and_then(number);
     Some(match up {
-        Some(j) => at(if name.contains("upsamplers") { j + 1 } else { j }),
+        Some(j) => at(if name.contains("upsamplers") {
+            j + 1
+        } else {
+            j
+        }),
         None if name.starts_with("conv_in") || name.starts_with("mid_block") => at(0),
         None if name.starts_with("conv_out") => Extent::Cells(cells * factor * factor),
         // The tiny autoencoder's layers have numbers; most of the work is at half the size.
@@ -129,7 +159,11 @@ fn decoder(name: &str, cells: f64, factor: f64) -> Option<Extent> {
 
 #[allow(clippy::unnecessary_wraps, reason = "one of several forms")]
 fn encoder(name: &str) -> Option<Extent> {
-    Some(if name.contains("embedding") { Extent::Once } else { Extent::Prompt })
+    Some(if name.contains("embedding") {
+        Extent::Once
+    } else {
+        Extent::Prompt
+    })
 }
 
 #[cfg(test)]
@@ -150,8 +184,14 @@ mod tests {
         assert_eq!(unet("up_blocks.0.upsamplers.0.conv.weight"), 256.0);
         assert_eq!(unet("up_blocks.3.attentions.2.proj_in.weight"), 4096.0);
         let vae = |name: &str| cells(decoder(name, 4096.0, 8.0));
-        assert_eq!(vae("decoder.up_blocks.0.upsamplers.0.conv.weight"), 4.0 * 4096.0);
-        assert_eq!(vae("decoder.up_blocks.3.resnets.0.conv1.weight"), 64.0 * 4096.0);
+        assert_eq!(
+            vae("decoder.up_blocks.0.upsamplers.0.conv.weight"),
+            4.0 * 4096.0
+        );
+        assert_eq!(
+            vae("decoder.up_blocks.3.resnets.0.conv1.weight"),
+            64.0 * 4096.0
+        );
         assert_eq!(vae("decoder.conv_out.weight"), 64.0 * 4096.0);
         assert_eq!(decoder("encoder.conv_in.weight", 4096.0, 8.0), None);
     }

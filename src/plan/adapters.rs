@@ -12,7 +12,8 @@ use crate::request::{self, Adapter, Params, Request};
 /// Names of modules that a warning lists.
 const LISTED: usize = 3;
 
-/// What `request` uses of what `params` name, fitted to `base`; the request learns what the files are.
+/// What `request` uses of what `params` name, fitted to `base`; the request learns what the files
+/// are.
 ///
 /// # Errors
 /// A file that is missing, damaged, or made for another kind of model; `Kind::Interrupted`.
@@ -24,7 +25,11 @@ pub(super) fn find(
     observer: &mut dyn Observer,
 ) -> Result<Adapters> {
     let loras = loras((shelf, fetch), request, base, observer)?;
-    let prompts = [&request.negative_prompt, &request.prompt_2, &request.negative_prompt_2];
+    let prompts = [
+        &request.negative_prompt,
+        &request.prompt_2,
+        &request.negative_prompt_2,
+    ];
     let mut prompts: Vec<&str> = prompts.into_iter().filter_map(Option::as_deref).collect();
     prompts.push(&request.prompt);
     let embeddings = shelf.embeddings(&request::embeddings(params)?, &prompts)?;
@@ -34,8 +39,16 @@ pub(super) fn find(
         let used = Adapter::new(&embedding.path.to_string_lossy(), 1.0);
         request.embeddings.push(hashed(used, &embedding.hashes()?));
     }
-    for file in params.embedding.iter().flatten().filter(|file| Path::new(file).is_file()) {
-        if !embeddings.iter().any(|embedding| embedding.path == Path::new(file)) {
+    for file in params
+        .embedding
+        .iter()
+        .flatten()
+        .filter(|file| Path::new(file).is_file())
+    {
+        if !embeddings
+            .iter()
+            .any(|embedding| embedding.path == Path::new(file))
+        {
             let message = format!("embedding `{file}` does not count: its word is in no prompt");
             tell(observer, &Event::Warning { message })?;
         }
@@ -60,7 +73,11 @@ fn loras(
         *lora = hashed(lora.clone(), &file.hashes);
         report(lora, &fitted, observer)?;
         if lora.weight != 0.0 {
-            used.push(Lora { file, weight: lora.weight, fitted });
+            used.push(Lora {
+                file,
+                weight: lora.weight,
+                fitted,
+            });
         }
     }
     Ok(used)
@@ -80,17 +97,29 @@ fn path(file: &str, fetch: &Fetch, observer: &mut dyn Observer) -> Result<PathBu
 }
 
 fn hashed(adapter: Adapter, hashes: &Hashes) -> Adapter {
-    Adapter { hash: Some(hashes.file.clone()), short_hash: Some(hashes.short.clone()), ..adapter }
+    Adapter {
+        hash: Some(hashes.file.clone()),
+        short_hash: Some(hashes.short.clone()),
+        ..adapter
+    }
 }
 
 /// Says what of a LoRA is used, and warns of what is not.
 fn report(lora: &Adapter, fitted: &Fitted, observer: &mut dyn Observer) -> Result<()> {
     let Adapter { name, weight, .. } = lora;
     let (matched, left) = (fitted.matched, fitted.unmatched.len());
-    let message = format!("lora `{name}`: {matched} of {} modules, weight {weight}", matched + left);
+    let message = format!(
+        "lora `{name}`: {matched} of {} modules, weight {weight}",
+        matched + left
+    );
     tell(observer, &Event::Note { message })?;
     if left > 0 {
-        let shown: Vec<&str> = fitted.unmatched.iter().take(LISTED).map(String::as_str).collect();
+        let shown: Vec<&str> = fitted
+            .unmatched
+            .iter()
+            .take(LISTED)
+            .map(String::as_str)
+            .collect();
         let more = if left > LISTED { ", ..." } else { "" };
         let message = format!(
             "lora `{name}`: {left} of {} modules have no place in this model and are left out: {}{more}",

@@ -1,5 +1,5 @@
-//! A recorded request on its way to be drawn again: the files that it names are found, at their place or beside the
-//! picture, and those that are others now are told.
+//! A recorded request on its way to be drawn again: the files that it names are found, at their
+//! place or beside the picture, and those that are others now are told.
 
 use std::path::{Path, PathBuf};
 
@@ -38,7 +38,11 @@ impl Recorded<'_> {
             }
         }
         for (i, control) in request.controls.iter_mut().enumerate() {
-            let key = if i == 0 { "control".to_owned() } else { format!("control_{}", i + 1) };
+            let key = if i == 0 {
+                "control".to_owned()
+            } else {
+                format!("control_{}", i + 1)
+            };
             self.find("control", &mut control.image, hash(&key))?;
         }
         if let Some(picture) = &mut request.picture_prompt {
@@ -62,11 +66,14 @@ impl Recorded<'_> {
             *path = found;
             return Ok(());
         }
-        let message =
-            format!("the picture was made with `{path}`, which is neither there nor beside the picture");
+        let message = format!(
+            "the picture was made with `{path}`, which is neither there nor beside the picture"
+        );
         let flag = field.replace('_', "-");
-        Err(Error::field(field, message)
-            .hint(format!("put it beside `{}`, or name it with `--{flag}`", self.image.display())))
+        Err(Error::field(field, message).hint(format!(
+            "put it beside `{}`, or name it with `--{flag}`",
+            self.image.display()
+        )))
     }
 
     /// A LoRA may be in a folder that is named now, or on the hub.
@@ -82,19 +89,24 @@ impl Recorded<'_> {
         Ok(())
     }
 
-    /// Where a file is: at its recorded place or beside the picture, first of all where its content is the recorded
-    /// one.
+    /// Where a file is: at its recorded place or beside the picture, first of all where its content
+    /// is the recorded one.
     fn place(&self, recorded: &str, hash: Option<&str>) -> Option<String> {
         let folder = self.image.parent().unwrap_or(Path::new(""));
         // A record may come from a system that parts folders otherwise.
         let name = recorded.rsplit(['/', '\\']).next().unwrap_or(recorded);
-        let places = [PathBuf::from(recorded), folder.join(recorded), folder.join(name)];
+        let places = [
+            PathBuf::from(recorded),
+            folder.join(recorded),
+            folder.join(name),
+        ];
         let mut there: Vec<PathBuf> = places.into_iter().filter(|path| path.is_file()).collect();
         there.dedup_by_key(|path| std::fs::canonicalize(path).ok());
         if let [only] = &there[..] {
             return Some(only.to_string_lossy().into_owned());
         }
-        let same = |path: &&PathBuf| hash.is_some_and(|hash| sha256(path).is_ok_and(|own| own == hash));
+        let same =
+            |path: &&PathBuf| hash.is_some_and(|hash| sha256(path).is_ok_and(|own| own == hash));
         let found = there.iter().find(same).or(there.first())?;
         Some(found.to_string_lossy().into_owned())
     }
@@ -108,8 +120,12 @@ impl Recorded<'_> {
         for (file, hash) in &self.record.weights {
             match plan.weights.get(file) {
                 Some(ours) if ours == hash => {}
-                Some(_) => told.push(format!("the weights of `{file}` are others than those of the picture")),
-                None => told.push(format!("the picture was made with `{file}`, which this model has not")),
+                Some(_) => told.push(format!(
+                    "the weights of `{file}` are others than those of the picture"
+                )),
+                None => told.push(format!(
+                    "the picture was made with `{file}`, which this model has not"
+                )),
             }
         }
         let request = self.record.request()?;
@@ -117,13 +133,23 @@ impl Recorded<'_> {
             ("lora", &request.loras, &plan.request.loras),
             ("embedding", &request.embeddings, &plan.request.embeddings),
         ];
-        for (field, theirs, ours) in kinds.into_iter().filter(|(field, ..)| !given(self.over, field)) {
+        for (field, theirs, ours) in kinds
+            .into_iter()
+            .filter(|(field, ..)| !given(self.over, field))
+        {
             let changed = theirs.iter().zip(ours).filter(|(a, b)| a.hash != b.hash);
             told.extend(changed.map(|(adapter, _)| other(field, &adapter.name)));
         }
-        let field = |key: &str| key.trim_end_matches(|c: char| c == '_' || c.is_ascii_digit()).to_owned();
-        let ours = plan.inputs.iter().filter(|(key, _)| !given(self.over, &field(key)));
-        let changed = ours.filter(|(key, hash)| self.record.inputs.get(*key).is_some_and(|old| old != *hash));
+        let field = |key: &str| {
+            key.trim_end_matches(|c: char| c == '_' || c.is_ascii_digit())
+                .to_owned()
+        };
+        let ours = plan
+            .inputs
+            .iter()
+            .filter(|(key, _)| !given(self.over, &field(key)));
+        let changed =
+            ours.filter(|(key, hash)| self.record.inputs.get(*key).is_some_and(|old| old != *hash));
         told.extend(changed.map(|(key, _)| other("picture", key)));
         Ok(told)
     }

@@ -16,7 +16,8 @@ pub(super) struct Inputs(HashMap<PathBuf, (Stamp, String)>);
 type Stamp = (u64, Option<SystemTime>);
 
 impl Inputs {
-    /// Field → SHA-256 of the picture that it names; of several in one field the others are numbered: `control_2`.
+    /// Field → SHA-256 of the picture that it names; of several in one field the others are
+    /// numbered: `control_2`.
     ///
     /// # Errors
     /// A picture that cannot be read, by field and path.
@@ -24,7 +25,9 @@ impl Inputs {
         let mut hashes = BTreeMap::new();
         for (field, path) in request.inputs() {
             let same = (2..).map(|n| format!("{field}_{n}"));
-            let key = std::iter::once(field.to_owned()).chain(same).find(|key| !hashes.contains_key(key));
+            let key = std::iter::once(field.to_owned())
+                .chain(same)
+                .find(|key| !hashes.contains_key(key));
             let wrong = |e| Error::field(field, format!("cannot read `{path}`")).source(e);
             let hash = self.hash(Path::new(path)).map_err(wrong).map_err(|error| {
                 error.hint("give the path of a picture; paths are relative to the current folder")

@@ -1,4 +1,5 @@
-//! Lock files of plans: written from what was found, or held against it; each model, network and adapter once.
+//! Lock files of plans: written from what was found, or held against it; each model, network and
+//! adapter once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,8 +23,8 @@ impl Fresh<'_> {
 }
 
 impl Planner {
-    /// Writes what the plan found into the lock file that `params` name, or holds it to that; the models were held to it
-    /// when they were found.
+    /// Writes what the plan found into the lock file that `params` name, or holds it to that; the
+    /// models were held to it when they were found.
     pub(super) fn lock<'a>(
         &mut self,
         params: &Params,
@@ -33,25 +34,38 @@ impl Planner {
     ) -> Result<()> {
         if let Some(path) = &params.lock {
             let key = |model: &Model| (path.to_owned(), model.files.origin.clone());
-            let models: Vec<_> = models.filter(|model| self.locked.insert(key(model))).collect();
+            let models: Vec<_> = models
+                .filter(|model| self.locked.insert(key(model)))
+                .collect();
             return record(path, &models, &self.fresh(path, request, networks));
         }
-        let Some(path) = &params.locked else { return Ok(()) };
+        let Some(path) = &params.locked else {
+            return Ok(());
+        };
         let fresh = self.fresh(path, request, networks);
         if fresh.is_empty() {
             return Ok(());
         }
         let lock = LockFile::read(Path::new(path))?;
-        fresh.networks.iter().try_for_each(|network| lock.check_network(network))?;
-        fresh.adapters.iter().try_for_each(|(file, hash)| lock.check_adapter(file, hash))
+        fresh
+            .networks
+            .iter()
+            .try_for_each(|network| lock.check_network(network))?;
+        fresh
+            .adapters
+            .iter()
+            .try_for_each(|(file, hash)| lock.check_adapter(file, hash))
     }
 
     fn fresh<'a>(&mut self, path: &str, request: &'a Request, networks: &'a Networks) -> Fresh<'a> {
         let mut new = |what: String| self.locked.insert((path.to_owned(), what));
         let adapters = request.loras.iter().chain(&request.embeddings);
-        let adapters = adapters.filter_map(|adapter| Some((adapter.file.as_str(), adapter.hash.as_deref()?)));
+        let adapters =
+            adapters.filter_map(|adapter| Some((adapter.file.as_str(), adapter.hash.as_deref()?)));
         Fresh {
-            adapters: adapters.filter(|(file, hash)| new(format!("{file} {hash}"))).collect(),
+            adapters: adapters
+                .filter(|(file, hash)| new(format!("{file} {hash}")))
+                .collect(),
             networks: networks
                 .all()
                 .filter(|network| new(format!("{}/{}", network.origin, network.weights)))
@@ -65,8 +79,16 @@ fn record(path: &str, models: &[&Arc<Model>], fresh: &Fresh<'_>) -> Result<()> {
         return Ok(());
     }
     let mut lock = LockFile::open(Path::new(path))?;
-    models.iter().try_for_each(|model| lock.record(&model.files))?;
-    fresh.networks.iter().try_for_each(|network| lock.record_network(network))?;
-    fresh.adapters.iter().for_each(|(file, hash)| lock.record_adapter(file, hash));
+    models
+        .iter()
+        .try_for_each(|model| lock.record(&model.files))?;
+    fresh
+        .networks
+        .iter()
+        .try_for_each(|network| lock.record_network(network))?;
+    fresh
+        .adapters
+        .iter()
+        .for_each(|(file, hash)| lock.record_adapter(file, hash));
     lock.write()
 }

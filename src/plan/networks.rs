@@ -21,19 +21,30 @@ impl Planner {
         observer: &mut dyn Observer,
     ) -> Result<Networks> {
         let mut find = |name: &str, layout| self.network(name, layout, wanted, observer);
-        let vae = request.vae.as_deref().map(|name| find(autoencoder(name, family), Layout::AUTOENCODER));
+        let vae = request
+            .vae
+            .as_deref()
+            .map(|name| find(autoencoder(name, family), Layout::AUTOENCODER));
         let autoencoder = vae.transpose()?;
-        let controls = request.controls.iter().map(|control| find(&control.model, Layout::CONTROL));
+        let controls = request
+            .controls
+            .iter()
+            .map(|control| find(&control.model, Layout::CONTROL));
         let controls = controls.collect::<Result<Vec<_>>>()?;
         let picture_prompt = match &request.picture_prompt {
             None => None,
             Some(picture) => {
                 let adapter = find(&picture.adapter, Layout::picture_adapter(family))?;
-                let encoder = adapter.beside(Layout::PICTURE_ENCODER, &self.fetch(wanted)?, observer)?;
+                let encoder =
+                    adapter.beside(Layout::PICTURE_ENCODER, &self.fetch(wanted)?, observer)?;
                 Some([adapter, Arc::new(encoder)])
             }
         };
-        Ok(Networks { autoencoder, controls, picture_prompt })
+        Ok(Networks {
+            autoencoder,
+            controls,
+            picture_prompt,
+        })
     }
 
     fn network(
@@ -43,11 +54,22 @@ impl Planner {
         wanted: &Wanted,
         observer: &mut dyn Observer,
     ) -> Result<Arc<Network>> {
-        let asked = (Wanted { name: name.to_owned(), ..wanted.clone() }, layout);
+        let asked = (
+            Wanted {
+                name: name.to_owned(),
+                ..wanted.clone()
+            },
+            layout,
+        );
         if let Some(network) = self.networks.get(&asked) {
             return Ok(network.clone());
         }
-        let network = Arc::new(Network::locate(name, layout, &self.fetch(wanted)?, observer)?);
+        let network = Arc::new(Network::locate(
+            name,
+            layout,
+            &self.fetch(wanted)?,
+            observer,
+        )?);
         self.networks.insert(asked, network.clone());
         Ok(network)
     }

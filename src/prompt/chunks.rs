@@ -1,4 +1,5 @@
-//! Tokens into chunks of the length that a text encoder takes, with A1111's rule for where a chunk ends.
+//! Tokens into chunks of the length that a text encoder takes, with A1111's rule for where a chunk
+//! ends.
 
 use super::LongPrompt;
 
@@ -32,17 +33,23 @@ pub(crate) struct Layout {
     pub(crate) dropped: Option<Token>,
 }
 
-/// A1111's "comma padding backtrack": as many tokens after a comma may move into the next chunk, so that no phrase
-/// is torn apart.
+/// A1111's "comma padding backtrack": as many tokens after a comma may move into the next chunk, so
+/// that no phrase is torn apart.
 const BACKTRACK: usize = 20;
 
 /// The tokens between two breaks in chunks.
 pub(crate) fn lay_out(tokens: &[Token], room: &Room) -> Layout {
     match room.long {
-        LongPrompt::Chunk => Layout { chunks: chunked(tokens, room), dropped: None },
+        LongPrompt::Chunk => Layout {
+            chunks: chunked(tokens, room),
+            dropped: None,
+        },
         LongPrompt::Truncate | LongPrompt::Error => {
             let kept = tokens.len().min(room.tokens);
-            Layout { chunks: vec![tokens[..kept].to_vec()], dropped: tokens.get(kept).copied() }
+            Layout {
+                chunks: vec![tokens[..kept].to_vec()],
+                dropped: tokens.get(kept).copied(),
+            }
         }
     }
 }
@@ -85,18 +92,34 @@ mod tests {
     const WORD: u32 = 49408;
 
     fn room(long: LongPrompt) -> Room {
-        Room { tokens: 75, comma: Some(COMMA), first_word: WORD, long }
+        Room {
+            tokens: 75,
+            comma: Some(COMMA),
+            first_word: WORD,
+            long,
+        }
     }
 
     /// `n` words, with commas in these places.
     fn tokens(n: usize, commas: &[usize]) -> Vec<Token> {
         let id = |i: usize| if commas.contains(&i) { COMMA } else { 1000 };
-        (0..n).map(|i| Token { id: id(i), weight: 1.0, at: (0, i) }).collect()
+        (0..n)
+            .map(|i| Token {
+                id: id(i),
+                weight: 1.0,
+                at: (0, i),
+            })
+            .collect()
     }
 
     fn lengths(n: usize, commas: &[usize]) -> Vec<usize> {
         let layout = lay_out(&tokens(n, commas), &room(LongPrompt::Chunk));
-        let places: Vec<usize> = layout.chunks.iter().flatten().map(|token| token.at.1).collect();
+        let places: Vec<usize> = layout
+            .chunks
+            .iter()
+            .flatten()
+            .map(|token| token.at.1)
+            .collect();
         assert_eq!(places, (0..n).collect::<Vec<_>>());
         layout.chunks.iter().map(Vec::len).collect()
     }
@@ -134,7 +157,8 @@ mod tests {
 
     #[test]
     fn the_vectors_of_a_word_stay_together() {
-        // Tokens before the word, vectors, tokens after it; a comma before the last ten of the first.
+        // Tokens before the word, vectors, tokens after it; a comma before the last ten of the
+        // first.
         for (before, vectors, after, expected) in [
             (70, 5, 1, &[61, 15][..]),
             (70, 6, 1, &[70, 7]),
@@ -144,7 +168,11 @@ mod tests {
         ] {
             let comma = usize::saturating_sub(before, 10);
             let mut prompt = tokens(before, &[comma]);
-            prompt.extend((0..vectors).map(|i| Token { id: WORD + i, weight: 1.0, at: (0, before) }));
+            prompt.extend((0..vectors).map(|i| Token {
+                id: WORD + i,
+                weight: 1.0,
+                at: (0, before),
+            }));
             prompt.extend(tokens(after, &[]));
             let layout = lay_out(&prompt, &room(LongPrompt::Chunk));
             let lengths: Vec<usize> = layout.chunks.iter().map(Vec::len).collect();
@@ -156,7 +184,16 @@ mod tests {
     #[test]
     fn what_is_cut_is_said() {
         let layout = lay_out(&tokens(76, &[70]), &room(LongPrompt::Truncate));
-        assert_eq!((layout.chunks[0].len(), layout.dropped.map(|token| token.at.1)), (75, Some(75)));
-        assert_eq!(lay_out(&tokens(75, &[]), &room(LongPrompt::Error)).dropped, None);
+        assert_eq!(
+            (
+                layout.chunks[0].len(),
+                layout.dropped.map(|token| token.at.1)
+            ),
+            (75, Some(75))
+        );
+        assert_eq!(
+            lay_out(&tokens(75, &[]), &room(LongPrompt::Error)).dropped,
+            None
+        );
     }
 }

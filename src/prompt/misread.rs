@@ -11,15 +11,27 @@ impl Prompt<'_> {
     pub(crate) fn misread(&self, syntax: Syntax) -> Vec<String> {
         let text = self.text;
         let plain = syntax == Syntax::Plain;
-        let weight = || weight(text).or(doubled(text)).or(breaks(text).next().map(|at| &text[at..at + 5]));
+        let weight = || {
+            weight(text)
+                .or(doubled(text))
+                .or(breaks(text).next().map(|at| &text[at..at + 5]))
+        };
         let weight = if plain { weight() } else { None };
         let kinds = [
-            (weight, "`prompt_syntax` weighted reads it as a weight or a break"),
             (
-                between(text, '{', '}', |inside| inside.contains('|') || inside.starts_with('@')),
+                weight,
+                "`prompt_syntax` weighted reads it as a weight or a break",
+            ),
+            (
+                between(text, '{', '}', |inside| {
+                    inside.contains('|') || inside.starts_with('@')
+                }),
                 "a batch chooses one of several",
             ),
-            (between(text, '[', ']', is_edit), "prompts do not change along the way here"),
+            (
+                between(text, '[', ']', is_edit),
+                "prompts do not change along the way here",
+            ),
             (
                 between(text, '<', '>', is_network),
                 "`<lora:NAME:WEIGHT>` is the only network that a prompt names",
@@ -27,7 +39,10 @@ impl Prompt<'_> {
         ];
         let told = kinds.into_iter().filter_map(|(part, why)| {
             let part: String = part?.chars().take(SHOWN).collect();
-            Some(format!("{}: `{part}` is drawn as the text that it is; {why}", self.field))
+            Some(format!(
+                "{}: `{part}` is drawn as the text that it is; {why}",
+                self.field
+            ))
         });
         told.collect()
     }
@@ -37,24 +52,31 @@ impl Prompt<'_> {
 fn weight(text: &str) -> Option<&str> {
     text.match_indices(':').find_map(|(colon, _)| {
         let (_, length) = number(&text[colon..])?;
-        let open = text[..colon].rfind('(').filter(|at| !text[..*at].ends_with('\\'))?;
+        let open = text[..colon]
+            .rfind('(')
+            .filter(|at| !text[..*at].ends_with('\\'))?;
         (!text[open..colon].contains(')')).then(|| &text[open..colon + length])
     })
 }
 
 /// `((word))` or `[[word]]`.
 fn doubled(text: &str) -> Option<&str> {
-    [("((", "))"), ("[[", "]]")].into_iter().find_map(|(open, close)| {
-        let from = text.find(open).filter(|at| !text[..*at].ends_with('\\'))?;
-        let to = text[from..].find(close)?;
-        Some(&text[from..from + to + close.len()])
-    })
+    [("((", "))"), ("[[", "]]")]
+        .into_iter()
+        .find_map(|(open, close)| {
+            let from = text.find(open).filter(|at| !text[..*at].ends_with('\\'))?;
+            let to = text[from..].find(close)?;
+            Some(&text[from..from + to + close.len()])
+        })
 }
 
-/// The first part in a pair of brackets, with nothing of the kind inside, whose content `is` what is looked for.
+/// The first part in a pair of brackets, with nothing of the kind inside, whose content `is` what
+/// is looked for.
 fn between(text: &str, open: char, close: char, is: fn(&str) -> bool) -> Option<&str> {
     text.match_indices(close).find_map(|(end, _)| {
-        let start = text[..end].rfind(open).filter(|at| !text[..*at].ends_with('\\'))?;
+        let start = text[..end]
+            .rfind(open)
+            .filter(|at| !text[..*at].ends_with('\\'))?;
         is(&text[start + 1..end]).then(|| &text[start..=end])
     })
 }
@@ -78,7 +100,11 @@ mod tests {
     use super::*;
 
     fn told(text: &str, syntax: Syntax) -> Vec<String> {
-        Prompt { field: "prompt", text }.misread(syntax)
+        Prompt {
+            field: "prompt",
+            text,
+        }
+        .misread(syntax)
     }
 
     #[test]

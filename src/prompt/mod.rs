@@ -1,5 +1,6 @@
-//! What a prompt says before it is tokens: how its brackets are read (`parse.rs`), and how tokens fall into chunks
-//! of the length that a text encoder takes (`chunks.rs`). Tokenizers and networks are others' work.
+//! What a prompt says before it is tokens: how its brackets are read (`parse.rs`), and how tokens
+//! fall into chunks of the length that a text encoder takes (`chunks.rs`). Tokenizers and networks
+//! are others' work.
 
 mod chunks;
 mod misread;
@@ -40,7 +41,8 @@ named_enum! {
     }
 }
 
-/// A part of a prompt. Another kind of part, such as a reference in angle brackets, is another variant.
+/// A part of a prompt. Another kind of part, such as a reference in angle brackets, is another
+/// variant.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Piece {
     /// Text that is encoded.
@@ -78,7 +80,10 @@ impl Prompt<'_> {
     /// A weight that is no number or out of range, by field and place.
     pub(crate) fn pieces(&self, syntax: Syntax) -> Result<Vec<Piece>> {
         match syntax {
-            Syntax::Plain => Ok(vec![Piece::Run(Run { text: self.text.to_owned(), weight: 1.0 })]),
+            Syntax::Plain => Ok(vec![Piece::Run(Run {
+                text: self.text.to_owned(),
+                weight: 1.0,
+            })]),
             Syntax::Weighted => parse::weighted(self),
         }
     }
@@ -98,13 +103,15 @@ impl Prompt<'_> {
         Ok(sections)
     }
 
-    /// The error of a prompt of `tokens` tokens that does not fit into `room`; `word` is the first one too many.
+    /// The error of a prompt of `tokens` tokens that does not fit into `room`; `word` is the first
+    /// one too many.
     pub(crate) fn too_long(&self, tokens: usize, room: usize, word: &str) -> Error {
         let message = format!(
             "{tokens} tokens, and the text encoder takes {room}; `{word}` is the first word too many"
         );
-        Error::field(self.field, message)
-            .hint("shorten it, or let `--long-prompt chunk` encode it in parts, or `truncate` cut it")
+        Error::field(self.field, message).hint(
+            "shorten it, or let `--long-prompt chunk` encode it in parts, or `truncate` cut it",
+        )
     }
 
     /// The field as people call it.
@@ -116,7 +123,13 @@ impl Prompt<'_> {
     fn wrong_weight(&self, weight: &str, at: usize) -> Error {
         let before = self.text.get(..at).unwrap_or_default();
         let place = before.chars().count() + 1;
-        let shown: String = self.text.get(at..).unwrap_or_default().chars().take(24).collect();
+        let shown: String = self
+            .text
+            .get(at..)
+            .unwrap_or_default()
+            .chars()
+            .take(24)
+            .collect();
         let message = format!(
             "expected a weight from -{LARGEST} to {LARGEST}, got `{weight}` at character {place}: `{shown}`"
         );

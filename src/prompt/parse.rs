@@ -1,6 +1,6 @@
-//! A1111's brackets: `(word)` 1.1, `[word]` 1/1.1, `(word:1.3)`, nested ones multiplied, `\(` for a bracket that is
-//! text, `BREAK` for a new chunk. Brackets without a partner read as there: one that is never closed counts to the
-//! end, one that was never opened is text.
+//! A1111's brackets: `(word)` 1.1, `[word]` 1/1.1, `(word:1.3)`, nested ones multiplied, `\(` for a
+//! bracket that is text, `BREAK` for a new chunk. Brackets without a partner read as there: one
+//! that is never closed counts to the end, one that was never opened is text.
 
 use super::{LARGEST, Piece, Prompt, Run};
 use crate::error::Result;
@@ -16,7 +16,12 @@ const BREAK: &str = "BREAK";
 /// # Errors
 /// A weight that is no number or out of range, by field and place.
 pub(super) fn weighted(prompt: &Prompt<'_>) -> Result<Vec<Piece>> {
-    let mut reader = Reader { prompt, parts: Vec::new(), round: Vec::new(), square: Vec::new() };
+    let mut reader = Reader {
+        prompt,
+        parts: Vec::new(),
+        round: Vec::new(),
+        square: Vec::new(),
+    };
     let mut at = 0;
     while let Some(rest) = prompt.text.get(at..).filter(|rest| !rest.is_empty()) {
         at += reader.symbol(rest, at)?;
@@ -62,7 +67,9 @@ impl Reader<'_> {
             // A backslash before anything else vanishes, as there.
             (Some('\\'), _) => {}
             _ => {
-                let length = rest.find(['\\', '(', ')', '[', ']', ':']).unwrap_or(rest.len());
+                let length = rest
+                    .find(['\\', '(', ')', '[', ']', ':'])
+                    .unwrap_or(rest.len());
                 self.words(&rest[..length], at);
                 return Ok(length);
             }
@@ -76,7 +83,10 @@ impl Reader<'_> {
             self.text(":", at);
             return Ok(1);
         };
-        let weight = number.parse().ok().filter(|weight: &f64| weight.abs() <= LARGEST);
+        let weight = number
+            .parse()
+            .ok()
+            .filter(|weight: &f64| weight.abs() <= LARGEST);
         let place = self.parts.get(from).map_or(at, |part| part.at);
         let weight = weight.ok_or_else(|| self.prompt.wrong_weight(number, place))?;
         let _ = self.round.pop();
@@ -89,7 +99,11 @@ impl Reader<'_> {
         let mut from = 0;
         for place in breaks(text) {
             self.text(text[from..place].trim_end(), at + from);
-            self.parts.push(Part { text: None, weight: 1.0, at: at + place });
+            self.parts.push(Part {
+                text: None,
+                weight: 1.0,
+                at: at + place,
+            });
             let after = &text[place + BREAK.len()..];
             from = text.len() - after.trim_start().len();
         }
@@ -98,12 +112,18 @@ impl Reader<'_> {
 
     fn text(&mut self, text: &str, at: usize) {
         if !text.is_empty() {
-            self.parts.push(Part { text: Some(text.to_owned()), weight: 1.0, at });
+            self.parts.push(Part {
+                text: Some(text.to_owned()),
+                weight: 1.0,
+                at,
+            });
         }
     }
 
     fn multiply(&mut self, from: usize, by: f64) {
-        self.parts[from..].iter_mut().for_each(|part| part.weight *= by);
+        self.parts[from..]
+            .iter_mut()
+            .for_each(|part| part.weight *= by);
     }
 
     /// Closes what is still open and joins neighbours.
@@ -121,12 +141,17 @@ impl Reader<'_> {
             }
             match (text, pieces.last_mut()) {
                 (None, _) => pieces.push(Piece::Break),
-                (Some(text), Some(Piece::Run(run))) if run.weight == weight => run.text.push_str(&text),
+                (Some(text), Some(Piece::Run(run))) if run.weight == weight => {
+                    run.text.push_str(&text)
+                }
                 (Some(text), _) => pieces.push(Piece::Run(Run { text, weight })),
             }
         }
         if pieces.is_empty() {
-            pieces.push(Piece::Run(Run { text: String::new(), weight: 1.0 }));
+            pieces.push(Piece::Run(Run {
+                text: String::new(),
+                weight: 1.0,
+            }));
         }
         Ok(pieces)
     }
@@ -145,9 +170,11 @@ pub(super) fn number(text: &str) -> Option<(&str, usize)> {
 /// Where `BREAK` stands as a word of its own.
 pub(super) fn breaks(text: &str) -> impl Iterator<Item = usize> + '_ {
     let in_word = |c: char| c.is_alphanumeric() || c == '_';
-    text.match_indices(BREAK).map(|(place, _)| place).filter(move |&place| {
-        !text[..place].ends_with(in_word) && !text[place + BREAK.len()..].starts_with(in_word)
-    })
+    text.match_indices(BREAK)
+        .map(|(place, _)| place)
+        .filter(move |&place| {
+            !text[..place].ends_with(in_word) && !text[place + BREAK.len()..].starts_with(in_word)
+        })
 }
 
 #[cfg(test)]
@@ -156,7 +183,12 @@ mod tests {
     use crate::prompt::Syntax;
 
     fn read(text: &str) -> Vec<(String, f64)> {
-        let pieces = Prompt { field: "prompt", text }.pieces(Syntax::Weighted).unwrap();
+        let pieces = Prompt {
+            field: "prompt",
+            text,
+        }
+        .pieces(Syntax::Weighted)
+        .unwrap();
         let pair = |piece| match piece {
             Piece::Run(Run { text, weight }) => (text, (weight * 1e6).round() / 1e6),
             Piece::Break => ("BREAK".to_owned(), -1.0),
@@ -168,7 +200,10 @@ mod tests {
     fn brackets_are_read_as_a1111_documents_them() {
         let table: &[(&str, &[(&str, f64)])] = &[
             ("normal text", &[("normal text", 1.0)]),
-            ("an (important) word", &[("an ", 1.0), ("important", 1.1), (" word", 1.0)]),
+            (
+                "an (important) word",
+                &[("an ", 1.0), ("important", 1.1), (" word", 1.0)],
+            ),
             ("(unbalanced", &[("unbalanced", 1.1)]),
             (r"\(literal\]", &[("(literal]", 1.0)]),
             ("(unnecessary)(parens)", &[("unnecessaryparens", 1.1)]),
@@ -195,13 +230,19 @@ mod tests {
             ("(a:+.5)(b:2.)", &[("a", 0.5), ("b", 2.0)]),
             ("([a)]", &[("a", 1.0)]),
             (r"a \\ b \c", &[(r"a \ b c", 1.0)]),
-            ("<lora:name:0.8> (a:1.2)", &[("<lora:name:0.8> ", 1.0), ("a", 1.2)]),
+            (
+                "<lora:name:0.8> (a:1.2)",
+                &[("<lora:name:0.8> ", 1.0), ("a", 1.2)],
+            ),
             ("", &[("", 1.0)]),
             ("()", &[("", 1.0)]),
             ("(灯台:1.2) é", &[("灯台", 1.2), (" é", 1.0)]),
         ];
         for (text, expected) in table {
-            let expected: Vec<(String, f64)> = expected.iter().map(|(t, w)| ((*t).to_owned(), *w)).collect();
+            let expected: Vec<(String, f64)> = expected
+                .iter()
+                .map(|(t, w)| ((*t).to_owned(), *w))
+                .collect();
             assert_eq!(read(text), expected, "{text}");
         }
     }
@@ -210,18 +251,33 @@ mod tests {
     fn break_is_a_word_on_its_own() {
         let br = ("BREAK".to_owned(), -1.0);
         let run = |text: &str, weight| (text.to_owned(), weight);
-        assert_eq!(read("a BREAK b"), [run("a", 1.0), br.clone(), run("b", 1.0)]);
-        assert_eq!(read("BREAKFAST break _BREAK"), [run("BREAKFAST break _BREAK", 1.0)]);
-        assert_eq!(read("(a BREAK, b:1.2)"), [run("a", 1.2), br.clone(), run(", b", 1.2)]);
+        assert_eq!(
+            read("a BREAK b"),
+            [run("a", 1.0), br.clone(), run("b", 1.0)]
+        );
+        assert_eq!(
+            read("BREAKFAST break _BREAK"),
+            [run("BREAKFAST break _BREAK", 1.0)]
+        );
+        assert_eq!(
+            read("(a BREAK, b:1.2)"),
+            [run("a", 1.2), br.clone(), run(", b", 1.2)]
+        );
         assert_eq!(read("BREAK BREAK"), [br.clone(), br]);
     }
 
     #[test]
     fn a_weight_out_of_range_is_named_with_its_place() {
-        for (text, weight, place) in
-            [("é, (a:11)", "11", 5), ("(a:1.2.3)", "1.2.3", 2), ("((a:9):9)", "81", 3), ("(b:-99)", "-99", 2)]
-        {
-            let prompt = Prompt { field: "negative_prompt", text };
+        for (text, weight, place) in [
+            ("é, (a:11)", "11", 5),
+            ("(a:1.2.3)", "1.2.3", 2),
+            ("((a:9):9)", "81", 3),
+            ("(b:-99)", "-99", 2),
+        ] {
+            let prompt = Prompt {
+                field: "negative_prompt",
+                text,
+            };
             let error = prompt.pieces(Syntax::Weighted).unwrap_err();
             assert_eq!(error.field_name(), Some("negative_prompt"));
             let expected = format!("got `{weight}` at character {place}:");

@@ -23,14 +23,20 @@ impl Prompt<'_> {
         let (mut text, mut references) = (String::new(), Vec::new());
         let mut rest = self.text;
         while let Some(start) = rest.find(OPEN) {
-            let Some(end) = rest[start..].find('>') else { break };
+            let Some(end) = rest[start..].find('>') else {
+                break;
+            };
             text.push_str(&rest[..start]);
             references.push(self.reference(&rest[start + OPEN.len()..start + end])?);
             rest = &rest[start + end + 1..];
         }
         text.push_str(rest);
         // What surrounded the references is no part of the prompt either.
-        let text = if references.is_empty() { text } else { text.trim().to_owned() };
+        let text = if references.is_empty() {
+            text
+        } else {
+            text.trim().to_owned()
+        };
         Ok((text, references))
     }
 
@@ -41,15 +47,25 @@ impl Prompt<'_> {
                 .hint("write `<lora:NAME:WEIGHT>`; the weight holds for the text encoders as well")
         };
         let mut parts = inside.split(':').map(str::trim);
-        let name = parts.next().filter(|name| !name.is_empty()).ok_or_else(|| wrong("a LoRA's name"))?;
-        let (ignored, numbers): (Vec<&str>, Vec<&str>) = parts.partition(|part| part.starts_with("lbw="));
+        let name = parts
+            .next()
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| wrong("a LoRA's name"))?;
+        let (ignored, numbers): (Vec<&str>, Vec<&str>) =
+            parts.partition(|part| part.starts_with("lbw="));
         let weight = match numbers[..] {
             [] => 1.0,
-            [number] => number.parse().map_err(|_| wrong("a number as the LoRA's weight"))?,
+            [number] => number
+                .parse()
+                .map_err(|_| wrong("a number as the LoRA's weight"))?,
             _ => return Err(wrong("one weight")),
         };
         let ignored = ignored.into_iter().map(str::to_owned).collect();
-        Ok(Reference { name: name.to_owned(), weight, ignored })
+        Ok(Reference {
+            name: name.to_owned(),
+            weight,
+            ignored,
+        })
     }
 }
 
@@ -58,17 +74,28 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<(String, Vec<Reference>)> {
-        Prompt { field: "prompt", text }.references()
+        Prompt {
+            field: "prompt",
+            text,
+        }
+        .references()
     }
 
     #[test]
     fn references_are_taken_out_of_the_prompt() {
-        let named = |name: &str, weight| Reference { name: name.to_owned(), weight, ignored: Vec::new() };
+        let named = |name: &str, weight| Reference {
+            name: name.to_owned(),
+            weight,
+            ignored: Vec::new(),
+        };
         assert_eq!(read("a cat").unwrap(), ("a cat".to_owned(), Vec::new()));
         assert_eq!(read(" a <b> cat").unwrap().0, " a <b> cat");
         assert_eq!(
             read("a cat, <lora:big cats:0.8> <lora:x:-1>").unwrap(),
-            ("a cat,".to_owned(), vec![named("big cats", 0.8), named("x", -1.0)])
+            (
+                "a cat,".to_owned(),
+                vec![named("big cats", 0.8), named("x", -1.0)]
+            )
         );
         let (text, references) = read("<lora:x:0.5:lbw=1,0,1> a (b:1.2)").unwrap();
         assert_eq!(
@@ -81,7 +108,11 @@ mod tests {
     #[test]
     fn a_reference_that_cannot_be_read_is_an_error() {
         for text in ["<lora:>", "<lora:x:big>", "<lora:x:1:0.5>", "<lora:x:te=1>"] {
-            assert_eq!(read(text).unwrap_err().field_name(), Some("prompt"), "{text}");
+            assert_eq!(
+                read(text).unwrap_err().field_name(),
+                Some("prompt"),
+                "{text}"
+            );
         }
         assert_eq!(read("<lora:x").unwrap().0, "<lora:x");
     }

@@ -3,8 +3,8 @@
 /// A word with vectors of its own, by all its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// How a prompt may write it. One that begins and ends with signs stands anywhere, others between blanks and
-    /// punctuation.
+    /// How a prompt may write it. One that begins and ends with signs stands anywhere, others
+    /// between blanks and punctuation.
     pub names: Vec<String>,
     /// Vectors that it stands for.
     pub vectors: usize,
@@ -47,21 +47,37 @@ struct Found {
 
 /// The first word from byte `from` on.
 fn find(text: &str, from: usize, words: &[Word]) -> Option<Found> {
-    let names = words.iter().enumerate().flat_map(|(i, word)| word.names.iter().map(move |name| (i, name)));
+    let names = words
+        .iter()
+        .enumerate()
+        .flat_map(|(i, word)| word.names.iter().map(move |name| (i, name)));
     let names: Vec<(usize, &String)> = names.filter(|(_, name)| !name.is_empty()).collect();
-    let mut places = text.char_indices().map(|(at, _)| at).filter(|at| *at >= from);
+    let mut places = text
+        .char_indices()
+        .map(|(at, _)| at)
+        .filter(|at| *at >= from);
     places.find_map(|start| {
         let here = names.iter().filter(|(_, name)| stands(text, start, name));
-        let (word, name) = here.max_by_key(|(word, name)| (name.len(), std::cmp::Reverse(*word)))?;
-        Some(Found { word: *word, start, length: name.len() })
+        let (word, name) =
+            here.max_by_key(|(word, name)| (name.len(), std::cmp::Reverse(*word)))?;
+        Some(Found {
+            word: *word,
+            start,
+            length: name.len(),
+        })
     })
 }
 
 /// Whether `name` stands at this byte, and is no part of a longer word there.
 fn stands(text: &str, start: usize, name: &str) -> bool {
-    let Some(found) = text.get(start..start + name.len()) else { return false };
+    let Some(found) = text.get(start..start + name.len()) else {
+        return false;
+    };
     let inner = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '-');
-    let (before, after) = (text[..start].chars().next_back(), text[start + name.len()..].chars().next());
+    let (before, after) = (
+        text[..start].chars().next_back(),
+        text[start + name.len()..].chars().next(),
+    );
     let open = inner(name.chars().next()) && inner(before);
     let continued = inner(name.chars().next_back()) && inner(after);
     found.eq_ignore_ascii_case(name) && !open && !continued
@@ -72,20 +88,30 @@ mod tests {
     use super::*;
 
     fn word(names: &[&str]) -> Word {
-        Word { names: names.iter().map(|name| (*name).to_owned()).collect(), vectors: 1 }
+        Word {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            vectors: 1,
+        }
     }
 
     #[test]
     fn words_are_taken_out_of_the_text() {
         let words = [word(&["<tok-a>", "tok-a"]), word(&["tok-a-b"])];
-        let (text, a, b) = (Stretch::Text, |at| Stretch::Word(0, at), |at| Stretch::Word(1, at));
+        let (text, a, b) = (
+            Stretch::Text,
+            |at| Stretch::Word(0, at),
+            |at| Stretch::Word(1, at),
+        );
         let table: &[(&str, &[Stretch<'_>])] = &[
             ("a <tok-a>, b", &[text("a ", 0), a(2), text(", b", 9)]),
             ("TOK-A at sea", &[a(0), text(" at sea", 5)]),
             ("tok-a-b tok-a", &[b(0), text(" ", 7), a(8)]),
             ("x<tok-a>y", &[text("x", 0), a(1), text("y", 8)]),
             ("(tok-a)", &[text("(", 0), a(1), text(")", 6)]),
-            ("tok-ab mytok-a tok-a_1", &[text("tok-ab mytok-a tok-a_1", 0)]),
+            (
+                "tok-ab mytok-a tok-a_1",
+                &[text("tok-ab mytok-a tok-a_1", 0)],
+            ),
             ("é tok-a", &[text("é ", 0), a(3)]),
             ("", &[]),
         ];

@@ -1,4 +1,5 @@
-//! What a model is, for people: family, precision, size, parts, and what its files say about themselves.
+//! What a model is, for people: family, precision, size, parts, and what its files say about
+//! themselves.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -76,12 +77,17 @@ impl About {
         let label = path.display().to_string();
         let directory = Content::Disk(path.to_owned()).directory(&label)?;
         let model = ModelFiles::file(path);
-        let entries = directory.tensors.values().map(|entry| (entry.storage, entry.values()));
+        let entries = directory
+            .tensors
+            .values()
+            .map(|entry| (entry.storage, entry.values()));
         let precision = precision(entries);
         let about = Self {
             origin: label.clone(),
             format: directory.format,
-            kind: single::looks_like(&directory).unwrap_or("tensors of no known make").to_owned(),
+            kind: single::looks_like(&directory)
+                .unwrap_or("tensors of no known make")
+                .to_owned(),
             version: None,
             inpainting: false,
             prediction: None,
@@ -92,7 +98,9 @@ impl About {
             files: vec![hashed(path, label)?],
         };
         let Ok(model) = model else { return Ok(about) };
-        let Some(checkpoint) = model.checkpoint() else { return Ok(about) };
+        let Some(checkpoint) = model.checkpoint() else {
+            return Ok(about);
+        };
         let inputs = checkpoint.inputs();
         Ok(Self {
             kind: "a Stable Diffusion model".to_owned(),
@@ -111,7 +119,10 @@ impl About {
     pub fn folder(files: &ModelFiles) -> Result<Self> {
         let repo = RepoConfig::read(files)?;
         let mut all = BTreeMap::new();
-        let present = Component::ALL.iter().map(|row| row.0).filter(|part| files.has(&part.config()));
+        let present = Component::ALL
+            .iter()
+            .map(|row| row.0)
+            .filter(|part| files.has(&part.config()));
         for component in present {
             all.insert(component, Tensors::of(files, component)?);
         }
@@ -144,7 +155,12 @@ impl About {
 
 fn parts(all: &BTreeMap<Component, Arc<Tensors>>) -> Vec<Part> {
     let part = |(part, tensors): (&Component, &Arc<Tensors>)| {
-        let entries = || tensors.places.values().map(|place| (place.entry.storage, place.entry.values()));
+        let entries = || {
+            tensors
+                .places
+                .values()
+                .map(|place| (place.entry.storage, place.entry.values()))
+        };
         Part {
             part: *part,
             tensors: tensors.places.len(),
@@ -163,7 +179,10 @@ fn precision(entries: impl Iterator<Item = (Storage, usize)>) -> Vec<&'static st
     }
     let mut counts: Vec<_> = counts.into_iter().collect();
     counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
-    counts.into_iter().map(|(storage, _)| storage.name()).collect()
+    counts
+        .into_iter()
+        .map(|(storage, _)| storage.name())
+        .collect()
 }
 
 fn hashed(path: &Path, file: String) -> Result<Hashed> {
@@ -180,5 +199,9 @@ fn hashed(path: &Path, file: String) -> Result<Hashed> {
     }
     let sha256 = super::digest::hex(&hasher.finalize());
     let short_hash = sha256.chars().take(10).collect();
-    Ok(Hashed { file, sha256, short_hash })
+    Ok(Hashed {
+        file,
+        sha256,
+        short_hash,
+    })
 }

@@ -1,5 +1,6 @@
-//! The layout of the Hugging Face cache, which Python and sdgen share: `models--org--name/{blobs,refs,snapshots}`,
-//! and a lock for each blob in `.locks`. What goes into it is others' work.
+//! The layout of the Hugging Face cache, which Python and sdgen share:
+//! `models--org--name/{blobs,refs,snapshots}`, and a lock for each blob in `.locks`. What goes into
+//! it is others' work.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -31,12 +32,20 @@ impl Store {
     /// The store of `org/name`.
     pub(super) fn new(cache: &Path, id: &str) -> Self {
         let name = Repo::model(id.to_owned()).folder_name();
-        Self { cache: cache.to_owned(), id: id.to_owned(), name, no_symlinks: false }
+        Self {
+            cache: cache.to_owned(),
+            id: id.to_owned(),
+            name,
+            no_symlinks: false,
+        }
     }
 
     /// The same, without symbolic links in what is put into it from now on if so wanted.
     pub(super) fn without_symlinks(self, no_symlinks: bool) -> Self {
-        Self { no_symlinks, ..self }
+        Self {
+            no_symlinks,
+            ..self
+        }
     }
 
     /// The folder with everything of the repository but its locks.
@@ -56,7 +65,9 @@ impl Store {
 
     /// Where a content lies as far as it has arrived.
     pub(super) fn partial(&self, hash: &Hash) -> PathBuf {
-        self.root().join("blobs").join(format!("{}.incomplete", hash.name()))
+        self.root()
+            .join("blobs")
+            .join(format!("{}.incomplete", hash.name()))
     }
 
     /// What is locked while a content arrives, by Python as well.
@@ -84,11 +95,13 @@ impl Store {
             return Ok(());
         }
         let branch = Repo::with_revision(self.id.clone(), RepoType::Model, revision.to_owned());
-        Cache::new(self.cache.clone()).repo(branch).create_ref(commit)
+        Cache::new(self.cache.clone())
+            .repo(branch)
+            .create_ref(commit)
     }
 
-    /// Puts a blob into a snapshot under the file's path: a relative link, or where there are none another name of
-    /// the same file, or a copy.
+    /// Puts a blob into a snapshot under the file's path: a relative link, or where there are none
+    /// another name of the same file, or a copy.
     pub(super) fn link(&self, hash: &Hash, commit: &str, path: &str) -> io::Result<()> {
         let pointer = self.snapshot(commit).join(path);
         create_parent(&pointer)?;
@@ -126,7 +139,9 @@ pub(super) fn create_parent(path: &Path) -> io::Result<()> {
 /// The commit whose snapshot a folder is, if it is one in a cache.
 pub(super) fn commit_of(folder: &Path) -> Option<&str> {
     let parent = folder.parent()?;
-    (parent.file_name()? == "snapshots").then(|| folder.file_name()?.to_str()).flatten()
+    (parent.file_name()? == "snapshots")
+        .then(|| folder.file_name()?.to_str())
+        .flatten()
 }
 
 /// The repository that a snapshot in a cache is of.
@@ -137,12 +152,21 @@ pub(super) fn repository_of(snapshot: &Path) -> Option<String> {
 
 /// The repository whose folder in a cache this is.
 pub(super) fn identity(folder: &Path) -> Option<String> {
-    Some(folder.file_name()?.to_str()?.strip_prefix("models--")?.replace("--", "/"))
+    Some(
+        folder
+            .file_name()?
+            .to_str()?
+            .strip_prefix("models--")?
+            .replace("--", "/"),
+    )
 }
 
 /// Whether a text can be a commit, and so a folder's name.
 pub(super) fn is_commit(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
 }
 
 #[cfg(test)]
@@ -160,10 +184,18 @@ mod tests {
         let store = Store::new(cache.path(), "o/n");
         touch(&cache.path().join("models--o--n/refs/main"), "abc\n");
         touch(&cache.path().join("models--o--n/refs/evil"), "../../..");
-        touch(&cache.path().join("models--o--n/snapshots/abc/model_index.json"), "{}");
+        touch(
+            &cache
+                .path()
+                .join("models--o--n/snapshots/abc/model_index.json"),
+            "{}",
+        );
         let expected = cache.path().join("models--o--n/snapshots/abc");
         assert_eq!(commit_of(&expected), Some("abc"));
-        assert_eq!((store.find("main"), store.find("abc")), (Some(expected.clone()), Some(expected)));
+        assert_eq!(
+            (store.find("main"), store.find("abc")),
+            (Some(expected.clone()), Some(expected))
+        );
         assert_eq!((store.find("v2"), store.find("evil")), (None, None));
     }
 
@@ -179,16 +211,28 @@ mod tests {
         store.set_ref("refs/pr/1", "c0").unwrap();
         store.set_ref("c0", "c0").unwrap();
         let root = cache.path().join("models--org--name");
-        assert_eq!(std::fs::read_to_string(root.join("refs/refs/pr/1")).unwrap(), "c0");
+        assert_eq!(
+            std::fs::read_to_string(root.join("refs/refs/pr/1")).unwrap(),
+            "c0"
+        );
         assert!(!root.join("refs/c0").exists());
-        for (path, to) in [("unet/config.json", "../../../blobs/"), ("model_index.json", "../../blobs/")] {
+        for (path, to) in [
+            ("unet/config.json", "../../../blobs/"),
+            ("model_index.json", "../../blobs/"),
+        ] {
             let pointer = root.join("snapshots/c0").join(path);
             assert_eq!(std::fs::read_to_string(&pointer).unwrap(), "abc");
             if cfg!(unix) {
-                assert_eq!(std::fs::read_link(pointer).unwrap(), Path::new(&format!("{to}{}", hash.name())));
+                assert_eq!(
+                    std::fs::read_link(pointer).unwrap(),
+                    Path::new(&format!("{to}{}", hash.name()))
+                );
             }
         }
-        let lock = cache.path().join(".locks/models--org--name").join(format!("{}.lock", hash.name()));
+        let lock = cache
+            .path()
+            .join(".locks/models--org--name")
+            .join(format!("{}.lock", hash.name()));
         assert_eq!(store.lock(&hash), lock);
         let plain = store.without_symlinks(true);
         plain.link(&hash, "c1", "unet/config.json").unwrap();

@@ -1,5 +1,5 @@
-//! Threads that talk to the network while the observer is told what they do, and asked about cancelling even while
-//! the network is silent.
+//! Threads that talk to the network while the observer is told what they do, and asked about
+//! cancelling even while the network is silent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -34,7 +34,11 @@ impl Teller {
 
     /// Ends the job when the user has stopped the run, or another job has failed.
     pub(super) fn go_on(&self) -> Result<()> {
-        if self.stop.load(Ordering::Relaxed) { Err(interrupted()) } else { Ok(()) }
+        if self.stop.load(Ordering::Relaxed) {
+            Err(interrupted())
+        } else {
+            Ok(())
+        }
     }
 
     /// Waits, unless the run is stopped.
@@ -52,8 +56,8 @@ impl Teller {
 /// the silence.
 ///
 /// # Errors
-/// The first failure of a job, which stops the others; the observer cancels. Threads that wait for the network are
-/// then left behind and end with their next byte; what arrived stays.
+/// The first failure of a job, which stops the others; the observer cancels. Threads that wait for
+/// the network are then left behind and end with their next byte; what arrived stays.
 pub(super) fn work<J: Send + 'static, T: Send + 'static>(
     jobs: Vec<J>,
     idle: Event,
@@ -85,7 +89,10 @@ fn teller<T: Send + 'static>(notes: &Sender<Note<T>>, stop: &Arc<AtomicBool>) ->
     let tell = Box::new(move |event| {
         let _ = notes.send(Note::Event(event));
     });
-    Teller { tell, stop: Arc::clone(stop) }
+    Teller {
+        tell,
+        stop: Arc::clone(stop),
+    }
 }
 
 /// Passes events on until all jobs are done.
@@ -104,7 +111,9 @@ fn follow<T>(
             }
             Ok(Note::Event(event)) => pass(&event, observer)?,
             Err(RecvTimeoutError::Timeout) => pass(idle, observer)?,
-            Err(RecvTimeoutError::Disconnected) => return Err(Error::internal("a download thread panicked")),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::internal("a download thread panicked"));
+            }
         }
     }
     Ok(done)
@@ -126,7 +135,11 @@ mod tests {
     use crate::event::Flow;
 
     fn idle() -> Event {
-        Event::Fetch { file: "x".into(), done: 0, total: 0 }
+        Event::Fetch {
+            file: "x".into(),
+            done: 0,
+            total: 0,
+        }
     }
 
     #[test]
@@ -138,7 +151,9 @@ mod tests {
         };
         let jobs = (0..20u64).collect();
         let mut squares = work(jobs, idle(), &mut observer, |n, teller| {
-            teller.say(Event::Warning { message: n.to_string() });
+            teller.say(Event::Warning {
+                message: n.to_string(),
+            });
             Ok(n * n)
         })
         .unwrap();
@@ -153,7 +168,11 @@ mod tests {
         let error = work(vec![1, 2], idle(), &mut |_: &Event| Flow::Cancel, slow).unwrap_err();
         assert_eq!(error.kind(), Kind::Interrupted);
         let failing = |n: u32, teller: &Teller| {
-            if n == 1 { Err(Error::internal("x")) } else { teller.pause(Duration::from_secs(60)) }
+            if n == 1 {
+                Err(Error::internal("x"))
+            } else {
+                teller.pause(Duration::from_secs(60))
+            }
         };
         let error = work(vec![1, 2], idle(), &mut |_: &Event| Flow::Continue, failing).unwrap_err();
         assert_eq!(error.kind(), Kind::Internal);

@@ -1,4 +1,5 @@
-//! The demo model: small enough to be compiled in, so that the program draws something on any machine at once.
+//! The demo model: small enough to be compiled in, so that the program draws something on any
+//! machine at once.
 
 /// Its name in models.toml.
 pub(super) const NAME: &str = "demo";

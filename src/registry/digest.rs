@@ -21,9 +21,13 @@ impl Hash {
     /// Reads an etag of the hub or the name of a blob; `None` for what can be no file name.
     pub(super) fn parse(etag: &str) -> Option<Self> {
         let name = etag.trim_start_matches("W/").trim_matches('"');
-        let is_hex = name.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-        let is_tame =
-            !name.starts_with('.') && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+        let is_hex = name
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let is_tame = !name.starts_with('.')
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
         match name.len() {
             64 if is_hex => Some(Self::Sha256(name.to_owned())),
             40 if is_hex => Some(Self::GitBlob(name.to_owned())),
@@ -142,7 +146,13 @@ mod tests {
         }
         assert_eq!(super::sha256(file.path()).unwrap(), sha256);
         std::fs::write(file.path(), "abd").unwrap();
-        assert!(Hash::parse(git).unwrap().differs(file.path()).unwrap().is_some());
+        assert!(
+            Hash::parse(git)
+                .unwrap()
+                .differs(file.path())
+                .unwrap()
+                .is_some()
+        );
     }
 
     #[test]

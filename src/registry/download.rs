@@ -1,5 +1,5 @@
-//! Brings what a render needs of one repository into the shared cache: which files, in which order, and whether the
-//! disk has room for them.
+//! Brings what a render needs of one repository into the shared cache: which files, in which order,
+//! and whether the disk has room for them.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -56,8 +56,16 @@ pub(super) fn pick(
     for list in lists {
         // The variants in 16 bits stand behind the full ones.
         let mut found = list.iter().filter_map(|path| download.find(path));
-        let listed = if fetch.half { found.next_back() } else { found.next() };
-        wanted.push(listed.cloned().map_or_else(|| download.require(list[0]), Ok)?);
+        let listed = if fetch.half {
+            found.next_back()
+        } else {
+            found.next()
+        };
+        wanted.push(
+            listed
+                .cloned()
+                .map_or_else(|| download.require(list[0]), Ok)?,
+        );
     }
     wanted.retain(|listed| !download.route.has(listed));
     download.announce(&wanted, None, observer)?;
@@ -78,16 +86,26 @@ fn list(source: &Source, fetch: &Fetch, observer: &mut dyn Observer) -> Result<A
             Err(Halt::Final(error)) => Err(error),
             Err(Halt::Hub(failure)) => {
                 let error = failure.explained(&remote, &source, "");
-                if failure.is_unknown_revision() { Ok(Err(error)) } else { Err(error) }
+                if failure.is_unknown_revision() {
+                    Ok(Err(error))
+                } else {
+                    Err(error)
+                }
             }
         }
     })?;
-    answers.pop().ok_or_else(|| Error::internal("no answer and no failure"))
+    answers
+        .pop()
+        .ok_or_else(|| Error::internal("no answer and no failure"))
 }
 
 /// What is said while the hub says nothing.
 fn silence(source: &Source) -> Event {
-    Event::Fetch { file: source.id.clone(), done: 0, total: 0 }
+    Event::Fetch {
+        file: source.id.clone(),
+        done: 0,
+        total: 0,
+    }
 }
 
 /// One repository at one commit, on its way into the cache.
@@ -111,12 +129,21 @@ impl Download {
             Err(error) => return Ok(Err(error)),
         };
         let snapshot = store.snapshot(&listing.commit);
-        let route = Route { remote, source: source.clone(), commit: listing.commit.clone(), store };
-        Ok(Ok(Self { route: Arc::new(route), listing, snapshot }))
+        let route = Route {
+            remote,
+            source: source.clone(),
+            commit: listing.commit.clone(),
+            store,
+        };
+        Ok(Ok(Self {
+            route: Arc::new(route),
+            listing,
+            snapshot,
+        }))
     }
 
-    /// Fetches the files and returns the snapshot. The ref comes last: a branch in the cache is a branch that was
-    /// fetched.
+    /// Fetches the files and returns the snapshot. The ref comes last: a branch in the cache is a
+    /// branch that was fetched.
     fn finish(self, wanted: Vec<Listed>, observer: &mut dyn Observer) -> Result<PathBuf> {
         self.all(wanted, observer)?;
         let route = &self.route;
@@ -139,26 +166,43 @@ impl Download {
     fn require(&self, path: &str) -> Result<Listed> {
         self.find(path).cloned().ok_or_else(|| {
             let id = &self.route.source.id;
-            Error::new(Kind::ModelNotFound, format!("repository `{id}` has no `{path}`"))
-                .hint("expected a model in diffusers' layout with safetensors weights")
+            Error::new(
+                Kind::ModelNotFound,
+                format!("repository `{id}` has no `{path}`"),
+            )
+            .hint("expected a model in diffusers' layout with safetensors weights")
         })
     }
 
     /// Fetches files that say which others are needed.
     fn small(&self, paths: &[String], observer: &mut dyn Observer) -> Result<()> {
-        let files = paths.iter().map(|path| self.require(path)).collect::<Result<_>>()?;
+        let files = paths
+            .iter()
+            .map(|path| self.require(path))
+            .collect::<Result<_>>()?;
         self.all(files, observer)
     }
 
-    /// Every file that a render needs and the snapshot lacks; with the model card where nothing else tells the licence.
-    fn wanted(&self, with_card: bool, fetch: &Fetch, observer: &mut dyn Observer) -> Result<Vec<Listed>> {
+    /// Every file that a render needs and the snapshot lacks; with the model card where nothing
+    /// else tells the licence.
+    fn wanted(
+        &self,
+        with_card: bool,
+        fetch: &Fetch,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Listed>> {
         let parts = needs::parts(&self.files());
-        let required = needs::required(&parts).into_iter().map(|path| self.require(&path));
+        let required = needs::required(&parts)
+            .into_iter()
+            .map(|path| self.require(&path));
         let mut wanted: Vec<Listed> = required.collect::<Result<_>>()?;
         let card = with_card.then(|| CARD.to_owned());
         let optional = needs::optional().into_iter().chain(card);
         wanted.extend(optional.filter_map(|path| self.find(&path).cloned()));
-        for part in parts.into_iter().filter(|part| fetch.elsewhere != Some(*part)) {
+        for part in parts
+            .into_iter()
+            .filter(|part| fetch.elsewhere != Some(*part))
+        {
             wanted.extend(self.weights(part, fetch.half, observer)?);
         }
         wanted.retain(|listed| !self.route.has(listed));
@@ -166,18 +210,31 @@ impl Download {
     }
 
     /// The weights of a part, with the shards behind an index.
-    fn weights(&self, part: Component, half: bool, observer: &mut dyn Observer) -> Result<Vec<Listed>> {
+    fn weights(
+        &self,
+        part: Component,
+        half: bool,
+        observer: &mut dyn Observer,
+    ) -> Result<Vec<Listed>> {
         let Some(name) = needs::weights(part, half, |name| self.find(name).is_some()) else {
             return self.require(&part.weights()[0]).map(|listed| vec![listed]);
         };
         if name.ends_with(".json") {
             self.small(std::slice::from_ref(&name), observer)?;
         }
-        shards::files(&self.files(), &name)?.iter().map(|shard| self.require(shard)).collect()
+        shards::files(&self.files(), &name)?
+            .iter()
+            .map(|shard| self.require(shard))
+            .collect()
     }
 
     /// Says what is coming and under which terms, once the disk has shown to have room for it.
-    fn announce(&self, wanted: &[Listed], license: Option<&str>, observer: &mut dyn Observer) -> Result<()> {
+    fn announce(
+        &self,
+        wanted: &[Listed],
+        license: Option<&str>,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
         if wanted.is_empty() {
             return Ok(());
         }
@@ -197,7 +254,10 @@ impl Download {
         files.sort_by_key(|listed| std::cmp::Reverse(listed.size));
         let route = Arc::clone(&self.route);
         let idle = silence(&route.source);
-        work(files, idle, observer, move |listed, teller| route.fetch(listed, teller)).map(|_| ())
+        work(files, idle, observer, move |listed, teller| {
+            route.fetch(listed, teller)
+        })
+        .map(|_| ())
     }
 }
 
@@ -210,14 +270,18 @@ pub(super) fn free(folder: &Path) -> Option<u64> {
 /// Whether the disk has room for `bytes` more.
 fn room(folder: &Path, bytes: u64) -> Result<()> {
     // A file system that does not say how much is free is given the benefit of the doubt.
-    let Some(free) = free(folder) else { return Ok(()) };
+    let Some(free) = free(folder) else {
+        return Ok(());
+    };
     if bytes.saturating_add(SPARE) <= free {
         return Ok(());
     }
     let gigabytes = |bytes: u64| bytes as f64 / 1e9;
     let (needed, free) = (gigabytes(bytes), gigabytes(free));
-    let message =
-        format!("{needed:.1} GB are to be fetched, and {free:.1} GB are free at `{}`", folder.display());
+    let message = format!(
+        "{needed:.1} GB are to be fetched, and {free:.1} GB are free at `{}`",
+        folder.display()
+    );
     Err(Error::new(Kind::Output, message)
         .hint(
             "make room: `sdgen models du` shows what the cache holds, `sdgen models rm NAME` removes a model",

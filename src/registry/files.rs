@@ -1,5 +1,5 @@
-//! The files of one model, wherever they lie: a folder on disk or data compiled in. Reading is by path relative to
-//! the model's root; parsing and tensors are others' work.
+//! The files of one model, wherever they lie: a folder on disk or data compiled in. Reading is by
+//! path relative to the model's root; parsing and tensors are others' work.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -52,7 +52,14 @@ impl ModelFiles {
 
     fn new(name: &str, origin: &str, root: Root) -> Self {
         let (name, origin) = (name.to_owned(), origin.to_owned());
-        Self { name, origin, root, checkpoint: None, written: BTreeMap::new(), borrowed: BTreeMap::new() }
+        Self {
+            name,
+            origin,
+            root,
+            checkpoint: None,
+            written: BTreeMap::new(),
+            borrowed: BTreeMap::new(),
+        }
     }
 
     /// A model that is one file; the small files that it has not are made from what is in it.
@@ -61,27 +68,50 @@ impl ModelFiles {
     /// A file that is malformed, or no Stable Diffusion model.
     pub fn file(path: &Path) -> Result<Self> {
         let checkpoint = Checkpoint::read(path)?;
-        let name =
-            path.file_stem().map_or_else(|| "model".to_owned(), |stem| stem.to_string_lossy().into_owned());
+        let name = path.file_stem().map_or_else(
+            || "model".to_owned(),
+            |stem| stem.to_string_lossy().into_owned(),
+        );
         let written = checkpoint.files(checkpoint.likely());
         let files = Self::new(&name, &path.display().to_string(), Root::Embedded(&[]));
-        Ok(Self { checkpoint: Some(Arc::new(checkpoint)), written, ..files })
+        Ok(Self {
+            checkpoint: Some(Arc::new(checkpoint)),
+            written,
+            ..files
+        })
     }
 
-    /// The same model with the small files of another in place of those that were made, and with its weights for the
-    /// parts that the file has not.
+    /// The same model with the small files of another in place of those that were made, and with
+    /// its weights for the parts that the file has not.
     #[must_use]
     pub fn configured(&self, other: &Self) -> Self {
-        Self { root: other.root.clone(), written: other.written.clone(), ..self.clone() }
+        Self {
+            root: other.root.clone(),
+            written: other.written.clone(),
+            ..self.clone()
+        }
     }
 
     /// The same model, which is known to predict `prediction`.
     #[must_use]
     pub fn predicting(&self, prediction: Prediction) -> Self {
-        let Some(checkpoint) = &self.checkpoint else { return self.clone() };
-        let checkpoint = Checkpoint { prediction: Some(prediction), ..Checkpoint::clone(checkpoint) };
-        let written = if self.written.is_empty() { BTreeMap::new() } else { checkpoint.files(prediction) };
-        Self { checkpoint: Some(Arc::new(checkpoint)), written, ..self.clone() }
+        let Some(checkpoint) = &self.checkpoint else {
+            return self.clone();
+        };
+        let checkpoint = Checkpoint {
+            prediction: Some(prediction),
+            ..Checkpoint::clone(checkpoint)
+        };
+        let written = if self.written.is_empty() {
+            BTreeMap::new()
+        } else {
+            checkpoint.files(prediction)
+        };
+        Self {
+            checkpoint: Some(Arc::new(checkpoint)),
+            written,
+            ..self.clone()
+        }
     }
 
     /// The same model with the file at `path` taken from elsewhere on this machine.
@@ -99,7 +129,9 @@ impl ModelFiles {
     /// Whether what the network predicts is a guess, since its file does not say.
     pub fn guesses_prediction(&self) -> bool {
         !self.written.is_empty()
-            && self.checkpoint().is_some_and(|checkpoint| checkpoint.prediction.is_none())
+            && self
+                .checkpoint()
+                .is_some_and(|checkpoint| checkpoint.prediction.is_none())
     }
 
     /// Whether the model has this file.
@@ -134,7 +166,10 @@ impl ModelFiles {
     pub fn embedded_bytes(&self, path: &str) -> Option<&'static [u8]> {
         match &self.root {
             Root::Folder(_) => None,
-            Root::Embedded(files) => files.iter().find(|(name, _)| *name == path).map(|(_, bytes)| *bytes),
+            Root::Embedded(files) => files
+                .iter()
+                .find(|(name, _)| *name == path)
+                .map(|(_, bytes)| *bytes),
         }
     }
 
@@ -155,13 +190,20 @@ impl ModelFiles {
             return Ok(Cow::Owned(text.clone()));
         }
         let broken = |e: &dyn std::error::Error| {
-            Error::new(Kind::ModelFile, format!("cannot read `{}`: {e}", self.display(path)))
+            Error::new(
+                Kind::ModelFile,
+                format!("cannot read `{}`: {e}", self.display(path)),
+            )
         };
         match self.path(path) {
-            Some(path) => std::fs::read_to_string(path).map(Cow::Owned).map_err(|e| broken(&e)),
+            Some(path) => std::fs::read_to_string(path)
+                .map(Cow::Owned)
+                .map_err(|e| broken(&e)),
             None => {
                 let bytes = self.embedded_bytes(path).unwrap_or_default();
-                std::str::from_utf8(bytes).map(Cow::Borrowed).map_err(|e| broken(&e))
+                std::str::from_utf8(bytes)
+                    .map(Cow::Borrowed)
+                    .map_err(|e| broken(&e))
             }
         }
     }
@@ -183,17 +225,22 @@ impl ModelFiles {
         all.filter(|path| self.has(path)).collect()
     }
 
-    /// Path → identity of each weight file: the hub's SHA-256 where the cache names its blob so, else the SHA-256
-    /// of the file's header and length, which is cheap and changes with names, shapes and types.
+    /// Path → identity of each weight file: the hub's SHA-256 where the cache names its blob so,
+    /// else the SHA-256 of the file's header and length, which is cheap and changes with names,
+    /// shapes and types.
     pub fn fingerprints(&self) -> BTreeMap<String, String> {
         let inside = |component: &Component| {
-            self.checkpoint().is_some_and(|checkpoint| checkpoint.parts.contains_key(component))
+            self.checkpoint()
+                .is_some_and(|checkpoint| checkpoint.parts.contains_key(component))
         };
         let file = self
             .checkpoint
             .as_ref()
             .and_then(|_| Some((self.name.clone(), fingerprint(Path::new(&self.origin))?)));
-        let components = Component::ALL.iter().map(|row| row.0).filter(|component| !inside(component));
+        let components = Component::ALL
+            .iter()
+            .map(|row| row.0)
+            .filter(|component| !inside(component));
         components
             .filter_map(|component| component.weights().into_iter().find(|path| self.has(path)))
             .filter_map(|path| self.fingerprint(&path).map(|hash| (path, hash)))
@@ -204,7 +251,9 @@ impl ModelFiles {
     pub(super) fn fingerprint(&self, path: &str) -> Option<String> {
         match self.path(path) {
             Some(path) => fingerprint(&path),
-            None => self.embedded_bytes(path).map(|bytes| hex(&Sha256::digest(bytes))),
+            None => self
+                .embedded_bytes(path)
+                .map(|bytes| hex(&Sha256::digest(bytes))),
         }
     }
 
@@ -217,11 +266,14 @@ impl ModelFiles {
     }
 }
 
-/// Python writes infinities and NaN into JSON, which has neither: diffusers' own schedulers do so. They become null.
+/// Python writes infinities and NaN into JSON, which has neither: diffusers' own schedulers do so.
+/// They become null.
 fn finite(text: &str) -> String {
     ["-Infinity", "Infinity", "NaN"]
         .iter()
-        .fold(text.to_owned(), |text, word| text.replace(&format!(": {word}"), ": null"))
+        .fold(text.to_owned(), |text, word| {
+            text.replace(&format!(": {word}"), ": null")
+        })
 }
 
 /// Longest header of a safetensors file (its specification's own limit).
@@ -241,7 +293,12 @@ fn fingerprint(path: &Path) -> Option<String> {
     file.read_exact(&mut prefix).ok()?;
     let mut header = Vec::new();
     let header_length = Some(u64::from_le_bytes(prefix)).filter(|length| *length <= MAX_HEADER);
-    file.take(header_length.unwrap_or(START)).read_to_end(&mut header).ok()?;
-    let hash = Sha256::new().chain_update(length.to_le_bytes()).chain_update(header).finalize();
+    file.take(header_length.unwrap_or(START))
+        .read_to_end(&mut header)
+        .ok()?;
+    let hash = Sha256::new()
+        .chain_update(length.to_le_bytes())
+        .chain_update(header)
+        .finalize();
     Some(format!("header:{}", hex(&hash)))
 }

@@ -1,4 +1,5 @@
-//! Finds a model's files: a folder as it stands, or a repository through the Hugging Face cache and hub.
+//! Finds a model's files: a folder as it stands, or a repository through the Hugging Face cache and
+//! hub.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -41,7 +42,9 @@ struct Move {
 
 static MOVES: LazyLock<Vec<Move>> = LazyLock::new(|| {
     // Invariant: the file is compiled in and a test parses it.
-    toml::from_str::<Moves>(include_str!("moved.toml")).map(|table| table.moved).unwrap_or_default()
+    toml::from_str::<Moves>(include_str!("moved.toml"))
+        .map(|table| table.moved)
+        .unwrap_or_default()
 });
 
 /// One way to get a model.
@@ -52,14 +55,16 @@ struct Offer {
     notice: Option<String>,
     /// Whether the hub is asked for it, and not the cache alone.
     on_hub: bool,
-    /// Whether `main` will do where the hub has lost the revision, which nobody has asked for by name.
+    /// Whether `main` will do where the hub has lost the revision, which nobody has asked for by
+    /// name.
     or_main: bool,
 }
 
 /// The files of `model`: from its folder, from the cache, or downloaded into the cache.
 ///
 /// # Errors
-/// The model is nowhere, access is refused, the network fails, or a lock file does not know the model.
+/// The model is nowhere, access is refused, the network fails, or a lock file does not know the
+/// model.
 pub fn locate(model: &ModelRef, fetch: &Fetch, observer: &mut dyn Observer) -> Result<ModelFiles> {
     find(model, fetch, Wish::Any, observer)
 }
@@ -74,8 +79,17 @@ pub fn pull(model: &ModelRef, fetch: &Fetch, observer: &mut dyn Observer) -> Res
 
 /// The files of `model` if all that a render needs is on this machine.
 pub fn cached(model: &ModelRef, hub: &Hub) -> Option<ModelFiles> {
-    let fetch = Fetch { hub: Hub { offline: true, ..hub.clone() }, ..Fetch::default() };
-    find(model, &fetch, Wish::Any, &mut |_: &Event| crate::event::Flow::Continue).ok()
+    let fetch = Fetch {
+        hub: Hub {
+            offline: true,
+            ..hub.clone()
+        },
+        ..Fetch::default()
+    };
+    find(model, &fetch, Wish::Any, &mut |_: &Event| {
+        crate::event::Flow::Continue
+    })
+    .ok()
 }
 
 /// Whether the hub answers, and what it thinks of the token.
@@ -86,7 +100,10 @@ pub fn reach(hub: &Hub) -> Result<Reach> {
     match Remote::new(hub).knock() {
         Ok(()) => Ok(Reach::Answers),
         Err(failure) if failure.is_refused_token() => Ok(Reach::RefusesToken),
-        Err(failure) => Err(Error::new(Kind::Network, format!("{}: {}", hub.endpoint, failure.brief()))),
+        Err(failure) => Err(Error::new(
+            Kind::Network,
+            format!("{}: {}", hub.endpoint, failure.brief()),
+        )),
     }
 }
 
@@ -106,8 +123,13 @@ pub fn free_space(hub: &Hub) -> Option<u64> {
 
 /// Every name under which the cache may have a known model's repository.
 pub(super) fn names_of(model: &ModelRef) -> Vec<String> {
-    let ModelRef::Known(spec) = model else { return Vec::new() };
-    let mut names: Vec<String> = of_spec(spec).into_iter().map(|offer| offer.source.id).collect();
+    let ModelRef::Known(spec) = model else {
+        return Vec::new();
+    };
+    let mut names: Vec<String> = of_spec(spec)
+        .into_iter()
+        .map(|offer| offer.source.id)
+        .collect();
     names.dedup();
     names
 }
@@ -126,34 +148,73 @@ enum Wish {
     Newest,
 }
 
-fn find(model: &ModelRef, fetch: &Fetch, wish: Wish, observer: &mut dyn Observer) -> Result<ModelFiles> {
+fn find(
+    model: &ModelRef,
+    fetch: &Fetch,
+    wish: Wish,
+    observer: &mut dyn Observer,
+) -> Result<ModelFiles> {
     match model {
         ModelRef::Folder(folder) => {
-            let name =
-                folder.canonicalize().ok().and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
+            let name = folder
+                .canonicalize()
+                .ok()
+                .and_then(|p| Some(p.file_name()?.to_string_lossy().into_owned()));
             let origin = folder.display().to_string();
-            Ok(ModelFiles::folder(&name.unwrap_or_else(|| "model".to_owned()), &origin, folder.clone()))
+            Ok(ModelFiles::folder(
+                &name.unwrap_or_else(|| "model".to_owned()),
+                &origin,
+                folder.clone(),
+            ))
         }
         ModelRef::File(path) => ModelFiles::file(path),
-        ModelRef::Known(spec) if spec.repo.is_none() => Ok(ModelFiles::embedded(demo::NAME, demo::FILES)),
-        ModelRef::Known(ModelSpec { unet: Some(unet), .. }) if fetch.elsewhere.is_none() => {
-            let fetch = Fetch { elsewhere: Some(Component::Unet), ..fetch.clone() };
+        ModelRef::Known(spec) if spec.repo.is_none() => {
+            Ok(ModelFiles::embedded(demo::NAME, demo::FILES))
+        }
+        ModelRef::Known(ModelSpec {
+            unet: Some(unet), ..
+        }) if fetch.elsewhere.is_none() => {
+            let fetch = Fetch {
+                elsewhere: Some(Component::Unet),
+                ..fetch.clone()
+            };
             let files = find(model, &fetch, wish, observer)?;
-            let fetch = Fetch { locked: None, ..fetch };
-            let snapshot = chosen(&unet.repo, &unet.revision, &[vec![&unet.file]], &fetch, observer)?;
+            let fetch = Fetch {
+                locked: None,
+                ..fetch
+            };
+            let snapshot = chosen(
+                &unet.repo,
+                &unet.revision,
+                &[vec![&unet.file]],
+                &fetch,
+                observer,
+            )?;
             let [path, ..] = Component::Unet.weights();
             Ok(files.borrowing(path, snapshot.join(&unet.file)))
         }
         ModelRef::Known(spec) => {
             let offers = locked(&spec.name, fetch)?.unwrap_or_else(|| of_spec(spec));
-            let hunt = Hunt { name: &spec.name, license: Some(&spec.license), offers, fetch, wish };
+            let hunt = Hunt {
+                name: &spec.name,
+                license: Some(&spec.license),
+                offers,
+                fetch,
+                wish,
+            };
             let (snapshot, _) = hunt.run(observer)?;
             Ok(ModelFiles::folder(&spec.name, &spec.name, snapshot))
         }
         ModelRef::Repo { id, revision } => {
             let named = origin(id, revision);
             let offers = locked(&named, fetch)?.unwrap_or_else(|| of_repository(id, revision));
-            let hunt = Hunt { name: &named, license: None, offers, fetch, wish };
+            let hunt = Hunt {
+                name: &named,
+                license: None,
+                offers,
+                fetch,
+                wish,
+            };
             let (snapshot, id) = hunt.run(observer)?;
             let name = id.rsplit('/').next().unwrap_or(&id);
             Ok(ModelFiles::folder(name, &origin(&id, revision), snapshot))
@@ -174,16 +235,29 @@ pub(super) fn chosen(
 ) -> Result<PathBuf> {
     let source = match &fetch.locked {
         Some(lock) => lock.source(&origin(id, revision))?,
-        None => Source { id: id.to_owned(), revision: revision.to_owned() },
+        None => Source {
+            id: id.to_owned(),
+            revision: revision.to_owned(),
+        },
     };
     let cache = fetch.hub.cache()?;
-    let there =
-        |snapshot: &PathBuf| lists.iter().all(|list| list.iter().any(|path| snapshot.join(path).is_file()));
+    let there = |snapshot: &PathBuf| {
+        lists
+            .iter()
+            .all(|list| list.iter().any(|path| snapshot.join(path).is_file()))
+    };
     match Store::new(cache, id).find(&source.revision).filter(there) {
         Some(snapshot) => Ok(snapshot),
         None if fetch.hub.offline => {
-            let file = lists.last().and_then(|list| list.first()).unwrap_or(&"model");
-            Err(absent(cache, format!("`{file}` of `{id}` is not in the cache"), id))
+            let file = lists
+                .last()
+                .and_then(|list| list.first())
+                .unwrap_or(&"model");
+            Err(absent(
+                cache,
+                format!("`{file}` of `{id}` is not in the cache"),
+                id,
+            ))
         }
         None => pick(&source, lists, fetch, cache, observer),
     }
@@ -191,33 +265,64 @@ pub(super) fn chosen(
 
 /// What is not in the cache cannot be had offline.
 fn absent(cache: &Path, what: String, name: &str) -> Error {
-    Error::new(Kind::ModelNotFound, format!("{what}, and this run is offline"))
-        .hint(format!("`sdgen models pull {name}` downloads it (without `--offline` and HF_HUB_OFFLINE)"))
-        .hint(format!("the cache is `{}`; HF_HOME or HF_HUB_CACHE chooses another", cache.display()))
+    Error::new(
+        Kind::ModelNotFound,
+        format!("{what}, and this run is offline"),
+    )
+    .hint(format!(
+        "`sdgen models pull {name}` downloads it (without `--offline` and HF_HUB_OFFLINE)"
+    ))
+    .hint(format!(
+        "the cache is `{}`; HF_HOME or HF_HUB_CACHE chooses another",
+        cache.display()
+    ))
 }
 
 /// A repository as the user names it.
 fn origin(id: &str, revision: &str) -> String {
-    if revision == "main" { id.to_owned() } else { format!("{id}@{revision}") }
+    if revision == "main" {
+        id.to_owned()
+    } else {
+        format!("{id}@{revision}")
+    }
 }
 
 /// The one way that a lock file leaves open.
 fn locked(name: &str, fetch: &Fetch) -> Result<Option<Vec<Offer>>> {
-    let offer = |source| vec![Offer { source, notice: None, on_hub: true, or_main: false }];
-    fetch.locked.as_ref().map(|lock| Ok(offer(lock.source(name)?))).transpose()
+    let offer = |source| {
+        vec![Offer {
+            source,
+            notice: None,
+            on_hub: true,
+            or_main: false,
+        }]
+    };
+    fetch
+        .locked
+        .as_ref()
+        .map(|lock| Ok(offer(lock.source(name)?)))
+        .transpose()
 }
 
-/// The ways to a known model: its repository at the revision that is pinned and its mirror; out of the cache also
-/// another revision, or the repository under its old name.
+/// The ways to a known model: its repository at the revision that is pinned and its mirror; out of
+/// the cache also another revision, or the repository under its old name.
 fn of_spec(spec: &ModelSpec) -> Vec<Offer> {
     let from_hub = |(id, revision): (&String, &str)| Offer {
-        source: Source { id: id.clone(), revision: revision.to_owned() },
+        source: Source {
+            id: id.clone(),
+            revision: revision.to_owned(),
+        },
         notice: None,
         on_hub: true,
         or_main: revision != "main",
     };
     let mirror = spec.mirror.iter().map(|id| (id, "main"));
-    let hub = spec.repo.iter().map(|id| (id, spec.revision.as_str())).chain(mirror).map(from_hub);
+    let hub = spec
+        .repo
+        .iter()
+        .map(|id| (id, spec.revision.as_str()))
+        .chain(mirror)
+        .map(from_hub);
     let other = spec.repo.iter().filter(|_| spec.revision != "main").map(|id| Offer {
         source: Source { id: id.clone(), revision: "main".to_owned() },
         notice: Some(format!(
@@ -234,27 +339,60 @@ fn of_spec(spec: &ModelSpec) -> Vec<Offer> {
 
 /// The ways to a repository.
 fn of_repository(id: &str, revision: &str) -> Vec<Offer> {
-    let source = |id: &str| Source { id: id.to_owned(), revision: revision.to_owned() };
-    let Some(to) = MOVES.iter().find(|entry| entry.from.eq_ignore_ascii_case(id)).map(|entry| &entry.to)
-    else {
-        let itself = Offer { source: source(id), notice: None, on_hub: true, or_main: false };
-        return std::iter::once(itself).chain(old_names(id, revision)).collect();
+    let source = |id: &str| Source {
+        id: id.to_owned(),
+        revision: revision.to_owned(),
     };
-    let notice = format!("`{id}` was removed from the hub; `{to}` has its files and is used instead");
+    let Some(to) = MOVES
+        .iter()
+        .find(|entry| entry.from.eq_ignore_ascii_case(id))
+        .map(|entry| &entry.to)
+    else {
+        let itself = Offer {
+            source: source(id),
+            notice: None,
+            on_hub: true,
+            or_main: false,
+        };
+        return std::iter::once(itself)
+            .chain(old_names(id, revision))
+            .collect();
+    };
+    let notice =
+        format!("`{id}` was removed from the hub; `{to}` has its files and is used instead");
     vec![
-        Offer { source: source(id), notice: None, on_hub: false, or_main: false },
-        Offer { source: source(to), notice: Some(notice), on_hub: true, or_main: false },
+        Offer {
+            source: source(id),
+            notice: None,
+            on_hub: false,
+            or_main: false,
+        },
+        Offer {
+            source: source(to),
+            notice: Some(notice),
+            on_hub: true,
+            or_main: false,
+        },
     ]
 }
 
 /// A repository in the cache under names that it had on the hub before.
 fn old_names(id: &str, revision: &str) -> impl Iterator<Item = Offer> {
-    MOVES.iter().filter(move |entry| entry.to == id).map(move |entry| Offer {
-        source: Source { id: entry.from.clone(), revision: revision.to_owned() },
-        notice: Some(format!("the cache has `{id}` under its old name `{}`, which is used", entry.from)),
-        on_hub: false,
-        or_main: false,
-    })
+    MOVES
+        .iter()
+        .filter(move |entry| entry.to == id)
+        .map(move |entry| Offer {
+            source: Source {
+                id: entry.from.clone(),
+                revision: revision.to_owned(),
+            },
+            notice: Some(format!(
+                "the cache has `{id}` under its old name `{}`, which is used",
+                entry.from
+            )),
+            on_hub: false,
+            or_main: false,
+        })
 }
 
 fn short(revision: &str) -> &str {
@@ -309,17 +447,29 @@ impl Hunt<'_> {
             .find_map(|offer| Some((complete(cache, &offer.source, self.fetch.elsewhere)?, offer)))
     }
 
-    /// Downloads an offer; a pinned revision that the repository has lost is replaced by its `main`, with a notice.
-    fn download(&self, offer: &Offer, cache: &Path, observer: &mut dyn Observer) -> Result<PathBuf> {
+    /// Downloads an offer; a pinned revision that the repository has lost is replaced by its
+    /// `main`, with a notice.
+    fn download(
+        &self,
+        offer: &Offer,
+        cache: &Path,
+        observer: &mut dyn Observer,
+    ) -> Result<PathBuf> {
         match download(&offer.source, self.license, self.fetch, cache, observer)? {
             Outcome::Done(snapshot) => return Ok(snapshot),
             Outcome::NoRevision(error) if !offer.or_main => return Err(error),
             Outcome::NoRevision(_) => {}
         }
         let Source { id, revision } = &offer.source;
-        let message = format!("`{id}` has no revision {} any more; its `main` is used", short(revision));
+        let message = format!(
+            "`{id}` has no revision {} any more; its `main` is used",
+            short(revision)
+        );
         pass(&Event::Warning { message }, observer)?;
-        let main = Source { id: id.clone(), revision: "main".to_owned() };
+        let main = Source {
+            id: id.clone(),
+            revision: "main".to_owned(),
+        };
         match download(&main, self.license, self.fetch, cache, observer)? {
             Outcome::Done(snapshot) => Ok(snapshot),
             Outcome::NoRevision(error) => Err(error),
@@ -341,7 +491,10 @@ impl Hunt<'_> {
 }
 
 fn notify(offer: &Offer, observer: &mut dyn Observer) -> Result<()> {
-    let event = offer.notice.clone().map(|message| Event::Warning { message });
+    let event = offer
+        .notice
+        .clone()
+        .map(|message| Event::Warning { message });
     event.map_or(Ok(()), |event| pass(&event, observer))
 }
 
@@ -349,7 +502,9 @@ fn notify(offer: &Offer, observer: &mut dyn Observer) -> Result<()> {
 fn complete(cache: &Path, source: &Source, elsewhere: Option<Component>) -> Option<PathBuf> {
     let snapshot = Store::new(cache, &source.id).find(&source.revision)?;
     let files = ModelFiles::folder("", "", snapshot.clone());
-    needs::missing(&files, elsewhere).is_none().then_some(snapshot)
+    needs::missing(&files, elsewhere)
+        .is_none()
+        .then_some(snapshot)
 }
 
 #[cfg(test)]
@@ -363,8 +518,18 @@ mod tests {
         assert!(table.moved.len() >= 7);
         for entry in &table.moved {
             assert!(ModelRef::parse(&entry.from).is_ok() && ModelRef::parse(&entry.to).is_ok());
-            assert!(!table.moved.iter().any(|other| other.from == entry.to), "{}", entry.to);
-            assert!(!models().iter().any(|spec| spec.repo.as_ref() == Some(&entry.from)), "{}", entry.from);
+            assert!(
+                !table.moved.iter().any(|other| other.from == entry.to),
+                "{}",
+                entry.to
+            );
+            assert!(
+                !models()
+                    .iter()
+                    .any(|spec| spec.repo.as_ref() == Some(&entry.from)),
+                "{}",
+                entry.from
+            );
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Mean and deviation of each latent channel, which the files of some autoencoders name (Playground v2.5's): what they
-//! say, and where it counts.
+//! Mean and deviation of each latent channel, which the files of some autoencoders name (Playground
+//! v2.5's): what they say, and where it counts.
 
 use serde::Deserialize;
 
@@ -19,13 +19,14 @@ pub struct LatentStatistics {
 pub type Moments = [Vec<f64>; 2];
 
 impl LatentStatistics {
-    /// Those of each of `channels`, as diffusers' pipelines of `family` read the file that messages call `file`: XL's
-    /// use both keys or none, others neither.
+    /// Those of each of `channels`, as diffusers' pipelines of `family` read the file that messages
+    /// call `file`: XL's use both keys or none, others neither.
     ///
     /// # Errors
     /// Lists of other lengths, or numbers that latents cannot be divided by.
     pub fn counted(&self, family: Family, channels: usize, file: &str) -> Result<Option<Moments>> {
-        let (Some(mean), Some(std), Family::Xl) = (&self.latents_mean, &self.latents_std, family) else {
+        let (Some(mean), Some(std), Family::Xl) = (&self.latents_mean, &self.latents_std, family)
+        else {
             return Ok(None);
         };
         for (key, list) in [("latents_mean", mean), ("latents_std", std)] {
@@ -33,7 +34,9 @@ impl LatentStatistics {
             if list.len() != channels || zero || !list.iter().all(|value| value.is_finite()) {
                 return Err(Error::new(
                     Kind::ModelFile,
-                    format!("{file}: `{key}` is {list:?}, expected a number for each of {channels} channels"),
+                    format!(
+                        "{file}: `{key}` is {list:?}, expected a number for each of {channels} channels"
+                    ),
                 ));
             }
         }
@@ -51,8 +54,15 @@ impl LatentStatistics {
         if both && family == Family::Xl {
             return Vec::new();
         }
-        let there = [("latents_mean", &self.latents_mean), ("latents_std", &self.latents_std)];
-        there.into_iter().filter(|(_, list)| list.is_some()).map(|(key, _)| key).collect()
+        let there = [
+            ("latents_mean", &self.latents_mean),
+            ("latents_std", &self.latents_std),
+        ];
+        there
+            .into_iter()
+            .filter(|(_, list)| list.is_some())
+            .map(|(key, _)| key)
+            .collect()
     }
 }
 
@@ -80,12 +90,27 @@ mod tests {
     #[test]
     fn lists_that_latents_cannot_be_scaled_by_are_refused_by_name() {
         for (json, key) in [
-            (r#"{"latents_mean": [1], "latents_std": [3, 4]}"#, "latents_mean"),
-            (r#"{"latents_mean": [1, 2], "latents_std": [3, 4, 5]}"#, "latents_std"),
-            (r#"{"latents_mean": [1, 2], "latents_std": [3, 0]}"#, "latents_std"),
+            (
+                r#"{"latents_mean": [1], "latents_std": [3, 4]}"#,
+                "latents_mean",
+            ),
+            (
+                r#"{"latents_mean": [1, 2], "latents_std": [3, 4, 5]}"#,
+                "latents_std",
+            ),
+            (
+                r#"{"latents_mean": [1, 2], "latents_std": [3, 0]}"#,
+                "latents_std",
+            ),
         ] {
-            let error = read(json).counted(Family::Xl, 2, "vae/config.json").unwrap_err().to_string();
-            assert!(error.contains(key) && error.contains("vae/config.json"), "{error}");
+            let error = read(json)
+                .counted(Family::Xl, 2, "vae/config.json")
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains(key) && error.contains("vae/config.json"),
+                "{error}"
+            );
         }
     }
 }

@@ -9,16 +9,26 @@ impl ModelFiles {
     /// The licence of the weights, as far as it is known.
     pub fn license(&self) -> Option<String> {
         let spec = models().iter().find(|spec| spec.name == self.origin);
-        let card = || self.has(CARD).then(|| of_card(&self.text(CARD).ok()?)).flatten();
+        let card = || {
+            self.has(CARD)
+                .then(|| of_card(&self.text(CARD).ok()?))
+                .flatten()
+        };
         spec.map(|spec| spec.license.clone()).or_else(card)
     }
 }
 
 /// What the head of a model card says; a licence of its own (`other`) goes by its name.
 fn of_card(card: &str) -> Option<String> {
-    let head = card.trim_start_matches('\u{feff}').strip_prefix("---")?.split("\n---").next()?;
+    let head = card
+        .trim_start_matches('\u{feff}')
+        .strip_prefix("---")?
+        .split("\n---")
+        .next()?;
     let value = |key: &str| {
-        let line = head.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        let line = head
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
         let value = line.trim().trim_matches(['"', '\'']);
         (!value.is_empty()).then(|| value.to_owned())
     };

@@ -1,5 +1,5 @@
-//! A lock file: the revision of each model and the SHA-256 of every file that a render read, so that another machine
-//! or another day draws with the very same bytes or not at all.
+//! A lock file: the revision of each model and the SHA-256 of every file that a render read, so
+//! that another machine or another day draws with the very same bytes or not at all.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -15,7 +15,8 @@ use crate::error::{Error, Kind, Result};
 
 /// The one form of the file.
 const VERSION: u32 = 1;
-const HEAD: &str = "# Written by `sdgen --lock`. `sdgen --locked` draws with these files and no others.\n";
+const HEAD: &str =
+    "# Written by `sdgen --lock`. `sdgen --locked` draws with these files and no others.\n";
 
 /// Path → `sha256:` and digits.
 type Hashes = BTreeMap<String, String>;
@@ -58,27 +59,41 @@ impl LockFile {
     pub fn read(path: &Path) -> Result<Self> {
         let named = |what: &str| Error::field("locked", format!("{what} `{}`", path.display()));
         let text = std::fs::read_to_string(path).map_err(|e| {
-            named("cannot read the lock file").source(e).hint("`--lock FILE` writes one from a run")
+            named("cannot read the lock file")
+                .source(e)
+                .hint("`--lock FILE` writes one from a run")
         })?;
         let mut lock: Self = toml::from_str(&text).map_err(|e| named("no lock file:").source(e))?;
         if lock.version != VERSION {
             let found = lock.version;
-            return Err(named("cannot read").hint(format!("it has version {found}, expected {VERSION}")));
+            return Err(
+                named("cannot read").hint(format!("it has version {found}, expected {VERSION}"))
+            );
         }
         path.clone_into(&mut lock.path);
         Ok(lock)
     }
 
-    /// The lock file at `path` as it is, or an empty one; models that are recorded replace those of the same name.
+    /// The lock file at `path` as it is, or an empty one; models that are recorded replace those of
+    /// the same name.
     ///
     /// # Errors
     /// There is a file and it is no lock file.
     pub fn open(path: &Path) -> Result<Self> {
-        if path.exists() { Self::read(path) } else { Ok(Self::new(path)) }
+        if path.exists() {
+            Self::read(path)
+        } else {
+            Ok(Self::new(path))
+        }
     }
 
     fn new(path: &Path) -> Self {
-        Self { version: VERSION, adapters: Hashes::new(), models: Vec::new(), path: path.to_owned() }
+        Self {
+            version: VERSION,
+            adapters: Hashes::new(),
+            models: Vec::new(),
+            path: path.to_owned(),
+        }
     }
 
     /// Writes down which files a model is.
@@ -86,7 +101,10 @@ impl LockFile {
     /// # Errors
     /// A file cannot be read.
     pub fn record(&mut self, files: &ModelFiles) -> Result<()> {
-        let entry = Entry { files: hashes(files)?, ..Entry::of(&files.origin, files) };
+        let entry = Entry {
+            files: hashes(files)?,
+            ..Entry::of(&files.origin, files)
+        };
         self.put(entry);
         Ok(())
     }
@@ -106,7 +124,8 @@ impl LockFile {
 
     /// Writes down the SHA-256 of a LoRA or an embedding.
     pub fn record_adapter(&mut self, file: &str, sha256: &str) {
-        self.adapters.insert(file.to_owned(), format!("sha256:{sha256}"));
+        self.adapters
+            .insert(file.to_owned(), format!("sha256:{sha256}"));
     }
 
     fn put(&mut self, entry: Entry) {
@@ -120,26 +139,40 @@ impl LockFile {
     /// # Errors
     /// The folder is missing or cannot be written to.
     pub fn write(&self) -> Result<()> {
-        let text = toml::to_string(self).map_err(|e| Error::internal("cannot write TOML").source(e))?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let text =
+            toml::to_string(self).map_err(|e| Error::internal("cannot write TOML").source(e))?;
+        let folder = self
+            .path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         let save = || {
             let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
             file.write_all((HEAD.to_owned() + &text).as_bytes())?;
             file.persist(&self.path).map(|_| ()).map_err(|e| e.error)
         };
         save().map_err(|e| {
-            Error::new(Kind::Output, format!("cannot write the lock file `{}`", self.path.display()))
-                .source(e)
+            Error::new(
+                Kind::Output,
+                format!("cannot write the lock file `{}`", self.path.display()),
+            )
+            .source(e)
         })
     }
 
     /// Where a model of the hub has to come from.
     pub(super) fn source(&self, name: &str) -> Result<Source> {
         match self.entry(name)? {
-            Entry { repo: Some(id), revision: Some(revision), .. } => {
-                Ok(Source { id: id.clone(), revision: revision.clone() })
-            }
-            _ => Err(self.refused(format!("`{name}` was no model of the hub when it was locked"))),
+            Entry {
+                repo: Some(id),
+                revision: Some(revision),
+                ..
+            } => Ok(Source {
+                id: id.clone(),
+                revision: revision.clone(),
+            }),
+            _ => Err(self.refused(format!(
+                "`{name}` was no model of the hub when it was locked"
+            ))),
         }
     }
 
@@ -171,7 +204,11 @@ impl LockFile {
     /// # Errors
     /// It is not in the lock file, or another.
     pub fn check_adapter(&self, file: &str, sha256: &str) -> Result<()> {
-        self.same(&format!("`{file}`"), self.adapters.get(file), &format!("sha256:{sha256}"))
+        self.same(
+            &format!("`{file}`"),
+            self.adapters.get(file),
+            &format!("sha256:{sha256}"),
+        )
     }
 
     /// Whether each of the files `found` is locked as it is.
@@ -198,8 +235,10 @@ impl LockFile {
     }
 
     fn refused(&self, message: String) -> Error {
-        Error::new(Kind::ModelFile, message)
-            .hint(format!("`--locked {}` allows nothing else; `--lock` records anew", self.path.display()))
+        Error::new(Kind::ModelFile, message).hint(format!(
+            "`--locked {}` allows nothing else; `--lock` records anew",
+            self.path.display()
+        ))
     }
 }
 
@@ -230,11 +269,17 @@ fn plain(name: &str) -> &str {
 fn network_hashes(network: &Network) -> Result<Hashes> {
     let paths = network.config.iter().chain([&network.weights]);
     paths
-        .map(|path| Ok((path.clone(), hash(&network.files.root().unwrap_or(Path::new("")).join(path))?)))
+        .map(|path| {
+            Ok((
+                path.clone(),
+                hash(&network.files.root().unwrap_or(Path::new("")).join(path))?,
+            ))
+        })
         .collect()
 }
 
-/// The SHA-256 of every file that a render with this model reads; what is made from the file itself is none.
+/// The SHA-256 of every file that a render with this model reads; what is made from the file itself
+/// is none.
 fn hashes(files: &ModelFiles) -> Result<Hashes> {
     let mut hashes = Hashes::new();
     if files.checkpoint().is_some() {
@@ -251,8 +296,9 @@ fn hashes(files: &ModelFiles) -> Result<Hashes> {
 }
 
 fn hash(path: &Path) -> Result<String> {
-    let digits = sha256(path)
-        .map_err(|e| Error::new(Kind::ModelFile, format!("cannot read `{}`", path.display())).source(e))?;
+    let digits = sha256(path).map_err(|e| {
+        Error::new(Kind::ModelFile, format!("cannot read `{}`", path.display())).source(e)
+    })?;
     Ok(format!("sha256:{digits}"))
 }
 
@@ -274,15 +320,36 @@ mod tests {
         assert_eq!(read.models.len(), 1);
         assert_eq!(read.models[0].files.len(), demo::FILES.len());
         read.check(&files).unwrap();
-        assert!(read.source(demo::NAME).is_err(), "it is no model of the hub");
+        assert!(
+            read.source(demo::NAME).is_err(),
+            "it is no model of the hub"
+        );
 
         let fewer = ModelFiles::embedded(demo::NAME, &demo::FILES[..demo::FILES.len() - 1]);
-        assert!(read.check(&fewer).unwrap_err().to_string().contains("lacks `vae/"));
+        assert!(
+            read.check(&fewer)
+                .unwrap_err()
+                .to_string()
+                .contains("lacks `vae/")
+        );
         let other = ModelFiles::embedded("other", demo::FILES);
-        assert!(read.check(&other).unwrap_err().to_string().contains("`other` is not in the lock file"));
+        assert!(
+            read.check(&other)
+                .unwrap_err()
+                .to_string()
+                .contains("`other` is not in the lock file")
+        );
         let mut changed = read;
-        changed.models[0].files.insert("vae/config.json".into(), "sha256:0".into());
-        assert!(changed.check(&files).unwrap_err().to_string().contains("expected sha256:0, got sha256:"));
+        changed.models[0]
+            .files
+            .insert("vae/config.json".into(), "sha256:0".into());
+        assert!(
+            changed
+                .check(&files)
+                .unwrap_err()
+                .to_string()
+                .contains("expected sha256:0, got sha256:")
+        );
     }
 
     #[test]
@@ -290,15 +357,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.lock");
         let mut lock = LockFile::open(&path).unwrap();
-        lock.record(&ModelFiles::embedded(demo::NAME, demo::FILES)).unwrap();
+        lock.record(&ModelFiles::embedded(demo::NAME, demo::FILES))
+            .unwrap();
         lock.record_adapter("loras/ink.safetensors", "01ab");
         lock.write().unwrap();
         let read = LockFile::read(&path).unwrap();
         read.check_adapter("loras/ink.safetensors", "01ab").unwrap();
-        let error = read.check_adapter("loras/ink.safetensors", "02cd").unwrap_err().to_string();
-        assert!(error.contains("expected sha256:01ab, got sha256:02cd"), "{error}");
-        let error = read.check_adapter("words/ink.pt", "01ab").unwrap_err().to_string();
-        assert!(error.contains("`words/ink.pt` is not in the lock file"), "{error}");
+        let error = read
+            .check_adapter("loras/ink.safetensors", "02cd")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("expected sha256:01ab, got sha256:02cd"),
+            "{error}"
+        );
+        let error = read
+            .check_adapter("words/ink.pt", "01ab")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("`words/ink.pt` is not in the lock file"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -311,23 +391,43 @@ mod tests {
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
         let name = folder.path().to_str().unwrap();
         let mut silent = |_: &Event| Flow::Continue;
-        let network = Network::locate(name, Layout::CONTROL, &Fetch::default(), &mut silent).unwrap();
+        let network =
+            Network::locate(name, Layout::CONTROL, &Fetch::default(), &mut silent).unwrap();
         let mut lock = LockFile::new(Path::new("x.lock"));
-        assert!(lock.check_network(&network).unwrap_err().to_string().contains("is not in the lock file"));
+        assert!(
+            lock.check_network(&network)
+                .unwrap_err()
+                .to_string()
+                .contains("is not in the lock file")
+        );
         lock.record_network(&network).unwrap();
         assert_eq!(lock.models[0].files.len(), 2);
         lock.check_network(&network).unwrap();
         std::fs::write(&weights, [1; 16]).unwrap();
-        assert!(lock.check_network(&network).unwrap_err().to_string().contains("is another file"));
+        assert!(
+            lock.check_network(&network)
+                .unwrap_err()
+                .to_string()
+                .contains("is another file")
+        );
     }
 
     #[test]
     fn what_is_no_lock_file_is_said_with_its_place() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        for text in ["models = 1", "version = 1\n[[model]]\nnam = \"x\"", "version = 9"] {
+        for text in [
+            "models = 1",
+            "version = 1\n[[model]]\nnam = \"x\"",
+            "version = 9",
+        ] {
             std::fs::write(file.path(), text).unwrap();
             let error = LockFile::read(file.path()).unwrap_err();
-            assert!(error.to_string().contains(&file.path().display().to_string()), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .contains(&file.path().display().to_string()),
+                "{error}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a model is: known names, folders and hub repositories, and the files behind them. No tensors.
+//! What a model is: known names, folders and hub repositories, and the files behind them. No
+//! tensors.
 
 mod about;
 mod cache;
@@ -39,7 +40,9 @@ pub use network::{Layout, Network, Networks, autoencoder};
 pub use one_file::file_of_repository;
 pub use presets::{Preset, presets};
 pub use repo_config::{Component, Family, Inputs, RepoConfig};
-pub use single::{Checkpoint, Sign, Version, autoencoder_sizes, export, original_module, signs, version_of};
+pub use single::{
+    Checkpoint, Sign, Version, autoencoder_sizes, export, original_module, signs, version_of,
+};
 pub use stock::{Stored, Verdict, remove, stock, verify};
 pub use tensors::{Place, Scale, TensorFile, Tensors};
 
@@ -106,7 +109,9 @@ struct Table {
 
 static MODELS: LazyLock<Vec<ModelSpec>> = LazyLock::new(|| {
     // Invariant: the file is compiled in and a test parses it.
-    toml::from_str::<Table>(include_str!("models.toml")).map(|table| table.model).unwrap_or_default()
+    toml::from_str::<Table>(include_str!("models.toml"))
+        .map(|table| table.model)
+        .unwrap_or_default()
 });
 
 /// Every known version.
@@ -136,12 +141,16 @@ pub enum ModelRef {
 }
 
 impl ModelRef {
-    /// Reads `NAME`, `DIR`, `FILE` or `ORG/REPO[@REV]`. What exists wins over a repository of the same spelling.
+    /// Reads `NAME`, `DIR`, `FILE` or `ORG/REPO[@REV]`. What exists wins over a repository of the
+    /// same spelling.
     ///
     /// # Errors
     /// A name that is not known, with the closest one as a hint.
     pub fn parse(text: &str) -> Result<Self> {
-        if let Some(spec) = models().iter().find(|m| m.name == text || m.aliases.iter().any(|a| a == text)) {
+        if let Some(spec) = models()
+            .iter()
+            .find(|m| m.name == text || m.aliases.iter().any(|a| a == text))
+        {
             return Ok(Self::Known(spec));
         }
         let path = PathBuf::from(text);
@@ -165,7 +174,9 @@ fn repository(text: &str) -> Option<(String, String)> {
     let legal = |part: &str| {
         !part.is_empty()
             && !part.starts_with(['.', '-'])
-            && part.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
     };
     // A revision is a path below refs/ in the cache: none may lead out of it.
     let tame = revision.split('/').all(legal);
@@ -174,8 +185,10 @@ fn repository(text: &str) -> Option<(String, String)> {
 
 fn unknown(text: &str) -> Error {
     let known: Vec<&str> = models().iter().map(|m| m.name.as_str()).collect();
-    let error =
-        Error::new(Kind::ModelNotFound, format!("model `{text}` is no known name, no folder and no file"));
+    let error = Error::new(
+        Kind::ModelNotFound,
+        format!("model `{text}` is no known name, no folder and no file"),
+    );
     let error = match crate::error::closest(text, &known) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error,
@@ -193,8 +206,11 @@ mod tests {
     #[test]
     fn the_table_parses_and_no_two_models_share_a_name() {
         let table: Table = toml::from_str(include_str!("models.toml")).unwrap();
-        let mut names: Vec<&String> =
-            table.model.iter().flat_map(|m| std::iter::once(&m.name).chain(&m.aliases)).collect();
+        let mut names: Vec<&String> = table
+            .model
+            .iter()
+            .flat_map(|m| std::iter::once(&m.name).chain(&m.aliases))
+            .collect();
         let all = names.len();
         names.sort();
         names.dedup();
@@ -207,11 +223,25 @@ mod tests {
         for spec in models() {
             let distilled = spec.steps <= 4;
             assert_eq!(distilled, spec.sampler.is_some(), "{}", spec.name);
-            assert!(spec.size % 64 == 0 && (1..=50).contains(&spec.steps), "{}", spec.name);
-            assert!((0.0..=10.0).contains(&spec.cfg_scale) && !spec.license.is_empty(), "{}", spec.name);
+            assert!(
+                spec.size % 64 == 0 && (1..=50).contains(&spec.steps),
+                "{}",
+                spec.name
+            );
+            assert!(
+                (0.0..=10.0).contains(&spec.cfg_scale) && !spec.license.is_empty(),
+                "{}",
+                spec.name
+            );
         }
-        let turbo = models().iter().find(|spec| spec.aliases.iter().any(|name| name == "turbo")).unwrap();
-        assert_eq!((turbo.name.as_str(), turbo.size, turbo.cfg_scale), ("sdxl-turbo", 512, 0.0));
+        let turbo = models()
+            .iter()
+            .find(|spec| spec.aliases.iter().any(|name| name == "turbo"))
+            .unwrap();
+        assert_eq!(
+            (turbo.name.as_str(), turbo.size, turbo.cfg_scale),
+            ("sdxl-turbo", 512, 0.0)
+        );
         assert_eq!(turbo.timestep_spacing, Some(Spacing::Trailing));
     }
 
@@ -225,8 +255,17 @@ mod tests {
         assert_eq!(error.kind(), Kind::ModelNotFound);
         assert!(error.hints()[0].contains("sd15"), "{:?}", error.hints());
         assert!(ModelRef::parse("no/such/folder").is_err());
-        assert!(matches!(ModelRef::parse("org/name@refs/pr/1"), Ok(ModelRef::Repo { .. })));
-        for wild in ["org/name@", "org/name@../../x", "org/name@/etc", "../name", "org/.."] {
+        assert!(matches!(
+            ModelRef::parse("org/name@refs/pr/1"),
+            Ok(ModelRef::Repo { .. })
+        ));
+        for wild in [
+            "org/name@",
+            "org/name@../../x",
+            "org/name@/etc",
+            "../name",
+            "org/..",
+        ] {
             assert!(ModelRef::parse(wild).is_err(), "{wild}");
         }
     }

@@ -14,7 +14,10 @@ pub(super) fn optional() -> Vec<String> {
         "special_tokens_map.json",
     ];
     let of = |folder: &str| files.map(|file| format!("{folder}/{file}"));
-    ["tokenizer", "tokenizer_2"].into_iter().flat_map(of).collect()
+    ["tokenizer", "tokenizer_2"]
+        .into_iter()
+        .flat_map(of)
+        .collect()
 }
 
 /// Small files that a model of these parts has.
@@ -30,13 +33,25 @@ pub(super) fn required(parts: &[Component]) -> Vec<String> {
 /// The parts that a model's index names; a part without a class is one that this model has not.
 pub(super) fn parts(files: &ModelFiles) -> Vec<Component> {
     let index: serde_json::Value = files.json("model_index.json").unwrap_or_default();
-    let named = |part: Component| index[part.name()].get(0).is_some_and(serde_json::Value::is_string);
+    let named = |part: Component| {
+        index[part.name()]
+            .get(0)
+            .is_some_and(serde_json::Value::is_string)
+    };
     let always = |part: Component| matches!(part, Component::Unet | Component::Vae);
-    Component::ALL.iter().map(|row| row.0).filter(|part| always(*part) || named(*part)).collect()
+    Component::ALL
+        .iter()
+        .map(|row| row.0)
+        .filter(|part| always(*part) || named(*part))
+        .collect()
 }
 
 /// The weights of a component to use, out of those that `has` finds.
-pub(super) fn weights(component: Component, half: bool, has: impl Fn(&str) -> bool) -> Option<String> {
+pub(super) fn weights(
+    component: Component,
+    half: bool,
+    has: impl Fn(&str) -> bool,
+) -> Option<String> {
     let mut names = component.weights();
     if half {
         names.rotate_left(2);
@@ -47,31 +62,41 @@ pub(super) fn weights(component: Component, half: bool, has: impl Fn(&str) -> bo
 /// Every file of a model that a render reads.
 pub(super) fn used(files: &ModelFiles) -> Vec<String> {
     let parts = parts(files);
-    let small = required(&parts).into_iter().chain(optional()).filter(|name| files.has(name));
+    let small = required(&parts)
+        .into_iter()
+        .chain(optional())
+        .filter(|name| files.has(name));
     let weights = parts.iter().flat_map(|component| {
         let name = weights(*component, false, |name| files.has(name));
-        let shards = name.as_ref().and_then(|name| shards::files(files, name).ok()).unwrap_or_default();
+        let shards = name
+            .as_ref()
+            .and_then(|name| shards::files(files, name).ok())
+            .unwrap_or_default();
         name.into_iter().chain(shards)
     });
     small.chain(weights).collect()
 }
 
-/// The first file that a render needs and `files` lacks; the weights of a part that is `elsewhere` are no loss.
+/// The first file that a render needs and `files` lacks; the weights of a part that is `elsewhere`
+/// are no loss.
 pub(super) fn missing(files: &ModelFiles, elsewhere: Option<Component>) -> Option<String> {
     let parts = parts(files);
     if let Some(name) = required(&parts).into_iter().find(|name| !files.has(name)) {
         return Some(name);
     }
-    parts.iter().filter(|part| elsewhere != Some(**part)).find_map(|component| {
-        let Some(name) = weights(*component, false, |name| files.has(name)) else {
-            let [whole, ..] = component.weights();
-            return Some(whole);
-        };
-        match shards::files(files, &name) {
-            Ok(shards) => shards.into_iter().find(|shard| !files.has(shard)),
-            Err(_) => Some(name),
-        }
-    })
+    parts
+        .iter()
+        .filter(|part| elsewhere != Some(**part))
+        .find_map(|component| {
+            let Some(name) = weights(*component, false, |name| files.has(name)) else {
+                let [whole, ..] = component.weights();
+                return Some(whole);
+            };
+            match shards::files(files, &name) {
+                Ok(shards) => shards.into_iter().find(|shard| !files.has(shard)),
+                Err(_) => Some(name),
+            }
+        })
 }
 
 #[cfg(test)]
@@ -101,8 +126,7 @@ mod tests {
         (folder, files)
     }
 
-    const INDEX: &str =
-        r#"{"weight_map": {"a": "x-1.safetensors", "b": "x-2.safetensors", "c": "x-1.safetensors"}}"#;
+    const INDEX: &str = r#"{"weight_map": {"a": "x-1.safetensors", "b": "x-2.safetensors", "c": "x-1.safetensors"}}"#;
 
     #[test]
     fn a_model_is_complete_with_whole_sharded_or_half_weights() {
@@ -110,29 +134,57 @@ mod tests {
         let half = ("text_encoder/model.fp16.safetensors", "");
         let index = ("unet/diffusion_pytorch_model.safetensors.index.json", INDEX);
         let (_folder, files) = model(&[whole, half, index, ("unet/x-1.safetensors", "")]);
-        assert_eq!(missing(&files, None).as_deref(), Some("unet/x-2.safetensors"));
-        let (_folder, files) =
-            model(&[whole, half, index, ("unet/x-1.safetensors", ""), ("unet/x-2.safetensors", "")]);
+        assert_eq!(
+            missing(&files, None).as_deref(),
+            Some("unet/x-2.safetensors")
+        );
+        let (_folder, files) = model(&[
+            whole,
+            half,
+            index,
+            ("unet/x-1.safetensors", ""),
+            ("unet/x-2.safetensors", ""),
+        ]);
         assert_eq!(missing(&files, None), None);
         let (folder, files) = model(&[whole, half]);
-        assert_eq!(missing(&files, None).as_deref(), Some("unet/diffusion_pytorch_model.safetensors"));
+        assert_eq!(
+            missing(&files, None).as_deref(),
+            Some("unet/diffusion_pytorch_model.safetensors")
+        );
         std::fs::remove_file(folder.path().join("vae/config.json")).unwrap();
         assert_eq!(missing(&files, None).as_deref(), Some("vae/config.json"));
     }
 
     #[test]
     fn a_render_reads_every_file_of_a_tokenizer() {
-        let names = ["tokenizer/tokenizer.json", "tokenizer_2/added_tokens.json", "tokenizer/merges.txt"];
+        let names = [
+            "tokenizer/tokenizer.json",
+            "tokenizer_2/added_tokens.json",
+            "tokenizer/merges.txt",
+        ];
         let (_folder, files) = model(&names.map(|name| (name, "")));
         let (used, small) = (used(&files), files.small_files());
-        assert!(names.iter().all(|name| used.iter().any(|path| path == name)), "{used:?}");
-        assert!(names.iter().all(|name| small.iter().any(|path| path == name)), "{small:?}");
+        assert!(
+            names
+                .iter()
+                .all(|name| used.iter().any(|path| path == name)),
+            "{used:?}"
+        );
+        assert!(
+            names
+                .iter()
+                .all(|name| small.iter().any(|path| path == name)),
+            "{small:?}"
+        );
     }
 
     #[test]
     fn half_weights_come_first_when_they_are_wanted() {
         let all = |_: &str| true;
-        assert_eq!(weights(Component::Unet, false, all).unwrap(), "unet/diffusion_pytorch_model.safetensors");
+        assert_eq!(
+            weights(Component::Unet, false, all).unwrap(),
+            "unet/diffusion_pytorch_model.safetensors"
+        );
         assert_eq!(
             weights(Component::Unet, true, all).unwrap(),
             "unet/diffusion_pytorch_model.fp16.safetensors"

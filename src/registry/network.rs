@@ -1,5 +1,5 @@
-//! Networks beside a model, each a file, a folder or a repository of its own: control networks, other autoencoders,
-//! adapters. Found here; read by others.
+//! Networks beside a model, each a file, a folder or a repository of its own: control networks,
+//! other autoencoders, adapters. Found here; read by others.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -41,7 +41,9 @@ impl Networks {
     /// Every one of them.
     pub fn all(&self) -> impl Iterator<Item = &Network> {
         let others = self.autoencoder.iter().chain(&self.controls);
-        others.chain(self.picture_prompt.iter().flatten()).map(AsRef::as_ref)
+        others
+            .chain(self.picture_prompt.iter().flatten())
+            .map(AsRef::as_ref)
     }
 }
 
@@ -56,43 +58,73 @@ pub struct Layout {
     weights: &'static [&'static str],
 }
 
-const WHOLE_OR_HALF: &[&str] =
-    &["diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.fp16.safetensors"];
+const WHOLE_OR_HALF: &[&str] = &[
+    "diffusion_pytorch_model.safetensors",
+    "diffusion_pytorch_model.fp16.safetensors",
+];
 
 impl Layout {
     /// A control network.
-    pub const CONTROL: Self = Self { field: "control", config: Some("config.json"), weights: WHOLE_OR_HALF };
+    pub const CONTROL: Self = Self {
+        field: "control",
+        config: Some("config.json"),
+        weights: WHOLE_OR_HALF,
+    };
     /// An autoencoder.
-    pub const AUTOENCODER: Self = Self { field: "vae", ..Self::CONTROL };
+    pub const AUTOENCODER: Self = Self {
+        field: "vae",
+        ..Self::CONTROL
+    };
     /// The encoder of a picture prompt, in the folder of its adapter.
     pub const PICTURE_ENCODER: Self = Self {
         field: "ip_adapter",
         config: Some("image_encoder/config.json"),
-        weights: &["image_encoder/model.safetensors", "image_encoder/model.fp16.safetensors"],
+        weights: &[
+            "image_encoder/model.safetensors",
+            "image_encoder/model.fp16.safetensors",
+        ],
     };
 
     /// An IP-Adapter for a family, in the folders of its makers' repository.
     pub fn picture_adapter(family: Family) -> Self {
         let weights: &[&str] = match family {
-            Family::Sd => &["models/ip-adapter_sd15.safetensors", "ip-adapter_sd15.safetensors"],
-            Family::Xl => &["sdxl_models/ip-adapter_sdxl.safetensors", "ip-adapter_sdxl.safetensors"],
+            Family::Sd => &[
+                "models/ip-adapter_sd15.safetensors",
+                "ip-adapter_sd15.safetensors",
+            ],
+            Family::Xl => &[
+                "sdxl_models/ip-adapter_sdxl.safetensors",
+                "ip-adapter_sdxl.safetensors",
+            ],
         };
-        Self { field: "ip_adapter", config: None, weights }
+        Self {
+            field: "ip_adapter",
+            config: None,
+            weights,
+        }
     }
 
     /// The lists of which a folder must have one file each.
     fn lists(self) -> Vec<Vec<&'static str>> {
-        self.config.iter().map(|config| vec![*config]).chain([self.weights.to_vec()]).collect()
+        self.config
+            .iter()
+            .map(|config| vec![*config])
+            .chain([self.weights.to_vec()])
+            .collect()
     }
 }
 
 /// Autoencoders that are known by name, for each family: repositories of Ollin Boer Bohan's.
-const AUTOENCODERS: &[(&str, Family, &str)] =
-    &[("taesd", Family::Sd, "madebyollin/taesd"), ("taesd", Family::Xl, "madebyollin/taesdxl")];
+const AUTOENCODERS: &[(&str, Family, &str)] = &[
+    ("taesd", Family::Sd, "madebyollin/taesd"),
+    ("taesd", Family::Xl, "madebyollin/taesdxl"),
+];
 
 /// The repository of the autoencoder `name` for a family; other names stand for themselves.
 pub fn autoencoder(name: &str, family: Family) -> &str {
-    let known = AUTOENCODERS.iter().find(|row| row.0 == name && row.1 == family && !Path::new(name).exists());
+    let known = AUTOENCODERS
+        .iter()
+        .find(|row| row.0 == name && row.1 == family && !Path::new(name).exists());
     known.map_or(name, |row| row.2)
 }
 
@@ -100,8 +132,14 @@ impl Network {
     /// The network `name`: a file, a folder or a repository.
     ///
     /// # Errors
-    /// No such file, folder or repository, or one that lacks what the layout has; a file of another format.
-    pub fn locate(name: &str, layout: Layout, fetch: &Fetch, observer: &mut dyn Observer) -> Result<Self> {
+    /// No such file, folder or repository, or one that lacks what the layout has; a file of another
+    /// format.
+    pub fn locate(
+        name: &str,
+        layout: Layout,
+        fetch: &Fetch,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
         let path = Path::new(name);
         if path.is_file() {
             return Self::file(path, name, layout);
@@ -110,8 +148,9 @@ impl Network {
             let files = ModelFiles::folder(name, name, path.to_owned());
             return Self::inside(name, files, layout);
         }
-        let file =
-            [".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"].iter().any(|end| name.ends_with(end));
+        let file = [".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"]
+            .iter()
+            .any(|end| name.ends_with(end));
         let Some((id, revision)) = repository(name).filter(|_| !file) else {
             return Err(Error::field(
                 layout.field,
@@ -129,49 +168,94 @@ impl Network {
     ///
     /// # Errors
     /// There is none.
-    pub fn beside(&self, layout: Layout, fetch: &Fetch, observer: &mut dyn Observer) -> Result<Self> {
-        let folder = self.weights.rsplit_once('/').map_or("", |(folder, _)| folder);
-        let below = |path: &str| if folder.is_empty() { path.to_owned() } else { format!("{folder}/{path}") };
-        let lists: Vec<Vec<String>> =
-            layout.lists().iter().map(|list| list.iter().map(|path| below(path)).collect()).collect();
-        if let Some((id, revision)) = repository(&self.origin).filter(|_| !Path::new(&self.origin).exists()) {
-            let lists: Vec<Vec<&str>> =
-                lists.iter().map(|list| list.iter().map(String::as_str).collect()).collect();
+    pub fn beside(
+        &self,
+        layout: Layout,
+        fetch: &Fetch,
+        observer: &mut dyn Observer,
+    ) -> Result<Self> {
+        let folder = self
+            .weights
+            .rsplit_once('/')
+            .map_or("", |(folder, _)| folder);
+        let below = |path: &str| {
+            if folder.is_empty() {
+                path.to_owned()
+            } else {
+                format!("{folder}/{path}")
+            }
+        };
+        let lists: Vec<Vec<String>> = layout
+            .lists()
+            .iter()
+            .map(|list| list.iter().map(|path| below(path)).collect())
+            .collect();
+        if let Some((id, revision)) =
+            repository(&self.origin).filter(|_| !Path::new(&self.origin).exists())
+        {
+            let lists: Vec<Vec<&str>> = lists
+                .iter()
+                .map(|list| list.iter().map(String::as_str).collect())
+                .collect();
             chosen(&id, &revision, &lists, fetch, observer)?;
         }
         let mut found = lists.iter().map(|list| Self::first(&self.files, list));
         match (found.next().flatten(), found.next().flatten()) {
-            (Some(config), Some(weights)) => {
-                Self::new(&self.origin, self.files.clone(), (Some(config), weights), layout)
-            }
+            (Some(config), Some(weights)) => Self::new(
+                &self.origin,
+                self.files.clone(),
+                (Some(config), weights),
+                layout,
+            ),
             _ => Err(Error::field(
                 layout.field,
                 format!("there is no picture encoder beside `{}`", self.origin),
             )
-            .hint(format!("put `{}` and `{}` into the adapter's folder", lists[0][0], lists[1][0]))),
+            .hint(format!(
+                "put `{}` and `{}` into the adapter's folder",
+                lists[0][0], lists[1][0]
+            ))),
         }
     }
 
     fn file(path: &Path, name: &str, layout: Layout) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        let file = path.file_name().map_or_else(String::new, |file| file.to_string_lossy().into_owned());
-        Self::new(name, ModelFiles::folder(&file, name, folder), (None, file.clone()), layout)
+        let file = path
+            .file_name()
+            .map_or_else(String::new, |file| file.to_string_lossy().into_owned());
+        Self::new(
+            name,
+            ModelFiles::folder(&file, name, folder),
+            (None, file.clone()),
+            layout,
+        )
     }
 
     fn inside(name: &str, files: ModelFiles, layout: Layout) -> Result<Self> {
         let lacks = |what: &str| {
-            Error::new(Kind::ModelFile, format!("`{name}` has no `{what}`"))
-                .hint(format!("it is what `--{}` names", layout.field.replace('_', "-")))
+            Error::new(Kind::ModelFile, format!("`{name}` has no `{what}`")).hint(format!(
+                "it is what `--{}` names",
+                layout.field.replace('_', "-")
+            ))
         };
         if let Some(config) = layout.config.filter(|config| !files.has(config)) {
             return Err(lacks(config));
         }
-        let weights = Self::first(&files, layout.weights).ok_or_else(|| lacks(layout.weights[0]))?;
-        Self::new(name, files, (layout.config.map(str::to_owned), weights), layout)
+        let weights =
+            Self::first(&files, layout.weights).ok_or_else(|| lacks(layout.weights[0]))?;
+        Self::new(
+            name,
+            files,
+            (layout.config.map(str::to_owned), weights),
+            layout,
+        )
     }
 
     fn first(files: &ModelFiles, list: &[impl AsRef<str>]) -> Option<String> {
-        list.iter().map(AsRef::as_ref).find(|path| files.has(path)).map(str::to_owned)
+        list.iter()
+            .map(AsRef::as_ref)
+            .find(|path| files.has(path))
+            .map(str::to_owned)
     }
 
     fn new(
@@ -181,13 +265,23 @@ impl Network {
         layout: Layout,
     ) -> Result<Self> {
         let hash = files.fingerprint(&weights).ok_or_else(|| {
-            Error::new(Kind::ModelFile, format!("cannot read `{}`", files.display(&weights)))
+            Error::new(
+                Kind::ModelFile,
+                format!("cannot read `{}`", files.display(&weights)),
+            )
         })?;
-        Ok(Self { origin: origin.to_owned(), files, config, weights, hash, layout })
+        Ok(Self {
+            origin: origin.to_owned(),
+            files,
+            config,
+            weights,
+            hash,
+            layout,
+        })
     }
 
-    /// Its tensors by their names in diffusers, whichever names its file has; of a file with more than an autoencoder,
-    /// that part.
+    /// Its tensors by their names in diffusers, whichever names its file has; of a file with more
+    /// than an autoencoder, that part.
     ///
     /// # Errors
     /// A file that is truncated, malformed or of no known format.
@@ -195,7 +289,9 @@ impl Network {
         let mut tensors = Tensors::at(&self.files, &self.weights)?;
         if self.layout == Layout::CONTROL {
             tensors.places = parts::control(tensors.places);
-        } else if let ([file], Layout { field: "vae", .. }) = (tensors.files.as_slice(), self.layout) {
+        } else if let ([file], Layout { field: "vae", .. }) =
+            (tensors.files.as_slice(), self.layout)
+        {
             let directory = file.content.directory(&file.label)?;
             if let Some(places) = parts::part(&directory, Component::Vae) {
                 tensors.places = places;
@@ -217,7 +313,13 @@ mod tests {
     use crate::event::{Event, Flow};
 
     fn locate(name: &Path) -> Result<Network> {
-        let fetch = Fetch { hub: Hub { offline: true, ..Hub::default() }, ..Fetch::default() };
+        let fetch = Fetch {
+            hub: Hub {
+                offline: true,
+                ..Hub::default()
+            },
+            ..Fetch::default()
+        };
         let mut silent = |_: &Event| Flow::Continue;
         Network::locate(name.to_str().unwrap(), Layout::CONTROL, &fetch, &mut silent)
     }
@@ -225,14 +327,22 @@ mod tests {
     #[test]
     fn a_network_is_a_folder_or_a_file() {
         let folder = tempfile::tempdir().unwrap();
-        let weights = folder.path().join("diffusion_pytorch_model.fp16.safetensors");
+        let weights = folder
+            .path()
+            .join("diffusion_pytorch_model.fp16.safetensors");
         std::fs::write(&weights, [0; 16]).unwrap();
         let error = locate(folder.path()).unwrap_err();
-        assert!(error.to_string().ends_with("has no `config.json`"), "{error}");
+        assert!(
+            error.to_string().ends_with("has no `config.json`"),
+            "{error}"
+        );
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
         let (whole, single) = (locate(folder.path()).unwrap(), locate(&weights).unwrap());
         assert_eq!(whole.weights, single.weights);
-        assert_eq!((whole.config.as_deref(), single.config), (Some("config.json"), None));
+        assert_eq!(
+            (whole.config.as_deref(), single.config),
+            (Some("config.json"), None)
+        );
         assert!(whole.is(&whole.clone()) && whole.hash == single.hash);
     }
 

@@ -1,4 +1,5 @@
-//! Presets: how distilled models are sampled, for files that look like the model they were distilled from.
+//! Presets: how distilled models are sampled, for files that look like the model they were
+//! distilled from.
 
 use std::sync::LazyLock;
 
@@ -36,7 +37,9 @@ struct Table {
 
 static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
     // Invariant: the file is compiled in and a test parses it.
-    toml::from_str::<Table>(include_str!("presets.toml")).map(|table| table.preset).unwrap_or_default()
+    toml::from_str::<Table>(include_str!("presets.toml"))
+        .map(|table| table.preset)
+        .unwrap_or_default()
 });
 
 /// Every preset.

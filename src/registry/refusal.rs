@@ -1,4 +1,5 @@
-//! Why the hub did not give what was asked for: which failures pass by waiting, and what the others mean.
+//! Why the hub did not give what was asked for: which failures pass by waiting, and what the others
+//! mean.
 
 use std::time::Duration;
 
@@ -9,7 +10,11 @@ use super::remote::Remote;
 use crate::error::{Error, Kind};
 
 /// Pauses before the attempts after the first.
-const PAUSES: [Duration; 3] = [Duration::from_millis(300), Duration::from_secs(1), Duration::from_secs(3)];
+const PAUSES: [Duration; 3] = [
+    Duration::from_millis(300),
+    Duration::from_secs(1),
+    Duration::from_secs(3),
+];
 /// Longest pause that a hub may ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 
@@ -49,8 +54,15 @@ impl Failure {
     pub(super) fn status(status: u16, headers: &HeaderMap, by_hub: bool) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let code = text("x-error-code").unwrap_or_default().to_owned();
-        let wait = text("retry-after").and_then(|text| text.trim().parse().ok()).map(Duration::from_secs);
-        Self::Status { status, code, wait, by_hub }
+        let wait = text("retry-after")
+            .and_then(|text| text.trim().parse().ok())
+            .map(Duration::from_secs);
+        Self::Status {
+            status,
+            code,
+            wait,
+            by_hub,
+        }
     }
 
     /// How long to wait before attempt `tries` + 1; `None` when waiting does not help, or has not.
@@ -68,7 +80,9 @@ impl Failure {
         };
         let pause = *PAUSES.get(tries).filter(|_| passes)?;
         match self {
-            Self::Status { wait: Some(wait), .. } => Some((*wait).clamp(pause, MAX_PAUSE)),
+            Self::Status {
+                wait: Some(wait), ..
+            } => Some((*wait).clamp(pause, MAX_PAUSE)),
             Self::Status { .. } | Self::Wire(_) | Self::NoHub => Some(pause),
         }
     }
@@ -80,7 +94,14 @@ impl Failure {
 
     /// Whether the hub does not know the token.
     pub(super) fn is_refused_token(&self) -> bool {
-        matches!(self, Self::Status { status: 401, by_hub: true, .. })
+        matches!(
+            self,
+            Self::Status {
+                status: 401,
+                by_hub: true,
+                ..
+            }
+        )
     }
 
     /// In a few words.
@@ -93,16 +114,27 @@ impl Failure {
         }
     }
 
-    /// The failure to get `file` of `source` (all of it when empty) for the user. A client without a token gets 401
-    /// for a mistyped, a removed and a private repository alike, so all three are named unless the hub is clearer.
+    /// The failure to get `file` of `source` (all of it when empty) for the user. A client without
+    /// a token gets 401 for a mistyped, a removed and a private repository alike, so all three are
+    /// named unless the hub is clearer.
     pub(super) fn explained(&self, remote: &Remote, source: &Source, file: &str) -> Error {
         let Source { id, revision } = source;
-        let of = if file.is_empty() { String::new() } else { format!("`{file}` of ") };
+        let of = if file.is_empty() {
+            String::new()
+        } else {
+            format!("`{file}` of ")
+        };
         let what = format!("{of}`{id}@{revision}`");
         let hub = remote.endpoint();
         let page = format!("{hub}/{id}");
         let said = |kind: Kind, words: &str| Error::new(kind, format!("{hub}: {words} {what}"));
-        let Self::Status { status, code, by_hub, .. } = self else {
+        let Self::Status {
+            status,
+            code,
+            by_hub,
+            ..
+        } = self
+        else {
             return Error::new(Kind::Network, format!("cannot fetch {what} from {hub}: {}", self.brief()))
                 .hint(
                     "check the connection (`sdgen doctor`); what arrived is kept and the download resumes",
@@ -140,7 +172,11 @@ impl Failure {
 
 /// What opens a gated repository.
 fn gate(remote: &Remote, page: &str) -> String {
-    let token = if remote.has_token() { "with the account of your token" } else { "and set HF_TOKEN" };
+    let token = if remote.has_token() {
+        "with the account of your token"
+    } else {
+        "and set HF_TOKEN"
+    };
     format!("open {page}, accept its terms {token}, and run again")
 }
 
@@ -149,7 +185,12 @@ mod tests {
     use super::*;
 
     fn refused(status: u16, wait: Option<u64>) -> Failure {
-        Failure::Status { status, code: String::new(), wait: wait.map(Duration::from_secs), by_hub: true }
+        Failure::Status {
+            status,
+            code: String::new(),
+            wait: wait.map(Duration::from_secs),
+            by_hub: true,
+        }
     }
 
     #[test]
@@ -162,7 +203,10 @@ mod tests {
         assert_eq!(refused(429, Some(7)).pause(0), Some(Duration::from_secs(7)));
         assert_eq!(refused(429, Some(0)).pause(1), Some(PAUSES[1]));
         assert_eq!(refused(429, Some(1_000_000)).pause(0), Some(MAX_PAUSE));
-        assert_eq!(Failure::Wire(ureq::Error::HostNotFound).pause(0), Some(PAUSES[0]));
+        assert_eq!(
+            Failure::Wire(ureq::Error::HostNotFound).pause(0),
+            Some(PAUSES[0])
+        );
         assert_eq!(Failure::NoHub.pause(0), None);
     }
 }

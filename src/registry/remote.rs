@@ -1,5 +1,6 @@
-//! The hub over HTTP: one client for all threads, what a repository holds, and the bytes of a file. Redirects are
-//! followed by hand, so that the token goes to the hub alone and never to the host that stores the files.
+//! The hub over HTTP: one client for all threads, what a repository holds, and the bytes of a file.
+//! Redirects are followed by hand, so that the token goes to the hub alone and never to the host
+//! that stores the files.
 
 use std::time::Duration;
 
@@ -84,7 +85,11 @@ struct Large {
 impl From<Sibling> for Listed {
     fn from(sibling: Sibling) -> Self {
         let etag = sibling.lfs.map(|large| large.sha256).or(sibling.blob);
-        Self { path: sibling.rfilename, size: sibling.size, hash: etag.and_then(|etag| Hash::parse(&etag)) }
+        Self {
+            path: sibling.rfilename,
+            size: sibling.size,
+            hash: etag.and_then(|etag| Hash::parse(&etag)),
+        }
     }
 }
 
@@ -119,14 +124,26 @@ impl Remote {
     /// Which commit a revision is, and what it holds.
     pub(super) fn list(&self, source: &Source) -> Result<Listing, Failure> {
         let revision = escaped(&source.revision).replace('/', "%2F");
-        let url = format!("{}/api/models/{}/revision/{revision}?blobs=true", self.endpoint, source.id);
+        let url = format!(
+            "{}/api/models/{}/revision/{revision}?blobs=true",
+            self.endpoint, source.id
+        );
         let (mut response, _) = self.follow(&url, 0, self.patience)?;
-        let text = response.body_mut().with_config().limit(MAX_LISTING).read_to_string()?;
+        let text = response
+            .body_mut()
+            .with_config()
+            .limit(MAX_LISTING)
+            .read_to_string()?;
         let info: Info = serde_json::from_str(&text).map_err(|_| Failure::NoHub)?;
         if !super::cache::is_commit(&info.sha) {
             return Err(Failure::NoHub);
         }
-        let named = |key: &str| info.card.get(key).and_then(|name| name.as_str()).map(str::to_owned);
+        let named = |key: &str| {
+            info.card
+                .get(key)
+                .and_then(|name| name.as_str())
+                .map(str::to_owned)
+        };
         let license = match named("license").as_deref() {
             Some("other") => named("license_name").or(Some("other".to_owned())),
             _ => named("license"),
@@ -139,7 +156,13 @@ impl Remote {
     }
 
     /// A file of a repository from byte `start` on.
-    pub(super) fn file(&self, id: &str, commit: &str, path: &str, start: u64) -> Result<Answer, Failure> {
+    pub(super) fn file(
+        &self,
+        id: &str,
+        commit: &str,
+        path: &str,
+        start: u64,
+    ) -> Result<Answer, Failure> {
         let url = format!("{}/{id}/resolve/{commit}/{}", self.endpoint, escaped(path));
         let (response, said) = self.follow(&url, start, self.download)?;
         let range = text(response.headers(), "content-range").and_then(content_range);
@@ -147,12 +170,21 @@ impl Remote {
             (206, Some((start, whole))) => (start, whole),
             _ => (0, response.body().content_length()),
         };
-        Ok(Answer { start, size: said.size.or(whole), hash: said.hash, body: response.into_body() })
+        Ok(Answer {
+            start,
+            size: said.size.or(whole),
+            hash: said.hash,
+            body: response.into_body(),
+        })
     }
 
     /// Asks the hub who the token belongs to, or without a token whether it is there at all.
     pub(super) fn knock(&self) -> Result<(), Failure> {
-        let path = if self.token.is_some() { "/api/whoami-v2" } else { "/" };
+        let path = if self.token.is_some() {
+            "/api/whoami-v2"
+        } else {
+            "/"
+        };
         match self.follow(&format!("{}{path}", self.endpoint), 0, self.patience) {
             // An answer is an answer; only a refused token is told apart.
             Err(Failure::Status { status, .. }) if status != 401 => Ok(()),
@@ -161,7 +193,12 @@ impl Remote {
     }
 
     /// Asks for `url`, and for where it leads, until there is an answer that is no redirect.
-    fn follow(&self, url: &str, start: u64, silence: Duration) -> Result<(Response<Body>, Said), Failure> {
+    fn follow(
+        &self,
+        url: &str,
+        start: u64,
+        silence: Duration,
+    ) -> Result<(Response<Body>, Said), Failure> {
         let mut url = url.to_owned();
         let mut said = Said::default();
         for _ in 0..MAX_REDIRECTS {
@@ -170,7 +207,10 @@ impl Remote {
             if is_hub {
                 said.hear(response.headers());
             }
-            match (response.status().as_u16(), text(response.headers(), "location")) {
+            match (
+                response.status().as_u16(),
+                text(response.headers(), "location"),
+            ) {
                 (200..=299, _) => return Ok((response, said)),
                 (301 | 302 | 303 | 307 | 308, Some(location)) => url = joined(&url, location),
                 (status, _) => return Err(Failure::status(status, response.headers(), is_hub)),
@@ -181,9 +221,15 @@ impl Remote {
 
     fn ask(&self, url: &str, start: u64, silence: Duration) -> Result<Response<Body>, Failure> {
         let patient = self.agent.get(url).config().timeout_connect(Some(silence));
-        let patient = patient.timeout_recv_response(Some(silence)).timeout_per_read(Some(silence));
+        let patient = patient
+            .timeout_recv_response(Some(silence))
+            .timeout_per_read(Some(silence));
         let mut request = patient.build();
-        if let Some(token) = self.token.as_ref().filter(|_| origin(url) == origin(&self.endpoint)) {
+        if let Some(token) = self
+            .token
+            .as_ref()
+            .filter(|_| origin(url) == origin(&self.endpoint))
+        {
             request = request.header("authorization", format!("Bearer {}", token.reveal()));
         }
         if start > 0 {
@@ -202,9 +248,13 @@ struct Said {
 
 impl Said {
     fn hear(&mut self, headers: &HeaderMap) {
-        let etag = text(headers, "x-linked-etag").or_else(|| text(headers, "etag")).and_then(Hash::parse);
+        let etag = text(headers, "x-linked-etag")
+            .or_else(|| text(headers, "etag"))
+            .and_then(Hash::parse);
         self.hash = self.hash.take().or(etag);
-        self.size = self.size.or_else(|| text(headers, "x-linked-size")?.parse().ok());
+        self.size = self
+            .size
+            .or_else(|| text(headers, "x-linked-size")?.parse().ok());
     }
 }
 
@@ -222,14 +272,22 @@ fn content_range(text: &str) -> Option<(u64, Option<u64>)> {
 fn escaped(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     text.bytes()
-        .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .map(|byte| {
+            if plain(byte) {
+                char::from(byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            }
+        })
         .collect()
 }
 
 /// Scheme, host and port of a URL: where a token may go and where it may not.
 fn origin(url: &str) -> String {
     let path = url.find("://").map_or(0, |at| at + 3);
-    let end = url[path..].find(['/', '?', '#']).map_or(url.len(), |at| path + at);
+    let end = url[path..]
+        .find(['/', '?', '#'])
+        .map_or(url.len(), |at| path + at);
     url[..end].to_lowercase()
 }
 
@@ -255,10 +313,16 @@ mod tests {
 
     #[test]
     fn a_host_is_told_apart_by_scheme_name_and_port() {
-        assert_eq!(origin("HTTPS://Hub.example/a?b=https://x/"), "https://hub.example");
+        assert_eq!(
+            origin("HTTPS://Hub.example/a?b=https://x/"),
+            "https://hub.example"
+        );
         assert_eq!(origin("http://127.0.0.1:80"), "http://127.0.0.1:80");
-        for other in ["https://hub.example.evil.org/", "https://hub.example@evil.org/", "http://hub.example/"]
-        {
+        for other in [
+            "https://hub.example.evil.org/",
+            "https://hub.example@evil.org/",
+            "http://hub.example/",
+        ] {
             assert_ne!(origin(other), origin("https://hub.example/a"), "{other}");
         }
     }
@@ -266,10 +330,19 @@ mod tests {
     #[test]
     fn a_location_is_absolute_or_seen_from_where_it_was_said() {
         let from = "https://hub.example/a/resolve/main/b.json?x=1";
-        assert_eq!(joined(from, "https://cdn.example/b"), "https://cdn.example/b");
+        assert_eq!(
+            joined(from, "https://cdn.example/b"),
+            "https://cdn.example/b"
+        );
         assert_eq!(joined(from, "//cdn.example/b"), "https://cdn.example/b");
-        assert_eq!(joined(from, "/new/b.json"), "https://hub.example/new/b.json");
-        assert_eq!(joined(from, "c.json"), "https://hub.example/a/resolve/main/c.json");
+        assert_eq!(
+            joined(from, "/new/b.json"),
+            "https://hub.example/new/b.json"
+        );
+        assert_eq!(
+            joined(from, "c.json"),
+            "https://hub.example/a/resolve/main/c.json"
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! What a model's own JSON files say about defaults: pipeline class, scheduler, native size. The networks' own
-//! configurations are read by the networks.
+//! What a model's own JSON files say about defaults: pipeline class, scheduler, native size. The
+//! networks' own configurations are read by the networks.
 
 use serde::Deserialize;
 
@@ -26,16 +26,26 @@ impl Component {
     /// The error of a model of one file that has not this part.
     pub(super) fn lacking(self, file: &str) -> Error {
         let (what, flag) = match self {
-            Self::TextEncoder | Self::TextEncoder2 => {
-                ("text encoder", "`--config FOLDER` names a folder that has it")
-            }
+            Self::TextEncoder | Self::TextEncoder2 => (
+                "text encoder",
+                "`--config FOLDER` names a folder that has it",
+            ),
             Self::Unet => ("denoising network", "give the whole model"),
-            Self::Vae => {
-                ("autoencoder", "give one with `--vae`, or `--config FOLDER` for a folder that has it")
-            }
+            Self::Vae => (
+                "autoencoder",
+                "give one with `--vae`, or `--config FOLDER` for a folder that has it",
+            ),
         };
-        let second = if self == Self::TextEncoder2 { "second " } else { "" };
-        Error::new(Kind::ModelFile, format!("`{file}` has no {second}{what} in it")).hint(flag)
+        let second = if self == Self::TextEncoder2 {
+            "second "
+        } else {
+            ""
+        };
+        Error::new(
+            Kind::ModelFile,
+            format!("`{file}` has no {second}{what} in it"),
+        )
+        .hint(flag)
     }
 
     /// Path of its configuration.
@@ -51,7 +61,8 @@ impl Component {
         }
     }
 
-    /// Where its weights may lie, most wanted first: whole or in shards (`.index.json`), full or in a 16-bit variant.
+    /// Where its weights may lie, most wanted first: whole or in shards (`.index.json`), full or in
+    /// a 16-bit variant.
     pub fn weights(self) -> [String; 4] {
         let stem = self.stem();
         [
@@ -100,7 +111,8 @@ pub struct RepoConfig {
     pub vae_factor: u32,
     /// An absent negative prompt is zeros, not an encoded empty text.
     pub zeros_for_absent_negative: bool,
-    /// A latent consistency model: its sampler thins out its steps by the strength, instead of leaving some away.
+    /// A latent consistency model: its sampler thins out its steps by the strength, instead of
+    /// leaving some away.
     pub latent_consistency: bool,
     /// Told an aesthetic score instead of a target size (XL's refiner).
     pub aesthetic_score: bool,
@@ -151,7 +163,8 @@ impl RepoConfig {
     /// Reads the small files of a model folder.
     ///
     /// # Errors
-    /// No `model_index.json`; a file that does not parse; a pipeline that this program does not run.
+    /// No `model_index.json`; a file that does not parse; a pipeline that this program does not
+    /// run.
     pub fn read(files: &ModelFiles) -> Result<Self> {
         if !files.has("model_index.json") {
             return Err(Error::new(
@@ -164,8 +177,13 @@ impl RepoConfig {
         let family = family(&index.class, files)?;
         if files.checkpoint().is_some() {
             let first = family == Family::Sd || !index.requires_aesthetics_score;
-            let texts = [(first, Component::TextEncoder), (family == Family::Xl, Component::TextEncoder2)];
-            if let Some((_, part)) = texts.iter().find(|(needed, part)| *needed && !files.has(&part.config()))
+            let texts = [
+                (first, Component::TextEncoder),
+                (family == Family::Xl, Component::TextEncoder2),
+            ];
+            if let Some((_, part)) = texts
+                .iter()
+                .find(|(needed, part)| *needed && !files.has(&part.config()))
             {
                 return Err(part.lacking(&files.origin));
             }
@@ -179,9 +197,14 @@ impl RepoConfig {
         if family == Family::Sd && !latent_consistency {
             scheduler.put_right(inputs == Inputs::Inpainting);
         }
-        let levels = vae.block_out_channels.len().max(vae.decoder_block_out_channels.len());
+        let levels = vae
+            .block_out_channels
+            .len()
+            .max(vae.decoder_block_out_channels.len());
         let levels = u32::try_from(levels).unwrap_or(u32::MAX);
-        let vae_factor = 2u32.checked_pow(levels.saturating_sub(1)).unwrap_or(u32::MAX);
+        let vae_factor = 2u32
+            .checked_pow(levels.saturating_sub(1))
+            .unwrap_or(u32::MAX);
         Ok(Self {
             family,
             inputs,
@@ -198,16 +221,21 @@ impl RepoConfig {
     }
 }
 
-/// The family of one of diffusers' pipeline classes; what the picture starts from is the request's choice, not the class's.
+/// The family of one of diffusers' pipeline classes; what the picture starts from is the request's
+/// choice, not the class's.
 fn family(class: &str, files: &ModelFiles) -> Result<Family> {
-    let stem =
-        ["InpaintPipeline", "Img2ImgPipeline", "Pipeline"].iter().find_map(|end| class.strip_suffix(end));
+    let stem = ["InpaintPipeline", "Img2ImgPipeline", "Pipeline"]
+        .iter()
+        .find_map(|end| class.strip_suffix(end));
     match stem {
         Some("StableDiffusion" | "LatentConsistencyModel") => Ok(Family::Sd),
         Some("StableDiffusionXL") => Ok(Family::Xl),
         _ => Err(Error::new(
             Kind::ModelFile,
-            format!("`{}` is a `{class}`, which sdgen does not run", files.origin),
+            format!(
+                "`{}` is a `{class}`, which sdgen does not run",
+                files.origin
+            ),
         )
         .hint("expected Stable Diffusion 1.x, 2.x or XL, or a latent consistency model")),
     }
@@ -222,7 +250,13 @@ fn inputs(channels: usize, latent: usize, files: &ModelFiles) -> Result<Inputs> 
     }
     Err(Error::new(
         Kind::ModelFile,
-        format!("`{}`: the network takes {channels} channels", files.display(&Component::Unet.config())),
+        format!(
+            "`{}`: the network takes {channels} channels",
+            files.display(&Component::Unet.config())
+        ),
     )
-    .hint(format!("expected {latent} (latents), or {} (latents, mask and masked latents)", 2 * latent + 1)))
+    .hint(format!(
+        "expected {latent} (latents), or {} (latents, mask and masked latents)",
+        2 * latent + 1
+    )))
 }

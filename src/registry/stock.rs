@@ -1,4 +1,5 @@
-//! What the cache holds: models and their sizes, whether contents are what their names say, and their removal.
+//! What the cache holds: models and their sizes, whether contents are what their names say, and
+//! their removal.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions, TryLockError};
@@ -47,14 +48,25 @@ fn measured(repo: String, path: PathBuf) -> Stored {
     let is_partial = |path: &&PathBuf| path.extension().is_some_and(|end| end == "incomplete");
     let blobs: Vec<PathBuf> = entries(&path.join("blobs")).collect();
     // Without links a snapshot holds the files themselves.
-    let own = files_below(&path.join("snapshots")).into_iter().filter(|path| !path.is_symlink());
-    let mut revisions: Vec<String> =
-        entries(&path.join("snapshots")).filter_map(|path| Some(commit_of(&path)?.to_owned())).collect();
+    let own = files_below(&path.join("snapshots"))
+        .into_iter()
+        .filter(|path| !path.is_symlink());
+    let mut revisions: Vec<String> = entries(&path.join("snapshots"))
+        .filter_map(|path| Some(commit_of(&path)?.to_owned()))
+        .collect();
     revisions.sort();
     Stored {
         repo,
-        bytes: blobs.iter().map(|path| length(path)).chain(own.map(|path| length(&path))).sum(),
-        unfinished: blobs.iter().filter(is_partial).map(|path| length(path)).sum(),
+        bytes: blobs
+            .iter()
+            .map(|path| length(path))
+            .chain(own.map(|path| length(&path)))
+            .sum(),
+        unfinished: blobs
+            .iter()
+            .filter(is_partial)
+            .map(|path| length(path))
+            .sum(),
         revisions,
         path,
     }
@@ -84,25 +96,40 @@ pub enum Verdict {
 /// # Errors
 /// The model does not lie in the cache.
 pub fn verify(files: &ModelFiles) -> Result<impl Iterator<Item = (String, Verdict)>> {
-    let root = files.root().filter(|root| commit_of(root).is_some()).ok_or_else(|| {
-        Error::field("model", format!("`{}` is no model of the cache", files.origin))
+    let root = files
+        .root()
+        .filter(|root| commit_of(root).is_some())
+        .ok_or_else(|| {
+            Error::field(
+                "model",
+                format!("`{}` is no model of the cache", files.origin),
+            )
             .hint("only the hub says what the hash of a file should be")
-    })?;
+        })?;
     let root = root.to_owned();
     let mut paths = files_below(&root);
     paths.sort();
     Ok(paths.into_iter().map(move |path| {
-        let name = path.strip_prefix(&root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
+        let name = path
+            .strip_prefix(&root)
+            .unwrap_or(&path)
+            .to_string_lossy()
+            .replace('\\', "/");
         (name, verdict(&path))
     }))
 }
 
 fn verdict(path: &Path) -> Verdict {
-    let target = fs::read_link(path).ok().and_then(|to| Hash::parse(to.file_name()?.to_str()?));
+    let target = fs::read_link(path)
+        .ok()
+        .and_then(|to| Hash::parse(to.file_name()?.to_str()?));
     match target {
         Some(hash) => match hash.differs(path) {
             Err(_) => Verdict::Missing,
-            Ok(Some(found)) => Verdict::Damaged { expected: hash.name().to_owned(), found },
+            Ok(Some(found)) => Verdict::Damaged {
+                expected: hash.name().to_owned(),
+                found,
+            },
             Ok(None) if matches!(hash, Hash::Opaque(_)) => Verdict::Unknown,
             Ok(None) => Verdict::Intact,
         },
@@ -110,22 +137,30 @@ fn verdict(path: &Path) -> Verdict {
     }
 }
 
-/// Removes a model from the cache: all of its repository, or one revision where the name says which. Returns the
-/// bytes that are free again.
+/// Removes a model from the cache: all of its repository, or one revision where the name says
+/// which. Returns the bytes that are free again.
 ///
 /// # Errors
 /// It is not there, another process is fetching it, or a file cannot be removed.
 pub fn remove(model: &ModelRef, hub: &Hub) -> Result<u64> {
     let cache = hub.cache()?;
     let (names, revision) = match model {
-        ModelRef::Repo { id, revision } => (vec![id.clone()], Some(revision).filter(|name| *name != "main")),
+        ModelRef::Repo { id, revision } => (
+            vec![id.clone()],
+            Some(revision).filter(|name| *name != "main"),
+        ),
         ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::File(_) => (names_of(model), None),
     };
-    let stores: Vec<Store> =
-        names.iter().map(|id| Store::new(cache, id)).filter(|store| store.root().is_dir()).collect();
+    let stores: Vec<Store> = names
+        .iter()
+        .map(|id| Store::new(cache, id))
+        .filter(|store| store.root().is_dir())
+        .collect();
     if stores.is_empty() {
-        return Err(Error::new(Kind::ModelNotFound, "the model is not in the cache")
-            .hint("`sdgen models du` lists what is"));
+        return Err(
+            Error::new(Kind::ModelNotFound, "the model is not in the cache")
+                .hint("`sdgen models du` lists what is"),
+        );
     }
     let mut freed = 0;
     for store in stores {
@@ -146,8 +181,10 @@ fn unused(store: &Store) -> Result<()> {
             .open(&lock)
             .is_ok_and(|file| matches!(file.try_lock(), Err(TryLockError::WouldBlock)));
         if held {
-            return Err(Error::new(Kind::Output, "another process is fetching this model")
-                .hint(format!("it holds `{}`", lock.display())));
+            return Err(
+                Error::new(Kind::Output, "another process is fetching this model")
+                    .hint(format!("it holds `{}`", lock.display())),
+            );
         }
     }
     Ok(())
@@ -166,8 +203,14 @@ fn remove_all(store: &Store) -> Result<u64> {
 fn remove_revision(store: &Store, revision: &str) -> Result<u64> {
     let root = store.root();
     let snapshot = store.find(revision).ok_or_else(|| {
-        Error::new(Kind::ModelNotFound, format!("revision `{revision}` is not in the cache"))
-            .hint(format!("there: {}", measured(String::new(), root.clone()).revisions.join(", ")))
+        Error::new(
+            Kind::ModelNotFound,
+            format!("revision `{revision}` is not in the cache"),
+        )
+        .hint(format!(
+            "there: {}",
+            measured(String::new(), root.clone()).revisions.join(", ")
+        ))
     })?;
     let before = measured(String::new(), root.clone()).bytes;
     let commit = commit_of(&snapshot).unwrap_or_default().to_owned();
@@ -191,12 +234,19 @@ fn remove_revision(store: &Store, revision: &str) -> Result<u64> {
 
 /// What is in a folder; nothing where there is none.
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
-    fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
+    fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
 }
 
 /// Every file and link below a folder.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let (folders, files): (Vec<_>, Vec<_>) =
         entries(folder).partition(|path| path.is_dir() && !path.is_symlink());
-    files.into_iter().chain(folders.iter().flat_map(|folder| files_below(folder))).collect()
+    files
+        .into_iter()
+        .chain(folders.iter().flat_map(|folder| files_below(folder)))
+        .collect()
 }

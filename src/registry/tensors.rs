@@ -1,4 +1,5 @@
-//! The tensors of one component by their names in diffusers, wherever they lie. Reading them is others' work.
+//! The tensors of one component by their names in diffusers, wherever they lie. Reading them is
+//! others' work.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -49,8 +50,8 @@ pub struct Scale {
     pub entry: Entry,
 }
 
-/// A weight, and endings of what may stand beside it: its factors as ComfyUI and as diffusers call them, and what is
-/// only for products of eight bits.
+/// A weight, and endings of what may stand beside it: its factors as ComfyUI and as diffusers call
+/// them, and what is only for products of eight bits.
 const WEIGHT: &str = "weight";
 const SCALES: [&str; 2] = ["scale_weight", "weight_scale"];
 const BESIDE: [&str; 3] = ["scale_input", "input_scale", "comfy_quant"];
@@ -60,7 +61,12 @@ const SCALED: &str = "scaled_fp8";
 impl Place {
     /// A tensor that the network needs as it is.
     pub fn new(file: usize, entry: Entry) -> Self {
-        Self { file, entry, spare: false, scale: None }
+        Self {
+            file,
+            entry,
+            spare: false,
+            scale: None,
+        }
     }
 }
 
@@ -80,7 +86,11 @@ pub(super) fn scaled(places: &mut BTreeMap<String, Place>) {
         if let (Some(place), Some(weight)) = (places.remove(&name), places.get_mut(&weight))
             && scale
         {
-            weight.scale = Some(Arc::new(Scale { name, file: place.file, entry: place.entry }));
+            weight.scale = Some(Arc::new(Scale {
+                name,
+                file: place.file,
+                entry: place.entry,
+            }));
         }
     }
     places.retain(|name, _| name.rsplit('.').next() != Some(SCALED));
@@ -92,17 +102,23 @@ impl Tensors {
     /// # Errors
     /// No weights file, or one that is truncated or malformed.
     pub fn of(files: &ModelFiles, component: Component) -> Result<Arc<Self>> {
-        if let Some(tensors) = files.checkpoint().and_then(|checkpoint| checkpoint.parts.get(&component)) {
+        if let Some(tensors) = files
+            .checkpoint()
+            .and_then(|checkpoint| checkpoint.parts.get(&component))
+        {
             return Ok(tensors.clone());
         }
         let candidates = component.weights();
-        let path =
-            candidates.iter().find(|path| files.has(path)).ok_or_else(|| match files.checkpoint() {
+        let path = candidates
+            .iter()
+            .find(|path| files.has(path))
+            .ok_or_else(|| match files.checkpoint() {
                 Some(_) => component.lacking(&files.origin),
-                None => {
-                    Error::new(Kind::ModelFile, format!("`{}` has no weights for {component}", files.origin))
-                        .hint(format!("expected one of {}", candidates.join(", ")))
-                }
+                None => Error::new(
+                    Kind::ModelFile,
+                    format!("`{}` has no weights for {component}", files.origin),
+                )
+                .hint(format!("expected one of {}", candidates.join(", "))),
             })?;
         Self::at(files, path).map(Arc::new)
     }
@@ -112,13 +128,21 @@ impl Tensors {
     /// # Errors
     /// A file that is missing, truncated or malformed.
     pub fn at(files: &ModelFiles, path: &str) -> Result<Self> {
-        let mut tensors = Self { files: Vec::new(), places: BTreeMap::new() };
+        let mut tensors = Self {
+            files: Vec::new(),
+            places: BTreeMap::new(),
+        };
         for path in shards::files(files, path)? {
-            let file = TensorFile { label: files.display(&path), content: files.content(&path) };
+            let file = TensorFile {
+                label: files.display(&path),
+                content: files.content(&path),
+            };
             let directory = file.content.directory(&file.label)?;
             let number = tensors.files.len();
             let named = directory.tensors.into_iter();
-            tensors.places.extend(named.map(|(name, entry)| (name, Place::new(number, entry))));
+            tensors
+                .places
+                .extend(named.map(|(name, entry)| (name, Place::new(number, entry))));
             tensors.files.push(file);
         }
         scaled(&mut tensors.places);
@@ -127,6 +151,9 @@ impl Tensors {
 
     /// Bytes of all of them.
     pub fn size(&self) -> usize {
-        self.places.values().map(|place| place.entry.bytes.len()).sum()
+        self.places
+            .values()
+            .map(|place| place.entry.bytes.len())
+            .sum()
     }
 }

@@ -1,5 +1,5 @@
-//! One file on its way from the hub into the cache: locked against other processes, resumed where it broke off, tried
-//! again after failures that pass, and verified before it gets its name.
+//! One file on its way from the hub into the cache: locked against other processes, resumed where
+//! it broke off, tried again after failures that pass, and verified before it gets its name.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
@@ -52,12 +52,17 @@ impl From<Error> for Halt {
 impl Route {
     /// Whether a snapshot has a file, as far as its size tells.
     pub(super) fn has(&self, listed: &Listed) -> bool {
-        is_whole(&self.store.snapshot(&self.commit).join(&listed.path), listed.size)
+        is_whole(
+            &self.store.snapshot(&self.commit).join(&listed.path),
+            listed.size,
+        )
     }
 
     /// Bytes of a file that have to be fetched and are not here yet.
     pub(super) fn lacks(&self, listed: &Listed) -> u64 {
-        let Some((hash, size)) = listed.hash.as_ref().zip(listed.size) else { return 0 };
+        let Some((hash, size)) = listed.hash.as_ref().zip(listed.size) else {
+            return 0;
+        };
         if is_whole(&self.store.blob(hash), Some(size)) {
             return 0;
         }
@@ -77,7 +82,9 @@ impl Route {
             create_parent(&blob).map_err(|e| disk(&blob, e))?;
             self.receive(&wanted, teller)?;
         }
-        self.store.link(&wanted.hash, &self.commit, &wanted.path).map_err(|e| disk(&blob, e))
+        self.store
+            .link(&wanted.hash, &self.commit, &wanted.path)
+            .map_err(|e| disk(&blob, e))
     }
 
     /// Size and hash of a file: as listed, else as the hub answers for the file itself.
@@ -90,14 +97,19 @@ impl Route {
         let answer = persist(&path, teller, ask).map_err(|halt| self.explained(&path, halt))?;
         let no_name = || Error::new(Kind::Network, format!("the hub says no etag for `{path}`"));
         let hash = answer.hash.ok_or_else(no_name)?;
-        Ok(Wanted { size: answer.size, hash, path })
+        Ok(Wanted {
+            size: answer.size,
+            hash,
+            path,
+        })
     }
 
     /// Fetches what is missing of a blob; two contents with a wrong hash are one too many.
     fn receive(&self, wanted: &Wanted, teller: &Teller) -> Result<()> {
         let mut partial = Partial::open(&self.store.partial(&wanted.hash), wanted)?;
         for is_last in [false, true] {
-            self.complete(&mut partial, wanted, teller).map_err(|halt| self.explained(&wanted.path, halt))?;
+            self.complete(&mut partial, wanted, teller)
+                .map_err(|halt| self.explained(&wanted.path, halt))?;
             let Some(found) = partial.differs() else {
                 return partial.rename(&self.store.blob(&wanted.hash));
             };
@@ -113,7 +125,12 @@ impl Route {
     }
 
     /// Fetches to the end of the file, as long as bytes arrive.
-    fn complete(&self, partial: &mut Partial, wanted: &Wanted, teller: &Teller) -> Result<(), Halt> {
+    fn complete(
+        &self,
+        partial: &mut Partial,
+        wanted: &Wanted,
+        teller: &Teller,
+    ) -> Result<(), Halt> {
         let mut tries = 0;
         loop {
             let before = partial.length;
@@ -134,7 +151,10 @@ impl Route {
             return Ok(());
         }
         let from = partial.length;
-        let answer = match self.remote.file(&self.source.id, &self.commit, &wanted.path, from) {
+        let answer = match self
+            .remote
+            .file(&self.source.id, &self.commit, &wanted.path, from)
+        {
             // What is here is longer than the file, and so no part of it.
             Err(failure @ Failure::Status { status: 416, .. }) => {
                 partial.restart()?;
@@ -176,7 +196,11 @@ impl Route {
         let path = self.store.lock(&wanted.hash);
         let open = || {
             create_parent(&path)?;
-            OpenOptions::new().create(true).truncate(false).write(true).open(&path)
+            OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
         };
         let file = open().map_err(|e| disk(&path, e))?;
         let mut is_told = false;
@@ -186,7 +210,10 @@ impl Route {
                 Err(TryLockError::WouldBlock) if is_told => {}
                 Err(TryLockError::WouldBlock) => {
                     is_told = true;
-                    let message = format!("another process is fetching `{}`; waiting for it", wanted.path);
+                    let message = format!(
+                        "another process is fetching `{}`; waiting for it",
+                        wanted.path
+                    );
                     teller.say(Event::Warning { message });
                 }
                 // A file system without locks: the hash still guards the content.
@@ -207,8 +234,11 @@ impl Route {
     fn damaged(&self, wanted: &Wanted, found: &str) -> Error {
         let (path, expected) = (&wanted.path, wanted.hash.name());
         let what = format!("`{path}` of `{}` arrived damaged twice", self.source.id);
-        Error::new(Kind::Network, format!("{what}: expected hash {expected}, got {found}"))
-            .hint("a proxy or mirror may alter the files; nothing of it has been kept")
+        Error::new(
+            Kind::Network,
+            format!("{what}: expected hash {expected}, got {found}"),
+        )
+        .hint("a proxy or mirror may alter the files; nothing of it has been kept")
     }
 }
 
@@ -230,7 +260,9 @@ pub(super) fn persist<T>(
 
 /// Waits for another attempt after a failure that may pass; any other is handed back.
 fn wait(what: &str, failure: Failure, tries: usize, teller: &Teller) -> Result<(), Halt> {
-    let Some(pause) = failure.pause(tries) else { return Err(failure.into()) };
+    let Some(pause) = failure.pause(tries) else {
+        return Err(failure.into());
+    };
     let seconds = pause.as_secs_f64();
     let message = format!("`{what}`: {}; trying again in {seconds} s", failure.brief());
     teller.say(Event::Warning { message });
@@ -239,7 +271,8 @@ fn wait(what: &str, failure: Failure, tries: usize, teller: &Teller) -> Result<(
 
 /// Whether a file is there with its size.
 fn is_whole(path: &Path, size: Option<u64>) -> bool {
-    std::fs::metadata(path).is_ok_and(|data| data.is_file() && size.is_none_or(|size| data.len() == size))
+    std::fs::metadata(path)
+        .is_ok_and(|data| data.is_file() && size.is_none_or(|size| data.len() == size))
 }
 
 /// Tells how far a file is, now and then.
@@ -262,7 +295,11 @@ impl<'a> Pulse<'a> {
 
     fn last(&self, done: u64, teller: &Teller) {
         let total = self.wanted.size.unwrap_or(0).max(done);
-        teller.say(Event::Fetch { file: self.wanted.path.clone(), done, total });
+        teller.say(Event::Fetch {
+            file: self.wanted.path.clone(),
+            done,
+            total,
+        });
     }
 }
 
@@ -281,17 +318,30 @@ impl Partial {
     fn open(path: &Path, wanted: &Wanted) -> Result<Self> {
         let size = wanted.size;
         let open = || {
-            let mut file =
-                OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+            let mut file = OpenOptions::new()
+                .create(true)
+                .truncate(false)
+                .read(true)
+                .write(true)
+                .open(path)?;
             let mut hasher = wanted.hash.hasher(size);
             let length = hasher.read(&mut file)?;
-            Ok(Self { file, path: path.to_owned(), length, hasher, hash: wanted.hash.clone(), size })
+            Ok(Self {
+                file,
+                path: path.to_owned(),
+                length,
+                hasher,
+                hash: wanted.hash.clone(),
+                size,
+            })
         };
         open().map_err(|e| disk(path, e))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        self.file.write_all(bytes).map_err(|e| disk(&self.path, e))?;
+        self.file
+            .write_all(bytes)
+            .map_err(|e| disk(&self.path, e))?;
         self.hasher.update(bytes);
         self.length += bytes.len() as u64;
         Ok(())
@@ -311,12 +361,18 @@ impl Partial {
         if self.size.is_some_and(|size| size != self.length) {
             return Some(format!("{} bytes", self.length));
         }
-        self.hasher.clone().finish().filter(|found| found != self.hash.name())
+        self.hasher
+            .clone()
+            .finish()
+            .filter(|found| found != self.hash.name())
     }
 
     /// Gives the content its name.
     fn rename(self, blob: &Path) -> Result<()> {
-        let done = self.file.sync_all().and_then(|()| std::fs::rename(&self.path, blob));
+        let done = self
+            .file
+            .sync_all()
+            .and_then(|()| std::fs::rename(&self.path, blob));
         done.map_err(|e| disk(blob, e))
     }
 
@@ -329,7 +385,12 @@ impl Partial {
 
 /// A failure of this machine's disk.
 pub(super) fn disk(path: &Path, error: io::Error) -> Error {
-    Error::new(Kind::Output, format!("cannot write to the model cache: `{}`", path.display()))
-        .source(error)
-        .hint("is the disk full, or the folder not writable? HF_HOME chooses another place for the cache")
+    Error::new(
+        Kind::Output,
+        format!("cannot write to the model cache: `{}`", path.display()),
+    )
+    .source(error)
+    .hint(
+        "is the disk full, or the folder not writable? HF_HOME chooses another place for the cache",
+    )
 }

@@ -1,4 +1,5 @@
-//! The LoRAs and embeddings of a request: what the flags and the prompt name, before any file is opened.
+//! The LoRAs and embeddings of a request: what the flags and the prompt name, before any file is
+//! opened.
 
 use std::path::{Path, PathBuf};
 
@@ -41,9 +42,18 @@ const LARGEST: f64 = 100.0;
 impl Adapter {
     /// An adapter whose file was not looked at yet.
     pub fn new(file: &str, weight: f64) -> Self {
-        let name = Path::new(file).file_stem().map_or(file.into(), |stem| stem.to_string_lossy());
+        let name = Path::new(file)
+            .file_stem()
+            .map_or(file.into(), |stem| stem.to_string_lossy());
         let (name, file) = (name.into_owned(), file.to_owned());
-        Self { name, file, weight, hash: None, short_hash: None, ignored: Vec::new() }
+        Self {
+            name,
+            file,
+            weight,
+            hash: None,
+            short_hash: None,
+            ignored: Vec::new(),
+        }
     }
 
     /// Reads `FILE[:WEIGHT]`.
@@ -65,33 +75,51 @@ impl Adapter {
 fn within(field: &str, weight: f64) -> Result<()> {
     match weight.abs() <= LARGEST {
         true => Ok(()),
-        false => Err(Error::expected(field, format!("a weight from -{LARGEST} to {LARGEST}"), weight)),
+        false => Err(Error::expected(
+            field,
+            format!("a weight from -{LARGEST} to {LARGEST}"),
+            weight,
+        )),
     }
 }
 
-/// Everything that can be said about the adapters of `params` without a file, and where the prompt names LoRAs those
-/// files.
+/// Everything that can be said about the adapters of `params` without a file, and where the prompt
+/// names LoRAs those files.
 ///
 /// # Errors
 /// A weight or reference that cannot be read; a name that is in no folder.
 pub(super) fn named(params: &Params) -> Result<Named> {
     let text = params.prompt.as_deref().unwrap_or_default();
-    let (prompt, references) = Prompt { field: "prompt", text }.references()?;
-    let mut loras: Vec<Adapter> =
-        params.lora.iter().flatten().map(|text| Adapter::parse(text)).collect::<Result<_>>()?;
+    let (prompt, references) = Prompt {
+        field: "prompt",
+        text,
+    }
+    .references()?;
+    let mut loras: Vec<Adapter> = params
+        .lora
+        .iter()
+        .flatten()
+        .map(|text| Adapter::parse(text))
+        .collect::<Result<_>>()?;
     for reference in references {
         within("prompt", reference.weight)?;
         let file = match &params.lora_dir {
             Some(folder) => adapters::named(Path::new(folder), &reference.name)?,
             None => {
-                let what =
-                    format!("`<lora:{}>` names a LoRA, and no folder of them is known", reference.name);
-                return Err(Error::field("prompt", what)
-                    .hint("say where they are with `--lora-dir DIR`, or give the file with `--lora`"));
+                let what = format!(
+                    "`<lora:{}>` names a LoRA, and no folder of them is known",
+                    reference.name
+                );
+                return Err(Error::field("prompt", what).hint(
+                    "say where they are with `--lora-dir DIR`, or give the file with `--lora`",
+                ));
             }
         };
         let lora = Adapter::new(&file.to_string_lossy(), reference.weight);
-        loras.push(Adapter { ignored: reference.ignored, ..lora });
+        loras.push(Adapter {
+            ignored: reference.ignored,
+            ..lora
+        });
     }
     Ok(Named { prompt, loras })
 }
@@ -107,7 +135,10 @@ pub(super) fn check(params: &Params) -> Result<()> {
         ("negative_prompt_2", &params.negative_prompt_2),
     ];
     for (field, text) in others {
-        let prompt = Prompt { field, text: text.as_deref().unwrap_or_default() };
+        let prompt = Prompt {
+            field,
+            text: text.as_deref().unwrap_or_default(),
+        };
         if let Some(first) = prompt.references()?.1.first() {
             return Err(Error::field(
                 field,
@@ -116,8 +147,15 @@ pub(super) fn check(params: &Params) -> Result<()> {
             .hint("a LoRA changes the model for prompt and negative prompt alike"));
         }
     }
-    if let Some(folder) = params.lora_dir.as_deref().filter(|folder| !Path::new(folder).is_dir()) {
-        return Err(Error::field("lora_dir", format!("there is no folder `{folder}`")));
+    if let Some(folder) = params
+        .lora_dir
+        .as_deref()
+        .filter(|folder| !Path::new(folder).is_dir())
+    {
+        return Err(Error::field(
+            "lora_dir",
+            format!("there is no folder `{folder}`"),
+        ));
     }
     embeddings(params)?;
     named(params).map(|_| ())
@@ -128,7 +166,11 @@ pub(super) fn check(params: &Params) -> Result<()> {
 /// # Errors
 /// A name that is neither a file nor a folder.
 pub fn embeddings(params: &Params) -> Result<Vec<PathBuf>> {
-    let files = params.embedding.iter().flatten().map(|text| adapters::embeddings(text));
+    let files = params
+        .embedding
+        .iter()
+        .flatten()
+        .map(|text| adapters::embeddings(text));
     Ok(files.collect::<Result<Vec<_>>>()?.concat())
 }
 
@@ -138,13 +180,26 @@ mod tests {
 
     fn loras(lora: &[&str]) -> Result<Vec<(String, f64)>> {
         let lora = Some(lora.iter().map(|text| (*text).to_owned()).collect());
-        let named = named(&Params { lora, ..Params::default() })?;
-        Ok(named.loras.into_iter().map(|lora| (lora.file, lora.weight)).collect())
+        let named = named(&Params {
+            lora,
+            ..Params::default()
+        })?;
+        Ok(named
+            .loras
+            .into_iter()
+            .map(|lora| (lora.file, lora.weight))
+            .collect())
     }
 
     #[test]
     fn a_lora_is_a_file_and_a_weight() {
-        let read = loras(&["a/b.safetensors", "x.safetensors:0.8", "c:/x.pt:-1e-1", "c:/y.pt", "o/r:2"]);
+        let read = loras(&[
+            "a/b.safetensors",
+            "x.safetensors:0.8",
+            "c:/x.pt:-1e-1",
+            "c:/y.pt",
+            "o/r:2",
+        ]);
         let expected = [
             ("a/b.safetensors", 1.0),
             ("x.safetensors", 0.8),
@@ -152,25 +207,48 @@ mod tests {
             ("c:/y.pt", 1.0),
             ("o/r", 2.0),
         ];
-        assert_eq!(read.unwrap(), expected.map(|(file, weight)| (file.to_owned(), weight)));
+        assert_eq!(
+            read.unwrap(),
+            expected.map(|(file, weight)| (file.to_owned(), weight))
+        );
         for wrong in ["x:nan", "x:1e9", ":1", ""] {
-            assert_eq!(loras(&[wrong]).unwrap_err().field_name(), Some("lora"), "{wrong}");
+            assert_eq!(
+                loras(&[wrong]).unwrap_err().field_name(),
+                Some("lora"),
+                "{wrong}"
+            );
         }
     }
 
     #[test]
     fn a_prompt_that_names_a_lora_needs_a_folder() {
         let prompt = Some("a cat <lora:x:0.5>".to_owned());
-        let params = Params { prompt, ..Params::default() };
+        let params = Params {
+            prompt,
+            ..Params::default()
+        };
         assert!(check(&params).unwrap_err().hints()[0].contains("--lora-dir"));
-        let negative = Params { negative_prompt: params.prompt.clone(), ..Params::default() };
-        assert_eq!(check(&negative).unwrap_err().field_name(), Some("negative_prompt"));
+        let negative = Params {
+            negative_prompt: params.prompt.clone(),
+            ..Params::default()
+        };
+        assert_eq!(
+            check(&negative).unwrap_err().field_name(),
+            Some("negative_prompt")
+        );
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("x.safetensors"), "").unwrap();
         let lora_dir = folder.path().to_str().map(str::to_owned);
-        let lbw = Params { prompt: Some("a <lora:x:0.5:lbw=1,0>".into()), lora_dir, ..Params::default() };
+        let lbw = Params {
+            prompt: Some("a <lora:x:0.5:lbw=1,0>".into()),
+            lora_dir,
+            ..Params::default()
+        };
         let found = named(&lbw).unwrap();
-        assert_eq!((found.prompt.as_str(), found.loras[0].name.as_str()), ("a", "x"));
+        assert_eq!(
+            (found.prompt.as_str(), found.loras[0].name.as_str()),
+            ("a", "x")
+        );
         assert_eq!(found.loras[0].ignored, ["lbw=1,0"]);
     }
 }

@@ -1,5 +1,5 @@
-//! What requests have in common. Each view drops the values that do not matter to it and keeps every other, so that
-//! a new field of [`Request`] counts until it is named here.
+//! What requests have in common. Each view drops the values that do not matter to it and keeps
+//! every other, so that a new field of [`Request`] counts until it is named here.
 
 use super::{Interval, Request};
 use crate::input::MaskSource;
@@ -9,7 +9,12 @@ impl Request {
     /// The request as its prompts' conditioning depends on it.
     #[must_use]
     pub fn conditioning(&self) -> Self {
-        Self { seed: 0, width: 0, height: 0, ..self.unsampled() }
+        Self {
+            seed: 0,
+            width: 0,
+            height: 0,
+            ..self.unsampled()
+        }
     }
 
     /// The request without prompts and seed: requests alike in this can share a forward.
@@ -28,25 +33,43 @@ impl Request {
     /// The request as the networks in memory and their buffers depend on it.
     #[must_use]
     pub fn machinery(&self) -> Self {
-        Self { cfg_scale: 0.0, clip_skip: 0, ..self.form().unsampled() }
+        Self {
+            cfg_scale: 0.0,
+            clip_skip: 0,
+            ..self.form().unsampled()
+        }
     }
 
-    /// The request as memory depends on it when it is drawn in one forward with others alike, `pictures` in all.
+    /// The request as memory depends on it when it is drawn in one forward with others alike,
+    /// `pictures` in all.
     #[must_use]
     pub fn in_company(&self, pictures: usize) -> Self {
-        Self { count: pictures as u64, batch_size: pictures, ..self.clone() }
+        Self {
+            count: pictures as u64,
+            batch_size: pictures,
+            ..self.clone()
+        }
     }
 
     /// The pictures that the request reads: field and path.
     pub fn inputs(&self) -> Vec<(&'static str, &str)> {
-        let init = self.init.iter().map(|init| ("init_image", init.image.as_str()));
+        let init = self
+            .init
+            .iter()
+            .map(|init| ("init_image", init.image.as_str()));
         let masks = self.init.iter().filter_map(|init| init.mask.as_ref());
         let masks = masks.filter_map(|mask| match &mask.source {
             MaskSource::File(path) => Some(("mask", path.as_str())),
             MaskSource::Alpha | MaskSource::Extension => None,
         });
-        let controls = self.controls.iter().map(|control| ("control", control.image.as_str()));
-        let prompts = self.picture_prompt.iter().map(|picture| ("ip_image", picture.image.as_str()));
+        let controls = self
+            .controls
+            .iter()
+            .map(|control| ("control", control.image.as_str()));
+        let prompts = self
+            .picture_prompt
+            .iter()
+            .map(|picture| ("ip_image", picture.image.as_str()));
         init.chain(masks).chain(controls).chain(prompts).collect()
     }
 

@@ -1,4 +1,5 @@
-//! Control networks as a request names them: which network looks at which picture, how loudly it speaks, and when.
+//! Control networks as a request names them: which network looks at which picture, how loudly it
+//! speaks, and when.
 
 use std::fmt;
 
@@ -25,7 +26,10 @@ pub struct Control {
 }
 
 /// OpenCV's usual thresholds, with which the networks for edges were trained.
-const CANNY: Thresholds = Thresholds { low: 100, high: 200 };
+const CANNY: Thresholds = Thresholds {
+    low: 100,
+    high: 200,
+};
 /// What stands before a picture of which edges are drawn.
 const CANNY_PREFIX: &str = "canny:";
 /// Beyond this no network draws anything.
@@ -40,12 +44,17 @@ impl Control {
     /// One of another form, or with a value out of range; an option of controls without any.
     pub(super) fn resolve(params: &Params) -> Result<(Vec<Self>, Option<Thresholds>)> {
         let texts = params.control.as_deref().unwrap_or_default();
-        let controls = texts.iter().map(|text| Self::parse(text)).collect::<Result<Vec<_>>>()?;
+        let controls = texts
+            .iter()
+            .map(|text| Self::parse(text))
+            .collect::<Result<Vec<_>>>()?;
         let thresholds = params.canny.as_deref().map(thresholds).transpose()?;
         let edges = controls.iter().any(|control| control.edges);
         if thresholds.is_some() && !edges {
-            return Err(Error::field("canny", "there is no picture of which edges are drawn")
-                .hint("write one as `--control MODEL=canny:IMAGE`"));
+            return Err(
+                Error::field("canny", "there is no picture of which edges are drawn")
+                    .hint("write one as `--control MODEL=canny:IMAGE`"),
+            );
         }
         if params.control_guess == Some(true) && controls.is_empty() {
             return Err(Error::field(
@@ -75,22 +84,46 @@ impl Control {
         }
         let scale = scale.unwrap_or(1.0);
         if !(0.0..=MAX_SCALE).contains(&scale) {
-            return Err(Error::expected("control", format!("a scale from 0 to {MAX_SCALE}"), scale));
+            return Err(Error::expected(
+                "control",
+                format!("a scale from 0 to {MAX_SCALE}"),
+                scale,
+            ));
         }
         let (from, to) = interval.unwrap_or((0.0, 1.0));
         if !(0.0 <= from && from < to && to <= 1.0) {
             let got = format!("{from}-{to}");
-            return Err(Error::expected("control", "`START-END` with 0 ≤ START < END ≤ 1", got));
+            return Err(Error::expected(
+                "control",
+                "`START-END` with 0 ≤ START < END ≤ 1",
+                got,
+            ));
         }
         let (model, image) = (model.to_owned(), image.to_owned());
-        Ok(Self { model, image, edges, scale, interval: Interval { from, to } })
+        Ok(Self {
+            model,
+            image,
+            edges,
+            scale,
+            interval: Interval { from, to },
+        })
     }
 }
 
 impl fmt::Display for Control {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { model, image, edges, scale, interval: Interval { from, to } } = self;
-        write!(f, "{model}={}{image}:{scale}:{from}-{to}", if *edges { CANNY_PREFIX } else { "" })
+        let Self {
+            model,
+            image,
+            edges,
+            scale,
+            interval: Interval { from, to },
+        } = self;
+        write!(
+            f,
+            "{model}={}{image}:{scale}:{from}-{to}",
+            if *edges { CANNY_PREFIX } else { "" }
+        )
     }
 }
 
@@ -110,7 +143,10 @@ impl TryFrom<String> for Control {
 
 /// What stands behind the last colon, if it is what `read` takes, and what stands before it.
 fn tail<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> (&str, Option<T>) {
-    match text.rsplit_once(':').and_then(|(head, tail)| Some((head, read(tail)?))) {
+    match text
+        .rsplit_once(':')
+        .and_then(|(head, tail)| Some((head, read(tail)?)))
+    {
         Some((head, value)) => (head, Some(value)),
         None => (text, None),
     }
@@ -122,7 +158,8 @@ fn numbers((a, b): (&str, &str)) -> Option<(f64, f64)> {
 
 fn thresholds(text: &str) -> Result<Thresholds> {
     let parsed = Thresholds::parse(text);
-    parsed.ok_or_else(|| Error::expected("canny", "`LOW,HIGH` such as `100,200`, at most 2040", text))
+    parsed
+        .ok_or_else(|| Error::expected("canny", "`LOW,HIGH` such as `100,200`, at most 2040", text))
 }
 
 #[cfg(test)]
@@ -130,7 +167,10 @@ mod tests {
     use super::*;
 
     fn resolve(text: &str) -> Result<Control> {
-        let params = Params { control: Some(vec![text.to_owned()]), ..Params::default() };
+        let params = Params {
+            control: Some(vec![text.to_owned()]),
+            ..Params::default()
+        };
         Control::resolve(&params).map(|(mut controls, _)| controls.remove(0))
     }
 
@@ -151,7 +191,10 @@ mod tests {
         assert_eq!(fields, ("C:\\a.png", false, 1.0, Interval::default()));
         assert_eq!(resolve(&bare.to_string()).unwrap(), bare);
         let late = resolve("net=a.png:0.5-1").unwrap();
-        assert_eq!((late.image.as_str(), late.scale, late.interval.from), ("a.png", 1.0, 0.5));
+        assert_eq!(
+            (late.image.as_str(), late.scale, late.interval.from),
+            ("a.png", 1.0, 0.5)
+        );
     }
 
     #[test]
@@ -167,25 +210,49 @@ mod tests {
         for text in ["net=a.png:11", "net=a.png:-1", "net=a.png:NaN"] {
             assert!(message(text).contains("a scale from 0 to 10"), "{text}");
         }
-        for text in ["net=a.png:1:0.7-0.2", "net=a.png:1:0.5-0.5", "net=a.png:0-1.5"] {
+        for text in [
+            "net=a.png:1:0.7-0.2",
+            "net=a.png:1:0.5-0.5",
+            "net=a.png:0-1.5",
+        ] {
             assert!(message(text).contains("START < END"), "{text}");
         }
     }
 
     #[test]
     fn options_without_their_control_are_named() {
-        let field = |params: Params| Control::resolve(&params).unwrap_err().field_name().unwrap().to_owned();
+        let field = |params: Params| {
+            Control::resolve(&params)
+                .unwrap_err()
+                .field_name()
+                .unwrap()
+                .to_owned()
+        };
         let control = Some(vec!["net=a.png".to_owned()]);
         assert_eq!(
-            field(Params { canny: Some("1,2".into()), control: control.clone(), ..Params::default() }),
+            field(Params {
+                canny: Some("1,2".into()),
+                control: control.clone(),
+                ..Params::default()
+            }),
             "canny"
         );
         for canny in ["2,1", "a,b", "100"] {
             assert_eq!(
-                field(Params { canny: Some(canny.into()), control: control.clone(), ..Params::default() }),
+                field(Params {
+                    canny: Some(canny.into()),
+                    control: control.clone(),
+                    ..Params::default()
+                }),
                 "canny"
             );
         }
-        assert_eq!(field(Params { control_guess: Some(true), ..Params::default() }), "control_guess");
+        assert_eq!(
+            field(Params {
+                control_guess: Some(true),
+                ..Params::default()
+            }),
+            "control_guess"
+        );
     }
 }

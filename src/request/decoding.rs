@@ -1,5 +1,5 @@
-//! A request of which only the decoding is left to do: its latents come from a file, and with them every value that
-//! made them.
+//! A request of which only the decoding is left to do: its latents come from a file, and with them
+//! every value that made them.
 
 use serde_json::Value;
 
@@ -26,14 +26,18 @@ const FREE: &[&str] = &[
 
 /// Defaults as far as they mean something for latents from a file.
 pub fn decoding_alone(defaults: &Params) -> Params {
-    let Ok(Value::Object(mut fields)) = serde_json::to_value(defaults) else { return Params::default() };
+    let Ok(Value::Object(mut fields)) = serde_json::to_value(defaults) else {
+        return Params::default();
+    };
     fields.retain(|field, _| FREE.contains(&field.as_str()));
     serde_json::from_value(fields.into()).unwrap_or_default()
 }
 
 /// Refuses what latents from a file have decided already.
 pub(super) fn nothing_else(params: &Params) -> Result<()> {
-    let Ok(Value::Object(given)) = serde_json::to_value(params) else { return Ok(()) };
+    let Ok(Value::Object(given)) = serde_json::to_value(params) else {
+        return Ok(());
+    };
     match given.keys().find(|field| !FREE.contains(&field.as_str())) {
         None => Ok(()),
         Some(field) => Err(Error::field(field, "is decided by the file of latents")
@@ -47,11 +51,22 @@ impl Request {
     /// # Errors
     /// A wrong value, by field.
     pub fn decoded_with(self, params: &Params) -> Result<Self> {
-        let device = params.device.as_deref().map_or(Ok(DeviceChoice::Auto), DeviceChoice::parse)?;
-        let dtype = params.dtype.as_deref().map_or(Ok(self.dtype), |name| Dtype::parse("dtype", name))?;
-        let memory = params.memory.as_deref().map_or(Ok(Memory::Auto), Memory::parse)?;
+        let device = params
+            .device
+            .as_deref()
+            .map_or(Ok(DeviceChoice::Auto), DeviceChoice::parse)?;
+        let dtype = params
+            .dtype
+            .as_deref()
+            .map_or(Ok(self.dtype), |name| Dtype::parse("dtype", name))?;
+        let memory = params
+            .memory
+            .as_deref()
+            .map_or(Ok(Memory::Auto), Memory::parse)?;
         let tiling = params.vae_tiling.as_deref();
-        let vae_tiling = tiling.map_or(Ok(self.vae_tiling), |name| VaeTiling::parse("vae_tiling", name))?;
+        let vae_tiling = tiling.map_or(Ok(self.vae_tiling), |name| {
+            VaeTiling::parse("vae_tiling", name)
+        })?;
         Ok(Self {
             count: 1,
             batch_size: 1,

@@ -1,4 +1,5 @@
-//! What a known version's row of models.toml, a preset, or else a model's family says where the user says nothing.
+//! What a known version's row of models.toml, a preset, or else a model's family says where the
+//! user says nothing.
 
 use super::Params;
 use crate::registry::{Family, Inputs, ModelSpec, Preset, RepoConfig};
@@ -37,7 +38,11 @@ impl From<&RepoConfig> for Defaults {
             (false, Family::Xl, Inputs::Latents) => (None, Some(5.0)),
             (false, Family::Xl, Inputs::Inpainting) | (false, Family::Sd, _) => (None, None),
         };
-        Self { steps, cfg_scale, ..Self::default() }
+        Self {
+            steps,
+            cfg_scale,
+            ..Self::default()
+        }
     }
 }
 
@@ -55,19 +60,29 @@ impl From<&Preset> for Defaults {
 }
 
 impl Defaults {
-    /// `params` with the sampling that is recommended. What the user chose leads: a recommended schedule or spacing
-    /// counts with lists of levels or samplers that have their own as little as with the user's own wish.
+    /// `params` with the sampling that is recommended. What the user chose leads: a recommended
+    /// schedule or spacing counts with lists of levels or samplers that have their own as little as
+    /// with the user's own wish.
     pub(super) fn fill(&self, params: &Params) -> Params {
         let mut params = params.clone();
         if params.sampler.is_none() {
             params.sampler = self.sampler.map(|sampler| sampler.to_string());
             let listed = params.sigmas.is_some() || params.timesteps.is_some();
-            let schedule = self.schedule.filter(|_| !listed).map(|schedule| schedule.to_string());
+            let schedule = self
+                .schedule
+                .filter(|_| !listed)
+                .map(|schedule| schedule.to_string());
             params.schedule = params.schedule.or(schedule);
         }
-        let sampler = params.sampler.as_deref().and_then(|name| Sampler::parse("sampler", name).ok());
+        let sampler = params
+            .sampler
+            .as_deref()
+            .and_then(|name| Sampler::parse("sampler", name).ok());
         let distilled = sampler.is_some_and(|sampler| sampler.row().grid == Grid::Distilled);
-        let spacing = self.timestep_spacing.filter(|_| !distilled).map(|spacing| spacing.to_string());
+        let spacing = self
+            .timestep_spacing
+            .filter(|_| !distilled)
+            .map(|spacing| spacing.to_string());
         params.timestep_spacing = params.timestep_spacing.or(spacing);
         params
     }
@@ -88,7 +103,10 @@ mod tests {
         let turbo = filled("sdxl-turbo", &Params::default());
         assert_eq!(turbo.sampler.as_deref(), Some("euler_a"));
         assert_eq!(turbo.timestep_spacing.as_deref(), Some("trailing"));
-        let own = Params { sampler: Some("lcm".into()), ..Params::default() };
+        let own = Params {
+            sampler: Some("lcm".into()),
+            ..Params::default()
+        };
         assert_eq!(filled("sdxl-turbo", &own), own);
         assert_eq!(filled("sd15", &Params::default()), Params::default());
     }
@@ -96,7 +114,13 @@ mod tests {
     #[test]
     fn a_preset_does_what_the_row_of_the_same_model_does() {
         let preset = Defaults::from(Preset::parse("turbo").unwrap());
-        assert_eq!(preset.fill(&Params::default()), filled("sdxl-turbo", &Params::default()));
-        assert_eq!((preset.size, preset.steps, preset.cfg_scale), (Some(512), Some(1), Some(0.0)));
+        assert_eq!(
+            preset.fill(&Params::default()),
+            filled("sdxl-turbo", &Params::default())
+        );
+        assert_eq!(
+            (preset.size, preset.steps, preset.cfg_scale),
+            (Some(512), Some(1), Some(0.0))
+        );
     }
 }

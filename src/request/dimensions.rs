@@ -8,15 +8,18 @@ use crate::registry::{Inputs, ModelFiles, RepoConfig};
 /// Longest side that is accepted; beyond it no Stable Diffusion model draws anything.
 const MAX_SIDE: u32 = 8192;
 
-/// Width and height: as asked for, else the start picture's own rounded down to whole units and extended, else those of
-/// the first picture of a control network, else the model's. Where only the mask's surroundings are rendered, this is the size at which they are.
+/// Width and height: as asked for, else the start picture's own rounded down to whole units and
+/// extended, else those of the first picture of a control network, else the model's. Where only the
+/// mask's surroundings are rendered, this is the size at which they are.
 pub(super) fn size(
     params: &Params,
     init: Option<&Init>,
     controls: &[Control],
     native: u32,
 ) -> Result<(u32, u32)> {
-    let part = init.and_then(|init| init.mask.as_ref()).is_some_and(|mask| mask.padding.is_some());
+    let part = init
+        .and_then(|init| init.mask.as_ref())
+        .is_some_and(|mask| mask.padding.is_some());
     let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
     let own = match (init, params.width, params.height) {
         (_, Some(_), Some(_)) => (native, native),
@@ -30,41 +33,62 @@ pub(super) fn size(
         },
         (Some(init), ..) => {
             let (width, height) = crate::input::size_of("init_image", &init.image)?;
-            let [more_width, more_height] = init.extension().map_or([0; 2], |extend| extend.added());
+            let [more_width, more_height] =
+                init.extension().map_or([0; 2], |extend| extend.added());
             (whole(width) + more_width, whole(height) + more_height)
         }
     };
-    let (width, height) = (params.width.unwrap_or(own.0), params.height.unwrap_or(own.1));
+    let (width, height) = (
+        params.width.unwrap_or(own.0),
+        params.height.unwrap_or(own.1),
+    );
     side("width", Some(width)).and(side("height", Some(height)))?;
     let room = |size: u32, added: u32| part || size > added;
-    let [more_width, more_height] = init.and_then(Init::extension).map_or([0; 2], |extend| extend.added());
+    let [more_width, more_height] = init
+        .and_then(Init::extension)
+        .map_or([0; 2], |extend| extend.added());
     if room(width, more_width) && room(height, more_height) {
         return Ok((width, height));
     }
-    Err(Error::field("extend", format!("{width}x{height} leaves no room for the picture itself"))
-        .hint("width and height are those of the extended picture; leave them out"))
+    Err(Error::field(
+        "extend",
+        format!("{width}x{height} leaves no room for the picture itself"),
+    )
+    .hint("width and height are those of the extended picture; leave them out"))
 }
 
-/// The size at which a start picture of size `own` is drawn where its own would be more than `pixels`: the largest of
-/// its shape that is not, or nothing if the request says its size or is about a part of the picture.
+/// The size at which a start picture of size `own` is drawn where its own would be more than
+/// `pixels`: the largest of its shape that is not, or nothing if the request says its size or is
+/// about a part of the picture.
 pub fn scaled_down(params: &Params, own: (u32, u32), pixels: u64) -> Option<[u32; 2]> {
-    let extend = params.extend.as_deref().and_then(|text| Extend::parse("extend", text).ok());
+    let extend = params
+        .extend
+        .as_deref()
+        .and_then(|text| Extend::parse("extend", text).ok());
     let [more_width, more_height] = extend.unwrap_or_default().added();
     let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).max(SIDE_UNIT);
     let fits = |[width, height]: &[u32; 2]| u64::from(*width) * u64::from(*height) <= pixels;
     let size = |width: u32| {
         let height = u64::from(width) * u64::from(own.1) / u64::from(own.0.max(1));
         let height = whole(u32::try_from(height).unwrap_or(own.1).min(own.1));
-        [params.width.unwrap_or(width + more_width), params.height.unwrap_or(height + more_height)]
+        [
+            params.width.unwrap_or(width + more_width),
+            params.height.unwrap_or(height + more_height),
+        ]
     };
     let widest = whole(own.0);
-    let own_size =
-        [params.width.unwrap_or(widest + more_width), params.height.unwrap_or(whole(own.1) + more_height)];
+    let own_size = [
+        params.width.unwrap_or(widest + more_width),
+        params.height.unwrap_or(whole(own.1) + more_height),
+    ];
     let said = params.width.is_some() && params.height.is_some();
     if said || params.mask_padding.is_some() || fits(&own_size) {
         return None;
     }
-    (1..=widest / SIDE_UNIT).rev().map(|units| size(units * SIDE_UNIT)).find(fits)
+    (1..=widest / SIDE_UNIT)
+        .rev()
+        .map(|units| size(units * SIDE_UNIT))
+        .find(fits)
 }
 
 /// Inpainting networks need a mask; other networks can do with or without.
@@ -73,7 +97,10 @@ pub(super) fn suits(repo: &RepoConfig, init: Option<&Init>, files: &ModelFiles) 
     if repo.inputs == Inputs::Inpainting && !masked {
         return Err(Error::field(
             "mask",
-            format!("`{}` is an inpainting model and needs a picture and a mask", files.origin),
+            format!(
+                "`{}` is an inpainting model and needs a picture and a mask",
+                files.origin
+            ),
         )
         .hint("give them with `--init-image` and `--mask`"));
     }
@@ -96,7 +123,12 @@ pub(super) fn side(field: &str, value: Option<u32>) -> Result<()> {
     if pixels % SIDE_UNIT == 0 && (SIDE_UNIT..=MAX_SIDE).contains(&pixels) {
         return Ok(());
     }
-    let nearest = ((pixels.saturating_add(SIDE_UNIT / 2) / SIDE_UNIT) * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
-    Err(Error::expected(field, format!("a multiple of {SIDE_UNIT} from {SIDE_UNIT} to {MAX_SIDE}"), pixels)
-        .hint(format!("the nearest legal size is {nearest}")))
+    let nearest =
+        ((pixels.saturating_add(SIDE_UNIT / 2) / SIDE_UNIT) * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
+    Err(Error::expected(
+        field,
+        format!("a multiple of {SIDE_UNIT} from {SIDE_UNIT} to {MAX_SIDE}"),
+        pixels,
+    )
+    .hint(format!("the nearest legal size is {nearest}")))
 }

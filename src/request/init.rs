@@ -47,7 +47,8 @@ pub struct Init {
     pub mask: Option<MaskOptions>,
 }
 
-/// Strength where the request names none: part of the picture is kept without a mask, none of what is masked.
+/// Strength where the request names none: part of the picture is kept without a mask, none of what
+/// is masked.
 const STRENGTH: f64 = 0.8;
 const MASKED_STRENGTH: f64 = 1.0;
 
@@ -55,28 +56,48 @@ impl Init {
     /// What `params` start from, if not from noise alone.
     ///
     /// # Errors
-    /// A value out of range; an option of pictures or masks without the picture or mask that it is about.
+    /// A value out of range; an option of pictures or masks without the picture or mask that it is
+    /// about.
     pub(super) fn resolve(params: &Params) -> Result<Option<Self>> {
         let Some(image) = params.init_image.clone() else {
             let options = [&about_pictures(params)[..], &about_masks(params)].concat();
             return lonely(&options, "picture", "`--init-image`").map(|()| None);
         };
         let mask = mask(params)?;
-        let strength = params.strength.unwrap_or(if mask.is_some() { MASKED_STRENGTH } else { STRENGTH });
+        let strength = params.strength.unwrap_or(if mask.is_some() {
+            MASKED_STRENGTH
+        } else {
+            STRENGTH
+        });
         let counted = params.strength_steps.as_deref();
-        let strength_steps =
-            counted.map_or(Ok(StrengthSteps::Down), |name| StrengthSteps::parse("strength_steps", name))?;
+        let strength_steps = counted.map_or(Ok(StrengthSteps::Down), |name| {
+            StrengthSteps::parse("strength_steps", name)
+        })?;
         let is_nothing = strength == 0.0 && strength_steps == StrengthSteps::Down;
         if is_nothing || !(0.0..=1.0).contains(&strength) {
-            return Err(Error::expected("strength", "a number above 0 and up to 1", strength)
-                .hint("0 would run no step at all: the picture would stay as it is"));
+            return Err(
+                Error::expected("strength", "a number above 0 and up to 1", strength)
+                    .hint("0 would run no step at all: the picture would stay as it is"),
+            );
         }
-        let fit = params.fit.as_deref().map_or(Ok(Fit::Cover), |name| Fit::parse("fit", name))?;
+        let fit = params
+            .fit
+            .as_deref()
+            .map_or(Ok(Fit::Cover), |name| Fit::parse("fit", name))?;
         let posterior = params
             .posterior
             .as_deref()
-            .map_or(Ok(Posterior::Sample), |name| Posterior::parse("posterior", name))?;
-        Ok(Some(Self { image, strength, strength_steps, fit, posterior, mask }))
+            .map_or(Ok(Posterior::Sample), |name| {
+                Posterior::parse("posterior", name)
+            })?;
+        Ok(Some(Self {
+            image,
+            strength,
+            strength_steps,
+            fit,
+            posterior,
+            mask,
+        }))
     }
 }
 
@@ -88,7 +109,11 @@ impl Init {
 }
 
 fn mask(params: &Params) -> Result<Option<MaskOptions>> {
-    let extend = params.extend.as_deref().map(|text| Extend::parse("extend", text)).transpose()?;
+    let extend = params
+        .extend
+        .as_deref()
+        .map(|text| Extend::parse("extend", text))
+        .transpose()?;
     let source = match (params.mask.as_deref(), extend) {
         (Some("alpha"), _) => MaskSource::Alpha,
         (Some(path), _) => MaskSource::File(path.to_owned()),
@@ -101,22 +126,41 @@ fn mask(params: &Params) -> Result<Option<MaskOptions>> {
     }
     let blur_y = params.mask_blur_y;
     if blur_y.is_some_and(|pixels| !(0.0..=256.0).contains(&pixels)) {
-        return Err(Error::expected("mask_blur_y", "a number from 0 to 256", blur_y.unwrap_or(0.0)));
+        return Err(Error::expected(
+            "mask_blur_y",
+            "a number from 0 to 256",
+            blur_y.unwrap_or(0.0),
+        ));
     }
     let content = params.masked_content.as_deref();
-    let content =
-        content.map_or(Ok(MaskedContent::Original), |name| MaskedContent::parse("masked_content", name))?;
+    let content = content.map_or(Ok(MaskedContent::Original), |name| {
+        MaskedContent::parse("masked_content", name)
+    })?;
     let grow = params.mask_grow.unwrap_or(0);
     if grow > 512 {
         return Err(Error::expected("mask_grow", "a number from 0 to 512", grow));
     }
     let padding = params.mask_padding;
     if padding.is_some_and(|pixels| pixels > 4096) {
-        return Err(Error::expected("mask_padding", "a number from 0 to 4096", padding.unwrap_or(0)));
+        return Err(Error::expected(
+            "mask_padding",
+            "a number from 0 to 4096",
+            padding.unwrap_or(0),
+        ));
     }
     let keep_unmasked = params.keep_unmasked.unwrap_or(false);
     let invert = params.invert_mask.unwrap_or(false);
-    Ok(Some(MaskOptions { source, blur, blur_y, grow, invert, keep_unmasked, padding, extend, content }))
+    Ok(Some(MaskOptions {
+        source,
+        blur,
+        blur_y,
+        grow,
+        invert,
+        keep_unmasked,
+        padding,
+        extend,
+        content,
+    }))
 }
 
 /// Whether each option of masks was given.
@@ -150,7 +194,10 @@ type Given = (&'static str, bool);
 fn lonely(options: &[Given], what: &str, flag: &str) -> Result<()> {
     match options.iter().find(|(_, given)| *given) {
         None => Ok(()),
-        Some((field, _)) => Err(Error::field(field, format!("there is no {what} that this could be about"))
-            .hint(format!("give one with {flag}"))),
+        Some((field, _)) => Err(Error::field(
+            field,
+            format!("there is no {what} that this could be about"),
+        )
+        .hint(format!("give one with {flag}"))),
     }
 }

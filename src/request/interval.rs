@@ -31,10 +31,16 @@ impl Interval {
             "" => Some(default),
             number => number.parse().ok(),
         };
-        let ends = text.split_once("..").and_then(|(from, to)| Some((end(from, 0.0)?, end(to, 1.0)?)));
+        let ends = text
+            .split_once("..")
+            .and_then(|(from, to)| Some((end(from, 0.0)?, end(to, 1.0)?)));
         match ends {
             Some((from, to)) if 0.0 <= from && from <= to && to <= 1.0 => Ok(Self { from, to }),
-            _ => Err(Error::expected(field, "`A..B` with 0 <= A <= B <= 1, such as `0.2..0.8`", text)),
+            _ => Err(Error::expected(
+                field,
+                "`A..B` with 0 <= A <= B <= 1, such as `0.2..0.8`",
+                text,
+            )),
         }
     }
 
@@ -78,10 +84,18 @@ mod tests {
     fn an_interval_parses_prints_and_chooses_calls() {
         let middle = Interval::parse("cfg_interval", "0.25..0.75").unwrap();
         let chosen: Vec<usize> = (0..4).filter(|&i| middle.contains(i, 4)).collect();
-        assert_eq!((middle.to_string().as_str(), chosen), ("0.25..0.75", vec![1, 2]));
-        let whole: Vec<usize> = (0..4).filter(|&i| Interval { from: 0.2, to: 0.8 }.covers(i, 4)).collect();
+        assert_eq!(
+            (middle.to_string().as_str(), chosen),
+            ("0.25..0.75", vec![1, 2])
+        );
+        let whole: Vec<usize> = (0..4)
+            .filter(|&i| Interval { from: 0.2, to: 0.8 }.covers(i, 4))
+            .collect();
         assert_eq!(whole, [1, 2]);
-        assert_eq!(Interval::parse("cfg_interval", "..").unwrap(), Interval::default());
+        assert_eq!(
+            Interval::parse("cfg_interval", "..").unwrap(),
+            Interval::default()
+        );
         assert!((0..9).all(|i| Interval::default().contains(i, 9)));
     }
 
@@ -89,7 +103,12 @@ mod tests {
     fn a_wrong_interval_is_named() {
         for text in ["", "0.5", "0.8..0.2", "-0.1..1", "0..2", "a..b", "NaN..1"] {
             let error = Interval::parse("cfg_interval", text).unwrap_err();
-            assert!(error.to_string().starts_with("cfg_interval: expected `A..B`"), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("cfg_interval: expected `A..B`"),
+                "{error}"
+            );
         }
     }
 }

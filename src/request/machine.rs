@@ -57,7 +57,12 @@ impl DeviceChoice {
             ("cpu", _, false) => Ok(Self::Cpu),
             ("metal", _, false) => Ok(Self::Metal),
             ("cuda", Ok(index), _) => Ok(Self::Cuda(index)),
-            _ => Err(Error::unknown("device", "device", text, ["auto", "cpu", "cuda", "cuda:N", "metal"])),
+            _ => Err(Error::unknown(
+                "device",
+                "device",
+                text,
+                ["auto", "cpu", "cuda", "cuda:N", "metal"],
+            )),
         }
     }
 }

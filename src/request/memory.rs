@@ -59,7 +59,11 @@ impl Memory {
         });
         match size {
             Some(bytes) if (1.0..1e15).contains(&bytes) => Ok(Self::Limit(bytes as u64)),
-            _ => Err(Error::expected("memory", "`auto`, `low` or a size such as `6 GiB`", text)),
+            _ => Err(Error::expected(
+                "memory",
+                "`auto`, `low` or a size such as `6 GiB`",
+                text,
+            )),
         }
     }
 }
@@ -86,7 +90,9 @@ mod tests {
             assert_eq!(bytes(text), Some(Memory::Limit(6 << 30)), "{text}");
         }
         assert_eq!(bytes("1.5 GB"), Some(Memory::Limit(1_500_000_000)));
-        for text in ["", "6", "GiB", "-1 GiB", "nan GiB", "inf G", "1e30 GiB", "much"] {
+        for text in [
+            "", "6", "GiB", "-1 GiB", "nan GiB", "inf G", "1e30 GiB", "much",
+        ] {
             assert!(bytes(text).is_none(), "{text}");
         }
     }

@@ -1,4 +1,5 @@
-//! A request as data: `Params` (what the user said) and `Request` (every value, resolved and validated).
+//! A request as data: `Params` (what the user said) and `Request` (every value, resolved and
+//! validated).
 
 mod adapters;
 mod alike;

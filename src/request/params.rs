@@ -1,5 +1,5 @@
-//! `Params`: what the user said, every field optional. One struct for the command line, TOML and HTTP;
-//! defaults, files and devices are `Request`'s business.
+//! `Params`: what the user said, every field optional. One struct for the command line, TOML and
+//! HTTP; defaults, files and devices are `Request`'s business.
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,10 @@ use super::Seed;
 /// the model or by [`super::Request::resolve`].
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
-#[allow(rustdoc::broken_intra_doc_links, reason = "brackets stand in help texts as they are")]
+#[allow(
+    rustdoc::broken_intra_doc_links,
+    reason = "brackets stand in help texts as they are"
+)]
 pub struct Params {
     /// What to draw; `-` reads it from stdin
     #[arg(value_name = "PROMPT")]
@@ -18,7 +21,13 @@ pub struct Params {
     pub prompt: Option<String>,
 
     /// What to keep out of the picture
-    #[arg(short, long, value_name = "TEXT", help_heading = "Picture", allow_hyphen_values = true)]
+    #[arg(
+        short,
+        long,
+        value_name = "TEXT",
+        help_heading = "Picture",
+        allow_hyphen_values = true
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negative_prompt: Option<String>,
 
@@ -28,16 +37,23 @@ pub struct Params {
     pub prompt_2: Option<String>,
 
     /// SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]
-    #[arg(long, value_name = "TEXT", help_heading = "Picture", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        help_heading = "Picture",
+        allow_hyphen_values = true
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negative_prompt_2: Option<String>,
 
-    /// Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]
+    /// Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as
+    /// A1111) [default: plain]
     #[arg(long, value_name = "HOW", help_heading = "Picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_syntax: Option<String>,
 
-    /// Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]
+    /// Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error
+    /// [default: truncate]
     #[arg(long, value_name = "HOW", help_heading = "Picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub long_prompt: Option<String>,
@@ -52,8 +68,14 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub height: Option<u32>,
 
-    /// Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always printed]
-    #[arg(long, value_name = "N", help_heading = "Picture", allow_negative_numbers = true)]
+    /// Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always
+    /// printed]
+    #[arg(
+        long,
+        value_name = "N",
+        help_heading = "Picture",
+        allow_negative_numbers = true
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
 
@@ -67,7 +89,8 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<usize>,
 
-    /// Decode the latents that were kept in this file when a picture failed; the rest of the request is in it
+    /// Decode the latents that were kept in this file when a picture failed; the rest of the
+    /// request is in it
     #[arg(long, value_name = "PATH", help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_latents: Option<String>,
@@ -78,11 +101,17 @@ pub struct Params {
     pub init_image: Option<String>,
 
     /// Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]
-    #[arg(long, value_name = "X", allow_negative_numbers = true, help_heading = "Start picture")]
+    #[arg(
+        long,
+        value_name = "X",
+        allow_negative_numbers = true,
+        help_heading = "Start picture"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength: Option<f64>,
 
-    /// Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]
+    /// Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111
+    /// [default: down]
     #[arg(long, value_name = "HOW", help_heading = "Start picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength_steps: Option<String>,
@@ -92,7 +121,8 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fit: Option<String>,
 
-    /// Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]
+    /// Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean)
+    /// [default: sample]
     #[arg(long, value_name = "KIND", help_heading = "Start picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub posterior: Option<String>,
@@ -112,8 +142,8 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_blur_y: Option<f64>,
 
-    /// Begin behind the mask with the original, a fill of the colours around, latent_noise or latent_nothing
-    /// [default: original]
+    /// Begin behind the mask with the original, a fill of the colours around, latent_noise or
+    /// latent_nothing [default: original]
     #[arg(long, value_name = "KIND", help_heading = "Start picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masked_content: Option<String>,
@@ -124,16 +154,27 @@ pub struct Params {
     pub mask_grow: Option<u32>,
 
     /// Repaint where the mask is black instead
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Start picture")]
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Start picture"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub invert_mask: Option<bool>,
 
     /// Put the pixels outside the mask back as they were
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Start picture")]
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Start picture"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keep_unmasked: Option<bool>,
 
-    /// Render only the mask's surroundings, this many pixels around it, at full size, and paste them back
+    /// Render only the mask's surroundings, this many pixels around it, at full size, and paste
+    /// them back
     #[arg(long, value_name = "PX", help_heading = "Start picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask_padding: Option<u32>,
@@ -143,8 +184,9 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub extend: Option<String>,
 
-    /// Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a
-    /// file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given
+    /// Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated.
+    /// MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not
+    /// given
     #[arg(
         long,
         value_name = "MODEL=[canny:]IMAGE[:SCALE[:START-END]]",
@@ -154,8 +196,14 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control: Option<Vec<String>>,
 
-    /// Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Control")]
+    /// Control by the picture more than by the prompt: the unconditional pass goes without, and
+    /// fine details count less
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Control"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control_guess: Option<bool>,
 
@@ -164,7 +212,8 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canny: Option<String>,
 
-    /// IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]
+    /// IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or
+    /// ORG/REPO[@REV]
     #[arg(long, value_name = "ADAPTER", help_heading = "Control")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_adapter: Option<String>,
@@ -175,18 +224,23 @@ pub struct Params {
     pub ip_image: Option<String>,
 
     /// How much it counts beside the text's 1 [default: 1]
-    #[arg(long, value_name = "X", help_heading = "Control", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        help_heading = "Control",
+        allow_negative_numbers = true
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_scale: Option<f64>,
 
-    /// Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub
-    /// [default: sd15]
+    /// Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the
+    /// Hugging Face hub [default: sd15]
     #[arg(short, long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
 
-    /// For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights
-    /// stand in for parts that the file has not
+    /// For a model in one file: a folder, name or repository whose small files say what shapes do
+    /// not, and whose weights stand in for parts that the file has not
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub config: Option<String>,
@@ -201,12 +255,19 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refiner: Option<String>,
 
-    /// Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]
-    #[arg(long, value_name = "X", help_heading = "Model", allow_negative_numbers = true)]
+    /// Share of the noise that the base model takes away before the refiner goes on, 0 to 1
+    /// [default: 0.8]
+    #[arg(
+        long,
+        value_name = "X",
+        help_heading = "Model",
+        allow_negative_numbers = true
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refiner_start: Option<f64>,
 
-    /// Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model's own]
+    /// Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default:
+    /// the model's own]
     #[arg(long, value_name = "VAE", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vae: Option<String>,
@@ -251,7 +312,8 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub negative_target_size: Option<String>,
 
-    /// LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub [default weight: 1]
+    /// LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub
+    /// [default weight: 1]
     #[arg(long, value_name = "FILE[:WEIGHT]", help_heading = "Adapters")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lora: Option<Vec<String>>,
@@ -261,18 +323,29 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lora_dir: Option<String>,
 
-    /// Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt is the word
+    /// Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt
+    /// is the word
     #[arg(long, value_name = "PATH", help_heading = "Adapters")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub embedding: Option<Vec<String>>,
 
     /// Use what is in the cache and open no connection
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Model")]
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Model"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub offline: Option<bool>,
 
     /// Write the revision and the hash of every file of the models into a lock file
-    #[arg(long, value_name = "FILE", help_heading = "Model", conflicts_with = "locked")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Model",
+        conflicts_with = "locked"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lock: Option<String>,
 
@@ -307,48 +380,88 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
 
-    /// Which of the model's timesteps are visited [default: as the model or the sampler's class says]
+    /// Which of the model's timesteps are visited [default: as the model or the sampler's class
+    /// says]
     #[arg(long, value_name = "NAME", help_heading = "Sampling", value_parser = crate::sampler::spacing_names())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestep_spacing: Option<String>,
 
-    /// Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them
-    #[arg(long, value_name = "X,...", help_heading = "Sampling", value_delimiter = ',')]
+    /// Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from
+    /// them
+    #[arg(
+        long,
+        value_name = "X,...",
+        help_heading = "Sampling",
+        value_delimiter = ','
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sigmas: Option<Vec<f64>>,
 
     /// Timesteps one by one: 999,749,499,249; steps follow from them
-    #[arg(long, value_name = "N,...", help_heading = "Sampling", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "N,...",
+        help_heading = "Sampling",
+        value_delimiter = ','
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timesteps: Option<Vec<usize>>,
 
-    /// Rescale the model's noise so that its last timestep holds no signal [default: as the model says]
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Sampling")]
+    /// Rescale the model's noise so that its last timestep holds no signal [default: as the model
+    /// says]
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Sampling"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zero_terminal_snr: Option<bool>,
 
     /// Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]
-    #[arg(long, value_name = "X", help_heading = "Sampling", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        help_heading = "Sampling",
+        allow_negative_numbers = true
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guidance_rescale: Option<f64>,
 
     /// Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]
-    #[arg(long, value_name = "A..B", help_heading = "Sampling", allow_hyphen_values = true)]
+    #[arg(
+        long,
+        value_name = "A..B",
+        help_heading = "Sampling",
+        allow_hyphen_values = true
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cfg_interval: Option<String>,
 
-    /// Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]
+    /// Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the
+    /// others [default: off; N: 3]
     #[arg(long, value_name = "HOW", help_heading = "Sampling")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<String>,
 
-    /// Faster, less exact: merge this share of the largest maps' tokens in self-attention, 0 to 0.75; CPU only [default: 0]
-    #[arg(long, value_name = "X", help_heading = "Sampling", allow_negative_numbers = true)]
+    /// Faster, less exact: merge this share of the largest maps' tokens in self-attention, 0 to
+    /// 0.75; CPU only [default: 0]
+    #[arg(
+        long,
+        value_name = "X",
+        help_heading = "Sampling",
+        allow_negative_numbers = true
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge_tokens: Option<f64>,
 
     /// How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]
-    #[arg(long, value_name = "X", help_heading = "Sampling", allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "X",
+        help_heading = "Sampling",
+        allow_negative_numbers = true
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub eta: Option<f64>,
 
@@ -362,12 +475,14 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub device: Option<String>,
 
-    /// Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]
+    /// Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16
+    /// elsewhere]
     #[arg(long, value_name = "TYPE", help_heading = "Machine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dtype: Option<String>,
 
-    /// Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]
+    /// Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB"
+    /// [default: auto]
     #[arg(long, value_name = "HOW", help_heading = "Machine")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory: Option<String>,
@@ -399,19 +514,30 @@ pub struct Params {
     pub preview_dir: Option<String>,
 
     /// Replace an existing file instead of choosing the next free name
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Output")]
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Output"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub overwrite: Option<bool>,
 
     /// Write no prompt and settings into the PNG
-    #[arg(long, num_args = 0, default_missing_value = "true", help_heading = "Output")]
+    #[arg(
+        long,
+        num_args = 0,
+        default_missing_value = "true",
+        help_heading = "Output"
+    )]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_metadata: Option<bool>,
 }
 
 /// `top` over `base`: a field that `top` names wins.
 ///
-/// Works on the serialised form, so that a new field needs no line here; numbers have to be finite ([`not_finite`]).
+/// Works on the serialised form, so that a new field needs no line here; numbers have to be finite
+/// ([`not_finite`]).
 pub fn overlay(base: &Params, top: &Params) -> Params {
     let (mut under, over) = (as_object(base), as_object(top));
     under.extend(over);
@@ -422,9 +548,15 @@ pub fn overlay(base: &Params, top: &Params) -> Params {
 /// The first field that is no finite number, which the serialised form would lose.
 pub fn not_finite(params: &Params) -> Option<String> {
     let lost = |value: &serde_json::Value| {
-        value.is_null() || value.as_array().is_some_and(|list| list.iter().any(serde_json::Value::is_null))
+        value.is_null()
+            || value
+                .as_array()
+                .is_some_and(|list| list.iter().any(serde_json::Value::is_null))
     };
-    as_object(params).into_iter().find(|(_, value)| lost(value)).map(|(field, _)| field)
+    as_object(params)
+        .into_iter()
+        .find(|(_, value)| lost(value))
+        .map(|(field, _)| field)
 }
 
 /// Whether a field has a value.
@@ -450,7 +582,9 @@ const BYSTANDERS: &[&str] = &[
 
 /// `params` as far as no picture depends on them.
 pub fn bystanders(params: &Params) -> Params {
-    let kept = as_object(params).into_iter().filter(|(field, _)| BYSTANDERS.contains(&field.as_str()));
+    let kept = as_object(params)
+        .into_iter()
+        .filter(|(field, _)| BYSTANDERS.contains(&field.as_str()));
     let kept: serde_json::Map<_, _> = kept.collect();
     // Invariant: a part of what came out of `Params` goes back in.
     serde_json::from_value(kept.into()).unwrap_or_default()
@@ -469,19 +603,42 @@ mod tests {
 
     #[test]
     fn the_overlay_keeps_the_base_where_the_top_is_silent() {
-        let base = Params { prompt: Some("a".into()), steps: Some(9), ..Params::default() };
-        let top = Params { steps: Some(4), cfg_scale: Some(1.5), ..Params::default() };
+        let base = Params {
+            prompt: Some("a".into()),
+            steps: Some(9),
+            ..Params::default()
+        };
+        let top = Params {
+            steps: Some(4),
+            cfg_scale: Some(1.5),
+            ..Params::default()
+        };
         let both = overlay(&base, &top);
-        assert_eq!((both.prompt.as_deref(), both.steps, both.cfg_scale), (Some("a"), Some(4), Some(1.5)));
+        assert_eq!(
+            (both.prompt.as_deref(), both.steps, both.cfg_scale),
+            (Some("a"), Some(4), Some(1.5))
+        );
     }
 
     #[test]
     fn a_number_that_is_none_is_found() {
-        let nan = Params { eta: Some(f64::NAN), ..Params::default() };
+        let nan = Params {
+            eta: Some(f64::NAN),
+            ..Params::default()
+        };
         assert_eq!(not_finite(&nan).as_deref(), Some("eta"));
-        let listed = Params { sigmas: Some(vec![1.0, f64::INFINITY]), ..Params::default() };
+        let listed = Params {
+            sigmas: Some(vec![1.0, f64::INFINITY]),
+            ..Params::default()
+        };
         assert_eq!(not_finite(&listed).as_deref(), Some("sigmas"));
-        assert_eq!(not_finite(&Params { eta: Some(1.0), ..Params::default() }), None);
+        assert_eq!(
+            not_finite(&Params {
+                eta: Some(1.0),
+                ..Params::default()
+            }),
+            None
+        );
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The user's defaults: a TOML file whose keys are fields of `Params`, with `[profile.NAME]` tables over them. Every
-//! wrong key or value is an error with the file's line.
+//! The user's defaults: a TOML file whose keys are fields of `Params`, with `[profile.NAME]` tables
+//! over them. Every wrong key or value is an error with the file's line.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -28,15 +28,18 @@ impl Profiles {
         match crate::text::read(path) {
             Ok(text) => Self::parse(path, &text),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Self::absent(path)),
-            Err(error) => {
-                Err(Error::new(Kind::Usage, format!("cannot read `{}`", path.display())).source(error))
-            }
+            Err(error) => Err(
+                Error::new(Kind::Usage, format!("cannot read `{}`", path.display())).source(error),
+            ),
         }
     }
 
     /// A file that is not there.
     pub fn absent(path: &Path) -> Self {
-        Self { path: path.to_owned(), ..Self::default() }
+        Self {
+            path: path.to_owned(),
+            ..Self::default()
+        }
     }
 
     /// Reads the text of a file.
@@ -44,23 +47,36 @@ impl Profiles {
     /// # Errors
     /// A key or value is wrong.
     pub fn parse(path: &Path, text: &str) -> Result<Self> {
-        let wrong =
-            |error: &toml::de::Error| located(path, text, error.span().map(|at| at.start), error.message());
+        let wrong = |error: &toml::de::Error| {
+            located(path, text, error.span().map(|at| at.start), error.message())
+        };
         let mut root = DeTable::parse(text).map_err(|error| wrong(&error))?;
         let tables = root.get_mut().remove("profile");
         let base = Params::deserialize(Deserializer::from(root)).map_err(|error| wrong(&error))?;
         let mut named = BTreeMap::new();
-        for (name, table) in tables.map_or(Ok(DeTable::new()), |value| as_table(value, path, text))? {
+        for (name, table) in
+            tables.map_or(Ok(DeTable::new()), |value| as_table(value, path, text))?
+        {
             let at = table.span();
             let table = as_table(table, path, text)?;
             let params = Params::deserialize(Deserializer::from(Spanned::new(at, table)));
-            named.insert(name.into_inner().into_owned(), params.map_err(|error| wrong(&error))?);
+            named.insert(
+                name.into_inner().into_owned(),
+                params.map_err(|error| wrong(&error))?,
+            );
         }
-        if let Some(field) = std::iter::once(&base).chain(named.values()).find_map(not_finite) {
+        if let Some(field) = std::iter::once(&base)
+            .chain(named.values())
+            .find_map(not_finite)
+        {
             let what = format!("{}: `{field}` has to be a finite number", path.display());
             return Err(Error::new(Kind::Usage, what));
         }
-        Ok(Self { path: path.to_owned(), base, named })
+        Ok(Self {
+            path: path.to_owned(),
+            base,
+            named,
+        })
     }
 
     /// The defaults, with those of a profile over them.
@@ -68,12 +84,18 @@ impl Profiles {
     /// # Errors
     /// There is no such profile.
     pub fn params(&self, profile: Option<&str>) -> Result<Params> {
-        let Some(name) = profile else { return Ok(self.base.clone()) };
+        let Some(name) = profile else {
+            return Ok(self.base.clone());
+        };
         match self.named.get(name) {
             Some(over) => Ok(overlay(&self.base, over)),
             None if self.named.is_empty() => {
-                Err(Error::new(Kind::Usage, format!("there is no profile `{name}`"))
-                    .hint(format!("`{}` has no table `[profile.{name}]`", self.path.display())))
+                Err(
+                    Error::new(Kind::Usage, format!("there is no profile `{name}`")).hint(format!(
+                        "`{}` has no table `[profile.{name}]`",
+                        self.path.display()
+                    )),
+                )
             }
             None => {
                 let known = self.named.keys().map(String::as_str);
@@ -93,8 +115,8 @@ impl Profiles {
         &self.path
     }
 
-    /// The error of a request, with a word on where its field came from if that was this file: it is in `defaults` and
-    /// not in `said`.
+    /// The error of a request, with a word on where its field came from if that was this file: it
+    /// is in `defaults` and not in `said`.
     #[must_use]
     pub fn blamed(&self, error: Error, defaults: &Params, said: &Params) -> Error {
         let has = |params: &Params, field: &str| {
@@ -114,17 +136,35 @@ fn as_table<'a>(value: Spanned<DeValue<'a>>, path: &Path, text: &str) -> Result<
     if let DeValue::Table(table) = value.into_inner() {
         return Ok(table);
     }
-    Err(located(path, text, Some(start), "expected tables `[profile.NAME]`"))
+    Err(located(
+        path,
+        text,
+        Some(start),
+        "expected tables `[profile.NAME]`",
+    ))
 }
 
 /// What is wrong in the file, and in which line.
 fn located(path: &Path, text: &str, at: Option<usize>, message: &str) -> Error {
-    let line = text.get(..at.unwrap_or(0)).unwrap_or_default().matches('\n').count() + 1;
+    let line = text
+        .get(..at.unwrap_or(0))
+        .unwrap_or_default()
+        .matches('\n')
+        .count()
+        + 1;
     let place = format!("{}:{line}", path.display());
-    let (what, known) = message.split_once(", expected one of ").unwrap_or((message, ""));
+    let (what, known) = message
+        .split_once(", expected one of ")
+        .unwrap_or((message, ""));
     let what = what.replace("unknown field", "unknown key");
-    let error = Error::new(Kind::Usage, format!("{place}: {}", what.trim_end().replace('\n', "; ")));
-    let Some(key) = what.strip_prefix("unknown key `").and_then(|rest| rest.split('`').next()) else {
+    let error = Error::new(
+        Kind::Usage,
+        format!("{place}: {}", what.trim_end().replace('\n', "; ")),
+    );
+    let Some(key) = what
+        .strip_prefix("unknown key `")
+        .and_then(|rest| rest.split('`').next())
+    else {
         return error;
     };
     let known: Vec<&str> = known.split('`').skip(1).step_by(2).collect();
@@ -139,7 +179,8 @@ fn located(path: &Path, text: &str, at: Option<usize>, message: &str) -> Error {
 mod tests {
     use super::*;
 
-    const FILE: &str = "steps = 30\nmodel = \"sdxl\"\n\n[profile.draft]\nsteps = 8\nsampler = \"lcm\"\n";
+    const FILE: &str =
+        "steps = 30\nmodel = \"sdxl\"\n\n[profile.draft]\nsteps = 8\nsampler = \"lcm\"\n";
 
     fn parse(text: &str) -> Result<Profiles> {
         Profiles::parse(Path::new("c.toml"), text)
@@ -153,11 +194,23 @@ mod tests {
             (params.steps, params.model, params.sampler)
         };
         assert_eq!(of(None), (Some(30), Some("sdxl".into()), None));
-        assert_eq!(of(Some("draft")), (Some(8), Some("sdxl".into()), Some("lcm".into())));
-        let said = Params { steps: Some(4), ..Params::default() };
-        assert_eq!(overlay(&file.params(Some("draft")).unwrap(), &said).steps, Some(4));
+        assert_eq!(
+            of(Some("draft")),
+            (Some(8), Some("sdxl".into()), Some("lcm".into()))
+        );
+        let said = Params {
+            steps: Some(4),
+            ..Params::default()
+        };
+        assert_eq!(
+            overlay(&file.params(Some("draft")).unwrap(), &said).steps,
+            Some(4)
+        );
         let error = file.params(Some("drft")).unwrap_err();
-        assert!(error.hints()[0].contains("did you mean `draft`"), "{error:?}");
+        assert!(
+            error.hints()[0].contains("did you mean `draft`"),
+            "{error:?}"
+        );
         assert!(parse("").unwrap().params(Some("x")).is_err());
     }
 
@@ -165,9 +218,18 @@ mod tests {
     fn a_wrong_key_or_value_is_named_with_its_line() {
         let cases = [
             ("steps = 3\nstepz = 4", "c.toml:2: unknown key `stepz`"),
-            ("[profile.draft]\nsteps = 8\n\nsampelr = \"lcm\"", "c.toml:4: unknown key `sampelr`"),
-            ("[profiles.draft]\nsteps = 8", "c.toml:1: unknown key `profiles`"),
-            ("width = 512\nsteps = \"many\"", "c.toml:2: invalid type: string \"many\""),
+            (
+                "[profile.draft]\nsteps = 8\n\nsampelr = \"lcm\"",
+                "c.toml:4: unknown key `sampelr`",
+            ),
+            (
+                "[profiles.draft]\nsteps = 8",
+                "c.toml:1: unknown key `profiles`",
+            ),
+            (
+                "width = 512\nsteps = \"many\"",
+                "c.toml:2: invalid type: string \"many\"",
+            ),
             ("[profile]\ndraft = 3", "c.toml:2: expected tables"),
             ("steps = 3\nsteps = 4", "c.toml:2: duplicate key"),
             ("eta = nan", "c.toml: `eta` has to be a finite number"),
@@ -186,9 +248,23 @@ mod tests {
         let file = parse("steps = 0").unwrap();
         let defaults = file.params(None).unwrap();
         let error = |said: &Params| {
-            file.blamed(Error::expected("steps", "a number from 1 to 1000", 0), &defaults, said)
+            file.blamed(
+                Error::expected("steps", "a number from 1 to 1000", 0),
+                &defaults,
+                said,
+            )
         };
-        assert_eq!(error(&Params::default()).hints(), ["`steps` comes from `c.toml`"]);
-        assert!(error(&Params { steps: Some(0), ..Params::default() }).hints().is_empty());
+        assert_eq!(
+            error(&Params::default()).hints(),
+            ["`steps` comes from `c.toml`"]
+        );
+        assert!(
+            error(&Params {
+                steps: Some(0),
+                ..Params::default()
+            })
+            .hints()
+            .is_empty()
+        );
     }
 }

@@ -5,22 +5,29 @@ use serde_json::{Map, Value, json};
 use super::{Adapter, Params, Request, Sizes};
 
 impl Request {
-    /// The parameters that ask for this request, on the same model. What a request tells by the name of its parameter
-    /// is taken over as it is.
+    /// The parameters that ask for this request, on the same model. What a request tells by the
+    /// name of its parameter is taken over as it is.
     pub fn params(&self) -> Params {
         let told = object(self);
         let mut fields = Map::new();
         for (key, value) in &told {
             let single = Map::from_iter([(key.clone(), value.clone())]);
             if !value.is_null()
-                && serde_json::from_value::<Params>(single.into()).is_ok_and(|p| p != Params::default())
+                && serde_json::from_value::<Params>(single.into())
+                    .is_ok_and(|p| p != Params::default())
             {
                 fields.insert(key.clone(), value.clone());
             }
         }
         // A refiner's name is a parameter, and so is what a request tells beside it.
         let nested = [told.get("init").map(init), told.get("refiner").map(refiner)];
-        fields.extend(nested.into_iter().flatten().flatten().filter(|(_, value)| !value.is_null()));
+        fields.extend(
+            nested
+                .into_iter()
+                .flatten()
+                .flatten()
+                .filter(|(_, value)| !value.is_null()),
+        );
         let params: Params = serde_json::from_value(fields.into()).unwrap_or_default();
         self.sized(Params {
             cache: self.shortcuts.cache.map(|every| format!("deep:{every}")),
@@ -34,7 +41,11 @@ impl Request {
     /// `params` with what XL is told of sizes, as far as that is not the picture's own.
     fn sized(&self, params: Params) -> Params {
         let size = [self.width, self.height];
-        let own = Sizes { original: size, crop: [0, 0], target: size };
+        let own = Sizes {
+            original: size,
+            crop: [0, 0],
+            target: size,
+        };
         let (prompt, negative) = (self.sizes, self.negative_sizes);
         let told = |told: [u32; 2], usual: [u32; 2], between: char| {
             (told != usual).then(|| format!("{}{between}{}", told[0], told[1]))
@@ -71,10 +82,20 @@ fn init(init: &Value) -> Map<String, Value> {
         Value::String(name) if name == "alpha" => name.as_str().into(),
         _ => Value::Null,
     };
-    let switch = |name: &str| if mask[name] == true { Value::Bool(true) } else { Value::Null };
+    let switch = |name: &str| {
+        if mask[name] == true {
+            Value::Bool(true)
+        } else {
+            Value::Null
+        }
+    };
     let sides = mask["extend"].as_object().map(|sides| {
         let side = |(name, pixels): (&String, &Value)| format!("{name}={pixels}");
-        let sides: Vec<String> = sides.iter().filter(|(_, pixels)| **pixels != 0).map(side).collect();
+        let sides: Vec<String> = sides
+            .iter()
+            .filter(|(_, pixels)| **pixels != 0)
+            .map(side)
+            .collect();
         sides.join(",")
     });
     as_map(json!({
@@ -124,7 +145,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let picture = folder.path().join("i.png");
         image::RgbImage::new(64, 64).save(&picture).unwrap();
-        let painted = Params { init_image: Some(picture.display().to_string()), ..painted() };
+        let painted = Params {
+            init_image: Some(picture.display().to_string()),
+            ..painted()
+        };
         for params in [plain, painted] {
             let request = resolve(&params);
             assert_eq!(resolve(&request.params()), request);
@@ -135,17 +159,45 @@ mod tests {
     fn sizes_adapters_and_shortcuts_come_back() {
         let plain = resolve(&toml::from_str("prompt = 'a'\nseed = 3").unwrap());
         let size = [plain.width, plain.height];
-        let sizes = Sizes { original: [64, 32], crop: [1, 2], target: size };
-        let negative_sizes = Sizes { crop: [0, 0], target: [8, 16], ..sizes };
-        let shortcuts = Shortcuts { cache: Some(5), merge_tokens: 0.25 };
-        let loras = vec![Adapter::new("c:/a b.safetensors", -0.1), Adapter::new("org/name/x.pt", 1.0)];
+        let sizes = Sizes {
+            original: [64, 32],
+            crop: [1, 2],
+            target: size,
+        };
+        let negative_sizes = Sizes {
+            crop: [0, 0],
+            target: [8, 16],
+            ..sizes
+        };
+        let shortcuts = Shortcuts {
+            cache: Some(5),
+            merge_tokens: 0.25,
+        };
+        let loras = vec![
+            Adapter::new("c:/a b.safetensors", -0.1),
+            Adapter::new("org/name/x.pt", 1.0),
+        ];
         let embeddings = vec![Adapter::new("e/word.pt", 1.0)];
         let config = Some("sdxl".to_owned());
-        let request = Request { sizes, negative_sizes, shortcuts, loras, embeddings, config, ..plain };
+        let request = Request {
+            sizes,
+            negative_sizes,
+            shortcuts,
+            loras,
+            embeddings,
+            config,
+            ..plain
+        };
         let params = request.params();
-        assert_eq!(Sizes::resolve(&params, size).unwrap(), (sizes, negative_sizes));
+        assert_eq!(
+            Sizes::resolve(&params, size).unwrap(),
+            (sizes, negative_sizes)
+        );
         assert_eq!(Shortcuts::resolve(&params).unwrap(), shortcuts);
-        assert_eq!(params.lora.unwrap(), ["c:/a b.safetensors:-0.1", "org/name/x.pt:1"]);
+        assert_eq!(
+            params.lora.unwrap(),
+            ["c:/a b.safetensors:-0.1", "org/name/x.pt:1"]
+        );
         assert_eq!(
             (params.embedding.unwrap(), params.config),
             (vec!["e/word.pt".to_owned()], request.config)

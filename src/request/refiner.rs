@@ -17,7 +17,8 @@ pub struct Refiner {
     pub start: f64,
 }
 
-/// Where the refiner takes over if the request does not say (Podell et al. 2023; diffusers' and A1111's default).
+/// Where the refiner takes over if the request does not say (Podell et al. 2023; diffusers' and
+/// A1111's default).
 const START: f64 = 0.8;
 
 impl Refiner {
@@ -29,14 +30,19 @@ impl Refiner {
         let Some(model) = params.refiner.clone() else {
             return match params.refiner_start {
                 None => Ok(None),
-                Some(_) => Err(Error::field("refiner_start", "there is no refiner that this could be about")
-                    .hint("give one with `--refiner sdxl-refiner`")),
+                Some(_) => Err(Error::field(
+                    "refiner_start",
+                    "there is no refiner that this could be about",
+                )
+                .hint("give one with `--refiner sdxl-refiner`")),
             };
         };
         let start = params.refiner_start.unwrap_or(START);
         if !(start > 0.0 && start < 1.0) {
-            return Err(Error::expected("refiner_start", "a number between 0 and 1", start)
-                .hint("the base model draws this share of the way, the refiner the rest"));
+            return Err(
+                Error::expected("refiner_start", "a number between 0 and 1", start)
+                    .hint("the base model draws this share of the way, the refiner the rest"),
+            );
         }
         if params.mask.is_some() || params.extend.is_some() {
             return Err(Error::field("refiner", "a refiner knows nothing of masks")
@@ -54,7 +60,11 @@ impl Refiner {
         if ladder.start < call && call < ladder.levels.len() {
             return Ok(call);
         }
-        let idle = if call <= ladder.start { "base model" } else { "refiner" };
+        let idle = if call <= ladder.start {
+            "base model"
+        } else {
+            "refiner"
+        };
         Err(Error::field(
             "refiner_start",
             format!("at `{}` there is no step left for the {idle}", self.start),
@@ -73,11 +83,15 @@ impl Refiner {
                 "refiner",
                 "the refiner's latents are of another scale than the base model's",
             )
-            .hint("leave it out, or refine the finished picture with `--model REFINER --init-image`"));
+            .hint(
+                "leave it out, or refine the finished picture with `--model REFINER --init-image`",
+            ));
         }
         if refiner.family != Family::Xl || refiner.inputs != Inputs::Latents {
-            return Err(Error::field("refiner", "the refiner is no model of the XL family")
-                .hint("`--refiner sdxl-refiner` is the one made for it"));
+            return Err(
+                Error::field("refiner", "the refiner is no model of the XL family")
+                    .hint("`--refiner sdxl-refiner` is the one made for it"),
+            );
         }
         Ok(())
     }
@@ -93,23 +107,29 @@ pub(super) fn base_suits(base: &RepoConfig) -> Result<()> {
         .hint("leave it out, or refine the finished picture with `--model REFINER --init-image`"));
     }
     if base.family != Family::Xl || base.aesthetic_score {
-        return Err(Error::field("refiner", "a refiner needs a base model of the XL family")
-            .hint("use `--model sdxl`, or leave out `--refiner`"));
+        return Err(
+            Error::field("refiner", "a refiner needs a base model of the XL family")
+                .hint("use `--model sdxl`, or leave out `--refiner`"),
+        );
     }
     Ok(())
 }
 
 impl Request {
-    /// This request as its refiner runs it: the same noise levels by name, on the refiner's own scheduler file and
-    /// with what its network predicts.
+    /// This request as its refiner runs it: the same noise levels by name, on the refiner's own
+    /// scheduler file and with what its network predicts.
     ///
     /// # Errors
     /// As [`Config::resolve`].
     pub fn refined(&self, refiner: &RepoConfig) -> Result<Self> {
-        let over = Overrides { sampler: Some(self.sampler), ..Overrides::default() };
+        let over = Overrides {
+            sampler: Some(self.sampler),
+            ..Overrides::default()
+        };
         let own = Config::resolve(&refiner.scheduler, &over)?;
         // XL's refiner has the second text encoder alone, and reads its prompts.
-        let second = |second: &Option<String>, first: Option<&String>| match refiner.aesthetic_score {
+        let second = |second: &Option<String>, first: Option<&String>| match refiner.aesthetic_score
+        {
             true => second.as_ref().or(first).cloned(),
             false => first.cloned(),
         };
@@ -131,7 +151,10 @@ mod tests {
     use crate::sampler::{Sampler, SchedulerFile, schedule};
 
     fn refiner(start: f64) -> Refiner {
-        Refiner { model: "sdxl-refiner".into(), start }
+        Refiner {
+            model: "sdxl-refiner".into(),
+            start,
+        }
     }
 
     fn ladder(sampler: &str) -> Ladder {
@@ -140,7 +163,10 @@ mod tests {
                 "timestep_spacing": "leading", "steps_offset": 1}"#,
         )
         .unwrap();
-        let over = Overrides { sampler: Sampler::parse("sampler", sampler).ok(), ..Overrides::default() };
+        let over = Overrides {
+            sampler: Sampler::parse("sampler", sampler).ok(),
+            ..Overrides::default()
+        };
         schedule::ladder(&Config::resolve(&file, &over).unwrap(), 10).unwrap()
     }
 
@@ -164,14 +190,34 @@ mod tests {
 
     #[test]
     fn wrong_refiner_options_are_named() {
-        let wrong = |params: Params| Refiner::resolve(&params).unwrap_err().field_name().map(str::to_owned);
+        let wrong = |params: Params| {
+            Refiner::resolve(&params)
+                .unwrap_err()
+                .field_name()
+                .map(str::to_owned)
+        };
         let model = Some("sdxl-refiner".to_owned());
-        assert_eq!(wrong(Params { refiner_start: Some(0.8), ..Params::default() }).unwrap(), "refiner_start");
+        assert_eq!(
+            wrong(Params {
+                refiner_start: Some(0.8),
+                ..Params::default()
+            })
+            .unwrap(),
+            "refiner_start"
+        );
         for start in [0.0, 1.0, f64::NAN] {
-            let params = Params { refiner: model.clone(), refiner_start: Some(start), ..Params::default() };
+            let params = Params {
+                refiner: model.clone(),
+                refiner_start: Some(start),
+                ..Params::default()
+            };
             assert_eq!(wrong(params).unwrap(), "refiner_start");
         }
-        let params = Params { refiner: model, mask: Some("m.png".into()), ..Params::default() };
+        let params = Params {
+            refiner: model,
+            mask: Some("m.png".into()),
+            ..Params::default()
+        };
         assert_eq!(wrong(params).unwrap(), "refiner");
     }
 }

@@ -1,4 +1,5 @@
-//! `Request`: every value that a run needs, resolved from `Params` and the model's defaults, and validated.
+//! `Request`: every value that a run needs, resolved from `Params` and the model's defaults, and
+//! validated.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,8 @@ use super::init::StrengthSteps;
 use super::machine::{DeviceChoice, Dtype, Rng};
 use super::refiner::base_suits;
 use super::{
-    Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Seed, Shortcuts, Sizes, VaeTiling,
+    Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Seed, Shortcuts, Sizes,
+    VaeTiling,
 };
 use crate::error::{Error, Result};
 use crate::input::{Fit, Picture, Start, Thresholds, control_picture};
@@ -136,7 +138,8 @@ pub struct Request {
     pub preview_every: Option<usize>,
 }
 
-/// A second prompt, if there is anything in it: as in diffusers, an empty one leaves the first to both encoders.
+/// A second prompt, if there is anything in it: as in diffusers, an empty one leaves the first to
+/// both encoders.
 fn written(prompt: Option<&String>) -> Option<String> {
     prompt.filter(|text| !text.is_empty()).cloned()
 }
@@ -172,15 +175,29 @@ impl Request {
             negative_prompt: params.negative_prompt.clone(),
             prompt_2: written(params.prompt_2.as_ref()),
             negative_prompt_2: written(params.negative_prompt_2.as_ref()),
-            prompt_syntax: parsed("prompt_syntax", params.prompt_syntax.as_deref(), Syntax::default())?,
-            long_prompt: parsed("long_prompt", params.long_prompt.as_deref(), LongPrompt::default())?,
+            prompt_syntax: parsed(
+                "prompt_syntax",
+                params.prompt_syntax.as_deref(),
+                Syntax::default(),
+            )?,
+            long_prompt: parsed(
+                "long_prompt",
+                params.long_prompt.as_deref(),
+                LongPrompt::default(),
+            )?,
             model: files.origin.clone(),
             config: params.config.clone(),
             width,
             height,
             steps: steps(params, &defaults),
-            cfg_scale: params.cfg_scale.or(defaults.cfg_scale).unwrap_or(DEFAULT_CFG_SCALE),
-            seed: params.seed.and_then(Seed::number).unwrap_or_else(|| u64::from(rand::random::<u32>())),
+            cfg_scale: params
+                .cfg_scale
+                .or(defaults.cfg_scale)
+                .unwrap_or(DEFAULT_CFG_SCALE),
+            seed: params
+                .seed
+                .and_then(Seed::number)
+                .unwrap_or_else(|| u64::from(rand::random::<u32>())),
             count: params.count.unwrap_or(1),
             batch_size: params.batch_size.unwrap_or(1),
             sampler: config.sampler,
@@ -207,20 +224,35 @@ impl Request {
             sizes,
             negative_sizes,
             rng: parsed("rng", params.rng.as_deref(), Rng::Torch)?,
-            device: params.device.as_deref().map_or(Ok(DeviceChoice::Auto), DeviceChoice::parse)?,
+            device: params
+                .device
+                .as_deref()
+                .map_or(Ok(DeviceChoice::Auto), DeviceChoice::parse)?,
             dtype: parsed("dtype", params.dtype.as_deref(), Dtype::Auto)?,
             threads: params.threads,
-            memory: params.memory.as_deref().map_or(Ok(Memory::Auto), Memory::parse)?,
-            vae_tiling: parsed("vae_tiling", params.vae_tiling.as_deref(), VaeTiling::default())?,
-            preview_every: params.preview_every.or(params.preview_dir.as_ref().map(|_| 1)),
+            memory: params
+                .memory
+                .as_deref()
+                .map_or(Ok(Memory::Auto), Memory::parse)?,
+            vae_tiling: parsed(
+                "vae_tiling",
+                params.vae_tiling.as_deref(),
+                VaeTiling::default(),
+            )?,
+            preview_every: params
+                .preview_every
+                .or(params.preview_dir.as_ref().map(|_| 1)),
         }
         .with_steps(repo)
     }
 
-    /// This request, once its schedule has shown to have steps, for both models where there are two.
+    /// This request, once its schedule has shown to have steps, for both models where there are
+    /// two.
     fn with_steps(self, repo: &RepoConfig) -> Result<Self> {
         let (_, ladder) = self.ladder(repo)?;
-        self.refiner.as_ref().map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
+        self.refiner
+            .as_ref()
+            .map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
         Ok(self)
     }
 
@@ -244,13 +276,17 @@ impl Request {
         let fit = self.init.as_ref().map_or(Fit::Cover, |init| init.fit);
         let size = [self.width, self.height];
         let edges = |control: &Control| self.canny.filter(|_| control.edges);
-        let picture = |control: &Control| control_picture(&control.image, edges(control), fit, size, start);
+        let picture =
+            |control: &Control| control_picture(&control.image, edges(control), fit, size, start);
         self.controls.iter().map(picture).collect()
     }
 
     /// Whether pixels outside the mask are put back as they were.
     pub fn keeps_unmasked(&self) -> bool {
-        self.init.as_ref().and_then(|init| init.mask.as_ref()).is_some_and(|mask| mask.keep_unmasked)
+        self.init
+            .as_ref()
+            .and_then(|init| init.mask.as_ref())
+            .is_some_and(|mask| mask.keep_unmasked)
     }
 
     /// The sampler's configuration for this request on a model's scheduler file.
@@ -268,16 +304,21 @@ impl Request {
             sigmas: self.sigmas.clone(),
             timesteps: self.timesteps.clone(),
             xl: repo.family == Family::Xl,
-            strength: self.init.as_ref().filter(|_| repo.latent_consistency).map(|init| init.strength),
+            strength: self
+                .init
+                .as_ref()
+                .filter(|_| repo.latent_consistency)
+                .map(|init| init.strength),
         };
         Config::resolve(&repo.scheduler, &over)
     }
 
-    /// The noise levels of this request, those alone that its start picture leaves: of a latent consistency model the
-    /// sampler itself thins out its steps, of others the first are left out.
+    /// The noise levels of this request, those alone that its start picture leaves: of a latent
+    /// consistency model the sampler itself thins out its steps, of others the first are left out.
     ///
     /// # Errors
-    /// As [`Config::resolve`]; a schedule that has no such number of steps; a strength that leaves none.
+    /// As [`Config::resolve`]; a schedule that has no such number of steps; a strength that leaves
+    /// none.
     pub fn ladder(&self, repo: &RepoConfig) -> Result<(Config, Ladder)> {
         let config = self.sampler_config(repo)?;
         let ladder = schedule::ladder(&config, self.steps)?;
@@ -306,22 +347,33 @@ impl Request {
 
 /// The sampler's configuration as far as `params` and the model's scheduler file say it.
 fn sampling(params: &Params, repo: &RepoConfig) -> Result<Config> {
-    let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
+    let over = Overrides {
+        xl: repo.family == Family::Xl,
+        ..overrides(params)?
+    };
     Config::resolve(&repo.scheduler, &over)
 }
 
 /// The number of steps.
 pub(super) fn steps(params: &Params, defaults: &Defaults) -> usize {
-    params.steps.or(listed(params)).or(defaults.steps).unwrap_or(DEFAULT_STEPS)
+    params
+        .steps
+        .or(listed(params))
+        .or(defaults.steps)
+        .unwrap_or(DEFAULT_STEPS)
 }
 
 /// The number of steps that a list of levels stands for.
 pub(super) fn listed(params: &Params) -> Option<usize> {
-    let levels = params.sigmas.as_ref().map(|sigmas| sigmas.len().saturating_sub(1));
+    let levels = params
+        .sigmas
+        .as_ref()
+        .map(|sigmas| sigmas.len().saturating_sub(1));
     levels.or(params.timesteps.as_ref().map(Vec::len))
 }
 
-/// What is recommended: by the preset that was asked for, by the row of models.toml behind `files`, or for its family.
+/// What is recommended: by the preset that was asked for, by the row of models.toml behind `files`,
+/// or for its family.
 pub(super) fn defaults(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result<Defaults> {
     if let Some(name) = &params.preset {
         return Preset::parse(name).map(Defaults::from);

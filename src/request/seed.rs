@@ -42,7 +42,10 @@ impl FromStr for Seed {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.parse::<i64>() {
             Ok(RANDOM) => Ok(Self::Random),
-            _ => text.parse().map(Self::Number).map_err(|_| format!("expected {FORM}")),
+            _ => text
+                .parse()
+                .map(Self::Number)
+                .map_err(|_| format!("expected {FORM}")),
         }
     }
 }
@@ -92,20 +95,33 @@ mod tests {
 
     #[test]
     fn minus_one_is_random_and_other_numbers_below_0_are_refused() {
-        for (text, seed) in [("-1", Seed::Random), ("0", 0.into()), ("18446744073709551615", u64::MAX.into())]
-        {
+        for (text, seed) in [
+            ("-1", Seed::Random),
+            ("0", 0.into()),
+            ("18446744073709551615", u64::MAX.into()),
+        ] {
             assert_eq!(text.parse(), Ok(seed));
             let written: serde_json::Value = serde_json::from_str(text).unwrap();
-            assert_eq!(serde_json::from_value::<Seed>(written.clone()).unwrap(), seed);
+            assert_eq!(
+                serde_json::from_value::<Seed>(written.clone()).unwrap(),
+                seed
+            );
             assert_eq!(serde_json::to_value(seed).unwrap(), written);
             let params: super::super::Params = toml::from_str(&format!("seed = {text}")).unwrap();
             assert_eq!(params.seed, Some(seed));
         }
         for text in ["-2", "1.5", "x", "", "18446744073709551616"] {
-            assert!(text.parse::<Seed>().unwrap_err().contains("-1 for a random one"), "{text}");
+            assert!(
+                text.parse::<Seed>()
+                    .unwrap_err()
+                    .contains("-1 for a random one"),
+                "{text}"
+            );
         }
         for wrong in [json!(-2), json!(1.5), json!("7"), json!(true)] {
-            let error = serde_json::from_value::<Seed>(wrong).unwrap_err().to_string();
+            let error = serde_json::from_value::<Seed>(wrong)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("-1 for a random one"), "{error}");
         }
     }

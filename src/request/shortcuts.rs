@@ -14,11 +14,12 @@ const MERGE_MOST: f64 = 0.75;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Shortcuts {
-    /// One of so many calls computes the deep features, the others reuse them (Ma et al., "DeepCache", 2023).
+    /// One of so many calls computes the deep features, the others reuse them (Ma et al.,
+    /// "DeepCache", 2023).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<usize>,
-    /// Share of the tokens of the largest maps that self-attention merges into their likest neighbours (Bolya and
-    /// Hoffman, "Token Merging for Fast Stable Diffusion", 2023).
+    /// Share of the tokens of the largest maps that self-attention merges into their likest
+    /// neighbours (Bolya and Hoffman, "Token Merging for Fast Stable Diffusion", 2023).
     #[serde(skip_serializing_if = "is_zero")]
     pub merge_tokens: f64,
 }
@@ -38,7 +39,10 @@ impl Shortcuts {
             let expected = format!("a share from 0 to {MERGE_MOST}");
             return Err(Error::expected("merge_tokens", &expected, merge_tokens));
         }
-        Ok(Self { cache: params.cache.as_deref().map(cache).transpose()?, merge_tokens })
+        Ok(Self {
+            cache: params.cache.as_deref().map(cache).transpose()?,
+            merge_tokens,
+        })
     }
 
     /// Whether nothing is left out.
@@ -54,7 +58,11 @@ fn cache(text: &str) -> Result<usize> {
         _ => None,
     };
     every.ok_or_else(|| {
-        Error::expected("cache", "`deep` or `deep:N` with N from 2 to 100, such as `deep:3`", text)
+        Error::expected(
+            "cache",
+            "`deep` or `deep:N` with N from 2 to 100, such as `deep:3`",
+            text,
+        )
     })
 }
 
@@ -65,18 +73,36 @@ mod tests {
     #[test]
     fn shortcuts_are_read_and_wrong_ones_named() {
         let resolve = |cache: Option<&str>, merge_tokens| {
-            Shortcuts::resolve(&Params { cache: cache.map(str::to_owned), merge_tokens, ..Params::default() })
+            Shortcuts::resolve(&Params {
+                cache: cache.map(str::to_owned),
+                merge_tokens,
+                ..Params::default()
+            })
         };
         assert!(resolve(None, None).unwrap().is_none());
         assert_eq!(resolve(Some("deep"), None).unwrap().cache, Some(3));
         assert_eq!(
             resolve(Some("deep:5"), Some(0.5)).unwrap(),
-            Shortcuts { cache: Some(5), merge_tokens: 0.5 }
+            Shortcuts {
+                cache: Some(5),
+                merge_tokens: 0.5
+            }
         );
         for text in ["", "deep:", "deep:1", "shallow", "deep:x"] {
-            assert!(resolve(Some(text), None).unwrap_err().to_string().starts_with("cache: "), "{text}");
+            assert!(
+                resolve(Some(text), None)
+                    .unwrap_err()
+                    .to_string()
+                    .starts_with("cache: "),
+                "{text}"
+            );
         }
-        assert!(resolve(None, Some(0.9)).unwrap_err().to_string().starts_with("merge_tokens: "));
+        assert!(
+            resolve(None, Some(0.9))
+                .unwrap_err()
+                .to_string()
+                .starts_with("merge_tokens: ")
+        );
         assert!(resolve(None, Some(f64::NAN)).is_err());
     }
 }

@@ -22,7 +22,11 @@ impl Sizes {
     /// # Errors
     /// A value of another form than `WxH` or `TOP,LEFT`.
     pub(super) fn resolve(params: &Params, size: [u32; 2]) -> Result<(Self, Self)> {
-        let own = Self { original: size, crop: [0, 0], target: size };
+        let own = Self {
+            original: size,
+            crop: [0, 0],
+            target: size,
+        };
         let positive = own.told([
             ("original_size", &params.original_size),
             ("crop", &params.crop),
@@ -46,11 +50,22 @@ impl Sizes {
 }
 
 /// Two numbers with `between` between them.
-fn pair((field, text): (&str, &Option<String>), between: char, default: [u32; 2]) -> Result<[u32; 2]> {
+fn pair(
+    (field, text): (&str, &Option<String>),
+    between: char,
+    default: [u32; 2],
+) -> Result<[u32; 2]> {
     let Some(text) = text else { return Ok(default) };
-    let parsed =
-        text.split_once(between).and_then(|(a, b)| Some([a.trim().parse().ok()?, b.trim().parse().ok()?]));
-    parsed.ok_or_else(|| Error::expected(field, format!("two numbers such as `512{between}768`"), text))
+    let parsed = text
+        .split_once(between)
+        .and_then(|(a, b)| Some([a.trim().parse().ok()?, b.trim().parse().ok()?]));
+    parsed.ok_or_else(|| {
+        Error::expected(
+            field,
+            format!("two numbers such as `512{between}768`"),
+            text,
+        )
+    })
 }
 
 #[cfg(test)]
@@ -65,13 +80,29 @@ mod tests {
             ..Params::default()
         };
         let (positive, negative) = Sizes::resolve(&params, [128, 96]).unwrap();
-        assert_eq!(positive, Sizes { original: [128, 96], crop: [8, 16], target: [128, 96] });
-        assert_eq!(negative, Sizes { target: [64, 32], ..positive });
+        assert_eq!(
+            positive,
+            Sizes {
+                original: [128, 96],
+                crop: [8, 16],
+                target: [128, 96]
+            }
+        );
+        assert_eq!(
+            negative,
+            Sizes {
+                target: [64, 32],
+                ..positive
+            }
+        );
     }
 
     #[test]
     fn another_form_is_refused_by_name() {
-        let params = Params { target_size: Some("512".into()), ..Params::default() };
+        let params = Params {
+            target_size: Some("512".into()),
+            ..Params::default()
+        };
         let error = Sizes::resolve(&params, [8, 8]).unwrap_err();
         assert_eq!(error.field_name(), Some("target_size"));
     }

@@ -1,6 +1,6 @@
-//! Options that are given and count for nothing in a request: told, and left out of it and of its record. An option
-//! about something that the request has not at all is refused before a model is looked for; here is what only the model,
-//! the sampler or the guidance makes useless.
+//! Options that are given and count for nothing in a request: told, and left out of it and of its
+//! record. An option about something that the request has not at all is refused before a model is
+//! looked for; here is what only the model, the sampler or the guidance makes useless.
 
 use serde_json::{Value, json};
 
@@ -25,7 +25,10 @@ struct Situation<'a> {
 }
 
 /// Fields, and why they do not count, if they do not.
-type Rule = (&'static [&'static str], fn(&Situation<'_>) -> Option<String>);
+type Rule = (
+    &'static [&'static str],
+    fn(&Situation<'_>) -> Option<String>,
+);
 
 /// Every option that may be given in vain.
 const RULES: &[Rule] = &[
@@ -40,10 +43,16 @@ const RULES: &[Rule] = &[
             "negative_crop",
             "negative_target_size",
         ],
-        |given| (given.repo.family != Family::Xl).then(|| "the model is none of the XL family".to_owned()),
+        |given| {
+            (given.repo.family != Family::Xl)
+                .then(|| "the model is none of the XL family".to_owned())
+        },
     ),
     (&["target_size", "negative_target_size"], |given| {
-        given.repo.aesthetic_score.then(|| "a refiner is told a score in its place".to_owned())
+        given
+            .repo
+            .aesthetic_score
+            .then(|| "a refiner is told a score in its place".to_owned())
     }),
     (
         &[
@@ -60,20 +69,34 @@ const RULES: &[Rule] = &[
             (!guided).then(|| format!("there is no guidance at `cfg_scale` {}", given.cfg_scale))
         },
     ),
-    (&["negative_prompt", "guidance_rescale", "cfg_interval"], |given| {
-        given.is_told_guidance().then(|| "the model is told its guidance, and makes one pass".to_owned())
-    }),
+    (
+        &["negative_prompt", "guidance_rescale", "cfg_interval"],
+        |given| {
+            given
+                .is_told_guidance()
+                .then(|| "the model is told its guidance, and makes one pass".to_owned())
+        },
+    ),
     (&["eta"], |given| {
         let sampler = given.config.sampler;
-        (!sampler.row().defaults.takes_eta).then(|| format!("sampler `{sampler}` adds no noise of that kind"))
+        (!sampler.row().defaults.takes_eta)
+            .then(|| format!("sampler `{sampler}` adds no noise of that kind"))
     }),
     (&["timestep_spacing"], |given| {
-        let spaced = |spacing| Overrides { spacing: Some(spacing), ..given.over.clone() };
-        let all = Spacing::ALL.iter().map(|(spacing, _)| given.ladder(&spaced(*spacing)));
+        let spaced = |spacing| Overrides {
+            spacing: Some(spacing),
+            ..given.over.clone()
+        };
+        let all = Spacing::ALL
+            .iter()
+            .map(|(spacing, _)| given.ladder(&spaced(*spacing)));
         same(all).then(|| "the noise levels do not depend on it".to_owned())
     }),
     (&["zero_terminal_snr"], |given| {
-        let rescaled = |on| Overrides { zero_terminal_snr: Some(on), ..given.over.clone() };
+        let rescaled = |on| Overrides {
+            zero_terminal_snr: Some(on),
+            ..given.over.clone()
+        };
         same([true, false].map(|on| given.ladder(&rescaled(on))))
             .then(|| "the noise levels do not depend on it".to_owned())
     }),
@@ -83,11 +106,24 @@ impl<'a> Situation<'a> {
     fn of(params: &Params, files: &'a ModelFiles, repo: &'a RepoConfig) -> Result<Self> {
         let defaults = defaults(params, files, repo)?;
         let params = &defaults.fill(params);
-        let over = Overrides { xl: repo.family == Family::Xl, ..overrides(params)? };
+        let over = Overrides {
+            xl: repo.family == Family::Xl,
+            ..overrides(params)?
+        };
         let config = Config::resolve(&repo.scheduler, &over)?;
         let steps = steps(params, &defaults);
-        let cfg_scale = params.cfg_scale.or(defaults.cfg_scale).unwrap_or(DEFAULT_CFG_SCALE);
-        Ok(Self { repo, config, over, steps, cfg_scale, files })
+        let cfg_scale = params
+            .cfg_scale
+            .or(defaults.cfg_scale)
+            .unwrap_or(DEFAULT_CFG_SCALE);
+        Ok(Self {
+            repo,
+            config,
+            over,
+            steps,
+            cfg_scale,
+            files,
+        })
     }
 
     /// Whether the network takes the guidance as an input.
@@ -97,7 +133,9 @@ impl<'a> Situation<'a> {
     }
 
     fn ladder(&self, over: &Overrides) -> Option<Ladder> {
-        Config::resolve(&self.repo.scheduler, over).and_then(|config| ladder(&config, self.steps)).ok()
+        Config::resolve(&self.repo.scheduler, over)
+            .and_then(|config| ladder(&config, self.steps))
+            .ok()
     }
 }
 
@@ -107,24 +145,37 @@ fn same(ladders: impl IntoIterator<Item = Option<Ladder>>) -> bool {
     ladders.len() > 1 && ladders.windows(2).all(|pair| pair[0] == pair[1])
 }
 
-/// `params` without the options that do not count for this model, and what there is to say about them and about prompts
-/// that may be read otherwise than they were meant.
+/// `params` without the options that do not count for this model, and what there is to say about
+/// them and about prompts that may be read otherwise than they were meant.
 ///
 /// # Errors
 /// A name that is none.
-pub fn counted(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result<(Params, Vec<String>)> {
+pub fn counted(
+    params: &Params,
+    files: &ModelFiles,
+    repo: &RepoConfig,
+) -> Result<(Params, Vec<String>)> {
     let mut warnings = misread(params)?;
     let mut fields = super::params::as_object(params);
-    if !RULES.iter().any(|(names, _)| names.iter().any(|name| fields.contains_key(*name))) {
+    if !RULES
+        .iter()
+        .any(|(names, _)| names.iter().any(|name| fields.contains_key(*name)))
+    {
         return Ok((params.clone(), warnings));
     }
     let situation = Situation::of(params, files, repo)?;
     for (names, rule) in RULES {
-        let given: Vec<&str> = names.iter().copied().filter(|name| fields.contains_key(*name)).collect();
+        let given: Vec<&str> = names
+            .iter()
+            .copied()
+            .filter(|name| fields.contains_key(*name))
+            .collect();
         if given.is_empty() {
             continue;
         }
-        let Some(why) = rule(&situation) else { continue };
+        let Some(why) = rule(&situation) else {
+            continue;
+        };
         for name in given {
             let value = fields.remove(name).unwrap_or_default();
             if !says_nothing(&value) {
@@ -133,7 +184,10 @@ pub fn counted(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result
         }
     }
     // Invariant: a part of what came out of `Params` goes back in.
-    Ok((serde_json::from_value(fields.into()).unwrap_or_default(), warnings))
+    Ok((
+        serde_json::from_value(fields.into()).unwrap_or_default(),
+        warnings,
+    ))
 }
 
 /// Whether a value is that of an option that is not given.
@@ -144,14 +198,22 @@ fn says_nothing(value: &Value) -> bool {
 
 /// Parts of prompts that are drawn as they stand, and mean something elsewhere.
 fn misread(params: &Params) -> Result<Vec<String>> {
-    let syntax = parsed("prompt_syntax", params.prompt_syntax.as_deref(), Syntax::default())?;
+    let syntax = parsed(
+        "prompt_syntax",
+        params.prompt_syntax.as_deref(),
+        Syntax::default(),
+    )?;
     let prompts = [
         ("prompt", &params.prompt),
         ("negative_prompt", &params.negative_prompt),
         ("prompt_2", &params.prompt_2),
         ("negative_prompt_2", &params.negative_prompt_2),
     ];
-    let given =
-        prompts.into_iter().filter_map(|(field, text)| Some(Prompt { field, text: text.as_deref()? }));
+    let given = prompts.into_iter().filter_map(|(field, text)| {
+        Some(Prompt {
+            field,
+            text: text.as_deref()?,
+        })
+    });
     Ok(given.flat_map(|prompt| prompt.misread(syntax)).collect())
 }

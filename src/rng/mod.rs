@@ -14,7 +14,8 @@ pub trait Normal: Send {
     fn normal(&mut self, n: usize) -> Vec<f32>;
 }
 
-/// The noise of a batch: image i has a generator seeded with seed + i, so that it is the same alone and in company.
+/// The noise of a batch: image i has a generator seeded with seed + i, so that it is the same alone
+/// and in company.
 pub struct Noise {
     generators: Vec<Box<dyn Normal>>,
 }
@@ -33,12 +34,17 @@ impl Noise {
                 Rng::Philox => Box::new(TorchCuda::new(seed)),
             }
         };
-        Self { generators: seeds.map(generator).collect() }
+        Self {
+            generators: seeds.map(generator).collect(),
+        }
     }
 
     /// `n` numbers for each image, one image after the other.
     pub fn draw(&mut self, n: usize) -> Vec<f32> {
-        self.generators.iter_mut().flat_map(|generator| generator.normal(n)).collect()
+        self.generators
+            .iter_mut()
+            .flat_map(|generator| generator.normal(n))
+            .collect()
     }
 }
 

@@ -1,12 +1,14 @@
-//! PyTorch's CPU generator: MT19937 (Matsumoto & Nishimura 1998) and the order in which `torch.randn` uses it.
+//! PyTorch's CPU generator: MT19937 (Matsumoto & Nishimura 1998) and the order in which
+//! `torch.randn` uses it.
 
 use super::{Normal, box_muller};
 
 const N: usize = 624;
 const M: usize = 397;
 
-/// Numbers equal to `torch.randn(n, generator=torch.Generator("cpu").manual_seed(seed))`, up to float rounding
-/// (PyTorch's vectorised logarithm and cosine are approximations; the largest difference seen is 4.8e-7).
+/// Numbers equal to `torch.randn(n, generator=torch.Generator("cpu").manual_seed(seed))`, up to
+/// float rounding (PyTorch's vectorised logarithm and cosine are approximations; the largest
+/// difference seen is 4.8e-7).
 pub struct TorchCpu {
     state: [u32; N],
     next: usize,
@@ -24,9 +26,15 @@ impl TorchCpu {
         state[0] = seed as u32;
         for i in 1..N {
             let before = state[i - 1];
-            state[i] = 1_812_433_253u32.wrapping_mul(before ^ (before >> 30)).wrapping_add(i as u32);
+            state[i] = 1_812_433_253u32
+                .wrapping_mul(before ^ (before >> 30))
+                .wrapping_add(i as u32);
         }
-        Self { state, next: N, kept: None }
+        Self {
+            state,
+            next: N,
+            kept: None,
+        }
     }
 
     fn twist(&mut self) {
@@ -71,7 +79,8 @@ impl TorchCpu {
         first
     }
 
-    /// Sixteen uniform numbers become sixteen normal ones: the first eight are radii, the last eight angles.
+    /// Sixteen uniform numbers become sixteen normal ones: the first eight are radii, the last
+    /// eight angles.
     fn fill(lanes: &mut [f32]) {
         let (radii, angles) = lanes.split_at_mut(LANES / 2);
         for (u, v) in radii.iter_mut().zip(angles) {

@@ -1,9 +1,11 @@
-//! PyTorch's CUDA generator: Philox 4x32-10 (Salmon et al. 2011) as cuRAND's `curand_normal4` uses it.
+//! PyTorch's CUDA generator: Philox 4x32-10 (Salmon et al. 2011) as cuRAND's `curand_normal4` uses
+//! it.
 
 use super::{Normal, box_muller};
 
-/// Numbers equal to `torch.randn` on a CUDA device for up to about 100,000 numbers a call: number i is made by
-/// thread i, which takes the first of the four it could make; each call moves the counter on by one.
+/// Numbers equal to `torch.randn` on a CUDA device for up to about 100,000 numbers a call: number i
+/// is made by thread i, which takes the first of the four it could make; each call moves the
+/// counter on by one.
 pub struct TorchCuda {
     seed: u64,
     calls: u32,
@@ -47,7 +49,10 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
             (wide0 >> 32) as u32 ^ counter[3] ^ key[1],
             wide0 as u32,
         ];
-        key = [key[0].wrapping_add(0x9e37_79b9), key[1].wrapping_add(0xbb67_ae85)];
+        key = [
+            key[0].wrapping_add(0x9e37_79b9),
+            key[1].wrapping_add(0xbb67_ae85),
+        ];
     }
     counter
 }
@@ -59,9 +64,15 @@ mod tests {
     #[test]
     fn the_rounds_give_the_published_vectors() {
         // Random123's known-answer file kat_vectors, philox4x32 10.
-        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         assert_eq!(
-            philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
+            philox([0; 4], [0; 2]),
+            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
+        );
+        assert_eq!(
+            philox(
+                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
+                [0xa409_3822, 0x299f_31d0]
+            ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
     }

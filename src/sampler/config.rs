@@ -1,5 +1,6 @@
-//! The complete configuration of one sampler run: a request's overrides over the model's scheduler_config.json over
-//! the defaults of the sampler's class, which is diffusers' `from_config`.
+//! The complete configuration of one sampler run: a request's overrides over the model's
+//! scheduler_config.json over the defaults of the sampler's class, which is diffusers'
+//! `from_config`.
 
 use serde::Serialize;
 
@@ -32,13 +33,16 @@ named_enum! {
         Karras = "karras",
         /// Uniform in log σ.
         Exponential = "exponential",
-        /// Quantiles of Beta(0.6, 0.6) between σ_max and σ_min (Lee et al. 2024), as diffusers reads it.
+        /// Quantiles of Beta(0.6, 0.6) between σ_max and σ_min (Lee et al. 2024), as diffusers
+        /// reads it.
         Beta = "beta",
-        /// The model's levels at n + 1 even timesteps from the last to the first, without the first (ComfyUI, A1111).
+        /// The model's levels at n + 1 even timesteps from the last to the first, without the first
+        /// (ComfyUI, A1111).
         SgmUniform = "sgm_uniform",
         /// The model's levels at every T/n-th timestep from the last down (ComfyUI, A1111).
         Simple = "simple",
-        /// Align Your Steps (Sabour et al. 2024), made for SD 1.5 and SDXL, log-linear between its ten steps.
+        /// Align Your Steps (Sabour et al. 2024), made for SD 1.5 and SDXL, log-linear between its
+        /// ten steps.
         Ays = "ays",
         /// Uniform in λ = −log σ with whole timesteps (Lu et al. 2022a).
         Lu = "lu",
@@ -198,7 +202,8 @@ pub struct Config {
     pub strength: f64,
     /// The network is told ¼ ln σ instead of a timestep.
     pub continuous_time: bool,
-    /// Ends of the karras, exponential and beta schedules, the highest first, where the model's file names them.
+    /// Ends of the karras, exponential and beta schedules, the highest first, where the model's
+    /// file names them.
     pub sigma_range: [Option<f64>; 2],
     /// The network's preconditioning, where it is that of Karras et al. 2022.
     pub edm: Option<Edm>,
@@ -212,7 +217,8 @@ impl Config {
     /// The configuration of a run: the file's keys under the request's overrides.
     ///
     /// # Errors
-    /// A class, curve or option that no sampler here implements; a schedule or list of levels that the sampler has not.
+    /// A class, curve or option that no sampler here implements; a schedule or list of levels that
+    /// the sampler has not.
     pub fn resolve(file: &SchedulerFile, over: &Overrides) -> Result<Self> {
         keys::foreign(file)?;
         let edm = file.edm()?;
@@ -230,22 +236,35 @@ impl Config {
             None => (schedule(file, sampler, over)?, levels(sampler, over)?),
         };
         let ends = schedule.has_ends() && (schedule != Schedule::Karras || reads(Key::KarrasEnds));
-        let final_min = if reads(Key::FinalSigma) { file.final_sigmas_type.as_deref() } else { None };
+        let final_min = if reads(Key::FinalSigma) {
+            file.final_sigmas_type.as_deref()
+        } else {
+            None
+        };
         let file_zero_snr = file.rescale_betas_zero_snr.filter(|_| reads(Key::ZeroSnr));
         let file_alpha = file.set_alpha_to_one.filter(|_| reads(Key::SetAlphaToOne));
         Ok(Self {
             sampler,
             schedule,
-            spacing: if edm.is_some() { Spacing::Linspace } else { spacing(file, sampler, over.spacing)? },
+            spacing: if edm.is_some() {
+                Spacing::Linspace
+            } else {
+                spacing(file, sampler, over.spacing)?
+            },
             levels,
             prediction,
             train_steps: file.num_train_timesteps.unwrap_or(1000),
             beta_start: file.beta_start.unwrap_or(defaults.betas[0]),
             beta_end: file.beta_end.unwrap_or(defaults.betas[1]),
-            betas: if edm.is_some() { Betas::Linear } else { file.betas(defaults.scaled_betas)? },
+            betas: if edm.is_some() {
+                Betas::Linear
+            } else {
+                file.betas(defaults.scaled_betas)?
+            },
             steps_offset: file.steps_offset.unwrap_or(0),
             set_alpha_to_one: file_alpha.unwrap_or(defaults.set_alpha_to_one),
-            clip_sample: (clip && reads(Key::ClipSample)).then(|| file.clip_sample_range.unwrap_or(1.0)),
+            clip_sample: (clip && reads(Key::ClipSample))
+                .then(|| file.clip_sample_range.unwrap_or(1.0)),
             zero_terminal_snr: over.zero_terminal_snr.or(file_zero_snr).unwrap_or(false),
             skip_prk_steps: file.skip_prk_steps.unwrap_or(false),
             final_sigma_min: final_min.map_or(defaults.final_sigma_min, |kind| kind == "sigma_min")
@@ -263,7 +282,11 @@ impl Config {
             timestep_scaling: file.timestep_scaling.unwrap_or(10.0),
             strength: over.strength.unwrap_or(1.0),
             continuous_time: continuous_time(file, sampler, prediction)?,
-            sigma_range: if ends { file.sigma_range()? } else { [None, None] },
+            sigma_range: if ends {
+                file.sigma_range()?
+            } else {
+                [None, None]
+            },
             edm,
             xl: over.xl,
             eta: over.eta.unwrap_or(defaults.eta),
@@ -289,7 +312,13 @@ fn variant(file: &SchedulerFile, wanted: Option<Sampler>) -> Result<(Sampler, (A
     let row = sampler.row();
     match row.variant {
         Some(variant) if named_by_file != Some(sampler) => Ok((sampler, variant)),
-        _ => Ok((sampler, file.variant(row.class.is_some_and(|class| class.starts_with("DPMSolver")))?)),
+        _ => Ok((
+            sampler,
+            file.variant(
+                row.class
+                    .is_some_and(|class| class.starts_with("DPMSolver")),
+            )?,
+        )),
     }
 }
 
@@ -302,10 +331,11 @@ fn schedule(file: &SchedulerFile, sampler: Sampler, over: &Overrides) -> Result<
             Err(Error::field("schedule", message).hint("leave out `--schedule`, or the list"))
         }
         Some(schedule) if free || schedule == Schedule::Normal => Ok(schedule),
-        Some(schedule) => {
-            Err(Error::field("schedule", format!("sampler `{sampler}` has no `{schedule}` schedule"))
-                .hint("use `--schedule normal`, or a sampler over sigmas such as `euler` or `dpmpp_2m`"))
-        }
+        Some(schedule) => Err(Error::field(
+            "schedule",
+            format!("sampler `{sampler}` has no `{schedule}` schedule"),
+        )
+        .hint("use `--schedule normal`, or a sampler over sigmas such as `euler` or `dpmpp_2m`")),
         None if free && !custom && !sampler.row().defaults.lacks.contains(&Key::Respacing) => {
             file.schedule(sampler.row().class)
         }
@@ -313,12 +343,14 @@ fn schedule(file: &SchedulerFile, sampler: Sampler, over: &Overrides) -> Result<
     }
 }
 
-/// Whether the network is told ¼ ln σ, which diffusers' Euler alone does: its sampler must allow fractions.
+/// Whether the network is told ¼ ln σ, which diffusers' Euler alone does: its sampler must allow
+/// fractions.
 fn continuous_time(file: &SchedulerFile, sampler: Sampler, prediction: Prediction) -> Result<bool> {
     let continuous = prediction == Prediction::V && file.has_continuous_time();
     if continuous && sampler.row().grid != Grid::Continuous {
-        let message =
-            format!("sampler `{sampler}` has whole timesteps, which this model was not trained with");
+        let message = format!(
+            "sampler `{sampler}` has whole timesteps, which this model was not trained with"
+        );
         return Err(Error::field("sampler", message).hint(
             "its scheduler_config.json says so by `timestep_type`; use one such as `euler` or `heun`",
         ));
@@ -331,7 +363,8 @@ fn spacing(file: &SchedulerFile, sampler: Sampler, wanted: Option<Spacing>) -> R
     let own = row.defaults.spacing;
     match wanted {
         Some(spacing) if row.grid == Grid::Distilled && spacing != own => {
-            let message = format!("sampler `{sampler}` takes its timesteps from its distillation grid");
+            let message =
+                format!("sampler `{sampler}` takes its timesteps from its distillation grid");
             Err(Error::field("timestep_spacing", message).hint("leave out `--timestep-spacing`"))
         }
         Some(spacing) => Ok(spacing),
@@ -343,20 +376,27 @@ fn spacing(file: &SchedulerFile, sampler: Sampler, wanted: Option<Spacing>) -> R
 fn levels(sampler: Sampler, over: &Overrides) -> Result<Levels> {
     let grid = sampler.row().grid;
     let refused = |field: &str, hint: &str| {
-        Err(Error::field(field, format!("sampler `{sampler}` takes no list of `{field}`")).hint(hint))
+        Err(Error::field(
+            field,
+            format!("sampler `{sampler}` takes no list of `{field}`"),
+        )
+        .hint(hint))
     };
     match (&over.sigmas, &over.timesteps) {
         (None, None) => Ok(Levels::Scheduled),
-        (Some(_), Some(_)) => {
-            Err(Error::field("sigmas", "`sigmas` and `timesteps` exclude each other")
-                .hint("give one of them"))
-        }
-        (Some(_), None) if !grid.respaces() => {
-            refused("sigmas", "use `--timesteps`, or a sampler over sigmas such as `euler` or `dpmpp_2m`")
-        }
-        (None, Some(_)) if grid == Grid::Discrete && sampler.row().visits.is_some() => {
-            refused("timesteps", "use another sampler, such as `ddim` or `euler`")
-        }
+        (Some(_), Some(_)) => Err(Error::field(
+            "sigmas",
+            "`sigmas` and `timesteps` exclude each other",
+        )
+        .hint("give one of them")),
+        (Some(_), None) if !grid.respaces() => refused(
+            "sigmas",
+            "use `--timesteps`, or a sampler over sigmas such as `euler` or `dpmpp_2m`",
+        ),
+        (None, Some(_)) if grid == Grid::Discrete && sampler.row().visits.is_some() => refused(
+            "timesteps",
+            "use another sampler, such as `ddim` or `euler`",
+        ),
         (Some(sigmas), None) => Ok(Levels::Sigmas(sigmas.clone())),
         (None, Some(timesteps)) => Ok(Levels::Timesteps(timesteps.clone())),
     }

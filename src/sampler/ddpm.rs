@@ -1,6 +1,9 @@
-//! DDPM (Ho et al. 2020, equations 6 and 7): the posterior of the next level, drawn anew at each step.
+//! DDPM (Ho et al. 2020, equations 6 and 7): the posterior of the next level, drawn anew at each
+//! step.
 
-use super::{Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Row, Sample, Solver, combine};
+use super::{
+    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Row, Sample, Solver, combine,
+};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder};
 
@@ -11,11 +14,19 @@ pub(super) static ROW: Row = Row {
     edm: None,
     variant: None,
     grid: Grid::Discrete,
-    defaults: Defaults { clip_sample: true, lacks: &[Key::SetAlphaToOne], ..DISCRETE_DEFAULTS },
+    defaults: Defaults {
+        clip_sample: true,
+        lacks: &[Key::SetAlphaToOne],
+        ..DISCRETE_DEFAULTS
+    },
     order: 1,
     visits: None,
     solver: |config: &Config, ladder: &Ladder| {
-        Box::new(Ddpm { ladder: ladder.clone(), large: config.large_variance, clip: config.clip_sample })
+        Box::new(Ddpm {
+            ladder: ladder.clone(),
+            large: config.large_variance,
+            clip: config.clip_sample,
+        })
     },
 };
 
@@ -31,7 +42,10 @@ impl Solver for Ddpm {
         let (sigma, next) = (now.sample.sigma, self.ladder.sigma_after(i));
         // In x = x₀ + σn: mean x₀ + (σ'²/σ²)(x − x₀).
         let keep = (next / sigma).powi(2);
-        let x = combine(&[(keep, &now.sample.x), (1.0 - keep, &now.clipped(self.clip)?)])?;
+        let x = combine(&[
+            (keep, &now.sample.x),
+            (1.0 - keep, &now.clipped(self.clip)?),
+        ])?;
         if self.ladder.levels[i].timestep == 0.0 {
             return Ok(Sample { x, sigma: next });
         }

@@ -1,8 +1,10 @@
-//! DEIS (Zhang & Chen 2022, equation 15, in log ρ as diffusers): the estimates of the noise at the last calls as a
-//! polynomial in log σ, integrated exactly over σ. It ends at the lowest level of training, not at 0.
+//! DEIS (Zhang & Chen 2022, equation 15, in log ρ as diffusers): the estimates of the noise at the
+//! last calls as a polynomial in log σ, integrated exactly over σ. It ends at the lowest level of
+//! training, not at 0.
 
 use super::{
-    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine, remember,
+    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine,
+    remember,
 };
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder};
@@ -23,7 +25,11 @@ pub(super) static ROW: Row = Row {
     order: 1,
     visits: None,
     solver: |config: &Config, ladder: &Ladder| {
-        Box::new(Deis { ladder: ladder.clone(), config: config.clone(), history: History::new() })
+        Box::new(Deis {
+            ladder: ladder.clone(),
+            config: config.clone(),
+            history: History::new(),
+        })
     },
 };
 
@@ -49,15 +55,25 @@ impl Deis {
 impl Solver for Deis {
     fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
         let (sigma, next) = (now.sample.sigma, self.ladder.sigma_after(i));
-        remember(&mut self.history, (now.derivative()?, sigma), self.config.order);
+        remember(
+            &mut self.history,
+            (now.derivative()?, sigma),
+            self.config.order,
+        );
         let order = self.order(i).min(self.history.len());
         let used = &self.history[self.history.len() - order..];
         let nodes: Vec<f64> = used.iter().map(|entry| entry.1).collect();
         let mut terms = vec![(1.0, &now.sample.x)];
         for (k, (noise, _)) in used.iter().enumerate() {
-            terms.push((integral(&nodes, k, next) - integral(&nodes, k, sigma), noise));
+            terms.push((
+                integral(&nodes, k, next) - integral(&nodes, k, sigma),
+                noise,
+            ));
         }
-        Ok(Sample { x: combine(&terms)?, sigma: next })
+        Ok(Sample {
+            x: combine(&terms)?,
+            sigma: next,
+        })
     }
 }
 
@@ -67,7 +83,12 @@ fn integral(nodes: &[f64], k: usize, t: f64) -> f64 {
         return 0.0;
     }
     let log = t.ln();
-    let others: Vec<f64> = nodes.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, s)| s.ln()).collect();
+    let others: Vec<f64> = nodes
+        .iter()
+        .enumerate()
+        .filter(|(j, _)| *j != k)
+        .map(|(_, s)| s.ln())
+        .collect();
     let scale: f64 = others.iter().map(|other| nodes[k].ln() - other).product();
     match others.as_slice() {
         [c] => t * (log - 1.0 - c) / scale,

@@ -1,7 +1,9 @@
-//! The midpoint rule along dx/dσ, its middle at the geometric mean of both levels (Karras et al. 2022, algorithm 2,
-//! as KDPM2). Two calls a step; the last step, to σ = 0, is Euler's.
+//! The midpoint rule along dx/dσ, its middle at the geometric mean of both levels (Karras et al.
+//! 2022, algorithm 2, as KDPM2). Two calls a step; the last step, to σ = 0, is Euler's.
 
-use super::{Config, Defaults, Denoised, Draw, Key, Row, SD_BETAS, SIGMA_DEFAULTS, Sample, Solver, combine};
+use super::{
+    Config, Defaults, Denoised, Draw, Key, Row, SD_BETAS, SIGMA_DEFAULTS, Sample, Solver, combine,
+};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder, Level, timestep_of};
 use crate::sampler::training::single;
@@ -16,15 +18,23 @@ pub(super) static ROW: Row = Row {
     defaults: DEFAULTS,
     order: 2,
     visits: Some(|_, grid, train_sigmas| halved(grid, train_sigmas, |_, next| next)),
-    solver: |_: &Config, ladder: &Ladder| Box::new(Dpm2 { ladder: ladder.clone(), start: None }),
+    solver: |_: &Config, ladder: &Ladder| {
+        Box::new(Dpm2 {
+            ladder: ladder.clone(),
+            start: None,
+        })
+    },
 };
 
 /// Defaults of the classes with calls in the middle of their steps.
-pub(super) const DEFAULTS: Defaults =
-    Defaults { betas: SD_BETAS, lacks: &[Key::ClipSample, Key::FinalSigma, Key::ZeroSnr], ..SIGMA_DEFAULTS };
+pub(super) const DEFAULTS: Defaults = Defaults {
+    betas: SD_BETAS,
+    lacks: &[Key::ClipSample, Key::FinalSigma, Key::ZeroSnr],
+    ..SIGMA_DEFAULTS
+};
 
-/// The grid with a level between each two: the geometric mean of σ and the step's `target(σ, σ')`, in diffusers'
-/// single precision.
+/// The grid with a level between each two: the geometric mean of σ and the step's `target(σ, σ')`,
+/// in diffusers' single precision.
 pub(super) fn halved(
     grid: &[Level],
     train_sigmas: &[f64],
@@ -32,11 +42,22 @@ pub(super) fn halved(
 ) -> Result<Vec<Level>> {
     let middle = |pair: &[Level]| {
         let log = |sigma: f64| (sigma as f32).ln();
-        let (from, to) = (log(pair[0].sigma), log(target(pair[0].sigma, pair[1].sigma)));
+        let (from, to) = (
+            log(pair[0].sigma),
+            log(target(pair[0].sigma, pair[1].sigma)),
+        );
         let sigma = f64::from((from - (from - to) * 0.5).exp());
-        Level { sigma, timestep: single(timestep_of(sigma, train_sigmas)), kept: pair[1].sigma }
+        Level {
+            sigma,
+            timestep: single(timestep_of(sigma, train_sigmas)),
+            kept: pair[1].sigma,
+        }
     };
-    Ok(grid[..1].iter().copied().chain(grid.windows(2).flat_map(|pair| [middle(pair), pair[1]])).collect())
+    Ok(grid[..1]
+        .iter()
+        .copied()
+        .chain(grid.windows(2).flat_map(|pair| [middle(pair), pair[1]]))
+        .collect())
 }
 
 struct Dpm2 {

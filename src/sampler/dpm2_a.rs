@@ -1,4 +1,5 @@
-//! Ancestral DPM2: the midpoint rule down below the next level, then fresh noise up to it (k-diffusion).
+//! Ancestral DPM2: the midpoint rule down below the next level, then fresh noise up to it
+//! (k-diffusion).
 
 use super::dpm2::{DEFAULTS, halved};
 use super::euler_a::ancestral;
@@ -16,7 +17,12 @@ pub(super) static ROW: Row = Row {
     defaults: DEFAULTS,
     order: 2,
     visits: Some(|_, grid, train_sigmas| halved(grid, train_sigmas, down)),
-    solver: |_: &Config, ladder: &Ladder| Box::new(Dpm2Ancestral { ladder: ladder.clone(), start: None }),
+    solver: |_: &Config, ladder: &Ladder| {
+        Box::new(Dpm2Ancestral {
+            ladder: ladder.clone(),
+            start: None,
+        })
+    },
 };
 
 /// σ_down of a step in diffusers' single precision, which costs digits where the step is long.
@@ -36,12 +42,19 @@ impl Solver for Dpm2Ancestral {
     fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
         let next = self.ladder.sigma_after(i);
         let Some(start) = self.start.take() else {
-            let x = combine(&[(1.0, &now.sample.x), (next - now.sample.sigma, &now.derivative()?)])?;
+            let x = combine(&[
+                (1.0, &now.sample.x),
+                (next - now.sample.sigma, &now.derivative()?),
+            ])?;
             self.start = Some(now.sample.clone());
             return Ok(Sample { x, sigma: next });
         };
         let (down, up) = ancestral(start.sigma, next);
-        let x = combine(&[(1.0, &start.x), (down - start.sigma, &now.derivative()?), (up, &noise()?)])?;
+        let x = combine(&[
+            (1.0, &start.x),
+            (down - start.sigma, &now.derivative()?),
+            (up, &noise()?),
+        ])?;
         Ok(Sample { x, sigma: next })
     }
 }

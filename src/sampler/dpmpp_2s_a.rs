@@ -1,5 +1,6 @@
-//! DPM-Solver++ 2S ancestral (Lu et al. 2022b, algorithm 1, in k-diffusion's ancestral form): down below the next level
-//! by way of the middle, then fresh noise up to it. Two calls a step; the last step is of first order.
+//! DPM-Solver++ 2S ancestral (Lu et al. 2022b, algorithm 1, in k-diffusion's ancestral form): down
+//! below the next level by way of the middle, then fresh noise up to it. Two calls a step; the last
+//! step is of first order.
 
 use super::dpm2::{DEFAULTS, halved};
 use super::dpm2_a::down;
@@ -19,7 +20,10 @@ pub(super) static ROW: Row = Row {
     order: 2,
     visits: Some(|_, grid, train_sigmas| halved(grid, train_sigmas, down)),
     solver: |_: &Config, ladder: &Ladder| {
-        Box::new(DpmSolver2SAncestral { ladder: ladder.clone(), start: None })
+        Box::new(DpmSolver2SAncestral {
+            ladder: ladder.clone(),
+            start: None,
+        })
     },
 };
 
@@ -43,7 +47,8 @@ impl Solver for DpmSolver2SAncestral {
     }
 }
 
-/// The exponential Euler step x' = (σ'/σ) x + (1 − σ'/σ) x₀ from `from` with the estimate of this call.
+/// The exponential Euler step x' = (σ'/σ) x + (1 − σ'/σ) x₀ from `from` with the estimate of this
+/// call.
 pub(super) fn toward(from: &Sample, next: f64, now: &Denoised<'_>) -> Result<candle_core::Tensor> {
     let keep = next / from.sigma;
     combine(&[(keep, &from.x), (1.0 - keep, &now.x0)])

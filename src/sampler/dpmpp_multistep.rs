@@ -1,5 +1,6 @@
-//! DPM-Solver++ multistep (Lu et al. 2022b, algorithm 2) of second and third order, along the ODE or the SDE, and its
-//! older form over the noise: differences of the estimates at the last calls. Four samplers of one class.
+//! DPM-Solver++ multistep (Lu et al. 2022b, algorithm 2) of second and third order, along the ODE
+//! or the SDE, and its older form over the noise: differences of the estimates at the last calls.
+//! Four samplers of one class.
 
 use candle_core::Tensor;
 
@@ -22,19 +23,35 @@ const fn row(name: &'static str, about: &'static str, variant: (Algorithm, usize
         order: 1,
         visits: None,
         solver: |config: &Config, ladder: &Ladder| {
-            Box::new(Multistep { ladder: ladder.clone(), config: config.clone(), history: History::new() })
+            Box::new(Multistep {
+                ladder: ladder.clone(),
+                config: config.clone(),
+                history: History::new(),
+            })
         },
     }
 }
 
-pub(super) static SECOND: Row =
-    row("dpmpp_2m", "DPM-Solver++ multistep, second order", (Algorithm::DpmPlusPlus, 2));
-pub(super) static SECOND_SDE: Row =
-    row("dpmpp_2m_sde", "DPM-Solver++ multistep, second order, adds noise", (Algorithm::SdePlusPlus, 2));
-pub(super) static THIRD: Row =
-    row("dpmpp_3m", "DPM-Solver++ multistep, third order", (Algorithm::DpmPlusPlus, 3));
-pub(super) static THIRD_SDE: Row =
-    row("dpmpp_3m_sde", "DPM-Solver++ multistep, third order, adds noise", (Algorithm::SdePlusPlus, 3));
+pub(super) static SECOND: Row = row(
+    "dpmpp_2m",
+    "DPM-Solver++ multistep, second order",
+    (Algorithm::DpmPlusPlus, 2),
+);
+pub(super) static SECOND_SDE: Row = row(
+    "dpmpp_2m_sde",
+    "DPM-Solver++ multistep, second order, adds noise",
+    (Algorithm::SdePlusPlus, 2),
+);
+pub(super) static THIRD: Row = row(
+    "dpmpp_3m",
+    "DPM-Solver++ multistep, third order",
+    (Algorithm::DpmPlusPlus, 3),
+);
+pub(super) static THIRD_SDE: Row = row(
+    "dpmpp_3m_sde",
+    "DPM-Solver++ multistep, third order, adds noise",
+    (Algorithm::SdePlusPlus, 3),
+);
 
 struct Multistep {
     ladder: Ladder,
@@ -61,10 +78,18 @@ impl Solver for Multistep {
         let algorithm = self.config.algorithm;
         let (sigma, next) = (now.sample.sigma, self.ladder.sigma_after(i));
         remember(&mut self.history, (estimate(algorithm, now)?, sigma), 3);
-        let noise = if algorithm.adds_noise() { Some(noise()?) } else { None };
+        let noise = if algorithm.adds_noise() {
+            Some(noise()?)
+        } else {
+            None
+        };
         let update = Update::new(algorithm, sigma, next);
         let order = self.order(i).min(self.history.len());
-        let slope = if self.config.heun_rule { update.c1 } else { update.middle };
+        let slope = if self.config.heun_rule {
+            update.c1
+        } else {
+            update.middle
+        };
         let estimates = match self.history.as_slice() {
             [.., two, one, zero] if order == 3 => third(&update, [zero, one, two], next),
             [.., one, zero] if order == 2 => second(&update, slope, [zero, one], next),
@@ -79,13 +104,23 @@ impl Solver for Multistep {
 type Entry = (Tensor, f64);
 
 /// D' = (D₀ − D₁)/r₀ with r₀ = h₀/h.
-fn second<'a>(update: &Update, slope: f64, [zero, one]: [&'a Entry; 2], next: f64) -> Vec<(f64, &'a Tensor)> {
+fn second<'a>(
+    update: &Update,
+    slope: f64,
+    [zero, one]: [&'a Entry; 2],
+    next: f64,
+) -> Vec<(f64, &'a Tensor)> {
     let per = slope * (zero.1 / next).ln() / (one.1 / zero.1).ln();
     vec![(update.c0 + per, &zero.0), (-per, &one.0)]
 }
 
-/// With A = (D₀ − D₁)/r₀ and B = (D₁ − D₂)/r₁: D' = A + r₀/(r₀ + r₁) (A − B), D'' = (A − B)/(r₀ + r₁).
-fn third<'a>(update: &Update, [zero, one, two]: [&'a Entry; 3], next: f64) -> Vec<(f64, &'a Tensor)> {
+/// With A = (D₀ − D₁)/r₀ and B = (D₁ − D₂)/r₁: D' = A + r₀/(r₀ + r₁) (A − B), D'' = (A − B)/(r₀ +
+/// r₁).
+fn third<'a>(
+    update: &Update,
+    [zero, one, two]: [&'a Entry; 3],
+    next: f64,
+) -> Vec<(f64, &'a Tensor)> {
     let h = (zero.1 / next).ln();
     let (r0, r1) = ((one.1 / zero.1).ln() / h, (two.1 / one.1).ln() / h);
     let both = (update.c1 * r0 + update.c2) / (r0 + r1);

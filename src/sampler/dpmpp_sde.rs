@@ -1,6 +1,7 @@
-//! DPM-Solver++ SDE (Lu et al. 2022b; k-diffusion's `sample_dpmpp_sde` with r = ½, η = 1): an ancestral step to the
-//! middle, then one over the whole with the estimate made there. Each call draws its own N(0, 1) noise, where
-//! k-diffusion reads both from one Brownian path; the marginal distributions are the same, the pictures are not.
+//! DPM-Solver++ SDE (Lu et al. 2022b; k-diffusion's `sample_dpmpp_sde` with r = ½, η = 1): an
+//! ancestral step to the middle, then one over the whole with the estimate made there. Each call
+//! draws its own N(0, 1) noise, where k-diffusion reads both from one Brownian path; the marginal
+//! distributions are the same, the pictures are not.
 
 use super::dpm2::{DEFAULTS, halved};
 use super::dpmpp_2s_a::toward;
@@ -19,7 +20,12 @@ pub(super) static ROW: Row = Row {
     defaults: DEFAULTS,
     order: 2,
     visits: Some(|_, grid, train_sigmas| halved(grid, train_sigmas, |_, next| next)),
-    solver: |_: &Config, ladder: &Ladder| Box::new(DpmSolverSde { ladder: ladder.clone(), start: None }),
+    solver: |_: &Config, ladder: &Ladder| {
+        Box::new(DpmSolverSde {
+            ladder: ladder.clone(),
+            start: None,
+        })
+    },
 };
 
 struct DpmSolverSde {
@@ -34,7 +40,10 @@ impl Solver for DpmSolverSde {
         let start = self.start.take();
         let from = start.as_ref().unwrap_or(now.sample);
         if i + 1 == self.ladder.levels.len() {
-            return Ok(Sample { x: toward(from, next, now)?, sigma: next });
+            return Ok(Sample {
+                x: toward(from, next, now)?,
+                sigma: next,
+            });
         }
         let (down, up) = ancestral(from.sigma, next);
         let x = combine(&[(1.0, &toward(from, down, now)?), (up, &noise()?)])?;

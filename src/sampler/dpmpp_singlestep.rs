@@ -1,11 +1,14 @@
-//! DPM-Solver++ singlestep (Lu et al. 2022a, algorithms 1 and 2; 2022b, 2S): steps in groups of two or three, each of
-//! which starts again from the group's first sample with all its estimates. One call a step.
+//! DPM-Solver++ singlestep (Lu et al. 2022a, algorithms 1 and 2; 2022b, 2S): steps in groups of two
+//! or three, each of which starts again from the group's first sample with all its estimates. One
+//! call a step.
 
 use candle_core::Tensor;
 
 use super::config::Algorithm;
 use super::dpm_solver::{Update, estimate};
-use super::{Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, remember};
+use super::{
+    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, remember,
+};
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder};
 
@@ -53,7 +56,8 @@ fn orders(config: &Config, ladder: &Ladder) -> Vec<usize> {
     let to_zero = ladder.final_sigma == 0.0;
     let even = calls.is_multiple_of(order);
     if even && order > 1 && (config.lower_order_final || to_zero) {
-        // A whole last group would leave no first-order step: 1 2 3 becomes 1 2 1, and 1 2 becomes 1 1.
+        // A whole last group would leave no first-order step: 1 2 3 becomes 1 2 1, and 1 2 becomes
+        // 1 1.
         orders[calls - 1] = 1;
     }
     if let (true, Some(last)) = (to_zero, orders.last_mut()) {
@@ -64,15 +68,29 @@ fn orders(config: &Config, ladder: &Ladder) -> Vec<usize> {
 
 impl Solver for Singlestep {
     fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
-        remember(&mut self.history, (estimate(self.algorithm, now)?, now.sample.sigma), 3);
-        let noise = if self.algorithm.adds_noise() { Some(noise()?) } else { None };
+        remember(
+            &mut self.history,
+            (estimate(self.algorithm, now)?, now.sample.sigma),
+            3,
+        );
+        let noise = if self.algorithm.adds_noise() {
+            Some(noise()?)
+        } else {
+            None
+        };
         // A run that starts in the middle may start in the middle of a group.
         let order = self.orders[i].min(self.history.len());
-        let start = self.start.take().filter(|_| order > 1).unwrap_or_else(|| now.sample.clone());
+        let start = self
+            .start
+            .take()
+            .filter(|_| order > 1)
+            .unwrap_or_else(|| now.sample.clone());
         let next = self.ladder.sigma_after(i);
         let update = Update::new(self.algorithm, start.sigma, next);
         let estimates = match self.history.as_slice() {
-            [.., two, one, zero] if order == 3 => third(&update, self.heun_rule, [zero, one, two], next),
+            [.., two, one, zero] if order == 3 => {
+                third(&update, self.heun_rule, [zero, one, two], next)
+            }
             [.., one, zero] if order == 2 => second(&update, self.heun_rule, [zero, one], next),
             [.., zero] => vec![(update.c0, &zero.0)],
             [] => Vec::new(),
@@ -86,7 +104,12 @@ impl Solver for Singlestep {
 type Entry = (Tensor, f64);
 
 /// D = D₁, D' = (D₀ − D₁)/r₀, where r₀ is the share of the group's way that the first step went.
-fn second<'a>(update: &Update, heun: bool, [zero, one]: [&'a Entry; 2], next: f64) -> Vec<(f64, &'a Tensor)> {
+fn second<'a>(
+    update: &Update,
+    heun: bool,
+    [zero, one]: [&'a Entry; 2],
+    next: f64,
+) -> Vec<(f64, &'a Tensor)> {
     let r0 = (one.1 / zero.1).ln() / (one.1 / next).ln();
     let per = if heun { update.c1 } else { update.middle } / r0;
     vec![(update.c0 - per, &one.0), (per, &zero.0)]
@@ -104,7 +127,10 @@ fn third<'a>(
     let (r0, r1) = ((two.1 / zero.1).ln() / h, (two.1 / one.1).ln() / h);
     let (a, b) = if heun {
         let curve = 2.0 * update.c2;
-        ((update.c1 * r0 - curve) / (r0 - r1) / r1, (curve - update.c1 * r1) / (r0 - r1) / r0)
+        (
+            (update.c1 * r0 - curve) / (r0 - r1) / r1,
+            (curve - update.c1 * r1) / (r0 - r1) / r0,
+        )
     } else {
         (0.0, update.c1 / r0)
     };

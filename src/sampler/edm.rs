@@ -1,5 +1,6 @@
-//! Networks that are preconditioned as Karras et al. 2022 (table 1, column "ours"), such as Playground v2.5 and CosXL:
-//! their range of noise, and how the sampler's x = x₀ + σn and the network see each other.
+//! Networks that are preconditioned as Karras et al. 2022 (table 1, column "ours"), such as
+//! Playground v2.5 and CosXL: their range of noise, and how the sampler's x = x₀ + σn and the
+//! network see each other.
 
 use serde::Serialize;
 
@@ -38,7 +39,12 @@ impl Edm {
             sigma_data: file.sigma_data.unwrap_or(0.5),
             rho: file.rho.unwrap_or(7.0),
         };
-        let Self { sigma_min, sigma_max, sigma_data, rho } = edm;
+        let Self {
+            sigma_min,
+            sigma_max,
+            sigma_data,
+            rho,
+        } = edm;
         let range = 0.0 < sigma_min && sigma_min < sigma_max && sigma_max.is_finite();
         if range && sigma_data > 0.0 && rho > 0.0 {
             return Ok(Some(edm));
@@ -63,7 +69,14 @@ impl Edm {
         let data = self.sigma_data;
         let sum = sigma * sigma + data * data;
         let out = sigma * data / sum.sqrt();
-        (data * data / sum, if prediction == Prediction::V { -out } else { out })
+        (
+            data * data / sum,
+            if prediction == Prediction::V {
+                -out
+            } else {
+                out
+            },
+        )
     }
 
     /// What unit noise is multiplied with, by diffusers, to be the first sample.
@@ -86,32 +99,48 @@ impl Edm {
     /// Uniform in log σ, upwards and then turned round: a single level is the lowest one.
     fn exponential(self, n: usize) -> Vec<f64> {
         let logs = linspace_single(self.sigma_min.ln(), self.sigma_max.ln(), n);
-        logs.into_iter().rev().map(|log| f64::from((log as f32).exp())).collect()
+        logs.into_iter()
+            .rev()
+            .map(|log| f64::from((log as f32).exp()))
+            .collect()
     }
 
     /// Equation 5.
     fn karras(self, n: usize) -> Vec<f64> {
         let (high, low) = self.roots();
         let share = |i: usize| i as f64 / (n.max(2) - 1) as f64;
-        (0..n).map(|i| (high + share(i) * (low - high)).powf(self.rho)).collect()
+        (0..n)
+            .map(|i| (high + share(i) * (low - high)).powf(self.rho))
+            .collect()
     }
 
     /// The same in single precision.
     fn karras_single(self, n: usize) -> Vec<f64> {
         let (high, low) = self.roots();
-        let level = |share: f64| (high as f32 + share as f32 * (low - high) as f32).powf(self.rho as f32);
-        linspace_single(0.0, 1.0, n).into_iter().map(|share| f64::from(level(share))).collect()
+        let level =
+            |share: f64| (high as f32 + share as f32 * (low - high) as f32).powf(self.rho as f32);
+        linspace_single(0.0, 1.0, n)
+            .into_iter()
+            .map(|share| f64::from(level(share)))
+            .collect()
     }
 
     fn roots(self) -> (f64, f64) {
-        (self.sigma_max.powf(1.0 / self.rho), self.sigma_min.powf(1.0 / self.rho))
+        (
+            self.sigma_max.powf(1.0 / self.rho),
+            self.sigma_min.powf(1.0 / self.rho),
+        )
     }
 }
 
 /// A level, whose time is c_noise = ¼ ln σ.
 pub(super) fn told(sigma: f64) -> Level {
     let sigma = f64::from(sigma as f32);
-    Level { sigma, timestep: f64::from(0.25 * (sigma as f32).ln()), kept: sigma }
+    Level {
+        sigma,
+        timestep: f64::from(0.25 * (sigma as f32).ln()),
+        kept: sigma,
+    }
 }
 
 /// What a sampling has instead of the model's timesteps: its schedule and its list of levels.
@@ -125,10 +154,16 @@ pub(super) fn sampling(
 ) -> Result<(Schedule, Levels)> {
     suits(file, sampler)?;
     let none = |field: &str| {
-        Err(Error::field(field, "a model with EDM preconditioning has levels of noise and no timesteps")
-            .hint(format!("leave out `--{}`", field.replace('_', "-"))))
+        Err(Error::field(
+            field,
+            "a model with EDM preconditioning has levels of noise and no timesteps",
+        )
+        .hint(format!("leave out `--{}`", field.replace('_', "-"))))
     };
-    if over.spacing.is_some_and(|spacing| spacing != Spacing::Linspace) {
+    if over
+        .spacing
+        .is_some_and(|spacing| spacing != Spacing::Linspace)
+    {
         return none("timestep_spacing");
     }
     if over.timesteps.is_some() {
@@ -137,7 +172,10 @@ pub(super) fn sampling(
     if over.zero_terminal_snr == Some(true) {
         return none("zero_terminal_snr");
     }
-    let levels = over.sigmas.clone().map_or(Levels::Scheduled, Levels::Sigmas);
+    let levels = over
+        .sigmas
+        .clone()
+        .map_or(Levels::Scheduled, Levels::Sigmas);
     match (over.schedule, &levels) {
         (None | Some(Schedule::Normal), Levels::Sigmas(_)) => Ok((Schedule::Normal, levels)),
         (Some(schedule @ (Schedule::Karras | Schedule::Exponential)), Levels::Scheduled) => {
@@ -154,11 +192,19 @@ pub(super) fn sampling(
 
 fn suits(file: &SchedulerFile, sampler: Sampler) -> Result<()> {
     let class = file.class_name.as_deref().unwrap_or_default();
-    let known = SAMPLERS.iter().filter(|row| row.edm.is_some() && !third_of_sde(row));
-    let hint = || known.map(|row| format!("`{}`", row.name)).collect::<Vec<_>>().join(", ");
+    let known = SAMPLERS
+        .iter()
+        .filter(|row| row.edm.is_some() && !third_of_sde(row));
+    let hint = || {
+        known
+            .map(|row| format!("`{}`", row.name))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let row = sampler.row();
     if row.edm.is_none() || third_of_sde(row) {
-        let message = format!("sampler `{sampler}` does not draw models of `{class}` (EDM preconditioning)");
+        let message =
+            format!("sampler `{sampler}` does not draw models of `{class}` (EDM preconditioning)");
         return Err(Error::field("sampler", message).hint(format!("use one of {}", hint())));
     }
     Ok(())
@@ -166,7 +212,8 @@ fn suits(file: &SchedulerFile, sampler: Sampler) -> Result<()> {
 
 /// The one combination that diffusers' class has no formula for.
 fn third_of_sde(row: &Row) -> bool {
-    row.variant.is_some_and(|(algorithm, order)| algorithm.adds_noise() && order == 3)
+    row.variant
+        .is_some_and(|(algorithm, order)| algorithm.adds_noise() && order == 3)
 }
 
 /// Refuses an algorithm or a prediction that diffusers' classes for such networks have not.
@@ -176,13 +223,19 @@ pub(super) fn check(
     prediction: Prediction,
 ) -> Result<()> {
     if algorithm.over_noise() {
-        return Err(unsupported("algorithm_type", file.algorithm_type.as_deref().unwrap_or_default()));
+        return Err(unsupported(
+            "algorithm_type",
+            file.algorithm_type.as_deref().unwrap_or_default(),
+        ));
     }
     if prediction != Prediction::Sample {
         return Ok(());
     }
     let error = match over.prediction {
-        Some(_) => Error::field("prediction", "a model with EDM preconditioning predicts no `sample`"),
+        Some(_) => Error::field(
+            "prediction",
+            "a model with EDM preconditioning predicts no `sample`",
+        ),
         None => unsupported("prediction_type", "sample"),
     };
     Err(error.hint("use `--prediction epsilon` or `--prediction v`"))

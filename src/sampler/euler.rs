@@ -14,7 +14,11 @@ pub(super) static ROW: Row = Row {
     defaults: SIGMA_DEFAULTS,
     order: 1,
     visits: None,
-    solver: |_: &Config, ladder: &Ladder| Box::new(Euler { ladder: ladder.clone() }),
+    solver: |_: &Config, ladder: &Ladder| {
+        Box::new(Euler {
+            ladder: ladder.clone(),
+        })
+    },
 };
 
 struct Euler {
@@ -24,7 +28,10 @@ struct Euler {
 impl Solver for Euler {
     fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
         let next = self.ladder.sigma_after(i);
-        let x = combine(&[(1.0, &now.sample.x), (next - now.sample.sigma, &now.derivative()?)])?;
+        let x = combine(&[
+            (1.0, &now.sample.x),
+            (next - now.sample.sigma, &now.derivative()?),
+        ])?;
         Ok(Sample { x, sigma: next })
     }
 }

@@ -1,4 +1,5 @@
-//! Ancestral Euler: each step goes down below the next level and back up by fresh noise (k-diffusion).
+//! Ancestral Euler: each step goes down below the next level and back up by fresh noise
+//! (k-diffusion).
 
 use super::{Config, Defaults, Denoised, Draw, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine};
 use crate::error::Result;
@@ -11,10 +12,17 @@ pub(super) static ROW: Row = Row {
     edm: None,
     variant: None,
     grid: Grid::Continuous,
-    defaults: Defaults { lacks: &[Key::ClipSample, Key::FinalSigma, Key::Respacing], ..SIGMA_DEFAULTS },
+    defaults: Defaults {
+        lacks: &[Key::ClipSample, Key::FinalSigma, Key::Respacing],
+        ..SIGMA_DEFAULTS
+    },
     order: 1,
     visits: None,
-    solver: |_: &Config, ladder: &Ladder| Box::new(EulerAncestral { ladder: ladder.clone() }),
+    solver: |_: &Config, ladder: &Ladder| {
+        Box::new(EulerAncestral {
+            ladder: ladder.clone(),
+        })
+    },
 };
 
 struct EulerAncestral {
@@ -26,7 +34,11 @@ impl Solver for EulerAncestral {
         let sigma = now.sample.sigma;
         let next = self.ladder.sigma_after(i);
         let (down, up) = ancestral(sigma, next);
-        let x = combine(&[(1.0, &now.sample.x), (down - sigma, &now.derivative()?), (up, &noise()?)])?;
+        let x = combine(&[
+            (1.0, &now.sample.x),
+            (down - sigma, &now.derivative()?),
+            (up, &noise()?),
+        ])?;
         Ok(Sample { x, sigma: next })
     }
 }

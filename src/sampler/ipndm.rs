@@ -1,5 +1,5 @@
-//! Improved PNDM (Zhang & Chen 2022, equation 19) in the form that ComfyUI and stable-diffusion.cpp give it:
-//! Adams-Bashforth weights of even steps on dx/dσ, up to fourth order, over any ladder.
+//! Improved PNDM (Zhang & Chen 2022, equation 19) in the form that ComfyUI and stable-diffusion.cpp
+//! give it: Adams-Bashforth weights of even steps on dx/dσ, up to fourth order, over any ladder.
 
 use candle_core::Tensor;
 
@@ -18,7 +18,12 @@ pub(super) static ROW: Row = Row {
     defaults: SIGMA_DEFAULTS,
     order: 1,
     visits: None,
-    solver: |_: &Config, ladder: &Ladder| Box::new(Ipndm { ladder: ladder.clone(), slopes: Vec::new() }),
+    solver: |_: &Config, ladder: &Ladder| {
+        Box::new(Ipndm {
+            ladder: ladder.clone(),
+            slopes: Vec::new(),
+        })
+    },
 };
 
 const ORDER: usize = 4;
@@ -33,7 +38,10 @@ impl Solver for Ipndm {
     fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
         let next = self.ladder.sigma_after(i);
         if next == 0.0 {
-            return Ok(Sample { x: now.x0.clone(), sigma: next });
+            return Ok(Sample {
+                x: now.x0.clone(),
+                sigma: next,
+            });
         }
         self.slopes.push(now.derivative()?);
         if self.slopes.len() > ORDER {

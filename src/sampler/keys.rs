@@ -1,5 +1,6 @@
-//! Keys of scheduler_config.json that change the numbers and that no sampler here has: which classes of diffusers read
-//! them, and their values that are refused. Keys that the running class does not read are leftovers of other classes.
+//! Keys of scheduler_config.json that change the numbers and that no sampler here has: which
+//! classes of diffusers read them, and their values that are refused. Keys that the running class
+//! does not read are leftovers of other classes.
 
 use super::scheduler_file::unsupported;
 use super::{Sampler, SchedulerFile};
@@ -26,11 +27,28 @@ const SOLVERS: &[&str] = &["midpoint", "heun", "logrho", "bh1", "bh2"];
 const REFUSALS: &[Refusal] = &[
     Refusal {
         key: "thresholding",
-        classes: &["DDIMScheduler", "DDPMScheduler", "LCMScheduler", DPM, SINGLE, UNIPC, DEIS, EDM_DPM],
+        classes: &[
+            "DDIMScheduler",
+            "DDPMScheduler",
+            "LCMScheduler",
+            DPM,
+            SINGLE,
+            UNIPC,
+            DEIS,
+            EDM_DPM,
+        ],
         value: |file| on(file.thresholding),
     },
-    Refusal { key: "use_flow_sigmas", classes: FLOWS, value: |file| on(file.use_flow_sigmas) },
-    Refusal { key: "use_dynamic_shifting", classes: &[UNIPC], value: |file| on(file.use_dynamic_shifting) },
+    Refusal {
+        key: "use_flow_sigmas",
+        classes: FLOWS,
+        value: |file| on(file.use_flow_sigmas),
+    },
+    Refusal {
+        key: "use_dynamic_shifting",
+        classes: &[UNIPC],
+        value: |file| on(file.use_dynamic_shifting),
+    },
     Refusal {
         key: "lambda_min_clipped",
         classes: &[DPM, SINGLE],
@@ -39,12 +57,21 @@ const REFUSALS: &[Refusal] = &[
     Refusal {
         key: "variance_type",
         classes: &["DDPMScheduler"],
-        value: |file| other(&file.variance_type, &["fixed_small", "fixed_small_log", "fixed_large"]),
+        value: |file| {
+            other(
+                &file.variance_type,
+                &["fixed_small", "fixed_small_log", "fixed_large"],
+            )
+        },
     },
     Refusal {
         key: "variance_type",
         classes: &[DPM, SINGLE],
-        value: |file| file.variance_type.clone().filter(|value| value.starts_with("learned")),
+        value: |file| {
+            file.variance_type
+                .clone()
+                .filter(|value| value.starts_with("learned"))
+        },
     },
     Refusal {
         key: "interpolation_type",
@@ -69,7 +96,11 @@ const REFUSALS: &[Refusal] = &[
     Refusal {
         key: "algorithm_type",
         classes: &[SINGLE],
-        value: |file| file.algorithm_type.clone().filter(|value| value == "sde-dpmsolver"),
+        value: |file| {
+            file.algorithm_type
+                .clone()
+                .filter(|value| value == "sde-dpmsolver")
+        },
     },
     Refusal {
         key: "final_sigmas_type",
@@ -83,19 +114,30 @@ fn on(switch: Option<bool>) -> Option<String> {
 }
 
 fn other(value: &Option<String>, known: &[&str]) -> Option<String> {
-    value.clone().filter(|value| !known.contains(&value.as_str()))
+    value
+        .clone()
+        .filter(|value| !known.contains(&value.as_str()))
 }
 
-/// Classes whose noise is another than that of a list of β, so that no other sampler draws their models.
-const FOREIGN: &[&str] =
-    &["FlowMatch", "CosineDPMSolver", "ScoreSde", "CMStochastic", "KarrasVe", "SCM", "CogVideoX"];
+/// Classes whose noise is another than that of a list of β, so that no other sampler draws their
+/// models.
+const FOREIGN: &[&str] = &[
+    "FlowMatch",
+    "CosineDPMSolver",
+    "ScoreSde",
+    "CMStochastic",
+    "KarrasVe",
+    "SCM",
+    "CogVideoX",
+];
 
 /// Refuses what no sampler draws, whichever is asked for.
 pub(super) fn foreign(file: &SchedulerFile) -> Result<()> {
     let class = file.class();
     if FOREIGN.iter().any(|start| class.starts_with(start)) {
-        let message =
-            format!("scheduler_config.json: `{class}` has noise of a kind that sdgen does not draw");
+        let message = format!(
+            "scheduler_config.json: `{class}` has noise of a kind that sdgen does not draw"
+        );
         return Err(Error::new(Kind::ModelFile, message));
     }
     // Flow matching is the network's, not the sampler's.
@@ -108,15 +150,23 @@ pub(super) fn foreign(file: &SchedulerFile) -> Result<()> {
 /// Refuses what the class of `sampler` would read and `sampler` has not.
 pub(super) fn check(file: &SchedulerFile, sampler: Sampler) -> Result<()> {
     let row = sampler.row();
-    let Some(class) = (if file.is_edm() { row.edm } else { row.class }) else { return Ok(()) };
-    let read = REFUSALS.iter().filter(|refusal| refusal.classes.contains(&class));
-    match read.filter_map(|refusal| Some((refusal.key, (refusal.value)(file)?))).next() {
+    let Some(class) = (if file.is_edm() { row.edm } else { row.class }) else {
+        return Ok(());
+    };
+    let read = REFUSALS
+        .iter()
+        .filter(|refusal| refusal.classes.contains(&class));
+    match read
+        .filter_map(|refusal| Some((refusal.key, (refusal.value)(file)?)))
+        .next()
+    {
         Some((key, value)) => Err(unsupported(key, &value)),
         None => Ok(()),
     }
 }
 
-/// Keys of diffusers' classes that a sampler here stands for; beside these a file has only those that begin with `_`.
+/// Keys of diffusers' classes that a sampler here stands for; beside these a file has only those
+/// that begin with `_`.
 const KEYS: &[&str] = &[
     "algorithm_type",
     "beta_end",
@@ -168,5 +218,7 @@ const KEYS: &[&str] = &[
 /// The keys of a file that none of those classes has.
 pub fn unknown_keys(file: &serde_json::Value) -> Vec<String> {
     let keys = file.as_object().into_iter().flat_map(|keys| keys.keys());
-    keys.filter(|key| !key.starts_with('_') && !KEYS.contains(&key.as_str())).cloned().collect()
+    keys.filter(|key| !key.starts_with('_') && !KEYS.contains(&key.as_str()))
+        .cloned()
+        .collect()
 }

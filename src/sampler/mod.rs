@@ -1,7 +1,9 @@
-//! Samplers: the table, the trait and the one loop. A sampler is a formula over (x, x₀, σ); it knows nothing of
-//! models, prompts or guidance. Every sample here is x = x₀ + σ n; the loop scales what the network sees.
+//! Samplers: the table, the trait and the one loop. A sampler is a formula over (x, x₀, σ); it
+//! knows nothing of models, prompts or guidance. Every sample here is x = x₀ + σ n; the loop scales
+//! what the network sees.
 //!
-//! Adding a sampler: one file with a `ROW` and a `Solver`, its `mod` line and its line in `SAMPLERS`.
+//! Adding a sampler: one file with a `ROW` and a `Solver`, its `mod` line and its line in
+//! `SAMPLERS`.
 
 mod config;
 mod ddim;
@@ -104,7 +106,10 @@ impl Denoised<'_> {
     /// # Errors
     /// Tensor arithmetic (out of memory).
     pub fn derivative(&self) -> Result<Tensor> {
-        combine(&[(1.0 / self.sample.sigma, &self.sample.x), (-1.0 / self.sample.sigma, &self.x0)])
+        combine(&[
+            (1.0 / self.sample.sigma, &self.sample.x),
+            (-1.0 / self.sample.sigma, &self.x0),
+        ])
     }
 }
 
@@ -120,7 +125,8 @@ pub trait Solver {
     fn step(&mut self, i: usize, denoised: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample>;
 }
 
-/// What a multistep sampler remembers of earlier calls: estimates and the σ they were made at, newest last.
+/// What a multistep sampler remembers of earlier calls: estimates and the σ they were made at,
+/// newest last.
 pub(crate) type History = Vec<(Tensor, f64)>;
 
 /// Adds an entry to a history of `most`.
@@ -150,7 +156,8 @@ pub fn combine(terms: &[(f64, &Tensor)]) -> Result<Tensor> {
 impl Prediction {
     /// The clean latents that `output` stands for, at `sample`.
     ///
-    /// With α = 1/√(σ²+1): ε gives x − σε; v gives α²x − σα v (Salimans & Ho 2022, appendix D, in x = x₀ + σn).
+    /// With α = 1/√(σ²+1): ε gives x − σε; v gives α²x − σα v (Salimans & Ho 2022, appendix D, in x
+    /// = x₀ + σn).
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -168,14 +175,17 @@ impl Prediction {
 impl Config {
     /// The clean latents that `output` stands for, at `sample`.
     fn x0(&self, sample: &Sample, output: &Tensor) -> Result<Tensor> {
-        let Some(edm) = self.edm else { return self.prediction.x0(sample, output) };
+        let Some(edm) = self.edm else {
+            return self.prediction.x0(sample, output);
+        };
         let (skip, out) = edm.output(self.prediction, sample.sigma);
         combine(&[(skip, &sample.x), (out, output)])
     }
 
     /// What the network sees is this times x = x₀ + σn: α, which makes its variance 1.
     fn input_scale(&self, sigma: f64) -> f64 {
-        self.edm.map_or_else(|| alpha(sigma), |edm| edm.input(sigma))
+        self.edm
+            .map_or_else(|| alpha(sigma), |edm| edm.input(sigma))
     }
 }
 
@@ -186,7 +196,8 @@ pub fn alpha(sigma: f64) -> f64 {
 
 /// What the loop asks of its caller.
 pub trait Model {
-    /// The guided output for latents `x` (scaled to unit variance) at `timestep`; call `i` of the run.
+    /// The guided output for latents `x` (scaled to unit variance) at `timestep`; call `i` of the
+    /// run.
     ///
     /// # Errors
     /// Whatever the network reports, or that the user cancelled.
@@ -198,7 +209,8 @@ pub trait Model {
     /// Whatever the generator reports.
     fn noise(&mut self) -> Result<Tensor>;
 
-    /// Takes note of what call `i` makes of the clean latents `x0`; whether they are to do as they are.
+    /// Takes note of what call `i` makes of the clean latents `x0`; whether they are to do as they
+    /// are.
     ///
     /// # Errors
     /// Whatever the caller reports.
@@ -207,8 +219,8 @@ pub trait Model {
         Ok(false)
     }
 
-    /// A chance to change the sample before it is shown to the network (inpainting keeps what lies outside its mask,
-    /// with noise of level `kept`).
+    /// A chance to change the sample before it is shown to the network (inpainting keeps what lies
+    /// outside its mask, with noise of level `kept`).
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -226,18 +238,32 @@ pub trait Model {
     }
 }
 
-/// Runs a sampler down its ladder, from the ladder's start, where `x` is x₀ + σ n: noise × the ladder's
-/// `init_noise_sigma` for a whole run.
-/// Returns latents `[b, c, h, w]` as the decoder takes them (before the VAE's scale); those of a ladder that ends
-/// early still hold noise, in the form that [`resumed`] takes. Where the model has enough before, its last estimate.
+/// Runs a sampler down its ladder, from the ladder's start, where `x` is x₀ + σ n: noise × the
+/// ladder's `init_noise_sigma` for a whole run. Returns latents `[b, c, h, w]` as the decoder takes
+/// them (before the VAE's scale); those of a ladder that ends early still hold noise, in the form
+/// that [`resumed`] takes. Where the model has enough before, its last estimate.
 ///
 /// # Errors
 /// Whatever `model` reports.
-pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model) -> Result<Tensor> {
+pub fn sample(
+    config: &Config,
+    ladder: &Ladder,
+    x: Tensor,
+    model: &mut dyn Model,
+) -> Result<Tensor> {
     let mut solver = (config.sampler.row().solver)(config, ladder);
-    let first = ladder.levels.get(ladder.start).map_or(0.0, |level| level.sigma);
+    let first = ladder
+        .levels
+        .get(ladder.start)
+        .map_or(0.0, |level| level.sigma);
     let mut sample = Sample { x, sigma: first };
-    for (i, level) in ladder.levels.iter().enumerate().take(ladder.end).skip(ladder.start) {
+    for (i, level) in ladder
+        .levels
+        .iter()
+        .enumerate()
+        .take(ladder.end)
+        .skip(ladder.start)
+    {
         if i > ladder.start {
             sample = model.between(read_as(sample, level.sigma)?, level.kept)?;
         }
@@ -247,16 +273,28 @@ pub fn sample(config: &Config, ladder: &Ladder, x: Tensor, model: &mut dyn Model
         if model.estimated(i - ladder.start, &x0)? {
             return model.finish(x0);
         }
-        let denoised = Denoised { sample: &sample, x0, output };
+        let denoised = Denoised {
+            sample: &sample,
+            x0,
+            output,
+        };
         sample = solver.step(i, &denoised, &mut || model.noise())?;
     }
     // diffusers hands these over as x₀ + σn, whatever noise is left in them.
-    let latents = if config.scales_input() { sample.x } else { (&sample.x * alpha(sample.sigma))? };
-    if ladder.end < ladder.levels.len() { Ok(latents) } else { model.finish(latents) }
+    let latents = if config.scales_input() {
+        sample.x
+    } else {
+        (&sample.x * alpha(sample.sigma))?
+    };
+    if ladder.end < ladder.levels.len() {
+        Ok(latents)
+    } else {
+        model.finish(latents)
+    }
 }
 
-/// The first sample x₀ + σn of a run that goes on, from its ladder's start, with the latents of a run that ended
-/// before that call.
+/// The first sample x₀ + σn of a run that goes on, from its ladder's start, with the latents of a
+/// run that ended before that call.
 ///
 /// # Errors
 /// Tensor arithmetic (out of memory).
@@ -267,8 +305,8 @@ pub fn resumed(config: &Config, ladder: &Ladder, latents: Tensor) -> Result<Tens
     }
 }
 
-/// Discrete samplers may leave a sample at another level than the next call is told; diffusers then takes
-/// αx₀ + σ'n as it stands, and so must we.
+/// Discrete samplers may leave a sample at another level than the next call is told; diffusers then
+/// takes αx₀ + σ'n as it stands, and so must we.
 fn read_as(sample: Sample, sigma: f64) -> Result<Sample> {
     if sample.sigma == sigma {
         return Ok(sample);

@@ -1,10 +1,11 @@
-//! PNDM (Liu et al. 2022): linear multistep over the network's outputs, with or without a Runge-Kutta warm-up.
+//! PNDM (Liu et al. 2022): linear multistep over the network's outputs, with or without a
+//! Runge-Kutta warm-up.
 
 use candle_core::Tensor;
 
 use super::{
-    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Prediction, Row, Sample, Solver, combine,
-    read_as,
+    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Prediction, Row, Sample, Solver,
+    combine, read_as,
 };
 use crate::error::{Error, Result};
 use crate::sampler::schedule::{Grid, Ladder, Level};
@@ -46,7 +47,11 @@ impl Pndm {
         Self {
             ladder: ladder.clone(),
             prediction: config.prediction,
-            warm_up: if config.skip_prk_steps { 0 } else { WARM_UP_CALLS },
+            warm_up: if config.skip_prk_steps {
+                0
+            } else {
+                WARM_UP_CALLS
+            },
             calls: 0,
             outputs: Vec::new(),
             start: None,
@@ -59,7 +64,10 @@ impl Pndm {
         let x0 = self.prediction.x0(from, output)?;
         let next = self.ladder.sigma_at(timestep);
         let keep = next / from.sigma;
-        Ok(Sample { x: combine(&[(keep, &from.x), (1.0 - keep, &x0)])?, sigma: next })
+        Ok(Sample {
+            x: combine(&[(keep, &from.x), (1.0 - keep, &x0)])?,
+            sigma: next,
+        })
     }
 
     /// One call of the fourth-order Runge-Kutta step; four of them make a step.
@@ -76,13 +84,21 @@ impl Pndm {
             Some(sum) => (sum + weighted)?,
             None => weighted,
         };
-        let output = if stage == 3 { sum.clone() } else { now.output.clone() };
+        let output = if stage == 3 {
+            sum.clone()
+        } else {
+            now.output.clone()
+        };
         self.sum = Some(sum);
-        let half = if stage.is_multiple_of(2) { self.ladder.stride as i64 / 2 } else { 0 };
+        let half = if stage.is_multiple_of(2) {
+            self.ladder.stride as i64 / 2
+        } else {
+            0
+        };
         let target = self.ladder.levels[i].timestep as i64 - half;
         let start = self.start.clone().unwrap_or_else(|| now.sample.clone());
-        // diffusers counts calls, not timesteps: a run that starts in the middle reads its samples as if they stood at
-        // the head of the ladder.
+        // diffusers counts calls, not timesteps: a run that starts in the middle reads its samples
+        // as if they stood at the head of the ladder.
         let from = read_as(start, self.ladder.levels[self.calls - stage].sigma)?;
         self.transfer(&from, &output, target)
     }
@@ -113,7 +129,11 @@ impl Pndm {
 
 impl Solver for Pndm {
     fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
-        let next = if self.calls < self.warm_up { self.runge_kutta(i, now) } else { self.multistep(i, now) };
+        let next = if self.calls < self.warm_up {
+            self.runge_kutta(i, now)
+        } else {
+            self.multistep(i, now)
+        };
         self.calls += 1;
         next
     }
@@ -135,7 +155,8 @@ pub(super) fn adams_bashforth(outputs: &[Tensor]) -> Result<Tensor> {
 /// Three steps of four calls.
 const WARM_UP_CALLS: usize = 12;
 
-/// The order in which pndm visits its falling grid: the second level twice, or a Runge-Kutta warm-up first.
+/// The order in which pndm visits its falling grid: the second level twice, or a Runge-Kutta
+/// warm-up first.
 fn visits(config: &Config, grid: &[Level], train_sigmas: &[f64]) -> Result<Vec<Level>> {
     if config.skip_prk_steps {
         let mut visits = grid.to_vec();
@@ -145,12 +166,27 @@ fn visits(config: &Config, grid: &[Level], train_sigmas: &[f64]) -> Result<Vec<L
         return Ok(visits);
     }
     if grid.len() < 4 {
-        return Err(Error::expected("steps", "4 or more for pndm with its Runge-Kutta warm-up", grid.len()));
+        return Err(Error::expected(
+            "steps",
+            "4 or more for pndm with its Runge-Kutta warm-up",
+            grid.len(),
+        ));
     }
-    // diffusers: the four highest, each with one half a stride above it; doubled, then without both ends.
+    // diffusers: the four highest, each with one half a stride above it; doubled, then without both
+    // ends.
     let half = (config.train_steps / grid.len() / 2) as f64;
-    let rising: Vec<f64> = grid[..4].iter().rev().flat_map(|l| [l.timestep, l.timestep + half]).collect();
-    let doubled: Vec<f64> = rising[..rising.len() - 1].iter().flat_map(|&t| [t, t]).collect();
-    let warm_up = doubled[1..doubled.len() - 1].iter().rev().map(|&t| Level::at(train_sigmas, t));
+    let rising: Vec<f64> = grid[..4]
+        .iter()
+        .rev()
+        .flat_map(|l| [l.timestep, l.timestep + half])
+        .collect();
+    let doubled: Vec<f64> = rising[..rising.len() - 1]
+        .iter()
+        .flat_map(|&t| [t, t])
+        .collect();
+    let warm_up = doubled[1..doubled.len() - 1]
+        .iter()
+        .rev()
+        .map(|&t| Level::at(train_sigmas, t));
     Ok(warm_up.chain(grid[3..].iter().copied()).collect())
 }

@@ -1,11 +1,16 @@
-//! Noise levels by a curve instead of by timesteps: Karras, exponential, beta and the others of `--schedule`.
-//! Which timestep the network is told at each of them is the ladder's business.
+//! Noise levels by a curve instead of by timesteps: Karras, exponential, beta and the others of
+//! `--schedule`. Which timestep the network is told at each of them is the ladder's business.
 
 use super::config::{Config, Schedule};
 use super::schedule::Level;
 
 /// `n` falling levels; `range` is (σ_max, σ_min) of the curves that run between two ends.
-pub(super) fn sigmas(config: &Config, range: (f64, f64), n: usize, train_sigmas: &[f64]) -> Vec<f64> {
+pub(super) fn sigmas(
+    config: &Config,
+    range: (f64, f64),
+    n: usize,
+    train_sigmas: &[f64],
+) -> Vec<f64> {
     let last = train_sigmas.len() - 1;
     let level = |i: usize| match config.schedule {
         Schedule::Normal => blend(range, ramp(i, n), |x| x, |x| x),
@@ -22,7 +27,11 @@ pub(super) fn sigmas(config: &Config, range: (f64, f64), n: usize, train_sigmas:
 
 /// The share of the way that level `i` of `n` has gone.
 fn ramp(i: usize, n: usize) -> f64 {
-    if n < 2 { 0.0 } else { i as f64 / (n - 1) as f64 }
+    if n < 2 {
+        0.0
+    } else {
+        i as f64 / (n - 1) as f64
+    }
 }
 
 /// Linear from end to end in the scale of `f`, whose inverse is `g`.
@@ -34,15 +43,26 @@ fn blend(range: (f64, f64), share: f64, f: fn(f64) -> f64, g: fn(f64) -> f64) ->
 fn between(train_sigmas: &[f64], timestep: f64) -> f64 {
     let low = timestep.floor() as usize;
     let high = (low + 1).min(train_sigmas.len() - 1);
-    blend((train_sigmas[low], train_sigmas[high]), timestep - low as f64, f64::ln, f64::exp)
+    blend(
+        (train_sigmas[low], train_sigmas[high]),
+        timestep - low as f64,
+        f64::ln,
+        f64::exp,
+    )
 }
 
-/// Align Your Steps: the published timesteps of ten steps, with 0 as the end that the last step replaces by σ = 0.
-const ALIGNED: [f64; 11] = [999.0, 850.0, 736.0, 645.0, 545.0, 455.0, 343.0, 233.0, 124.0, 24.0, 0.0];
+/// Align Your Steps: the published timesteps of ten steps, with 0 as the end that the last step
+/// replaces by σ = 0.
+const ALIGNED: [f64; 11] = [
+    999.0, 850.0, 736.0, 645.0, 545.0, 455.0, 343.0, 233.0, 124.0, 24.0, 0.0,
+];
 /// The same for SDXL.
-const ALIGNED_XL: [f64; 11] = [999.0, 845.0, 730.0, 587.0, 443.0, 310.0, 193.0, 116.0, 53.0, 13.0, 0.0];
+const ALIGNED_XL: [f64; 11] = [
+    999.0, 845.0, 730.0, 587.0, 443.0, 310.0, 193.0, 116.0, 53.0, 13.0, 0.0,
+];
 
-/// The published levels at `share` of the way, linear in log σ between them (Sabour et al. 2024, appendix).
+/// The published levels at `share` of the way, linear in log σ between them (Sabour et al. 2024,
+/// appendix).
 fn aligned(config: &Config, train_sigmas: &[f64], share: f64) -> f64 {
     let table = if config.xl { &ALIGNED_XL } else { &ALIGNED };
     // A model with another number of training steps is visited in proportion.
@@ -50,7 +70,12 @@ fn aligned(config: &Config, train_sigmas: &[f64], share: f64) -> f64 {
     let sigma = |k: usize| Level::at(train_sigmas, table[k] * scale).sigma;
     let place = share * (table.len() - 1) as f64;
     let low = (place.floor() as usize).min(table.len() - 2);
-    blend((sigma(low), sigma(low + 1)), place - low as f64, f64::ln, f64::exp)
+    blend(
+        (sigma(low), sigma(low + 1)),
+        place - low as f64,
+        f64::ln,
+        f64::exp,
+    )
 }
 
 /// Both shape parameters of the beta schedule.
@@ -60,7 +85,11 @@ const BETA_FUNCTION: f64 = 2.415_344_208_002_471_4;
 
 /// The quantile of Beta(0.6, 0.6): x with I_x(0.6, 0.6) = p, by symmetry from the half below ½.
 fn beta_quantile(p: f64) -> f64 {
-    if p > 0.5 { 1.0 - lower_quantile(1.0 - p) } else { lower_quantile(p) }
+    if p > 0.5 {
+        1.0 - lower_quantile(1.0 - p)
+    } else {
+        lower_quantile(p)
+    }
 }
 
 /// Newton's method in u = x^a, in which I_x is nearly linear; for p ≤ ½.
@@ -78,7 +107,8 @@ fn lower_quantile(p: f64) -> f64 {
     u.powf(1.0 / SHAPE)
 }
 
-/// I_x(a, b) = x^a / (a B(a, b)) ₂F₁(a, 1 − b; a + 1; x) (Abramowitz & Stegun 26.5.4, 15.1.1), for x ≤ ½.
+/// I_x(a, b) = x^a / (a B(a, b)) ₂F₁(a, 1 − b; a + 1; x) (Abramowitz & Stegun 26.5.4, 15.1.1), for
+/// x ≤ ½.
 fn cumulative(u: f64, x: f64) -> f64 {
     let (mut power, mut sum) = (1.0, 1.0);
     for n in 1..80 {
@@ -93,7 +123,8 @@ fn cumulative(u: f64, x: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// scipy 1.17 `beta.ppf(p, 0.6, 0.6)` is what diffusers' golden tables hold; here the function against itself.
+    /// scipy 1.17 `beta.ppf(p, 0.6, 0.6)` is what diffusers' golden tables hold; here the function
+    /// against itself.
     #[test]
     fn the_quantile_of_the_beta_distribution_inverts_its_cumulative() {
         assert_eq!((beta_quantile(0.0), beta_quantile(1.0)), (0.0, 1.0));

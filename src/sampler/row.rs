@@ -1,4 +1,5 @@
-//! A sampler as data: its row, what diffusers' class assumes, and the name by which it is parsed, shown and stored.
+//! A sampler as data: its row, what diffusers' class assumes, and the name by which it is parsed,
+//! shown and stored.
 
 use std::fmt;
 
@@ -19,9 +20,11 @@ pub struct Row {
     pub about: &'static str,
     /// diffusers' class of the same arithmetic, where there is one.
     pub class: Option<&'static str>,
-    /// diffusers' class of the same arithmetic for networks with EDM preconditioning, where there is one.
+    /// diffusers' class of the same arithmetic for networks with EDM preconditioning, where there
+    /// is one.
     pub edm: Option<&'static str>,
-    /// Where that class holds several samplers: the `algorithm_type` and `solver_order` of this one.
+    /// Where that class holds several samplers: the `algorithm_type` and `solver_order` of this
+    /// one.
     pub variant: Option<(Algorithm, usize)>,
     /// Family of its timestep grid.
     pub grid: Grid,
@@ -102,8 +105,11 @@ pub(super) const SIGMA_DEFAULTS: Defaults = Defaults {
 pub(super) const SD_BETAS: [f64; 2] = [0.00085, 0.012];
 
 /// Defaults of the classes over whole timesteps.
-pub(super) const DISCRETE_DEFAULTS: Defaults =
-    Defaults { spacing: Spacing::Leading, lacks: &[], ..SIGMA_DEFAULTS };
+pub(super) const DISCRETE_DEFAULTS: Defaults = Defaults {
+    spacing: Spacing::Leading,
+    lacks: &[],
+    ..SIGMA_DEFAULTS
+};
 
 /// One row of [`SAMPLERS`].
 #[derive(Clone, Copy)]
@@ -131,14 +137,17 @@ impl Sampler {
             .iter()
             .find(|row| row.name == name)
             .map(|row| Self(row))
-            .ok_or_else(|| Error::unknown(field, "sampler", name, SAMPLERS.iter().map(|row| row.name)))
+            .ok_or_else(|| {
+                Error::unknown(field, "sampler", name, SAMPLERS.iter().map(|row| row.name))
+            })
     }
 
     /// The sampler that a scheduler_config.json names by its class.
     pub(crate) fn of_file(file: &SchedulerFile) -> Result<Self> {
         let class = file.class();
         let (algorithm, order) = file.variant(true)?;
-        // A variant that has no row of its own runs on the row that draws as much noise and looks as far back.
+        // A variant that has no row of its own runs on the row that draws as much noise and looks
+        // as far back.
         let near = |variant: (Algorithm, usize)| {
             (variant.0.adds_noise(), variant.1 == 3) == (algorithm.adds_noise(), order == 3)
         };
@@ -189,7 +198,11 @@ impl<'de> Deserialize<'de> for Sampler {
 
 /// Sampler names for the command line's help, completion and typo check.
 pub fn names() -> PossibleValuesParser {
-    PossibleValuesParser::new(SAMPLERS.iter().map(|row| PossibleValue::new(row.name).help(row.about)))
+    PossibleValuesParser::new(
+        SAMPLERS
+            .iter()
+            .map(|row| PossibleValue::new(row.name).help(row.about)),
+    )
 }
 
 /// Schedule names, likewise.

@@ -1,5 +1,6 @@
-//! The ladder of noise levels that a sampler descends: the timesteps visited and their σ, as plain numbers.
-//! No tensors here. Single precision is imitated where diffusers rounds to it, since pictures are compared digit by digit.
+//! The ladder of noise levels that a sampler descends: the timesteps visited and their σ, as plain
+//! numbers. No tensors here. Single precision is imitated where diffusers rounds to it, since
+//! pictures are compared digit by digit.
 
 use super::config::{Betas, Config, Levels, Schedule, Spacing};
 use super::training::{self, single};
@@ -40,8 +41,8 @@ pub struct Level {
     pub sigma: f64,
     /// Timestep, fractional where the grid allows it.
     pub timestep: f64,
-    /// The noise of what a mask keeps: in the middle of a step diffusers' classes know no level but that which the step
-    /// leads to.
+    /// The noise of what a mask keeps: in the middle of a step diffusers' classes know no level but
+    /// that which the step leads to.
     pub kept: f64,
 }
 
@@ -51,9 +52,16 @@ impl Level {
         let low = (timestep.floor() as usize).min(sigmas.len() - 1);
         let high = (low + 1).min(sigmas.len() - 1);
         let weight = timestep - low as f64;
-        let sigma =
-            if weight == 0.0 { sigmas[low] } else { (sigmas[high] - sigmas[low]) * weight + sigmas[low] };
-        Self { sigma, timestep, kept: sigma }
+        let sigma = if weight == 0.0 {
+            sigmas[low]
+        } else {
+            (sigmas[high] - sigmas[low]) * weight + sigmas[low]
+        };
+        Self {
+            sigma,
+            timestep,
+            kept: sigma,
+        }
     }
 }
 
@@ -92,7 +100,9 @@ impl Ladder {
 
     /// The level after call `i`.
     pub fn sigma_after(&self, i: usize) -> f64 {
-        self.levels.get(i + 1).map_or(self.final_sigma, |level| level.sigma)
+        self.levels
+            .get(i + 1)
+            .map_or(self.final_sigma, |level| level.sigma)
     }
 
     /// Calls of the network from the start to the end.
@@ -100,17 +110,23 @@ impl Ladder {
         self.end.saturating_sub(self.start)
     }
 
-    /// The first call that a refiner makes which takes over at the fraction `start` of the noise: that of the first
-    /// timestep below T − start T, rounded (diffusers' `denoising_end` and `denoising_start`), at a whole step.
+    /// The first call that a refiner makes which takes over at the fraction `start` of the noise:
+    /// that of the first timestep below T − start T, rounded (diffusers' `denoising_end` and
+    /// `denoising_start`), at a whole step.
     pub fn handover(&self, start: f64) -> usize {
         let total = self.train_sigmas.len() as f64;
         let cutoff = (total - start * total).round_ties_even();
-        let before = self.levels.iter().take_while(|level| level.timestep >= cutoff).count();
+        let before = self
+            .levels
+            .iter()
+            .take_while(|level| level.timestep >= cutoff)
+            .count();
         before / self.order * self.order
     }
 
-    /// The same ladder for image to image at `strength` in [0, 1]: its last ⌊n × strength⌋ steps (diffusers'
-    /// `get_timesteps`). The sample to start with is x₀ + σ n at the level of the first call that is left.
+    /// The same ladder for image to image at `strength` in [0, 1]: its last ⌊n × strength⌋ steps
+    /// (diffusers' `get_timesteps`). The sample to start with is x₀ + σ n at the level of the first
+    /// call that is left.
     #[must_use]
     pub fn at_strength(self, strength: f64) -> Self {
         let kept = (self.steps as f64 * strength) as usize;
@@ -140,11 +156,16 @@ impl Ladder {
 /// The ladder of `steps` steps.
 ///
 /// # Errors
-/// A number of steps that the spacing cannot hold; a list of levels that does not fall or leaves the model's range.
+/// A number of steps that the spacing cannot hold; a list of levels that does not fall or leaves
+/// the model's range.
 pub fn ladder(config: &Config, steps: usize) -> Result<Ladder> {
     let row = config.sampler.row();
     // A model with EDM preconditioning has no timesteps.
-    let train_sigmas = if config.edm.is_some() { Vec::new() } else { training::sigmas(config)? };
+    let train_sigmas = if config.edm.is_some() {
+        Vec::new()
+    } else {
+        training::sigmas(config)?
+    };
     let mut levels = match (&config.levels, config.edm) {
         (Levels::Scheduled, Some(edm)) => edm.levels(config.schedule, row, steps),
         (Levels::Scheduled, None) => scheduled(config, steps, &train_sigmas)?,
@@ -152,13 +173,17 @@ pub fn ladder(config: &Config, steps: usize) -> Result<Ladder> {
         (Levels::Timesteps(timesteps), _) => given_timesteps(steps, timesteps, &train_sigmas)?,
     };
     if row.grid.respaces() {
-        levels.iter_mut().for_each(|level| level.sigma = single(level.sigma));
+        levels
+            .iter_mut()
+            .for_each(|level| level.sigma = single(level.sigma));
     }
     if levels.is_empty() || levels.windows(2).any(|pair| pair[0].sigma <= pair[1].sigma) {
         return Err(too_many(config, steps));
     }
     if config.continuous_time {
-        levels.iter_mut().for_each(|level| level.timestep = 0.25 * level.sigma.ln());
+        levels
+            .iter_mut()
+            .for_each(|level| level.timestep = 0.25 * level.sigma.ln());
     }
     let init_noise_sigma = init_noise_sigma(config, &levels);
     let final_sigma = final_sigma(config, &levels, &train_sigmas);
@@ -181,8 +206,10 @@ pub fn ladder(config: &Config, steps: usize) -> Result<Ladder> {
 /// The levels of the configuration's schedule and spacing.
 fn scheduled(config: &Config, steps: usize, train_sigmas: &[f64]) -> Result<Vec<Level>> {
     let grid = config.sampler.row().grid;
-    let visited: Vec<Level> =
-        timesteps(config, steps)?.iter().map(|&timestep| Level::at(train_sigmas, timestep)).collect();
+    let visited: Vec<Level> = timesteps(config, steps)?
+        .iter()
+        .map(|&timestep| Level::at(train_sigmas, timestep))
+        .collect();
     let range = match (grid, visited.first(), visited.last()) {
         _ if config.schedule == Schedule::Normal => return Ok(visited),
         (Grid::Continuous | Grid::Midpoint, Some(first), Some(last)) => (first.sigma, last.sigma),
@@ -191,14 +218,24 @@ fn scheduled(config: &Config, steps: usize, train_sigmas: &[f64]) -> Result<Vec<
     let [highest, lowest] = config.sigma_range;
     let range = (highest.unwrap_or(range.0), lowest.unwrap_or(range.1));
     let sigmas = respace::sigmas(config, range, steps, train_sigmas);
-    Ok(sigmas.into_iter().map(|sigma| told(config, sigma, train_sigmas)).collect())
+    Ok(sigmas
+        .into_iter()
+        .map(|sigma| told(config, sigma, train_sigmas))
+        .collect())
 }
 
 /// The levels of `--sigmas`, whose last is where the run ends.
-fn given_sigmas(config: &Config, steps: usize, sigmas: &[f64], train_sigmas: &[f64]) -> Result<Vec<Level>> {
+fn given_sigmas(
+    config: &Config,
+    steps: usize,
+    sigmas: &[f64],
+    train_sigmas: &[f64],
+) -> Result<Vec<Level>> {
     // A list may round the model's own ends to three digits.
-    let highest =
-        1.005 * config.edm.map_or_else(|| train_sigmas[train_sigmas.len() - 1], |edm| edm.sigma_max);
+    let highest = 1.005
+        * config
+            .edm
+            .map_or_else(|| train_sigmas[train_sigmas.len() - 1], |edm| edm.sigma_max);
     let falls = sigmas.windows(2).all(|pair| pair[0] > pair[1]);
     if sigmas.len() < 2 || !falls || !sigmas.iter().all(|sigma| (0.0..=highest).contains(sigma)) {
         let wanted = format!("two or more falling numbers from {highest:.3} to 0");
@@ -206,29 +243,46 @@ fn given_sigmas(config: &Config, steps: usize, sigmas: &[f64], train_sigmas: &[f
     }
     counted("sigmas", sigmas.len() - 1, steps)?;
     let called = &sigmas[..sigmas.len() - 1];
-    Ok(called.iter().map(|&sigma| told(config, sigma, train_sigmas)).collect())
+    Ok(called
+        .iter()
+        .map(|&sigma| told(config, sigma, train_sigmas))
+        .collect())
 }
 
 /// The levels of `--timesteps`.
 fn given_timesteps(steps: usize, timesteps: &[usize], train_sigmas: &[f64]) -> Result<Vec<Level>> {
     let falls = timesteps.windows(2).all(|pair| pair[0] > pair[1]);
-    if !falls || timesteps.first().is_none_or(|&first| first >= train_sigmas.len()) {
+    if !falls
+        || timesteps
+            .first()
+            .is_none_or(|&first| first >= train_sigmas.len())
+    {
         let wanted = format!("falling whole numbers from {} to 0", train_sigmas.len() - 1);
         return Err(Error::expected("timesteps", wanted, list(timesteps)));
     }
     counted("timesteps", timesteps.len(), steps)?;
-    Ok(timesteps.iter().map(|&timestep| Level::at(train_sigmas, timestep as f64)).collect())
+    Ok(timesteps
+        .iter()
+        .map(|&timestep| Level::at(train_sigmas, timestep as f64))
+        .collect())
 }
 
 fn counted(field: &str, count: usize, steps: usize) -> Result<()> {
     if count == steps {
         return Ok(());
     }
-    Err(Error::expected("steps", format!("{count}, as `{field}` says"), steps).hint("leave out `--steps`"))
+    Err(
+        Error::expected("steps", format!("{count}, as `{field}` says"), steps)
+            .hint("leave out `--steps`"),
+    )
 }
 
 fn list<T: ToString>(values: &[T]) -> String {
-    values.iter().map(T::to_string).collect::<Vec<_>>().join(",")
+    values
+        .iter()
+        .map(T::to_string)
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 /// The timesteps of the configuration's spacing, falling.
@@ -238,22 +292,27 @@ fn timesteps(config: &Config, steps: usize) -> Result<Vec<f64>> {
     let offset = config.steps_offset as f64;
     let list: Vec<f64> = match (config.spacing, grid) {
         (_, Grid::Distilled) => distilled(config, steps)?,
-        (Spacing::Linspace, Grid::Discrete) => {
-            linspace_down(total, steps).map(f64::round_ties_even).collect()
-        }
+        (Spacing::Linspace, Grid::Discrete) => linspace_down(total, steps)
+            .map(f64::round_ties_even)
+            .collect(),
         (Spacing::Linspace, Grid::Continuous | Grid::Midpoint) => {
             linspace_down(total, steps).map(single).collect()
         }
-        (Spacing::Linspace, Grid::Multistep) => {
-            linspace_down(total, steps + 1).take(steps).map(f64::round_ties_even).collect()
-        }
-        (Spacing::Leading, Grid::Discrete | Grid::Continuous | Grid::Midpoint) => {
-            (0..steps).rev().map(|i| (i * (total / steps)) as f64 + offset).collect()
-        }
-        (Spacing::Leading, Grid::Multistep) => {
-            (1..=steps).rev().map(|i| (i * (total / (steps + 1))) as f64 + offset).collect()
-        }
-        (Spacing::Trailing, _) => arange_down(total, steps).map(|t| t.round_ties_even() - 1.0).collect(),
+        (Spacing::Linspace, Grid::Multistep) => linspace_down(total, steps + 1)
+            .take(steps)
+            .map(f64::round_ties_even)
+            .collect(),
+        (Spacing::Leading, Grid::Discrete | Grid::Continuous | Grid::Midpoint) => (0..steps)
+            .rev()
+            .map(|i| (i * (total / steps)) as f64 + offset)
+            .collect(),
+        (Spacing::Leading, Grid::Multistep) => (1..=steps)
+            .rev()
+            .map(|i| (i * (total / (steps + 1))) as f64 + offset)
+            .collect(),
+        (Spacing::Trailing, _) => arange_down(total, steps)
+            .map(|t| t.round_ties_even() - 1.0)
+            .collect(),
     };
     if list.iter().all(|t| (0.0..=(total - 1) as f64).contains(t)) {
         return Ok(list);
@@ -263,38 +322,54 @@ fn timesteps(config: &Config, steps: usize) -> Result<Vec<f64>> {
 
 fn too_many(config: &Config, steps: usize) -> Error {
     let (spacing, total) = (config.spacing, config.train_steps);
-    let message =
-        format!("{steps} steps of `{spacing}` spacing do not fit into the model's {total} timesteps");
+    let message = format!(
+        "{steps} steps of `{spacing}` spacing do not fit into the model's {total} timesteps"
+    );
     Error::field("steps", message).hint("use fewer steps, or another `--timestep-spacing`")
 }
 
-/// Evenly chosen timesteps of the grid that the model was distilled on (Luo et al. 2023, as in diffusers).
+/// Evenly chosen timesteps of the grid that the model was distilled on (Luo et al. 2023, as in
+/// diffusers).
 fn distilled(config: &Config, steps: usize) -> Result<Vec<f64>> {
     let stride = config.train_steps / config.original_steps.clamp(1, config.train_steps);
     let count = (config.original_steps as f64 * config.strength) as usize;
     if steps > count {
         let sampler = config.sampler;
-        return Err(Error::expected("steps", format!("1 to {count} for sampler `{sampler}`"), steps));
+        return Err(Error::expected(
+            "steps",
+            format!("1 to {count} for sampler `{sampler}`"),
+            steps,
+        ));
     }
     let every = count as f64 / steps as f64;
-    Ok((0..steps).map(|i| ((count - (i as f64 * every) as usize) * stride - 1) as f64).collect())
+    Ok((0..steps)
+        .map(|i| ((count - (i as f64 * every) as usize) * stride - 1) as f64)
+        .collect())
 }
 
 /// `numpy.linspace(0, total − 1, n)` reversed.
 fn linspace_down(total: usize, n: usize) -> impl Iterator<Item = f64> {
     let last = (total - 1) as f64;
     let step = last / (n.max(2) - 1) as f64;
-    (0..n).rev().map(move |i| if i + 1 == n && n > 1 { last } else { i as f64 * step })
+    (0..n).rev().map(move |i| {
+        if i + 1 == n && n > 1 {
+            last
+        } else {
+            i as f64 * step
+        }
+    })
 }
 
-/// `numpy.arange(total, 0, −total/n)`, which steps by the rounded difference of its first two values.
+/// `numpy.arange(total, 0, −total/n)`, which steps by the rounded difference of its first two
+/// values.
 fn arange_down(total: usize, n: usize) -> impl Iterator<Item = f64> {
     let start = total as f64;
     let step = (start - start / n as f64) - start;
     (0..n).map(move |i| start + i as f64 * step)
 }
 
-/// A respaced level with the timestep that the network is told, rounded or cut as diffusers' class does.
+/// A respaced level with the timestep that the network is told, rounded or cut as diffusers' class
+/// does.
 fn told(config: &Config, sigma: f64, train_sigmas: &[f64]) -> Level {
     if config.edm.is_some() {
         return edm::told(sigma);
@@ -302,11 +377,17 @@ fn told(config: &Config, sigma: f64, train_sigmas: &[f64]) -> Level {
     let timestep = timestep_of(sigma, train_sigmas);
     let timestep = match (config.sampler.row().grid, config.schedule) {
         (Grid::Multistep, Schedule::Exponential | Schedule::Beta) => timestep.trunc(),
-        (Grid::Multistep, Schedule::Karras) if config.betas == Betas::SquaredCosine => timestep.trunc(),
+        (Grid::Multistep, Schedule::Karras) if config.betas == Betas::SquaredCosine => {
+            timestep.trunc()
+        }
         (Grid::Multistep, _) | (Grid::Midpoint, Schedule::Karras) => timestep.round_ties_even(),
         _ => single(timestep),
     };
-    Level { sigma, timestep, kept: sigma }
+    Level {
+        sigma,
+        timestep,
+        kept: sigma,
+    }
 }
 
 /// The fractional timestep of a level, linear in log σ.
@@ -339,8 +420,8 @@ fn final_sigma(config: &Config, levels: &[Level], train_sigmas: &[f64]) -> f64 {
     }
 }
 
-/// Unit noise is the first sample of x = αx₀ + σn for the discrete and multistep samplers; the σ samplers
-/// of diffusers take σ_max itself, except with leading spacing.
+/// Unit noise is the first sample of x = αx₀ + σn for the discrete and multistep samplers; the σ
+/// samplers of diffusers take σ_max itself, except with leading spacing.
 fn init_noise_sigma(config: &Config, levels: &[Level]) -> f64 {
     if let Some(edm) = config.edm {
         return edm.init_noise_sigma();

@@ -1,5 +1,5 @@
-//! What a model's scheduler_config.json says: its keys as diffusers writes them, and their readings as our types.
-//! Which of them count for a sampler is `Config`'s business.
+//! What a model's scheduler_config.json says: its keys as diffusers writes them, and their readings
+//! as our types. Which of them count for a sampler is `Config`'s business.
 
 use serde::Deserialize;
 
@@ -63,8 +63,9 @@ impl SchedulerFile {
         self.prediction().ok()
     }
 
-    /// Sets what diffusers' pipelines of 1.x and 2.x set whatever the file says: files older than these keys lack them,
-    /// and their classes assume the opposite. Inpainting networks were never trained for a Runge-Kutta warm-up.
+    /// Sets what diffusers' pipelines of 1.x and 2.x set whatever the file says: files older than
+    /// these keys lack them, and their classes assume the opposite. Inpainting networks were never
+    /// trained for a Runge-Kutta warm-up.
     pub(crate) fn put_right(&mut self, inpainting: bool) {
         self.steps_offset = Some(1);
         self.clip_sample = Some(false);
@@ -93,24 +94,41 @@ impl SchedulerFile {
 
     /// Whether the class is one for networks with EDM preconditioning.
     pub fn is_edm(&self) -> bool {
-        matches!(self.class(), "EDMEulerScheduler" | "EDMDPMSolverMultistepScheduler")
+        matches!(
+            self.class(),
+            "EDMEulerScheduler" | "EDMDPMSolverMultistepScheduler"
+        )
     }
 
     /// Whether a network that predicts velocities is told ¼ ln σ.
     pub(super) fn has_continuous_time(&self) -> bool {
-        self.class() == "EulerDiscreteScheduler" && self.timestep_type.as_deref() == Some("continuous")
+        self.class() == "EulerDiscreteScheduler"
+            && self.timestep_type.as_deref() == Some("continuous")
     }
 
     /// The schedule that the file turns on, as `class` reads it.
     pub(super) fn schedule(&self, class: Option<&str>) -> Result<Schedule> {
-        let lu = self.use_lu_lambdas.filter(|_| class == Some("DPMSolverMultistepScheduler"));
+        let lu = self
+            .use_lu_lambdas
+            .filter(|_| class == Some("DPMSolverMultistepScheduler"));
         let rows = [
-            ("use_karras_sigmas", self.use_karras_sigmas, Schedule::Karras),
+            (
+                "use_karras_sigmas",
+                self.use_karras_sigmas,
+                Schedule::Karras,
+            ),
             ("use_lu_lambdas", lu, Schedule::Lu),
-            ("use_exponential_sigmas", self.use_exponential_sigmas, Schedule::Exponential),
+            (
+                "use_exponential_sigmas",
+                self.use_exponential_sigmas,
+                Schedule::Exponential,
+            ),
             ("use_beta_sigmas", self.use_beta_sigmas, Schedule::Beta),
         ];
-        let on: Vec<_> = rows.iter().filter(|(_, key, _)| *key == Some(true)).collect();
+        let on: Vec<_> = rows
+            .iter()
+            .filter(|(_, key, _)| *key == Some(true))
+            .collect();
         match on.as_slice() {
             [] => Ok(Schedule::Normal),
             [first] => Ok(first.2),
@@ -118,7 +136,10 @@ impl SchedulerFile {
             [first, _] if lu == Some(true) => Ok(first.2),
             [first, second, ..] => Err(Error::new(
                 Kind::ModelFile,
-                format!("scheduler_config.json: `{}` and `{}` exclude each other", first.0, second.0),
+                format!(
+                    "scheduler_config.json: `{}` and `{}` exclude each other",
+                    first.0, second.0
+                ),
             )
             .hint("choose a schedule with `--schedule`")),
         }
@@ -136,10 +157,12 @@ impl SchedulerFile {
     /// `sigma_max` and `sigma_min`, between which respaced levels lie.
     pub(super) fn sigma_range(&self) -> Result<[Option<f64>; 2]> {
         let (high, low) = (self.sigma_max, self.sigma_min);
-        let bad = |sigma: Option<f64>| sigma.is_some_and(|sigma| !(sigma > 0.0 && sigma.is_finite()));
+        let bad =
+            |sigma: Option<f64>| sigma.is_some_and(|sigma| !(sigma > 0.0 && sigma.is_finite()));
         if bad(high) || bad(low) || high.zip(low).is_some_and(|(high, low)| low >= high) {
-            let shown =
-                |sigma: Option<f64>| sigma.map_or_else(|| "nothing".to_owned(), |sigma| sigma.to_string());
+            let shown = |sigma: Option<f64>| {
+                sigma.map_or_else(|| "nothing".to_owned(), |sigma| sigma.to_string())
+            };
             return Err(Error::new(
                 Kind::ModelFile,
                 format!(
@@ -152,10 +175,14 @@ impl SchedulerFile {
         Ok([high, low])
     }
 
-    /// `algorithm_type` and `solver_order`; where the class does not read the algorithm, it counts as dpmsolver++.
+    /// `algorithm_type` and `solver_order`; where the class does not read the algorithm, it counts
+    /// as dpmsolver++.
     pub(super) fn variant(&self, reads_algorithm: bool) -> Result<(Algorithm, usize)> {
         // diffusers reads DEIS's own name as dpmsolver++ too.
-        let named = self.algorithm_type.as_deref().filter(|name| reads_algorithm && *name != "deis");
+        let named = self
+            .algorithm_type
+            .as_deref()
+            .filter(|name| reads_algorithm && *name != "deis");
         let algorithm = match named {
             None => Algorithm::DpmPlusPlus,
             Some(name) => Algorithm::parse("algorithm_type", name)

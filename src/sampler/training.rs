@@ -1,5 +1,5 @@
-//! The noise levels of training: β → ᾱ → σ for every timestep. Single precision is imitated where diffusers rounds to
-//! it, since pictures are compared digit by digit.
+//! The noise levels of training: β → ᾱ → σ for every timestep. Single precision is imitated where
+//! diffusers rounds to it, since pictures are compared digit by digit.
 
 use super::config::{Betas, Config};
 use super::schedule::Grid;
@@ -13,7 +13,11 @@ pub(super) fn single(x: f64) -> f64 {
 /// σ of each training timestep, rounded as diffusers rounds.
 pub(super) fn sigmas(config: &Config) -> Result<Vec<f64>> {
     let betas = betas(config)?;
-    let betas = if config.zero_terminal_snr { rescaled(&betas) } else { betas };
+    let betas = if config.zero_terminal_snr {
+        rescaled(&betas)
+    } else {
+        betas
+    };
     let mut product = 1.0f64;
     let mut cumprod: Vec<f64> = betas
         .iter()
@@ -25,7 +29,8 @@ pub(super) fn sigmas(config: &Config) -> Result<Vec<f64>> {
     if config.zero_terminal_snr
         && let Some(last) = cumprod.last_mut()
     {
-        // diffusers floors ᾱ_T at 2^-24 in the σ samplers and leaves 0 in ddim; a tiny ᾱ is that 0 without the infinity.
+        // diffusers floors ᾱ_T at 2^-24 in the σ samplers and leaves 0 in ddim; a tiny ᾱ is that 0
+        // without the infinity.
         *last = match config.sampler.row().grid {
             Grid::Discrete | Grid::Distilled => 1e-30,
             Grid::Continuous | Grid::Midpoint | Grid::Multistep => 2f64.powi(-24),
@@ -79,10 +84,17 @@ pub(super) fn linspace_single(start: f64, end: f64, n: usize) -> Vec<f64> {
 
 /// Nichol & Dhariwal 2021, equation 17, with β capped at 0.999.
 fn cosine_betas(n: usize) -> Vec<f64> {
-    let alpha_bar = |t: f64| ((t + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2).cos().powi(2);
+    let alpha_bar = |t: f64| {
+        ((t + 0.008) / 1.008 * std::f64::consts::FRAC_PI_2)
+            .cos()
+            .powi(2)
+    };
     (0..n)
         .map(|i| {
-            single((1.0 - alpha_bar((i + 1) as f64 / n as f64) / alpha_bar(i as f64 / n as f64)).min(0.999))
+            single(
+                (1.0 - alpha_bar((i + 1) as f64 / n as f64) / alpha_bar(i as f64 / n as f64))
+                    .min(0.999),
+            )
         })
         .collect()
 }
@@ -99,7 +111,9 @@ fn rescaled(betas: &[f64]) -> Vec<f64> {
         .collect();
     let (first, last) = (roots[0], roots[roots.len() - 1]);
     let stretch = single(first / single(first - last));
-    let bars = roots.iter().map(|root| single(single(single(root - last) * stretch).powi(2)));
+    let bars = roots
+        .iter()
+        .map(|root| single(single(single(root - last) * stretch).powi(2)));
     let mut before = 1.0;
     bars.map(|bar| {
         let beta = single(1.0 - single(bar / before));

@@ -1,10 +1,11 @@
-//! UniPC (Zhao et al. 2023, algorithms 5 to 8, B₁ and B₂): a multistep predictor, and at the next call a corrector that
-//! uses the estimate made there. Over x₀ or over the noise, order 1 to 3.
+//! UniPC (Zhao et al. 2023, algorithms 5 to 8, B₁ and B₂): a multistep predictor, and at the next
+//! call a corrector that uses the estimate made there. Over x₀ or over the noise, order 1 to 3.
 
 use candle_core::Tensor;
 
 use super::{
-    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine, remember,
+    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine,
+    remember,
 };
 use crate::error::Result;
 use crate::sampler::schedule::{Grid, Ladder};
@@ -16,7 +17,11 @@ pub(super) static ROW: Row = Row {
     edm: None,
     variant: None,
     grid: Grid::Multistep,
-    defaults: Defaults { repeats_last: true, lacks: &[Key::ClipSample], ..SIGMA_DEFAULTS },
+    defaults: Defaults {
+        repeats_last: true,
+        lacks: &[Key::ClipSample],
+        ..SIGMA_DEFAULTS
+    },
     order: 1,
     visits: None,
     solver: |config: &Config, ladder: &Ladder| {
@@ -40,7 +45,11 @@ struct UniPc {
 
 impl Solver for UniPc {
     fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
-        let estimate = if self.config.predict_x0 { now.x0.clone() } else { now.derivative()? };
+        let estimate = if self.config.predict_x0 {
+            now.x0.clone()
+        } else {
+            now.derivative()?
+        };
         let entry = (estimate, now.sample.sigma);
         let from = match self.predicted.take() {
             Some((start, order)) if !self.config.disable_corrector.contains(&(i - 1)) => {
@@ -57,30 +66,49 @@ impl Solver for UniPc {
 }
 
 impl UniPc {
-    /// The order of the prediction of call `i`: never more than the steps that are left, when the run ends in lower order.
+    /// The order of the prediction of call `i`: never more than the steps that are left, when the
+    /// run ends in lower order.
     fn order(&self, i: usize) -> usize {
         let left = self.ladder.levels.len() - i;
         let to_zero = left == 1 && self.ladder.final_sigma == 0.0;
-        if self.config.lower_order_final || to_zero { self.config.order.min(left) } else { self.config.order }
+        if self.config.lower_order_final || to_zero {
+            self.config.order.min(left)
+        } else {
+            self.config.order
+        }
     }
 
-    /// The predictor, or with the estimate at the target the corrector, of `order` from `start` to the level `next`:
+    /// The predictor, or with the estimate at the target the corrector, of `order` from `start` to
+    /// the level `next`:
     ///
-    /// x' = keep x − s (e^hh − 1) m₀ − s B(h) Σ ρₖ (mₖ − m₀)/rₖ, where over x₀ hh = −h, s = 1 and keep = σ'/σ, and over
-    /// the noise hh = h, s = σ' and keep = 1.
-    fn update(&self, start: &Sample, next: f64, order: usize, reached: Option<&Tensor>) -> Result<Sample> {
+    /// x' = keep x − s (e^hh − 1) m₀ − s B(h) Σ ρₖ (mₖ − m₀)/rₖ, where over x₀ hh = −h, s = 1 and
+    /// keep = σ'/σ, and over the noise hh = h, s = σ' and keep = 1.
+    fn update(
+        &self,
+        start: &Sample,
+        next: f64,
+        order: usize,
+        reached: Option<&Tensor>,
+    ) -> Result<Sample> {
         let h = (start.sigma / next).ln();
         let Some((latest, _)) = self.history.last().filter(|_| h != 0.0) else {
-            return Ok(Sample { sigma: next, ..start.clone() });
+            return Ok(Sample {
+                sigma: next,
+                ..start.clone()
+            });
         };
-        let (hh, scale, keep) =
-            if self.config.predict_x0 { (-h, 1.0, next / start.sigma) } else { (h, next, 1.0) };
+        let (hh, scale, keep) = if self.config.predict_x0 {
+            (-h, 1.0, next / start.sigma)
+        } else {
+            (h, next, 1.0)
+        };
         let growth = hh.exp_m1();
         let b = if self.config.bh1 { hh } else { growth };
         // Earlier estimates, newest first, at rₖ < 0; the one at the target is at r = 1.
         let earlier = self.history.iter().rev().skip(1).take(order - 1);
-        let mut nodes: Vec<(f64, &Tensor)> =
-            earlier.map(|(estimate, sigma)| ((start.sigma / sigma).ln() / h, estimate)).collect();
+        let mut nodes: Vec<(f64, &Tensor)> = earlier
+            .map(|(estimate, sigma)| ((start.sigma / sigma).ln() / h, estimate))
+            .collect();
         nodes.extend(reached.map(|estimate| (1.0, estimate)));
         let places: Vec<f64> = nodes.iter().map(|node| node.0).collect();
         let weights = weights(&places, hh, b);
@@ -92,11 +120,15 @@ impl UniPc {
             rest -= weight;
         }
         terms.push((rest, latest));
-        Ok(Sample { x: combine(&terms)?, sigma: next })
+        Ok(Sample {
+            x: combine(&terms)?,
+            sigma: next,
+        })
     }
 }
 
-/// ρ with Σₖ ρₖ rₖ^(j−1) = j! φ_{j+1}(hh) hh / B(h) for j = 1 … (equation 12, theorem 3.1); a single ρ is ½, as the paper advises.
+/// ρ with Σₖ ρₖ rₖ^(j−1) = j! φ_{j+1}(hh) hh / B(h) for j = 1 … (equation 12, theorem 3.1); a
+/// single ρ is ½, as the paper advises.
 fn weights(places: &[f64], hh: f64, b: f64) -> Vec<f64> {
     if places.len() < 2 {
         return vec![0.5; places.len()];
@@ -113,22 +145,31 @@ fn weights(places: &[f64], hh: f64, b: f64) -> Vec<f64> {
     solved(rows)
 }
 
-/// The solution of a small regular system, each row with its right side last: Gauss-Jordan with row pivots.
+/// The solution of a small regular system, each row with its right side last: Gauss-Jordan with row
+/// pivots.
 fn solved(mut rows: Vec<Vec<f64>>) -> Vec<f64> {
     let n = rows.len();
     for column in 0..n {
-        let pivot = (column..n).max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()));
+        let pivot =
+            (column..n).max_by(|&a, &b| rows[a][column].abs().total_cmp(&rows[b][column].abs()));
         rows.swap(column, pivot.unwrap_or(column));
-        let head: Vec<f64> = rows[column].iter().map(|value| value / rows[column][column]).collect();
+        let head: Vec<f64> = rows[column]
+            .iter()
+            .map(|value| value / rows[column][column])
+            .collect();
         for (i, row) in rows.iter_mut().enumerate() {
             let times = row[column];
             if i != column {
-                row.iter_mut().zip(&head).for_each(|(value, unit)| *value -= times * unit);
+                row.iter_mut()
+                    .zip(&head)
+                    .for_each(|(value, unit)| *value -= times * unit);
             }
         }
         rows[column] = head;
     }
-    rows.into_iter().filter_map(|row| row.last().copied()).collect()
+    rows.into_iter()
+        .filter_map(|row| row.last().copied())
+        .collect()
 }
 
 #[cfg(test)]

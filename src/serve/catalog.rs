@@ -1,4 +1,5 @@
-//! Which models clients may ask for, and what those are called. Clients see names; folders stay the server's secret.
+//! Which models clients may ask for, and what those are called. Clients see names; folders stay the
+//! server's secret.
 
 use std::path::Path;
 
@@ -48,13 +49,24 @@ impl Catalog {
             known.sort_by_key(|name| name != DEFAULT_MODEL);
             known
         };
-        let named = if named.is_empty() { known() } else { named.to_vec() };
+        let named = if named.is_empty() {
+            known()
+        } else {
+            named.to_vec()
+        };
         let offers: Vec<Offer> = named.into_iter().map(offer).collect();
         let names: Vec<&str> = offers.iter().map(|offer| offer.name.as_str()).collect();
-        match names.iter().enumerate().find(|(i, name)| names[..*i].contains(name)) {
+        match names
+            .iter()
+            .enumerate()
+            .find(|(i, name)| names[..*i].contains(name))
+        {
             None => Ok(Self { offers }),
-            Some((_, name)) => Err(Error::field("model", format!("two models are called `{name}`"))
-                .hint("give the folders different names")),
+            Some((_, name)) => Err(Error::field(
+                "model",
+                format!("two models are called `{name}`"),
+            )
+            .hint("give the folders different names")),
         }
     }
 
@@ -77,15 +89,26 @@ impl Catalog {
     pub(super) fn opened(&self, params: &Params) -> Result<Params> {
         let open = |field: &str, name: &Option<String>| match name {
             None => Ok(None),
-            Some(name) => self.resolve(field, name).map(|(_, model)| Some(model.to_owned())),
+            Some(name) => self
+                .resolve(field, name)
+                .map(|(_, model)| Some(model.to_owned())),
         };
-        let (model, refiner) = (open("model", &params.model)?, open("refiner", &params.refiner)?);
-        Ok(Params { model, refiner, ..params.clone() })
+        let (model, refiner) = (
+            open("model", &params.model)?,
+            open("refiner", &params.refiner)?,
+        );
+        Ok(Params {
+            model,
+            refiner,
+            ..params.clone()
+        })
     }
 
     /// The name of the model of requests that name none.
     pub(super) fn default(&self) -> &str {
-        self.offers.first().map_or(DEFAULT_MODEL, |offer| &offer.name)
+        self.offers
+            .first()
+            .map_or(DEFAULT_MODEL, |offer| &offer.name)
     }
 
     /// Every name.
@@ -96,7 +119,9 @@ impl Catalog {
     /// Every folder with the name that clients know it by.
     pub(super) fn secrets(&self) -> Vec<(String, String)> {
         let differ = self.offers.iter().filter(|offer| offer.name != offer.model);
-        differ.map(|offer| (offer.model.clone(), offer.name.clone())).collect()
+        differ
+            .map(|offer| (offer.model.clone(), offer.name.clone()))
+            .collect()
     }
 
     /// As clients see them.
@@ -117,21 +142,38 @@ impl Catalog {
 
 fn offer(model: String) -> Offer {
     if let Some(spec) = spec(&model) {
-        return Offer { name: spec.name.clone(), model: spec.name.clone(), spec: Some(spec) };
+        return Offer {
+            name: spec.name.clone(),
+            model: spec.name.clone(),
+            spec: Some(spec),
+        };
     }
-    // The whole path: a part of one, such as `.`, would be found in any text that is to be told without it.
+    // The whole path: a part of one, such as `.`, would be found in any text that is to be told
+    // without it.
     match Path::new(&model).canonicalize() {
         Ok(path) => {
-            let name =
-                path.file_name().map_or_else(|| "model".into(), |name| name.to_string_lossy().into_owned());
-            Offer { name, model: path.display().to_string(), spec: None }
+            let name = path.file_name().map_or_else(
+                || "model".into(),
+                |name| name.to_string_lossy().into_owned(),
+            );
+            Offer {
+                name,
+                model: path.display().to_string(),
+                spec: None,
+            }
         }
-        Err(_) => Offer { name: model.clone(), model, spec: None },
+        Err(_) => Offer {
+            name: model.clone(),
+            model,
+            spec: None,
+        },
     }
 }
 
 fn spec(name: &str) -> Option<&'static ModelSpec> {
-    models().iter().find(|spec| spec.name == name || spec.aliases.iter().any(|alias| alias == name))
+    models()
+        .iter()
+        .find(|spec| spec.name == name || spec.aliases.iter().any(|alias| alias == name))
 }
 
 #[cfg(test)]
@@ -146,12 +188,23 @@ mod tests {
         let path = path.canonicalize().unwrap().display().to_string();
         let catalog = Catalog::new(&["demo".to_owned(), path.clone()]).unwrap();
         assert_eq!(catalog.default(), "demo");
-        assert_eq!(catalog.resolve("model", "mine").unwrap(), ("mine", path.as_str()));
+        assert_eq!(
+            catalog.resolve("model", "mine").unwrap(),
+            ("mine", path.as_str())
+        );
         for name in [path.as_str(), "sd15", "../mine", "org/repo", "/etc"] {
-            assert_eq!(catalog.resolve("refiner", name).unwrap_err().field_name(), Some("refiner"), "{name}");
+            assert_eq!(
+                catalog.resolve("refiner", name).unwrap_err().field_name(),
+                Some("refiner"),
+                "{name}"
+            );
         }
         assert!(Catalog::new(&[path.clone(), path.clone()]).is_err());
-        for said in [format!("{path}/"), format!("{path}/."), format!("{path}/../mine")] {
+        for said in [
+            format!("{path}/"),
+            format!("{path}/."),
+            format!("{path}/../mine"),
+        ] {
             let catalog = Catalog::new(&[said]).unwrap();
             assert_eq!(catalog.secrets(), [(path.clone(), "mine".to_owned())]);
         }

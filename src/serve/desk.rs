@@ -1,5 +1,5 @@
-//! The desk where orders are taken: a client's fields and pictures are checked as the command line's are, written
-//! down and queued. What is wrong is told at once, field by field.
+//! The desk where orders are taken: a client's fields and pictures are checked as the command
+//! line's are, written down and queued. What is wrong is told at once, field by field.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use crate::request::{Params, check, overlay, scaled_down};
 /// Most characters of a prompt.
 pub(super) const PROMPT: usize = 32_000;
 /// The fields that are prompts.
-pub(super) const PROMPTS: [&str; 4] = ["prompt", "negative_prompt", "prompt_2", "negative_prompt_2"];
+pub(super) const PROMPTS: [&str; 4] =
+    ["prompt", "negative_prompt", "prompt_2", "negative_prompt_2"];
 
 /// What a client wants.
 pub(super) struct Wish {
@@ -45,7 +46,13 @@ impl Service {
     }
 
     fn checked(&self, wish: Wish) -> Result<(Order, Pictures), Refused> {
-        let Wish { fields, mut pictures, operation, api, attended } = wish;
+        let Wish {
+            fields,
+            mut pictures,
+            operation,
+            api,
+            attended,
+        } = wish;
         let mut params = params(fields, &mut pictures)?;
         let long = too_long(&params);
         if !long.is_empty() {
@@ -55,16 +62,27 @@ impl Service {
         let mut keep = |result: crate::error::Result<()>| wrong.extend(result.err());
         keep(self.allowed(&mut params));
         for (field, bytes) in &pictures {
-            keep(uploads::size(field, bytes).map(|size| self.scaled_down(field, size, &mut params)));
+            keep(
+                uploads::size(field, bytes).map(|size| self.scaled_down(field, size, &mut params)),
+            );
         }
         keep(self.bounded(&params));
         let operation = operation.map_or(Ok(implied(&params)), |named| agrees(named, &params));
         match operation {
-            Ok(operation) if wrong.is_empty() => {
-                Ok((Order { params, operation, api, attended, key: new_key() }, pictures))
-            }
+            Ok(operation) if wrong.is_empty() => Ok((
+                Order {
+                    params,
+                    operation,
+                    api,
+                    attended,
+                    key: new_key(),
+                },
+                pictures,
+            )),
             Ok(_) => Err(Refused::Wrong(wrong)),
-            Err(error) => Err(Refused::Wrong(std::iter::once(error).chain(wrong).collect())),
+            Err(error) => Err(Refused::Wrong(
+                std::iter::once(error).chain(wrong).collect(),
+            )),
         }
     }
 
@@ -78,7 +96,8 @@ impl Service {
         Ok(())
     }
 
-    /// Has a start picture that is more than is drawn here drawn at the size to which it is scaled down.
+    /// Has a start picture that is more than is drawn here drawn at the size to which it is scaled
+    /// down.
     fn scaled_down(&self, field: &str, own: (u32, u32), params: &mut Params) {
         let whole = overlay(&self.defaults, params);
         if field == "init_image"
@@ -93,12 +112,21 @@ impl Service {
         let most = self.limits.count;
         let few = |field: &str, value: u64| match value <= most {
             true => Ok(()),
-            false => Err(Error::expected(field, format!("at most {most} on this server"), value)),
+            false => Err(Error::expected(
+                field,
+                format!("at most {most} on this server"),
+                value,
+            )),
         };
         few("count", params.count.unwrap_or(1))?;
         few("batch_size", params.batch_size.unwrap_or(1) as u64)?;
         let (width, height) = (params.width.unwrap_or(8), params.height.unwrap_or(8));
-        within(if width > height { "width" } else { "height" }, width, height, self.limits.pixels)
+        within(
+            if width > height { "width" } else { "height" },
+            width,
+            height,
+            self.limits.pixels,
+        )
     }
 }
 
@@ -106,7 +134,10 @@ impl Service {
 ///
 /// # Errors
 /// Fields that are unknown, wrong, or the server's.
-pub(super) fn params(fields: Map<String, Value>, pictures: &mut Pictures) -> Result<Params, Refused> {
+pub(super) fn params(
+    fields: Map<String, Value>,
+    pictures: &mut Pictures,
+) -> Result<Params, Refused> {
     let mut wrong = Vec::new();
     let mut object = Map::new();
     for (name, value) in &fields {
@@ -133,17 +164,31 @@ pub(super) fn params(fields: Map<String, Value>, pictures: &mut Pictures) -> Res
 
 /// The prompts that nobody begins to read.
 fn too_long(params: &Params) -> Vec<Error> {
-    let Params { prompt, negative_prompt, prompt_2, negative_prompt_2, .. } = params;
+    let Params {
+        prompt,
+        negative_prompt,
+        prompt_2,
+        negative_prompt_2,
+        ..
+    } = params;
     let texts = [prompt, negative_prompt, prompt_2, negative_prompt_2];
     let lengths = texts.map(|text| text.as_ref().map_or(0, |text| text.chars().count()));
-    let long = PROMPTS.into_iter().zip(lengths).filter(|(_, length)| *length > PROMPT);
-    long.map(|(field, length)| Error::expected(field, format!("at most {PROMPT} characters"), length))
-        .collect()
+    let long = PROMPTS
+        .into_iter()
+        .zip(lengths)
+        .filter(|(_, length)| *length > PROMPT);
+    long.map(|(field, length)| {
+        Error::expected(field, format!("at most {PROMPT} characters"), length)
+    })
+    .collect()
 }
 
 /// What the fields amount to.
 fn implied(params: &Params) -> Operation {
-    match (&params.init_image, params.mask.is_some() || params.extend.is_some()) {
+    match (
+        &params.init_image,
+        params.mask.is_some() || params.extend.is_some(),
+    ) {
         (None, _) => Operation::Txt2img,
         (Some(_), false) => Operation::Img2img,
         (Some(_), true) => Operation::Inpaint,
@@ -160,6 +205,9 @@ fn agrees(named: Operation, params: &Params) -> crate::error::Result<Operation> 
         (Operation::Txt2img, _) | (_, Operation::Txt2img) => "init_image",
         (Operation::Img2img, _) | (Operation::Inpaint, _) => "mask",
     };
-    Err(Error::field(field, format!("does not go with `{named}`: the other fields make it `{implied}`"))
-        .hint("leave `operation` out, or send what belongs to it"))
+    Err(Error::field(
+        field,
+        format!("does not go with `{named}`: the other fields make it `{implied}`"),
+    )
+    .hint("leave `operation` out, or send what belongs to it"))
 }

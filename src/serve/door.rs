@@ -1,4 +1,5 @@
-//! The door: where a server listens, by which names it answers, what its clients show, and which pages may use it.
+//! The door: where a server listens, by which names it answers, what its clients show, and which
+//! pages may use it.
 
 use std::net::IpAddr;
 
@@ -27,8 +28,8 @@ pub(super) struct Guard {
     hosts: Hosts,
 }
 
-/// The hosts that clients may believe they speak to. A page that gave its own name this machine's address shows that
-/// name, and no other way would tell it from the server's own page.
+/// The hosts that clients may believe they speak to. A page that gave its own name this machine's
+/// address shows that name, and no other way would tell it from the server's own page.
 #[derive(Debug, Default)]
 struct Hosts {
     /// Which addresses are this server's; without a word on that every name is, too.
@@ -56,17 +57,34 @@ impl Guard {
             (None, true) => Some(Addresses::Loopback),
             _ => Some(Addresses::All),
         };
-        let names = door.names.iter().map(|name| host_name(name)).collect::<Result<_>>()?;
-        let origins = door.cors.iter().map(|origin| checked(origin)).collect::<Result<_>>()?;
-        Ok(Self { token: door.token.clone(), origins, hosts: Hosts { addresses, names } })
+        let names = door
+            .names
+            .iter()
+            .map(|name| host_name(name))
+            .collect::<Result<_>>()?;
+        let origins = door
+            .cors
+            .iter()
+            .map(|origin| checked(origin))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            token: door.token.clone(),
+            origins,
+            hosts: Hosts { addresses, names },
+        })
     }
 
     /// Whether a `Host` header (`name`, `name:port`, `[address]:port`) is this server's.
     pub(super) fn answers_to(&self, host: &str) -> bool {
         let Hosts { addresses, names } = &self.hosts;
-        let Some(addresses) = addresses else { return true };
+        let Some(addresses) = addresses else {
+            return true;
+        };
         let name = name_of(host).trim_end_matches('.').to_lowercase();
-        let address = name.split('%').next().and_then(|name| name.parse::<IpAddr>().ok());
+        let address = name
+            .split('%')
+            .next()
+            .and_then(|name| name.parse::<IpAddr>().ok());
         match address {
             Some(address) => *addresses == Addresses::All || address.to_canonical().is_loopback(),
             None => name == "localhost" || names.contains(&name),
@@ -75,7 +93,9 @@ impl Guard {
 
     /// Whether pages of this origin may use the server.
     pub(super) fn lists(&self, origin: &[u8]) -> bool {
-        self.origins.iter().any(|listed| listed.as_bytes() == origin)
+        self.origins
+            .iter()
+            .any(|listed| listed.as_bytes() == origin)
     }
 }
 
@@ -90,7 +110,9 @@ pub(super) fn name_of(host: &str) -> &str {
 fn is_name(name: &str) -> bool {
     let is_label = |label: &str| {
         (1..=63).contains(&label.len())
-            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+            && label
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     name.len() <= 253 && name.split('.').all(is_label)
 }
@@ -101,34 +123,56 @@ fn host_name(name: &str) -> Result<String> {
         return Ok(plain.to_lowercase());
     }
     let error = Error::expected("allow_host", "a name such as `images.example.org`", name);
-    Err(match name.split_once("://").map_or(name, |(_, rest)| rest).split(['/', ':']).next() {
-        Some(near) if near != name && is_name(near) => error.hint(format!("did you mean `{near}`?")),
-        _ => error.hint("the name alone: no scheme, no port, no path"),
-    })
+    Err(
+        match name
+            .split_once("://")
+            .map_or(name, |(_, rest)| rest)
+            .split(['/', ':'])
+            .next()
+        {
+            Some(near) if near != name && is_name(near) => {
+                error.hint(format!("did you mean `{near}`?"))
+            }
+            _ => error.hint("the name alone: no scheme, no port, no path"),
+        },
+    )
 }
 
-/// An origin as browsers send it: scheme, host, and a port that is not the scheme's own, all in lower case.
+/// An origin as browsers send it: scheme, host, and a port that is not the scheme's own, all in
+/// lower case.
 fn checked(origin: &str) -> Result<String> {
     let wrong = || Error::expected("cors", "an origin such as `http://localhost:3000`", origin);
     if origin == "*" {
-        return Err(wrong().hint("name the origins one by one: any page could use this server otherwise"));
+        return Err(
+            wrong().hint("name the origins one by one: any page could use this server otherwise")
+        );
     }
     match sent(origin) {
         Some(sent) if sent == origin => Ok(sent),
         Some(sent) => Err(wrong().hint(format!("browsers send `{sent}`"))),
-        None => Err(wrong().hint("scheme and host, and the port if it is not the usual one; no path")),
+        None => {
+            Err(wrong().hint("scheme and host, and the port if it is not the usual one; no path"))
+        }
     }
 }
 
 /// What browsers send of pages at `url`.
 fn sent(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
-    let (scheme, rest) = (scheme.to_lowercase(), rest.split(['/', '?', '#']).next()?.to_lowercase());
+    let (scheme, rest) = (
+        scheme.to_lowercase(),
+        rest.split(['/', '?', '#']).next()?.to_lowercase(),
+    );
     let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase())
-        && scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
     let name = name_of(&rest);
     let (host, is_host) = match rest.starts_with('[') {
-        true => (format!("[{name}]"), name.parse::<std::net::Ipv6Addr>().is_ok()),
+        true => (
+            format!("[{name}]"),
+            name.parse::<std::net::Ipv6Addr>().is_ok(),
+        ),
         false => (name.to_owned(), is_name(name)),
     };
     let port = rest.strip_prefix(&host)?;
@@ -137,8 +181,14 @@ fn sent(url: &str) -> Option<String> {
         None => return None,
         Some(port) => Some(port.parse::<u16>().ok().filter(|port| *port > 0)?),
     };
-    let usual = [("http", 80), ("https", 443)].into_iter().find(|row| row.0 == scheme).map(|row| row.1);
-    let port = port.filter(|port| Some(*port) != usual).map(|port| format!(":{port}")).unwrap_or_default();
+    let usual = [("http", 80), ("https", 443)]
+        .into_iter()
+        .find(|row| row.0 == scheme)
+        .map(|row| row.1);
+    let port = port
+        .filter(|port| Some(*port) != usual)
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     (is_scheme && is_host).then(|| format!("{scheme}://{host}{port}"))
 }
 
@@ -149,7 +199,13 @@ mod tests {
     fn door(host: &str, token: bool, names: &[&str]) -> Door {
         let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
         let token = token.then(|| Token::new("t").unwrap());
-        Door { host: host.parse().unwrap(), port: 0, token, names: texts(names), cors: Vec::new() }
+        Door {
+            host: host.parse().unwrap(),
+            port: 0,
+            token,
+            names: texts(names),
+            cors: Vec::new(),
+        }
     }
 
     fn answers(door: &Door, hosts: &[&str]) -> Vec<bool> {
@@ -157,40 +213,92 @@ mod tests {
         hosts.iter().map(|host| guard.answers_to(host)).collect()
     }
 
-    const OWN: &[&str] =
-        &["localhost:7860", "LOCALHOST", "localhost.", "127.0.0.1", "127.3.2.1:1", "[::1]:7860"];
-    const ADDRESSES: &[&str] = &["192.168.1.5:7860", "10.0.0.1", "[fe80::1%25eth0]:7860", "[2001:db8::1]"];
-    const NAMES: &[&str] =
-        &["evil.example:7860", "localhost.evil.example", "127.0.0.1.nip.io", "", "[evil]", "sdgen", "0x7f.1"];
+    const OWN: &[&str] = &[
+        "localhost:7860",
+        "LOCALHOST",
+        "localhost.",
+        "127.0.0.1",
+        "127.3.2.1:1",
+        "[::1]:7860",
+    ];
+    const ADDRESSES: &[&str] = &[
+        "192.168.1.5:7860",
+        "10.0.0.1",
+        "[fe80::1%25eth0]:7860",
+        "[2001:db8::1]",
+    ];
+    const NAMES: &[&str] = &[
+        "evil.example:7860",
+        "localhost.evil.example",
+        "127.0.0.1.nip.io",
+        "",
+        "[evil]",
+        "sdgen",
+        "0x7f.1",
+    ];
 
     #[test]
     fn a_server_of_this_machine_alone_answers_to_its_own_names() {
         let door = door("127.0.0.1", false, &["images.lan"]);
         assert!(answers(&door, OWN).iter().all(|is| *is));
-        assert!(answers(&door, &[ADDRESSES, NAMES].concat()).iter().all(|is| !is));
-        assert_eq!(answers(&door, &["Images.LAN:80", "images.lan.", "other.lan"]), [true, true, false]);
+        assert!(
+            answers(&door, &[ADDRESSES, NAMES].concat())
+                .iter()
+                .all(|is| !is)
+        );
+        assert_eq!(
+            answers(&door, &["Images.LAN:80", "images.lan.", "other.lan"]),
+            [true, true, false]
+        );
     }
 
     #[test]
     fn an_open_server_answers_to_addresses_and_to_the_names_that_are_allowed() {
         let door = door("0.0.0.0", false, &["sdgen"]);
-        assert!(answers(&door, &[OWN, ADDRESSES].concat()).iter().all(|is| *is));
+        assert!(
+            answers(&door, &[OWN, ADDRESSES].concat())
+                .iter()
+                .all(|is| *is)
+        );
         let refused: Vec<bool> = answers(&door, NAMES);
-        assert_eq!(refused.iter().filter(|is| **is).count(), 1, "`sdgen` alone: {refused:?}");
+        assert_eq!(
+            refused.iter().filter(|is| **is).count(),
+            1,
+            "`sdgen` alone: {refused:?}"
+        );
     }
 
     #[test]
     fn a_token_is_enough_unless_names_are_given() {
-        assert!(answers(&door("0.0.0.0", true, &[]), &[OWN, ADDRESSES, NAMES].concat()).iter().all(|is| *is));
+        assert!(
+            answers(
+                &door("0.0.0.0", true, &[]),
+                &[OWN, ADDRESSES, NAMES].concat()
+            )
+            .iter()
+            .all(|is| *is)
+        );
         assert_eq!(
-            answers(&door("0.0.0.0", true, &["a.b"]), &["a.b", "c.d", "10.1.1.1"]),
+            answers(
+                &door("0.0.0.0", true, &["a.b"]),
+                &["a.b", "c.d", "10.1.1.1"]
+            ),
             [true, false, true]
         );
     }
 
     #[test]
     fn names_and_origins_are_checked() {
-        for name in ["", "http://a.b", "a.b:80", "a b", "*", "*.a.b", "a..b", "ü.de"] {
+        for name in [
+            "",
+            "http://a.b",
+            "a.b:80",
+            "a b",
+            "*",
+            "*.a.b",
+            "a..b",
+            "ü.de",
+        ] {
             let error = Guard::new(&door("0.0.0.0", false, &[name])).unwrap_err();
             assert_eq!(error.field_name(), Some("allow_host"), "{name}");
         }
@@ -232,7 +340,11 @@ mod tests {
             "http:/a",
             "http://a,http://b",
         ] {
-            assert_eq!(checked(origin).unwrap_err().field_name(), Some("cors"), "{origin}");
+            assert_eq!(
+                checked(origin).unwrap_err().field_name(),
+                Some("cors"),
+                "{origin}"
+            );
         }
     }
 }

@@ -37,8 +37,11 @@ impl Failure {
     /// As clients hear of an error that may tell of this server: without its paths.
     pub(super) fn public(error: &Error, secrets: &Secrets) -> Self {
         let failure = Self::from(error);
-        let is_open =
-            |hint: &String| !secrets.iter().any(|(path, name)| name.is_empty() && hint.contains(path));
+        let is_open = |hint: &String| {
+            !secrets
+                .iter()
+                .any(|(path, name)| name.is_empty() && hint.contains(path))
+        };
         Self {
             message: words::bare(&failure.message, secrets),
             hints: failure
@@ -53,7 +56,10 @@ impl Failure {
 
     /// The HTTP status of the same failure.
     pub(super) fn status(&self) -> u16 {
-        KINDS.iter().find(|row| row.name == self.kind).map_or(500, |row| row.http_status)
+        KINDS
+            .iter()
+            .find(|row| row.name == self.kind)
+            .map_or(500, |row| row.http_status)
     }
 }
 
@@ -66,7 +72,11 @@ impl From<&Error> for Failure {
             kind: error.kind().row().name.to_owned(),
             field: field.map(str::to_owned),
             message: words::in_fields(whole.strip_prefix(&prefix).unwrap_or(&whole)),
-            hints: error.hints().iter().filter_map(|hint| words::advice(hint)).collect(),
+            hints: error
+                .hints()
+                .iter()
+                .filter_map(|hint| words::advice(hint))
+                .collect(),
         }
     }
 }

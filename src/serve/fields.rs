@@ -1,5 +1,6 @@
-//! Which fields of `Params` a client may set, read from the fields themselves wherever they say it: their names,
-//! types and texts come from serde and clap, so that a new field needs one line in `ACCESS` and none elsewhere.
+//! Which fields of `Params` a client may set, read from the fields themselves wherever they say it:
+//! their names, types and texts come from serde and clap, so that a new field needs one line in
+//! `ACCESS` and none elsewhere.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -20,22 +21,61 @@ pub(super) enum Access {
     Server,
 }
 
-/// Who decides what. A field that is not here is the server's, so that no new field opens a door by accident.
+/// Who decides what. A field that is not here is the server's, so that no new field opens a door by
+/// accident.
 const ACCESS: &[(Access, &[&str])] = &[
     (Access::Picture, &["init_image", "mask"]),
     (Access::Model, &["model", "refiner"]),
-    (Access::Server, &["device", "dtype", "threads", "memory", "vae_tiling", "offline", "lock", "locked"]),
+    (
+        Access::Server,
+        &[
+            "device",
+            "dtype",
+            "threads",
+            "memory",
+            "vae_tiling",
+            "offline",
+            "lock",
+            "locked",
+        ],
+    ),
     (Access::Server, &["output", "overwrite", "preview_dir"]),
     // These name files, alone or beside other things.
-    (Access::Server, &["config", "vae", "control", "ip_adapter", "ip_image"]),
+    (
+        Access::Server,
+        &["config", "vae", "control", "ip_adapter", "ip_image"],
+    ),
     (Access::Server, &["control_guess", "canny", "ip_scale"]),
-    (Access::Server, &["lora", "lora_dir", "embedding", "from_latents"]),
+    (
+        Access::Server,
+        &["lora", "lora_dir", "embedding", "from_latents"],
+    ),
     (
         Access::Client,
-        &["prompt", "negative_prompt", "prompt_2", "negative_prompt_2", "prompt_syntax", "long_prompt"],
+        &[
+            "prompt",
+            "negative_prompt",
+            "prompt_2",
+            "negative_prompt_2",
+            "prompt_syntax",
+            "long_prompt",
+        ],
     ),
-    (Access::Client, &["width", "height", "seed", "count", "batch_size", "no_metadata"]),
-    (Access::Client, &["strength", "strength_steps", "fit", "posterior", "extend"]),
+    (
+        Access::Client,
+        &[
+            "width",
+            "height",
+            "seed",
+            "count",
+            "batch_size",
+            "no_metadata",
+        ],
+    ),
+    (
+        Access::Client,
+        &["strength", "strength_steps", "fit", "posterior", "extend"],
+    ),
     (
         Access::Client,
         &[
@@ -48,14 +88,47 @@ const ACCESS: &[(Access, &[&str])] = &[
             "mask_padding",
         ],
     ),
-    (Access::Client, &["refiner_start", "prediction", "clip_skip", "preset", "preview_every"]),
-    (Access::Client, &["original_size", "crop", "target_size"]),
-    (Access::Client, &["negative_original_size", "negative_crop", "negative_target_size"]),
     (
         Access::Client,
-        &["steps", "cfg_scale", "sampler", "schedule", "timestep_spacing", "sigmas", "timesteps"],
+        &[
+            "refiner_start",
+            "prediction",
+            "clip_skip",
+            "preset",
+            "preview_every",
+        ],
     ),
-    (Access::Client, &["zero_terminal_snr", "guidance_rescale", "cfg_interval", "eta", "rng"]),
+    (Access::Client, &["original_size", "crop", "target_size"]),
+    (
+        Access::Client,
+        &[
+            "negative_original_size",
+            "negative_crop",
+            "negative_target_size",
+        ],
+    ),
+    (
+        Access::Client,
+        &[
+            "steps",
+            "cfg_scale",
+            "sampler",
+            "schedule",
+            "timestep_spacing",
+            "sigmas",
+            "timesteps",
+        ],
+    ),
+    (
+        Access::Client,
+        &[
+            "zero_terminal_snr",
+            "guidance_rescale",
+            "cfg_interval",
+            "eta",
+            "rng",
+        ],
+    ),
     (Access::Client, &["cache", "merge_tokens"]),
 ];
 
@@ -64,7 +137,10 @@ pub(super) const ALPHA: &str = "alpha";
 
 /// Who decides the field of this name.
 pub(super) fn access(field: &str) -> Access {
-    ACCESS.iter().find(|(_, names)| names.contains(&field)).map_or(Access::Server, |row| row.0)
+    ACCESS
+        .iter()
+        .find(|(_, names)| names.contains(&field))
+        .map_or(Access::Server, |row| row.0)
 }
 
 /// What a field's value is.
@@ -96,13 +172,27 @@ pub(super) fn all() -> Vec<Field> {
 
 fn field(arg: &clap::Arg) -> Field {
     let name = arg.get_id().to_string();
-    let choices =
-        match arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() > 0) {
-            true => arg.get_possible_values().iter().map(|value| value.get_name().to_owned()).collect(),
-            false => Vec::new(),
-        };
-    let about = arg.get_help().map(|help| help.to_string().replace('\n', " ")).unwrap_or_default();
-    Field { access: access(&name), kind: kind(&name), name, about, choices }
+    let choices = match arg.get_action().takes_values()
+        && arg.get_num_args().is_none_or(|n| n.max_values() > 0)
+    {
+        true => arg
+            .get_possible_values()
+            .iter()
+            .map(|value| value.get_name().to_owned())
+            .collect(),
+        false => Vec::new(),
+    };
+    let about = arg
+        .get_help()
+        .map(|help| help.to_string().replace('\n', " "))
+        .unwrap_or_default();
+    Field {
+        access: access(&name),
+        kind: kind(&name),
+        name,
+        about,
+        choices,
+    }
 }
 
 /// What the field takes, found by offering it one value of each type.
@@ -129,11 +219,14 @@ pub(super) fn least(name: &str) -> i64 {
 
 /// The names that clients may use.
 fn open_names() -> Vec<&'static str> {
-    let open = ACCESS.iter().filter(|(access, _)| *access != Access::Server);
+    let open = ACCESS
+        .iter()
+        .filter(|(access, _)| *access != Access::Server);
     open.flat_map(|(_, names)| names.iter().copied()).collect()
 }
 
-/// The field's name within `Params` (a client may use an alias) with its value checked for type; nothing for null.
+/// The field's name within `Params` (a client may use an alias) with its value checked for type;
+/// nothing for null.
 ///
 /// # Errors
 /// An unknown field, one that is the server's, or a value of another type.
@@ -143,7 +236,9 @@ pub(super) fn typed(name: &str, value: &Value) -> Result<Option<(String, Value)>
         Ok(Value::Object(object)) => object,
         _ => Map::new(),
     };
-    let Some((field, value)) = object.into_iter().next() else { return Ok(None) };
+    let Some((field, value)) = object.into_iter().next() else {
+        return Ok(None);
+    };
     if access(&field) == Access::Server {
         return Err(Error::field(name, "is the server's to choose").hint("leave it out"));
     }
@@ -184,9 +279,17 @@ mod tests {
     fn every_field_has_an_owner_and_every_row_a_field() {
         let fields: Vec<String> = all().into_iter().map(|field| field.name).collect();
         let named = || ACCESS.iter().flat_map(|(_, names)| names.iter());
-        let homeless: Vec<_> = fields.iter().filter(|name| !named().any(|known| known == name)).collect();
-        assert!(homeless.is_empty(), "decide in ACCESS whether a client may set {homeless:?}");
-        let stale: Vec<_> = named().filter(|name| !fields.iter().any(|known| known == *name)).collect();
+        let homeless: Vec<_> = fields
+            .iter()
+            .filter(|name| !named().any(|known| known == name))
+            .collect();
+        assert!(
+            homeless.is_empty(),
+            "decide in ACCESS whether a client may set {homeless:?}"
+        );
+        let stale: Vec<_> = named()
+            .filter(|name| !fields.iter().any(|known| known == *name))
+            .collect();
         assert!(stale.is_empty(), "{stale:?} is no field");
     }
 
@@ -196,7 +299,9 @@ mod tests {
         let files = ["PATH", "FILE", "DIR", "FOLDER"];
         for arg in command.get_arguments() {
             let values = arg.get_value_names().unwrap_or_default();
-            let named = values.iter().any(|value| files.iter().any(|file| value.contains(file)));
+            let named = values
+                .iter()
+                .any(|value| files.iter().any(|file| value.contains(file)));
             let closed = [Access::Server, Access::Picture].contains(&access(arg.get_id().as_str()));
             assert!(!named || closed, "{}", arg.get_id());
         }
@@ -206,8 +311,15 @@ mod tests {
     fn types_and_choices_are_those_of_the_command_line() {
         let all = all();
         let field = |name: &str| all.iter().find(|field| field.name == name).unwrap();
-        let kinds =
-            ["prompt", "steps", "cfg_scale", "keep_unmasked", "sigmas", "timesteps"].map(|n| field(n).kind);
+        let kinds = [
+            "prompt",
+            "steps",
+            "cfg_scale",
+            "keep_unmasked",
+            "sigmas",
+            "timesteps",
+        ]
+        .map(|n| field(n).kind);
         use Type::{Real, Reals, Switch, Text, Whole, Wholes};
         assert_eq!(kinds, [Text, Whole, Real, Switch, Reals, Wholes]);
         assert!(field("sampler").choices.contains(&"euler_a".to_owned()));
@@ -217,21 +329,42 @@ mod tests {
     #[test]
     fn a_value_is_refused_by_the_name_of_its_field() {
         let refused = |name: &str, value: Value| typed(name, &value).unwrap_err();
-        assert_eq!(refused("output", json!("/etc/passwd")).to_string(), "output: is the server's to choose");
+        assert_eq!(
+            refused("output", json!("/etc/passwd")).to_string(),
+            "output: is the server's to choose"
+        );
         assert!(refused("step", json!(4)).hints()[0].contains("`steps`"));
         let error = refused("steps", json!("four"));
         assert_eq!(error.field_name(), Some("steps"));
         assert!(error.message().contains("invalid type"), "{error}");
         assert_eq!(typed("seed", &Value::Null).unwrap(), None);
-        assert_eq!(typed("guidance_scale", &json!(2)).unwrap(), Some(("cfg_scale".into(), json!(2.0))));
+        assert_eq!(
+            typed("guidance_scale", &json!(2)).unwrap(),
+            Some(("cfg_scale".into(), json!(2.0)))
+        );
     }
 
     #[test]
     fn texts_of_a_form_become_what_the_field_takes() {
-        assert_eq!(from_text("steps", "4").unwrap(), Some(("steps".into(), json!(4))));
-        assert_eq!(from_text("prompt", "1984").unwrap(), Some(("prompt".into(), json!("1984"))));
-        assert_eq!(from_text("timesteps", "[999,1]").unwrap(), Some(("timesteps".into(), json!([999, 1]))));
-        assert_eq!(from_text("keep_unmasked", "true").unwrap(), Some(("keep_unmasked".into(), json!(true))));
-        assert_eq!(from_text("steps", "many").unwrap_err().field_name(), Some("steps"));
+        assert_eq!(
+            from_text("steps", "4").unwrap(),
+            Some(("steps".into(), json!(4)))
+        );
+        assert_eq!(
+            from_text("prompt", "1984").unwrap(),
+            Some(("prompt".into(), json!("1984")))
+        );
+        assert_eq!(
+            from_text("timesteps", "[999,1]").unwrap(),
+            Some(("timesteps".into(), json!([999, 1])))
+        );
+        assert_eq!(
+            from_text("keep_unmasked", "true").unwrap(),
+            Some(("keep_unmasked".into(), json!(true)))
+        );
+        assert_eq!(
+            from_text("steps", "many").unwrap_err().field_name(),
+            Some("steps")
+        );
     }
 }

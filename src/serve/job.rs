@@ -70,7 +70,8 @@ named_enum! {
     }
 }
 
-/// What was ordered. Fields of pictures hold [`super::uploads::PLACE`] where the picture itself lies with the job.
+/// What was ordered. Fields of pictures hold [`super::uploads::PLACE`] where the picture itself
+/// lies with the job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) params: Params,
@@ -78,7 +79,8 @@ pub(super) struct Order {
     pub(super) api: Api,
     /// Somebody waits on the open connection: without them nobody will ask for the result.
     pub(super) attended: bool,
-    /// Opens links to the pictures for a while without the server's token; one of an earlier version has none.
+    /// Opens links to the pictures for a while without the server's token; one of an earlier
+    /// version has none.
     #[serde(default)]
     pub(super) key: String,
 }
@@ -92,7 +94,8 @@ pub(super) fn new_key() -> String {
 }
 
 impl Order {
-    /// Whether it asks for the same but for prompts and seed, and so may be drawn together with `other`.
+    /// Whether it asks for the same but for prompts and seed, and so may be drawn together with
+    /// `other`.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let [ours, theirs] = [self, other].map(|order| Params {
             prompt: None,
@@ -110,7 +113,13 @@ impl Order {
     #[cfg(feature = "redis")]
     pub(super) fn unread() -> Self {
         let (params, operation) = (Params::default(), Operation::Txt2img);
-        Self { params, operation, api: Api::Jobs, attended: false, key: String::new() }
+        Self {
+            params,
+            operation,
+            api: Api::Jobs,
+            attended: false,
+            key: String::new(),
+        }
     }
 }
 
@@ -207,14 +216,30 @@ pub(super) fn new_id() -> String {
 
 impl Job {
     /// A job with a past: `status` is where it stands.
-    pub(super) fn new(id: String, number: u64, created: SystemTime, order: Order, status: Status) -> Self {
+    pub(super) fn new(
+        id: String,
+        number: u64,
+        created: SystemTime,
+        order: Order,
+        status: Status,
+    ) -> Self {
         let news = watch::Sender::new(0);
         let inner = Mutex::new((status, Story::default()));
-        let job = Self { id, number, created, order, stop: AtomicU8::new(0), inner, news };
+        let job = Self {
+            id,
+            number,
+            created,
+            order,
+            stop: AtomicU8::new(0),
+            inner,
+            news,
+        };
         let status = job.status();
         if status.state.is_final() {
             for message in &status.warnings {
-                job.tell(&News::Warning { message: message.clone() });
+                job.tell(&News::Warning {
+                    message: message.clone(),
+                });
             }
             job.tell(&job.news_of(&status));
         }
@@ -242,10 +267,14 @@ impl Job {
 
     /// Where a picture of it is.
     pub(super) fn link(&self, made: &Made) -> Link {
-        Link { url: format!("/v1/jobs/{}/images/{}", self.id, made.index), made: made.clone() }
+        Link {
+            url: format!("/v1/jobs/{}/images/{}", self.id, made.index),
+            made: made.clone(),
+        }
     }
 
-    /// The key of links to its pictures while they open without the server's token: from its end on, for a while.
+    /// The key of links to its pictures while they open without the server's token: from its end
+    /// on, for a while.
     pub(super) fn key(&self, now: SystemTime) -> Option<&str> {
         let ended = self.lock().0.ended?;
         let open = now.duration_since(ended).unwrap_or_default() < LINKS;
@@ -275,7 +304,9 @@ impl Job {
     /// Whether its picture at hand is to end as it is; asked once for each.
     pub(super) fn is_skipped(&self) -> bool {
         let (skip, none) = (Halt::Skip as u8, 0);
-        self.stop.compare_exchange(skip, none, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        self.stop
+            .compare_exchange(skip, none, Ordering::Relaxed, Ordering::Relaxed)
+            .is_ok()
     }
 
     /// Notes its place in the queue.
@@ -315,8 +346,8 @@ impl Job {
         })
     }
 
-    /// To another state, if that may follow. Listeners hear of it in the same moment, so that none sees the end of
-    /// a job without hearing how it ended.
+    /// To another state, if that may follow. Listeners hear of it in the same moment, so that none
+    /// sees the end of a job without hearing how it ended.
     fn change(&self, state: State, more: impl FnOnce(&mut Status)) -> bool {
         let mut inner = self.lock();
         let (status, story) = &mut *inner;
@@ -353,7 +384,12 @@ impl Job {
     pub(super) fn step(&self, done: usize, all: usize, image: u64) {
         self.lock().0.steps = (done, all);
         let percent = (1000.0 * done as f64 / all.max(1) as f64).round() / 10.0;
-        self.tell(&News::Progress { step: done, total: all, percent, image });
+        self.tell(&News::Progress {
+            step: done,
+            total: all,
+            percent,
+            image,
+        });
     }
 
     /// Notes a finished picture.
@@ -367,11 +403,14 @@ impl Job {
     pub(super) fn warn(&self, message: &str) {
         let mut inner = self.lock();
         let (status, story) = &mut *inner;
-        if status.warnings.len() == WARNINGS || status.warnings.iter().any(|known| known == message) {
+        if status.warnings.len() == WARNINGS || status.warnings.iter().any(|known| known == message)
+        {
             return;
         }
         status.warnings.push(message.to_owned());
-        let id = story.tell(&News::Warning { message: message.to_owned() });
+        let id = story.tell(&News::Warning {
+            message: message.to_owned(),
+        });
         drop(inner);
         self.news.send_replace(id);
     }
@@ -393,19 +432,32 @@ impl Job {
         self.news.send_replace(id);
     }
 
-    /// How it stands once it is cancelled while it waits, and the record that tells of it. Wherever it waited, that
-    /// record has a higher number than any that told of its place.
+    /// How it stands once it is cancelled while it waits, and the record that tells of it. Wherever
+    /// it waited, that record has a higher number than any that told of its place.
     ///
     /// # Errors
     /// None: a waiting job can be cancelled.
     #[cfg(feature = "redis")]
     pub(super) fn cancelled(&self) -> Result<(Status, Record), Error> {
-        let job =
-            Self::new(self.id.clone(), self.number, self.created, self.order.clone(), Status::default());
+        let job = Self::new(
+            self.id.clone(),
+            self.number,
+            self.created,
+            self.order.clone(),
+            Status::default(),
+        );
         job.lock().1.end_of_waiting();
         job.end(End::Cancelled);
-        let record = job.lock().1.after(0).last().map(|record| Record::clone(record));
-        Ok((job.status(), record.ok_or_else(|| Error::internal("an end that nobody tells of"))?))
+        let record = job
+            .lock()
+            .1
+            .after(0)
+            .last()
+            .map(|record| Record::clone(record));
+        Ok((
+            job.status(),
+            record.ok_or_else(|| Error::internal("an end that nobody tells of"))?,
+        ))
     }
 
     /// Number of the last record.
@@ -450,28 +502,49 @@ mod tests {
 
     fn job() -> Job {
         let (params, operation) = (Params::default(), Operation::Txt2img);
-        let order = Order { params, operation, api: Api::OpenAi, attended: true, key: new_key() };
+        let order = Order {
+            params,
+            operation,
+            api: Api::OpenAi,
+            attended: true,
+            key: new_key(),
+        };
         Job::new(new_id(), 1, SystemTime::now(), order, Status::default())
     }
 
     fn heard(job: &Job) -> Vec<String> {
-        job.heard_after(0).0.iter().map(|record| record.name.to_string()).collect()
+        job.heard_after(0)
+            .0
+            .iter()
+            .map(|record| record.name.to_string())
+            .collect()
     }
 
     #[test]
     fn a_warning_is_told_once_and_stays() {
         let job = job();
         assert!(job.begin());
-        ["cut", "cut", "no such LoRA"].iter().for_each(|message| job.warn(message));
+        ["cut", "cut", "no such LoRA"]
+            .iter()
+            .for_each(|message| job.warn(message));
         (0..200).for_each(|step| job.step(step, 200, 0));
         assert!(job.end(End::Completed));
         assert_eq!(job.status().warnings, ["cut", "no such LoRA"]);
         let warned = |job: &Job| heard(job).iter().filter(|name| *name == "warning").count();
         assert_eq!(warned(&job), 2, "who comes late hears them too");
         let text = serde_json::to_string(&job.status()).unwrap();
-        let later =
-            Job::new(new_id(), 1, job.created, job.order.clone(), serde_json::from_str(&text).unwrap());
-        assert_eq!(heard(&later), ["warning", "warning", "complete"], "another process tells them");
+        let later = Job::new(
+            new_id(),
+            1,
+            job.created,
+            job.order.clone(),
+            serde_json::from_str(&text).unwrap(),
+        );
+        assert_eq!(
+            heard(&later),
+            ["warning", "warning", "complete"],
+            "another process tells them"
+        );
         assert!((0..100).all(|i| {
             later.warn(&i.to_string());
             later.status().warnings.len() <= WARNINGS
@@ -480,7 +553,11 @@ mod tests {
 
     #[test]
     fn a_second_attempt_warns_anew() {
-        let status = Status { warnings: vec!["old".to_owned()], attempts: 1, ..Status::default() };
+        let status = Status {
+            warnings: vec!["old".to_owned()],
+            attempts: 1,
+            ..Status::default()
+        };
         let first = job();
         let again = Job::new(new_id(), 1, first.created, first.order.clone(), status);
         assert!(again.begin() && again.status().warnings.is_empty());
@@ -495,8 +572,16 @@ mod tests {
         assert_eq!(job.key(at(3500)), Some(job.order.key.as_str()));
         assert_eq!(job.key(at(3700)), None);
         assert_eq!(job.order.key.len(), 32);
-        let text = serde_json::to_string(&job.order).unwrap().replace(&job.order.key, "");
-        let keyless = Job::new(new_id(), 2, job.created, serde_json::from_str(&text).unwrap(), job.status());
+        let text = serde_json::to_string(&job.order)
+            .unwrap()
+            .replace(&job.order.key, "");
+        let keyless = Job::new(
+            new_id(),
+            2,
+            job.created,
+            serde_json::from_str(&text).unwrap(),
+            job.status(),
+        );
         assert_eq!(keyless.key(at(0)), None, "an empty key opens nothing");
     }
 }

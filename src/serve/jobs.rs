@@ -1,4 +1,5 @@
-//! All jobs: the bounded queue, the one that runs, and those that have ended and not yet expired. No HTTP, no files.
+//! All jobs: the bounded queue, the one that runs, and those that have ended and not yet expired.
+//! No HTTP, no files.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -40,7 +41,11 @@ pub(super) struct Jobs {
 impl Jobs {
     /// No jobs yet.
     pub(super) fn new(bounds: Bounds) -> Self {
-        Self { bounds, inner: Mutex::default(), work: Condvar::new() }
+        Self {
+            bounds,
+            inner: Mutex::default(),
+            work: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -58,7 +63,10 @@ impl Jobs {
         }
         inner.reserved += 1;
         inner.next += 1;
-        Ok(Place { jobs: self, number: inner.next })
+        Ok(Place {
+            jobs: self,
+            number: inner.next,
+        })
     }
 
     /// Puts a job at the end of the queue.
@@ -97,14 +105,21 @@ impl Jobs {
             if let Some(job) = inner.begin() {
                 return Some(job);
             }
-            inner = self.work.wait(inner).unwrap_or_else(PoisonError::into_inner);
+            inner = self
+                .work
+                .wait(inner)
+                .unwrap_or_else(PoisonError::into_inner);
         }
     }
 
     /// The next job, begun, if it is like `order`; waits for none.
     pub(super) fn next_like(&self, order: &Order) -> Option<Arc<Job>> {
         let mut inner = self.lock();
-        let is_wanted = !inner.closed && inner.queue.front().is_some_and(|job| job.order.is_like(order));
+        let is_wanted = !inner.closed
+            && inner
+                .queue
+                .front()
+                .is_some_and(|job| job.order.is_like(order));
         if is_wanted { inner.begin() } else { None }
     }
 
@@ -115,8 +130,8 @@ impl Jobs {
         job.end(end)
     }
 
-    /// Stops a job: one that waits at once, one that runs at its next step, one that has ended not at all. Whether
-    /// this ended it.
+    /// Stops a job: one that waits at once, one that runs at its next step, one that has ended not
+    /// at all. Whether this ended it.
     pub(super) fn stop(&self, job: &Job, stop: Halt) -> bool {
         let mut inner = self.lock();
         let Some(place) = inner.queue.iter().position(|queued| queued.id == job.id) else {
@@ -152,14 +167,23 @@ impl Jobs {
 
     /// A running job that came in through `api`.
     pub(super) fn running(&self, api: Api) -> Option<Arc<Job>> {
-        self.lock().running.iter().find(|job| job.order.api == api).cloned()
+        self.lock()
+            .running
+            .iter()
+            .find(|job| job.order.api == api)
+            .cloned()
     }
 
     /// Takes no more jobs and begins none; ends those whose clients will not come back for them.
     pub(super) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
-        let attended: Vec<Arc<Job>> = inner.queue.iter().filter(|job| job.order.attended).cloned().collect();
+        let attended: Vec<Arc<Job>> = inner
+            .queue
+            .iter()
+            .filter(|job| job.order.attended)
+            .cloned()
+            .collect();
         inner.queue.retain(|job| !job.order.attended);
         attended.iter().for_each(|job| {
             job.end(End::Cancelled);
@@ -177,16 +201,32 @@ impl Jobs {
         let inner = self.lock();
         let (queued, running) = (inner.queue.len(), inner.running.len());
         let bytes = inner.known.values().map(|job| job.bytes()).sum();
-        Count { queued, running, ended: inner.known.len() - queued - running, bytes }
+        Count {
+            queued,
+            running,
+            ended: inner.known.len() - queued - running,
+            bytes,
+        }
     }
 
-    /// Forgets the jobs that are too old, and then the oldest while there is too much; returns them.
+    /// Forgets the jobs that are too old, and then the oldest while there is too much; returns
+    /// them.
     pub(super) fn expire(&self, now: SystemTime) -> Vec<Arc<Job>> {
         let mut inner = self.lock();
-        let ended = |job: &Arc<Job>| Some(Past { at: job.status().ended?, job: Arc::clone(job) });
+        let ended = |job: &Arc<Job>| {
+            Some(Past {
+                at: job.status().ended?,
+                job: Arc::clone(job),
+            })
+        };
         let ended: Vec<Past> = inner.known.values().filter_map(ended).collect();
-        let gone = self.bounds.stale(ended, now).into_iter().map(|past| past.job);
-        gone.inspect(|job| drop(inner.known.remove(&job.id))).collect()
+        let gone = self
+            .bounds
+            .stale(ended, now)
+            .into_iter()
+            .map(|past| past.job);
+        gone.inspect(|job| drop(inner.known.remove(&job.id)))
+            .collect()
     }
 }
 
@@ -234,7 +274,12 @@ mod tests {
     use crate::serve::job::{Made, Operation, Status, new_id};
     use std::time::Duration;
 
-    const BOUNDS: Bounds = Bounds { queue: 2, age: Duration::from_secs(60), bytes: 100, ended: 3 };
+    const BOUNDS: Bounds = Bounds {
+        queue: 2,
+        age: Duration::from_secs(60),
+        bytes: 100,
+        ended: 3,
+    };
 
     fn submit(jobs: &Jobs) -> Result<Arc<Job>, Refusal> {
         let place = jobs.reserve()?;
@@ -245,7 +290,13 @@ mod tests {
             attended: false,
             key: String::new(),
         };
-        let job = Job::new(new_id(), place.number, SystemTime::now(), order, Status::default());
+        let job = Job::new(
+            new_id(),
+            place.number,
+            SystemTime::now(),
+            order,
+            Status::default(),
+        );
         let job = Arc::new(job);
         jobs.enqueue(place, Arc::clone(&job));
         Ok(job)
@@ -254,7 +305,13 @@ mod tests {
     fn draw(jobs: &Jobs, bytes: u64) -> Arc<Job> {
         submit(jobs).unwrap();
         let job = jobs.next().unwrap();
-        job.made(Made { index: 0, seed: 1, width: 8, height: 8, bytes });
+        job.made(Made {
+            index: 0,
+            seed: 1,
+            width: 8,
+            height: 8,
+            bytes,
+        });
         assert!(jobs.finish(&job, End::Completed));
         job
     }
@@ -264,9 +321,15 @@ mod tests {
         let jobs = Jobs::new(BOUNDS);
         let [first, second] = [0; 2].map(|_| submit(&jobs).unwrap());
         assert_eq!(submit(&jobs).unwrap_err(), Refusal::Full);
-        assert_eq!((first.status().position, second.status().position), (Some(1), Some(2)));
+        assert_eq!(
+            (first.status().position, second.status().position),
+            (Some(1), Some(2))
+        );
         assert_eq!(jobs.next().unwrap().id, first.id);
-        assert_eq!((first.state(), second.status().position), (State::Running, Some(1)));
+        assert_eq!(
+            (first.state(), second.status().position),
+            (State::Running, Some(1))
+        );
         assert!(submit(&jobs).is_ok());
     }
 
@@ -286,7 +349,10 @@ mod tests {
         jobs.next();
         jobs.stop(&second, Halt::Cancel);
         jobs.stop(&first, Halt::Cancel);
-        assert_eq!((second.state(), first.state()), (State::Cancelled, State::Running));
+        assert_eq!(
+            (second.state(), first.state()),
+            (State::Cancelled, State::Running)
+        );
         assert!(first.is_cancelled() && jobs.finish(&first, End::Cancelled));
         assert!(!jobs.finish(&first, End::Completed), "an end is an end");
         assert_eq!(first.state(), State::Cancelled);

@@ -1,5 +1,5 @@
-//! Jobs on disk, one folder each, so that they outlive the process: what was ordered and its pictures, what became
-//! of it and its results.
+//! Jobs on disk, one folder each, so that they outlive the process: what was ordered and its
+//! pictures, what became of it and its results.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -48,7 +48,11 @@ impl Journal {
         match lock.try_lock() {
             Ok(()) => {
                 spool(folder).map_err(|e| refused(folder, &e))?;
-                Ok(Self { folder: jobs, _lock: lock, written: syncing()? })
+                Ok(Self {
+                    folder: jobs,
+                    _lock: lock,
+                    written: syncing()?,
+                })
             }
             Err(fs::TryLockError::WouldBlock) => {
                 let message = format!("another server keeps its jobs in `{}`", folder.display());
@@ -85,8 +89,8 @@ impl Journal {
         let folder = self.folder(&job.id);
         let made = private_folder(&folder).map_err(|e| refused(&folder, &e));
         let mut pictures = pictures.iter();
-        let written =
-            made.and_then(|()| pictures.try_for_each(|(name, bytes)| self.put(&job.id, name, bytes)));
+        let written = made
+            .and_then(|()| pictures.try_for_each(|(name, bytes)| self.put(&job.id, name, bytes)));
         let kept = written.and_then(|()| self.update(job));
         kept.inspect_err(|_| self.remove(&job.id))
     }
@@ -103,13 +107,13 @@ impl Journal {
             order: job.order.clone(),
             status: job.status(),
         };
-        let text =
-            serde_json::to_vec(&entry).map_err(|e| Error::internal("cannot serialise a job").source(e))?;
+        let text = serde_json::to_vec(&entry)
+            .map_err(|e| Error::internal("cannot serialise a job").source(e))?;
         self.put(&job.id, RECORD, &text)
     }
 
-    /// Writes a file of a job so that it is there whole or not at all. It outlives this process at once, and the
-    /// machine a moment later: nobody waits for the disk.
+    /// Writes a file of a job so that it is there whole or not at all. It outlives this process at
+    /// once, and the machine a moment later: nobody waits for the disk.
     ///
     /// # Errors
     /// The disk refuses.
@@ -129,14 +133,17 @@ impl Journal {
         let _ = fs::remove_dir_all(self.folder(id));
     }
 
-    /// The jobs of earlier processes in the order in which they came. Those that did not end stand at their
-    /// beginning again, unless nobody waits for them any more or they took the process down before.
+    /// The jobs of earlier processes in the order in which they came. Those that did not end stand
+    /// at their beginning again, unless nobody waits for them any more or they took the process
+    /// down before.
     ///
     /// # Errors
     /// The folder cannot be read.
     pub(super) fn jobs(&self) -> Result<Vec<Job>> {
         let names = fs::read_dir(&self.folder).map_err(|e| refused(&self.folder, &e))?;
-        let names = names.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let names = names
+            .flatten()
+            .map(|entry| entry.file_name().to_string_lossy().into_owned());
         let mut jobs: Vec<Job> = names.filter_map(|name| self.recover(&name)).collect();
         jobs.sort_by_key(|job| job.number);
         Ok(jobs)
@@ -167,27 +174,42 @@ fn syncing() -> Result<Sender<PathBuf>> {
             // A job may have expired in the meantime; a disk that fails is met by the next write.
             let _ = File::open(&file).and_then(|file| file.sync_all());
             let folder = folder_of(&file);
-            [Some(folder), folder.parent()].into_iter().flatten().for_each(sync_folder);
+            [Some(folder), folder.parent()]
+                .into_iter()
+                .flatten()
+                .for_each(sync_folder);
         }
     };
-    let thread = std::thread::Builder::new().name("disk".to_owned()).spawn(work);
-    thread.map(|_| written).map_err(|e| Error::internal("cannot start a thread").source(e))
+    let thread = std::thread::Builder::new()
+        .name("disk".to_owned())
+        .spawn(work);
+    thread
+        .map(|_| written)
+        .map_err(|e| Error::internal("cannot start a thread").source(e))
 }
 
 fn recovered(status: Status) -> Status {
     if status.state.is_final() {
         return status;
     }
-    let fresh = Status { attempts: status.attempts, ..Status::default() };
+    let fresh = Status {
+        attempts: status.attempts,
+        ..Status::default()
+    };
     if status.attempts < ATTEMPTS {
         return fresh;
     }
     let failure = Some(Failure::worn_out());
-    Status { state: State::Failed, ended: Some(SystemTime::now()), failure, ..fresh }
+    Status {
+        state: State::Failed,
+        ended: Some(SystemTime::now()),
+        failure,
+        ..fresh
+    }
 }
 
-/// Lets temporary files go into the server's own folder where the system has no place for them, as in a container that
-/// can write nowhere else.
+/// Lets temporary files go into the server's own folder where the system has no place for them, as
+/// in a container that can write nowhere else.
 fn spool(folder: &Path) -> io::Result<()> {
     let spool = folder.join("spool");
     // What a process that was killed has left there.
@@ -211,9 +233,20 @@ fn private_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn refused(folder: &Path, error: &io::Error) -> Error {
-    let full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-    let hint = if full { "free some space" } else { "name a folder that can be written: `--state DIR`" };
-    Error::new(Kind::Output, format!("cannot keep jobs in `{}`: {error}", folder.display())).hint(hint)
+    let full = matches!(
+        error.kind(),
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded
+    );
+    let hint = if full {
+        "free some space"
+    } else {
+        "name a folder that can be written: `--state DIR`"
+    };
+    Error::new(
+        Kind::Output,
+        format!("cannot keep jobs in `{}`: {error}", folder.display()),
+    )
+    .hint(hint)
 }
 
 #[cfg(test)]
@@ -225,10 +258,24 @@ mod tests {
     use crate::serve::job::{Api, End, Made, Operation, new_id};
 
     fn job(number: u64, attended: bool) -> Job {
-        let params = Params { prompt: Some("a".into()), ..Params::default() };
-        let order =
-            Order { params, operation: Operation::Txt2img, api: Api::Jobs, attended, key: String::new() };
-        Job::new(new_id(), number, SystemTime::now(), order, Status::default())
+        let params = Params {
+            prompt: Some("a".into()),
+            ..Params::default()
+        };
+        let order = Order {
+            params,
+            operation: Operation::Txt2img,
+            api: Api::Jobs,
+            attended,
+            key: String::new(),
+        };
+        Job::new(
+            new_id(),
+            number,
+            SystemTime::now(),
+            order,
+            Status::default(),
+        )
     }
 
     fn reopened(folder: &Path) -> Vec<Job> {
@@ -241,19 +288,41 @@ mod tests {
         let journal = Journal::open(folder.path()).unwrap();
         let pictures = BTreeMap::from([("init_image".to_owned(), vec![1, 2, 3])]);
         let [second, first, done] = [8, 3, 5].map(|number| job(number, false));
-        [&second, &first, &done].iter().for_each(|job| journal.begin(job, &pictures).unwrap());
+        [&second, &first, &done]
+            .iter()
+            .for_each(|job| journal.begin(job, &pictures).unwrap());
         done.begin();
-        done.made(Made { index: 0, seed: 4, width: 8, height: 8, bytes: 9 });
+        done.made(Made {
+            index: 0,
+            seed: 4,
+            width: 8,
+            height: 8,
+            bytes: 9,
+        });
         done.end(End::Completed);
         journal.update(&done).unwrap();
         drop(journal);
         let jobs = reopened(folder.path());
-        let found: Vec<_> = jobs.iter().map(|job| (job.id.as_str(), job.state())).collect();
-        let expected = [(&first, State::Queued), (&done, State::Completed), (&second, State::Queued)];
+        let found: Vec<_> = jobs
+            .iter()
+            .map(|job| (job.id.as_str(), job.state()))
+            .collect();
+        let expected = [
+            (&first, State::Queued),
+            (&done, State::Completed),
+            (&second, State::Queued),
+        ];
         assert_eq!(found, expected.map(|(job, state)| (job.id.as_str(), state)));
         assert_eq!(jobs[1].bytes(), 9);
         assert_eq!(
-            std::fs::read(folder.path().join("jobs").join(&first.id).join("init_image")).unwrap(),
+            std::fs::read(
+                folder
+                    .path()
+                    .join("jobs")
+                    .join(&first.id)
+                    .join("init_image")
+            )
+            .unwrap(),
             [1, 2, 3]
         );
     }
@@ -271,10 +340,16 @@ mod tests {
             let jobs = reopened(folder.path());
             assert_eq!(jobs[0].state(), State::Queued);
             jobs[0].begin();
-            Journal::open(folder.path()).unwrap().update(&jobs[0]).unwrap();
+            Journal::open(folder.path())
+                .unwrap()
+                .update(&jobs[0])
+                .unwrap();
         }
         let jobs = reopened(folder.path());
-        assert_eq!((jobs[0].id.as_str(), jobs[0].state()), (id.as_str(), State::Failed));
+        assert_eq!(
+            (jobs[0].id.as_str(), jobs[0].state()),
+            (id.as_str(), State::Failed)
+        );
     }
 
     #[test]
@@ -288,7 +363,12 @@ mod tests {
             journal.put(&broken.id, RECORD, b"{").unwrap();
         }
         assert!(reopened(folder.path()).is_empty());
-        assert_eq!(std::fs::read_dir(folder.path().join("jobs")).unwrap().count(), 0);
+        assert_eq!(
+            std::fs::read_dir(folder.path().join("jobs"))
+                .unwrap()
+                .count(),
+            0
+        );
     }
 
     #[test]

@@ -49,8 +49,16 @@ impl Local {
 impl Store for Local {
     fn submit(&self, order: Order, pictures: &Pictures) -> Result<Arc<Job>, Refused> {
         let place = self.jobs.reserve().map_err(Refused::Busy)?;
-        let job = Job::new(new_id(), place.number, SystemTime::now(), order, Status::default());
-        self.journal.begin(&job, pictures).map_err(Refused::Failed)?;
+        let job = Job::new(
+            new_id(),
+            place.number,
+            SystemTime::now(),
+            order,
+            Status::default(),
+        );
+        self.journal
+            .begin(&job, pictures)
+            .map_err(Refused::Failed)?;
         let job = Arc::new(job);
         self.jobs.enqueue(place, Arc::clone(&job));
         Ok(job)
@@ -121,7 +129,10 @@ impl Store for Local {
     }
 
     fn expire(&self, now: SystemTime) -> Result<()> {
-        self.jobs.expire(now).iter().for_each(|job| self.journal.remove(&job.id));
+        self.jobs
+            .expire(now)
+            .iter()
+            .for_each(|job| self.journal.remove(&job.id));
         Ok(())
     }
 

@@ -8,7 +8,9 @@ use super::store::Count;
 use crate::named::Named;
 
 /// Upper bounds of the buckets of durations, in seconds.
-const BUCKETS: [f64; 10] = [0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0];
+const BUCKETS: [f64; 10] = [
+    0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0,
+];
 
 /// Durations, counted by length.
 #[derive(Default)]
@@ -24,17 +26,26 @@ impl Histogram {
             bucket.fetch_add(u64::from(seconds <= *bound), Ordering::Relaxed);
         }
         self.count.fetch_add(1, Ordering::Relaxed);
-        self.micros.fetch_add((seconds * 1e6) as u64, Ordering::Relaxed);
+        self.micros
+            .fetch_add((seconds * 1e6) as u64, Ordering::Relaxed);
     }
 
     fn write(&self, text: &mut String, name: &str, help: &str) {
         head(text, name, "histogram", help);
         for (bound, bucket) in BUCKETS.iter().zip(&self.buckets) {
-            line(text, &format!("{name}_bucket{{le=\"{bound}\"}}"), bucket.load(Ordering::Relaxed));
+            line(
+                text,
+                &format!("{name}_bucket{{le=\"{bound}\"}}"),
+                bucket.load(Ordering::Relaxed),
+            );
         }
         let count = self.count.load(Ordering::Relaxed);
         line(text, &format!("{name}_bucket{{le=\"+Inf\"}}"), count);
-        line(text, &format!("{name}_sum"), self.micros.load(Ordering::Relaxed) as f64 / 1e6);
+        line(
+            text,
+            &format!("{name}_sum"),
+            self.micros.load(Ordering::Relaxed) as f64 / 1e6,
+        );
         line(text, &format!("{name}_count"), count);
     }
 }
@@ -75,36 +86,90 @@ impl Metrics {
     /// Everything in Prometheus' text format; without the queue while that is out of reach.
     pub(super) fn text(&self, now: Option<&Count>) -> String {
         let mut text = String::new();
-        gauge(&mut text, "sdgen_queue_up", "Whether the queue answers.", u64::from(now.is_some()));
+        gauge(
+            &mut text,
+            "sdgen_queue_up",
+            "Whether the queue answers.",
+            u64::from(now.is_some()),
+        );
         if let Some(now) = now {
-            gauge(&mut text, "sdgen_queue_depth", "Jobs that wait.", now.queued as u64);
-            gauge(&mut text, "sdgen_jobs_running", "Jobs in the engine.", now.running as u64);
-            gauge(&mut text, "sdgen_jobs_kept", "Ended jobs that have not expired.", now.ended as u64);
-            gauge(&mut text, "sdgen_results_bytes", "Bytes of pictures that are kept.", now.bytes);
+            gauge(
+                &mut text,
+                "sdgen_queue_depth",
+                "Jobs that wait.",
+                now.queued as u64,
+            );
+            gauge(
+                &mut text,
+                "sdgen_jobs_running",
+                "Jobs in the engine.",
+                now.running as u64,
+            );
+            gauge(
+                &mut text,
+                "sdgen_jobs_kept",
+                "Ended jobs that have not expired.",
+                now.ended as u64,
+            );
+            gauge(
+                &mut text,
+                "sdgen_results_bytes",
+                "Bytes of pictures that are kept.",
+                now.bytes,
+            );
         }
         if let Some(bytes) = resident() {
-            gauge(&mut text, "process_resident_memory_bytes", "Resident memory.", bytes);
+            gauge(
+                &mut text,
+                "process_resident_memory_bytes",
+                "Resident memory.",
+                bytes,
+            );
         }
-        head(&mut text, "sdgen_jobs_total", "counter", "Jobs that ended, by state.");
+        head(
+            &mut text,
+            "sdgen_jobs_total",
+            "counter",
+            "Jobs that ended, by state.",
+        );
         for (state, name) in State::ALL.iter().filter(|(state, _)| state.is_final()) {
             let count = self.jobs[*state as usize].load(Ordering::Relaxed);
-            line(&mut text, &format!("sdgen_jobs_total{{state=\"{name}\"}}"), count);
+            line(
+                &mut text,
+                &format!("sdgen_jobs_total{{state=\"{name}\"}}"),
+                count,
+            );
         }
-        head(&mut text, "sdgen_http_requests_total", "counter", "Requests answered, by class of status.");
+        head(
+            &mut text,
+            "sdgen_http_requests_total",
+            "counter",
+            "Requests answered, by class of status.",
+        );
         for (class, count) in self.requests.iter().enumerate() {
             let name = format!("sdgen_http_requests_total{{status=\"{}xx\"}}", class + 1);
             line(&mut text, &name, count.load(Ordering::Relaxed));
         }
         for (name, help, counter) in [
-            ("sdgen_steps_total", "Denoising steps, for each picture.", &self.steps),
+            (
+                "sdgen_steps_total",
+                "Denoising steps, for each picture.",
+                &self.steps,
+            ),
             ("sdgen_images_total", "Pictures drawn.", &self.images),
         ] {
             head(&mut text, name, "counter", help);
             line(&mut text, name, counter.load(Ordering::Relaxed));
         }
-        self.wait.write(&mut text, "sdgen_job_wait_seconds", "From order to begin.");
-        self.draw.write(&mut text, "sdgen_job_draw_seconds", "From begin to end.");
-        self.answer.write(&mut text, "sdgen_http_request_seconds", "From request to the head of its answer.");
+        self.wait
+            .write(&mut text, "sdgen_job_wait_seconds", "From order to begin.");
+        self.draw
+            .write(&mut text, "sdgen_job_draw_seconds", "From begin to end.");
+        self.answer.write(
+            &mut text,
+            "sdgen_http_request_seconds",
+            "From request to the head of its answer.",
+        );
         text
     }
 }
@@ -126,7 +191,9 @@ fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
 /// Bytes of this process in memory, where the system tells.
 fn resident() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
     let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
     Some(kibibytes * 1024)
 }
@@ -141,7 +208,10 @@ mod tests {
         metrics.answered(503, 0.02);
         metrics.steps(4);
         metrics.ended(State::Completed, 2, Some(0.2), Some(2.0));
-        let text = metrics.text(Some(&Count { queued: 3, ..Count::default() }));
+        let text = metrics.text(Some(&Count {
+            queued: 3,
+            ..Count::default()
+        }));
         for expected in [
             "sdgen_queue_depth 3",
             "sdgen_jobs_total{state=\"completed\"} 1",
@@ -152,10 +222,19 @@ mod tests {
             "sdgen_job_draw_seconds_bucket{le=\"5\"} 1",
             "sdgen_job_draw_seconds_sum 2",
         ] {
-            assert!(text.lines().any(|line| line == expected), "{expected} in\n{text}");
+            assert!(
+                text.lines().any(|line| line == expected),
+                "{expected} in\n{text}"
+            );
         }
-        let sample =
-            |line: &str| line.rsplit_once(' ').is_some_and(|(_, value)| value.parse::<f64>().is_ok());
-        assert!(text.lines().all(|line| line.starts_with('#') || sample(line)), "{text}");
+        let sample = |line: &str| {
+            line.rsplit_once(' ')
+                .is_some_and(|(_, value)| value.parse::<f64>().is_ok())
+        };
+        assert!(
+            text.lines()
+                .all(|line| line.starts_with('#') || sample(line)),
+            "{text}"
+        );
     }
 }

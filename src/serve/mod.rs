@@ -1,6 +1,6 @@
-//! The server: jobs over HTTP on the same parameters, engine and events as the command line. One thread owns the
-//! engine and a bounded queue feeds it; jobs live on disk, or in Redis, where several processes take them. Arguments
-//! and printing are the command line's.
+//! The server: jobs over HTTP on the same parameters, engine and events as the command line. One
+//! thread owns the engine and a bounded queue feeds it; jobs live on disk, or in Redis, where
+//! several processes take them. Arguments and printing are the command line's.
 
 mod a1111;
 mod catalog;
@@ -105,7 +105,14 @@ impl Limits {
     /// None: for one who takes nothing in and lets nothing expire.
     pub fn none() -> Self {
         let (queue, body, pixels, count) = (usize::MAX, usize::MAX, u64::MAX, u64::MAX);
-        Self { queue, body, pixels, count, age: Duration::MAX, kept: u64::MAX }
+        Self {
+            queue,
+            body,
+            pixels,
+            count,
+            age: Duration::MAX,
+            kept: u64::MAX,
+        }
     }
 }
 
@@ -170,7 +177,9 @@ impl Worker {
     /// It is out of reach; the models have no names of their own.
     pub fn new(options: Options, log: Log) -> Result<Self> {
         let service = Service::open(options, None, log)?;
-        Ok(Self { service: Arc::new(service) })
+        Ok(Self {
+            service: Arc::new(service),
+        })
     }
 
     /// What ends it.
@@ -188,7 +197,8 @@ impl Server {
     /// Takes the port and the folder, and finds the jobs that an earlier process left.
     ///
     /// # Errors
-    /// The port or the folder is another's, or the queue is out of reach; the models have no names of their own.
+    /// The port or the folder is another's, or the queue is out of reach; the models have no names
+    /// of their own.
     pub fn bind(options: Options, door: Door, log: Log) -> Result<Self> {
         let asked = SocketAddr::new(door.host, door.port);
         let service = Service::open(options, Some(&door), log)?;
@@ -200,7 +210,11 @@ impl Server {
         let listener = TcpListener::bind(asked).map_err(taken)?;
         listener.set_nonblocking(true).map_err(taken)?;
         let address = listener.local_addr().map_err(taken)?;
-        Ok(Self { service: Arc::new(service), listener, address })
+        Ok(Self {
+            service: Arc::new(service),
+            listener,
+            address,
+        })
     }
 
     /// Where it listens.
@@ -226,7 +240,9 @@ impl Server {
     /// # Errors
     /// The system gives no threads.
     pub fn run(self) -> Result<()> {
-        let Self { service, listener, .. } = self;
+        let Self {
+            service, listener, ..
+        } = self;
         let failed = |e: std::io::Error| Error::internal("cannot start the server").source(e);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -242,7 +258,9 @@ impl Server {
             .map_err(failed)?;
         let supplied = Arc::clone(&service);
         let supply = std::thread::Builder::new().name("supply".to_owned());
-        supply.spawn(move || supply::fetch(&supplied)).map_err(failed)?;
+        supply
+            .spawn(move || supply::fetch(&supplied))
+            .map_err(failed)?;
         let answers = runtime.spawn(http::serve(Arc::clone(&service), listener));
         runtime.spawn(sweep(Arc::clone(&service)));
         let ended = worker.join();
@@ -275,7 +293,12 @@ impl Service {
         let limits = options.limits;
         let catalog = Catalog::new(&options.models)?;
         let missing = supply::missing(&options.models, &options.defaults, &options.hub)?;
-        let bounds = Bounds { queue: limits.queue, age: limits.age, bytes: limits.kept, ended: ENDED };
+        let bounds = Bounds {
+            queue: limits.queue,
+            age: limits.age,
+            bytes: limits.kept,
+            ended: ENDED,
+        };
         let guard = door.map(Guard::new).transpose()?.unwrap_or_default();
         let store = home(&options.home, bounds, &log)?;
         Ok(Self {
@@ -327,31 +350,53 @@ impl Service {
         let status = job.status();
         let wait = clock::between(Some(job.created), status.started);
         let draw = clock::between(status.started, status.ended);
-        self.metrics.ended(status.state, status.images.len(), wait, draw);
+        self.metrics
+            .ended(status.state, status.images.len(), wait, draw);
         self.note(job, status.state.name());
     }
 
     /// Paths that clients need not know, and what stands for them.
     fn secrets(&self, id: &str) -> Vec<(String, String)> {
         let folder = format!("{}{MAIN_SEPARATOR}", self.store.folder(id).display());
-        std::iter::once((folder, String::new())).chain(self.catalog.secrets()).collect()
+        std::iter::once((folder, String::new()))
+            .chain(self.catalog.secrets())
+            .collect()
     }
 
     /// The same with everything else of this machine that a failure may tell of.
     fn places(&self, id: &str) -> Vec<(String, String)> {
         let job = self.store.folder(id);
-        let folders = [Some(job), self.hub.cache.clone(), Some(std::env::temp_dir())];
+        let folders = [
+            Some(job),
+            self.hub.cache.clone(),
+            Some(std::env::temp_dir()),
+        ];
         // A part of a path may stand in any text.
-        let folders = folders.into_iter().flatten().filter(|folder| folder.is_absolute());
-        let folders = folders.map(|folder| folder.display().to_string()).filter(|folder| folder.len() > 1);
+        let folders = folders
+            .into_iter()
+            .flatten()
+            .filter(|folder| folder.is_absolute());
+        let folders = folders
+            .map(|folder| folder.display().to_string())
+            .filter(|folder| folder.len() > 1);
         let hidden = folders.flat_map(|folder| [format!("{folder}{MAIN_SEPARATOR}"), folder]);
-        self.secrets(id).into_iter().chain(hidden.map(|folder| (folder, String::new()))).collect()
+        self.secrets(id)
+            .into_iter()
+            .chain(hidden.map(|folder| (folder, String::new())))
+            .collect()
     }
 
     /// A line about a job.
     fn note(&self, job: &Job, what: &str) {
-        let prompt = job.order.params.prompt.as_deref().filter(|_| self.log_prompts);
-        let prompt = prompt.map(|prompt| format!(" {}", serde_json::Value::from(prompt))).unwrap_or_default();
+        let prompt = job
+            .order
+            .params
+            .prompt
+            .as_deref()
+            .filter(|_| self.log_prompts);
+        let prompt = prompt
+            .map(|prompt| format!(" {}", serde_json::Value::from(prompt)))
+            .unwrap_or_default();
         (self.log)(&format!("{} {what}{prompt}", job.id));
     }
 }
@@ -361,8 +406,13 @@ const LONG_PROMPT: LongPrompt = LongPrompt::Chunk;
 
 /// What holds where neither the client nor the operator says otherwise.
 fn defaults(operator: Params) -> Params {
-    let long_prompt = operator.long_prompt.or_else(|| Some(LONG_PROMPT.name().to_owned()));
-    Params { long_prompt, ..operator }
+    let long_prompt = operator
+        .long_prompt
+        .or_else(|| Some(LONG_PROMPT.name().to_owned()));
+    Params {
+        long_prompt,
+        ..operator
+    }
 }
 
 fn home(home: &Home, bounds: Bounds, log: &Log) -> Result<Box<dyn Store>> {
@@ -374,7 +424,10 @@ fn home(home: &Home, bounds: Bounds, log: &Log) -> Result<Box<dyn Store>> {
             Ok(Box::new(shared))
         }
         #[cfg(not(feature = "redis"))]
-        Home::Redis { .. } => Err(Error::field("queue", "this sdgen is built without the feature `redis`")
-            .hint("build one with it: `cargo install sdgen --features redis`")),
+        Home::Redis { .. } => Err(Error::field(
+            "queue",
+            "this sdgen is built without the feature `redis`",
+        )
+        .hint("build one with it: `cargo install sdgen --features redis`")),
     }
 }

@@ -21,7 +21,9 @@ use crate::input::{MaskChannel, Source, Transparency};
 
 /// Whether the clients of a path are OpenAI's.
 pub(super) fn is_path(path: &str) -> bool {
-    ["/v1/images", "/v1/models"].iter().any(|prefix| path.starts_with(prefix))
+    ["/v1/images", "/v1/models"]
+        .iter()
+        .any(|prefix| path.starts_with(prefix))
 }
 
 /// A failure in the form that OpenAI's clients read.
@@ -41,9 +43,21 @@ impl IntoResponse for Failed {
             status => status,
         };
         let failure = &self.0.failure;
-        let hints: Vec<String> = failure.hints.iter().map(|hint| format!(" ({hint})")).collect();
-        let field = failure.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
-        let fault = if status.is_server_error() { "server_error" } else { "invalid_request_error" };
+        let hints: Vec<String> = failure
+            .hints
+            .iter()
+            .map(|hint| format!(" ({hint})"))
+            .collect();
+        let field = failure
+            .field
+            .as_ref()
+            .map(|field| format!("{field}: "))
+            .unwrap_or_default();
+        let fault = if status.is_server_error() {
+            "server_error"
+        } else {
+            "invalid_request_error"
+        };
         let error = json!({
             "message": format!("{field}{}{}", failure.message, hints.concat()),
             "type": fault,
@@ -51,13 +65,22 @@ impl IntoResponse for Failed {
             "code": failure.kind,
         });
         let body = json!({ "error": error });
-        self.0.with_status(status).with_body("application/json", &body)
+        self.0
+            .with_status(status)
+            .with_body("application/json", &body)
     }
 }
 
 /// Fields of OpenAI's that change nothing here.
-const IGNORED: &[&str] =
-    &["quality", "style", "user", "moderation", "safety_identifier", "output_compression", "input_fidelity"];
+const IGNORED: &[&str] = &[
+    "quality",
+    "style",
+    "user",
+    "moderation",
+    "safety_identifier",
+    "output_compression",
+    "input_fidelity",
+];
 
 /// Fields with the values that are what is done here anyway.
 const FIXED: &[(&str, &[&str])] = &[
@@ -68,10 +91,19 @@ const FIXED: &[(&str, &[&str])] = &[
 ];
 
 /// Fields that are absent when they are empty, as clients with a form for each of them send them.
-const OPTIONAL: &[&str] =
-    &["model", "n", "size", "response_format", "background", "output_format", "stream", "partial_images"];
+const OPTIONAL: &[&str] = &[
+    "model",
+    "n",
+    "size",
+    "response_format",
+    "background",
+    "output_format",
+    "stream",
+    "partial_images",
+];
 
-/// Names of OpenAI's own models, which its clients send unless told otherwise: the default model draws.
+/// Names of OpenAI's own models, which its clients send unless told otherwise: the default model
+/// draws.
 const FOREIGN: &[&str] = &["dall-e", "gpt-image", "chatgpt-image"];
 
 /// The form in which pictures are sent back.
@@ -86,7 +118,10 @@ impl Form {
         match value.as_ref().map(Value::as_str) {
             None | Some(Some("b64_json")) => Ok(Self::Base64),
             Some(Some("url")) => Ok(Self::Url),
-            Some(_) => Err(Error::field("response_format", "expected `b64_json` or `url`")),
+            Some(_) => Err(Error::field(
+                "response_format",
+                "expected `b64_json` or `url`",
+            )),
         }
     }
 }
@@ -99,26 +134,39 @@ pub(super) fn translated(mut fields: Map<String, Value>) -> Result<(Map<String, 
         !is_absent && !IGNORED.contains(&name)
     });
     for (name, values) in FIXED {
-        let Some(value) = fields.remove(*name) else { continue };
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let Some(value) = fields.remove(*name) else {
+            continue;
+        };
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         if !values.contains(&text.as_str()) {
-            return Err(Error::expected(name, format!("`{}`", values.join("` or `")), text));
+            return Err(Error::expected(
+                name,
+                format!("`{}`", values.join("` or `")),
+                text,
+            ));
         }
     }
     let form = Form::parse(fields.remove("response_format"))?;
     if let Some(n) = fields.remove("n") {
-        let n = n.as_u64().ok_or_else(|| Error::expected("n", "a number", n))?;
+        let n = n
+            .as_u64()
+            .ok_or_else(|| Error::expected("n", "a number", n))?;
         fields.insert("count".to_owned(), n.into());
     }
     if let Some(size) = fields.remove("size").filter(|size| size != "auto") {
         let sides = size.as_str().and_then(|text| text.split_once('x'));
         let sides = sides.and_then(|(w, h)| Some((w.parse::<u32>().ok()?, h.parse::<u32>().ok()?)));
-        let (width, height) = sides.ok_or_else(|| Error::expected("size", "`512x768` or `auto`", size))?;
+        let (width, height) =
+            sides.ok_or_else(|| Error::expected("size", "`512x768` or `auto`", size))?;
         fields.insert("width".to_owned(), width.into());
         fields.insert("height".to_owned(), height.into());
     }
     let foreign = |model: &Value| {
-        model.as_str().is_some_and(|model| FOREIGN.iter().any(|prefix| model.starts_with(prefix)))
+        model
+            .as_str()
+            .is_some_and(|model| FOREIGN.iter().any(|prefix| model.starts_with(prefix)))
     };
     if fields.get("model").is_some_and(foreign) {
         fields.remove("model");
@@ -155,8 +203,13 @@ pub(super) fn edit(form: body::Form) -> Result<(Map<String, Value>, Pictures)> {
     let mut fields = Map::new();
     for (name, text) in form.texts {
         let value = match name.as_str() {
-            "n" => text.parse::<u64>().map_or_else(|_| Value::from(text), Value::from),
-            _ => fields::from_text(&name, &text).ok().flatten().map_or(Value::from(text), |row| row.1),
+            "n" => text
+                .parse::<u64>()
+                .map_or_else(|_| Value::from(text), Value::from),
+            _ => fields::from_text(&name, &text)
+                .ok()
+                .flatten()
+                .map_or(Value::from(text), |row| row.1),
         };
         fields.insert(name, value);
     }
@@ -170,23 +223,31 @@ pub(super) fn edit(form: body::Form) -> Result<(Map<String, Value>, Pictures)> {
     Ok((fields, pictures))
 }
 
-/// The picture to edit and its mask, and whether the picture's own transparency is the mask. OpenAI's mask is
-/// transparent where the picture is to be painted anew; ours is white there.
+/// The picture to edit and its mask, and whether the picture's own transparency is the mask.
+/// OpenAI's mask is transparent where the picture is to be painted anew; ours is white there.
 fn originals(files: Vec<(String, Vec<u8>)>) -> Result<(Pictures, bool)> {
     let mut pictures = Pictures::new();
     for (name, bytes) in files {
         let (field, bytes) = match name.as_str() {
             "image" | "image[]" => ("init_image", bytes),
             "mask" => ("mask", uploads::mask(&bytes, MaskChannel::Transparent)?),
-            _ => return Err(Error::field(&name, "no such file is expected").hint("send `image` and `mask`")),
+            _ => {
+                return Err(
+                    Error::field(&name, "no such file is expected").hint("send `image` and `mask`")
+                );
+            }
         };
         if pictures.insert(field.to_owned(), bytes).is_some() {
             return Err(Error::field(&name, "one picture is edited at a time"));
         }
     }
-    let image = pictures.get("init_image").ok_or_else(|| Error::field("image", "is missing"))?;
+    let image = pictures
+        .get("init_image")
+        .ok_or_else(|| Error::field("image", "is missing"))?;
     let has_holes = Source::sent("image", image).decoded(Transparency::Dropped, |picture| {
-        Ok(picture.alpha.is_some_and(|alpha| alpha.iter().any(|a| *a < 128)))
+        Ok(picture
+            .alpha
+            .is_some_and(|alpha| alpha.iter().any(|a| *a < 128)))
     })?;
     let alpha = has_holes && !pictures.contains_key("mask");
     Ok((pictures, alpha))
@@ -199,7 +260,13 @@ async fn answer(
     pictures: Pictures,
 ) -> Result<Response, Failed> {
     let (fields, form) = translated(fields)?;
-    let wish = Wish { fields, pictures, operation: None, api: Api::OpenAi, attended: true };
+    let wish = Wish {
+        fields,
+        pictures,
+        operation: None,
+        api: Api::OpenAi,
+        attended: true,
+    };
     let (job, status) = attend::drawn(service, wish).await?;
     if status.state != JobState::Completed {
         return Err(Problem::of_failed(&status).into());
@@ -208,16 +275,25 @@ async fn answer(
         Form::Url => {
             let path = format!("{}{LINKS}/{}/{}", base(headers), job.id, job.order.key);
             let names = status.images.iter().map(|made| picture_of(made.index));
-            names.map(|name| json!({ "url": format!("{path}/{name}") })).collect()
+            names
+                .map(|name| json!({ "url": format!("{path}/{name}") }))
+                .collect()
         }
         Form::Base64 => {
             let files = attend::pictures(service, &job, &status).await?;
-            files.iter().map(|bytes| json!({ "b64_json": uploads::encode(bytes) })).collect()
+            files
+                .iter()
+                .map(|bytes| json!({ "b64_json": uploads::encode(bytes) }))
+                .collect()
         }
     };
-    let size = status.images.first().map(|made| format!("{}x{}", made.width, made.height));
+    let size = status
+        .images
+        .first()
+        .map(|made| format!("{}x{}", made.width, made.height));
     let created = clock::unix(SystemTime::now()) as u64;
-    let mut value = json!({ "created": created, "data": data, "output_format": "png", "size": size });
+    let mut value =
+        json!({ "created": created, "data": data, "output_format": "png", "size": size });
     if !status.warnings.is_empty() {
         value["warnings"] = json!(status.warnings);
     }
@@ -228,23 +304,39 @@ async fn answer(
 fn base(headers: &HeaderMap) -> String {
     let first = |name: &str| {
         let value = headers.get(name)?.to_str().ok()?;
-        value.split(',').next().map(str::trim).filter(|value| !value.is_empty())
+        value
+            .split(',')
+            .next()
+            .map(str::trim)
+            .filter(|value| !value.is_empty())
     };
     let forwarded = |key: &str| {
-        let pairs = first("forwarded")?.split(';').filter_map(|pair| pair.trim().split_once('='));
+        let pairs = first("forwarded")?
+            .split(';')
+            .filter_map(|pair| pair.trim().split_once('='));
         let mut values = pairs.filter(|(name, _)| name.eq_ignore_ascii_case(key));
         values.next().map(|(_, value)| value.trim_matches('"'))
     };
-    let host = forwarded("host").or_else(|| first("x-forwarded-host")).filter(|host| is_authority(host));
+    let host = forwarded("host")
+        .or_else(|| first("x-forwarded-host"))
+        .filter(|host| is_authority(host));
     let scheme = forwarded("proto").or_else(|| first("x-forwarded-proto"));
-    let scheme =
-        if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) { "https" } else { "http" };
-    format!("{scheme}://{}", host.or_else(|| first(header::HOST.as_str())).unwrap_or("localhost"))
+    let scheme = if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) {
+        "https"
+    } else {
+        "http"
+    };
+    format!(
+        "{scheme}://{}",
+        host.or_else(|| first(header::HOST.as_str()))
+            .unwrap_or("localhost")
+    )
 }
 
 /// Whether text is a host with or without a port.
 fn is_authority(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
+    text.bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
 }
 
 /// What the paths of links begin with.
@@ -256,11 +348,19 @@ pub(super) async fn file(
     Path((id, key, name)): Path<(String, String, String)>,
 ) -> Result<Response, Failed> {
     let gone = || Failed(Problem::not_found("picture").hint("links open for an hour"));
-    let job = stored(&service, move |store| store.get(&id)).await?.ok_or_else(gone)?;
+    let job = stored(&service, move |store| store.get(&id))
+        .await?
+        .ok_or_else(gone)?;
     // The comparison takes the same time wherever the two differ.
     let is_key = |ours: &str| Sha256::digest(ours) == Sha256::digest(&key);
     let is_key = job.key(SystemTime::now()).is_some_and(is_key);
-    if !is_key || !job.status().images.iter().any(|made| picture_of(made.index) == name) {
+    if !is_key
+        || !job
+            .status()
+            .images
+            .iter()
+            .any(|made| picture_of(made.index) == name)
+    {
         return Err(gone());
     }
     let bytes = stored(&service, move |store| store.file(&job.id, &name)).await?;
@@ -274,11 +374,18 @@ pub(super) async fn model(
 ) -> Result<Response, Failed> {
     let found = blocking(&service, move |service| {
         let (id, _) = service.catalog.resolve("model", &name)?;
-        Ok(service.catalog.shown(&service.hub).into_iter().find(|model| model.id == id))
+        Ok(service
+            .catalog
+            .shown(&service.hub)
+            .into_iter()
+            .find(|model| model.id == id))
     });
     let not_found = |error: Error| Failed(Problem::from(error).with_status(StatusCode::NOT_FOUND));
     let model = found.await?.map_err(not_found)?;
-    Ok(json_response(StatusCode::OK, &json!(model.as_ref().map(listed))))
+    Ok(json_response(
+        StatusCode::OK,
+        &json!(model.as_ref().map(listed)),
+    ))
 }
 
 /// A model in the form of OpenAI's list, with what else is known of it.
@@ -295,7 +402,9 @@ mod tests {
     use super::*;
 
     fn ours(value: Value) -> Result<(Value, Form)> {
-        let Value::Object(fields) = value else { unreachable!() };
+        let Value::Object(fields) = value else {
+            unreachable!()
+        };
         translated(fields).map(|(fields, form)| (fields.into(), form))
     }
 
@@ -316,9 +425,15 @@ mod tests {
     #[test]
     fn a_field_that_is_empty_is_not_there() {
         for empty in [json!(""), Value::Null] {
-            let sent: Map<String, Value> =
-                OPTIONAL.iter().map(|name| ((*name).to_owned(), empty.clone())).collect();
-            assert_eq!(ours(sent.into()).unwrap(), (json!({}), Form::Base64), "{empty}");
+            let sent: Map<String, Value> = OPTIONAL
+                .iter()
+                .map(|name| ((*name).to_owned(), empty.clone()))
+                .collect();
+            assert_eq!(
+                ours(sent.into()).unwrap(),
+                (json!({}), Form::Base64),
+                "{empty}"
+            );
         }
         // An empty prompt is one.
         assert_eq!(
@@ -338,18 +453,37 @@ mod tests {
         };
         let host = ("host", "127.0.0.1:7860");
         assert_eq!(link(&[host]), "http://127.0.0.1:7860");
-        assert_eq!(link(&[host, ("x-forwarded-proto", "https")]), "https://127.0.0.1:7860");
         assert_eq!(
-            link(&[host, ("x-forwarded-proto", "HTTPS, http"), ("x-forwarded-host", "pics.example, inner")]),
+            link(&[host, ("x-forwarded-proto", "https")]),
+            "https://127.0.0.1:7860"
+        );
+        assert_eq!(
+            link(&[
+                host,
+                ("x-forwarded-proto", "HTTPS, http"),
+                ("x-forwarded-host", "pics.example, inner")
+            ]),
             "https://pics.example"
         );
-        let forwarded =
-            ("forwarded", "for=192.0.2.60;Proto=https;host=\"pics.example:8443\", for=10.0.0.1;proto=http");
-        assert_eq!(link(&[host, forwarded, ("x-forwarded-proto", "http")]), "https://pics.example:8443");
+        let forwarded = (
+            "forwarded",
+            "for=192.0.2.60;Proto=https;host=\"pics.example:8443\", for=10.0.0.1;proto=http",
+        );
+        assert_eq!(
+            link(&[host, forwarded, ("x-forwarded-proto", "http")]),
+            "https://pics.example:8443"
+        );
         for odd in ["evil.example/x?", "a b", "user@evil.example", ""] {
-            assert_eq!(link(&[host, ("x-forwarded-host", odd)]), "http://127.0.0.1:7860", "{odd}");
+            assert_eq!(
+                link(&[host, ("x-forwarded-host", odd)]),
+                "http://127.0.0.1:7860",
+                "{odd}"
+            );
         }
-        assert_eq!(link(&[host, ("x-forwarded-proto", "javascript")]), "http://127.0.0.1:7860");
+        assert_eq!(
+            link(&[host, ("x-forwarded-proto", "javascript")]),
+            "http://127.0.0.1:7860"
+        );
     }
 
     #[test]
@@ -357,7 +491,10 @@ mod tests {
         let status = |problem: Problem| Failed(problem).into_response().status().as_u16();
         assert_eq!(status(Error::field("size", "is odd").into()), 400);
         assert_eq!(status(Problem::not_found("picture")), 404);
-        assert_eq!(status(Problem::client(StatusCode::PAYLOAD_TOO_LARGE, "long")), 413);
+        assert_eq!(
+            status(Problem::client(StatusCode::PAYLOAD_TOO_LARGE, "long")),
+            413
+        );
         assert!(is_path("/v1/models/demo") && is_path("/v1/images/edits") && !is_path("/v1/jobs"));
     }
 
@@ -371,14 +508,18 @@ mod tests {
             ("n", json!("two")),
             ("response_format", json!("gif")),
         ] {
-            assert_eq!(ours(json!({ name: value })).unwrap_err().field_name(), Some(name));
+            assert_eq!(
+                ours(json!({ name: value })).unwrap_err().field_name(),
+                Some(name)
+            );
         }
     }
 
     #[test]
     fn a_mask_is_white_where_openais_is_transparent() {
-        let image =
-            image::RgbaImage::from_fn(2, 1, |x, _| image::Rgba([0, 0, 0, if x == 0 { 0 } else { 255 }]));
+        let image = image::RgbaImage::from_fn(2, 1, |x, _| {
+            image::Rgba([0, 0, 0, if x == 0 { 0 } else { 255 }])
+        });
         let mut png = std::io::Cursor::new(Vec::new());
         image.write_to(&mut png, image::ImageFormat::Png).unwrap();
         let mask = uploads::mask(&png.into_inner(), MaskChannel::Transparent).unwrap();

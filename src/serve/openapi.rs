@@ -1,5 +1,5 @@
-//! The server's description of itself (OpenAPI 3.1). The fields of a job are read from `Params`; paths and answers
-//! stand here, and a test asks the server for each of them.
+//! The server's description of itself (OpenAPI 3.1). The fields of a job are read from `Params`;
+//! paths and answers stand here, and a test asks the server for each of them.
 
 use serde_json::{Map, Value, json};
 
@@ -51,11 +51,16 @@ pub(super) fn with(description: &str, kind: &str, schema: Value) -> Value {
     json!({ "description": description, "content": { kind: { "schema": schema } } })
 }
 
-/// Answers of an operation: the good one, and the problems that it may have besides those that all have.
+/// Answers of an operation: the good one, and the problems that it may have besides those that all
+/// have.
 pub(super) fn answers(status: &str, good: Value, problems: &[&str]) -> Value {
     let mut answers = Map::from_iter([(status.to_owned(), good)]);
     for status in problems.iter().chain(&["401", "403"]) {
-        let problem = with("What is wrong.", "application/problem+json", reference("Problem"));
+        let problem = with(
+            "What is wrong.",
+            "application/problem+json",
+            reference("Problem"),
+        );
         answers.insert((*status).to_owned(), problem);
     }
     Value::Object(answers)
@@ -81,9 +86,16 @@ fn status_paths() -> Map<String, Value> {
     for status in ["401", "403"] {
         models["get"]["responses"][status] = openai_failure();
     }
-    ready["get"]["responses"]["503"] = with("Not yet, or no more.", "application/json", reference("Ready"));
+    ready["get"]["responses"]["503"] = with(
+        "Not yet, or no more.",
+        "application/json",
+        reference("Ready"),
+    );
     Map::from_iter([
-        ("/".to_owned(), get("page", "The page for browsers", text("text/html"))),
+        (
+            "/".to_owned(),
+            get("page", "The page for browsers", text("text/html")),
+        ),
         (
             "/health".to_owned(),
             get(
@@ -93,10 +105,21 @@ fn status_paths() -> Map<String, Value> {
             ),
         ),
         ("/ready".to_owned(), ready),
-        ("/metrics".to_owned(), get("metrics", "Figures in Prometheus' text format", text("text/plain"))),
+        (
+            "/metrics".to_owned(),
+            get(
+                "metrics",
+                "Figures in Prometheus' text format",
+                text("text/plain"),
+            ),
+        ),
         (
             "/openapi.json".to_owned(),
-            get("openapi", "This document", with("OpenAPI.", "application/json", any)),
+            get(
+                "openapi",
+                "This document",
+                with("OpenAPI.", "application/json", any),
+            ),
         ),
         ("/v1/models".to_owned(), models),
         (
@@ -111,15 +134,21 @@ fn status_paths() -> Map<String, Value> {
 }
 
 fn job_paths() -> Map<String, Value> {
-    let id = json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
+    let id =
+        json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
     let index = json!({ "name": "index", "in": "path", "required": true, "schema": { "type": "integer", "minimum": 0 } });
     let of_job = |method: &str, id_of: &str, summary: &str, good: Value, parameters: Value| {
         let answers = answers("200", good, &["404", "503"]);
         json!({ method: { "operationId": id_of, "summary": summary, "parameters": parameters, "responses": answers } })
     };
     let job = || with("The job.", "application/json", reference("Job"));
-    let picture =
-        || with("The picture.", "image/png", json!({ "type": "string", "contentMediaType": "image/png" }));
+    let picture = || {
+        with(
+            "The picture.",
+            "image/png",
+            json!({ "type": "string", "contentMediaType": "image/png" }),
+        )
+    };
     let mut one = of_job("get", "job", "A job", job(), json!([id]));
     one["delete"] = of_job(
         "delete",
@@ -136,18 +165,30 @@ fn job_paths() -> Map<String, Value> {
         "text/event-stream",
         json!({ "type": "string" }),
     );
-    let mut stream =
-        of_job("get", "stream", "What happens to a job, as it happens", events, json!([id, heard]));
-    stream["get"]["responses"]["204"] = json!({ "description": "The client has heard the end already." });
-    let latents =
-        with("Latents.", "application/octet-stream", json!({ "type": "string", "format": "binary" }));
+    let mut stream = of_job(
+        "get",
+        "stream",
+        "What happens to a job, as it happens",
+        events,
+        json!([id, heard]),
+    );
+    stream["get"]["responses"]["204"] =
+        json!({ "description": "The client has heard the end already." });
+    let latents = with(
+        "Latents.",
+        "application/octet-stream",
+        json!({ "type": "string", "format": "binary" }),
+    );
     let images = with(
         "Links.",
         "application/json",
         json!({ "type": "object", "required": ["images"], "properties": { "images": { "type": "array", "items": reference("Image") } } }),
     );
     Map::from_iter([
-        ("/v1/jobs".to_owned(), json!({ "get": list(), "post": create() })),
+        (
+            "/v1/jobs".to_owned(),
+            json!({ "get": list(), "post": create() }),
+        ),
         ("/v1/jobs/{id}".to_owned(), one),
         ("/v1/jobs/{id}/stream".to_owned(), stream),
         (
@@ -156,15 +197,33 @@ fn job_paths() -> Map<String, Value> {
         ),
         (
             "/v1/jobs/{id}/images".to_owned(),
-            of_job("get", "images", "Where the pictures are", images, json!([id])),
+            of_job(
+                "get",
+                "images",
+                "Where the pictures are",
+                images,
+                json!([id]),
+            ),
         ),
         (
             "/v1/jobs/{id}/latents".to_owned(),
-            of_job("get", "latents", "What was drawn and could not be decoded", latents, json!([id])),
+            of_job(
+                "get",
+                "latents",
+                "What was drawn and could not be decoded",
+                latents,
+                json!([id]),
+            ),
         ),
         (
             "/v1/jobs/{id}/images/{index}".to_owned(),
-            of_job("get", "image_at", "A picture", picture(), json!([id, index])),
+            of_job(
+                "get",
+                "image_at",
+                "A picture",
+                picture(),
+                json!([id, index]),
+            ),
         ),
     ])
 }
@@ -206,19 +265,25 @@ fn create() -> Value {
 }
 
 fn openai_failure() -> Value {
-    with("What is wrong.", "application/json", reference("OpenAiError"))
+    with(
+        "What is wrong.",
+        "application/json",
+        reference("OpenAiError"),
+    )
 }
 
 /// Answers of an operation of OpenAI's interface.
 fn openai_answers(good: Value) -> Map<String, Value> {
     let failures = ["401", "403", "404"].map(|status| (status.to_owned(), openai_failure()));
-    failures.into_iter().chain([("200".to_owned(), good)]).collect()
+    failures
+        .into_iter()
+        .chain([("200".to_owned(), good)])
+        .collect()
 }
 
 /// A path of OpenAI's interface that only shows something.
 fn shown(id: &str, summary: &str, parameters: &[&str], good: Value) -> Value {
-    let parameter =
-        |name: &&str| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
+    let parameter = |name: &&str| json!({ "name": name, "in": "path", "required": true, "schema": { "type": "string" } });
     let parameters: Vec<Value> = parameters.iter().map(parameter).collect();
     let mut answers = openai_answers(good);
     answers.insert("503".to_owned(), openai_failure());
@@ -227,17 +292,31 @@ fn shown(id: &str, summary: &str, parameters: &[&str], good: Value) -> Value {
 
 fn foreign_paths() -> Map<String, Value> {
     let openai = |id: &str, summary: &str, kind: &str, schema: &str| {
-        let mut answers = openai_answers(with("Pictures.", "application/json", reference("OpenAiImages")));
-        for status in OF_BODIES.iter().chain(&["409", "500", "502"]).filter(|status| **status != "422") {
+        let mut answers = openai_answers(with(
+            "Pictures.",
+            "application/json",
+            reference("OpenAiImages"),
+        ));
+        for status in OF_BODIES
+            .iter()
+            .chain(&["409", "500", "502"])
+            .filter(|status| **status != "422")
+        {
             answers.insert((*status).to_owned(), openai_failure());
         }
-        let body = json!({ "required": true, "content": { kind: { "schema": reference(schema) } } });
+        let body =
+            json!({ "required": true, "content": { kind: { "schema": reference(schema) } } });
         json!({ "post": { "operationId": id, "summary": summary, "requestBody": body, "responses": answers } })
     };
     Map::from_iter([
         (
             "/v1/images/generations".to_owned(),
-            openai("generations", "OpenAI's images", "application/json", "OpenAiRequest"),
+            openai(
+                "generations",
+                "OpenAI's images",
+                "application/json",
+                "OpenAiRequest",
+            ),
         ),
         (
             format!("{LINKS}/{{id}}/{{key}}/{{file}}"),
@@ -254,11 +333,21 @@ fn foreign_paths() -> Map<String, Value> {
         ),
         (
             "/v1/models/{id}".to_owned(),
-            shown("model", "A model", &["id"], with("The model.", "application/json", reference("Model"))),
+            shown(
+                "model",
+                "A model",
+                &["id"],
+                with("The model.", "application/json", reference("Model")),
+            ),
         ),
         (
             "/v1/images/edits".to_owned(),
-            openai("edits", "OpenAI's edits of an image", "multipart/form-data", "OpenAiEdit"),
+            openai(
+                "edits",
+                "OpenAI's edits of an image",
+                "multipart/form-data",
+                "OpenAiEdit",
+            ),
         ),
     ])
 }
@@ -270,12 +359,19 @@ fn property(field: &Field, form: bool) -> Value {
         Type::Whole => ("integer", json!({ "minimum": fields::least(&field.name) })),
         Type::Real => ("number", json!({})),
         Type::Switch => ("boolean", json!({})),
-        Type::Wholes => ("array", json!({ "items": { "type": "integer", "minimum": 0 } })),
+        Type::Wholes => (
+            "array",
+            json!({ "items": { "type": "integer", "minimum": 0 } }),
+        ),
         Type::Reals => ("array", json!({ "items": { "type": "number" } })),
     };
     let mut schema = more;
     schema["description"] = json!(field.about);
-    schema["type"] = if form { json!(kind) } else { json!([kind, "null"]) };
+    schema["type"] = if form {
+        json!(kind)
+    } else {
+        json!([kind, "null"])
+    };
     if !field.choices.is_empty() {
         let null = (!form).then_some(Value::Null);
         let choices = field.choices.iter().map(|name| json!(name)).chain(null);
@@ -297,7 +393,10 @@ fn property(field: &Field, form: bool) -> Value {
 fn order(form: bool) -> Value {
     let operation = json!({ "type": "string", "enum": names::<Operation>(), "description": "What the other fields amount to; may be left out" });
     let mut properties = Map::from_iter([("operation".to_owned(), operation)]);
-    for field in fields::all().iter().filter(|field| field.access != Access::Server) {
+    for field in fields::all()
+        .iter()
+        .filter(|field| field.access != Access::Server)
+    {
         properties.insert(field.name.clone(), property(field, form));
     }
     json!({ "type": "object", "required": ["prompt"], "properties": properties, "additionalProperties": false })
@@ -315,8 +414,14 @@ fn schemas() -> Value {
 
 /// An object of text fields and others; all but `optional` are there.
 pub(super) fn object(properties: Value, optional: &[&str]) -> Value {
-    let names = properties.as_object().map(|map| map.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-    let required: Vec<&String> = names.iter().filter(|name| !optional.contains(&name.as_str())).collect();
+    let names = properties
+        .as_object()
+        .map(|map| map.keys().cloned().collect::<Vec<_>>())
+        .unwrap_or_default();
+    let required: Vec<&String> = names
+        .iter()
+        .filter(|name| !optional.contains(&name.as_str()))
+        .collect();
     json!({ "type": "object", "required": required, "properties": properties })
 }
 
@@ -326,7 +431,10 @@ fn answered() -> Map<String, Value> {
     let whole = json!({ "type": "integer", "minimum": 0 });
     let perhaps = json!({ "type": ["string", "null"] });
     let number = json!({ "type": ["number", "null"] });
-    let failure = object(json!({ "kind": text, "field": perhaps, "message": text, "hints": texts }), &[]);
+    let failure = object(
+        json!({ "kind": text, "field": perhaps, "message": text, "hints": texts }),
+        &[],
+    );
     let image = json!({ "url": text, "index": whole, "seed": whole, "width": whole, "height": whole, "bytes": whole });
     let job = json!({
         "job_id": text, "state": { "type": "string", "enum": names::<State>() },
@@ -354,7 +462,10 @@ fn answered() -> Map<String, Value> {
         ("Image".to_owned(), object(image, &[])),
         ("Job".to_owned(), object(job, &[])),
         ("Problem".to_owned(), object(problem, &["field", "others"])),
-        ("Health".to_owned(), object(json!({ "status": text, "timestamp": text }), &[])),
+        (
+            "Health".to_owned(),
+            object(json!({ "status": text, "timestamp": text }), &[]),
+        ),
         (
             "Ready".to_owned(),
             object(
@@ -365,7 +476,10 @@ fn answered() -> Map<String, Value> {
         ("Model".to_owned(), object(model, &[])),
         (
             "Models".to_owned(),
-            object(json!({ "object": text, "data": { "type": "array", "items": reference("Model") } }), &[]),
+            object(
+                json!({ "object": text, "data": { "type": "array", "items": reference("Model") } }),
+                &[],
+            ),
         ),
         (
             "Samplers".to_owned(),
@@ -379,8 +493,7 @@ fn answered() -> Map<String, Value> {
 
 fn openai() -> Map<String, Value> {
     let text = json!({ "type": "string" });
-    let form =
-        json!({ "type": ["string", "null"], "enum": ["b64_json", "url", "", null], "default": "b64_json" });
+    let form = json!({ "type": ["string", "null"], "enum": ["b64_json", "url", "", null], "default": "b64_json" });
     let request = json!({
         "prompt": { "type": "string", "maxLength": PROMPT }, "model": text, "n": { "type": "integer", "minimum": 1 }, "size": text,
         "response_format": form, "steps": { "type": "integer", "minimum": 1 }, "seed": { "type": "integer", "minimum": -1 },
@@ -388,7 +501,10 @@ fn openai() -> Map<String, Value> {
     let mut edit = request.clone();
     edit["image"] = json!({ "type": "string", "format": "binary" });
     edit["mask"] = json!({ "type": "string", "format": "binary" });
-    let item = object(json!({ "b64_json": text, "url": text }), &["b64_json", "url"]);
+    let item = object(
+        json!({ "b64_json": text, "url": text }),
+        &["b64_json", "url"],
+    );
     let images = json!({
         "created": { "type": "integer" }, "data": { "type": "array", "items": item }, "output_format": text,
         "size": { "type": ["string", "null"] }, "warnings": { "type": "array", "items": text },
@@ -397,12 +513,23 @@ fn openai() -> Map<String, Value> {
         json!({ "message": text, "type": text, "param": { "type": ["string", "null"] }, "code": text }),
         &[],
     );
-    let optional = ["model", "n", "size", "response_format", "steps", "seed", "mask"];
+    let optional = [
+        "model",
+        "n",
+        "size",
+        "response_format",
+        "steps",
+        "seed",
+        "mask",
+    ];
     Map::from_iter([
         ("OpenAiRequest".to_owned(), object(request, &optional)),
         ("OpenAiEdit".to_owned(), object(edit, &optional)),
         ("OpenAiImages".to_owned(), object(images, &["warnings"])),
-        ("OpenAiError".to_owned(), object(json!({ "error": error }), &[])),
+        (
+            "OpenAiError".to_owned(),
+            object(json!({ "error": error }), &[]),
+        ),
     ])
 }
 
@@ -415,8 +542,18 @@ mod tests {
         let order = order(false);
         let properties = order["properties"].as_object().unwrap();
         assert_eq!(properties["steps"]["type"], json!(["integer", "null"]));
-        assert!(properties["sampler"]["enum"].as_array().unwrap().contains(&json!("euler_a")));
-        assert!(properties["prompt"]["description"].as_str().unwrap().starts_with("What to draw"));
+        assert!(
+            properties["sampler"]["enum"]
+                .as_array()
+                .unwrap()
+                .contains(&json!("euler_a"))
+        );
+        assert!(
+            properties["prompt"]["description"]
+                .as_str()
+                .unwrap()
+                .starts_with("What to draw")
+        );
         for closed in ["output", "device", "threads", "offline"] {
             assert!(!properties.contains_key(closed), "{closed}");
         }
@@ -428,7 +565,10 @@ mod tests {
         let text = document.to_string();
         for name in text.split("#/components/schemas/").skip(1) {
             let name = name.split('"').next().unwrap();
-            assert!(document["components"]["schemas"].get(name).is_some(), "{name}");
+            assert!(
+                document["components"]["schemas"].get(name).is_some(),
+                "{name}"
+            );
         }
     }
 }

@@ -1,5 +1,6 @@
-//! Where jobs live: what the server asks of the place, whatever it is. One implementation keeps them in this process
-//! and on its disk (`local`), the other in Redis, with other processes (`shared`).
+//! Where jobs live: what the server asks of the place, whatever it is. One implementation keeps
+//! them in this process and on its disk (`local`), the other in Redis, with other processes
+//! (`shared`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,8 +24,8 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Which of the ended jobs are too old, or too many, the oldest first: each is told by its end, its number and
-    /// the bytes of its pictures.
+    /// Which of the ended jobs are too old, or too many, the oldest first: each is told by its end,
+    /// its number and the bytes of its pictures.
     pub(super) fn stale<T: Ended>(&self, mut ended: Vec<T>, now: SystemTime) -> Vec<T> {
         ended.sort_by_key(|job| std::cmp::Reverse((job.at(), job.number())));
         let mut bytes = 0;
@@ -92,7 +93,8 @@ pub(super) trait Store: Send + Sync {
     /// The next job, begun, for the one who draws; waits for one. Nothing once the place is closed.
     fn next(&self) -> Option<Arc<Job>>;
 
-    /// The next job, begun, if there is one now that is like `order`, to be drawn together with that.
+    /// The next job, begun, if there is one now that is like `order`, to be drawn together with
+    /// that.
     fn next_like(&self, order: &Order) -> Option<Arc<Job>>;
 
     /// Where the pictures that came with a job lie while it is drawn.
@@ -104,15 +106,17 @@ pub(super) trait Store: Send + Sync {
     /// A file that was kept.
     fn file(&self, id: &str, name: &str) -> Result<Option<Vec<u8>>>;
 
-    /// The job that is drawn came to its end; whether it had none before and is still this process's.
+    /// The job that is drawn came to its end; whether it had none before and is still this
+    /// process's.
     fn finish(&self, job: &Job, end: End) -> bool;
 
-    /// Stops a job: one that waits at once, one that runs at its next step, one that has ended not at all. Whether
-    /// this ended it. A job that another process draws is cancelled, however it is stopped.
+    /// Stops a job: one that waits at once, one that runs at its next step, one that has ended not
+    /// at all. Whether this ended it. A job that another process draws is cancelled, however it is
+    /// stopped.
     fn stop(&self, job: &Job, stop: Halt) -> Result<bool>;
 
-    /// Stops a job that nobody waits for any more: where that cannot be told now, as soon as it can. Whether this
-    /// ended it.
+    /// Stops a job that nobody waits for any more: where that cannot be told now, as soon as it
+    /// can. Whether this ended it.
     fn forsake(&self, job: &Arc<Job>) -> bool;
 
     /// Forgets an ended job with all that is its own; whether it had ended.

@@ -1,4 +1,5 @@
-//! What a job's listeners hear: numbered records, kept so that somebody who comes late or comes back hears the rest.
+//! What a job's listeners hear: numbered records, kept so that somebody who comes late or comes
+//! back hears the rest.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -23,9 +24,19 @@ pub(super) enum News {
     /// A stage began.
     Stage { stage: Stage, what: String },
     /// A call of the network is done.
-    Progress { step: usize, total: usize, percent: f64, image: u64 },
+    Progress {
+        step: usize,
+        total: usize,
+        percent: f64,
+        image: u64,
+    },
     /// What is coming: a small picture in base64.
-    Preview { step: usize, image: String, format: &'static str, index: u64 },
+    Preview {
+        step: usize,
+        image: String,
+        format: &'static str,
+        index: u64,
+    },
     /// A picture is done; `url` is where to get it.
     Image {
         url: String,
@@ -114,7 +125,12 @@ impl Story {
         let (name, keep) = news.traits();
         // Invariant: plain data with string keys always serialises.
         let data = serde_json::to_string(news).unwrap_or_default();
-        self.add(Record { id: self.last + 1, name: name.into(), data, keep })
+        self.add(Record {
+            id: self.last + 1,
+            name: name.into(),
+            data,
+            keep,
+        })
     }
 
     fn add(&mut self, record: Record) -> u64 {
@@ -127,8 +143,8 @@ impl Story {
         self.last
     }
 
-    /// From now on it is the story of attempt number `attempt`: its records have higher numbers than those of any
-    /// attempt before it, whoever told them.
+    /// From now on it is the story of attempt number `attempt`: its records have higher numbers
+    /// than those of any attempt before it, whoever told them.
     pub(super) fn open(&mut self, attempt: u32) {
         self.last = self.last.max(u64::from(attempt) << ATTEMPT);
     }
@@ -145,10 +161,15 @@ impl Story {
         self.last
     }
 
-    /// Adds the records that are new; those of a later attempt take the place of all. Returns the last number.
+    /// Adds the records that are new; those of a later attempt take the place of all. Returns the
+    /// last number.
     #[cfg(any(feature = "redis", test))]
     pub(super) fn hear(&mut self, records: Vec<Record>) -> u64 {
-        for record in records.into_iter().skip_while(|record| record.id <= self.last).collect::<Vec<_>>() {
+        for record in records
+            .into_iter()
+            .skip_while(|record| record.id <= self.last)
+            .collect::<Vec<_>>()
+        {
             if record.id >> ATTEMPT > self.last >> ATTEMPT {
                 self.records.clear();
             }
@@ -159,7 +180,11 @@ impl Story {
 
     /// The last record of a name.
     pub(super) fn last(&self, name: &str) -> Option<Arc<Record>> {
-        self.records.iter().rev().find(|record| record.name == name).cloned()
+        self.records
+            .iter()
+            .rev()
+            .find(|record| record.name == name)
+            .cloned()
     }
 
     /// Forgets what only mattered while the job ran.
@@ -169,7 +194,11 @@ impl Story {
     }
 
     fn trim(&mut self, limit: usize) {
-        let recent = self.records.iter().filter(|record| record.keep == Keep::Recent).count();
+        let recent = self
+            .records
+            .iter()
+            .filter(|record| record.keep == Keep::Recent)
+            .count();
         let mut surplus = recent.saturating_sub(limit);
         self.records.retain(|record| {
             let stale = record.keep == Keep::Recent && surplus > 0;
@@ -178,10 +207,15 @@ impl Story {
         });
     }
 
-    /// Everything after record `id`; all of it when `id` is of another story (an earlier process's, say).
+    /// Everything after record `id`; all of it when `id` is of another story (an earlier process's,
+    /// say).
     pub(super) fn after(&self, id: u64) -> Vec<Arc<Record>> {
         let from = if id > self.last { 0 } else { id };
-        self.records.iter().filter(|record| record.id > from).cloned().collect()
+        self.records
+            .iter()
+            .filter(|record| record.id > from)
+            .cloned()
+            .collect()
     }
 }
 
@@ -190,11 +224,20 @@ mod tests {
     use super::*;
 
     fn progress(step: usize) -> News {
-        News::Progress { step, total: 1000, percent: 0.0, image: 0 }
+        News::Progress {
+            step,
+            total: 1000,
+            percent: 0.0,
+            image: 0,
+        }
     }
 
     fn names(story: &Story, after: u64) -> Vec<String> {
-        story.after(after).iter().map(|record| record.name.to_string()).collect()
+        story
+            .after(after)
+            .iter()
+            .map(|record| record.name.to_string())
+            .collect()
     }
 
     #[test]
@@ -224,19 +267,30 @@ mod tests {
 
     #[test]
     fn who_hears_of_a_second_attempt_forgets_the_first() {
-        let (mut first, mut second, mut heard) = (Story::default(), Story::default(), Story::default());
+        let (mut first, mut second, mut heard) =
+            (Story::default(), Story::default(), Story::default());
         heard.tell(&News::Queued { position: 1 });
         for (attempt, story) in [(1, &mut first), (2, &mut second)] {
             story.open(attempt);
             story.tell(&News::Running);
             story.tell(&progress(1));
         }
-        let records = |story: &Story| story.after(0).iter().map(|record| Record::clone(record)).collect();
+        let records = |story: &Story| {
+            story
+                .after(0)
+                .iter()
+                .map(|record| Record::clone(record))
+                .collect()
+        };
         let at = heard.hear(records(&first));
         assert_eq!(names(&heard, 0), ["running", "progress"]);
         heard.hear(records(&second));
         heard.hear(records(&first));
         assert_eq!(names(&heard, 0), ["running", "progress"]);
-        assert_eq!(names(&heard, at), ["running", "progress"], "they are new to who heard the first");
+        assert_eq!(
+            names(&heard, at),
+            ["running", "progress"],
+            "they are new to who heard the first"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The models that the operator named: looked for before the server begins, and fetched while it answers.
+//! The models that the operator named: looked for before the server begins, and fetched while it
+//! answers.
 
 use std::time::Duration;
 
@@ -14,10 +15,17 @@ use crate::request::{Params, overlay};
 const PAUSE: Duration = Duration::from_secs(30);
 
 fn params(model: &str, defaults: &Params) -> Params {
-    overlay(defaults, &Params { model: Some(model.to_owned()), ..Params::default() })
+    overlay(
+        defaults,
+        &Params {
+            model: Some(model.to_owned()),
+            ..Params::default()
+        },
+    )
 }
 
-/// Those of some models that have yet to be fetched. The hub is asked whether it has them, and sends nothing.
+/// Those of some models that have yet to be fetched. The hub is asked whether it has them, and
+/// sends nothing.
 ///
 /// # Errors
 /// One of them is nowhere, or no model.
@@ -25,9 +33,15 @@ pub(super) fn missing(models: &[String], defaults: &Params, hub: &Hub) -> Result
     let mut missing = Vec::new();
     for model in models {
         let params = params(model, defaults);
-        let here =
-            Planner::new(Hub { offline: true, ..hub.clone() }).look(&params, &mut |_: &Event| Flow::Continue);
-        let is_hubs = matches!(ModelRef::parse(model)?, ModelRef::Known(_) | ModelRef::Repo { .. });
+        let here = Planner::new(Hub {
+            offline: true,
+            ..hub.clone()
+        })
+        .look(&params, &mut |_: &Event| Flow::Continue);
+        let is_hubs = matches!(
+            ModelRef::parse(model)?,
+            ModelRef::Known(_) | ModelRef::Repo { .. }
+        );
         let is_offline = hub.offline || params.offline == Some(true);
         match here {
             Ok(()) => {}
@@ -44,10 +58,18 @@ fn is_sent(params: &Params, hub: &Hub) -> Result<bool> {
     let mut is_sent = false;
     let mut until_it_comes = |event: &Event| {
         is_sent |= matches!(event, Event::Download { .. });
-        if is_sent { Flow::Cancel } else { Flow::Continue }
+        if is_sent {
+            Flow::Cancel
+        } else {
+            Flow::Continue
+        }
     };
     let looked = Planner::new(hub.clone()).look(params, &mut until_it_comes);
-    if is_sent { Ok(true) } else { looked.map(|()| false) }
+    if is_sent {
+        Ok(true)
+    } else {
+        looked.map(|()| false)
+    }
 }
 
 /// Fetches what is missing, until it is there or the server is about to end.
@@ -59,7 +81,9 @@ pub(super) fn fetch(service: &Service) {
             true => Flow::Cancel,
             false => Flow::Continue,
         };
-        match Planner::new(service.hub.clone()).look(&params(&model, &service.defaults), &mut until_the_end) {
+        match Planner::new(service.hub.clone())
+            .look(&params(&model, &service.defaults), &mut until_the_end)
+        {
             Ok(()) => {
                 (service.log)(&format!("`{model}` is here"));
                 service.missing().retain(|other| *other != model);
@@ -80,5 +104,7 @@ fn next(service: &Service) -> Option<String> {
 fn pause(service: &Service) {
     const LOOK: Duration = Duration::from_millis(200);
     let looks = PAUSE.as_millis() / LOOK.as_millis();
-    (0..looks).take_while(|_| !service.store.is_closed()).for_each(|_| std::thread::sleep(LOOK));
+    (0..looks)
+        .take_while(|_| !service.store.is_closed())
+        .for_each(|_| std::thread::sleep(LOOK));
 }

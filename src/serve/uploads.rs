@@ -1,5 +1,5 @@
-//! Pictures that clients send: from base64 to bytes, looked at before they are kept, and kept with their job. Clients
-//! never name a path; the worker puts the paths in where a picture belongs.
+//! Pictures that clients send: from base64 to bytes, looked at before they are kept, and kept with
+//! their job. Clients never name a path; the worker puts the paths in where a picture belongs.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -45,7 +45,10 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 pub(super) fn decode(field: &str, text: &str) -> Result<Vec<u8>> {
     let body = match text.strip_prefix("data:") {
         None => text,
-        Some(url) => url.split_once(";base64,").map(|(_, body)| body).unwrap_or_default(),
+        Some(url) => url
+            .split_once(";base64,")
+            .map(|(_, body)| body)
+            .unwrap_or_default(),
     };
     let body: String = body.split_ascii_whitespace().collect();
     let bytes = BASE64.decode(&body).ok().filter(|bytes| !bytes.is_empty());
@@ -66,7 +69,10 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 /// # Errors
 /// As [`decode`].
 pub(super) fn lift(object: &mut Map<String, Value>, pictures: &mut Pictures) -> Result<()> {
-    for (field, value) in object.iter_mut().filter(|(field, _)| access(field) == Access::Picture) {
+    for (field, value) in object
+        .iter_mut()
+        .filter(|(field, _)| access(field) == Access::Picture)
+    {
         let text = value.as_str().unwrap_or_default();
         if pictures.contains_key(field) || (field == "mask" && text == ALPHA) {
             continue;
@@ -97,7 +103,8 @@ pub(super) fn mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
         })?;
         let mut png = Cursor::new(Vec::new());
         let grey = PngEncoder::new(&mut png);
-        let written = grey.write_image(&plane, picture.width, picture.height, ExtendedColorType::L8);
+        let written =
+            grey.write_image(&plane, picture.width, picture.height, ExtendedColorType::L8);
         written.map_err(|e| Error::internal("a mask cannot be encoded").source(e))?;
         Ok(png.into_inner())
     })
@@ -112,15 +119,23 @@ pub(super) fn within(field: &str, width: u32, height: u32, pixels: u64) -> Resul
         return Ok(());
     }
     let side = (pixels as f64).sqrt() as u64;
-    Err(Error::field(field, format!("{width}x{height} is more than this server takes"))
-        .hint(format!("at most {pixels} pixels, such as {side}x{side}")))
+    Err(Error::field(
+        field,
+        format!("{width}x{height} is more than this server takes"),
+    )
+    .hint(format!("at most {pixels} pixels, such as {side}x{side}")))
 }
 
 /// The parameters with the path of each picture in its place.
 pub(super) fn placed(params: &Params, folder: &Path) -> Params {
     let path = |field: &str| Value::from(folder.join(field).display().to_string());
-    let Ok(Value::Object(mut object)) = serde_json::to_value(params) else { return params.clone() };
-    for (field, value) in object.iter_mut().filter(|(field, _)| access(field) == Access::Picture) {
+    let Ok(Value::Object(mut object)) = serde_json::to_value(params) else {
+        return params.clone();
+    };
+    for (field, value) in object
+        .iter_mut()
+        .filter(|(field, _)| access(field) == Access::Picture)
+    {
         if *value == PLACE {
             *value = path(field);
         }
@@ -140,21 +155,33 @@ mod tests {
             assert_eq!(decode("mask", text).unwrap(), b"hi", "{text}");
         }
         for text in ["", "/etc/passwd!", "data:image/png,hi", "é"] {
-            assert_eq!(decode("mask", text).unwrap_err().field_name(), Some("mask"), "{text}");
+            assert_eq!(
+                decode("mask", text).unwrap_err().field_name(),
+                Some("mask"),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn pictures_leave_the_parameters_and_return_as_paths() {
-        let Value::Object(mut object) = json!({"prompt": "a", "init_image": "aGk=", "mask": "alpha"}) else {
+        let Value::Object(mut object) =
+            json!({"prompt": "a", "init_image": "aGk=", "mask": "alpha"})
+        else {
             unreachable!()
         };
         let mut pictures = Pictures::new();
         lift(&mut object, &mut pictures).unwrap();
-        assert_eq!(pictures, Pictures::from([("init_image".to_owned(), b"hi".to_vec())]));
+        assert_eq!(
+            pictures,
+            Pictures::from([("init_image".to_owned(), b"hi".to_vec())])
+        );
         let params: Params = serde_json::from_value(object.into()).unwrap();
         let placed = placed(&params, Path::new("/jobs/1"));
-        assert_eq!(Path::new(&placed.init_image.unwrap()), Path::new("/jobs/1/init_image"));
+        assert_eq!(
+            Path::new(&placed.init_image.unwrap()),
+            Path::new("/jobs/1/init_image")
+        );
         assert_eq!(placed.mask.as_deref(), Some("alpha"));
     }
 

@@ -1,14 +1,17 @@
-//! The words of the command line as clients of the server hear them: fields in place of flags, no advice that only the
-//! operator can follow, and none of the server's paths.
+//! The words of the command line as clients of the server hear them: fields in place of flags, no
+//! advice that only the operator can follow, and none of the server's paths.
 
 use super::fields::{Access, access};
 
-/// Paths of this server, and what clients hear instead; nothing for those that they need not know at all.
+/// Paths of this server, and what clients hear instead; nothing for those that they need not know
+/// at all.
 pub(super) type Secrets = [(String, String)];
 
 /// A text without the paths of this server.
 pub(super) fn bare(text: &str, secrets: &Secrets) -> String {
-    secrets.iter().fold(text.to_owned(), |text, (path, name)| text.replace(path, name))
+    secrets.iter().fold(text.to_owned(), |text, (path, name)| {
+        text.replace(path, name)
+    })
 }
 
 /// A text with fields in place of flags: `--batch-size 1` is `batch_size: 1`.
@@ -30,8 +33,8 @@ pub(super) fn in_fields(text: &str) -> String {
     whole + rest
 }
 
-/// What a client can do of what a hint says, if anything: alternatives that name the server's own flags, its
-/// environment or its commands are left out.
+/// What a client can do of what a hint says, if anything: alternatives that name the server's own
+/// flags, its environment or its commands are left out.
 pub(super) fn advice(hint: &str) -> Option<String> {
     let is_clients = |text: &str| {
         let mut rest = text;
@@ -41,18 +44,32 @@ pub(super) fn advice(hint: &str) -> Option<String> {
             }
             rest = after;
         }
-        !["`sdgen ", "`cargo ", "HF_", "SDGEN_"].iter().any(|word| text.contains(word))
+        !["`sdgen ", "`cargo ", "HF_", "SDGEN_"]
+            .iter()
+            .any(|word| text.contains(word))
     };
     if is_clients(hint) {
         return Some(in_fields(hint));
     }
-    let (verb, alternatives) = hint.split_once(' ').filter(|(verb, _)| ["try", "use"].contains(verb))?;
-    let alternatives =
-        alternatives.split(';').next().unwrap_or_default().replace(" or ", ", ").replace(",,", ",");
-    let open: Vec<&str> =
-        alternatives.split(", ").filter(|text| !text.is_empty() && is_clients(text)).collect();
+    let (verb, alternatives) = hint
+        .split_once(' ')
+        .filter(|(verb, _)| ["try", "use"].contains(verb))?;
+    let alternatives = alternatives
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .replace(" or ", ", ")
+        .replace(",,", ",");
+    let open: Vec<&str> = alternatives
+        .split(", ")
+        .filter(|text| !text.is_empty() && is_clients(text))
+        .collect();
     let (last, others) = open.split_last()?;
-    let others = if others.is_empty() { String::new() } else { format!("{} or ", others.join(", ")) };
+    let others = if others.is_empty() {
+        String::new()
+    } else {
+        format!("{} or ", others.join(", "))
+    };
     Some(in_fields(&format!("{verb} {others}{last}")))
 }
 
@@ -65,7 +82,10 @@ fn next_flag(text: &str) -> Option<(&str, &str, &str)> {
         let end = name
             .find(|c: char| !c.is_ascii_lowercase() && !c.is_ascii_digit() && c != '-')
             .unwrap_or(name.len());
-        let is_begun = text[..at].chars().next_back().is_none_or(|c| !c.is_alphanumeric() && c != '-');
+        let is_begun = text[..at]
+            .chars()
+            .next_back()
+            .is_none_or(|c| !c.is_alphanumeric() && c != '-');
         if is_begun && name.starts_with(|c: char| c.is_ascii_lowercase()) {
             return Some((&text[..at], &name[..end], &name[end..]));
         }
@@ -89,7 +109,10 @@ mod tests {
                 "white is painted anew; `--invert-mask` swaps black and white",
                 "white is painted anew; `invert_mask` swaps black and white",
             ),
-            ("--width: expected a multiple of 8", "width: expected a multiple of 8"),
+            (
+                "--width: expected a multiple of 8",
+                "width: expected a multiple of 8",
+            ),
             ("a -- b, a--b and --9 stay", "a -- b, a--b and --9 stay"),
         ] {
             assert_eq!(in_fields(told), heard);
@@ -99,10 +122,16 @@ mod tests {
     #[test]
     fn advice_is_what_a_client_can_do() {
         let hint = "try `--memory low`, `--vae-tiling on`, a smaller size or `--batch-size 1`";
-        assert_eq!(advice(hint).unwrap(), "try a smaller size or `batch_size: 1`");
+        assert_eq!(
+            advice(hint).unwrap(),
+            "try a smaller size or `batch_size: 1`"
+        );
         let hint = "try another seed or `--dtype f32`; if it stays, the weights are damaged";
         assert_eq!(advice(hint).unwrap(), "try another seed");
-        assert_eq!(advice("did you mean `steps`? known: a, b").unwrap(), "did you mean `steps`? known: a, b");
+        assert_eq!(
+            advice("did you mean `steps`? known: a, b").unwrap(),
+            "did you mean `steps`? known: a, b"
+        );
         for hint in [
             "name a folder that can be written: `--state DIR`",
             "`sdgen models pull x` downloads it",
@@ -116,8 +145,13 @@ mod tests {
 
     #[test]
     fn paths_are_told_by_their_names() {
-        let secrets =
-            [("/srv/models/mine".to_owned(), "mine".to_owned()), ("/srv/cache/".to_owned(), String::new())];
-        assert_eq!(bare("`/srv/models/mine/unet` and `/srv/cache/x`", &secrets), "`mine/unet` and `x`");
+        let secrets = [
+            ("/srv/models/mine".to_owned(), "mine".to_owned()),
+            ("/srv/cache/".to_owned(), String::new()),
+        ];
+        assert_eq!(
+            bare("`/srv/models/mine/unet` and `/srv/cache/x`", &secrets),
+            "`mine/unet` and `x`"
+        );
     }
 }

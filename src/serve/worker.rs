@@ -1,5 +1,5 @@
-//! The worker: one thread that owns planner and engine, takes one job after another and tells what happens. Nothing
-//! of the networks leaves this thread.
+//! The worker: one thread that owns planner and engine, takes one job after another and tells what
+//! happens. Nothing of the networks leaves this thread.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -35,7 +35,10 @@ struct Tools {
 
 impl Tools {
     fn new(hub: &Hub) -> Self {
-        Self { planner: Planner::new(hub.clone()), engine: Engine::new() }
+        Self {
+            planner: Planner::new(hub.clone()),
+            engine: Engine::new(),
+        }
     }
 }
 
@@ -68,13 +71,23 @@ struct Planned {
 
 impl Planned {
     fn album(&self) -> Album<'_> {
-        Album { origin: Origin { request: &self.told, ..self.plan.origin() }, silent: self.silent }
+        Album {
+            origin: Origin {
+                request: &self.told,
+                ..self.plan.origin()
+            },
+            silent: self.silent,
+        }
     }
 
     /// How many jobs of one picture each are drawn in one forward.
     fn room(&self) -> usize {
         let request = &self.plan.request;
-        if request.count == 1 && self.plan.refiner.is_none() { request.batch_size } else { 1 }
+        if request.count == 1 && self.plan.refiner.is_none() {
+            request.batch_size
+        } else {
+            1
+        }
     }
 
     /// Keeps a finished picture.
@@ -84,9 +97,23 @@ impl Planned {
         } else {
             self.album().png(&image.leaf())?
         };
-        service.store.keep(&self.job, &picture_of(image.index), &png)?;
-        let &Image { width, height, seed, index, .. } = image;
-        self.job.made(Made { index, seed, width, height, bytes: png.len() as u64 });
+        service
+            .store
+            .keep(&self.job, &picture_of(image.index), &png)?;
+        let &Image {
+            width,
+            height,
+            seed,
+            index,
+            ..
+        } = image;
+        self.job.made(Made {
+            index,
+            seed,
+            width,
+            height,
+            bytes: png.len() as u64,
+        });
         Ok(())
     }
 
@@ -123,7 +150,8 @@ fn failed(service: &Service, job: &Job, error: &Error) -> End {
 }
 
 impl Tools {
-    /// Draws a job, and with it those that wait behind it and are like it, as far as one forward has room for them.
+    /// Draws a job, and with it those that wait behind it and are like it, as far as one forward
+    /// has room for them.
     fn serve(&mut self, service: &Service, jobs: &mut Vec<Arc<Job>>) {
         let mut planned = Vec::new();
         let mut room = 1;
@@ -150,10 +178,21 @@ impl Tools {
         let params = service.catalog.opened(&params)?;
         let mut observer = |event: &Event| watch(service, &[job], event);
         let plan = self.planner.plan(&params, &mut observer)?;
-        within("width", plan.request.width, plan.request.height, service.limits.pixels)?;
+        within(
+            "width",
+            plan.request.width,
+            plan.request.height,
+            service.limits.pixels,
+        )?;
         let told = told(&plan.request, &service.secrets(&job.id));
         let silent = params.no_metadata == Some(true);
-        Ok(Planned { job: Arc::clone(job), plan, told, silent, is_early: Cell::new(false) })
+        Ok(Planned {
+            job: Arc::clone(job),
+            plan,
+            told,
+            silent,
+            is_early: Cell::new(false),
+        })
     }
 
     /// Draws jobs in one forward; if that fails, those that are left one by one.
@@ -163,17 +202,26 @@ impl Tools {
             [alone] => self.alone(service, alone),
             several => self.together(service, several),
         };
-        let left: Vec<&Planned> = planned.iter().filter(|planned| !planned.job.state().is_final()).collect();
+        let left: Vec<&Planned> = planned
+            .iter()
+            .filter(|planned| !planned.job.state().is_final())
+            .collect();
         match (drawn, planned) {
             (Ok(()), _) => left.iter().for_each(|planned| {
-                let end = if planned.job.is_interrupted() { End::Cancelled } else { End::Completed };
+                let end = if planned.job.is_interrupted() {
+                    End::Cancelled
+                } else {
+                    End::Completed
+                };
                 service.finish(&planned.job, end);
             }),
             (Err(error), [alone]) => {
                 let end = alone.failed(service, self.engine.undecoded(), &error);
                 service.finish(&alone.job, end);
             }
-            (Err(_), _) => left.iter().for_each(|planned| self.draw(service, std::slice::from_ref(planned))),
+            (Err(_), _) => left
+                .iter()
+                .for_each(|planned| self.draw(service, std::slice::from_ref(planned))),
         }
     }
 
@@ -186,18 +234,34 @@ impl Tools {
                 return flow;
             }
             // What was asked of the pictures before holds for none that is not begun.
-            let is_next = matches!(event, Event::Begin { stage: Stage::Denoise, .. });
-            if is_next && eased(&planned.job) == Flow::Finish { Flow::Cancel } else { flow }
+            let is_next = matches!(
+                event,
+                Event::Begin {
+                    stage: Stage::Denoise,
+                    ..
+                }
+            );
+            if is_next && eased(&planned.job) == Flow::Finish {
+                Flow::Cancel
+            } else {
+                flow
+            }
         };
         let mut deliver = |image: Image| planned.keep(service, &image);
-        self.engine.generate(&planned.plan, &mut observer, &mut deliver)
+        self.engine
+            .generate(&planned.plan, &mut observer, &mut deliver)
     }
 
-    /// One picture for each job. One that is stopped ends at once, without its picture; the others go on.
+    /// One picture for each job. One that is stopped ends at once, without its picture; the others
+    /// go on.
     fn together(&mut self, service: &Service, several: &[Planned]) -> Result<()> {
         let plans: Vec<&Plan> = several.iter().map(|planned| &planned.plan).collect();
         let jobs: Vec<&Arc<Job>> = several.iter().map(|planned| &planned.job).collect();
-        let mut observer = Company { service, jobs: &jobs, about: None };
+        let mut observer = Company {
+            service,
+            jobs: &jobs,
+            about: None,
+        };
         let mut deliver = |i: usize, image: Image| {
             if !jobs[i].state().is_final() {
                 several[i].keep(service, &image)?;
@@ -219,9 +283,15 @@ struct Company<'a> {
 
 impl Observer for Company<'_> {
     fn on(&mut self, event: &Event) -> Flow {
-        let wanted: Vec<&Arc<Job>> =
-            self.jobs.iter().filter(|job| !job.state().is_final()).copied().collect();
-        let stopped = wanted.iter().filter(|job| job.is_cancelled() || eased(job) != Flow::Continue);
+        let wanted: Vec<&Arc<Job>> = self
+            .jobs
+            .iter()
+            .filter(|job| !job.state().is_final())
+            .copied()
+            .collect();
+        let stopped = wanted
+            .iter()
+            .filter(|job| job.is_cancelled() || eased(job) != Flow::Continue);
         stopped.for_each(|job| self.service.finish(job, End::Cancelled));
         match self.about.and_then(|at| self.jobs.get(at)) {
             // A warning is about one client's prompt and no other's.
@@ -242,9 +312,18 @@ fn watch(service: &Service, jobs: &[&Arc<Job>], event: &Event) -> Flow {
     if let Event::Step { batch, .. } = event {
         service.metrics.steps(*batch);
     }
-    let is_over = || jobs.iter().all(|job| job.is_cancelled() || job.state().is_final());
-    service.hold.wait(event, || is_over() || jobs.iter().any(|job| job.is_halted()));
-    if is_over() { Flow::Cancel } else { Flow::Continue }
+    let is_over = || {
+        jobs.iter()
+            .all(|job| job.is_cancelled() || job.state().is_final())
+    };
+    service.hold.wait(event, || {
+        is_over() || jobs.iter().any(|job| job.is_halted())
+    });
+    if is_over() {
+        Flow::Cancel
+    } else {
+        Flow::Continue
+    }
 }
 
 /// What becomes of a step's pictures where somebody wants them as they are.
@@ -258,20 +337,53 @@ fn eased(job: &Job) -> Flow {
 
 /// Passes on what the engine reports.
 fn tell(service: &Service, job: &Job, event: &Event) {
-    let is_load = matches!(event, Event::Fetch { .. } | Event::Begin { stage: Stage::Load, .. });
+    let is_load = matches!(
+        event,
+        Event::Fetch { .. }
+            | Event::Begin {
+                stage: Stage::Load,
+                ..
+            }
+    );
     service.loading.store(is_load, Ordering::Relaxed);
     match event {
         Event::Fetch { file, done, total } => {
-            job.tell(&News::Fetch { file: file.clone(), done: *done, total: *total });
+            job.tell(&News::Fetch {
+                file: file.clone(),
+                done: *done,
+                total: *total,
+            });
         }
-        Event::Begin { stage, what } => job.tell(&News::Stage { stage: *stage, what: what.clone() }),
-        Event::Step { step, steps, image, .. } => job.step(*step, *steps, *image),
-        Event::Preview { step, image, width, height, rgb } => {
-            let picture = Picture { width: *width, height: *height, rgb };
+        Event::Begin { stage, what } => job.tell(&News::Stage {
+            stage: *stage,
+            what: what.clone(),
+        }),
+        Event::Step {
+            step, steps, image, ..
+        } => job.step(*step, *steps, *image),
+        Event::Preview {
+            step,
+            image,
+            width,
+            height,
+            rgb,
+        } => {
+            let picture = Picture {
+                width: *width,
+                height: *height,
+                rgb,
+            };
             // A preview that cannot be encoded is missed by nobody.
-            let Ok(png) = encode(&picture, &[]) else { return };
+            let Ok(png) = encode(&picture, &[]) else {
+                return;
+            };
             let (image, index) = (uploads::encode(&png), *image);
-            job.tell(&News::Preview { step: *step, image, format: "png", index });
+            job.tell(&News::Preview {
+                step: *step,
+                image,
+                format: "png",
+                index,
+            });
         }
         Event::Warning { message } => job.warn(&bare(message, &service.secrets(&job.id))),
         Event::Queued { .. }
@@ -289,16 +401,22 @@ fn tell(service: &Service, job: &Job, event: &Event) {
 fn told(request: &Request, secrets: &Secrets) -> Request {
     let bared = serde_json::to_value(request).map(|value| bared(value, secrets));
     // Invariant: what a request serialises to is a request; texts took the place of texts.
-    bared.and_then(serde_json::from_value).unwrap_or_else(|_| request.clone())
+    bared
+        .and_then(serde_json::from_value)
+        .unwrap_or_else(|_| request.clone())
 }
 
 fn bared(value: Value, secrets: &Secrets) -> Value {
     match value {
         Value::String(text) => Value::String(bare(&text, secrets)),
-        Value::Array(values) => values.into_iter().map(|value| bared(value, secrets)).collect(),
-        Value::Object(object) => {
-            object.into_iter().map(|(key, value)| (key, bared(value, secrets))).collect()
-        }
+        Value::Array(values) => values
+            .into_iter()
+            .map(|value| bared(value, secrets))
+            .collect(),
+        Value::Object(object) => object
+            .into_iter()
+            .map(|(key, value)| (key, bared(value, secrets)))
+            .collect(),
         other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
     }
 }

@@ -1,5 +1,6 @@
-//! Readers of what strangers write, each over any bytes at all: they may refuse, they may not panic, hang or take more
-//! memory than the input is worth. Shared by tests/it/hostile.rs and by fuzz/.
+//! Readers of what strangers write, each over any bytes at all: they may refuse, they may not
+//! panic, hang or take more memory than the input is worth. Shared by tests/it/hostile.rs and by
+//! fuzz/.
 
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -33,14 +34,19 @@ pub(crate) const TARGETS: &[(&str, Target)] = &[
 /// Brackets and weights.
 pub(crate) fn prompt(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes).into_owned();
-    let params =
-        Params { prompt: Some(text), prompt_syntax: Some("weighted".to_owned()), ..Params::default() };
+    let params = Params {
+        prompt: Some(text),
+        prompt_syntax: Some("weighted".to_owned()),
+        ..Params::default()
+    };
     let _ = check(&params);
 }
 
 /// TOML: fields of `Params`, then profiles of them.
 pub(crate) fn config(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     if let Ok(params) = toml::from_str::<Params>(text) {
         let _ = check(&params);
     }
@@ -52,9 +58,14 @@ pub(crate) fn config(bytes: &[u8]) {
 /// Batches of every form, up to their jobs. Long numbers are left out: many jobs are a batch, and
 /// take their time.
 pub(crate) fn batch_files(bytes: &[u8]) {
-    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
     let long = |run: &[u8]| run.len() > 2 && run[0].is_ascii_digit();
-    if bytes.chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit()).any(long) {
+    if bytes
+        .chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit())
+        .any(long)
+    {
         return;
     }
     for (form, _) in Form::ALL {
@@ -65,8 +76,11 @@ pub(crate) fn batch_files(bytes: &[u8]) {
 
 /// Bodies of requests: JSON, or a form whose boundary is `x`.
 pub(crate) fn body(bytes: &[u8]) {
-    let media_type =
-        if bytes.starts_with(b"--") { "multipart/form-data; boundary=x" } else { "application/json" };
+    let media_type = if bytes.starts_with(b"--") {
+        "multipart/form-data; boundary=x"
+    } else {
+        "application/json"
+    };
     let _ = sdgen::serve::asked(media_type, bytes);
 }
 
@@ -96,13 +110,22 @@ pub(crate) fn tensors(bytes: &[u8]) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
     if let Ok(directory) = Content::Disk(file.path().to_owned()).directory("input") {
-        assert!(directory.tensors.values().all(|entry| entry.bytes.end <= bytes.len()), "inside the file");
+        assert!(
+            directory
+                .tensors
+                .values()
+                .all(|entry| entry.bytes.end <= bytes.len()),
+            "inside the file"
+        );
     }
 }
 
 /// A pickle as torch's archives hold it.
 pub(crate) fn pickle(bytes: &[u8]) {
-    tensors(&archive(&[("a/data.pkl", bytes), ("a/data/0", [0; 64].as_slice())]));
+    tensors(&archive(&[
+        ("a/data.pkl", bytes),
+        ("a/data/0", [0; 64].as_slice()),
+    ]));
 }
 
 /// A zip file of members that are stored as they are.
@@ -112,14 +135,45 @@ pub(crate) fn archive(members: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Vec<u8
         let (name, data) = (name.as_ref(), data.as_ref());
         let sizes = [(data.len() as u32).to_le_bytes(); 2].concat();
         let lengths = [(name.len() as u16).to_le_bytes(), [0; 2]].concat();
-        directory.extend([b"PK\x01\x02".as_slice(), &[0; 16], &sizes, &lengths, &[0; 10]].concat());
+        directory.extend(
+            [
+                b"PK\x01\x02".as_slice(),
+                &[0; 16],
+                &sizes,
+                &lengths,
+                &[0; 10],
+            ]
+            .concat(),
+        );
         directory.extend((bytes.len() as u32).to_le_bytes());
         directory.extend(name.as_bytes());
-        bytes.extend([b"PK\x03\x04".as_slice(), &[0; 14], &sizes, &lengths, name.as_bytes(), data].concat());
+        bytes.extend(
+            [
+                b"PK\x03\x04".as_slice(),
+                &[0; 14],
+                &sizes,
+                &lengths,
+                name.as_bytes(),
+                data,
+            ]
+            .concat(),
+        );
     }
     let end = [(members.len() as u16).to_le_bytes(); 2].concat();
-    let place = [(directory.len() as u32).to_le_bytes(), (bytes.len() as u32).to_le_bytes()].concat();
-    [bytes, directory, b"PK\x05\x06\0\0\0\0".to_vec(), end, place, vec![0; 2]].concat()
+    let place = [
+        (directory.len() as u32).to_le_bytes(),
+        (bytes.len() as u32).to_le_bytes(),
+    ]
+    .concat();
+    [
+        bytes,
+        directory,
+        b"PK\x05\x06\0\0\0\0".to_vec(),
+        end,
+        place,
+        vec![0; 2],
+    ]
+    .concat()
 }
 
 /// Latents that a decoder is to be given.

@@ -1,4 +1,5 @@
-//! Models that are damaged or of another make: each is refused with the file's name and what is wrong in it.
+//! Models that are damaged or of another make: each is refused with the file's name and what is
+//! wrong in it.
 
 use std::path::{Path, PathBuf};
 
@@ -41,8 +42,13 @@ impl Copy {
 
     /// Draws with the model, and expects a refusal that says all of `texts`.
     fn must_be_refused(self, code: i32, texts: &[&str]) {
-        let outcome = sdgen().args(tiny()).arg_path("--model", self.0.path()).fails(code);
-        let outcome = texts.iter().fold(outcome, |outcome, text| outcome.says(text));
+        let outcome = sdgen()
+            .args(tiny())
+            .arg_path("--model", self.0.path())
+            .fails(code);
+        let outcome = texts
+            .iter()
+            .fold(outcome, |outcome, text| outcome.says(text));
         assert!(outcome.files().is_empty(), "{:?}", outcome.files());
     }
 }
@@ -52,13 +58,19 @@ const UNET: &str = "unet/diffusion_pytorch_model.safetensors";
 #[test]
 fn a_truncated_file_of_weights() {
     for length in [0, 7, 100, 100_000, usize::MAX] {
-        Copy::new().truncate(UNET, length).must_be_refused(5, &["error: ", UNET]);
+        Copy::new()
+            .truncate(UNET, length)
+            .must_be_refused(5, &["error: ", UNET]);
     }
 }
 
 #[test]
 fn a_tensor_of_the_wrong_shape() {
-    let wrong = Copy::new().replace("vae/config.json", "\"latent_channels\": 4", "\"latent_channels\": 5");
+    let wrong = Copy::new().replace(
+        "vae/config.json",
+        "\"latent_channels\": 4",
+        "\"latent_channels\": 5",
+    );
     wrong.must_be_refused(5, &["unet/config.json", "takes 4 channels", "expected 5"]);
     let text = std::fs::read_to_string(Copy::new().path("text_encoder/config.json")).unwrap();
     let size = text
@@ -71,19 +83,43 @@ fn a_tensor_of_the_wrong_shape() {
         .to_owned();
     let old = format!("\"max_position_embeddings\": {size}");
     Copy::new()
-        .replace("text_encoder/config.json", &old, "\"max_position_embeddings\": 78")
-        .must_be_refused(5, &["text_encoder/model.safetensors", "position_embedding", "78", &size]);
+        .replace(
+            "text_encoder/config.json",
+            &old,
+            "\"max_position_embeddings\": 78",
+        )
+        .must_be_refused(
+            5,
+            &[
+                "text_encoder/model.safetensors",
+                "position_embedding",
+                "78",
+                &size,
+            ],
+        );
 }
 
 #[test]
 fn a_configuration_of_another_make() {
     Copy::new()
-        .replace("unet/config.json", "CrossAttnDownBlock2D", "CrossAttnDownBlock3D")
+        .replace(
+            "unet/config.json",
+            "CrossAttnDownBlock2D",
+            "CrossAttnDownBlock3D",
+        )
         .must_be_refused(5, &["CrossAttnDownBlock3D"]);
     Copy::new()
-        .replace("model_index.json", "StableDiffusionPipeline", "FluxPipeline")
+        .replace(
+            "model_index.json",
+            "StableDiffusionPipeline",
+            "FluxPipeline",
+        )
         .must_be_refused(5, &["`FluxPipeline`", "does not run"]);
-    Copy::new().replace("vae/config.json", "{", "{{").must_be_refused(5, &["vae/config.json"]);
-    Copy::new().remove("scheduler/scheduler_config.json").must_be_refused(5, &["scheduler_config.json"]);
+    Copy::new()
+        .replace("vae/config.json", "{", "{{")
+        .must_be_refused(5, &["vae/config.json"]);
+    Copy::new()
+        .remove("scheduler/scheduler_config.json")
+        .must_be_refused(5, &["scheduler_config.json"]);
     Copy::new().remove(UNET).must_be_refused(5, &["unet"]);
 }

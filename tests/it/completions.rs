@@ -29,21 +29,51 @@ fn names_of_samplers_complete() {
 
 #[test]
 fn a_shell_that_asks_gets_the_names_of_models() {
-    let ask = |words: &[&str]| sdgen().env("COMPLETE", "fish").args(["--", "sdgen"]).args(words).succeeds();
+    let ask = |words: &[&str]| {
+        sdgen()
+            .env("COMPLETE", "fish")
+            .args(["--", "sdgen"])
+            .args(words)
+            .succeeds()
+    };
     let names = ask(&["--model", "sdxl-"]);
-    assert!(names.stdout().lines().any(|line| line.starts_with("sdxl-turbo\t")), "{}", names.stdout());
-    assert!(ask(&["batch", "b.toml", "--sampler", "dpmpp_2"]).stdout().contains("dpmpp_2m"));
-    let cached = sdgen().file(".hf/hub/models--org--tiny/refs/main", b"x").env("COMPLETE", "fish");
-    assert!(cached.args(["--", "sdgen", "-m", "org/"]).succeeds().stdout().contains("org/tiny"));
+    assert!(
+        names
+            .stdout()
+            .lines()
+            .any(|line| line.starts_with("sdxl-turbo\t")),
+        "{}",
+        names.stdout()
+    );
+    assert!(
+        ask(&["batch", "b.toml", "--sampler", "dpmpp_2"])
+            .stdout()
+            .contains("dpmpp_2m")
+    );
+    let cached = sdgen()
+        .file(".hf/hub/models--org--tiny/refs/main", b"x")
+        .env("COMPLETE", "fish");
+    assert!(
+        cached
+            .args(["--", "sdgen", "-m", "org/"])
+            .succeeds()
+            .stdout()
+            .contains("org/tiny")
+    );
 }
 
 /// The manual pages, one for the program and one for each subcommand.
 fn pages() -> Vec<(String, Vec<u8>)> {
     let folder = tempfile::tempdir().unwrap();
     clap_mangen::generate_to(sdgen::cli::command(), folder.path()).unwrap();
-    let files = std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
     let page = |path: std::path::PathBuf| {
-        (path.file_name().unwrap().to_str().unwrap().to_owned(), std::fs::read(path).unwrap())
+        (
+            path.file_name().unwrap().to_str().unwrap().to_owned(),
+            std::fs::read(path).unwrap(),
+        )
     };
     files.map(page).collect()
 }
@@ -51,7 +81,10 @@ fn pages() -> Vec<(String, Vec<u8>)> {
 #[test]
 fn the_manual_pages_in_the_repository_are_up_to_date() {
     for (name, page) in pages() {
-        assert!(page == text_of(&format!("docs/man/{name}")).into_bytes(), "docs/man/{name} is stale");
+        assert!(
+            page == text_of(&format!("docs/man/{name}")).into_bytes(),
+            "docs/man/{name} is stale"
+        );
     }
 }
 
@@ -60,13 +93,19 @@ fn the_manual_pages_in_the_repository_are_up_to_date() {
 fn renew_manual() {
     let folder = root().join("docs/man");
     std::fs::create_dir_all(&folder).unwrap();
-    pages().into_iter().for_each(|(name, page)| std::fs::write(folder.join(name), page).unwrap());
+    pages()
+        .into_iter()
+        .for_each(|(name, page)| std::fs::write(folder.join(name), page).unwrap());
 }
 
 #[test]
 #[ignore = "rewrites files of the repository"]
 fn renew_completions() {
     for (shell, file) in SCRIPTS {
-        std::fs::write(root().join(file), sdgen().args(["completions", shell]).succeeds().stdout).unwrap();
+        std::fs::write(
+            root().join(file),
+            sdgen().args(["completions", shell]).succeeds().stdout,
+        )
+        .unwrap();
     }
 }

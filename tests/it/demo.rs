@@ -1,5 +1,6 @@
-//! The demo model draws what it is told: fixed prompts of combinations that it never saw, measured on the picture.
-//! The measures are those of tools/demo-model/measure.py, written again for single objects on plain backgrounds.
+//! The demo model draws what it is told: fixed prompts of combinations that it never saw, measured
+//! on the picture. The measures are those of tools/demo-model/measure.py, written again for single
+//! objects on plain backgrounds.
 
 use std::path::Path;
 
@@ -41,8 +42,13 @@ const BACKGROUNDS: [(&str, Colour); 10] = [
 ];
 
 fn nearest(colour: Colour, table: &[(&'static str, Colour)]) -> &'static str {
-    let far = |other: &Colour| -> f64 { other.iter().zip(colour).map(|(a, b)| (a - b).powi(2)).sum() };
-    table.iter().min_by(|a, b| far(&a.1).total_cmp(&far(&b.1))).unwrap().0
+    let far =
+        |other: &Colour| -> f64 { other.iter().zip(colour).map(|(a, b)| (a - b).powi(2)).sum() };
+    table
+        .iter()
+        .min_by(|a, b| far(&a.1).total_cmp(&far(&b.1)))
+        .unwrap()
+        .0
 }
 
 /// The median of each channel.
@@ -62,17 +68,35 @@ struct Measured {
 }
 
 fn measure(image: &Image) -> Option<Measured> {
-    let pixels: Vec<Colour> = image.rgb.chunks_exact(3).map(|p| [0, 1, 2].map(|i| f64::from(p[i]))).collect();
+    let pixels: Vec<Colour> = image
+        .rgb
+        .chunks_exact(3)
+        .map(|p| [0, 1, 2].map(|i| f64::from(p[i])))
+        .collect();
     let framed = |i: usize| {
         let (x, y) = (i % SIZE, i / SIZE);
         x.min(y) < FRAME || x.max(y) >= SIZE - FRAME
     };
-    let frame: Vec<Colour> = (0..pixels.len()).filter(|&i| framed(i)).map(|i| pixels[i]).collect();
+    let frame: Vec<Colour> = (0..pixels.len())
+        .filter(|&i| framed(i))
+        .map(|i| pixels[i])
+        .collect();
     let background = median(&frame);
-    let unlike =
-        |p: &Colour| p.iter().zip(background).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt() > 40.0;
+    let unlike = |p: &Colour| {
+        p.iter()
+            .zip(background)
+            .map(|(a, b)| (a - b).powi(2))
+            .sum::<f64>()
+            .sqrt()
+            > 40.0
+    };
     let mask: Vec<bool> = pixels.iter().map(unlike).collect();
-    let object: Vec<Colour> = pixels.iter().zip(&mask).filter(|(_, on)| **on).map(|(p, _)| *p).collect();
+    let object: Vec<Colour> = pixels
+        .iter()
+        .zip(&mask)
+        .filter(|(_, on)| **on)
+        .map(|(p, _)| *p)
+        .collect();
     (object.len() >= 60).then(|| Measured {
         background: nearest(background, &BACKGROUNDS),
         colour: nearest(median(&object), &OBJECTS),
@@ -84,7 +108,10 @@ fn arc(radius: f64, (start, end): (f64, f64), points: usize, centre: Point) -> V
     (0..points)
         .map(|i| {
             let angle = (start + (end - start) * i as f64 / (points - 1) as f64).to_radians();
-            (centre.0 + radius * angle.cos(), centre.1 + radius * angle.sin())
+            (
+                centre.0 + radius * angle.cos(),
+                centre.1 + radius * angle.sin(),
+            )
         })
         .collect()
 }
@@ -97,13 +124,21 @@ fn regular(corners: usize, radius: f64, start: f64, centre: Point) -> Vec<Point>
 /// Outline and hole of a shape of radius 1, y downwards.
 fn outline(shape: &str) -> (Vec<Point>, Vec<Point>) {
     let star = || {
-        let (outer, inner) = (regular(5, 1.18, -90.0, (0.0, 0.08)), regular(5, 0.52, -54.0, (0.0, 0.08)));
-        outer.into_iter().zip(inner).flat_map(|(a, b)| [a, b]).collect()
+        let (outer, inner) = (
+            regular(5, 1.18, -90.0, (0.0, 0.08)),
+            regular(5, 0.52, -54.0, (0.0, 0.08)),
+        );
+        outer
+            .into_iter()
+            .zip(inner)
+            .flat_map(|(a, b)| [a, b])
+            .collect()
     };
     let heart = || {
         let point = |i: i32| {
             let t = f64::from(i) * std::f64::consts::TAU / 60.0;
-            let y = 13.0 * t.cos() - 5.0 * (2.0 * t).cos() - 2.0 * (3.0 * t).cos() - (4.0 * t).cos();
+            let y =
+                13.0 * t.cos() - 5.0 * (2.0 * t).cos() - 2.0 * (3.0 * t).cos() - (4.0 * t).cos();
             (16.0 * t.sin().powi(3) / 15.2, -y / 15.2 - 0.14)
         };
         (0..60).map(point).collect()
@@ -111,7 +146,10 @@ fn outline(shape: &str) -> (Vec<Point>, Vec<Point>) {
     let cross = || {
         let (a, b) = (0.36, 1.04);
         let arm = [(-a, -b), (a, -b), (a, -a), (b, -a), (b, a), (a, a)];
-        arm.iter().copied().chain(arm.iter().map(|(x, y)| (-x, -y))).collect()
+        arm.iter()
+            .copied()
+            .chain(arm.iter().map(|(x, y)| (-x, -y)))
+            .collect()
     };
     let moon = || {
         let mut line = arc(1.08, (60.0, 300.0), 40, (0.16, 0.0));
@@ -134,27 +172,37 @@ fn outline(shape: &str) -> (Vec<Point>, Vec<Point>) {
         "moon" => moon(),
         other => panic!("unknown shape {other}"),
     };
-    let hole = if shape == "ring" { regular(40, 0.56, -90.0, (0.0, 0.0)) } else { Vec::new() };
+    let hole = if shape == "ring" {
+        regular(40, 0.56, -90.0, (0.0, 0.0))
+    } else {
+        Vec::new()
+    };
     (line, hole)
 }
 
 fn inside((x, y): Point, polygon: &[Point]) -> bool {
     let edges = polygon.iter().zip(polygon.iter().cycle().skip(1));
-    edges.filter(|(a, b)| (a.1 > y) != (b.1 > y) && x < (b.0 - a.0) * (y - a.1) / (b.1 - a.1) + a.0).count()
+    edges
+        .filter(|(a, b)| (a.1 > y) != (b.1 > y) && x < (b.0 - a.0) * (y - a.1) / (b.1 - a.1) + a.0)
+        .count()
         % 2
         == 1
 }
 
 /// The shape whose outline, over radii and small shifts, overlaps the mask best.
 fn shape_of(mask: &[bool]) -> &'static str {
-    let shapes =
-        ["circle", "square", "triangle", "star", "heart", "diamond", "hexagon", "ring", "cross", "moon"];
+    let shapes = [
+        "circle", "square", "triangle", "star", "heart", "diamond", "hexagon", "ring", "cross",
+        "moon",
+    ];
     let on: Vec<Point> = (0..mask.len())
         .filter(|&i| mask[i])
         .map(|i| ((i % SIZE) as f64 + 0.5, (i / SIZE) as f64 + 0.5))
         .collect();
     let range = |values: &mut dyn Iterator<Item = f64>| {
-        values.fold((f64::MAX, f64::MIN), |(low, high), v| (low.min(v), high.max(v)))
+        values.fold((f64::MAX, f64::MIN), |(low, high), v| {
+            (low.min(v), high.max(v))
+        })
     };
     let (left, right) = range(&mut on.iter().map(|p| p.0));
     let (top, bottom) = range(&mut on.iter().map(|p| p.1));
@@ -183,7 +231,10 @@ fn shape_of(mask: &[bool]) -> &'static str {
             })
             .fold(0.0, f64::max)
     };
-    shapes.into_iter().max_by(|a, b| overlap(a).total_cmp(&overlap(b))).unwrap()
+    shapes
+        .into_iter()
+        .max_by(|a, b| overlap(a).total_cmp(&overlap(b)))
+        .unwrap()
 }
 
 fn quiet(_: &Event) -> Flow {
@@ -198,11 +249,17 @@ struct Demo {
 
 impl Demo {
     fn load() -> Self {
-        Self { planner: Planner::new(Hub::default()), engine: Engine::new() }
+        Self {
+            planner: Planner::new(Hub::default()),
+            engine: Engine::new(),
+        }
     }
 
     fn draw(&mut self, params: &Params) -> Image {
-        let params = Params { model: Some("demo".into()), ..params.clone() };
+        let params = Params {
+            model: Some("demo".into()),
+            ..params.clone()
+        };
         let plan = self.planner.plan(&params, &mut quiet).unwrap();
         let mut drawn = None;
         self.engine
@@ -220,7 +277,13 @@ fn prompts() -> Vec<Value> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tools/demo-model/score_prompts.json");
     let all: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let plain = |prompt: &&Value| prompt["expected"]["background"][0] == "plain";
-    all["single"].as_array().unwrap().iter().filter(plain).cloned().collect()
+    all["single"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(plain)
+        .cloned()
+        .collect()
 }
 
 /// How many of `prompts` come out right: background, colour, shape.
@@ -234,7 +297,9 @@ fn score(demo: &mut Demo, prompts: &[Value], params: &Params) -> [usize; 3] {
             cfg_scale: Some(4.0),
             ..params.clone()
         };
-        let Some(seen) = measure(&demo.draw(&params)) else { continue };
+        let Some(seen) = measure(&demo.draw(&params)) else {
+            continue;
+        };
         let expected = &prompt["expected"];
         right[0] += usize::from(expected["background"][1] == seen.background);
         right[1] += usize::from(expected["colour"] == seen.colour);
@@ -249,7 +314,11 @@ fn diffusers_draws_the_same_pictures_from_the_same_folder() {
     // Made by tests/golden/demo.py.
     let pictures = [
         ("circle", "a red circle on a blue background", 1),
-        ("pair", "a yellow star above a green square on a pink background", 2),
+        (
+            "pair",
+            "a yellow star above a green square on a pink background",
+            2,
+        ),
         ("house", "a house by a tree at sunset", 3),
     ];
     for (name, prompt, seed) in pictures {
@@ -260,10 +329,16 @@ fn diffusers_draws_the_same_pictures_from_the_same_folder() {
             cfg_scale: Some(4.0),
             ..Params::default()
         };
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/demo/{name}.png"));
+        let path =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/demo/{name}.png"));
         let golden = image::open(path).unwrap().into_rgb8();
         let ours = demo.draw(&params);
-        let largest = ours.rgb.iter().zip(golden.as_raw()).map(|(a, b)| a.abs_diff(*b)).max();
+        let largest = ours
+            .rgb
+            .iter()
+            .zip(golden.as_raw())
+            .map(|(a, b)| a.abs_diff(*b))
+            .max();
         assert!(largest <= Some(1), "{name}: {largest:?} of 255");
     }
 }
@@ -273,7 +348,10 @@ fn prompts_that_it_never_saw_come_out_right() {
     let prompts = prompts();
     let prompts = &prompts[..30];
     let [background, colour, shape] = score(&mut Demo::load(), prompts, &Params::default());
-    eprintln!("of {}: background {background}, colour {colour}, shape {shape}", prompts.len());
+    eprintln!(
+        "of {}: background {background}, colour {colour}, shape {shape}",
+        prompts.len()
+    );
     assert!(background >= 27, "background {background} of 30");
     assert!(colour >= 27, "colour {colour} of 30");
     assert!(shape >= 24, "shape {shape} of 30");
@@ -284,7 +362,8 @@ fn every_deterministic_sampler_draws_the_same_things() {
     let prompts = prompts();
     let mut demo = Demo::load();
     let mut weak = Vec::new();
-    // Ancestral and stochastic samplers, and those of distilled models, draw other pictures; the rest must agree.
+    // Ancestral and stochastic samplers, and those of distilled models, draw other pictures; the
+    // rest must agree.
     let drifting = [
         "ddpm",
         "euler_a",
@@ -299,10 +378,18 @@ fn every_deterministic_sampler_draws_the_same_things() {
     for row in SAMPLERS.iter().filter(|row| !drifting.contains(&row.name)) {
         // lms oscillates over even timesteps, in diffusers too.
         let schedule = (row.name == "lms").then(|| "karras".to_owned());
-        let params = Params { sampler: Some(row.name.to_owned()), schedule, ..Params::default() };
+        let params = Params {
+            sampler: Some(row.name.to_owned()),
+            schedule,
+            ..Params::default()
+        };
         let [background, colour, _] = score(&mut demo, &prompts[..10], &params);
-        eprintln!("{}: background {background}, colour {colour} of 10", row.name);
-        // pndm averages the velocities that this model predicts, which costs it the colour of three in ten.
+        eprintln!(
+            "{}: background {background}, colour {colour} of 10",
+            row.name
+        );
+        // pndm averages the velocities that this model predicts, which costs it the colour of three
+        // in ten.
         let enough = if row.name == "pndm" { 7 } else { 8 };
         if background < enough || colour < enough {
             weak.push(row.name);

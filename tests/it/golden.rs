@@ -1,6 +1,7 @@
-//! Whole runs against diffusers: every case under tests/golden/cases, and under `SDGEN_CONFORMANCE` where that names
-//! a folder of the same form. Figures on failure are the largest and the mean difference in 255ths. `SDGEN_TEST_DEVICE` and
-//! `SDGEN_TEST_DTYPE` name another device and type than the processor in single precision (docs/gpu.md).
+//! Whole runs against diffusers: every case under tests/golden/cases, and under `SDGEN_CONFORMANCE`
+//! where that names a folder of the same form. Figures on failure are the largest and the mean
+//! difference in 255ths. `SDGEN_TEST_DEVICE` and `SDGEN_TEST_DTYPE` name another device and type
+//! than the processor in single precision (docs/gpu.md).
 
 use std::path::{Path, PathBuf};
 
@@ -28,12 +29,22 @@ struct Machine {
 impl Machine {
     fn asked() -> Self {
         let variable = |name| std::env::var(name).ok();
-        Self { device: variable("SDGEN_TEST_DEVICE"), dtype: variable("SDGEN_TEST_DTYPE") }
+        Self {
+            device: variable("SDGEN_TEST_DEVICE"),
+            dtype: variable("SDGEN_TEST_DTYPE"),
+        }
     }
 
     fn near(&self, difference: &Difference) -> bool {
-        let Difference { largest, mean, decibels } = *difference;
-        match (self.device.as_deref().unwrap_or("cpu"), self.dtype.as_deref().unwrap_or("f32")) {
+        let Difference {
+            largest,
+            mean,
+            decibels,
+        } = *difference;
+        match (
+            self.device.as_deref().unwrap_or("cpu"),
+            self.dtype.as_deref().unwrap_or("f32"),
+        ) {
             ("cpu", "f32") => largest <= 1 && mean <= 0.05,
             (_, "f32") => largest <= 2,
             _ => decibels >= 35.0,
@@ -45,7 +56,12 @@ impl Machine {
 fn draw(params: &Params, folder: &Path, machine: &Machine) -> sdgen::Result<Vec<Image>> {
     let Machine { device, dtype } = machine;
     let (device, dtype) = (device.clone(), dtype.clone());
-    let params = Params { model: Some(folder.to_str().unwrap().to_owned()), device, dtype, ..params.clone() };
+    let params = Params {
+        model: Some(folder.to_str().unwrap().to_owned()),
+        device,
+        dtype,
+        ..params.clone()
+    };
     let plan = Planner::new(Hub::default()).plan(&params, &mut quiet)?;
     let mut images = Vec::new();
     Engine::new().generate(&plan, &mut quiet, &mut |image| {
@@ -68,7 +84,11 @@ fn with_scheduler(folder: &Path, scheduler: &Value) -> TempDir {
     std::fs::create_dir(copy.path().join("scheduler")).unwrap();
     let mut config = scheduler["config"].clone();
     config["_class_name"] = scheduler["class"].clone();
-    std::fs::write(copy.path().join("scheduler/scheduler_config.json"), config.to_string()).unwrap();
+    std::fs::write(
+        copy.path().join("scheduler/scheduler_config.json"),
+        config.to_string(),
+    )
+    .unwrap();
     copy
 }
 
@@ -77,11 +97,16 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
     let args = case["args"].as_object()?;
     let text = |key: &str| args.get(key).and_then(Value::as_str).map(str::to_owned);
     let number = |key: &str| args.get(key).and_then(Value::as_u64);
-    let picture =
-        |key: &str| text(key).map(|name| root.join("inputs").join(name).to_str().unwrap().to_owned());
+    let picture = |key: &str| {
+        text(key).map(|name| root.join("inputs").join(name).to_str().unwrap().to_owned())
+    };
     let pair = |key: &str, between: &str, swap: bool| {
         let pair = args.get(key)?.as_array()?;
-        let (a, b) = if swap { (&pair[1], &pair[0]) } else { (&pair[0], &pair[1]) };
+        let (a, b) = if swap {
+            (&pair[1], &pair[0])
+        } else {
+            (&pair[0], &pair[1])
+        };
         Some(format!("{a}{between}{b}"))
     };
     let known = [
@@ -124,14 +149,19 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         Value::Array(seeds) => seeds.iter().filter_map(Value::as_u64).collect(),
         seed => seed.as_u64().into_iter().collect(),
     };
-    let schedule =
-        ["karras", "exponential", "beta"].into_iter().find(|k| config[format!("use_{k}_sigmas")] == true);
+    let schedule = ["karras", "exponential", "beta"]
+        .into_iter()
+        .find(|k| config[format!("use_{k}_sigmas")] == true);
     if let Some(name) = schedule {
         Schedule::parse("schedule", name).ok()?;
     }
     // A case may be about its scheduler's file, or else about the options that stand for one.
     let options = case["scheduler"]["as_file"] != true;
-    let row = if options { Some(sampler(&case["scheduler"])?) } else { None };
+    let row = if options {
+        Some(sampler(&case["scheduler"])?)
+    } else {
+        None
+    };
     let spaced = row.is_some_and(|row| !row.defaults.lacks.contains(&Key::Spacing));
     Some(Params {
         prompt: Some(text("prompt").unwrap_or_default()),
@@ -159,8 +189,13 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         batch_size: Some(seeds.len()),
         sampler: row.map(|row| row.name.to_owned()),
         schedule: schedule.filter(|_| options).map(str::to_owned),
-        zero_terminal_snr: config["rescale_betas_zero_snr"].as_bool().filter(|_| options),
-        timestep_spacing: config["timestep_spacing"].as_str().filter(|_| spaced).map(str::to_owned),
+        zero_terminal_snr: config["rescale_betas_zero_snr"]
+            .as_bool()
+            .filter(|_| options),
+        timestep_spacing: config["timestep_spacing"]
+            .as_str()
+            .filter(|_| spaced)
+            .map(str::to_owned),
         ..beside
     })
 }
@@ -171,13 +206,20 @@ fn networks(root: &Path, case: &Value) -> Option<Params> {
     let args = &case["args"];
     // One value for each of several networks, or one for all.
     let nth = |key: &str, i: usize| args[key].get(i).unwrap_or(&args[key]).clone();
-    let mut params = Params { control_guess: args["guess_mode"].as_bool(), ..Params::default() };
+    let mut params = Params {
+        control_guess: args["guess_mode"].as_bool(),
+        ..Params::default()
+    };
     let mut controls = Vec::new();
     for adapter in case["adapters"].as_array()? {
         match adapter[0].as_str()? {
             "controlnet" => {
                 let i = controls.len();
-                let key = if args["control_image"].is_null() { "image" } else { "control_image" };
+                let key = if args["control_image"].is_null() {
+                    "image"
+                } else {
+                    "control_image"
+                };
                 let number = |key: &str, default: f64| nth(key, i).as_f64().unwrap_or(default);
                 // diffusers' classes have defaults of their own.
                 let scale = match case["pipeline"].as_str()? {
@@ -195,20 +237,34 @@ fn networks(root: &Path, case: &Value) -> Option<Params> {
                 ));
             }
             "lora" | "merge" => {
-                let file = path(&format!("adapters/lora/{}.safetensors", adapter[1].as_str()?));
-                params.lora.get_or_insert_default().push(format!("{file}:{}", adapter[2]));
+                let file = path(&format!(
+                    "adapters/lora/{}.safetensors",
+                    adapter[1].as_str()?
+                ));
+                params
+                    .lora
+                    .get_or_insert_default()
+                    .push(format!("{file}:{}", adapter[2]));
             }
             "ti" | "ti_xl" => {
                 let name = adapter[1].as_str()?;
                 // The word is the file's name, unless the file itself says what it is.
-                adapter[2].as_str().is_none_or(|word| word == format!("<{name}>")).then_some(())?;
+                adapter[2]
+                    .as_str()
+                    .is_none_or(|word| word == format!("<{name}>"))
+                    .then_some(())?;
                 let file = path(&format!("adapters/embeddings/{name}.safetensors"));
                 params.embedding.get_or_insert_default().push(file);
             }
             "taesd" => params.vae = Some(path("adapters/taesd")),
             "ip" => {
-                params.ip_adapter = Some(path("adapters/ip-adapter/models/ip-adapter_sd15.safetensors"));
-                params.ip_image = Some(path(&format!("inputs/{}", args["ip_adapter_image"].as_str()?)));
+                params.ip_adapter = Some(path(
+                    "adapters/ip-adapter/models/ip-adapter_sd15.safetensors",
+                ));
+                params.ip_image = Some(path(&format!(
+                    "inputs/{}",
+                    args["ip_adapter_image"].as_str()?
+                )));
                 params.ip_scale = adapter[1].as_f64();
             }
             _ => return None,
@@ -220,12 +276,15 @@ fn networks(root: &Path, case: &Value) -> Option<Params> {
 
 fn sampler(scheduler: &Value) -> Option<&'static Row> {
     let config = &scheduler["config"];
-    let variant = (config["algorithm_type"].as_str(), config["solver_order"].as_u64());
+    let variant = (
+        config["algorithm_type"].as_str(),
+        config["solver_order"].as_u64(),
+    );
     let same = |row: &&&Row| {
         row.class.is_some_and(|class| scheduler["class"] == class)
-            && row
-                .variant
-                .is_none_or(|(algorithm, order)| variant == (Some(algorithm.name()), Some(order as u64)))
+            && row.variant.is_none_or(|(algorithm, order)| {
+                variant == (Some(algorithm.name()), Some(order as u64))
+            })
     };
     SAMPLERS.iter().find(same).copied()
 }
@@ -238,8 +297,17 @@ struct Difference {
 
 fn difference(image: &Image, path: &Path) -> Difference {
     let golden = image::open(path).unwrap().into_rgb8();
-    assert_eq!((image.width, image.height), golden.dimensions(), "{}", path.display());
-    let steps = image.rgb.iter().zip(golden.as_raw()).map(|(a, b)| a.abs_diff(*b));
+    assert_eq!(
+        (image.width, image.height),
+        golden.dimensions(),
+        "{}",
+        path.display()
+    );
+    let steps = image
+        .rgb
+        .iter()
+        .zip(golden.as_raw())
+        .map(|(a, b)| a.abs_diff(*b));
     Difference {
         largest: steps.clone().max().unwrap(),
         mean: steps.map(f64::from).sum::<f64>() / image.rgb.len() as f64,
@@ -264,7 +332,8 @@ fn cases(root: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The scheduler file that a case needs, where that is not the one of its model: switches that no option sets.
+/// The scheduler file that a case needs, where that is not the one of its model: switches that no
+/// option sets.
 fn own_scheduler(case: &Value) -> Option<Value> {
     let config = &case["scheduler"]["config"];
     let original = case["args"].get("original_inference_steps");
@@ -281,11 +350,14 @@ fn own_scheduler(case: &Value) -> Option<Value> {
 
 fn read(path: &Path) -> Value {
     // Python writes infinities into JSON, which has none.
-    let text = std::fs::read_to_string(path).unwrap().replace("-Infinity", "null");
+    let text = std::fs::read_to_string(path)
+        .unwrap()
+        .replace("-Infinity", "null");
     serde_json::from_str(&text).unwrap()
 }
 
-/// A case in which a refiner goes on with the latents of another case: both as one request, and the base model.
+/// A case in which a refiner goes on with the latents of another case: both as one request, and the
+/// base model.
 fn ensemble(root: &Path, case: &Value) -> Option<(Params, PathBuf)> {
     let begun = case["args"]["image"].as_str()?.strip_prefix("case:")?;
     let mut base = read(&root.join("cases").join(begun).join("case.json"));
@@ -314,7 +386,11 @@ fn run(root: &Path) -> (usize, Vec<String>) {
         };
         run += 1;
         let copy = own_scheduler(&case).map(|scheduler| with_scheduler(&folder, &scheduler));
-        let images = match draw(&params, copy.as_ref().map_or(&folder, |copy| copy.path()), &machine) {
+        let images = match draw(
+            &params,
+            copy.as_ref().map_or(&folder, |copy| copy.path()),
+            &machine,
+        ) {
             Ok(images) => images,
             Err(error) => {
                 wrong.push(format!("{}: {error}", case["id"]));
@@ -323,8 +399,15 @@ fn run(root: &Path) -> (usize, Vec<String>) {
         };
         for (i, image) in images.iter().enumerate() {
             let difference = difference(image, &path.with_file_name(format!("image{i}.png")));
-            let Difference { largest, mean, decibels } = difference;
-            let line = format!("{} {i}: largest {largest}, mean {mean:.4}, {decibels:.1} dB", case["id"]);
+            let Difference {
+                largest,
+                mean,
+                decibels,
+            } = difference;
+            let line = format!(
+                "{} {i}: largest {largest}, mean {mean:.4}, {decibels:.1} dB",
+                case["id"]
+            );
             eprintln!("{line}");
             if !machine.near(&difference) {
                 wrong.push(line);

@@ -10,14 +10,21 @@ use tempfile::TempDir;
 /// Arguments that draw one tiny picture with the model of the golden tests.
 pub(crate) fn tiny() -> Vec<String> {
     let model = golden_model("sd15");
-    ["a cat", "--width", "32", "--height", "32", "--steps", "2", "--seed", "7", "--model", &model]
-        .map(str::to_owned)
-        .to_vec()
+    [
+        "a cat", "--width", "32", "--height", "32", "--steps", "2", "--seed", "7", "--model",
+        &model,
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }
 
 /// The path of a model of the golden tests.
 pub(crate) fn golden_model(name: &str) -> String {
-    root().join("tests/golden/models").join(name).display().to_string()
+    root()
+        .join("tests/golden/models")
+        .join(name)
+        .display()
+        .to_string()
 }
 
 /// The repository.
@@ -62,7 +69,14 @@ pub(crate) struct Run {
 pub(crate) fn sdgen() -> Run {
     let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_sdgen"));
-    let proxies = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+    let proxies = [
+        "http_proxy",
+        "https_proxy",
+        "all_proxy",
+        "HTTP_PROXY",
+        "HTTPS_PROXY",
+        "ALL_PROXY",
+    ];
     let own = [
         "NO_COLOR",
         "SDGEN_HOLD",
@@ -74,13 +88,24 @@ pub(crate) fn sdgen() -> Run {
         "JOB_COMPLETION_INDEX",
         "COMPLETE",
     ];
-    proxies.into_iter().chain(sdgen::config::HUB_VARIABLES.iter().copied()).chain(own).for_each(|name| {
-        command.env_remove(name);
-    });
+    proxies
+        .into_iter()
+        .chain(sdgen::config::HUB_VARIABLES.iter().copied())
+        .chain(own)
+        .for_each(|name| {
+            command.env_remove(name);
+        });
     let home = folder.path().join(".hf");
-    command.current_dir(&folder).env("HF_HOME", &home).env("HF_HUB_OFFLINE", "1");
+    command
+        .current_dir(&folder)
+        .env("HF_HOME", &home)
+        .env("HF_HUB_OFFLINE", "1");
     command.env("HOME", &home).env("XDG_CONFIG_HOME", &home);
-    Run { command, folder, stdin: Vec::new() }
+    Run {
+        command,
+        folder,
+        stdin: Vec::new(),
+    }
 }
 
 impl Run {
@@ -163,13 +188,20 @@ impl Run {
 
     /// Runs, and expects an exit code.
     pub(crate) fn exits(mut self, code: i32) -> Outcome {
-        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap();
         // The program may end without reading; that is not the test's matter.
         let _ = child.stdin.take().unwrap().write_all(&self.stdin);
         let output = child.wait_with_output().unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();
-        let outcome = Outcome { stdout: output.stdout, stderr, folder: self.folder };
+        let outcome = Outcome {
+            stdout: output.stdout,
+            stderr,
+            folder: self.folder,
+        };
         assert!(!outcome.stderr.contains("panicked"), "{outcome:?}");
         assert_eq!(output.status.code(), Some(code), "{outcome:?}");
         outcome
@@ -185,7 +217,12 @@ pub(crate) struct Outcome {
 
 impl std::fmt::Debug for Outcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "stdout: {} bytes, stderr:\n{}", self.stdout.len(), self.stderr)
+        write!(
+            f,
+            "stdout: {} bytes, stderr:\n{}",
+            self.stdout.len(),
+            self.stderr
+        )
     }
 }
 

@@ -1,6 +1,6 @@
-//! Mutations of good inputs through every reader of what strangers write. The same readers run under cargo-fuzz, see
-//! fuzz/README.md; here each gets a few thousand inputs, always the same ones, or as many as `SDGEN_HOSTILE_SECONDS`
-//! allows.
+//! Mutations of good inputs through every reader of what strangers write. The same readers run
+//! under cargo-fuzz, see fuzz/README.md; here each gets a few thousand inputs, always the same
+//! ones, or as many as `SDGEN_HOSTILE_SECONDS` allows.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -99,15 +99,23 @@ fn mutated(seeds: &[Vec<u8>], dice: &mut Dice) -> Vec<u8> {
 
 fn seeds(target: &str) -> Vec<Vec<u8>> {
     let folder = root().join("fuzz/seeds").join(target);
-    let mut files: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     assert!(!files.is_empty(), "{}", folder.display());
-    files.iter().map(|path| std::fs::read(path).unwrap()).collect()
+    files
+        .iter()
+        .map(|path| std::fs::read(path).unwrap())
+        .collect()
 }
 
 #[test]
 fn no_reader_panics_whatever_it_is_given() {
-    let seconds = std::env::var("SDGEN_HOSTILE_SECONDS").ok().and_then(|text| text.parse().ok());
+    let seconds = std::env::var("SDGEN_HOSTILE_SECONDS")
+        .ok()
+        .and_then(|text| text.parse().ok());
     let scratch = tempfile::tempdir().unwrap();
     for (name, target) in targets::TARGETS {
         let (seeds, started, mut count) = (seeds(name), Instant::now(), 0);
@@ -133,7 +141,10 @@ fn no_reader_panics_whatever_it_is_given() {
             }
             count += 1;
         }
-        println!("{name}: {count} inputs in {:.0} s", started.elapsed().as_secs_f64());
+        println!(
+            "{name}: {count} inputs in {:.0} s",
+            started.elapsed().as_secs_f64()
+        );
     }
 }
 

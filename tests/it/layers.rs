@@ -1,11 +1,13 @@
-//! Imports point down, and the data layers know nothing of tensors: docs/ARCHITECTURE.md, read from the source.
+//! Imports point down, and the data layers know nothing of tensors: docs/ARCHITECTURE.md, read from
+//! the source.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::harness::root;
 
-/// Every top-level module from the bottom up. A module imports what stands in lines below its own, or itself.
+/// Every top-level module from the bottom up. A module imports what stands in lines below its own,
+/// or itself.
 const LAYERS: &[&[&str]] = &[
     &["error", "event", "named", "config", "text"],
     &["sampler", "input", "prompt", "checkpoint"],
@@ -48,20 +50,31 @@ fn sources(path: &Path) -> Vec<PathBuf> {
     if path.is_file() {
         return vec![path.to_owned()];
     }
-    std::fs::read_dir(path).unwrap().flat_map(|entry| sources(&entry.unwrap().path())).collect()
+    std::fs::read_dir(path)
+        .unwrap()
+        .flat_map(|entry| sources(&entry.unwrap().path()))
+        .collect()
 }
 
 /// The code of a file: no comments, and nothing from its tests on.
 fn code(path: &Path) -> String {
     let text = std::fs::read_to_string(path).unwrap();
-    let lines = text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
-    lines.filter(|line| !line.trim_start().starts_with("//")).map(|line| format!("{line}\n")).collect()
+    let lines = text
+        .lines()
+        .take_while(|line| line.trim() != "#[cfg(test)]");
+    lines
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .map(|line| format!("{line}\n"))
+        .collect()
 }
 
 /// The top-level modules that a text names.
 fn imports(code: &str) -> BTreeSet<String> {
-    let name =
-        |rest: &str| rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect::<String>();
+    let name = |rest: &str| {
+        rest.chars()
+            .take_while(|c| c.is_ascii_lowercase() || *c == '_')
+            .collect::<String>()
+    };
     let names = code.split("crate::").skip(1).map(name);
     names.filter(|name| !name.is_empty()).collect()
 }
@@ -75,17 +88,30 @@ fn layer(module: &str) -> usize {
 fn no_import_points_upward() {
     let src = root().join("src");
     let mut wrong = Vec::new();
-    for file in sources(&src).iter().filter(|file| file.extension().is_some_and(|e| e == "rs")) {
+    for file in sources(&src)
+        .iter()
+        .filter(|file| file.extension().is_some_and(|e| e == "rs"))
+    {
         let inside = file.strip_prefix(&src).unwrap();
-        let module = inside.iter().next().unwrap().to_string_lossy().replace(".rs", "");
-        let is_test = inside.to_string_lossy().ends_with("_tests.rs") || inside.ends_with("golden.rs");
+        let module = inside
+            .iter()
+            .next()
+            .unwrap()
+            .to_string_lossy()
+            .replace(".rs", "");
+        let is_test =
+            inside.to_string_lossy().ends_with("_tests.rs") || inside.ends_with("golden.rs");
         if ["main", "lib"].contains(&module.as_str()) || is_test {
             continue;
         }
-        let upward =
-            |import: &String| *import != module && layer(import) >= layer(&module) && layer(import) > 0;
+        let upward = |import: &String| {
+            *import != module && layer(import) >= layer(&module) && layer(import) > 0
+        };
         wrong.extend(
-            imports(&code(file)).into_iter().filter(upward).map(|to| format!("{}: {to}", inside.display())),
+            imports(&code(file))
+                .into_iter()
+                .filter(upward)
+                .map(|to| format!("{}: {to}", inside.display())),
         );
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
@@ -93,7 +119,10 @@ fn no_import_points_upward() {
 
 #[test]
 fn data_knows_nothing_of_tensors() {
-    for file in DATA.iter().flat_map(|name| sources(&root().join("src").join(name))) {
+    for file in DATA
+        .iter()
+        .flat_map(|name| sources(&root().join("src").join(name)))
+    {
         assert!(!code(&file).contains("candle"), "{}", file.display());
     }
 }

@@ -1,5 +1,6 @@
-//! Models whose noise or latents are others than Stable Diffusion's: EDM preconditioning (Playground v2.5, CosXL) and
-//! autoencoders that name the moments of their latents, in files of one piece and in folders.
+//! Models whose noise or latents are others than Stable Diffusion's: EDM preconditioning
+//! (Playground v2.5, CosXL) and autoencoders that name the moments of their latents, in files of
+//! one piece and in folders.
 
 use std::path::Path;
 
@@ -14,15 +15,21 @@ impl Model {
     fn with(self, path: &str, values: &Value) -> Self {
         let path = self.folder.join(path);
         let mut json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
-        json.as_object_mut().unwrap().extend(values.as_object().unwrap().clone());
+        json.as_object_mut()
+            .unwrap()
+            .extend(values.as_object().unwrap().clone());
         std::fs::write(path, json.to_string()).unwrap();
         self
     }
 
     /// The file with a tensor of these numbers, which half precision holds.
     fn told(mut self, name: &str, shape: &[usize], values: &[f32]) -> Self {
-        let halves = values.iter().flat_map(|value| half::f16::from_f32(*value).to_le_bytes()).collect();
-        self.single.insert(name.to_owned(), (shape.to_vec(), halves));
+        let halves = values
+            .iter()
+            .flat_map(|value| half::f16::from_f32(*value).to_le_bytes())
+            .collect();
+        self.single
+            .insert(name.to_owned(), (shape.to_vec(), halves));
         self
     }
 }
@@ -64,8 +71,14 @@ fn a_file_whose_keys_say_edm_draws_what_a_folder_with_such_a_scheduler_draws() {
             convert(&[], &back, &model.folder);
             assert!(draw(&of_file(&back)).unwrap() == drawn);
             for sampler in ["euler", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m"] {
-                let by = |path: &Path| Params { sampler: Some(sampler.to_owned()), ..of_file(path) };
-                assert!(draw(&by(&file)).unwrap() == draw(&by(&model.folder)).unwrap(), "{sampler}");
+                let by = |path: &Path| Params {
+                    sampler: Some(sampler.to_owned()),
+                    ..of_file(path)
+                };
+                assert!(
+                    draw(&by(&file)).unwrap() == draw(&by(&model.folder)).unwrap(),
+                    "{sampler}"
+                );
             }
         }
     }
@@ -74,21 +87,45 @@ fn a_file_whose_keys_say_edm_draws_what_a_folder_with_such_a_scheduler_draws() {
 #[test]
 fn what_an_edm_model_has_not_is_refused_by_name() {
     let [model, _] = with_edm_preconditioning([0.5, 0.25, 2.0, 1.5]);
-    let with = |params: Params| draw(&Params { model: text(&model.folder), ..params }).unwrap_err();
+    let with = |params: Params| {
+        draw(&Params {
+            model: text(&model.folder),
+            ..params
+        })
+        .unwrap_err()
+    };
     let name = |name: &str| Some(name.to_owned());
     for sampler in ["heun", "ddim", "dpmpp_3m_sde", "lcm"] {
-        let error = with(Params { sampler: name(sampler), ..Params::default() });
+        let error = with(Params {
+            sampler: name(sampler),
+            ..Params::default()
+        });
         assert_eq!(error.field_name(), Some("sampler"), "{error}");
     }
-    let schedule = with(Params { schedule: name("beta"), ..Params::default() });
+    let schedule = with(Params {
+        schedule: name("beta"),
+        ..Params::default()
+    });
     assert_eq!(schedule.field_name(), Some("schedule"));
-    let spacing = with(Params { timestep_spacing: name("trailing"), ..Params::default() });
+    let spacing = with(Params {
+        timestep_spacing: name("trailing"),
+        ..Params::default()
+    });
     assert_eq!(spacing.field_name(), Some("timestep_spacing"));
-    let timesteps = with(Params { timesteps: Some(vec![999, 499, 0]), ..Params::default() });
+    let timesteps = with(Params {
+        timesteps: Some(vec![999, 499, 0]),
+        ..Params::default()
+    });
     assert_eq!(timesteps.field_name(), Some("timesteps"));
-    let prediction = with(Params { prediction: name("sample"), ..Params::default() });
+    let prediction = with(Params {
+        prediction: name("sample"),
+        ..Params::default()
+    });
     assert_eq!(prediction.field_name(), Some("prediction"));
-    let refiner = with(Params { refiner: text(&model.folder), ..Params::default() });
+    let refiner = with(Params {
+        refiner: text(&model.folder),
+        ..Params::default()
+    });
     assert_eq!(refiner.field_name(), Some("refiner"));
     let given = Params {
         sigmas: Some(vec![80.0, 5.0, 0.5, 0.0]),
@@ -100,46 +137,77 @@ fn what_an_edm_model_has_not_is_refused_by_name() {
 
 #[test]
 fn what_one_file_cannot_say_is_converted_to_folders_alone() {
-    let moments = json!({"latents_mean": [0.5, 0.5, 0.5, 0.5], "latents_std": [2.0, 2.0, 2.0, 2.0]});
+    let moments =
+        json!({"latents_mean": [0.5, 0.5, 0.5, 0.5], "latents_std": [2.0, 2.0, 2.0, 2.0]});
     let euler = Model::random("sdxl").with("vae/config.json", &moments);
     let edm = json!({"_class_name": "EDMEulerScheduler", "sigma_data": 0.7});
     let other = Model::random("sdxl").with("scheduler/scheduler_config.json", &edm);
-    for (model, what) in [(euler, "`latents_mean` and `latents_std`"), (other, "its scheduler")] {
+    for (model, what) in [
+        (euler, "`latents_mean` and `latents_std`"),
+        (other, "its scheduler"),
+    ] {
         let out = model.path("x.safetensors");
-        sdgen().args(["convert"]).args([&model.folder, &out]).fails(5).says("cannot say").says(what);
+        sdgen()
+            .args(["convert"])
+            .args([&model.folder, &out])
+            .fails(5)
+            .says("cannot say")
+            .says(what);
         assert!(!out.exists());
         let folder = model.path("y");
         convert(&[], &folder, &model.folder);
         assert!(draw(&of_file(&folder)).unwrap() == model.draw());
     }
     let half = Model::random("sdxl").told("edm_mean", &[4], &[0.0; 4]);
-    let error = draw(&of_file(&half.write("half.safetensors"))).unwrap_err().to_string();
-    assert!(error.contains("`edm_mean`") && error.contains("no `edm_std`"), "{error}");
+    let error = draw(&of_file(&half.write("half.safetensors")))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("`edm_mean`") && error.contains("no `edm_std`"),
+        "{error}"
+    );
 }
 
-/// A folder with other values in its small file at `path`, drawn with a start picture if `picture` names one.
+/// A folder with other values in its small file at `path`, drawn with a start picture if `picture`
+/// names one.
 fn warned(values: &[(&str, Value)], arguments: &[&str], model: Model) -> Outcome {
-    let model = values.iter().fold(model, |model, (path, values)| model.with(path, values));
-    let run = sdgen().args(["a cat", "-W", "64", "-H", "64", "--seed", "1", "-o", "a.png"]);
+    let model = values
+        .iter()
+        .fold(model, |model, (path, values)| model.with(path, values));
+    let run = sdgen().args([
+        "a cat", "-W", "64", "-H", "64", "--seed", "1", "-o", "a.png",
+    ]);
     run.arg_path("-m", &model.folder).args(arguments).succeeds()
 }
 
 #[test]
 fn moments_that_do_not_count_are_warned_of() {
-    let moments = json!({"latents_mean": [0.5, 0.5, 0.5, 0.5], "latents_std": [2.0, 2.0, 2.0, 2.0]});
+    let moments =
+        json!({"latents_mean": [0.5, 0.5, 0.5, 0.5], "latents_std": [2.0, 2.0, 2.0, 2.0]});
     let one = json!({"latents_mean": null, "latents_std": [2.0, 2.0, 2.0, 2.0]});
     let steps = ["--steps", "2"];
     let inpaint = || Model::random("sd15-inpaint");
     let start = crate::harness::golden_model("../inputs/init_128.png");
     let masked = ["--steps", "2", "-i", &start, "--mask", &start];
     for (model, values, named) in [
-        (inpaint(), &moments, "`latents_mean` and `latents_std` do not count"),
+        (
+            inpaint(),
+            &moments,
+            "`latents_mean` and `latents_std` do not count",
+        ),
         (inpaint(), &one, "`latents_std` do not count"),
     ] {
-        warned(&[("vae/config.json", values.clone())], &masked, model).says("vae/config.json").says(named);
+        warned(&[("vae/config.json", values.clone())], &masked, model)
+            .says("vae/config.json")
+            .says(named);
     }
-    warned(&[("vae/config.json", one)], &steps, Model::random("sdxl")).says("`latents_std` do not count");
-    let xl = warned(&[("vae/config.json", moments)], &steps, Model::random("sdxl"));
+    warned(&[("vae/config.json", one)], &steps, Model::random("sdxl"))
+        .says("`latents_std` do not count");
+    let xl = warned(
+        &[("vae/config.json", moments)],
+        &steps,
+        Model::random("sdxl"),
+    );
     assert!(!xl.stderr.contains("do not count"));
 }
 
@@ -153,16 +221,33 @@ fn keys_that_no_scheduler_knows_and_runs_without_noise_are_warned_of() {
     for sampler in ["euler", "euler_a", "heun", "dpm2", "lms", "ddim"] {
         let arguments = ["--steps", "1", "--sampler", sampler];
         let drawn = warned(&[], &arguments, Model::random("sdxl"));
-        drawn.says("`--timestep-spacing trailing` begins at 999").says(sampler);
+        drawn
+            .says("`--timestep-spacing trailing` begins at 999")
+            .says(sampler);
     }
-    let quiet = ["--steps", "1", "--sampler", "euler", "--timestep-spacing", "trailing"];
-    assert!(!warned(&[], &quiet, Model::random("sdxl")).stderr.contains("next to nothing"));
+    let quiet = [
+        "--steps",
+        "1",
+        "--sampler",
+        "euler",
+        "--timestep-spacing",
+        "trailing",
+    ];
+    assert!(
+        !warned(&[], &quiet, Model::random("sdxl"))
+            .stderr
+            .contains("next to nothing")
+    );
 }
 
 #[test]
 fn a_model_without_a_name_has_the_defaults_of_its_family() {
     let told = |model: &Model, path: &Path| {
-        let params = Params { model: text(path), prompt: Some("a".into()), ..Params::default() };
+        let params = Params {
+            model: text(path),
+            prompt: Some("a".into()),
+            ..Params::default()
+        };
         let picture = crate::harness::golden_model("../inputs/init_128.png");
         let inpainting = model.folder.ends_with("sd15-inpaint");
         let params = Params {
@@ -170,14 +255,21 @@ fn a_model_without_a_name_has_the_defaults_of_its_family() {
             mask: inpainting.then_some(picture),
             ..params
         };
-        let hub = sdgen::config::Hub { offline: true, ..Default::default() };
-        let plan =
-            sdgen::Planner::new(hub).plan(&params, &mut |_: &sdgen::Event| sdgen::Flow::Continue).unwrap();
+        let hub = sdgen::config::Hub {
+            offline: true,
+            ..Default::default()
+        };
+        let plan = sdgen::Planner::new(hub)
+            .plan(&params, &mut |_: &sdgen::Event| sdgen::Flow::Continue)
+            .unwrap();
         (plan.request.steps, plan.request.cfg_scale)
     };
-    for (name, expected) in
-        [("sdxl", (25, 5.0)), ("sd15-inpaint", (25, 7.5)), ("sd21-v", (25, 7.5)), ("sd15", (25, 7.5))]
-    {
+    for (name, expected) in [
+        ("sdxl", (25, 5.0)),
+        ("sd15-inpaint", (25, 7.5)),
+        ("sd21-v", (25, 7.5)),
+        ("sd15", (25, 7.5)),
+    ] {
         let model = Model::random(name);
         assert_eq!(told(&model, &model.folder), expected, "{name}");
         let file = model.write("a.safetensors");
@@ -200,7 +292,9 @@ fn a_model_without_a_name_has_the_defaults_of_its_family() {
         &[0.0; 256],
     );
     assert_eq!(told(&file, &file.write("lcm.safetensors")), (4, 8.5));
-    let xl = Model::random("sdxl")
-        .with("model_index.json", &json!({"_class_name": "StableDiffusionXLImg2ImgPipeline"}));
+    let xl = Model::random("sdxl").with(
+        "model_index.json",
+        &json!({"_class_name": "StableDiffusionXLImg2ImgPipeline"}),
+    );
     assert_eq!(told(&xl, &xl.folder), (25, 5.0));
 }

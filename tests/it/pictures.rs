@@ -1,5 +1,5 @@
-//! Pictures as people have and send them: masks with transparency, photos that are larger than what is drawn, several
-//! large ones at one time.
+//! Pictures as people have and send them: masks with transparency, photos that are larger than what
+//! is drawn, several large ones at one time.
 
 use std::io::{Cursor, Write};
 
@@ -21,15 +21,21 @@ fn inside(x: u32, y: u32) -> bool {
 }
 
 fn grey(inner: u8, outer: u8) -> Vec<u8> {
-    encoded(GrayImage::from_fn(64, 64, |x, y| Luma([if inside(x, y) { inner } else { outer }])))
+    encoded(GrayImage::from_fn(64, 64, |x, y| {
+        Luma([if inside(x, y) { inner } else { outer }])
+    }))
 }
 
 fn rgba(inner: [u8; 4], outer: [u8; 4]) -> Vec<u8> {
-    encoded(RgbaImage::from_fn(64, 64, |x, y| Rgba(if inside(x, y) { inner } else { outer })))
+    encoded(RgbaImage::from_fn(64, 64, |x, y| {
+        Rgba(if inside(x, y) { inner } else { outer })
+    }))
 }
 
 fn grey_alpha(inner: [u8; 2], outer: [u8; 2]) -> Vec<u8> {
-    encoded(GrayAlphaImage::from_fn(64, 64, |x, y| LumaA(if inside(x, y) { inner } else { outer })))
+    encoded(GrayAlphaImage::from_fn(64, 64, |x, y| {
+        LumaA(if inside(x, y) { inner } else { outer })
+    }))
 }
 
 /// A palette of a black that is transparent, and a white.
@@ -39,7 +45,9 @@ fn palette() -> Vec<u8> {
     encoder.set_color(png::ColorType::Indexed);
     encoder.set_palette(vec![0, 0, 0, 255, 255, 255]);
     encoder.set_trns(vec![0]);
-    let indices: Vec<u8> = (0..64 * 64).map(|i| u8::from(inside(i % 64, i / 64))).collect();
+    let indices: Vec<u8> = (0..64 * 64)
+        .map(|i| u8::from(inside(i % 64, i / 64)))
+        .collect();
     let mut writer = encoder.write_header().unwrap();
     writer.write_image_data(&indices).unwrap();
     writer.finish().unwrap();
@@ -52,8 +60,12 @@ fn of_a_mask_the_brightness_counts_and_not_what_is_transparent() {
     let model = golden_model("sd15");
     let drawn = |mask: &[u8]| {
         let run = sdgen().file("a.png", &picture).file("mask.png", mask);
-        let run = run.args(["a cat", "--steps", "2", "--seed", "7", "-i", "a.png", "--mask", "mask.png"]);
-        let outcome = run.args(["-o", "out.png", "--keep-unmasked", "--model", &model]).succeeds();
+        let run = run.args([
+            "a cat", "--steps", "2", "--seed", "7", "-i", "a.png", "--mask", "mask.png",
+        ]);
+        let outcome = run
+            .args(["-o", "out.png", "--keep-unmasked", "--model", &model])
+            .succeeds();
         image::open(outcome.path("out.png")).unwrap().into_rgb8()
     };
     let wanted = drawn(&grey(255, 0));
@@ -61,7 +73,10 @@ fn of_a_mask_the_brightness_counts_and_not_what_is_transparent() {
         ("white on a transparent canvas", rgba([255; 4], [0; 4])),
         ("white in grey and alpha", grey_alpha([255; 2], [0; 2])),
         ("a transparent colour of a palette", palette()),
-        ("white that is hardly to be seen", rgba([255, 255, 255, 9], [0, 0, 0, 9])),
+        (
+            "white that is hardly to be seen",
+            rgba([255, 255, 255, 9], [0, 0, 0, 9]),
+        ),
         ("white on an opaque black", rgba([255; 4], [0, 0, 0, 255])),
     ];
     for (name, mask) in masks {
@@ -82,8 +97,14 @@ fn a1111s_masks_are_painted_where_they_are_opaque() {
     };
     let wanted = drawn(&grey(255, 0));
     let masks = [
-        ("black strokes on a transparent canvas", rgba([0, 0, 0, 255], [0; 4])),
-        ("white everywhere, seen in part", rgba([255; 4], [255, 255, 255, 128])),
+        (
+            "black strokes on a transparent canvas",
+            rgba([0, 0, 0, 255], [0; 4]),
+        ),
+        (
+            "white everywhere, seen in part",
+            rgba([255; 4], [255, 255, 255, 128]),
+        ),
         ("grey strokes with alpha", grey_alpha([90, 129], [90, 128])),
         ("opaque, white on black", rgba([255; 4], [0, 0, 0, 255])),
         ("a palette", palette()),
@@ -96,12 +117,17 @@ fn a1111s_masks_are_painted_where_they_are_opaque() {
         "width": 64, "height": 64,
     });
     let wrong = server.post("/sdapi/v1/img2img", &sent).is(422).text();
-    assert!(wrong.contains("mask") && wrong.contains("no picture of a known format"), "{wrong}");
+    assert!(
+        wrong.contains("mask") && wrong.contains("no picture of a known format"),
+        "{wrong}"
+    );
 }
 
 /// A photo of 12 megapixels.
 fn photo() -> Vec<u8> {
-    encoded(GrayImage::from_fn(4032, 3024, |x, y| Luma([(x / 16 + y / 12) as u8])))
+    encoded(GrayImage::from_fn(4032, 3024, |x, y| {
+        Luma([(x / 16 + y / 12) as u8])
+    }))
 }
 
 #[test]
@@ -110,12 +136,15 @@ fn a_photo_larger_than_what_is_drawn_is_scaled_down() {
     let photo = base64(&photo());
     let size = |fields: serde_json::Value| {
         let mut sent = json!({"prompt": "a", "init_image": photo, "steps": 1, "strength": 1});
-        sent.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        sent.as_object_mut()
+            .unwrap()
+            .extend(fields.as_object().unwrap().clone());
         let order = server.post("/v1/jobs", &sent).is(202).json();
         let id = order["job_id"].as_str().unwrap();
         assert_eq!(server.ended(id)["state"], "completed");
         let drawn =
-            image::load_from_memory(&server.get(&format!("/v1/jobs/{id}/image")).is(200).body).unwrap();
+            image::load_from_memory(&server.get(&format!("/v1/jobs/{id}/image")).is(200).body)
+                .unwrap();
         (drawn.width(), drawn.height())
     };
     assert_eq!(size(json!({})), (144, 104));
@@ -147,17 +176,31 @@ fn nothing(side: u32) -> Vec<u8> {
 #[test]
 fn six_large_pictures_at_once_wait_for_one_another() {
     let server = Server::start(&[]);
-    let limit = libc::rlimit { rlim_cur: 2_500_000_000, rlim_max: 2_500_000_000 };
+    let limit = libc::rlimit {
+        rlim_cur: 2_500_000_000,
+        rlim_max: 2_500_000_000,
+    };
     #[expect(unsafe_code, reason = "the standard library sets no limits")]
     // SAFETY: the call reads one struct of our own; the process is our own child.
-    let set =
-        unsafe { libc::prlimit(server.process(), libc::RLIMIT_AS, &raw const limit, std::ptr::null_mut()) };
+    let set = unsafe {
+        libc::prlimit(
+            server.process(),
+            libc::RLIMIT_AS,
+            &raw const limit,
+            std::ptr::null_mut(),
+        )
+    };
     assert_eq!(set, 0);
     let head = "--x\r\ncontent-disposition: form-data; name=\"mask\"; filename=\"a\"\r\n\r\n";
     let body = [head.as_bytes(), &nothing(6000), b"\r\n--x--\r\n"].concat();
     let kind = "content-type: multipart/form-data; boundary=x\r\n";
     std::thread::scope(|scope| {
-        let ask = || server.request("POST", "/v1/images/edits", kind, &body).is(400).text();
+        let ask = || {
+            server
+                .request("POST", "/v1/images/edits", kind, &body)
+                .is(400)
+                .text()
+        };
         let asked: Vec<_> = (0..6).map(|_| scope.spawn(ask)).collect();
         for answer in asked {
             let answer = answer.join().unwrap();

@@ -1,5 +1,5 @@
-//! What arithmetic of fewer bits and work left out cost: pictures with them against the same pictures without, as the peak
-//! signal to noise ratio in decibels.
+//! What arithmetic of fewer bits and work left out cost: pictures with them against the same
+//! pictures without, as the peak signal to noise ratio in decibels.
 
 use std::path::Path;
 
@@ -17,7 +17,9 @@ fn draw(params: Params) -> Vec<u8> {
         seed: Some(1.into()),
         ..params
     };
-    let plan = Planner::new(Hub::default()).plan(&params, &mut quiet).unwrap();
+    let plan = Planner::new(Hub::default())
+        .plan(&params, &mut quiet)
+        .unwrap();
     let mut bytes = Vec::new();
     Engine::new()
         .generate(&plan, &mut quiet, &mut |image| {
@@ -31,9 +33,16 @@ fn draw(params: Params) -> Vec<u8> {
 /// Of bytes; 99 where nothing differs.
 pub(crate) fn decibels(got: &[u8], expected: &[u8]) -> f64 {
     assert_eq!(got.len(), expected.len());
-    let squares = got.iter().zip(expected).map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
+    let squares = got
+        .iter()
+        .zip(expected)
+        .map(|(a, b)| (f64::from(*a) - f64::from(*b)).powi(2));
     let mean = squares.sum::<f64>() / got.len() as f64;
-    if mean == 0.0 { 99.0 } else { 10.0 * (255.0 * 255.0 / mean).log10() }
+    if mean == 0.0 {
+        99.0
+    } else {
+        10.0 * (255.0 * 255.0 / mean).log10()
+    }
 }
 
 #[test]
@@ -43,11 +52,16 @@ fn fewer_bits_stay_close_to_single_precision() {
     for model in ["demo".to_owned(), tiny("sd15"), tiny("sd21-v")] {
         let draw = |dtype: &str| {
             let (model, dtype) = (Some(model.clone()), Some(dtype.to_owned()));
-            draw(Params { model, dtype, steps: Some(8), ..Params::default() })
+            draw(Params {
+                model,
+                dtype,
+                steps: Some(8),
+                ..Params::default()
+            })
         };
         let exact = draw("f32");
-        // Measured: f16 68, 50 and 58; bf16 and int8 71 with demo; the tiny networks have small layers alone, which
-        // are computed in single precision.
+        // Measured: f16 68, 50 and 58; bf16 and int8 71 with demo; the tiny networks have small
+        // layers alone, which are computed in single precision.
         for (dtype, least) in [("f16", 45.0), ("bf16", 35.0), ("int8", 30.0)] {
             let ratio = decibels(&draw(dtype), &exact);
             println!("{model} {dtype}: {ratio:.1} dB");
@@ -58,10 +72,20 @@ fn fewer_bits_stay_close_to_single_precision() {
 
 #[test]
 fn work_left_out_costs_little_of_a_picture() {
-    let demo = || Params { model: Some("demo".to_owned()), steps: Some(20), ..Params::default() };
+    let demo = || Params {
+        model: Some("demo".to_owned()),
+        steps: Some(20),
+        ..Params::default()
+    };
     let exact = draw(demo());
-    let cache = |how: &str| Params { cache: Some(how.to_owned()), ..demo() };
-    let merge = |share| Params { merge_tokens: Some(share), ..demo() };
+    let cache = |how: &str| Params {
+        cache: Some(how.to_owned()),
+        ..demo()
+    };
+    let merge = |share| Params {
+        merge_tokens: Some(share),
+        ..demo()
+    };
     // Measured: 49.1, 45.6, 45.2, 41.0.
     for (name, params, least) in [
         ("deep:2", cache("deep:2"), 44.0),

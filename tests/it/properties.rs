@@ -1,4 +1,5 @@
-//! What holds for every value, tried on many: the overlay of parameters, ladders of noise levels, weights in prompts.
+//! What holds for every value, tried on many: the overlay of parameters, ladders of noise levels,
+//! weights in prompts.
 
 use sdgen::named::Named;
 use sdgen::request::{Params, check, overlay};
@@ -57,7 +58,10 @@ fn the_overlay_is_idempotent_associative_and_has_a_neutral_element() {
 #[test]
 fn every_ladder_goes_down_to_its_end() {
     let mut dice = Dice(2);
-    let mut planner = Planner::new(sdgen::config::Hub { offline: true, ..Default::default() });
+    let mut planner = Planner::new(sdgen::config::Hub {
+        offline: true,
+        ..Default::default()
+    });
     let mut silent = |_: &Event| Flow::Continue;
     let mut ladders = 0;
     for row in SAMPLERS {
@@ -72,13 +76,24 @@ fn every_ladder_goes_down_to_its_end() {
                 ..Params::default()
             };
             // Some pairs are refused, by name.
-            let Ok(plan) = planner.plan(&params, &mut silent) else { continue };
+            let Ok(plan) = planner.plan(&params, &mut silent) else {
+                continue;
+            };
             let config = plan.request.sampler_config(&plan.base.repo).unwrap();
             let ladder = schedule::ladder(&config, steps).unwrap();
             let sigmas: Vec<f64> = ladder.levels.iter().map(|level| level.sigma).collect();
             let name = format!("{} {schedule_name} {steps}", row.name);
-            assert!(sigmas.iter().all(|sigma| sigma.is_finite() && *sigma >= 0.0), "{name}: {sigmas:?}");
-            assert!(ladder.calls() >= 1 && ladder.end == sigmas.len(), "{name}: {} calls", ladder.calls());
+            assert!(
+                sigmas
+                    .iter()
+                    .all(|sigma| sigma.is_finite() && *sigma >= 0.0),
+                "{name}: {sigmas:?}"
+            );
+            assert!(
+                ladder.calls() >= 1 && ladder.end == sigmas.len(),
+                "{name}: {} calls",
+                ladder.calls()
+            );
             assert!(ladder.final_sigma <= sigmas[0], "{name}");
             assert!(sigmas[sigmas.len() - 1] <= sigmas[0], "{name}: {sigmas:?}");
             ladders += 1;
@@ -92,14 +107,23 @@ fn weights_within_their_range_are_read_and_others_refused() {
     let mut dice = Dice(3);
     let read = |prompt: String| {
         let syntax = Some("weighted".to_owned());
-        check(&Params { prompt: Some(prompt), prompt_syntax: syntax, ..Params::default() })
+        check(&Params {
+            prompt: Some(prompt),
+            prompt_syntax: syntax,
+            ..Params::default()
+        })
     };
     for _ in 0..2000 {
         let weight = dice.below(400) as f64 / 10.0 - 20.0;
         let errors = read(format!("a (b:{weight}) c"));
-        assert_eq!(errors.is_empty(), weight.abs() <= 10.0, "{weight}: {errors:?}");
-        let brackets: String =
-            (0..dice.below(40)).map(|_| b"()[]\\ax "[dice.below(8) as usize] as char).collect();
+        assert_eq!(
+            errors.is_empty(),
+            weight.abs() <= 10.0,
+            "{weight}: {errors:?}"
+        );
+        let brackets: String = (0..dice.below(40))
+            .map(|_| b"()[]\\ax "[dice.below(8) as usize] as char)
+            .collect();
         assert!(read(brackets.clone()).is_empty(), "{brackets}");
     }
 }

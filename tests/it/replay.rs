@@ -7,19 +7,45 @@ use serde_json::Value;
 use crate::harness::{Outcome, golden_model, sdgen, tiny};
 
 fn drawn(args: &[&str]) -> Outcome {
-    sdgen().args(tiny()).args(args).args(["-o", "a.png"]).succeeds()
+    sdgen()
+        .args(tiny())
+        .args(args)
+        .args(["-o", "a.png"])
+        .succeeds()
 }
 
 #[test]
 fn a_picture_is_drawn_again_byte_for_byte() {
-    for args in [&["-n", "dogs", "--sampler", "euler_a", "--cfg-interval", "0.2..0.9"][..], &["--count", "2"]]
-    {
+    for args in [
+        &[
+            "-n",
+            "dogs",
+            "--sampler",
+            "euler_a",
+            "--cfg-interval",
+            "0.2..0.9",
+        ][..],
+        &["--count", "2"],
+    ] {
         let outcome = drawn(args);
-        let name = if args.contains(&"--count") { "a-1.png" } else { "a.png" };
+        let name = if args.contains(&"--count") {
+            "a-1.png"
+        } else {
+            "a.png"
+        };
         let picture = outcome.path(name);
-        let again = sdgen().arg_path("replay", &picture).args(["-o", "b.png"]).succeeds();
-        assert_eq!(std::fs::read(&picture).unwrap(), std::fs::read(again.path("b.png")).unwrap());
-        let verdict = sdgen().arg_path("replay", &picture).args(["--verify"]).succeeds();
+        let again = sdgen()
+            .arg_path("replay", &picture)
+            .args(["-o", "b.png"])
+            .succeeds();
+        assert_eq!(
+            std::fs::read(&picture).unwrap(),
+            std::fs::read(again.path("b.png")).unwrap()
+        );
+        let verdict = sdgen()
+            .arg_path("replay", &picture)
+            .args(["--verify"])
+            .succeeds();
         assert_eq!(verdict.stdout(), "same\n");
         assert!(verdict.files().is_empty());
     }
@@ -28,10 +54,20 @@ fn a_picture_is_drawn_again_byte_for_byte() {
 #[test]
 fn flags_lie_over_the_record_and_change_nothing_else() {
     let outcome = drawn(&["--sampler", "ddim", "--eta", "0.5"]);
-    let other =
-        sdgen().arg_path("replay", &outcome.path("a.png")).args(["--seed", "8", "-o", "b.png"]).succeeds();
-    let direct =
-        sdgen().args(tiny()).args(["--sampler", "ddim", "--eta", "0.5", "--seed", "8", "-o", "c.png"]);
+    let other = sdgen()
+        .arg_path("replay", &outcome.path("a.png"))
+        .args(["--seed", "8", "-o", "b.png"])
+        .succeeds();
+    let direct = sdgen().args(tiny()).args([
+        "--sampler",
+        "ddim",
+        "--eta",
+        "0.5",
+        "--seed",
+        "8",
+        "-o",
+        "c.png",
+    ]);
     assert_eq!(
         std::fs::read(other.path("b.png")).unwrap(),
         std::fs::read(direct.succeeds().path("c.png")).unwrap()
@@ -42,13 +78,22 @@ fn flags_lie_over_the_record_and_change_nothing_else() {
 fn a_picture_that_comes_out_otherwise_is_told_with_its_own_exit_code() {
     let picture = drawn(&[]);
     let path = picture.path("a.png");
-    let run = sdgen().arg_path("replay", &path).args(["--verify", "--seed", "8"]).exits(10);
+    let run = sdgen()
+        .arg_path("replay", &path)
+        .args(["--verify", "--seed", "8"])
+        .exits(10);
     assert!(run.stdout().starts_with("different: PSNR "), "{run:?}");
-    let run = sdgen().arg_path("replay", &path).args(["--verify", "-W", "64"]).exits(10);
+    let run = sdgen()
+        .arg_path("replay", &path)
+        .args(["--verify", "-W", "64"])
+        .exits(10);
     assert_eq!(run.stdout(), "different: another size\n");
     // The same request with other weights.
     let other = golden_model("sd21-v");
-    let run = sdgen().arg_path("replay", &path).args(["-o", "b.png", "-m", &other]).succeeds();
+    let run = sdgen()
+        .arg_path("replay", &path)
+        .args(["-o", "b.png", "-m", &other])
+        .succeeds();
     run.says("warning: the weights of `unet/");
 }
 
@@ -57,9 +102,21 @@ fn a_start_picture_is_replayed_with_its_mask_and_strength() {
     let start = drawn(&[]);
     let start = start.path("a.png");
     let start = start.to_str().unwrap();
-    let outcome =
-        drawn(&["-i", start, "--mask", start, "--strength", "0.7", "--mask-blur", "2", "--invert-mask"]);
-    let verdict = sdgen().arg_path("replay", &outcome.path("a.png")).args(["--verify"]).succeeds();
+    let outcome = drawn(&[
+        "-i",
+        start,
+        "--mask",
+        start,
+        "--strength",
+        "0.7",
+        "--mask-blur",
+        "2",
+        "--invert-mask",
+    ]);
+    let verdict = sdgen()
+        .arg_path("replay", &outcome.path("a.png"))
+        .args(["--verify"])
+        .succeeds();
     assert_eq!(verdict.stdout(), "same\n");
 }
 
@@ -77,14 +134,25 @@ fn a_foreign_picture_is_drawn_from_its_parameters() {
     ]);
     let bytes = std::fs::read(picture.path("a.png")).unwrap();
     // The same pixels without our own record.
-    let at = bytes.windows(10).position(|w| &w[..4] == b"tEXt" && &w[4..] == b"sdgen\0").unwrap();
+    let at = bytes
+        .windows(10)
+        .position(|w| &w[..4] == b"tEXt" && &w[4..] == b"sdgen\0")
+        .unwrap();
     let length = u32::from_be_bytes(bytes[at - 4..at].try_into().unwrap()) as usize;
     let foreign = [&bytes[..at - 4], &bytes[at + 4 + length + 4..]].concat();
-    let run =
-        sdgen().file("f.png", &foreign).args(["replay", "f.png", "--verify", "-m", &golden_model("sd15")]);
+    let run = sdgen().file("f.png", &foreign).args([
+        "replay",
+        "f.png",
+        "--verify",
+        "-m",
+        &golden_model("sd15"),
+    ]);
     assert_eq!(run.succeeds().stdout(), "same\n");
     sdgen()
-        .file("n.png", &std::fs::read(drawn(&["--no-metadata"]).path("a.png")).unwrap())
+        .file(
+            "n.png",
+            &std::fs::read(drawn(&["--no-metadata"]).path("a.png")).unwrap(),
+        )
         .args(["replay", "n.png"])
         .fails(2)
         .says("says nothing about how it was made");
@@ -92,27 +160,55 @@ fn a_foreign_picture_is_drawn_from_its_parameters() {
 
 /// A picture of another program that says `text`.
 fn foreign(text: &str) -> Vec<u8> {
-    let picture = Picture { width: 8, height: 8, rgb: &[9; 8 * 8 * 3] };
+    let picture = Picture {
+        width: 8,
+        height: 8,
+        rgb: &[9; 8 * 8 * 3],
+    };
     encode(&picture, &[("parameters".to_owned(), text.to_owned())]).unwrap()
 }
 
 /// What is drawn from a foreign picture's settings, and what the user is told.
 fn replayed(settings: &str, args: &[&str]) -> (Value, String) {
-    let text =
-        format!("a cat\nNegative prompt: bad\nSteps: 2, CFG scale: 3, Seed: 5, Size: 32x32, {settings}");
-    let run = sdgen().file("f.png", &foreign(&text)).args(["replay", "f.png", "-m", &golden_model("sd15")]);
+    let text = format!(
+        "a cat\nNegative prompt: bad\nSteps: 2, CFG scale: 3, Seed: 5, Size: 32x32, {settings}"
+    );
+    let run = sdgen().file("f.png", &foreign(&text)).args([
+        "replay",
+        "f.png",
+        "-m",
+        &golden_model("sd15"),
+    ]);
     let outcome = run.args(["-o", "a.png"]).args(args).succeeds();
-    let shown = sdgen().args(["inspect"]).arg_path("--json", &outcome.path("a.png")).succeeds();
+    let shown = sdgen()
+        .args(["inspect"])
+        .arg_path("--json", &outcome.path("a.png"))
+        .succeeds();
     let record: Value = serde_json::from_str(shown.stdout()).unwrap();
-    (record["sdgen"]["request"].clone(), outcome.stderr().to_owned())
+    (
+        record["sdgen"]["request"].clone(),
+        outcome.stderr().to_owned(),
+    )
 }
 
 #[test]
 fn labels_of_other_programs_are_drawn_as_they_meant_them_or_told() {
     for (settings, sampler, schedule) in [
-        ("Sampler: DPM++ SDE, Schedule type: Automatic, Version: v1.10.1", "dpmpp_sde", "karras"),
-        ("Sampler: dpm++2m, RNG: cuda, Version: stable-diffusion.cpp", "dpmpp_2m", "normal"),
-        ("Sampler: LMS, Schedule type: SGM Uniform", "lms", "sgm_uniform"),
+        (
+            "Sampler: DPM++ SDE, Schedule type: Automatic, Version: v1.10.1",
+            "dpmpp_sde",
+            "karras",
+        ),
+        (
+            "Sampler: dpm++2m, RNG: cuda, Version: stable-diffusion.cpp",
+            "dpmpp_2m",
+            "normal",
+        ),
+        (
+            "Sampler: LMS, Schedule type: SGM Uniform",
+            "lms",
+            "sgm_uniform",
+        ),
         ("Sampler: DPM++ 3M SDE", "dpmpp_3m_sde", "exponential"),
     ] {
         let (request, told) = replayed(settings, &[]);
@@ -125,17 +221,29 @@ fn labels_of_other_programs_are_drawn_as_they_meant_them_or_told() {
     }
     for (settings, named) in [
         ("Sampler: Restart", "Sampler: Restart"),
-        ("Sampler: DPM adaptive, Schedule type: Karras", "Schedule type: Karras"),
-        ("Sampler: Euler, Schedule type: Align Your Steps 32", "Schedule type: Align Your Steps 32"),
+        (
+            "Sampler: DPM adaptive, Schedule type: Karras",
+            "Schedule type: Karras",
+        ),
+        (
+            "Sampler: Euler, Schedule type: Align Your Steps 32",
+            "Schedule type: Align Your Steps 32",
+        ),
         ("Sampler: Euler a, RNG: std_default", "RNG: std_default"),
-        ("Sampler: Euler a, Denoising strength: 0.5", "Denoising strength: 0.5"),
+        (
+            "Sampler: Euler a, Denoising strength: 0.5",
+            "Denoising strength: 0.5",
+        ),
         (
             "Sampler: Euler a, ControlNet 0: \"Module: canny, Weight: 1\"",
             "ControlNet 0: Module: canny, Weight: 1",
         ),
     ] {
         let (_, told) = replayed(settings, &[]);
-        assert!(told.contains("not taken over: ") && told.contains(named), "{settings}: {told}");
+        assert!(
+            told.contains("not taken over: ") && told.contains(named),
+            "{settings}: {told}"
+        );
     }
 }
 
@@ -145,7 +253,10 @@ fn a_strength_is_taken_over_where_there_is_a_start_picture() {
     let start = start.path("a.png");
     let settings = "Sampler: Euler a, Denoising strength: 0.6, RNG: CPU";
     let (request, told) = replayed(settings, &["-i", start.to_str().unwrap()]);
-    assert_eq!((&request["init"]["strength"], &request["rng"]), (&0.6.into(), &"torch".into()));
+    assert_eq!(
+        (&request["init"]["strength"], &request["rng"]),
+        (&0.6.into(), &"torch".into())
+    );
     assert!(!told.contains("not taken over"), "{told}");
 }
 
@@ -157,7 +268,10 @@ fn blanks_and_line_breaks_of_other_programs_are_no_part_of_prompts() {
         format!("a cat\n \tNegative prompt:  bad \n{SETTINGS}\n\n"),
         format!("a cat\nNegative prompt: bad\n\n{SETTINGS}"),
     ] {
-        let shown = sdgen().file("f.png", &foreign(&text)).args(["inspect", "--json", "f.png"]).succeeds();
+        let shown = sdgen()
+            .file("f.png", &foreign(&text))
+            .args(["inspect", "--json", "f.png"])
+            .succeeds();
         let shown: Value = serde_json::from_str(shown.stdout()).unwrap();
         let shown = &shown["parameters"];
         assert_eq!(

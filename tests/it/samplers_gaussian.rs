@@ -1,5 +1,5 @@
-//! Every sampler on a problem with a known answer: x₀ ~ N(μ, s²) pointwise, whose exact denoiser is linear and whose
-//! probability flow is x(σ) = μ + (x(σ_max) − μ) √((s² + σ²)/(s² + σ_max²)).
+//! Every sampler on a problem with a known answer: x₀ ~ N(μ, s²) pointwise, whose exact denoiser is
+//! linear and whose probability flow is x(σ) = μ + (x(σ_max) − μ) √((s² + σ²)/(s² + σ_max²)).
 
 use candle_core::{DType, Device, Tensor};
 use sdgen::Result;
@@ -23,19 +23,25 @@ struct Gaussian {
 
 impl Gaussian {
     fn new(ladder: &Ladder) -> Self {
-        Self { noise: Noise::new(Rng::Torch, 7, 1), levels: ladder.levels.clone(), draws: 0 }
+        Self {
+            noise: Noise::new(Rng::Torch, 7, 1),
+            levels: ladder.levels.clone(),
+            draws: 0,
+        }
     }
 
     fn unit(&mut self) -> Tensor {
         self.draws += 1;
-        let values = Tensor::from_vec(self.noise.draw(VALUES), (1, 1, 64, 64), &Device::Cpu).unwrap();
+        let values =
+            Tensor::from_vec(self.noise.draw(VALUES), (1, 1, 64, 64), &Device::Cpu).unwrap();
         values.to_dtype(DType::F64).unwrap()
     }
 }
 
 impl Model for Gaussian {
     fn output(&mut self, i: usize, x: &Tensor, _timestep: f64) -> Result<Tensor> {
-        // ε = (x − x₀)/σ with x₀ = μ + s²/(s² + σ²) (x − μ), so ε = σ (x − μ)/(s² + σ²), x = seen √(1 + σ²).
+        // ε = (x − x₀)/σ with x₀ = μ + s²/(s² + σ²) (x − μ), so ε = σ (x − μ)/(s² + σ²), x = seen
+        // √(1 + σ²).
         let sigma = self.levels[i].sigma;
         let scale = (1.0 + sigma * sigma).sqrt();
         let slope = sigma / (DEVIATION * DEVIATION + sigma * sigma);
@@ -56,7 +62,10 @@ fn file() -> SchedulerFile {
 }
 
 fn config(name: &str) -> Config {
-    let over = Overrides { sampler: Some(Sampler::parse("sampler", name).unwrap()), ..Overrides::default() };
+    let over = Overrides {
+        sampler: Some(Sampler::parse("sampler", name).unwrap()),
+        ..Overrides::default()
+    };
     Config::resolve(&file(), &over).unwrap()
 }
 
@@ -78,7 +87,11 @@ fn run(config: &Config, steps: usize) -> Run {
     model.draws = 0;
     let end = sample(config, &ladder, start.clone(), &mut model).unwrap();
     // The classes over timesteps hand over αx.
-    let scale = if config.sampler.row().grid.scales_input() { 1.0 } else { (1.0 + last * last).sqrt() };
+    let scale = if config.sampler.row().grid.scales_input() {
+        1.0
+    } else {
+        (1.0 + last * last).sqrt()
+    };
     let values = |x: &Tensor| x.flatten_all().unwrap().to_vec1::<f64>().unwrap();
     let (start, end) = (values(&start), values(&(end * scale).unwrap()));
     let shrink = spread(last) / spread(top);
@@ -87,22 +100,42 @@ fn run(config: &Config, steps: usize) -> Run {
     let mean = end.iter().sum::<f64>() / count;
     let variance = end.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / count;
     let error = (start.iter().zip(&end).map(distance).sum::<f64>() / count).sqrt();
-    Run { error, mean, deviation: variance.sqrt(), draws: model.draws }
+    Run {
+        error,
+        mean,
+        deviation: variance.sqrt(),
+        draws: model.draws,
+    }
 }
 
 /// The samplers that draw noise, but for lcm.
-const STOCHASTIC: [&str; 8] =
-    ["ddpm", "euler_a", "dpm2_a", "dpmpp_2s_a", "dpmpp_sde", "dpmpp_2m_sde", "dpmpp_3m_sde", "tcd"];
+const STOCHASTIC: [&str; 8] = [
+    "ddpm",
+    "euler_a",
+    "dpm2_a",
+    "dpmpp_2s_a",
+    "dpmpp_sde",
+    "dpmpp_2m_sde",
+    "dpmpp_3m_sde",
+    "tcd",
+];
 /// A consistency model's end is one denoising: on this problem it is not the distribution.
 const DISTILLED: [&str; 2] = ["lcm", "tcd"];
 
 #[test]
 fn deterministic_samplers_come_closer_to_the_exact_flow_with_more_steps() {
     let mut report = Vec::new();
-    for row in SAMPLERS.iter().filter(|row| !STOCHASTIC.contains(&row.name) && row.name != "lcm") {
+    for row in SAMPLERS
+        .iter()
+        .filter(|row| !STOCHASTIC.contains(&row.name) && row.name != "lcm")
+    {
         let config = config(row.name);
         let errors = [12, 25, 50].map(|steps| run(&config, steps).error);
-        let bound = if ["ddim", "euler"].contains(&row.name) { 0.05 } else { 0.02 };
+        let bound = if ["ddim", "euler"].contains(&row.name) {
+            0.05
+        } else {
+            0.02
+        };
         if errors[2] > bound || errors[1] > errors[0] || errors[2] > errors[1] {
             report.push(format!("{}: {errors:.5?}", row.name));
         }
@@ -110,9 +143,10 @@ fn deterministic_samplers_come_closer_to_the_exact_flow_with_more_steps() {
     assert!(report.is_empty(), "{}", report.join("\n"));
 }
 
-/// Error falls by 2^order when the steps double, on levels uniform in log σ that do not end at 0, where the last
-/// step of most samplers is of first order. The first steps of the multistep samplers are of first order as well, which
-/// keeps lms (3.4 seen) and dpmpp_3m (2.15 seen) below the order of their formula.
+/// Error falls by 2^order when the steps double, on levels uniform in log σ that do not end at 0,
+/// where the last step of most samplers is of first order. The first steps of the multistep
+/// samplers are of first order as well, which keeps lms (3.4 seen) and dpmpp_3m (2.15 seen) below
+/// the order of their formula.
 #[test]
 fn deterministic_samplers_over_sigmas_converge_with_their_order() {
     let orders = [
@@ -130,8 +164,17 @@ fn deterministic_samplers_over_sigmas_converge_with_their_order() {
     let mut report = Vec::new();
     for (name, order) in orders {
         let error = |steps: usize| {
-            let levels = (0..=steps).map(|i| 14.0 * (0.2f64 / 14.0).powf(i as f64 / steps as f64)).collect();
-            run(&Config { levels: Levels::Sigmas(levels), ..config(name) }, steps).error
+            let levels = (0..=steps)
+                .map(|i| 14.0 * (0.2f64 / 14.0).powf(i as f64 / steps as f64))
+                .collect();
+            run(
+                &Config {
+                    levels: Levels::Sigmas(levels),
+                    ..config(name)
+                },
+                steps,
+            )
+            .error
         };
         let errors = [error(24), error(48), error(96)];
         let seen = (errors[1] / errors[2]).log2();
@@ -147,8 +190,8 @@ fn stochastic_samplers_keep_mean_and_deviation_and_draw_at_every_step() {
     let mut report = Vec::new();
     for name in STOCHASTIC.iter().filter(|name| !DISTILLED.contains(name)) {
         let run = run(&config(name), 50);
-        // 4096 values: the mean is known to 0.0125, the deviation to 0.009; the rest, 0.071 at most,
-        // is the step size.
+        // 4096 values: the mean is known to 0.0125, the deviation to 0.009; the rest, 0.071 at
+        // most, is the step size.
         let off = ((run.mean - MEAN).abs(), (run.deviation - DEVIATION).abs());
         if off.0 > 0.03 || off.1 > 0.08 || run.draws < 49 {
             report.push(format!("{name}: {off:.4?} after {} draws", run.draws));
@@ -182,12 +225,31 @@ fn every_schedule_falls_and_leads_every_free_sampler_to_the_answer() {
             };
             let config = Config::resolve(&file(), &over).unwrap();
             let ladder = ladder(&config, 20).unwrap();
-            assert_eq!(ladder.calls(), if row.order == 2 { 39 } else { 20 }, "{} {name}", row.name);
-            let steps: Vec<f64> = ladder.levels.iter().step_by(row.order).map(|level| level.sigma).collect();
-            assert!(steps.windows(2).all(|pair| pair[0] > pair[1]), "{} {name}: {steps:?}", row.name);
+            assert_eq!(
+                ladder.calls(),
+                if row.order == 2 { 39 } else { 20 },
+                "{} {name}",
+                row.name
+            );
+            let steps: Vec<f64> = ladder
+                .levels
+                .iter()
+                .step_by(row.order)
+                .map(|level| level.sigma)
+                .collect();
+            assert!(
+                steps.windows(2).all(|pair| pair[0] > pair[1]),
+                "{} {name}: {steps:?}",
+                row.name
+            );
             let off = run(&config, 20).deviation - DEVIATION;
-            // With noise at each step a schedule of few low levels is far off: 0.49 at most (dpmpp_3m_sde, beta), without it 0.16.
-            let bound = if STOCHASTIC.contains(&row.name) { 0.55 } else { 0.2 };
+            // With noise at each step a schedule of few low levels is far off: 0.49 at most
+            // (dpmpp_3m_sde, beta), without it 0.16.
+            let bound = if STOCHASTIC.contains(&row.name) {
+                0.55
+            } else {
+                0.2
+            };
             if off.abs() > bound {
                 report.push(format!("{} {name}: {off:.3}", row.name));
             }
@@ -219,22 +281,45 @@ fn names_are_unique_parse_and_print() {
 fn levels_given_one_by_one_are_followed_and_checked() {
     let with = |name: &str, sigmas: Option<Vec<f64>>, timesteps: Option<Vec<usize>>| {
         let sampler = Some(Sampler::parse("sampler", name).unwrap());
-        Config::resolve(&file(), &Overrides { sampler, sigmas, timesteps, ..Overrides::default() })
+        Config::resolve(
+            &file(),
+            &Overrides {
+                sampler,
+                sigmas,
+                timesteps,
+                ..Overrides::default()
+            },
+        )
     };
     let config = with("euler", Some(vec![14.6, 5.0, 1.5, 0.0]), None).unwrap();
     let given = ladder(&config, 3).unwrap();
-    let sigmas: Vec<f32> = given.levels.iter().map(|level| level.sigma as f32).collect();
+    let sigmas: Vec<f32> = given
+        .levels
+        .iter()
+        .map(|level| level.sigma as f32)
+        .collect();
     assert_eq!((sigmas, given.final_sigma), (vec![14.6, 5.0, 1.5], 0.0));
-    assert!(ladder(&config, 4).unwrap_err().to_string().contains("3, as `sigmas` says"));
+    assert!(
+        ladder(&config, 4)
+            .unwrap_err()
+            .to_string()
+            .contains("3, as `sigmas` says")
+    );
     let rising = with("euler", Some(vec![1.0, 2.0]), None).unwrap();
     assert_eq!(ladder(&rising, 1).unwrap_err().field_name(), Some("sigmas"));
     let config = with("dpmpp_2m", None, Some(vec![999, 749, 499, 249])).unwrap();
-    let timesteps: Vec<f64> = ladder(&config, 4).unwrap().levels.iter().map(|l| l.timestep).collect();
+    let timesteps: Vec<f64> = ladder(&config, 4)
+        .unwrap()
+        .levels
+        .iter()
+        .map(|l| l.timestep)
+        .collect();
     assert_eq!(timesteps, [999.0, 749.0, 499.0, 249.0]);
     let far = with("ddim", None, Some(vec![1000, 3])).unwrap();
     assert_eq!(ladder(&far, 2).unwrap_err().field_name(), Some("timesteps"));
     assert!(
-        with("pndm", None, Some(vec![9, 3])).is_err() && with("ddim", Some(vec![1.0, 0.0]), None).is_err()
+        with("pndm", None, Some(vec![9, 3])).is_err()
+            && with("ddim", Some(vec![1.0, 0.0]), None).is_err()
     );
     assert!(with("euler", Some(vec![1.0, 0.0]), Some(vec![3])).is_err());
 }
@@ -242,13 +327,27 @@ fn levels_given_one_by_one_are_followed_and_checked() {
 #[test]
 fn align_your_steps_has_the_published_levels_of_ten_steps() {
     let levels = |xl: bool| {
-        let over = Overrides { schedule: Some(Schedule::Ays), xl, ..Overrides::default() };
+        let over = Overrides {
+            schedule: Some(Schedule::Ays),
+            xl,
+            ..Overrides::default()
+        };
         let config = Config::resolve(&file(), &over).unwrap();
-        ladder(&config, 10).unwrap().levels.iter().map(|level| level.sigma).collect::<Vec<f64>>()
+        ladder(&config, 10)
+            .unwrap()
+            .levels
+            .iter()
+            .map(|level| level.sigma)
+            .collect::<Vec<f64>>()
     };
-    let published = [14.6146, 6.4746, 3.8637, 2.6946, 1.8842, 1.3944, 0.9643, 0.6524, 0.3977, 0.1515];
-    let published_xl = [14.6146, 6.3184, 3.7682, 2.1811, 1.3405, 0.8621, 0.5551, 0.3799, 0.2332, 0.1114];
-    let far = |ours: &[f64], theirs: &[f64]| ours.iter().zip(theirs).any(|(a, b)| (a - b).abs() > 6e-5);
+    let published = [
+        14.6146, 6.4746, 3.8637, 2.6946, 1.8842, 1.3944, 0.9643, 0.6524, 0.3977, 0.1515,
+    ];
+    let published_xl = [
+        14.6146, 6.3184, 3.7682, 2.1811, 1.3405, 0.8621, 0.5551, 0.3799, 0.2332, 0.1114,
+    ];
+    let far =
+        |ours: &[f64], theirs: &[f64]| ours.iter().zip(theirs).any(|(a, b)| (a - b).abs() > 6e-5);
     assert!(!far(&levels(false), &published) && !far(&levels(true), &published_xl));
 }
 
@@ -256,15 +355,33 @@ fn align_your_steps_has_the_published_levels_of_ten_steps() {
 fn comfyui_schedules_visit_its_timesteps() {
     let with = |name: &str, schedule: Schedule| {
         let sampler = Some(Sampler::parse("sampler", name).unwrap());
-        let over = Overrides { sampler, schedule: Some(schedule), ..Overrides::default() };
+        let over = Overrides {
+            sampler,
+            schedule: Some(schedule),
+            ..Overrides::default()
+        };
         let ladder = ladder(&Config::resolve(&file(), &over).unwrap(), 4).unwrap();
         assert_eq!(ladder.final_sigma, 0.0);
-        ladder.levels.iter().map(|level| level.timestep).collect::<Vec<f64>>()
+        ladder
+            .levels
+            .iter()
+            .map(|level| level.timestep)
+            .collect::<Vec<f64>>()
     };
-    let near = |ours: &[f64], theirs: [f64; 4]| ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-3);
-    assert!(near(&with("euler", Schedule::Simple), [999.0, 749.0, 499.0, 249.0]));
-    assert!(near(&with("euler", Schedule::SgmUniform), [999.0, 749.25, 499.5, 249.75]));
-    assert_eq!(with("dpmpp_2m", Schedule::Simple), [999.0, 749.0, 499.0, 249.0]);
+    let near =
+        |ours: &[f64], theirs: [f64; 4]| ours.iter().zip(theirs).all(|(a, b)| (a - b).abs() < 1e-3);
+    assert!(near(
+        &with("euler", Schedule::Simple),
+        [999.0, 749.0, 499.0, 249.0]
+    ));
+    assert!(near(
+        &with("euler", Schedule::SgmUniform),
+        [999.0, 749.25, 499.5, 249.75]
+    ));
+    assert_eq!(
+        with("dpmpp_2m", Schedule::Simple),
+        [999.0, 749.0, 499.0, 249.0]
+    );
 }
 
 #[test]
@@ -293,10 +410,20 @@ fn a_run_that_is_handed_over_in_the_middle_ends_where_a_whole_run_ends() {
         let first = whole.clone().until_call(call);
         let begun = sample(&config, &first, x, &mut Gaussian::new(&first)).unwrap();
         let second = whole.from_call(call);
-        let mut model = Gaussian { levels: second.levels[call..].to_vec(), ..Gaussian::new(&second) };
+        let mut model = Gaussian {
+            levels: second.levels[call..].to_vec(),
+            ..Gaussian::new(&second)
+        };
         let x = resumed(&config, &second, begun).unwrap();
         let end = sample(&config, &second, x, &mut model).unwrap();
-        let off = (end - wanted).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f64>().unwrap();
+        let off = (end - wanted)
+            .unwrap()
+            .abs()
+            .unwrap()
+            .max_all()
+            .unwrap()
+            .to_scalar::<f64>()
+            .unwrap();
         // Measured: 0, and 9e-16 for ddim, which hands over αx.
         assert!(off < 1e-12, "{name}: {off}");
     }

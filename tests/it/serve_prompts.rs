@@ -10,7 +10,12 @@ fn long() -> String {
 }
 
 fn warnings(job: &Value) -> Vec<&str> {
-    job["warnings"].as_array().unwrap().iter().map(|warning| warning.as_str().unwrap()).collect()
+    job["warnings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|warning| warning.as_str().unwrap())
+        .collect()
 }
 
 #[test]
@@ -37,8 +42,7 @@ fn long_prompts_are_drawn_in_chunks_by_every_interface() {
 #[test]
 fn a_cut_prompt_is_told_by_status_story_and_answers() {
     let server = Server::start(&[]);
-    let more =
-        json!({"prompt": long(), "negative_prompt": long(), "long_prompt": "truncate", "cfg_scale": 3});
+    let more = json!({"prompt": long(), "negative_prompt": long(), "long_prompt": "truncate", "cfg_scale": 3});
     let id = server.order(&more);
     let job = server.ended(&id);
     let told = warnings(&job);
@@ -48,14 +52,20 @@ fn a_cut_prompt_is_told_by_status_story_and_answers() {
         "{told:?}"
     );
     let heard = |server: &Server| {
-        let events = server.events(&id, 0).into_iter().filter(|event| event.1 == "warning");
-        events.map(|event| event.2["message"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        let events = server
+            .events(&id, 0)
+            .into_iter()
+            .filter(|event| event.1 == "warning");
+        events
+            .map(|event| event.2["message"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
     };
     assert_eq!(heard(&server), told, "late listeners hear them");
     // The same prompt again comes from memory, and is told again.
     let again = server.order(&more);
     assert_eq!(warnings(&server.ended(&again)), told);
-    let mut sent = json!({"prompt": long(), "size": "64x64", "steps": 1, "long_prompt": "truncate"});
+    let mut sent =
+        json!({"prompt": long(), "size": "64x64", "steps": 1, "long_prompt": "truncate"});
     let answer = server.post("/v1/images/generations", &sent).is(200).json();
     assert_eq!(warnings(&answer), told[..1]);
     // A1111's interface reads every prompt in chunks: nothing is cut there.
@@ -64,7 +74,11 @@ fn a_cut_prompt_is_told_by_status_story_and_answers() {
     let info: Value = serde_json::from_str(answer["info"].as_str().unwrap()).unwrap();
     assert!(warnings(&info).is_empty());
     let server = server.killed_and_started_again();
-    assert_eq!(warnings(&server.ended(&id)), told, "the next process knows them");
+    assert_eq!(
+        warnings(&server.ended(&id)),
+        told,
+        "the next process knows them"
+    );
     assert_eq!(heard(&server), told);
 }
 
@@ -77,7 +91,10 @@ fn a_warning_goes_to_no_other_client_of_the_same_forward() {
     server.release();
     server.ended(&held);
     assert_eq!(warnings(&server.ended(&cut)).len(), 1);
-    assert!(warnings(&server.ended(&short)).is_empty(), "it is another's prompt");
+    assert!(
+        warnings(&server.ended(&short)).is_empty(),
+        "it is another's prompt"
+    );
 }
 
 #[test]
@@ -86,12 +103,19 @@ fn a_prompt_has_a_limit_by_every_interface() {
     // Characters, not bytes.
     let most = "é".repeat(32_000);
     for field in ["prompt", "negative_prompt", "prompt_2", "negative_prompt_2"] {
-        let answer = server.post("/v1/jobs", &small(&json!({ field: format!("{most}é") }))).is(422).json();
+        let answer = server
+            .post("/v1/jobs", &small(&json!({ field: format!("{most}é") })))
+            .is(422)
+            .json();
         assert_eq!(answer["field"], field);
         let detail = answer["detail"].as_str().unwrap();
-        assert!(detail.contains("32000 characters") && detail.contains("32001"), "{detail}");
+        assert!(
+            detail.contains("32000 characters") && detail.contains("32001"),
+            "{detail}"
+        );
     }
-    let both = small(&json!({"prompt": "a".repeat(2_000_000), "negative_prompt": "b".repeat(40_000)}));
+    let both =
+        small(&json!({"prompt": "a".repeat(2_000_000), "negative_prompt": "b".repeat(40_000)}));
     let answer = server.post("/v1/jobs", &both).is(422).json();
     assert_eq!(
         (&answer["field"], &answer["others"][0]["field"]),
@@ -102,7 +126,10 @@ fn a_prompt_has_a_limit_by_every_interface() {
             let mut sent = json!({"prompt": "a"});
             sent[field] = "a ".repeat(20_000).into();
             let answer = server.post(path, &sent).is(status).text();
-            assert!(answer.contains("32000 characters") && answer.contains(field), "{answer}");
+            assert!(
+                answer.contains("32000 characters") && answer.contains(field),
+                "{answer}"
+            );
         }
     }
     // The most that is taken is drawn; blanks take no time.

@@ -1,5 +1,5 @@
-//! Servers and workers that share a queue in Redis: a real `redis-server` where it is installed, else these tests say
-//! that they look at nothing.
+//! Servers and workers that share a queue in Redis: a real `redis-server` where it is installed,
+//! else these tests say that they look at nothing.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -20,7 +20,11 @@ struct Redis {
 
 impl Redis {
     fn start() -> Option<Self> {
-        let is_there = Command::new("redis-server").arg("--version").stdout(Stdio::null()).status().is_ok();
+        let is_there = Command::new("redis-server")
+            .arg("--version")
+            .stdout(Stdio::null())
+            .status()
+            .is_ok();
         if !is_there {
             // Past the test harness, which keeps what successful tests print to itself.
             let _ = std::io::stderr().write_all(b"SKIPPED: redis-server is not installed\n");
@@ -34,8 +38,21 @@ impl Redis {
     fn spawn(folder: &TempDir) -> Child {
         let socket = Self::socket(folder);
         let mut command = Command::new("redis-server");
-        command.args(["--port", "0", "--appendonly", "yes", "--appendfsync", "always", "--save", ""]);
-        command.arg("--unixsocket").arg(&socket).current_dir(folder).stdout(Stdio::null());
+        command.args([
+            "--port",
+            "0",
+            "--appendonly",
+            "yes",
+            "--appendfsync",
+            "always",
+            "--save",
+            "",
+        ]);
+        command
+            .arg("--unixsocket")
+            .arg(&socket)
+            .current_dir(folder)
+            .stdout(Stdio::null());
         let child = command.spawn().unwrap();
         let begun = Instant::now();
         while std::os::unix::net::UnixStream::connect(&socket).is_err() {
@@ -55,7 +72,13 @@ impl Redis {
 
     /// Sends a signal.
     fn signal(&self, name: &str) {
-        assert!(Command::new("kill").args([name, &self.child.id().to_string()]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args([name, &self.child.id().to_string()])
+                .status()
+                .unwrap()
+                .success()
+        );
     }
 
     fn stop(&mut self) {
@@ -96,11 +119,21 @@ impl Worker {
         let folder = tempfile::tempdir().unwrap();
         let mut run = sdgen().args(["worker", "--queue", url, "-m", "demo", "--lease", "2"]);
         let command = run.command();
-        command.current_dir(&folder).env("HF_HOME", folder.path().join(".hf"));
+        command
+            .current_dir(&folder)
+            .env("HF_HOME", folder.path().join(".hf"));
         command.env("SDGEN_HOLD", folder.path().join(HOLD));
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let log = Log::of(BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok));
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Log::of(
+            BufReader::new(child.stderr.take().unwrap())
+                .lines()
+                .map_while(Result::ok),
+        );
         log.says("waiting for jobs");
         Self { child, log, folder }
     }
@@ -112,7 +145,13 @@ impl Worker {
 
     fn terminated(&mut self) -> i32 {
         let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .unwrap()
+                .success()
+        );
         self.child.wait().unwrap().code().unwrap()
     }
 }
@@ -132,11 +171,19 @@ fn two_steps(seed: usize) -> Value {
 fn complete_once(server: &Server, ids: &[String], logs: &[&Log]) {
     for (seed, id) in ids.iter().enumerate() {
         let job = server.ended(id);
-        assert_eq!((&job["state"], &job["images"][0]["seed"]), (&json!("completed"), &json!(seed)), "{job}");
+        assert_eq!(
+            (&job["state"], &job["images"][0]["seed"]),
+            (&json!("completed"), &json!(seed)),
+            "{job}"
+        );
         assert_eq!(job["images"].as_array().unwrap().len(), 1);
         server.get(&format!("/v1/jobs/{id}/image")).is(200);
         let end = format!("{id} completed");
-        let told = || logs.iter().flat_map(|log| log.with(&end)).collect::<Vec<String>>();
+        let told = || {
+            logs.iter()
+                .flat_map(|log| log.with(&end))
+                .collect::<Vec<String>>()
+        };
         // A client may hear of the end before the log does.
         let begun = Instant::now();
         while told().is_empty() && begun.elapsed() < PATIENCE {
@@ -152,21 +199,40 @@ fn the_job_of_a_killed_worker_is_drawn_by_another_and_every_job_once() {
     let server = redis.server();
     let [mut first, mut second, third] = [0; 3].map(|_| redis.worker());
     // Each has one, and the others are left to those that stay.
-    let folders =
-        [&server.folder, &first.folder, &second.folder, &third.folder].map(|folder| folder.path().to_owned());
+    let folders = [&server.folder, &first.folder, &second.folder, &third.folder]
+        .map(|folder| folder.path().to_owned());
     folders.iter().for_each(|folder| hold(folder, 1));
     let ids: Vec<String> = (0..12).map(|seed| server.order(&two_steps(seed))).collect();
     first.log.says(" running");
     first.kill();
     folders.iter().for_each(|folder| release(folder));
-    complete_once(&server, &ids, &[&server.log, &first.log, &second.log, &third.log]);
-    let begun = [&server.log, &first.log, &second.log, &third.log].map(|log| log.with(" running").len());
-    assert!(begun.iter().sum::<usize>() > 12, "one was begun twice: {begun:?}");
+    complete_once(
+        &server,
+        &ids,
+        &[&server.log, &first.log, &second.log, &third.log],
+    );
+    let begun =
+        [&server.log, &first.log, &second.log, &third.log].map(|log| log.with(" running").len());
+    assert!(
+        begun.iter().sum::<usize>() > 12,
+        "one was begun twice: {begun:?}"
+    );
     let metrics = server.get("/metrics").is(200).text();
-    for line in ["sdgen_queue_depth 0", "sdgen_jobs_running 0", "sdgen_jobs_kept 12"] {
-        assert!(metrics.lines().any(|found| found == line), "{line} in {metrics}");
+    for line in [
+        "sdgen_queue_depth 0",
+        "sdgen_jobs_running 0",
+        "sdgen_jobs_kept 12",
+    ] {
+        assert!(
+            metrics.lines().any(|found| found == line),
+            "{line} in {metrics}"
+        );
     }
-    assert_eq!(second.terminated(), 0, "an idle worker ends when it is asked to");
+    assert_eq!(
+        second.terminated(),
+        0,
+        "an idle worker ends when it is asked to"
+    );
 }
 
 #[test]
@@ -196,35 +262,55 @@ fn a_client_may_ask_any_server() {
         events.join().unwrap()
     });
     let (last, name, complete) = events.last().unwrap();
-    assert_eq!((name.as_str(), &complete["images"][0]["seed"]), ("complete", &json!(7)));
+    assert_eq!(
+        (name.as_str(), &complete["images"][0]["seed"]),
+        ("complete", &json!(7))
+    );
     for name in ["running", "progress", "image"] {
-        assert!(events.iter().any(|event| event.1 == name), "{name} in {events:?}");
+        assert!(
+            events.iter().any(|event| event.1 == name),
+            "{name} in {events:?}"
+        );
     }
-    assert!(events.windows(2).all(|pair| pair[0].0 < pair[1].0), "numbers rise");
+    assert!(
+        events.windows(2).all(|pair| pair[0].0 < pair[1].0),
+        "numbers rise"
+    );
     assert_eq!(here.events(&id, last - 1), there.events(&id, last - 1));
-    [&here, &there].iter().for_each(|server| drop(server.stream(&id, *last).is(204)));
+    [&here, &there]
+        .iter()
+        .for_each(|server| drop(server.stream(&id, *last).is(204)));
     let job = there.get(&format!("/v1/jobs/{id}")).is(200).json();
     assert_eq!(job, here.get(&format!("/v1/jobs/{id}")).is(200).json());
     assert_eq!(job, there.get("/v1/jobs").is(200).json()["jobs"][0]);
-    let [one, other] = [&here, &there].map(|server| server.get(&format!("/v1/jobs/{id}/image")).is(200).body);
+    let [one, other] =
+        [&here, &there].map(|server| server.get(&format!("/v1/jobs/{id}/image")).is(200).body);
     assert!(one == other && one.starts_with(b"\x89PNG"));
     there.get("/v1/jobs/none").is(404);
 
-    // Pictures that came with an order reach whoever draws it; who waits on the connection gets the result.
+    // Pictures that came with an order reach whoever draws it; who waits on the connection gets the
+    // result.
     let picture = base64(&png(64, 64, false));
     [&here, &there].iter().for_each(|server| server.hold(1));
     let ids: Vec<String> = (0..6)
-        .map(|seed| here.order(&json!({"init_image": picture, "strength": 0.5, "steps": 4, "seed": seed})))
+        .map(|seed| {
+            here.order(&json!({"init_image": picture, "strength": 0.5, "steps": 4, "seed": seed}))
+        })
         .collect();
     // Both draw.
     let begun = Instant::now();
-    while !there.get("/metrics").text().contains("sdgen_jobs_running 2\n") {
+    while !there
+        .get("/metrics")
+        .text()
+        .contains("sdgen_jobs_running 2\n")
+    {
         assert!(begun.elapsed() < PATIENCE);
         std::thread::sleep(Duration::from_millis(5));
     }
     [&here, &there].iter().for_each(|server| server.release());
     complete_once(&there, &ids, &[&here.log, &there.log]);
-    let order = json!({"prompt": "a", "size": "64x64", "steps": 1, "n": 2, "response_format": "b64_json"});
+    let order =
+        json!({"prompt": "a", "size": "64x64", "steps": 1, "n": 2, "response_format": "b64_json"});
     let images = there.post("/v1/images/generations", &order).is(200).json();
     assert_eq!(images["data"].as_array().unwrap().len(), 2);
 }
@@ -239,8 +325,16 @@ fn a_job_is_cancelled_through_any_server() {
     let second = here.order(&two_steps(1));
     there.log.says(&format!("{second} running"));
     let waiting = here.order(&json!({}));
-    assert_eq!(there.get(&format!("/v1/jobs/{waiting}")).json()["position"], 1);
-    assert!(there.get("/metrics").text().contains("sdgen_queue_depth 1\n"));
+    assert_eq!(
+        there.get(&format!("/v1/jobs/{waiting}")).json()["position"],
+        1
+    );
+    assert!(
+        there
+            .get("/metrics")
+            .text()
+            .contains("sdgen_queue_depth 1\n")
+    );
     assert_eq!(there.get("/ready").json()["queued"], 1);
     assert_eq!(there.cancel(&waiting)["state"], "cancelled");
     let mut names = here.events(&waiting, 0).into_iter().map(|event| event.1);
@@ -256,19 +350,30 @@ fn a_job_is_cancelled_through_any_server() {
 
 #[test]
 fn the_queue_may_go_and_come_back() {
-    let Some(mut redis) = Redis::start() else { return };
+    let Some(mut redis) = Redis::start() else {
+        return;
+    };
     let server = redis.server();
     let worker = redis.worker();
-    [&server.folder, &worker.folder].iter().for_each(|folder| hold(folder.path(), 1));
+    [&server.folder, &worker.folder]
+        .iter()
+        .for_each(|folder| hold(folder.path(), 1));
     let ids: Vec<String> = (0..8).map(|seed| server.order(&two_steps(seed))).collect();
     worker.log.says(" running");
     redis.stop();
-    [&server.folder, &worker.folder].iter().for_each(|folder| release(folder.path()));
+    [&server.folder, &worker.folder]
+        .iter()
+        .for_each(|folder| release(folder.path()));
     let ready = server.get("/ready").is(503).json();
     assert_eq!(ready["reason"], "queue out of reach");
     let refused = server.post("/v1/jobs", &small(&json!({}))).is(503);
     assert!(refused.header("retry-after").is_some());
-    assert!(refused.json()["detail"].as_str().unwrap().contains("is out of reach"));
+    assert!(
+        refused.json()["detail"]
+            .as_str()
+            .unwrap()
+            .contains("is out of reach")
+    );
     server.get("/health").is(200);
     server.get("/metrics").is(200);
     worker.log.says("trying again");
@@ -290,14 +395,21 @@ fn a_queue_that_hangs_holds_up_no_probe_and_draws_nothing_that_was_refused() {
         let begun = Instant::now();
         let answer = server.get(path);
         // Redis itself may take ten.
-        assert!(begun.elapsed() < Duration::from_secs(5), "{path}: {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(5),
+            "{path}: {:?}",
+            begun.elapsed()
+        );
         match path {
             "/ready" => assert_eq!(answer.is(503).json()["reason"], "queue out of reach"),
             _ => assert!(answer.is(200).text().contains("sdgen_queue_up 0\n")),
         }
     }
     let refused = server.post("/v1/jobs", &small(&json!({}))).is(503).text();
-    assert!(refused.contains("the queue is out of reach") && !refused.contains("redis.sock"), "{refused}");
+    assert!(
+        refused.contains("the queue is out of reach") && !refused.contains("redis.sock"),
+        "{refused}"
+    );
     redis.signal("-CONT");
     let begun = Instant::now();
     while server.get("/ready").json()["reason"] == "queue out of reach" {
@@ -328,7 +440,9 @@ fn an_ended_job_is_forgotten_through_any_server() {
     let [here, there] = [0; 2].map(|_| redis.server());
     let id = here.order(&json!({}));
     // Both have seen it.
-    [&here, &there].iter().for_each(|server| drop(server.ended(&id)));
+    [&here, &there]
+        .iter()
+        .for_each(|server| drop(server.ended(&id)));
     let remove = |server: &Server| server.request("DELETE", &format!("/v1/jobs/{id}"), "", b"");
     remove(&there).is(204);
     for server in [&here, &there] {
@@ -339,10 +453,15 @@ fn an_ended_job_is_forgotten_through_any_server() {
     }
     remove(&here).is(404);
     // Pages go through what the others took in.
-    let ids: Vec<String> = [&here, &there, &here].map(|server| server.order(&json!({}))).into();
+    let ids: Vec<String> = [&here, &there, &here]
+        .map(|server| server.order(&json!({})))
+        .into();
     let first = there.get("/v1/jobs?limit=2").json();
     let second = here.get(first["next"].as_str().unwrap()).json();
-    assert_eq!((&first["jobs"][0]["job_id"], &second["jobs"][0]["job_id"]), (&json!(ids[2]), &json!(ids[0])));
+    assert_eq!(
+        (&first["jobs"][0]["job_id"], &second["jobs"][0]["job_id"]),
+        (&json!(ids[2]), &json!(ids[0]))
+    );
     assert!(second["next"].is_null());
 }
 
@@ -378,9 +497,15 @@ fn a_job_that_ends_its_server_each_time_is_given_up() {
     }
     let job = server.ended(&poison);
     assert_eq!(job["state"], "failed", "{job}");
-    assert_eq!(job["error"]["message"], "the server ended 3 times while it drew this");
+    assert_eq!(
+        job["error"]["message"],
+        "the server ended 3 times while it drew this"
+    );
     let (_, name, data) = server.events(&poison, 0).pop().unwrap();
-    assert_eq!((name.as_str(), &data["message"]), ("error", &job["error"]["message"]));
+    assert_eq!(
+        (name.as_str(), &data["message"]),
+        ("error", &job["error"]["message"])
+    );
 }
 
 #[test]
@@ -390,7 +515,13 @@ fn a_full_shared_queue_says_when_to_come_back() {
     let server = Server::start(&["--queue", &url]);
     server.held(1, &two_steps(0));
     let waiting = server.order(&json!({}));
-    assert!(server.post("/v1/jobs", &small(&json!({}))).is(503).header("retry-after").is_some());
+    assert!(
+        server
+            .post("/v1/jobs", &small(&json!({})))
+            .is(503)
+            .header("retry-after")
+            .is_some()
+    );
     server.release();
     assert_eq!(server.ended(&waiting)["state"], "completed");
 }
@@ -414,13 +545,27 @@ fn results_in_redis_expire() {
 fn a_queue_that_is_not_there_is_told_at_the_start() {
     let nowhere = "redis://me:secret@127.0.0.1:1/0";
     for command in ["serve", "worker"] {
-        let outcome = sdgen().args([command, "--queue", nowhere, "-m", "demo"]).fails(4);
-        let outcome = outcome.says("Redis at `127.0.0.1:1` is out of reach").says("hint:");
+        let outcome = sdgen()
+            .args([command, "--queue", nowhere, "-m", "demo"])
+            .fails(4);
+        let outcome = outcome
+            .says("Redis at `127.0.0.1:1` is out of reach")
+            .says("hint:");
         assert!(!outcome.stderr.contains("secret"), "{outcome:?}");
     }
-    sdgen().args(["worker", "-m", "demo"]).env("SDGEN_QUEUE", nowhere).fails(4).says("is out of reach");
-    sdgen().args(["worker", "--queue", "64"]).fails(2).says("redis://");
-    sdgen().args(["serve", "--queue", "rediss://host"]).fails(2).says("not encrypted");
+    sdgen()
+        .args(["worker", "-m", "demo"])
+        .env("SDGEN_QUEUE", nowhere)
+        .fails(4)
+        .says("is out of reach");
+    sdgen()
+        .args(["worker", "--queue", "64"])
+        .fails(2)
+        .says("redis://");
+    sdgen()
+        .args(["serve", "--queue", "rediss://host"])
+        .fails(2)
+        .says("not encrypted");
     let state = ["serve", "--queue", nowhere, "--state", "here"];
     sdgen().args(state).fails(2).says("state");
 }

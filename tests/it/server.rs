@@ -1,5 +1,6 @@
-//! A hub on the loopback: what a repository holds, its files with commit, etag and byte ranges, and a redirect of large
-//! files to a "CDN" at another port. It can refuse, break off, stall and send wrong bytes on demand.
+//! A hub on the loopback: what a repository holds, its files with commit, etag and byte ranges, and
+//! a redirect of large files to a "CDN" at another port. It can refuse, break off, stall and send
+//! wrong bytes on demand.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
@@ -53,7 +54,12 @@ pub(crate) struct Refusal {
 
 /// A refusal that stays.
 pub(crate) fn refusal(status: u16) -> Refusal {
-    Refusal { status, code: "", wait: None, times: None }
+    Refusal {
+        status,
+        code: "",
+        wait: None,
+        times: None,
+    }
 }
 
 #[derive(Default)]
@@ -124,12 +130,24 @@ impl Server {
 
     /// Lets something go wrong with the next answer that sends a file.
     pub(crate) fn fault(&self, file: &str, fault: Fault) {
-        self.shelf.moods.lock().unwrap().faults.entry(file.to_owned()).or_default().push_back(fault);
+        self.shelf
+            .moods
+            .lock()
+            .unwrap()
+            .faults
+            .entry(file.to_owned())
+            .or_default()
+            .push_back(fault);
     }
 
     /// Lists a file with another size than it has.
     pub(crate) fn claim(&self, file: &str, size: u64) {
-        self.shelf.moods.lock().unwrap().claims.insert(file.to_owned(), size);
+        self.shelf
+            .moods
+            .lock()
+            .unwrap()
+            .claims
+            .insert(file.to_owned(), size);
     }
 
     /// Lists names alone.
@@ -157,8 +175,16 @@ impl Server {
 
     /// The answers that sent a file, or a part of it.
     pub(crate) fn sent(&self, file: &str) -> Vec<Request> {
-        let path = |request: &Request| request.path.split('?').next().unwrap_or_default().to_owned();
-        let is_it = |request: &Request| request.sent > 0 && path(request).ends_with(&format!("/{file}"));
+        let path = |request: &Request| {
+            request
+                .path
+                .split('?')
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let is_it =
+            |request: &Request| request.sent > 0 && path(request).ends_with(&format!("/{file}"));
         self.requests().into_iter().filter(is_it).collect()
     }
 }
@@ -170,21 +196,41 @@ fn is_large(name: &str) -> bool {
 
 /// The etag of a file: its SHA-256 if it is large, else git's hash.
 pub(crate) fn etag(name: &str, content: &[u8]) -> String {
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect::<String>()
+    };
     if is_large(name) {
         return hex(&Sha256::digest(content));
     }
-    hex(&Sha1::new().chain_update(format!("blob {}\0", content.len())).chain_update(content).finalize())
+    hex(&Sha1::new()
+        .chain_update(format!("blob {}\0", content.len()))
+        .chain_update(content)
+        .finalize())
 }
 
 fn read(stream: &TcpStream, host: &'static str) -> Option<Request> {
-    let mut lines = BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+    let mut lines = BufReader::new(stream)
+        .lines()
+        .map_while(Result::ok)
+        .take_while(|line| !line.is_empty());
     let path = lines.next()?.split(' ').nth(1)?.to_owned();
     let headers: BTreeMap<String, String> = lines
-        .filter_map(|line| line.split_once(": ").map(|(k, v)| (k.to_lowercase(), v.to_owned())))
+        .filter_map(|line| {
+            line.split_once(": ")
+                .map(|(k, v)| (k.to_lowercase(), v.to_owned()))
+        })
         .collect();
     let [range, token] = ["range", "authorization"].map(|name| headers.get(name).cloned());
-    Some(Request { host, path, range, token, sent: 0 })
+    Some(Request {
+        host,
+        path,
+        range,
+        token,
+        sent: 0,
+    })
 }
 
 /// Head of an answer, and its body.
@@ -192,7 +238,9 @@ type Answer = (String, Vec<u8>);
 
 impl Shelf {
     fn answer(&self, mut stream: TcpStream, host: &'static str) {
-        let Some(request) = read(&stream, host) else { return };
+        let Some(request) = read(&stream, host) else {
+            return;
+        };
         let (head, mut body, fault) = self.response(&request);
         let length = body.len();
         match fault {
@@ -202,9 +250,16 @@ impl Shelf {
         }
         let is_file = request.path.contains("/cdn/") || head.contains("content-range");
         let sent = if is_file { body.len() } else { 0 };
-        self.moods.lock().unwrap().requests.push(Request { sent, ..request });
+        self.moods
+            .lock()
+            .unwrap()
+            .requests
+            .push(Request { sent, ..request });
         // A client that hangs up is the client's matter.
-        let _ = write!(stream, "HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n");
+        let _ = write!(
+            stream,
+            "HTTP/1.1 {head}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n"
+        );
         let _ = stream.write_all(&body);
         if matches!(fault, Some(Fault::Stall(_))) {
             std::thread::sleep(Duration::from_secs(60));
@@ -220,7 +275,10 @@ impl Shelf {
         let path = request.path.split('?').next().unwrap();
         if path.contains(&format!("/{}/", self.old)) {
             let new = request.path.replace(&self.old, &self.repo);
-            return whole((format!("307 Temporary Redirect\r\nlocation: {new}"), Vec::new()));
+            return whole((
+                format!("307 Temporary Redirect\r\nlocation: {new}"),
+                Vec::new(),
+            ));
         }
         if path.starts_with(&format!("/api/models/{}/revision/", self.repo)) {
             let lost = self.moods.lock().unwrap().lost.clone();
@@ -228,12 +286,20 @@ impl Shelf {
                 let head = "404 Not Found\r\nx-error-code: RevisionNotFound".to_owned();
                 return whole((head, Vec::new()));
             }
-            return whole(("200 OK\r\ncontent-type: application/json".to_owned(), self.listing()));
+            return whole((
+                "200 OK\r\ncontent-type: application/json".to_owned(),
+                self.listing(),
+            ));
         }
         let resolved = path.strip_prefix(&format!("/{}/resolve/", self.repo));
-        let name = resolved.and_then(|rest| rest.split_once('/')).map(|(_, name)| name);
+        let name = resolved
+            .and_then(|rest| rest.split_once('/'))
+            .map(|(_, name)| name);
         let stored = path.strip_prefix("/cdn/").filter(|_| request.host == "cdn");
-        let Some((name, bytes)) = name.or(stored).and_then(|name| self.files.get_key_value(name)) else {
+        let Some((name, bytes)) = name
+            .or(stored)
+            .and_then(|name| self.files.get_key_value(name))
+        else {
             return none();
         };
         let (etag, size) = (etag(name, bytes), bytes.len());
@@ -247,9 +313,23 @@ impl Shelf {
         }
         let (head, body) = ranged(request.range.as_deref(), bytes);
         // What stores the files has etags of its own.
-        let etag = if stored.is_some() { "0f0f-1".to_owned() } else { etag };
-        let fault = self.moods.lock().unwrap().faults.get_mut(name).and_then(VecDeque::pop_front);
-        (format!("{head}\r\netag: \"{etag}\"\r\nx-repo-commit: {COMMIT}"), body, fault)
+        let etag = if stored.is_some() {
+            "0f0f-1".to_owned()
+        } else {
+            etag
+        };
+        let fault = self
+            .moods
+            .lock()
+            .unwrap()
+            .faults
+            .get_mut(name)
+            .and_then(VecDeque::pop_front);
+        (
+            format!("{head}\r\netag: \"{etag}\"\r\nx-repo-commit: {COMMIT}"),
+            body,
+            fault,
+        )
     }
 
     fn refused(&self) -> Option<Answer> {
@@ -276,7 +356,11 @@ impl Shelf {
             if moods.names_alone {
                 return serde_json::json!({ "rfilename": name });
             }
-            let size = moods.claims.get(name).copied().unwrap_or(content.len() as u64);
+            let size = moods
+                .claims
+                .get(name)
+                .copied()
+                .unwrap_or(content.len() as u64);
             let etag = etag(name, content);
             let lfs = serde_json::json!({ "sha256": etag, "size": size, "pointerSize": 135 });
             match is_large(name) {
@@ -288,19 +372,34 @@ impl Shelf {
         };
         let files: Vec<_> = self.files.iter().map(entry).collect();
         let card = serde_json::json!({ "license": moods.license });
-        serde_json::json!({ "sha": COMMIT, "siblings": files, "cardData": card }).to_string().into_bytes()
+        serde_json::json!({ "sha": COMMIT, "siblings": files, "cardData": card })
+            .to_string()
+            .into_bytes()
     }
 }
 
 /// The part of a file from `bytes=N-` on.
 fn ranged(range: Option<&str>, bytes: &[u8]) -> Answer {
     let start = range.map_or(0, |range| {
-        range.strip_prefix("bytes=").unwrap().strip_suffix('-').unwrap().parse::<usize>().unwrap()
+        range
+            .strip_prefix("bytes=")
+            .unwrap()
+            .strip_suffix('-')
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
     });
     if start >= bytes.len() {
         return ("416 Range Not Satisfiable".to_owned(), Vec::new());
     }
-    let status = if range.is_some() { "206 Partial Content" } else { "200 OK" };
+    let status = if range.is_some() {
+        "206 Partial Content"
+    } else {
+        "200 OK"
+    };
     let range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
-    (format!("{status}\r\ncontent-range: {range}"), bytes[start..].to_vec())
+    (
+        format!("{status}\r\ncontent-range: {range}"),
+        bytes[start..].to_vec(),
+    )
 }

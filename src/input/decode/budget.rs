@@ -22,24 +22,37 @@ pub(super) struct Share<'a> {
 
 impl Budget {
     const fn new(bytes: u64) -> Self {
-        Self { free: Mutex::new(bytes), returned: Condvar::new() }
+        Self {
+            free: Mutex::new(bytes),
+            returned: Condvar::new(),
+        }
     }
 
-    /// Waits until `bytes` are free and takes them. More than there are in all would never be: the caller asks for no
-    /// more than [`MOST`].
+    /// Waits until `bytes` are free and takes them. More than there are in all would never be: the
+    /// caller asks for no more than [`MOST`].
     pub(super) fn take(&self, bytes: u64) -> Share<'_> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free < bytes {
-            free = self.returned.wait(free).unwrap_or_else(PoisonError::into_inner);
+            free = self
+                .returned
+                .wait(free)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         *free -= bytes;
-        Share { budget: self, bytes }
+        Share {
+            budget: self,
+            bytes,
+        }
     }
 }
 
 impl Drop for Share<'_> {
     fn drop(&mut self) {
-        *self.budget.free.lock().unwrap_or_else(PoisonError::into_inner) += self.bytes;
+        *self
+            .budget
+            .free
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) += self.bytes;
         self.budget.returned.notify_all();
     }
 }
@@ -58,7 +71,10 @@ mod tests {
                 let (budget, taken, most) = (&budget, &taken, &most);
                 scope.spawn(move || {
                     let share = budget.take(bytes);
-                    most.fetch_max(taken.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
+                    most.fetch_max(
+                        taken.fetch_add(bytes, Ordering::SeqCst) + bytes,
+                        Ordering::SeqCst,
+                    );
                     std::thread::yield_now();
                     taken.fetch_sub(bytes, Ordering::SeqCst);
                     drop(share);

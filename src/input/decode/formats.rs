@@ -1,4 +1,5 @@
-//! Formats of pictures, told by their first bytes: those that are read, and those that are known by name alone.
+//! Formats of pictures, told by their first bytes: those that are read, and those that are known by
+//! name alone.
 
 use image::ImageFormat;
 
@@ -18,13 +19,15 @@ pub(super) enum Format {
 
 /// The format of a file, or the name of what it is instead of a picture that is read.
 pub(super) fn recognised(bytes: &[u8]) -> Result<Format, &'static str> {
-    let known =
-        SIGNATURES.iter().find(|(at, magic, _)| bytes.get(*at..).is_some_and(|b| b.starts_with(magic)));
+    let known = SIGNATURES
+        .iter()
+        .find(|(at, magic, _)| bytes.get(*at..).is_some_and(|b| b.starts_with(magic)));
     if let Some((_, _, format)) = known {
         return Ok(*format);
     }
-    if let Some((_, _, name)) =
-        OTHERS.iter().find(|(at, magic, _)| bytes.get(*at..).is_some_and(|b| b.starts_with(magic)))
+    if let Some((_, _, name)) = OTHERS
+        .iter()
+        .find(|(at, magic, _)| bytes.get(*at..).is_some_and(|b| b.starts_with(magic)))
     {
         return Err(name);
     }
@@ -97,7 +100,11 @@ const OTHERS: &[Signature<&str>] = &[
     (8, b"AVI ", "a film"),
     (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"\x1f\x8b", "a gzip archive"),
-    (0, b"version https://git-lfs", "a pointer of Git LFS and not yet the picture itself"),
+    (
+        0,
+        b"version https://git-lfs",
+        "a pointer of Git LFS and not yet the picture itself",
+    ),
 ];
 
 /// `P1` to `P7` and white space.
@@ -107,7 +114,28 @@ fn is_pnm(bytes: &[u8]) -> bool {
 
 /// A header that makes sense: TGA has no mark of its own.
 fn is_tga(bytes: &[u8]) -> bool {
-    let &[_, map, kind, _, _, _, _, depth, _, _, _, _, w0, w1, h0, h1, bits, flags, ..] = bytes else {
+    let &[
+        _,
+        map,
+        kind,
+        _,
+        _,
+        _,
+        _,
+        depth,
+        _,
+        _,
+        _,
+        _,
+        w0,
+        w1,
+        h0,
+        h1,
+        bits,
+        flags,
+        ..,
+    ] = bytes
+    else {
         return false;
     };
     let palette = kind & 7 == 1;
@@ -149,12 +177,24 @@ mod tests {
     #[test]
     fn a_tga_is_told_by_a_header_that_makes_sense() {
         let header = |map, kind, depth, bits| {
-            [0, map, kind, 0, 0, 0, 0, depth, 0, 0, 0, 0, 5, 0, 4, 0, bits, 0x20, 1, 2, 3]
+            [
+                0, map, kind, 0, 0, 0, 0, depth, 0, 0, 0, 0, 5, 0, 4, 0, bits, 0x20, 1, 2, 3,
+            ]
         };
-        for sound in [header(0, 2, 0, 24), header(0, 10, 0, 32), header(1, 9, 24, 8), header(0, 3, 0, 8)] {
+        for sound in [
+            header(0, 2, 0, 24),
+            header(0, 10, 0, 32),
+            header(1, 9, 24, 8),
+            header(0, 3, 0, 8),
+        ] {
             assert_eq!(recognised(&sound), Ok(Format::Plain(ImageFormat::Tga)));
         }
-        for wrong in [header(1, 1, 23, 8), header(0, 2, 0, 23), header(2, 2, 0, 24), header(0, 4, 0, 24)] {
+        for wrong in [
+            header(1, 1, 23, 8),
+            header(0, 2, 0, 23),
+            header(2, 2, 0, 24),
+            header(0, 4, 0, 24),
+        ] {
             assert!(recognised(&wrong).is_err());
         }
     }

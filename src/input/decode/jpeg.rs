@@ -1,5 +1,5 @@
-//! JPEG by libjpeg-turbo's own code (in mozjpeg), byte by byte as Pillow decodes it. What libjpeg calls corrupt is an
-//! error here, not a grey rest.
+//! JPEG by libjpeg-turbo's own code (in mozjpeg), byte by byte as Pillow decodes it. What libjpeg
+//! calls corrupt is an error here, not a grey rest.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -57,7 +57,12 @@ impl<'a> Jpeg<'a> {
                     let components = usize::from(*body.first().ok_or_else(damaged)?);
                     let buffered = frame.progressive || components < frame.sampling.len();
                     let orientation = orientation(exif.as_deref(), xmp);
-                    return Ok(Self { bytes, frame, orientation, buffered });
+                    return Ok(Self {
+                        bytes,
+                        frame,
+                        orientation,
+                        buffered,
+                    });
                 }
                 _ => {}
             }
@@ -72,7 +77,9 @@ impl<'a> Jpeg<'a> {
     /// The samples by pixels, in the file's own colours or in others.
     pub(super) fn samples(&self, space: Option<ColorSpace>) -> Result<Vec<u8>, Fault> {
         let decode = || -> std::io::Result<Vec<u8>> {
-            let image = Decompress::builder().with_err(strict()).from_mem(self.bytes)?;
+            let image = Decompress::builder()
+                .with_err(strict())
+                .from_mem(self.bytes)?;
             let own = image.color_space();
             let mut started = image.to_colorspace(space.unwrap_or(own))?;
             let samples = started.read_scanlines()?;
@@ -95,10 +102,26 @@ impl Decoder for Jpeg<'_> {
 
     fn cost(&self) -> u64 {
         let samples = self.frame.sampling.len() as u64;
-        let most = |axis: usize| self.frame.sampling.iter().map(|factors| factors[axis]).max().unwrap_or(1);
+        let most = |axis: usize| {
+            self.frame
+                .sampling
+                .iter()
+                .map(|factors| factors[axis])
+                .max()
+                .unwrap_or(1)
+        };
         let all = u64::from(most(0) * most(1)).max(1);
-        let kept = self.frame.sampling.iter().map(|[h, v]| u64::from(h * v)).sum::<u64>();
-        let coefficients = if self.buffered { (2 * kept).div_ceil(all) } else { 0 };
+        let kept = self
+            .frame
+            .sampling
+            .iter()
+            .map(|[h, v]| u64::from(h * v))
+            .sum::<u64>();
+        let coefficients = if self.buffered {
+            (2 * kept).div_ceil(all)
+        } else {
+            0
+        };
         samples + coefficients
     }
 
@@ -110,7 +133,11 @@ impl Decoder for Jpeg<'_> {
         let [width, height] = self.frame.size;
         let image = match self.frame.sampling.len() {
             1 => {
-                let grey = GrayImage::from_raw(width, height, self.samples(Some(ColorSpace::JCS_GRAYSCALE))?);
+                let grey = GrayImage::from_raw(
+                    width,
+                    height,
+                    self.samples(Some(ColorSpace::JCS_GRAYSCALE))?,
+                );
                 grey.map(DynamicImage::from)
             }
             3 => RgbImage::from_raw(width, height, self.samples(Some(ColorSpace::JCS_RGB))?)
@@ -118,10 +145,16 @@ impl Decoder for Jpeg<'_> {
             4 => {
                 // Stored upside down, as Adobe does, and so read by everybody.
                 let cmyk_inverted = self.samples(Some(ColorSpace::JCS_CMYK))?;
-                let rgb = cmyk_inverted.chunks_exact(4).flat_map(|p| cmyk([0, 1, 2, 3].map(|i| 255 - p[i])));
+                let rgb = cmyk_inverted
+                    .chunks_exact(4)
+                    .flat_map(|p| cmyk([0, 1, 2, 3].map(|i| 255 - p[i])));
                 RgbImage::from_raw(width, height, rgb.collect()).map(DynamicImage::from)
             }
-            others => return Err(Fault::Broken(format!("a JPEG of {others} channels is not read"))),
+            others => {
+                return Err(Fault::Broken(format!(
+                    "a JPEG of {others} channels is not read"
+                )));
+            }
         };
         image.ok_or_else(damaged)
     }
@@ -129,9 +162,13 @@ impl Decoder for Jpeg<'_> {
 
 impl Frame {
     fn read(body: &[u8], marker: u8) -> Option<Result<Self, Fault>> {
-        let &[precision, h1, h0, w1, w0, ..] = body else { return None };
+        let &[precision, h1, h0, w1, w0, ..] = body else {
+            return None;
+        };
         if precision != 8 {
-            return Some(Err(Fault::Broken(format!("a JPEG of {precision} bits is not read"))));
+            return Some(Err(Fault::Broken(format!(
+                "a JPEG of {precision} bits is not read"
+            ))));
         }
         let side = |high: u8, low: u8| u32::from(u16::from_be_bytes([high, low]));
         let sampling = body.get(6..)?.chunks_exact(3);
@@ -154,8 +191,15 @@ fn segment(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
             0xff => at += 1,
             0x00 | 0x01 | 0xd0..=0xd9 => at += 2,
             _ => {
-                let length = usize::from(u16::from_be_bytes([*bytes.get(at + 2)?, *bytes.get(at + 3)?]));
-                return Some((marker, bytes.get(at + 4..at + 2 + length)?, bytes.get(at + 2 + length..)?));
+                let length = usize::from(u16::from_be_bytes([
+                    *bytes.get(at + 2)?,
+                    *bytes.get(at + 3)?,
+                ]));
+                return Some((
+                    marker,
+                    bytes.get(at + 4..at + 2 + length)?,
+                    bytes.get(at + 2 + length..)?,
+                ));
             }
         }
     }
@@ -184,7 +228,8 @@ fn told(cause: Box<dyn Any + Send>) -> Fault {
     }
 }
 
-/// libjpeg's error manager: it unwinds on errors, and on those warnings after which pixels would be made up.
+/// libjpeg's error manager: it unwinds on errors, and on those warnings after which pixels would be
+/// made up.
 fn strict() -> ffi::jpeg_error_mgr {
     ffi::jpeg_error_mgr {
         error_exit: Some(fail),
@@ -213,7 +258,8 @@ extern "C-unwind" fn fail(info: &mut ffi::jpeg_common_struct) {
 /// Missing in the crate's list of messages, where two of arithmetic coding stand behind this one.
 const JWRN_ARITH_BAD_CODE: c_int = ffi::JERR_BAD_CROP_SPEC + 2;
 
-/// Levels from 0 on are remarks; of the warnings, those about data that is missing or makes no sense count.
+/// Levels from 0 on are remarks; of the warnings, those about data that is missing or makes no
+/// sense count.
 extern "C-unwind" fn judge(info: &mut ffi::jpeg_common_struct, level: c_int) {
     const GRAVE: [c_int; 5] = [
         ffi::JWRN_JPEG_EOF,
@@ -228,8 +274,12 @@ extern "C-unwind" fn judge(info: &mut ffi::jpeg_common_struct, level: c_int) {
 }
 
 /// The message that libjpeg is about to tell.
-#[expect(unsafe_code, reason = "libjpeg hands its message over behind a pointer")]
+#[expect(
+    unsafe_code,
+    reason = "libjpeg hands its message over behind a pointer"
+)]
 fn code(info: &ffi::jpeg_common_struct) -> c_int {
-    // SAFETY: libjpeg calls with the error manager that it was created with, which outlives the decoder.
+    // SAFETY: libjpeg calls with the error manager that it was created with, which outlives the
+    // decoder.
     unsafe { (*info.err).msg_code }
 }

@@ -1,5 +1,5 @@
-//! Pictures in their files: known by their content, decoded as Pillow decodes them within a budget of memory, and turned
-//! upright.
+//! Pictures in their files: known by their content, decoded as Pillow decodes them within a budget
+//! of memory, and turned upright.
 
 mod budget;
 mod formats;
@@ -62,7 +62,9 @@ impl<'a> Source<'a> {
     /// It cannot be read, or is larger than any picture.
     pub fn file(field: &'a str, path: &str) -> Result<Self> {
         let failed = |e: std::io::Error| {
-            Error::field(field, format!("cannot read `{path}`")).source(e).hint("give the path of a picture")
+            Error::field(field, format!("cannot read `{path}`"))
+                .source(e)
+                .hint("give the path of a picture")
         };
         let size = std::fs::metadata(path).map_err(failed)?.len();
         let name = format!("`{path}`");
@@ -70,12 +72,20 @@ impl<'a> Source<'a> {
             let fault = Fault::Large(format!("{size} bytes are more than a picture has"));
             return Err(fault.told(field, &name));
         }
-        Ok(Self { field, name, bytes: std::fs::read(path).map_err(failed)?.into() })
+        Ok(Self {
+            field,
+            name,
+            bytes: std::fs::read(path).map_err(failed)?.into(),
+        })
     }
 
     /// Bytes that a client sent; errors will name `field`.
     pub fn sent(field: &'a str, bytes: &'a [u8]) -> Self {
-        Self { field, name: "this".to_owned(), bytes: bytes.into() }
+        Self {
+            field,
+            name: "this".to_owned(),
+            bytes: bytes.into(),
+        }
     }
 
     /// Width and height of the picture when it stands upright, from its header alone.
@@ -85,10 +95,15 @@ impl<'a> Source<'a> {
     pub fn size(&self) -> Result<(u32, u32)> {
         let decoder = self.told(self.decoder())?;
         let [width, height] = decoder.size();
-        Ok(if turns(decoder.orientation()) { (height, width) } else { (width, height) })
+        Ok(if turns(decoder.orientation()) {
+            (height, width)
+        } else {
+            (width, height)
+        })
     }
 
-    /// Does something with the picture, turned upright. Whoever decodes meanwhile has the less memory for it.
+    /// Does something with the picture, turned upright. Whoever decodes meanwhile has the less
+    /// memory for it.
     ///
     /// # Errors
     /// As [`Source::size`]; data that is damaged or missing; those of `work`.
@@ -124,7 +139,9 @@ impl<'a> Source<'a> {
             return Err(Fault::Broken("it has no pixels".to_owned()));
         }
         if width.max(height) > MAX_SIDE {
-            return Err(Fault::Large(format!("{width}x{height} is more than {MAX_SIDE} pixels a side")));
+            return Err(Fault::Large(format!(
+                "{width}x{height} is more than {MAX_SIDE} pixels a side"
+            )));
         }
         let bytes = peak(decoder.as_ref());
         if bytes > MOST {
@@ -144,18 +161,20 @@ impl<'a> Source<'a> {
 impl Fault {
     fn told(self, field: &str, name: &str) -> Error {
         match self {
-            Self::Other(what) => Error::field(field, format!("{name} is {what}, which is not read"))
-                .hint(format!("expected {READ}; save it as one of them")),
+            Self::Other(what) => {
+                Error::field(field, format!("{name} is {what}, which is not read"))
+                    .hint(format!("expected {READ}; save it as one of them"))
+            }
             Self::Broken(text) => Error::field(field, format!("{name} cannot be read: {text}"))
                 .hint("save it anew, as PNG or JPEG"),
-            Self::Large(text) => {
-                Error::field(field, format!("{name} is too large: {text}")).hint("scale it down first")
-            }
+            Self::Large(text) => Error::field(field, format!("{name} is too large: {text}"))
+                .hint("scale it down first"),
         }
     }
 }
 
-/// Bytes that decoding takes at its peak: a picture of its own, which may be a turned copy, is made of what is decoded.
+/// Bytes that decoding takes at its peak: a picture of its own, which may be a turned copy, is made
+/// of what is decoded.
 fn peak(decoder: &dyn Decoder) -> u64 {
     let [width, height] = decoder.size().map(u64::from);
     width * height * (decoder.cost() + 4)
@@ -171,7 +190,8 @@ fn high_byte(level: u16) -> u8 {
     (level >> 8) as u8
 }
 
-/// A level of grey of 16 bits, scaled. (Pillow clips it: everything but the darkest 256 levels is white.)
+/// A level of grey of 16 bits, scaled. (Pillow clips it: everything but the darkest 256 levels is
+/// white.)
 fn grey_of_16(level: u16) -> u8 {
     ((u32::from(level) + 128) / 257) as u8
 }
@@ -219,8 +239,17 @@ mod tests {
             let size = (ours.width, ours.height);
             assert_eq!(size, (theirs.width, theirs.height), "{name}");
             assert_eq!(size, crate::input::size_of("mask", path).unwrap(), "{name}");
-            let apart = ours.rgb.iter().zip(&theirs.rgb).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
-            assert!(apart <= u8::from(!name.ends_with(".jpg")), "{name}: {apart}");
+            let apart = ours
+                .rgb
+                .iter()
+                .zip(&theirs.rgb)
+                .map(|(a, b)| a.abs_diff(*b))
+                .max()
+                .unwrap();
+            assert!(
+                apart <= u8::from(!name.ends_with(".jpg")),
+                "{name}: {apart}"
+            );
             count += 1;
         }
         assert_eq!(count, 73);
@@ -228,16 +257,28 @@ mod tests {
 
     #[test]
     fn a_jpeg_that_ends_early_or_is_damaged_is_refused() {
-        let kinds =
-            ["sampling-2x2", "scans-progressive", "scans-components", "arithmetic", "cmyk", "restart"];
+        let kinds = [
+            "sampling-2x2",
+            "scans-progressive",
+            "scans-components",
+            "arithmetic",
+            "cmyk",
+            "restart",
+        ];
         for name in kinds {
             let whole = golden(&format!("{name}.jpg"));
             for missing in [1, 2, 3, 10, whole.len() / 3, whole.len() / 2] {
                 let cut = refused(&whole[..whole.len() - missing]);
-                assert!(cut.contains("ends early"), "{name} without {missing}: {cut}");
+                assert!(
+                    cut.contains("ends early"),
+                    "{name} without {missing}: {cut}"
+                );
             }
             assert!(refused(&whole[..20]).contains("ends early"), "{name}");
-            assert!(sent(&[&whole, &b"something behind it"[..]].concat()).is_ok(), "{name}");
+            assert!(
+                sent(&[&whole, &b"something behind it"[..]].concat()).is_ok(),
+                "{name}"
+            );
         }
         for name in ["sampling-2x2", "scans-components", "grey"] {
             let whole = golden(&format!("{name}.jpg"));
@@ -245,14 +286,24 @@ mod tests {
             assert!(refused(&ended).contains("cannot be read"), "{name}");
         }
         let mut restart = golden("restart.jpg");
-        let mark = restart.windows(2).position(|pair| pair == b"\xff\xd1").unwrap();
+        let mark = restart
+            .windows(2)
+            .position(|pair| pair == b"\xff\xd1")
+            .unwrap();
         restart[mark + 1] = 0xd5;
         assert!(refused(&restart).contains("damaged"));
     }
 
     #[test]
     fn other_pictures_that_end_early_are_refused() {
-        for name in ["mode-RGBA.png", "lossy.webp", "words.tif", "still.gif", "mode-RGB.bmp", "levels.ppm"] {
+        for name in [
+            "mode-RGBA.png",
+            "lossy.webp",
+            "words.tif",
+            "still.gif",
+            "mode-RGB.bmp",
+            "levels.ppm",
+        ] {
             let whole = golden(name);
             assert!(sent(&whole[..whole.len() / 2]).is_err(), "{name}");
         }
@@ -302,7 +353,10 @@ mod tests {
     #[test]
     fn what_is_not_read_is_named() {
         let error = sent(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic").unwrap_err();
-        assert!(error.to_string().contains("HEIC") && error.hints()[0].contains("PNG"), "{error}");
+        assert!(
+            error.to_string().contains("HEIC") && error.hints()[0].contains("PNG"),
+            "{error}"
+        );
         assert_eq!(error.field_name(), Some("init_image"));
     }
 
@@ -315,9 +369,15 @@ mod tests {
             sent(&bytes.into_inner()).unwrap().rgb
         };
         let rgb = image::ImageBuffer::from_raw(3, 1, levels.clone()).unwrap();
-        assert_eq!(written(DynamicImage::ImageRgb16(rgb)), [0, 0, 0, 0, 1, 1, 127, 255, 255]);
+        assert_eq!(
+            written(DynamicImage::ImageRgb16(rgb)),
+            [0, 0, 0, 0, 1, 1, 127, 255, 255]
+        );
         let grey = image::ImageBuffer::from_raw(9, 1, levels).unwrap();
-        let grey: Vec<u8> = written(DynamicImage::ImageLuma16(grey)).into_iter().step_by(3).collect();
+        let grey: Vec<u8> = written(DynamicImage::ImageLuma16(grey))
+            .into_iter()
+            .step_by(3)
+            .collect();
         assert_eq!(grey, [0, 0, 0, 1, 1, 1, 127, 255, 255]);
     }
 }

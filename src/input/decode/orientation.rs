@@ -1,4 +1,5 @@
-//! A picture's orientation, in the places where Pillow looks for it: the EXIF block, and where that says nothing, XMP.
+//! A picture's orientation, in the places where Pillow looks for it: the EXIF block, and where that
+//! says nothing, XMP.
 
 use image::metadata::Orientation;
 
@@ -10,11 +11,12 @@ pub(super) const MARK: &[u8] = b"Exif\0\0";
 /// The tag `Orientation`.
 const TAG: u16 = 274;
 
-/// How a picture is to be turned whose EXIF block (tags as in a TIFF file, with JPEG's mark before them or without) and
-/// packet of XMP are these.
+/// How a picture is to be turned whose EXIF block (tags as in a TIFF file, with JPEG's mark before
+/// them or without) and packet of XMP are these.
 pub(super) fn orientation(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
     let said = exif.and_then(from_exif).or_else(|| xmp.and_then(from_xmp));
-    said.and_then(Orientation::from_exif).unwrap_or(Orientation::NoTransforms)
+    said.and_then(Orientation::from_exif)
+        .unwrap_or(Orientation::NoTransforms)
 }
 
 /// The tag's value; 0 for one that means nothing.
@@ -23,17 +25,28 @@ fn from_exif(block: &[u8]) -> Option<u8> {
     let block = block.strip_prefix(MARK).unwrap_or(block);
     let tags = Tags::open(block)?;
     let value = tags.first(tags.find(TAG)?);
-    Some((1..=8).find(|orientation| value == Some(f64::from(*orientation))).unwrap_or(0))
+    Some(
+        (1..=8)
+            .find(|orientation| value == Some(f64::from(*orientation)))
+            .unwrap_or(0),
+    )
 }
 
 /// The attribute or element `tiff:Orientation` in a packet of XMP.
 fn from_xmp(packet: &[u8]) -> Option<u8> {
     const NAME: &[u8] = b"tiff:Orientation";
-    packet.windows(NAME.len()).enumerate().filter(|(_, window)| *window == NAME).find_map(|(at, _)| {
-        let rest = &packet[at + NAME.len()..];
-        let digit = rest.strip_prefix(b"=\"").or_else(|| rest.strip_prefix(b">"))?.first()?;
-        digit.is_ascii_digit().then(|| digit - b'0')
-    })
+    packet
+        .windows(NAME.len())
+        .enumerate()
+        .filter(|(_, window)| *window == NAME)
+        .find_map(|(at, _)| {
+            let rest = &packet[at + NAME.len()..];
+            let digit = rest
+                .strip_prefix(b"=\"")
+                .or_else(|| rest.strip_prefix(b">"))?
+                .first()?;
+            digit.is_ascii_digit().then(|| digit - b'0')
+        })
 }
 
 #[cfg(test)]
@@ -61,7 +74,12 @@ mod tests {
 
     #[test]
     fn a_tag_of_any_type_of_number_counts() {
-        let six = [(1, vec![6]), (3, vec![0, 6]), (4, vec![0, 0, 0, 6]), (9, vec![0, 0, 0, 6])];
+        let six = [
+            (1, vec![6]),
+            (3, vec![0, 6]),
+            (4, vec![0, 0, 0, 6]),
+            (9, vec![0, 0, 0, 6]),
+        ];
         for (kind, value) in six {
             assert_eq!(said(Some(exif(kind, 1, &value)), None), 6, "{kind}");
         }
@@ -69,7 +87,11 @@ mod tests {
         assert_eq!(said(Some(exif(3, 2, &[0, 8, 0, 1])), None), 8);
         assert_eq!(said(Some(exif(3, 3, &[0, 3, 0, 1, 0, 1])), None), 3);
         for (kind, value) in [(3, vec![0, 9]), (2, b"6\0".to_vec()), (3, vec![])] {
-            assert_eq!(said(Some(exif(kind, 1, &value)), None), 1, "{kind} {value:?}");
+            assert_eq!(
+                said(Some(exif(kind, 1, &value)), None),
+                1,
+                "{kind} {value:?}"
+            );
         }
     }
 
@@ -85,7 +107,10 @@ mod tests {
     fn xmp_counts_where_exif_says_nothing() {
         let attribute = r#"<rdf:Description tiff:Orientation="8" xmlns:tiff=""/>"#;
         assert_eq!(said(None, Some(attribute)), 8);
-        assert_eq!(said(None, Some("<tiff:Orientation>3</tiff:Orientation>")), 3);
+        assert_eq!(
+            said(None, Some("<tiff:Orientation>3</tiff:Orientation>")),
+            3
+        );
         assert_eq!(said(Some(b"nonsense".to_vec()), Some(attribute)), 8);
         assert_eq!(said(Some(exif(3, 1, &[0, 6])), Some(attribute)), 6);
         assert_eq!(said(Some(exif(3, 1, &[0, 1])), Some(attribute)), 1);

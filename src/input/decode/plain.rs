@@ -24,20 +24,31 @@ impl<'a> Plain<'a> {
         limits.max_image_height = Some(MAX_SIDE);
         limits.max_alloc = Some(MOST);
         reader.limits(limits);
-        let mut decoder = reader.into_decoder().map_err(|e| Fault::Broken(e.to_string()))?;
-        let (exif, xmp) = (decoder.exif_metadata().ok().flatten(), decoder.xmp_metadata().ok().flatten());
+        let mut decoder = reader
+            .into_decoder()
+            .map_err(|e| Fault::Broken(e.to_string()))?;
+        let (exif, xmp) = (
+            decoder.exif_metadata().ok().flatten(),
+            decoder.xmp_metadata().ok().flatten(),
+        );
         let orientation = orientation(exif.as_deref(), xmp.as_deref());
-        Ok(Self { decoder: Box::new(decoder), orientation })
+        Ok(Self {
+            decoder: Box::new(decoder),
+            orientation,
+        })
     }
 }
 
 /// The largest picture of an icon, if that is a PNG, as which icons of today keep it.
 pub(super) fn png_of_icon(bytes: &[u8]) -> Option<&[u8]> {
-    let entries =
-        bytes.get(6..)?.chunks_exact(16).take(usize::from(u16::from_le_bytes([bytes[4], bytes[5]])));
+    let entries = bytes
+        .get(6..)?
+        .chunks_exact(16)
+        .take(usize::from(u16::from_le_bytes([bytes[4], bytes[5]])));
     // A side of 256 is written as 0.
-    let area =
-        |entry: &&[u8]| (u32::from(entry[0].wrapping_sub(1)) + 1) * (u32::from(entry[1].wrapping_sub(1)) + 1);
+    let area = |entry: &&[u8]| {
+        (u32::from(entry[0].wrapping_sub(1)) + 1) * (u32::from(entry[1].wrapping_sub(1)) + 1)
+    };
     let largest = entries.max_by_key(area)?;
     let number = |at: usize| u32::from_le_bytes([0, 1, 2, 3].map(|i| largest[at + i])) as usize;
     let png = bytes.get(number(12)..)?;

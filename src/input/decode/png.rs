@@ -1,5 +1,5 @@
-//! PNG: the `png` crate unpacks the pixels and nothing else; what the other chunks say of the orientation is read here,
-//! wherever they stand, within limits of its own.
+//! PNG: the `png` crate unpacks the pixels and nothing else; what the other chunks say of the
+//! orientation is read here, wherever they stand, within limits of its own.
 
 use std::io::{Cursor, Read};
 
@@ -11,7 +11,8 @@ use png::{BitDepth, ColorType, Limits, Reader, Transformations};
 use super::orientation::orientation;
 use super::{Decoder, Fault, grey_of_16, high_byte};
 
-/// Most bytes that the unpacker may take beside the pixels, and most that a packet of text may unfold to.
+/// Most bytes that the unpacker may take beside the pixels, and most that a packet of text may
+/// unfold to.
 const MOST_BESIDE: usize = 64 << 20;
 const MOST_TEXT: u64 = 1 << 20;
 
@@ -27,12 +28,16 @@ pub(super) struct Png<'a> {
 impl<'a> Png<'a> {
     /// Reads the header.
     pub(super) fn open(bytes: &'a [u8]) -> Result<Self, Fault> {
-        let mut decoder = png::Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: MOST_BESIDE });
+        let mut decoder =
+            png::Decoder::new_with_limits(Cursor::new(bytes), Limits { bytes: MOST_BESIDE });
         decoder.set_ignore_text_chunk(true);
         decoder.set_ignore_iccp_chunk(true);
         decoder.set_transformations(Transformations::EXPAND);
         let reader = decoder.read_info().map_err(|e| broken(&e))?;
-        Ok(Self { reader, orientation: said(bytes) })
+        Ok(Self {
+            reader,
+            orientation: said(bytes),
+        })
     }
 }
 
@@ -44,7 +49,11 @@ impl Decoder for Png<'_> {
     fn cost(&self) -> u64 {
         let (colour, depth) = self.reader.output_color_type();
         let samples = colour.samples() as u64;
-        if depth == BitDepth::Sixteen { 3 * samples } else { samples }
+        if depth == BitDepth::Sixteen {
+            3 * samples
+        } else {
+            samples
+        }
     }
 
     fn orientation(&self) -> Orientation {
@@ -52,19 +61,32 @@ impl Decoder for Png<'_> {
     }
 
     fn decode(mut self: Box<Self>) -> Result<DynamicImage, Fault> {
-        let size = self.reader.output_buffer_size().ok_or_else(|| broken(&"it is too large"))?;
+        let size = self
+            .reader
+            .output_buffer_size()
+            .ok_or_else(|| broken(&"it is too large"))?;
         let mut bytes = vec![0; size];
         let (width, height) = self.reader.info().size();
         self.reader.next_frame(&mut bytes).map_err(|e| broken(&e))?;
         let (colour, depth) = self.reader.output_color_type();
         if depth == BitDepth::Sixteen {
-            let levels = bytes.chunks_exact(2).map(|b| u16::from_be_bytes([b[0], b[1]]));
-            let eight_bits = if colour == ColorType::Grayscale { grey_of_16 } else { high_byte };
+            let levels = bytes
+                .chunks_exact(2)
+                .map(|b| u16::from_be_bytes([b[0], b[1]]));
+            let eight_bits = if colour == ColorType::Grayscale {
+                grey_of_16
+            } else {
+                high_byte
+            };
             bytes = levels.map(eight_bits).collect();
         }
         let image = match colour {
-            ColorType::Grayscale => GrayImage::from_raw(width, height, bytes).map(DynamicImage::from),
-            ColorType::GrayscaleAlpha => GrayAlphaImage::from_raw(width, height, bytes).map(Into::into),
+            ColorType::Grayscale => {
+                GrayImage::from_raw(width, height, bytes).map(DynamicImage::from)
+            }
+            ColorType::GrayscaleAlpha => {
+                GrayAlphaImage::from_raw(width, height, bytes).map(Into::into)
+            }
             ColorType::Rgb => RgbImage::from_raw(width, height, bytes).map(Into::into),
             ColorType::Rgba => RgbaImage::from_raw(width, height, bytes).map(Into::into),
             ColorType::Indexed => None,
@@ -99,7 +121,11 @@ fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let length = u32::from_be_bytes(*length) as usize;
     let (kind, rest) = rest.split_at_checked(4)?;
-    Some((kind, rest.get(..length)?, rest.get(length.checked_add(4)?..)?))
+    Some((
+        kind,
+        rest.get(..length)?,
+        rest.get(length.checked_add(4)?..)?,
+    ))
 }
 
 /// Keyword and text of a chunk whose keyword may matter here.
@@ -114,7 +140,11 @@ fn text<'a>(kind: &[u8], body: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
         (b"iTXt", [compressed, 0, rest @ ..]) => {
             let (_language, rest) = split(rest)?;
             let (_translated, text) = split(rest)?;
-            if *compressed == 0 { text.to_vec() } else { inflated(text)? }
+            if *compressed == 0 {
+                text.to_vec()
+            } else {
+                inflated(text)?
+            }
         }
         _ => return None,
     };
@@ -129,15 +159,30 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
 /// What a packet unfolds to, unless that is more than it may be.
 fn inflated(packed: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    ZlibDecoder::new(packed).take(MOST_TEXT + 1).read_to_end(&mut text).ok()?;
+    ZlibDecoder::new(packed)
+        .take(MOST_TEXT + 1)
+        .read_to_end(&mut text)
+        .ok()?;
     (text.len() as u64 <= MOST_TEXT).then_some(text)
 }
 
-/// ImageMagick's way of keeping a block of bytes in a text: a line of its name and one of its length, then digits.
+/// ImageMagick's way of keeping a block of bytes in a text: a line of its name and one of its
+/// length, then digits.
 fn raw_profile(lines: &[u8]) -> Option<Vec<u8>> {
-    let digits = lines.split(|b| *b == b'\n').skip(3).flatten().filter(|b| !b.is_ascii_whitespace());
-    let digits: Option<Vec<u8>> = digits.map(|b| (*b as char).to_digit(16).map(|d| d as u8)).collect();
-    digits.map(|digits| digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    let digits = lines
+        .split(|b| *b == b'\n')
+        .skip(3)
+        .flatten()
+        .filter(|b| !b.is_ascii_whitespace());
+    let digits: Option<Vec<u8>> = digits
+        .map(|b| (*b as char).to_digit(16).map(|d| d as u8))
+        .collect();
+    digits.map(|digits| {
+        digits
+            .chunks_exact(2)
+            .map(|pair| pair[0] << 4 | pair[1])
+            .collect()
+    })
 }
 
 fn broken(error: &dyn std::fmt::Display) -> Fault {

@@ -27,8 +27,15 @@ impl<'a> Tags<'a> {
             b"MM" => false,
             _ => return None,
         };
-        let tags = Self { bytes, little, big: false };
-        Some(Self { big: tags.number(2, 2)? == 43, ..tags })
+        let tags = Self {
+            bytes,
+            little,
+            big: false,
+        };
+        Some(Self {
+            big: tags.number(2, 2)? == 43,
+            ..tags
+        })
     }
 
     /// The tag's entry.
@@ -57,7 +64,12 @@ impl<'a> Tags<'a> {
         if count.checked_mul(width)? > wide {
             place = usize::try_from(self.number(place, wide)?).ok()?;
         }
-        Some(Entry { kind, place, width, count })
+        Some(Entry {
+            kind,
+            place,
+            width,
+            count,
+        })
     }
 
     /// The first value of an entry, if it is a number.
@@ -67,24 +79,38 @@ impl<'a> Tags<'a> {
 
     /// All values of a tag, as far as they are numbers.
     pub(super) fn all(&self, tag: u16) -> Vec<u16> {
-        self.numbers(tag).into_iter().map(|value| value as u16).collect()
+        self.numbers(tag)
+            .into_iter()
+            .map(|value| value as u16)
+            .collect()
     }
 
     /// The parts of the file whose places and lengths are the values of two tags.
     pub(super) fn parts(&self, places: u16, lengths: u16) -> Option<Vec<&'a [u8]>> {
         let both = self.numbers(places).into_iter().zip(self.numbers(lengths));
-        both.map(|(place, length)| self.bytes.get(place as usize..)?.get(..length as usize)).collect()
+        both.map(|(place, length)| self.bytes.get(place as usize..)?.get(..length as usize))
+            .collect()
     }
 
     fn numbers(&self, tag: u16) -> Vec<f64> {
-        let Some(entry) = self.find(tag) else { return Vec::new() };
-        (0..entry.count.min(MOST)).map_while(|i| self.value(&entry, i)).collect()
+        let Some(entry) = self.find(tag) else {
+            return Vec::new();
+        };
+        (0..entry.count.min(MOST))
+            .map_while(|i| self.value(&entry, i))
+            .collect()
     }
 
     /// The bytes of a tag's values.
     pub(super) fn bytes(&self, tag: u16) -> Option<&'a [u8]> {
-        let Entry { place, width, count, .. } = self.find(tag)?;
-        self.bytes.get(place..place.checked_add(count.checked_mul(width)?)?)
+        let Entry {
+            place,
+            width,
+            count,
+            ..
+        } = self.find(tag)?;
+        self.bytes
+            .get(place..place.checked_add(count.checked_mul(width)?)?)
     }
 
     fn value(&self, entry: &Entry, index: usize) -> Option<f64> {
@@ -107,11 +133,19 @@ impl<'a> Tags<'a> {
     fn number(&self, at: usize, width: usize) -> Option<u64> {
         let bytes = self.bytes.get(at..at.checked_add(width)?)?;
         let join = |number: u64, byte: &u8| number << 8 | u64::from(*byte);
-        Some(if self.little { bytes.iter().rev().fold(0, join) } else { bytes.iter().fold(0, join) })
+        Some(if self.little {
+            bytes.iter().rev().fold(0, join)
+        } else {
+            bytes.iter().fold(0, join)
+        })
     }
 
     /// A number of two bytes as it is written here.
     pub(super) fn written(&self, number: u16) -> [u8; 2] {
-        if self.little { number.to_le_bytes() } else { number.to_be_bytes() }
+        if self.little {
+            number.to_le_bytes()
+        } else {
+            number.to_be_bytes()
+        }
     }
 }

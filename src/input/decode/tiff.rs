@@ -1,5 +1,6 @@
-//! TIFF: the `tiff` crate unpacks the samples, told that they are grey levels whatever they are; colours are made of
-//! them here, as Pillow does, except that grey of more than 8 bits is scaled and not clipped.
+//! TIFF: the `tiff` crate unpacks the samples, told that they are grey levels whatever they are;
+//! colours are made of them here, as Pillow does, except that grey of more than 8 bits is scaled
+//! and not clipped.
 
 use std::io::Cursor;
 
@@ -72,7 +73,10 @@ impl Tiff {
         let samples = usize::from(one(SAMPLES).unwrap_or(1));
         let jpegs = Jpegs::of(&tags).filter(|_| one(COMPRESSION) == Some(JPEG));
         let model = Model::of(&tags, samples, jpegs.is_some())?;
-        let alpha = match (tags.all(EXTRA_SAMPLES).first(), samples.checked_sub(model.samples())) {
+        let alpha = match (
+            tags.all(EXTRA_SAMPLES).first(),
+            samples.checked_sub(model.samples()),
+        ) {
             (Some(1), Some(1..)) => Alpha::Associated,
             (Some(2 | 999), Some(1..)) => Alpha::Unassociated,
             (None, Some(1)) if matches!(model, Model::Rgb) => Alpha::Unassociated,
@@ -83,8 +87,10 @@ impl Tiff {
             return Err(broken("a TIFF of reversed bits is not read"));
         }
         let mut patched = bytes.to_vec();
-        let place =
-            tags.find(PHOTOMETRIC).map(|entry| entry.place).filter(|_| one(COMPRESSION) != Some(JPEG));
+        let place = tags
+            .find(PHOTOMETRIC)
+            .map(|entry| entry.place)
+            .filter(|_| one(COMPRESSION) != Some(JPEG));
         if let Some(kind) = place.and_then(|place| patched.get_mut(place..place + 2)) {
             kind.copy_from_slice(&tags.written(BLACK_IS_ZERO));
         }
@@ -96,7 +102,16 @@ impl Tiff {
         let (width, height) = unpacker.dimensions().map_err(|e| broken(e.to_string()))?;
         let orientation = orientation(Some(bytes), tags.bytes(XMP));
         let bits = one(BITS).unwrap_or(1);
-        Ok(Self { unpacker, size: [width, height], model, samples, bits, alpha, orientation, jpegs })
+        Ok(Self {
+            unpacker,
+            size: [width, height],
+            model,
+            samples,
+            bits,
+            alpha,
+            orientation,
+            jpegs,
+        })
     }
 
     /// The samples as bytes, by pixels.
@@ -111,16 +126,20 @@ impl Tiff {
             };
         }
         let mut buffer = DecodingResult::U8(Vec::new());
-        let layout = self.unpacker.read_image_to_buffer(&mut buffer).map_err(|e| broken(e.to_string()))?;
+        let layout = self
+            .unpacker
+            .read_image_to_buffer(&mut buffer)
+            .map_err(|e| broken(e.to_string()))?;
         let grey = matches!(self.model, Model::Grey { .. }) && self.samples == 1;
         let levels = match buffer {
             DecodingResult::U8(packed) if self.bits < 8 => self.unpacked(&packed),
             DecodingResult::U8(levels) => levels,
             DecodingResult::U16(levels) if grey => levels.into_iter().map(grey_of_16).collect(),
             DecodingResult::U16(levels) => levels.into_iter().map(high_byte).collect(),
-            DecodingResult::F32(shares) => {
-                shares.into_iter().map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
-            }
+            DecodingResult::F32(shares) => shares
+                .into_iter()
+                .map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8)
+                .collect(),
             DecodingResult::U32(_)
             | DecodingResult::U64(_)
             | DecodingResult::F16(_)
@@ -129,7 +148,10 @@ impl Tiff {
             | DecodingResult::I16(_)
             | DecodingResult::I32(_)
             | DecodingResult::I64(_) => {
-                return Err(broken(format!("a TIFF of {} bits of this kind is not read", self.bits)));
+                return Err(broken(format!(
+                    "a TIFF of {} bits of this kind is not read",
+                    self.bits
+                )));
             }
         };
         let [width, height] = self.size.map(|side| side as usize);
@@ -151,13 +173,18 @@ impl Tiff {
         let bits = usize::from(self.bits);
         let line = self.size[0] as usize * self.samples;
         let most = (1u16 << bits) - 1;
-        let scale = if matches!(self.model, Model::Palette(_)) { 1 } else { 255 / most as u8 };
+        let scale = if matches!(self.model, Model::Palette(_)) {
+            1
+        } else {
+            255 / most as u8
+        };
         let level = |row: &[u8], i: usize| {
             let at = i * bits;
             ((u16::from(row[at / 8]) >> (8 - bits - at % 8)) & most) as u8 * scale
         };
         let rows = packed.chunks_exact((line * bits).div_ceil(8).max(1));
-        rows.flat_map(|row| (0..line).map(move |i| level(row, i))).collect()
+        rows.flat_map(|row| (0..line).map(move |i| level(row, i)))
+            .collect()
     }
 }
 
@@ -179,11 +206,18 @@ impl Decoder for Tiff {
         let [width, height] = self.size;
         let pixels = bytes.chunks_exact(self.samples);
         let (colours, alpha) = (self.model.samples(), self.alpha);
-        let opaque = |p: &[u8]| if alpha == Alpha::None { 255 } else { p[colours] };
+        let opaque = |p: &[u8]| {
+            if alpha == Alpha::None {
+                255
+            } else {
+                p[colours]
+            }
+        };
         let colour = |p: &[u8]| plain(self.model.rgb(p), opaque(p), alpha);
         let image = match (&self.model, alpha) {
             (Model::Grey { .. }, Alpha::None) => {
-                GrayImage::from_raw(width, height, pixels.map(|p| colour(p)[0]).collect()).map(Into::into)
+                GrayImage::from_raw(width, height, pixels.map(|p| colour(p)[0]).collect())
+                    .map(Into::into)
             }
             (Model::Grey { .. }, _) => {
                 let both = pixels.flat_map(|p| [colour(p)[0], opaque(p)]).collect();
@@ -213,13 +247,17 @@ struct Jpegs {
 
 impl Jpegs {
     fn of(tags: &Tags) -> Option<Self> {
-        let space = (tags.all(PHOTOMETRIC) == [6] && tags.all(SAMPLES) == [3]).then_some(ColorSpace::JCS_RGB);
+        let space = (tags.all(PHOTOMETRIC) == [6] && tags.all(SAMPLES) == [3])
+            .then_some(ColorSpace::JCS_RGB);
         let tables = tags.bytes(JPEG_TABLES).unwrap_or(b"\xff\xd8\xff\xd9");
         let tables = tables.get(..tables.len().checked_sub(2)?)?;
         let strips = tags.parts(STRIP_OFFSETS, STRIP_BYTE_COUNTS)?;
         let whole = |strip: &&[u8]| Some([tables, strip.get(2..)?].concat());
         let strips: Vec<Vec<u8>> = strips.iter().map(whole).collect::<Option<_>>()?;
-        let chunky = tags.all(PLANAR_CONFIGURATION).first().is_none_or(|planes| *planes == 1);
+        let chunky = tags
+            .all(PLANAR_CONFIGURATION)
+            .first()
+            .is_none_or(|planes| *planes == 1);
         (chunky && !strips.is_empty()).then_some(Self { strips, space })
     }
 
@@ -248,7 +286,11 @@ impl Model {
                 // As Pillow: the high byte of each.
                 let levels: Vec<u8> = tags.all(COLOUR_MAP).into_iter().map(high_byte).collect();
                 let n = levels.len() / 3;
-                Self::Palette((0..n).map(|i| [levels[i], levels[n + i], levels[2 * n + i]]).collect())
+                Self::Palette(
+                    (0..n)
+                        .map(|i| [levels[i], levels[n + i], levels[2 * n + i]])
+                        .collect(),
+                )
             }
             Some(5) => Self::Cmyk,
             Some(6) if converted && samples == 3 => Self::Rgb,
@@ -285,7 +327,11 @@ impl Model {
 /// JFIF's colours.
 fn ycbcr(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     let [y, cb, cr] = [f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0];
-    let rgb = [y + 1.402 * cr, y - 0.344_14 * cb - 0.714_14 * cr, y + 1.772 * cb];
+    let rgb = [
+        y + 1.402 * cr,
+        y - 0.344_14 * cb - 0.714_14 * cr,
+        y + 1.772 * cb,
+    ];
     rgb.map(|v| v.clamp(0.0, 255.0) as u8)
 }
 

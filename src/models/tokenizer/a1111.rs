@@ -1,13 +1,13 @@
-//! A1111's reading of text. Its first encoder of 1.x and XL has transformers 4's tokenizer, which lets ftfy mend the text;
-//! the one of 2.x and the second of XL have OpenCLIP's, which also reads HTML's references and knows no padding token:
-//! `!` is a word there.
+//! A1111's reading of text. Its first encoder of 1.x and XL has transformers 4's tokenizer, which
+//! lets ftfy mend the text; the one of 2.x and the second of XL have OpenCLIP's, which also reads
+//! HTML's references and knows no padding token: `!` is a word there.
 
 use tokenizers::normalizers::Lowercase;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{
-    AddedToken, AddedVocabulary, Encoding, Model, ModelWrapper, NormalizedString, OffsetType, PreTokenizer,
-    SplitDelimiterBehavior, Token,
+    AddedToken, AddedVocabulary, Encoding, Model, ModelWrapper, NormalizedString, OffsetType,
+    PreTokenizer, SplitDelimiterBehavior, Token,
 };
 
 use super::entities::unescape;
@@ -51,13 +51,27 @@ impl WebUi {
         own.add_tokens(added, model, Some(&Lowercase))?;
         if !open_clip {
             // transformers looks for them before it cuts text into words.
-            let known = [start, end].into_iter().filter(|name| model.token_to_id(name).is_some());
-            own.add_tokens(known.map(|name| AddedToken::from(name, true)), model, Some(&Lowercase))?;
+            let known = [start, end]
+                .into_iter()
+                .filter(|name| model.token_to_id(name).is_some());
+            own.add_tokens(
+                known.map(|name| AddedToken::from(name, true)),
+                model,
+                Some(&Lowercase),
+            )?;
         }
-        let pattern = format!("(?i){}|{}", start.replace('|', r"\|"), end.replace('|', r"\|")) + WORDS;
+        let pattern = format!(
+            "(?i){}|{}",
+            start.replace('|', r"\|"),
+            end.replace('|', r"\|")
+        ) + WORDS;
         Ok(Self {
             open_clip,
-            words: Split::new(SplitPattern::Regex(pattern), SplitDelimiterBehavior::Removed, true)?,
+            words: Split::new(
+                SplitPattern::Regex(pattern),
+                SplitDelimiterBehavior::Removed,
+                true,
+            )?,
             bytes: ByteLevel::new(false, true, false),
             added: own,
             ends: [(start, ends.start), (end, ends.end)],
@@ -69,7 +83,8 @@ impl WebUi {
         if self.open_clip { 0 } else { ends.end }
     }
 
-    /// The text as it goes to the byte pairs, but for its case; blanks at its ends stay, so that texts can be joined.
+    /// The text as it goes to the byte pairs, but for its case; blanks at its ends stay, so that
+    /// texts can be joined.
     pub(super) fn cleaned(&self, text: &str) -> String {
         let mut text = mended(text);
         if self.open_clip {
@@ -99,10 +114,18 @@ impl WebUi {
         text.into_encoding(None, 0, OffsetType::Byte)
     }
 
-    fn tokens(&self, model: &ModelWrapper, word: &NormalizedString) -> tokenizers::Result<Vec<Token>> {
+    fn tokens(
+        &self,
+        model: &ModelWrapper,
+        word: &NormalizedString,
+    ) -> tokenizers::Result<Vec<Token>> {
         let word = word.get();
         match self.ends.iter().find(|(name, _)| *name == word) {
-            Some((_, id)) => Ok(vec![Token { id: *id, value: word.to_owned(), offsets: (0, word.len()) }]),
+            Some((_, id)) => Ok(vec![Token {
+                id: *id,
+                value: word.to_owned(),
+                offsets: (0, word.len()),
+            }]),
             None => model.tokenize(word),
         }
     }

@@ -11,7 +11,8 @@ static NAMES: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
     // Invariant: the table is compiled in and a test reads it.
     let _ = flate2::read::GzDecoder::new(packed).read_to_string(&mut table);
     let rows = table.lines().filter_map(|line| line.split_once('\t'));
-    rows.map(|(name, text)| (name.to_owned(), text.to_owned())).collect()
+    rows.map(|(name, text)| (name.to_owned(), text.to_owned()))
+        .collect()
 });
 
 /// Windows-1252 from 0x80 on; bytes that it leaves out stand for themselves.
@@ -25,7 +26,9 @@ const LONGEST_CAREFUL: usize = 24;
 /// A C1 control character as what Windows-1252 has in its place; any other as it is.
 pub(super) fn windows(c: char) -> char {
     let place = u32::from(c).checked_sub(0x80).map(|place| place as usize);
-    place.and_then(|place| WINDOWS.chars().nth(place)).unwrap_or(c)
+    place
+        .and_then(|place| WINDOWS.chars().nth(place))
+        .unwrap_or(c)
 }
 
 /// `html.unescape`: every reference of HTML 5, those without a semicolon too.
@@ -33,7 +36,8 @@ pub(super) fn unescape(text: &str) -> String {
     replaced(text, |rest| numeric(rest).or_else(|| named(rest)))
 }
 
-/// ftfy's reading: only references that end in a semicolon, and names of lower case in upper case as well.
+/// ftfy's reading: only references that end in a semicolon, and names of lower case in upper case
+/// as well.
 pub(super) fn unescape_careful(text: &str) -> String {
     replaced(text, |rest| {
         let (inside, _) = rest.split_once(';')?;
@@ -48,7 +52,9 @@ pub(super) fn unescape_careful(text: &str) -> String {
         }
         let key = &rest[..length];
         let exact = NAMES.get(key).cloned();
-        exact.or_else(|| in_capitals(key)).map(|text| (text, length))
+        exact
+            .or_else(|| in_capitals(key))
+            .map(|text| (text, length))
     })
 }
 
@@ -56,10 +62,14 @@ pub(super) fn unescape_careful(text: &str) -> String {
 fn in_capitals(key: &str) -> Option<String> {
     let lower = key.to_ascii_lowercase();
     let shouted = key.to_ascii_uppercase() == key && named(key).is_none();
-    NAMES.get(&lower).filter(|_| shouted).map(|text| text.to_uppercase())
+    NAMES
+        .get(&lower)
+        .filter(|_| shouted)
+        .map(|text| text.to_uppercase())
 }
 
-/// The text with its references replaced; `read` takes what follows an ampersand and returns its text and length.
+/// The text with its references replaced; `read` takes what follows an ampersand and returns its
+/// text and length.
 fn replaced(text: &str, read: impl Fn(&str) -> Option<(String, usize)>) -> String {
     let mut output = String::new();
     let mut rest = text;
@@ -80,7 +90,10 @@ fn numeric(rest: &str) -> Option<(String, usize)> {
         Some(digits) => (digits, 16),
         None => (digits, 10),
     };
-    let count = digits.bytes().take_while(|b| char::from(*b).is_digit(radix)).count();
+    let count = digits
+        .bytes()
+        .take_while(|b| char::from(*b).is_digit(radix))
+        .count();
     let number = &digits[..count];
     let semicolon = usize::from(digits[count..].starts_with(';'));
     let length = rest.len() - digits.len() + count + semicolon;
@@ -91,7 +104,9 @@ fn numeric(rest: &str) -> Option<(String, usize)> {
 
 /// The character of a number, by the rules of HTML for numbers that have none.
 fn character(code: u32) -> String {
-    let Some(c) = char::from_u32(code).filter(|c| *c != '\0') else { return '\u{fffd}'.to_string() };
+    let Some(c) = char::from_u32(code).filter(|c| *c != '\0') else {
+        return '\u{fffd}'.to_string();
+    };
     match code {
         0x80..=0x9f => windows(c).to_string(),
         0x01..=0x08 | 0x0b | 0x0e..=0x1f | 0x7f | 0xfdd0..=0xfdef => String::new(),
@@ -105,8 +120,11 @@ fn named(rest: &str) -> Option<(String, usize)> {
     let in_name = |c: &char| !"\t\n\u{c} <&#;".contains(*c);
     let name: String = rest.chars().take(LONGEST).take_while(in_name).collect();
     let whole = name.len() + usize::from(rest[name.len()..].starts_with(';'));
-    let lengths = (2..=whole).rev().filter(|length| rest.is_char_boundary(*length));
-    let mut found = lengths.filter_map(|length| Some((NAMES.get(&rest[..length])?.clone(), length)));
+    let lengths = (2..=whole)
+        .rev()
+        .filter(|length| rest.is_char_boundary(*length));
+    let mut found =
+        lengths.filter_map(|length| Some((NAMES.get(&rest[..length])?.clone(), length)));
     found.next()
 }
 
@@ -122,8 +140,14 @@ mod tests {
             ("&lt;b&gt; &quot;it&#39;s&quot; &#x27;", "<b> \"it's\" '"),
             ("this&not that &ampere &copy2024", "this¬ that &ere ©2024"),
             ("&notin; &notit;", "∉ ¬it;"),
-            ("R&D, rock & roll, a&b; &; &#; &#x; &", "R&D, rock & roll, a&b; &; &#; &#x; &"),
-            ("&#146;&#0;&#55296;&#x110000;&#1;&#99999999999;", "’\u{fffd}\u{fffd}\u{fffd}\u{fffd}"),
+            (
+                "R&D, rock & roll, a&b; &; &#; &#x; &",
+                "R&D, rock & roll, a&b; &; &#; &#x; &",
+            ),
+            (
+                "&#146;&#0;&#55296;&#x110000;&#1;&#99999999999;",
+                "’\u{fffd}\u{fffd}\u{fffd}\u{fffd}",
+            ),
             ("&amp;amp;", "&amp;"),
             ("&é &灯台amp;", "&é &灯台amp;"),
         ] {
@@ -135,8 +159,14 @@ mod tests {
     fn ftfy_wants_a_semicolon_and_knows_capitals() {
         for (text, expected) in [
             ("&lt;tag&gt; this&not that &amp", "<tag> this&not that &amp"),
-            ("P&EACUTE;REZ &ntilde; &Ntilde; &NTILDE; &nTILDE;", "PÉREZ ñ Ñ Ñ &nTILDE;"),
-            ("BUNDESSTRA&SZLIG;E &#39; &#x2019; &AMP;", "BUNDESSTRASSE ' ’ &"),
+            (
+                "P&EACUTE;REZ &ntilde; &Ntilde; &NTILDE; &nTILDE;",
+                "PÉREZ ñ Ñ Ñ &nTILDE;",
+            ),
+            (
+                "BUNDESSTRA&SZLIG;E &#39; &#x2019; &AMP;",
+                "BUNDESSTRASSE ' ’ &",
+            ),
             ("&NOTIN; &#12a; &a-b;", "∉ &#12a; &a-b;"),
         ] {
             assert_eq!(unescape_careful(text), expected, "{text}");

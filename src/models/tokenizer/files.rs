@@ -1,9 +1,10 @@
-//! A tokenizer's files as transformers 5 reads them for diffusers: which vocabulary, which tokens beside it, and which of
-//! them begin, end and fill a text.
+//! A tokenizer's files as transformers 5 reads them for diffusers: which vocabulary, which tokens
+//! beside it, and which of them begin, end and fill a text.
 //!
-//! tokenizer.json's vocabulary comes before vocab.json with merges.txt. Tokens beside the vocabulary are those of
-//! `added_tokens_decoder` in tokenizer_config.json alone where it is there, else those of added_tokens.json and of
-//! tokenizer.json, which wins. They get their ids in the order of the ids that the files give them.
+//! tokenizer.json's vocabulary comes before vocab.json with merges.txt. Tokens beside the
+//! vocabulary are those of `added_tokens_decoder` in tokenizer_config.json alone where it is there,
+//! else those of added_tokens.json and of tokenizer.json, which wins. They get their ids in the
+//! order of the ids that the files give them.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,8 +16,15 @@ use crate::error::{Error, Kind, Result};
 use crate::registry::ModelFiles;
 
 /// Tokens with a task, in transformers' order; the rest of its list has none here.
-const NAMED: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const NAMED: [&str; 7] = [
+    "bos_token",
+    "eos_token",
+    "unk_token",
+    "sep_token",
+    "pad_token",
+    "cls_token",
+    "mask_token",
+];
 /// Lists of further special tokens, by their new and their old name.
 const LISTS: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
 
@@ -24,7 +32,8 @@ const LISTS: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
 pub(super) struct Definition {
     /// Absent where the model brings none.
     pub(super) vocabulary: Option<Vocabulary>,
-    /// Tokens beside the vocabulary or with ways of their own, in the order in which they get their ids.
+    /// Tokens beside the vocabulary or with ways of their own, in the order in which they get their
+    /// ids.
     pub(super) added: Vec<AddedToken>,
     pub(super) start: String,
     pub(super) end: String,
@@ -63,14 +72,19 @@ impl Definition {
     /// # Errors
     /// A file that does not parse, or says what cannot be done.
     pub(super) fn read(files: &ModelFiles, folder: &str) -> Result<Self> {
-        let folder = Folder { files, name: folder };
+        let folder = Folder {
+            files,
+            name: folder,
+        };
         let mut config = folder.object("tokenizer_config.json")?.unwrap_or_default();
         let whole: Option<Whole> = folder.json("tokenizer.json")?;
         let added = folder.added(&mut config, whole.as_ref())?;
         folder.refuse_left(&config)?;
         let token = |key: &str| token(config.get(key)?).map(|token| token.content);
         let or_end = |key: &str| token(key).unwrap_or_else(|| END.to_owned());
-        let length = ["model_max_length", "max_len"].iter().find_map(|key| config.get(*key)?.as_f64());
+        let length = ["model_max_length", "max_len"]
+            .iter()
+            .find_map(|key| config.get(*key)?.as_f64());
         Ok(Self {
             start: token("bos_token").unwrap_or_else(|| START.to_owned()),
             end: or_end("eos_token"),
@@ -91,7 +105,11 @@ impl Folder<'_> {
 
     fn json<T: serde::de::DeserializeOwned>(&self, name: &str) -> Result<Option<T>> {
         let path = self.path(name);
-        if self.files.has(&path) { self.files.json(&path).map(Some) } else { Ok(None) }
+        if self.files.has(&path) {
+            self.files.json(&path).map(Some)
+        } else {
+            Ok(None)
+        }
     }
 
     fn object(&self, name: &str) -> Result<Option<Map<String, Value>>> {
@@ -105,27 +123,35 @@ impl Folder<'_> {
                 Error::new(Kind::ModelFile, format!("`{path}`: {what}"))
                     .hint("expected CLIP's byte pair encoding: `model` with `vocab` and `merges`")
             };
-            let pairs: Pairs = serde_json::from_value(whole.model).map_err(|e| broken(e.to_string()))?;
-            let vocabulary = pairs.vocabulary().map_err(|kind| broken(format!("a model of type `{kind}`")));
+            let pairs: Pairs =
+                serde_json::from_value(whole.model).map_err(|e| broken(e.to_string()))?;
+            let vocabulary = pairs
+                .vocabulary()
+                .map_err(|kind| broken(format!("a model of type `{kind}`")));
             return vocabulary.map(Some);
         }
         let merged = self.path("merges.txt");
         match self.json::<HashMap<String, u32>>("vocab.json")? {
-            Some(vocab) if self.files.has(&merged) => {
-                Ok(Some((vocab.into_iter().collect(), merges(&self.files.text(&merged)?))))
-            }
+            Some(vocab) if self.files.has(&merged) => Ok(Some((
+                vocab.into_iter().collect(),
+                merges(&self.files.text(&merged)?),
+            ))),
             Some(_) | None => Ok(None),
         }
     }
 
-    /// The tokens beside the vocabulary; where the configuration does not list them, special_tokens_map.json goes into
-    /// it.
+    /// The tokens beside the vocabulary; where the configuration does not list them,
+    /// special_tokens_map.json goes into it.
     fn added(&self, config: &mut Map<String, Value>, whole: Option<&Whole>) -> Result<Added> {
         let mut added = Added::default();
-        if let Some(decoder) = config.get("added_tokens_decoder").and_then(Value::as_object) {
+        if let Some(decoder) = config
+            .get("added_tokens_decoder")
+            .and_then(Value::as_object)
+        {
             for (place, value) in decoder {
                 let read = place.parse().ok().zip(token(value));
-                let (place, token) = read.ok_or_else(|| self.no_token("tokenizer_config.json", value))?;
+                let (place, token) =
+                    read.ok_or_else(|| self.no_token("tokenizer_config.json", value))?;
                 added.put(place, token);
             }
             return Ok(added);
@@ -133,8 +159,14 @@ impl Folder<'_> {
         for (key, value) in self.object("special_tokens_map.json")?.unwrap_or_default() {
             config.insert(key, special(value));
         }
-        let specials: Vec<String> = specials(config).into_iter().map(|token| token.content).collect();
-        for (content, place) in self.json::<HashMap<String, u64>>("added_tokens.json")?.unwrap_or_default() {
+        let specials: Vec<String> = specials(config)
+            .into_iter()
+            .map(|token| token.content)
+            .collect();
+        for (content, place) in self
+            .json::<HashMap<String, u64>>("added_tokens.json")?
+            .unwrap_or_default()
+        {
             let special = specials.contains(&content);
             added.put(place, AddedToken::from(content, special));
         }
@@ -148,19 +180,29 @@ impl Folder<'_> {
 
     fn no_token(&self, name: &str, value: &Value) -> Error {
         let path = self.files.display(&self.path(name));
-        Error::new(Kind::ModelFile, format!("`{path}`: `{value}` is no added token"))
-            .hint("expected an id and `content`")
+        Error::new(
+            Kind::ModelFile,
+            format!("`{path}`: `{value}` is no added token"),
+        )
+        .hint("expected an id and `content`")
     }
 
-    /// Text that is filled up or cut at its beginning has its words at other places than CLIP was trained with.
+    /// Text that is filled up or cut at its beginning has its words at other places than CLIP was
+    /// trained with.
     fn refuse_left(&self, config: &Map<String, Value>) -> Result<()> {
         let left = |key: &&str| config.get(*key).and_then(Value::as_str) == Some("left");
-        let Some(key) = ["padding_side", "truncation_side"].into_iter().find(|key| left(key)) else {
+        let Some(key) = ["padding_side", "truncation_side"]
+            .into_iter()
+            .find(|key| left(key))
+        else {
             return Ok(());
         };
         let path = self.files.display(&self.path("tokenizer_config.json"));
-        Err(Error::new(Kind::ModelFile, format!("`{path}`: `{key}` is `left`, which sdgen does not do"))
-            .hint("CLIP's own is `right`; take the line out if the model was trained so"))
+        Err(Error::new(
+            Kind::ModelFile,
+            format!("`{path}`: `{key}` is `left`, which sdgen does not do"),
+        )
+        .hint("CLIP's own is `right`; take the line out if the model was trained so"))
     }
 }
 
@@ -175,9 +217,12 @@ impl Added {
         let Self { by_place, by_name } = self;
         let mut tokens: Vec<AddedToken> = by_place.into_values().collect();
         let mut defaults = Map::new();
-        for (key, content) in
-            [("bos_token", START), ("eos_token", END), ("unk_token", END), ("pad_token", END)]
-        {
+        for (key, content) in [
+            ("bos_token", START),
+            ("eos_token", END),
+            ("unk_token", END),
+            ("pad_token", END),
+        ] {
             defaults.insert(key.to_owned(), content.into());
         }
         let said = config.iter().filter(|(_, value)| !value.is_null());
@@ -192,13 +237,22 @@ impl Added {
     }
 }
 
-/// The special tokens that a configuration names: those with a task, others of the same form, lists.
+/// The special tokens that a configuration names: those with a task, others of the same form,
+/// lists.
 fn specials(config: &Map<String, Value>) -> Vec<AddedToken> {
     let named = NAMED.iter().filter_map(|key| token(config.get(*key)?));
-    let others = config.iter().filter(|(key, _)| key.ends_with("_token") && !NAMED.contains(&key.as_str()));
+    let others = config
+        .iter()
+        .filter(|(key, _)| key.ends_with("_token") && !NAMED.contains(&key.as_str()));
     let others = others.filter_map(|(_, value)| token(value));
-    let list = LISTS.iter().find_map(|key| config.get(*key)).and_then(Value::as_array);
-    named.chain(others).chain(list.into_iter().flatten().filter_map(token)).collect()
+    let list = LISTS
+        .iter()
+        .find_map(|key| config.get(*key))
+        .and_then(Value::as_array);
+    named
+        .chain(others)
+        .chain(list.into_iter().flatten().filter_map(token))
+        .collect()
 }
 
 /// A token as the files write it: its text, which makes it a special one, or an object.

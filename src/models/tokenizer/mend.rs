@@ -1,11 +1,13 @@
-//! ftfy's repairs of text, in its order and until nothing changes: straight quotes, taken-apart ligatures, usual widths,
-//! one kind of line break, no control characters, composed accents. Text in a wrong encoding stays as it is.
+//! ftfy's repairs of text, in its order and until nothing changes: straight quotes, taken-apart
+//! ligatures, usual widths, one kind of line break, no control characters, composed accents. Text
+//! in a wrong encoding stays as it is.
 
 use tokenizers::NormalizedString;
 
 use super::entities::{unescape_careful, windows};
 
-/// The text as `ftfy.fix_text` leaves it, line by line. References of HTML are read up to the first line with a `<`.
+/// The text as `ftfy.fix_text` leaves it, line by line. References of HTML are read up to the first
+/// line with a `<`.
 pub(super) fn mended(text: &str) -> String {
     let mut references = true;
     let line = |line: &str| {
@@ -18,11 +20,20 @@ pub(super) fn mended(text: &str) -> String {
 fn mended_line(line: &str, references: bool) -> String {
     let mut text = line.to_owned();
     loop {
-        let read = if references { unescape_careful(&text) } else { text.clone() };
+        let read = if references {
+            unescape_careful(&text)
+        } else {
+            text.clone()
+        };
         let usual: String = read.chars().map(windows).collect();
         let usual = straight(&widened(&apart(&usual)));
-        let broken = usual.replace("\r\n", "\n").replace(['\r', '\u{2028}', '\u{2029}', '\u{85}'], "\n");
-        let kept: String = without_escapes(&broken).chars().filter(|c| !is_control(*c)).collect();
+        let broken = usual
+            .replace("\r\n", "\n")
+            .replace(['\r', '\u{2028}', '\u{2029}', '\u{85}'], "\n");
+        let kept: String = without_escapes(&broken)
+            .chars()
+            .filter(|c| !is_control(*c))
+            .collect();
         let composed = NormalizedString::from(kept).nfc().get().to_owned();
         if composed == text {
             return text;
@@ -73,7 +84,9 @@ fn widened(text: &str) -> String {
     for c in text.chars() {
         match c {
             '\u{3000}' => output.push(' '),
-            '\u{ff01}'..='\u{ffef}' => output.push_str(NormalizedString::from(c.to_string()).nfkc().get()),
+            '\u{ff01}'..='\u{ffef}' => {
+                output.push_str(NormalizedString::from(c.to_string()).nfkc().get())
+            }
             _ => output.push(c),
         }
     }
@@ -120,10 +133,19 @@ mod tests {
         for (text, expected) in [
             ("wow!! it\u{2019}s", "wow!! it's"),
             ("\u{201c}ﬁne\u{201d} ﬂuﬃeﬆ ŉ", "\"fine\" fluffiest 'n"),
-            ("ＬＯＵＤ\u{3000}ＮＯＩＳＥＳ Ｕﾀｰﾝ ｶﾞ", "LOUD NOISES Uターン ガ"),
+            (
+                "ＬＯＵＤ\u{3000}ＮＯＩＳＥＳ Ｕﾀｰﾝ ｶﾞ",
+                "LOUD NOISES Uターン ガ",
+            ),
             ("a\r\nb\rc\u{2028}d", "a\nb\nc\nd"),
-            ("\u{1b}[36;44mblue\u{1b}[0m \u{1b}[x? \u{feff}bom\u{7}", "blue ? bom"),
-            ("Broken text&hellip; it&#x2019;s ﬂubberiﬁc!", "Broken text… it's flubberific!"),
+            (
+                "\u{1b}[36;44mblue\u{1b}[0m \u{1b}[x? \u{feff}bom\u{7}",
+                "blue ? bom",
+            ),
+            (
+                "Broken text&hellip; it&#x2019;s ﬂubberiﬁc!",
+                "Broken text… it's flubberific!",
+            ),
             ("<b>&amp;</b>\n&amp;", "<b>&amp;</b>\n&amp;"),
             ("&amp;lt;", "<"),
             ("cafe\u{301} 5\u{2032} — ¿灯台?", "café 5\u{2032} — ¿灯台?"),

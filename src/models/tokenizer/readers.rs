@@ -8,9 +8,12 @@ use crate::error::{Error, Kind, Result};
 use crate::models::clip::ClipConfig;
 use crate::registry::{Component, ModelFiles};
 
-/// The text encoders that a model may have, each with the folder of its tokenizer. XL's refiner has the second alone.
-const ENCODERS: [(Component, &str); 2] =
-    [(Component::TextEncoder, "tokenizer"), (Component::TextEncoder2, "tokenizer_2")];
+/// The text encoders that a model may have, each with the folder of its tokenizer. XL's refiner has
+/// the second alone.
+const ENCODERS: [(Component, &str); 2] = [
+    (Component::TextEncoder, "tokenizer"),
+    (Component::TextEncoder2, "tokenizer_2"),
+];
 
 /// A text encoder's tokenizer, with the encoder's configuration.
 pub(crate) struct Reader {
@@ -24,11 +27,14 @@ pub(crate) struct Reader {
 /// The tokenizers of a model's text encoders.
 ///
 /// # Errors
-/// A model without a text encoder; a configuration or vocabulary that does not parse; encoders that take texts of
-/// other lengths.
+/// A model without a text encoder; a configuration or vocabulary that does not parse; encoders that
+/// take texts of other lengths.
 pub(crate) fn readers(files: &ModelFiles) -> Result<Vec<Reader>> {
     let mut readers: Vec<Reader> = Vec::new();
-    for (component, folder) in ENCODERS.into_iter().filter(|(part, _)| files.has(&part.config())) {
+    for (component, folder) in ENCODERS
+        .into_iter()
+        .filter(|(part, _)| files.has(&part.config()))
+    {
         let config: ClipConfig = files.json(&component.config())?;
         let shape = Shape {
             length: config.max_position_embeddings,
@@ -36,27 +42,47 @@ pub(crate) fn readers(files: &ModelFiles) -> Result<Vec<Reader>> {
             open_clip: component == Component::TextEncoder2 || config.is_open_clip(),
         };
         let tokenizer = Tokenizer::load(files, folder, shape)?;
-        if let Some(first) = readers.first().filter(|first| first.tokenizer.room() != tokenizer.room()) {
-            let lengths = [first.tokenizer.room() + 2, tokenizer.room() + 2].map(|length| length.to_string());
-            let message = format!("`{}`: tokenizers of {} tokens", files.origin, lengths.join(" and "));
+        if let Some(first) = readers
+            .first()
+            .filter(|first| first.tokenizer.room() != tokenizer.room())
+        {
+            let lengths =
+                [first.tokenizer.room() + 2, tokenizer.room() + 2].map(|length| length.to_string());
+            let message = format!(
+                "`{}`: tokenizers of {} tokens",
+                files.origin,
+                lengths.join(" and ")
+            );
             return Err(Error::new(Kind::ModelFile, message)
                 .hint("expected one `model_max_length` in `tokenizer/` and `tokenizer_2/`"));
         }
-        readers.push(Reader { component, folder, config, tokenizer });
+        readers.push(Reader {
+            component,
+            folder,
+            config,
+            tokenizer,
+        });
     }
     if readers.is_empty() {
-        return Err(Error::new(Kind::ModelFile, format!("`{}` has no text encoder", files.origin)));
+        return Err(Error::new(
+            Kind::ModelFile,
+            format!("`{}` has no text encoder", files.origin),
+        ));
     }
     Ok(readers)
 }
 
-/// The files of a tokenizer, path and content, for every text encoder of a model without one that has CLIP's own.
+/// The files of a tokenizer, path and content, for every text encoder of a model without one that
+/// has CLIP's own.
 ///
 /// # Errors
 /// As [`readers`].
 pub(crate) fn standard_files(files: &ModelFiles) -> Result<Vec<(String, String)>> {
     let mut written = Vec::new();
-    for (component, folder) in ENCODERS.into_iter().filter(|(part, _)| files.has(&part.config())) {
+    for (component, folder) in ENCODERS
+        .into_iter()
+        .filter(|(part, _)| files.has(&part.config()))
+    {
         let config: ClipConfig = files.json(&component.config())?;
         let has = Definition::read(files, folder)?.vocabulary.is_some();
         if has || config.vocab_size != Shape::CLIP.rows {

@@ -1,4 +1,5 @@
-//! Vocabularies of CLIP: OpenAI's own, which is compiled in, and the forms in which others are kept.
+//! Vocabularies of CLIP: OpenAI's own, which is compiled in, and the forms in which others are
+//! kept.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -48,7 +49,9 @@ impl Pair {
     fn two(self) -> Option<(String, String)> {
         match self {
             Self::Two(left, right) => Some((left, right)),
-            Self::Line(line) => line.split_once(' ').map(|(left, right)| (left.to_owned(), right.to_owned())),
+            Self::Line(line) => line
+                .split_once(' ')
+                .map(|(left, right)| (left.to_owned(), right.to_owned())),
         }
     }
 }
@@ -62,7 +65,8 @@ pub(super) fn merges(text: &str) -> Merges {
         .collect()
 }
 
-/// OpenAI's vocabulary: 256 bytes, the same at a word's end, the merges in order, the two special tokens.
+/// OpenAI's vocabulary: 256 bytes, the same at a word's end, the merges in order, the two special
+/// tokens.
 pub(super) fn standard() -> Result<Vocabulary> {
     let merges = merges(&standard_merges()?);
     let bytes = byte_characters();
@@ -78,10 +82,17 @@ pub(super) fn standard() -> Result<Vocabulary> {
 
 /// Its vocab.json and merges.txt.
 pub(super) fn standard_files() -> Result<[String; 2]> {
-    let tokens: BTreeMap<u32, String> = standard()?.0.into_iter().map(|(token, id)| (id, token)).collect();
+    let tokens: BTreeMap<u32, String> = standard()?
+        .0
+        .into_iter()
+        .map(|(token, id)| (id, token))
+        .collect();
     let pair = |(id, token): (&u32, &String)| format!("{}:{id}", Value::from(token.as_str()));
     let pairs: Vec<String> = tokens.iter().map(pair).collect();
-    Ok([format!("{{{}}}", pairs.join(",")), format!("#version: 0.2\n{}", standard_merges()?)])
+    Ok([
+        format!("{{{}}}", pairs.join(",")),
+        format!("#version: 0.2\n{}", standard_merges()?),
+    ])
 }
 
 fn standard_merges() -> Result<String> {
@@ -93,10 +104,16 @@ fn standard_merges() -> Result<String> {
     Ok(text)
 }
 
-/// GPT-2's printable stand-ins for the 256 bytes: printable ones stand for themselves and come first.
+/// GPT-2's printable stand-ins for the 256 bytes: printable ones stand for themselves and come
+/// first.
 fn byte_characters() -> Vec<char> {
-    let printable =
-        |b: &u32| (0x21..=0x7e).contains(b) || (0xa1..=0xac).contains(b) || (0xae..=0xff).contains(b);
+    let printable = |b: &u32| {
+        (0x21..=0x7e).contains(b) || (0xa1..=0xac).contains(b) || (0xae..=0xff).contains(b)
+    };
     let others = (0..256u32).filter(|b| !printable(b)).count() as u32;
-    (0..256u32).filter(printable).chain(256..256 + others).filter_map(char::from_u32).collect()
+    (0..256u32)
+        .filter(printable)
+        .chain(256..256 + others)
+        .filter_map(char::from_u32)
+        .collect()
 }

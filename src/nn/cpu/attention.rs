@@ -1,7 +1,9 @@
-//! Owns attention without the score matrix: keys and values packed per head, queries taken a block at a time.
+//! Owns attention without the score matrix: keys and values packed per head, queries taken a block
+//! at a time.
 //!
-//! Dao et al., "FlashAttention" (2022), algorithm 1, with everything transposed: scores are [keys][queries],
-//! so that the softmax runs down the registers and every product has the tile's shape.
+//! Dao et al., "FlashAttention" (2022), algorithm 1, with everything transposed: scores are
+//! [keys][queries], so that the softmax runs down the registers and every product has the tile's
+//! shape.
 
 use super::Cpu;
 use super::attention_block::{KEYS, QueryBlock};
@@ -56,13 +58,14 @@ pub(crate) struct PackedKv {
     pub(super) v: Buffer<f32>,
     /// Lanes of a key.
     pub(super) key_lanes: usize,
-    /// Lanes of a row of transposed values: all keys, and a cache line lest rows fall on the same cache sets.
+    /// Lanes of a row of transposed values: all keys, and a cache line lest rows fall on the same
+    /// cache sets.
     pub(super) value_stride: usize,
 }
 
 impl PackedKv {
-    /// Packs `keys` keys and values of every sequence; row b * keys + i is key i of sequence b. Products are
-    /// in bf16 with `Bf16` or `Int8` where the machine has them, else in f32.
+    /// Packs `keys` keys and values of every sequence; row b * keys + i is key i of sequence b.
+    /// Products are in bf16 with `Bf16` or `Int8` where the machine has them, else in f32.
     ///
     /// # Panics
     /// When a shape does not fit.
@@ -73,12 +76,19 @@ impl PackedKv {
         (k, v): (Rows<'_>, Rows<'_>),
         precision: Precision,
     ) -> PackedKv {
-        assert!(k.columns() == shape.columns() && v.columns() == shape.columns(), "columns of {shape:?}");
+        assert!(
+            k.columns() == shape.columns() && v.columns() == shape.columns(),
+            "columns of {shape:?}"
+        );
         assert!(keys > 0 && shape.head_dim > 0, "an attention to nothing");
         k.check(shape.batch * keys);
         v.check(shape.batch * keys);
         let narrow = matches!(precision, Precision::Bf16 | Precision::Int8) && cpu.isa().has_bf16();
-        let kind = if narrow { LaneKind::Bf16 } else { LaneKind::F32 };
+        let kind = if narrow {
+            LaneKind::Bf16
+        } else {
+            LaneKind::F32
+        };
         let key_lanes = shape.head_dim.div_ceil(kind.count());
         let padded = keys.next_multiple_of(2);
         let value_stride = padded / kind.count() + MAX_WIDTH;
@@ -93,7 +103,9 @@ impl PackedKv {
             value_stride,
         };
         let targets = match kind {
-            LaneKind::Bf16 => [&mut packed.k, &mut packed.v].map(|b| Target::Bf16(b.as_mut_ptr().cast())),
+            LaneKind::Bf16 => {
+                [&mut packed.k, &mut packed.v].map(|b| Target::Bf16(b.as_mut_ptr().cast()))
+            }
             LaneKind::F32 | LaneKind::Int8 => {
                 [&mut packed.k, &mut packed.v].map(|b| Target::F32(b.as_mut_ptr()))
             }
@@ -103,7 +115,13 @@ impl PackedKv {
         cpu.pool().run(heads * blocks, |task| {
             let (head, first) = (task / blocks, task % blocks * PACK);
             let range = first..padded.min(first + PACK);
-            cpu.isa().run_bf16(PackHead { kv: packed_ref, head, range, rows: (k, v), targets });
+            cpu.isa().run_bf16(PackHead {
+                kv: packed_ref,
+                head,
+                range,
+                rows: (k, v),
+                targets,
+            });
         });
         packed
     }
@@ -153,13 +171,17 @@ impl PackHead<'_> {
         let (kv, dim) = (self.kv, self.kv.shape.head_dim);
         let numbers = kv.key_lanes * kv.kind.count();
         let at = (self.head * kv.padded_keys() + key) * numbers;
-        let row = if key < kv.keys { self.row(&self.rows.0, key) } else { &[] };
+        let row = if key < kv.keys {
+            self.row(&self.rows.0, key)
+        } else {
+            &[]
+        };
         for d in (0..numbers).step_by(S::WIDTH) {
             let n = row.len().saturating_sub(d).min(S::WIDTH);
             let written = (numbers - d).min(S::WIDTH);
             debug_assert!(numbers <= dim + 1);
-            // SAFETY: n numbers are inside the row, and `written` inside the packed key, which is this
-            // task's.
+            // SAFETY: n numbers are inside the row, and `written` inside the packed key, which is
+            // this task's.
             unsafe {
                 let v = if n == S::WIDTH {
                     s.load(row.as_ptr().add(d))
@@ -175,18 +197,23 @@ impl PackHead<'_> {
     #[inline(always)]
     fn pack_values<S: Simd>(&self, s: S, first: usize, d: usize) {
         let (kv, dim) = (self.kv, self.kv.shape.head_dim);
-        let (dims, keys) = ((dim - d).min(S::WIDTH), self.range.end.min(first + S::WIDTH) - first);
+        let (dims, keys) = (
+            (dim - d).min(S::WIDTH),
+            self.range.end.min(first + S::WIDTH) - first,
+        );
         let real = kv.keys.min(first + keys).saturating_sub(first);
         let mut block = [0f32; MAX_WIDTH * MAX_WIDTH];
         if dims == S::WIDTH && real == S::WIDTH {
             let from = self.row(&self.rows.1, first)[d..].as_ptr();
-            // SAFETY: WIDTH rows of WIDTH numbers are there, the last as the first; the block is large
-            // enough.
+            // SAFETY: WIDTH rows of WIDTH numbers are there, the last as the first; the block is
+            // large enough.
             unsafe { s.transpose(from, self.rows.1.stride(), block.as_mut_ptr(), S::WIDTH) };
         } else {
             for key in 0..real {
                 let row = &self.row(&self.rows.1, first + key)[d..][..dims];
-                row.iter().enumerate().for_each(|(i, x)| block[i * S::WIDTH + key] = *x);
+                row.iter()
+                    .enumerate()
+                    .for_each(|(i, x)| block[i * S::WIDTH + key] = *x);
             }
         }
         let stride = kv.value_stride * kv.kind.count();
@@ -200,12 +227,19 @@ impl PackHead<'_> {
     }
 }
 
-/// softmax(q k^T / sqrt(head_dim)) v: `queries` queries of every sequence, row b * queries + i of `q` and of
-/// the output [batch * queries, heads * head_dim].
+/// softmax(q k^T / sqrt(head_dim)) v: `queries` queries of every sequence, row b * queries + i of
+/// `q` and of the output [batch * queries, heads * head_dim].
 ///
 /// # Panics
 /// When a shape does not fit.
-pub(crate) fn attend(cpu: &Cpu, queries: usize, q: Rows<'_>, kv: &PackedKv, mask: Mask, mut out: Output<'_>) {
+pub(crate) fn attend(
+    cpu: &Cpu,
+    queries: usize,
+    q: Rows<'_>,
+    kv: &PackedKv,
+    mask: Mask,
+    mut out: Output<'_>,
+) {
     let shape = kv.shape;
     cpu.asked(2 * shape.batch * queries * kv.keys * shape.columns());
     assert_eq!(q.columns(), shape.columns(), "columns of {shape:?}");

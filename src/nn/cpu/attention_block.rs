@@ -8,7 +8,8 @@ use super::simd::{Kernel, Lane, Simd};
 use super::tile::{Product, Start, multiply};
 use std::marker::PhantomData;
 
-/// Keys of a block: their scores against 2 x WIDTH queries take 16 KiB, a third of the first-level cache.
+/// Keys of a block: their scores against 2 x WIDTH queries take 16 KiB, a third of the first-level
+/// cache.
 pub(super) const KEYS: usize = 128;
 /// A lane of two ones in bf16.
 const BF16_ONES: u32 = 0x3f80_3f80;
@@ -61,7 +62,10 @@ impl<L: Lane> Kernel for Over<'_, L> {
     fn run<S: Simd>(mut self, s: S) {
         self.pack_queries(s);
         let (keys, nr) = (self.0.kv.keys, 2 * S::WIDTH);
-        let mut softmax = Softmax { greatest: [s.splat(NEVER); 2], sum: [s.splat(0.0); 2] };
+        let mut softmax = Softmax {
+            greatest: [s.splat(NEVER); 2],
+            sum: [s.splat(0.0); 2],
+        };
         let end = match self.0.mask {
             Mask::None => keys,
             Mask::Causal => keys.min(self.0.first + self.0.count),
@@ -97,11 +101,12 @@ impl<L: Lane> Over<'_, L> {
         let lanes = b.kv.key_lanes.next_multiple_of(S::WIDTH);
         let to = b.transposed[..2 * S::WIDTH * lanes].as_mut_ptr();
         for i in 0..b.count {
-            let row = &b.q.row(sequence * b.queries + b.first + i)[head * shape.head_dim..][..shape.head_dim];
+            let row = &b.q.row(sequence * b.queries + b.first + i)[head * shape.head_dim..]
+                [..shape.head_dim];
             for (chunk, from) in row.chunks(S::WIDTH).enumerate() {
                 let at = chunk * S::WIDTH;
-                // SAFETY: the chunk has at most WIDTH numbers; a row of `lanes` lanes has room for whole
-                // vectors of either kind.
+                // SAFETY: the chunk has at most WIDTH numbers; a row of `lanes` lanes has room for
+                // whole vectors of either kind.
                 unsafe {
                     let v = if from.len() == S::WIDTH {
                         s.load(from.as_ptr())
@@ -126,7 +131,9 @@ impl<L: Lane> Over<'_, L> {
                     s.transpose(
                         from,
                         lanes,
-                        b.panel.as_mut_ptr().add(lane * 2 * S::WIDTH + half * S::WIDTH),
+                        b.panel
+                            .as_mut_ptr()
+                            .add(lane * 2 * S::WIDTH + half * S::WIDTH),
                         2 * S::WIDTH,
                     );
                 }
@@ -198,14 +205,17 @@ impl<L: Lane> Over<'_, L> {
     /// Divides by the sums of exponentials and writes the rows out.
     #[inline(always)]
     fn finish<S: Simd>(&mut self, s: S, softmax: &Softmax<S::V>) {
-        self.rescale(s, [s.reciprocal(softmax.sum[0]), s.reciprocal(softmax.sum[1])]);
+        self.rescale(
+            s,
+            [s.reciprocal(softmax.sum[0]), s.reciprocal(softmax.sum[1])],
+        );
         let b = &mut self.0;
         let shape = b.kv.shape;
         let padded = shape.head_dim.next_multiple_of(S::WIDTH);
         for d in (0..padded).step_by(S::WIDTH) {
             for half in 0..2 {
-                // SAFETY: WIDTH dimensions of WIDTH queries, in both places, which are padded to whole
-                // vectors.
+                // SAFETY: WIDTH dimensions of WIDTH queries, in both places, which are padded to
+                // whole vectors.
                 unsafe {
                     let from = b.outputs.as_ptr().add(d * 2 * S::WIDTH + half * S::WIDTH);
                     s.transpose(
@@ -219,12 +229,14 @@ impl<L: Lane> Over<'_, L> {
         }
         let (sequence, head) = (b.head / shape.heads, b.head % shape.heads);
         for i in 0..b.count {
-            let row = (sequence * b.queries + b.first + i) * shape.columns() + head * shape.head_dim;
+            let row =
+                (sequence * b.queries + b.first + i) * shape.columns() + head * shape.head_dim;
             for d in (0..shape.head_dim).step_by(S::WIDTH) {
                 // SAFETY: these numbers of the output are this head's and query's alone.
                 unsafe {
                     let v = s.load(b.transposed.as_ptr().add(i * padded + d));
-                    b.target.put(s, row + d, v, (shape.head_dim - d).min(S::WIDTH));
+                    b.target
+                        .put(s, row + d, v, (shape.head_dim - d).min(S::WIDTH));
                 }
             }
         }
@@ -232,8 +244,8 @@ impl<L: Lane> Over<'_, L> {
 }
 
 impl<V: Copy> Softmax<V> {
-    /// Turns scores into exponentials of their distance to the greatest so far, and adds them up. Answers
-    /// with the factor for earlier sums when the greatest has grown.
+    /// Turns scores into exponentials of their distance to the greatest so far, and adds them up.
+    /// Answers with the factor for earlier sums when the greatest has grown.
     #[inline(always)]
     fn absorb<S: Simd<V = V>, L: Lane>(&mut self, s: S, scores: &mut [f32]) -> Option<[V; 2]> {
         let mut greatest = self.greatest;
@@ -242,10 +254,12 @@ impl<V: Copy> Softmax<V> {
             let row = unsafe { [s.load(row.as_ptr()), s.load(row.as_ptr().add(S::WIDTH))] };
             greatest = [s.max(greatest[0], row[0]), s.max(greatest[1], row[1])];
         }
-        let grown =
-            s.any_greater(greatest[0], self.greatest[0]) || s.any_greater(greatest[1], self.greatest[1]);
-        let shrink =
-            [exp2(s, s.sub(self.greatest[0], greatest[0])), exp2(s, s.sub(self.greatest[1], greatest[1]))];
+        let grown = s.any_greater(greatest[0], self.greatest[0])
+            || s.any_greater(greatest[1], self.greatest[1]);
+        let shrink = [
+            exp2(s, s.sub(self.greatest[0], greatest[0])),
+            exp2(s, s.sub(self.greatest[1], greatest[1])),
+        ];
         self.greatest = greatest;
         let sums = if L::COUNT == 1 {
             exponentials(s, scores, greatest)
@@ -277,20 +291,23 @@ fn exponentials<S: Simd>(s: S, scores: &mut [f32], greatest: [S::V; 2]) -> [S::V
     sums
 }
 
-/// As `exponentials`, two keys to a lane of bf16, written over the first half of the scores. The sums are
-/// those of the cut-off exponentials, so that the weights still add up to one.
+/// As `exponentials`, two keys to a lane of bf16, written over the first half of the scores. The
+/// sums are those of the cut-off exponentials, so that the weights still add up to one.
 #[inline(always)]
 fn exponentials_bf16<S: Simd, L: Lane>(s: S, scores: &mut [f32], greatest: [S::V; 2]) -> [S::V; 2] {
     let (mut sums, ones) = ([s.splat(0.0); 2], s.splat(f32::from_bits(BF16_ONES)));
     let (nr, start) = (2 * S::WIDTH, scores.as_mut_ptr());
     for pair in 0..scores.len() / (2 * nr) {
         for j in 0..2 {
-            // SAFETY: rows 2 pair and 2 pair + 1 are inside the scores; row `pair` has been read already.
+            // SAFETY: rows 2 pair and 2 pair + 1 are inside the scores; row `pair` has been read
+            // already.
             unsafe {
                 let scores = start.add(2 * pair * nr + j * S::WIDTH);
                 let (even, odd) = (s.load(scores), s.load(scores.add(nr)));
-                let (even, odd) =
-                    (exp2_bf16(s, s.sub(even, greatest[j])), exp2_bf16(s, s.sub(odd, greatest[j])));
+                let (even, odd) = (
+                    exp2_bf16(s, s.sub(even, greatest[j])),
+                    exp2_bf16(s, s.sub(odd, greatest[j])),
+                );
                 let both = s.join_bf16(even, odd);
                 sums[j] = L::multiply_add(s, both, ones, sums[j]);
                 s.store(start.add(pair * nr + j * S::WIDTH), both);

@@ -13,31 +13,72 @@ struct Case {
 }
 
 impl Case {
-    fn new((batch, heads, head_dim): (usize, usize, usize), queries: usize, keys: usize, mask: Mask) -> Case {
-        let shape = AttentionShape { batch, heads, head_dim };
+    fn new(
+        (batch, heads, head_dim): (usize, usize, usize),
+        queries: usize,
+        keys: usize,
+        mask: Mask,
+    ) -> Case {
+        let shape = AttentionShape {
+            batch,
+            heads,
+            head_dim,
+        };
         let mut random = Random::new(head_dim * 1000 + keys);
-        let q = random.normal(batch * queries * shape.columns()).iter().map(|x| x * 2.0).collect();
+        let q = random
+            .normal(batch * queries * shape.columns())
+            .iter()
+            .map(|x| x * 2.0)
+            .collect();
         let kv = random.normal(batch * keys * 2 * shape.columns());
-        Case { shape, queries, keys, mask, q, kv }
+        Case {
+            shape,
+            queries,
+            keys,
+            mask,
+            q,
+            kv,
+        }
     }
 
     fn key_values(&self) -> (Rows<'_>, Rows<'_>) {
         let c = self.shape.columns();
-        (Rows::strided(&self.kv, c, 2 * c), Rows::strided(&self.kv[c..], c, 2 * c))
+        (
+            Rows::strided(&self.kv, c, 2 * c),
+            Rows::strided(&self.kv[c..], c, 2 * c),
+        )
     }
 
     fn reference(&self) -> Vec<f64> {
-        let (AttentionShape { batch, heads, head_dim }, c) = (self.shape, self.shape.columns());
+        let (
+            AttentionShape {
+                batch,
+                heads,
+                head_dim,
+            },
+            c,
+        ) = (self.shape, self.shape.columns());
         let (k, v) = self.key_values();
         let mut out = vec![0f64; batch * self.queries * c];
-        for (b, h, i) in (0..batch * heads * self.queries)
-            .map(|n| (n / (heads * self.queries), n / self.queries % heads, n % self.queries))
-        {
+        for (b, h, i) in (0..batch * heads * self.queries).map(|n| {
+            (
+                n / (heads * self.queries),
+                n / self.queries % heads,
+                n % self.queries,
+            )
+        }) {
             let q = &self.q[(b * self.queries + i) * c + h * head_dim..][..head_dim];
-            let seen = if self.mask == Mask::Causal { self.keys.min(i + 1) } else { self.keys };
+            let seen = if self.mask == Mask::Causal {
+                self.keys.min(i + 1)
+            } else {
+                self.keys
+            };
             let score = |j: usize| {
                 let k = &k.row(b * self.keys + j)[h * head_dim..];
-                q.iter().zip(k).map(|(q, k)| f64::from(*q) * f64::from(*k)).sum::<f64>()
+                q.iter()
+                    .zip(k)
+                    .map(|(q, k)| f64::from(*q) * f64::from(*k))
+                    .sum::<f64>()
                     / (head_dim as f64).sqrt()
             };
             let scores: Vec<f64> = (0..seen).map(score).collect();
@@ -111,12 +152,29 @@ fn scores_far_apart_neither_overflow_nor_vanish() {
 fn packed_keys_serve_many_queries_and_bf16_outputs_are_rounded() {
     let case = Case::new((2, 2, 16), 40, 77, Mask::None);
     every_isa(|cpu| {
-        let kv = PackedKv::pack(cpu, case.shape, case.keys, case.key_values(), Precision::F32);
+        let kv = PackedKv::pack(
+            cpu,
+            case.shape,
+            case.keys,
+            case.key_values(),
+            Precision::F32,
+        );
         let full = case.run(cpu, Precision::F32);
         for _ in 0..2 {
             let mut out = vec![half::bf16::ZERO; full.len()];
-            attend(cpu, case.queries, Rows::new(&case.q, 32), &kv, Mask::None, Output::Bf16(&mut out));
-            assert!(out.iter().zip(&full).all(|(h, x)| *h == half::bf16::from_f32(*x)));
+            attend(
+                cpu,
+                case.queries,
+                Rows::new(&case.q, 32),
+                &kv,
+                Mask::None,
+                Output::Bf16(&mut out),
+            );
+            assert!(
+                out.iter()
+                    .zip(&full)
+                    .all(|(h, x)| *h == half::bf16::from_f32(*x))
+            );
         }
     });
 }

@@ -1,4 +1,5 @@
-//! Owns the door through which benches/kernels.rs reaches the kernels: layers over made-up numbers, ready to be run.
+//! Owns the door through which benches/kernels.rs reaches the kernels: layers over made-up numbers,
+//! ready to be run.
 
 use half::bf16;
 
@@ -9,10 +10,10 @@ use super::scratch::Aligned;
 use super::tile::{Product, Start};
 use super::winograd_tiles::Tile;
 use super::{
-    Activation, Affine, AttentionShape, ConvEpilogue, ConvInput, ConvWeights, Cpu, Epilogue, Gating,
-    Geometry, GroupNorm, Isa, LayerNorm, LinearInput, LinearWeights, Mask, Output, PackedConv, PackedKv,
-    PackedLinear, Padding, Passes, Precision, Rows, WeightSlice, attend, group_norm, layer_norm,
-    physical_cores, plan,
+    Activation, Affine, AttentionShape, ConvEpilogue, ConvInput, ConvWeights, Cpu, Epilogue,
+    Gating, Geometry, GroupNorm, Isa, LayerNorm, LinearInput, LinearWeights, Mask, Output,
+    PackedConv, PackedKv, PackedLinear, Padding, Passes, Precision, Rows, WeightSlice, attend,
+    group_norm, layer_norm, physical_cores, plan,
 };
 
 /// What numbers are multiplied in.
@@ -92,8 +93,8 @@ impl Kernels {
         Self(Cpu::new(Isa::detect(), physical_cores()))
     }
 
-    /// A 3x3 convolution of `channels` (inputs, outputs) over `batch` maps of `side`, SiLU and an affine before it, a
-    /// residual after.
+    /// A 3x3 convolution of `channels` (inputs, outputs) over `batch` maps of `side`, SiLU and an
+    /// affine before it, a residual after.
     pub fn conv(
         &self,
         channels: (usize, usize),
@@ -102,10 +103,25 @@ impl Kernels {
         method: Method,
     ) -> Case {
         let (cpu, (inputs, outputs)) = (self.0.clone(), channels);
-        let padding = Padding { top: 1, left: 1, bottom: 1, right: 1 };
-        let geometry = Geometry { inputs, outputs, kernel: 3, stride: 1, padding };
+        let padding = Padding {
+            top: 1,
+            left: 1,
+            bottom: 1,
+            right: 1,
+        };
+        let geometry = Geometry {
+            inputs,
+            outputs,
+            kernel: 3,
+            stride: 1,
+            padding,
+        };
         let weights = numbers(outputs * inputs * 9, 0.02);
-        let packing = ConvWeights { kernels: WeightSlice::F32(&weights), bias: None, geometry };
+        let packing = ConvWeights {
+            kernels: WeightSlice::F32(&weights),
+            bias: None,
+            geometry,
+        };
         let precision = arithmetic.precision();
         let algo = match method {
             Method::Planned => plan(cpu.isa(), &geometry, precision, Passes::Many),
@@ -118,7 +134,10 @@ impl Kernels {
         let layer = PackedConv::pack(&cpu, &packing, precision, algo);
         let pixels = batch * side * side;
         let x = numbers(pixels * inputs, 1.0);
-        let affine = Affine { scale: vec![1.0; batch * inputs], shift: vec![0.0; batch * inputs] };
+        let affine = Affine {
+            scale: vec![1.0; batch * inputs],
+            shift: vec![0.0; batch * inputs],
+        };
         let mut out = Aligned::<f32>::zeroed(pixels * outputs);
         Case {
             operations: (2 * pixels * outputs * inputs * 9) as u64,
@@ -135,7 +154,8 @@ impl Kernels {
         }
     }
 
-    /// A linear layer of `rows` tokens from `inputs` to `outputs` channels; with `gated`, GEGLU of twice the outputs.
+    /// A linear layer of `rows` tokens from `inputs` to `outputs` channels; with `gated`, GEGLU of
+    /// twice the outputs.
     pub fn linear(
         &self,
         rows: usize,
@@ -147,7 +167,12 @@ impl Kernels {
         let columns = if gated { 2 * outputs } else { outputs };
         let weights = numbers(columns * inputs, 0.02);
         let gating = if gated { Gating::Geglu } else { Gating::None };
-        let packing = LinearWeights { matrices: &[WeightSlice::F32(&weights)], inputs, bias: None, gating };
+        let packing = LinearWeights {
+            matrices: &[WeightSlice::F32(&weights)],
+            inputs,
+            bias: None,
+            gating,
+        };
         let layer = PackedLinear::pack(&cpu, &packing, arithmetic.precision());
         let x = numbers(rows * inputs, 1.0);
         let half: Vec<bf16> = x.iter().map(|x| bf16::from_f32(*x)).collect();
@@ -161,7 +186,13 @@ impl Kernels {
                     Arithmetic::Bf16 => LinearInput::Bf16(Rows::new(&half, inputs)),
                     Arithmetic::F32 | Arithmetic::Int8 => LinearInput::F32(&parts),
                 };
-                layer.forward(&cpu, rows, input, Epilogue::default(), Output::F32(&mut out));
+                layer.forward(
+                    &cpu,
+                    rows,
+                    input,
+                    Epilogue::default(),
+                    Output::F32(&mut out),
+                );
             }),
         }
     }
@@ -174,9 +205,16 @@ impl Kernels {
         arithmetic: Arithmetic,
     ) -> Case {
         let cpu = self.0.clone();
-        let shape = AttentionShape { batch: 1, heads, head_dim };
+        let shape = AttentionShape {
+            batch: 1,
+            heads,
+            head_dim,
+        };
         let columns = heads * head_dim;
-        let (q, k) = (numbers(queries * columns, 1.0), numbers(keys * columns, 1.0));
+        let (q, k) = (
+            numbers(queries * columns, 1.0),
+            numbers(keys * columns, 1.0),
+        );
         let rows = (Rows::new(&k, columns), Rows::new(&k, columns));
         let kv = PackedKv::pack(&cpu, shape, keys, rows, arithmetic.precision());
         let mut out = Aligned::<f32>::zeroed(queries * columns);
@@ -184,7 +222,14 @@ impl Kernels {
             operations: (4 * queries * keys * columns) as u64,
             bytes: (4 * columns * 2 * (queries + keys)) as u64,
             run: Box::new(move || {
-                attend(&cpu, queries, Rows::new(&q, columns), &kv, Mask::None, Output::F32(&mut out));
+                attend(
+                    &cpu,
+                    queries,
+                    Rows::new(&q, columns),
+                    &kv,
+                    Mask::None,
+                    Output::F32(&mut out),
+                );
             }),
         }
     }
@@ -192,14 +237,27 @@ impl Kernels {
     /// The statistics of a group norm of 32 groups over a map of `pixels`.
     pub fn group_norm(&self, pixels: usize, channels: usize) -> Case {
         let cpu = self.0.clone();
-        let (x, weight, bias) = (numbers(pixels * channels, 1.0), vec![1.0; channels], vec![0.0; channels]);
+        let (x, weight, bias) = (
+            numbers(pixels * channels, 1.0),
+            vec![1.0; channels],
+            vec![0.0; channels],
+        );
         Case {
             operations: (3 * pixels * channels) as u64,
             bytes: (4 * pixels * channels) as u64,
             run: Box::new(move || {
                 let parts = [(&x[..], channels)];
-                let norm = GroupNorm { groups: 32, eps: 1e-5, weight: &weight, bias: &bias };
-                std::hint::black_box(group_norm(&cpu, &ConvInput::plain(&parts, 1, pixels, 1), &norm));
+                let norm = GroupNorm {
+                    groups: 32,
+                    eps: 1e-5,
+                    weight: &weight,
+                    bias: &bias,
+                };
+                std::hint::black_box(group_norm(
+                    &cpu,
+                    &ConvInput::plain(&parts, 1, pixels, 1),
+                    &norm,
+                ));
             }),
         }
     }
@@ -207,21 +265,37 @@ impl Kernels {
     /// A layer norm of `rows` tokens.
     pub fn layer_norm(&self, rows: usize, channels: usize) -> Case {
         let cpu = self.0.clone();
-        let (x, weight, bias) = (numbers(rows * channels, 1.0), vec![1.0; channels], vec![0.0; channels]);
+        let (x, weight, bias) = (
+            numbers(rows * channels, 1.0),
+            vec![1.0; channels],
+            vec![0.0; channels],
+        );
         let mut out = Aligned::<f32>::zeroed(rows * channels);
         Case {
             operations: (8 * rows * channels) as u64,
             bytes: (8 * rows * channels) as u64,
             run: Box::new(move || {
-                let norm = LayerNorm { eps: 1e-5, weight: &weight, bias: &bias };
-                layer_norm(&cpu, rows, Rows::new(&x, channels), &norm, Output::F32(&mut out));
+                let norm = LayerNorm {
+                    eps: 1e-5,
+                    weight: &weight,
+                    bias: &bias,
+                };
+                layer_norm(
+                    &cpu,
+                    rows,
+                    Rows::new(&x, channels),
+                    &norm,
+                    Output::F32(&mut out),
+                );
             }),
         }
     }
 
-    /// What the register tile reaches on operands in the first-level cache, on all threads: the ceiling of every kernel.
+    /// What the register tile reaches on operands in the first-level cache, on all threads: the
+    /// ceiling of every kernel.
     pub fn peak(&self, arithmetic: Arithmetic) -> Case {
-        /// Rows of a tile (few enough for any instruction set to have), lanes of depth, repetitions of a task.
+        /// Rows of a tile (few enough for any instruction set to have), lanes of depth, repetitions
+        /// of a task.
         const SHAPE: (usize, usize, usize) = (12, 64, 4096);
         let (rows, depth, repetitions) = SHAPE;
         let (cpu, columns) = (self.0.clone(), 2 * self.0.isa().width());
@@ -232,8 +306,10 @@ impl Kernels {
             bytes: 0,
             run: Box::new(move || {
                 cpu.pool().run(threads, |_| {
-                    let (a, b) =
-                        (Aligned::<f32>::zeroed(rows * depth), Aligned::<f32>::zeroed(columns * depth));
+                    let (a, b) = (
+                        Aligned::<f32>::zeroed(rows * depth),
+                        Aligned::<f32>::zeroed(columns * depth),
+                    );
                     let mut sums = Aligned::<f32>::zeroed(rows * columns);
                     for _ in 0..repetitions {
                         let product = Product {
@@ -247,7 +323,15 @@ impl Kernels {
                             sums_stride: columns,
                             start: Start::Zero,
                         };
-                        run_panel(cpu.isa(), kind, PanelStep { rows, product, finish: None });
+                        run_panel(
+                            cpu.isa(),
+                            kind,
+                            PanelStep {
+                                rows,
+                                product,
+                                finish: None,
+                            },
+                        );
                     }
                 });
             }),

@@ -14,8 +14,8 @@ use super::winograd::{self, WinogradRun};
 use super::winograd_kernels::Kernels;
 use super::winograd_tiles::Tile;
 
-/// Bytes of scratch a convolution works in; larger images go in bands of rows. The level-3 cache of a small
-/// server part.
+/// Bytes of scratch a convolution works in; larger images go in bands of rows. The level-3 cache of
+/// a small server part.
 const SCRATCH: usize = 28 << 20;
 
 /// Zeros around an image.
@@ -35,7 +35,12 @@ impl Padding {
     /// The same on all sides.
     #[cfg(test)]
     pub(crate) fn all(n: usize) -> Padding {
-        Padding { top: n, left: n, bottom: n, right: n }
+        Padding {
+            top: n,
+            left: n,
+            bottom: n,
+            right: n,
+        }
     }
 }
 
@@ -59,7 +64,10 @@ impl Geometry {
     pub(crate) fn output_size(&self, (rows, columns): (usize, usize)) -> (usize, usize) {
         let size = |n: usize| (n - self.kernel) / self.stride + 1;
         let p = self.padding;
-        (size(rows + p.top + p.bottom), size(columns + p.left + p.right))
+        (
+            size(rows + p.top + p.bottom),
+            size(columns + p.left + p.right),
+        )
     }
 }
 
@@ -77,7 +85,8 @@ pub(crate) struct ConvWeights<'a> {
 /// What is added to the sums of a convolution, beside the layer's bias.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ConvEpilogue<'a> {
-    /// [batch, outputs], or [outputs] for all images: the same for every pixel of an image (a time embedding).
+    /// [batch, outputs], or [outputs] for all images: the same for every pixel of an image (a time
+    /// embedding).
     pub image_bias: Option<&'a [f32]>,
     /// A row a pixel.
     pub residual: Residual<'a>,
@@ -104,12 +113,32 @@ impl PackedConv {
     ///
     /// # Panics
     /// When lengths do not fit the geometry, or `algo` cannot compute it.
-    pub(crate) fn pack(cpu: &Cpu, weights: &ConvWeights<'_>, precision: Precision, algo: Algo) -> PackedConv {
+    pub(crate) fn pack(
+        cpu: &Cpu,
+        weights: &ConvWeights<'_>,
+        precision: Precision,
+        algo: Algo,
+    ) -> PackedConv {
         let g = weights.geometry;
-        assert_eq!(weights.kernels.len(), g.outputs * g.inputs * g.kernel * g.kernel, "weights of {g:?}");
-        assert!(weights.bias.is_none_or(|b| b.len() == g.outputs), "a bias of {}", g.outputs);
+        assert_eq!(
+            weights.kernels.len(),
+            g.outputs * g.inputs * g.kernel * g.kernel,
+            "weights of {g:?}"
+        );
+        assert!(
+            weights.bias.is_none_or(|b| b.len() == g.outputs),
+            "a bias of {}",
+            g.outputs
+        );
         let eight_bits = precision == Precision::Int8;
-        let form = Form::of(if eight_bits { Precision::Bf16 } else { precision }, cpu.isa());
+        let form = Form::of(
+            if eight_bits {
+                Precision::Bf16
+            } else {
+                precision
+            },
+            cpu.isa(),
+        );
         let body = match algo {
             Algo::Pointwise => {
                 let plain = g.kernel == 1 && g.stride == 1 && g.padding == Padding::default();
@@ -133,7 +162,11 @@ impl PackedConv {
         if let Some(values) = weights.bias {
             bias[..values.len()].copy_from_slice(values);
         }
-        PackedConv { geometry: g, body, bias }
+        PackedConv {
+            geometry: g,
+            body,
+            bias,
+        }
     }
 
     /// y [batch, rows, columns, outputs] of `output_size` from the input.
@@ -151,14 +184,25 @@ impl PackedConv {
         input.check();
         assert_eq!(input.channels(), g.inputs, "input channels");
         let size = g.output_size(input.size());
-        assert_eq!(out.len(), input.batch * size.0 * size.1 * g.outputs, "an output of {size:?}");
+        assert_eq!(
+            out.len(),
+            input.batch * size.0 * size.1 * g.outputs,
+            "an output of {size:?}"
+        );
         assert!(
-            epilogue.image_bias.is_none_or(|b| [1, input.batch].contains(&(b.len() / g.outputs))),
+            epilogue
+                .image_bias
+                .is_none_or(|b| [1, input.batch].contains(&(b.len() / g.outputs))),
             "a bias for every image, or one for all"
         );
         let target = Target::F32(out.as_mut_ptr());
-        let residual = epilogue.residual.find((input.batch * size.0 * size.1, g.outputs), target);
-        assert!(residual.is_none_or(|r| r.stride == g.outputs), "a residual with gaps");
+        let residual = epilogue
+            .residual
+            .find((input.batch * size.0 * size.1, g.outputs), target);
+        assert!(
+            residual.is_none_or(|r| r.stride == g.outputs),
+            "a residual with gaps"
+        );
         // A pointwise body counts for itself.
         if !matches!(self.body, Body::Pointwise(_)) {
             cpu.asked(out.len() * g.inputs * g.kernel * g.kernel);
@@ -167,13 +211,30 @@ impl PackedConv {
             Body::Pointwise(linear) => forward_pointwise(cpu, linear, input, epilogue, out),
             Body::Direct(panels) => {
                 let bias = self.image_bias(input.batch, epilogue.image_bias);
-                let run = DirectRun { cpu, geometry: g, panels, input, size, bias: &bias, residual };
+                let run = DirectRun {
+                    cpu,
+                    geometry: g,
+                    panels,
+                    input,
+                    size,
+                    bias: &bias,
+                    residual,
+                };
                 conv_direct::forward(&run, out);
             }
             Body::Winograd(largest, kernels) => {
                 let bias = self.image_bias(input.batch, epilogue.image_bias);
                 let tile = largest.for_map(size);
-                let run = WinogradRun { cpu, geometry: g, kernels, tile, input, size, bias: &bias, residual };
+                let run = WinogradRun {
+                    cpu,
+                    geometry: g,
+                    kernels,
+                    tile,
+                    input,
+                    size,
+                    bias: &bias,
+                    residual,
+                };
                 winograd::forward(&run, out);
             }
         }
@@ -192,8 +253,8 @@ impl PackedConv {
     }
 }
 
-/// A 1x1 convolution: parts are multiplied where they lie, or in bands when something happens to them on the
-/// way.
+/// A 1x1 convolution: parts are multiplied where they lie, or in bands when something happens to
+/// them on the way.
 fn forward_pointwise(
     cpu: &Cpu,
     linear: &PackedLinear,
@@ -208,10 +269,17 @@ fn forward_pointwise(
             Residual::Rows(rows) => Residual::Rows(rows.tail(first)),
             other @ (Residual::None | Residual::Output) => other,
         };
-        Epilogue { residual, ..Epilogue::default() }
+        Epilogue {
+            residual,
+            ..Epilogue::default()
+        }
     };
     if input.is_plain() {
-        let parts: Vec<Rows<'_>> = input.parts.iter().map(|(data, c)| Rows::new(data, *c)).collect();
+        let parts: Vec<Rows<'_>> = input
+            .parts
+            .iter()
+            .map(|(data, c)| Rows::new(data, *c))
+            .collect();
         linear.forward(
             cpu,
             input.batch * rows * columns,
@@ -220,8 +288,14 @@ fn forward_pointwise(
             Output::F32(out),
         );
     } else {
-        for band in bands(input.batch * rows, SCRATCH / (4 * columns * input.channels())) {
-            let row = |r: usize| CanvasRow { image: r / rows, source: Some(r % rows) };
+        for band in bands(
+            input.batch * rows,
+            SCRATCH / (4 * columns * input.channels()),
+        ) {
+            let row = |r: usize| CanvasRow {
+                image: r / rows,
+                source: Some(r % rows),
+            };
             let canvas_rows: Vec<CanvasRow> = band.clone().map(row).collect();
             let pixels = canvas_rows.len() * columns;
             let shape = CanvasShape {
@@ -239,10 +313,13 @@ fn forward_pointwise(
         }
     }
     if let Some(bias) = epilogue.image_bias {
-        cpu.pool().for_chunks(out, rows * columns * n, |image, pixels| {
-            let bias = &bias[image * n % bias.len()..][..n];
-            pixels.chunks_exact_mut(n).for_each(|p| p.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
-        });
+        cpu.pool()
+            .for_chunks(out, rows * columns * n, |image, pixels| {
+                let bias = &bias[image * n % bias.len()..][..n];
+                pixels
+                    .chunks_exact_mut(n)
+                    .for_each(|p| p.iter_mut().zip(bias).for_each(|(y, b)| *y += b));
+            });
     }
 }
 
@@ -262,15 +339,22 @@ impl ConvWeights<'_> {
     pub(super) fn pack(&self, cpu: &Cpu, inputs: usize, form: Form) -> Panels {
         let (g, width) = (self.geometry, 2 * cpu.isa().width());
         let taps = g.kernel * g.kernel;
-        let shape = PanelShape { count: g.outputs.div_ceil(width), taps, inputs };
+        let shape = PanelShape {
+            count: g.outputs.div_ceil(width),
+            taps,
+            inputs,
+        };
         Panels::pack(cpu, shape, form, |panel, j, out| {
             let output = panel * width + j;
             if output < g.outputs {
-                // From the arena: a vector of this size would come from the system and go back to it every time.
+                // From the arena: a vector of this size would come from the system and go back to
+                // it every time.
                 let mut kernels = cpu.scratch().take::<f32>(g.inputs * taps);
                 self.kernels.widen(output * kernels.len(), &mut kernels);
                 for (tap, row) in out.chunks_exact_mut(inputs).enumerate() {
-                    row.iter_mut().zip(kernels[tap..].iter().step_by(taps)).for_each(|(to, w)| *to = *w);
+                    row.iter_mut()
+                        .zip(kernels[tap..].iter().step_by(taps))
+                        .for_each(|(to, w)| *to = *w);
                 }
             }
         })

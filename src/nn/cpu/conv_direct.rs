@@ -1,5 +1,5 @@
-//! Owns the direct convolution: an implicit matrix product whose rows are pixels of a padded copy, one tap a
-//! kernel position.
+//! Owns the direct convolution: an implicit matrix product whose rows are pixels of a padded copy,
+//! one tap a kernel position.
 
 use super::Cpu;
 use super::conv::{Geometry, bands, units_in_scratch};
@@ -12,8 +12,8 @@ use super::scratch::Buffer;
 use super::tile::{Product, Start};
 use std::ops::Range;
 
-/// Output pixels of a task: with DEPTH lanes of sums and inputs, what the second-level cache holds beside a
-/// panel.
+/// Output pixels of a task: with DEPTH lanes of sums and inputs, what the second-level cache holds
+/// beside a panel.
 const PIXELS: usize = 512;
 /// Panels of a task.
 const PANELS: usize = 5;
@@ -75,7 +75,15 @@ pub(super) fn forward(run: &DirectRun<'_>, out: &mut [f32]) {
         let tap = |t: usize| (t / g.kernel * width + t % g.kernel) * lanes;
         let taps = (0..g.kernel * g.kernel).map(tap).collect();
         let target = Target::F32(out.as_mut_ptr());
-        Band { run, rows, shape: &shape, canvas: &canvas, taps, target }.compute();
+        Band {
+            run,
+            rows,
+            shape: &shape,
+            canvas: &canvas,
+            taps,
+            target,
+        }
+        .compute();
     }
 }
 
@@ -95,8 +103,14 @@ fn lay_out(run: &DirectRun<'_>, band: Range<usize>) -> (Vec<OutputRow>, Vec<Canv
         }));
         let first = y * g.stride;
         let last = first + (count - 1) * g.stride + g.kernel;
-        let source = |r: usize| r.checked_sub(g.padding.top).filter(|r| *r < run.input.size().0);
-        canvas.extend((first..last).map(|r| CanvasRow { image, source: source(r) }));
+        let source = |r: usize| {
+            r.checked_sub(g.padding.top)
+                .filter(|r| *r < run.input.size().0)
+        };
+        canvas.extend((first..last).map(|r| CanvasRow {
+            image,
+            source: source(r),
+        }));
         index += count;
     }
     (rows, canvas)
@@ -110,11 +124,14 @@ impl Band<'_> {
         let row_tasks = self.rows.len().div_ceil(task_rows);
         let wanted = (TASKS_PER_THREAD * threads).div_ceil(row_tasks);
         let task_panels = panels.div_ceil(wanted).clamp(1, PANELS);
-        self.run.cpu.pool().run(row_tasks * panels.div_ceil(task_panels), |task| {
-            let (r, p) = (task % row_tasks * task_rows, task / row_tasks * task_panels);
-            let rows = &self.rows[r..(r + task_rows).min(self.rows.len())];
-            self.compute_block(rows, p..(p + task_panels).min(panels));
-        });
+        self.run
+            .cpu
+            .pool()
+            .run(row_tasks * panels.div_ceil(task_panels), |task| {
+                let (r, p) = (task % row_tasks * task_rows, task / row_tasks * task_panels);
+                let rows = &self.rows[r..(r + task_rows).min(self.rows.len())];
+                self.compute_block(rows, p..(p + task_panels).min(panels));
+            });
     }
 
     /// Some rows by some panels, depth by depth; the sums wait in scratch in between.
@@ -122,16 +139,23 @@ impl Band<'_> {
         let (panels, pixels) = (self.run.panels, self.run.size.1);
         let scratch = self.run.cpu.scratch();
         let mut sums = scratch.take::<f32>(range.len() * rows.len() * pixels * panels.columns);
-        let mut wide = scratch.take::<f32>(panels.widened_len(panels.taps, panels.depth.min(DEPTH)));
+        let mut wide =
+            scratch.take::<f32>(panels.widened_len(panels.taps, panels.depth.min(DEPTH)));
         let pieces = bands(panels.depth, DEPTH);
         for piece in pieces {
-            let slab = Slab { first_tap: 0, taps: panels.taps, from: piece.start, depth: piece.len() };
+            let slab = Slab {
+                first_tap: 0,
+                taps: panels.taps,
+                from: piece.start,
+                depth: piece.len(),
+            };
             for (p, panel) in range.clone().enumerate() {
                 let (b, tap_stride) = panels.slab(panel, slab, &mut wide);
                 for (i, row) in rows.iter().enumerate() {
                     let at = (p * rows.len() + i) * pixels * panels.columns;
                     let product = Product {
-                        a: self.canvas[row.canvas_row * self.shape.width * panels.depth + piece.start..]
+                        a: self.canvas
+                            [row.canvas_row * self.shape.width * panels.depth + piece.start..]
                             .as_ptr(),
                         row_stride: self.run.geometry.stride * panels.depth,
                         taps: &self.taps,
@@ -140,10 +164,22 @@ impl Band<'_> {
                         tap_stride,
                         sums: sums[at..].as_mut_ptr(),
                         sums_stride: panels.columns,
-                        start: if piece.start == 0 { Start::Zero } else { Start::Sums },
+                        start: if piece.start == 0 {
+                            Start::Zero
+                        } else {
+                            Start::Sums
+                        },
                     };
                     let finish = (piece.end == panels.depth).then(|| self.finish(*row, panel));
-                    run_panel(panels.isa, panels.kind, PanelStep { rows: pixels, product, finish });
+                    run_panel(
+                        panels.isa,
+                        panels.kind,
+                        PanelStep {
+                            rows: pixels,
+                            product,
+                            finish,
+                        },
+                    );
                 }
             }
         }
@@ -155,7 +191,8 @@ impl Band<'_> {
         let index = row.index * self.run.size.1 * outputs + column;
         Finish {
             rows: self.run.size.1,
-            bias: self.run.bias[row.image * self.run.panels.count * self.run.panels.columns + column..]
+            bias: self.run.bias
+                [row.image * self.run.panels.count * self.run.panels.columns + column..]
                 .as_ptr(),
             scales: None,
             activation: Activation::None,
@@ -164,7 +201,10 @@ impl Band<'_> {
             index,
             stride: outputs,
             columns: columns.min(outputs - column),
-            residual: self.run.residual.map(|residual| residual.from(row.index * self.run.size.1, column)),
+            residual: self
+                .run
+                .residual
+                .map(|residual| residual.from(row.index * self.run.size.1, column)),
         }
     }
 }

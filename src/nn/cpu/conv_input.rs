@@ -1,5 +1,5 @@
-//! Owns what a convolution reads: parts joined, normalised, activated, upsampled and padded on the way into
-//! one canvas.
+//! Owns what a convolution reads: parts joined, normalised, activated, upsampled and padded on the
+//! way into one canvas.
 
 use super::Cpu;
 use super::math::{Activation, gelu, quick_gelu, relu, silu};
@@ -7,7 +7,8 @@ use super::pool::Shareable;
 use super::scratch::Buffer;
 use super::simd::{Kernel, Simd};
 
-/// A scale and a shift for every image and channel, [batch, channels] each: x becomes scale x + shift.
+/// A scale and a shift for every image and channel, [batch, channels] each: x becomes scale x +
+/// shift.
 #[derive(Clone, Debug)]
 pub(crate) struct Affine {
     /// Multiplied.
@@ -31,7 +32,8 @@ pub(crate) struct ConvInput<'a> {
     pub affine: Option<&'a Affine>,
     /// Second.
     pub activation: Activation,
-    /// Third: to (rows, columns), each pixel taken from the nearest one below, as PyTorch's `nearest` does.
+    /// Third: to (rows, columns), each pixel taken from the nearest one below, as PyTorch's
+    /// `nearest` does.
     pub upsample_to: Option<(usize, usize)>,
 }
 
@@ -114,12 +116,18 @@ pub(super) struct CanvasShape {
 impl CanvasShape {
     /// 32-bit lanes of a pixel.
     pub(super) fn pixel_lanes(&self) -> usize {
-        if self.bf16 { self.channels / 2 } else { self.channels }
+        if self.bf16 {
+            self.channels / 2
+        } else {
+            self.channels
+        }
     }
 
     /// Copies the rows out of `input`.
     pub(super) fn fill(&self, cpu: &Cpu, input: &ConvInput<'_>) -> Buffer<f32> {
-        let mut canvas = cpu.scratch().take::<f32>(self.rows.len() * self.width * self.pixel_lanes());
+        let mut canvas = cpu
+            .scratch()
+            .take::<f32>(self.rows.len() * self.width * self.pixel_lanes());
         self.fill_into(cpu, input, &mut canvas);
         canvas
     }
@@ -131,7 +139,12 @@ impl CanvasShape {
         let shared = Shareable::new(canvas.as_mut_ptr());
         cpu.pool().run(self.rows.len(), |i| {
             let to = shared.get().wrapping_add(i * row_lanes);
-            cpu.isa().run_bf16(FillRow { shape: self, input, row: self.rows[i], to });
+            cpu.isa().run_bf16(FillRow {
+                shape: self,
+                input,
+                row: self.rows[i],
+                to,
+            });
         });
     }
 }
@@ -188,13 +201,17 @@ impl FillRow<'_> {
             let mut c = 0;
             while c < *channels {
                 let n = (channels - c).min(S::WIDTH);
-                // SAFETY: n numbers from c on are inside the pixel, and from first + c on inside the affine
-                // and the row.
+                // SAFETY: n numbers from c on are inside the pixel, and from first + c on inside
+                // the affine and the row.
                 unsafe {
                     let mut v = load(s, pixel.as_ptr().add(c), n);
                     if let Some((scale, shift)) = affine {
                         let at = first + c;
-                        v = s.fma(v, load(s, scale[at..].as_ptr(), n), load(s, shift[at..].as_ptr(), n));
+                        v = s.fma(
+                            v,
+                            load(s, scale[at..].as_ptr(), n),
+                            load(s, shift[at..].as_ptr(), n),
+                        );
                     }
                     self.put(s, to, first + c, (activate(s, self.input.activation, v), n));
                 }
@@ -231,7 +248,13 @@ impl FillRow<'_> {
 #[inline(always)]
 unsafe fn load<S: Simd>(s: S, p: *const f32, n: usize) -> S::V {
     // SAFETY: as the caller vouches.
-    unsafe { if n == S::WIDTH { s.load(p) } else { s.load_first(p, n) } }
+    unsafe {
+        if n == S::WIDTH {
+            s.load(p)
+        } else {
+            s.load_first(p, n)
+        }
+    }
 }
 
 #[inline(always)]

@@ -12,9 +12,9 @@ pub(crate) enum Algo {
     Pointwise,
     /// Implicit matrix product over a padded copy: any kernel and stride.
     Direct,
-    /// Winograd's, in tiles of at most these errors. F(2x2, 3x3): 2.25 times fewer products; relative error 7e-7 in f32,
-    /// 4e-3 in bf16. F(2x4, 3x3): 3 times fewer; 6e-3 in bf16. F(4x4, 3x3): 4 times fewer; 2e-6 in f32, 9e-3 in bf16, four
-    /// times that of a direct convolution.
+    /// Winograd's, in tiles of at most these errors. F(2x2, 3x3): 2.25 times fewer products;
+    /// relative error 7e-7 in f32, 4e-3 in bf16. F(2x4, 3x3): 3 times fewer; 6e-3 in bf16. F(4x4,
+    /// 3x3): 4 times fewer; 2e-6 in f32, 9e-3 in bf16, four times that of a direct convolution.
     Winograd(Tile),
 }
 
@@ -30,9 +30,10 @@ pub(crate) enum Passes {
 
 /// The algorithm for a layer on `isa`.
 ///
-/// Winograd for 3x3 kernels wherever there are products to save, which few channels leave to nobody: transformed kernels
-/// are made on the way, so that they cost no memory. Where the machine multiplies bf16, F(2x4) in it is faster than
-/// F(4x4) in f32; a network that runs once takes F(4x4) in bf16.
+/// Winograd for 3x3 kernels wherever there are products to save, which few channels leave to
+/// nobody: transformed kernels are made on the way, so that they cost no memory. Where the machine
+/// multiplies bf16, F(2x4) in it is faster than F(4x4) in f32; a network that runs once takes
+/// F(4x4) in bf16.
 pub(crate) fn plan(isa: Isa, geometry: &Geometry, precision: Precision, passes: Passes) -> Algo {
     let g = geometry;
     if g.kernel == 1 && g.stride == 1 && g.padding == Padding::default() {
@@ -43,5 +44,9 @@ pub(crate) fn plan(isa: Isa, geometry: &Geometry, precision: Precision, passes: 
     }
     let narrow = matches!(precision, Precision::Bf16 | Precision::Int8) && isa.has_bf16();
     let many = narrow && passes == Passes::Many;
-    Algo::Winograd(if many { Tile::TwoByFour } else { Tile::FourByFour })
+    Algo::Winograd(if many {
+        Tile::TwoByFour
+    } else {
+        Tile::FourByFour
+    })
 }

@@ -25,7 +25,10 @@ impl Case {
         let mut random = Random::new(g.inputs * 7 + g.outputs * 3 + size.0 * 31 + size.1);
         Case {
             geometry,
-            parts: parts.iter().map(|c| (random.normal(batch * size.0 * size.1 * c), *c)).collect(),
+            parts: parts
+                .iter()
+                .map(|c| (random.normal(batch * size.0 * size.1 * c), *c))
+                .collect(),
             batch,
             size,
             upsample_to: None,
@@ -54,7 +57,8 @@ impl Case {
     }
 
     fn output_size(&self) -> (usize, usize) {
-        self.geometry.output_size(self.upsample_to.unwrap_or(self.size))
+        self.geometry
+            .output_size(self.upsample_to.unwrap_or(self.size))
     }
 
     /// The input pixel after joining, affine, activation and upsampling; zero outside.
@@ -63,9 +67,15 @@ impl Case {
         if y < 0 || x < 0 || y >= seen.0 as isize || x >= seen.1 as isize {
             return vec![0.0; self.geometry.inputs];
         }
-        let (y, x) = (y as usize * self.size.0 / seen.0, x as usize * self.size.1 / seen.1);
+        let (y, x) = (
+            y as usize * self.size.0 / seen.0,
+            x as usize * self.size.1 / seen.1,
+        );
         let at = (image * self.size.0 + y) * self.size.1 + x;
-        let joined = self.parts.iter().flat_map(|(data, c)| &data[at * c..][..*c]);
+        let joined = self
+            .parts
+            .iter()
+            .flat_map(|(data, c)| &data[at * c..][..*c]);
         joined
             .enumerate()
             .map(|(c, v)| {
@@ -77,7 +87,11 @@ impl Case {
                 };
                 let (scale, shift) = self.affine.as_ref().map_or((1.0, 0.0), affine);
                 let v = f64::from(*v) * scale + shift;
-                if self.activation == Activation::Silu { v / (1.0 + (-v).exp()) } else { v }
+                if self.activation == Activation::Silu {
+                    v / (1.0 + (-v).exp())
+                } else {
+                    v
+                }
             })
             .collect()
     }
@@ -91,8 +105,9 @@ impl Case {
                 for x in 0..width {
                     let taps: Vec<Vec<f64>> = (0..g.kernel * g.kernel)
                         .map(|t| {
-                            let at =
-                                |p: usize, k: usize, pad: usize| (p * g.stride + k) as isize - pad as isize;
+                            let at = |p: usize, k: usize, pad: usize| {
+                                (p * g.stride + k) as isize - pad as isize
+                            };
                             self.pixel(
                                 image,
                                 at(y, t / g.kernel, g.padding.top),
@@ -101,14 +116,24 @@ impl Case {
                         })
                         .collect();
                     for o in 0..g.outputs {
-                        let weight =
-                            |c: usize, t: usize| f64::from(self.weights[(o * g.inputs + c) * taps.len() + t]);
-                        let dot = |(t, pixel): (usize, &Vec<f64>)| {
-                            pixel.iter().enumerate().map(|(c, v)| v * weight(c, t)).sum::<f64>()
+                        let weight = |c: usize, t: usize| {
+                            f64::from(self.weights[(o * g.inputs + c) * taps.len() + t])
                         };
-                        let image_bias =
-                            self.image_bias.as_ref().map_or(0.0, |b| f64::from(b[image * g.outputs + o]));
-                        let residual = self.residual.as_ref().map_or(0.0, |r| f64::from(r[out.len()]));
+                        let dot = |(t, pixel): (usize, &Vec<f64>)| {
+                            pixel
+                                .iter()
+                                .enumerate()
+                                .map(|(c, v)| v * weight(c, t))
+                                .sum::<f64>()
+                        };
+                        let image_bias = self
+                            .image_bias
+                            .as_ref()
+                            .map_or(0.0, |b| f64::from(b[image * g.outputs + o]));
+                        let residual = self
+                            .residual
+                            .as_ref()
+                            .map_or(0.0, |r| f64::from(r[out.len()]));
                         out.push(
                             taps.iter().enumerate().map(dot).sum::<f64>()
                                 + f64::from(self.bias[o])
@@ -132,9 +157,14 @@ impl Case {
         (kernels, precision): (WeightSlice<'_>, Precision),
         algo: Algo,
     ) -> Vec<f32> {
-        let weights = ConvWeights { kernels, bias: Some(&self.bias), geometry: self.geometry };
+        let weights = ConvWeights {
+            kernels,
+            bias: Some(&self.bias),
+            geometry: self.geometry,
+        };
         let layer = PackedConv::pack(cpu, &weights, precision, algo);
-        let parts: Vec<(&[f32], usize)> = self.parts.iter().map(|(data, c)| (&data[..], *c)).collect();
+        let parts: Vec<(&[f32], usize)> =
+            self.parts.iter().map(|(data, c)| (&data[..], *c)).collect();
         let input = ConvInput {
             affine: self.affine.as_ref(),
             activation: self.activation,
@@ -143,28 +173,70 @@ impl Case {
         };
         let size = self.output_size();
         let mut out = vec![f32::NAN; self.batch * size.0 * size.1 * self.geometry.outputs];
-        let epilogue = ConvEpilogue { image_bias: self.image_bias.as_deref(), residual: Residual::None };
+        let epilogue = ConvEpilogue {
+            image_bias: self.image_bias.as_deref(),
+            residual: Residual::None,
+        };
         let Some(residual) = &self.residual else {
             layer.forward(cpu, &input, epilogue, &mut out);
             return out;
         };
         let rows = Residual::Rows(Rows::new(residual, self.geometry.outputs));
-        layer.forward(cpu, &input, ConvEpilogue { residual: rows, ..epilogue }, &mut out);
+        layer.forward(
+            cpu,
+            &input,
+            ConvEpilogue {
+                residual: rows,
+                ..epilogue
+            },
+            &mut out,
+        );
         let mut onto = residual.clone();
-        layer.forward(cpu, &input, ConvEpilogue { residual: Residual::Output, ..epilogue }, &mut onto);
+        layer.forward(
+            cpu,
+            &input,
+            ConvEpilogue {
+                residual: Residual::Output,
+                ..epilogue
+            },
+            &mut onto,
+        );
         assert_eq!(onto, out, "a residual that the output held");
         out
     }
 }
 
 fn same(inputs: usize, outputs: usize) -> Geometry {
-    Geometry { inputs, outputs, kernel: 3, stride: 1, padding: Padding::all(1) }
+    Geometry {
+        inputs,
+        outputs,
+        kernel: 3,
+        stride: 1,
+        padding: Padding::all(1),
+    }
 }
 
 fn cases() -> Vec<Case> {
-    let down = Geometry { stride: 2, ..same(10, 12) };
-    let encoder = Geometry { padding: Padding { top: 0, left: 0, bottom: 1, right: 1 }, ..down };
-    let point = Geometry { inputs: 21, outputs: 34, kernel: 1, stride: 1, padding: Padding::default() };
+    let down = Geometry {
+        stride: 2,
+        ..same(10, 12)
+    };
+    let encoder = Geometry {
+        padding: Padding {
+            top: 0,
+            left: 0,
+            bottom: 1,
+            right: 1,
+        },
+        ..down
+    };
+    let point = Geometry {
+        inputs: 21,
+        outputs: 34,
+        kernel: 1,
+        stride: 1,
+        padding: Padding::default(),
+    };
     vec![
         Case::new(same(4, 5), &[4], 1, (7, 9)),
         Case::new(same(9, 33), &[9], 2, (17, 19)),
@@ -177,7 +249,15 @@ fn cases() -> Vec<Case> {
         Case::new(point, &[21], 2, (6, 5)),
         Case::new(point, &[8, 13], 2, (6, 5)).with_everything(None),
         Case::new(
-            Geometry { padding: Padding { top: 0, left: 2, bottom: 2, right: 0 }, ..same(6, 7) },
+            Geometry {
+                padding: Padding {
+                    top: 0,
+                    left: 2,
+                    bottom: 2,
+                    right: 0,
+                },
+                ..same(6, 7)
+            },
             &[6],
             1,
             (6, 9),
@@ -203,10 +283,16 @@ fn every_algorithm_matches_float64_on_ragged_shapes_with_everything_fused() {
         let expected = case.reference();
         every_isa(|cpu| {
             for algo in algos(&case.geometry) {
-                for precision in [Precision::F32, Precision::F16Weights, Precision::Bf16, Precision::Int8] {
+                for precision in [
+                    Precision::F32,
+                    Precision::F16Weights,
+                    Precision::Bf16,
+                    Precision::Int8,
+                ] {
                     let error = relative_rms(&case.run(cpu, precision, algo), &expected);
-                    // Measured at most: f32 direct and F(2x4) 4e-7, F(2x2) 3e-7, F(4x4) 6e-7; f16 weights 3e-4; bf16 direct
-                    // 2.5e-3, F(2x2) 4e-3, F(2x4) 8e-3, F(4x4) 1.4e-2; int8 (pointwise only) 1e-2.
+                    // Measured at most: f32 direct and F(2x4) 4e-7, F(2x2) 3e-7, F(4x4) 6e-7; f16
+                    // weights 3e-4; bf16 direct 2.5e-3, F(2x2) 4e-3, F(2x4) 8e-3, F(4x4) 1.4e-2;
+                    // int8 (pointwise only) 1e-2.
                     let four = Algo::Winograd(Tile::FourByFour);
                     let tolerance = match (precision, algo) {
                         (Precision::F32, _) if algo == four => 1.5e-6,
@@ -232,13 +318,24 @@ fn every_algorithm_matches_float64_on_ragged_shapes_with_everything_fused() {
 
 #[test]
 fn large_maps_go_in_bands_with_the_same_result() {
-    // 200 channels at 150 x 70: several bands of Winograd and of the direct method, against each other.
+    // 200 channels at 150 x 70: several bands of Winograd and of the direct method, against each
+    // other.
     let case = Case::new(same(200, 40), &[200], 1, (150, 70)).with_everything(Some((300, 140)));
     let cpu = Cpu::new(Isa::detect(), 2);
-    let direct: Vec<f64> = case.run(&cpu, Precision::F32, Algo::Direct).into_iter().map(f64::from).collect();
+    let direct: Vec<f64> = case
+        .run(&cpu, Precision::F32, Algo::Direct)
+        .into_iter()
+        .map(f64::from)
+        .collect();
     for tile in Tile::ALL {
-        let error = relative_rms(&case.run(&cpu, Precision::F32, Algo::Winograd(tile)), &direct);
-        assert!(error < if tile == Tile::TwoByTwo { 2e-6 } else { 1e-5 }, "{tile:?} {error:e}");
+        let error = relative_rms(
+            &case.run(&cpu, Precision::F32, Algo::Winograd(tile)),
+            &direct,
+        );
+        assert!(
+            error < if tile == Tile::TwoByTwo { 2e-6 } else { 1e-5 },
+            "{tile:?} {error:e}"
+        );
     }
     assert!(cpu.scratch().trim() < 64 << 20);
 }
@@ -262,10 +359,23 @@ fn winograd_is_for_kernels_that_leave_it_products_to_save() {
     assert_eq!(planned(wide), Algo::Winograd(Tile::FourByFour));
     assert_eq!(planned(same(4, 320)), Algo::Direct);
     assert_eq!(planned(Geometry { stride: 2, ..wide }), Algo::Direct);
-    assert_eq!(planned(Geometry { kernel: 1, padding: Padding::default(), ..wide }), Algo::Pointwise);
+    assert_eq!(
+        planned(Geometry {
+            kernel: 1,
+            padding: Padding::default(),
+            ..wide
+        }),
+        Algo::Pointwise
+    );
     if isa.has_bf16() {
-        assert_eq!(plan(isa, &wide, Precision::Bf16, Passes::Many), Algo::Winograd(Tile::TwoByFour));
-        assert_eq!(plan(isa, &wide, Precision::Bf16, Passes::Once), Algo::Winograd(Tile::FourByFour));
+        assert_eq!(
+            plan(isa, &wide, Precision::Bf16, Passes::Many),
+            Algo::Winograd(Tile::TwoByFour)
+        );
+        assert_eq!(
+            plan(isa, &wide, Precision::Bf16, Passes::Once),
+            Algo::Winograd(Tile::FourByFour)
+        );
     }
 }
 
@@ -277,7 +387,10 @@ fn kernels_of_sixteen_bits_are_as_good_as_the_same_numbers_in_f32() {
     every_isa(|cpu| {
         for algo in algos(&case.geometry) {
             let wide = case.run(cpu, Precision::F32, algo);
-            assert_eq!(case.run_with(cpu, (WeightSlice::F16(&narrow), Precision::F32), algo), wide);
+            assert_eq!(
+                case.run_with(cpu, (WeightSlice::F16(&narrow), Precision::F32), algo),
+                wide
+            );
             assert_eq!(case.run(cpu, Precision::F16Weights, algo), wide);
         }
     });

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use crate::nn::cgroup::folders;
 
-/// Physical cores this process may use: those of its CPU affinity, hyper-threads counted once, no more than
-/// its cgroup's quota.
+/// Physical cores this process may use: those of its CPU affinity, hyper-threads counted once, no
+/// more than its cgroup's quota.
 pub(crate) fn physical_cores() -> usize {
     let logical = std::thread::available_parallelism().map_or(1, |n| n.get());
     let allowed = allowed_cpus();
@@ -51,10 +51,13 @@ fn distinct_cores(cpus: &[usize], topology: &Path) -> usize {
     cpus.iter().map(siblings).collect::<HashSet<_>>().len()
 }
 
-/// Whole CPUs of the narrowest time quota of the control groups that this process is in, rounded up; none when
-/// unlimited.
+/// Whole CPUs of the narrowest time quota of the control groups that this process is in, rounded
+/// up; none when unlimited.
 fn cgroup_quota(root: &Path) -> Option<usize> {
-    folders(root, "cpu").iter().filter_map(|folder| quota(folder)).min()
+    folders(root, "cpu")
+        .iter()
+        .filter_map(|folder| quota(folder))
+        .min()
 }
 
 /// A group's quota (version 2, then 1).
@@ -92,19 +95,42 @@ mod tests {
             write(root.path(), files);
             cgroup_quota(root.path())
         };
-        let first = ("proc/self/mountinfo", "3 1 0:2 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n");
+        let first = (
+            "proc/self/mountinfo",
+            "3 1 0:2 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n",
+        );
         let groups = ("proc/self/cgroup", "2:cpu:/a\n0::/a/b\n");
         let of = |group: &str, file: &str| format!("sys/fs/cgroup/cpu{group}/cpu.cfs_{file}_us");
         let (period, none, some) = (of("/a", "period"), of("/a", "quota"), of("/a", "quota"));
         assert_eq!(quota(&[]), None);
-        assert_eq!(quota(&[first, groups, (&period, "100000\n"), (&none, "-1\n")]), None);
-        assert_eq!(quota(&[first, groups, (&period, "100000\n"), (&some, "250000\n")]), Some(3));
-        let second = ("proc/self/mountinfo", "3 1 0:2 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+        assert_eq!(
+            quota(&[first, groups, (&period, "100000\n"), (&none, "-1\n")]),
+            None
+        );
+        assert_eq!(
+            quota(&[first, groups, (&period, "100000\n"), (&some, "250000\n")]),
+            Some(3)
+        );
+        let second = (
+            "proc/self/mountinfo",
+            "3 1 0:2 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n",
+        );
         let own = ("sys/fs/cgroup/a/b/cpu.max", "max 100000\n");
         assert_eq!(quota(&[second, groups, own]), None);
-        assert_eq!(quota(&[second, groups, own, ("sys/fs/cgroup/a/cpu.max", "150000 100000\n")]), Some(2));
+        assert_eq!(
+            quota(&[
+                second,
+                groups,
+                own,
+                ("sys/fs/cgroup/a/cpu.max", "150000 100000\n")
+            ]),
+            Some(2)
+        );
         // Where there is no /proc.
-        assert_eq!(quota(&[("sys/fs/cgroup/cpu.max", "100000 100000\n")]), Some(1));
+        assert_eq!(
+            quota(&[("sys/fs/cgroup/cpu.max", "100000 100000\n")]),
+            Some(1)
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Owns what happens to finished sums on their way out: scale, bias, activation or gate, residual, rounding.
+//! Owns what happens to finished sums on their way out: scale, bias, activation or gate, residual,
+//! rounding.
 
 use super::math::{Activation, Elementwise, Gelu, Identity, QuickGelu, Relu, Silu, gelu};
 use super::rows::Rows;
@@ -37,15 +38,22 @@ impl Residual<'_> {
             (Residual::Rows(residual), _) => {
                 assert_eq!(residual.columns(), columns, "residual columns");
                 residual.check(rows);
-                Some(Addend { at: residual.as_ptr(), stride: residual.stride() })
+                Some(Addend {
+                    at: residual.as_ptr(),
+                    stride: residual.stride(),
+                })
             }
-            (Residual::Output, Target::F32(out)) => Some(Addend { at: out.cast_const(), stride: columns }),
+            (Residual::Output, Target::F32(out)) => Some(Addend {
+                at: out.cast_const(),
+                stride: columns,
+            }),
             (Residual::Output, Target::Bf16(_)) => panic!("a residual in bf16"),
         }
     }
 }
 
-/// The address of a residual, whose rows are read by the task that writes the same rows of the output.
+/// The address of a residual, whose rows are read by the task that writes the same rows of the
+/// output.
 #[derive(Clone, Copy)]
 pub(super) struct Addend {
     pub(super) at: *const f32,
@@ -60,7 +68,10 @@ unsafe impl Sync for Addend {}
 impl Addend {
     /// The residual from `row` and `column` on.
     pub(super) fn from(self, row: usize, column: usize) -> Addend {
-        Addend { at: self.at.wrapping_add(row * self.stride + column), ..self }
+        Addend {
+            at: self.at.wrapping_add(row * self.stride + column),
+            ..self
+        }
     }
 }
 
@@ -155,7 +166,10 @@ impl Finish {
     pub(super) fn tail(&self, row: usize, rows: usize) -> Finish {
         Finish {
             rows,
-            scales: self.scales.map(|s| Scales { rows: s.rows.wrapping_add(row), ..s }),
+            scales: self.scales.map(|s| Scales {
+                rows: s.rows.wrapping_add(row),
+                ..s
+            }),
             index: self.index + row * self.stride,
             residual: self.residual.map(|residual| residual.from(row, 0)),
             ..*self
@@ -166,8 +180,8 @@ impl Finish {
 /// Writes out a block of `sums`, [rows][2 x WIDTH].
 ///
 /// # Safety
-/// Every pointer of `f` is good for the rows and columns it describes, and the written elements are nobody
-/// else's.
+/// Every pointer of `f` is good for the rows and columns it describes, and the written elements are
+/// nobody else's.
 #[inline(always)]
 pub(super) unsafe fn finish<S: Simd>(s: S, sums: *const f32, f: &Finish) {
     // SAFETY: as the caller vouches.
@@ -219,7 +233,14 @@ unsafe fn finish_with<S: Simd, A: Elementwise>(s: S, sums: *const f32, f: &Finis
                 let mut v = A::apply(s, biased(s, f, sums.add(i * 2 * S::WIDTH), (i, half)));
                 if let Some(residual) = f.residual {
                     let from = residual.from(i, offset).at;
-                    v = s.add(v, if n == S::WIDTH { s.load(from) } else { s.load_first(from, n) });
+                    v = s.add(
+                        v,
+                        if n == S::WIDTH {
+                            s.load(from)
+                        } else {
+                            s.load_first(from, n)
+                        },
+                    );
                 }
                 f.target.put(s, f.index + i * f.stride + offset, v, n);
             }
@@ -241,7 +262,10 @@ unsafe fn biased<S: Simd>(s: S, f: &Finish, row: *const f32, (i, half): (usize, 
         match f.scales {
             None => s.add(sums, bias),
             Some(scales) => {
-                let scale = s.mul(s.splat(*scales.rows.add(i)), s.load(scales.columns.add(offset)));
+                let scale = s.mul(
+                    s.splat(*scales.rows.add(i)),
+                    s.load(scales.columns.add(offset)),
+                );
                 s.fma(s.int_to_float(sums), scale, bias)
             }
         }

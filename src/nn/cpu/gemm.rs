@@ -1,5 +1,5 @@
-//! Owns the linear layer: weights packed once, and the blocked multi-threaded product with everything fused
-//! behind it.
+//! Owns the linear layer: weights packed once, and the blocked multi-threaded product with
+//! everything fused behind it.
 
 use super::Cpu;
 use super::epilogue::{Epilogue, Output};
@@ -13,8 +13,8 @@ use half::bf16;
 /// The stored weights of a linear layer.
 #[derive(Clone, Copy)]
 pub(crate) struct LinearWeights<'a> {
-    /// [n_i, inputs] row-major matrices, one below another: query, key and value of an attention become one
-    /// layer.
+    /// [n_i, inputs] row-major matrices, one below another: query, key and value of an attention
+    /// become one layer.
     pub matrices: &'a [WeightSlice<'a>],
     /// Columns of each matrix.
     pub inputs: usize,
@@ -30,8 +30,8 @@ pub(crate) enum Gating {
     /// One output a row.
     #[default]
     None,
-    /// The first half of the rows are values, the second their gates: out = value * gelu(gate), half as many
-    /// outputs.
+    /// The first half of the rows are values, the second their gates: out = value * gelu(gate),
+    /// half as many outputs.
     Geglu,
 }
 
@@ -58,8 +58,8 @@ pub(crate) struct PackedLinear {
 /// Per-channel scales of 8-bit weights, padded to whole panels.
 pub(super) struct WeightScales {
     pub(super) scales: Aligned<f32>,
-    /// -128 times the sum of a column: what the offset of unsigned inputs adds, taken off at the start. i32
-    /// in the bits.
+    /// -128 times the sum of a column: what the offset of unsigned inputs adds, taken off at the
+    /// start. i32 in the bits.
     pub(super) offsets: Aligned<u32>,
 }
 
@@ -71,30 +71,61 @@ impl PackedLinear {
     ///
     /// # Panics
     /// When a matrix is not a whole number of rows, or the bias is not as long as the rows.
-    pub(crate) fn pack(cpu: &Cpu, weights: &LinearWeights<'_>, precision: Precision) -> PackedLinear {
+    pub(crate) fn pack(
+        cpu: &Cpu,
+        weights: &LinearWeights<'_>,
+        precision: Precision,
+    ) -> PackedLinear {
         let rows = weights.rows();
-        assert!(weights.bias.is_none_or(|b| b.len() == rows), "a bias for each of {rows} rows");
-        let layout = Layout { width: cpu.isa().width(), rows, gating: weights.gating };
+        assert!(
+            weights.bias.is_none_or(|b| b.len() == rows),
+            "a bias for each of {rows} rows"
+        );
+        let layout = Layout {
+            width: cpu.isa().width(),
+            rows,
+            gating: weights.gating,
+        };
         let count = layout.panels();
         let columns = count * 2 * layout.width;
         let mut bias = Aligned::zeroed(columns);
         for (c, b) in bias.iter_mut().enumerate() {
-            *b = layout.row(c).zip(weights.bias).map_or(0.0, |(row, values)| values[row]);
+            *b = layout
+                .row(c)
+                .zip(weights.bias)
+                .map_or(0.0, |(row, values)| values[row]);
         }
-        let quantization = (precision == Precision::Int8).then(|| WeightScales::of(cpu, weights, &layout));
-        let shape = PanelShape { count, taps: 1, inputs: weights.inputs };
-        let panels = Panels::pack(cpu, shape, Form::of(precision, cpu.isa()), |panel, j, out| {
-            let column = panel * 2 * layout.width + j;
-            if let Some(row) = layout.row(column) {
-                weights.widen_row(row, out);
-                if let Some(quantization) = &quantization {
-                    let inverse = 1.0 / quantization.scales[column];
-                    out.iter_mut().for_each(|w| *w = (*w * inverse).round());
+        let quantization =
+            (precision == Precision::Int8).then(|| WeightScales::of(cpu, weights, &layout));
+        let shape = PanelShape {
+            count,
+            taps: 1,
+            inputs: weights.inputs,
+        };
+        let panels = Panels::pack(
+            cpu,
+            shape,
+            Form::of(precision, cpu.isa()),
+            |panel, j, out| {
+                let column = panel * 2 * layout.width + j;
+                if let Some(row) = layout.row(column) {
+                    weights.widen_row(row, out);
+                    if let Some(quantization) = &quantization {
+                        let inverse = 1.0 / quantization.scales[column];
+                        out.iter_mut().for_each(|w| *w = (*w * inverse).round());
+                    }
                 }
-            }
-        });
+            },
+        );
         let outputs = layout.outputs();
-        PackedLinear { panels, inputs: weights.inputs, outputs, gating: weights.gating, bias, quantization }
+        PackedLinear {
+            panels,
+            inputs: weights.inputs,
+            outputs,
+            gating: weights.gating,
+            bias,
+            quantization,
+        }
     }
 
     /// Numbers in an output row.
@@ -119,9 +150,18 @@ impl PackedLinear {
         epilogue: Epilogue<'_>,
         mut out: Output<'_>,
     ) {
-        let columns = if self.gating == Gating::Geglu { 2 * self.outputs } else { self.outputs };
+        let columns = if self.gating == Gating::Geglu {
+            2 * self.outputs
+        } else {
+            self.outputs
+        };
         cpu.asked(rows * columns * self.inputs);
-        assert_eq!(out.len(), rows * self.outputs, "an output of {rows} rows of {}", self.outputs);
+        assert_eq!(
+            out.len(),
+            rows * self.outputs,
+            "an output of {rows} rows of {}",
+            self.outputs
+        );
         assert_eq!(input.columns(), self.inputs, "input columns");
         input.check(rows);
         let prepared = Prepared::new(cpu, rows, &input, self.panels.kind);
@@ -136,7 +176,8 @@ impl PackedLinear {
             residual: epilogue.residual.find((rows, self.outputs), target),
             target,
         };
-        // SAFETY: shapes were checked above; operands point into the input or into `prepared`, both alive.
+        // SAFETY: shapes were checked above; operands point into the input or into `prepared`, both
+        // alive.
         unsafe { run_blocks(cpu, rows, &prepared.operands, &block) };
     }
 }
@@ -168,15 +209,23 @@ struct Prepared {
 
 impl Prepared {
     fn new(cpu: &Cpu, rows: usize, input: &LinearInput<'_>, kind: LaneKind) -> Prepared {
-        let mut prepared =
-            Prepared { operands: Vec::new(), scales: None, _half: None, _full: None, _bytes: None };
+        let mut prepared = Prepared {
+            operands: Vec::new(),
+            scales: None,
+            _half: None,
+            _full: None,
+            _bytes: None,
+        };
         let columns = input.columns();
         let even = columns.next_multiple_of(2);
         let one = |a: *const f32, stride: usize, depth: usize| vec![Operand { a, stride, depth }];
         match (kind, input) {
             (LaneKind::F32, LinearInput::F32(parts)) => {
-                let operand =
-                    |p: &Rows<'_>| Operand { a: p.as_ptr(), stride: p.stride(), depth: p.columns() };
+                let operand = |p: &Rows<'_>| Operand {
+                    a: p.as_ptr(),
+                    stride: p.stride(),
+                    depth: p.columns(),
+                };
                 prepared.operands = parts.iter().map(operand).collect();
             }
             (LaneKind::F32, LinearInput::Bf16(part)) => {
@@ -209,7 +258,11 @@ impl Prepared {
     fn quantize(&mut self, cpu: &Cpu, rows: usize, parts: &[Rows<'_>]) {
         let quantized = rows::quantize(cpu, rows, parts);
         let lanes = quantized.stride / 4;
-        self.operands = vec![Operand { a: quantized.bytes.as_ptr().cast(), stride: lanes, depth: lanes }];
+        self.operands = vec![Operand {
+            a: quantized.bytes.as_ptr().cast(),
+            stride: lanes,
+            depth: lanes,
+        }];
         self.scales = Some(quantized.scales);
         self._bytes = Some(quantized.bytes);
     }
@@ -253,7 +306,12 @@ impl Layout {
 impl LinearWeights<'_> {
     fn rows(&self) -> usize {
         let rows = |m: &WeightSlice<'_>| {
-            assert_eq!(m.len() % self.inputs, 0, "a matrix of rows of {}", self.inputs);
+            assert_eq!(
+                m.len() % self.inputs,
+                0,
+                "a matrix of rows of {}",
+                self.inputs
+            );
             m.len() / self.inputs
         };
         self.matrices.iter().map(rows).sum()
@@ -278,11 +336,16 @@ impl WeightScales {
         cpu.pool().for_chunks(&mut pairs, 16, |block, chunk| {
             let mut row = vec![0f32; weights.inputs];
             for (i, pair) in chunk.iter_mut().enumerate() {
-                let Some(r) = layout.row(block * 16 + i) else { continue };
+                let Some(r) = layout.row(block * 16 + i) else {
+                    continue;
+                };
                 weights.widen_row(r, &mut row);
                 let scale = (row.iter().fold(0f32, |a, w| a.max(w.abs())) / INT8_MAX).max(1e-30);
                 let inverse = 1.0 / scale;
-                *pair = (scale, row.iter().map(|w| (w * inverse).round() as i32).sum());
+                *pair = (
+                    scale,
+                    row.iter().map(|w| (w * inverse).round() as i32).sum(),
+                );
             }
         });
         let mut scales = Aligned::zeroed(columns);

@@ -1,5 +1,5 @@
-//! Owns the blocking of a matrix product: which rows, panels and depths a task multiplies, so that operands
-//! stay in cache.
+//! Owns the blocking of a matrix product: which rows, panels and depths a task multiplies, so that
+//! operands stay in cache.
 
 use super::Cpu;
 use super::epilogue::{Addend, Finish, Scales, Target, finish};
@@ -57,11 +57,12 @@ struct Stretch {
     depth: usize,
 }
 
-/// Multiplies `rows` rows of operands (side by side) with the panels and writes the finished output.
+/// Multiplies `rows` rows of operands (side by side) with the panels and writes the finished
+/// output.
 ///
 /// # Safety
-/// The operands are readable for `rows` rows and together as deep as the panels; target and residual are good
-/// for `rows` rows of `block.outputs` numbers.
+/// The operands are readable for `rows` rows and together as deep as the panels; target and
+/// residual are good for `rows` rows of `block.outputs` numbers.
 pub(super) unsafe fn run_blocks(cpu: &Cpu, rows: usize, operands: &[Operand], block: &Block<'_>) {
     let stretches = stretches(operands);
     let threads = cpu.pool().threads();
@@ -70,11 +71,18 @@ pub(super) unsafe fn run_blocks(cpu: &Cpu, rows: usize, operands: &[Operand], bl
     let task_panels = block.panels.count.div_ceil(wanted).clamp(1, PANELS);
     let panel_blocks = block.panels.count.div_ceil(task_panels);
     // As many tasks for each thread, all of a size.
-    let even = if least > threads { least.next_multiple_of(threads) } else { least };
+    let even = if least > threads {
+        least.next_multiple_of(threads)
+    } else {
+        least
+    };
     let task_rows = rows.div_ceil(even).max(1);
     let row_blocks = rows.div_ceil(task_rows);
     cpu.pool().run(row_blocks * panel_blocks, |task| {
-        let (first_row, first_panel) = (task % row_blocks * task_rows, task / row_blocks * task_panels);
+        let (first_row, first_panel) = (
+            task % row_blocks * task_rows,
+            task / row_blocks * task_panels,
+        );
         let task = Task {
             cpu,
             block,
@@ -97,8 +105,15 @@ fn stretches(operands: &[Operand]) -> Vec<Stretch> {
         let mut done = 0;
         for piece in 0..pieces {
             let depth = (operand.depth - done).div_ceil(pieces - piece);
-            let shifted = Operand { a: operand.a.wrapping_add(done), ..*operand };
-            all.push(Stretch { operand: shifted, from: from + done, depth });
+            let shifted = Operand {
+                a: operand.a.wrapping_add(done),
+                ..*operand
+            };
+            all.push(Stretch {
+                operand: shifted,
+                from: from + done,
+                depth,
+            });
             done += depth;
         }
         from += operand.depth;
@@ -120,18 +135,38 @@ struct Task<'a> {
 impl Task<'_> {
     fn run(self) {
         let panels = self.block.panels;
-        // Sums wait for the next stretch; with a single one they leave at once, and one panel's are enough.
-        let held = if self.stretches.len() > 1 { self.panels } else { 1 };
-        let mut sums = self.cpu.scratch().take::<f32>(held * self.rows * panels.columns);
+        // Sums wait for the next stretch; with a single one they leave at once, and one panel's are
+        // enough.
+        let held = if self.stretches.len() > 1 {
+            self.panels
+        } else {
+            1
+        };
+        let mut sums = self
+            .cpu
+            .scratch()
+            .take::<f32>(held * self.rows * panels.columns);
         let deepest = self.stretches.iter().map(|s| s.depth).max().unwrap_or(0);
-        let mut wide = self.cpu.scratch().take::<f32>(panels.widened_len(1, deepest));
+        let mut wide = self
+            .cpu
+            .scratch()
+            .take::<f32>(panels.widened_len(1, deepest));
         for (i, stretch) in self.stretches.iter().enumerate() {
             let (first, last) = (i == 0, i + 1 == self.stretches.len());
             for p in 0..self.panels {
                 let panel = self.first_panel + p;
-                let slab = Slab { first_tap: 0, taps: 1, from: stretch.from, depth: stretch.depth };
+                let slab = Slab {
+                    first_tap: 0,
+                    taps: 1,
+                    from: stretch.from,
+                    depth: stretch.depth,
+                };
                 let (b, tap_stride) = panels.slab(panel, slab, &mut wide);
-                let held_at = if held > 1 { p * self.rows * panels.columns } else { 0 };
+                let held_at = if held > 1 {
+                    p * self.rows * panels.columns
+                } else {
+                    0
+                };
                 let operand = stretch.operand;
                 let product = Product {
                     a: operand.a.wrapping_add(self.first_row * operand.stride),
@@ -145,7 +180,15 @@ impl Task<'_> {
                     start: self.start(panel, first),
                 };
                 let finish = last.then(|| self.finish(panel));
-                run_panel(panels.isa, panels.kind, PanelStep { rows: self.rows, product, finish });
+                run_panel(
+                    panels.isa,
+                    panels.kind,
+                    PanelStep {
+                        rows: self.rows,
+                        product,
+                        finish,
+                    },
+                );
             }
         }
     }
@@ -154,9 +197,11 @@ impl Task<'_> {
         match self.block.scales {
             _ if !first => Start::Sums,
             None => Start::Zero,
-            Some((weights, _)) => {
-                Start::Row(weights.offsets[panel * self.block.panels.columns..].as_ptr().cast())
-            }
+            Some((weights, _)) => Start::Row(
+                weights.offsets[panel * self.block.panels.columns..]
+                    .as_ptr()
+                    .cast(),
+            ),
         }
     }
 
@@ -178,7 +223,9 @@ impl Task<'_> {
             index: self.first_row * block.outputs + column,
             stride: block.outputs,
             columns: written.min(block.outputs - column),
-            residual: block.residual.map(|residual| residual.from(self.first_row, column)),
+            residual: block
+                .residual
+                .map(|residual| residual.from(self.first_row, column)),
         }
     }
 }
@@ -206,7 +253,11 @@ impl<L: Lane> Kernel for LaneStep<'_, L> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let PanelStep { rows, product, finish: last } = self.0;
+        let PanelStep {
+            rows,
+            product,
+            finish: last,
+        } = self.0;
         let Some(last) = last else {
             // SAFETY: the maker of the step vouches for its pointers.
             return unsafe { multiply::<S, L>(s, rows, product) };

@@ -9,7 +9,10 @@ fn reference(x: &[f32], w: &[f32], bias: &[f32], k: usize) -> Vec<f64> {
     for row in x.chunks_exact(k) {
         for (column, b) in w.chunks_exact(k).zip(bias) {
             y.push(
-                row.iter().zip(column).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum::<f64>()
+                row.iter()
+                    .zip(column)
+                    .map(|(x, w)| f64::from(*x) * f64::from(*w))
+                    .sum::<f64>()
                     + f64::from(*b),
             );
         }
@@ -31,7 +34,8 @@ const SHAPES: [(usize, usize, usize); 9] = [
 
 #[test]
 fn products_match_float64_on_ragged_shapes_in_every_precision() {
-    // Measured relative rms errors: f32 and f16 weights 6.1e-7 at k = 1300, bf16 2.4e-3, int8 9.2e-3.
+    // Measured relative rms errors: f32 and f16 weights 6.1e-7 at k = 1300, bf16 2.4e-3, int8
+    // 9.2e-3.
     let tolerances = [
         (Precision::F32, 1e-6),
         (Precision::F16Weights, 1e-6),
@@ -43,12 +47,20 @@ fn products_match_float64_on_ragged_shapes_in_every_precision() {
             let mut random = Random::new(m * n + k);
             let (x, bias) = (random.normal(m * k), random.normal(n));
             // Values that f16 holds exactly, so that F16Weights loses nothing.
-            let w: Vec<f32> = random.normal(n * k).iter().map(|v| f16::from_f32(*v).to_f32()).collect();
+            let w: Vec<f32> = random
+                .normal(n * k)
+                .iter()
+                .map(|v| f16::from_f32(*v).to_f32())
+                .collect();
             let expected = reference(&x, &w, &bias, k);
             for (precision, tolerance) in tolerances {
                 let matrices = [WeightSlice::F32(&w)];
-                let weights =
-                    LinearWeights { matrices: &matrices, inputs: k, bias: Some(&bias), gating: Gating::None };
+                let weights = LinearWeights {
+                    matrices: &matrices,
+                    inputs: k,
+                    bias: Some(&bias),
+                    gating: Gating::None,
+                };
                 let layer = PackedLinear::pack(cpu, &weights, precision);
                 let mut y = vec![f32::NAN; m * n];
                 layer.forward(
@@ -59,7 +71,11 @@ fn products_match_float64_on_ragged_shapes_in_every_precision() {
                     Output::F32(&mut y),
                 );
                 let error = relative_rms(&y, &expected);
-                assert!(error < tolerance, "{} {precision:?} {m}x{n}x{k}: {error:e}", cpu.isa());
+                assert!(
+                    error < tolerance,
+                    "{} {precision:?} {m}x{n}x{k}: {error:e}",
+                    cpu.isa()
+                );
             }
         }
     });
@@ -71,12 +87,25 @@ fn stacked_matrices_of_any_type_pack_as_one() {
         let (m, k) = (7, 24);
         let mut random = Random::new(5);
         let x = random.normal(m * k);
-        let w: Vec<f32> = random.normal(60 * k).iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect();
+        let w: Vec<f32> = random
+            .normal(60 * k)
+            .iter()
+            .map(|v| half::bf16::from_f32(*v).to_f32())
+            .collect();
         let (a, rest) = w.split_at(20 * k);
         let (b, c) = rest.split_at(9 * k);
         let b: Vec<half::bf16> = b.iter().map(|v| half::bf16::from_f32(*v)).collect();
-        let matrices = [WeightSlice::F32(a), WeightSlice::Bf16(&b), WeightSlice::F32(c)];
-        let weights = LinearWeights { matrices: &matrices, inputs: k, bias: None, gating: Gating::None };
+        let matrices = [
+            WeightSlice::F32(a),
+            WeightSlice::Bf16(&b),
+            WeightSlice::F32(c),
+        ];
+        let weights = LinearWeights {
+            matrices: &matrices,
+            inputs: k,
+            bias: None,
+            gating: Gating::None,
+        };
         let layer = PackedLinear::pack(cpu, &weights, Precision::F32);
         let mut y = vec![0f32; m * 60];
         layer.forward(
@@ -97,9 +126,15 @@ fn column_slices_side_by_side_and_a_residual_are_read_in_place() {
         let k = k1 + k2;
         let mut random = Random::new(6);
         let (wide, other) = (random.normal(m * 60), random.normal(m * k2));
-        let (w, bias, residual) = (random.normal(n * k), random.normal(n), random.normal(m * 50));
+        let (w, bias, residual) = (
+            random.normal(n * k),
+            random.normal(n),
+            random.normal(m * 50),
+        );
         let parts = [Rows::strided(&wide[11..], k1, 60), Rows::new(&other, k2)];
-        let x: Vec<f32> = (0..m).flat_map(|i| [parts[0].row(i), parts[1].row(i)].concat()).collect();
+        let x: Vec<f32> = (0..m)
+            .flat_map(|i| [parts[0].row(i), parts[1].row(i)].concat())
+            .collect();
         let epilogue = Epilogue {
             activation: Activation::Silu,
             residual: super::super::Residual::Rows(Rows::strided(&residual[3..], n, 50)),
@@ -110,13 +145,31 @@ fn column_slices_side_by_side_and_a_residual_are_read_in_place() {
         }
         for precision in [Precision::F32, Precision::Bf16, Precision::Int8] {
             let matrices = [WeightSlice::F32(&w)];
-            let weights =
-                LinearWeights { matrices: &matrices, inputs: k, bias: Some(&bias), gating: Gating::None };
+            let weights = LinearWeights {
+                matrices: &matrices,
+                inputs: k,
+                bias: Some(&bias),
+                gating: Gating::None,
+            };
             let layer = PackedLinear::pack(cpu, &weights, precision);
             let mut y = vec![0f32; m * n];
-            layer.forward(cpu, m, LinearInput::F32(&parts), epilogue, Output::F32(&mut y));
-            let tolerance = if precision == Precision::F32 { 5e-7 } else { 2e-2 };
-            assert!(relative_rms(&y, &expected) < tolerance, "{} {precision:?}", cpu.isa());
+            layer.forward(
+                cpu,
+                m,
+                LinearInput::F32(&parts),
+                epilogue,
+                Output::F32(&mut y),
+            );
+            let tolerance = if precision == Precision::F32 {
+                5e-7
+            } else {
+                2e-2
+            };
+            assert!(
+                relative_rms(&y, &expected) < tolerance,
+                "{} {precision:?}",
+                cpu.isa()
+            );
         }
     });
 }
@@ -126,17 +179,26 @@ fn gated_outputs_multiply_values_with_gelu_of_their_gates() {
     every_isa(|cpu| {
         for (m, half, k) in [(5, 7, 12), (33, 80, 20), (14, 16, 9)] {
             let mut random = Random::new(m);
-            let (x, w, bias) = (random.normal(m * k), random.normal(2 * half * k), random.normal(2 * half));
+            let (x, w, bias) = (
+                random.normal(m * k),
+                random.normal(2 * half * k),
+                random.normal(2 * half),
+            );
             let both = reference(&x, &w, &bias, k);
             let gelu = |x: f64| 0.5 * x * (1.0 + super::super::testing::erf(x / 2f64.sqrt()));
             let expected: Vec<f64> = (0..m * half)
                 .map(|i| {
-                    both[i / half * 2 * half + i % half] * gelu(both[i / half * 2 * half + half + i % half])
+                    both[i / half * 2 * half + i % half]
+                        * gelu(both[i / half * 2 * half + half + i % half])
                 })
                 .collect();
             let matrices = [WeightSlice::F32(&w)];
-            let weights =
-                LinearWeights { matrices: &matrices, inputs: k, bias: Some(&bias), gating: Gating::Geglu };
+            let weights = LinearWeights {
+                matrices: &matrices,
+                inputs: k,
+                bias: Some(&bias),
+                gating: Gating::Geglu,
+            };
             let layer = PackedLinear::pack(cpu, &weights, Precision::F32);
             let mut y = vec![0f32; m * half];
             layer.forward(
@@ -157,15 +219,26 @@ fn bf16_inputs_and_outputs_are_rounded_once() {
     every_isa(|cpu| {
         for (m, n, k) in [(9, 21, 14), (4, 40, 33)] {
             let mut random = Random::new(k);
-            let x: Vec<half::bf16> = random.normal(m * k).iter().map(|v| half::bf16::from_f32(*v)).collect();
-            let w: Vec<f32> =
-                random.normal(n * k).iter().map(|v| half::bf16::from_f32(*v).to_f32()).collect();
+            let x: Vec<half::bf16> = random
+                .normal(m * k)
+                .iter()
+                .map(|v| half::bf16::from_f32(*v))
+                .collect();
+            let w: Vec<f32> = random
+                .normal(n * k)
+                .iter()
+                .map(|v| half::bf16::from_f32(*v).to_f32())
+                .collect();
             let full: Vec<f32> = x.iter().map(|v| v.to_f32()).collect();
             let expected = reference(&full, &w, &vec![0.0; n], k);
             for precision in [Precision::F32, Precision::Bf16] {
                 let matrices = [WeightSlice::F32(&w)];
-                let weights =
-                    LinearWeights { matrices: &matrices, inputs: k, bias: None, gating: Gating::None };
+                let weights = LinearWeights {
+                    matrices: &matrices,
+                    inputs: k,
+                    bias: None,
+                    gating: Gating::None,
+                };
                 let layer = PackedLinear::pack(cpu, &weights, precision);
                 let mut y = vec![half::bf16::ZERO; m * n];
                 layer.forward(
@@ -177,7 +250,11 @@ fn bf16_inputs_and_outputs_are_rounded_once() {
                 );
                 let y: Vec<f32> = y.iter().map(|v| v.to_f32()).collect();
                 // Only the output's rounding is left: 1.6e-3 measured.
-                assert!(relative_rms(&y, &expected) < 3e-3, "{} {precision:?}", cpu.isa());
+                assert!(
+                    relative_rms(&y, &expected) < 3e-3,
+                    "{} {precision:?}",
+                    cpu.isa()
+                );
             }
         }
     });
@@ -191,7 +268,12 @@ fn results_do_not_depend_on_the_number_of_threads() {
     let run = |threads: usize, precision: Precision| {
         let cpu = Cpu::new(super::super::Isa::detect(), threads);
         let matrices = [WeightSlice::F32(&w)];
-        let weights = LinearWeights { matrices: &matrices, inputs: k, bias: None, gating: Gating::None };
+        let weights = LinearWeights {
+            matrices: &matrices,
+            inputs: k,
+            bias: None,
+            gating: Gating::None,
+        };
         let layer = PackedLinear::pack(&cpu, &weights, precision);
         let mut y = vec![0f32; m * n];
         layer.forward(
@@ -203,8 +285,17 @@ fn results_do_not_depend_on_the_number_of_threads() {
         );
         y
     };
-    for precision in [Precision::F32, Precision::F16Weights, Precision::Bf16, Precision::Int8] {
+    for precision in [
+        Precision::F32,
+        Precision::F16Weights,
+        Precision::Bf16,
+        Precision::Int8,
+    ] {
         let one = run(1, precision);
-        assert!([2, 3, 7].iter().all(|threads| run(*threads, precision) == one));
+        assert!(
+            [2, 3, 7]
+                .iter()
+                .all(|threads| run(*threads, precision) == one)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Owns the choice of instruction set: what the machine has, what the user asked for, and the door into a
-//! kernel compiled for it.
+//! Owns the choice of instruction set: what the machine has, what the user asked for, and the door
+//! into a kernel compiled for it.
 
 use super::simd::Kernel;
 #[cfg(target_arch = "x86_64")]
@@ -11,8 +11,8 @@ use super::simd_neon::Neon;
 use super::simd_portable::Portable;
 use std::fmt;
 
-/// An instruction set this machine has; made by [`Isa::detect`] and [`Isa::parse`] only, so that holding one
-/// is the proof.
+/// An instruction set this machine has; made by [`Isa::detect`] and [`Isa::parse`] only, so that
+/// holding one is the proof.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Isa(Set);
 
@@ -39,8 +39,8 @@ impl Isa {
         Isa::available()[0]
     }
 
-    /// The set called `name` (one of [`ISA_NAMES`]); none when the name is unknown or the machine lacks the
-    /// set.
+    /// The set called `name` (one of [`ISA_NAMES`]); none when the name is unknown or the machine
+    /// lacks the set.
     pub(crate) fn parse(name: &str) -> Option<Isa> {
         Isa::available().into_iter().find(|isa| isa.name() == name)
     }
@@ -83,8 +83,8 @@ impl Isa {
         }
     }
 
-    /// Whether a bf16 product costs half an f32 one; where not, bf16 weights are widened and multiplied in
-    /// f32.
+    /// Whether a bf16 product costs half an f32 one; where not, bf16 weights are widened and
+    /// multiplied in f32.
     pub(crate) fn has_bf16(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]

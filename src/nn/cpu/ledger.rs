@@ -1,5 +1,6 @@
-//! Owns the count of what an arena takes from the system, for layers that are only thought of: buffers by the same size
-//! classes, kept for the next taker, of which only what was written to is in memory.
+//! Owns the count of what an arena takes from the system, for layers that are only thought of:
+//! buffers by the same size classes, kept for the next taker, of which only what was written to is
+//! in memory.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +27,10 @@ impl Ledger {
         let class = size_class(bytes);
         let before = self.free.get_mut(&class).and_then(Vec::pop).unwrap_or(0);
         self.bytes = self.bytes.saturating_add(bytes.saturating_sub(before));
-        Entry { class, written: before.max(bytes) }
+        Entry {
+            class,
+            written: before.max(bytes),
+        }
     }
 
     /// Gives a buffer back.

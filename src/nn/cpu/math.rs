@@ -1,5 +1,5 @@
-//! Owns the elementary functions of the kernels: exp, SiLU, GELU and its approximation, ReLU, written once over
-//! `Simd`.
+//! Owns the elementary functions of the kernels: exp, SiLU, GELU and its approximation, ReLU,
+//! written once over `Simd`.
 
 use super::Cpu;
 use super::simd::{Kernel, Simd};
@@ -22,8 +22,8 @@ pub(crate) enum Activation {
 
 /// 2^x. Relative error below 1.5e-7 for x in [-126, 127]; 0 below.
 ///
-/// Minimax polynomial of degree 6 on [-1/2, 1/2] (its own error 1.9e-9), constant term exactly 1 so that
-/// exp2(0) = 1.
+/// Minimax polynomial of degree 6 on [-1/2, 1/2] (its own error 1.9e-9), constant term exactly 1 so
+/// that exp2(0) = 1.
 #[inline(always)]
 pub(super) fn exp2<S: Simd>(s: S, x: S::V) -> S::V {
     let whole = s.round(x);
@@ -46,7 +46,8 @@ pub(super) fn exp2_bf16<S: Simd>(s: S, x: S::V) -> S::V {
     s.scale_pow2(s.fma(f, p, s.splat(0.999_928_06)), whole)
 }
 
-/// e^x. The product x log2(e) is kept in two parts, or its rounding would cost |x| 6e-8 of relative error.
+/// e^x. The product x log2(e) is kept in two parts, or its rounding would cost |x| 6e-8 of relative
+/// error.
 #[inline(always)]
 pub(super) fn exp<S: Simd>(s: S, x: S::V) -> S::V {
     // 2^-n for the largest |x| that matters; beyond it the result is 0 or infinite in f32 anyway.
@@ -103,8 +104,8 @@ pub(super) fn gelu<S: Simd>(s: S, x: S::V) -> S::V {
     s.where_negative(x, s.mul(half, q), s.neg_fma(half, q, x))
 }
 
-/// A function of one variable as a type. Not a closure: one of many vector operations used at two places is
-/// not inlined, and a function left outside has none of the instruction set's features.
+/// A function of one variable as a type. Not a closure: one of many vector operations used at two
+/// places is not inlined, and a function left outside has none of the instruction set's features.
 pub(super) trait Elementwise {
     /// The function.
     fn apply<S: Simd>(s: S, x: S::V) -> S::V;
@@ -132,7 +133,12 @@ elementwise! {
 
 /// Applies `activation` to every element of `data`.
 pub(crate) fn activate(cpu: &Cpu, activation: Activation, data: &mut [f32]) {
-    cpu.pool().for_chunks(data, 1 << 14, |_, chunk| cpu.isa().run(Activate { activation, data: chunk }));
+    cpu.pool().for_chunks(data, 1 << 14, |_, chunk| {
+        cpu.isa().run(Activate {
+            activation,
+            data: chunk,
+        })
+    });
 }
 
 struct Activate<'a> {
@@ -165,7 +171,11 @@ fn map<S: Simd, F: Elementwise>(s: S, data: &mut [f32]) {
     let rest = chunks.into_remainder();
     // SAFETY: the remainder has `rest.len()` < WIDTH elements.
     unsafe {
-        s.store_first(rest.as_mut_ptr(), F::apply(s, s.load_first(rest.as_ptr(), rest.len())), rest.len());
+        s.store_first(
+            rest.as_mut_ptr(),
+            F::apply(s, s.load_first(rest.as_ptr(), rest.len())),
+            rest.len(),
+        );
     };
 }
 
@@ -202,7 +212,9 @@ mod tests {
 
     #[test]
     fn exponentials_are_exact_to_their_stated_error() {
-        let x: Vec<f32> = (0..100_000).map(|i| (i as f32 - 50_000.0) * 0.0017).collect();
+        let x: Vec<f32> = (0..100_000)
+            .map(|i| (i as f32 - 50_000.0) * 0.0017)
+            .collect();
         for isa in Isa::available() {
             // Measured: 1.2e-7 (avx512, avx2), 1.3e-7 (portable, no fused multiply-add).
             assert!(isa.run(Map(&x, f64::exp2, 0)) < 1.5e-7, "{isa}");

@@ -59,7 +59,8 @@ pub(crate) use source::{Precision, WeightSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a kernel runs on: an instruction set, threads, and scratch memory. Cloning shares all three.
+/// What a kernel runs on: an instruction set, threads, and scratch memory. Cloning shares all
+/// three.
 #[derive(Clone)]
 pub(crate) struct Cpu {
     isa: Isa,
@@ -71,7 +72,12 @@ pub(crate) struct Cpu {
 impl Cpu {
     /// A context with `threads` threads of its own; [`physical_cores`] is the number to give.
     pub(crate) fn new(isa: Isa, threads: usize) -> Cpu {
-        Cpu { isa, pool: Arc::new(Pool::new(threads)), scratch: Scratch::new(), work: Arc::default() }
+        Cpu {
+            isa,
+            pool: Arc::new(Pool::new(threads)),
+            scratch: Scratch::new(),
+            work: Arc::default(),
+        }
     }
 
     /// The instruction set of kernels and of weights packed from now on.
@@ -86,11 +92,12 @@ impl Cpu {
 
     /// Takes note of `multiply_adds` that a kernel is asked for.
     fn asked(&self, multiply_adds: usize) {
-        self.work.fetch_add(2 * multiply_adds as u64, Ordering::Relaxed);
+        self.work
+            .fetch_add(2 * multiply_adds as u64, Ordering::Relaxed);
     }
 
-    /// Arithmetic operations that convolutions, products and attention were asked for so far. Winograd's count as
-    /// what they replace.
+    /// Arithmetic operations that convolutions, products and attention were asked for so far.
+    /// Winograd's count as what they replace.
     pub(crate) fn work(&self) -> u64 {
         self.work.load(Ordering::Relaxed)
     }

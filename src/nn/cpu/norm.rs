@@ -1,5 +1,5 @@
-//! Owns the normalisations: group statistics as an affine for whoever reads next, its application, and layer
-//! norm.
+//! Owns the normalisations: group statistics as an affine for whoever reads next, its application,
+//! and layer norm.
 
 use super::Cpu;
 use super::conv_input::{Affine, CanvasRow, CanvasShape, ConvInput};
@@ -27,8 +27,8 @@ pub(crate) struct GroupNorm<'a> {
     pub bias: &'a [f32],
 }
 
-/// What a block of pixels adds to the statistics of a channel: numbers are summed less the block's first one,
-/// so that a mean far from zero costs no precision.
+/// What a block of pixels adds to the statistics of a channel: numbers are summed less the block's
+/// first one, so that a mean far from zero costs no precision.
 struct Partial {
     first: Buffer<f32>,
     sum: Buffer<f32>,
@@ -37,27 +37,38 @@ struct Partial {
     blocks: usize,
 }
 
-/// The scale and shift with which `norm` normalises the joined parts of `input` [batch, height, width,
-/// channels].
+/// The scale and shift with which `norm` normalises the joined parts of `input` [batch, height,
+/// width, channels].
 ///
-/// Wu and He, "Group Normalization" (2018), equation 1. Relative error 3e-7 for means up to 100 deviations.
+/// Wu and He, "Group Normalization" (2018), equation 1. Relative error 3e-7 for means up to 100
+/// deviations.
 ///
 /// # Panics
 /// When the channels are not a whole number of groups, or a length does not fit.
 pub(crate) fn group_norm(cpu: &Cpu, input: &ConvInput<'_>, norm: &GroupNorm<'_>) -> Affine {
     input.check();
     let (channels, pixels) = (input.channels(), input.height * input.width);
-    assert_eq!(channels % norm.groups, 0, "{channels} channels in {} groups", norm.groups);
+    assert_eq!(
+        channels % norm.groups,
+        0,
+        "{channels} channels in {} groups",
+        norm.groups
+    );
     assert!(
         norm.weight.len() == channels && norm.bias.len() == channels,
         "a weight and bias for {channels} channels"
     );
     let partial = Partial::sum(cpu, input);
     let size = channels / norm.groups;
-    let mut affine =
-        Affine { scale: vec![0.0; input.batch * channels], shift: vec![0.0; input.batch * channels] };
-    for (group, (scale, shift)) in
-        affine.scale.chunks_exact_mut(size).zip(affine.shift.chunks_exact_mut(size)).enumerate()
+    let mut affine = Affine {
+        scale: vec![0.0; input.batch * channels],
+        shift: vec![0.0; input.batch * channels],
+    };
+    for (group, (scale, shift)) in affine
+        .scale
+        .chunks_exact_mut(size)
+        .zip(affine.shift.chunks_exact_mut(size))
+        .enumerate()
     {
         let (image, first) = (group / norm.groups, group % norm.groups * size);
         let (mean, variance) = partial.moments(image, first..first + size, channels, pixels);
@@ -76,24 +87,34 @@ impl Partial {
         let (channels, pixels) = (input.channels(), input.height * input.width);
         let blocks = pixels.div_ceil(PIXELS);
         let take = || cpu.scratch().take::<f32>(input.batch * blocks * channels);
-        let mut partial = Partial { first: take(), sum: take(), squares: take(), blocks };
+        let mut partial = Partial {
+            first: take(),
+            sum: take(),
+            squares: take(),
+            blocks,
+        };
         let to = [&mut partial.first, &mut partial.sum, &mut partial.squares]
             .map(|b| Shareable::new(b.as_mut_ptr()));
         cpu.pool().run(input.batch * blocks, |task| {
             let (image, start) = (task / blocks, task % blocks * PIXELS);
             let mut channel = task * channels;
             for (data, c) in input.parts {
-                let pixels =
-                    &data[(image * pixels + start) * c..(image * pixels + pixels.min(start + PIXELS)) * c];
+                let pixels = &data[(image * pixels + start) * c
+                    ..(image * pixels + pixels.min(start + PIXELS)) * c];
                 let to = [0, 1, 2].map(|i: usize| to[i].get().wrapping_add(channel));
-                cpu.isa().run(SumPixels { pixels, channels: *c, to });
+                cpu.isa().run(SumPixels {
+                    pixels,
+                    channels: *c,
+                    to,
+                });
                 channel += c;
             }
         });
         partial
     }
 
-    /// Mean and variance of a range of channels of an image, by Chan's combination of the blocks' moments.
+    /// Mean and variance of a range of channels of an image, by Chan's combination of the blocks'
+    /// moments.
     fn moments(
         &self,
         image: usize,
@@ -108,21 +129,27 @@ impl Partial {
                 let at = (image * self.blocks + block) * channels;
                 range.clone().map(move |c| {
                     let (first, sum) = (f64::from(self.first[at + c]), f64::from(self.sum[at + c]));
-                    (n, first + sum / n, f64::from(self.squares[at + c]) - sum * sum / n)
+                    (
+                        n,
+                        first + sum / n,
+                        f64::from(self.squares[at + c]) - sum * sum / n,
+                    )
                 })
             })
         };
-        let (count, total) =
-            blocks().fold((0.0, 0.0), |(count, total), (n, mean, _)| (count + n, total + n * mean));
+        let (count, total) = blocks().fold((0.0, 0.0), |(count, total), (n, mean, _)| {
+            (count + n, total + n * mean)
+        });
         let mean = total / count;
-        let spread: f64 =
-            blocks().map(|(n, block_mean, squares)| squares + n * (block_mean - mean).powi(2)).sum();
+        let spread: f64 = blocks()
+            .map(|(n, block_mean, squares)| squares + n * (block_mean - mean).powi(2))
+            .sum();
         (mean, spread.max(0.0) / count)
     }
 }
 
-/// First number, sum and sum of squares (both less the first) of every channel over some pixels; the maker
-/// vouches for `to`.
+/// First number, sum and sum of squares (both less the first) of every channel over some pixels;
+/// the maker vouches for `to`.
 struct SumPixels<'a> {
     pixels: &'a [f32],
     channels: usize,
@@ -151,11 +178,16 @@ impl SumPixels<'_> {
     /// N vectors of channels from `c` on, the first `n` lanes of each.
     #[inline(always)]
     fn columns<S: Simd, const N: usize>(&self, s: S, c: usize, n: usize) {
-        // SAFETY: channels c..c + (N - 1) WIDTH + n are inside every pixel and inside the buffers at `to`.
+        // SAFETY: channels c..c + (N - 1) WIDTH + n are inside every pixel and inside the buffers
+        // at `to`.
         unsafe {
             let load = |pixel: *const f32, j: usize| {
                 let p = pixel.add(c + j * S::WIDTH);
-                if n == S::WIDTH { s.load(p) } else { s.load_first(p, n) }
+                if n == S::WIDTH {
+                    s.load(p)
+                } else {
+                    s.load_first(p, n)
+                }
             };
             let first: [S::V; N] = std::array::from_fn(|j| load(self.pixels.as_ptr(), j));
             let (mut sum, mut squares) = ([s.splat(0.0); N], [s.splat(0.0); N]);
@@ -175,17 +207,32 @@ impl SumPixels<'_> {
     }
 }
 
-/// Writes `input` out with its affine and activation applied, parts joined: [batch, rows, columns, channels].
+/// Writes `input` out with its affine and activation applied, parts joined: [batch, rows, columns,
+/// channels].
 ///
 /// # Panics
 /// When a length does not fit.
 pub(crate) fn transform(cpu: &Cpu, input: &ConvInput<'_>, out: &mut [f32]) {
     input.check();
     let ((rows, width), channels) = (input.size(), input.channels());
-    assert_eq!(out.len(), input.batch * rows * width * channels, "an output of {rows}x{width}x{channels}");
-    let row = |r: usize| CanvasRow { image: r / rows, source: Some(r % rows) };
+    assert_eq!(
+        out.len(),
+        input.batch * rows * width * channels,
+        "an output of {rows}x{width}x{channels}"
+    );
+    let row = |r: usize| CanvasRow {
+        image: r / rows,
+        source: Some(r % rows),
+    };
     let canvas_rows = (0..input.batch * rows).map(row).collect();
-    CanvasShape { rows: canvas_rows, width, left: 0, channels, bf16: false }.fill_into(cpu, input, out);
+    CanvasShape {
+        rows: canvas_rows,
+        width,
+        left: 0,
+        channels,
+        bf16: false,
+    }
+    .fill_into(cpu, input, out);
 }
 
 /// The parameters of a layer norm.
@@ -199,17 +246,28 @@ pub(crate) struct LayerNorm<'a> {
     pub bias: &'a [f32],
 }
 
-/// Normalises each of `rows` rows of x over its columns: (x - mean) / sqrt(variance + eps) * weight + bias.
+/// Normalises each of `rows` rows of x over its columns: (x - mean) / sqrt(variance + eps) * weight
+/// + bias.
 ///
-/// Ba, Kiros and Hinton, "Layer Normalization" (2016). Two passes over a row, which stays in the first-level
-/// cache.
+/// Ba, Kiros and Hinton, "Layer Normalization" (2016). Two passes over a row, which stays in the
+/// first-level cache.
 ///
 /// # Panics
 /// When a length does not fit.
-pub(crate) fn layer_norm(cpu: &Cpu, rows: usize, x: Rows<'_>, norm: &LayerNorm<'_>, mut out: Output<'_>) {
+pub(crate) fn layer_norm(
+    cpu: &Cpu,
+    rows: usize,
+    x: Rows<'_>,
+    norm: &LayerNorm<'_>,
+    mut out: Output<'_>,
+) {
     let columns = x.columns();
     x.check(rows);
-    assert_eq!(out.len(), rows * columns, "an output of {rows} rows of {columns}");
+    assert_eq!(
+        out.len(),
+        rows * columns,
+        "an output of {rows} rows of {columns}"
+    );
     assert!(
         norm.weight.len() == columns && norm.bias.len() == columns,
         "a weight and bias for {columns} columns"
@@ -217,7 +275,12 @@ pub(crate) fn layer_norm(cpu: &Cpu, rows: usize, x: Rows<'_>, norm: &LayerNorm<'
     let target = out.target();
     cpu.pool().run(rows.div_ceil(ROWS), |task| {
         let range = task * ROWS..rows.min((task + 1) * ROWS);
-        cpu.isa().run_bf16(NormRows { range, x, norm, target });
+        cpu.isa().run_bf16(NormRows {
+            range,
+            x,
+            norm,
+            target,
+        });
     });
 }
 
@@ -249,11 +312,15 @@ impl Kernel for NormRows<'_> {
             let inverse = s.splat(1.0 / (variance + self.norm.eps).sqrt());
             for c in (0..count).step_by(S::WIDTH) {
                 let n = (count - c).min(S::WIDTH);
-                // SAFETY: n numbers from c on are inside the row and the parameters; the output row is this
-                // task's.
+                // SAFETY: n numbers from c on are inside the row and the parameters; the output row
+                // is this task's.
                 unsafe {
                     let load = |p: &[f32]| {
-                        if n == S::WIDTH { s.load(p[c..].as_ptr()) } else { s.load_first(p[c..].as_ptr(), n) }
+                        if n == S::WIDTH {
+                            s.load(p[c..].as_ptr())
+                        } else {
+                            s.load_first(p[c..].as_ptr(), n)
+                        }
                     };
                     let v = s.mul(s.sub(load(row), center), inverse);
                     self.target.put(

@@ -1,4 +1,5 @@
-//! Owns packed weights: panels of 2 x WIDTH output columns in the order the register tile reads them.
+//! Owns packed weights: panels of 2 x WIDTH output columns in the order the register tile reads
+//! them.
 
 use super::Cpu;
 use super::isa::Isa;
@@ -94,8 +95,8 @@ pub(super) struct PanelShape {
 }
 
 impl Panels {
-    /// Packs columns: `column(panel, j, out)` writes column j of a panel as [tap][input] f32; int8 comes
-    /// already scaled to whole numbers. Columns it leaves alone stay zero.
+    /// Packs columns: `column(panel, j, out)` writes column j of a panel as [tap][input] f32; int8
+    /// comes already scaled to whole numbers. Columns it leaves alone stay zero.
     pub(super) fn pack(
         cpu: &Cpu,
         shape: PanelShape,
@@ -109,26 +110,49 @@ impl Panels {
             Form::Int8 => LaneKind::Int8,
         };
         let (columns, depth) = (2 * isa.width(), shape.inputs.div_ceil(kind.count()));
-        let grid = Grid { shape, columns, depth };
+        let grid = Grid {
+            shape,
+            columns,
+            depth,
+        };
         let data = match form {
-            Form::F16 => Data::F16(grid.pack(cpu, &column, one_a_lane, |lanes, out: &mut [u16]| {
-                out.reinterpret_cast_mut::<f16>().convert_from_f32_slice(lanes);
-            })),
-            Form::Bf16 => Data::Bf16(grid.pack(cpu, &column, one_a_lane, |lanes, out: &mut [u16]| {
-                out.reinterpret_cast_mut::<bf16>().convert_from_f32_slice(lanes);
-            })),
+            Form::F16 => {
+                Data::F16(
+                    grid.pack(cpu, &column, one_a_lane, |lanes, out: &mut [u16]| {
+                        out.reinterpret_cast_mut::<f16>()
+                            .convert_from_f32_slice(lanes);
+                    }),
+                )
+            }
+            Form::Bf16 => {
+                Data::Bf16(
+                    grid.pack(cpu, &column, one_a_lane, |lanes, out: &mut [u16]| {
+                        out.reinterpret_cast_mut::<bf16>()
+                            .convert_from_f32_slice(lanes);
+                    }),
+                )
+            }
             Form::F32 => Data::Lanes(grid.pack(cpu, &column, one_a_lane, as_they_are)),
             Form::Bf16Pairs => {
-                let pairs = |numbers: &[f32], lanes: &mut [f32]| isa.run_bf16(Bf16Pairs { numbers, lanes });
+                let pairs =
+                    |numbers: &[f32], lanes: &mut [f32]| isa.run_bf16(Bf16Pairs { numbers, lanes });
                 Data::Lanes(grid.pack(cpu, &column, pairs, as_they_are))
             }
             Form::Int8 => Data::Lanes(grid.pack(cpu, &column, int8_quads, as_they_are)),
         };
-        Panels { isa, kind, count: shape.count, taps: shape.taps, depth, columns, data }
+        Panels {
+            isa,
+            kind,
+            count: shape.count,
+            taps: shape.taps,
+            depth,
+            columns,
+            data,
+        }
     }
 
-    /// Lanes of a buffer that `slab` can widen into, for `taps` taps of `depth` lanes; zero when nothing is
-    /// widened.
+    /// Lanes of a buffer that `slab` can widen into, for `taps` taps of `depth` lanes; zero when
+    /// nothing is widened.
     pub(super) fn widened_len(&self, taps: usize, depth: usize) -> usize {
         match self.data {
             Data::Lanes(_) => 0,
@@ -136,9 +160,14 @@ impl Panels {
         }
     }
 
-    /// Lanes `from..from + depth` of `taps` taps from `first_tap` on, of one panel: where they begin, and the
-    /// stride between taps. Narrow weights are widened into `wide` first.
-    pub(super) fn slab(&self, panel: usize, slab: Slab, wide: &mut Buffer<f32>) -> (*const f32, usize) {
+    /// Lanes `from..from + depth` of `taps` taps from `first_tap` on, of one panel: where they
+    /// begin, and the stride between taps. Narrow weights are widened into `wide` first.
+    pub(super) fn slab(
+        &self,
+        panel: usize,
+        slab: Slab,
+        wide: &mut Buffer<f32>,
+    ) -> (*const f32, usize) {
         let (stored, stride) = self.stored(panel, slab);
         let wide_stride = slab.depth * self.columns;
         let (is_f16, narrow) = match stored {
@@ -148,13 +177,20 @@ impl Panels {
         };
         for tap in 0..slab.taps {
             // SAFETY: `stored` vouches for the slab.
-            let from = unsafe { std::slice::from_raw_parts(narrow.wrapping_add(tap * stride), wide_stride) };
-            self.isa.run(Widen { is_f16, from, to: &mut wide[tap * wide_stride..][..wide_stride] });
+            let from = unsafe {
+                std::slice::from_raw_parts(narrow.wrapping_add(tap * stride), wide_stride)
+            };
+            self.isa.run(Widen {
+                is_f16,
+                from,
+                to: &mut wide[tap * wide_stride..][..wide_stride],
+            });
         }
         (wide.as_ptr(), wide_stride)
     }
 
-    /// A slab as it lies in memory: its first number (or lane of several), and the stride between taps.
+    /// A slab as it lies in memory: its first number (or lane of several), and the stride between
+    /// taps.
     ///
     /// # Panics
     /// When the panels have no such slab.
@@ -194,11 +230,18 @@ impl Kernel for Widen<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let pairs = self.from.chunks_exact(S::WIDTH).zip(self.to.chunks_exact_mut(S::WIDTH));
+        let pairs = self
+            .from
+            .chunks_exact(S::WIDTH)
+            .zip(self.to.chunks_exact_mut(S::WIDTH));
         for (from, to) in pairs {
             // SAFETY: both chunks have WIDTH elements.
             unsafe {
-                let v = if self.is_f16 { s.load_f16(from.as_ptr()) } else { s.load_bf16(from.as_ptr()) };
+                let v = if self.is_f16 {
+                    s.load_f16(from.as_ptr())
+                } else {
+                    s.load_bf16(from.as_ptr())
+                };
                 s.store(to.as_mut_ptr(), v);
             }
         }
@@ -212,7 +255,8 @@ struct Grid {
 }
 
 impl Grid {
-    /// All panels, a task each. `join` makes lanes of a column's numbers in one tap, `store` writes lanes as they are kept.
+    /// All panels, a task each. `join` makes lanes of a column's numbers in one tap, `store` writes
+    /// lanes as they are kept.
     fn pack<T: Number>(
         &self,
         cpu: &Cpu,
@@ -225,7 +269,14 @@ impl Grid {
         cpu.pool().for_chunks(&mut data, panel, |p, out| {
             let (lanes, stride) = self.lanes(cpu.scratch(), |j, row| column(p, j, row), &join);
             let (taps, depth) = (self.shape.taps, self.depth);
-            cpu.isa().run(Exchange { lanes: &lanes, stride, taps, depth, out, store: &store });
+            cpu.isa().run(Exchange {
+                lanes: &lanes,
+                stride,
+                taps,
+                depth,
+                out,
+                store: &store,
+            });
         });
         data
     }
@@ -238,15 +289,18 @@ impl Grid {
         join: impl Fn(&[f32], &mut [f32]),
     ) -> (Buffer<f32>, usize) {
         let (taps, inputs) = (self.shape.taps, self.shape.inputs);
-        // A line more than a power of two would be, or all columns would share a few cache sets; whole vectors
-        // are read beyond the last lane.
+        // A line more than a power of two would be, or all columns would share a few cache sets;
+        // whole vectors are read beyond the last lane.
         let stride = (taps * self.depth).next_multiple_of(MAX_WIDTH) + MAX_WIDTH;
         let mut lanes = scratch.take_zeroed::<f32>(self.columns * stride);
         let mut numbers = scratch.take::<f32>(taps * inputs);
         for (j, row) in lanes.chunks_exact_mut(stride).enumerate() {
             numbers.fill(0.0);
             column(j, &mut numbers);
-            for (numbers, lanes) in numbers.chunks_exact(inputs).zip(row.chunks_exact_mut(self.depth)) {
+            for (numbers, lanes) in numbers
+                .chunks_exact(inputs)
+                .zip(row.chunks_exact_mut(self.depth))
+            {
                 join(numbers, lanes);
             }
         }
@@ -278,7 +332,8 @@ impl<T, F: Fn(&[f32], &mut [T])> Kernel for Exchange<'_, T, F> {
                 for half in [0, S::WIDTH] {
                     let from = &self.lanes[half * self.stride + tap * self.depth + first..];
                     assert!(from.len() >= (S::WIDTH - 1) * self.stride + S::WIDTH);
-                    // SAFETY: WIDTH lanes of as many columns are there, and the block has room for them.
+                    // SAFETY: WIDTH lanes of as many columns are there, and the block has room for
+                    // them.
                     unsafe {
                         let to = block.as_mut_ptr().add(half);
                         s.transpose(from.as_ptr(), self.stride, to, columns);
@@ -299,7 +354,9 @@ fn one_a_lane(numbers: &[f32], lanes: &mut [f32]) {
 
 /// Lanes as they are.
 fn as_they_are(lanes: &[f32], out: &mut [u32]) {
-    out.iter_mut().zip(lanes).for_each(|(to, lane)| *to = lane.to_bits());
+    out.iter_mut()
+        .zip(lanes)
+        .for_each(|(to, lane)| *to = lane.to_bits());
 }
 
 /// Two numbers a lane, the first in its lower half.
@@ -332,7 +389,10 @@ impl Kernel for Bf16Pairs<'_> {
 fn int8_quads(numbers: &[f32], lanes: &mut [f32]) {
     for (numbers, lane) in numbers.chunks(4).zip(lanes) {
         let mut bytes = [0; 4];
-        bytes.iter_mut().zip(numbers).for_each(|(byte, x)| *byte = *x as i8 as u8);
+        bytes
+            .iter_mut()
+            .zip(numbers)
+            .for_each(|(byte, x)| *byte = *x as i8 as u8);
         *lane = f32::from_bits(u32::from_le_bytes(bytes));
     }
 }

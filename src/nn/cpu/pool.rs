@@ -1,5 +1,5 @@
-//! Owns the threads of the kernels: one persistent pool, tasks handed out by an atomic counter, idle threads
-//! asleep.
+//! Owns the threads of the kernels: one persistent pool, tasks handed out by an atomic counter,
+//! idle threads asleep.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -9,8 +9,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long an idle thread watches for the next region before it sleeps: longer than the pause between two
-/// kernels of a network, short enough not to be seen as load.
+/// How long an idle thread watches for the next region before it sleeps: longer than the pause
+/// between two kernels of a network, short enough not to be seen as load.
 const WATCH: Duration = Duration::from_micros(150);
 
 thread_local! {
@@ -26,9 +26,9 @@ pub(crate) struct Pool {
     region: Mutex<()>,
 }
 
-/// `state` is generation << 32 | OPEN | number of workers inside the region.
-/// Workers enter by adding one while OPEN is set; the job fields are written only while it is clear and
-/// nobody is inside.
+/// `state` is generation << 32 | OPEN | number of workers inside the region. Workers enter by
+/// adding one while OPEN is set; the job fields are written only while it is clear and nobody is
+/// inside.
 struct Shared {
     state: AtomicU64,
     next: AtomicUsize,
@@ -73,10 +73,17 @@ impl Pool {
             .filter_map(|i| {
                 let shared = Arc::clone(&shared);
                 // A thread that cannot be started is one worker fewer; the caller always works.
-                thread::Builder::new().name(format!("kernel-{i}")).spawn(move || shared.serve()).ok()
+                thread::Builder::new()
+                    .name(format!("kernel-{i}"))
+                    .spawn(move || shared.serve())
+                    .ok()
             })
             .collect();
-        Pool { shared, workers, region: Mutex::new(()) }
+        Pool {
+            shared,
+            workers,
+            region: Mutex::new(()),
+        }
     }
 
     /// Threads that work on a region, the caller among them.
@@ -84,8 +91,8 @@ impl Pool {
         self.workers.len() + 1
     }
 
-    /// Calls `task(i)` for each i in 0..count on all threads and returns when all are done. Inside a task it
-    /// runs in place.
+    /// Calls `task(i)` for each i in 0..count on all threads and returns when all are done. Inside
+    /// a task it runs in place.
     ///
     /// # Panics
     /// With the panic of the first task that panicked; the tasks not yet begun are left out.
@@ -102,8 +109,8 @@ impl Pool {
         }
     }
 
-    /// Calls `task(i, chunk)` for each chunk of `size` elements of `data` (the last may be shorter) on all
-    /// threads.
+    /// Calls `task(i, chunk)` for each chunk of `size` elements of `data` (the last may be shorter)
+    /// on all threads.
     pub(crate) fn for_chunks<T: Send>(
         &self,
         data: &mut [T],
@@ -113,10 +120,11 @@ impl Pool {
         let (len, base) = (data.len(), Shared::share(data.as_mut_ptr()));
         self.run(len.div_ceil(size.max(1)), |i| {
             let start = i * size;
-            // SAFETY: chunks of different tasks do not overlap, end within `data`, and `data` is borrowed for
-            // the call.
-            let chunk =
-                unsafe { std::slice::from_raw_parts_mut(base.get().add(start), size.min(len - start)) };
+            // SAFETY: chunks of different tasks do not overlap, end within `data`, and `data` is
+            // borrowed for the call.
+            let chunk = unsafe {
+                std::slice::from_raw_parts_mut(base.get().add(start), size.min(len - start))
+            };
             task(i, chunk);
         });
     }
@@ -157,15 +165,21 @@ impl Shared {
     }
 
     /// The caller's side of a region; answers with the first panic.
-    fn run_region(&self, task: &(dyn Fn(usize) + Sync), count: usize) -> Option<Box<dyn Any + Send>> {
+    fn run_region(
+        &self,
+        task: &(dyn Fn(usize) + Sync),
+        count: usize,
+    ) -> Option<Box<dyn Any + Send>> {
         // SAFETY: only the lifetime is dropped; the closure outlives the region, which ends below.
-        let task =
-            unsafe { std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(task) };
+        let task = unsafe {
+            std::mem::transmute::<&(dyn Fn(usize) + Sync), &'static (dyn Fn(usize) + Sync)>(task)
+        };
         let job = Job { task, count };
         *lock(&self.job) = Some(job);
         self.next.store(0, Ordering::Relaxed);
-        let generation =
-            (self.state.load(Ordering::Relaxed) & !(GENERATION - 1)).wrapping_add(GENERATION) & !(1 << 63);
+        let generation = (self.state.load(Ordering::Relaxed) & !(GENERATION - 1))
+            .wrapping_add(GENERATION)
+            & !(1 << 63);
         self.state.store(generation | OPEN, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             self.wake();
@@ -177,7 +191,11 @@ impl Shared {
         let mut spins = 0u32;
         while self.state.load(Ordering::Acquire) & INSIDE != 0 {
             spins += 1;
-            if spins.is_multiple_of(1 << 14) { thread::yield_now() } else { std::hint::spin_loop() }
+            if spins.is_multiple_of(1 << 14) {
+                thread::yield_now()
+            } else {
+                std::hint::spin_loop()
+            }
         }
         lock(&self.panic).take()
     }
@@ -207,7 +225,11 @@ impl Shared {
             if state & STOP == STOP {
                 return;
             }
-            if self.state.compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            if self
+                .state
+                .compare_exchange(state, state + 1, Ordering::AcqRel, Ordering::Relaxed)
+                .is_err()
+            {
                 continue;
             }
             last = state >> 32;
@@ -239,13 +261,17 @@ impl Shared {
         }
     }
 
-    /// Sleeps until woken. A region opened between the last look and the wait is not missed: the sleeper
-    /// counts itself before it looks, the opener opens before it reads the count.
+    /// Sleeps until woken. A region opened between the last look and the wait is not missed: the
+    /// sleeper counts itself before it looks, the opener opens before it reads the count.
     fn sleep(&self, last: u64) {
         let bed = lock(&self.bed);
         self.sleepers.fetch_add(1, Ordering::SeqCst);
         let quiet = |_: &mut ()| !Shared::is_news(self.state.load(Ordering::SeqCst), last);
-        drop(self.alarm.wait_while(bed, quiet).unwrap_or_else(PoisonError::into_inner));
+        drop(
+            self.alarm
+                .wait_while(bed, quiet)
+                .unwrap_or_else(PoisonError::into_inner),
+        );
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
 
@@ -292,7 +318,9 @@ mod tests {
     fn a_panic_in_a_task_reaches_the_caller_and_the_pool_stays_usable() {
         let pool = Pool::new(4);
         for _ in 0..20 {
-            let outcome = catch_unwind(AssertUnwindSafe(|| pool.run(100, |i| assert!(i != 37, "task 37"))));
+            let outcome = catch_unwind(AssertUnwindSafe(|| {
+                pool.run(100, |i| assert!(i != 37, "task 37"))
+            }));
             assert!(outcome.is_err());
             let done = AtomicUsize::new(0);
             pool.run(50, |_| {
@@ -336,7 +364,13 @@ mod tests {
     fn chunks_cover_the_slice_once() {
         let pool = Pool::new(3);
         let mut data = vec![0u32; 1003];
-        pool.for_chunks(&mut data, 10, |i, chunk| chunk.iter_mut().for_each(|x| *x += i as u32 + 1));
-        assert!(data.iter().enumerate().all(|(j, x)| *x == j as u32 / 10 + 1));
+        pool.for_chunks(&mut data, 10, |i, chunk| {
+            chunk.iter_mut().for_each(|x| *x += i as u32 + 1)
+        });
+        assert!(
+            data.iter()
+                .enumerate()
+                .all(|(j, x)| *x == j as u32 / 10 + 1)
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! Owns matrices as kernels see them: rows of a slice with a stride, and their conversion to bf16, f32 or
-//! 8-bit lanes.
+//! Owns matrices as kernels see them: rows of a slice with a stride, and their conversion to bf16,
+//! f32 or 8-bit lanes.
 
 use super::Cpu;
 use super::pool::Shareable;
@@ -7,8 +7,8 @@ use super::scratch::Buffer;
 use super::simd::{Kernel, Simd};
 use half::bf16;
 
-/// A matrix in a slice: row i is `columns` numbers from `i * stride` on. A slice of columns of a wider matrix
-/// is one too.
+/// A matrix in a slice: row i is `columns` numbers from `i * stride` on. A slice of columns of a
+/// wider matrix is one too.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rows<'a, T = f32> {
     data: &'a [T],
@@ -24,8 +24,15 @@ impl<'a, T> Rows<'a, T> {
 
     /// Rows `stride` apart; `data` starts at the first column wanted.
     pub(crate) fn strided(data: &'a [T], columns: usize, stride: usize) -> Rows<'a, T> {
-        assert!(columns <= stride, "rows of {columns} overlap at a stride of {stride}");
-        Rows { data, columns, stride }
+        assert!(
+            columns <= stride,
+            "rows of {columns} overlap at a stride of {stride}"
+        );
+        Rows {
+            data,
+            columns,
+            stride,
+        }
     }
 
     /// Numbers in a row.
@@ -45,7 +52,10 @@ impl<'a, T> Rows<'a, T> {
 
     /// The rows from `row` on.
     pub(super) fn tail(&self, row: usize) -> Rows<'a, T> {
-        Rows { data: &self.data[row * self.stride..], ..*self }
+        Rows {
+            data: &self.data[row * self.stride..],
+            ..*self
+        }
     }
 
     /// Row `i`.
@@ -55,7 +65,11 @@ impl<'a, T> Rows<'a, T> {
 
     /// Panics unless there are `rows` rows; after it pointers into them are good.
     pub(super) fn check(&self, rows: usize) {
-        let needed = if rows == 0 { 0 } else { (rows - 1) * self.stride + self.columns };
+        let needed = if rows == 0 {
+            0
+        } else {
+            (rows - 1) * self.stride + self.columns
+        };
         assert!(
             self.data.len() >= needed,
             "{} numbers are too few for {rows} rows {} apart",
@@ -71,16 +85,20 @@ const BLOCK: usize = 32;
 /// Side by side parts as one bf16 matrix, each row padded with zeros to `padded` numbers.
 pub(super) fn to_bf16(cpu: &Cpu, rows: usize, parts: &[Rows<'_>], padded: usize) -> Buffer<u16> {
     let mut out = cpu.scratch().take::<u16>(rows * padded);
-    cpu.pool().for_chunks(&mut out, BLOCK * padded.max(1), |block, chunk| {
-        for (i, row) in chunk.chunks_exact_mut(padded).enumerate() {
-            let mut start = 0;
-            for part in parts {
-                cpu.isa().run_bf16(Narrow { from: part.row(block * BLOCK + i), to: &mut row[start..] });
-                start += part.columns;
+    cpu.pool()
+        .for_chunks(&mut out, BLOCK * padded.max(1), |block, chunk| {
+            for (i, row) in chunk.chunks_exact_mut(padded).enumerate() {
+                let mut start = 0;
+                for part in parts {
+                    cpu.isa().run_bf16(Narrow {
+                        from: part.row(block * BLOCK + i),
+                        to: &mut row[start..],
+                    });
+                    start += part.columns;
+                }
+                row[start..].fill(0);
             }
-            row[start..].fill(0);
-        }
-    });
+        });
     out
 }
 
@@ -88,24 +106,35 @@ pub(super) fn to_bf16(cpu: &Cpu, rows: usize, parts: &[Rows<'_>], padded: usize)
 pub(super) fn to_f32(cpu: &Cpu, rows: usize, part: Rows<'_, bf16>) -> Buffer<f32> {
     let columns = part.columns;
     let mut out = cpu.scratch().take::<f32>(rows * columns);
-    cpu.pool().for_chunks(&mut out, BLOCK * columns.max(1), |block, chunk| {
-        for (i, row) in chunk.chunks_exact_mut(columns).enumerate() {
-            row.iter_mut().zip(part.row(block * BLOCK + i)).for_each(|(to, from)| *to = from.to_f32());
-        }
-    });
+    cpu.pool()
+        .for_chunks(&mut out, BLOCK * columns.max(1), |block, chunk| {
+            for (i, row) in chunk.chunks_exact_mut(columns).enumerate() {
+                row.iter_mut()
+                    .zip(part.row(block * BLOCK + i))
+                    .for_each(|(to, from)| *to = from.to_f32());
+            }
+        });
     out
 }
 
 /// A bf16 matrix copied to rows padded with zeros to `padded` numbers.
-pub(super) fn copy_bf16(cpu: &Cpu, rows: usize, part: Rows<'_, bf16>, padded: usize) -> Buffer<u16> {
+pub(super) fn copy_bf16(
+    cpu: &Cpu,
+    rows: usize,
+    part: Rows<'_, bf16>,
+    padded: usize,
+) -> Buffer<u16> {
     let mut out = cpu.scratch().take::<u16>(rows * padded);
-    cpu.pool().for_chunks(&mut out, BLOCK * padded.max(1), |block, chunk| {
-        for (i, row) in chunk.chunks_exact_mut(padded).enumerate() {
-            let (to, rest) = row.split_at_mut(part.columns);
-            to.iter_mut().zip(part.row(block * BLOCK + i)).for_each(|(to, from)| *to = from.to_bits());
-            rest.fill(0);
-        }
-    });
+    cpu.pool()
+        .for_chunks(&mut out, BLOCK * padded.max(1), |block, chunk| {
+            for (i, row) in chunk.chunks_exact_mut(padded).enumerate() {
+                let (to, rest) = row.split_at_mut(part.columns);
+                to.iter_mut()
+                    .zip(part.row(block * BLOCK + i))
+                    .for_each(|(to, from)| *to = from.to_bits());
+                rest.fill(0);
+            }
+        });
     out
 }
 
@@ -152,19 +181,32 @@ pub(super) struct Quantized {
 
 /// Quantizes side by side parts, each row by its own largest magnitude.
 pub(super) fn quantize(cpu: &Cpu, rows: usize, parts: &[Rows<'_>]) -> Quantized {
-    let stride = parts.iter().map(|p| p.columns).sum::<usize>().next_multiple_of(4);
+    let stride = parts
+        .iter()
+        .map(|p| p.columns)
+        .sum::<usize>()
+        .next_multiple_of(4);
     let mut bytes = cpu.scratch().take::<u8>(rows * stride);
     let mut scales = cpu.scratch().take::<f32>(rows);
     let shared = Shareable::new(scales.as_mut_ptr());
-    cpu.pool().for_chunks(&mut bytes, BLOCK * stride.max(1), |block, chunk| {
-        for (i, row) in chunk.chunks_exact_mut(stride).enumerate() {
-            let index = block * BLOCK + i;
-            let scale = cpu.isa().run(QuantizeRow { index, parts, to: row });
-            // SAFETY: index < rows, and each row belongs to one task.
-            unsafe { *shared.get().add(index) = scale };
-        }
-    });
-    Quantized { bytes, scales, stride }
+    cpu.pool()
+        .for_chunks(&mut bytes, BLOCK * stride.max(1), |block, chunk| {
+            for (i, row) in chunk.chunks_exact_mut(stride).enumerate() {
+                let index = block * BLOCK + i;
+                let scale = cpu.isa().run(QuantizeRow {
+                    index,
+                    parts,
+                    to: row,
+                });
+                // SAFETY: index < rows, and each row belongs to one task.
+                unsafe { *shared.get().add(index) = scale };
+            }
+        });
+    Quantized {
+        bytes,
+        scales,
+        stride,
+    }
 }
 
 struct QuantizeRow<'a> {
@@ -197,7 +239,10 @@ impl Kernel for QuantizeRow<'_> {
             let row = part.row(self.index);
             // Adding 1.5 x 2^23 leaves the nearest whole number in the low bits of the sum.
             let byte = |x: f32| ((x * inverse + 12_582_912.0).to_bits() as u8).wrapping_add(128);
-            self.to[start..].iter_mut().zip(row).for_each(|(to, x)| *to = byte(*x));
+            self.to[start..]
+                .iter_mut()
+                .zip(row)
+                .for_each(|(to, x)| *to = byte(*x));
             start += row.len();
         }
         self.to[start..].fill(128);

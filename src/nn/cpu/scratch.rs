@@ -1,5 +1,5 @@
-//! Owns the kernels' memory: aligned buffers on huge pages, and an arena that hands them out again so that a
-//! step allocates nothing.
+//! Owns the kernels' memory: aligned buffers on huge pages, and an arena that hands them out again
+//! so that a step allocates nothing.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Alignment of small buffers: a cache line and a vector.
 const LINE: usize = 64;
-/// From this size on a buffer is aligned to, and asks for, huge pages; TLB misses cost a tenth of a GEMM
-/// otherwise.
+/// From this size on a buffer is aligned to, and asks for, huge pages; TLB misses cost a tenth of a
+/// GEMM otherwise.
 const HUGE: usize = 2 << 20;
 
 /// Plain numbers: any bits are a value.
@@ -53,7 +53,10 @@ unsafe impl Sync for Block {}
 impl Block {
     /// `bytes` > 0 zeroed bytes.
     fn new(bytes: usize) -> Block {
-        assert!(bytes > 0 && bytes < isize::MAX as usize - 2 * HUGE, "a block of {bytes} bytes");
+        assert!(
+            bytes > 0 && bytes < isize::MAX as usize - 2 * HUGE,
+            "a block of {bytes} bytes"
+        );
         #[cfg(target_os = "linux")]
         if bytes >= HUGE {
             return Block::mapped(bytes);
@@ -66,24 +69,40 @@ impl Block {
         if start.is_null() {
             refused(bytes);
         }
-        Block { start, bytes, origin: Origin::Heap(layout) }
+        Block {
+            start,
+            bytes,
+            origin: Origin::Heap(layout),
+        }
     }
 
-    /// Fresh pages from the system: zero without being touched, so that the threads that fill them share that work.
+    /// Fresh pages from the system: zero without being touched, so that the threads that fill them
+    /// share that work.
     #[cfg(target_os = "linux")]
     fn mapped(bytes: usize) -> Block {
         let whole = bytes + HUGE;
-        let (protection, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        let (protection, flags) = (
+            libc::PROT_READ | libc::PROT_WRITE,
+            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+        );
         // SAFETY: a new anonymous mapping touches nothing that exists.
         let mapping = unsafe { libc::mmap(std::ptr::null_mut(), whole, protection, flags, -1, 0) };
         if mapping == libc::MAP_FAILED {
             refused(bytes);
         }
-        let start = mapping.cast::<u8>().wrapping_add(mapping.addr().wrapping_neg() % HUGE);
+        let start = mapping
+            .cast::<u8>()
+            .wrapping_add(mapping.addr().wrapping_neg() % HUGE);
         // SAFETY: the range is inside the mapping. A hint: refusal changes nothing but speed.
         unsafe { libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE) };
-        Block { start, bytes, origin: Origin::Mapping { start: mapping, bytes: whole } }
+        Block {
+            start,
+            bytes,
+            origin: Origin::Mapping {
+                start: mapping,
+                bytes: whole,
+            },
+        }
     }
 }
 
@@ -130,8 +149,16 @@ impl<T: Number> Aligned<T> {
     /// `len` zeros.
     pub(crate) fn zeroed(len: usize) -> Aligned<T> {
         let bytes = len * size_of::<T>();
-        let rounded = if bytes >= HUGE { bytes.next_multiple_of(4096) } else { bytes };
-        Aligned { block: (len > 0).then(|| Block::new(rounded)), len, kind: std::marker::PhantomData }
+        let rounded = if bytes >= HUGE {
+            bytes.next_multiple_of(4096)
+        } else {
+            bytes
+        };
+        Aligned {
+            block: (len > 0).then(|| Block::new(rounded)),
+            len,
+            kind: std::marker::PhantomData,
+        }
     }
 }
 
@@ -139,16 +166,18 @@ impl<T: Number> Deref for Aligned<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         // SAFETY: the block holds `len` initialised T.
-        self.block.as_ref().map_or(&[], |b| unsafe { std::slice::from_raw_parts(b.start.cast(), self.len) })
+        self.block.as_ref().map_or(&[], |b| unsafe {
+            std::slice::from_raw_parts(b.start.cast(), self.len)
+        })
     }
 }
 
 impl<T: Number> DerefMut for Aligned<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: the block holds `len` initialised T and is borrowed mutably.
-        self.block
-            .as_mut()
-            .map_or(&mut [], |b| unsafe { std::slice::from_raw_parts_mut(b.start.cast(), self.len) })
+        self.block.as_mut().map_or(&mut [], |b| unsafe {
+            std::slice::from_raw_parts_mut(b.start.cast(), self.len)
+        })
     }
 }
 
@@ -158,8 +187,8 @@ impl<T: Number> fmt::Debug for Aligned<T> {
     }
 }
 
-/// An arena of buffers by size class. Buffers go back when dropped, and are kept for the next taker until
-/// [`Scratch::trim`].
+/// An arena of buffers by size class. Buffers go back when dropped, and are kept for the next taker
+/// until [`Scratch::trim`].
 #[derive(Clone, Default)]
 pub(crate) struct Scratch(Arc<Mutex<Free>>);
 
@@ -192,7 +221,12 @@ impl Scratch {
             block
         });
         let block = Some(reused.unwrap_or_else(|| Block::new(class)));
-        Buffer { block, len, home: self.clone(), kind: std::marker::PhantomData }
+        Buffer {
+            block,
+            len,
+            home: self.clone(),
+            kind: std::marker::PhantomData,
+        }
     }
 
     /// A buffer of `len` zeros.
@@ -220,27 +254,33 @@ impl Scratch {
     }
 }
 
-/// The least of 2^i and 3 * 2^(i-1) that holds `bytes` (at least 4 KiB): a quarter is lost at most, buffers
-/// of like sizes meet.
+/// The least of 2^i and 3 * 2^(i-1) that holds `bytes` (at least 4 KiB): a quarter is lost at most,
+/// buffers of like sizes meet.
 pub(super) fn size_class(bytes: usize) -> usize {
     let power = bytes.max(4096).checked_next_power_of_two().unwrap_or(bytes);
-    if bytes <= power / 4 * 3 && power > 4096 { power / 4 * 3 } else { power }
+    if bytes <= power / 4 * 3 && power > 4096 {
+        power / 4 * 3
+    } else {
+        power
+    }
 }
 
 impl<T: Number> Deref for Buffer<T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
         // SAFETY: the block holds at least `len` initialised T.
-        self.block.as_ref().map_or(&[], |b| unsafe { std::slice::from_raw_parts(b.start.cast(), self.len) })
+        self.block.as_ref().map_or(&[], |b| unsafe {
+            std::slice::from_raw_parts(b.start.cast(), self.len)
+        })
     }
 }
 
 impl<T: Number> DerefMut for Buffer<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: the block holds at least `len` initialised T and is borrowed mutably.
-        self.block
-            .as_mut()
-            .map_or(&mut [], |b| unsafe { std::slice::from_raw_parts_mut(b.start.cast(), self.len) })
+        self.block.as_mut().map_or(&mut [], |b| unsafe {
+            std::slice::from_raw_parts_mut(b.start.cast(), self.len)
+        })
     }
 }
 
@@ -267,9 +307,24 @@ mod tests {
 
     #[test]
     fn classes_hold_their_size_and_lose_little() {
-        for bytes in [0, 1, 4096, 4097, 6144, 6145, 8192, 1 << 20, (1 << 20) + 1, 3 << 20, 5_000_000] {
+        for bytes in [
+            0,
+            1,
+            4096,
+            4097,
+            6144,
+            6145,
+            8192,
+            1 << 20,
+            (1 << 20) + 1,
+            3 << 20,
+            5_000_000,
+        ] {
             let class = size_class(bytes);
-            assert!(class >= bytes && class <= 4096.max(bytes * 3 / 2), "{bytes} -> {class}");
+            assert!(
+                class >= bytes && class <= 4096.max(bytes * 3 / 2),
+                "{bytes} -> {class}"
+            );
         }
     }
 

@@ -1,5 +1,5 @@
-//! Owns the vocabulary of vector operations: every kernel is written once over `Simd`; the instruction sets
-//! implement it elsewhere.
+//! Owns the vocabulary of vector operations: every kernel is written once over `Simd`; the
+//! instruction sets implement it elsewhere.
 
 use half::{bf16, f16};
 
@@ -21,8 +21,8 @@ pub(super) fn prefetch<T>(p: *const T) {
     let _ = p;
 }
 
-/// A computation written over any instruction set; its `run` is `#[inline(always)]` so that it is compiled
-/// into the `#[target_feature]` function of each set.
+/// A computation written over any instruction set; its `run` is `#[inline(always)]` so that it is
+/// compiled into the `#[target_feature]` function of each set.
 pub(super) trait Kernel {
     /// What the computation returns.
     type Output;
@@ -36,13 +36,14 @@ pub(super) trait Kernel {
 pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// f32 lanes of a vector; at most `MAX_WIDTH`.
     const WIDTH: usize;
-    /// Rows of the register tile: TILE_ROWS x 2 accumulators and three operands fit in the registers.
+    /// Rows of the register tile: TILE_ROWS x 2 accumulators and three operands fit in the
+    /// registers.
     const TILE_ROWS: usize;
     /// A vector of `WIDTH` lanes.
     type V: Copy;
 
-    /// Runs `kernel` in a function compiled for this instruction set; a real call, never inlined into the
-    /// caller.
+    /// Runs `kernel` in a function compiled for this instruction set; a real call, never inlined
+    /// into the caller.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
 
     /// All lanes `x`.
@@ -170,8 +171,8 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         }
     }
 
-    /// `acc`, i32 in its bits, plus the products of four unsigned bytes of `a` and four signed bytes of `b`,
-    /// lane by lane.
+    /// `acc`, i32 in its bits, plus the products of four unsigned bytes of `a` and four signed
+    /// bytes of `b`, lane by lane.
     #[inline(always)]
     fn dot_u8_i8(self, acc: Self::V, a: Self::V, b: Self::V) -> Self::V {
         let (mut sums, a, b) = (self.lanes(acc), self.lanes(a), self.lanes(b));
@@ -200,22 +201,28 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.load(sums.as_ptr()) }
     }
 
-    /// Two vectors rounded to bf16 (to nearest, ties to even), in the lower and upper halves of one.
+    /// Two vectors rounded to bf16 (to nearest, ties to even), in the lower and upper halves of
+    /// one.
     #[inline(always)]
     fn pair_bf16(self, low: Self::V, high: Self::V) -> Self::V {
-        let round = |v| self.lanes(v).map(|x| u32::from(bf16::from_f32(x).to_bits()));
+        let round = |v| {
+            self.lanes(v)
+                .map(|x| u32::from(bf16::from_f32(x).to_bits()))
+        };
         let (low, high) = (round(low), round(high));
-        let paired: [f32; MAX_WIDTH] = std::array::from_fn(|i| f32::from_bits(low[i] | high[i] << 16));
+        let paired: [f32; MAX_WIDTH] =
+            std::array::from_fn(|i| f32::from_bits(low[i] | high[i] << 16));
         // SAFETY: the array has MAX_WIDTH >= WIDTH lanes.
         unsafe { self.load(paired.as_ptr()) }
     }
 
-    /// The upper halves of two vectors, as bf16 cut off without rounding, in the lower and upper halves of
-    /// one.
+    /// The upper halves of two vectors, as bf16 cut off without rounding, in the lower and upper
+    /// halves of one.
     #[inline(always)]
     fn join_bf16(self, low: Self::V, high: Self::V) -> Self::V {
         let (low, high) = (self.lanes(low), self.lanes(high));
-        let join = |i: usize| f32::from_bits(low[i].to_bits() >> 16 | high[i].to_bits() & 0xffff_0000);
+        let join =
+            |i: usize| f32::from_bits(low[i].to_bits() >> 16 | high[i].to_bits() & 0xffff_0000);
         let joined: [f32; MAX_WIDTH] = std::array::from_fn(join);
         // SAFETY: the array has MAX_WIDTH >= WIDTH lanes.
         unsafe { self.load(joined.as_ptr()) }
@@ -227,12 +234,19 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         self.greatest(self.sub(a, b)) > 0.0
     }
 
-    /// Copies a WIDTH x WIDTH block of lanes from rows of `src` to columns of `dst`; strides in lanes.
+    /// Copies a WIDTH x WIDTH block of lanes from rows of `src` to columns of `dst`; strides in
+    /// lanes.
     ///
     /// # Safety
     /// The blocks are valid for reading and writing, and do not overlap.
     #[inline(always)]
-    unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
+    unsafe fn transpose(
+        self,
+        src: *const f32,
+        src_stride: usize,
+        dst: *mut f32,
+        dst_stride: usize,
+    ) {
         for i in 0..Self::WIDTH {
             for j in 0..Self::WIDTH {
                 // SAFETY: i, j < WIDTH.
@@ -259,7 +273,9 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     /// Greatest lane.
     #[inline(always)]
     fn greatest(self, v: Self::V) -> f32 {
-        self.lanes(v)[..Self::WIDTH].iter().fold(f32::NEG_INFINITY, |a, b| a.max(*b))
+        self.lanes(v)[..Self::WIDTH]
+            .iter()
+            .fold(f32::NEG_INFINITY, |a, b| a.max(*b))
     }
 }
 

@@ -92,14 +92,23 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn where_negative(self, sign: __m256, negative: __m256, other: __m256) -> __m256 {
         // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_blendv_ps(other, negative, _mm256_cmp_ps::<_CMP_LT_OQ>(sign, _mm256_setzero_ps())) }
+        unsafe {
+            _mm256_blendv_ps(
+                other,
+                negative,
+                _mm256_cmp_ps::<_CMP_LT_OQ>(sign, _mm256_setzero_ps()),
+            )
+        }
     }
     /// 2^n through the exponent bits; n = -127 makes the bits of zero.
     #[inline(always)]
     fn scale_pow2(self, p: __m256, n: __m256) -> __m256 {
         // SAFETY: registers only; the token proves the features.
         unsafe {
-            let n = _mm256_min_ps(_mm256_max_ps(n, _mm256_set1_ps(-127.0)), _mm256_set1_ps(127.0));
+            let n = _mm256_min_ps(
+                _mm256_max_ps(n, _mm256_set1_ps(-127.0)),
+                _mm256_set1_ps(127.0),
+            );
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
             _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
         }
@@ -139,7 +148,11 @@ impl Simd for Avx2 {
     fn dot_u8_i8(self, acc: __m256, a: __m256, b: __m256) -> __m256 {
         // SAFETY: registers only; the token proves the features.
         unsafe {
-            let (acc, a, b) = (_mm256_castps_si256(acc), _mm256_castps_si256(a), _mm256_castps_si256(b));
+            let (acc, a, b) = (
+                _mm256_castps_si256(acc),
+                _mm256_castps_si256(a),
+                _mm256_castps_si256(b),
+            );
             let low = _mm256_set1_epi16(0xff);
             let even = _mm256_madd_epi16(
                 _mm256_and_si256(a, low),

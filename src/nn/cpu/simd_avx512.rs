@@ -1,5 +1,5 @@
-//! Owns the AVX-512 implementation of `Simd`: 16 lanes, with the bf16 and 8-bit dot products where the
-//! machine has them.
+//! Owns the AVX-512 implementation of `Simd`: 16 lanes, with the bf16 and 8-bit dot products where
+//! the machine has them.
 
 use super::simd::{Kernel, Simd};
 use std::arch::x86_64::*;
@@ -213,7 +213,11 @@ impl<const X: u8> Simd for Avx512<X> {
     fn dot_u8_i8(self, acc: __m512, a: __m512, b: __m512) -> __m512 {
         // SAFETY: registers only; the token proves the features.
         unsafe {
-            let (acc, a, b) = (_mm512_castps_si512(acc), _mm512_castps_si512(a), _mm512_castps_si512(b));
+            let (acc, a, b) = (
+                _mm512_castps_si512(acc),
+                _mm512_castps_si512(a),
+                _mm512_castps_si512(b),
+            );
             if X == VNNI {
                 return _mm512_castsi512_ps(_mm512_dpbusd_epi32(acc, a, b));
             }
@@ -251,7 +255,8 @@ impl<const X: u8> Simd for Avx512<X> {
         unsafe {
             if X == BF16 {
                 // Both halves of 32 numbers, then one of each in turn.
-                let halves = std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
+                let halves =
+                    std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(high, low));
                 return _mm512_castsi512_ps(_mm512_permutexvar_epi16(IN_TURN, halves));
             }
             let low = _mm512_cvtepu16_epi32(self.narrow_bf16(low));
@@ -277,7 +282,13 @@ impl<const X: u8> Simd for Avx512<X> {
     }
 
     #[inline(always)]
-    unsafe fn transpose(self, src: *const f32, src_stride: usize, dst: *mut f32, dst_stride: usize) {
+    unsafe fn transpose(
+        self,
+        src: *const f32,
+        src_stride: usize,
+        dst: *mut f32,
+        dst_stride: usize,
+    ) {
         // SAFETY: rows 0..16 of both blocks are valid as the caller vouches.
         unsafe {
             let mut rows = [_mm512_setzero_ps(); 16];
@@ -323,7 +334,10 @@ unsafe fn transpose_16(rows: [__m512; 16]) -> [__m512; 16] {
         }
         for i in 0..4 {
             let (a, b) = (_mm512_castps_pd(t[4 * i]), _mm512_castps_pd(t[4 * i + 1]));
-            let (c, d) = (_mm512_castps_pd(t[4 * i + 2]), _mm512_castps_pd(t[4 * i + 3]));
+            let (c, d) = (
+                _mm512_castps_pd(t[4 * i + 2]),
+                _mm512_castps_pd(t[4 * i + 3]),
+            );
             r[4 * i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
             r[4 * i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
             r[4 * i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));

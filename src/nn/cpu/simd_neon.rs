@@ -1,4 +1,5 @@
-//! Owns the NEON implementation of `Simd`: 4 lanes. What it leaves out, the defaults of the trait do.
+//! Owns the NEON implementation of `Simd`: 4 lanes. What it leaves out, the defaults of the trait
+//! do.
 
 use super::simd::{Kernel, Simd};
 use std::arch::aarch64::*;
@@ -78,7 +79,12 @@ impl Simd for Neon {
         unsafe { vrndnq_f32(a) }
     }
     #[inline(always)]
-    fn where_negative(self, sign: float32x4_t, negative: float32x4_t, other: float32x4_t) -> float32x4_t {
+    fn where_negative(
+        self,
+        sign: float32x4_t,
+        negative: float32x4_t,
+        other: float32x4_t,
+    ) -> float32x4_t {
         // SAFETY: registers only; NEON is part of aarch64.
         unsafe { vbslq_f32(vcltzq_f32(sign), negative, other) }
     }

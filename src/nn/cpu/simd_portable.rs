@@ -1,4 +1,5 @@
-//! Owns the implementation of `Simd` for any machine: eight f32 in an array, for the compiler to vectorise.
+//! Owns the implementation of `Simd` for any machine: eight f32 in an array, for the compiler to
+//! vectorise.
 
 use super::simd::{Kernel, Simd};
 
@@ -72,17 +73,32 @@ impl Simd for Portable {
     }
     #[inline(always)]
     fn round(self, a: Lanes) -> Lanes {
-        // Adding 1.5 x 2^23 leaves no room for a fraction; exact below 2^22, and no call of the C library.
-        Lanes(a.0.map(|x| if x.abs() < 4_194_304.0 { x + 12_582_912.0 - 12_582_912.0 } else { x }))
+        // Adding 1.5 x 2^23 leaves no room for a fraction; exact below 2^22, and no call of the C
+        // library.
+        Lanes(a.0.map(|x| {
+            if x.abs() < 4_194_304.0 {
+                x + 12_582_912.0 - 12_582_912.0
+            } else {
+                x
+            }
+        }))
     }
     #[inline(always)]
     fn where_negative(self, sign: Lanes, negative: Lanes, other: Lanes) -> Lanes {
-        Lanes(std::array::from_fn(|i| if sign.0[i] < 0.0 { negative.0[i] } else { other.0[i] }))
+        Lanes(std::array::from_fn(|i| {
+            if sign.0[i] < 0.0 {
+                negative.0[i]
+            } else {
+                other.0[i]
+            }
+        }))
     }
     /// 2^n through the exponent bits; n = -127 makes the bits of zero.
     #[inline(always)]
     fn scale_pow2(self, p: Lanes, n: Lanes) -> Lanes {
-        zip(p, n, |p, n| p * f32::from_bits(((n.clamp(-127.0, 127.0) as i32 + 127) as u32) << 23))
+        zip(p, n, |p, n| {
+            p * f32::from_bits(((n.clamp(-127.0, 127.0) as i32 + 127) as u32) << 23)
+        })
     }
     #[inline(always)]
     fn int_to_float(self, a: Lanes) -> Lanes {

@@ -40,18 +40,19 @@ impl WeightSlice<'_> {
 pub(crate) enum Precision {
     /// f32 throughout.
     F32,
-    /// Weights f16 in memory, widened a panel at a time next to the multiplication; arithmetic in f32.
+    /// Weights f16 in memory, widened a panel at a time next to the multiplication; arithmetic in
+    /// f32.
     F16Weights,
-    /// Weights and inputs of products rounded to bf16, sums in f32. Without a bf16 dot product in the machine
-    /// only the weights are rounded.
+    /// Weights and inputs of products rounded to bf16, sums in f32. Without a bf16 dot product in
+    /// the machine only the weights are rounded.
     Bf16,
-    /// Weights 8-bit with a scale per output channel, inputs 8-bit with a scale per row. Convolutions use
-    /// `Bf16` instead.
+    /// Weights 8-bit with a scale per output channel, inputs 8-bit with a scale per row.
+    /// Convolutions use `Bf16` instead.
     Int8,
 }
 
-/// A layer of fewer weights is not worth rounding for: no network of full size spends a hundredth of its time in such
-/// layers, and what they lose is lost at its first and last convolution.
+/// A layer of fewer weights is not worth rounding for: no network of full size spends a hundredth
+/// of its time in such layers, and what they lose is lost at its first and last convolution.
 const SMALL_LAYER: usize = 100_000;
 
 impl Precision {

@@ -1,4 +1,5 @@
-//! Owns what the kernels' tests share: random numbers, error measures, and the walk over instruction sets.
+//! Owns what the kernels' tests share: random numbers, error measures, and the walk over
+//! instruction sets.
 
 use super::{Cpu, Isa};
 
@@ -27,13 +28,16 @@ impl Random {
 
     /// `n` numbers of the standard normal distribution (Box and Muller).
     pub(super) fn normal(&mut self, n: usize) -> Vec<f32> {
-        let draw =
-            |_| ((-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()) as f32;
+        let draw = |_| {
+            ((-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos())
+                as f32
+        };
         (0..n).map(draw).collect()
     }
 }
 
-/// Root mean square of the error over that of the expected values; infinite when something is not finite.
+/// Root mean square of the error over that of the expected values; infinite when something is not
+/// finite.
 pub(super) fn relative_rms(got: &[f32], expected: &[f64]) -> f64 {
     assert_eq!(got.len(), expected.len());
     let (mut error, mut size) = (0.0, 0.0);

@@ -1,4 +1,5 @@
-//! Owns the inner loop of every product: a register tile of up to `TILE_ROWS` rows by two vectors of columns.
+//! Owns the inner loop of every product: a register tile of up to `TILE_ROWS` rows by two vectors
+//! of columns.
 
 use super::simd::{Kernel, Lane, MAX_TILE_ROWS, Simd};
 use std::marker::PhantomData;
@@ -14,11 +15,12 @@ pub(super) enum Start {
     Sums,
 }
 
-/// Rows times a panel: `sums[i][j] += sum over taps t and k < depth of a[i * row_stride + taps[t] + k] * b[t
+/// Rows times a panel: `sums[i][j] += sum over taps t and k < depth of a[i * row_stride + taps[t] +
+/// k] * b[t
 /// * tap_stride + k * NR + j]`.
 ///
-/// Everything is counted in 32-bit lanes; NR = 2 x WIDTH. A matrix product has one tap at offset 0; a
-/// convolution read from a padded image has one a kernel position.
+/// Everything is counted in 32-bit lanes; NR = 2 x WIDTH. A matrix product has one tap at offset 0;
+/// a convolution read from a padded image has one a kernel position.
 #[derive(Clone, Copy)]
 pub(super) struct Product<'a> {
     pub(super) a: *const f32,
@@ -37,15 +39,19 @@ impl Product<'_> {
     #[inline(always)]
     pub(super) fn tail(&self, row: usize) -> Self {
         let a = self.a.wrapping_add(row * self.row_stride);
-        Product { a, sums: self.sums.wrapping_add(row * self.sums_stride), ..*self }
+        Product {
+            a,
+            sums: self.sums.wrapping_add(row * self.sums_stride),
+            ..*self
+        }
     }
 }
 
 /// Computes `rows` rows of the product, in tiles as even in height as they can be.
 ///
 /// # Safety
-/// `a` is readable at every row, tap and k; `b` at every tap and k for 2 x WIDTH lanes; `sums` is writable at
-/// every row for 2 x WIDTH lanes, and nobody else touches it.
+/// `a` is readable at every row, tap and k; `b` at every tap and k for 2 x WIDTH lanes; `sums` is
+/// writable at every row for 2 x WIDTH lanes, and nobody else touches it.
 #[inline(always)]
 pub(super) unsafe fn multiply<S: Simd, L: Lane>(s: S, rows: usize, product: Product<'_>) {
     let tiles = rows.div_ceil(S::TILE_ROWS);
@@ -99,7 +105,13 @@ impl<L: Lane, const R: usize> Kernel for Tile<'_, L, R> {
                 *row = [s.load(from), s.load(from.add(S::WIDTH))];
             }
             for (t, offset) in p.taps.iter().enumerate() {
-                add_products::<S, L, R>(s, &mut sums, &p, p.a.add(*offset), p.b.add(t * p.tap_stride));
+                add_products::<S, L, R>(
+                    s,
+                    &mut sums,
+                    &p,
+                    p.a.add(*offset),
+                    p.b.add(t * p.tap_stride),
+                );
             }
             for (i, row) in sums.iter().enumerate() {
                 let to = p.sums.add(i * p.sums_stride);
@@ -110,8 +122,8 @@ impl<L: Lane, const R: usize> Kernel for Tile<'_, L, R> {
     }
 }
 
-/// The loop over k of one tap. Rows are addressed from every fourth one, so that twelve of them need three
-/// pointers and two strides, not twelve pointers; with more the x86 registers run out.
+/// The loop over k of one tap. Rows are addressed from every fourth one, so that twelve of them
+/// need three pointers and two strides, not twelve pointers; with more the x86 registers run out.
 ///
 /// # Safety
 /// As for `multiply`.
@@ -137,7 +149,8 @@ unsafe fn add_products<S: Simd, L: Lane, const R: usize>(
             }
         }
         b = b.wrapping_add(2 * S::WIDTH);
-        // Not `map`, which is only inlined, and then compiled for this instruction set, if the linker optimises.
+        // Not `map`, which is only inlined, and then compiled for this instruction set, if the
+        // linker optimises.
         for four in &mut fours {
             *four = four.wrapping_add(1);
         }

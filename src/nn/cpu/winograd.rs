@@ -1,7 +1,8 @@
-//! Owns the Winograd convolution F(2x2, 3x3), F(2x4, 3x3) and F(4x4, 3x3): transform tiles and kernels, multiply point
-//! by point, transform back.
+//! Owns the Winograd convolution F(2x2, 3x3), F(2x4, 3x3) and F(4x4, 3x3): transform tiles and
+//! kernels, multiply point by point, transform back.
 //!
-//! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), equations 12 and following.
+//! Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks" (2015), equations 12 and
+//! following.
 
 use super::Cpu;
 use super::conv::{Geometry, bands, units_in_scratch};
@@ -23,9 +24,9 @@ const DEPTH: usize = 640;
 /// Tiles transformed by one task.
 const TILES: usize = 8;
 
-/// Transformed kernels of at most so many bytes are made once a call and read again for every block of tiles that a
-/// thread keeps in its second-level cache; larger ones are made piece by piece, and the transformed tiles of a band go
-/// through the third level.
+/// Transformed kernels of at most so many bytes are made once a call and read again for every block
+/// of tiles that a thread keeps in its second-level cache; larger ones are made piece by piece, and
+/// the transformed tiles of a band go through the third level.
 const RESIDENT: usize = 5 << 20;
 /// Bytes of the second-level cache for a block of tiles.
 const BLOCK: usize = 704 << 10;
@@ -33,11 +34,12 @@ const BLOCK: usize = 704 << 10;
 const PIECE: usize = 448 << 10;
 /// Bytes of it for the products of a group of tiles.
 const PRODUCTS: usize = 448 << 10;
-/// A thread's part of the third-level cache for a band's canvas and transformed tiles, of one group at least: whoever
-/// shares the cache leaves that much of it, and more threads need more tiles to share.
+/// A thread's part of the third-level cache for a band's canvas and transformed tiles, of one group
+/// at least: whoever shares the cache leaves that much of it, and more threads need more tiles to
+/// share.
 const BAND: usize = 4 << 20;
-/// Lanes added to the distance of points, a cache line more than a power of two would be: points of one tile do not
-/// fight for the same cache sets.
+/// Lanes added to the distance of points, a cache line more than a power of two would be: points of
+/// one tile do not fight for the same cache sets.
 const SKEW: usize = 16;
 
 /// One call of the layer.
@@ -88,18 +90,27 @@ struct Band<'a> {
 
 /// Computes the convolution, whose shapes the caller has checked.
 pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
-    let ((tile_rows, tile_columns), points, kernels) = (run.tile.size(), run.tile.points(), run.kernels);
-    let (down, across) = (run.size.0.div_ceil(tile_rows), run.size.1.div_ceil(tile_columns));
+    let ((tile_rows, tile_columns), points, kernels) =
+        (run.tile.size(), run.tile.points(), run.kernels);
+    let (down, across) = (
+        run.size.0.div_ceil(tile_rows),
+        run.size.1.div_ceil(tile_columns),
+    );
     let canvas_width = across * tile_columns + 2;
     let transformed = points * kernels.depth() * kernels.outputs();
     // Few tiles meet a kernel too rarely for all of them to be written down first.
     let resident = 4 * transformed <= RESIDENT && run.input.batch * down * across > MAX_TILE_ROWS;
     let resident = resident.then(|| transform_all(run));
-    let point_lanes = if resident.is_some() { 0 } else { kernels.depth() };
+    let point_lanes = if resident.is_some() {
+        0
+    } else {
+        kernels.depth()
+    };
     let bytes = 4 * (across * points * point_lanes + tile_rows * canvas_width * kernels.inputs());
     let group = whole_tiles(PRODUCTS / (4 * points * kernels.columns()));
-    let most =
-        (BAND * run.cpu.pool().threads() / bytes).min(units_in_scratch(bytes)).max(group.div_ceil(across));
+    let most = (BAND * run.cpu.pool().threads() / bytes)
+        .min(units_in_scratch(bytes))
+        .max(group.div_ceil(across));
     for band in bands(run.input.batch * down, most) {
         let (rows, canvas_rows) = lay_out(run, down, band);
         // The canvas stays f32: the transform loses bits that bf16 does not have.
@@ -112,7 +123,15 @@ pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
         };
         let canvas = shape.fill(run.cpu, run.input);
         let out = Shareable::new(out.as_mut_ptr());
-        let band = Band { run, rows, group, tiles_across: across, canvas_width, canvas, out };
+        let band = Band {
+            run,
+            rows,
+            group,
+            tiles_across: across,
+            canvas_width,
+            canvas,
+            out,
+        };
         match &resident {
             Some(kernels) => band.compute_in_blocks(kernels),
             None => band.compute(),
@@ -124,15 +143,24 @@ pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
 fn transform_all(run: &WinogradRun<'_>) -> Buffer<f32> {
     let (points, kernels) = (run.tile.points(), run.kernels);
     let stride = kernels.depth() * kernels.columns();
-    let mut all = run.cpu.scratch().take::<f32>(kernels.panels() * points * stride);
-    run.cpu.pool().for_chunks(&mut all, points * stride, |panel, out| {
-        kernels.transform((run.tile, panel), &(0..kernels.depth()), stride, out);
-    });
+    let mut all = run
+        .cpu
+        .scratch()
+        .take::<f32>(kernels.panels() * points * stride);
+    run.cpu
+        .pool()
+        .for_chunks(&mut all, points * stride, |panel, out| {
+            kernels.transform((run.tile, panel), &(0..kernels.depth()), stride, out);
+        });
     all
 }
 
 /// The tile rows of a band, and the canvas rows they read; tile rows of one image share theirs.
-fn lay_out(run: &WinogradRun<'_>, down: usize, band: Range<usize>) -> (Vec<TileRow>, Vec<CanvasRow>) {
+fn lay_out(
+    run: &WinogradRun<'_>,
+    down: usize,
+    band: Range<usize>,
+) -> (Vec<TileRow>, Vec<CanvasRow>) {
     let ((side, _), top) = (run.tile.size(), run.geometry.padding.top);
     let (mut rows, mut canvas) = (Vec::new(), Vec::new());
     let mut unit = band.start;
@@ -147,20 +175,27 @@ fn lay_out(run: &WinogradRun<'_>, down: usize, band: Range<usize>) -> (Vec<TileR
         }));
         let source = |r: usize| r.checked_sub(top).filter(|r| *r < run.input.size().0);
         let range = first * side..(first + count) * side + 2;
-        canvas.extend(range.map(|r| CanvasRow { image, source: source(r) }));
+        canvas.extend(range.map(|r| CanvasRow {
+            image,
+            source: source(r),
+        }));
         unit += count;
     }
     (rows, canvas)
 }
 
 impl Band<'_> {
-    /// All tiles in; then a task for every panel and group of tiles, which transforms kernels as it goes.
+    /// All tiles in; then a task for every panel and group of tiles, which transforms kernels as it
+    /// goes.
     fn compute(&self) {
         let (run, kernels, points) = (self.run, self.run.kernels, self.run.tile.points());
         let tiles = self.rows.len() * self.tiles_across;
         let stride = tiles * kernels.depth() + SKEW;
         let mut inside = run.cpu.scratch().take::<f32>(points * stride);
-        let inside = Points { at: &Shareable::new(inside.as_mut_ptr()), stride };
+        let inside = Points {
+            at: &Shareable::new(inside.as_mut_ptr()),
+            stride,
+        };
         run.cpu.pool().run(tiles.div_ceil(TILES), |task| {
             let first = task * TILES;
             self.transform_in(first..tiles.min(first + TILES), (first, inside));
@@ -168,7 +203,11 @@ impl Band<'_> {
         let groups: Vec<Range<usize>> = bands(tiles, self.group).collect();
         // The panels of a group one after the other: its tiles stay in the third-level cache.
         run.cpu.pool().run(groups.len() * kernels.panels(), |task| {
-            self.compute_panel(&groups[task / kernels.panels()], task % kernels.panels(), inside);
+            self.compute_panel(
+                &groups[task / kernels.panels()],
+                task % kernels.panels(),
+                inside,
+            );
         });
     }
 
@@ -180,7 +219,10 @@ impl Band<'_> {
         let (stride, kernel_stride) = (group.len() * columns + SKEW, most * columns + SKEW);
         let mut products = run.cpu.scratch().take::<f32>(points * stride);
         let mut transformed = run.cpu.scratch().take::<f32>(points * kernel_stride);
-        let products = Points { at: &Shareable::new(products.as_mut_ptr()), stride };
+        let products = Points {
+            at: &Shareable::new(products.as_mut_ptr()),
+            stride,
+        };
         for piece in bands(kernels.depth(), most) {
             kernels.transform((run.tile, panel), &piece, kernel_stride, &mut transformed);
             for point in 0..points {
@@ -207,10 +249,19 @@ impl Band<'_> {
         run.cpu.pool().run(tiles.div_ceil(size), |block| {
             let first = block * size;
             let count = size.min(tiles - first);
-            let mut memory = run.cpu.scratch().take::<f32>(points * (in_stride + out_stride));
+            let mut memory = run
+                .cpu
+                .scratch()
+                .take::<f32>(points * (in_stride + out_stride));
             let (inside, products) = memory.split_at_mut(points * in_stride);
-            let inside = Points { at: &Shareable::new(inside.as_mut_ptr()), stride: in_stride };
-            let products = Points { at: &Shareable::new(products.as_mut_ptr()), stride: out_stride };
+            let inside = Points {
+                at: &Shareable::new(inside.as_mut_ptr()),
+                stride: in_stride,
+            };
+            let products = Points {
+                at: &Shareable::new(products.as_mut_ptr()),
+                stride: out_stride,
+            };
             self.transform_in(first..first + count, (0, inside));
             for panel in 0..kernels.panels() {
                 for point in 0..points {
@@ -261,7 +312,10 @@ impl Band<'_> {
                 channels: kernels.inputs(),
                 from: self.canvas[pixel * kernels.inputs()..].as_ptr(),
                 row_stride: self.canvas_width * kernels.inputs(),
-                to: points.at.get().wrapping_add((at + strip.first) * kernels.depth()),
+                to: points
+                    .at
+                    .get()
+                    .wrapping_add((at + strip.first) * kernels.depth()),
                 depth: kernels.depth(),
                 point_stride: points.stride,
             });
@@ -280,9 +334,21 @@ impl Band<'_> {
             tap_stride: 0,
             sums: step.products,
             sums_stride: kernels.columns(),
-            start: if step.piece.start == 0 { Start::Zero } else { Start::Sums },
+            start: if step.piece.start == 0 {
+                Start::Zero
+            } else {
+                Start::Sums
+            },
         };
-        run_panel(self.isa(), kernels.kind(), PanelStep { rows: step.tiles, product, finish: None });
+        run_panel(
+            self.isa(),
+            kernels.kind(),
+            PanelStep {
+                rows: step.tiles,
+                product,
+                finish: None,
+            },
+        );
     }
 
     /// Transforms a panel's `products` back, the first of which are those of the first of `tiles`.
@@ -290,7 +356,13 @@ impl Band<'_> {
         let (run, columns) = (self.run, self.run.kernels.columns());
         let ((height, width), outputs) = (run.size, run.geometry.outputs);
         let channels = panel * columns..outputs.min((panel + 1) * columns);
-        for Strip { row, x, first, tiles } in self.strips(tiles) {
+        for Strip {
+            row,
+            x,
+            first,
+            tiles,
+        } in self.strips(tiles)
+        {
             let pixel = (row.image * height + row.y) * width + x;
             self.isa().run(TilesOut {
                 tile: run.tile,
@@ -303,15 +375,21 @@ impl Band<'_> {
                 depth: columns,
                 point_stride: products.stride,
                 bias: run.bias[row.image * run.kernels.outputs() + channels.start..].as_ptr(),
-                residual: run.residual.map(|residual| residual.from(pixel, channels.start)),
-                to: self.out.get().wrapping_add(pixel * outputs + channels.start),
+                residual: run
+                    .residual
+                    .map(|residual| residual.from(pixel, channels.start)),
+                to: self
+                    .out
+                    .get()
+                    .wrapping_add(pixel * outputs + channels.start),
                 row_stride: width * outputs,
             });
         }
     }
 }
 
-/// As many tiles as fill register tiles, as high as any instruction set has them; one of those at least.
+/// As many tiles as fill register tiles, as high as any instruction set has them; one of those at
+/// least.
 fn whole_tiles(most: usize) -> usize {
     (most / MAX_TILE_ROWS * MAX_TILE_ROWS).max(MAX_TILE_ROWS)
 }

@@ -1,9 +1,9 @@
-//! Owns the kernels of a Winograd convolution: kept as the checkpoint has them, nine numbers each, and transformed a
-//! piece at a time next to their multiplication.
+//! Owns the kernels of a Winograd convolution: kept as the checkpoint has them, nine numbers each,
+//! and transformed a piece at a time next to their multiplication.
 //!
-//! Transformed kernels take 1.8 (F(2x2)) or four times (F(4x4)) as much memory, and reading that much costs more than
-//! the arithmetic of the transform: ninety operations for sixteen kernels of F(4x4), which then meet at least eight
-//! tiles in each of thirty-six points.
+//! Transformed kernels take 1.8 (F(2x2)) or four times (F(4x4)) as much memory, and reading that
+//! much costs more than the arithmetic of the transform: ninety operations for sixteen kernels of
+//! F(4x4), which then meet at least eight tiles in each of thirty-six points.
 
 use super::Cpu;
 use super::conv::ConvWeights;
@@ -15,7 +15,8 @@ use super::winograd_tiles::{F2, F4, Lines, Tile};
 use half::{bf16, f16};
 use std::ops::Range;
 
-/// Vectors ahead of the transform that kernels are asked for: it waits for them longer than it computes.
+/// Vectors ahead of the transform that kernels are asked for: it waits for them longer than it
+/// computes.
 const AHEAD: usize = 8;
 
 /// The kernels of a layer.
@@ -27,18 +28,25 @@ pub(super) struct Kernels {
 }
 
 impl Kernels {
-    /// Packs `weights`; kernels that the checkpoint keeps in 16 bits stay as they are, others are rounded to f16 where
-    /// the precision is not f32.
+    /// Packs `weights`; kernels that the checkpoint keeps in 16 bits stay as they are, others are
+    /// rounded to f16 where the precision is not f32.
     pub(super) fn pack(cpu: &Cpu, weights: &ConvWeights<'_>, precision: Precision) -> Kernels {
         let g = weights.geometry;
         let narrow = matches!(precision, Precision::Bf16 | Precision::Int8);
-        let kind = if narrow && cpu.isa().has_bf16() { LaneKind::Bf16 } else { LaneKind::F32 };
+        let kind = if narrow && cpu.isa().has_bf16() {
+            LaneKind::Bf16
+        } else {
+            LaneKind::F32
+        };
         let form = match (weights.kernels, precision) {
             (WeightSlice::Bf16(_), _) => Form::Bf16,
             (WeightSlice::F32(_), Precision::F32) => Form::F32,
             (WeightSlice::F32(_) | WeightSlice::F16(_), _) => Form::F16,
         };
-        Kernels { plain: weights.pack(cpu, g.inputs.next_multiple_of(cpu.isa().width()), form), kind }
+        Kernels {
+            plain: weights.pack(cpu, g.inputs.next_multiple_of(cpu.isa().width()), form),
+            kind,
+        }
     }
 
     /// The instruction set that the kernels are packed for.
@@ -76,7 +84,8 @@ impl Kernels {
         self.inputs() / self.kind.count()
     }
 
-    /// Transforms lanes `piece` of a panel's inputs to [point][lane][column], points `point_stride` lanes apart.
+    /// Transforms lanes `piece` of a panel's inputs to [point][lane][column], points `point_stride`
+    /// lanes apart.
     ///
     /// # Panics
     /// When `out` does not hold them, or the panel has no such lanes.
@@ -88,7 +97,12 @@ impl Kernels {
         out: &mut [f32],
     ) {
         let count = self.kind.count();
-        let slab = Slab { first_tap: 0, taps: 9, from: piece.start * count, depth: piece.len() * count };
+        let slab = Slab {
+            first_tap: 0,
+            taps: 9,
+            from: piece.start * count,
+            depth: piece.len() * count,
+        };
         let lanes = piece.len() * self.plain.columns;
         assert!(lanes <= point_stride && (tile.points() - 1) * point_stride + lanes <= out.len());
         let (kernels, tap_stride) = self.plain.stored(panel, slab);
@@ -169,10 +183,16 @@ impl Transform {
                 // SAFETY: WIDTH kernels of this row and column, and their places in every point.
                 unsafe {
                     if self.kind == LaneKind::Bf16 {
-                        let low =
-                            transformed::<S, T, V, H, _, RV, _, RH>(s, kernels(2 * row), self.tap_stride);
-                        let high =
-                            transformed::<S, T, V, H, _, RV, _, RH>(s, kernels(2 * row + 1), self.tap_stride);
+                        let low = transformed::<S, T, V, H, _, RV, _, RH>(
+                            s,
+                            kernels(2 * row),
+                            self.tap_stride,
+                        );
+                        let high = transformed::<S, T, V, H, _, RV, _, RH>(
+                            s,
+                            kernels(2 * row + 1),
+                            self.tap_stride,
+                        );
                         for (i, (low, high)) in low.iter().zip(&high).enumerate() {
                             for (j, (low, high)) in low.iter().zip(high).enumerate() {
                                 let point = to.add((i * NH + j) * self.point_stride);
@@ -180,8 +200,11 @@ impl Transform {
                             }
                         }
                     } else {
-                        let points =
-                            transformed::<S, T, V, H, _, RV, _, RH>(s, kernels(row), self.tap_stride);
+                        let points = transformed::<S, T, V, H, _, RV, _, RH>(
+                            s,
+                            kernels(row),
+                            self.tap_stride,
+                        );
                         for (i, row) in points.iter().enumerate() {
                             for (j, v) in row.iter().enumerate() {
                                 s.store(to.add((i * NH + j) * self.point_stride), *v);
@@ -199,7 +222,16 @@ impl Transform {
 /// # Safety
 /// WIDTH numbers of each of the nine taps are readable.
 #[inline(always)]
-unsafe fn transformed<S, T, V, H, const NV: usize, const RV: usize, const NH: usize, const RH: usize>(
+unsafe fn transformed<
+    S,
+    T,
+    V,
+    H,
+    const NV: usize,
+    const RV: usize,
+    const NH: usize,
+    const RH: usize,
+>(
     s: S,
     from: *const T,
     tap_stride: usize,
@@ -267,11 +299,15 @@ mod tests {
     use super::super::{Geometry, Padding};
     use super::*;
 
-    /// The matrix G of Lavin and Gray for `outputs` outputs, a row a point: Lagrange's polynomials through 0, the finite
-    /// points and infinity.
+    /// The matrix G of Lavin and Gray for `outputs` outputs, a row a point: Lagrange's polynomials
+    /// through 0, the finite points and infinity.
     fn matrix(outputs: usize) -> Vec<[f64; 3]> {
         let (a, b) = (f64::from(POINTS[0]), f64::from(POINTS[1]));
-        let finite = if outputs == 2 { vec![0.0, 1.0, -1.0] } else { vec![0.0, a, -a, b, -b] };
+        let finite = if outputs == 2 {
+            vec![0.0, 1.0, -1.0]
+        } else {
+            vec![0.0, a, -a, b, -b]
+        };
         // F(2x2) is usually written with the sign of its first row and last input turned.
         let sign = if outputs == 2 { -1.0 } else { 1.0 };
         let row = |p: &f64| {
@@ -286,8 +322,18 @@ mod tests {
     fn transformed_kernels_are_those_of_the_matrix() {
         let (inputs, outputs) = (21, 37);
         let kernels = Random::new(5).normal(inputs * outputs * 9);
-        let geometry = Geometry { inputs, outputs, kernel: 3, stride: 1, padding: Padding::all(1) };
-        let weights = ConvWeights { kernels: WeightSlice::F32(&kernels), bias: None, geometry };
+        let geometry = Geometry {
+            inputs,
+            outputs,
+            kernel: 3,
+            stride: 1,
+            padding: Padding::all(1),
+        };
+        let weights = ConvWeights {
+            kernels: WeightSlice::F32(&kernels),
+            bias: None,
+            geometry,
+        };
         every_isa(|cpu| {
             let packed = Kernels::pack(cpu, &weights, Precision::F32);
             for tile in Tile::ALL {
@@ -297,17 +343,25 @@ mod tests {
                 let mut out = vec![0f32; points * stride];
                 for panel in 0..packed.panels() {
                     packed.transform((tile, panel), &(0..packed.depth()), stride, &mut out);
-                    for j in 0..packed.columns().min(outputs.saturating_sub(panel * packed.columns())) {
+                    for j in 0..packed
+                        .columns()
+                        .min(outputs.saturating_sub(panel * packed.columns()))
+                    {
                         for input in 0..inputs {
-                            let kernel =
-                                &kernels[((panel * packed.columns() + j) * inputs + input) * 9..][..9];
+                            let kernel = &kernels
+                                [((panel * packed.columns() + j) * inputs + input) * 9..][..9];
                             for point in 0..points {
-                                let (u, v) = (down[point / across.len()], across[point % across.len()]);
-                                let terms = (0..9).map(|t| u[t / 3] * v[t % 3] * f64::from(kernel[t]));
+                                let (u, v) =
+                                    (down[point / across.len()], across[point % across.len()]);
+                                let terms =
+                                    (0..9).map(|t| u[t / 3] * v[t % 3] * f64::from(kernel[t]));
                                 let got = out[point * stride + input * packed.columns() + j];
                                 let (want, size): (f64, f64) =
                                     (terms.clone().sum(), terms.map(f64::abs).sum());
-                                assert!((f64::from(got) - want).abs() <= 4e-7 * size, "{tile:?} {point}");
+                                assert!(
+                                    (f64::from(got) - want).abs() <= 4e-7 * size,
+                                    "{tile:?} {point}"
+                                );
                             }
                         }
                     }

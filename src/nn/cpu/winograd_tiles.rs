@@ -1,12 +1,13 @@
-//! Owns the Winograd transforms: those of one dimension, and of single tiles, all channels of a tile at a time, WIDTH
-//! channels a vector.
+//! Owns the Winograd transforms: those of one dimension, and of single tiles, all channels of a
+//! tile at a time, WIDTH channels a vector.
 
 use super::epilogue::Addend;
 use super::simd::{Kernel, Simd};
 
-/// F(4x4) interpolates at 0, plus and minus each of these, and infinity. The usual 1 and 2 lose 2.6 times more bits:
-/// of all pairs of small fractions these are within a tenth of the best (Barabasz et al., "Error Analysis and Improving
-/// the Accuracy of Winograd Convolution for Deep Neural Networks", 2020), and their products are exact in f32.
+/// F(4x4) interpolates at 0, plus and minus each of these, and infinity. The usual 1 and 2 lose 2.6
+/// times more bits: of all pairs of small fractions these are within a tenth of the best (Barabasz
+/// et al., "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural
+/// Networks", 2020), and their products are exact in f32.
 pub(super) const POINTS: [f32; 2] = [0.75, 1.5];
 
 /// The output tile of a transform, in the order of their errors.
@@ -50,8 +51,8 @@ impl Tile {
     }
 }
 
-/// The one-dimensional transforms of F(R, 3), N = R + 2; those of a tile are V's down its columns and H's along its
-/// rows. A type, not closures: those would not be inlined.
+/// The one-dimensional transforms of F(R, 3), N = R + 2; those of a tile are V's down its columns
+/// and H's along its rows. A type, not closures: those would not be inlined.
 pub(super) trait Lines<const N: usize, const R: usize> {
     /// G g.
     fn kernel<S: Simd>(s: S, g: [S::V; 3]) -> [S::V; N];
@@ -67,7 +68,15 @@ trait Transform {
     ///
     /// # Safety
     /// As the maker vouches for those channels.
-    unsafe fn transform<S, V, H, const NV: usize, const RV: usize, const NH: usize, const RH: usize>(
+    unsafe fn transform<
+        S,
+        V,
+        H,
+        const NV: usize,
+        const RV: usize,
+        const NH: usize,
+        const RH: usize,
+    >(
         &self,
         s: S,
         c: usize,
@@ -95,8 +104,9 @@ trait Transform {
     }
 }
 
-/// V = B^T d B of some tiles side by side, whose pointers the maker vouches for: two rows and columns more than a tile's
-/// own of pixels of `channels` numbers are read from the canvas, as many points written. `channels` is a multiple of WIDTH.
+/// V = B^T d B of some tiles side by side, whose pointers the maker vouches for: two rows and
+/// columns more than a tile's own of pixels of `channels` numbers are read from the canvas, as many
+/// points written. `channels` is a multiple of WIDTH.
 #[derive(Clone, Copy)]
 pub(super) struct TilesIn {
     pub(super) tile: Tile,
@@ -121,7 +131,11 @@ impl Kernel for TilesIn {
         let step = self.tile.size().1 * self.channels;
         for i in 0..self.tiles {
             let from = self.from.wrapping_add(i * step);
-            let tile = TilesIn { from, to: self.to.wrapping_add(i * self.depth), ..self };
+            let tile = TilesIn {
+                from,
+                to: self.to.wrapping_add(i * self.depth),
+                ..self
+            };
             // SAFETY: the maker vouches for all points of the channels.
             unsafe { tile.transform_all(s, self.tile, self.channels) };
         }
@@ -130,7 +144,15 @@ impl Kernel for TilesIn {
 
 impl Transform for TilesIn {
     #[inline(always)]
-    unsafe fn transform<S, V, H, const NV: usize, const RV: usize, const NH: usize, const RH: usize>(
+    unsafe fn transform<
+        S,
+        V,
+        H,
+        const NV: usize,
+        const RV: usize,
+        const NH: usize,
+        const RH: usize,
+    >(
         &self,
         s: S,
         c: usize,
@@ -166,8 +188,8 @@ impl Transform for TilesIn {
     }
 }
 
-/// Y = A^T m A of some tiles side by side, plus bias and residual, clipped to the image; pointers as for `TilesIn`, all
-/// of them at the first of the channels.
+/// Y = A^T m A of some tiles side by side, plus bias and residual, clipped to the image; pointers
+/// as for `TilesIn`, all of them at the first of the channels.
 #[derive(Clone, Copy)]
 pub(super) struct TilesOut {
     pub(super) tile: Tile,
@@ -204,8 +226,8 @@ impl Kernel for TilesOut {
                 columns: self.columns - i * across,
                 ..self
             };
-            // SAFETY: the maker vouches for all points and pixels of the channels; `from` and `bias` are padded to
-            // panels.
+            // SAFETY: the maker vouches for all points and pixels of the channels; `from` and
+            // `bias` are padded to panels.
             unsafe { tile.transform_all(s, self.tile, self.channels) };
         }
     }
@@ -213,7 +235,15 @@ impl Kernel for TilesOut {
 
 impl Transform for TilesOut {
     #[inline(always)]
-    unsafe fn transform<S, V, H, const NV: usize, const RV: usize, const NH: usize, const RH: usize>(
+    unsafe fn transform<
+        S,
+        V,
+        H,
+        const NV: usize,
+        const RV: usize,
+        const NH: usize,
+        const RH: usize,
+    >(
         &self,
         s: S,
         c: usize,
@@ -241,7 +271,13 @@ impl Transform for TilesOut {
                 let v = s.add(*v, bias);
                 let at = i * self.row_stride + j * self.pixel_stride + c;
                 // SAFETY: the pixel is inside the image, of which the clipped store makes sure.
-                unsafe { if whole { self.put(s, at, v) } else { self.put_clipped(s, (i, j, c), v) } };
+                unsafe {
+                    if whole {
+                        self.put(s, at, v)
+                    } else {
+                        self.put_clipped(s, (i, j, c), v)
+                    }
+                };
             }
         }
     }
@@ -254,7 +290,9 @@ impl TilesOut {
     unsafe fn put<S: Simd>(&self, s: S, at: usize, v: S::V) {
         // SAFETY: as the caller vouches; the residual has the output's shape.
         unsafe {
-            let v = self.residual.map_or(v, |residual| s.add(v, s.load(residual.at.add(at))));
+            let v = self
+                .residual
+                .map_or(v, |residual| s.add(v, s.load(residual.at.add(at))));
             s.store(self.to.add(at), v);
         }
     }
@@ -272,7 +310,9 @@ impl TilesOut {
         let n = (self.channels - c).min(S::WIDTH);
         // SAFETY: as the caller vouches; the residual has the output's shape.
         unsafe {
-            let v = self.residual.map_or(v, |residual| s.add(v, s.load_first(residual.at.add(at), n)));
+            let v = self
+                .residual
+                .map_or(v, |residual| s.add(v, s.load_first(residual.at.add(at), n)));
             s.store_first(self.to.add(at), v, n);
         }
     }
@@ -291,12 +331,20 @@ impl Lines<4, 2> for F2 {
 
     #[inline(always)]
     fn input<S: Simd>(s: S, d: [S::V; 4]) -> [S::V; 4] {
-        [s.sub(d[0], d[2]), s.add(d[1], d[2]), s.sub(d[2], d[1]), s.sub(d[1], d[3])]
+        [
+            s.sub(d[0], d[2]),
+            s.add(d[1], d[2]),
+            s.sub(d[2], d[1]),
+            s.sub(d[1], d[3]),
+        ]
     }
 
     #[inline(always)]
     fn output<S: Simd>(s: S, m: [S::V; 4]) -> [S::V; 2] {
-        [s.add(s.add(m[0], m[1]), m[2]), s.sub(s.sub(m[1], m[2]), m[3])]
+        [
+            s.add(s.add(m[0], m[1]), m[2]),
+            s.sub(s.sub(m[1], m[2]), m[3]),
+        ]
     }
 }
 
@@ -328,7 +376,8 @@ impl Lines<6, 4> for F4 {
         ]
     }
 
-    /// The coefficients of the five polynomials x (x^2 - a^2) (x^2 - b^2) / (x - point), and of all of it.
+    /// The coefficients of the five polynomials x (x^2 - a^2) (x^2 - b^2) / (x - point), and of all
+    /// of it.
     #[inline(always)]
     fn input<S: Simd>(s: S, d: [S::V; 6]) -> [S::V; 6] {
         let (product, sum) = (s.splat(AT_ZERO), s.splat(A * A + B * B));

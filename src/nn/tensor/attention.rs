@@ -1,4 +1,5 @@
-//! Attention in one fused kernel where there is one, else in blocks of queries: scores are never all in memory.
+//! Attention in one fused kernel where there is one, else in blocks of queries: scores are never
+//! all in memory.
 
 use candle_core::{DType, Tensor};
 
@@ -38,11 +39,23 @@ impl KeyValues {
         let heads = keys.dim(2)?;
         if let Some(kernel) = fused::kernel(keys)? {
             let (keys, values) = kernel.prepared(keys, values)?;
-            return Ok(Self { keys, values, heads, causal, kernel: Kernel::Fused(kernel) });
+            return Ok(Self {
+                keys,
+                values,
+                heads,
+                causal,
+                kernel: Kernel::Fused(kernel),
+            });
         }
         let keys = keys.transpose(1, 2)?.to_dtype(DType::F32)?.contiguous()?;
         let values = values.transpose(1, 2)?.contiguous()?;
-        Ok(Self { keys, values, heads, causal, kernel: Kernel::Blocks })
+        Ok(Self {
+            keys,
+            values,
+            heads,
+            causal,
+            kernel: Kernel::Blocks,
+        })
     }
 
     /// softmax(q kᵀ/√d) v by heads for q `[b, n, c]`. Softmax in single precision.
@@ -55,7 +68,9 @@ impl KeyValues {
     fn mixed(&self, q: &Tensor) -> Result<Tensor> {
         let scale = 1.0 / (q.dim(3)? as f64).sqrt();
         match self.kernel {
-            Kernel::Fused(kernel) => kernel.mixed(q, (&self.keys, &self.values), scale as f32, self.causal),
+            Kernel::Fused(kernel) => {
+                kernel.mixed(q, (&self.keys, &self.values), scale as f32, self.causal)
+            }
             Kernel::Blocks => self.by_blocks(q, scale),
         }
     }
@@ -68,19 +83,27 @@ impl KeyValues {
         let mut blocks = Vec::with_capacity(n.div_ceil(rows));
         for start in (0..n).step_by(rows) {
             let len = rows.min(n - start);
-            let scores = fused::scores(&q.narrow(2, start, len)?, &self.keys.t()?, self.values.dtype())?;
+            let scores = fused::scores(
+                &q.narrow(2, start, len)?,
+                &self.keys.t()?,
+                self.values.dtype(),
+            )?;
             let scores = match self.causal {
                 true => scores.broadcast_add(&causal_mask(start, len, m, &scores)?)?,
                 false => scores,
             };
-            let shares = candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(self.values.dtype())?;
+            let shares =
+                candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(self.values.dtype())?;
             blocks.push(shares.matmul(&self.values)?);
         }
-        Ok(Tensor::cat(&blocks, 2)?.transpose(1, 2)?.reshape((b, n, heads * d))?)
+        Ok(Tensor::cat(&blocks, 2)?
+            .transpose(1, 2)?
+            .reshape((b, n, heads * d))?)
     }
 }
 
-/// Attention of a sequence to itself: `qkv` `[b, n, 3 c]` are its queries, keys and values side by side.
+/// Attention of a sequence to itself: `qkv` `[b, n, 3 c]` are its queries, keys and values side by
+/// side.
 pub(in crate::nn) fn self_attention(qkv: &Tensor, heads: usize, causal: bool) -> Result<Tensor> {
     let [q, keys, values] = by_heads(qkv, heads)?;
     KeyValues::of(&keys, &values, causal)?.mixed(&q)
@@ -90,9 +113,12 @@ pub(in crate::nn) fn self_attention(qkv: &Tensor, heads: usize, causal: bool) ->
 fn by_heads<const N: usize>(stacked: &Tensor, heads: usize) -> Result<[Tensor; N]> {
     let (b, n, c) = stacked.dims3()?;
     let stacked = stacked.reshape((b, n, N, heads, c / (N * heads)))?;
-    let parts =
-        (0..N).map(|i| stacked.narrow(2, i, 1)?.squeeze(2)).collect::<candle_core::Result<Vec<_>>>()?;
-    parts.try_into().map_err(|_| Error::internal("another number of parts"))
+    let parts = (0..N)
+        .map(|i| stacked.narrow(2, i, 1)?.squeeze(2))
+        .collect::<candle_core::Result<Vec<_>>>()?;
+    parts
+        .try_into()
+        .map_err(|_| Error::internal("another number of parts"))
 }
 
 /// 0 where key ≤ query, −∞ elsewhere, for queries `start..start + len`.

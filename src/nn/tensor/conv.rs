@@ -42,7 +42,9 @@ impl ConvTensors {
         let padding = if head == tail {
             head
         } else {
-            x = x.pad_with_zeros(2, head, tail)?.pad_with_zeros(3, head, tail)?;
+            x = x
+                .pad_with_zeros(2, head, tail)?
+                .pad_with_zeros(3, head, tail)?;
             0
         };
         let y = match (shape.kernel, shape.stride, padding) {
@@ -52,7 +54,9 @@ impl ConvTensors {
         let y = match &options.image_bias {
             None => y.broadcast_add(&self.bias)?,
             // Both at once: two small tensors are added sooner than a large one twice.
-            Some(bias) => y.broadcast_add(&bias.unsqueeze(2)?.unsqueeze(3)?.broadcast_add(&self.bias)?)?,
+            Some(bias) => {
+                y.broadcast_add(&bias.unsqueeze(2)?.unsqueeze(3)?.broadcast_add(&self.bias)?)?
+            }
         };
         match options.residual {
             Some(residual) => Ok((y + residual)?),
@@ -64,13 +68,19 @@ impl ConvTensors {
     fn pointwise(&self, x: &Tensor) -> Result<Tensor> {
         let (b, c, h, w) = x.dims4()?;
         let weight = self.weight.reshape(((), c))?.broadcast_left(b)?;
-        Ok(weight.matmul(&x.reshape((b, c, h * w))?)?.reshape((b, (), h, w))?)
+        Ok(weight
+            .matmul(&x.reshape((b, c, h * w))?)?
+            .reshape((b, (), h, w))?)
     }
 
     fn convolved(&self, x: &Tensor, padding: usize, stride: usize) -> Result<Tensor> {
         #[cfg(feature = "cudnn")]
         if x.device().is_cuda() {
-            let options = super::cudnn::Convolution { padding, stride, rounds: self.rounds };
+            let options = super::cudnn::Convolution {
+                padding,
+                stride,
+                rounds: self.rounds,
+            };
             return Ok(x.contiguous()?.apply_op2_no_bwd(&self.weight, &options)?);
         }
         Ok(x.conv2d(&self.weight, padding, stride, 1, 1)?)

@@ -1,6 +1,6 @@
-//! cuDNN's convolution with sums in single precision. candle's own call has cuDNN add up f16 in f16, where a sum over
-//! thousands of products loses bits and may overflow, lets it round f32 to TensorFloat-32, and fills the workspace with
-//! zeros before every call.
+//! cuDNN's convolution with sums in single precision. candle's own call has cuDNN add up f16 in
+//! f16, where a sum over thousands of products loses bits and may overflow, lets it round f32 to
+//! TensorFloat-32, and fills the workspace with zeros before every call.
 #![allow(unsafe_code)]
 
 use std::cell::RefCell;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use candle_core::backend::BackendStorage;
 use candle_core::cuda::cudarc::cudnn::sys::{
-    cudnnConvolutionFwdAlgo_t as Algorithm, cudnnConvolutionMode_t as Mode, cudnnMathType_t as MathType,
-    cudnnTensorFormat_t as Format,
+    cudnnConvolutionFwdAlgo_t as Algorithm, cudnnConvolutionMode_t as Mode,
+    cudnnMathType_t as MathType, cudnnTensorFormat_t as Format,
 };
 use candle_core::cuda::cudarc::cudnn::{ConvForward, Cudnn, CudnnDataType};
 use candle_core::cuda::cudarc::driver::DeviceRepr;
@@ -33,7 +33,13 @@ impl CustomOp2 for Convolution {
         "cudnn-conv2d"
     }
 
-    fn cpu_fwd(&self, _: &CpuStorage, _: &Layout, _: &CpuStorage, _: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        _: &CpuStorage,
+        _: &Layout,
+        _: &CpuStorage,
+        _: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         bail!("cuDNN on the processor")
     }
 
@@ -44,7 +50,13 @@ impl CustomOp2 for Convolution {
         weight: &CudaStorage,
         weight_layout: &Layout,
     ) -> Result<(CudaStorage, Shape)> {
-        let call = Call { options: self, x, x_layout, weight, weight_layout };
+        let call = Call {
+            options: self,
+            x,
+            x_layout,
+            weight,
+            weight_layout,
+        };
         #[allow(clippy::wildcard_enum_match_arm)] // Networks are computed in these three.
         match x.dtype() {
             DType::F16 => call.run::<f16>(MathType::CUDNN_TENSOR_OP_MATH),
@@ -71,7 +83,12 @@ impl Call<'_> {
     {
         let device = self.x.device();
         let cudnn = handle(device)?;
-        let Self { options: &Convolution { padding, stride, .. }, .. } = *self;
+        let Self {
+            options: &Convolution {
+                padding, stride, ..
+            },
+            ..
+        } = *self;
         let sizes @ (_, _, h, w) = self.x_layout.shape().dims4()?;
         let kernels @ (outputs, _, rows, columns) = self.weight_layout.shape().dims4()?;
         let size = |size: usize, kernel: usize| (size + 2 * padding - kernel) / stride + 1;
@@ -79,7 +96,12 @@ impl Call<'_> {
 
         let both = |n: usize| [n as i32; 2];
         let mut conv = cudnn
-            .create_conv2d::<f32>(both(padding), both(stride), [1, 1], Mode::CUDNN_CROSS_CORRELATION)
+            .create_conv2d::<f32>(
+                both(padding),
+                both(stride),
+                [1, 1],
+                Mode::CUDNN_CROSS_CORRELATION,
+            )
             .map_err(Error::wrap)?;
         conv.set_math_type(math).map_err(Error::wrap)?;
         let tensor = |sizes| cudnn.create_4d_tensor::<T>(Format::CUDNN_TENSOR_NCHW, dims(sizes));
@@ -92,16 +114,37 @@ impl Call<'_> {
         };
         let (algorithm, bytes) = algorithm(&forward)?;
 
-        let x = self.x.as_cuda_slice::<T>()?.slice(self.x_layout.start_offset()..);
-        let weight = self.weight.as_cuda_slice::<T>()?.slice(self.weight_layout.start_offset()..);
+        let x = self
+            .x
+            .as_cuda_slice::<T>()?
+            .slice(self.x_layout.start_offset()..);
+        let weight = self
+            .weight
+            .as_cuda_slice::<T>()?
+            .slice(self.weight_layout.start_offset()..);
         let shape = Shape::from(shape);
-        // SAFETY: the convolution writes all of the output, and reads of the workspace only what it has written.
-        let (mut workspace, mut out) =
-            unsafe { (device.alloc::<u8>(bytes.max(1))?, device.alloc::<T>(shape.elem_count())?) };
+        // SAFETY: the convolution writes all of the output, and reads of the workspace only what it
+        // has written.
+        let (mut workspace, mut out) = unsafe {
+            (
+                device.alloc::<u8>(bytes.max(1))?,
+                device.alloc::<T>(shape.elem_count())?,
+            )
+        };
         let factors = (T::from_f64(1.0), T::from_f64(0.0));
-        // SAFETY: the descriptors were made from these tensors' types and sizes, both of which lie in rows without gaps.
-        unsafe { forward.launch(algorithm, Some(&mut workspace), factors, &x, &weight, &mut out) }
-            .map_err(Error::wrap)?;
+        // SAFETY: the descriptors were made from these tensors' types and sizes, both of which lie
+        // in rows without gaps.
+        unsafe {
+            forward.launch(
+                algorithm,
+                Some(&mut workspace),
+                factors,
+                &x,
+                &weight,
+                &mut out,
+            )
+        }
+        .map_err(Error::wrap)?;
         Ok((CudaStorage::wrap_cuda_slice(out, device.clone()), shape))
     }
 }

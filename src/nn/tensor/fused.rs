@@ -1,5 +1,6 @@
-//! Attention kernels that keep scores out of memory, where a device and this build have one: FlashAttention (Dao 2023) on
-//! CUDA with the feature `flash-attn`, candle's steel attention on Metal.
+//! Attention kernels that keep scores out of memory, where a device and this build have one:
+//! FlashAttention (Dao 2023) on CUDA with the feature `flash-attn`, candle's steel attention on
+//! Metal.
 
 use candle_core::{DType, Device, Tensor};
 
@@ -38,14 +39,22 @@ fn flash(_: DType, _: usize) -> Option<Kernel> {
     None
 }
 
-/// Steel attention has heads of some widths, and from 256 channels on half precision alone: single precision does not fit
-/// into a threadgroup's memory. It is for two queries or more, so that a single token is left out.
+/// Steel attention has heads of some widths, and from 256 channels on half precision alone: single
+/// precision does not fit into a threadgroup's memory. It is for two queries or more, so that a
+/// single token is left out.
 #[cfg(any(feature = "metal", test))]
 fn sdpa(dtype: DType, m: usize, d: usize) -> Option<Kernel> {
     const WIDTHS: [usize; 8] = [32, 64, 72, 80, 96, 128, 256, 512];
     const WIDEST_SINGLE: usize = 128;
-    let widest = if dtype == DType::F32 { WIDEST_SINGLE } else { 512 };
-    let width = WIDTHS.into_iter().find(|width| *width >= d).filter(|width| *width <= widest && m > 1)?;
+    let widest = if dtype == DType::F32 {
+        WIDEST_SINGLE
+    } else {
+        512
+    };
+    let width = WIDTHS
+        .into_iter()
+        .find(|width| *width >= d)
+        .filter(|width| *width <= widest && m > 1)?;
     Some(Kernel::Sdpa { width })
 }
 
@@ -55,7 +64,8 @@ fn sdpa(_: DType, _: usize, _: usize) -> Option<Kernel> {
 }
 
 impl Kernel {
-    /// Keys and values `[b, m, heads, d]` in the kernel's form. FlashAttention takes them as they lie.
+    /// Keys and values `[b, m, heads, d]` in the kernel's form. FlashAttention takes them as they
+    /// lie.
     pub(super) fn prepared(self, keys: &Tensor, values: &Tensor) -> Result<(Tensor, Tensor)> {
         Ok(match self {
             Self::Flash => (keys.clone(), values.clone()),
@@ -63,7 +73,8 @@ impl Kernel {
         })
     }
 
-    /// softmax(scale · q kᵀ) v for q `[b, n, heads, d]` and prepared keys and values, `[b, n, heads · d]`.
+    /// softmax(scale · q kᵀ) v for q `[b, n, heads, d]` and prepared keys and values, `[b, n, heads
+    /// · d]`.
     pub(super) fn mixed(
         self,
         q: &Tensor,
@@ -74,25 +85,45 @@ impl Kernel {
         match self {
             Self::Flash => Ok(flash_attn(q, (keys, values), scale, causal)?.flatten_from(2)?),
             Self::Sdpa { width } => {
-                let mixed =
-                    candle_nn::ops::sdpa(&widened(q, width)?, keys, values, None, causal, scale, 1.0)?;
-                Ok(mixed.narrow(3, 0, q.dim(3)?)?.transpose(1, 2)?.flatten_from(2)?)
+                let mixed = candle_nn::ops::sdpa(
+                    &widened(q, width)?,
+                    keys,
+                    values,
+                    None,
+                    causal,
+                    scale,
+                    1.0,
+                )?;
+                Ok(mixed
+                    .narrow(3, 0, q.dim(3)?)?
+                    .transpose(1, 2)?
+                    .flatten_from(2)?)
             }
         }
     }
 }
 
 #[cfg(feature = "flash-attn")]
-fn flash_attn(q: &Tensor, (keys, values): (&Tensor, &Tensor), scale: f32, causal: bool) -> Result<Tensor> {
-    Ok(candle_flash_attn::flash_attn(q, keys, values, scale, causal)?)
+fn flash_attn(
+    q: &Tensor,
+    (keys, values): (&Tensor, &Tensor),
+    scale: f32,
+    causal: bool,
+) -> Result<Tensor> {
+    Ok(candle_flash_attn::flash_attn(
+        q, keys, values, scale, causal,
+    )?)
 }
 
 #[cfg(not(feature = "flash-attn"))]
 fn flash_attn(_: &Tensor, _: (&Tensor, &Tensor), _: f32, _: bool) -> Result<Tensor> {
-    Err(crate::error::Error::internal("FlashAttention in a build without it"))
+    Err(crate::error::Error::internal(
+        "FlashAttention in a build without it",
+    ))
 }
 
-/// `[b, n, heads, d]` as `[b, heads, n, width]`; what is filled up with zeros changes no product and gives columns of zeros.
+/// `[b, n, heads, d]` as `[b, heads, n, width]`; what is filled up with zeros changes no product
+/// and gives columns of zeros.
 fn widened(x: &Tensor, width: usize) -> Result<Tensor> {
     let x = x.transpose(1, 2)?;
     Ok(match width - x.dim(3)? {
@@ -144,10 +175,23 @@ mod tests {
             let [q, keys, values] =
                 [&q, &keys, &values].map(|x| widened(x, width).unwrap().contiguous().unwrap());
             let scores = q.matmul(&keys.t().unwrap()).unwrap();
-            let mixed = candle_nn::ops::softmax_last_dim(&scores).unwrap().matmul(&values).unwrap();
-            mixed.narrow(3, 0, d).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap()
+            let mixed = candle_nn::ops::softmax_last_dim(&scores)
+                .unwrap()
+                .matmul(&values)
+                .unwrap();
+            mixed
+                .narrow(3, 0, d)
+                .unwrap()
+                .flatten_all()
+                .unwrap()
+                .to_vec1::<f32>()
+                .unwrap()
         };
-        let far = mix(d).into_iter().zip(mix(16)).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        let far = mix(d)
+            .into_iter()
+            .zip(mix(16))
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f32::max);
         assert!(far < 1e-6, "{far}");
     }
 }

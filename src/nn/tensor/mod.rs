@@ -1,4 +1,5 @@
-//! Layers on candle tensors, for devices whose kernels candle has: maps are `[b, c, h, w]`, tokens `[b, n, c]`.
+//! Layers on candle tensors, for devices whose kernels candle has: maps are `[b, c, h, w]`, tokens
+//! `[b, n, c]`.
 
 mod attention;
 mod conv;
@@ -18,8 +19,8 @@ use candle_core::Tensor;
 use super::linear::Activation;
 use crate::error::Result;
 
-/// y = activation(x Wᵀ + b) for x `[b, n, in]`, W `[out, in]`. A map's tokens lie channel by channel; the product reads them
-/// as they are.
+/// y = activation(x Wᵀ + b) for x `[b, n, in]`, W `[out, in]`. A map's tokens lie channel by
+/// channel; the product reads them as they are.
 pub(super) fn linear(
     x: &Tensor,
     weight: &Tensor,
@@ -28,11 +29,15 @@ pub(super) fn linear(
 ) -> Result<Tensor> {
     let (b, n, c) = x.dims3()?;
     let weight = weight.t()?;
-    // candle 0.11 on the processor takes several matrices by one for rows of a single one, in whatever order they lie.
+    // candle 0.11 on the processor takes several matrices by one for rows of a single one, in
+    // whatever order they lie.
     let as_they_lie = b == 1 || !x.device().is_cpu();
     let y = match as_they_lie && !x.is_contiguous() && x.transpose(1, 2)?.is_contiguous() {
         true => x.matmul(&weight.broadcast_left(b)?)?,
-        false => x.reshape((b * n, c))?.matmul(&weight)?.reshape((b, n, ()))?,
+        false => x
+            .reshape((b * n, c))?
+            .matmul(&weight)?
+            .reshape((b, n, ()))?,
     };
     let y = match bias {
         Some(bias) => y.broadcast_add(bias)?,

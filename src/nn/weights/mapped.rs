@@ -29,7 +29,10 @@ impl Mapped {
             })?),
             Content::Embedded(bytes) => Bytes::Embedded(bytes),
         };
-        Ok(Self { label: file.label.clone(), bytes })
+        Ok(Self {
+            label: file.label.clone(),
+            bytes,
+        })
     }
 
     /// The file's name in messages.
@@ -54,16 +57,16 @@ impl Mapped {
     #[allow(unsafe_code)]
     pub(super) fn release(&self) {
         if let Bytes::Mapped(map) = &self.bytes {
-            // SAFETY: the map is of a file and read-only: pages given back are read again, with the same
-            // content, on the next access. A failure costs memory, nothing else.
+            // SAFETY: the map is of a file and read-only: pages given back are read again, with the
+            // same content, on the next access. A failure costs memory, nothing else.
             let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
         }
     }
 }
 
-/// Ends the program with a message and the exit code of bad model files when a mapped file is shorter than it was: the
-/// system tells that by SIGBUS, and there is no way back to who was reading. Files that may not grow any more are told
-/// by an error of the write instead of SIGXFSZ.
+/// Ends the program with a message and the exit code of bad model files when a mapped file is
+/// shorter than it was: the system tells that by SIGBUS, and there is no way back to who was
+/// reading. Files that may not grow any more are told by an error of the write instead of SIGXFSZ.
 #[cfg(unix)]
 #[allow(unsafe_code)]
 pub(crate) fn explain_lost_files() {
@@ -78,7 +81,8 @@ pub(crate) fn explain_lost_files() {
         }
     }
     let handler: extern "C" fn(libc::c_int) = lost;
-    // SAFETY: the handler does nothing that a signal handler may not do; ignoring a signal touches no memory.
+    // SAFETY: the handler does nothing that a signal handler may not do; ignoring a signal touches
+    // no memory.
     unsafe {
         libc::signal(libc::SIGBUS, handler as libc::sighandler_t);
         libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
@@ -92,7 +96,7 @@ pub(crate) fn explain_lost_files() {}
 #[allow(unsafe_code)]
 fn map(path: &std::path::Path) -> std::io::Result<memmap2::Mmap> {
     let file = File::open(path)?;
-    // SAFETY: the map is read-only; like every program that maps weights we rely on nobody shortening the file
-    // while it is in use.
+    // SAFETY: the map is read-only; like every program that maps weights we rely on nobody
+    // shortening the file while it is in use.
     unsafe { memmap2::Mmap::map(&file) }
 }

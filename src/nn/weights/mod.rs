@@ -1,6 +1,7 @@
-//! Tensors by name for the networks: every tensor that a network asks for is checked against the shape it expects,
-//! and what nobody asked for is an error too. Where tensors lie is the registry's business, how they are mapped into
-//! memory and turned into numbers that of the files beside this one.
+//! Tensors by name for the networks: every tensor that a network asks for is checked against the
+//! shape it expects, and what nobody asked for is an error too. Where tensors lie is the registry's
+//! business, how they are mapped into memory and turned into numbers that of the files beside this
+//! one.
 
 mod mapped;
 mod quantised;
@@ -62,7 +63,11 @@ impl Weights {
     ///
     /// # Errors
     /// No weights file, or one that is truncated or malformed.
-    pub(crate) fn open(files: &ModelFiles, component: Component, backend: &Backend) -> Result<Self> {
+    pub(crate) fn open(
+        files: &ModelFiles,
+        component: Component,
+        backend: &Backend,
+    ) -> Result<Self> {
         Self::of(Tensors::of(files, component)?, backend)
     }
 
@@ -72,18 +77,30 @@ impl Weights {
     /// A file that is missing or cannot be mapped.
     pub(crate) fn of(tensors: Arc<Tensors>, backend: &Backend) -> Result<Self> {
         let source = Source {
-            maps: tensors.files.iter().map(Mapped::open).collect::<Result<_>>()?,
+            maps: tensors
+                .files
+                .iter()
+                .map(Mapped::open)
+                .collect::<Result<_>>()?,
             tensors,
             backend: backend.clone(),
             used: RefCell::default(),
             touched: Cell::new(0),
         };
-        Ok(Self { source: Rc::new(source), patch: None, prefix: String::new(), passes: Passes::Many })
+        Ok(Self {
+            source: Rc::new(source),
+            patch: None,
+            prefix: String::new(),
+            passes: Passes::Many,
+        })
     }
 
     /// The same tensors as `patch` leaves them.
     pub(crate) fn patched(&self, patch: Rc<dyn Patch>) -> Self {
-        Self { patch: Some(patch), ..self.clone() }
+        Self {
+            patch: Some(patch),
+            ..self.clone()
+        }
     }
 
     /// The prefix itself: the name of the layer that loads from here.
@@ -93,16 +110,27 @@ impl Weights {
 
     /// The tensors below `name`.
     pub(crate) fn pp(&self, name: impl Display) -> Self {
-        Self { prefix: self.full(name), ..self.clone() }
+        Self {
+            prefix: self.full(name),
+            ..self.clone()
+        }
     }
 
     fn full(&self, name: impl Display) -> String {
-        if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
+        if self.prefix.is_empty() {
+            name.to_string()
+        } else {
+            format!("{}.{name}", self.prefix)
+        }
     }
 
-    /// The same tensors for a network that a picture goes through once: its errors do not come back.
+    /// The same tensors for a network that a picture goes through once: its errors do not come
+    /// back.
     pub(crate) fn once(&self) -> Self {
-        Self { passes: Passes::Once, ..self.clone() }
+        Self {
+            passes: Passes::Once,
+            ..self.clone()
+        }
     }
 
     /// How often a picture goes through these layers.
@@ -127,12 +155,20 @@ impl Weights {
 
     /// The file's name in messages; that of the first of several.
     pub(crate) fn label(&self) -> &str {
-        self.source.tensors.files.first().map_or("", |file| file.label.as_str())
+        self.source
+            .tensors
+            .files
+            .first()
+            .map_or("", |file| file.label.as_str())
     }
 
     /// The shape in which the tensor `name` is stored, if the file has it.
     pub(crate) fn shape(&self, name: &str) -> Option<&[usize]> {
-        self.source.tensors.places.get(&self.full(name)).map(|place| place.entry.shape.as_slice())
+        self.source
+            .tensors
+            .places
+            .get(&self.full(name))
+            .map(|place| place.entry.shape.as_slice())
     }
 
     /// The first of `names` whose `.weight` the file has: some parts were renamed over the years.
@@ -141,12 +177,12 @@ impl Weights {
         self.pp(if old { names[1] } else { names[0] })
     }
 
-    /// The numbers of tensor `name` of `shape`, in place where that is possible. Axes of length one count for
-    /// nothing: some files keep 1×1 convolutions where others keep matrices.
+    /// The numbers of tensor `name` of `shape`, in place where that is possible. Axes of length one
+    /// count for nothing: some files keep 1×1 convolutions where others keep matrices.
     ///
     /// # Errors
-    /// The tensor is missing, has another shape, is of no known type of numbers, or holds NaN or infinity; the message
-    /// names file and tensor.
+    /// The tensor is missing, has another shape, is of no known type of numbers, or holds NaN or
+    /// infinity; the message names file and tensor.
     pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Values<'_>> {
         let full = self.full(name);
         let place = self.place(&full, shape)?;
@@ -177,7 +213,8 @@ impl Weights {
     /// As [`Self::values`]; the device runs out of memory.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let backend = self.backend();
-        self.values(name, shape)?.tensor(shape, backend.dtype, &backend.device)
+        self.values(name, shape)?
+            .tensor(shape, backend.dtype, &backend.device)
     }
 
     /// The vector `name` of `length` numbers in single precision.
@@ -188,7 +225,8 @@ impl Weights {
         Ok(self.values(name, &[length])?.floats())
     }
 
-    /// Rows of the matrix `name` of `shape`, one after the other in single precision; nothing else of it is read.
+    /// Rows of the matrix `name` of `shape`, one after the other in single precision; nothing else
+    /// of it is read.
     ///
     /// # Errors
     /// As [`Self::values`]; a row beyond the last.
@@ -200,13 +238,20 @@ impl Weights {
         for &row in rows {
             let row = row as usize;
             let entry = place.entry.rows(row..row + 1).ok_or_else(|| {
-                Error::internal(format!("row {row} of `{full}`, which has {} rows", shape[0]))
+                Error::internal(format!(
+                    "row {row} of `{full}`, which has {} rows",
+                    shape[0]
+                ))
             })?;
             let values = self.read(&full, place.file, &entry)?;
             floats.extend(match &factors {
                 None => values.floats(),
                 Some(factors) => {
-                    let own = if factors.len() == 1 { &factors[..] } else { &factors[row..=row] };
+                    let own = if factors.len() == 1 {
+                        &factors[..]
+                    } else {
+                        &factors[row..=row]
+                    };
                     values.scaled(own).floats()
                 }
             });
@@ -232,7 +277,9 @@ impl Weights {
 
     /// The factors of a weight that has some: one, or one for each of its rows.
     fn factors(&self, full: &str, place: &Place) -> Result<Option<Vec<f32>>> {
-        let Some(scale) = place.scale.as_deref() else { return Ok(None) };
+        let Some(scale) = place.scale.as_deref() else {
+            return Ok(None);
+        };
         let rows = place.entry.shape.first().copied().unwrap_or(1);
         let of_rows = scale.entry.shape.first() == Some(&rows) && scale.entry.values() == rows;
         if !place.entry.storage.is_float() || !(scale.entry.values() == 1 || of_rows) {
@@ -244,17 +291,30 @@ impl Weights {
                 "scaled weights are read as floats with one number for all of them, or one for each of the {rows} rows"
             )));
         }
-        Ok(Some(self.read(&scale.name, scale.file, &scale.entry)?.floats()))
+        Ok(Some(
+            self.read(&scale.name, scale.file, &scale.entry)?.floats(),
+        ))
     }
 
     /// Where the tensor is, if it has this shape.
     fn place(&self, full: &str, shape: &[usize]) -> Result<&Place> {
         let Some(place) = self.source.tensors.places.get(full) else {
             let file = self.label();
-            return Err(Error::new(Kind::ModelFile, format!("`{file}`: tensor `{full}` is missing"))
-                .hint(format!("expected shape {shape:?}; is config.json of the same model?")));
+            return Err(Error::new(
+                Kind::ModelFile,
+                format!("`{file}`: tensor `{full}` is missing"),
+            )
+            .hint(format!(
+                "expected shape {shape:?}; is config.json of the same model?"
+            )));
         };
-        let wide = |shape: &[usize]| shape.iter().copied().filter(|n| *n != 1).collect::<Vec<_>>();
+        let wide = |shape: &[usize]| {
+            shape
+                .iter()
+                .copied()
+                .filter(|n| *n != 1)
+                .collect::<Vec<_>>()
+        };
         if wide(&place.entry.shape) != wide(shape) {
             let what = format!("has shape {:?}, expected {shape:?}", place.entry.shape);
             return Err(self
@@ -268,7 +328,9 @@ impl Weights {
 
     fn read(&self, full: &str, file: usize, entry: &Entry) -> Result<Values<'_>> {
         self.source.release_now_and_then();
-        self.source.touched.set(self.source.touched.get() + entry.bytes.len());
+        self.source
+            .touched
+            .set(self.source.touched.get() + entry.bytes.len());
         let map = &self.source.maps[file];
         Values::read(map.bytes(), entry)
             .map_err(|error| error.context(format!("`{}`: tensor `{full}`", map.label())))
@@ -276,14 +338,25 @@ impl Weights {
 
     /// Bytes that the tensors whose names begin with `prefix` take once they are packed.
     pub(crate) fn footprint(&self, prefix: &str) -> u64 {
-        let Some(host) = &self.backend().host else { return 0 };
-        let layers = self.source.tensors.places.iter().filter(|(name, _)| name.starts_with(prefix));
+        let Some(host) = &self.backend().host else {
+            return 0;
+        };
+        let layers = self
+            .source
+            .tensors
+            .places
+            .iter()
+            .filter(|(name, _)| name.starts_with(prefix));
         let bytes = layers.map(|(name, place)| {
             let values = place.entry.values();
             let kernels = matches!(place.entry.shape[..], [_, _, 3, 3]);
             let number = match host.precision {
                 // Winograd's kernels stay as they are stored.
-                Precision::F32 if kernels && matches!(place.entry.storage, Storage::F16 | Storage::Bf16) => 2,
+                Precision::F32
+                    if kernels && matches!(place.entry.storage, Storage::F16 | Storage::Bf16) =>
+                {
+                    2
+                }
                 Precision::F32 => 4,
                 Precision::Int8 if !kernels => 1,
                 Precision::F16Weights | Precision::Bf16 | Precision::Int8 => 2,
@@ -299,8 +372,8 @@ impl Weights {
         bytes.sum::<usize>() as u64
     }
 
-    /// Complains about tensors that no layer asked for: they mean that config.json describes another network.
-    /// Those below one of `spared` are left for another time.
+    /// Complains about tensors that no layer asked for: they mean that config.json describes
+    /// another network. Those below one of `spared` are left for another time.
     ///
     /// # Errors
     /// The first of them, with its file.
@@ -308,7 +381,9 @@ impl Weights {
         self.source.release();
         let used = self.source.used.borrow();
         let expected = |name: &str| {
-            used.contains(name) || ignorable(name) || spared.iter().any(|prefix| name.starts_with(prefix))
+            used.contains(name)
+                || ignorable(name)
+                || spared.iter().any(|prefix| name.starts_with(prefix))
         };
         let mut places = self.source.tensors.places.iter();
         match places.find(|(name, place)| !place.spare && !expected(name)) {
@@ -370,14 +445,19 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/sd21-v");
         let files = ModelFiles::folder("m", "m", folder);
         let weights = Weights::open(&files, Component::Unet, &Backend::reference()).unwrap();
-        let patched = weights.patched(Rc::new(Shift("conv_in.bias"))).pp("conv_in");
+        let patched = weights
+            .patched(Rc::new(Shift("conv_in.bias")))
+            .pp("conv_in");
         let plain = weights.pp("conv_in").floats("bias", 32).unwrap();
         let moved: Vec<f32> = plain.iter().map(|value| value + 1.0).collect();
         assert_eq!(patched.floats("bias", 32).unwrap(), moved);
         let name = ("conv_out.bias", 4);
         assert_eq!(
             weights.floats(name.0, name.1).unwrap(),
-            weights.patched(Rc::new(Shift("conv_in.bias"))).floats(name.0, name.1).unwrap()
+            weights
+                .patched(Rc::new(Shift("conv_in.bias")))
+                .floats(name.0, name.1)
+                .unwrap()
         );
     }
 
@@ -393,7 +473,10 @@ mod tests {
         let (scaled, golden) = (open("scaled.safetensors"), open("values.safetensors"));
         for (name, place) in golden.places() {
             let shape = &place.entry.shape;
-            let (ours, theirs) = (scaled.values(name, shape).unwrap(), golden.values(name, shape).unwrap());
+            let (ours, theirs) = (
+                scaled.values(name, shape).unwrap(),
+                golden.values(name, shape).unwrap(),
+            );
             assert_eq!(ours.floats(), theirs.floats(), "{name}");
             if let [rows, columns] = shape[..] {
                 let some = scaled.rows(name, [rows, columns], &[4, 1]).unwrap();
@@ -404,9 +487,15 @@ mod tests {
         }
         let left: Vec<&str> = scaled.places().keys().map(String::as_str).collect();
         assert_eq!(left.len(), golden.places().len() + 2, "{left:?}");
-        for (name, shape) in [("blocks.weight", "[3, 2]"), ("whole_numbers.weight", "[6, 1]")] {
+        for (name, shape) in [
+            ("blocks.weight", "[3, 2]"),
+            ("whole_numbers.weight", "[6, 1]"),
+        ] {
             let error = scaled.values(name, &[6, 8]).err().unwrap().to_string();
-            assert!(error.contains("which sdgen does not read") && error.contains(shape), "{error}");
+            assert!(
+                error.contains("which sdgen does not read") && error.contains(shape),
+                "{error}"
+            );
         }
     }
 
@@ -418,6 +507,9 @@ mod tests {
         let weights = weights.pp("quant_conv");
         assert!(weights.values("weight", &[8, 8]).is_ok());
         let error = weights.values("weight", &[64]).err().unwrap();
-        assert!(error.to_string().contains("`quant_conv.weight` has shape"), "{error}");
+        assert!(
+            error.to_string().contains("`quant_conv.weight` has shape"),
+            "{error}"
+        );
     }
 }

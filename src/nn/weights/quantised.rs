@@ -39,7 +39,9 @@ pub(super) fn dequantised(bytes: &[u8], storage: Storage) -> Result<Vec<f32>> {
     })?;
     let count = bytes.len() / dtype.type_size() * dtype.block_size();
     let blocks = QStorage::from_data(Cow::Borrowed(bytes), &Device::Cpu, dtype)?;
-    Ok(QTensor::new(blocks, count)?.dequantize(&Device::Cpu)?.to_vec1()?)
+    Ok(QTensor::new(blocks, count)?
+        .dequantize(&Device::Cpu)?
+        .to_vec1()?)
 }
 
 /// Values as the bytes of a type that can be written. Those in blocks are whole ones.
@@ -49,18 +51,34 @@ pub(super) fn dequantised(bytes: &[u8], storage: Storage) -> Result<Vec<f32>> {
 #[allow(clippy::wildcard_enum_match_arm)] // Types without blocks are refused there.
 pub(crate) fn encoded(values: Vec<f32>, storage: Storage) -> Result<Vec<u8>> {
     match storage {
-        Storage::F32 => Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect()),
+        Storage::F32 => Ok(values
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect()),
         Storage::F16 => {
-            if let Some(value) = values.iter().find(|value| !f16::from_f32(**value).is_finite()) {
-                return Err(Error::new(Kind::ModelFile, format!("f16 does not hold the value {value}"))
-                    .hint("use bf16 or f32"));
+            if let Some(value) = values
+                .iter()
+                .find(|value| !f16::from_f32(**value).is_finite())
+            {
+                return Err(Error::new(
+                    Kind::ModelFile,
+                    format!("f16 does not hold the value {value}"),
+                )
+                .hint("use bf16 or f32"));
             }
-            Ok(values.iter().flat_map(|value| f16::from_f32(*value).to_le_bytes()).collect())
+            Ok(values
+                .iter()
+                .flat_map(|value| f16::from_f32(*value).to_le_bytes())
+                .collect())
         }
-        Storage::Bf16 => Ok(values.iter().flat_map(|value| bf16::from_f32(*value).to_le_bytes()).collect()),
+        Storage::Bf16 => Ok(values
+            .iter()
+            .flat_map(|value| bf16::from_f32(*value).to_le_bytes())
+            .collect()),
         blocks => {
-            let dtype = dtype(blocks)
-                .ok_or_else(|| Error::internal(format!("weights of type {blocks} are not written")))?;
+            let dtype = dtype(blocks).ok_or_else(|| {
+                Error::internal(format!("weights of type {blocks} are not written"))
+            })?;
             let count = values.len();
             let tensor = QTensor::quantize(&Tensor::from_vec(values, count, &Device::Cpu)?, dtype)?;
             Ok(tensor.data()?.into_owned())
@@ -94,9 +112,19 @@ mod tests {
         let (blocks, golden) = (read("blocks.gguf"), read("blocks.safetensors"));
         assert_eq!(blocks.len(), 12);
         for ((name, storage, values), (_, _, golden)) in blocks.iter().zip(&golden) {
-            assert!(name.contains(&format!("_{storage}.").replace("_k.", "_K.")), "{name} is {storage}");
-            let far = values.iter().zip(golden).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(values.len() == 512 && golden.len() == 512 && far <= 1e-6, "{storage}: {far}");
+            assert!(
+                name.contains(&format!("_{storage}.").replace("_k.", "_K.")),
+                "{name} is {storage}"
+            );
+            let far = values
+                .iter()
+                .zip(golden)
+                .map(|(a, b)| (a - b).abs())
+                .fold(0.0, f32::max);
+            assert!(
+                values.len() == 512 && golden.len() == 512 && far <= 1e-6,
+                "{storage}: {far}"
+            );
         }
     }
 

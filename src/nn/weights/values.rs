@@ -1,4 +1,5 @@
-//! The numbers of a tensor: in place where the file keeps them as a kernel reads them, else converted.
+//! The numbers of a tensor: in place where the file keeps them as a kernel reads them, else
+//! converted.
 
 use std::borrow::Cow;
 
@@ -43,16 +44,28 @@ impl<'a> Values<'a> {
             Storage::Bf16 => Ok(Self::Bf16(cast(bytes, u16::from_le_bytes))),
             Storage::F64 => {
                 let wide = cast(bytes, f64::from_le_bytes);
-                Ok(Self::F32(wide.iter().map(|&x| x as f32).collect::<Vec<_>>().into()))
+                Ok(Self::F32(
+                    wide.iter().map(|&x| x as f32).collect::<Vec<_>>().into(),
+                ))
             }
             Storage::F8E4M3 => {
                 let halves: [u16; 256] = std::array::from_fn(|bits| e4m3(bits as u8).to_bits());
-                Ok(Self::F16(bytes.iter().map(|&byte| halves[usize::from(byte)]).collect::<Vec<_>>().into()))
+                Ok(Self::F16(
+                    bytes
+                        .iter()
+                        .map(|&byte| halves[usize::from(byte)])
+                        .collect::<Vec<_>>()
+                        .into(),
+                ))
             }
             // The upper half of a half.
-            Storage::F8E5M2 => {
-                Ok(Self::F16(bytes.iter().map(|&byte| u16::from(byte) << 8).collect::<Vec<_>>().into()))
-            }
+            Storage::F8E5M2 => Ok(Self::F16(
+                bytes
+                    .iter()
+                    .map(|&byte| u16::from(byte) << 8)
+                    .collect::<Vec<_>>()
+                    .into(),
+            )),
             blocks => Ok(Self::F32(dequantised(bytes, blocks)?.into())),
         }
     }
@@ -94,8 +107,9 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// As a tensor of type `dtype` on `device`: straight from the file where they are of that type, else converted on the
-    /// processor, since not every device converts every type and the smaller type goes up faster.
+    /// As a tensor of type `dtype` on `device`: straight from the file where they are of that type,
+    /// else converted on the processor, since not every device converts every type and the smaller
+    /// type goes up faster.
     ///
     /// # Errors
     /// Another number of values than the shape holds; the device runs out of memory.
@@ -127,7 +141,10 @@ impl<'a> Values<'a> {
         match self {
             Self::F32(values) => {
                 let mask = f32::INFINITY.to_bits();
-                values.iter().fold(0, |most, x| most.max(x.to_bits() & mask)) < mask
+                values
+                    .iter()
+                    .fold(0, |most, x| most.max(x.to_bits() & mask))
+                    < mask
             }
             Self::F16(bits) => largest(bits, f16::INFINITY.to_bits()) < f16::INFINITY.to_bits(),
             Self::Bf16(bits) => largest(bits, bf16::INFINITY.to_bits()) < bf16::INFINITY.to_bits(),
@@ -144,20 +161,34 @@ pub(super) fn number(file: &[u8], entry: &Entry) -> Result<f64> {
     let bytes = file.get(entry.bytes.clone()).unwrap_or_default();
     let mut wide = [0; 8];
     let mut whole = || {
-        wide.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        wide.iter_mut()
+            .zip(bytes)
+            .for_each(|(to, from)| *to = *from);
         let empty = 64 - 8 * bytes.len().clamp(1, 8) as u32;
-        (u64::from_le_bytes(wide), i64::from_le_bytes(wide) << empty >> empty)
+        (
+            u64::from_le_bytes(wide),
+            i64::from_le_bytes(wide) << empty >> empty,
+        )
     };
     Ok(match entry.storage {
-        Storage::F64 => cast(bytes, f64::from_le_bytes).first().copied().unwrap_or(f64::NAN),
+        Storage::F64 => cast(bytes, f64::from_le_bytes)
+            .first()
+            .copied()
+            .unwrap_or(f64::NAN),
         Storage::I64 | Storage::I32 | Storage::I16 | Storage::I8 => whole().1 as f64,
-        Storage::U64 | Storage::U32 | Storage::U16 | Storage::U8 | Storage::Bool => whole().0 as f64,
-        _ => Values::read(file, entry)?.floats().first().copied().map_or(f64::NAN, f64::from),
+        Storage::U64 | Storage::U32 | Storage::U16 | Storage::U8 | Storage::Bool => {
+            whole().0 as f64
+        }
+        _ => Values::read(file, entry)?
+            .floats()
+            .first()
+            .copied()
+            .map_or(f64::NAN, f64::from),
     })
 }
 
-/// A number of 4 bits of exponent and 3 of mantissa, without infinities (Micikevicius et al. 2022, "FP8 formats for deep
-/// learning"). Half precision holds all of them.
+/// A number of 4 bits of exponent and 3 of mantissa, without infinities (Micikevicius et al. 2022,
+/// "FP8 formats for deep learning"). Half precision holds all of them.
 fn e4m3(bits: u8) -> f16 {
     let (exponent, mantissa) = (i32::from(bits >> 3 & 15), f64::from(bits & 7));
     let magnitude = match (exponent, bits & 7) {
@@ -165,14 +196,25 @@ fn e4m3(bits: u8) -> f16 {
         (0, _) => mantissa * 2f64.powi(-9),
         _ => (8.0 + mantissa) * 2f64.powi(exponent - 10),
     };
-    f16::from_f64(if bits >> 7 == 1 { -magnitude } else { magnitude })
+    f16::from_f64(if bits >> 7 == 1 {
+        -magnitude
+    } else {
+        magnitude
+    })
 }
 
-/// Bytes as numbers: in place where the machine is little-endian and the bytes are aligned, else one by one.
+/// Bytes as numbers: in place where the machine is little-endian and the bytes are aligned, else
+/// one by one.
 fn cast<T: bytemuck::Pod, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(numbers) if cfg!(target_endian = "little") => Cow::Borrowed(numbers),
-        _ => bytes.as_chunks::<N>().0.iter().map(|chunk| read(*chunk)).collect::<Vec<_>>().into(),
+        _ => bytes
+            .as_chunks::<N>()
+            .0
+            .iter()
+            .map(|chunk| read(*chunk))
+            .collect::<Vec<_>>()
+            .into(),
     }
 }
 
@@ -180,10 +222,16 @@ fn cast<T: bytemuck::Pod, const N: usize>(bytes: &[u8], read: fn([u8; N]) -> T) 
 fn gather<T: Copy>(values: &[T], shape: &[usize], strides: &[usize]) -> Vec<T> {
     let mut places = vec![0];
     for (&count, &stride) in shape.iter().zip(strides) {
-        places = places.iter().flat_map(|start| (0..count).map(move |i| start + i * stride)).collect();
+        places = places
+            .iter()
+            .flat_map(|start| (0..count).map(move |i| start + i * stride))
+            .collect();
     }
     // Invariant: an entry's strides stay within its bytes.
-    places.into_iter().filter_map(|place| values.get(place).copied()).collect()
+    places
+        .into_iter()
+        .filter_map(|place| values.get(place).copied())
+        .collect()
 }
 
 #[cfg(test)]
@@ -193,7 +241,12 @@ mod tests {
     #[test]
     fn values_that_lie_apart_are_gathered_row_by_row() {
         let bytes: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
-        let entry = Entry { storage: Storage::F32, shape: vec![2, 3], bytes: 0..24, strides: None };
+        let entry = Entry {
+            storage: Storage::F32,
+            shape: vec![2, 3],
+            bytes: 0..24,
+            strides: None,
+        };
         let turned = Values::read(&bytes, &entry.transposed().unwrap()).unwrap();
         assert_eq!(turned.floats(), [0.0, 3.0, 1.0, 4.0, 2.0, 5.0]);
         let row = Values::read(&bytes, &entry.rows(1..2).unwrap()).unwrap();
@@ -204,34 +257,81 @@ mod tests {
     #[test]
     fn numbers_of_eight_bits_are_widened() {
         let read = |bytes: &[u8], storage| {
-            let entry = Entry { storage, shape: vec![bytes.len()], bytes: 0..bytes.len(), strides: None };
+            let entry = Entry {
+                storage,
+                shape: vec![bytes.len()],
+                bytes: 0..bytes.len(),
+                strides: None,
+            };
             Values::read(bytes, &entry).unwrap().floats()
         };
         let bytes = [0x00, 0x01, 0x07, 0x08, 0x38, 0x39, 0xb8, 0x7e, 0xfe, 0x80];
-        let e4m3 = [0.0, 0.001953125, 0.013671875, 0.015625, 1.0, 1.125, -1.0, 448.0, -448.0, -0.0];
+        let e4m3 = [
+            0.0,
+            0.001953125,
+            0.013671875,
+            0.015625,
+            1.0,
+            1.125,
+            -1.0,
+            448.0,
+            -448.0,
+            -0.0,
+        ];
         assert_eq!(read(&bytes, Storage::F8E4M3), e4m3);
         let bytes = [0x00, 0x01, 0x04, 0x3c, 0x3d, 0xbc, 0x7b, 0xfb];
-        let e5m2 = [0.0, 2f32.powi(-16), 2f32.powi(-14), 1.0, 1.25, -1.0, 57344.0, -57344.0];
+        let e5m2 = [
+            0.0,
+            2f32.powi(-16),
+            2f32.powi(-14),
+            1.0,
+            1.25,
+            -1.0,
+            57344.0,
+            -57344.0,
+        ];
         assert_eq!(read(&bytes, Storage::F8E5M2), e5m2);
-        assert!(read(&[0x7f, 0xff], Storage::F8E4M3).iter().all(|value| value.is_nan()));
-        assert_eq!(read(&[0x7c, 0xfc], Storage::F8E5M2), [f32::INFINITY, f32::NEG_INFINITY]);
+        assert!(
+            read(&[0x7f, 0xff], Storage::F8E4M3)
+                .iter()
+                .all(|value| value.is_nan())
+        );
+        assert_eq!(
+            read(&[0x7c, 0xfc], Storage::F8E5M2),
+            [f32::INFINITY, f32::NEG_INFINITY]
+        );
     }
 
     #[test]
     fn a_file_of_torch_holds_the_values_that_it_was_given() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pickles");
         let path = folder.join("checkpoint.ckpt");
-        let directory = crate::checkpoint::Content::Disk(path.clone()).directory("x").unwrap();
-        assert_eq!((&*directory.metadata["global_step"], &*directory.metadata["epoch"]), ("875000", "3"));
+        let directory = crate::checkpoint::Content::Disk(path.clone())
+            .directory("x")
+            .unwrap();
+        assert_eq!(
+            (
+                &*directory.metadata["global_step"],
+                &*directory.metadata["epoch"]
+            ),
+            ("875000", "3")
+        );
         let bytes = std::fs::read(path).unwrap();
         let golden: serde_json::Value =
-            serde_json::from_slice(&std::fs::read(folder.join("checkpoint.json")).unwrap()).unwrap();
+            serde_json::from_slice(&std::fs::read(folder.join("checkpoint.json")).unwrap())
+                .unwrap();
         let golden = golden["values"].as_object().unwrap();
         assert!(golden.keys().eq(directory.tensors.keys()));
         for (name, values) in golden.iter().filter(|(name, _)| *name != "whole") {
-            let ours = Values::read(&bytes, &directory.tensors[name]).unwrap().floats();
-            let values: Vec<f32> =
-                values.as_array().unwrap().iter().map(|v| v.as_f64().unwrap() as f32).collect();
+            let ours = Values::read(&bytes, &directory.tensors[name])
+                .unwrap()
+                .floats();
+            let values: Vec<f32> = values
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|v| v.as_f64().unwrap() as f32)
+                .collect();
             assert_eq!(ours, values, "{name}");
         }
         assert!(Values::read(&bytes, &directory.tensors["whole"]).is_err());
@@ -239,15 +339,25 @@ mod tests {
 
     #[test]
     fn storages_of_bytes_hold_numbers_of_eight_bits_and_leftovers_are_told() {
-        let path =
-            std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pickles/eight-bits.ckpt");
-        let directory = crate::checkpoint::Content::Disk(path.clone()).directory("x").unwrap();
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/golden/pickles/eight-bits.ckpt");
+        let directory = crate::checkpoint::Content::Disk(path.clone())
+            .directory("x")
+            .unwrap();
         let bytes = std::fs::read(path).unwrap();
         let read = |name: &str| Values::read(&bytes, &directory.tensors[name]);
-        assert_eq!(read("e4m3").unwrap().floats(), [-2.0, -1.0, 0.0, 1.0, 2.0, 3.0]);
+        assert_eq!(
+            read("e4m3").unwrap().floats(),
+            [-2.0, -1.0, 0.0, 1.0, 2.0, 3.0]
+        );
         assert_eq!(read("e5m2").unwrap().floats(), [0.25, -3.0]);
         let error = read("complex").err().unwrap();
-        assert!(error.to_string().contains("has type c64, which sdgen does not compute with"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .contains("has type c64, which sdgen does not compute with"),
+            "{error}"
+        );
         assert_eq!(directory.beside, ["optimizer_states", "callbacks", "inner"]);
         assert_eq!(directory.metadata["global_step"], "7");
     }
@@ -256,7 +366,15 @@ mod tests {
     #[test]
     fn one_number_of_any_type_is_read() {
         let read = |storage, bytes: &[u8]| {
-            number(bytes, &Entry { storage, shape: vec![], bytes: 0..bytes.len(), strides: None })
+            number(
+                bytes,
+                &Entry {
+                    storage,
+                    shape: vec![],
+                    bytes: 0..bytes.len(),
+                    strides: None,
+                },
+            )
         };
         for (storage, bytes, value) in [
             (Storage::I64, (-7i64).to_le_bytes().to_vec(), -7.0),

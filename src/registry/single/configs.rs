@@ -1,5 +1,5 @@
-//! The small files of a model that is one file: what shapes tell, and for the rest what its family's makers have
-//! published.
+//! The small files of a model that is one file: what shapes tell, and for the rest what its
+//! family's makers have published.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +58,10 @@ impl Facts<'_> {
             keep(&component.config(), config);
         }
         if !self.tensors.contains_key(&Component::Vae) {
-            keep(&Component::Vae.config(), self.scaled(usual_vae(self.version)));
+            keep(
+                &Component::Vae.config(),
+                self.scaled(usual_vae(self.version)),
+            );
         }
         let exclamation = json!({ "pad_token": "!" });
         if self.version == Version::Sd2 {
@@ -91,10 +94,11 @@ impl Facts<'_> {
             Version::Xl => ("StableDiffusionXLPipeline", false),
             Version::Refiner => ("StableDiffusionXLImg2ImgPipeline", true),
         };
-        let part = |component, library: &str, class: &str| match self.tensors.contains_key(&component) {
-            true => json!([library, class]),
-            false => json!([null, null]),
-        };
+        let part =
+            |component, library: &str, class: &str| match self.tensors.contains_key(&component) {
+                true => json!([library, class]),
+                false => json!([null, null]),
+            };
         json!({
             "_class_name": class,
             "unet": ["diffusers", "UNet2DConditionModel"],
@@ -109,8 +113,8 @@ impl Facts<'_> {
         })
     }
 
-    /// The hub's own: PNDM for noise, DDIM for velocities, Euler for XL. Those of 1.x and 2.x name no spacing: each
-    /// sampler takes its own.
+    /// The hub's own: PNDM for noise, DDIM for velocities, Euler for XL. Those of 1.x and 2.x name
+    /// no spacing: each sampler takes its own.
     fn scheduler(&self) -> Value {
         if let Some(noise) = self.noise {
             return noise.scheduler(self.prediction);
@@ -146,24 +150,37 @@ impl Facts<'_> {
 
     fn unet(&self, part: &Part<'_>) -> Value {
         let levels = part.count(|i| format!("down_blocks.{i}.resnets.0.norm1.weight"));
-        let channels: Vec<usize> =
-            (0..levels).map(|i| part.size(&format!("down_blocks.{i}.resnets.0.conv1.weight"), 0)).collect();
+        let channels: Vec<usize> = (0..levels)
+            .map(|i| part.size(&format!("down_blocks.{i}.resnets.0.conv1.weight"), 0))
+            .collect();
         let layers: Vec<usize> = (0..levels)
             .map(|i| part.count(|j| format!("down_blocks.{i}.resnets.{j}.norm1.weight")))
             .collect();
         let depth = |module: &str| {
             part.count(|k| format!("{module}.attentions.0.transformer_blocks.{k}.norm1.weight"))
         };
-        let down: Vec<usize> = (0..levels).map(|i| depth(&format!("down_blocks.{i}"))).collect();
-        let up: Vec<usize> = (0..levels).map(|i| depth(&format!("up_blocks.{i}"))).collect();
+        let down: Vec<usize> = (0..levels)
+            .map(|i| depth(&format!("down_blocks.{i}")))
+            .collect();
+        let up: Vec<usize> = (0..levels)
+            .map(|i| depth(&format!("up_blocks.{i}")))
+            .collect();
         // The lowest level lends its depth to the middle, whether it has transformers or not.
-        let mut depths: Vec<usize> = (0..levels).map(|i| down[i].max(up[levels - 1 - i]).max(1)).collect();
+        let mut depths: Vec<usize> = (0..levels)
+            .map(|i| down[i].max(up[levels - 1 - i]).max(1))
+            .collect();
         if let Some(lowest) = depths.last_mut() {
             *lowest = depth("mid_block");
         }
         let heads: Vec<usize> = channels
             .iter()
-            .map(|width| if self.version == Version::Sd1 { HEADS } else { (width / HEAD).max(1) })
+            .map(|width| {
+                if self.version == Version::Sd1 {
+                    HEADS
+                } else {
+                    (width / HEAD).max(1)
+                }
+            })
             .collect();
         let kind = |depth: &usize, way: &str| match depth {
             0 => format!("{way}Block2D"),
@@ -202,7 +219,11 @@ impl Facts<'_> {
     }
 
     fn text(&self, part: &Part<'_>, component: Component) -> Value {
-        let root = if part.has("text_model.final_layer_norm.weight") { "text_model." } else { "" };
+        let root = if part.has("text_model.final_layer_norm.weight") {
+            "text_model."
+        } else {
+            ""
+        };
         let size = |name: &str, axis| part.size(&format!("{root}{name}"), axis);
         let open_clip = component == Component::TextEncoder2 || self.open_clip;
         let width = size("final_layer_norm.weight", 0);
@@ -220,7 +241,8 @@ impl Facts<'_> {
     }
 }
 
-/// vae/config.json of the autoencoder that all these models were trained with, for a file without one.
+/// vae/config.json of the autoencoder that all these models were trained with, for a file without
+/// one.
 fn usual_vae(version: Version) -> Value {
     json!({
         "_class_name": "AutoencoderKL",
@@ -272,7 +294,10 @@ pub(super) fn sizes_of_vae(part: &Part<'_>) -> Value {
 
 /// Channels of the context that a UNet reads.
 pub(super) fn context(part: &Part<'_>) -> usize {
-    let name = part.0.keys().find(|name| name.ends_with("attn2.to_k.weight"));
+    let name = part
+        .0
+        .keys()
+        .find(|name| name.ends_with("attn2.to_k.weight"));
     name.map_or(0, |name| part.size(name, 1))
 }
 
@@ -284,9 +309,14 @@ impl Part<'_> {
         self.0.get(name).is_some_and(|place| !place.spare)
     }
 
-    /// The length of an axis; 0 where the tensor or the axis is missing, which the network will say.
+    /// The length of an axis; 0 where the tensor or the axis is missing, which the network will
+    /// say.
     pub(super) fn size(&self, name: &str, axis: usize) -> usize {
-        self.0.get(name).and_then(|place| place.entry.shape.get(axis)).copied().unwrap_or(0)
+        self.0
+            .get(name)
+            .and_then(|place| place.entry.shape.get(axis))
+            .copied()
+            .unwrap_or(0)
     }
 
     fn count(&self, name: impl Fn(usize) -> String) -> usize {

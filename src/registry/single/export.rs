@@ -1,5 +1,5 @@
-//! A model's tensors as they are named in a file of one piece, or in a folder: what has to be written, and what it is
-//! made of.
+//! A model's tensors as they are named in a file of one piece, or in a folder: what has to be
+//! written, and what it is made of.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,14 +28,25 @@ pub fn folder(component: Component, places: &BTreeMap<String, Place>) -> Vec<Pie
             if component == Component::Vae && matrix(name) {
                 shape.truncate(2);
             }
-            Piece { name: name.clone(), sources: vec![name.clone()], transposed: false, shape }
+            Piece {
+                name: name.clone(),
+                sources: vec![name.clone()],
+                transposed: false,
+                shape,
+            }
         })
         .collect()
 }
 
 /// The tensors of a component as they are in a file of one piece.
-pub fn single(component: Component, version: Version, places: &BTreeMap<String, Place>) -> Vec<Piece> {
-    let kept: BTreeMap<&str, &Place> = kept(places).map(|(name, place)| (name.as_str(), place)).collect();
+pub fn single(
+    component: Component,
+    version: Version,
+    places: &BTreeMap<String, Place>,
+) -> Vec<Piece> {
+    let kept: BTreeMap<&str, &Place> = kept(places)
+        .map(|(name, place)| (name.as_str(), place))
+        .collect();
     let has = |name: &str| kept.contains_key(name);
     let prefix = prefix(component, version);
     let text = matches!(component, Component::TextEncoder | Component::TextEncoder2);
@@ -54,7 +65,11 @@ pub fn single(component: Component, version: Version, places: &BTreeMap<String, 
         }
         let original = names.original(name).unwrap_or_else(|| (*name).to_owned());
         // Encoders of transformers' names without a root of their own get it.
-        let root = if text && !original.starts_with("text_") { "text_model." } else { "" };
+        let root = if text && !original.starts_with("text_") {
+            "text_model."
+        } else {
+            ""
+        };
         Piece {
             name: format!("{prefix}{root}{original}"),
             sources: vec![(*name).to_owned()],
@@ -67,7 +82,9 @@ pub fn single(component: Component, version: Version, places: &BTreeMap<String, 
 
 /// The tensors that the network needs: no counters and nothing that is only carried along.
 fn kept(places: &BTreeMap<String, Place>) -> impl Iterator<Item = (&String, &Place)> {
-    places.iter().filter(|(_, place)| !place.spare && place.entry.storage.is_float())
+    places
+        .iter()
+        .filter(|(_, place)| !place.spare && place.entry.storage.is_float())
 }
 
 fn prefix(component: Component, version: Version) -> &'static str {
@@ -76,7 +93,9 @@ fn prefix(component: Component, version: Version) -> &'static str {
         (Component::Vae, _) => "first_stage_model.",
         (Component::TextEncoder, Version::Sd1) => "cond_stage_model.transformer.",
         (Component::TextEncoder, Version::Sd2) => "cond_stage_model.model.",
-        (Component::TextEncoder, Version::Xl | Version::Refiner) => "conditioner.embedders.0.transformer.",
+        (Component::TextEncoder, Version::Xl | Version::Refiner) => {
+            "conditioner.embedders.0.transformer."
+        }
         (Component::TextEncoder2, Version::Refiner) => "conditioner.embedders.0.model.",
         (Component::TextEncoder2, Version::Sd1 | Version::Sd2 | Version::Xl) => {
             "conditioner.embedders.1.model."
@@ -91,8 +110,9 @@ fn matrix(name: &str) -> bool {
 
 fn open_clip_pieces(prefix: &str, version: Version, kept: &BTreeMap<&str, &Place>) -> Vec<Piece> {
     let has = |name: &str| kept.contains_key(name);
-    let layers =
-        (0..).take_while(|i| has(&format!("text_model.encoder.layers.{i}.layer_norm1.weight"))).count();
+    let layers = (0..)
+        .take_while(|i| has(&format!("text_model.encoder.layers.{i}.layer_norm1.weight")))
+        .count();
     let names = open_clip(layers);
     let mut pieces = Vec::new();
     let mut fused = BTreeSet::new();
@@ -111,12 +131,22 @@ fn open_clip_pieces(prefix: &str, version: Version, kept: &BTreeMap<&str, &Place
             }
         } else if name == "text_projection.weight" {
             let shape = shape.iter().rev().copied().collect();
-            pieces.push(Piece { sources: own, transposed: true, ..one("text_projection".to_owned(), shape) });
+            pieces.push(Piece {
+                sources: own,
+                transposed: true,
+                ..one("text_projection".to_owned(), shape)
+            });
         } else if name == "text_model.embeddings.position_embedding.weight" {
-            pieces.push(Piece { sources: own, ..one("positional_embedding".to_owned(), shape) });
+            pieces.push(Piece {
+                sources: own,
+                ..one("positional_embedding".to_owned(), shape)
+            });
         } else {
             let original = names.original(name).unwrap_or_else(|| name.to_owned());
-            pieces.push(Piece { sources: own, ..one(original, shape) });
+            pieces.push(Piece {
+                sources: own,
+                ..one(original, shape)
+            });
         }
     }
     if version == Version::Sd2 {
@@ -127,10 +157,15 @@ fn open_clip_pieces(prefix: &str, version: Version, kept: &BTreeMap<&str, &Place
 
 /// The layer and the tensor whose query, key or value this is.
 fn third(name: &str) -> Option<(&str, &str)> {
-    ["q_proj", "k_proj", "v_proj"].iter().find_map(|projection| {
-        let (module, tensor) = name.split_once(projection)?;
-        Some((module.strip_suffix(".self_attn.")?, tensor.strip_prefix('.')?))
-    })
+    ["q_proj", "k_proj", "v_proj"]
+        .iter()
+        .find_map(|projection| {
+            let (module, tensor) = name.split_once(projection)?;
+            Some((
+                module.strip_suffix(".self_attn.")?,
+                tensor.strip_prefix('.')?,
+            ))
+        })
 }
 
 fn in_proj(prefix: &str, module: &str, tensor: &str, shape: &[usize]) -> Piece {
@@ -141,17 +176,24 @@ fn in_proj(prefix: &str, module: &str, tensor: &str, shape: &[usize]) -> Piece {
     }
     Piece {
         name: format!("{prefix}transformer.resblocks.{layer}.attn.in_proj_{tensor}"),
-        sources: ["q_proj", "k_proj", "v_proj"].map(|p| format!("{module}.self_attn.{p}.{tensor}")).to_vec(),
+        sources: ["q_proj", "k_proj", "v_proj"]
+            .map(|p| format!("{module}.self_attn.{p}.{tensor}"))
+            .to_vec(),
         transposed: false,
         shape: whole,
     }
 }
 
-/// SD 2's encoder has one layer more in its original files, which nobody uses and every reader drops: the last one
-/// once more.
+/// SD 2's encoder has one layer more in its original files, which nobody uses and every reader
+/// drops: the last one once more.
 fn idle_layer(pieces: &[Piece], layers: usize) -> Vec<Piece> {
     let last = format!("resblocks.{}.", layers.saturating_sub(1));
     let next = format!("resblocks.{layers}.");
     let of_last = pieces.iter().filter(|piece| piece.name.contains(&last));
-    of_last.map(|piece| Piece { name: piece.name.replace(&last, &next), ..piece.clone() }).collect()
+    of_last
+        .map(|piece| Piece {
+            name: piece.name.replace(&last, &next),
+            ..piece.clone()
+        })
+        .collect()
 }

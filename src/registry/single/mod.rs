@@ -1,5 +1,5 @@
-//! Models that are one file: what is in it, told from the names and shapes of its tensors, and the small files that a
-//! folder would have beside them.
+//! Models that are one file: what is in it, told from the names and shapes of its tensors, and the
+//! small files that a folder would have beside them.
 
 mod configs;
 pub mod export;
@@ -48,29 +48,89 @@ const BASE_STEPS: &str = "875000";
 
 /// Signs of files that are something else, and what to do with them.
 const OTHERS: &[(&str, &str, &str)] = &[
-    ("lora_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
-    ("lora.", "a LoRA", "give it with `--lora`, and a model with `--model`"),
-    ("lycoris_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
-    (".lokr_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
-    (".hada_", "a LoRA", "give it with `--lora`, and a model with `--model`"),
-    ("string_to_param", "an embedding", "give it with `--embedding`, and a model with `--model`"),
-    ("emb_params", "an embedding", "give it with `--embedding`, and a model with `--model`"),
-    ("control_model.", "a ControlNet", "give a model with `--model`"),
-    ("controlnet_cond_embedding.", "a ControlNet", "give a model with `--model`"),
-    ("double_blocks.", "a Flux model", "sdgen runs Stable Diffusion 1.x, 2.x and XL"),
-    ("joint_blocks.", "a Stable Diffusion 3 model", "sdgen runs Stable Diffusion 1.x, 2.x and XL"),
-    ("decoder.", "an autoencoder", "give it with `--vae`, and a model with `--model`"),
-    ("down_blocks.", "the network of a diffusers folder", "give the whole folder"),
-    ("text_model.", "a text encoder", "give a model with `--model`"),
+    (
+        "lora_",
+        "a LoRA",
+        "give it with `--lora`, and a model with `--model`",
+    ),
+    (
+        "lora.",
+        "a LoRA",
+        "give it with `--lora`, and a model with `--model`",
+    ),
+    (
+        "lycoris_",
+        "a LoRA",
+        "give it with `--lora`, and a model with `--model`",
+    ),
+    (
+        ".lokr_",
+        "a LoRA",
+        "give it with `--lora`, and a model with `--model`",
+    ),
+    (
+        ".hada_",
+        "a LoRA",
+        "give it with `--lora`, and a model with `--model`",
+    ),
+    (
+        "string_to_param",
+        "an embedding",
+        "give it with `--embedding`, and a model with `--model`",
+    ),
+    (
+        "emb_params",
+        "an embedding",
+        "give it with `--embedding`, and a model with `--model`",
+    ),
+    (
+        "control_model.",
+        "a ControlNet",
+        "give a model with `--model`",
+    ),
+    (
+        "controlnet_cond_embedding.",
+        "a ControlNet",
+        "give a model with `--model`",
+    ),
+    (
+        "double_blocks.",
+        "a Flux model",
+        "sdgen runs Stable Diffusion 1.x, 2.x and XL",
+    ),
+    (
+        "joint_blocks.",
+        "a Stable Diffusion 3 model",
+        "sdgen runs Stable Diffusion 1.x, 2.x and XL",
+    ),
+    (
+        "decoder.",
+        "an autoencoder",
+        "give it with `--vae`, and a model with `--model`",
+    ),
+    (
+        "down_blocks.",
+        "the network of a diffusers folder",
+        "give the whole folder",
+    ),
+    (
+        "text_model.",
+        "a text encoder",
+        "give a model with `--model`",
+    ),
 ];
 
 impl Checkpoint {
     /// Looks at the file at `path`.
     ///
     /// # Errors
-    /// A file that is malformed, or no Stable Diffusion model; what else it is, where that can be told.
+    /// A file that is malformed, or no Stable Diffusion model; what else it is, where that can be
+    /// told.
     pub fn read(path: &Path) -> Result<Self> {
-        let file = TensorFile { label: path.display().to_string(), content: Content::Disk(path.to_owned()) };
+        let file = TensorFile {
+            label: path.display().to_string(),
+            content: Content::Disk(path.to_owned()),
+        };
         let directory = file.content.directory(&file.label)?;
         Self::of(&directory, file)
     }
@@ -93,22 +153,48 @@ impl Checkpoint {
             Version::Sd2 => None,
             Version::Sd1 | Version::Xl | Version::Refiner => Some(Prediction::Epsilon),
         };
-        let tensors = |places| Arc::new(Tensors { files: vec![file.clone()], places });
-        let Parts { tensors: all, open_clip, left } = found;
-        let parts = all.into_iter().map(|(component, places)| (component, tensors(places))).collect();
-        Ok(Self { version, parts, prediction, noise, zero_terminal_snr, left, open_clip })
+        let tensors = |places| {
+            Arc::new(Tensors {
+                files: vec![file.clone()],
+                places,
+            })
+        };
+        let Parts {
+            tensors: all,
+            open_clip,
+            left,
+        } = found;
+        let parts = all
+            .into_iter()
+            .map(|(component, places)| (component, tensors(places)))
+            .collect();
+        Ok(Self {
+            version,
+            parts,
+            prediction,
+            noise,
+            zero_terminal_snr,
+            left,
+            open_clip,
+        })
     }
 
-    /// Tells what of the file is passed over, and what is not computed as other programs compute it.
+    /// Tells what of the file is passed over, and what is not computed as other programs compute
+    /// it.
     pub fn notes(&self, file: &str) -> Vec<String> {
         let left = self.left.first().map(|first| {
             let others = match self.left.len() {
                 1 => String::new(),
                 count => format!(" and {} more", count - 1),
             };
-            format!("`{file}`: no network needs `{first}`{others}, which training has left; passed over")
+            format!(
+                "`{file}`: no network needs `{first}`{others}, which training has left; passed over"
+            )
         });
-        let places = self.parts.values().flat_map(|tensors| tensors.places.values());
+        let places = self
+            .parts
+            .values()
+            .flat_map(|tensors| tensors.places.values());
         let scaled = match places.filter(|place| place.scale.is_some()).count() {
             0 => None,
             count => Some(format!(
@@ -119,19 +205,26 @@ impl Checkpoint {
         left.into_iter().chain(scaled).collect()
     }
 
-    /// What it predicts, or else what it may: of SD 2's models with four channels most predict velocities.
+    /// What it predicts, or else what it may: of SD 2's models with four channels most predict
+    /// velocities.
     pub(super) fn likely(&self) -> Prediction {
         self.prediction.unwrap_or(Prediction::V)
     }
 
     /// Channels that the network takes.
     pub fn inputs(&self) -> usize {
-        self.parts.get(&Component::Unet).map_or(0, |unet| Part(&unet.places).size("conv_in.weight", 1))
+        self.parts
+            .get(&Component::Unet)
+            .map_or(0, |unet| Part(&unet.places).size("conv_in.weight", 1))
     }
 
     /// The small files of the model, if it predicts `prediction`.
     pub(super) fn files(&self, prediction: Prediction) -> BTreeMap<String, String> {
-        let tensors = self.parts.iter().map(|(part, tensors)| (*part, tensors.places.clone())).collect();
+        let tensors = self
+            .parts
+            .iter()
+            .map(|(part, tensors)| (*part, tensors.places.clone()))
+            .collect();
         let facts = Facts {
             version: self.version,
             tensors: &tensors,
@@ -158,9 +251,18 @@ pub fn version_of(files: &ModelFiles, all: &BTreeMap<Component, Arc<Tensors>>) -
     if let Some(checkpoint) = files.checkpoint() {
         return checkpoint.version;
     }
-    let config = files.json::<serde_json::Value>(&Component::TextEncoder.config()).unwrap_or_default();
-    let tensors = all.iter().map(|(part, tensors)| (*part, tensors.places.clone())).collect();
-    let parts = Parts { tensors, open_clip: config["hidden_act"] == "gelu", left: Vec::new() };
+    let config = files
+        .json::<serde_json::Value>(&Component::TextEncoder.config())
+        .unwrap_or_default();
+    let tensors = all
+        .iter()
+        .map(|(part, tensors)| (*part, tensors.places.clone()))
+        .collect();
+    let parts = Parts {
+        tensors,
+        open_clip: config["hidden_act"] == "gelu",
+        left: Vec::new(),
+    };
     match parts.tensors.get(&Component::Unet) {
         Some(unet) => version(&Part(unet), &parts),
         None => Version::Sd1,
@@ -173,9 +275,17 @@ fn version(unet: &Part<'_>, parts: &Parts) -> Version {
     if unet.has("add_embedding.linear_1.weight") {
         let second_alone = text(Component::TextEncoder2) && !text(Component::TextEncoder);
         let textless = !text(Component::TextEncoder2) && !text(Component::TextEncoder);
-        return if second_alone || (textless && context == 1280) { Version::Refiner } else { Version::Xl };
+        return if second_alone || (textless && context == 1280) {
+            Version::Refiner
+        } else {
+            Version::Xl
+        };
     }
-    if parts.open_clip || context == 1024 { Version::Sd2 } else { Version::Sd1 }
+    if parts.open_clip || context == 1024 {
+        Version::Sd2
+    } else {
+        Version::Sd1
+    }
 }
 
 /// What a file without a UNet looks like.
@@ -185,7 +295,9 @@ pub(super) fn looks_like(directory: &Directory) -> Option<&'static str> {
 
 fn sign(directory: &Directory) -> Option<&'static (&'static str, &'static str, &'static str)> {
     let names = directory.tensors.keys();
-    OTHERS.iter().find(|(sign, ..)| names.clone().any(|name| name.contains(sign)))
+    OTHERS
+        .iter()
+        .find(|(sign, ..)| names.clone().any(|name| name.contains(sign)))
 }
 
 /// A file that holds no UNet.

@@ -1,5 +1,6 @@
-//! Noise of another kind than a list of β, as files of one piece say it: Playground v2.5's keys, which also hold the
-//! scale of its latents, and CosXL's. diffusers and ComfyUI know both by these names.
+//! Noise of another kind than a list of β, as files of one piece say it: Playground v2.5's keys,
+//! which also hold the scale of its latents, and CosXL's. diffusers and ComfyUI know both by these
+//! names.
 
 use serde_json::{Value, json};
 
@@ -23,7 +24,12 @@ pub(crate) enum Noise {
 }
 
 /// Playground v2.5's range and preconditioning (diffusers, `single_file_utils.py`).
-const PLAYGROUND: Edm = Edm { sigma_min: 0.002, sigma_max: 80.0, sigma_data: 0.5, rho: 7.0 };
+const PLAYGROUND: Edm = Edm {
+    sigma_min: 0.002,
+    sigma_max: 80.0,
+    sigma_data: 0.5,
+    rho: 7.0,
+};
 /// The factor of its latents (diffusers, `PLAYGROUND_VAE_SCALING_FACTOR`).
 pub(super) const PLAYGROUND_FACTOR: f64 = 0.5;
 /// Deviation of CosXL's latents, as its makers and ComfyUI have it.
@@ -37,18 +43,32 @@ impl Noise {
     pub(super) fn read(directory: &Directory, file: &TensorFile) -> Result<Option<Self>> {
         let values = |key: &str| {
             let entry = directory.tensors.get(key);
-            entry.map(|entry| file.content.floats(entry, &format!("{}: `{key}`", file.label))).transpose()
+            entry
+                .map(|entry| {
+                    file.content
+                        .floats(entry, &format!("{}: `{key}`", file.label))
+                })
+                .transpose()
         };
         if let Some([mean, std]) = pair([MEAN, STD], [values(MEAN)?, values(STD)?], &file.label)? {
             return Ok(Some(Self::Standardised([mean, std])));
         }
-        let range = pair([SIGMA_MIN, SIGMA_MAX], [values(SIGMA_MIN)?, values(SIGMA_MAX)?], &file.label)?;
-        match range.as_ref().map(|[low, high]| (low.as_slice(), high.as_slice())) {
+        let range = pair(
+            [SIGMA_MIN, SIGMA_MAX],
+            [values(SIGMA_MIN)?, values(SIGMA_MAX)?],
+            &file.label,
+        )?;
+        match range
+            .as_ref()
+            .map(|[low, high]| (low.as_slice(), high.as_slice()))
+        {
             None => Ok(None),
             Some((&[low], &[high])) => Ok(Some(Self::Velocities([low, high]))),
             Some(_) => {
-                let message =
-                    format!("{}: `{SIGMA_MIN}` and `{SIGMA_MAX}` are no single numbers", file.label);
+                let message = format!(
+                    "{}: `{SIGMA_MIN}` and `{SIGMA_MAX}` are no single numbers",
+                    file.label
+                );
                 Err(Error::new(Kind::ModelFile, message))
             }
         }
@@ -56,7 +76,11 @@ impl Noise {
 
     /// The scheduler's file, of the class that diffusers draws such models with.
     pub(super) fn scheduler(&self, prediction: Prediction) -> Value {
-        let prediction = if prediction == Prediction::V { "v_prediction" } else { "epsilon" };
+        let prediction = if prediction == Prediction::V {
+            "v_prediction"
+        } else {
+            "epsilon"
+        };
         match self {
             Self::Standardised(_) => json!({
                 "_class_name": "EDMDPMSolverMultistepScheduler",
@@ -89,13 +113,24 @@ impl Noise {
 }
 
 /// Both values or neither.
-fn pair(keys: [&str; 2], values: [Option<Vec<f64>>; 2], label: &str) -> Result<Option<[Vec<f64>; 2]>> {
+fn pair(
+    keys: [&str; 2],
+    values: [Option<Vec<f64>>; 2],
+    label: &str,
+) -> Result<Option<[Vec<f64>; 2]>> {
     match values {
         [Some(first), Some(second)] => Ok(Some([first, second])),
         [None, None] => Ok(None),
         [first, _] => {
-            let [there, missing] = if first.is_some() { keys } else { [keys[1], keys[0]] };
-            Err(Error::new(Kind::ModelFile, format!("{label}: there is `{there}` and no `{missing}`")))
+            let [there, missing] = if first.is_some() {
+                keys
+            } else {
+                [keys[1], keys[0]]
+            };
+            Err(Error::new(
+                Kind::ModelFile,
+                format!("{label}: there is `{there}` and no `{missing}`"),
+            ))
         }
     }
 }
@@ -113,7 +148,11 @@ pub struct Sign {
 
 impl Sign {
     fn new(name: &'static str, shape: &[usize], values: &[f64]) -> Self {
-        Self { name, shape: shape.to_vec(), values: values.to_vec() }
+        Self {
+            name,
+            shape: shape.to_vec(),
+            values: values.to_vec(),
+        }
     }
 }
 
@@ -126,8 +165,13 @@ pub fn signs(repo: &RepoConfig) -> Result<Vec<Sign>> {
     let moments = repo.latents.both();
     match (repo.scheduler.edm()?, moments) {
         (None, None) if velocities && !repo.guesses_prediction => {
-            let ends = repo.scheduler.rescales().then(|| Sign::new(super::ZERO_SNR, &[1], &[0.0]));
-            Ok(std::iter::once(Sign::new(super::VELOCITY, &[1], &[0.0])).chain(ends).collect())
+            let ends = repo
+                .scheduler
+                .rescales()
+                .then(|| Sign::new(super::ZERO_SNR, &[1], &[0.0]));
+            Ok(std::iter::once(Sign::new(super::VELOCITY, &[1], &[0.0]))
+                .chain(ends)
+                .collect())
         }
         (None, None) => Ok(Vec::new()),
         (Some(edm), Some([mean, std])) if edm == PLAYGROUND && !velocities => {
@@ -139,9 +183,14 @@ pub fn signs(repo: &RepoConfig) -> Result<Vec<Sign>> {
             Sign::new(SIGMA_MIN, &[1], &[edm.sigma_min]),
         ]),
         (edm, _) => {
-            let what = if edm.is_some() { "its scheduler" } else { "`latents_mean` and `latents_std`" };
+            let what = if edm.is_some() {
+                "its scheduler"
+            } else {
+                "`latents_mean` and `latents_std`"
+            };
             let message = format!("a file of one piece cannot say {what} as this model has it");
-            Err(Error::new(Kind::ModelFile, message).hint("convert it to a folder: a name without an ending"))
+            Err(Error::new(Kind::ModelFile, message)
+                .hint("convert it to a folder: a name without an ending"))
         }
     }
 }

@@ -1,5 +1,5 @@
-//! Where the parts of a model are in a file of one piece: under which prefixes, by whose names, and which tensor of
-//! diffusers is which of the file.
+//! Where the parts of a model are in a file of one piece: under which prefixes, by whose names, and
+//! which tensor of diffusers is which of the file.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,22 +32,82 @@ const OPEN_CLIP: &str = "ln_final.weight";
 /// Where parts are: in checkpoints as they are published, in those of ComfyUI and in the files of
 /// stable-diffusion.cpp, or alone in their file.
 const SIGNS: &[Sign] = &[
-    Sign(Component::Unet, "model.diffusion_model.", Style::Original, CONV_IN),
+    Sign(
+        Component::Unet,
+        "model.diffusion_model.",
+        Style::Original,
+        CONV_IN,
+    ),
     Sign(Component::Unet, "", Style::Original, CONV_IN),
     Sign(Component::Vae, "first_stage_model.", Style::Original, VAE),
     Sign(Component::Vae, "vae.", Style::Original, VAE),
     Sign(Component::Vae, "", Style::Original, VAE),
-    Sign(Component::Vae, "", Style::Diffusers, "decoder.mid_block.resnets.0.norm1.weight"),
-    Sign(Component::TextEncoder, "cond_stage_model.transformer.", Style::Clip, CLIP),
-    Sign(Component::TextEncoder, "cond_stage_model.transformer.", Style::Clip, "final_layer_norm.weight"),
-    Sign(Component::TextEncoder, "conditioner.embedders.0.transformer.", Style::Clip, CLIP),
-    Sign(Component::TextEncoder, "text_encoders.clip_l.transformer.", Style::Clip, CLIP),
-    Sign(Component::TextEncoder, "cond_stage_model.model.", Style::OpenClip, OPEN_CLIP),
-    Sign(Component::TextEncoder2, "conditioner.embedders.1.model.", Style::OpenClip, OPEN_CLIP),
-    Sign(Component::TextEncoder2, "conditioner.embedders.0.model.", Style::OpenClip, OPEN_CLIP),
-    Sign(Component::TextEncoder2, "cond_stage_model.1.model.", Style::OpenClip, OPEN_CLIP),
-    Sign(Component::TextEncoder2, "cond_stage_model.1.transformer.", Style::Clip, CLIP),
-    Sign(Component::TextEncoder2, "text_encoders.clip_g.transformer.", Style::Clip, CLIP),
+    Sign(
+        Component::Vae,
+        "",
+        Style::Diffusers,
+        "decoder.mid_block.resnets.0.norm1.weight",
+    ),
+    Sign(
+        Component::TextEncoder,
+        "cond_stage_model.transformer.",
+        Style::Clip,
+        CLIP,
+    ),
+    Sign(
+        Component::TextEncoder,
+        "cond_stage_model.transformer.",
+        Style::Clip,
+        "final_layer_norm.weight",
+    ),
+    Sign(
+        Component::TextEncoder,
+        "conditioner.embedders.0.transformer.",
+        Style::Clip,
+        CLIP,
+    ),
+    Sign(
+        Component::TextEncoder,
+        "text_encoders.clip_l.transformer.",
+        Style::Clip,
+        CLIP,
+    ),
+    Sign(
+        Component::TextEncoder,
+        "cond_stage_model.model.",
+        Style::OpenClip,
+        OPEN_CLIP,
+    ),
+    Sign(
+        Component::TextEncoder2,
+        "conditioner.embedders.1.model.",
+        Style::OpenClip,
+        OPEN_CLIP,
+    ),
+    Sign(
+        Component::TextEncoder2,
+        "conditioner.embedders.0.model.",
+        Style::OpenClip,
+        OPEN_CLIP,
+    ),
+    Sign(
+        Component::TextEncoder2,
+        "cond_stage_model.1.model.",
+        Style::OpenClip,
+        OPEN_CLIP,
+    ),
+    Sign(
+        Component::TextEncoder2,
+        "cond_stage_model.1.transformer.",
+        Style::Clip,
+        CLIP,
+    ),
+    Sign(
+        Component::TextEncoder2,
+        "text_encoders.clip_g.transformer.",
+        Style::Clip,
+        CLIP,
+    ),
 ];
 
 /// A tensor of diffusers as a part of one of the file.
@@ -80,22 +140,31 @@ pub(super) fn find(directory: &Directory) -> Parts {
         }
         let part = Part::of(directory, *component, prefix, *style);
         if *component == Component::TextEncoder {
-            // Those of transformers' names that have one matrix for query, key and value were OpenCLIP's once.
+            // Those of transformers' names that have one matrix for query, key and value were
+            // OpenCLIP's once.
             parts.open_clip = *style == Style::OpenClip
-                || part.names.iter().any(|name| name.ends_with("self_attn.in_proj.weight"));
+                || part
+                    .names
+                    .iter()
+                    .any(|name| name.ends_with("self_attn.in_proj.weight"));
         }
         taken.extend(part.names.iter().map(|name| format!("{prefix}{name}")));
         parts.tensors.insert(*component, part.places(directory));
     }
-    let left = directory.tensors.keys().filter(|name| !taken.contains(*name) && !published(name));
+    let left = directory
+        .tensors
+        .keys()
+        .filter(|name| !taken.contains(*name) && !published(name));
     parts.left = left.chain(&directory.beside).cloned().collect();
     parts
 }
 
-/// Whether a tensor outside of the parts is in checkpoints as they are published: the noise schedule, which their
-/// configuration gives as well, counters, and signs.
+/// Whether a tensor outside of the parts is in checkpoints as they are published: the noise
+/// schedule, which their configuration gives as well, counters, and signs.
 fn published(name: &str) -> bool {
-    let schedule = ["alphas_cumprod", "posterior_", "log_one_minus_"].iter().any(|part| name.contains(part));
+    let schedule = ["alphas_cumprod", "posterior_", "log_one_minus_"]
+        .iter()
+        .any(|part| name.contains(part));
     let last = name.rsplit('.').next().unwrap_or(name);
     schedule || PUBLISHED.contains(&name) || PUBLISHED.contains(&last)
 }
@@ -127,7 +196,11 @@ pub(in crate::registry) fn control(places: BTreeMap<String, Place>) -> BTreeMap<
     let names = control_names(&has);
     let renamed = |name: &str| names.diffusers(name.strip_prefix(CONTROL)?);
     let own = |name: String| renamed(&name).unwrap_or(name);
-    places.clone().into_iter().map(|(name, place)| (own(name), place)).collect()
+    places
+        .clone()
+        .into_iter()
+        .map(|(name, place)| (own(name), place))
+        .collect()
 }
 
 /// What stands before a control network's names in original files.
@@ -142,7 +215,12 @@ struct Part<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn of(directory: &'a Directory, component: Component, prefix: &'static str, style: Style) -> Self {
+    fn of(
+        directory: &'a Directory,
+        component: Component,
+        prefix: &'static str,
+        style: Style,
+    ) -> Self {
         let all = directory.tensors.keys();
         let mut names: Vec<&str> = all.filter_map(|name| name.strip_prefix(prefix)).collect();
         match component {
@@ -151,23 +229,38 @@ impl<'a> Part<'a> {
                     .iter()
                     .any(|p| name.starts_with(p))
             }),
-            Component::Vae => names.retain(|name| !TRAINING.iter().any(|start| name.starts_with(start))),
+            Component::Vae => {
+                names.retain(|name| !TRAINING.iter().any(|start| name.starts_with(start)))
+            }
             Component::Unet if prefix.is_empty() => names.retain(|name| !published(name)),
             Component::Unet | Component::TextEncoder | Component::TextEncoder2 => {}
         }
-        Self { component, prefix, style, names }
+        Self {
+            component,
+            prefix,
+            style,
+            names,
+        }
     }
 
     fn places(&self, directory: &Directory) -> BTreeMap<String, Place> {
         let names = self.translation();
         let mut places = BTreeMap::new();
         for &name in &self.names {
-            let Some(entry) = directory.tensors.get(&format!("{}{name}", self.prefix)) else { continue };
+            let Some(entry) = directory.tensors.get(&format!("{}{name}", self.prefix)) else {
+                continue;
+            };
             for (diffusers, view) in self.translated(name, &names) {
                 // A view that the tensor does not allow stays whole: its shape will tell.
                 let entry = seen(entry, view).unwrap_or_else(|| entry.clone());
                 let spare = self.spare(&diffusers);
-                places.insert(diffusers, Place { spare, ..Place::new(0, entry) });
+                places.insert(
+                    diffusers,
+                    Place {
+                        spare,
+                        ..Place::new(0, entry)
+                    },
+                );
             }
         }
         scaled(&mut places);
@@ -189,7 +282,9 @@ impl<'a> Part<'a> {
     }
 
     fn layers(&self, list: &str, sign: &str) -> usize {
-        (0..).take_while(|i| self.has(&format!("{list}.{i}.{sign}"))).count()
+        (0..)
+            .take_while(|i| self.has(&format!("{list}.{i}.{sign}")))
+            .count()
     }
 
     /// What a tensor is in diffusers; one that has no name there keeps its own.
@@ -207,7 +302,10 @@ impl<'a> Part<'a> {
             }
             match name {
                 "positional_embedding" => {
-                    return vec![("text_model.embeddings.position_embedding.weight".to_owned(), View::Whole)];
+                    return vec![(
+                        "text_model.embeddings.position_embedding.weight".to_owned(),
+                        View::Whole,
+                    )];
                 }
                 "text_projection" | "text_model.text_projection" => {
                     return vec![("text_projection.weight".to_owned(), View::Transposed)];
@@ -215,36 +313,49 @@ impl<'a> Part<'a> {
                 _ => {}
             }
         }
-        vec![(names.diffusers(name).unwrap_or_else(|| name.to_owned()), View::Whole)]
+        vec![(
+            names.diffusers(name).unwrap_or_else(|| name.to_owned()),
+            View::Whole,
+        )]
     }
 
     /// Query, key and value out of one tensor.
     fn thirds(&self, module: &str, tensor: &str) -> Vec<(String, View)> {
-        let layer = module.strip_prefix("transformer.resblocks.").and_then(|rest| rest.split_once('.'));
+        let layer = module
+            .strip_prefix("transformer.resblocks.")
+            .and_then(|rest| rest.split_once('.'));
         let module = match layer {
             Some((layer, _)) => format!("text_model.encoder.layers.{layer}.self_attn"),
             None => module.to_owned(),
         };
         let third = |(i, name)| (format!("{module}.{name}.{tensor}"), View::Third(i));
-        ["q_proj", "k_proj", "v_proj"].into_iter().enumerate().map(third).collect()
+        ["q_proj", "k_proj", "v_proj"]
+            .into_iter()
+            .enumerate()
+            .map(third)
+            .collect()
     }
 
-    /// What files of one piece carry and no network needs: the vision tower, SD 2's projection and its last layer, whose
-    /// input is what the network was trained on.
+    /// What files of one piece carry and no network needs: the vision tower, SD 2's projection and
+    /// its last layer, whose input is what the network was trained on.
     fn spare(&self, diffusers: &str) -> bool {
-        if !matches!(self.component, Component::TextEncoder | Component::TextEncoder2) {
+        if !matches!(
+            self.component,
+            Component::TextEncoder | Component::TextEncoder2
+        ) {
             return false;
         }
-        let beside =
-            ["vision_model.", "visual", "logit_scale"].iter().any(|start| diffusers.starts_with(start));
+        let beside = ["vision_model.", "visual", "logit_scale"]
+            .iter()
+            .any(|start| diffusers.starts_with(start));
         let last = format!("text_model.encoder.layers.{}.", self.kept_layers());
         beside
             || (self.component == Component::TextEncoder
                 && (diffusers == "text_projection.weight" || diffusers.starts_with(&last)))
     }
 
-    /// Layers of the text encoder that count: of OpenCLIP's in SD 2 all but the last, which diffusers' own
-    /// converter has left out of the files of 23.
+    /// Layers of the text encoder that count: of OpenCLIP's in SD 2 all but the last, which
+    /// diffusers' own converter has left out of the files of 23.
     fn kept_layers(&self) -> usize {
         let resblocks = self.layers("transformer.resblocks", "ln_1.weight");
         let fused = self.layers("text_model.encoder.layers", "self_attn.in_proj.weight");

@@ -41,17 +41,31 @@ pub(super) fn without_pictures(mut sent: Map<String, Value>) -> Map<String, Valu
 
 /// `20260131120000`.
 pub(super) fn timestamp(job: &Job) -> String {
-    clock::rfc3339(job.created).chars().filter(char::is_ascii_digit).take(14).collect()
+    clock::rfc3339(job.created)
+        .chars()
+        .filter(char::is_ascii_digit)
+        .take(14)
+        .collect()
 }
 
-/// The object that stands as text in `info`: what the first picture says, or what was asked for where there is none.
+/// The object that stands as text in `info`: what the first picture says, or what was asked for
+/// where there is none.
 pub(super) fn info(job: &Job, texts: &[String], seeds: &[u64]) -> Value {
     let asked = &job.order.params;
-    let Parameters { prompt, negative_prompt, fields } = match texts.first().filter(|text| !text.is_empty()) {
+    let Parameters {
+        prompt,
+        negative_prompt,
+        fields,
+    } = match texts.first().filter(|text| !text.is_empty()) {
         Some(text) => parameters::read(text),
         None => said(asked),
     };
-    let field = |key: &str| fields.iter().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
+    let field = |key: &str| {
+        fields
+            .iter()
+            .find(|(k, _)| k == key)
+            .map(|(_, value)| value.as_str())
+    };
     let number = |key: &str| field(key).and_then(|text| text.parse::<f64>().ok());
     let whole = |key: &str| field(key).and_then(|text| text.parse::<u64>().ok());
     let size = field("Size").and_then(|size| size.split_once('x'));
@@ -96,21 +110,36 @@ pub(super) fn info(job: &Job, texts: &[String], seeds: &[u64]) -> Value {
 
 /// A request as the text of a picture, as far as it was spelled out.
 fn said(asked: &Params) -> Parameters {
-    let size = asked.width.zip(asked.height).map(|(width, height)| format!("{width}x{height}"));
-    let sampler = asked.sampler.as_deref().and_then(crate::output::a1111::label_of);
+    let size = asked
+        .width
+        .zip(asked.height)
+        .map(|(width, height)| format!("{width}x{height}"));
+    let sampler = asked
+        .sampler
+        .as_deref()
+        .and_then(crate::output::a1111::label_of);
     let fields = [
         ("Size", size),
         ("Sampler", sampler.map(str::to_owned)),
         ("CFG scale", asked.cfg_scale.map(|scale| scale.to_string())),
         ("Steps", asked.steps.map(|steps| steps.to_string())),
         ("Model", asked.model.clone()),
-        ("Denoising strength", asked.strength.map(|strength| strength.to_string())),
-        ("Clip skip", asked.clip_skip.map(|skip| (skip + 1).to_string())),
+        (
+            "Denoising strength",
+            asked.strength.map(|strength| strength.to_string()),
+        ),
+        (
+            "Clip skip",
+            asked.clip_skip.map(|skip| (skip + 1).to_string()),
+        ),
     ];
     Parameters {
         prompt: asked.prompt.clone().unwrap_or_default(),
         negative_prompt: asked.negative_prompt.clone().unwrap_or_default(),
-        fields: fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+        fields: fields
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect(),
     }
 }
 
@@ -121,9 +150,24 @@ mod tests {
     #[test]
     fn names_are_harmless_in_headers_and_logs() {
         assert_eq!(named(&[]), None);
-        assert_eq!(named(&["url".to_owned(), "auth".to_owned()]).as_deref(), Some("url, auth"));
-        let strange = ["a\r\nb".to_owned(), "x,y".to_owned(), "\u{1b}[2J\u{e9}".to_owned()];
-        assert_eq!(named(&strange).as_deref(), Some("a\\r\\nb, x\\x2cy, \\u{1b}[2J\\u{e9}"));
-        assert!(HeaderValue::from_str(&named(&["x".repeat(5000)]).unwrap()).unwrap().len() < 1100);
+        assert_eq!(
+            named(&["url".to_owned(), "auth".to_owned()]).as_deref(),
+            Some("url, auth")
+        );
+        let strange = [
+            "a\r\nb".to_owned(),
+            "x,y".to_owned(),
+            "\u{1b}[2J\u{e9}".to_owned(),
+        ];
+        assert_eq!(
+            named(&strange).as_deref(),
+            Some("a\\r\\nb, x\\x2cy, \\u{1b}[2J\\u{e9}")
+        );
+        assert!(
+            HeaderValue::from_str(&named(&["x".repeat(5000)]).unwrap())
+                .unwrap()
+                .len()
+                < 1100
+        );
     }
 }

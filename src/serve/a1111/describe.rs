@@ -28,9 +28,18 @@ const SHOWN: &[(&str, &str, &str)] = &[
 
 /// Paths that do something without a body.
 const DONE: &[(&str, &str)] = &[
-    ("interrupt", "End the running job of this interface with what there is"),
-    ("skip", "End the running picture of this interface as it is, and begin the next"),
-    ("refresh-checkpoints", "Look for models anew: there is no need to"),
+    (
+        "interrupt",
+        "End the running job of this interface with what there is",
+    ),
+    (
+        "skip",
+        "End the running picture of this interface as it is, and begin the next",
+    ),
+    (
+        "refresh-checkpoints",
+        "Look for models anew: there is no need to",
+    ),
     ("refresh-loras", "Look for LoRAs anew: there are none"),
     ("refresh-vae", "Look for autoencoders anew: there are none"),
 ];
@@ -41,27 +50,54 @@ pub(in crate::serve) fn paths() -> Map<String, Value> {
     let mut paths = Map::new();
     for (name, summary, kind) in SHOWN {
         let good = with("As told.", "application/json", json!({ "type": kind }));
-        paths.insert(path(name), json!({ "get": operation(&format!("a1111_{name}"), summary, good) }));
+        paths.insert(
+            path(name),
+            json!({ "get": operation(&format!("a1111_{name}"), summary, good) }),
+        );
     }
     for (name, summary) in DONE {
         let mut done = operation(&format!("a1111_{name}"), summary, any());
         done["responses"]["503"] = failure();
         paths.insert(path(name), json!({ "post": done }));
     }
-    let progress = with("How far it is.", "application/json", reference("A1111Progress"));
-    let mut progress = operation("a1111_progress", "How far the running job of this interface is", progress);
-    let skip = json!({ "name": "skip_current_image", "in": "query", "schema": { "type": "boolean" } });
+    let progress = with(
+        "How far it is.",
+        "application/json",
+        reference("A1111Progress"),
+    );
+    let mut progress = operation(
+        "a1111_progress",
+        "How far the running job of this interface is",
+        progress,
+    );
+    let skip =
+        json!({ "name": "skip_current_image", "in": "query", "schema": { "type": "boolean" } });
     progress["parameters"] = json!([skip]);
     for status in ["422", "503"] {
         progress["responses"][status] = failure();
     }
     paths.insert(path("progress"), json!({ "get": progress }));
     let pictures = || with("Pictures.", "application/json", reference("A1111Pictures"));
-    for (name, summary) in [("txt2img", "Pictures from a prompt"), ("img2img", "Pictures from a picture")] {
-        paths.insert(path(name), json!({ "post": taking(name, summary, "A1111Request", pictures()) }));
+    for (name, summary) in [
+        ("txt2img", "Pictures from a prompt"),
+        ("img2img", "Pictures from a picture"),
+    ] {
+        paths.insert(
+            path(name),
+            json!({ "post": taking(name, summary, "A1111Request", pictures()) }),
+        );
     }
-    let said = with("What it says.", "application/json", json!({ "type": "object" }));
-    let said = taking("png-info", "What a picture says about itself", "A1111Picture", said);
+    let said = with(
+        "What it says.",
+        "application/json",
+        json!({ "type": "object" }),
+    );
+    let said = taking(
+        "png-info",
+        "What a picture says about itself",
+        "A1111Picture",
+        said,
+    );
     paths.insert(path("png-info"), json!({ "post": said }));
     paths[&path("options")]["post"] = taking("set_options", "Set the model", "A1111Options", any());
     paths
@@ -76,7 +112,11 @@ fn operation(id: &str, summary: &str, good: Value) -> Value {
 }
 
 fn failure() -> Value {
-    with("What is wrong.", "application/json", reference("A1111Error"))
+    with(
+        "What is wrong.",
+        "application/json",
+        reference("A1111Error"),
+    )
 }
 
 /// An operation with a body.
@@ -85,8 +125,7 @@ fn taking(name: &str, summary: &str, body: &str, good: Value) -> Value {
     for status in OF_BODIES.iter().chain(&["404", "409", "500", "502"]) {
         taking["responses"][*status] = failure();
     }
-    taking["requestBody"] =
-        json!({ "required": true, "content": { "application/json": { "schema": reference(body) } } });
+    taking["requestBody"] = json!({ "required": true, "content": { "application/json": { "schema": reference(body) } } });
     taking
 }
 
@@ -118,7 +157,16 @@ const FIELDS: &[(&str, &[&str])] = &[
             "inpaint_full_res_padding",
         ],
     ),
-    ("number", &["cfg_scale", "denoising_strength", "mask_blur", "mask_blur_x", "mask_blur_y"]),
+    (
+        "number",
+        &[
+            "cfg_scale",
+            "denoising_strength",
+            "mask_blur",
+            "mask_blur_x",
+            "mask_blur_y",
+        ],
+    ),
     ("object", &["override_settings", "alwayson_scripts"]),
 ];
 
@@ -131,18 +179,31 @@ pub(in crate::serve) fn schemas() -> Map<String, Value> {
     let number = json!({ "type": "number" });
     let mut fields = Map::new();
     for (kind, names) in FIELDS {
-        fields.extend(names.iter().map(|name| ((*name).to_owned(), json!({ "type": [kind, "null"] }))));
+        fields.extend(
+            names
+                .iter()
+                .map(|name| ((*name).to_owned(), json!({ "type": [kind, "null"] }))),
+        );
     }
     for name in ["prompt", "negative_prompt"] {
         fields[name]["maxLength"] = json!(PROMPT);
     }
     for name in SWITCHES {
-        fields.insert(name.to_owned(), json!({ "type": ["boolean", "number", "null"] }));
+        fields.insert(
+            name.to_owned(),
+            json!({ "type": ["boolean", "number", "null"] }),
+        );
     }
-    fields.insert("seed".to_owned(), json!({ "type": ["integer", "null"], "minimum": -1 }));
+    fields.insert(
+        "seed".to_owned(),
+        json!({ "type": ["integer", "null"], "minimum": -1 }),
+    );
     let pictures = json!({ "type": ["array", "null"], "items": text, "maxItems": 1 });
     fields.insert("init_images".to_owned(), pictures);
-    let named = NEUTRAL.iter().map(|row| row.0).chain(IGNORED.iter().copied());
+    let named = NEUTRAL
+        .iter()
+        .map(|row| row.0)
+        .chain(IGNORED.iter().copied());
     let free = ["eta", "s_noise"];
     fields.extend(named.chain(free).map(|name| (name.to_owned(), json!({}))));
     // Others are passed over and named in a header of the answer.
@@ -157,11 +218,17 @@ pub(in crate::serve) fn schemas() -> Map<String, Value> {
         ("A1111Request".to_owned(), request),
         ("A1111Pictures".to_owned(), object(pictures, &[])),
         ("A1111Progress".to_owned(), object(progress, &[])),
-        ("A1111Picture".to_owned(), object(json!({ "image": text }), &[])),
+        (
+            "A1111Picture".to_owned(),
+            object(json!({ "image": text }), &[]),
+        ),
         ("A1111Options".to_owned(), options),
         (
             "A1111Error".to_owned(),
-            object(json!({ "error": text, "detail": text, "body": text, "errors": text }), &[]),
+            object(
+                json!({ "error": text, "detail": text, "body": text, "errors": text }),
+                &[],
+            ),
         ),
     ])
 }

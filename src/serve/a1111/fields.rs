@@ -1,5 +1,5 @@
-//! A1111's fields as ours. Names, labels and meanings are theirs; what has no counterpart here is refused unless it
-//! asks for nothing, and what is no field there either is passed over and told.
+//! A1111's fields as ours. Names, labels and meanings are theirs; what has no counterpart here is
+//! refused unless it asks for nothing, and what is no field there either is passed over and told.
 
 use serde_json::{Map, Value};
 
@@ -40,8 +40,8 @@ pub(super) const IGNORED: &[&str] = &[
     "subseed",
 ];
 
-/// Fields of features that are not here, with the numbers that ask for none of them; so does what is nothing at all,
-/// where 0 is among them.
+/// Fields of features that are not here, with the numbers that ask for none of them; so does what
+/// is nothing at all, where 0 is among them.
 pub(super) const NEUTRAL: &[(&str, &[f64])] = &[
     ("enable_hr", &[0.0]),
     ("firstpass_image", &[0.0]),
@@ -74,7 +74,10 @@ pub(in crate::serve) struct Translated {
 ///
 /// # Errors
 /// A field that is wrong, or asks for what is not here.
-pub(in crate::serve) fn translated(sent: Map<String, Value>, chosen: Option<String>) -> Result<Translated> {
+pub(in crate::serve) fn translated(
+    sent: Map<String, Value>,
+    chosen: Option<String>,
+) -> Result<Translated> {
     let mut sent = Sent(sent);
     let mut ours = Map::new();
     let mut passed_over = Vec::new();
@@ -83,7 +86,10 @@ pub(in crate::serve) fn translated(sent: Map<String, Value>, chosen: Option<Stri
     ours.insert("long_prompt".to_owned(), "chunk".into());
     // `progress` shows what is coming this often there as well.
     ours.insert("preview_every".to_owned(), 10.into());
-    ours.insert("prompt".to_owned(), sent.text("prompt")?.unwrap_or_default().into());
+    ours.insert(
+        "prompt".to_owned(),
+        sent.text("prompt")?.unwrap_or_default().into(),
+    );
     keep(&mut ours, "negative_prompt", sent.text("negative_prompt")?);
     for name in ["steps", "width", "height"] {
         keep(&mut ours, name, sent.whole(name)?);
@@ -96,7 +102,11 @@ pub(in crate::serve) fn translated(sent: Map<String, Value>, chosen: Option<Stri
     scripts(&mut sent)?;
     let send_images = sent.switch("send_images")?.unwrap_or(true);
     leftover(&sent, &mut passed_over)?;
-    Ok(Translated { fields: ours, send_images, passed_over })
+    Ok(Translated {
+        fields: ours,
+        send_images,
+        passed_over,
+    })
 }
 
 fn keep<T: Into<Value>>(ours: &mut Map<String, Value>, name: &str, value: Option<T>) {
@@ -109,7 +119,8 @@ fn counted(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
         sent.0.remove("seed");
     }
     // One of -1 is as good as none.
-    let seed = |value: &Value| lax::whole(value).filter(|seed| (-1..=i128::from(u64::MAX)).contains(seed));
+    let seed =
+        |value: &Value| lax::whole(value).filter(|seed| (-1..=i128::from(u64::MAX)).contains(seed));
     let seed = sent.read("seed", "a whole number from -1", seed)?;
     keep(ours, "seed", seed.and_then(|seed| u64::try_from(seed).ok()));
     let size = sent.whole("batch_size")?.unwrap_or(1);
@@ -121,13 +132,19 @@ fn counted(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
 }
 
 /// Sampler and schedule by their labels; older clients name both in one.
-fn sampled(sent: &mut Sent, ours: &mut Map<String, Value>, passed_over: &mut Vec<String>) -> Result<()> {
+fn sampled(
+    sent: &mut Sent,
+    ours: &mut Map<String, Value>,
+    passed_over: &mut Vec<String>,
+) -> Result<()> {
     let index = sent.text("sampler_index")?;
     let label = sent.text("sampler_name")?.or(index);
     let schedule = sent.text("scheduler")?;
     let (eta, noise) = (sent.number("eta")?, sent.number("s_noise")?);
     let Some(label) = label else {
-        let schedule = schedule.map(|label| a1111::schedule_of("scheduler", &label)).transpose()?;
+        let schedule = schedule
+            .map(|label| a1111::schedule_of("scheduler", &label))
+            .transpose()?;
         keep(ours, "schedule", schedule.flatten());
         return Ok(());
     };
@@ -139,14 +156,18 @@ fn sampled(sent: &mut Sent, ours: &mut Map<String, Value>, passed_over: &mut Vec
         passed_over.push("scheduler".to_owned());
     }
     // There a single step begins at the last timestep, with k-diffusion's samplers.
-    let levels = Sampler::parse("sampler", read.sampler).is_ok_and(|sampler| sampler.row().grid.respaces());
+    let levels =
+        Sampler::parse("sampler", read.sampler).is_ok_and(|sampler| sampler.row().grid.respaces());
     if levels && ours.get("steps").and_then(Value::as_u64) == Some(1) {
         ours.insert("timestep_spacing".to_owned(), "trailing".into());
     }
     let takes_eta = ["ddim", "tcd"].contains(&read.sampler);
     keep(ours, "eta", eta.filter(|_| takes_eta));
     // Other samplers do not hear of it there either, unless they add noise of their own.
-    match [("eta", eta), ("s_noise", noise)].into_iter().find(|row| row.1.is_some_and(|value| value != 1.0)) {
+    match [("eta", eta), ("s_noise", noise)]
+        .into_iter()
+        .find(|row| row.1.is_some_and(|value| value != 1.0))
+    {
         Some((name, _)) if read.draws => Err(unsupported(name, name)),
         _ => Ok(()),
     }
@@ -162,7 +183,10 @@ fn model(sent: &mut Sent, ours: &mut Map<String, Value>, chosen: Option<String>)
             .try_for_each(|(name, value)| settings::take("override_settings", name, value, ours))?,
         Some(other) => return Err(Error::expected("override_settings", "an object", other)),
     }
-    if let Some(refiner) = sent.text("refiner_checkpoint")?.filter(|name| !lax::is_no_name(name)) {
+    if let Some(refiner) = sent
+        .text("refiner_checkpoint")?
+        .filter(|name| !lax::is_no_name(name))
+    {
         ours.insert("refiner".to_owned(), refiner.into());
         keep(ours, "refiner_start", sent.number("refiner_switch_at")?);
     }
@@ -182,7 +206,12 @@ fn started(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
     let image = match <[Value; 1]>::try_from(images) {
         Ok([image]) => image,
         Err(none) if none.is_empty() => return Ok(()),
-        Err(_) => return Err(Error::field("init_images", "one picture is drawn over at a time")),
+        Err(_) => {
+            return Err(Error::field(
+                "init_images",
+                "one picture is drawn over at a time",
+            ));
+        }
     };
     ours.insert("init_image".to_owned(), image);
     ours.insert("strength".to_owned(), strength.into());
@@ -205,14 +234,23 @@ fn masked(sent: &mut Sent) -> Result<Map<String, Value>> {
     let is_part = sent.switch("inpaint_full_res")?.unwrap_or(true);
     let contents = ["fill", "original", "latent_noise", "latent_nothing"];
     let fill = sent.whole("inpainting_fill")?.unwrap_or(0);
-    let content = usize::try_from(fill).ok().and_then(|fill| contents.get(fill));
-    let content = content.ok_or_else(|| Error::expected("inpainting_fill", "a number from 0 to 3", fill))?;
+    let content = usize::try_from(fill)
+        .ok()
+        .and_then(|fill| contents.get(fill));
+    let content =
+        content.ok_or_else(|| Error::expected("inpainting_fill", "a number from 0 to 3", fill))?;
     let mut ours = Map::new();
-    let Some(mask) = sent.text("mask")? else { return Ok(ours) };
+    let Some(mask) = sent.text("mask")? else {
+        return Ok(ours);
+    };
     ours.insert("mask".to_owned(), mask.into());
     ours.insert("keep_unmasked".to_owned(), true.into());
     ours.insert("mask_blur".to_owned(), across.into());
-    keep(&mut ours, "mask_blur_y", Some(down).filter(|down| *down != across));
+    keep(
+        &mut ours,
+        "mask_blur_y",
+        Some(down).filter(|down| *down != across),
+    );
     ours.insert("masked_content".to_owned(), (*content).into());
     ours.insert("invert_mask".to_owned(), invert.into());
     keep(&mut ours, "mask_padding", is_part.then_some(padding));
@@ -221,12 +259,18 @@ fn masked(sent: &mut Sent) -> Result<Map<String, Value>> {
 
 /// Scripts, none of which are here, by their own names.
 fn scripts(sent: &mut Sent) -> Result<()> {
-    if let Some(name) = sent.text("script_name")?.filter(|name| !lax::is_no_name(name)) {
+    if let Some(name) = sent
+        .text("script_name")?
+        .filter(|name| !lax::is_no_name(name))
+    {
         return Err(unsupported("script_name", &name));
     }
     match sent.take("alwayson_scripts") {
         None => Ok(()),
-        Some(Value::Object(scripts)) => match scripts.iter().find(|(_, arguments)| !lax::is_off(arguments)) {
+        Some(Value::Object(scripts)) => match scripts
+            .iter()
+            .find(|(_, arguments)| !lax::is_off(arguments))
+        {
             Some((name, _)) => Err(unsupported("alwayson_scripts", name)),
             None => Ok(()),
         },
@@ -261,7 +305,9 @@ mod tests {
     use super::*;
 
     fn ours(value: Value) -> Result<Map<String, Value>> {
-        let Value::Object(sent) = value else { unreachable!() };
+        let Value::Object(sent) = value else {
+            unreachable!()
+        };
         translated(sent, None).map(|translated| translated.fields)
     }
 
@@ -269,25 +315,42 @@ mod tests {
     fn labels_of_samplers_are_understood_old_and_new() {
         let pair = |value: Value| {
             let fields = ours(value).unwrap();
-            ["sampler", "schedule"].map(|name| fields.get(name).and_then(Value::as_str).map(str::to_owned))
+            ["sampler", "schedule"]
+                .map(|name| fields.get(name).and_then(Value::as_str).map(str::to_owned))
         };
         let expected = [Some("dpmpp_2m".to_owned()), Some("karras".to_owned())];
         assert_eq!(pair(json!({"sampler_name": "DPM++ 2M Karras"})), expected);
-        assert_eq!(pair(json!({"sampler_name": "DPM++ 2M", "scheduler": "Karras"})), expected);
+        assert_eq!(
+            pair(json!({"sampler_name": "DPM++ 2M", "scheduler": "Karras"})),
+            expected
+        );
         assert_eq!(
             pair(json!({"sampler_index": "Euler a", "scheduler": "automatic"})),
             [Some("euler_a".into()), Some("normal".into())]
         );
-        assert_eq!(ours(json!({"sampler_name": "Eular"})).unwrap_err().field_name(), Some("sampler_name"));
+        assert_eq!(
+            ours(json!({"sampler_name": "Eular"}))
+                .unwrap_err()
+                .field_name(),
+            Some("sampler_name")
+        );
     }
 
     #[test]
     fn a_single_step_begins_at_the_last_timestep() {
         let spacing = |label: &str, steps: u64| {
-            ours(json!({"sampler_name": label, "steps": steps})).unwrap().remove("timestep_spacing")
+            ours(json!({"sampler_name": label, "steps": steps}))
+                .unwrap()
+                .remove("timestep_spacing")
         };
-        for label in ["Euler", "Euler a", "LMS", "Heun", "DPM2", "DPM++ 2M", "UniPC"] {
-            assert_eq!((spacing(label, 1), spacing(label, 2)), (Some("trailing".into()), None), "{label}");
+        for label in [
+            "Euler", "Euler a", "LMS", "Heun", "DPM2", "DPM++ 2M", "UniPC",
+        ] {
+            assert_eq!(
+                (spacing(label, 1), spacing(label, 2)),
+                (Some("trailing".into()), None),
+                "{label}"
+            );
         }
         assert_eq!((spacing("DDIM", 1), spacing("LCM", 1)), (None, None));
     }
@@ -301,7 +364,11 @@ mod tests {
         });
         let fields = ours(sent).unwrap();
         assert_eq!(
-            (&fields["count"], &fields["batch_size"], &fields["clip_skip"]),
+            (
+                &fields["count"],
+                &fields["batch_size"],
+                &fields["clip_skip"]
+            ),
             (&json!(6), &json!(2), &json!(1))
         );
         assert!(!fields.contains_key("seed") && !fields.contains_key("eta"));
@@ -331,7 +398,10 @@ mod tests {
         for (name, value) in [
             ("enable_hr", json!(true)),
             ("restore_faces", json!(true)),
-            ("alwayson_scripts", json!({"ControlNet": {"args": [{"module": "canny"}]}})),
+            (
+                "alwayson_scripts",
+                json!({"ControlNet": {"args": [{"module": "canny"}]}}),
+            ),
             ("styles", json!(["x"])),
             ("inpainting_fill", json!(4)),
             ("mask_round", json!(false)),
@@ -345,24 +415,38 @@ mod tests {
             ("mask_blur", json!({})),
             ("mask", json!([1])),
         ] {
-            assert_eq!(ours(json!({ name: value })).unwrap_err().field_name(), Some(name));
+            assert_eq!(
+                ours(json!({ name: value })).unwrap_err().field_name(),
+                Some(name)
+            );
         }
     }
 
     #[test]
     fn what_is_no_field_of_a1111s_is_passed_over_and_told() {
         let sent = json!({"prommpt": "x", "url": null, "auth": "", "clip_skip": 2, "schedule": "karras", "hr_scale": 2});
-        let Value::Object(sent) = sent else { unreachable!() };
+        let Value::Object(sent) = sent else {
+            unreachable!()
+        };
         let read = translated(sent, None).unwrap();
-        assert_eq!(read.passed_over, ["auth", "clip_skip", "prommpt", "schedule"]);
+        assert_eq!(
+            read.passed_over,
+            ["auth", "clip_skip", "prommpt", "schedule"]
+        );
         assert!(!read.fields.contains_key("clip_skip") && !read.fields.contains_key("schedule"));
     }
 
     #[test]
     fn values_that_ask_for_nothing_pass() {
         for (name, value) in [
-            ("override_settings", json!({"sd_vae": "Automatic", "eta_noise_seed_delta": 0})),
-            ("alwayson_scripts", json!({"ControlNet": {"args": []}, "ADetailer": {"args": [false]}})),
+            (
+                "override_settings",
+                json!({"sd_vae": "Automatic", "eta_noise_seed_delta": 0}),
+            ),
+            (
+                "alwayson_scripts",
+                json!({"ControlNet": {"args": []}, "ADetailer": {"args": [false]}}),
+            ),
             ("alwayson_scripts", json!([])),
             ("script_name", json!("None")),
             ("styles", json!([""])),
@@ -383,9 +467,19 @@ mod tests {
             "prompt": 7, "seed": "5", "batch_size": 1.0, "n_iter": "2", "cfg_scale": "7", "steps": "20", "width": 64.0,
         });
         let fields = ours(sent).unwrap();
-        let taken =
-            ["prompt", "seed", "count", "cfg_scale", "steps", "width"].map(|name| fields[name].clone());
-        assert_eq!(taken, [json!("7"), json!(5), json!(2), json!(7.0), json!(20), json!(64)]);
+        let taken = ["prompt", "seed", "count", "cfg_scale", "steps", "width"]
+            .map(|name| fields[name].clone());
+        assert_eq!(
+            taken,
+            [
+                json!("7"),
+                json!(5),
+                json!(2),
+                json!(7.0),
+                json!(20),
+                json!(64)
+            ]
+        );
     }
 
     #[test]
@@ -399,7 +493,10 @@ mod tests {
         ] {
             let fields = ours(json!({"sampler_name": label, "eta": value}));
             assert_eq!(fields.is_ok(), is_fine, "{label} {value}");
-            assert_eq!(fields.is_ok_and(|fields| fields.contains_key("eta")), label == "DDIM");
+            assert_eq!(
+                fields.is_ok_and(|fields| fields.contains_key("eta")),
+                label == "DDIM"
+            );
         }
     }
 
@@ -407,17 +504,21 @@ mod tests {
     fn a_start_picture_is_drawn_over_as_there_and_a_mask_brings_its_content() {
         let drawn = |more: Value| {
             let mut sent = json!({"init_images": ["aGk="], "mask": "aGk="});
-            sent.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            sent.as_object_mut()
+                .unwrap()
+                .extend(more.as_object().unwrap().clone());
             ours(sent).unwrap()
         };
-        let fields =
-            drawn(json!({"denoising_strength": 0, "steps": 20, "mask_blur_x": 2, "mask_blur_y": "8"}));
-        let taken =
-            ["strength", "mask_blur", "mask_blur_y", "masked_content"].map(|name| fields[name].clone());
+        let fields = drawn(
+            json!({"denoising_strength": 0, "steps": 20, "mask_blur_x": 2, "mask_blur_y": "8"}),
+        );
+        let taken = ["strength", "mask_blur", "mask_blur_y", "masked_content"]
+            .map(|name| fields[name].clone());
         assert_eq!(taken, [json!(0.0), json!(2.0), json!(8.0), json!("fill")]);
         assert_eq!(fields["strength_steps"], "one_more");
-        let fields =
-            drawn(json!({"denoising_strength": 0.5, "mask_blur": 3, "mask_blur_x": 2, "inpainting_fill": 3}));
+        let fields = drawn(
+            json!({"denoising_strength": 0.5, "mask_blur": 3, "mask_blur_x": 2, "inpainting_fill": 3}),
+        );
         let taken = ["mask_blur", "masked_content"].map(|name| fields[name].clone());
         assert_eq!(taken, [json!(3.0), json!("latent_nothing")]);
         assert!(!fields.contains_key("mask_blur_y"));

@@ -1,4 +1,5 @@
-//! Values as A1111 takes them from a request: pydantic's lax reading of numbers and switches, and what asks for nothing.
+//! Values as A1111 takes them from a request: pydantic's lax reading of numbers and switches, and
+//! what asks for nothing.
 
 use serde_json::{Map, Value};
 
@@ -19,8 +20,12 @@ impl Sent {
         wanted: &str,
         read: fn(&Value) -> Option<T>,
     ) -> Result<Option<T>> {
-        let Some(value) = self.take(name) else { return Ok(None) };
-        read(&value).map(Some).ok_or_else(|| Error::expected(name, wanted, value))
+        let Some(value) = self.take(name) else {
+            return Ok(None);
+        };
+        read(&value)
+            .map(Some)
+            .ok_or_else(|| Error::expected(name, wanted, value))
     }
 
     pub(super) fn number(&mut self, name: &str) -> Result<Option<f64>> {
@@ -42,7 +47,9 @@ impl Sent {
             Value::Number(number) => Some(number.to_string()),
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
-        Ok(self.read(name, "text", read)?.filter(|text| !text.is_empty()))
+        Ok(self
+            .read(name, "text", read)?
+            .filter(|text| !text.is_empty()))
     }
 }
 
@@ -59,7 +66,10 @@ pub(super) fn number(value: &Value) -> Option<f64> {
 
 /// A whole number: also as text, with a point and nothing behind it, and true and false as 1 and 0.
 pub(super) fn whole(value: &Value) -> Option<i128> {
-    let exact = value.as_u64().map(i128::from).or(value.as_i64().map(i128::from));
+    let exact = value
+        .as_u64()
+        .map(i128::from)
+        .or(value.as_i64().map(i128::from));
     if let Some(exact) = exact.or_else(|| value.as_str()?.trim().parse().ok()) {
         return Some(exact);
     }
@@ -100,16 +110,27 @@ pub(super) fn is_no_name(text: &str) -> bool {
     text.is_empty() || text.eq_ignore_ascii_case("none")
 }
 
-/// Whether what goes to a script leaves it switched off: nothing, an object that says so, or a list that begins with
-/// false or holds nothing else than such.
+/// Whether what goes to a script leaves it switched off: nothing, an object that says so, or a list
+/// that begins with false or holds nothing else than such.
 pub(super) fn is_off(arguments: &Value) -> bool {
     match arguments {
         Value::Object(object) => {
-            let says_no = |name: &str| object.get(name).is_some_and(|value| switch(value) == Some(false));
-            let arguments = || object.get("args").filter(|_| object.len() == 1).is_some_and(is_off);
+            let says_no = |name: &str| {
+                object
+                    .get(name)
+                    .is_some_and(|value| switch(value) == Some(false))
+            };
+            let arguments = || {
+                object
+                    .get("args")
+                    .filter(|_| object.len() == 1)
+                    .is_some_and(is_off)
+            };
             says_no("enabled") || says_no("enable") || arguments() || object.values().all(is_off)
         }
-        Value::Array(values) => values.first() == Some(&Value::Bool(false)) || values.iter().all(is_off),
+        Value::Array(values) => {
+            values.first() == Some(&Value::Bool(false)) || values.iter().all(is_off)
+        }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => is_nothing(arguments),
     }
 }
@@ -140,12 +161,26 @@ mod tests {
             assert_eq!(whole(&value), expected, "{value}");
         }
         assert_eq!(
-            (number(&json!("7.5")), number(&json!(false)), number(&json!("inf"))),
+            (
+                number(&json!("7.5")),
+                number(&json!(false)),
+                number(&json!("inf"))
+            ),
             (Some(7.5), Some(0.0), None)
         );
-        let read = [json!("on"), json!("False"), json!(1), json!(0.0), json!(2), json!("maybe")]
-            .map(|value| switch(&value));
-        assert_eq!(read, [Some(true), Some(false), Some(true), Some(false), None, None]);
+        let read = [
+            json!("on"),
+            json!("False"),
+            json!(1),
+            json!(0.0),
+            json!(2),
+            json!("maybe"),
+        ]
+        .map(|value| switch(&value));
+        assert_eq!(
+            read,
+            [Some(true), Some(false), Some(true), Some(false), None, None]
+        );
     }
 
     #[test]

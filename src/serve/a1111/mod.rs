@@ -42,7 +42,11 @@ impl<E: Into<Problem>> From<E> for Failed {
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         let failure = &self.0.failure;
-        let field = failure.field.as_ref().map(|field| format!("{field}: ")).unwrap_or_default();
+        let field = failure
+            .field
+            .as_ref()
+            .map(|field| format!("{field}: "))
+            .unwrap_or_default();
         let body = json!({
             "error": failure.kind,
             "detail": format!("{field}{}", failure.message),
@@ -107,18 +111,39 @@ async fn img2img(State(service): Shared, request: Request) -> Answer {
 /// Draws while the client waits. A job that was interrupted answers with what was done by then.
 async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> Answer {
     let sent = body::object(&service, request).await?;
-    let chosen = service.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let Translated { mut fields, send_images, passed_over } = translated(sent.clone(), chosen)?;
+    let chosen = service
+        .chosen
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    let Translated {
+        mut fields,
+        send_images,
+        passed_over,
+    } = translated(sent.clone(), chosen)?;
     match (operation, fields.contains_key("init_image")) {
-        (Operation::Txt2img, true) => return Err(Error::field("init_images", "belong to /img2img").into()),
-        (Operation::Img2img, false) => return Err(Error::field("init_images", "a picture is missing").into()),
+        (Operation::Txt2img, true) => {
+            return Err(Error::field("init_images", "belong to /img2img").into());
+        }
+        (Operation::Img2img, false) => {
+            return Err(Error::field("init_images", "a picture is missing").into());
+        }
         _ => {}
     }
     let mut pictures = Pictures::new();
     if let Some(mask) = fields.remove("mask") {
-        pictures.insert("mask".to_owned(), blocking(&service, move |_| opaque_part(&mask)).await??);
+        pictures.insert(
+            "mask".to_owned(),
+            blocking(&service, move |_| opaque_part(&mask)).await??,
+        );
     }
-    let wish = Wish { fields, pictures, operation: None, api: Api::A1111, attended: true };
+    let wish = Wish {
+        fields,
+        pictures,
+        operation: None,
+        api: Api::A1111,
+        attended: true,
+    };
     let (job, status) = attend::drawn(&service, wish).await?;
     let passed_over = answer::named(&passed_over);
     if let Some(names) = &passed_over {
@@ -126,13 +151,18 @@ async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> 
     }
     let files = attend::pictures(&service, &job, &status).await?;
     let seeds: Vec<u64> = status.images.iter().map(|made| made.seed).collect();
-    let images: Vec<String> =
-        files.iter().filter(|_| send_images).map(|file| uploads::encode(file)).collect();
-    let texts: Vec<String> = files.iter().map(|file| infotext(file).unwrap_or_default()).collect();
+    let images: Vec<String> = files
+        .iter()
+        .filter(|_| send_images)
+        .map(|file| uploads::encode(file))
+        .collect();
+    let texts: Vec<String> = files
+        .iter()
+        .map(|file| infotext(file).unwrap_or_default())
+        .collect();
     let mut info = answer::info(&job, &texts, &seeds);
     info["warnings"] = json!(status.warnings);
-    let value =
-        json!({ "images": images, "parameters": answer::without_pictures(sent), "info": info.to_string() });
+    let value = json!({ "images": images, "parameters": answer::without_pictures(sent), "info": info.to_string() });
     let mut response = json_response(StatusCode::OK, &value);
     answer::tell(response.headers_mut(), passed_over.as_deref());
     Ok(response)
@@ -147,7 +177,11 @@ fn opaque_part(mask: &Value) -> Result<Vec<u8>> {
 /// What a picture says in A1111's words.
 fn infotext(png: &[u8]) -> Option<String> {
     let found = chunks::read(&mut Cursor::new(png)).ok()?;
-    found.texts.into_iter().find(|(keyword, _)| keyword == "parameters").map(|(_, text)| text)
+    found
+        .texts
+        .into_iter()
+        .find(|(keyword, _)| keyword == "parameters")
+        .map(|(_, text)| text)
 }
 
 /// What clients may ask of the progress.
@@ -162,13 +196,25 @@ async fn progress(State(service): Shared, wanted: Result<Query<Wanted>, QueryRej
         wanted.map_err(|e| Problem::client(StatusCode::UNPROCESSABLE_ENTITY, e.body_text()))?;
     let job = stored(&service, |store| store.running(Api::A1111)).await?;
     let queued = stored(&service, |store| store.count()).await?.queued;
-    let preview = job.as_ref().filter(|_| !wanted.skip_current_image).and_then(|job| job.preview());
+    let preview = job
+        .as_ref()
+        .filter(|_| !wanted.skip_current_image)
+        .and_then(|job| job.preview());
     let status = job.as_ref().map(|job| job.status());
     let (step, steps) = status.as_ref().map_or((0, 0), |status| status.steps);
     let share = step as f64 / steps.max(1) as f64;
-    let elapsed = status.as_ref().and_then(|status| status.started?.elapsed().ok()).unwrap_or_default();
-    let left = if share > 0.0 { elapsed.as_secs_f64() * (1.0 - share) / share } else { 0.0 };
-    let stopping = job.as_ref().is_some_and(|job| job.is_cancelled() || job.is_interrupted());
+    let elapsed = status
+        .as_ref()
+        .and_then(|status| status.started?.elapsed().ok())
+        .unwrap_or_default();
+    let left = if share > 0.0 {
+        elapsed.as_secs_f64() * (1.0 - share) / share
+    } else {
+        0.0
+    };
+    let stopping = job
+        .as_ref()
+        .is_some_and(|job| job.is_cancelled() || job.is_interrupted());
     let value = json!({
         "progress": share,
         "eta_relative": left,
@@ -209,7 +255,11 @@ async fn stop(service: Arc<Service>, halt: Halt) -> Answer {
 
 /// The options that are here, with their values.
 fn current(service: &Service) -> Value {
-    let chosen = service.chosen.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let chosen = service
+        .chosen
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
     let model = chosen.unwrap_or_else(|| service.catalog.default().to_owned());
     json!({ "sd_model_checkpoint": model, "samples_format": "png", "CLIP_stop_at_last_layers": 1 })
 }
@@ -233,7 +283,10 @@ async fn set_options(State(service): Shared, request: Request) -> Answer {
         }
     }
     if model.is_some() {
-        *service.chosen.lock().unwrap_or_else(PoisonError::into_inner) = model;
+        *service
+            .chosen
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = model;
     }
     Ok(json_response(StatusCode::OK, &Value::Null))
 }
@@ -246,7 +299,8 @@ async fn sd_models(State(service): Shared) -> Response {
 
 async fn samplers() -> Response {
     let row = |(label, aliases)| {
-        let options = a1111::own_schedule(label).map_or(json!({}), |name| json!({ "scheduler": name }));
+        let options =
+            a1111::own_schedule(label).map_or(json!({}), |name| json!({ "scheduler": name }));
         json!({ "name": label, "aliases": aliases, "options": options })
     };
     let rows: Vec<Value> = a1111::samplers().map(row).collect();
@@ -266,18 +320,30 @@ async fn schedulers() -> Response {
 async fn png_info(State(service): Shared, request: Request) -> Answer {
     let sent = body::object(&service, request).await?;
     let text = sent.get("image").and_then(Value::as_str);
-    let text = text.ok_or_else(|| Error::field("image", "expected a PNG in base64"))?.to_owned();
+    let text = text
+        .ok_or_else(|| Error::field("image", "expected a PNG in base64"))?
+        .to_owned();
     let found = blocking(&service, move |_| {
         let bytes = uploads::decode("image", &text)?;
-        chunks::read(&mut Cursor::new(bytes)).map_err(|e| Error::field("image", e.message().to_owned()))
+        chunks::read(&mut Cursor::new(bytes))
+            .map_err(|e| Error::field("image", e.message().to_owned()))
     });
     let texts = found.await??.texts;
-    let said = texts.iter().find(|(keyword, _)| keyword == "parameters").map(|(_, text)| text.as_str());
-    let items: Map<String, Value> =
-        texts.iter().map(|(key, text)| (key.clone(), text.as_str().into())).collect();
-    let fields = said
-        .map(parameters::read)
-        .map(|read| json!(read.fields.into_iter().collect::<std::collections::BTreeMap<_, _>>()));
+    let said = texts
+        .iter()
+        .find(|(keyword, _)| keyword == "parameters")
+        .map(|(_, text)| text.as_str());
+    let items: Map<String, Value> = texts
+        .iter()
+        .map(|(key, text)| (key.clone(), text.as_str().into()))
+        .collect();
+    let fields = said.map(parameters::read).map(|read| {
+        json!(
+            read.fields
+                .into_iter()
+                .collect::<std::collections::BTreeMap<_, _>>()
+        )
+    });
     let value = json!({ "info": said.unwrap_or_default(), "items": items, "parameters": fields.unwrap_or(json!({})) });
     Ok(json_response(StatusCode::OK, &value))
 }

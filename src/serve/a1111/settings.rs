@@ -1,12 +1,13 @@
-//! A1111's settings, of the server (`options`) and of one request (`override_settings`): what they mean here, and which
-//! of their values ask for nothing.
+//! A1111's settings, of the server (`options`) and of one request (`override_settings`): what they
+//! mean here, and which of their values ask for nothing.
 
 use serde_json::{Map, Value};
 
 use super::lax;
 use crate::error::{Error, Result};
 
-/// Settings of features that are not here, with the values beside nothing at all by which they ask for none of them.
+/// Settings of features that are not here, with the values beside nothing at all by which they ask
+/// for none of them.
 const NEUTRAL: &[(&str, &[&str])] = &[
     ("emphasis", &["Original"]),
     ("enable_emphasis", &["true"]),
@@ -53,13 +54,20 @@ const IDLE: [&str; 13] = [
 ///
 /// # Errors
 /// A setting that asks for what is not here; the error names `field`.
-pub(super) fn take(field: &str, name: &str, value: &Value, ours: &mut Map<String, Value>) -> Result<()> {
+pub(super) fn take(
+    field: &str,
+    name: &str,
+    value: &Value,
+    ours: &mut Map<String, Value>,
+) -> Result<()> {
     match (name, value) {
         ("sd_model_checkpoint", Value::String(model)) if !model.is_empty() => {
             ours.insert("model".to_owned(), model.as_str().into());
         }
         ("CLIP_stop_at_last_layers", value) if !value.is_null() => {
-            let skip = lax::whole(value).filter(|layers| *layers >= 1).map(|layers| layers - 1);
+            let skip = lax::whole(value)
+                .filter(|layers| *layers >= 1)
+                .map(|layers| layers - 1);
             let skip = skip.and_then(|skip| u32::try_from(skip).ok());
             let skip = skip.ok_or_else(|| Error::expected(name, "a whole number from 1", value))?;
             ours.insert("clip_skip".to_owned(), skip.into());
@@ -80,11 +88,18 @@ pub(super) fn take(field: &str, name: &str, value: &Value, ours: &mut Map<String
 
 /// Whether the setting asks for nothing that is not here.
 pub(super) fn asks_nothing(name: &str, value: &Value) -> bool {
-    let neutral = NEUTRAL.iter().find(|row| row.0 == name).map_or(&[][..], |row| row.1);
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let neutral = NEUTRAL
+        .iter()
+        .find(|row| row.0 == name)
+        .map_or(&[][..], |row| row.1);
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
     let is_neutral = neutral.iter().any(|known| {
         known.eq_ignore_ascii_case(&text)
-            || known.parse::<f64>().is_ok_and(|known| lax::number(value) == Some(known))
+            || known
+                .parse::<f64>()
+                .is_ok_and(|known| lax::number(value) == Some(known))
     });
     let is_silent = value.is_null() || (lax::is_nothing(value) && !LOUD.contains(&name));
     is_neutral || is_silent || IDLE.iter().any(|start| name.starts_with(start))
@@ -92,7 +107,11 @@ pub(super) fn asks_nothing(name: &str, value: &Value) -> bool {
 
 /// What is not here, by its name.
 pub(super) fn unsupported(field: &str, name: &str) -> Error {
-    Error::field(field, format!("`{name}` asks for what this server cannot do")).hint("leave it out")
+    Error::field(
+        field,
+        format!("`{name}` asks for what this server cannot do"),
+    )
+    .hint("leave it out")
 }
 
 #[cfg(test)]
@@ -115,7 +134,10 @@ mod tests {
             ("emphasis", json!("Original")),
             ("live_previews_enable", json!(true)),
         ] {
-            assert!(take("f", name, &value, &mut Map::new()).is_ok(), "{name} {value}");
+            assert!(
+                take("f", name, &value, &mut Map::new()).is_ok(),
+                "{name} {value}"
+            );
         }
         for (name, value) in [
             ("sd_vae", json!("x.pt")),
@@ -141,6 +163,9 @@ mod tests {
         ] {
             take("f", name, &value, &mut ours).unwrap();
         }
-        assert_eq!(Value::Object(ours), json!({"clip_skip": 1, "rng": "philox", "model": "m"}));
+        assert_eq!(
+            Value::Object(ours),
+            json!({"clip_skip": 1, "rng": "philox", "model": "m"})
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Clients that wait for their pictures on the open connection. When one goes away, its job goes too.
+//! Clients that wait for their pictures on the open connection. When one goes away, its job goes
+//! too.
 
 use std::sync::Arc;
 
@@ -20,9 +21,13 @@ struct Attendance {
 }
 
 impl Attendance {
-    /// Submits a wish. The job is attended from its first moment: whoever gives up while this goes on cancels it too.
+    /// Submits a wish. The job is attended from its first moment: whoever gives up while this goes
+    /// on cancels it too.
     fn begin(service: &Arc<Service>, wish: Wish) -> Result<Self, Refused> {
-        Ok(Self { service: Arc::clone(service), job: service.submit(wish)? })
+        Ok(Self {
+            service: Arc::clone(service),
+            job: service.submit(wish)?,
+        })
     }
 }
 
@@ -70,11 +75,17 @@ pub(in crate::serve) async fn pictures(
     job: &Job,
     status: &Status,
 ) -> Result<Vec<Vec<u8>>, Problem> {
-    let (id, names) = (job.id.clone(), status.images.iter().map(|made| picture_of(made.index)));
+    let (id, names) = (
+        job.id.clone(),
+        status.images.iter().map(|made| picture_of(made.index)),
+    );
     let names: Vec<String> = names.collect();
     let read = move |store: &dyn Store| names.iter().map(|name| store.file(&id, name)).collect();
     let files: Vec<Option<Vec<u8>>> = stored(service, read).await?;
-    files.into_iter().map(|file| file.ok_or_else(|| Problem::not_found("picture"))).collect()
+    files
+        .into_iter()
+        .map(|file| file.ok_or_else(|| Problem::not_found("picture")))
+        .collect()
 }
 
 #[cfg(test)]
@@ -94,7 +105,13 @@ mod tests {
 
     fn wish() -> Wish {
         let fields = Map::from_iter([("prompt".to_owned(), json!("a"))]);
-        Wish { fields, pictures: Pictures::new(), operation: None, api: Api::A1111, attended: true }
+        Wish {
+            fields,
+            pictures: Pictures::new(),
+            operation: None,
+            api: Api::A1111,
+            attended: true,
+        }
     }
 
     #[test]
@@ -119,8 +136,11 @@ mod tests {
             }
         };
         let service = Arc::new(Service::open(options, None, Arc::new(log)).unwrap());
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let waits = Arc::clone(&service);
         let client = runtime.spawn(async move { drawn(&waits, wish()).await.map(|_| ()) });
         is_taken.recv().unwrap();
@@ -128,8 +148,8 @@ mod tests {
         assert!(runtime.block_on(client).unwrap_err().is_cancelled());
         go_on.send(()).unwrap();
         let job = service.store.all().unwrap().remove(0);
-        let end =
-            runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), job.ended()).await });
+        let end = runtime
+            .block_on(async { tokio::time::timeout(Duration::from_secs(60), job.ended()).await });
         assert_eq!(end.expect("it waits for nobody").state, State::Cancelled);
     }
 }

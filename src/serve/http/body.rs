@@ -26,8 +26,17 @@ pub(in crate::serve) struct Form {
 
 /// The media type of a request, without parameters.
 pub(in crate::serve) fn media_type(request: &Request) -> String {
-    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    value.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_lowercase()
+    let value = request
+        .headers()
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    value
+        .unwrap_or_default()
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .trim()
+        .to_lowercase()
 }
 
 /// The whole body.
@@ -37,7 +46,10 @@ pub(in crate::serve) fn media_type(request: &Request) -> String {
 async fn whole(service: &Service, body: Body, announced: Option<u64>) -> Result<Bytes, Problem> {
     let limit = service.limits.body;
     let too_long = || {
-        Problem::client(StatusCode::PAYLOAD_TOO_LARGE, format!("a request may have at most {limit} bytes"))
+        Problem::client(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!("a request may have at most {limit} bytes"),
+        )
     };
     if announced.is_some_and(|length| length > limit as u64) {
         return Err(too_long());
@@ -45,8 +57,14 @@ async fn whole(service: &Service, body: Body, announced: Option<u64>) -> Result<
     match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
         Ok(Err(error)) if is_length(&error) => Err(too_long()),
-        Ok(Err(_)) => Err(Problem::client(StatusCode::BAD_REQUEST, "the body ended early")),
-        Err(_) => Err(Problem::client(StatusCode::REQUEST_TIMEOUT, "the body came too slowly")),
+        Ok(Err(_)) => Err(Problem::client(
+            StatusCode::BAD_REQUEST,
+            "the body ended early",
+        )),
+        Err(_) => Err(Problem::client(
+            StatusCode::REQUEST_TIMEOUT,
+            "the body came too slowly",
+        )),
     }
 }
 
@@ -56,7 +74,13 @@ fn is_length(error: &axum::Error) -> bool {
 
 /// The announced length.
 fn announced(request: &Request) -> Option<u64> {
-    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    request
+        .headers()
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 /// The body as a JSON object.
@@ -68,8 +92,10 @@ pub(in crate::serve) async fn object(
     request: Request,
 ) -> Result<Map<String, Value>, Problem> {
     if media_type(&request) != "application/json" {
-        return Err(Problem::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected JSON")
-            .hint("send `Content-Type: application/json`"));
+        return Err(
+            Problem::client(StatusCode::UNSUPPORTED_MEDIA_TYPE, "expected JSON")
+                .hint("send `Content-Type: application/json`"),
+        );
     }
     let announced = announced(&request);
     let bytes = whole(service, request.into_body(), announced).await?;
@@ -81,10 +107,14 @@ pub(in crate::serve) async fn object(
 /// # Errors
 /// No JSON, or no object.
 pub(in crate::serve) fn parsed(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
-    let value = serde_json::from_slice(bytes)
-        .map_err(|e| Problem::client(StatusCode::BAD_REQUEST, format!("the body is no JSON: {e}")))?;
+    let value = serde_json::from_slice(bytes).map_err(|e| {
+        Problem::client(StatusCode::BAD_REQUEST, format!("the body is no JSON: {e}"))
+    })?;
     let Value::Object(object) = value else {
-        return Err(Problem::client(StatusCode::UNPROCESSABLE_ENTITY, "expected a JSON object"));
+        return Err(Problem::client(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "expected a JSON object",
+        ));
     };
     Ok(object)
 }
@@ -109,9 +139,15 @@ pub(in crate::serve) async fn taken_apart(parts: Parts, bytes: Bytes) -> Result<
         Problem::client(StatusCode::BAD_REQUEST, format!("the body is no form: {e}"))
     };
     let whole = Request::from_parts(parts, Body::from(bytes));
-    let mut multipart = Multipart::from_request(whole, &()).await.map_err(|e| no_form(&e.body_text()))?;
+    let mut multipart = Multipart::from_request(whole, &())
+        .await
+        .map_err(|e| no_form(&e.body_text()))?;
     let mut form = Form::default();
-    while let Some(part) = multipart.next_field().await.map_err(|e| no_form(&e.body_text()))? {
+    while let Some(part) = multipart
+        .next_field()
+        .await
+        .map_err(|e| no_form(&e.body_text()))?
+    {
         let name = part.name().unwrap_or_default().to_owned();
         let is_file = part.file_name().is_some();
         let is_chosen = part.file_name() != Some("");
@@ -158,7 +194,9 @@ pub(in crate::serve) fn sorted(form: Form) -> Result<(Map<String, Value>, Pictur
         } else {
             from_text(&name, &text)?
         };
-        let Some((field, value)) = value else { continue };
+        let Some((field, value)) = value else {
+            continue;
+        };
         if fields.insert(field, value).is_some() {
             return Err(Error::field(&name, "is there twice").into());
         }

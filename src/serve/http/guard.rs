@@ -20,12 +20,20 @@ use crate::serve::openai;
 const REQUEST_ID: &str = "x-request-id";
 
 /// Names the request, answers it, counts it and writes a line about it.
-pub(super) async fn watch(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+pub(super) async fn watch(
+    State(service): State<Arc<Service>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let begun = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
-    // The pattern, not the path: names of jobs are secrets of a kind, and a query may hold anything.
-    let route = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    // The pattern, not the path: names of jobs are secrets of a kind, and a query may hold
+    // anything.
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map(|path| path.as_str().to_owned());
     let mut response = next.run(request).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -34,25 +42,43 @@ pub(super) async fn watch(State(service): State<Arc<Service>>, request: Request,
     let status = response.status().as_u16();
     service.metrics.answered(status, seconds);
     let route = route.as_deref().unwrap_or("-");
-    (service.log)(&format!("{method} {route} {status} {:.1} ms {id}", seconds * 1000.0));
+    (service.log)(&format!(
+        "{method} {route} {status} {:.1} ms {id}",
+        seconds * 1000.0
+    ));
     response
 }
 
 /// The client's own name for the request if it is a plain word, else a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let plain = |id: &&str| {
-        (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        (1..=64).contains(&id.len())
+            && id
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
     };
-    let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok()).filter(plain);
+    let given = headers
+        .get(REQUEST_ID)
+        .and_then(|value| value.to_str().ok())
+        .filter(plain);
     given.map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
 }
 
 /// Lets in who may come in.
-pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+pub(super) async fn admit(
+    State(service): State<Arc<Service>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let origin = request.headers().get(header::ORIGIN).cloned();
-    let allowed = origin.as_ref().filter(|origin| is_listed(&service, origin)).cloned();
+    let allowed = origin
+        .as_ref()
+        .filter(|origin| is_listed(&service, origin))
+        .cloned();
     let preflight = request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        && request
+            .headers()
+            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = match refusal(&service, &request, allowed.is_some()) {
         Some(problem) => told(request.uri(), problem),
         None if preflight => StatusCode::NO_CONTENT.into_response(),
@@ -61,9 +87,15 @@ pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request,
     if let Some(origin) = allowed {
         let headers = response.headers_mut();
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET, POST, DELETE"));
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_METHODS,
+            HeaderValue::from_static("GET, POST, DELETE"),
+        );
         let names = "authorization, content-type, last-event-id, x-request-id";
-        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(names));
+        headers.insert(
+            header::ACCESS_CONTROL_ALLOW_HEADERS,
+            HeaderValue::from_static(names),
+        );
         headers.insert(header::VARY, HeaderValue::from_static("origin"));
     }
     response
@@ -72,11 +104,18 @@ pub(super) async fn admit(State(service): State<Arc<Service>>, request: Request,
 fn refusal(service: &Service, request: &Request, from_listed: bool) -> Option<Problem> {
     let headers = request.headers();
     let forbidden = |message: &str| Some(Problem::client(StatusCode::FORBIDDEN, message));
-    if let Some(host) = hosts(request).into_iter().find(|host| !service.guard.answers_to(host)) {
+    if let Some(host) = hosts(request)
+        .into_iter()
+        .find(|host| !service.guard.answers_to(host))
+    {
         let name = name_of(host);
-        (service.log)(&format!("a request for the host `{name}` is refused; `--allow-host` lets such in"));
-        let problem =
-            Problem::client(StatusCode::FORBIDDEN, format!("this server does not go by the name `{name}`"));
+        (service.log)(&format!(
+            "a request for the host `{name}` is refused; `--allow-host` lets such in"
+        ));
+        let problem = Problem::client(
+            StatusCode::FORBIDDEN,
+            format!("this server does not go by the name `{name}`"),
+        );
         return Some(problem.hint("ask it by its address, or by a name that its operator allows"));
     }
     if headers.contains_key(header::ORIGIN) && !from_listed && !is_own(headers) {
@@ -92,17 +131,33 @@ fn refusal(service: &Service, request: &Request, from_listed: bool) -> Option<Pr
     }
 }
 
-/// What anybody may see: the page itself, whether the server is up, and pictures whose links hold a key.
+/// What anybody may see: the page itself, whether the server is up, and pictures whose links hold a
+/// key.
 fn is_open(path: &str) -> bool {
-    let under = |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.starts_with('/'));
-    ["/", "/health", "/ready", "/openapi.json"].contains(&path) || under("/assets") || under(openai::LINKS)
+    let under = |folder: &str| {
+        path.strip_prefix(folder)
+            .is_some_and(|rest| rest.starts_with('/'))
+    };
+    ["/", "/health", "/ready", "/openapi.json"].contains(&path)
+        || under("/assets")
+        || under(openai::LINKS)
 }
 
 /// Every host that the client says it speaks to; none said is one without a name.
 fn hosts(request: &Request) -> Vec<&str> {
-    let said = request.headers().get_all(header::HOST).iter().map(|host| host.to_str().unwrap_or_default());
-    let mut hosts: Vec<&str> =
-        said.chain(request.uri().authority().map(|authority| authority.as_str())).collect();
+    let said = request
+        .headers()
+        .get_all(header::HOST)
+        .iter()
+        .map(|host| host.to_str().unwrap_or_default());
+    let mut hosts: Vec<&str> = said
+        .chain(
+            request
+                .uri()
+                .authority()
+                .map(|authority| authority.as_str()),
+        )
+        .collect();
     if hosts.is_empty() {
         hosts.push("");
     }
@@ -111,8 +166,14 @@ fn hosts(request: &Request) -> Vec<&str> {
 
 /// Whether the page that asks came from this server.
 fn is_own(headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-    let origin = text(header::ORIGIN).and_then(|origin| origin.split_once("://")).map(|(_, host)| host);
+    let text = |name| {
+        headers
+            .get(name)
+            .and_then(|value: &HeaderValue| value.to_str().ok())
+    };
+    let origin = text(header::ORIGIN)
+        .and_then(|origin| origin.split_once("://"))
+        .map(|(_, host)| host);
     origin.is_some() && origin == text(header::HOST)
 }
 
@@ -120,10 +181,13 @@ fn is_listed(service: &Service, origin: &HeaderValue) -> bool {
     service.guard.lists(origin.as_bytes())
 }
 
-/// Whether the client shows the token: as a bearer, or as the password of a name. The comparison takes the same
-/// time wherever the two differ.
+/// Whether the client shows the token: as a bearer, or as the password of a name. The comparison
+/// takes the same time wherever the two differ.
 fn shows(headers: &HeaderMap, token: &Token) -> bool {
-    let Some(value) = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
+    let Some(value) = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+    else {
         return false;
     };
     let (scheme, rest) = value.split_once(' ').unwrap_or_default();
@@ -133,7 +197,10 @@ fn shows(headers: &HeaderMap, token: &Token) -> bool {
         _ => return false,
     };
     let [ours, theirs] = [token.reveal().as_bytes(), &shown].map(Sha256::digest);
-    ours.iter().zip(theirs.iter()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+    ours.iter()
+        .zip(theirs.iter())
+        .fold(0, |differ, (a, b)| differ | (a ^ b))
+        == 0
 }
 
 fn password(credentials: &str) -> Option<Vec<u8>> {
@@ -147,7 +214,10 @@ mod tests {
     use super::*;
 
     fn headers(pairs: &[(header::HeaderName, &str)]) -> HeaderMap {
-        pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap())).collect()
+        pairs
+            .iter()
+            .map(|(name, value)| (name.clone(), HeaderValue::from_str(value).unwrap()))
+            .collect()
     }
 
     #[test]
@@ -177,7 +247,10 @@ mod tests {
                 request = request.header(header::HOST, *host);
             }
             let request = request.body(axum::body::Body::empty()).unwrap();
-            self::hosts(&request).iter().map(|host| (*host).to_owned()).collect::<Vec<_>>()
+            self::hosts(&request)
+                .iter()
+                .map(|host| (*host).to_owned())
+                .collect::<Vec<_>>()
         };
         assert_eq!(said("/", &["a:1"]), ["a:1"]);
         assert_eq!(said("/", &[]), [""]);
@@ -187,8 +260,12 @@ mod tests {
 
     #[test]
     fn a_server_knows_its_own_pages() {
-        let own =
-            |origin: &str| is_own(&headers(&[(header::ORIGIN, origin), (header::HOST, "localhost:7860")]));
+        let own = |origin: &str| {
+            is_own(&headers(&[
+                (header::ORIGIN, origin),
+                (header::HOST, "localhost:7860"),
+            ]))
+        };
         assert!(own("http://localhost:7860"));
         assert!(!own("http://localhost:8000") && !own("null") && !own("http://evil.example"));
     }

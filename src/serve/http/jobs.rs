@@ -57,7 +57,10 @@ fn shown(job: &Job) -> Shown {
         started: status.started.map(clock::rfc3339),
         ended: status.ended.map(clock::rfc3339),
         position: status.position,
-        progress: Progress { step: status.steps.0, total: status.steps.1 },
+        progress: Progress {
+            step: status.steps.0,
+            total: status.steps.1,
+        },
         params: without_pictures(&job.order.params),
         images: status.images.iter().map(|made| job.link(made)).collect(),
         error: status.failure,
@@ -70,7 +73,10 @@ fn shown(job: &Job) -> Shown {
 fn without_pictures(params: &Params) -> Value {
     let mut value = json!(params);
     if let Value::Object(fields) = &mut value {
-        fields.values_mut().filter(|value| **value == PLACE).for_each(|value| *value = json!("(picture)"));
+        fields
+            .values_mut()
+            .filter(|value| **value == PLACE)
+            .for_each(|value| *value = json!("(picture)"));
     }
     value
 }
@@ -83,11 +89,19 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
         Some(Value::String(name)) => Some(Operation::parse("operation", &name)?),
         Some(_) => return Err(Error::field("operation", "expected text").into()),
     };
-    let wish = Wish { fields, pictures, operation, api: Api::Jobs, attended: false };
+    let wish = Wish {
+        fields,
+        pictures,
+        operation,
+        api: Api::Jobs,
+        attended: false,
+    };
     let job = blocking(&service, move |service| service.submit(wish)).await??;
     let stream_url = format!("/v1/jobs/{}/stream", job.id);
-    let mut response =
-        json_response(StatusCode::ACCEPTED, &json!({ "job_id": job.id, "stream_url": stream_url }));
+    let mut response = json_response(
+        StatusCode::ACCEPTED,
+        &json!({ "job_id": job.id, "stream_url": stream_url }),
+    );
     if let Ok(location) = HeaderValue::from_str(&format!("/v1/jobs/{}", job.id)) {
         response.headers_mut().insert(header::LOCATION, location);
     }
@@ -107,8 +121,15 @@ pub(super) struct Choice {
 impl Choice {
     /// Where the list goes on after the job of this number.
     fn next(&self, number: u64) -> String {
-        let state = self.state.as_ref().map(|state| format!("state={state}&")).unwrap_or_default();
-        let limit = self.limit.map(|limit| format!("limit={limit}&")).unwrap_or_default();
+        let state = self
+            .state
+            .as_ref()
+            .map(|state| format!("state={state}&"))
+            .unwrap_or_default();
+        let limit = self
+            .limit
+            .map(|limit| format!("limit={limit}&"))
+            .unwrap_or_default();
         format!("/v1/jobs?{state}{limit}cursor={number}")
     }
 }
@@ -124,10 +145,16 @@ pub(super) async fn list(
 ) -> Answer {
     let Query(choice) =
         choice.map_err(|e| Problem::client(StatusCode::UNPROCESSABLE_ENTITY, e.body_text()))?;
-    let state = choice.state.as_deref().map(|name| JobState::parse("state", name)).transpose()?;
+    let state = choice
+        .state
+        .as_deref()
+        .map(|name| JobState::parse("state", name))
+        .transpose()?;
     let limit = choice.limit.unwrap_or(LISTED);
     if !(1..=MOST_LISTED).contains(&limit) {
-        return Err(Error::expected("limit", format!("a number from 1 to {MOST_LISTED}"), limit).into());
+        return Err(
+            Error::expected("limit", format!("a number from 1 to {MOST_LISTED}"), limit).into(),
+        );
     }
     let cursor = choice.cursor.as_ref().map(|text| {
         let number: Option<u64> = text.parse().ok();
@@ -136,22 +163,31 @@ pub(super) async fn list(
     let cursor = cursor.transpose()?;
     let all = stored(&service, |store| store.all()).await?;
     let is_chosen = |job: &&Arc<Job>| {
-        state.is_none_or(|state| job.state() == state) && cursor.is_none_or(|cursor| job.number < cursor)
+        state.is_none_or(|state| job.state() == state)
+            && cursor.is_none_or(|cursor| job.number < cursor)
     };
     let mut chosen = all.iter().filter(is_chosen);
     let page: Vec<&Arc<Job>> = chosen.by_ref().take(limit).collect();
     // A number does not come twice, so that jobs that come or go in between move no other.
-    let next = page.last().filter(|_| chosen.next().is_some()).map(|job| choice.next(job.number));
+    let next = page
+        .last()
+        .filter(|_| chosen.next().is_some())
+        .map(|job| choice.next(job.number));
     let jobs: Vec<Shown> = page.into_iter().map(|job| shown(job)).collect();
-    Ok(json_response(StatusCode::OK, &json!({ "jobs": jobs, "next": next })))
+    Ok(json_response(
+        StatusCode::OK,
+        &json!({ "jobs": jobs, "next": next }),
+    ))
 }
 
 async fn find(service: &Arc<Service>, id: &str) -> Result<Arc<Job>, Problem> {
     let id = id.to_owned();
-    stored(service, move |store| store.get(&id)).await?.ok_or_else(|| {
-        Problem::not_found("job")
-            .hint("ended jobs are kept for a while only; GET /v1/jobs lists what is there")
-    })
+    stored(service, move |store| store.get(&id))
+        .await?
+        .ok_or_else(|| {
+            Problem::not_found("job")
+                .hint("ended jobs are kept for a while only; GET /v1/jobs lists what is there")
+        })
 }
 
 /// `GET /v1/jobs/{id}`
@@ -180,7 +216,10 @@ pub(super) async fn follow(
     headers: HeaderMap,
 ) -> Answer {
     let job = find(&service, &id).await?;
-    let heard = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok()).unwrap_or(0);
+    let heard = headers
+        .get("last-event-id")
+        .and_then(|id| id.to_str().ok()?.parse().ok())
+        .unwrap_or(0);
     if let (records, false) = job.heard_after(heard)
         && records.is_empty()
     {
@@ -189,19 +228,29 @@ pub(super) async fn follow(
     }
     let mut response = stream::events(job, service.over.subscribe(), heard).into_response();
     // Proxies that gather a whole answer would hold the events back.
-    response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
+    response
+        .headers_mut()
+        .insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
 }
 
 /// `GET /v1/jobs/{id}/images`
 pub(super) async fn images(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
     let job = find(&service, &id).await?;
-    let images: Vec<Link> = job.status().images.iter().map(|made| job.link(made)).collect();
+    let images: Vec<Link> = job
+        .status()
+        .images
+        .iter()
+        .map(|made| job.link(made))
+        .collect();
     Ok(json_response(StatusCode::OK, &json!({ "images": images })))
 }
 
 /// `GET /v1/jobs/{id}/image`
-pub(super) async fn first_image(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
+pub(super) async fn first_image(
+    State(service): State<Arc<Service>>,
+    Path(id): Path<String>,
+) -> Answer {
     picture(service, &id, 0).await
 }
 
@@ -220,7 +269,10 @@ async fn picture(service: Arc<Service>, id: &str, index: u64) -> Answer {
     if !made {
         return Err(Problem::not_found("picture"));
     }
-    let bytes = stored(&service, move |store| store.file(&job.id, &picture_of(index))).await?;
+    let bytes = stored(&service, move |store| {
+        store.file(&job.id, &picture_of(index))
+    })
+    .await?;
     let bytes = bytes.ok_or_else(|| Problem::not_found("picture"))?;
     Ok(png(bytes))
 }

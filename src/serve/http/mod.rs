@@ -29,7 +29,10 @@ use crate::error::{Kind, Result};
 pub(super) type Answer = Result<Response, Problem>;
 
 /// Answers until the server is over.
-pub(super) async fn serve(service: Arc<Service>, listener: std::net::TcpListener) -> std::io::Result<()> {
+pub(super) async fn serve(
+    service: Arc<Service>,
+    listener: std::net::TcpListener,
+) -> std::io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     let over = service.over.subscribe();
     listen::answer(listener, router(service), over).await;
@@ -56,12 +59,18 @@ fn router(service: Arc<Service>) -> Router {
         .route("/v1/jobs/{id}/images/{index}", get(jobs::image))
         .route("/v1/images/generations", post(openai::generations))
         .route("/v1/images/edits", post(openai::edits))
-        .route(&format!("{}/{{id}}/{{key}}/{{file}}", openai::LINKS), get(openai::file))
+        .route(
+            &format!("{}/{{id}}/{{key}}/{{file}}", openai::LINKS),
+            get(openai::file),
+        )
         .nest("/sdapi/v1", a1111::routes())
         .fallback(async |uri: Uri| told(&uri, Problem::not_found("page")))
         .method_not_allowed_fallback(async |uri: Uri| {
             let message = "this path does not take that method";
-            told(&uri, Problem::client(StatusCode::METHOD_NOT_ALLOWED, message))
+            told(
+                &uri,
+                Problem::client(StatusCode::METHOD_NOT_ALLOWED, message),
+            )
         })
         // Bodies are read by `body`, which has limits of its own.
         .layer(DefaultBodyLimit::disable())
@@ -86,7 +95,10 @@ pub(super) fn png(bytes: Vec<u8>) -> Response {
 
 /// A value as the body of an answer.
 pub(super) fn json_response(status: StatusCode, value: &Value) -> Response {
-    let kind = (header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let kind = (
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/json"),
+    );
     // What is told of a job is stale at once.
     let fresh = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     (status, [kind, fresh], value.to_string()).into_response()

@@ -25,9 +25,18 @@ const RETRY_AFTER: u32 = 5;
 
 impl Problem {
     /// A failure of an HTTP status's own, beyond those of the engine.
-    pub(in crate::serve) fn new(status: StatusCode, kind: Kind, message: impl Into<String>) -> Self {
+    pub(in crate::serve) fn new(
+        status: StatusCode,
+        kind: Kind,
+        message: impl Into<String>,
+    ) -> Self {
         let failure = Box::new(Failure::new(kind, &message.into()));
-        Self { status, failure, others: Vec::new(), retry_after: None }
+        Self {
+            status,
+            failure,
+            others: Vec::new(),
+            retry_after: None,
+        }
     }
 
     /// The client's fault.
@@ -57,9 +66,15 @@ impl Problem {
     pub(in crate::serve) fn of_store(error: &Error) -> Self {
         // Its own words tell of addresses and folders; the log has them.
         if error.kind() == Kind::Network {
-            let problem =
-                Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Network, "the queue is out of reach");
-            return Self { retry_after: Some(RETRY_AFTER), ..problem.hint("try again in a moment") };
+            let problem = Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                Kind::Network,
+                "the queue is out of reach",
+            );
+            return Self {
+                retry_after: Some(RETRY_AFTER),
+                ..problem.hint("try again in a moment")
+            };
         }
         let what = "the server cannot keep its jobs at present";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.kind(), what)
@@ -67,14 +82,25 @@ impl Problem {
 
     /// What a job failed of.
     pub(in crate::serve) fn of_failed(status: &Status) -> Self {
-        let failure = status
-            .failure
-            .clone()
-            .unwrap_or_else(|| Failure::new(Kind::Interrupted, "the job was cancelled before it was done"));
+        let failure = status.failure.clone().unwrap_or_else(|| {
+            Failure::new(
+                Kind::Interrupted,
+                "the job was cancelled before it was done",
+            )
+        });
         // 499 is no registered status; a client that still listens is told of a conflict.
-        let code = if failure.status() == 499 { 409 } else { failure.status() };
+        let code = if failure.status() == 499 {
+            409
+        } else {
+            failure.status()
+        };
         let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        Self { status, failure: Box::new(failure), others: Vec::new(), retry_after: None }
+        Self {
+            status,
+            failure: Box::new(failure),
+            others: Vec::new(),
+            retry_after: None,
+        }
     }
 
     fn title(&self) -> &'static str {
@@ -87,7 +113,12 @@ impl Problem {
 
     /// As an object.
     pub(in crate::serve) fn object(&self) -> Map<String, Value> {
-        let Failure { kind, field, message, hints } = &*self.failure;
+        let Failure {
+            kind,
+            field,
+            message,
+            hints,
+        } = &*self.failure;
         let mut object = Map::new();
         object.insert("type".to_owned(), json!("about:blank"));
         object.insert("title".to_owned(), json!(self.title()));
@@ -107,13 +138,19 @@ impl Problem {
     /// With a body of another form.
     pub(in crate::serve) fn with_body(&self, media_type: &'static str, body: &Value) -> Response {
         let mut response = json_response(self.status, body);
-        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
         if let Some(seconds) = self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Bearer realm=\"sdgen\"");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, challenge);
         }
         response
     }
@@ -142,10 +179,16 @@ impl From<Refused> for Problem {
         match refused {
             Refused::Wrong(errors) => {
                 let mut failures = errors.iter().map(Failure::from);
-                let failure =
-                    failures.next().unwrap_or_else(|| Failure::internal("refused without a reason"));
+                let failure = failures
+                    .next()
+                    .unwrap_or_else(|| Failure::internal("refused without a reason"));
                 let (failure, others) = (Box::new(failure), failures.collect());
-                Self { status: StatusCode::UNPROCESSABLE_ENTITY, failure, others, retry_after: None }
+                Self {
+                    status: StatusCode::UNPROCESSABLE_ENTITY,
+                    failure,
+                    others,
+                    retry_after: None,
+                }
             }
             Refused::Busy(refusal) => {
                 let message = match refusal {
@@ -153,7 +196,10 @@ impl From<Refused> for Problem {
                     Refusal::Closed => "the server is about to end",
                 };
                 let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Device, message);
-                Self { retry_after: Some(RETRY_AFTER), ..problem }
+                Self {
+                    retry_after: Some(RETRY_AFTER),
+                    ..problem
+                }
             }
             Refused::Failed(error) => Self::of_store(&error),
         }

@@ -18,14 +18,18 @@ use crate::serve::{Service, clock, openai, openapi};
 /// `GET /health`
 pub(super) async fn health() -> Response {
     let now = clock::rfc3339(SystemTime::now());
-    json_response(StatusCode::OK, &json!({ "status": "healthy", "timestamp": now }))
+    json_response(
+        StatusCode::OK,
+        &json!({ "status": "healthy", "timestamp": now }),
+    )
 }
 
 /// How long whoever looks after the server waits for a word on the queue.
 const PROMPT: Duration = Duration::from_millis(700);
 
-/// How many jobs there are; nothing if the queue does not say it at once. However many ask, the queue is asked by one
-/// of them at a time, so that one that hangs holds up no more than one thread.
+/// How many jobs there are; nothing if the queue does not say it at once. However many ask, the
+/// queue is asked by one of them at a time, so that one that hangs holds up no more than one
+/// thread.
 async fn count(service: &Arc<Service>) -> Option<Count> {
     let ask = async {
         let turn = Arc::clone(&service.counting).lock_owned().await;
@@ -48,8 +52,13 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
         _ if service.loading.load(Ordering::Relaxed) => Some("model loading"),
         Some(_) => (!service.missing().is_empty()).then_some("model not fetched yet"),
     };
-    let status = if reason.is_none() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let mut value = json!({ "ready": reason.is_none(), "timestamp": clock::rfc3339(SystemTime::now()) });
+    let status = if reason.is_none() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    let mut value =
+        json!({ "ready": reason.is_none(), "timestamp": clock::rfc3339(SystemTime::now()) });
     if let Some(reason) = reason {
         value["reason"] = json!(reason);
     }
@@ -63,7 +72,14 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
 pub(super) async fn metrics(State(service): State<Arc<Service>>) -> Response {
     let count = count(&service).await;
     let text = service.metrics.text(count.as_ref());
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
 }
 
 /// `GET /openapi.json`
@@ -75,13 +91,18 @@ pub(super) async fn openapi() -> Response {
 pub(super) async fn models(State(service): State<Arc<Service>>) -> Answer {
     let shown = blocking(&service, |service| service.catalog.shown(&service.hub)).await?;
     let models: Vec<Value> = shown.iter().map(openai::listed).collect();
-    Ok(json_response(StatusCode::OK, &json!({ "object": "list", "data": models })))
+    Ok(json_response(
+        StatusCode::OK,
+        &json!({ "object": "list", "data": models }),
+    ))
 }
 
 /// `GET /v1/samplers`
 pub(super) async fn samplers() -> Response {
-    let samplers: Vec<Value> =
-        SAMPLERS.iter().map(|row| json!({ "name": row.name, "about": row.about })).collect();
+    let samplers: Vec<Value> = SAMPLERS
+        .iter()
+        .map(|row| json!({ "name": row.name, "about": row.about }))
+        .collect();
     let value = json!({
         "samplers": samplers,
         "schedules": names::<Schedule>(),

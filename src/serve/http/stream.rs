@@ -1,5 +1,5 @@
-//! A job's events over one connection (server-sent events): everything that was told so far, then the rest as it is
-//! told. A listener who names the last event it heard gets those after it.
+//! A job's events over one connection (server-sent events): everything that was told so far, then
+//! the rest as it is told. A listener who names the last event it heard gets those after it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -31,7 +31,13 @@ pub(super) fn events(
     over: watch::Receiver<bool>,
     heard: u64,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-    let listener = Listener { bell: job.listen(), job, over, heard, pending: VecDeque::new() };
+    let listener = Listener {
+        bell: job.listen(),
+        job,
+        over,
+        heard,
+        pending: VecDeque::new(),
+    };
     let stream = unfold(listener, |mut listener| async move {
         let record = listener.next().await?;
         Some((Ok(event(&record)), listener))
@@ -40,7 +46,10 @@ pub(super) fn events(
 }
 
 fn event(record: &Record) -> Event {
-    Event::default().id(record.id.to_string()).event(&*record.name).data(&record.data)
+    Event::default()
+        .id(record.id.to_string())
+        .event(&*record.name)
+        .data(&record.data)
 }
 
 impl Listener {

@@ -6,7 +6,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 
-/// Scripts, styles and pictures of this server alone; none inline, nothing from elsewhere, in no frame.
+/// Scripts, styles and pictures of this server alone; none inline, nothing from elsewhere, in no
+/// frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
      connect-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -18,13 +19,41 @@ const PAGE: &str = include_str!("../../../assets/web/index.html");
 /// Name, media type and content of every other file.
 const FILES: &[(&str, &str, &str)] = &[
     ("app.js", SCRIPT, include_str!("../../../assets/web/app.js")),
-    ("gallery.js", SCRIPT, include_str!("../../../assets/web/gallery.js")),
-    ("memory.js", SCRIPT, include_str!("../../../assets/web/memory.js")),
-    ("queue.js", SCRIPT, include_str!("../../../assets/web/queue.js")),
-    ("mask.js", SCRIPT, include_str!("../../../assets/web/mask.js")),
-    ("server.js", SCRIPT, include_str!("../../../assets/web/server.js")),
-    ("style.css", "text/css; charset=utf-8", include_str!("../../../assets/web/style.css")),
-    ("icon.svg", "image/svg+xml", include_str!("../../../assets/web/icon.svg")),
+    (
+        "gallery.js",
+        SCRIPT,
+        include_str!("../../../assets/web/gallery.js"),
+    ),
+    (
+        "memory.js",
+        SCRIPT,
+        include_str!("../../../assets/web/memory.js"),
+    ),
+    (
+        "queue.js",
+        SCRIPT,
+        include_str!("../../../assets/web/queue.js"),
+    ),
+    (
+        "mask.js",
+        SCRIPT,
+        include_str!("../../../assets/web/mask.js"),
+    ),
+    (
+        "server.js",
+        SCRIPT,
+        include_str!("../../../assets/web/server.js"),
+    ),
+    (
+        "style.css",
+        "text/css; charset=utf-8",
+        include_str!("../../../assets/web/style.css"),
+    ),
+    (
+        "icon.svg",
+        "image/svg+xml",
+        include_str!("../../../assets/web/icon.svg"),
+    ),
 ];
 
 /// `GET /`
@@ -35,7 +64,9 @@ pub(super) async fn page() -> Response {
 /// `GET /assets/{file}`
 pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, Problem> {
     let found = FILES.iter().find(|(file, ..)| *file == name);
-    found.map(|(_, kind, text)| file(kind, text)).ok_or_else(|| Problem::not_found("file"))
+    found
+        .map(|(_, kind, text)| file(kind, text))
+        .ok_or_else(|| Problem::not_found("file"))
 }
 
 fn file(kind: &'static str, text: &'static str) -> Response {
@@ -46,7 +77,11 @@ fn file(kind: &'static str, text: &'static str) -> Response {
         (header::REFERRER_POLICY, "no-referrer"),
         (header::CACHE_CONTROL, "no-cache"),
     ];
-    (headers.map(|(name, value)| (name, HeaderValue::from_static(value))), text).into_response()
+    (
+        headers.map(|(name, value)| (name, HeaderValue::from_static(value))),
+        text,
+    )
+        .into_response()
 }
 
 #[cfg(test)]
@@ -55,13 +90,28 @@ mod tests {
 
     #[test]
     fn the_page_has_nothing_inline_and_asks_for_nothing_that_is_not_here() {
-        assert!(!PAGE.contains("<style") && !PAGE.contains(" style=") && !PAGE.contains("javascript:"));
+        assert!(
+            !PAGE.contains("<style") && !PAGE.contains(" style=") && !PAGE.contains("javascript:")
+        );
         assert!(!PAGE.contains(" onclick") && !PAGE.contains(" onload"));
-        assert!(PAGE.split("<script").skip(1).all(|tag| tag.split('>').next().unwrap().contains("src=")));
+        assert!(
+            PAGE.split("<script").skip(1).all(|tag| tag
+                .split('>')
+                .next()
+                .unwrap()
+                .contains("src="))
+        );
         let all = FILES.iter().map(|row| row.2).chain([PAGE]);
         for text in all {
-            assert!(!text.contains("https://") && !text.contains("//cdn"), "{text}");
-            for name in text.split("assets/").skip(1).chain(text.split("from \"./").skip(1)) {
+            assert!(
+                !text.contains("https://") && !text.contains("//cdn"),
+                "{text}"
+            );
+            for name in text
+                .split("assets/")
+                .skip(1)
+                .chain(text.split("from \"./").skip(1))
+            {
                 let name = name.split('"').next().unwrap();
                 assert!(FILES.iter().any(|row| row.0 == name), "{name}");
             }

@@ -1,10 +1,12 @@
-//! Connections to Redis: opened when they are needed, kept for the next use, opened anew when they break. What Redis
-//! answers in failure is told in this program's words, without the password.
+//! Connections to Redis: opened when they are needed, kept for the next use, opened anew when they
+//! break. What Redis answers in failure is told in this program's words, without the password.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use redis::{Client, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult};
+use redis::{
+    Client, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisError, RedisResult,
+};
 
 use crate::error::{Error, Kind, Result};
 
@@ -33,8 +35,10 @@ impl Link {
                 .hint("expected `redis://[[user:]password@]host[:port][/db]` or `redis+unix:///path?db=0`")
         };
         if url.starts_with("rediss:") {
-            return Err(Error::field("queue", "connections to Redis are not encrypted")
-                .hint("reach it through a tunnel or a private network: `redis://host:6379`"));
+            return Err(
+                Error::field("queue", "connections to Redis are not encrypted")
+                    .hint("reach it through a tunnel or a private network: `redis://host:6379`"),
+            );
         }
         let info = url.into_connection_info().map_err(wrong)?;
         let name = match info.addr() {
@@ -42,7 +46,11 @@ impl Link {
             ConnectionAddr::Unix(path) => path.display().to_string(),
             other @ (ConnectionAddr::TcpTls { .. } | _) => other.to_string(),
         };
-        Ok(Self { client: Client::open(info).map_err(wrong)?, name, idle: Mutex::default() })
+        Ok(Self {
+            client: Client::open(info).map_err(wrong)?,
+            name,
+            idle: Mutex::default(),
+        })
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
@@ -64,11 +72,15 @@ impl Link {
         Ok(connection)
     }
 
-    /// Asks something that may be asked twice: if the connection breaks, it is asked again on another.
+    /// Asks something that may be asked twice: if the connection breaks, it is asked again on
+    /// another.
     ///
     /// # Errors
     /// As [`Self::connect`].
-    pub(super) fn ask<T>(&self, mut work: impl FnMut(&mut Connection) -> RedisResult<T>) -> Result<T> {
+    pub(super) fn ask<T>(
+        &self,
+        mut work: impl FnMut(&mut Connection) -> RedisResult<T>,
+    ) -> Result<T> {
         let kept = self.idle().pop();
         if let Some(mut connection) = kept {
             match work(&mut connection) {
@@ -94,14 +106,22 @@ impl Link {
         let refused = error.kind() == ErrorKind::AuthenticationFailed
             || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
         let (what, hint) = if refused {
-            ("refuses the name or the password", "put them into the address: `redis://user:password@host`")
+            (
+                "refuses the name or the password",
+                "put them into the address: `redis://user:password@host`",
+            )
         } else if broken(error) {
             ("is out of reach", "is it running, and is this its address?")
         } else {
-            ("answers with a failure", "Redis 6.2 or newer is needed, with memory left and leave to write")
+            (
+                "answers with a failure",
+                "Redis 6.2 or newer is needed, with memory left and leave to write",
+            )
         };
         let text = error.to_string();
-        Error::new(Kind::Network, format!("Redis at `{name}` {what}")).source(text).hint(hint)
+        Error::new(Kind::Network, format!("Redis at `{name}` {what}"))
+            .source(text)
+            .hint(hint)
     }
 }
 
@@ -116,15 +136,28 @@ mod tests {
 
     #[test]
     fn addresses_are_read_and_passwords_never_told() {
-        for url in ["redis://h", "redis://u:secret@h:7/2", "redis+unix:///run/redis.sock?db=1"] {
+        for url in [
+            "redis://h",
+            "redis://u:secret@h:7/2",
+            "redis+unix:///run/redis.sock?db=1",
+        ] {
             assert!(Link::new(url).is_ok(), "{url}");
         }
         for url in ["rediss://h", "http://h", "redis://"] {
-            assert_eq!(Link::new(url).err().unwrap().field_name(), Some("queue"), "{url}");
+            assert_eq!(
+                Link::new(url).err().unwrap().field_name(),
+                Some("queue"),
+                "{url}"
+            );
         }
         let link = Link::new("redis://u:secret@127.0.0.1:1/0").unwrap();
         let error = link.connect().err().unwrap();
         assert_eq!(error.kind(), Kind::Network);
-        assert!(error.to_string().starts_with("Redis at `127.0.0.1:1` is out of reach"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("Redis at `127.0.0.1:1` is out of reach"),
+            "{error}"
+        );
     }
 }

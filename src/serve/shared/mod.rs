@@ -1,9 +1,10 @@
-//! Jobs in Redis, with other processes: whoever takes an order in, whoever draws it and whoever is asked for it may
-//! be three. A job is a hash beside its news (a stream) and its results; the queue is a stream with a consumer group,
-//! whose pending entries are the jobs that run. What has to happen at once is a script (`*.lua`).
+//! Jobs in Redis, with other processes: whoever takes an order in, whoever draws it and whoever is
+//! asked for it may be three. A job is a hash beside its news (a stream) and its results; the queue
+//! is a stream with a consumer group, whose pending entries are the jobs that run. What has to
+//! happen at once is a script (`*.lua`).
 //!
-//! Each taking of a job is an attempt with a number. Only the owner of the present attempt can write about the job,
-//! so that it has one end however many processes believed that it was theirs.
+//! Each taking of a job is an attempt with a number. Only the owner of the present attempt can
+//! write about the job, so that it has one end however many processes believed that it was theirs.
 
 mod link;
 mod owner;
@@ -72,7 +73,12 @@ fn script(source: &str, id: &str) -> Cmd {
 /// Makes the group of those who draw, if it is not there.
 fn group(connection: &mut Connection) -> RedisResult<()> {
     let mut create = cmd("XGROUP");
-    create.arg("CREATE").arg(QUEUE).arg(GROUP).arg(0).arg("MKSTREAM");
+    create
+        .arg("CREATE")
+        .arg(QUEUE)
+        .arg(GROUP)
+        .arg(0)
+        .arg("MKSTREAM");
     match create.query(connection) {
         Err(error) if error.code() == Some("BUSYGROUP") => Ok(()),
         result => result,
@@ -94,7 +100,14 @@ impl Shared {
             group(connection)?;
             // What older versions do not know.
             let mut pending = cmd("XPENDING");
-            pending.arg(QUEUE).arg(GROUP).arg("IDLE").arg(1).arg("-").arg("+").arg(1);
+            pending
+                .arg(QUEUE)
+                .arg(GROUP)
+                .arg("IDLE")
+                .arg(1)
+                .arg("-")
+                .arg("+")
+                .arg(1);
             pending.exec(connection)
         })?;
         let node = Arc::new(Node {
@@ -104,7 +117,10 @@ impl Shared {
             lease,
             log,
             closed: AtomicBool::new(false),
-            reach: Mutex::new(Reach { there: true, since: None }),
+            reach: Mutex::new(Reach {
+                there: true,
+                since: None,
+            }),
             taken: Mutex::default(),
             work: Condvar::new(),
             held: Held::default(),
@@ -122,12 +138,16 @@ impl Shared {
 }
 
 impl Node {
-    /// Asks Redis something that may be asked twice; notes and tells when it is lost and when it is back.
+    /// Asks Redis something that may be asked twice; notes and tells when it is lost and when it is
+    /// back.
     fn ask<T>(&self, work: impl FnMut(&mut Connection) -> RedisResult<T>) -> Result<T> {
         let result = self.link.ask(work);
         let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
         if reach.there != result.is_ok() {
-            *reach = Reach { there: result.is_ok(), since: Some(Instant::now()) };
+            *reach = Reach {
+                there: result.is_ok(),
+                since: Some(Instant::now()),
+            };
             match &result {
                 Ok(_) => (self.log)("the queue is back"),
                 Err(error) => (self.log)(&format!("{error}; trying again")),
@@ -136,10 +156,13 @@ impl Node {
         result
     }
 
-    /// Whether the last outage is so long ago that every process has had the time to say that it is there.
+    /// Whether the last outage is so long ago that every process has had the time to say that it is
+    /// there.
     fn is_steady(&self) -> bool {
         let reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
-        reach.since.is_none_or(|since| since.elapsed() > self.lease / 2)
+        reach
+            .since
+            .is_none_or(|since| since.elapsed() > self.lease / 2)
     }
 
     /// How long to wait before Redis is asked again after a failure.
@@ -159,17 +182,24 @@ impl Node {
         let (id, now) = (new_id(), SystemTime::now());
         let (order_json, status) = (json(order)?, json(&Status::default())?);
         let mut submit = script(include_str!("submit.lua"), &id);
-        submit.arg(self.bounds.queue).arg(clock::unix(now)).arg(order_json).arg(status);
+        submit
+            .arg(self.bounds.queue)
+            .arg(clock::unix(now))
+            .arg(order_json)
+            .arg(status);
         pictures.iter().for_each(|(name, bytes)| {
             submit.arg(name).arg(bytes);
         });
-        let job = |number: u64| Arc::new(Job::new(id, number, now, order.clone(), Status::default()));
-        let taken: Result<Option<(u64, Option<usize>)>> = self.ask(|connection| submit.query(connection));
+        let job =
+            |number: u64| Arc::new(Job::new(id, number, now, order.clone(), Status::default()));
+        let taken: Result<Option<(u64, Option<usize>)>> =
+            self.ask(|connection| submit.query(connection));
         match taken {
             Ok(Some((number, _))) => Ok(Some(self.hold(job(number)))),
             Ok(None) => Ok(None),
             Err(error) => {
-                // Redis may have taken what it did not answer, and the client is told that it was not taken.
+                // Redis may have taken what it did not answer, and the client is told that it was
+                // not taken.
                 self.stop_later(job(0));
                 Err(error)
             }
@@ -206,7 +236,11 @@ impl Node {
     fn cancel(&self, job: &Job) -> Result<bool> {
         let (status, record) = job.cancelled()?;
         let mut cancel = script(include_str!("cancel.lua"), &job.id);
-        cancel.arg(json(&status)?).arg(clock::unix(SystemTime::now())).arg(record.id).arg(json(&record)?);
+        cancel
+            .arg(json(&status)?)
+            .arg(clock::unix(SystemTime::now()))
+            .arg(record.id)
+            .arg(json(&record)?);
         let ended: bool = self.ask(|connection| cancel.query(connection))?;
         self.refresh(job)?;
         Ok(ended)
@@ -214,25 +248,52 @@ impl Node {
 
     fn count(&self) -> Result<Count> {
         let mut questions = pipe();
-        questions.atomic().cmd("ZCARD").arg("sdgen:waiting").cmd("SCARD").arg("sdgen:running");
-        questions.cmd("ZCARD").arg("sdgen:ended").cmd("HVALS").arg("sdgen:bytes");
+        questions
+            .atomic()
+            .cmd("ZCARD")
+            .arg("sdgen:waiting")
+            .cmd("SCARD")
+            .arg("sdgen:running");
+        questions
+            .cmd("ZCARD")
+            .arg("sdgen:ended")
+            .cmd("HVALS")
+            .arg("sdgen:bytes");
         let (queued, running, ended, bytes): (usize, usize, usize, Vec<u64>) =
             self.ask(|connection| questions.query(connection))?;
-        Ok(Count { queued, running, ended, bytes: bytes.iter().sum() })
+        Ok(Count {
+            queued,
+            running,
+            ended,
+            bytes: bytes.iter().sum(),
+        })
     }
 
     fn expire(&self, now: SystemTime) -> Result<()> {
         let mut questions = pipe();
-        questions.atomic().cmd("ZRANGE").arg("sdgen:ended").arg(0).arg(-1).arg("WITHSCORES");
+        questions
+            .atomic()
+            .cmd("ZRANGE")
+            .arg("sdgen:ended")
+            .arg(0)
+            .arg(-1)
+            .arg("WITHSCORES");
         questions.cmd("HGETALL").arg("sdgen:bytes");
         let (ended, bytes): (Vec<(String, f64)>, std::collections::HashMap<String, u64>) =
             self.ask(|connection| questions.query(connection))?;
         let past = ended.into_iter().zip(0..).map(|((id, at), number)| {
             let at = UNIX_EPOCH + Duration::try_from_secs_f64(at).unwrap_or_default();
-            Past { at, number, bytes: bytes.get(&id).copied().unwrap_or(0), id }
+            Past {
+                at,
+                number,
+                bytes: bytes.get(&id).copied().unwrap_or(0),
+                id,
+            }
         });
         let stale = self.bounds.stale(past.collect(), now);
-        stale.iter().try_for_each(|past| self.forget(&past.id).map(|_| ()))
+        stale
+            .iter()
+            .try_for_each(|past| self.forget(&past.id).map(|_| ()))
     }
 
     /// Forgets an ended job; whether it was there.
@@ -302,7 +363,10 @@ impl Store for Shared {
 
     fn stop(&self, job: &Job, stop: Halt) -> Result<bool> {
         let taken = self.0.taken();
-        if let Some(taken) = taken.as_ref().filter(|taken| stop != Halt::Cancel && taken.job.id == job.id) {
+        if let Some(taken) = taken
+            .as_ref()
+            .filter(|taken| stop != Halt::Cancel && taken.job.id == job.id)
+        {
             taken.job.ask(stop);
             return Ok(false);
         }

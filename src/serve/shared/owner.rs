@@ -1,5 +1,6 @@
-//! The job that this process draws: taken from the queue or from one that fell silent, told about while it is drawn,
-//! and ended. One thread draws; another, the courier, tells of the job and so renews the lease on it.
+//! The job that this process draws: taken from the queue or from one that fell silent, told about
+//! while it is drawn, and ended. One thread draws; another, the courier, tells of the job and so
+//! renews the lease on it.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -55,7 +56,11 @@ impl Node {
             }
         }
         let mut leave = cmd("XGROUP");
-        leave.arg("DELCONSUMER").arg(QUEUE).arg(GROUP).arg(&self.name);
+        leave
+            .arg("DELCONSUMER")
+            .arg(QUEUE)
+            .arg(GROUP)
+            .arg(&self.name);
         // A name that stays is in nobody's way.
         let _ = self.ask(|connection| leave.exec(connection));
         None
@@ -63,12 +68,19 @@ impl Node {
 
     fn look(&self) -> Result<Option<Arc<Job>>> {
         // In an outage everybody is silent.
-        let orphan = if self.is_steady() { self.ask(|connection| self.orphan(connection))? } else { None };
+        let orphan = if self.is_steady() {
+            self.ask(|connection| self.orphan(connection))?
+        } else {
+            None
+        };
         let entry = match orphan {
             None => self.ask(|connection| self.fresh(connection))?,
             orphan => orphan,
         };
-        match entry.as_ref().and_then(|(entry, fields)| Some((entry, fields.get("job")?))) {
+        match entry
+            .as_ref()
+            .and_then(|(entry, fields)| Some((entry, fields.get("job")?)))
+        {
             Some((entry, id)) => self.take(entry, id),
             None => Ok(None),
         }
@@ -78,11 +90,26 @@ impl Node {
     fn orphan(&self, connection: &mut Connection) -> RedisResult<Option<Entry>> {
         let lease = self.lease.as_millis() as u64;
         let mut pending = cmd("XPENDING");
-        pending.arg(QUEUE).arg(GROUP).arg("IDLE").arg(lease).arg("-").arg("+").arg(1);
-        let silent: Vec<(String, String, u64, u64)> = or_group(pending.query(connection), connection)?;
-        let Some((entry, ..)) = silent.first() else { return Ok(None) };
+        pending
+            .arg(QUEUE)
+            .arg(GROUP)
+            .arg("IDLE")
+            .arg(lease)
+            .arg("-")
+            .arg("+")
+            .arg(1);
+        let silent: Vec<(String, String, u64, u64)> =
+            or_group(pending.query(connection), connection)?;
+        let Some((entry, ..)) = silent.first() else {
+            return Ok(None);
+        };
         let mut claim = cmd("XCLAIM");
-        claim.arg(QUEUE).arg(GROUP).arg(&self.name).arg(lease).arg(entry);
+        claim
+            .arg(QUEUE)
+            .arg(GROUP)
+            .arg(&self.name)
+            .arg(lease)
+            .arg(entry);
         let claimed: Vec<Option<Entry>> = claim.query(connection)?;
         Ok(claimed.into_iter().flatten().next())
     }
@@ -90,31 +117,64 @@ impl Node {
     /// The next job that was never delivered.
     fn fresh(&self, connection: &mut Connection) -> RedisResult<Option<Entry>> {
         let mut read = cmd("XREADGROUP");
-        read.arg("GROUP").arg(GROUP).arg(&self.name).arg("COUNT").arg(1);
-        read.arg("BLOCK").arg(LOOK.as_millis() as u64).arg("STREAMS").arg(QUEUE).arg(">");
+        read.arg("GROUP")
+            .arg(GROUP)
+            .arg(&self.name)
+            .arg("COUNT")
+            .arg(1);
+        read.arg("BLOCK")
+            .arg(LOOK.as_millis() as u64)
+            .arg("STREAMS")
+            .arg(QUEUE)
+            .arg(">");
         let read: Option<Vec<(String, Vec<Entry>)>> = or_group(read.query(connection), connection)?;
-        Ok(read.into_iter().flatten().flat_map(|(_, entries)| entries).next())
+        Ok(read
+            .into_iter()
+            .flatten()
+            .flat_map(|(_, entries)| entries)
+            .next())
     }
 
     /// Makes a delivered job this node's own.
     fn take(&self, entry: &str, id: &str) -> Result<Option<Arc<Job>>> {
-        type Reply = (u64, f64, String, String, u32, Option<String>, HashMap<String, Vec<u8>>);
+        type Reply = (
+            u64,
+            f64,
+            String,
+            String,
+            u32,
+            Option<String>,
+            HashMap<String, Vec<u8>>,
+        );
         let mut take = script(include_str!("take.lua"), id);
         take.arg(entry).arg(&self.name);
         let reply: Option<Reply> = self.ask(|connection| take.query(connection))?;
-        let Some((number, created, order, _, attempts, cancel, pictures)) = reply else { return Ok(None) };
+        let Some((number, created, order, _, attempts, cancel, pictures)) = reply else {
+            return Ok(None);
+        };
         let created = UNIX_EPOCH + Duration::try_from_secs_f64(created).unwrap_or_default();
         let order: Option<Order> = serde_json::from_str(&order).ok();
         let is_read = order.is_some();
-        let status = Status { attempts: attempts.saturating_sub(1), ..Status::default() };
-        let job = Job::new(id.to_owned(), number, created, order.unwrap_or_else(Order::unread), status);
+        let status = Status {
+            attempts: attempts.saturating_sub(1),
+            ..Status::default()
+        };
+        let job = Job::new(
+            id.to_owned(),
+            number,
+            created,
+            order.unwrap_or_else(Order::unread),
+            status,
+        );
         job.begin();
         let job = Arc::new(job);
         let placed = placed(&pictures);
         let end = match &placed {
             _ if cancel.is_some() => Some(End::Cancelled),
             _ if attempts > ATTEMPTS => Some(End::Failed(Failure::worn_out())),
-            _ if !is_read => Some(End::Failed(Failure::internal("another version took this order in"))),
+            _ if !is_read => Some(End::Failed(Failure::internal(
+                "another version took this order in",
+            ))),
             Err(error) => {
                 (self.log)(&format!("{id}: {error}"));
                 let message = "the server has no place for the pictures of a job while it is drawn";
@@ -123,7 +183,12 @@ impl Node {
             Ok(_) => None,
         };
         let folder = placed.unwrap_or_default();
-        let taken = Taken { job: Arc::clone(&job), folder, told: Vec::new(), at: Instant::now() };
+        let taken = Taken {
+            job: Arc::clone(&job),
+            folder,
+            told: Vec::new(),
+            at: Instant::now(),
+        };
         *self.taken() = Some(taken);
         self.work.notify_all();
         match end {
@@ -139,7 +204,9 @@ impl Node {
     /// Where the pictures of the taken job lie.
     pub(super) fn folder(&self, id: &str) -> PathBuf {
         let taken = self.taken();
-        let folder = taken.as_ref().and_then(|taken| Some(taken.folder.as_ref()?.path().to_owned()));
+        let folder = taken
+            .as_ref()
+            .and_then(|taken| Some(taken.folder.as_ref()?.path().to_owned()));
         folder.unwrap_or_else(|| std::env::temp_dir().join(id))
     }
 
@@ -162,11 +229,16 @@ impl Node {
     /// Tells how the taken job ended; whether it was still this node's.
     pub(super) fn finish(&self, job: &Job, end: End) -> bool {
         job.end(end);
-        let Some(mut taken) = self.taken().take() else { return false };
+        let Some(mut taken) = self.taken().take() else {
+            return false;
+        };
         match self.insist(|node| node.tell(&mut taken)) {
             Ok(Heard::Told) => true,
             Ok(Heard::Lost) => {
-                (self.log)(&format!("{} is another's by now: this node was silent for too long", job.id));
+                (self.log)(&format!(
+                    "{} is another's by now: this node was silent for too long",
+                    job.id
+                ));
                 false
             }
             Err(_) => false,
@@ -196,11 +268,24 @@ impl Node {
         // What comes between the two is told the next time.
         let (status, (records, _)) = (job.status(), job.heard_after(0));
         let numbers: Vec<u64> = records.iter().map(|record| record.id).collect();
-        let gone: Vec<u64> = taken.told.iter().filter(|id| !numbers.contains(id)).copied().collect();
+        let gone: Vec<u64> = taken
+            .told
+            .iter()
+            .filter(|id| !numbers.contains(id))
+            .copied()
+            .collect();
         let mut tell = script(include_str!("tell.lua"), &job.id);
-        tell.arg(status.attempts).arg(status.state.name()).arg(json(&status)?);
-        tell.arg(status.ended.map_or(0.0, clock::unix)).arg(job.bytes()).arg(gone.len()).arg(&gone);
-        for record in records.iter().filter(|record| !taken.told.contains(&record.id)) {
+        tell.arg(status.attempts)
+            .arg(status.state.name())
+            .arg(json(&status)?);
+        tell.arg(status.ended.map_or(0.0, clock::unix))
+            .arg(job.bytes())
+            .arg(gone.len())
+            .arg(&gone);
+        for record in records
+            .iter()
+            .filter(|record| !taken.told.contains(&record.id))
+        {
             tell.arg(record.id).arg(json(&**record)?);
         }
         let heard: String = self.ask(|connection| tell.query(connection))?;
@@ -208,7 +293,11 @@ impl Node {
         if heard != "told" && status.state == State::Running {
             taken.job.ask(Halt::Cancel);
         }
-        Ok(if heard == "lost" { Heard::Lost } else { Heard::Told })
+        Ok(if heard == "lost" {
+            Heard::Lost
+        } else {
+            Heard::Told
+        })
     }
 
     /// Tells of the taken job while it is drawn, and renews the lease on it.
@@ -216,7 +305,10 @@ impl Node {
         let mut taken = self.taken();
         loop {
             let Some(job) = taken.as_mut() else {
-                taken = self.work.wait(taken).unwrap_or_else(PoisonError::into_inner);
+                taken = self
+                    .work
+                    .wait(taken)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
             let pause = match () {
@@ -247,7 +339,10 @@ impl Taken {
 }
 
 /// The answer, or nothing after the group was made where it was missing: Redis has begun anew.
-fn or_group<T: redis::FromRedisValue>(answer: RedisResult<T>, connection: &mut Connection) -> RedisResult<T> {
+fn or_group<T: redis::FromRedisValue>(
+    answer: RedisResult<T>,
+    connection: &mut Connection,
+) -> RedisResult<T> {
     match answer {
         Err(error) if error.code() == Some("NOGROUP") => {
             group(connection)?;
@@ -263,11 +358,17 @@ fn placed(pictures: &HashMap<String, Vec<u8>>) -> Result<Option<TempDir>> {
         return Ok(None);
     }
     let failed = |e: std::io::Error| {
-        Error::new(Kind::Output, "cannot keep the pictures of a job while it is drawn")
-            .source(e)
-            .hint("set TMPDIR to a folder that can be written")
+        Error::new(
+            Kind::Output,
+            "cannot keep the pictures of a job while it is drawn",
+        )
+        .source(e)
+        .hint("set TMPDIR to a folder that can be written")
     };
-    let folder = tempfile::Builder::new().prefix("sdgen-").tempdir().map_err(failed)?;
+    let folder = tempfile::Builder::new()
+        .prefix("sdgen-")
+        .tempdir()
+        .map_err(failed)?;
     for (name, bytes) in pictures {
         std::fs::write(folder.path().join(name), bytes).map_err(failed)?;
     }

@@ -1,5 +1,5 @@
-//! Jobs as this process knows them for those who ask: read from Redis, and kept up to date while somebody holds them.
-//! A thread, the ear, listens for the bell that rings where something happens.
+//! Jobs as this process knows them for those who ask: read from Redis, and kept up to date while
+//! somebody holds them. A thread, the ear, listens for the bell that rings where something happens.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -22,7 +22,8 @@ const GLANCE: Duration = Duration::from_millis(250);
 #[derive(Default)]
 pub(super) struct Held {
     jobs: Mutex<HashMap<String, Weak<Job>>>,
-    /// Held while a job is brought up to date, so that what is older does not come after what is newer.
+    /// Held while a job is brought up to date, so that what is older does not come after what is
+    /// newer.
     hearing: Mutex<()>,
 }
 
@@ -59,11 +60,17 @@ type Moving = (Option<String>, Option<String>);
 type Entries = Vec<(String, HashMap<String, String>)>;
 
 fn fixed(questions: &mut Pipeline, id: &str) {
-    questions.cmd("HMGET").arg(format!("{PREFIX}:job:{id}")).arg(&["number", "created", "order"]);
+    questions
+        .cmd("HMGET")
+        .arg(format!("{PREFIX}:job:{id}"))
+        .arg(&["number", "created", "order"]);
 }
 
 fn moving(questions: &mut Pipeline, id: &str) {
-    questions.cmd("HMGET").arg(format!("{PREFIX}:job:{id}")).arg(&["status", "cancel"]);
+    questions
+        .cmd("HMGET")
+        .arg(format!("{PREFIX}:job:{id}"))
+        .arg(&["status", "cancel"]);
 }
 
 /// The job that the fields make, as it is before anything is heard of it.
@@ -71,7 +78,13 @@ fn made(id: &str, (number, created, order): Fixed) -> Option<Job> {
     let created = UNIX_EPOCH + Duration::try_from_secs_f64(created?).unwrap_or_default();
     // An order of another version is shown without what it asks for.
     let order = serde_json::from_str(&order?).unwrap_or_else(|_| Order::unread());
-    Some(Job::new(id.to_owned(), number?, created, order, Status::default()))
+    Some(Job::new(
+        id.to_owned(),
+        number?,
+        created,
+        order,
+        Status::default(),
+    ))
 }
 
 fn status((status, _): &Moving) -> Option<Status> {
@@ -96,7 +109,9 @@ impl Node {
         let mut questions = pipe();
         fixed(&mut questions, id);
         let (found,): (Fixed,) = self.ask(|connection| questions.query(connection))?;
-        let Some(job) = made(id, found) else { return Ok(None) };
+        let Some(job) = made(id, found) else {
+            return Ok(None);
+        };
         let job = self.held.or_held(Arc::new(job));
         self.refresh(&job)?;
         Ok(Some(job))
@@ -104,19 +119,29 @@ impl Node {
 
     /// Brings a job up to date.
     pub(super) fn refresh(&self, job: &Job) -> Result<()> {
-        let _hearing = self.held.hearing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _hearing = self
+            .held
+            .hearing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if job.state().is_final() {
             return Ok(());
         }
         let mut questions = pipe();
         moving(questions.atomic(), &job.id);
         let after = format!("({}-0", job.last());
-        questions.cmd("XRANGE").arg(format!("{PREFIX}:job:{}:news", job.id)).arg(after).arg("+");
+        questions
+            .cmd("XRANGE")
+            .arg(format!("{PREFIX}:job:{}:news", job.id))
+            .arg(after)
+            .arg("+");
         questions.cmd("ZRANK").arg("sdgen:waiting").arg(&job.id);
         let (found, news, rank): (Moving, Entries, Option<usize>) =
             self.ask(|connection| questions.query(connection))?;
-        let records: Vec<Record> =
-            news.iter().filter_map(|(_, fields)| serde_json::from_str(fields.get("record")?).ok()).collect();
+        let records: Vec<Record> = news
+            .iter()
+            .filter_map(|(_, fields)| serde_json::from_str(fields.get("record")?).ok())
+            .collect();
         match status(&found) {
             Some(status) => job.hear(status, records),
             None => lose(job),
@@ -131,8 +156,19 @@ impl Node {
     /// Every job, without what was told of it.
     pub(super) fn all(&self) -> Result<Vec<Arc<Job>>> {
         let mut questions = pipe();
-        questions.atomic().cmd("ZRANGE").arg("sdgen:waiting").arg(0).arg(-1);
-        questions.cmd("SMEMBERS").arg("sdgen:running").cmd("ZRANGE").arg("sdgen:ended").arg(0).arg(-1);
+        questions
+            .atomic()
+            .cmd("ZRANGE")
+            .arg("sdgen:waiting")
+            .arg(0)
+            .arg(-1);
+        questions
+            .cmd("SMEMBERS")
+            .arg("sdgen:running")
+            .cmd("ZRANGE")
+            .arg("sdgen:ended")
+            .arg(0)
+            .arg(-1);
         let (waiting, running, ended): (Vec<String>, Vec<String>, Vec<String>) =
             self.ask(|connection| questions.query(connection))?;
         let ids: Vec<&String> = waiting.iter().chain(&running).chain(&ended).collect();
@@ -148,8 +184,14 @@ impl Node {
         for (place, (id, answer)) in ids.iter().zip(answers.chunks_exact(2)).enumerate() {
             let found = redis::from_redis_value(answer[0].clone()).ok();
             let moving: Option<Moving> = redis::from_redis_value(answer[1].clone()).ok();
-            let Some(job) = found.and_then(|found| made(id, found)) else { continue };
-            moving.as_ref().and_then(status).iter().for_each(|status| job.hear(status.clone(), Vec::new()));
+            let Some(job) = found.and_then(|found| made(id, found)) else {
+                continue;
+            };
+            moving
+                .as_ref()
+                .and_then(status)
+                .iter()
+                .for_each(|status| job.hear(status.clone(), Vec::new()));
             if place < waiting.len() {
                 job.waits(place + 1);
             }
@@ -165,7 +207,9 @@ impl Node {
         questions.cmd("SMEMBERS").arg("sdgen:running");
         let (ids,): (Vec<String>,) = self.ask(|connection| questions.query(connection))?;
         for id in ids {
-            let job = self.get(&id)?.filter(|job| job.order.api == api && job.state() == State::Running);
+            let job = self
+                .get(&id)?
+                .filter(|job| job.order.api == api && job.state() == State::Running);
             if job.is_some() {
                 return Ok(job);
             }
@@ -192,7 +236,10 @@ impl Node {
         self.round(|_| true);
         let (mut moved, mut glance, mut round) = (false, Instant::now(), Instant::now());
         loop {
-            match bell.get_message().and_then(|message| message.get_payload::<String>()) {
+            match bell
+                .get_message()
+                .and_then(|message| message.get_payload::<String>())
+            {
                 Ok(word) if word.is_empty() => moved = true,
                 Ok(word) => self.rung(&word),
                 Err(error) if error.is_timeout() => {}
@@ -209,7 +256,8 @@ impl Node {
         }
     }
 
-    /// A word of the bell: a job that something is told of, or one that is to stop. No word: the queue moved.
+    /// A word of the bell: a job that something is told of, or one that is to stop. No word: the
+    /// queue moved.
     fn rung(&self, word: &str) {
         match word.strip_prefix('-') {
             Some(id) => self.stop(id),
@@ -236,5 +284,13 @@ fn lose(job: &Job) {
     let failure = Failure::internal("the queue has lost this job");
     job.tell(&News::Error(failure.clone()));
     let status = job.status();
-    job.hear(Status { state: State::Failed, failure: Some(failure), position: None, ..status }, Vec::new());
+    job.hear(
+        Status {
+            state: State::Failed,
+            failure: Some(failure),
+            position: None,
+            ..status
+        },
+        Vec::new(),
+    );
 }
