@@ -1,4 +1,4 @@
-//! The environment, read here and nowhere else, and handed on as plain data.
+//! Environment variables, read here and nowhere else, and passed on as plain data.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,19 +12,19 @@ pub use self::hold::Hold;
 pub use self::hub::{HUB_VARIABLES, Hub};
 use crate::error::{Error, Kind, Result};
 
-/// A secret that never shows itself in a message or a log.
+/// A secret that never appears in a message or a log.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// The secret in a text, without the white space around it; nothing of an empty one.
+    /// The secret in a text, without the white space around it; `None` for an empty text.
     pub fn new(text: &str) -> Option<Self> {
         Some(text.trim())
             .filter(|text| !text.is_empty())
             .map(|text| Self(text.to_owned()))
     }
 
-    /// The secret itself, for the one header that needs it.
+    /// Returns the secret itself, for the one HTTP header that needs it.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -39,11 +39,11 @@ impl fmt::Debug for Token {
 /// One task of many that a scheduler started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ArrayTask {
-    /// From 0.
+    /// Index of the task, from 0.
     pub index: u64,
-    /// How many there are, where the scheduler tells.
+    /// Number of tasks, if the scheduler gives it.
     pub count: Option<u64>,
-    /// The variable that told.
+    /// Environment variable that gave the index.
     pub name: &'static str,
 }
 
@@ -71,12 +71,12 @@ pub fn array_task() -> Option<ArrayTask> {
     })
 }
 
-/// Whether colours are wanted on a terminal (<https://no-color.org>).
+/// Returns true if colours are wanted on a terminal (<https://no-color.org>).
 pub fn colours() -> bool {
     text("NO_COLOR").is_none() && !dumb_terminal()
 }
 
-/// Whether the terminal cannot redraw a line.
+/// Returns true if the terminal cannot redraw a line (`TERM=dumb`).
 pub fn dumb_terminal() -> bool {
     text("TERM").as_deref() == Some("dumb")
 }
@@ -84,10 +84,10 @@ pub fn dumb_terminal() -> bool {
 /// The user's file of defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DefaultsFile {
-    /// Where it is, or would be.
+    /// Path of the file, whether it exists or not.
     pub path: PathBuf,
-    /// Whether this user may not look into the folder in which it would be (the home of somebody
-    /// else, as in a container that runs as another user): then there are no defaults.
+    /// True if this user may not read the folder of the file (the home of another user, as in a
+    /// container that runs as another user): then there are no defaults.
     pub is_out_of_reach: bool,
 }
 
@@ -107,7 +107,7 @@ pub fn defaults_file() -> Result<Option<DefaultsFile>> {
         return Ok(None);
     };
     match path.metadata() {
-        // A device or a pipe is as good as a file: `/dev/null` says nothing.
+        // A device or a pipe counts as a file: `/dev/null` means no defaults.
         Ok(metadata) if !is_named || !metadata.is_dir() => Ok(Some(DefaultsFile {
             path,
             is_out_of_reach: false,
@@ -133,13 +133,13 @@ pub fn defaults_file() -> Result<Option<DefaultsFile>> {
     }
 }
 
-/// `SDGEN_PROFILE`: the profile to use where none is named.
+/// `SDGEN_PROFILE`: the profile to use if none is named.
 pub fn profile() -> Option<String> {
     text("SDGEN_PROFILE")
 }
 
-/// `SDGEN_QUEUE`: what `--queue` says where it is not given; other users of the machine do not see
-/// it.
+/// `SDGEN_QUEUE`: value of `--queue` if the flag is not given; other users of the machine do not
+/// see it.
 pub fn queue() -> Option<String> {
     text("SDGEN_QUEUE")
 }
@@ -149,8 +149,8 @@ pub fn instruction_set() -> Option<String> {
     text("SDGEN_CPU")
 }
 
-/// Where this program keeps what has to outlive a process: `$XDG_STATE_HOME/sdgen`, or the system's
-/// own place.
+/// Folder for data that outlives a process: `$XDG_STATE_HOME/sdgen`, or the system's own folder for
+/// it.
 pub fn state_folder() -> Option<PathBuf> {
     let home = directories::ProjectDirs::from("", "", "sdgen")?;
     Some(
@@ -160,7 +160,7 @@ pub fn state_folder() -> Option<PathBuf> {
     )
 }
 
-/// Those of [`HUB_VARIABLES`] that are set.
+/// Names in [`HUB_VARIABLES`] that are set.
 pub fn hub_variables() -> Vec<&'static str> {
     HUB_VARIABLES
         .iter()

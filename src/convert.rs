@@ -1,5 +1,5 @@
-//! Models from one layout and precision to another: a folder, a safetensors or a GGUF file. One
-//! tensor at a time is in memory; what is written appears whole or not at all.
+//! Conversion of models from one layout and data type to another: a folder, a safetensors or a GGUF
+//! file. One tensor at a time is in memory; the output appears whole or not at all.
 
 use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
@@ -17,7 +17,7 @@ use crate::registry::{
 };
 
 named_enum! {
-    /// How a model's tensors are laid out.
+    /// Layout of a model's tensors.
     pub enum Layout("layout") {
         /// A folder with a file for each part, as diffusers has it.
         Diffusers = "diffusers",
@@ -39,11 +39,11 @@ named_enum! {
         Q8_0 = "q8_0",
         /// ggml's 5-bit blocks.
         Q5_0 = "q5_0",
-        /// The same with an offset.
+        /// ggml's 5-bit blocks with an offset.
         Q5_1 = "q5_1",
         /// ggml's 4-bit blocks.
         Q4_0 = "q4_0",
-        /// The same with an offset.
+        /// ggml's 4-bit blocks with an offset.
         Q4_1 = "q4_1",
         /// Blocks of 256 in 6 bits.
         Q6K = "q6_k",
@@ -54,8 +54,8 @@ named_enum! {
     }
 }
 
-/// Numbers of a matrix that is not put into blocks. The smallest of the published models have
-/// 102,400.
+/// Maximum number of values of a matrix that is not quantised. The smallest matrices of the
+/// published models have 102,400.
 const SMALL: usize = 32 << 10;
 
 impl Target {
@@ -75,9 +75,10 @@ impl Target {
         }
     }
 
-    /// Matrices alone are put into blocks, where their rows are whole ones and they are no
-    /// embeddings, as stable-diffusion.cpp does it; of what is left vectors stay at full precision.
-    /// Small matrices, of which the large models have none, are not worth the noise.
+    /// Data type of a tensor. Only matrices are quantised, if their rows are whole blocks and they
+    /// are no embeddings, as in stable-diffusion.cpp; of the other tensors, vectors are f32 and the
+    /// rest f16. Small matrices, which large models do not have, are not worth the quantisation
+    /// error.
     fn of(self, name: &str, shape: &[usize]) -> Storage {
         let storage = self.storage();
         if storage.block() == 1 {
@@ -97,20 +98,20 @@ impl Target {
     }
 }
 
-/// What is to be made of a model.
+/// A conversion to be done.
 #[derive(Clone, Debug)]
 pub struct Order {
-    /// Where to.
+    /// Path of the output.
     pub out: PathBuf,
-    /// Types of its numbers; as they are stored, or half precision for those in blocks, if absent.
+    /// Data type; if absent, f32, f16 and bf16 are kept, f64 becomes f32, and every other type f16.
     pub target: Option<Target>,
-    /// How it is laid out; as the name of `out` suggests if absent.
+    /// Layout; if absent, the name of `out` decides.
     pub layout: Option<Layout>,
-    /// Take the place of what is there.
+    /// Replace an existing output.
     pub overwrite: bool,
 }
 
-/// Whether to stop, asked at each tensor.
+/// Callback before each tensor that returns true to stop.
 type Stop<'a> = &'a dyn Fn() -> bool;
 
 /// Writes `model` as `order` says; returns the bytes written.
@@ -131,7 +132,7 @@ pub fn convert(model: &ModelFiles, order: &Order, stop: Stop<'_>) -> Result<u64>
     }
 }
 
-/// What of `model` has no place in what `order` writes, for the user.
+/// Returns notices for the user about parts of `model` that the output of `order` cannot hold.
 ///
 /// # Errors
 /// A layout and a name that do not go together; a tokenizer that cannot be read.
@@ -154,7 +155,7 @@ pub fn left_behind(model: &ModelFiles, order: &Order) -> Result<Vec<String>> {
 }
 
 impl Order {
-    /// The format of one file; nothing for a folder.
+    /// Format of a single-file output; `None` for a folder.
     fn format(&self) -> Result<Option<Format>> {
         let extension = self
             .out
@@ -207,7 +208,7 @@ struct Source<'a> {
     parts: BTreeMap<Component, Weights>,
 }
 
-/// A tensor of a part with its plan.
+/// A tensor to be written, with its sources.
 struct Job<'a> {
     weights: &'a Weights,
     piece: Piece,
@@ -256,7 +257,7 @@ impl<'a> Source<'a> {
                 architecture(self.version).to_owned(),
             ),
         ]);
-        // Nothing else in such a file says so.
+        // A single file has no other place for prediction type and noise.
         let note = |sign: Sign| {
             let bytes = sign
                 .values
@@ -339,7 +340,7 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Its bytes as they will be written.
+    /// Encodes the tensor as it will be written.
     fn bytes(&self) -> Result<Vec<u8>> {
         let mut floats = Vec::new();
         for source in &self.piece.sources {
@@ -353,14 +354,14 @@ impl<'a> Job<'a> {
     }
 }
 
-/// A matrix of the other orientation, to be of so many rows.
+/// Transposes a matrix; the result has `rows` rows.
 fn transposed(values: &[f32], rows: usize) -> Vec<f32> {
     (0..rows)
         .flat_map(|row| values.iter().skip(row).step_by(rows).copied())
         .collect()
 }
 
-/// A file that is being written under a name of no meaning.
+/// A file that is being written under a temporary name.
 struct Output {
     file: tempfile::NamedTempFile,
     written: u64,
@@ -412,7 +413,7 @@ impl Output {
             .map_err(|e| cannot_write(self.file.path(), e))
     }
 
-    /// Gives the file its name; returns its bytes.
+    /// Syncs the file and renames it to `path`; returns its size in bytes.
     fn keep(self, path: &Path) -> Result<u64> {
         self.file
             .as_file()
@@ -425,7 +426,7 @@ impl Output {
     }
 }
 
-/// A folder beside `out` under a name of no meaning, which goes when it is not kept.
+/// Temporary folder next to `out`, which is removed when it is dropped.
 fn staging(out: &Path) -> Result<tempfile::TempDir> {
     let parent = out
         .parent()
@@ -438,7 +439,7 @@ fn staging(out: &Path) -> Result<tempfile::TempDir> {
         .map_err(|e| cannot_write(out, e))
 }
 
-/// Puts the folder where `order` wants it; of what was there only a model is removed.
+/// Moves the folder to `order.out`; an existing folder is removed only if it is a model.
 fn replace_folder(staging: tempfile::TempDir, order: &Order) -> Result<()> {
     let out = &order.out;
     if out.exists() {

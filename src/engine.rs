@@ -1,5 +1,5 @@
-//! The engine: owns the loaded model and turns plans into pictures. How they are shown or saved is
-//! the caller's.
+//! The engine: owns the loaded model and turns plans into images. Display and storage of the images
+//! are left to the caller.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -24,22 +24,22 @@ use crate::rng::Noise;
 /// A finished picture: 8-bit RGB, row by row from the top left.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
-    /// Pixels.
+    /// Width in pixels.
     pub width: u32,
-    /// Pixels.
+    /// Height in pixels.
     pub height: u32,
     /// `width × height × 3` bytes.
     pub rgb: Vec<u8>,
-    /// The seed that made it.
+    /// Seed of the image.
     pub seed: u64,
-    /// Its place within the request, from 0.
+    /// Index within the request, from 0.
     pub index: u64,
-    /// It was decoded in tiles.
+    /// True if the VAE decoded the latents in tiles.
     pub tiled: bool,
 }
 
 impl Image {
-    /// As it is written into a file.
+    /// View of the image for the file writer.
     pub fn leaf(&self) -> Leaf<'_> {
         let picture = Picture {
             width: self.width,
@@ -55,18 +55,18 @@ impl Image {
     }
 }
 
-/// Draws plans. The model that was drawn with last stays in memory for the next plan; a base model
-/// and its refiner take turns, so that only one of them is there at a time.
+/// Runs plans. The last model stays in memory for the next plan; a base model and its refiner take
+/// turns, so that only one of them is in memory at a time.
 #[derive(Default)]
 pub struct Engine {
     backend: Option<(Machine, Backend)>,
     loaded: Option<Loaded>,
     undecoded: Option<Latents>,
-    /// Operations that the processor does in a second.
+    /// Measured throughput of the CPU, in operations per second.
     pace: Option<(Machine, f64)>,
 }
 
-/// How long stages take, by estimate, in seconds.
+/// Estimated durations of the stages of a plan, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Forecast {
     /// Prompts to conditioning.
@@ -77,7 +77,7 @@ pub struct Forecast {
     pub decode: f64,
 }
 
-/// What a backend is chosen by.
+/// Settings that select the backend.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Machine {
     device: DeviceChoice,
@@ -85,7 +85,7 @@ struct Machine {
     threads: Option<usize>,
 }
 
-/// A model in memory, and what it was loaded for.
+/// A model in memory, with the settings that it was loaded for.
 struct Loaded {
     machine: Machine,
     model: Arc<Model>,
@@ -95,7 +95,7 @@ struct Loaded {
     held: u64,
 }
 
-/// Takes a finished picture.
+/// Callback that receives a finished image.
 type Deliver<'a> = &'a mut dyn FnMut(Image) -> Result<()>;
 
 impl Engine {
@@ -104,7 +104,7 @@ impl Engine {
         Self::default()
     }
 
-    /// Loads the model of a plan, for those who want to know how long that takes, or to be ready.
+    /// Loads the model of a plan in advance, to measure the load time or to be ready for a request.
     ///
     /// # Errors
     /// A file that is missing or does not fit; a device that is not there.
@@ -112,11 +112,11 @@ impl Engine {
         self.open(&Wanted::of(plan), observer).map(|_| ())
     }
 
-    /// Draws the pictures of `plan` and hands each to `deliver` as soon as it is decoded.
+    /// Draws the images of `plan` and passes each to `deliver` as soon as it is decoded.
     ///
     /// # Errors
-    /// As [`Self::load`]; a failure of the networks, a picture that is none, `Kind::Interrupted`
-    /// when the observer cancels, or what `deliver` reports.
+    /// As [`Self::load`]; a failure of the networks, an invalid image, `Kind::Interrupted` when the
+    /// observer cancels, or an error of `deliver`.
     pub fn generate(
         &mut self,
         plan: &Plan,
@@ -129,7 +129,7 @@ impl Engine {
         result
     }
 
-    /// What the last request had drawn when decoding failed.
+    /// Latents of the last request that could not be decoded, if any.
     pub fn undecoded(&self) -> Option<&Latents> {
         self.undecoded.as_ref()
     }
@@ -186,9 +186,10 @@ impl Engine {
         }
     }
 
-    /// Draws one picture of each of `plans`, which are alike but for prompts and seed
-    /// ([`Request::form`]) and have no refiner, in as few forwards as their prompts' lengths allow.
-    /// Each is the picture that it is alone; `deliver` is told whose it is.
+    /// Draws one image for each of `plans`, which differ only in prompts and seed
+    /// ([`Request::form`]) and have no refiner, in as few forward passes as the lengths of the
+    /// prompts allow. Each image is the same as if its plan were drawn alone; `deliver` receives
+    /// the index of the plan with the image.
     ///
     /// # Errors
     /// As [`Self::generate`].
@@ -227,7 +228,8 @@ impl Engine {
             .map(encode)
             .collect::<Result<Vec<_>>>()?;
         observer.about(None);
-        // What cannot be decoded is drawn again alone by the caller, who then may keep its latents.
+        // The caller draws an image again alone if it cannot be decoded, and may then keep its
+        // latents.
         let undecoded = &Cell::new(None);
         let finish = Finish {
             request,
@@ -270,7 +272,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Lets the refiner end what the base model has begun.
+    /// Lets the refiner finish the denoising that the base model began.
     fn refine(
         &mut self,
         refiner: &Arc<Model>,
@@ -307,7 +309,8 @@ impl Engine {
         Ok(())
     }
 
-    /// The loaded model with what is to be beside it; another one leaves memory first.
+    /// Returns the pipeline of the wanted model with its extra networks and adapters, loading it if
+    /// necessary; another model is unloaded first.
     fn open(&mut self, wanted: &Wanted<'_>, observer: &mut dyn Observer) -> Result<&Pipeline> {
         let Wanted {
             model,
@@ -359,9 +362,9 @@ impl Engine {
         Ok(pipeline)
     }
 
-    /// How much memory a plan takes in an engine with nothing in memory; nothing is loaded for it.
-    /// Of a model and its refiner, which take turns, the one that takes more. Nothing on devices
-    /// other than the processor.
+    /// Estimates the memory that a plan takes in an empty engine, without loading anything. A base
+    /// model and its refiner take turns, so the larger of the two counts. `None` on devices other
+    /// than the CPU.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -391,9 +394,8 @@ impl Engine {
         }))
     }
 
-    /// How long the stages of a plan take, from the arithmetic that they ask for and a short
-    /// measurement of the processor; nothing is loaded for it. Nothing on devices other than the
-    /// processor.
+    /// Estimates the durations of the stages of a plan from its number of operations and a short
+    /// measurement of the CPU, without loading anything. `None` on devices other than the CPU.
     ///
     /// # Errors
     /// As [`Self::load`].
@@ -435,24 +437,24 @@ impl Engine {
         Ok(backend)
     }
 
-    /// How the processor computes (instruction set, threads); nothing on other devices, or before a
-    /// model is loaded.
+    /// Description of the CPU backend (instruction set, threads); `None` on other devices, or
+    /// before a model is loaded.
     pub fn processor(&self) -> Option<String> {
         self.backend
             .as_ref()
             .and_then(|(_, backend)| backend.processor())
     }
 
-    /// A counter of the arithmetic operations of convolutions, products and attention so far, to be
-    /// read while the engine works; it stays at 0 where they are not counted, or before a model is
-    /// loaded.
+    /// Returns a counter of the arithmetic operations (convolutions, matrix products, attention) so
+    /// far, to be read while the engine works; it stays at 0 if they are not counted, or before a
+    /// model is loaded.
     pub fn operations(&self) -> impl Fn() -> u64 + 'static {
         let backend = self.backend.as_ref().map(|(_, backend)| backend.clone());
         move || backend.as_ref().map_or(0, Backend::work)
     }
 }
 
-/// What is to be opened.
+/// The model to open, with its extra networks and the stages that are needed.
 #[derive(Clone, Copy)]
 struct Wanted<'a> {
     model: &'a Arc<Model>,
@@ -462,7 +464,7 @@ struct Wanted<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// The base model of `plan`.
+    /// The base model of `plan` with its networks.
     fn of(plan: &'a Plan) -> Self {
         let stages = if plan.latents.is_some() {
             Stages::Decoding
@@ -498,8 +500,8 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// What a refiner has beside it: the autoencoder, which is the same for both, and words with
-/// vectors. LoRAs are the base model's alone.
+/// Networks and adapters of the refiner: the autoencoder, shared with the base model, and textual
+/// inversion embeddings. LoRAs apply to the base model only.
 fn refiners(Beside { networks, adapters }: Beside<'_>) -> (Networks, Adapters) {
     let autoencoder = networks.autoencoder.clone();
     let embeddings = adapters.embeddings.clone();
@@ -526,7 +528,7 @@ impl Machine {
 }
 
 impl Loaded {
-    /// Whether a request with this model, computed so, can be drawn with it.
+    /// Returns true if a request for this model and machine can be drawn with the loaded one.
     fn serves(&self, machine: Machine, model: &Arc<Model>) -> bool {
         let same = |other: &Model| {
             self.model.files.origin == other.files.origin && self.model.weights == other.weights
@@ -535,7 +537,7 @@ impl Loaded {
     }
 }
 
-/// What the networks of a request look at.
+/// Images that the networks of a request are conditioned on (ControlNet, IP-Adapter).
 fn shown(request: &Request, start: Option<&Start>) -> Result<Shown> {
     let picture = request.picture_prompt.as_ref();
     let prompt = picture
@@ -547,7 +549,7 @@ fn shown(request: &Request, start: Option<&Start>) -> Result<Shown> {
     })
 }
 
-/// The pictures of a request in slices of its batch size.
+/// Splits the images of a request into batches of its batch size.
 fn batches(request: &Request) -> impl Iterator<Item = Batch> + use<> {
     let (count, size) = (request.count, request.batch_size);
     let slice = move |first| Batch {
@@ -557,12 +559,12 @@ fn batches(request: &Request) -> impl Iterator<Item = Batch> + use<> {
     (0..count).step_by(size).map(slice)
 }
 
-/// What turns latents into the pictures that were asked for.
+/// Last stage of a request: converts latents to the requested images.
 struct Finish<'a> {
     request: &'a Request,
     beside: Beside<'a>,
     start: Option<&'a Start>,
-    /// Takes what cannot be decoded.
+    /// Receives latents that could not be decoded.
     undecoded: &'a Cell<Option<Latents>>,
 }
 
@@ -578,7 +580,7 @@ impl Finish<'_> {
         (0..drawn.batch.size).try_for_each(|i| deliver(self.image(pipeline, drawn, i, observer)?))
     }
 
-    /// Picture `i` of a batch.
+    /// Decodes and finishes image `i` of a batch.
     fn image(
         &self,
         pipeline: &Pipeline,

@@ -1,13 +1,13 @@
-//! The one error type: what went wrong, in which field or file, and what to do about it. Rendering
-//! (colours, JSON, HTTP bodies) is left to the front ends; the exit code of a kind stands here
-//! alone.
+//! The error type of the crate: what went wrong, in which field or file, and what to do about it.
+//! Rendering (colours, JSON, HTTP bodies) is left to the front ends; exit codes are defined only
+//! here.
 
 use std::fmt;
 
 /// The result of every fallible function of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What sort of failure it was. Decides the exit code and the HTTP status.
+/// Kind of a failure. Decides the exit code and the HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// A bug in this program.
@@ -22,13 +22,13 @@ pub enum Kind {
     ModelFile,
     /// The device is missing, or memory ran out.
     Device,
-    /// The picture is not a picture: NaN or flat.
+    /// The image is invalid: NaN or flat.
     InvalidImage,
     /// The output cannot be written.
     Output,
     /// Some jobs of a batch failed.
     Batch,
-    /// A picture that was to be drawn again is another one.
+    /// A replayed image differs from the original.
     Different,
     /// The user stopped the run.
     Interrupted,
@@ -217,7 +217,7 @@ impl Error {
         &self.0.message
     }
 
-    /// What the user can do, most useful first.
+    /// Hints for the user, most useful first.
     pub fn hints(&self) -> &[String] {
         &self.0.hints
     }
@@ -252,7 +252,7 @@ impl std::error::Error for Error {
     }
 }
 
-/// The known name nearest to `name`, when it is near enough to be a slip of the keyboard.
+/// The known name most similar to `name`, if it is similar enough to be a typing error.
 pub fn closest<'a>(name: &str, known: &[&'a str]) -> Option<&'a str> {
     let name = name.to_lowercase();
     known

@@ -1,5 +1,5 @@
-//! What happens while a request runs, as data. Rendering (bars, lines, JSON, server-sent events) is
-//! the front ends' work.
+//! Progress events of a running request, as data. Rendering (bars, lines, JSON, server-sent events)
+//! is left to the front ends.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The stage's name as shown to people.
+    /// Name of the stage as shown to people.
     pub fn name(self) -> &'static str {
         match self {
             Self::Load => "load",
@@ -36,7 +36,7 @@ impl Stage {
     }
 }
 
-/// One thing that happened. Serialises to an object with the tag `event`.
+/// A progress event, serialised as an object with the tag `event`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
@@ -62,14 +62,14 @@ pub enum Event {
     },
     /// A stage began.
     Begin {
-        /// Which one.
+        /// The stage that began.
         stage: Stage,
-        /// What it works on (a component's name, a file), for people.
+        /// Subject of the stage (a component's name, a file), for people.
         what: String,
     },
     /// A stage ended.
     End {
-        /// Which one.
+        /// The stage that ended.
         stage: Stage,
         /// Wall-clock seconds.
         seconds: f64,
@@ -92,49 +92,49 @@ pub enum Event {
         /// Images in this forward.
         batch: usize,
     },
-    /// A small picture of what is coming.
+    /// A small preview of the image being denoised.
     Preview {
-        /// Calls done, from 1; those of a refiner go on counting.
+        /// Network calls done, from 1; the calls of a refiner continue the count.
         step: usize,
         /// Index of the image within the request, from 0.
         image: u64,
-        /// Pixels.
+        /// Width in pixels.
         width: u32,
-        /// Pixels.
+        /// Height in pixels.
         height: u32,
         /// `width × height × 3` bytes.
         #[serde(skip)]
         rgb: Vec<u8>,
     },
-    /// A picture is on disk (or on stdout).
+    /// An image was written to disk (or to stdout).
     Saved {
-        /// Where; `-` for stdout.
+        /// Path of the image; `-` for stdout.
         path: PathBuf,
-        /// The seed that made it; none for a sheet of several.
+        /// Seed of the image; none for a contact sheet of several images.
         #[serde(skip_serializing_if = "Option::is_none")]
         seed: Option<u64>,
     },
-    /// A job of a batch waits for its turn.
+    /// A job of a batch is queued.
     Queued {
-        /// Its name.
+        /// Name of the job.
         job: String,
     },
-    /// A job of a batch could not be drawn.
+    /// A job of a batch failed.
     Failed {
-        /// Its name.
+        /// Name of the job.
         job: String,
-        /// Why.
+        /// Error message.
         message: String,
-        /// Where the latents are that could not be decoded.
+        /// Path of the latents that could not be decoded, if they were saved.
         #[serde(skip_serializing_if = "Option::is_none")]
         latents: Option<PathBuf>,
     },
-    /// Something the user should know that is no failure.
+    /// A warning: something that the user should know and that is not an error.
     Warning {
         /// Lower case, no full stop.
         message: String,
     },
-    /// Something that those who want to know more may be told.
+    /// Additional information for users who ask for it (`--verbose`).
     Note {
         /// Lower case, no full stop.
         message: String,
@@ -148,39 +148,39 @@ pub enum Event {
     },
 }
 
-/// The answer of an observer.
+/// Decision of an observer after an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Flow {
-    /// Go on.
+    /// Go on as planned.
     Continue,
-    /// Make pictures of what the steps have come to by now, and go on with those that come after
-    /// them. Heard at a step.
+    /// End the current images at this step, decode them as they are, and go on with the images
+    /// after them. Honoured at a step only.
     Skip,
-    /// Likewise, and begin no others.
+    /// As `Skip`, but start no further images.
     Finish,
     /// Stop at the next safe point.
     Cancel,
 }
 
-/// Somebody who watches a run and may stop it.
+/// Observer of a run, which may also stop it.
 pub trait Observer {
-    /// Takes note of `event`; called on the thread that does the work.
+    /// Receives `event`, on the thread that does the work.
     fn on(&mut self, event: &Event) -> Flow;
 
-    /// Is told that the events to come are about one plan alone of those that are drawn together,
-    /// or about all of them again.
+    /// Announces that the following events concern a single plan of those drawn together, or
+    /// (`None`) all of them again.
     fn about(&mut self, _plan: Option<usize>) {}
 }
 
-/// Lets any closure observe.
+/// Implementation for closures.
 impl<F: FnMut(&Event) -> Flow> Observer for F {
     fn on(&mut self, event: &Event) -> Flow {
         self(event)
     }
 }
 
-/// Passes an event on; an observer who cancels becomes an error.
+/// Passes an event to the observer; `Flow::Cancel` becomes an error.
 ///
 /// # Errors
 /// `Kind::Interrupted`.
@@ -188,7 +188,7 @@ pub(crate) fn tell(observer: &mut dyn Observer, event: &Event) -> Result<()> {
     heard(observer.on(event))
 }
 
-/// An observer's answer; one who cancels becomes an error.
+/// Converts the decision of an observer to a result: `Flow::Cancel` becomes an error.
 ///
 /// # Errors
 /// `Kind::Interrupted`.

@@ -4,7 +4,7 @@ use crate::error::{Error, Result};
 
 /// A closed list of named values. Implemented by `named_enum!`.
 pub trait Named: Copy + 'static {
-    /// What one value is called in messages (`schedule`, `device` ...).
+    /// Noun for a value in messages (`schedule`, `device` ...).
     const WHAT: &'static str;
     /// Every value with its name.
     const ALL: &'static [(Self, &'static str)];

@@ -1,5 +1,5 @@
-//! A request together with the models that it is drawn with: what every front end hands to the
-//! engine. Models are found here and each only once; nothing is loaded.
+//! A request together with its models: the input of the engine, for every front end. Each model is
+//! found here, and only once; nothing is loaded.
 
 mod adapters;
 mod again;
@@ -28,22 +28,21 @@ use crate::registry::{
 use crate::request::{self, Params, Refiner, Request, check};
 use crate::sampler::Prediction;
 
-/// A model that was found: its files, what its small files say, and what tells its weights from
-/// others'.
+/// A model that was found: its files, its configuration, and the hashes of its weights.
 #[derive(Clone, Debug)]
 pub struct Model {
-    /// Where its files are.
+    /// Files of the model.
     pub files: ModelFiles,
-    /// Its own defaults.
+    /// Defaults from the model's configuration files.
     pub repo: RepoConfig,
     /// Path → hash of each weight file.
     pub weights: BTreeMap<String, String>,
-    /// Terms of the weights, as far as they are known.
+    /// Licence of the weights, as far as it is known.
     pub license: Option<String>,
 }
 
 impl Model {
-    /// Looks at the model behind `files`.
+    /// Reads the configuration of the model in `files`.
     ///
     /// # Errors
     /// As [`RepoConfig::read`].
@@ -60,29 +59,29 @@ impl Model {
     }
 }
 
-/// A request that can be drawn at once.
+/// A request that is ready to run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Every value.
+    /// The resolved request.
     pub request: Request,
-    /// The model.
+    /// The base model.
     pub base: Arc<Model>,
-    /// The model of the last steps, if the request has one.
+    /// The refiner for the last steps, if the request has one.
     pub refiner: Option<Arc<Model>>,
     /// The LoRAs and embeddings in use.
     pub adapters: Adapters,
-    /// What works beside the model.
+    /// Extra networks: VAE, ControlNets and IP-Adapter.
     pub networks: Networks,
     /// Path → hash of every weight file in use.
     pub weights: BTreeMap<String, String>,
-    /// Field → SHA-256 of the picture that it names.
+    /// Field → SHA-256 of the image that it names.
     pub inputs: BTreeMap<String, String>,
-    /// Latents from a file, of which only the decoding is left to do.
+    /// Latents from a file that only have to be decoded.
     pub latents: Option<Latents>,
 }
 
 impl Plan {
-    /// What its pictures say about themselves.
+    /// Metadata for the images of this plan.
     pub fn origin(&self) -> Origin<'_> {
         Origin {
             request: &self.request,
@@ -101,18 +100,18 @@ pub struct Planner {
     shelf: Shelf,
     networks: HashMap<networks::Asked, Arc<Network>>,
     inputs: Inputs,
-    /// Lock file and name of what was written into it or held to it.
+    /// Lock file and name of each item that was recorded in it or checked against it.
     locked: HashSet<(String, String)>,
 }
 
-/// How a model was asked for.
+/// Request for a model, the key of the models found so far.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Wanted {
     name: String,
     half: bool,
     offline: bool,
     locked: Option<String>,
-    /// For a model in one file: whose small files it takes, and what it predicts.
+    /// For a single-file model: the source of its configuration files, and its prediction type.
     config: Option<String>,
     prediction: Option<String>,
 }
@@ -130,8 +129,7 @@ impl Planner {
         }
     }
 
-    /// Finds the models that `params` name, downloads what is missing of them, and resolves every
-    /// value.
+    /// Finds the models that `params` name, downloads missing files, and resolves every value.
     ///
     /// # Errors
     /// A wrong value, by field; a model that is nowhere or does not suit the request.
@@ -146,7 +144,7 @@ impl Planner {
         let params = &counted(params, &base, observer)?;
         let mut request = Request::resolve(params, &base.files, &base.repo)?;
         let inputs = self.inputs.of(&request)?;
-        // A lock file holds adapters to their content, not to a revision.
+        // A lock file fixes the content of adapters, not a revision.
         let fetch = Fetch {
             locked: None,
             ..self.fetch(&self.wanted(&request.model, params))?
@@ -191,7 +189,7 @@ impl Planner {
         })
     }
 
-    /// Finds the model that `params` name, downloads what is missing of it, and reads what it is.
+    /// Finds the model that `params` name, downloads missing files, and reads its configuration.
     ///
     /// # Errors
     /// It is nowhere, or no model.
@@ -199,7 +197,7 @@ impl Planner {
         self.base(params, observer).map(|_| ())
     }
 
-    /// The plan that a file of latents was drawn by, as far as it is still to be done.
+    /// Plan for decoding a file of latents, from the request recorded in it.
     fn decoding(
         &mut self,
         path: &Path,
@@ -213,8 +211,8 @@ impl Planner {
             .clone()
             .unwrap_or_else(|| request.model.clone());
         let base = self.find(&model, params, observer)?;
-        // Control networks, picture prompts and adapters have done their part; an autoencoder has
-        // not.
+        // ControlNets, IP-Adapters, LoRAs and embeddings have already had their effect on the
+        // latents; a VAE is still needed.
         let bare = Request {
             controls: Vec::new(),
             picture_prompt: None,
@@ -255,7 +253,7 @@ impl Planner {
         observer: &mut dyn Observer,
     ) -> Result<Arc<Model>> {
         let name = &refiner.model;
-        // The base model's particulars are not the refiner's.
+        // `config` and `prediction` describe the base model, not the refiner.
         let own = Params {
             config: None,
             prediction: None,
@@ -297,7 +295,7 @@ impl Planner {
         })
     }
 
-    /// The model `name`, looked for once.
+    /// Finds the model `name`, at most once.
     fn find(
         &mut self,
         name: &str,
@@ -335,8 +333,8 @@ impl Planner {
     }
 }
 
-/// The parameters that count; the observer hears of the others, and of what may be read otherwise
-/// than it was meant.
+/// Returns the parameters that have an effect; the observer is warned of the others, and of those
+/// that may be misunderstood.
 fn counted(params: &Params, base: &Model, observer: &mut dyn Observer) -> Result<Params> {
     let (params, warnings) = request::counted(params, &base.files, &base.repo)?;
     for message in warnings {
@@ -345,7 +343,8 @@ fn counted(params: &Params, base: &Model, observer: &mut dyn Observer) -> Result
     Ok(params)
 }
 
-/// Whether 16-bit variants of the weights lose nothing: the arithmetic has no more bits than they.
+/// Returns true if 16-bit variants of the weights lose nothing, since the arithmetic has no more
+/// than 16 bits.
 fn half(params: &Params) -> bool {
     match params.dtype.as_deref() {
         Some(dtype) if dtype != "auto" => matches!(dtype, "f16" | "bf16"),
@@ -355,7 +354,7 @@ fn half(params: &Params) -> bool {
     }
 }
 
-/// A model in one file with the small files of the model that `config` names.
+/// A single-file model with the configuration files of the model that `config` names.
 fn configured(
     files: &ModelFiles,
     config: &str,
@@ -369,7 +368,7 @@ fn configured(
         )
         .hint("`--config` is for models that are one file; leave it out"));
     }
-    // What is locked is the model with these files in it.
+    // The lock file lists the combined model, not the one that `config` names.
     let fetch = Fetch {
         locked: None,
         ..fetch.clone()

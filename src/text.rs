@@ -11,7 +11,7 @@ const UTF_16: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
 /// The text of a file.
 ///
 /// # Errors
-/// It cannot be read, or is no UTF-8; the message says what it is instead, as far as that shows.
+/// A file that cannot be read or is not UTF-8; the message names UTF-16 or the first wrong line.
 pub(crate) fn read(path: &Path) -> Result<String> {
     decoded(std::fs::read(path)?)
 }
@@ -26,14 +26,14 @@ pub(crate) fn of(mut stream: impl Read) -> Result<String> {
     decoded(bytes)
 }
 
-/// Whether every other byte is 0, as in UTF-16 without a mark of texts in Latin letters.
+/// Returns true if every other byte is 0, as in UTF-16 of Latin letters without a byte order mark.
 fn is_wide(bytes: &[u8]) -> bool {
     let zeros = |from: usize| bytes.iter().skip(from).step_by(2).all(|byte| *byte == 0);
     bytes.len() > 1 && (zeros(0) || zeros(1))
 }
 
-/// Bytes as text, without byte order marks: files that were put together have one at the head of
-/// each.
+/// Bytes as text, without the byte order mark at the head of any line: files that were concatenated
+/// may hold several.
 fn decoded(bytes: Vec<u8>) -> Result<String> {
     let wrong = |what: String| Error::new(ErrorKind::InvalidData, what);
     if UTF_16.iter().any(|mark| bytes.starts_with(mark)) || is_wide(&bytes) {

@@ -1,5 +1,5 @@
-//! Textual inversion (Gal et al. 2022): files of vectors that stand for a word of a prompt, found
-//! and understood by their headers. The vectors are read when the word is.
+//! Textual inversion (Gal et al. 2022): embedding files, recognised by their headers. The vectors
+//! are read later, when a prompt with the word is encoded.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,57 +11,58 @@ use crate::error::{Error, Kind, Result};
 use crate::prompt::Word;
 use crate::registry::{Component, ModelFiles, Place, TensorFile, Tensors};
 
-/// A file of vectors for one word.
+/// A textual-inversion embedding: the vectors of one word.
 #[derive(Clone, Debug)]
 pub struct Embedding {
-    /// The file's name without its ending: the word.
+    /// File name without extension: the word that a prompt uses.
     pub name: String,
-    /// Where it is.
+    /// Path of the file.
     pub path: PathBuf,
-    /// Its tensors by their own names.
+    /// The file's tensors, by their names in the file.
     pub tensors: Arc<Tensors>,
-    /// The word in diffusers' own files.
+    /// Tensor name in diffusers' own files: the token that the embedding was trained for.
     token: Option<String>,
-    /// Which tensor is whose.
+    /// Vectors of each text encoder.
     vectors: Vec<Vectors>,
 }
 
-/// The vectors for one text encoder.
+/// Vectors for one text encoder.
 #[derive(Clone, Debug)]
 struct Vectors {
-    /// The encoder, where the file says which.
+    /// The text encoder; `None` if the file does not name one.
     component: Option<Component>,
     tensor: String,
     count: usize,
     width: usize,
 }
 
-/// Vectors as a text encoder takes them.
+/// Tensor and dimensions of the vectors for one text encoder.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
     /// Name of the tensor in the file.
     pub tensor: String,
-    /// Vectors.
+    /// Number of vectors.
     pub count: usize,
-    /// Numbers of each.
+    /// Numbers per vector.
     pub width: usize,
 }
 
-/// A text encoder's configuration, as far as it matters here.
+/// The field of a text encoder's config.json that is read here.
 #[derive(Deserialize)]
 struct Width {
     hidden_size: usize,
 }
 
-/// How the files of XL name the tensors of its encoders.
+/// Tensor names of the two text encoders in SDXL embedding files.
 const ENCODERS: [(&str, Component); 2] = [
     ("clip_l", Component::TextEncoder),
     ("clip_g", Component::TextEncoder2),
 ];
-/// The table of vectors of the first program and of A1111, and the tensor of the latter's
-/// safetensors files: neither is a word.
+/// Tensor names that are not the word: those of the original textual-inversion code and of A1111,
+/// whose safetensors files have `emb_params`.
 const NAMELESS: [&str; 3] = ["string_to_param", "emb_params", "*"];
-/// The first program's table of token ids, which are those of its own tokenizer.
+/// Table of token ids in files of the original textual-inversion code; the ids are those of its own
+/// tokenizer and are not read.
 const IDS: &str = "string_to_token";
 
 impl Embedding {
@@ -129,7 +130,7 @@ impl Embedding {
         })
     }
 
-    /// The vectors for a text encoder.
+    /// Returns the vectors for a text encoder, if the file has any.
     pub fn row(&self, component: Component) -> Option<Row> {
         let own = |vectors: &&Vectors| vectors.component.is_none_or(|own| own == component);
         let Vectors {
@@ -145,7 +146,7 @@ impl Embedding {
         })
     }
 
-    /// The word as a text encoder finds it in a prompt.
+    /// Returns the word, in every spelling, as a text encoder finds it in a prompt.
     pub fn word(&self, component: Component) -> Option<Word> {
         let vectors = self.row(component)?.count;
         let mut word = Word {
@@ -156,7 +157,7 @@ impl Embedding {
         Some(word)
     }
 
-    /// The word of a file as its name alone gives it.
+    /// The word as given by the file name alone, with no vectors.
     pub(super) fn nameless(path: &Path) -> Word {
         let name = stem(path);
         Word {
@@ -165,7 +166,8 @@ impl Embedding {
         }
     }
 
-    /// Whether its vectors are as wide as the states of the model's text encoders.
+    /// Checks that the vectors are as wide as the hidden states of the model's text encoders, and
+    /// that each encoder has its own.
     ///
     /// # Errors
     /// They are not, or an encoder goes without; the message names file, expected and got.

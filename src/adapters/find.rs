@@ -1,16 +1,16 @@
-//! Files of adapters: by path, by name in a folder, all of a folder.
+//! Search for adapter files: by path, by name in a folder, or all files of a folder.
 
 use std::path::{Path, PathBuf};
 
 use super::embedding::stem;
 use crate::error::{Error, Result, closest};
 
-/// Endings of files that hold tensors, most wanted first.
+/// File extensions of adapters, in order of preference.
 const ENDINGS: [&str; 4] = ["safetensors", "pt", "bin", "ckpt"];
-/// How many folders deep a folder of adapters is searched.
+/// Maximum depth of sub-folders that are searched.
 const DEPTH: usize = 4;
 
-/// The LoRA that is called `name` in `folder` or below.
+/// Returns the LoRA file called `name` in `folder` or its sub-folders.
 ///
 /// # Errors
 /// None is, or several are; the folder cannot be read.
@@ -43,7 +43,8 @@ pub fn named(folder: &Path, name: &str) -> Result<PathBuf> {
     }
 }
 
-/// The files that one `--embedding` names: itself, or what is in the folder.
+/// Returns the files that one `--embedding` value names: the file itself, or every file in the
+/// folder.
 ///
 /// # Errors
 /// Neither a file nor a folder; a folder that cannot be read.
@@ -65,8 +66,8 @@ fn with_field(error: std::io::Error, field: &str) -> Error {
     Error::field(field, error.to_string())
 }
 
-/// Files of tensors in a folder and those in it, by name. Where a name stands with several endings,
-/// the first of [`ENDINGS`] counts.
+/// Adapter files in a folder and its sub-folders, by name. If a name has several extensions, the
+/// first of [`ENDINGS`] wins.
 fn below(folder: &Path, depth: usize) -> std::io::Result<Vec<PathBuf>> {
     let context =
         |e: std::io::Error| std::io::Error::new(e.kind(), format!("`{}`: {e}", folder.display()));

@@ -1,5 +1,5 @@
-//! Whether a change fits the weight that it is for: the sizes of its tensors multiplied out, before
-//! any is read.
+//! Size of a weight change, computed from the shapes of its factors before any tensor is read, for
+//! comparison with the weight that it is for.
 
 use super::parts::{Factor, Form, wrong};
 use crate::error::Result;
@@ -12,7 +12,7 @@ pub(super) struct Size {
     pub(super) rank: Option<usize>,
 }
 
-/// The size of a change of this form.
+/// Returns the size of a weight change of this form.
 ///
 /// # Errors
 /// Tensors that cannot be multiplied; the message names them and their shapes.
@@ -66,7 +66,7 @@ pub(super) fn size<'a>(form: &Form, shape: &dyn Fn(&str) -> Option<&'a [usize]>)
     Ok(size)
 }
 
-/// The shape of each tensor of the file.
+/// Lookup of tensor shapes in the file, by name.
 struct Shapes<'f, 'a>(&'f dyn Fn(&str) -> Option<&'a [usize]>);
 
 impl<'a> Shapes<'_, 'a> {
@@ -74,7 +74,7 @@ impl<'a> Shapes<'_, 'a> {
         self.0(name).ok_or_else(|| wrong(format!("lacks `{name}`")))
     }
 
-    /// A tensor as a matrix: the first axis, and all others.
+    /// Shape of a tensor as a matrix: the first axis, and the product of all others.
     fn matrix(&self, name: &str) -> Result<[usize; 2]> {
         match self.shape(name)? {
             [] | [0, ..] => Err(wrong(format!("has an empty `{name}`"))),

@@ -1,5 +1,5 @@
-//! What tells an adapter's file from others: the SHA-256 of all of it, and the one that A1111 and
-//! kohya take, which leaves the header out.
+//! Hashes that identify an adapter file: the SHA-256 of the whole file, and the one that A1111 and
+//! kohya compute, which leaves out the header.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,16 +16,16 @@ use crate::registry::hex;
 pub struct Hashes {
     /// SHA-256 of the file.
     pub file: String,
-    /// The first twelve digits of what A1111 knows a LoRA by.
+    /// First twelve digits of the hash by which A1111 identifies a LoRA.
     pub short: String,
 }
 
-/// Where kohya's programs leave the hash of the tensors.
+/// Metadata key under which kohya's programs store the hash of the tensors.
 const KOHYA: &str = "sshs_model_hash";
 /// Bytes read at a time.
 const BLOCK: usize = 1 << 20;
 
-/// Reads the whole file.
+/// Reads the whole file once and computes both hashes.
 pub(super) fn hashes(path: &Path, metadata: &BTreeMap<String, String>) -> Result<Hashes> {
     let unreadable = |e: std::io::Error| {
         Error::new(Kind::ModelFile, format!("cannot read `{}`", path.display())).source(e)

@@ -1,5 +1,5 @@
-//! A LoRA file: what its header says, which weights of a model it changes, and what tells it from
-//! others. Its numbers are read when the weights are.
+//! A LoRA file: its header, its hashes, and the weights of a model that it changes. The tensors are
+//! read later, together with the weights.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,61 +14,61 @@ use crate::checkpoint::{Content, Directory};
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, Family, Place, TensorFile, Tensors};
 
-/// A LoRA file that was looked at.
+/// A LoRA file whose header was read.
 #[derive(Clone, Debug)]
 pub struct LoraFile {
-    /// Its tensors by their own names.
+    /// The file's tensors, by their names in the file.
     pub tensors: Arc<Tensors>,
-    /// What tells it from others.
+    /// Hashes that identify the file.
     pub hashes: Hashes,
     label: String,
     metadata: BTreeMap<String, String>,
     modules: BTreeMap<String, Module>,
-    /// Tensors that are no part of any change.
+    /// Tensors that belong to no module.
     strangers: Vec<String>,
-    /// How it was trained, where it says so.
+    /// peft's training record, if there is one.
     training: Option<Training>,
-    /// peft saved it, whose strengths stand in another file.
+    /// True if peft saved the file; its alpha is then stored in another file.
     of_peft: bool,
 }
 
 /// A change of one weight or bias.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// The network.
+    /// The component that has the weight.
     pub component: Component,
     /// The tensor's name in diffusers.
     pub tensor: String,
-    /// How it is stored.
+    /// Factorised form of the change.
     pub form: Form,
-    /// What the strength is multiplied by.
+    /// Factor by which the LoRA weight is multiplied.
     pub scale: Scale,
 }
 
-/// alpha / rank, or what stands for it.
+/// alpha / rank, or a constant in its place.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Scale {
     /// A number.
     Number(f64),
     /// A tensor of one number, divided by a rank.
     Stored {
-        /// The tensor.
+        /// Name of the tensor.
         alpha: String,
         /// The divisor.
         rank: usize,
     },
 }
 
-/// What a LoRA changes of a model.
+/// Changes that a LoRA makes to a model.
 #[derive(Clone, Debug, Default)]
 pub struct Fitted {
     /// The changes.
     pub changes: Vec<Change>,
-    /// Modules of the file that the model has.
+    /// Number of modules of the file that the model has.
     pub matched: usize,
-    /// Modules and tensors of the file that the model has no place for.
+    /// Names of modules and tensors of the file that the model does not have.
     pub unmatched: Vec<String>,
-    /// Nothing says which strength its modules were trained with.
+    /// True if the alpha that the modules were trained with is unknown.
     pub strength_unknown: bool,
 }
 
@@ -113,7 +113,7 @@ impl LoraFile {
         })
     }
 
-    /// What it changes of the model that `index` describes, called `model` in messages.
+    /// Returns the changes to the model that `index` describes, called `model` in messages.
     ///
     /// # Errors
     /// Nothing of it fits; a change has another size than its weight; an arithmetic that is not
@@ -216,7 +216,8 @@ impl LoraFile {
         size(form, &shape)
     }
 
-    /// A module without an alpha has that of the record of its training, or its rank.
+    /// Returns alpha / rank of a module. Without an alpha of its own, the module has that of the
+    /// training record, or its rank (a scale of 1).
     fn scale(&self, module: &Module, target: &Target, form: &Form, size: Size) -> Result<Scale> {
         let whole = matches!(form, Form::Whole(_));
         Ok(match (module.get(Part::Alpha), size.rank, &self.training) {
@@ -239,7 +240,7 @@ impl LoraFile {
         })
     }
 
-    /// What it was made for, where it says so.
+    /// Model family that the LoRA was made for, if its tensor names or its header say.
     fn family(&self) -> Option<Family> {
         let second = self.modules.keys().any(|name| {
             ["lora_te2_", "text_encoder_2.", "text_encoders.clip_g."]
@@ -257,7 +258,7 @@ impl LoraFile {
         }
     }
 
-    /// The base model that the header names.
+    /// Base model named by the header.
     fn made_for(&self) -> Option<&str> {
         let keys = ["modelspec.architecture", "ss_base_model_version"];
         keys.iter()
@@ -285,7 +286,7 @@ impl LoraFile {
     }
 }
 
-/// The modules of a file that has tensors of these names, and what is part of none.
+/// Groups tensor names into modules; returns the modules and the names that belong to none.
 ///
 /// # Errors
 /// There are none; a part of one is there twice; one that belongs to an arithmetic that is not

@@ -1,5 +1,6 @@
-//! LoRAs and textual inversions: which files a request uses, what is in them, and where in a model
-//! it belongs. Read by headers alone; numbers are `nn`'s and the pipeline's work.
+//! LoRAs and textual inversions: the files that a request uses, their contents, and the weights of
+//! a model that they change. Only headers are read here; arithmetic is left to `nn` and the
+//! pipeline.
 
 mod embedding;
 mod find;
@@ -37,9 +38,9 @@ pub struct Adapters {
 pub struct Lora {
     /// The file.
     pub file: Arc<LoraFile>,
-    /// How strongly.
+    /// Weight (strength) of the LoRA.
     pub weight: f64,
-    /// What it changes.
+    /// Changes to the model.
     pub fitted: Fitted,
 }
 
@@ -51,7 +52,8 @@ impl Adapters {
             .filter(move |lora| lora.changes(component).next().is_some())
     }
 
-    /// What tells the weights of some components from those with other LoRAs, or with none.
+    /// Returns the cache key of the merged weights of some components: file hash and weight of each
+    /// LoRA that changes them.
     pub fn key(&self, components: &[Component]) -> Vec<(String, u64)> {
         let touching = |lora: &&Lora| {
             components
@@ -64,7 +66,7 @@ impl Adapters {
 }
 
 impl Lora {
-    /// What it changes of a component.
+    /// Returns the changes to one component.
     pub fn changes(&self, component: Component) -> impl Iterator<Item = &Change> {
         self.fitted
             .changes

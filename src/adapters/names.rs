@@ -1,12 +1,12 @@
-//! What training programs call a model's modules: made from the names of the model's own tensors,
-//! not guessed from theirs.
+//! Names that training programs give to a model's modules, generated from the model's own tensor
+//! names, not guessed from those of the LoRA file.
 
 use std::collections::HashMap;
 
 use crate::error::Result;
 use crate::registry::{Component, ModelFiles, Tensors, original_module};
 
-/// The modules of a model that a LoRA may change, by every name that they go by.
+/// Modules of a model that a LoRA may change, by every name that training programs give them.
 pub struct Index {
     modules: Vec<Target>,
     names: HashMap<String, usize>,
@@ -86,8 +86,8 @@ impl Index {
     }
 }
 
-/// Names of a module of the denoising network: kohya's with diffusers' or the original's blocks,
-/// LyCORIS' own, diffusers' today and with attention processors, the original's as they are.
+/// Names of a module of the UNet: kohya's (with diffusers' or the original block names), LyCORIS'
+/// own, diffusers' (current, and with attention processors), and the original ones as they are.
 fn unet_names(module: &str, original: Option<&str>) -> Vec<String> {
     let flat = underscored(module);
     let mut names = vec![format!("lora_unet_{flat}"), format!("lycoris_{flat}")];
@@ -106,9 +106,8 @@ fn unet_names(module: &str, original: Option<&str>) -> Vec<String> {
     names
 }
 
-/// Names of a module of a text encoder. The first one has a number or none whether there is a
-/// second or not: programs differ. Names that say no network at all are those of a model's only
-/// encoder.
+/// Names of a module of a text encoder. Programs differ in whether they number the first encoder,
+/// so both spellings are known. Names without a network prefix are those of a model's only encoder.
 fn text_names(encoder: Component, several: bool, module: &str) -> Vec<String> {
     let (kohya, clip): (&[&str], &str) = match (encoder, several) {
         (Component::TextEncoder2, _) => (&["lora_te2_"], "clip_g"),
@@ -116,7 +115,8 @@ fn text_names(encoder: Component, several: bool, module: &str) -> Vec<String> {
         (_, false) => (&["lora_te_", "lora_te1_", "lycoris_"], "clip_l"),
     };
     let mut names = Vec::new();
-    // The whole model stands below this name in most files, and in LoRAs whatever the file says.
+    // Most files have the whole encoder below this prefix; LoRAs may have or lack it, whatever the
+    // model's file has.
     let bare = module.strip_prefix("text_model.").unwrap_or(module);
     for module in [bare.to_owned(), format!("text_model.{bare}")] {
         names.extend(

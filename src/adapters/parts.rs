@@ -1,11 +1,11 @@
-//! What the tensors of a LoRA file are called: every spelling that training programs have for the
-//! parts of a change, as one table.
+//! Tensor names in LoRA files: every spelling that training programs use for the parts of a change,
+//! as one table.
 
 use std::collections::BTreeMap;
 
 use crate::error::{Error, Kind, Result};
 
-/// What a tensor is to the change of its module.
+/// Role of a tensor in the change of its module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Part {
     /// LoRA (Hu et al. 2021) and LoCon: up · down, in convolutions perhaps with a core between
@@ -31,13 +31,13 @@ pub(super) enum Part {
     /// The change itself, of the weight and of the bias.
     Whole,
     WholeBias,
-    /// The strength that it was trained with.
+    /// The alpha that the module was trained with.
     Alpha,
-    /// Part of an arithmetic that is none of these.
+    /// Part of an unsupported method, with the method's name.
     Foreign(&'static str),
 }
 
-/// How the names of tensors end. Longer endings stand before those that they end with.
+/// Suffixes of tensor names. A longer suffix comes before the shorter ones that it ends with.
 const ENDINGS: &[(&str, Part)] = &[
     (".lora_down.weight", Part::Down),
     (".lora_up.weight", Part::Up),
@@ -99,17 +99,17 @@ const ENDINGS: &[(&str, Part)] = &[
 ];
 
 impl Part {
-    /// How the most common file writes it.
+    /// The most common suffix of this part, for messages.
     fn ending(self) -> &'static str {
         let row = ENDINGS.iter().find(|(_, part)| *part == self);
         row.map_or("tensors", |(ending, _)| ending.trim_start_matches('.'))
     }
 }
 
-/// peft saves a network on its own below this.
+/// Prefix of tensor names in files that peft itself has saved.
 pub(super) const PEFT: &str = "base_model.model.";
 
-/// A tensor's module and what it is there; nothing for a name of another kind.
+/// Splits a tensor name into module and part; `None` for a name of another kind.
 pub(super) fn part(tensor: &str) -> Option<(&str, Part)> {
     let tensor = tensor.strip_prefix(PEFT).unwrap_or(tensor);
     ENDINGS
@@ -117,12 +117,12 @@ pub(super) fn part(tensor: &str) -> Option<(&str, Part)> {
         .find_map(|(ending, part)| Some((tensor.strip_suffix(ending)?, *part)))
 }
 
-/// The tensors of a module, by what they are.
+/// Tensors of a module, by part.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Module(BTreeMap<Part, String>);
 
 impl Module {
-    /// Takes a tensor in; returns the one that was the same part.
+    /// Inserts a tensor; returns the previous tensor of the same part, if any.
     pub(super) fn insert(&mut self, part: Part, tensor: &str) -> Option<String> {
         self.0.insert(part, tensor.to_owned())
     }
@@ -132,8 +132,7 @@ impl Module {
         self.0.get(&part)
     }
 
-    /// The arithmetic that one of its parts belongs to, where it is none of those that are known
-    /// here.
+    /// Name of the unsupported method that one of the parts belongs to, if any.
     pub(super) fn foreign(&self) -> Option<&'static str> {
         self.0.keys().find_map(|part| {
             if let Part::Foreign(what) = part {
@@ -144,7 +143,7 @@ impl Module {
         })
     }
 
-    /// How it changes its weight, if it does.
+    /// Returns the form of the weight change; `None` if only the bias is changed.
     ///
     /// # Errors
     /// A part is missing.
@@ -204,7 +203,7 @@ impl Module {
     }
 }
 
-/// How a change of a weight is stored; every name is a tensor of the file.
+/// Factorised form of a weight change; every string is the name of a tensor in the file.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Form {
     /// up · down, or up · core · down.
@@ -216,18 +215,18 @@ pub enum Form {
         /// `[rank, rank, k, k]`.
         core: Option<String>,
     },
-    /// The product of two factors, number by number.
+    /// LoHa: the element-wise (Hadamard) product of two factors.
     Hadamard([Factor; 2]),
-    /// Every number of the first factor times the whole second one.
+    /// LoKr: the Kronecker product of two factors.
     Kronecker([Factor; 2]),
     /// The change itself.
     Whole(String),
 }
 
-/// A matrix.
+/// A factor of a weight change: a matrix, stored whole or as a product.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Factor {
-    /// As it is.
+    /// The matrix itself.
     Whole(String),
     /// a · b.
     Product {
@@ -236,7 +235,7 @@ pub enum Factor {
         /// `[rank, columns]`.
         b: String,
     },
-    /// aᵀ · core · b, for each place of a kernel.
+    /// aᵀ · core · b, at each position of a convolution kernel.
     Tucker {
         /// `[rank, rows]`.
         a: String,
@@ -247,7 +246,7 @@ pub enum Factor {
     },
 }
 
-/// An error about a module, to which its name is added.
+/// An error about a module; the caller adds the module's name.
 pub(super) fn wrong(what: String) -> Error {
     Error::new(Kind::ModelFile, what)
 }

@@ -1,4 +1,5 @@
-//! Adapter files that were looked at: each is read and hashed once, as long as it stays as it is.
+//! Cache of adapter files: each is read and hashed once, until its size or modification time
+//! changes.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,13 +12,13 @@ use super::lora::LoraFile;
 use crate::error::{Error, Kind, Result};
 use crate::registry::Component;
 
-/// The files.
+/// LoRA files that were read, by path.
 #[derive(Default)]
 pub struct Shelf {
     loras: HashMap<PathBuf, (Stamp, Arc<LoraFile>)>,
 }
 
-/// What changes with a file.
+/// Size in bytes and modification time of a file.
 #[derive(Clone, PartialEq, Eq)]
 struct Stamp {
     length: u64,
@@ -25,12 +26,12 @@ struct Stamp {
 }
 
 impl Shelf {
-    /// A shelf with nothing on it.
+    /// Creates an empty cache.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The LoRA at `path`.
+    /// Returns the LoRA at `path`, read once while the file stays the same.
     ///
     /// # Errors
     /// As [`LoraFile::read`].
@@ -50,8 +51,8 @@ impl Shelf {
         Ok(lora)
     }
 
-    /// Those of the embeddings at `paths` that the prompts use. A file that cannot be read is an
-    /// error only where a prompt has its name.
+    /// Returns the embeddings at `paths` that the prompts use. A file that cannot be read is an
+    /// error only if a prompt contains its name.
     ///
     /// # Errors
     /// As [`Embedding::read`].
@@ -79,14 +80,14 @@ impl Embedding {
     /// The file cannot be read.
     pub fn hashes(&self) -> Result<Hashes> {
         let file = hashes(&self.path, &std::collections::BTreeMap::new())?.file;
-        // A1111 knows an embedding by all of its file.
+        // A1111 identifies an embedding by the hash of its whole file.
         Ok(Hashes {
             short: file.chars().take(12).collect(),
             file,
         })
     }
 
-    /// The word for whichever text encoder has it.
+    /// The word for the first text encoder that the file has vectors for.
     fn any_word(&self) -> crate::prompt::Word {
         let word = self
             .word(Component::TextEncoder)

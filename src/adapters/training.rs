@@ -1,5 +1,5 @@
-//! peft's record of how a LoRA was trained, where its strength is nowhere else: in the header of
-//! diffusers' own files (`lora_adapter_metadata`), or in `adapter_config.json` beside a file that
+//! peft's training record of a LoRA, for files that store alpha nowhere else: in the header of
+//! diffusers' own files (`lora_adapter_metadata`), or in `adapter_config.json` next to a file that
 //! peft saved.
 
 use std::fmt;
@@ -11,35 +11,36 @@ use serde::de::{Deserializer, IgnoredAny, MapAccess, Visitor};
 
 use crate::error::{Error, Kind, Result};
 
-/// The key of a safetensors header.
+/// Key of the record in a safetensors header.
 pub(super) const HEADER: &str = "lora_adapter_metadata";
-/// The file beside peft's own.
+/// Name of the record next to a file that peft saved.
 const CONFIG: &str = "adapter_config.json";
-/// peft's rank and alpha where the record has none.
+/// peft's default of both rank and alpha.
 const DEFAULT: f64 = 8.0;
 
-/// The record.
+/// The training record.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Training(Vec<Network>);
 
-/// What it says of one network.
+/// Training settings of one network.
 #[derive(Clone, Debug)]
 struct Network {
-    /// The network's name in diffusers; of `adapter_config.json`, which is about one alone, none.
+    /// Name of the network in diffusers; empty for `adapter_config.json`, which describes one
+    /// network.
     name: String,
     rank: f64,
     alpha: f64,
-    /// Divide by the root of the rank (Kalajdzievski 2023, rsLoRA).
+    /// True if alpha is divided by the square root of the rank (Kalajdzievski 2023, rsLoRA).
     root: bool,
     ranks: Patterns,
     alphas: Patterns,
 }
 
-/// Numbers of some modules: the first pattern counts that a module's name ends with.
+/// Numbers for some modules: the first pattern that matches the end of a module's name wins.
 #[derive(Clone, Debug, Default)]
 struct Patterns(Vec<(Regex, f64)>);
 
-/// JSON whose tables keep their order, as far as it matters here.
+/// A JSON value whose objects keep their order; kinds that are not needed are ignored.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum Item {
@@ -74,7 +75,7 @@ impl<'de> Deserialize<'de> for Table {
 }
 
 impl Training {
-    /// The record in the header of a file.
+    /// Reads the record in the header of a file.
     ///
     /// # Errors
     /// It is no table, or has a pattern that is none.
@@ -93,7 +94,7 @@ impl Training {
             .map(Self)
     }
 
-    /// The record beside the file at `path`, if there is one.
+    /// Reads the record next to the file at `path`, if there is one.
     ///
     /// # Errors
     /// As [`Self::of_header`]; it cannot be read.
@@ -109,8 +110,8 @@ impl Training {
         Ok(Some(Self(vec![network])))
     }
 
-    /// alpha / rank of a module, by its network and its name in diffusers; 1 where the record says
-    /// nothing.
+    /// alpha / rank of a module (alpha / √rank with rsLoRA), by its network and its name in
+    /// diffusers; 1 if the record lacks the network.
     pub(super) fn scale(&self, network: &str, module: &str, rank: Option<usize>) -> f64 {
         let Some(of) = self
             .0
@@ -120,7 +121,7 @@ impl Training {
             return 1.0;
         };
         let alpha = of.alphas.find(module).unwrap_or(of.alpha);
-        // Factors that are whole have no rank of their own.
+        // Factors stored whole have no rank of their own.
         let rank = rank.map_or_else(
             || of.ranks.find(module).unwrap_or(of.rank),
             |rank| rank as f64,
@@ -162,7 +163,7 @@ impl Table {
         Ok(Network {
             name: name.to_owned(),
             rank: number(&["r"]),
-            // LoRA's name and that of the other arithmetics.
+            // `lora_alpha` for LoRA, `alpha` for the other methods.
             alpha: number(&["lora_alpha", "alpha"]),
             root: matches!(item("use_rslora"), Some(Item::Flag(true))),
             ranks: patterns("rank_pattern")?,
@@ -188,7 +189,7 @@ impl Table {
 
 impl Patterns {
     fn find(&self, module: &str) -> Option<f64> {
-        // Text encoders have a root in older versions of transformers.
+        // Older versions of transformers have text encoders below `text_model.`.
         let bare = module.strip_prefix("text_model.").unwrap_or(module);
         let fits = |regex: &Regex, name: &str| regex.is_match(name).unwrap_or(false);
         let mut rows = self.0.iter();

@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
-/// A prompt taken apart.
+/// A parsed prompt.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Pattern(Vec<Piece>);
 
 #[derive(Clone, Debug, PartialEq)]
 enum Piece {
     Text(String),
-    /// One of these.
+    /// A group of alternatives.
     OneOf(Vec<Pattern>),
 }
 
-/// Most groups inside one another.
+/// Maximum nesting depth of groups.
 const MAX_DEPTH: usize = 32;
 
-/// Wildcard files, each read once. Blank lines and lines that begin with `#` count for nothing.
+/// Wildcard files, each read once. Blank lines and lines that begin with `#` are ignored.
 #[derive(Default)]
 pub(super) struct Wildcards(HashMap<PathBuf, Vec<String>>);
 
 impl Wildcards {
-    /// The lines of `name` beside `folder`.
+    /// Returns the lines of the wildcard file `name` in `folder`.
     fn lines(&mut self, name: &str, folder: &Path) -> Result<Vec<String>> {
         let path = folder.join(name);
         if let Some(lines) = self.0.get(&path) {
@@ -53,7 +53,7 @@ impl Wildcards {
 }
 
 impl Pattern {
-    /// Takes a prompt apart; wildcard files stand beside `folder`.
+    /// Parses a prompt; the names of wildcard files are relative to `folder`.
     ///
     /// # Errors
     /// A wildcard file that cannot be read, or groups too deep inside one another.
@@ -111,12 +111,12 @@ impl Pattern {
         Self(vec![Piece::Text(text)])
     }
 
-    /// Whether there is anything to choose.
+    /// Returns true if the prompt has no alternatives to choose from.
     pub(super) fn is_plain(&self) -> bool {
         self.0.iter().all(|piece| matches!(piece, Piece::Text(_)))
     }
 
-    /// The prompt of a seed: the same seed chooses the same, on every machine.
+    /// Returns the prompt that a seed selects; the same seed selects the same on every machine.
     pub(super) fn chosen(&self, seed: u64) -> String {
         self.choose(&mut SplitMix(seed))
     }
@@ -126,15 +126,14 @@ impl Pattern {
             Piece::Text(text) => text.clone(),
             Piece::OneOf(options) => {
                 let at = numbers.next() % options.len() as u64;
-                // A choice inside an option takes its numbers whether or not another option was
-                // chosen.
+                // Nested choices draw numbers only if their option is the chosen one.
                 options[at as usize].choose(numbers)
             }
         };
         self.0.iter().map(choice).collect()
     }
 
-    /// How many prompts [`Self::expanded`] gives, or as many as can be counted.
+    /// Number of prompts that [`Self::expanded`] returns, at most `usize::MAX`.
     pub(super) fn count(&self) -> usize {
         self.0.iter().fold(1, |all, piece| match piece {
             Piece::Text(_) => all,
@@ -147,7 +146,7 @@ impl Pattern {
         })
     }
 
-    /// Every prompt, the last alternative moving fastest.
+    /// Returns every prompt, with the last alternative varying fastest.
     pub(super) fn expanded(&self) -> Vec<String> {
         self.0.iter().fold(vec![String::new()], |texts, piece| {
             let ends: Vec<String> = match piece {
@@ -162,8 +161,8 @@ impl Pattern {
     }
 }
 
-/// The options of a group at the head of `text`, and what follows it. A single option is a wildcard
-/// file.
+/// Splits a group off the start of `text`: its options, and the text after it. A single option is a
+/// wildcard file.
 fn group(text: &str) -> Option<(Vec<&str>, &str)> {
     let inside = text.strip_prefix('{')?;
     let (mut depth, mut from, mut escaped) = (0usize, 0, false);
@@ -189,8 +188,7 @@ fn group(text: &str) -> Option<(Vec<&str>, &str)> {
     None
 }
 
-/// SplitMix64 (Steele, Lea & Flood 2014): numbers for choices that have nothing to do with the
-/// noise.
+/// SplitMix64 (Steele, Lea & Flood 2014): random numbers for choices, independent of the noise.
 struct SplitMix(u64);
 
 impl SplitMix {

@@ -1,5 +1,5 @@
-//! Whose a file's name is: the names that a batch gave its jobs, those of other batches in the
-//! folder, and the place of each picture that is still to be drawn.
+//! Ownership of output file names: those of this batch's jobs, those of other batches in the
+//! folder, and the path of each image that is still to be generated.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -9,32 +9,32 @@ use super::plan::Planned;
 use crate::error::{Error, Kind, Result};
 use crate::output::png::numbered;
 
-/// Names that have an owner.
+/// Output file names that are in use.
 #[derive(Debug, Default)]
 pub(super) struct Claims {
-    /// The batch's own: key → each job's name and file, the oldest first.
+    /// Files of this batch: key → name and file of each job, the oldest first.
     own: HashMap<String, Vec<(String, PathBuf)>>,
-    /// Every file in them.
+    /// Every file in `own`.
     files: HashSet<PathBuf>,
-    /// Those of other batches.
+    /// Files of other batches.
     others: HashSet<PathBuf>,
 }
 
-/// A name that another job has, and what was taken instead.
+/// A file name that another job owns, and the name used instead.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Moved {
-    /// The name.
+    /// The name that the job asked for.
     pub wanted: PathBuf,
-    /// The next free one.
+    /// The next free name.
     pub taken: PathBuf,
 }
 
-/// What became of a picture that was drawn before: whether its file is still what was written;
-/// nothing for one that was never finished.
+/// Check of an earlier image by key and path: true if its file is still as it was written; `None`
+/// if the image was never finished.
 type Unchanged<'a> = &'a dyn Fn(&(String, PathBuf)) -> Option<bool>;
 
 impl Claims {
-    /// Takes note of a line of this batch.
+    /// Records a manifest line of this batch.
     pub(super) fn own(&mut self, line: &Line) {
         self.files.insert(line.file.clone());
         let known = self.own.entry(line.key.clone()).or_default();
@@ -43,7 +43,7 @@ impl Claims {
         }
     }
 
-    /// Takes note of a line of another batch.
+    /// Records a manifest line of another batch.
     pub(super) fn of_others(&mut self, line: &Line) {
         match line.state {
             State::Failed { .. } => drop(self.others.remove(&line.file)),
@@ -51,7 +51,7 @@ impl Claims {
         }
     }
 
-    /// Gives each of `planned` its place ([`super::Manifest::settle`]).
+    /// Assigns a path to each of `planned` ([`super::Manifest::settle`]).
     pub(super) fn settle(
         &self,
         planned: &mut [Planned],
@@ -60,7 +60,7 @@ impl Claims {
     ) -> Result<Vec<Moved>> {
         let mut taken = HashSet::new();
         let mut open: Vec<&mut Planned> = Vec::new();
-        // First those that have their place, so that nobody else takes it.
+        // Jobs with a path from an earlier run come first, so that no other job takes it.
         for planned in planned.iter_mut() {
             let may_replace = restart || planned.job.params.overwrite == Some(true);
             match self.place_of(planned, &taken, may_replace, unchanged) {
@@ -97,8 +97,8 @@ impl Claims {
         Ok(moved)
     }
 
-    /// Where a picture is, or was to be, since an earlier run, and whether it is finished. A file
-    /// that somebody has changed since is theirs.
+    /// Path of an image since an earlier run, written or planned, and whether it is finished. An
+    /// image that the user has changed since is left alone, unless `may_replace`.
     fn place_of(
         &self,
         planned: &Planned,
@@ -111,7 +111,7 @@ impl Claims {
             let called = *name == planned.job.name || planned.job.numbered;
             called && is_named(file, &planned.path_as(name)) && !taken.contains(file)
         });
-        // The name that it would have now comes first.
+        // The name that the job would have now comes first.
         let (same, others): (Vec<_>, Vec<_>) = its.partition(|(_, file)| *file == planned.path);
         same.into_iter().chain(others).find_map(|(_, file)| {
             let state = unchanged(&(planned.key.clone(), file.clone()));
@@ -120,7 +120,7 @@ impl Claims {
         })
     }
 
-    /// Whether a name is that of another job's picture.
+    /// Returns true if the path belongs to an image of another job.
     fn is_of_another(&self, path: &Path, overwrite: bool, restart: bool) -> bool {
         let own = self.files.contains(path) && path.exists() && !restart && is_picture(path);
         (own || self.others.contains(path)) && !overwrite
@@ -133,7 +133,7 @@ impl Claims {
                 && !self.others.contains(path)
                 && !path.exists()
         };
-        // Invariant: names without end, and not so many files.
+        // Invariant: there are infinitely many names, and finitely many files.
         (1..)
             .map(|n| numbered(path, n))
             .find(free)
@@ -141,7 +141,7 @@ impl Claims {
     }
 }
 
-/// Whether a file has this name, or one that was the next free after it.
+/// Returns true if the file has this name, or this name with a number (`-1`, `-2` ...).
 fn is_named(file: &Path, name: &Path) -> bool {
     if file == name {
         return true;
@@ -160,7 +160,7 @@ fn is_named(file: &Path, name: &Path) -> bool {
         && number.is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// Whether a file can be read as a picture to its end.
+/// Returns true if the file can be decoded as an image to its end.
 fn is_picture(path: &Path) -> bool {
     image::open(path).is_ok()
 }

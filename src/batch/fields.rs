@@ -1,5 +1,5 @@
-//! Fields of a job on their way to `Params`: each value remembers where it was written, so that an
-//! error can say so.
+//! Fields of a job before they become `Params`: each value keeps the position where it was written,
+//! for error messages.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,12 +11,12 @@ use serde_json::{Map, Value};
 use crate::error::{Error, closest};
 use crate::request::Params;
 
-/// Where something was written.
+/// Position in a batch file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Place {
     /// The file as the user named it.
     pub file: Arc<str>,
-    /// From 1; 0 where there are no lines.
+    /// Line number from 1; 0 if there are no lines.
     pub line: usize,
 }
 
@@ -39,12 +39,12 @@ impl fmt::Display for Place {
     }
 }
 
-/// Something wrong with a batch, and where; the key is the error's field.
+/// An error in a batch, and its position; the key is the error's field.
 #[derive(Debug)]
 pub struct Fault {
-    /// Where it was written.
+    /// Position of the value or the job.
     pub place: Place,
-    /// What is wrong.
+    /// The error.
     pub error: Error,
 }
 
@@ -58,7 +58,7 @@ impl Fault {
     }
 }
 
-/// A value and where it was written.
+/// A value and its position.
 #[derive(Clone, Debug)]
 struct Cell {
     value: Value,
@@ -80,14 +80,14 @@ static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
 });
 
 impl Fields {
-    /// The fields that `params` have.
+    /// Returns the fields that are set in `params`.
     pub fn of(params: &Params, place: &Place) -> Self {
         let mut fields = Self::default();
         fields.put(object(params), place);
         fields
     }
 
-    /// Sets a field after a look at its name and type.
+    /// Sets a field after checking its name and type.
     ///
     /// # Errors
     /// No such field, or a value of another type.
@@ -114,7 +114,7 @@ impl Fields {
         }));
     }
 
-    /// These fields with those of `top` laid over them.
+    /// Returns these fields, overridden by those of `top`.
     #[must_use]
     pub fn under(mut self, top: &Self) -> Self {
         self.0
@@ -122,7 +122,7 @@ impl Fields {
         self
     }
 
-    /// Whether a field is set.
+    /// Returns true if the field is set.
     pub fn has(&self, key: &str) -> bool {
         self.0.contains_key(key)
     }
@@ -137,12 +137,12 @@ impl Fields {
         self.0.get(key)?.value.as_u64()
     }
 
-    /// Where a field was set.
+    /// Position at which a field was set.
     pub fn place(&self, key: &str) -> Option<&Place> {
         self.0.get(key).map(|cell| &cell.place)
     }
 
-    /// Replaces a value, which keeps its place.
+    /// Replaces a value and keeps its position.
     pub(super) fn replace(&mut self, key: &str, value: Value) {
         if let Some(cell) = self.0.get_mut(key) {
             cell.value = value;
@@ -154,7 +154,7 @@ impl Fields {
         self.0.iter().map(|(key, cell)| (key.as_str(), &cell.value))
     }
 
-    /// The parameters that the fields make.
+    /// Converts the fields to request parameters.
     ///
     /// # Errors
     /// None: each field has been looked at.
@@ -176,7 +176,7 @@ fn object(params: &Params) -> Map<String, Value> {
     }
 }
 
-/// What is wrong with a field that `Params` refuse.
+/// Error for a field that `Params` rejects.
 fn refusal(key: &str, error: &serde_json::Error) -> Error {
     let known: Vec<&str> = NAMES.iter().map(String::as_str).collect();
     if known.contains(&key) {

@@ -1,4 +1,5 @@
-//! Drafts multiplied out: one job a picture, each with a name of its own and every choice made.
+//! Expansion of drafts into jobs: one per image, each with a unique name and every alternative
+//! chosen.
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -13,34 +14,35 @@ use super::source::{Choices, Draft};
 use crate::error::{Error, Kind, Result};
 use crate::request::{Params, Seed, check};
 
-/// One picture to be drawn.
+/// One image to be generated.
 #[derive(Clone, Debug)]
 pub struct Job {
-    /// Its name; no other job of the batch has it.
+    /// Name, unique in the batch.
     pub name: String,
-    /// Its place among the pictures of its `count`, from 0.
+    /// Index among the images of one `count`, from 0.
     pub index: u64,
-    /// Its name is its number in the file.
+    /// True if the name is only the job's number in the file.
     pub numbered: bool,
-    /// What to draw: one picture, with its own seed.
+    /// Parameters of one image, with its own seed.
     pub params: Params,
-    /// Where it stands in its matrix.
+    /// Coordinates in the matrix.
     pub at: Vec<Coordinate>,
-    /// Which draft it comes from.
+    /// Index of the draft that the job comes from.
     pub draft: usize,
-    /// Where it was written.
+    /// Position in the batch file.
     pub place: Place,
     fields: Fields,
 }
 
-/// Most jobs of a batch.
+/// Maximum number of jobs in a batch.
 const MAX_JOBS: usize = 100_000;
 
-/// Fields that may have alternatives.
+/// Fields that may contain alternatives.
 const PROMPTS: [&str; 4] = ["prompt", "prompt_2", "negative_prompt", "negative_prompt_2"];
 
 impl Job {
-    /// `error` with the place of the field that it names or is about, else of the job.
+    /// Adds a position to `error`: that of the field that it names or is about, else that of the
+    /// job.
     pub fn fault(&self, error: Error) -> Fault {
         let of_model = matches!(
             error.kind(),
@@ -58,8 +60,8 @@ impl Job {
     }
 }
 
-/// Every job of `drafts`, with `under` below and `over` above the fields of each, and everything
-/// that is wrong with them.
+/// Returns every job of `drafts`, and every error in them. `under` has defaults for the fields of
+/// each draft, `over` overrides them.
 pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<Fault>) {
     let mut expansion = Expansion::default();
     for (number, draft) in drafts.iter().enumerate() {
@@ -74,7 +76,7 @@ pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<F
     (expansion.jobs, once(expansion.faults))
 }
 
-/// Each fault once: a wrong value of a matrix is wrong in every job.
+/// Removes duplicate faults: a wrong value of a matrix is wrong in every job.
 pub(super) fn once(faults: Vec<Fault>) -> Vec<Fault> {
     let mut seen = HashSet::new();
     faults
@@ -88,7 +90,7 @@ struct Expansion {
     jobs: Vec<Job>,
     faults: Vec<Fault>,
     names: HashMap<String, Place>,
-    /// How often each draft without a name came, by all that it says.
+    /// Number of times that each draft without a name occurred, by its fields and axes.
     unnamed: HashMap<Vec<String>, usize>,
     wildcards: Wildcards,
     patterns: HashMap<(String, PathBuf), Pattern>,
@@ -124,10 +126,10 @@ impl Expansion {
         Ok(())
     }
 
-    /// The seed of a draft that has none: the same each time, and another for another draft. It
-    /// follows from its name, else from its prompt, so that it stays when others come before it; of
-    /// several that are the same, each has its own. All elements of a matrix share it, so that they
-    /// can be compared.
+    /// Default seed of a draft, the same each time. It is derived from the name, else from the
+    /// prompt, so that it does not change when other drafts are inserted before; drafts that are
+    /// equal in every field get different seeds. All elements of a matrix share the seed, so that
+    /// they can be compared.
     fn seed(&mut self, draft: &Draft) -> u64 {
         if let Some(name) = &draft.name {
             return hashed(name);
@@ -152,7 +154,7 @@ impl Expansion {
         ))
     }
 
-    /// Refuses as many jobs as the product of `counts` says where that is too many.
+    /// Fails if the product of `counts` would exceed the maximum number of jobs.
     fn room(
         &self,
         field: &str,
@@ -169,8 +171,7 @@ impl Expansion {
         ))
     }
 
-    /// The jobs of one element of a matrix: one for each alternative that is written out, and each
-    /// picture.
+    /// Adds the jobs of one matrix element: one for each expanded alternative and each image.
     fn element(
         &mut self,
         of: &Written<'_>,
@@ -234,7 +235,7 @@ impl Expansion {
             .cloned())
     }
 
-    /// The pictures of `count`, each a job.
+    /// Adds one job for each image of `count`.
     fn pictures(&mut self, of: &Written<'_>, element: &Element, patterns: &[(&str, Pattern)]) {
         let Element { fields, name, at } = element;
         let place = of.draft.place.clone();
@@ -296,16 +297,16 @@ impl Expansion {
     }
 }
 
-/// What the jobs of one draft have in common.
+/// Values that the jobs of one draft have in common.
 struct Written<'a> {
     base: &'a str,
-    /// The seed where none is given.
+    /// Seed if none is given.
     seed: u64,
     number: usize,
     draft: &'a Draft,
 }
 
-/// The alternatives of a prompt as an axis.
+/// Alternatives of a prompt as an axis.
 fn axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
     let point = |text: String| {
         let mut fields = Fields::default();
@@ -323,7 +324,7 @@ fn axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
     }
 }
 
-/// `params` with the prompts that `seed` chooses.
+/// `params` with the prompts that `seed` selects.
 fn chosen(mut params: Params, seed: u64, patterns: &[(&str, Pattern)]) -> Params {
     for (key, pattern) in patterns {
         let prompt = match *key {
@@ -337,13 +338,13 @@ fn chosen(mut params: Params, seed: u64, patterns: &[(&str, Pattern)]) -> Params
     params
 }
 
-/// A seed made of a text.
+/// A 32-bit seed from the SHA-256 of a text.
 fn hashed(text: &str) -> u64 {
     let hash = Sha256::digest(text.as_bytes());
     u64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]))
 }
 
-/// The hint of a missing prompt speaks of the command line.
+/// Replaces the error of a missing prompt, whose hint is about the command line.
 fn plain(error: Error) -> Error {
     match error.message() {
         "no prompt" => Error::new(Kind::Usage, "the job has no prompt"),

@@ -1,5 +1,5 @@
-//! Where a batch keeps its manifest: one for each source, told by the file's path, or by the
-//! content of what came from stdin.
+//! Location of a batch's manifest: one for each source, identified by the path of the batch file,
+//! or by the content of a batch from stdin.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Component, Path, PathBuf};
@@ -7,37 +7,38 @@ use std::path::{Component, Path, PathBuf};
 use super::manifest::{Line, digest};
 use super::shard::Shard;
 
-/// The manifest of a batch, and those beside it.
+/// The manifest of a batch, and the other manifests in its folder.
 #[derive(Debug)]
 pub struct Keeping {
-    /// The file.
+    /// Path of the manifest.
     pub path: PathBuf,
-    /// Whose it is: the batch file, as it is seen from the manifest's folder.
+    /// Source of the batch: the path of the batch file relative to the output folder, or `stdin`.
     pub source: String,
-    /// The same batch's, of other shards or of the whole.
+    /// Manifests of the same batch, for other shards or for the whole.
     pub shards: Vec<PathBuf>,
-    /// Other batches'.
+    /// Manifests of other batches.
     pub others: Vec<PathBuf>,
 }
 
-/// A batch file, or what came from stdin.
+/// Source of a batch: a file or stdin.
 #[derive(Clone, Copy, Debug)]
 pub enum Origin<'a> {
-    /// The file.
+    /// Path of the batch file.
     File(&'a Path),
-    /// Its text.
+    /// Text that was read from stdin.
     Stdin(&'a str),
 }
 
-/// How the names of manifests end.
+/// Suffix of manifest file names.
 const SUFFIX: &str = ".manifest.jsonl";
-/// What stands for a batch that is no file.
+/// Name of a batch that was read from stdin.
 const STDIN: &str = "stdin";
-/// Digits of a content's hash in a manifest's name.
+/// Hexadecimal digits of the content's hash in a manifest's name.
 const DIGITS: usize = 8;
 
 impl Keeping {
-    /// The manifest of a batch whose pictures go to `folder`, at `asked` or where it belongs.
+    /// Returns the manifest of a batch whose images go to `folder`: at `asked`, else at its usual
+    /// path.
     pub fn of(origin: Origin<'_>, folder: &Path, shard: Shard, asked: Option<&Path>) -> Self {
         let (source, stem) = match origin {
             Origin::Stdin(text) => (
@@ -69,7 +70,7 @@ impl Keeping {
         manifests.sort();
         let (shards, others) = manifests.into_iter().partition(|other| match owner(other) {
             Some(Some(owner)) => owner == source,
-            // Written before manifests said whose they are.
+            // Manifests of older versions do not name their source.
             Some(None) => is_kin(other, &stem),
             None => false,
         });
@@ -82,7 +83,7 @@ impl Keeping {
     }
 }
 
-/// The manifest by its usual name, or the next one that is nobody else's.
+/// Usual path of the manifest, or the next numbered one that no other batch owns.
 fn own(folder: &Path, stem: &str, shard: Shard, source: &str) -> PathBuf {
     let part = match shard {
         Shard::WHOLE => String::new(),
@@ -101,7 +102,7 @@ fn own(folder: &Path, stem: &str, shard: Shard, source: &str) -> PathBuf {
     paths.find(is_own).unwrap_or_default()
 }
 
-/// Whose a manifest is, if its first line says so; nothing of one that is not there or empty.
+/// Source that a manifest's first line names, if any; `None` if the file is missing or empty.
 fn owner(path: &Path) -> Option<Option<String>> {
     let mut first = String::new();
     BufReader::new(std::fs::File::open(path).ok()?)
@@ -112,7 +113,7 @@ fn owner(path: &Path) -> Option<Option<String>> {
         .map(|line| line.source)
 }
 
-/// Whether a manifest is of the batch called `stem`, by its name alone.
+/// Returns true if a manifest belongs to the batch called `stem`, judging by its name alone.
 fn is_kin(path: &Path, stem: &str) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let part = name
@@ -121,7 +122,7 @@ fn is_kin(path: &Path, stem: &str) -> bool {
     part.is_some_and(|part| part.is_empty() || (part.starts_with('.') && part.contains("-of-")))
 }
 
-/// A file as it is seen from a folder, so that both may move together.
+/// Path of a file relative to a folder, so that both may be moved together.
 fn seen_from(folder: &Path, file: &Path) -> String {
     let whole = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = if folder.as_os_str().is_empty() {

@@ -1,5 +1,5 @@
-//! Batches of one prompt a line: `a cat --seed 3 --steps 10`. Blank lines and lines that begin with
-//! `#` count for nothing.
+//! Batches of one prompt per line: `a cat --seed 3 --steps 10`. Blank lines and lines that begin
+//! with `#` are ignored.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub(super) fn read(text: &str, file: &Arc<str>, source: &mut Source) {
     }
 }
 
-/// A prompt up to the first word that is a flag, and flags.
+/// Parses a line: a prompt up to the first word that is a flag, then flags.
 fn job(line: &str) -> Result<(Option<String>, Params)> {
     let mut dashes = line.match_indices('-').map(|(at, _)| at);
     let is_word = |at: &usize| *at == 0 || line[..*at].ends_with(char::is_whitespace);
@@ -66,7 +66,8 @@ fn job(line: &str) -> Result<(Option<String>, Params)> {
     ))
 }
 
-/// Whether a text begins with `--name`, with `-x` as a word, or with `-x` and a number or `=`.
+/// Returns true if the text begins with `--name`, with `-x` as a word, or with `-x` and a number or
+/// `=`.
 fn is_flag(text: &str) -> bool {
     let word = text.split_whitespace().next().unwrap_or_default();
     let is_letter = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphabetic());
@@ -92,7 +93,7 @@ fn refused(error: &clap::Error) -> Error {
     let tip = lines.find_map(|line| line.strip_prefix("tip: ").map(str::to_owned));
     let error = Error::new(Kind::Usage, message);
     match tip {
-        // Words that only look like flags have other places.
+        // A prompt with a word that only looks like a flag needs another batch format.
         Some(tip) if tip.starts_with("to pass") => error
             .hint("a prompt with such a word in it goes into a batch of another form: .csv, .jsonl or .toml"),
         Some(tip) => error.hint(tip),

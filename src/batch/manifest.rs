@@ -1,5 +1,6 @@
-//! What has become of each job: lines of JSON that are only ever added to, each on the disk before
-//! the next job begins. A torn last line, which a killed process leaves, counts for nothing.
+//! Manifest of a batch: the state of each job, as lines of JSON that are only ever appended, each
+//! on disk before the next job begins. An incomplete last line, left by a killed process, is
+//! ignored.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions, TryLockError};
@@ -14,65 +15,67 @@ use super::keeping::Keeping;
 use super::plan::Planned;
 use crate::error::{Error, Kind, Result};
 
-/// One line.
+/// One line of the manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Line {
     /// The job's name.
     pub job: String,
-    /// What it draws and with which weights ([`Planned::key`]).
+    /// Hash of the request, its input images and the weights ([`Planned::key`]).
     pub key: String,
-    /// Where its picture is.
+    /// Path of the image.
     pub file: PathBuf,
-    /// Whose batch it is ([`Keeping::source`](super::keeping::Keeping::source)).
+    /// Source of the batch ([`Keeping::source`](super::keeping::Keeping::source)).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
-    /// What has become of it.
+    /// State of the job.
     #[serde(flatten)]
     pub state: State,
 }
 
-/// What has become of a job.
+/// State of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "state", rename_all = "snake_case")]
 pub enum State {
-    /// It is to be drawn; its file's name is taken.
+    /// Still to be generated; its file name is reserved.
     Planned,
-    /// Its picture is on the disk.
+    /// The image is on disk.
     Done {
-        /// Hash of the file.
+        /// SHA-256 of the file.
         sha256: String,
-        /// Wall-clock seconds that it took, its share where it was drawn in company.
+        /// Wall-clock seconds that the job took; its share of the time if it ran in one batch with
+        /// others.
         seconds: f64,
     },
-    /// It could not be drawn.
+    /// The image could not be generated.
     Failed {
-        /// Why.
+        /// Error message.
         error: String,
-        /// Where the latents are that could not be decoded.
+        /// Path of the latents that could not be decoded.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         latents: Option<PathBuf>,
     },
 }
 
-/// The manifest of a batch, held by one process.
+/// The manifest of a batch, locked by one process.
 #[derive(Debug)]
 pub struct Manifest {
     path: PathBuf,
     source: String,
     file: File,
-    /// Finished pictures: key and file → hash.
+    /// Finished images: key and file → hash.
     done: HashMap<(String, PathBuf), String>,
     /// Jobs that have a line in this file.
     known: HashSet<(String, PathBuf)>,
-    /// What this batch ever named.
+    /// File names of this batch and of others.
     claims: Claims,
-    /// What was done is forgotten.
+    /// True if earlier results are ignored.
     restart: bool,
 }
 
 impl Manifest {
-    /// Opens the manifest of `keeping` and holds it; what its shards finished counts too, and what
-    /// other batches named stays theirs. With `restart` everything that was done is forgotten.
+    /// Opens and locks the manifest of `keeping`. Images that other shards have finished count too,
+    /// and file names of other batches stay reserved. With `restart` all earlier results are
+    /// ignored.
     ///
     /// # Errors
     /// Another process holds it; a line in its middle is damaged; the disk refuses.
@@ -160,10 +163,9 @@ impl Manifest {
         }
     }
 
-    /// Gives each picture its place: that which it has already, else the one that its name says,
-    /// else the next free name. Nothing that is there is replaced but what a killed run left, and
-    /// what `--overwrite` or `--restart` give free. Returns the names that others have, and what
-    /// was taken instead.
+    /// Assigns a path to each image: the one that it already has, else the one that its name gives,
+    /// else the next free name. An existing file is replaced only if a killed run left it, or with
+    /// `--overwrite` or `--restart`. Returns the names that other jobs own, and those used instead.
     ///
     /// # Errors
     /// A file is there that no batch has named.
@@ -172,7 +174,7 @@ impl Manifest {
         self.claims.settle(planned, self.restart, &unchanged)
     }
 
-    /// Notes that jobs are to be drawn, in one write.
+    /// Appends jobs as still to be generated, in one write.
     ///
     /// # Errors
     /// The disk refuses.
@@ -187,7 +189,7 @@ impl Manifest {
         self.add(&lines)
     }
 
-    /// Notes what became of a job.
+    /// Appends the state of a job.
     ///
     /// # Errors
     /// The disk refuses.
@@ -226,12 +228,12 @@ impl Manifest {
     }
 }
 
-/// Whether a file has the content of this hash.
+/// Returns true if the content of the file has this hash.
 fn is_file(path: &Path, hash: &str) -> bool {
     std::fs::read(path).is_ok_and(|bytes| digest(&bytes) == hash)
 }
 
-/// The lines of a manifest, and the bytes that hold them.
+/// Parses the complete lines of a manifest; also returns their length in bytes.
 pub(super) fn lines(text: &str, path: &Path) -> Result<(Vec<Line>, u64)> {
     let whole = text.rfind('\n').map_or(0, |at| at + 1);
     let mut lines = Vec::new();
@@ -254,7 +256,7 @@ fn cannot(path: &Path, error: std::io::Error) -> Error {
     .source(error)
 }
 
-/// The hash of a file's bytes, as the manifest tells it.
+/// SHA-256 of a file's bytes in hexadecimal digits, as in the manifest.
 pub fn digest(bytes: &[u8]) -> String {
     crate::registry::hex(&Sha256::digest(bytes))
 }

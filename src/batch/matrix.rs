@@ -6,43 +6,43 @@ use serde_json::{Number, Value};
 use super::fields::{Fields, Place};
 use crate::error::{Error, Result};
 
-/// A list of points, named after the field that moves.
+/// A list of points, named after the field that varies.
 #[derive(Clone, Debug)]
 pub struct Axis {
     /// The field, or the name of a list of tables.
     pub name: String,
-    /// What each point sets.
+    /// Points of the axis.
     pub points: Vec<Point>,
 }
 
 /// One value of an axis.
 #[derive(Clone, Debug)]
 pub struct Point {
-    /// The value as it is shown.
+    /// Displayed value.
     pub label: String,
-    /// What it sets.
+    /// Fields that the point sets.
     pub fields: Fields,
-    /// Where it was written.
+    /// Position in the batch file.
     pub place: Place,
 }
 
-/// Where a job stands on an axis.
+/// Coordinate of a job on one axis.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Coordinate {
-    /// The axis.
+    /// Name of the axis.
     pub axis: String,
-    /// The value as it is shown.
+    /// Displayed value.
     pub value: String,
 }
 
 /// Longest value that is part of a job's name, in bytes.
 const MAX_IN_NAME: usize = 24;
-/// Most values of one range.
+/// Maximum number of values in a range.
 const MAX_RANGE: u64 = 1_000_000;
 
 impl Axis {
-    /// What the points add to a job's name: their values where those are short words that differ,
-    /// else their numbers.
+    /// Suffixes that the points add to a job's name: their values if those are short words that
+    /// differ, else their numbers from 1.
     fn name_parts(&self) -> Vec<String> {
         let plain = |label: &str| {
             let legal = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
@@ -72,15 +72,15 @@ impl Axis {
 /// One element of a cross product.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Element {
-    /// What its points set.
+    /// Fields that the points set.
     pub fields: Fields,
-    /// What it adds to a job's name.
+    /// Suffix of the job's name.
     pub name: String,
-    /// Where it stands.
+    /// Coordinates on the axes.
     pub at: Vec<Coordinate>,
 }
 
-/// Every combination of the axes' points, the last axis moving fastest.
+/// Returns every combination of the axes' points, with the last axis varying fastest.
 pub(super) fn product(axes: &[Axis]) -> Vec<Element> {
     axes.iter()
         .fold(vec![Element::default()], |elements, axis| {
@@ -103,7 +103,7 @@ pub(super) fn product(axes: &[Axis]) -> Vec<Element> {
         })
 }
 
-/// The values behind `1..=16`, `1..16` or `10..=50 step 10`; `None` for text that is no range.
+/// Values of a range `1..=16`, `1..16` or `10..=50 step 10`; `None` for text that is no range.
 ///
 /// # Errors
 /// A range without values, or with too many.
@@ -145,7 +145,7 @@ pub(super) fn range(key: &str, text: &str) -> Result<Option<Vec<Value>>> {
     }
 }
 
-/// A value as people read it.
+/// A value as displayed text.
 pub(super) fn label(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

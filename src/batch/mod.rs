@@ -1,5 +1,5 @@
-//! Batches: files of jobs (TOML, lines of prompts, CSV, JSONL) to plans, the manifest of what is
-//! done, and which part of the work is whose. Plain data; drawing is others' business.
+//! Batches: from files of jobs (TOML, lines of prompts, CSV, JSONL) to plans, the manifest of
+//! finished jobs, and shards. Plain data; generating the images is not part of this module.
 
 mod choices;
 mod claims;

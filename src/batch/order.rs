@@ -1,10 +1,11 @@
-//! In which order jobs are drawn, and which share a forward: what needs the same model in memory
-//! comes together, then what has the same conditioning. Names and pictures do not depend on it.
+//! Order of the jobs and their grouping into forward passes: jobs that need the same model in
+//! memory come together, then those with the same conditioning. Names and images do not depend on
+//! the order.
 
 use super::plan::Planned;
 use crate::request::Request;
 
-/// The forwards, each with the numbers of its jobs.
+/// Returns the forward passes, each with the indices of its jobs.
 pub fn forwards(planned: &[Planned]) -> Vec<Vec<usize>> {
     let mut models = Groups::default();
     let mut forms = Groups::default();
@@ -24,7 +25,7 @@ pub fn forwards(planned: &[Planned]) -> Vec<Vec<usize>> {
             (models.of(machine), form, prompt, number)
         })
         .collect();
-    // Alone, jobs of one prompt come together; in company, jobs of one form.
+    // Without batching, jobs with one prompt come together; with batching, jobs of one form.
     let shared = planned
         .iter()
         .any(|planned| planned.plan.request.batch_size > 1);
@@ -46,7 +47,7 @@ pub fn forwards(planned: &[Planned]) -> Vec<Vec<usize>> {
         };
         match forwards.last_mut() {
             Some(forward) if last == Some((model, form)) && forward.len() < room => {
-                forward.push(number)
+                forward.push(number);
             }
             _ => forwards.push(vec![number]),
         }
@@ -55,13 +56,13 @@ pub fn forwards(planned: &[Planned]) -> Vec<Vec<usize>> {
     forwards
 }
 
-/// Equal things get equal numbers, in the order of their first appearance.
+/// Numbers for requests: equal requests get equal numbers, in the order of their first appearance.
 #[derive(Default)]
 struct Groups(std::collections::HashMap<String, usize>);
 
 impl Groups {
     fn of(&mut self, request: Request) -> usize {
-        // The text of a request has every value of it.
+        // The debug text of a request contains every value of it.
         let text = format!("{request:?}");
         let next = self.0.len();
         *self.0.entry(text).or_insert(next)

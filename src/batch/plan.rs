@@ -1,5 +1,5 @@
-//! Jobs to plans: every model found once, every value checked, every file named, before anything is
-//! drawn.
+//! Turns jobs into plans: every model is found once, every value checked and every file named
+//! before any image is generated.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -16,43 +16,43 @@ use crate::output::path::{Template, Values};
 use crate::plan::{Plan, Planner};
 use crate::request::Request;
 
-/// The names of files where a batch does not say.
+/// Template of file names if a batch gives none.
 pub const DEFAULT_TEMPLATE: &str = "{name}.png";
 
-/// A job that can be drawn at once.
+/// A job that is ready to run.
 #[derive(Clone, Debug)]
 pub struct Planned {
     /// The job.
     pub job: Job,
-    /// Every value and every model.
+    /// Resolved request and models.
     pub plan: Plan,
-    /// Where the picture goes.
+    /// Path of the image.
     pub path: PathBuf,
-    /// It is there, and is what was written.
+    /// True if the image exists and is still as it was written.
     pub finished: bool,
-    /// What is there is replaced.
+    /// True if an existing file at the path may be replaced.
     pub replaces: bool,
-    /// How the path is made.
+    /// Template of the path.
     template: Template,
-    /// Tells what is drawn, from what and with which weights: the hash of the resolved request, of
-    /// the pictures that it reads and of the weights. Hexadecimal.
+    /// Identity of the image: a hash of the resolved request, of the input images and of the
+    /// weights, in 32 hexadecimal digits.
     pub key: String,
 }
 
 impl Planned {
-    /// What a line of the manifest is found by.
+    /// Key and path, by which a line of the manifest is found.
     pub(super) fn id(&self) -> (String, PathBuf) {
         (self.key.clone(), self.path.clone())
     }
 
-    /// Where the picture would go if its job were called `name`.
+    /// Path of the image if its job were called `name`.
     pub(super) fn path_as(&self, name: &str) -> PathBuf {
         self.template
             .path(&values(&self.plan, name, self.job.index))
     }
 }
 
-/// Plans `jobs`, whose pictures go where `output` says.
+/// Plans `jobs`, whose images go where `output` says.
 ///
 /// # Errors
 /// The observer stops it. What is wrong with the jobs is in the second part.
@@ -90,11 +90,11 @@ pub fn plan(
 struct Planning<'a> {
     output: &'a Output,
     templates: HashMap<String, Template>,
-    /// What was wrong with a model, by how it was asked for.
+    /// Errors of models that could not be used, by request.
     lost: HashMap<Asked, (Kind, String, Vec<String>)>,
 }
 
-/// A model, its arithmetic, and whether the network may be asked.
+/// Model, dtype and offline flag of a job.
 type Asked = (Option<String>, Option<String>, Option<bool>);
 
 impl<'a> Planning<'a> {
@@ -118,7 +118,7 @@ impl<'a> Planning<'a> {
         Ok((plan, template, key))
     }
 
-    /// The plan; a model that could not be found is not looked for again.
+    /// Plans the job; a model that could not be found is not searched again.
     fn found(
         &mut self,
         job: &Job,
@@ -164,7 +164,7 @@ impl<'a> Planning<'a> {
     }
 }
 
-/// What the fields of a file's name stand for.
+/// Values of the fields in a file name template.
 fn values<'a>(plan: &'a Plan, name: &'a str, index: u64) -> Values<'a> {
     let request = &plan.request;
     Values {
@@ -192,7 +192,7 @@ fn key(plan: &Plan) -> Result<String> {
     Ok(crate::registry::hex(&Sha256::digest(&json)[..16]))
 }
 
-/// What tells a picture from another.
+/// Inputs of the hash that identifies an image.
 #[derive(Serialize)]
 struct Identity<'a> {
     request: &'a Request,
@@ -200,7 +200,7 @@ struct Identity<'a> {
     inputs: &'a std::collections::BTreeMap<String, String>,
 }
 
-/// `template` within the folder `dir`, whose braces are braces.
+/// `template` in the folder `dir`, whose braces are escaped.
 fn within(dir: Option<&str>, template: &str) -> String {
     match dir {
         Some(dir) if !Path::new(template).is_absolute() => {
@@ -211,7 +211,7 @@ fn within(dir: Option<&str>, template: &str) -> String {
     }
 }
 
-/// Jobs that would write the same file.
+/// Faults of jobs that would write the same file.
 fn collisions(planned: &[Planned]) -> Vec<Fault> {
     let mut taken: HashMap<&Path, &Job> = HashMap::new();
     let mut faults = Vec::new();
@@ -228,11 +228,14 @@ fn collisions(planned: &[Planned]) -> Vec<Fault> {
                     job.name,
                     path.display()
                 );
-                faults.push(
-                    job.fault(
-                        Error::field("output", message).hint("let the template have `{name}`"),
+                let error = Error::field("output", message);
+                faults.push(job.fault(match other.name == job.name {
+                    true => error.hint("let the template have `{name}`"),
+                    false => error.hint(
+                        "let the template have `{name}`; of each field 80 bytes count, so names that \
+                         begin with the same 80 are one",
                     ),
-                );
+                }));
             }
             Some(_) => {}
         }

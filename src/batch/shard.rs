@@ -1,25 +1,25 @@
-//! Which part of a batch this process draws. Parts are told by the jobs' keys, so that they are the
-//! same on every machine, disjoint and complete.
+//! Shards: the part of a batch that this process generates. The keys of the jobs decide their
+//! shard, so that shards are the same on every machine, disjoint and complete.
 
 use std::fmt;
 
 use crate::config::ArrayTask;
 use crate::error::{Error, Result};
 
-/// Part `index` of `count`.
+/// Shard `index` of `count`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
-    /// From 0.
+    /// Index of the shard, from 0.
     pub index: u64,
-    /// At least 1.
+    /// Number of shards, at least 1.
     pub count: u64,
 }
 
 impl Shard {
-    /// Everything.
+    /// The whole batch.
     pub const WHOLE: Self = Self { index: 0, count: 1 };
 
-    /// Reads `I/N`, or `auto/N` where a scheduler tells the number of this task.
+    /// Parses `I/N`, or `auto/N` if a scheduler gives the index of this task.
     ///
     /// # Errors
     /// Another form; no scheduler that tells.
@@ -45,7 +45,7 @@ impl Shard {
         }
     }
 
-    /// The part that the flag says, else the scheduler.
+    /// Shard given by the flag, else by the scheduler, else the whole batch.
     ///
     /// # Errors
     /// As [`Self::parse`]; a scheduler that tells a task's number and not how many there are.
@@ -72,7 +72,7 @@ impl Shard {
         }
     }
 
-    /// Whether a job is of this part.
+    /// Returns true if the job with this key belongs to the shard.
     pub fn has(self, key: &str) -> bool {
         // A key is the hexadecimal digits of a hash.
         let number = key

@@ -1,5 +1,5 @@
-//! A batch file as it was written: drafts of jobs, before a matrix is multiplied out. The form is
-//! told by the name's extension.
+//! A parsed batch file: drafts of jobs, before matrices are expanded. The file extension decides
+//! the format.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,21 +11,21 @@ use crate::error::{Error, Kind, Result};
 use crate::named::named_enum;
 
 named_enum! {
-    /// How a batch is written.
+    /// Format of a batch file.
     pub enum Form("form of batch") {
         /// Tables of jobs.
         Toml = "toml",
-        /// A prompt a line, and flags.
+        /// One prompt per line, with flags.
         Txt = "txt",
-        /// A header with names of fields, and a job a line.
+        /// A header with field names, then one job per line.
         Csv = "csv",
-        /// A JSON object a line.
+        /// One JSON object per line.
         Jsonl = "jsonl",
     }
 }
 
 named_enum! {
-    /// What becomes of alternatives in prompts.
+    /// Treatment of alternatives in prompts.
     pub enum Choices("way to choose") {
         /// The seed chooses one.
         Seed = "seed",
@@ -37,26 +37,26 @@ named_enum! {
 /// A job, or a matrix of them, as it was written.
 #[derive(Clone, Debug)]
 pub struct Draft {
-    /// What it is called, if it is.
+    /// Name of the job, if it has one.
     pub name: Option<String>,
-    /// Its fields.
+    /// Fields of the job.
     pub fields: Fields,
-    /// What moves.
+    /// Axes of the matrix.
     pub axes: Vec<Axis>,
-    /// How alternatives in prompts are chosen.
+    /// Treatment of alternatives in prompts.
     pub choices: Choices,
-    /// Where its wildcard files are.
+    /// Folder of the wildcard files.
     pub folder: PathBuf,
-    /// Where it was written.
+    /// Position in the batch file.
     pub place: Place,
 }
 
-/// Where pictures go, as a batch file says.
+/// Destination of the images, as the batch file gives it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Output {
     /// The folder, relative to the current one.
     pub dir: Option<String>,
-    /// File names, with fields.
+    /// Template of file names.
     pub template: Option<String>,
 }
 
@@ -65,9 +65,9 @@ pub struct Output {
 pub struct Source {
     /// Jobs in the order of the file.
     pub drafts: Vec<Draft>,
-    /// Where their pictures go.
+    /// Destination of the images.
     pub output: Output,
-    /// Everything that is wrong.
+    /// Every error in the file.
     pub faults: Vec<Fault>,
 }
 
@@ -93,7 +93,8 @@ impl Source {
         Ok(Self::parse(&text(path)?, path, form))
     }
 
-    /// Reads a batch; `path` is what it is called, and files that it names stand beside it.
+    /// Parses a batch; `path` is its name in messages, and files that the batch names are relative
+    /// to the folder of `path`.
     pub fn parse(text: &str, path: &Path, form: Form) -> Self {
         let file: Arc<str> = path.display().to_string().into();
         let mut source = Self::default();

@@ -8,7 +8,7 @@ use super::fields::{Fault, Fields, Place};
 use super::source::{Draft, Source};
 use crate::error::{Error, Kind};
 
-/// Reads the rows of a CSV text; an empty cell says nothing.
+/// Reads the rows of a CSV text; empty cells are skipped.
 pub(super) fn read_csv(text: &str, file: &Arc<str>, source: &mut Source) {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::Headers)
@@ -73,7 +73,7 @@ pub(super) fn read_jsonl(text: &str, file: &Arc<str>, source: &mut Source) {
     }
 }
 
-/// A job of names and values; `name` is its own name.
+/// Adds a job made of names and values; the cell `name` is the job's name.
 #[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
 fn row(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut Source) {
     let mut fields = Fields::default();
@@ -91,7 +91,7 @@ fn row(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut
         .push(Draft::plain(name, fields, place.clone()));
 }
 
-/// Sets a field; text that the field does not take is read as a number, a switch or a list.
+/// Sets a field; text of the wrong type is parsed as JSON: a number, a boolean or a list.
 fn typed(fields: &mut Fields, key: &str, value: Value, place: &Place) -> Result<(), Fault> {
     let read = value
         .as_str()

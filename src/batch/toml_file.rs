@@ -1,5 +1,5 @@
-//! Batches in TOML: `[defaults]`, `[[job]]`, `[template.NAME]`, `include`, `[output]`. Every fault
-//! has its line.
+//! Batches in TOML: `[defaults]`, `[[job]]`, `[template.NAME]`, `include`, `[output]`. Every error
+//! has its line number.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -31,7 +31,7 @@ struct Entry {
     place: Place,
 }
 
-/// What a file and those that it includes hold.
+/// Contents of a file and of those that it includes.
 #[derive(Default)]
 struct Found {
     defaults: Fields,
@@ -64,8 +64,8 @@ pub(super) fn read(text: &str, path: &Path, source: &mut Source) {
     source.faults.extend(faults);
 }
 
-/// An entry with everything that it extends; `trail` leads to it, `done` keeps what was extended
-/// before.
+/// Merges an entry with everything that it extends; `trail` holds the names on the way to it,
+/// `done` the entries that were merged before.
 fn flat(
     entry: &Entry,
     named: &BTreeMap<String, Entry>,
@@ -105,7 +105,7 @@ fn flat(
 }
 
 impl Entry {
-    /// Lays `top` over this entry: a field or an axis of the same name gives way.
+    /// Overrides this entry with `top`, which replaces a field or an axis of the same name.
     fn lay(&mut self, top: &Self) {
         self.axes.retain(|axis| {
             !top.own.has(&axis.name) && top.axes.iter().all(|other| other.name != axis.name)
@@ -252,7 +252,7 @@ impl Reader<'_> {
                 ("dir", Some(text)) => output.dir = Some(text.to_owned()),
                 ("template", Some(text)) => output.template = Some(text.to_owned()),
                 ("dir" | "template", None) => {
-                    self.fault(&place, Error::field(key, "expected a text"))
+                    self.fault(&place, Error::field(key, "expected a text"));
                 }
                 _ => self.fault(
                     &place,
@@ -262,7 +262,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A table of fields, and what else a job has.
+    /// Reads a table: fields, and the keys `name`, `extends`, `choices` and `matrix`.
     fn entry(&mut self, table: Option<&Table<'_>>, place: Place) -> Entry {
         let (own, axes, extends) = (Fields::default(), Vec::new(), Vec::new());
         let folder = self.folder.clone();
@@ -377,7 +377,8 @@ impl Reader<'_> {
         axis
     }
 
-    /// A value of a list; a table sets several fields at once, and its `name` is how it is shown.
+    /// Reads a value of a list; a table sets several fields at once, and its `name` is the
+    /// displayed value.
     fn point(&mut self, key: &str, value: &Spanned<DeValue<'_>>, place: &Place) -> Option<Point> {
         let mut fields = Fields::default();
         let Some(table) = value.get_ref().as_table() else {
@@ -411,7 +412,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A text, or a list of them.
+    /// Reads a text or a list of texts.
     #[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
     fn texts(
         &mut self,
@@ -441,7 +442,7 @@ impl Reader<'_> {
     }
 }
 
-/// A value as JSON, which has no dates.
+/// Converts a value to JSON; `None` for dates.
 fn json(value: &DeValue<'_>) -> Option<Value> {
     Some(match value {
         DeValue::String(text) => Value::from(text.as_ref()),

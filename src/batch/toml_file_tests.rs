@@ -1,4 +1,4 @@
-//! What a TOML batch means, and how its faults are told.
+//! Tests of TOML batches: their meaning, and the messages of their errors.
 
 use std::path::Path;
 

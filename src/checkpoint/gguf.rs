@@ -7,25 +7,25 @@ use std::io::{Read, Seek, SeekFrom};
 use super::{Bytes, Directory, Entry, Storage};
 use crate::error::Result;
 
-/// How the file begins.
+/// First bytes of the file.
 pub(super) const MAGIC: &[u8; 4] = b"GGUF";
-/// The key of the boundary on which tensors lie, and its value where it is missing.
+/// Metadata key of the alignment of tensors in bytes, and its default.
 const ALIGNMENT: (&str, usize) = ("general.alignment", 32);
-/// Axes that ggml knows.
+/// Maximum number of axes in ggml.
 const MAX_AXES: u32 = 4;
-/// The keys under which some tools keep the shape of a tensor that they have folded.
+/// Key prefix under which some tools store the original shape of a tensor that they have reshaped.
 const FOLDED: &str = "comfy.gguf.orig_shape.";
 
-/// A value of a key, as far as it is of use.
+/// A metadata value, as far as it is used.
 enum Value {
     Text(String),
     Whole(u64),
-    /// Whole numbers of four bytes or fewer than four of them; other lists are passed over.
+    /// At most four integers; other lists are skipped.
     List(Vec<usize>),
     Other,
 }
 
-/// Types of values: number → bytes of one, for those that have a fixed size.
+/// Bytes of one value by type number; 0 for types without a fixed size.
 const SIZES: [usize; 13] = [1, 1, 2, 2, 4, 4, 4, 1, 0, 0, 8, 8, 8];
 pub(super) const TEXT: u32 = 8;
 const LIST: u32 = 9;
@@ -103,7 +103,7 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
     Ok(directory)
 }
 
-/// What the header says of a tensor.
+/// Header entry of a tensor.
 struct Info {
     name: String,
     /// Outermost axis first, which is the reverse of the file's order.
@@ -173,7 +173,7 @@ fn text(file: &mut Bytes<'_, impl Read + Seek>) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| file.broken("is no valid GGUF file: a name is not UTF-8"))
 }
 
-/// The size of a value of a type.
+/// Size in bytes of a value of a type.
 fn size(file: &Bytes<'_, impl Read + Seek>, key: &str, kind: u32) -> Result<usize> {
     SIZES
         .get(kind as usize)

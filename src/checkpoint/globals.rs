@@ -1,29 +1,28 @@
-//! Names that a pickle may mention: those of tensors and of what training programs leave beside
+//! Names allowed in a pickle: those of tensors, and of other data that training programs save with
 //! them. None is ever called.
 
 use super::Storage;
 
-/// What a name that a pickle may mention stands for.
+/// Meaning of a name allowed in a pickle.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Global {
-    /// Makes a tensor of a storage.
+    /// Rebuilds a tensor from a typed storage.
     Tensor,
-    /// Makes a tensor of a storage of bytes and the type of its numbers.
+    /// Rebuilds a tensor from an untyped storage and a dtype.
     TypedTensor,
-    /// A type of numbers.
+    /// A dtype.
     Type(Storage),
-    /// Stands for its first argument.
+    /// Evaluates to its first argument.
     Wrapper,
     /// A dictionary.
     Dictionary,
-    /// A storage of numbers.
+    /// A typed storage.
     Numbers(Storage),
-    /// Of no meaning here: what is made with it is kept as an object without content.
+    /// Ignored: calls of it become objects without content, to which fields may be added later.
     Inert,
 }
 
-/// The names that are let in. Those of the last rows are what training programs leave in their
-/// checkpoints.
+/// The allowed names. Those of the last rows occur in the checkpoints of training programs.
 pub(super) const GLOBALS: &[(&str, &str, Global)] = &[
     ("torch._utils", "_rebuild_tensor_v2", Global::Tensor),
     ("torch._utils", "_rebuild_tensor", Global::Tensor),

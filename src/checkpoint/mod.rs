@@ -1,6 +1,6 @@
-//! Files of tensors as directories: which tensors a file has, of which type and shape, and where
-//! their bytes lie. Every format is read from its header alone and strictly; the tensors themselves
-//! are others' work.
+//! Directories of tensor files: names, types, shapes and byte ranges of the tensors. Every format
+//! is read strictly and from its header alone; except for a few floats, reading the tensors is not
+//! part of this module.
 
 mod gguf;
 mod globals;
@@ -21,34 +21,34 @@ pub use write::{Format, Planned};
 
 use crate::error::{Error, Kind, Result};
 
-/// What a file of tensors holds.
+/// Contents of a tensor file.
 #[derive(Clone, Debug)]
 pub struct Directory {
     /// `safetensors`, `gguf` or `pickle`.
     pub format: &'static str,
     /// The tensors by name.
     pub tensors: BTreeMap<String, Entry>,
-    /// What the file says about itself.
+    /// Metadata of the file.
     pub metadata: BTreeMap<String, String>,
-    /// What lies beside the tensors in files of training programs, such as the state of an
+    /// Names of data other than tensors in files of training programs, such as the state of an
     /// optimizer.
     pub beside: Vec<String>,
 }
 
-/// Where a tensor lies in its file.
+/// Location of a tensor in its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// How its numbers are stored.
+    /// Data type of the tensor.
     pub storage: Storage,
-    /// Its shape.
+    /// Shape of the tensor.
     pub shape: Vec<usize>,
-    /// Its bytes in the file.
+    /// Byte range in the file.
     pub bytes: Range<usize>,
-    /// Numbers between neighbours along each axis, where they do not lie row by row.
+    /// Strides in elements, if the tensor is not contiguous (row-major).
     pub strides: Option<Vec<usize>>,
 }
 
-/// Where a file's bytes are.
+/// Source of a file's bytes.
 #[derive(Clone, Debug)]
 pub enum Content {
     /// On disk.
@@ -58,7 +58,7 @@ pub enum Content {
 }
 
 impl Entry {
-    /// A tensor that lies row by row from byte `start` on.
+    /// Entry of a contiguous (row-major) tensor that begins at byte `start`.
     ///
     /// # Errors
     /// A shape whose bytes no file can hold, or a row that is no whole number of blocks.
@@ -81,12 +81,13 @@ impl Entry {
         })
     }
 
-    /// Number of its values.
+    /// Number of values in the tensor.
     pub fn values(&self) -> usize {
         self.shape.iter().product()
     }
 
-    /// Some of its rows (the first axis), where it lies row by row.
+    /// Entry of some rows (first axis) of a contiguous tensor; `None` if it is not contiguous or
+    /// has no such rows.
     pub fn rows(&self, rows: Range<usize>) -> Option<Self> {
         let all = *self.shape.first()?;
         let size = self.bytes.len() / all.max(1);
@@ -103,7 +104,7 @@ impl Entry {
         })
     }
 
-    /// The matrix with its axes exchanged.
+    /// Entry of the transposed matrix; `None` if the tensor is no matrix.
     pub fn transposed(&self) -> Option<Self> {
         let &[rows, columns] = self.shape.as_slice() else {
             return None;
@@ -129,7 +130,7 @@ impl Content {
         }
     }
 
-    /// The numbers of a tensor of a few floats, called `label` in messages.
+    /// Reads a tensor of a few floats, called `label` in messages.
     ///
     /// # Errors
     /// A tensor of many numbers or of another type; a file that is unreadable or cut short.
@@ -158,7 +159,7 @@ impl Content {
     }
 }
 
-/// Numbers of a tensor that is read with the directory.
+/// Maximum number of values that `Content::floats` reads.
 const FEW: usize = 64;
 
 fn open(path: &Path, label: &str) -> Result<std::io::BufReader<std::fs::File>> {
@@ -190,16 +191,16 @@ fn read(file: &mut (impl Read + Seek), label: &str) -> Result<Directory> {
     }
 }
 
-/// A file that is being read, with what its errors need.
+/// A file that is being read, with label and length for its errors.
 struct Bytes<'a, F> {
     file: &'a mut F,
     label: &'a str,
-    /// Bytes in all.
+    /// Length of the file in bytes.
     length: usize,
 }
 
 impl<F: Read + Seek> Bytes<'_, F> {
-    /// The next `count` bytes; never more memory than the file is long.
+    /// Reads the next `count` bytes; never allocates more than the length of the file.
     fn take(&mut self, count: usize) -> Result<Vec<u8>> {
         if count > self.length {
             return Err(self.short());
@@ -209,14 +210,14 @@ impl<F: Read + Seek> Bytes<'_, F> {
         Ok(bytes)
     }
 
-    /// The next `N` bytes.
+    /// Reads the next `N` bytes.
     fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let mut bytes = [0; N];
         self.file.read_exact(&mut bytes).map_err(|_| self.short())?;
         Ok(bytes)
     }
 
-    /// The first four bytes, of a file that has as many.
+    /// Reads the first four bytes.
     fn start(&mut self) -> Result<[u8; 4]> {
         self.array()
     }
@@ -231,8 +232,8 @@ impl<F: Read + Seek> Bytes<'_, F> {
         Error::new(Kind::ModelFile, format!("`{}` {what}", self.label))
     }
 
-    /// Whether every tensor lies in the file and no two share a byte; returns where the last one
-    /// ends.
+    /// Checks that every tensor lies within the file and no two share a byte; returns the end of
+    /// the last tensor.
     fn check(&self, tensors: &BTreeMap<String, Entry>) -> Result<usize> {
         let mut places: Vec<(&Range<usize>, &str)> = tensors
             .iter()

@@ -6,21 +6,20 @@ use std::rc::Rc;
 use super::Storage;
 use super::globals::{GLOBALS, Global};
 
-/// A value. Everything that contains others lies in the heap, so that neither cycles nor depth
-/// matter.
+/// A value. Containers are stored in the heap, so that neither cycles nor depth matter.
 #[derive(Clone, Debug)]
 pub(super) enum Value {
     None,
     Whole(i64),
     Real(f64),
     Text(Rc<str>),
-    /// Number of the object in the heap.
+    /// Index of the object in the heap.
     Object(usize),
     Global(usize),
     Mark,
 }
 
-/// Something with contents.
+/// An object in the heap.
 #[derive(Clone, Debug)]
 pub(super) enum Object {
     /// A list, a tuple or a set.
@@ -28,10 +27,10 @@ pub(super) enum Object {
     /// A dictionary, or an object with fields.
     Table {
         rows: Vec<(Value, Value)>,
-        /// Fields that are set later belong to it, and not to a class around it.
+        /// True if fields that are set later are kept; those of a plain dictionary are not.
         keeps_fields: bool,
     },
-    /// A storage: the member of the archive that holds it.
+    /// A storage: its data type, and the name of its member in the archive.
     Storage(Storage, Rc<str>),
     Tensor(Tensor),
 }
@@ -42,7 +41,7 @@ pub(super) struct Tensor {
     pub(super) storage: Storage,
     /// Name of the storage.
     pub(super) key: Rc<str>,
-    /// Its first number within the storage.
+    /// Index of the tensor's first element in the storage.
     pub(super) offset: usize,
     pub(super) shape: Vec<usize>,
     pub(super) strides: Vec<usize>,
@@ -55,7 +54,7 @@ pub(super) struct Pickle {
 }
 
 impl Pickle {
-    /// Whether the object has content.
+    /// Returns true if the object has content.
     pub(super) fn holds(&self, number: usize) -> bool {
         match self.heap.get(number) {
             Some(Object::Sequence(items)) => !items.is_empty(),
@@ -69,7 +68,7 @@ impl Pickle {
 /// More axes than any tensor has.
 const MAX_AXES: usize = 16;
 
-/// What is wrong with a pickle.
+/// Error message about a pickle.
 type Fault = String;
 
 /// Reads a pickle.
@@ -131,7 +130,7 @@ impl Machine<'_> {
         Ok(Step::Next)
     }
 
-    /// Numbers, texts and the constants.
+    /// Reads numbers, texts and constants.
     fn scalar(&mut self, code: u8) -> Result<(), Fault> {
         let value = match code {
             b'N' => Value::None,
@@ -155,7 +154,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// An integer of any length; those that 64 bits do not hold are no number here.
+    /// Reads an integer of any length; `i64::MAX` for one that 64 bits do not hold.
     fn long(&mut self) -> Result<i64, Fault> {
         let length = self.byte()? as usize;
         let bytes = self.take(length)?;
@@ -170,7 +169,7 @@ impl Machine<'_> {
             .fold(start, |number, byte| number << 8 | i64::from(*byte)))
     }
 
-    /// A text behind its length. What is no UTF-8 is data of no use here.
+    /// Reads a text after its length of `size` bytes. Data that is not UTF-8 becomes an empty text.
     fn text(&mut self, size: usize) -> Result<Value, Fault> {
         let length = self.number(size)?;
         let bytes = self.take(usize::try_from(length).unwrap_or(usize::MAX))?;
@@ -185,7 +184,7 @@ impl Machine<'_> {
             b'r' => self.number(4)? as usize,
             _ => self.memo.len(),
         };
-        // Python numbers them one after the other.
+        // Python numbers the memo entries consecutively.
         let top = self.stack.last().cloned().ok_or_else(unbalanced)?;
         match place.cmp(&self.memo.len()) {
             std::cmp::Ordering::Less => self.memo[place] = top,
@@ -228,7 +227,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// `("storage", type, member, device, count)`.
+    /// Persistent id of a storage: `("storage", type, member, device, count)`.
     fn persistent(&mut self) -> Result<(), Fault> {
         let id = self.pop()?;
         let storage = match self.sequence(&id) {
@@ -251,7 +250,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// What torch would call is looked at, not called.
+    /// Interprets a call by the function's name and arguments; nothing is called.
     fn call(&mut self) -> Result<(), Fault> {
         let (arguments, function) = (self.pop()?, self.pop()?);
         let Value::Global(global) = function else {
@@ -290,7 +289,7 @@ impl Machine<'_> {
         Ok(())
     }
 
-    /// `(storage, offset, shape, strides, ...)`.
+    /// Tensor from the arguments `(storage, offset, shape, strides, ...)`.
     fn tensor(&self, arguments: &[Value]) -> Option<Tensor> {
         let [
             Value::Object(storage),
@@ -329,7 +328,7 @@ impl Machine<'_> {
         })
     }
 
-    /// `(storage, offset, shape, strides, ..., type)`.
+    /// Tensor from the arguments `(storage, offset, shape, strides, ..., type)`.
     fn typed_tensor(&self, arguments: &[Value]) -> Option<Tensor> {
         let Value::Global(global) = arguments.get(6)? else {
             return None;
@@ -343,7 +342,8 @@ impl Machine<'_> {
         })
     }
 
-    /// Fields of an object, under a key of their own. Those of a dictionary are of its class alone.
+    /// Adds fields to an object, under the key `None`. Those of a dictionary are dropped: they
+    /// belong to its class alone.
     fn build(&mut self) -> Result<(), Fault> {
         let fields = self.pop()?;
         if let Some(Value::Object(number)) = self.stack.last()
@@ -423,7 +423,7 @@ impl Machine<'_> {
             .ok_or_else(unbalanced)
     }
 
-    /// The values above the last mark, which goes.
+    /// Pops the values above the last mark, and the mark.
     fn marked(&mut self) -> Result<Vec<Value>, Fault> {
         let mark = self
             .stack

@@ -1,5 +1,5 @@
-//! The header of a safetensors file: eight bytes of length, JSON, and the tensors without a gap to
-//! the file's end.
+//! Header of a safetensors file: eight bytes of length, then JSON. The tensors follow and end with
+//! the file.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,8 +23,7 @@ struct Tensor {
     data_offsets: (usize, usize),
 }
 
-/// The header's JSON; a name that stands twice in it is an error, unlike for others (safetensors
-/// 0.8.0 takes the last).
+/// The header's JSON; a name that occurs twice is an error (safetensors 0.8.0 takes the last one).
 #[derive(Default)]
 struct Header {
     tensors: BTreeMap<String, Tensor>,

@@ -1,25 +1,25 @@
-//! How the numbers of a tensor are stored: each type's names and ids in the formats, and its size
-//! in blocks. Types that nothing here computes with have their rows too: a file may hold them
-//! beside what is needed of it.
+//! Data types of tensors: names and ids in the file formats, and block sizes. Types without
+//! arithmetic in this program are listed too: a file may hold them next to the tensors that are
+//! needed.
 
 /// One row of the table of types.
 struct Row {
     storage: Storage,
-    /// As people and GGUF's tools write it.
+    /// Displayed name, as in GGUF's tools.
     name: &'static str,
-    /// In the header of a safetensors file.
+    /// Name in the header of a safetensors file.
     safetensors: Option<&'static str>,
-    /// In the header of a GGUF file.
+    /// Id in the header of a GGUF file.
     ggml: Option<u32>,
-    /// Values of a block.
+    /// Values per block.
     values: usize,
-    /// Bytes of a block.
+    /// Bytes per block.
     bytes: usize,
 }
 
 macro_rules! storages {
     ($($name:ident $text:literal $safetensors:expr, $ggml:expr, $values:literal in $bytes:literal;)+) => {
-        /// A type of numbers.
+        /// Data type of a tensor's values.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[allow(missing_docs, reason = "the names are those of the formats")]
         pub enum Storage { $($name),+ }
@@ -93,7 +93,7 @@ impl Storage {
         &ROWS[self as usize]
     }
 
-    /// The name that people write.
+    /// Displayed name.
     pub fn name(self) -> &'static str {
         self.row().name
     }
@@ -122,7 +122,7 @@ impl Storage {
             .map(|row| row.storage)
     }
 
-    /// Whether its values are fractions, in blocks or one by one.
+    /// Returns true unless the values are integers or booleans; types in blocks count as floats.
     pub fn is_float(self) -> bool {
         let signed = matches!(self, Self::I64 | Self::I32 | Self::I16 | Self::I8);
         !(signed
@@ -132,12 +132,12 @@ impl Storage {
             ))
     }
 
-    /// Values of a block.
+    /// Values per block.
     pub fn block(self) -> usize {
         self.row().values
     }
 
-    /// Bytes of a number; 0 of types in blocks.
+    /// Bytes per value; 0 for types in blocks.
     pub fn width(self) -> usize {
         if self.block() == 1 {
             self.row().bytes
@@ -146,8 +146,8 @@ impl Storage {
         }
     }
 
-    /// Bytes of a tensor of `shape`: whole blocks, in GGUF of each row. Nothing where that is not
-    /// possible, or too much.
+    /// Bytes of a tensor of `shape` in whole blocks, for GGUF's types in whole blocks per row.
+    /// `None` if the shape does not fit the blocks or the size overflows.
     pub fn bytes(self, shape: &[usize]) -> Option<usize> {
         let Row {
             values,

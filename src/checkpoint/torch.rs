@@ -1,4 +1,4 @@
-//! What `torch.save` writes: a zip archive with a pickle that names tensors, and a member for each
+//! Files of `torch.save`: a zip archive with a pickle that names the tensors, and a member for each
 //! storage.
 
 use std::collections::{BTreeMap, HashSet};
@@ -9,11 +9,11 @@ use super::pickle::{self, Object, Pickle, Tensor, Value};
 use super::{Bytes, Directory, Entry, zip};
 use crate::error::Result;
 
-/// How files from before the zip archives begin: a pickle with a number of their own.
+/// First bytes of files before torch 1.6, which are no zip archives: a pickle with a magic number.
 pub(super) const LEGACY: &[u8; 4] = &[0x80, 0x02, 0x8a, 0x0a];
 /// The key under which training programs keep the tensors.
 const STATE: &str = "state_dict";
-/// Longest pickle: names and shapes of some hundred thousand tensors.
+/// Maximum length of the pickle in bytes: names and shapes of some hundred thousand tensors.
 const MAX_PICKLE: usize = 256 << 20;
 
 pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Directory> {
@@ -95,8 +95,8 @@ fn collect(pickle: &Pickle, storages: &Storages<'_>) -> Result<Directory, String
     Ok(directory)
 }
 
-/// The table of tensors, inside of `state_dict` as often as that is nested, and what lies beside
-/// it: numbers and texts are what the file says about itself.
+/// Returns the table of tensors, inside `state_dict` however often that is nested, and the other
+/// data next to it; numbers and texts become metadata.
 fn opened(pickle: &Pickle) -> (&Value, Directory) {
     let mut directory = Directory {
         format: "pickle",
@@ -138,7 +138,7 @@ fn opened(pickle: &Pickle) -> (&Value, Directory) {
 /// Longest name of a tensor.
 const MAX_NAME: usize = 1024;
 
-/// A key as a part of a name; the fields of an object add none.
+/// A key as a part of a tensor's name; the key of an object's fields adds nothing.
 fn name(key: &Value) -> Option<String> {
     match key {
         Value::None => Some(String::new()),
@@ -156,14 +156,14 @@ fn join(path: &str, name: &str) -> String {
     }
 }
 
-/// The members that hold numbers.
+/// Members of the archive that hold the storages.
 struct Storages<'a> {
     members: &'a BTreeMap<String, Range<usize>>,
     folder: &'a str,
 }
 
 impl Storages<'_> {
-    /// Where a tensor lies: within its storage, and no larger than that.
+    /// Returns the location of a tensor, which must lie within its storage and be no larger.
     fn entry(&self, tensor: &Tensor) -> Result<Entry, String> {
         let Tensor {
             storage,
@@ -216,7 +216,8 @@ impl Storages<'_> {
     }
 }
 
-/// Whether the strides are those of a tensor that lies row by row; axes of length one may have any.
+/// Returns true if the strides are those of a contiguous (row-major) tensor; axes of length one may
+/// have any stride.
 fn row_by_row(shape: &[usize], strides: &[usize]) -> bool {
     let mut next = 1;
     shape.iter().zip(strides).rev().all(|(&n, &stride)| {

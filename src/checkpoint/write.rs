@@ -1,5 +1,5 @@
-//! The headers of files of tensors to be written: safetensors and GGUF. The tensors follow in the
-//! order that is given, each on the boundary that its format asks for.
+//! Headers of tensor files to be written: safetensors and GGUF. The tensors follow in the given
+//! order, aligned as their format requires.
 
 use std::collections::BTreeMap;
 
@@ -10,11 +10,11 @@ use super::{Storage, gguf};
 /// A tensor that will be written.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Planned {
-    /// Its name.
+    /// Name of the tensor.
     pub name: String,
-    /// How its numbers are stored.
+    /// Data type of the tensor.
     pub storage: Storage,
-    /// Its shape.
+    /// Shape of the tensor.
     pub shape: Vec<usize>,
 }
 
@@ -27,20 +27,20 @@ pub enum Format {
     Gguf,
 }
 
-/// GGUF's usual boundary.
+/// GGUF's default alignment in bytes.
 const BOUNDARY: usize = 32;
 /// The version of GGUF that is written.
 const VERSION: u32 = 3;
 
 impl Planned {
-    /// Its bytes.
+    /// Size of the tensor in bytes.
     pub fn bytes(&self) -> usize {
         self.storage.bytes(&self.shape).unwrap_or(0)
     }
 }
 
 impl Format {
-    /// Bytes of zeros behind a tensor of `bytes`.
+    /// Number of zero bytes after a tensor of `bytes`.
     pub fn padding(self, bytes: usize) -> usize {
         match self {
             Self::Safetensors => 0,
@@ -48,7 +48,7 @@ impl Format {
         }
     }
 
-    /// Everything before the first tensor.
+    /// Returns everything before the first tensor.
     pub fn header(self, tensors: &[Planned], metadata: &BTreeMap<String, String>) -> Vec<u8> {
         match self {
             Self::Safetensors => safetensors(tensors, metadata),
@@ -107,7 +107,7 @@ fn safetensors(tensors: &[Planned], metadata: &BTreeMap<String, String>) -> Vec<
         start = end;
     }
     let mut text = Value::Object(header).to_string().into_bytes();
-    // The tensors begin where numbers of any type may.
+    // The tensors begin on a multiple of eight bytes, for the widest type.
     text.resize(text.len().next_multiple_of(8), b' ');
     [(text.len() as u64).to_le_bytes().to_vec(), text].concat()
 }

@@ -8,10 +8,10 @@ use std::ops::Range;
 use super::Bytes;
 use crate::error::{Error, Result};
 
-/// How an archive begins.
+/// First bytes of an archive: the signature of a local file header.
 pub(super) const MAGIC: &[u8; 4] = b"PK\x03\x04";
-/// End of the central directory, its 64-bit kin and the latter's locator, a member's row, a
-/// member's own header.
+/// Signatures: end of central directory, its ZIP64 variant and the ZIP64 locator, central directory
+/// entry, local file header.
 const END: u64 = 0x0605_4b50;
 const END_64: u64 = 0x0606_4b50;
 const LOCATOR: u64 = 0x0706_4b50;
@@ -20,7 +20,7 @@ const MEMBER: u64 = 0x0403_4b50;
 /// The end record and its comment of 16-bit length.
 const LONGEST_END: usize = 22 + 0xffff;
 
-/// Name → place of each member.
+/// Name → byte range of each member.
 pub(super) fn members(
     file: &mut Bytes<'_, impl Read + Seek>,
 ) -> Result<BTreeMap<String, Range<usize>>> {
@@ -89,7 +89,7 @@ fn lost(file: &Bytes<'_, impl Read + Seek>) -> Error {
         .hint("the file may be cut short")
 }
 
-/// A member's row of the central directory.
+/// A member's entry in the central directory.
 struct Row {
     name: String,
     method: u64,
@@ -99,7 +99,7 @@ struct Row {
 }
 
 impl Row {
-    /// The next row of `rest`.
+    /// Reads the next entry of `rest`.
     fn read(rest: &mut &[u8]) -> Option<Self> {
         let fixed = rest.split_off(..46)?;
         let field = |place, size| number(fixed, place, size).unwrap_or(0);
@@ -117,8 +117,8 @@ impl Row {
         (number(fixed, 0, 4) == Some(ROW)).then_some(row)
     }
 
-    /// The 64-bit values of fields that 32 bits do not hold, in their order in the extra field of
-    /// kind 1.
+    /// Reads the 64-bit values of fields that 32 bits do not hold, in their order in the ZIP64
+    /// extra field (kind 1).
     fn widen(&mut self, mut extra: &[u8]) {
         while let (Some(kind), Some(length)) = (number(extra, 0, 2), number(extra, 2, 2)) {
             let Some(mut field) = extra.get(4..4 + length as usize) else {
@@ -138,7 +138,8 @@ impl Row {
         }
     }
 
-    /// Where the member's bytes are: behind its own header, whose length only that header says.
+    /// Byte range of the member's data: after its local header, whose length only that header
+    /// gives.
     fn place(&self, file: &mut Bytes<'_, impl Read + Seek>) -> Result<Range<usize>> {
         seek(file, self.start)?;
         let header: [u8; 30] = file.array()?;

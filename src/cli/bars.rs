@@ -13,7 +13,7 @@ use crate::event::{Event, Stage};
 const STEPS: &str = "{prefix:>8} {wide_bar} {pos}/{len}{msg}";
 const SPINNER: &str = "{prefix:>8} {spinner} {msg} {elapsed}";
 
-/// What the run is busy with: one bar, or those of a download.
+/// The bar of the current stage, or the bars of a download.
 pub(super) struct Bars {
     bar: ProgressBar,
     downloads: Option<Downloads>,
@@ -21,7 +21,7 @@ pub(super) struct Bars {
     pace: Pace,
 }
 
-/// What the bar shows now.
+/// Content of the current bar.
 #[derive(PartialEq)]
 enum Shown {
     Stage(Stage),

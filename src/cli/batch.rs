@@ -140,7 +140,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     drawn.and(sheet)
 }
 
-/// What a batch file holds.
+/// Content of a batch file.
 struct Found {
     planned: Vec<Planned>,
     /// Jobs whose model would have to be fetched, of a run that fetches nothing.

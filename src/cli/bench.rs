@@ -54,7 +54,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// What was measured.
+/// Results of a benchmark.
 #[derive(Serialize)]
 struct Report {
     model: String,

@@ -10,7 +10,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, tell};
 use crate::request::{Params, Profiles, bystanders, check, decoding_alone, not_finite, overlay};
 
-/// Which defaults count. Only the command line has this flag.
+/// Choice of a profile. Only the command line has this flag.
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Profile {
@@ -32,7 +32,7 @@ impl Profile {
     }
 }
 
-/// What counts where the user says nothing.
+/// Defaults for values that the user does not give.
 pub(super) struct Defaults {
     file: Profiles,
     params: Params,
@@ -59,7 +59,7 @@ impl Defaults {
         )
     }
 
-    /// What is said, over the defaults.
+    /// The given parameters over the defaults.
     ///
     /// # Errors
     /// A field is no finite number.
@@ -87,7 +87,7 @@ impl Defaults {
     }
 }
 
-/// The user's file, and a word on why it counts for nothing though somebody may expect it to.
+/// The user's file, and a note if a file has no effect because this user may not look for it.
 ///
 /// # Errors
 /// The file is wrong.

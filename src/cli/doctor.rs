@@ -29,7 +29,7 @@ pub(super) struct Arguments {
     json: bool,
 }
 
-/// How good a finding is.
+/// Severity of a finding.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
@@ -39,7 +39,7 @@ enum State {
     Wrong,
 }
 
-/// One thing looked at.
+/// One finding.
 #[derive(Serialize)]
 struct Finding {
     name: &'static str,
@@ -89,7 +89,7 @@ impl Finding {
     }
 }
 
-/// Looks and tells.
+/// Collects and prints the findings.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let mut findings = machine();
     findings.push(defaults());
@@ -237,7 +237,7 @@ fn environment(hub: &Hub) -> Finding {
     Finding::good("environment", format!("{set}{more}"))
 }
 
-/// Where models are kept, and whether something can be kept there.
+/// Folder of the model cache, and a test that it can be written to.
 fn cache(hub: &Hub) -> Finding {
     let Ok(place) = hub.cache() else {
         return Finding::wrong(
@@ -273,7 +273,7 @@ fn disk(hub: &Hub) -> Finding {
     }
 }
 
-/// Whether there is a token; never which.
+/// Presence of a hub token; never the token itself.
 fn token(hub: &Hub) -> Finding {
     match hub.token {
         Some(_) => Finding::good("token", "there is one"),

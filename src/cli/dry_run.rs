@@ -53,7 +53,7 @@ enum Form {
 }
 
 impl DryRun {
-    /// Whether nothing is to be drawn.
+    /// Returns true if nothing is to be drawn.
     pub(super) fn wanted(self) -> bool {
         self.dry_run.is_some()
     }
@@ -63,7 +63,7 @@ impl DryRun {
     }
 }
 
-/// What would happen.
+/// Report of a dry run.
 #[derive(Default, Serialize)]
 struct Report {
     schema: u32,
@@ -90,7 +90,7 @@ struct Row {
     tokens: Vec<Tokens>,
 }
 
-/// How an encoder reads the prompt.
+/// Tokens of the prompt for one text encoder.
 #[derive(Clone, Serialize)]
 struct Tokens {
     encoder: &'static str,
@@ -188,8 +188,8 @@ pub(super) fn offline() -> Result<Hub> {
     })
 }
 
-/// Whether a model would have to be fetched. Where it may not be, its absence is an error as in a
-/// run.
+/// Returns true if a model would have to be fetched. In offline mode, its absence is an error as in
+/// a run.
 ///
 /// # Errors
 /// There is no such model.
@@ -202,7 +202,8 @@ pub(super) fn is_absent(params: &Params) -> Result<bool> {
         && registry::cached(&model, &offline()?).is_none())
 }
 
-/// What the hub would send of a model; nothing is fetched but the small files that list the others.
+/// Download size of a model in bytes, as far as the hub reports it; only the small files that list
+/// the others are fetched.
 fn download(params: &Params) -> Result<Option<u64>> {
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     let hub = Hub::from_env()?;
@@ -463,12 +464,12 @@ fn peak(engine: &mut Engine, plans: &[&Plan]) -> Result<Option<u64>> {
         .max())
 }
 
-/// How often the network is called for one picture.
+/// Number of network calls for one image.
 fn calls(plan: &Plan) -> Result<usize> {
     Ok(plan.request.ladder(&plan.base.repo)?.1.calls())
 }
 
-/// Draws a picture of two steps and throws it away, once it has said so.
+/// Announces and runs a generation of two steps; its image is discarded.
 fn measure(plan: &Plan, engine: &mut Engine) -> Result<Measured> {
     let Request {
         model,

@@ -215,7 +215,7 @@ pub(super) fn destination(params: &Params) -> Result<Destination> {
     Ok(destination)
 }
 
-/// The error of a picture that could not be decoded, once its latents are safe.
+/// The error of an image that could not be decoded, after its latents are saved.
 fn rescued(engine: &Engine, album: &Album<'_>, destination: &Destination, error: Error) -> Error {
     match (engine.undecoded(), destination) {
         (None, _) => error,
@@ -229,7 +229,7 @@ fn rescued(engine: &Engine, album: &Album<'_>, destination: &Destination, error:
     }
 }
 
-/// The error of a picture that its folder does not take, once it is safe in the system's temporary
+/// The error of an image that its folder does not take, after it is saved in the system's temporary
 /// folder.
 fn elsewhere(album: &Album<'_>, leaf: &Leaf<'_>, error: Error) -> Error {
     let name = std::env::temp_dir().join(format!("sdgen-{}.png", leaf.seed));

@@ -7,7 +7,7 @@ use super::progress::View;
 use super::terminal::{harmless, say, size};
 use crate::event::{Event, Stage};
 
-/// Longest silence of a stage that moves.
+/// Longest interval between two lines of a stage that makes progress.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Lines for a log.
@@ -18,7 +18,7 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// Whether it is time for a line: the first, the last, each tenth, or after a long silence.
+    /// Returns true if a line is due: the first, the last, each tenth, or after a long silence.
     fn is_due(&mut self, done: u64, all: u64) -> bool {
         let tenth = all.div_ceil(10).max(1);
         let silent = self.last.is_none_or(|last| last.elapsed() >= PATIENCE);
@@ -72,7 +72,7 @@ impl View for Lines {
     }
 }
 
-/// How fast the steps go.
+/// Speed of the steps.
 #[derive(Default)]
 pub(super) struct Pace {
     first: Option<(Instant, usize)>,

@@ -13,7 +13,7 @@ use crate::config::Hold;
 use crate::event::{Event, Flow, Observer};
 use crate::request::Request;
 
-/// How a run is shown. Only the command line has these flags.
+/// Display of a run. Only the command line has these flags.
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Display {
@@ -45,7 +45,7 @@ enum Style {
 }
 
 impl Display {
-    /// In which form errors are wanted.
+    /// Format of errors.
     pub(super) fn error_format(&self) -> Format {
         if self.progress == Style::Json {
             Format::Json
@@ -54,13 +54,13 @@ impl Display {
         }
     }
 
-    /// Whether a signal is answered with a line for people.
+    /// Returns true if a signal is answered with a line for people.
     pub(super) fn announces(&self) -> bool {
         !self.quiet && self.progress != Style::Json
     }
 }
 
-/// In which form errors are wanted where the arguments as a whole are wrong.
+/// Format of errors if the arguments as a whole are wrong.
 pub(super) fn asked_format() -> Format {
     let arguments: Vec<String> = std::env::args_os()
         .map(|a| a.to_string_lossy().into_owned())
@@ -91,8 +91,8 @@ pub(super) trait View {
     }
 }
 
-/// What `schema` says in each object: a field that goes or changes its meaning makes it another
-/// number.
+/// Version in the `schema` field of each object: it changes when a field is removed or changes its
+/// meaning.
 pub(super) const SCHEMA: u32 = 1;
 
 /// One object for each event (docs/events.md).
@@ -153,7 +153,7 @@ impl View for Json {
     fn say(&mut self, _line: &str) {}
 }
 
-/// Says only what changes a picture unasked.
+/// View that prints warnings only.
 struct Silence;
 
 impl View for Silence {
@@ -165,7 +165,7 @@ impl View for Silence {
     fn say(&mut self, _line: &str) {}
 }
 
-/// Says only what it is told to.
+/// View that prints only the lines passed to `say`.
 struct Still;
 
 impl View for Still {
@@ -267,7 +267,7 @@ fn warning(message: &str) -> String {
     format!("warning: {message}")
 }
 
-/// What is coming, how much of it, and under which terms.
+/// Announcement of a download: model, number of files, size and licence.
 fn download(model: &str, files: usize, bytes: u64, license: Option<&str>) -> String {
     let license = license.unwrap_or("not stated");
     let size = terminal::size(bytes);

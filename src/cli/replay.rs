@@ -44,6 +44,9 @@ pub(super) struct Arguments {
 /// Peak signal-to-noise ratio, in dB, from which pictures are close: a difference of 2 to 3 in 255.
 const CLOSE: f64 = 40.0;
 
+/// Warning about a text of A1111's that has none.
+const NO_SEED: &str = "the text names no seed: this becomes another picture";
+
 /// Draws the picture again.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let begun = Instant::now();
@@ -73,14 +76,17 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 impl Arguments {
-    /// What the picture and the flags ask for.
+    /// The plan from the metadata of the image and the flags.
     fn plan(&self, progress: &RefCell<Progress>) -> Result<Plan> {
         let found = metadata::read(&self.image)?;
         match (&found.sdgen, &found.parameters) {
             (Some(record), _) => self.recorded(record, progress),
-            (None, Some(parameters)) => {
+            (None, Some(parameters)) if !parameters.is_empty() => {
                 let (params, left) = parameters.params(&self.params);
                 let mut observer = |event: &Event| progress.borrow_mut().on(event);
+                if params.seed.is_none() && self.params.seed.is_none() {
+                    warn(&mut observer, NO_SEED.to_owned());
+                }
                 if !left.is_empty() {
                     warn(
                         &mut observer,
@@ -94,12 +100,12 @@ impl Arguments {
                     .under(&params)?;
                 Planner::new(Hub::from_env()?).plan(&overlay(&params, &self.params), &mut observer)
             }
-            (None, None) if found.sheet.is_some() => {
+            (None, _) if found.sheet.is_some() => {
                 let message = format!("`{}` is a sheet of several pictures", self.image.display());
                 Err(Error::new(Kind::Usage, message)
                     .hint("`sdgen inspect` names them; each can be drawn again by itself"))
             }
-            (None, None) => {
+            (None, _) => {
                 let message = format!(
                     "`{}` says nothing about how it was made",
                     self.image.display()

@@ -1,4 +1,4 @@
-//! How errors are shown: lines for people, an object for programs. The words come from the error
+//! Display of errors: lines for people, an object for programs. The wording comes from the error
 //! itself.
 
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use super::terminal::{coloured, harmless, say};
 use crate::batch::Fault;
 use crate::error::{Error, Kind};
 
-/// Who reads the errors.
+/// Format of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// People.

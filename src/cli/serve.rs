@@ -101,7 +101,7 @@ pub(super) struct Arguments {
     words: Words,
 }
 
-/// What is drawn with.
+/// Options of the engine.
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Drawing {
@@ -132,7 +132,7 @@ pub(super) struct Drawing {
     batch_size: Option<usize>,
 }
 
-/// How long a silent process keeps its job.
+/// Time for which a silent process keeps its job.
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Lease {
@@ -147,7 +147,7 @@ pub(super) struct Lease {
     lease: f64,
 }
 
-/// What is said on stderr.
+/// Options of the output on stderr.
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Words {
@@ -173,7 +173,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     server.run()
 }
 
-/// What is said at the first signal.
+/// Message at the first signal.
 pub(super) const STOPPING: &str = "finishing the running job; Ctrl-C again stops at once";
 
 impl Words {
@@ -235,8 +235,8 @@ impl Lease {
 /// Most jobs that wait where nothing is said.
 const WAITING: usize = 64;
 
-/// What `--queue` or the environment says: how many jobs may wait, and where, if not in this
-/// process.
+/// Value of `--queue` or of the environment: the maximum number of waiting jobs, and the URL of the
+/// queue, if not in this process.
 pub(super) fn queue(said: Option<&String>) -> Result<(usize, Option<String>)> {
     match said.cloned().or_else(crate::config::queue) {
         Some(text) => parsed(&text),

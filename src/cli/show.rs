@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
 
-/// Whether pictures can be shown.
+/// Checks that images can be shown.
 ///
 /// # Errors
 /// stdout is no terminal.

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
-/// Whether the user asked to stop.
+/// Returns true if the user asked to stop.
 pub(super) fn stop_requested() -> bool {
     STOP.load(Ordering::Relaxed)
 }

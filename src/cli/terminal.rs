@@ -4,7 +4,7 @@ use std::io::{self, ErrorKind, IsTerminal, Write};
 
 use crate::error::{Error, Kind, Result};
 
-/// Writes data to stdout. A reader that has seen enough (`| head`) ends the output, not in an
+/// Writes data to stdout. A reader that closes the pipe (`| head`) ends the output without an
 /// error.
 pub(super) fn data(bytes: &[u8]) -> Result<()> {
     let mut stdout = io::stdout().lock();
@@ -29,12 +29,12 @@ pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Whether stderr is a terminal that can redraw a line.
+/// Returns true if stderr is a terminal that can redraw a line.
 pub(super) fn redraws() -> bool {
     io::stderr().is_terminal() && !crate::config::dumb_terminal()
 }
 
-/// Whether stderr shows colours.
+/// Returns true if stderr shows colours.
 pub(super) fn coloured() -> bool {
     io::stderr().is_terminal() && crate::config::colours()
 }
@@ -49,7 +49,8 @@ pub(super) fn size(bytes: u64) -> String {
     }
 }
 
-/// One line without control characters, so that no prompt or file can drive the terminal.
+/// Text without control characters but newline and tab, so that no prompt or file can control the
+/// terminal.
 pub(super) fn harmless(text: &str) -> String {
     text.chars()
         .map(|c| {

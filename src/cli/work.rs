@@ -176,7 +176,7 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// What has become of the jobs, in one line.
+    /// Summary of the jobs, in one line.
     pub(super) fn summary(&self) -> String {
         let Self {
             drawn,

@@ -4,10 +4,10 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
-/// The environment: a variable's value, be it empty.
+/// Lookup of an environment variable; the value may be empty.
 pub(super) type Variables<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
-/// A path after `expandvars(expanduser(path))`; one that is not UTF-8 stands for itself.
+/// A path after `expandvars(expanduser(path))`; a path that is not UTF-8 is left as it is.
 pub(super) fn expanded(path: &OsStr, variables: Variables<'_>) -> PathBuf {
     match path.to_str() {
         Some(text) => PathBuf::from(with_variables(&with_home(text, variables), variables)),
@@ -23,7 +23,7 @@ pub(super) fn home(variables: Variables<'_>) -> Option<PathBuf> {
     said.or_else(|| Some(directories::BaseDirs::new()?.home_dir().to_owned()))
 }
 
-/// `~` and `~name` at the beginning; a user that is not known stands as it is.
+/// Expands `~` or `~name` at the beginning; an unknown user is left as it is.
 fn with_home(text: &str, variables: Variables<'_>) -> String {
     let Some(rest) = text.strip_prefix('~') else {
         return text.to_owned();
@@ -59,8 +59,8 @@ fn home_of(name: &str) -> Option<PathBuf> {
     user.get(5).map(PathBuf::from)
 }
 
-/// `$NAME` and `${NAME}`; those that are not set stand as they are. What a variable holds is not
-/// read again.
+/// Expands `$NAME` and `${NAME}`; variables that are not set are left as they are. Values are not
+/// expanded again.
 fn with_variables(text: &str, variables: Variables<'_>) -> String {
     let (mut whole, mut rest) = (String::new(), text);
     while let Some(at) = rest.find('$') {

@@ -1,12 +1,12 @@
-//! Work that stands still at the word of a file: tests hold a run by an event, not by its length.
+//! Pausing of a run by a file: tests stop a run at an event instead of relying on its duration.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::event::Event;
 
-/// A file that holds work while it is there: nothing goes on beyond as many steps as it says, nor
-/// begins where it says nothing.
+/// Path of a file that pauses the run while it exists: after as many steps as the number in it, or
+/// from the start if it has none.
 #[derive(Clone, Debug, Default)]
 pub struct Hold(Option<PathBuf>);
 
@@ -16,7 +16,7 @@ impl Hold {
         Self(super::path("SDGEN_HOLD"))
     }
 
-    /// Stands still after `event` while the file says so and `is_over` does not.
+    /// Waits after `event` while the file demands it and `is_over` is false.
     pub(crate) fn wait(&self, event: &Event, is_over: impl Fn() -> bool) {
         while self.stands(event) && !is_over() {
             std::thread::sleep(Duration::from_millis(2));

@@ -1,6 +1,6 @@
-//! The hub as the environment describes it, read as Python's `huggingface_hub` 2.4 reads it
-//! (`constants.py`, `utils/_auth.py`). An empty variable counts as one that is not set, for paths
-//! too, where Python takes the present folder.
+//! Hugging Face Hub settings from the environment, read as Python's `huggingface_hub` 2.4 reads
+//! them (`constants.py`, `utils/_auth.py`). An empty variable counts as one that is not set, for
+//! paths too, where Python takes the current folder.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use super::Token;
 use super::expand::{Variables, expanded, home};
 use crate::error::{Error, Kind, Result};
 
-/// Where models come from and where they are kept. The names are those of Python's
+/// Settings of the Hugging Face Hub and the cache of models. The names are those of Python's
 /// `huggingface_hub`, and so is their meaning.
 #[derive(Clone, Debug, Default)]
 pub struct Hub {
@@ -64,7 +64,7 @@ impl Hub {
         })
     }
 
-    /// The hub as the environment describes it.
+    /// Reads the settings from the environment.
     ///
     /// # Errors
     /// A time that is no number.
@@ -117,8 +117,8 @@ impl Environment<'_> {
             .map(|value| value.to_string_lossy().into_owned())
     }
 
-    /// `1`, `on`, `yes` or `true` of the first that is set: a later one is not asked, whatever that
-    /// says.
+    /// Returns true if the first variable that is set is `1`, `on`, `yes` or `true`; later ones are
+    /// not read.
     fn switch(&self, names: &[&str]) -> bool {
         let value = self.text(names).unwrap_or_default().to_uppercase();
         ["1", "ON", "YES", "TRUE"].contains(&value.as_str())
@@ -159,7 +159,7 @@ impl Environment<'_> {
         Token::new(&said.or_else(|| kept().as_deref().map(cleaned))?)
     }
 
-    /// Where `hf auth login` writes the token.
+    /// Path of the file to which `hf auth login` writes the token.
     fn token_file(&self, folder: Option<PathBuf>, is_staging: bool) -> Option<PathBuf> {
         if is_staging {
             return Some(home(self.variables)?.join(".cache/huggingface_staging/token"));
@@ -201,8 +201,8 @@ mod tests {
         symlinks: bool,
     }
 
-    /// What `huggingface_hub` waits where nothing is said; ours is longer, and the hub's own
-    /// matter.
+    /// Default timeout of `huggingface_hub` in seconds; the default of this program is longer and
+    /// is not part of [`Hub`].
     const USUAL: u64 = 10;
 
     #[cfg(unix)]

@@ -1,5 +1,5 @@
-//! Edges of a picture (Canny 1986), number by number as OpenCV draws them: what control networks
-//! for edges were trained on.
+//! Canny edge detection (Canny 1986), equal to OpenCV's number by number: the input on which edge
+//! ControlNets were trained.
 
 use std::fmt;
 
@@ -7,13 +7,13 @@ use serde::{Deserialize, Serialize};
 
 use super::Picture;
 
-/// How steep an edge must be, as the sum of the absolute Sobel derivatives.
+/// Hysteresis thresholds of the gradient, as the sum of the absolute Sobel derivatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Thresholds {
-    /// Steeper edges count where they go on from such as count.
+    /// Steeper edges are kept where they connect to edges that are kept.
     pub low: u32,
-    /// Steeper edges count in any case.
+    /// Steeper edges are kept in any case.
     pub high: u32,
 }
 
@@ -49,14 +49,14 @@ impl TryFrom<String> for Thresholds {
     }
 }
 
-/// No edge of bytes is steeper: two Sobel derivatives of 4 · 255.
+/// Largest gradient of 8-bit pixels: two Sobel derivatives of 4 · 255.
 const STEEPEST: u32 = 2040;
 
-/// tan 22.5° in 15 bits.
+/// tan 22.5° in fixed point, with 15 bits behind the point.
 const TAN_22: i64 = 13_573;
 const SHIFT: u32 = 15;
 
-/// The slope at a pixel: of the channel in which it is steepest.
+/// Gradient at a pixel, in the channel in which it is steepest.
 #[derive(Clone, Copy, Default)]
 struct Slope {
     dx: i32,
@@ -68,8 +68,8 @@ impl Slope {
         self.dx.abs() + self.dy.abs()
     }
 
-    /// The neighbours across the edge, as steps of (x, y): one before it, one behind; and whether
-    /// an equally steep one behind is a rival (true) or not.
+    /// The neighbours across the edge, as offsets (x, y) of the one before and the one behind; and
+    /// true if an equally steep neighbour behind suppresses the pixel.
     fn across(self) -> ([(i32, i32); 2], bool) {
         let (x, y) = (i64::from(self.dx.abs()), i64::from(self.dy.abs()) << SHIFT);
         let (flat, steep) = (x * TAN_22, x * TAN_22 + (x << (SHIFT + 1)));
@@ -84,7 +84,7 @@ impl Slope {
     }
 }
 
-/// White edges on black.
+/// The edges of an image, white on black.
 pub(super) fn edges(picture: &Picture, thresholds: Thresholds) -> Picture {
     let (width, height) = (picture.width as i32, picture.height as i32);
     let slopes: Vec<Slope> = (0..height)
@@ -135,7 +135,7 @@ pub(super) fn edges(picture: &Picture, thresholds: Thresholds) -> Picture {
     }
 }
 
-/// Sobel's derivatives over 3×3 pixels, the picture's border going on beyond it.
+/// Sobel derivatives over 3×3 pixels, the border pixels repeated beyond the image.
 fn slope(picture: &Picture, x: i32, y: i32) -> Slope {
     let (width, height) = (picture.width as i32, picture.height as i32);
     let value = |channel: usize, dx: i32, dy: i32| {

@@ -1,11 +1,10 @@
-//! What stands where a mask paints anew before the first step, and A1111's way of filling it with
-//! the colours around it.
+//! Initial content of the masked area, and A1111's fill of it with the colours around it.
 
 use super::{Mask, Picture};
 use crate::named::named_enum;
 
 named_enum! {
-    /// What is behind a mask to begin with: A1111's "masked content".
+    /// Initial content of the masked area: A1111's "masked content".
     #[derive(Default)]
     pub enum MaskedContent("masked content") {
         /// The picture as it is.
@@ -13,14 +12,15 @@ named_enum! {
         Original = "original",
         /// The colours around the mask, blurred into it.
         Fill = "fill",
-        /// Noise in the place of the latents.
+        /// Noise in place of the latents.
         LatentNoise = "latent_noise",
         /// Latents of 0.
         LatentNothing = "latent_nothing",
     }
 }
 
-/// Deviations of the blurs that are laid over one another, and how often each.
+/// Standard deviations, in pixels, of the blurred copies that are laid over one another, and the
+/// number of times each is.
 const BLURS: [(f64, usize); 6] = [
     (256.0, 1),
     (64.0, 1),
@@ -29,15 +29,15 @@ const BLURS: [(f64, usize); 6] = [
     (2.0, 2),
     (0.0, 1),
 ];
-/// Box blurs that stand for a Gaussian one.
+/// Number of box blurs that approximate a Gaussian blur.
 const PASSES: usize = 3;
 
-/// A pixel: red, green, blue, and how opaque it is.
+/// A pixel: red, green, blue and alpha.
 type Rgba = [u8; 4];
 
 impl Mask {
-    /// The picture with what is masked filled from around it: the rest, blurred ever less, laid
-    /// over itself (A1111's `masking.fill`, in Pillow's arithmetic).
+    /// The image with the masked area filled from around it: copies of the rest, blurred less and
+    /// less, laid over one another (A1111's `masking.fill`, in Pillow's arithmetic).
     pub(super) fn filled(&self, picture: &Picture) -> Picture {
         let (width, height) = (picture.width as usize, picture.height as usize);
         let kept: Vec<Rgba> = picture
@@ -76,7 +76,7 @@ fn divided(product: u32) -> u8 {
     (((product >> 8) + product) >> 8) as u8
 }
 
-/// Colours that were multiplied with the opacity, by themselves.
+/// A pixel with premultiplied alpha, unpremultiplied.
 fn plain(pixel: Rgba) -> Rgba {
     let [r, g, b, a] = pixel;
     if a == 0 || a == 255 {
@@ -86,7 +86,8 @@ fn plain(pixel: Rgba) -> Rgba {
     [r, g, b, a]
 }
 
-/// `top` over `under`, in 7 bits more than the bytes have.
+/// `top` composited over `under`, with 7 bits more than the bytes have (Pillow's
+/// `alpha_composite`).
 fn composed(under: Rgba, top: Rgba) -> Rgba {
     let [.., opaque] = top.map(u32::from);
     if opaque == 0 {
@@ -125,8 +126,8 @@ fn blurred(pixels: &[Rgba], [width, height]: [usize; 2], deviation: f64) -> Vec<
     plane
 }
 
-/// The radius of the boxes of which [`PASSES`] have the deviation (Gwosdek et al. 2011, equations
-/// 7, 11 and 14).
+/// Radius of the box blurs of which [`PASSES`] in a row have the given standard deviation (Gwosdek
+/// et al. 2011, equations 7, 11 and 14).
 fn box_radius(deviation: f32) -> f32 {
     let variance = deviation * deviation / PASSES as f32;
     let length = (12.0 * f64::from(variance) + 1.0).sqrt() as f32;
@@ -135,8 +136,8 @@ fn box_radius(deviation: f32) -> f32 {
     whole + part / (6.0 * (variance - (whole + 1.0) * (whole + 1.0)))
 }
 
-/// The mean of 2r + 1 pixels around each, those at the ends of the box in part; the line goes on as
-/// it ends.
+/// Box blur of a line: the mean of 2r + 1 pixels around each, with the pixels at both ends of the
+/// box weighted by the fraction of r, and the border pixels repeated beyond the line.
 fn box_blur(line: &[Rgba], out: &mut [Rgba], radius: f32) {
     let reach = radius as usize;
     let weight = ((1u32 << 24) as f32 / (radius * 2.0 + 1.0)) as u32;

@@ -1,10 +1,10 @@
-//! Pictures that control networks look at.
+//! Conditioning images of ControlNets.
 
 use super::{Fit, Picture, Start, Thresholds, Transparency, canny};
 use crate::error::Result;
 
-/// The picture at `path` as a control network sees it: of `size`, and where only a part of the
-/// picture in `start` is rendered, that part of it; with `edges`, its edges instead.
+/// The conditioning image at `path`, at `size`: where only a part of the image in `start` is
+/// rendered, that part of it; with `edges`, its Canny edges instead.
 ///
 /// # Errors
 /// A file that is missing or no picture.

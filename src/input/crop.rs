@@ -1,5 +1,5 @@
-//! The surroundings of a mask, cut out to be rendered at full size, and their way back into the
-//! picture.
+//! Inpainting of the masked area only (A1111's "only masked"): the surroundings of a mask are cut
+//! out, rendered at full size and pasted back into the image.
 
 use super::{Fit, Mask, Picture};
 use crate::error::Result;
@@ -13,7 +13,7 @@ struct Region {
     height: u32,
 }
 
-/// What a rendered part of a picture goes back into.
+/// The whole image with its mask, and the region that is rendered and pasted back.
 pub struct Patch {
     whole: Picture,
     mask: Mask,
@@ -50,7 +50,7 @@ impl Patch {
         ))
     }
 
-    /// The part of another picture, fitted to the whole one, that lies where the rendering goes.
+    /// The rendered region of another image that is fitted to the whole one.
     pub(super) fn part_of(&self, other: &Picture, fit: Fit) -> Picture {
         self.region
             .of(&other.fitted(self.whole.width, self.whole.height, fit))
@@ -80,7 +80,7 @@ impl Patch {
 
 impl Region {
     /// The smallest rectangle around all that is not black in `mask`, `padding` pixels larger on
-    /// each side, and of the shape of `size` as far as the picture goes (diffusers'
+    /// each side, and in the aspect ratio of `size` as far as the image allows (diffusers'
     /// `get_crop_region`).
     fn around(mask: &Mask, padding: u32, [width, height]: [u32; 2]) -> Self {
         let (columns, rows) = mask.bounds();

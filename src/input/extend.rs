@@ -1,4 +1,4 @@
-//! Painting beyond the edges: how far on each side, and what stands there before it is painted.
+//! Outpainting: the pixels added on each side, and their content before they are painted.
 
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ pub struct Extend {
     pub bottom: u32,
 }
 
-/// Most that a side grows.
+/// Largest number of pixels added on a side.
 const MOST: u32 = 4096;
 
 impl Extend {
@@ -64,12 +64,12 @@ impl Extend {
         }
     }
 
-    /// What width and height grow by.
+    /// Pixels added to the width and to the height.
     pub fn added(self) -> [u32; 2] {
         [self.left + self.right, self.top + self.bottom]
     }
 
-    /// The picture on its larger canvas, each new pixel being the nearest one of its border.
+    /// The image on its larger canvas, each new pixel a copy of the nearest one of its border.
     pub(super) fn picture(self, picture: &Picture) -> Picture {
         let size = self.canvas([picture.width, picture.height]);
         picture.placed([self.left, self.top].map(i64::from), size)

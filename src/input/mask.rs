@@ -1,5 +1,5 @@
-//! Masks: white is painted anew. Grown, blurred and inverted on pixels; binary for the network,
-//! soft for the edge of what is kept.
+//! Masks: white is repainted. Grown, blurred and inverted on pixels; binary for the network, soft
+//! for the edge of the part that is kept.
 
 use image::GrayImage;
 use serde::{Deserialize, Serialize};
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{Extend, MaskedContent, Picture};
 use crate::error::{Error, Result};
 
-/// Where a mask comes from.
+/// Source of a mask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MaskSource {
@@ -15,45 +15,45 @@ pub enum MaskSource {
     Alpha,
     /// The white part of the picture at this path.
     File(String),
-    /// Nothing but what lies beyond the picture's edges.
+    /// The extension beyond the image's edges alone.
     Extension,
 }
 
-/// What of a picture makes it a mask.
+/// Channel of an image that makes the mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MaskChannel {
-    /// How bright it is, whatever is transparent (diffusers).
+    /// Luma, whatever the transparency (diffusers).
     Luma,
-    /// Where it is opaque, if not all of it is; else how bright it is (A1111's
-    /// `create_binary_mask`).
+    /// Alpha above 128, if any pixel is not opaque; else luma (A1111's `create_binary_mask`).
     Opaque,
-    /// Where it is transparent (OpenAI).
+    /// Transparency, 255 − alpha (OpenAI).
     Transparent,
 }
 
-/// A mask and what is done to it.
+/// A mask and its preprocessing.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MaskOptions {
-    /// Where it comes from.
+    /// Source of the mask.
     pub source: MaskSource,
     /// Standard deviation of a Gaussian blur, in pixels.
     pub blur: f64,
-    /// That of the blur along columns, where it is another.
+    /// Standard deviation of the blur along columns, in pixels, where it differs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub blur_y: Option<f64>,
     /// Pixels by which white grows.
     pub grow: u32,
-    /// Black and white change places.
+    /// True if black and white are swapped.
     pub invert: bool,
-    /// Pixels outside the mask are put back as they were.
+    /// True if pixels outside the mask are restored from the initial image.
     pub keep_unmasked: bool,
-    /// Only the mask's surroundings are rendered, this many pixels around it, and pasted back.
+    /// Padding around the mask in pixels, if only this part of the image is rendered and pasted
+    /// back.
     #[serde(default)]
     pub padding: Option<u32>,
-    /// The picture grows, and what is new is painted too.
+    /// Outpainting: pixels added on each side, which are painted too.
     #[serde(default)]
     pub extend: Option<Extend>,
-    /// What is there to begin with.
+    /// Initial content of the masked area.
     #[serde(default)]
     pub content: MaskedContent,
 }
@@ -65,12 +65,12 @@ pub struct Mask {
     pub width: u32,
     /// Pixels.
     pub height: u32,
-    /// 255 where the picture is painted anew, with soft edges where it was blurred.
+    /// 255 where the image is repainted, with soft edges where the mask was blurred.
     soft: Vec<u8>,
 }
 
 impl Mask {
-    /// A mask from grey values.
+    /// A mask from grey values, preprocessed as `options` say.
     ///
     /// # Errors
     /// Nothing in it is white: nothing would be painted.
@@ -105,7 +105,7 @@ impl Mask {
         Self::checked(plane, [width, height])
     }
 
-    /// A mask as it stands.
+    /// A mask from grey values, without preprocessing.
     ///
     /// # Errors
     /// Nothing in it is white.
@@ -125,12 +125,12 @@ impl Mask {
         Ok(mask)
     }
 
-    /// How much each pixel is painted anew, up to 255.
+    /// Share of each pixel that is repainted, from 0 to 255.
     pub(super) fn soft(&self) -> &[u8] {
         &self.soft
     }
 
-    /// Whether each pixel is painted anew: brighter than half.
+    /// True for each pixel that is repainted: 128 or more.
     pub fn binary(&self) -> impl Iterator<Item = bool> + '_ {
         self.soft.iter().map(|&v| v >= 128)
     }
@@ -147,8 +147,7 @@ impl Mask {
             .collect()
     }
 
-    /// The columns and the rows, from the first to behind the last, that hold something else than
-    /// black.
+    /// The ranges of columns and of rows that hold anything but black, their ends exclusive.
     pub(super) fn bounds(&self) -> ([u32; 2], [u32; 2]) {
         let lit = (0u32..)
             .zip(&self.soft)
@@ -201,7 +200,7 @@ fn blurred(plane: Vec<u8>, [width, height]: [u32; 2], sigma: f64) -> Vec<u8> {
     })
 }
 
-/// A plane with rows for columns.
+/// The plane transposed.
 fn turned(plane: &[u8], width: usize) -> Vec<u8> {
     (0..width)
         .flat_map(|x| plane.iter().skip(x).step_by(width).copied())

@@ -1,5 +1,5 @@
-//! Pictures that a request starts from: read, turned upright, fitted to size, and masks made of
-//! them. Plain bytes; latents are the pipeline's work.
+//! Input images of a request: read, turned upright, resized, and masks made of them. Plain bytes;
+//! the encoding to latents is not part of this module.
 
 mod canny;
 mod content;
@@ -25,33 +25,32 @@ use std::borrow::Cow;
 use crate::error::{Error, Result};
 use crate::named::named_enum;
 
-/// Sides of what is drawn are multiples of this.
+/// Width and height of an image are multiples of this, in pixels.
 pub const SIDE_UNIT: u32 = 8;
 
 named_enum! {
-    /// How a picture of another shape is brought to the wanted size; diffusers' resize modes
-    /// `crop`, `fill` and `default`.
+    /// Resize mode for an image of another shape: diffusers' `crop`, `fill` and `default`.
     pub enum Fit("fit") {
-        /// Scaled to cover, the overhang cut off on both sides alike; less than [`SIDE_UNIT`]
-        /// pixels, which rounding a picture's own size down leaves over, are not cut off but scaled
-        /// away.
+        /// Scaled to cover, the overhang cropped evenly on both sides; an overhang of less than
+        /// [`SIDE_UNIT`] pixels, left by the rounding of an image's own size, is removed by scaling
+        /// instead.
         Cover = "cover",
         /// Scaled to lie within, the rest filled with its border's pixels.
         Contain = "contain",
-        /// Scaled on each axis by itself.
+        /// Scaled on each axis separately.
         Stretch = "stretch",
     }
 }
 
-/// What a request starts from, in pixels of the size that is rendered.
+/// Initial image and mask of a request, in pixels of the size that is rendered.
 pub struct Start {
     /// The picture.
     pub picture: Picture,
-    /// What of it is to be painted anew; all of it without a mask.
+    /// Mask of the part to repaint; the whole image is repainted without one.
     pub mask: Option<Mask>,
-    /// What is there to begin with, where there is a mask.
+    /// Initial content of the masked area.
     pub content: MaskedContent,
-    /// Where the rendering goes, if it is only a part of the picture.
+    /// Whole image that takes the rendering back, if only a part of it is rendered.
     patch: Option<Patch>,
 }
 
@@ -103,8 +102,8 @@ impl Start {
         })
     }
 
-    /// The picture as a run begins with it: where it is filled, with the colours around the mask in
-    /// the mask's place.
+    /// The image that a run begins with: with [`MaskedContent::Fill`], the colours around the mask
+    /// in the masked area; otherwise unchanged.
     pub fn begun(&self) -> Cow<'_, Picture> {
         match (&self.mask, self.content) {
             (Some(mask), MaskedContent::Fill) => Cow::Owned(mask.filled(&self.picture)),
@@ -112,8 +111,8 @@ impl Start {
         }
     }
 
-    /// A rendering as the picture that was asked for: a part back in its place; with `keep`, the
-    /// pixels outside the mask as they were, blended along the mask's edge.
+    /// The finished image of a rendering: a part is pasted back in its place; with `keep`, the
+    /// pixels outside the mask are restored, blended along the mask's edge.
     pub fn finished(&self, rgb: Vec<u8>, keep: bool) -> Picture {
         let mut rendering = Picture {
             width: self.picture.width,
@@ -131,10 +130,10 @@ impl Start {
     }
 }
 
-/// The mask of a picture on its extended canvas, before anything is done to it.
+/// The mask of an image on its extended canvas, before it is inverted, grown or blurred.
 fn plane(picture: &Picture, options: &MaskOptions, fit: Fit) -> Result<Vec<u8>> {
     let (width, height) = (picture.width, picture.height);
-    // What is new is white in the end, and so is none of the picture without a mask of its own.
+    // The extension has to be white after inversion; an image without a mask of its own, black.
     let new = if options.invert { 0 } else { 255 };
     let inner = match &options.source {
         MaskSource::Alpha => picture.mask(MaskChannel::Transparent).ok_or_else(|| {

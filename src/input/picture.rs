@@ -1,4 +1,4 @@
-//! Pixels of a picture, brought to other sizes and shapes as diffusers brings them.
+//! RGB images, and their resizing as in diffusers.
 
 use image::DynamicImage;
 
@@ -7,7 +7,7 @@ use super::resample::{Filter, resized};
 use super::{Fit, MaskChannel, SIDE_UNIT};
 use crate::error::Result;
 
-/// What becomes of transparency.
+/// Treatment of transparency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transparency {
     /// The picture is laid over white.
@@ -16,7 +16,7 @@ pub enum Transparency {
     Dropped,
 }
 
-/// Pixels of a picture: rows from the top, three bytes each, and how opaque they are.
+/// Pixels of an image: rows from the top, three bytes each, and alpha.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Picture {
     /// Pixels.
@@ -98,8 +98,8 @@ impl Picture {
         }
     }
 
-    /// The middle square, `side` pixels wide, as CLIP's picture encoders take it: the shorter side
-    /// scaled to that by bicubic interpolation, what is left of the longer one cut off.
+    /// The centre crop of `side` × `side` pixels that CLIP's image encoders take: the shorter side
+    /// is scaled to `side` by bicubic interpolation, the rest of the longer one cropped.
     pub fn square(&self, side: u32) -> Self {
         resized(
             self,
@@ -109,8 +109,8 @@ impl Picture {
         .centred([side, side])
     }
 
-    /// This shape with one side of a rectangle and the other the larger or smaller of its own and
-    /// the rectangle's.
+    /// The size in this image's aspect ratio that covers a rectangle (with `max`) or fits into it
+    /// (with `min`).
     fn scaled_to(&self, [width, height]: [u32; 2], choose: fn(u32, u32) -> u32) -> [u32; 2] {
         let scaled = |own: u32, to: u32, from: u32| {
             let side = u64::from(own) * u64::from(to) / u64::from(from.max(1));
@@ -122,7 +122,7 @@ impl Picture {
         ]
     }
 
-    /// In the middle of a canvas of another size.
+    /// The image in the middle of a canvas of another size.
     fn centred(&self, [width, height]: [u32; 2]) -> Self {
         let before = |to: u32, own: u32| i64::from(to / 2) - i64::from(own / 2);
         self.placed(
@@ -131,8 +131,8 @@ impl Picture {
         )
     }
 
-    /// On a canvas of another size, `[left, top]` pixels from its corner: cut off where it reaches
-    /// beyond, its border's pixels repeated beside it.
+    /// The image on a canvas of another size, `[left, top]` pixels from the canvas's corner:
+    /// cropped where it reaches beyond, its border pixels repeated around it.
     pub(super) fn placed(&self, [left, top]: [i64; 2], [width, height]: [u32; 2]) -> Self {
         let near = |at: u32, before: i64, own: u32| {
             (i64::from(at) - before).clamp(0, i64::from(own) - 1) as usize
@@ -159,7 +159,7 @@ impl Picture {
         }
     }
 
-    /// How bright each pixel is (ITU-R 601 luma, as Pillow's `L`).
+    /// Luma of each pixel (ITU-R 601, as Pillow's `L`).
     pub(super) fn grey(&self) -> Vec<u8> {
         let luma = |p: &[u8]| {
             let [r, g, b] = [0, 1, 2].map(|i| u32::from(p[i]));
@@ -168,8 +168,8 @@ impl Picture {
         self.rgb.chunks_exact(3).map(luma).collect()
     }
 
-    /// The mask that the picture is; none where it is of transparency that the picture does not
-    /// have.
+    /// The image as a mask, one byte per pixel; none for [`MaskChannel::Transparent`] of an image
+    /// without alpha.
     pub fn mask(&self, channel: MaskChannel) -> Option<Vec<u8>> {
         let alpha = self.alpha.as_ref();
         match channel {

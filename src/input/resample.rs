@@ -1,22 +1,21 @@
-//! Scaling as Pillow does it, byte by byte: what diffusers starts from, and what CLIP's picture
-//! encoders were fed with.
+//! Image resizing equal to Pillow's, byte by byte, as diffusers and CLIP's image processor use it.
 
 use super::Picture;
 
 /// Bits behind the point of a weight (Pillow, `Resample.c`).
 const BITS: u32 = 22;
 
-/// What a picture is convolved with.
+/// Resampling filter.
 #[derive(Clone, Copy)]
 pub(super) enum Filter {
     /// Keys's cubic with a = −1/2.
     Bicubic,
-    /// A sinc under the middle lobe of one three times as wide.
+    /// Lanczos with three lobes: sinc(x) · sinc(x/3) up to |x| = 3.
     Lanczos,
 }
 
 impl Filter {
-    /// Where it ends, in pixels of the result or the source, whichever are larger.
+    /// Radius of the filter, in pixels of the result or of the source, whichever are larger.
     fn support(self) -> f64 {
         match self {
             Self::Bicubic => 2.0,
@@ -33,8 +32,8 @@ impl Filter {
     }
 }
 
-/// What one pixel of the result is made of: the first pixel of the source, and the weights from it
-/// on.
+/// Weights of the source pixels in one pixel of the result: the first source pixel, and the weights
+/// from there on.
 struct Mix {
     first: usize,
     weights: Vec<i64>,
@@ -58,7 +57,8 @@ fn sinc(x: f64) -> f64 {
     if x == 0.0 { 1.0 } else { x.sin() / x }
 }
 
-/// The mixes that bring a line of `from` pixels to `to`; the filter grows as the line shrinks.
+/// The weights that resize a line of `from` pixels to `to`; the filter is widened where the line is
+/// reduced.
 fn mixes(filter: Filter, from: usize, to: usize) -> Vec<Mix> {
     let scale = from as f64 / to as f64;
     let wide = scale.max(1.0);
@@ -81,7 +81,7 @@ fn mixes(filter: Filter, from: usize, to: usize) -> Vec<Mix> {
 }
 
 impl Mix {
-    /// The byte that it makes of `at(j)`, the pixels of the source.
+    /// The weighted sum of the source pixels `at(j)`, rounded to a byte.
     fn of(&self, at: impl Fn(usize) -> u8) -> u8 {
         let pixels = self.weights.iter().enumerate();
         let sum: i64 = pixels
@@ -91,7 +91,7 @@ impl Mix {
     }
 }
 
-/// Lines of pixels of `channels` bytes, mixed along each line.
+/// Lines of pixels of `channels` bytes, resized along each line.
 fn along(mixes: &[Mix], pixels: &[u8], width: usize, channels: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(pixels.len() / width * mixes.len());
     for line in pixels.chunks_exact(width * channels) {
@@ -102,7 +102,7 @@ fn along(mixes: &[Mix], pixels: &[u8], width: usize, channels: usize) -> Vec<u8>
     out
 }
 
-/// Lines of `line` bytes, mixed across the lines.
+/// Lines of `line` bytes, resized across the lines.
 fn across(mixes: &[Mix], pixels: &[u8], line: usize) -> Vec<u8> {
     mixes
         .iter()
@@ -111,8 +111,8 @@ fn across(mixes: &[Mix], pixels: &[u8], line: usize) -> Vec<u8> {
 }
 
 /// `pixels` of `[width, height]` and `channels` bytes each at another size, rounded to bytes
-/// between the two passes. The pass across the lines comes first where the picture becomes lower by
-/// more than twice as much as it becomes narrower, as in Pillow from version 13 on.
+/// between the two passes. The vertical pass comes first where the height is reduced by more than
+/// twice the factor of the width, as in Pillow from version 13 on.
 fn scaled(filter: Filter, pixels: &[u8], channels: usize, from: [u32; 2], to: [u32; 2]) -> Vec<u8> {
     let lost = |side: usize| i64::from(from[side]) - i64::from(to[side]);
     let [width, height] = from.map(|side| side as usize);
@@ -134,7 +134,7 @@ fn scaled(filter: Filter, pixels: &[u8], channels: usize, from: [u32; 2], to: [u
     }
 }
 
-/// `picture` at `[width, height]`; its transparency is scaled by itself.
+/// `picture` at `[width, height]`; the alpha channel is resized independently of the colours.
 pub(super) fn resized(picture: &Picture, filter: Filter, to: [u32; 2]) -> Picture {
     let from = [picture.width, picture.height];
     let rgb = scaled(filter, &picture.rgb, 3, from, to);

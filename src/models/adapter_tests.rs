@@ -1,5 +1,5 @@
-//! Networks beside a model against diffusers: control networks, the tiny autoencoder, the picture
-//! encoder.
+//! Tests of extra networks against diffusers: ControlNet, the tiny autoencoder, the image encoder
+//! of IP-Adapter.
 
 use std::sync::Arc;
 

@@ -31,7 +31,8 @@ pub(crate) struct ClipConfig {
     projection_dim: usize,
 }
 
-/// transformers' old default, which means: the end is at the largest id.
+/// Default `eos_token_id` of old versions of transformers, which means that the text ends at its
+/// largest id.
 const LARGEST_IS_END: u32 = 2;
 
 fn default_end() -> u32 {
@@ -52,13 +53,13 @@ pub(crate) struct ClipText {
     positions: Embedding,
     layers: Vec<Layer>,
     final_norm: LayerNorm,
-    /// Pooled state to the space shared with pictures; OpenCLIP's encoders have it.
+    /// Projection of the pooled state to the space shared with images; OpenCLIP's encoders have it.
     projection: Option<Linear>,
     config: ClipConfig,
     weights: Weights,
 }
 
-/// A transformer layer of either tower.
+/// A transformer layer of the text or the image encoder.
 pub(super) struct Layer {
     norm1: LayerNorm,
     attention: SelfAttention,
@@ -69,7 +70,7 @@ pub(super) struct Layer {
 }
 
 impl ClipConfig {
-    /// Whether it is one of OpenCLIP's.
+    /// Returns true for an OpenCLIP text encoder, recognised by its `gelu`.
     pub(crate) fn is_open_clip(&self) -> bool {
         self.hidden_act == "gelu"
     }
@@ -135,18 +136,19 @@ impl ClipText {
         Ok(encoder)
     }
 
-    /// The width of its states.
+    /// Channels of the hidden states.
     pub(crate) fn width(&self) -> usize {
         self.config.hidden_size
     }
 
-    /// What computes.
+    /// The backend of the encoder.
     pub(crate) fn backend(&self) -> &Backend {
         self.weights.backend()
     }
 
-    /// The state of `ids` after all layers but the last `skip`, `[1, n, hidden_size]`, not yet
-    /// through the final norm; `extra` are tokens that its own table has not.
+    /// The hidden state of `ids` after all layers but the last `skip`, `[1, n, hidden_size]`,
+    /// before the final norm; `extra` holds the embeddings of tokens beyond the table (textual
+    /// inversion).
     ///
     /// # Errors
     /// More layers to skip than there are; tensor arithmetic.
@@ -176,7 +178,7 @@ impl ClipText {
         Ok(x)
     }
 
-    /// A state through the final norm.
+    /// Applies the final norm to a hidden state.
     ///
     /// # Errors
     /// Tensor arithmetic.
@@ -184,8 +186,8 @@ impl ClipText {
         self.final_norm.forward(hidden, Width::Full)?.to_tensor()
     }
 
-    /// The projected state at the text's end, `[1, projection_dim]`, from `hidden` after all layers
-    /// but `skip`.
+    /// The projected state at the end-of-text token, `[1, projection_dim]`, from `hidden` after all
+    /// layers but the last `skip`.
     ///
     /// # Errors
     /// The encoder has no projection; tensor arithmetic.
@@ -205,8 +207,8 @@ impl ClipText {
             .squeeze(0)?)
     }
 
-    /// Where the text ends. Old configurations do not name the end token; there it is the first of
-    /// the largest ids.
+    /// Index of the end-of-text token in `ids`. Old configurations do not name the token; with them
+    /// it is the first of the largest ids.
     fn end_of(&self, ids: &[u32]) -> usize {
         let end = match self.config.eos_token_id {
             LARGEST_IS_END => ids.iter().copied().max(),
@@ -239,7 +241,7 @@ pub(super) struct LayerShape {
     pub(super) heads: usize,
     pub(super) eps: f64,
     pub(super) activation: Activation,
-    /// A token sees only itself and those before it.
+    /// Causal mask: a token attends only to itself and to those before it.
     pub(super) causal: bool,
 }
 

@@ -1,5 +1,4 @@
-//! CLIP's picture encoder (Radford et al. 2021), for adapters that take a picture beside the
-//! prompt.
+//! CLIP's image encoder (Radford et al. 2021), for adapters that take an image prompt (IP-Adapter).
 
 use candle_core::Tensor;
 use serde::Deserialize;
@@ -21,10 +20,10 @@ pub(crate) struct VisionConfig {
     num_hidden_layers: usize,
     #[serde(default = "default_eps")]
     layer_norm_eps: f64,
-    /// Side of the pictures, in pixels.
+    /// Side of the input images, in pixels.
     pub(crate) image_size: usize,
     patch_size: usize,
-    /// Channels of what it gives.
+    /// Channels of the image embedding.
     pub(crate) projection_dim: usize,
 }
 
@@ -111,8 +110,8 @@ impl ClipVision {
         Ok(encoder)
     }
 
-    /// What the encoder sees in a picture `[1, 3, image_size, image_size]` of normalised values:
-    /// `[1, projection_dim]`.
+    /// The embedding `[1, projection_dim]` of an image `[1, 3, image_size, image_size]` of
+    /// normalised values.
     ///
     /// # Errors
     /// Tensor arithmetic.
@@ -134,7 +133,7 @@ impl ClipVision {
         Ok(self.projection.forward(&pooled)?.to_tensor()?.squeeze(0)?)
     }
 
-    /// The pixels of a picture, `3 · side · side` bytes, as the encoder takes them.
+    /// The pixels of an image, `3 · side · side` bytes, as a normalised tensor for the encoder.
     ///
     /// # Errors
     /// Another number of bytes than a square of `side` pixels has.

@@ -1,6 +1,5 @@
-//! What the denoising network and its control networks are told beside the latents: the time, the
-//! context's keys and values, XL's sizes and pooled prompt, and the guidance scale of distilled
-//! networks.
+//! Conditioning of the denoising network and of its ControlNets: the timestep, the keys and values
+//! of the context, SDXL's sizes and pooled prompt, and the guidance scale of distilled networks.
 
 use candle_core::{DType, Tensor};
 
@@ -9,7 +8,7 @@ use super::unet_transformer::{Transformer, key_values};
 use crate::error::{Error, Result};
 use crate::nn::{Backend, KeyValues, Linear, Sinusoid, Tokens, Weights};
 
-/// SDXL's second kind of conditioning.
+/// SDXL's added conditioning (`added_cond_kwargs` of diffusers).
 #[derive(Clone, Copy)]
 pub(crate) struct Added<'a> {
     /// Pooled prompt `[b, pooled]`.
@@ -18,8 +17,8 @@ pub(crate) struct Added<'a> {
     pub(crate) time_ids: &'a [Vec<f64>],
 }
 
-/// What stays the same over all steps of a run: the context's keys and values, SDXL's added
-/// embedding.
+/// Conditioning that is constant over all steps of a run: keys and values of the context, SDXL's
+/// added embedding, the embedding of the guidance scale.
 pub(crate) struct Conditioning {
     pub(super) contexts: Vec<KeyValues>,
     pub(super) added: Option<Tokens>,
@@ -30,7 +29,8 @@ pub(crate) struct Conditioning {
 }
 
 impl Conditioning {
-    /// The same, where self-attention on the largest maps merges a share of its tokens.
+    /// The same conditioning with token merging: self-attention on the largest maps merges `share`
+    /// of its tokens.
     pub(crate) fn merging(self, share: f64) -> Self {
         Self {
             merge: share,
@@ -38,11 +38,11 @@ impl Conditioning {
         }
     }
 
-    /// A batch's, for the cross-attentions of `transformers` in their order: `context` is `[b, n,
-    /// context]`.
+    /// Conditioning of a batch for the cross-attentions of `transformers` in their order; `context`
+    /// is `[b, n, context]`.
     ///
     /// # Errors
-    /// The network wants `added` and there is none; tensor arithmetic.
+    /// The network needs `added` and there is none; tensor arithmetic.
     pub(super) fn new<'a>(
         time: &TimeEmbedding,
         transformers: impl Iterator<Item = &'a Transformer>,
@@ -80,13 +80,14 @@ impl Mlp {
     }
 }
 
-/// The timestep's sinusoid, the layers over it, and what is added to them.
+/// Embedding of the timestep: its sinusoid, the layers over it, and the embeddings added to it.
 pub(super) struct TimeEmbedding {
     wave: Sinusoid,
     mlp: Mlp,
-    /// Of networks distilled to take the guidance scale, with its sinusoid's width.
+    /// Layer for the guidance scale, and the width of its sinusoid, of networks distilled to take
+    /// it as an input.
     guidance: Option<(Linear, usize)>,
-    /// XL's.
+    /// SDXL's `add_embedding`.
     added: Option<(Mlp, TextTime)>,
     backend: Backend,
 }
@@ -125,10 +126,10 @@ impl TimeEmbedding {
         })
     }
 
-    /// XL's embedding of sizes and pooled prompt; nothing where the network has none.
+    /// SDXL's embedding of sizes and pooled prompt; `None` where the network has none.
     ///
     /// # Errors
-    /// The network wants it and there is none; tensor arithmetic.
+    /// The network needs `added` and there is none; tensor arithmetic.
     pub(super) fn added(&self, added: Option<&Added<'_>>) -> Result<Option<Tokens>> {
         let Some((mlp, text_time)) = &self.added else {
             return Ok(None);
@@ -151,8 +152,8 @@ impl TimeEmbedding {
         Ok(Some(mlp.forward(&Tokens::new(&input, &self.backend)?)?))
     }
 
-    /// The guidance scale as an input (Meng et al. 2023): w = (scale − 1) · 1000 in a sinusoid with
-    /// the sines first.
+    /// Embedding of the guidance scale as an input (Meng et al. 2023): w = (scale − 1) · 1000 in a
+    /// sinusoid with the sines first.
     ///
     /// # Errors
     /// Tensor arithmetic.
@@ -170,8 +171,8 @@ impl TimeEmbedding {
         Ok(Some(linear.forward(&Tokens::new(&wave, &self.backend)?)?))
     }
 
-    /// silu(embedding of the time, and of what is added to it): `[1, b, width]` where something is
-    /// added, else `[1, 1, width]` for all images.
+    /// silu(time embedding + added embeddings): `[1, b, width]` where something is added, else
+    /// `[1, 1, width]` for all images.
     ///
     /// # Errors
     /// Tensor arithmetic.

@@ -1,6 +1,6 @@
-//! Control networks (Zhang et al. 2023, diffusers' ControlNetModel): a copy of the UNet's way down
-//! that sees a picture beside the latents, and tells the UNet's way up what to add to what it
-//! reads.
+//! ControlNet (Zhang et al. 2023, diffusers' ControlNetModel): a copy of the down and middle blocks
+//! of the UNet that reads a control image in addition to the latents, and returns residuals for the
+//! skip connections and the middle block of the UNet.
 
 use candle_core::Tensor;
 use serde::Deserialize;
@@ -13,14 +13,14 @@ use super::unet_transformer::Contexts;
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, Weights};
 
-/// A control network's config.json.
+/// Configuration of a ControlNet (config.json).
 #[derive(Clone, Debug)]
 pub(crate) struct ControlConfig {
     unet: UnetConfig,
     hint: HintConfig,
 }
 
-/// What config.json says of the picture's way in.
+/// Keys of config.json about the embedding of the control image.
 #[derive(Clone, Debug, Deserialize)]
 struct HintConfig {
     #[serde(default = "three")]
@@ -78,7 +78,7 @@ impl ControlConfig {
         if hint.conditioning_embedding_out_channels.is_empty() {
             return Err(broken("`conditioning_embedding_out_channels` is empty"));
         }
-        // There is no way up.
+        // A ControlNet has no up blocks; the parser of the UNet asks for them.
         let levels = json["block_out_channels"].as_array().map_or(0, Vec::len);
         if let Some(keys) = json.as_object_mut() {
             keys.insert("up_block_types".into(), json!(vec!["UpBlock2D"; levels]));
@@ -89,12 +89,12 @@ impl ControlConfig {
         })
     }
 
-    /// What the tensors of a file without config.json say, for a copy of the network `base`: how
-    /// many transformer blocks each level has, and the widths of the picture's way in. Everything
-    /// else is as in `base`.
+    /// Configuration of a file without config.json, from the shapes of its tensors, for a copy of
+    /// the network `base`: the number of transformer blocks of each level, and the widths of the
+    /// embedding of the control image. Everything else is as in `base`.
     ///
     /// # Errors
-    /// The file is of no control network.
+    /// The file is not a ControlNet.
     pub(crate) fn of_file(weights: &Weights, base: &UnetConfig) -> Result<Self> {
         let first = |name: &str| {
             weights
@@ -154,23 +154,23 @@ pub(crate) struct ControlNet {
     time: TimeEmbedding,
     downs: Vec<DownStage>,
     mid: MidStage,
-    /// 1×1 convolutions on what the way down leaves, and on the middle; zero before training.
+    /// 1×1 convolutions on the outputs of the down blocks and of the middle; zero before training.
     outs: Vec<Conv2d>,
     backend: Backend,
 }
 
-/// How loud a network speaks.
+/// Conditioning scale of a ControlNet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Strength {
-    /// Factor of all it says.
+    /// Factor of all residuals (`controlnet_conditioning_scale`).
     pub(crate) scale: f64,
-    /// Quieter where the resolution is high: from a tenth on the first map to the whole in the
-    /// middle.
+    /// Guess mode: the factors rise from a tenth on the first map (the highest resolution) to the
+    /// whole in the middle, as powers of ten.
     pub(crate) rising: bool,
 }
 
-/// What a control network says: a map for each that the way down leaves, and one for the middle,
-/// with its factor.
+/// Residuals of a ControlNet, each with its factor: a map for each output of the down blocks, and
+/// one for the middle.
 pub(crate) struct Residuals(Vec<(f64, FeatureMap)>);
 
 impl Residuals {
@@ -183,8 +183,8 @@ impl Residuals {
             .collect()
     }
 
-    /// Added to what the way up reads; where there are fewer images than it reads, to the last of
-    /// them.
+    /// Adds the residuals to the skip connections and to the middle; where they have fewer images,
+    /// to the last of these.
     pub(super) fn add_to(&self, skips: &mut [FeatureMap], mid: &mut FeatureMap) -> Result<()> {
         if self.0.len() != skips.len() + 1 {
             return Err(Error::internal(
@@ -199,7 +199,7 @@ impl Residuals {
 }
 
 impl ControlNet {
-    /// Loads the network and complains about tensors that it has no place for.
+    /// Loads the network and rejects tensors that no layer uses.
     ///
     /// # Errors
     /// A tensor that is missing, left over or of another shape.
@@ -244,7 +244,7 @@ impl ControlNet {
     }
 
     /// Prepares the conditioning of a batch: context `[b, n, context]`, and `added` where the
-    /// network wants it.
+    /// network needs it.
     ///
     /// # Errors
     /// Missing `added`; tensor arithmetic.
@@ -261,8 +261,8 @@ impl ControlNet {
         Conditioning::new(&self.time, transformers, context, added)
     }
 
-    /// A picture `[1, 3, 8h, 8w]` in 0..1 as the network adds it to its latents: the same at every
-    /// step.
+    /// Embedding of a control image `[1, 3, 8h, 8w]` in 0..1, which is added to the latents and is
+    /// the same at every step.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -271,8 +271,8 @@ impl ControlNet {
             .forward(&FeatureMap::from_nchw(picture, &self.backend)?)
     }
 
-    /// What the network says of latents `[b, in, h, w]` at `timestep`, with the picture's `hint`,
-    /// for the images of the conditioning, for which the latents stand over and over.
+    /// Residuals for latents `[b, in, h, w]` at `timestep`, with the embedding `hint` of the
+    /// control image. The latents are repeated for all images of the conditioning.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -305,7 +305,7 @@ impl ControlNet {
 }
 
 impl Strength {
-    /// The factor of map `i` of 0..=`last`.
+    /// Factor of map `i` of 0..=`last`; the last one is the middle.
     fn of(self, i: usize, last: usize) -> f64 {
         let share = if self.rising {
             10f64.powf(i as f64 / last as f64 - 1.0)
@@ -316,7 +316,8 @@ impl Strength {
     }
 }
 
-/// A picture to the size of latents (diffusers' `ControlNetConditioningEmbedding`).
+/// Embedding of the control image at the size of the latents (diffusers'
+/// `ControlNetConditioningEmbedding`).
 struct HintEmbedding {
     conv_in: Conv2d,
     blocks: Vec<Conv2d>,

@@ -1,5 +1,5 @@
-//! Layer by layer against transformers and diffusers: tokens, text encoder, UNet, autoencoder and
-//! noise, from the tensors under tests/golden (made by tests/golden/make_fixtures.py).
+//! Tests layer by layer against transformers and diffusers: tokens, text encoder, UNet, autoencoder
+//! and noise, from the tensors under tests/golden (made by tests/golden/make_fixtures.py).
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -104,8 +104,8 @@ fn passes(tensors: &HashMap<String, Tensor>, prefix: &str) -> Vec<String> {
 #[test]
 fn token_ids_are_those_of_transformers() {
     let cases = json("tokenizer/cases.json");
-    // sd15 brings no vocabulary here, so that the built-in one is tried; sd21-v brings one that
-    // pads with `!`.
+    // sd15 has no vocabulary here, so that the built-in one is tested; sd21-v has one that pads
+    // with `!`.
     for (model, key) in [("sd15", "padded_clip"), ("sd21-v", "padded_clip_pad_bang")] {
         let tokenizer = Tokenizer::load(&files(model), "tokenizer", Shape::CLIP).unwrap();
         for case in cases["cases"].as_array().unwrap() {
@@ -302,8 +302,8 @@ fn unets_agree_at_whole_and_fractional_timesteps() {
     }
 }
 
-/// The halves of guidance go through the first layer as one: the same bits as when each goes by
-/// itself.
+/// Checks that the halves of classifier-free guidance, which go through the first layer as one,
+/// give the same bits as each half alone.
 #[test]
 fn latents_that_stand_for_several_images_are_as_those_of_each() {
     for model in MODELS {
@@ -368,7 +368,8 @@ fn autoencoders_agree_both_ways() {
     }
 }
 
-/// Every operation of the plain path in half precision: another type on its way would be an error.
+/// Runs every operation of the plain path in half precision; a tensor of another type would be an
+/// error.
 #[test]
 fn networks_in_half_precision_stay_close() {
     let backend = halves();

@@ -1,5 +1,5 @@
-//! IP-Adapter (Ye et al. 2023): a picture as part of the prompt. Its embedding becomes a few
-//! tokens, to which every cross-attention of the network attends beside those of the text.
+//! IP-Adapter (Ye et al. 2023): an image as part of the prompt. Its embedding becomes a few tokens,
+//! to which every cross-attention of the network attends in addition to those of the text.
 
 use candle_core::Tensor;
 
@@ -14,14 +14,14 @@ pub(crate) struct IpAdapter {
     projection: Linear,
     norm: LayerNorm,
     width: usize,
-    /// Keys and values of each cross-attention, in the order in which the network meets them.
+    /// Projections to keys and values of each cross-attention, in the order of the forward pass.
     layers: Vec<Linear>,
     backend: Backend,
 }
 
 impl IpAdapter {
-    /// Loads the adapter of a network of `config`, for a picture encoder that gives `embedding`
-    /// channels.
+    /// Loads the adapter for a network of `config` and an image encoder with embeddings of
+    /// `embedding` channels.
     ///
     /// # Errors
     /// An adapter of another kind or for another network.
@@ -72,7 +72,7 @@ impl IpAdapter {
         Ok(adapter)
     }
 
-    /// The tokens `[1, n, context]` of a picture's embedding `[1, e]`.
+    /// The tokens `[1, n, context]` of an image embedding `[1, e]`.
     ///
     /// # Errors
     /// Tensor arithmetic.
@@ -101,8 +101,8 @@ impl IpAdapter {
     }
 }
 
-/// Number in the file and channels of each cross-attention, in the order in which the network meets
-/// them. Files number the way down first, then the way up, and the middle last.
+/// Number in the file and channels of each cross-attention, in the order of the forward pass. Files
+/// number the down blocks first, then the up blocks, and the middle last.
 fn numbered(config: &UnetConfig) -> Vec<(usize, usize)> {
     let levels = &config.levels;
     let down = levels

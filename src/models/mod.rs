@@ -1,5 +1,6 @@
-//! The networks, each a configuration, a struct and a forward pass. Parameter names are the
-//! checkpoint's, letter by letter; sizes come from config.json; layouts and kernels are `nn`'s.
+//! The networks, each a configuration, a struct and a forward pass. Parameter names are those of
+//! the checkpoint, letter by letter; sizes come from config.json; layouts and kernels belong to
+//! `nn`.
 
 pub(crate) mod clip;
 pub(crate) mod clip_vision;

@@ -53,7 +53,7 @@ impl ResnetBlock {
         })
     }
 
-    /// The block on the channels of `parts`, one after the other; `time` is silu(time embedding)
+    /// Applies the block to the concatenated channels of `parts`; `time` is silu(time embedding)
     /// `[1, b, time]`.
     pub(crate) fn forward(
         &self,
@@ -80,7 +80,7 @@ impl ResnetBlock {
             .run()
     }
 
-    /// The time embedding's share: `[1, b, output]`.
+    /// Projection of the time embedding that is added to the map: `[1, b, output]`.
     fn shift(&self, time: Option<&Tokens>) -> Result<Option<Tokens>> {
         match (&self.time, time) {
             (Some(linear), Some(time)) => Ok(Some(linear.forward(time)?)),

@@ -1,6 +1,6 @@
-//! The tiny autoencoder (AutoencoderTiny, Bohan's TAESD): a few convolutions in place of the whole
-//! autoencoder, for quick pictures and previews. Latents are the sampler's own, unscaled by any
-//! factor but the configuration's.
+//! The tiny autoencoder (AutoencoderTiny, O. Bohan's TAESD): a few convolutions in place of the
+//! whole autoencoder, for fast decoding and previews. Its latents are those of the sampler, scaled
+//! only by the factor of its configuration.
 
 use candle_core::Tensor;
 use serde::Deserialize;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, Weights};
 
-/// Its config.json.
+/// The config.json of the tiny autoencoder.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct TinyConfig {
     #[serde(default = "three")]
@@ -31,7 +31,7 @@ pub(crate) struct TinyConfig {
     upsample_fn: String,
     #[serde(default = "two")]
     upsampling_scaling_factor: usize,
-    /// Latents of the sampler are this times the encoder's output.
+    /// Factor from the output of the encoder to the latents of the sampler.
     #[serde(default = "one")]
     pub(crate) scaling_factor: f64,
 }
@@ -73,10 +73,10 @@ fn nearest() -> String {
 }
 
 impl TinyConfig {
-    /// Refuses what the two halves below do not implement.
+    /// Rejects options that the decoder and the encoder below do not implement.
     ///
     /// # Errors
-    /// The first such key, with `file` before the message.
+    /// The first key with such an option, with `file` before the message.
     pub(crate) fn check(&self, file: &str) -> Result<()> {
         let wrong = |what: &str| Err(Error::new(Kind::ModelFile, format!("{file}: {what}")));
         let matched = |widths: &[usize], blocks: &[usize]| {
@@ -152,7 +152,7 @@ pub(crate) struct TinyEncoder {
     backend: Backend,
 }
 
-/// A half's layers, which files number one after the other.
+/// Layers of the decoder or the encoder, which files number one after the other.
 struct Layers(Weights, usize);
 
 impl Layers {
@@ -167,7 +167,7 @@ impl Layers {
             .collect()
     }
 
-    /// Passes layers over that hold no tensors.
+    /// Skips the number of a layer without tensors.
     fn skip(&mut self) {
         self.1 += 1;
     }
@@ -263,8 +263,8 @@ impl TinyEncoder {
         })
     }
 
-    /// Pixels `[b, 3, h, w]` in −1..1 to latents `[b, latent, h/f, w/f]`, the only ones that it
-    /// gives.
+    /// Pixels `[b, 3, h, w]` in −1..1 to latents `[b, latent, h/f, w/f]`; there is no distribution
+    /// to sample from.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).

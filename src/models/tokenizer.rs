@@ -8,7 +8,7 @@ mod mend;
 mod readers;
 mod vocabulary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokenizers::models::bpe::BPE;
 use tokenizers::normalizers::{Lowercase, NFC, Replace, Sequence};
@@ -29,7 +29,7 @@ use a1111::{Ends, WebUi};
 use files::Definition;
 use vocabulary::{Vocabulary, standard};
 
-/// How OpenAI's CLIP cuts text into words before the byte pairs.
+/// Regular expression by which OpenAI's CLIP splits text into words before the byte-pair encoding.
 const WORDS: &str =
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
@@ -38,18 +38,18 @@ const WORDS: &str =
 pub(crate) struct Chunked {
     /// One chunk at least; content alone, without start, end and padding.
     pub(crate) chunks: Vec<Vec<Token>>,
-    /// What did not fit, as the user wrote it; empty when all of it did.
+    /// The part of the prompt that did not fit, as the user wrote it; empty if all of it did.
     pub(crate) dropped: String,
 }
 
-/// What a text encoder takes.
+/// Sizes and kind of a text encoder.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Shape {
-    /// Ids of a text.
+    /// Ids of a chunk, with start, end and padding.
     pub(crate) length: usize,
-    /// Rows of its table.
+    /// Rows of the token embedding table.
     pub(crate) rows: usize,
-    /// OpenCLIP's, which A1111 reads text for in another way.
+    /// True for an OpenCLIP encoder, for which A1111 has another tokenizer.
     pub(crate) open_clip: bool,
 }
 
@@ -70,14 +70,16 @@ pub(crate) struct Tokenizer {
     length: usize,
     rows: usize,
     comma: Option<u32>,
+    /// Added tokens of several vectors (`<word>`, `<word>_1`, ...), each with all of them in order.
+    vectors: Vec<(String, String)>,
     /// The id after the last one.
     first_word: u32,
-    /// What the model lacks, for the user.
+    /// Warning for the user about what the tokenizer of the model lacks.
     notice: Option<String>,
 }
 
 impl Tokenizer {
-    /// The tokenizer in `folder` of the model, or CLIP's own where the model brings none, for an
+    /// The tokenizer in `folder` of the model, or CLIP's own where the model has none, for an
     /// encoder of `shape`.
     ///
     /// # Errors
@@ -127,6 +129,7 @@ impl Tokenizer {
             pad: id(&definition.pad)?,
         };
         let added = added(&inner);
+        let vectors = several_vectors(added.values());
         let tokens = added.values().cloned().collect();
         let web_ui =
             WebUi::new(inner.get_model(), tokens, ends, shape.open_clip).map_err(broken)?;
@@ -137,14 +140,15 @@ impl Tokenizer {
             length: definition.length.unwrap_or(shape.length).min(shape.length),
             rows: shape.rows,
             comma: inner.token_to_id(",</w>"),
+            vectors,
             first_word: last + 1,
             notice: None,
             inner,
         })
     }
 
-    /// Whether the vocabulary, the model's `own` or not, is this encoder's; returns what the user
-    /// should know.
+    /// Checks that the vocabulary, the model's `own` or not, is this encoder's; returns a warning
+    /// for the user.
     fn fit(&self, files: &ModelFiles, folder: &str, own: bool) -> Result<Option<String>> {
         let (rows, known) = (self.rows, self.first_word as usize);
         let sizes =
@@ -178,7 +182,7 @@ impl Tokenizer {
         Ok(Some(notice))
     }
 
-    /// A token that the encoder's table has no row for.
+    /// Error of a token beyond the rows of the embedding table.
     fn beyond(&self, id: u32) -> Error {
         let (token, rows) = (self.piece(id, &[]), self.rows);
         let message =
@@ -187,13 +191,13 @@ impl Tokenizer {
             .hint("the tokenizer is another encoder's: save both together, after `resize_token_embeddings`")
     }
 
-    /// What the model's tokenizer lacks, for the user.
+    /// Warning for the user about what the tokenizer of the model lacks.
     pub(crate) fn notice(&self) -> Option<&str> {
         self.notice.as_deref()
     }
 
-    /// Whether it is what a model of one file gets: CLIP's own with no word beside it, and the
-    /// usual padding.
+    /// Returns true if it equals the tokenizer of a single-file model: CLIP's own without added
+    /// tokens, and with the usual padding.
     ///
     /// # Errors
     /// The compiled-in table does not unpack.
@@ -220,6 +224,9 @@ impl Tokenizer {
         if reading.syntax == Syntax::Weighted {
             let clean = |run: &mut Run| run.text = self.web_ui.cleaned(&run.text);
             sections.iter_mut().flatten().for_each(clean);
+        }
+        for run in sections.iter_mut().flatten() {
+            self.write_vectors_out(&mut run.text, reading.syntax)?;
         }
         let (tokens, first_word) = (self.room(), self.first_word());
         let room = Room {
@@ -249,7 +256,7 @@ impl Tokenizer {
         Ok(chunked)
     }
 
-    /// Whether the words are no tokens of the model itself.
+    /// Checks that no word is a token of the model itself.
     fn own_words(&self, words: &[Word]) -> Result<()> {
         let names = words.iter().flat_map(|word| &word.names);
         let taken = |name: &&String| {
@@ -283,9 +290,7 @@ impl Tokenizer {
                         tokens.extend(self.word_ids(word, words).map(|id| token(id, at)));
                     }
                     Stretch::Text(text, from) => {
-                        let encoding = self.encode(text, syntax);
-                        let encoding = encoding
-                            .map_err(|e| Error::internal(format!("the tokenizer failed: {e}")))?;
+                        let encoding = self.encode(text, syntax)?;
                         let ids = encoding.get_ids();
                         if let Some(id) = ids.iter().find(|id| **id as usize >= self.rows) {
                             return Err(self.beyond(*id));
@@ -299,11 +304,29 @@ impl Tokenizer {
         Ok(tokens)
     }
 
-    fn encode(&self, text: &str, syntax: Syntax) -> tokenizers::Result<tokenizers::Encoding> {
-        match syntax {
+    fn encode(&self, text: &str, syntax: Syntax) -> Result<tokenizers::Encoding> {
+        let encoding = match syntax {
             Syntax::Plain => self.inner.encode(text, false),
             Syntax::Weighted => self.web_ui.encode(self.inner.get_model(), text),
+        };
+        encoding.map_err(|e| Error::internal(format!("the tokenizer failed: {e}")))
+    }
+
+    /// Replaces each word of several vectors in the text by the words of all its vectors, as
+    /// diffusers' `maybe_convert_prompt` does with a pipeline that was saved after textual
+    /// inversion.
+    fn write_vectors_out(&self, text: &mut String, syntax: Syntax) -> Result<()> {
+        if !self.vectors.iter().any(|(word, _)| text.contains(word)) {
+            return Ok(());
         }
+        let encoding = self.encode(text, syntax)?;
+        for (word, all) in &self.vectors {
+            let id = self.inner.token_to_id(word);
+            if id.is_some_and(|id| encoding.get_ids().contains(&id)) {
+                *text = text.replace(word, all);
+            }
+        }
+        Ok(())
     }
 
     /// The id of the first vector of the first word: the one after the vocabulary's last.
@@ -358,7 +381,8 @@ impl Tokenizer {
         });
         match id.checked_sub(self.first_word()) {
             Some(place) => rows.nth(place as usize).unwrap_or_default(),
-            // The library writes its own words as it looks for them, not as the model does.
+            // The library stores added tokens as it searches for them, not as the model writes
+            // them.
             None => match self
                 .inner
                 .get_added_vocabulary()
@@ -404,7 +428,20 @@ fn rest(runs: &[Run], token: Token, first: bool) -> String {
     text.trim_end().to_owned()
 }
 
-/// The tokens beside the vocabulary, by their ids.
+/// Added tokens that continue as `WORD_1`, `WORD_2`, ..., each with all of them, separated by
+/// spaces.
+fn several_vectors<'a>(added: impl Iterator<Item = &'a AddedToken>) -> Vec<(String, String)> {
+    let names: BTreeSet<&str> = added.map(|token| token.content.as_str()).collect();
+    let all = |word: &str| {
+        let further = (1..).map(|i| format!("{word}_{i}"));
+        let further = further.take_while(|name| names.contains(name.as_str()));
+        further.fold(word.to_owned(), |all, name| all + " " + &name)
+    };
+    let words = names.iter().map(|word| ((*word).to_owned(), all(word)));
+    words.filter(|(word, all)| word != all).collect()
+}
+
+/// The added tokens, by their ids.
 fn added(inner: &tokenizers::Tokenizer) -> BTreeMap<u32, AddedToken> {
     let size = inner.get_vocab_size(false) as u32;
     inner

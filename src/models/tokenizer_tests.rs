@@ -80,7 +80,7 @@ fn vocabulary(all: &Value, name: &str) -> Value {
         .collect()
 }
 
-/// A folder with the files of a layout, whose vocabularies are only named.
+/// A folder with the files of a layout, in which vocabularies are given by name.
 fn folder(all: &Value, files: &Value) -> (tempfile::TempDir, ModelFiles) {
     let root = tempfile::tempdir().unwrap();
     std::fs::create_dir(root.path().join("tokenizer")).unwrap();
@@ -121,7 +121,7 @@ fn small(files: &Value, rows: usize) -> Result<Tokenizer> {
     )
 }
 
-/// What transformers 4 saved.
+/// Tokenizer files as transformers 4 saved them.
 fn old() -> Value {
     json!({"vocab.json": "@base", "merges.txt": "@merges", "tokenizer_config.json": {"model_max_length": 24}})
 }
@@ -247,6 +247,28 @@ fn the_models_own_words_are_read_in_both_syntaxes() {
 }
 
 #[test]
+fn a_word_of_several_vectors_is_written_out_in_both_syntaxes() {
+    let mut files = old();
+    files["added_tokens.json"] = json!({"<toy>": 523, "<toy>_1": 524, "<toy>_2": 525});
+    let (_root, files) = folder(&golden("layouts.json"), &files);
+    let shape = Shape {
+        rows: 526,
+        ..Shape::CLIP
+    };
+    let tokenizer = Tokenizer::load(&files, "tokenizer", shape).unwrap();
+    for reading in [PLAIN, WEB] {
+        assert_eq!(
+            content(&tokenizer, "a <toy> a", reading),
+            [320, 523, 524, 525, 320]
+        );
+    }
+    assert_eq!(
+        content(&tokenizer, "a (<toy>:1.2)", WEB),
+        [320, 523, 524, 525]
+    );
+}
+
+#[test]
 fn what_does_not_fit_is_shown_as_it_was_mended() {
     let none = ModelFiles::embedded("none", &[]);
     let tokenizer = Tokenizer::load(
@@ -359,7 +381,7 @@ fn a_folder_without_a_vocabulary_says_so_or_is_refused() {
             assert!(error.message().contains("49408"), "{error}");
         }
     }
-    // A model that is one file has no place for one.
+    // A single-file model has no place for one.
     let none = ModelFiles::embedded("none", &[]);
     let notice = |rows| {
         Tokenizer::load(

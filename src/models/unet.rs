@@ -26,7 +26,7 @@ pub(crate) struct Unet {
 }
 
 impl Unet {
-    /// Loads the network and complains about tensors that it has no place for.
+    /// Loads the network and rejects tensors that no layer uses.
     ///
     /// # Errors
     /// A tensor that is missing, left over or of another shape.
@@ -65,7 +65,7 @@ impl Unet {
     }
 
     /// Prepares the conditioning of a batch: context `[b, n, context]`, and `added` where the
-    /// network wants it.
+    /// network needs it.
     ///
     /// # Errors
     /// A context of another width than the network's; missing `added`; tensor arithmetic.
@@ -87,12 +87,12 @@ impl Unet {
         Conditioning::new(&self.time, self.transformers(), context, added)
     }
 
-    /// Channels of the latents that it takes.
+    /// Channels of the input latents.
     pub(crate) fn channels(&self) -> usize {
         self.config.in_channels
     }
 
-    /// Channels of the context that it reads.
+    /// Channels of the context.
     pub(crate) fn context(&self) -> usize {
         self.config.levels[0].context
     }
@@ -108,7 +108,8 @@ impl Unet {
         })
     }
 
-    /// Adds a picture's tokens `[b, n, context]`, which count `scale` as much as the text.
+    /// Adds the tokens `[b, n, context]` of an image prompt (IP-Adapter), whose attention is scaled
+    /// by `scale`.
     ///
     /// # Errors
     /// Tensor arithmetic.
@@ -130,7 +131,7 @@ impl Unet {
         })
     }
 
-    /// In the order in which the network meets them.
+    /// The transformers in the order of the forward pass.
     fn transformers(&self) -> impl Iterator<Item = &Transformer> {
         let down = self.downs.iter().flat_map(DownStage::transformers);
         let up = self.ups.iter().flat_map(UpStage::transformers);
@@ -138,8 +139,8 @@ impl Unet {
     }
 
     /// The output for latents `[b, in, h, w]` at `timestep`: `[n, out, h, w]` in single precision
-    /// for the `n` images of the conditioning, for which the latents stand over and over; and the
-    /// deep features for [`Self::forward_shallow`].
+    /// for the `n` images of the conditioning, for which the latents are repeated; and the deep
+    /// features for [`Self::forward_shallow`].
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -180,8 +181,8 @@ impl Unet {
         ))
     }
 
-    /// The output where the deep features of an earlier call stand for those of this one: only the
-    /// first layer on the way down and the last two on the way up are computed (Ma et al.,
+    /// The output with the deep features of an earlier call in place of those of this one: only the
+    /// first layer of the down blocks and the last two of the up blocks are computed (Ma et al.,
     /// "DeepCache", 2023, section 3.2, at its shallowest branch).
     ///
     /// # Errors
@@ -211,7 +212,7 @@ impl Unet {
             .to_nchw()
     }
 
-    /// The contexts of a call; tokens are merged on the largest maps that any self-attention sees.
+    /// The contexts of a call; tokens are merged on the largest maps with self-attention.
     fn contexts<'a>(
         &self,
         latents: &Tensor,

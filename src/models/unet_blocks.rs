@@ -1,4 +1,4 @@
-//! The stages of the UNet: the way down, the middle and the way up.
+//! The stages of the UNet: down blocks, middle block and up blocks.
 
 use crate::error::{Error, Result};
 use crate::models::conditioning::Conditioning;
@@ -7,7 +7,7 @@ use crate::models::unet_config::{Level, UnetConfig};
 use crate::models::unet_transformer::{Contexts, Transformer};
 use crate::nn::{Conv2d, ConvShape, FeatureMap, Tokens, Weights};
 
-/// A residual block and the transformer after it, if its level has one.
+/// A residual block and the transformer after it, if its level has cross-attention.
 pub(super) struct Layer {
     resnet: ResnetBlock,
     transformer: Option<Transformer>,
@@ -30,7 +30,8 @@ impl Layer {
         })
     }
 
-    /// What leaves it is of every image, though what comes in need not be (see [`begin`]).
+    /// Applies the layer; its output has a map for every image, though the input may have fewer
+    /// (see [`begin`]).
     fn forward(
         &self,
         parts: Vec<FeatureMap>,
@@ -46,7 +47,7 @@ impl Layer {
     }
 }
 
-/// What a transformer needs to be loaded: the network, its level, its number of blocks.
+/// Arguments for loading a transformer: the network, its level, its number of blocks.
 type Depth<'a> = (&'a UnetConfig, &'a Level, usize);
 
 fn resnet_shape(config: &UnetConfig, input: usize, output: usize) -> ResnetShape {
@@ -59,7 +60,7 @@ fn resnet_shape(config: &UnetConfig, input: usize, output: usize) -> ResnetShape
     }
 }
 
-/// One level of the way down.
+/// One down block.
 pub(super) struct DownStage {
     layers: Vec<Layer>,
     down: Option<Conv2d>,
@@ -100,7 +101,7 @@ impl DownStage {
         }
     }
 
-    /// Leaves on `skips` what the way up will need.
+    /// Applies the block and pushes its skip connections to `skips`.
     pub(super) fn forward(
         &self,
         mut x: FeatureMap,
@@ -126,7 +127,7 @@ impl DownStage {
     }
 }
 
-/// The lowest resolution.
+/// The middle block, at the lowest resolution.
 pub(super) struct MidStage {
     first: Layer,
     second: Layer,
@@ -157,14 +158,14 @@ impl MidStage {
     }
 }
 
-/// One level of the way up.
+/// One up block.
 pub(super) struct UpStage {
     layers: Vec<Layer>,
     up: Option<Conv2d>,
 }
 
 impl UpStage {
-    /// Stage `i` counts from the lowest resolution.
+    /// Loads up block `i`, counted from the lowest resolution.
     pub(super) fn load(weights: &Weights, config: &UnetConfig, i: usize) -> Result<Self> {
         let n = config.levels.len();
         let at = |i: usize| &config.levels[n - 1 - i.min(n - 1)];
@@ -193,7 +194,7 @@ impl UpStage {
         Ok(Self { layers, up })
     }
 
-    /// Takes its skips from the end of `skips`.
+    /// Applies the block, which takes its skip connections from the end of `skips`.
     pub(super) fn forward(
         &self,
         x: FeatureMap,
@@ -213,7 +214,7 @@ impl UpStage {
         }
     }
 
-    /// The layers but the last two.
+    /// Applies all layers but the last two.
     pub(super) fn begin(
         &self,
         x: FeatureMap,
@@ -224,7 +225,7 @@ impl UpStage {
         climb(&self.layers[..self.shallow()], x, time, (contexts, skips))
     }
 
-    /// The last two layers.
+    /// Applies the last two layers.
     pub(super) fn end(
         &self,
         x: FeatureMap,
@@ -239,7 +240,7 @@ impl UpStage {
         self.layers.len().saturating_sub(2)
     }
 
-    /// Cross-attentions of the last two layers.
+    /// Number of cross-attentions in the last two layers.
     pub(super) fn contexts_at_end(&self) -> usize {
         let transformers = self.layers[self.shallow()..]
             .iter()
@@ -254,7 +255,7 @@ impl UpStage {
     }
 }
 
-/// Layers on the way up, each with the last of the skips.
+/// Applies layers of an up block, each to the concatenation with the last of the skips.
 fn climb(
     layers: &[Layer],
     mut x: FeatureMap,
@@ -270,11 +271,11 @@ fn climb(
     Ok(x)
 }
 
-/// The way down begins: what its first layer reads, and what is left of it for the way up.
+/// Prepares the input of the first down block, and the first skip connection.
 ///
-/// The images of a batch for which the latents stand more than once (guidance) are equal until they
-/// meet their prompts in the first cross-attention, and one until then; where sizes and pooled
-/// prompts are added to the time, from the first layer on.
+/// The images of a batch for which the latents are repeated (classifier-free guidance) are equal
+/// until the first cross-attention with their prompts, and are computed as one until then; with
+/// SDXL's added conditioning they differ from the first layer on.
 pub(super) fn begin(
     x: FeatureMap,
     conditioning: &Conditioning,

@@ -1,5 +1,5 @@
-//! unet/config.json: sizes of every block, and an honest refusal of what the network here does not
-//! implement.
+//! The configuration unet/config.json: sizes of every block. Options that the network here does not
+//! implement are rejected.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -80,12 +80,13 @@ fn yes() -> bool {
 #[derive(Clone, Debug)]
 pub(crate) struct Level {
     pub(crate) channels: usize,
-    /// Residual blocks on the way down; one more on the way up.
+    /// Residual blocks of the down block; the up block has one more.
     pub(crate) layers: usize,
     pub(crate) heads: usize,
-    /// Transformer blocks after each residual block of the way down; none without cross-attention.
+    /// Transformer blocks after each residual block of the down block; none without
+    /// cross-attention.
     pub(crate) down_depth: usize,
-    /// Likewise on the way up.
+    /// Transformer blocks after each residual block of the up block.
     pub(crate) up_depth: usize,
     /// Channels of the context.
     pub(crate) context: usize,
@@ -105,7 +106,7 @@ pub(crate) struct TextTime {
 pub(crate) struct UnetConfig {
     pub(crate) in_channels: usize,
     pub(crate) out_channels: usize,
-    /// From the highest resolution to the lowest.
+    /// Levels from the highest resolution to the lowest.
     pub(crate) levels: Vec<Level>,
     /// Transformer blocks of the middle.
     pub(crate) mid_depth: usize,
@@ -128,7 +129,7 @@ impl UnetConfig {
         Self::parse_as("unet/config.json", json)
     }
 
-    /// Likewise of a network of the same make in another file.
+    /// Reads the configuration of a network of the same form in another file, such as a ControlNet.
     ///
     /// # Errors
     /// As [`Self::parse`], with `file` before the message.
@@ -205,7 +206,7 @@ impl UnetConfig {
     }
 }
 
-/// Whether a block type has cross-attention.
+/// Returns true if a block type has cross-attention.
 fn crosses(way: &str, name: &str) -> Result<bool> {
     match (way, name) {
         ("down", "CrossAttnDownBlock2D") | ("up", "CrossAttnUpBlock2D") => Ok(true),

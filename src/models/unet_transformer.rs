@@ -1,4 +1,4 @@
-//! The transformers of the UNet, and what they attend to.
+//! The transformers of the UNet, and the contexts of their attentions.
 
 use crate::error::{Error, Result};
 use crate::models::conditioning::Conditioning;
@@ -13,11 +13,11 @@ use crate::nn::{
 const GROUP_EPS: f64 = 1e-6;
 const LAYER_EPS: f64 = 1e-5;
 
-/// Keys and values of the context for every cross-attention, in the order in which the network
-/// meets them; and which tokens are merged before a self-attention.
+/// Keys and values of the context for every cross-attention, in the order of the forward pass; and
+/// the merging of tokens before a self-attention.
 pub(super) struct Contexts<'a> {
     next: std::slice::Iter<'a, KeyValues>,
-    /// Images that they are for.
+    /// Images of the conditioning.
     pub(super) images: usize,
     merge: Option<Merging>,
 }
@@ -38,18 +38,18 @@ impl<'a> Contexts<'a> {
         }
     }
 
-    /// The same, where tokens are merged.
+    /// The same contexts with token merging.
     pub(super) fn merging(self, merge: Option<Merging>) -> Self {
         Self { merge, ..self }
     }
 
-    /// The last `n` only.
+    /// Skips all contexts but the last `n`.
     pub(super) fn skip_to_last(&mut self, n: usize) {
         let all = self.next.as_slice();
         self.next = all[all.len().saturating_sub(n)..].iter();
     }
 
-    /// How the tokens of `x` are merged, if they are.
+    /// Merging of the tokens `x`; `None` if they are not merged.
     fn merge(&self, x: &Tokens) -> Result<Option<TokenMerge>> {
         match self.merge {
             Some(Merging { share, size }) if x.dims().1 == size.0 * size.1 => {

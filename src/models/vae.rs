@@ -28,13 +28,13 @@ pub(crate) struct VaeConfig {
     pub(crate) latent_channels: usize,
     #[serde(default = "thirty_two")]
     norm_num_groups: usize,
-    /// Side in pixels of the pictures that it was trained on.
+    /// Side in pixels of the images that it was trained on.
     #[serde(default = "usual_size")]
     pub(crate) sample_size: usize,
-    /// Latents are this times the encoder's output.
+    /// Factor from the output of the encoder to the latents of the sampler.
     #[serde(default = "default_scale")]
     pub(crate) scaling_factor: f64,
-    /// Whether activations leave the range of half precision; a word to pipelines of XL alone.
+    /// True if activations overflow half precision; only pipelines of SDXL respect it.
     #[serde(default = "yes")]
     pub(crate) force_upcast: bool,
     #[serde(default = "yes")]
@@ -80,7 +80,7 @@ fn silu() -> String {
 }
 
 impl VaeConfig {
-    /// Refuses what the two halves below do not implement.
+    /// Rejects options that the decoder and the encoder below do not implement.
     pub(crate) fn check(&self) -> Result<()> {
         let only = |key: &str, found: &[String], known: &str| match found
             .iter()
@@ -113,7 +113,7 @@ impl VaeConfig {
         1 << (self.block_out_channels.len() - 1)
     }
 
-    /// Residual blocks of a level on the way down; the way up has one more.
+    /// Residual blocks of a down block; an up block has one more.
     pub(super) fn layers_per_block(&self) -> usize {
         self.layers_per_block
     }

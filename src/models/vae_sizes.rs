@@ -1,5 +1,5 @@
-//! The memory that the autoencoder works in: the buffers that its layers take and give back, in
-//! their order. Follows the forwards in `vae.rs` and `resnet.rs`.
+//! Working memory of the autoencoder: the buffers that its layers take and give back, in their
+//! order. Follows the forward passes in `vae.rs` and `resnet.rs`.
 
 use super::vae::VaeConfig;
 use crate::nn::{Entry, Ledger};
@@ -16,7 +16,7 @@ struct Map {
 struct Walk(Ledger);
 
 impl VaeConfig {
-    /// Bytes that decoding so many cells at once takes, without what the kernels need for
+    /// Bytes for decoding `cells` latent cells at once, without the scratch memory of the kernels
     /// themselves.
     pub(crate) fn decoding(&self, cells: usize) -> u64 {
         let mut walk = Walk::default();
@@ -40,7 +40,8 @@ impl VaeConfig {
         walk.0.bytes()
     }
 
-    /// Bytes that encoding a picture of so many cells takes, likewise.
+    /// Bytes for encoding an image of `cells` latent cells, without the scratch memory of the
+    /// kernels themselves.
     pub(crate) fn encoding(&self, cells: usize) -> u64 {
         let mut walk = Walk::default();
         let pixels = cells.saturating_mul(self.factor() * self.factor());
@@ -64,7 +65,7 @@ impl VaeConfig {
     }
 }
 
-/// Channels of a picture.
+/// Channels of an image.
 const PICTURE: usize = 3;
 
 impl Walk {
@@ -76,15 +77,14 @@ impl Walk {
         }
     }
 
-    /// A convolution of `x`, which nobody needs afterwards.
+    /// A convolution of `x`, which is freed afterwards.
     fn convolved(&mut self, x: Option<Map>, pixels: usize, channels: usize) -> Map {
         let out = self.map(pixels, channels);
         x.into_iter().for_each(|x| self.0.give(x.entry));
         out
     }
 
-    /// A residual block: its result takes the place of the input, or of what the shortcut makes of
-    /// that.
+    /// A residual block: its result takes the place of the input, or of the output of the shortcut.
     fn residual(&mut self, x: Map, width: usize) -> Map {
         let inner = self.map(x.pixels, width);
         let out = if x.channels == width {
@@ -121,7 +121,8 @@ mod tests {
 
     #[test]
     fn the_walk_counts_the_maps_of_every_level() {
-        // Two levels of 8 and 16 channels, one residual block each and one more on the way up.
+        // Two levels of 8 and 16 channels, with one residual block per down block and two per up
+        // block.
         let config: VaeConfig = serde_json::from_value(serde_json::json!({
             "down_block_types": [], "up_block_types": [], "block_out_channels": [8, 16],
         }))

@@ -1,4 +1,5 @@
-//! Attention layers: projections, heads and the softmax between. Scores are never all in memory.
+//! Attention layers: projections, heads and the softmax between. The whole score matrix is never in
+//! memory.
 
 use super::cpu::{AttentionShape, Mask, PackedKv, Precision, Rows, attend};
 use super::linear::Linear;
@@ -7,17 +8,17 @@ use super::tensor;
 use super::weights::Weights;
 use crate::error::{Error, Kind, Result};
 
-/// The names under which a file keeps the four projections.
+/// Weights of the four projections.
 pub(crate) struct Projections {
     pub(crate) q: Weights,
     pub(crate) k: Weights,
     pub(crate) v: Weights,
     pub(crate) out: Weights,
-    /// Whether q, k and v have a bias; the output always has.
+    /// True if q, k and v have a bias; the output projection always has one.
     pub(crate) bias: bool,
 }
 
-/// How heads are cut and computed.
+/// Number of heads, causal mask and precision of an attention.
 #[derive(Clone, Copy)]
 struct Heads {
     count: usize,
@@ -72,7 +73,7 @@ impl SelfAttention {
         })
     }
 
-    /// The same layer, where a token sees only itself and those before it.
+    /// The same layer with a causal mask: a token attends only to itself and to those before it.
     pub(crate) fn causal(self) -> Self {
         Self {
             heads: Heads {
@@ -83,7 +84,7 @@ impl SelfAttention {
         }
     }
 
-    /// In which precision it would rather read.
+    /// Preferred precision of the input.
     pub(crate) fn reads(&self) -> Width {
         self.qkv.reads()
     }
@@ -141,7 +142,7 @@ pub(crate) struct CrossAttention {
 /// Keys and values of a context, made once for all steps.
 pub(crate) struct KeyValues {
     text: Packed,
-    /// Those of a picture beside the text, and how much it counts.
+    /// Scale, keys and values of an image prompt (IP-Adapter).
     picture: Option<(f64, Packed)>,
 }
 
@@ -179,8 +180,8 @@ impl CrossAttention {
         })
     }
 
-    /// Likewise with a picture's beside them: `kv` are its keys and values side by side, `[b, n, 2
-    /// · channels]`.
+    /// Adds the keys and values of an image prompt to those of the text: `kv` holds both side by
+    /// side, `[b, n, 2 · channels]`.
     pub(crate) fn with_picture(
         &self,
         text: KeyValues,
@@ -216,12 +217,12 @@ impl CrossAttention {
         }
     }
 
-    /// In which precision it would rather read.
+    /// Preferred precision of the input.
     pub(crate) fn reads(&self) -> Width {
         self.q.reads()
     }
 
-    /// out(attention(x, text) + scale · attention(x, picture)) + residual.
+    /// out(attention(x, text) + scale · attention(x, image prompt)) + residual.
     pub(crate) fn forward_add(
         &self,
         x: &Tokens,

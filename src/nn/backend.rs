@@ -1,5 +1,5 @@
-//! Where and how networks are computed: the choice of a request against what this build and this
-//! machine have.
+//! Device, precision and threads of the networks: the choice of a request against the abilities of
+//! this build and this machine.
 
 use std::sync::Arc;
 
@@ -14,33 +14,33 @@ use crate::request::{DeviceChoice, Dtype};
 /// A device and the arithmetic on it. Cloning shares threads and buffers.
 #[derive(Clone)]
 pub(crate) struct Backend {
-    /// Where latents and noise live.
+    /// Device of latents and noise.
     pub(crate) device: Device,
-    /// Precision of tensors on a device other than the processor.
+    /// Precision of tensors on a device other than the CPU.
     pub(crate) dtype: DType,
     /// Our own kernels; `None` on other devices.
     pub(super) host: Option<HostBackend>,
-    /// Whether convolutions in single precision may round what they multiply to TensorFloat-32,
-    /// which has f16's mantissa.
+    /// True if convolutions in single precision may round their operands to TensorFloat-32, which
+    /// has the mantissa of f16.
     pub(super) rounds: bool,
-    /// Why `--device auto` is the processor, for each device that this build knows and this machine
-    /// has not.
+    /// Reasons that `--device auto` chose the CPU, one for each device that this build supports and
+    /// this machine lacks.
     passed_over: Arc<[String]>,
 }
 
-/// How the processor computes.
+/// Kernels and precision of the CPU.
 #[derive(Clone)]
 pub(super) struct HostBackend {
     pub(super) cpu: Cpu,
     pub(super) precision: Precision,
 }
 
-/// What a backend is chosen by.
+/// Options that select a backend.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Choice<'a> {
     pub(crate) device: DeviceChoice,
     pub(crate) dtype: Dtype,
-    /// Threads of the processor; all physical cores when absent.
+    /// Threads on the CPU; all physical cores when absent.
     pub(crate) threads: Option<usize>,
     /// An instruction set to use instead of the best (`SDGEN_CPU`).
     pub(crate) isa: Option<&'a str>,
@@ -111,8 +111,8 @@ impl Backend {
         }
     }
 
-    /// candle's own operations on the processor: to read weights without packing them, and for
-    /// tests of the path that other devices take.
+    /// candle's own operations on the CPU: to read weights without packing them, and for tests of
+    /// the path that other devices take.
     pub(crate) fn tensors() -> Self {
         Self {
             device: Device::Cpu,
@@ -123,19 +123,19 @@ impl Backend {
         }
     }
 
-    /// Why `--device auto` is the processor, for each device that this build knows and this machine
-    /// has not.
+    /// Reasons that `--device auto` chose the CPU, one for each device that this build supports and
+    /// this machine lacks.
     pub(crate) fn passed_over(&self) -> &[String] {
         &self.passed_over
     }
 
-    /// Whether activations are of f16, which ends at 65504.
+    /// Returns true if activations are f16, whose largest value is 65504.
     pub(crate) fn overflows(&self) -> bool {
         self.host.is_none() && self.dtype == DType::F16
     }
 
-    /// The same backend for parts that suffer from 8-bit arithmetic (text encoders, the
-    /// autoencoder).
+    /// The same backend for networks that suffer from 8-bit arithmetic (text encoders, the
+    /// autoencoder): int8 becomes bf16.
     pub(crate) fn careful(&self) -> Self {
         let mut careful = self.clone();
         if let Some(host) = &mut careful.host
@@ -146,13 +146,14 @@ impl Backend {
         careful
     }
 
-    /// Whether this is the processor, whose memory can be estimated.
+    /// Returns true for the CPU, whose memory can be estimated.
     pub(crate) fn is_host(&self) -> bool {
         self.host.is_some()
     }
 
-    /// The same backend in single precision; `None` where that is what it computes in already. From
-    /// half precision on a device it is the range that is wanted, not more digits.
+    /// The same backend in single precision; `None` where it computes in single precision already.
+    /// After half precision on a device the range is wanted, not more digits, so that
+    /// TensorFloat-32 is allowed.
     pub(crate) fn exact(&self) -> Option<Self> {
         let mut exact = self.clone();
         match &mut exact.host {
@@ -175,7 +176,7 @@ impl Backend {
         Ok(Tensor::from_vec(values, shape, &self.device)?)
     }
 
-    /// How the processor computes, in words; nothing on other devices.
+    /// Description of instruction set and threads of the CPU; `None` on other devices.
     pub(crate) fn processor(&self) -> Option<String> {
         self.host
             .as_ref()
@@ -187,7 +188,7 @@ impl Backend {
         self.host.as_ref().map_or(0, |host| host.cpu.work())
     }
 
-    /// Gives memory that loading left behind back to the system.
+    /// Returns memory that loading left behind to the system.
     pub(crate) fn trim(&self) {
         if let Some(host) = &self.host {
             host.cpu.scratch().trim();
@@ -211,7 +212,7 @@ fn tensor_dtype(dtype: Dtype) -> Result<DType> {
     }
 }
 
-/// The best device, and why those that this build knows are not it.
+/// The best device, and the reasons that the better ones of this build cannot be used.
 fn best() -> (Device, Arc<[String]>) {
     let mut passed_over = Vec::new();
     let known = [
@@ -240,7 +241,7 @@ fn cuda(index: usize) -> Result<Device> {
     Ok(device)
 }
 
-/// What the driver's answers mean (CUDA Driver API, `CUresult`).
+/// Hints for errors of the CUDA driver (CUDA Driver API, `CUresult`), by name.
 #[cfg(feature = "cuda")]
 const CUDA_HINTS: &[(&str, &str)] = &[
     (

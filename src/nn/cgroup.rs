@@ -1,11 +1,11 @@
-//! The control groups that limit this process, of both versions, as folders with their files: its
-//! own group and those around it, as far as they can be seen from here.
+//! Control groups (cgroups v1 and v2) that limit this process, as folders with their files: its own
+//! group and those around it, as far as they can be seen from here.
 
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-/// The folders of the groups of `controller`, below `root` (`/`, or a test's), innermost first.
-/// What limits the process is the least that any of them allows.
+/// Folders of the groups of `controller`, below `root` (`/`, or a folder of a test), innermost
+/// first. The effective limit of the process is the smallest limit of all these groups.
 pub(crate) fn folders(root: &Path, controller: &str) -> Vec<PathBuf> {
     let read = |name: &str| fs::read_to_string(root.join(name)).unwrap_or_default();
     let (groups, mounts) = (read("proc/self/cgroup"), read("proc/self/mountinfo"));
@@ -48,7 +48,7 @@ impl<'a> Mount<'a> {
         })
     }
 
-    /// The process' group in this hierarchy, if that has the controller (cgroups(7),
+    /// The group of the process in this hierarchy, if the hierarchy has the controller (cgroups(7),
     /// `/proc/pid/cgroup`).
     fn group(&self, groups: &'a str, controller: &str) -> Option<&'a str> {
         let has = |list: &str| list.split(',').any(|name| name == controller);

@@ -1,6 +1,6 @@
-//! Convolutions over feature maps, with what comes just before (concatenation, norm, activation,
-//! upsampling) and just after (a bias per image, a residual) in one call, so that a kernel may fuse
-//! them.
+//! Convolutions over feature maps, with the operations just before (concatenation, norm,
+//! activation, upsampling) and just after (a bias per image, a residual) in one call, so that a
+//! kernel may fuse them.
 
 use candle_core::Tensor;
 
@@ -72,7 +72,7 @@ impl ConvShape {
         Self::halving_to(channels, channels, padding)
     }
 
-    /// Likewise to another number of channels.
+    /// 3×3 with stride 2 that halves the size, to another number of channels.
     pub(crate) fn halving_to(input: usize, output: usize, padding: usize) -> Self {
         Self {
             input,
@@ -121,7 +121,7 @@ impl Conv2d {
         Self::with(weights, shape, weights.floats("bias", shape.output)?)
     }
 
-    /// Likewise without a bias.
+    /// Loads `weight` `[out, in, k, k]` alone; the bias is zero.
     pub(crate) fn unbiased(weights: &Weights, shape: ConvShape) -> Result<Self> {
         Self::with(weights, shape, vec![0.0; shape.output])
     }
@@ -195,7 +195,7 @@ pub(crate) struct ConvCall<'a> {
 }
 
 impl<'a> ConvCall<'a> {
-    /// First silu(norm(x)).
+    /// Applies silu(norm(x)) before the convolution.
     pub(crate) fn norm_silu(self, norm: &'a GroupNorm) -> Self {
         Self {
             norm: Some(norm),
@@ -203,7 +203,7 @@ impl<'a> ConvCall<'a> {
         }
     }
 
-    /// First silu(x).
+    /// Applies silu(x) before the convolution.
     pub(crate) fn silu(self) -> Self {
         Self {
             first: Activation::Silu,
@@ -211,7 +211,7 @@ impl<'a> ConvCall<'a> {
         }
     }
 
-    /// First max(x, 0).
+    /// Applies max(x, 0) before the convolution.
     pub(crate) fn relu(self) -> Self {
         Self {
             first: Activation::Relu,
@@ -219,7 +219,7 @@ impl<'a> ConvCall<'a> {
         }
     }
 
-    /// First to `(h, w)` by nearest neighbour.
+    /// Upsamples to `(h, w)` by nearest neighbour before the convolution.
     pub(crate) fn upsample(self, size: (usize, usize)) -> Self {
         Self {
             upsample: Some(size),
@@ -227,7 +227,7 @@ impl<'a> ConvCall<'a> {
         }
     }
 
-    /// Adds token `i` of `[1, b, out]` to every pixel of image `i`, or the only one to those of all
+    /// Adds token `i` of `[1, b, out]` to every pixel of image `i`; a single token is added to all
     /// images.
     pub(crate) fn image_bias(self, bias: Option<&'a Tokens>) -> Self {
         Self {
@@ -236,8 +236,8 @@ impl<'a> ConvCall<'a> {
         }
     }
 
-    /// Adds a map of the output's shape; the result takes its place in memory when nobody else
-    /// holds it.
+    /// Adds a map of the shape of the output; the result reuses its memory when the map is not
+    /// shared.
     pub(crate) fn add(self, residual: FeatureMap) -> Self {
         Self {
             residual: Some(residual),

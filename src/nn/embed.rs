@@ -1,4 +1,4 @@
-//! Embeddings: rows of a table by id, and the sinusoids that stand for a number.
+//! Embeddings: rows of a table by id, and sinusoidal embeddings of a number.
 
 use candle_core::{Device, Tensor};
 
@@ -29,7 +29,7 @@ impl Embedding {
         self.lookup_with(ids, Extra::NONE)
     }
 
-    /// As [`Self::lookup`], with rows that the table has not.
+    /// As [`Self::lookup`], with `extra` rows for ids beyond the table.
     pub(crate) fn lookup_with(&self, ids: &[u32], extra: Extra<'_>) -> Result<Tensor> {
         let own: Vec<u32> = ids.iter().copied().filter(|id| *id < extra.first).collect();
         let own = self.weights.rows("weight", [self.rows, self.width], &own)?;
@@ -50,21 +50,22 @@ impl Embedding {
 /// Rows that follow those of a table in one call.
 #[derive(Clone, Copy)]
 pub(crate) struct Extra<'a> {
-    /// The id of the first of them; the table's own ids are smaller.
+    /// The id of the first extra row; the ids of the table are smaller.
     pub(crate) first: u32,
-    /// Their numbers, one row after the other.
+    /// Values of the rows, one row after the other.
     pub(crate) rows: &'a [f32],
 }
 
 impl Extra<'_> {
-    /// None of them.
+    /// No extra rows.
     pub(crate) const NONE: Self = Self {
         first: u32::MAX,
         rows: &[],
     };
 }
 
-/// Which half of a sinusoidal embedding comes first, and how fast its frequencies fall.
+/// Layout of a sinusoidal embedding: its width, the order of its halves and the fall of its
+/// frequencies.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Sinusoid {
     /// Channels, half of them cosines.
@@ -76,7 +77,8 @@ pub(crate) struct Sinusoid {
 }
 
 impl Sinusoid {
-    /// Vaswani et al. 2017, section 3.5, in single precision as the models were trained.
+    /// Sinusoidal embedding of `value` (Vaswani et al. 2017, section 3.5), in single precision as
+    /// the models were trained.
     pub(crate) fn of(self, value: f64) -> Vec<f32> {
         let half = self.width / 2;
         let angle = |i: usize| {

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::named::named_enum;
 
 named_enum! {
-    /// What follows a linear layer; the names are those of `hidden_act` in config.json.
+    /// Activation after a linear layer; the names are those of `hidden_act` in config.json.
     pub enum Activation("activation") {
         /// x · sigmoid(1.702 x), OpenAI's CLIP.
         QuickGelu = "quick_gelu",
@@ -145,7 +145,7 @@ impl Linear {
         self.run(x, Some(activation), None, width)
     }
 
-    /// In which precision it would rather read.
+    /// Preferred precision of the input.
     pub(crate) fn reads(&self) -> Width {
         match &self.body {
             Body::Host(_, packed) if packed.wants_bf16() => Width::Narrow,
@@ -211,7 +211,7 @@ impl Geglu {
         .map(Self)
     }
 
-    /// In which precision it would rather read.
+    /// Preferred precision of the input.
     pub(crate) fn reads(&self) -> Width {
         self.0.reads()
     }

@@ -1,6 +1,6 @@
 //! The two shapes of activations: a feature map (an image of channels) and a token sequence. Their
-//! memory layout is this module's secret; networks see only names and sizes. On the processor both
-//! are channels-last, so that going from one to the other costs nothing.
+//! memory layout is private to `nn`; networks see only names and sizes. On the CPU both are
+//! channels-last, so that the conversion between them costs nothing.
 
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(crate) struct MapShape {
 /// Numbers that one thread adds at a time.
 const CHUNK: usize = 1 << 14;
 
-/// Where the numbers are.
+/// Storage of activations: host memory or a tensor of a device.
 #[derive(Clone)]
 pub(super) enum Store {
     /// `[b, h, w, c]` or `[b, n, c]` in single precision.
@@ -47,7 +47,7 @@ pub(super) enum Store {
     Device(Tensor),
 }
 
-/// Numbers of the processor, with what computes on them.
+/// Activations in host memory, with the threads and kernels that compute on them.
 #[derive(Clone)]
 pub(super) struct Host {
     pub(super) cpu: Cpu,
@@ -60,7 +60,7 @@ enum Numbers {
     Narrow(Buffer<u16>),
 }
 
-/// In which precision the next layer would rather read its input.
+/// Precision in which the next layer prefers its input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Width {
     /// Single precision.
@@ -85,7 +85,7 @@ impl Host {
         }
     }
 
-    /// The buffer in single precision, if nobody else holds it.
+    /// The buffer in single precision, if it is not shared.
     pub(super) fn unshared(self) -> std::result::Result<Buffer<f32>, Self> {
         let Self { cpu, data } = self;
         match Arc::try_unwrap(data) {
@@ -98,7 +98,7 @@ impl Host {
         }
     }
 
-    /// Likewise in the precision that the reader wants.
+    /// A buffer of `len` numbers written by `fill`, in the precision that the next layer prefers.
     pub(super) fn written(
         cpu: &Cpu,
         len: usize,
@@ -116,7 +116,7 @@ impl Host {
         }
     }
 
-    /// The numbers through `activation`, in place where nobody else holds them.
+    /// Applies `activation`, in place where the numbers are not shared.
     fn activate(&mut self, activation: Activation) -> Result<()> {
         if let Some(Numbers::Full(data)) = Arc::get_mut(&mut self.data) {
             activate(&self.cpu, activation, data);
@@ -140,7 +140,7 @@ impl Host {
         }
     }
 
-    /// Whether every number is finite.
+    /// Returns true if every number is finite.
     pub(super) fn finite(&self) -> bool {
         match &*self.data {
             Numbers::Full(data) => data.iter().all(|x| x.is_finite()),
@@ -151,7 +151,7 @@ impl Host {
         }
     }
 
-    /// The numbers as bf16, where they are.
+    /// The numbers as bf16; `None` where they are f32.
     pub(super) fn narrow(&self) -> Option<&[bf16]> {
         match &*self.data {
             Numbers::Full(_) => None,
@@ -179,8 +179,8 @@ impl Store {
         }
     }
 
-    /// `some` images, sequences or tokens over and over, until there are `all`: those of dimension
-    /// `dim`, before which every dimension is 1.
+    /// Repeats `some` images, sequences or tokens until there are `all`, along dimension `dim`,
+    /// before which every dimension is 1.
     fn spread(self, dim: usize, some: usize, all: usize) -> Result<Self> {
         if some == all {
             return Ok(self);
@@ -210,7 +210,7 @@ impl FeatureMap {
         Self { store, shape }
     }
 
-    /// What the processor computes on.
+    /// The storage in host memory; an error for a tensor of a device.
     pub(super) fn into_host(self) -> Result<Host> {
         match self.store {
             Store::Host(host) => Ok(host),
@@ -220,7 +220,7 @@ impl FeatureMap {
         }
     }
 
-    /// From latents or pixels `[b, c, h, w]`.
+    /// Converts latents or pixels `[b, c, h, w]`.
     pub(crate) fn from_nchw(tensor: &Tensor, backend: &Backend) -> Result<Self> {
         let (b, c, h, w) = tensor.dims4()?;
         let shape = MapShape { b, c, h, w };
@@ -233,14 +233,14 @@ impl FeatureMap {
                     .flatten_all()?
                     .to_vec1::<f32>()?;
                 Store::Host(Host::filled(&host.cpu, values.len(), |out| {
-                    out.copy_from_slice(&values)
+                    out.copy_from_slice(&values);
                 }))
             }
         };
         Ok(Self { store, shape })
     }
 
-    /// As `[b, c, h, w]` in single precision.
+    /// Converts to `[b, c, h, w]` in single precision.
     pub(crate) fn to_nchw(&self) -> Result<Tensor> {
         let MapShape { b, c, h, w } = self.shape;
         match &self.store {
@@ -257,7 +257,7 @@ impl FeatureMap {
         self.shape
     }
 
-    /// max(x, 0), in place where nobody else holds the map.
+    /// max(x, 0), in place where the map is not shared.
     pub(crate) fn relu(mut self) -> Result<Self> {
         match &mut self.store {
             Store::Device(tensor) => *tensor = tensor.relu()?,
@@ -266,7 +266,7 @@ impl FeatureMap {
         Ok(self)
     }
 
-    /// The same for `images` images: those that are there, over and over.
+    /// The maps repeated until there are `images` images.
     pub(crate) fn spread(self, images: usize) -> Result<Self> {
         let store = self.store.spread(0, self.shape.b, images)?;
         Ok(Self {
@@ -278,8 +278,8 @@ impl FeatureMap {
         })
     }
 
-    /// This map plus `scale` × `other`, whose images are this map's last ones: those before stay as
-    /// they are.
+    /// This map plus `scale` × `other`, which is added to the last images of this map where it has
+    /// fewer; those before are unchanged.
     pub(crate) fn plus(&self, scale: f64, other: &Self) -> Result<Self> {
         let (all, some) = (self.shape, other.shape);
         if (all.c, all.h, all.w) != (some.c, some.h, some.w) || all.b < some.b {
@@ -314,7 +314,7 @@ impl FeatureMap {
         Ok(Self { store, shape: all })
     }
 
-    /// This map plus tokens `[b, h·w, c]` of a device, which come to lie as a map on the way.
+    /// This map plus tokens `[b, h·w, c]` of a device, which are transposed to the layout of a map.
     pub(super) fn plus_tokens(&self, tokens: &Tokens) -> Result<Self> {
         let MapShape { b, c, h, w } = self.shape;
         let rows = tokens.store.tensor()?.transpose(1, 2)?;
@@ -325,8 +325,8 @@ impl FeatureMap {
         })
     }
 
-    /// The channels of `parts` one after the other as one map, where a kernel cannot read them from
-    /// where they are.
+    /// Concatenates the channels of `parts` into one map on a device; on the CPU, whose kernels
+    /// read several parts, the parts are returned as they are.
     pub(crate) fn joined(parts: Vec<Self>) -> Result<Vec<Self>> {
         match parts.first().map(|first| (&first.store, first.shape)) {
             Some((Store::Device(_), shape)) if parts.len() > 1 => {
@@ -365,7 +365,7 @@ impl Tokens {
         Self { store, dims }
     }
 
-    /// From `[b, n, c]`.
+    /// Converts a tensor `[b, n, c]`.
     pub(crate) fn new(tensor: &Tensor, backend: &Backend) -> Result<Self> {
         let dims = tensor.dims3()?;
         let store = match &backend.host {
@@ -376,14 +376,14 @@ impl Tokens {
                     .flatten_all()?
                     .to_vec1::<f32>()?;
                 Store::Host(Host::filled(&host.cpu, values.len(), |out| {
-                    out.copy_from_slice(&values)
+                    out.copy_from_slice(&values);
                 }))
             }
         };
         Ok(Self { store, dims })
     }
 
-    /// As `[b, n, c]` in single precision.
+    /// Converts to `[b, n, c]` in single precision.
     pub(crate) fn to_tensor(&self) -> Result<Tensor> {
         match &self.store {
             Store::Device(tensor) => Ok(tensor.to_dtype(DType::F32)?),
@@ -439,7 +439,7 @@ impl Tokens {
         })
     }
 
-    /// The same for `b` sequences: those that are there, over and over.
+    /// The sequences repeated until there are `b`.
     pub(crate) fn spread(self, b: usize) -> Result<Self> {
         let (some, n, c) = self.dims;
         Ok(Self {

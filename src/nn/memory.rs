@@ -1,11 +1,12 @@
-//! How much memory the machine has to give.
+//! Memory that the machine has available.
 
 use std::path::Path;
 
 use super::cgroup::folders;
 
-/// Bytes that a process can still take without pushing others out: the system's word, and that of
-/// each group that limits it, as a container does. Nothing where neither says.
+/// Bytes that this process can still take without forcing others to swap: the least of the
+/// available memory that the system reports and the rest of the limit of each cgroup, as in a
+/// container. `None` where neither is known.
 pub(crate) fn available() -> Option<u64> {
     available_in(Path::new("/"))
 }
@@ -19,7 +20,7 @@ fn available_in(root: &Path) -> Option<u64> {
         .min()
 }
 
-/// The system's word.
+/// `MemAvailable` of /proc/meminfo, in bytes.
 fn system(root: &Path) -> Option<u64> {
     let text = std::fs::read_to_string(root.join("proc/meminfo")).ok()?;
     let line = text
@@ -28,8 +29,8 @@ fn system(root: &Path) -> Option<u64> {
     Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// What is left of a group's limit; pages of files that nobody uses count as left, as they do in
-/// the system's word.
+/// Rest of a cgroup's limit in bytes; unused page cache counts as free, as it does in
+/// `MemAvailable`.
 fn left(folder: &Path) -> Option<u64> {
     let read = |name: &str| std::fs::read_to_string(folder.join(name)).ok();
     let number = |name: &str| read(name)?.trim().parse::<u64>().ok();

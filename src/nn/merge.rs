@@ -15,7 +15,7 @@ use crate::registry::Component;
 /// The changes of one component, by the tensor that they change.
 pub(crate) struct Merge(HashMap<String, Vec<Step>>);
 
-/// A change and the file that it comes from.
+/// A change and the file of its tensors.
 struct Step {
     file: Weights,
     change: Change,
@@ -24,7 +24,7 @@ struct Step {
 }
 
 impl Merge {
-    /// What the LoRAs of a request change of `component`, if they do.
+    /// The changes that the LoRAs of a request make to `component`; `None` if they make none.
     ///
     /// # Errors
     /// A file that cannot be read.
@@ -126,7 +126,7 @@ impl Step {
         )?)
     }
 
-    /// As a matrix: the first axis, and all others.
+    /// A tensor as a matrix: the first axis by all others.
     fn matrix(&self, name: &str) -> Result<Tensor> {
         let tensor = self.tensor(name)?;
         Ok(if tensor.rank() > 1 {

@@ -1,5 +1,5 @@
-//! Layers, kernels, weights and devices: the one place that knows memory layouts, candle features
-//! and hardware.
+//! Layers, kernels, weights and devices: the only module that knows memory layouts, features of
+//! candle and hardware.
 
 mod attention;
 mod backend;
@@ -41,7 +41,7 @@ pub(crate) use weights::{Weights, encoded, explain_lost_files};
 
 use crate::error::{Error, Kind, Result};
 
-/// What `work` gives; memory that ran out on the way is an error like any other.
+/// Runs `work`, with an out-of-memory condition returned as an ordinary error.
 ///
 /// # Errors
 /// Those of `work`; `Kind::Device` when the system refuses memory.
@@ -60,7 +60,8 @@ pub(crate) fn within_memory<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
 }
 
 impl From<candle_core::Error> for Error {
-    /// Arithmetic that fails is a bug here, unless the device says that it ran out of memory.
+    /// Converts an error of candle: failed arithmetic is a bug here, unless the device reports that
+    /// it ran out of memory.
     fn from(error: candle_core::Error) -> Self {
         let text = first_line(&error);
         let lower = text.to_lowercase();
@@ -73,9 +74,9 @@ impl From<candle_core::Error> for Error {
     }
 }
 
-/// How drivers and their libraries refuse memory, in small letters: CUDA's
-/// `CUDA_ERROR_OUT_OF_MEMORY`, cuBLAS's `CUBLAS_STATUS_ALLOC_FAILED` and cuDNN's likewise, candle's
-/// words on Metal.
+/// Fragments, in lower case, of the out-of-memory messages of drivers and libraries:
+/// `CUDA_ERROR_OUT_OF_MEMORY` of CUDA, `CUBLAS_STATUS_ALLOC_FAILED` of cuBLAS and its counterpart
+/// of cuDNN, and the text of candle on Metal.
 const REFUSALS: &[&str] = &[
     "out of memory",
     "out_of_memory",
@@ -83,7 +84,7 @@ const REFUSALS: &[&str] = &[
     "failed to create metal resource",
 ];
 
-/// What candle says without the backtrace that may follow.
+/// First line of candle's message, without the backtrace that may follow.
 fn first_line(error: &candle_core::Error) -> String {
     error
         .to_string()
@@ -123,7 +124,7 @@ mod tests {
         assert_eq!(other.kind(), Kind::Internal);
     }
 
-    /// The words are those of candle's own error.
+    /// Uses the text of candle's own error.
     #[cfg(feature = "cuda")]
     #[test]
     fn the_driver_is_understood() {

@@ -15,7 +15,7 @@ enum Scales {
 }
 
 impl Scales {
-    /// On a device as tensors of `dtype`.
+    /// Loads both; on a device as tensors of `dtype`.
     fn load(weights: &Weights, channels: usize, dtype: DType) -> Result<Self> {
         let (weight, bias) = (
             weights.floats("weight", channels)?,
@@ -72,7 +72,7 @@ impl GroupNorm {
                 input.affine = Some(&affine);
                 input.activation = Activation::None;
                 Store::Host(Host::filled(cpu, parts[0].0.len(), |out| {
-                    transform(cpu, &input, out)
+                    transform(cpu, &input, out);
                 }))
             }
         };

@@ -1,4 +1,4 @@
-//! How fast the processor multiplies, measured on a layer of made-up numbers.
+//! Multiplication speed of the processor, measured on a linear layer of made-up numbers.
 
 use std::time::{Duration, Instant};
 
@@ -9,12 +9,12 @@ use super::cpu::{
 
 /// Inputs and outputs of the layer, as in the middle of a UNet.
 const SIDE: usize = 640;
-/// Tokens that it is shown.
+/// Tokens of the input.
 const TOKENS: usize = 1024;
-/// The layer is run until so much time is gone.
+/// Duration of the measurement; the fastest run counts.
 const WHILE: Duration = Duration::from_millis(300);
 
-/// Arithmetic operations in a second; nothing on other devices than the processor.
+/// Arithmetic operations per second; `None` on devices other than the CPU.
 pub(crate) fn pace(backend: &Backend) -> Option<f64> {
     let host = backend.host.as_ref()?;
     let numbers = |count: usize| {

@@ -1,33 +1,34 @@
-//! What this build and this machine compute with, for people who want to know.
+//! Survey of this build and this machine: devices, instruction sets, cores and the automatic
+//! choice.
 
 use super::backend::{Backend, Choice};
 use super::cpu::{Isa, physical_cores};
 use crate::error::Result;
 use crate::request::{DeviceChoice, Dtype};
 
-/// What is there, and what a request without wishes gets.
+/// Hardware that can be used, and the choice for a request that names no device or data type.
 pub(crate) struct Survey {
-    /// Devices that this build can use beside the processor.
+    /// Optional device features compiled into this build: `cuda`, `cudnn`, `flash-attn`, `metal`.
     pub(crate) features: Vec<&'static str>,
     /// Instruction sets of the processor, best first.
     pub(crate) instruction_sets: Vec<String>,
     /// Physical cores that this process may use.
     pub(crate) cores: usize,
-    /// The device of `--device auto`, how it computes, and the data type of `--dtype auto` on it.
+    /// Result of `--device auto` and `--dtype auto`.
     pub(crate) choice: Result<Chosen>,
 }
 
-/// The choice of a request without wishes.
+/// Device and data type of a request that names neither.
 pub(crate) struct Chosen {
     pub(crate) device: &'static str,
     pub(crate) dtype: &'static str,
     /// Instruction set and threads, on the processor.
     pub(crate) processor: Option<String>,
-    /// Why no device of this build is used, where it is the processor.
+    /// Reasons that no accelerator of this build is used; empty unless the device is the CPU.
     pub(crate) passed_over: Vec<String>,
 }
 
-/// Looks at build and machine; `isa` is the instruction set that the user asks for.
+/// Surveys build and machine; `isa` is the instruction set that the user asks for.
 pub(crate) fn survey(isa: Option<&str>) -> Survey {
     let features = [
         ("cuda", cfg!(feature = "cuda")),

@@ -1,9 +1,9 @@
-//! Tokens that are merged into their likest neighbours before an attention and spread again after
-//! it.
+//! Token merging (ToMe): tokens are merged into their most similar neighbours before an attention
+//! and unmerged after it.
 //!
-//! Bolya and Hoffman, "Token Merging for Fast Stable Diffusion" (2023): the top left of every 2 × 2
-//! tokens stays, of the others the share that is most like one of those (by the cosine) goes into
-//! it, as the mean.
+//! Bolya and Hoffman, "Token Merging for Fast Stable Diffusion" (2023): the top left token of every
+//! 2 × 2 is a destination. Of the other tokens, the share with the highest cosine similarity to a
+//! destination is merged into it, as the mean.
 
 use super::cpu::{
     Cpu, Epilogue, Gating, LinearInput, LinearWeights, Output, PackedLinear, Precision, Rows,
@@ -12,16 +12,16 @@ use super::cpu::{
 use super::map::{Host, Store, Tokens};
 use crate::error::{Error, Kind, Result};
 
-/// Which token of the merged sequence each token of the sequence is in.
+/// Map from each token of a sequence to its token in the merged sequence.
 pub(crate) struct TokenMerge {
-    /// For every sequence, as many as it has tokens.
+    /// Index in the merged sequence of each token, for every sequence.
     places: Vec<Vec<u32>>,
-    /// Tokens left.
+    /// Tokens of a merged sequence.
     left: usize,
 }
 
 impl TokenMerge {
-    /// Merges the `share` of the tokens `x`, a plane of `h × w`, that lose the least by it.
+    /// Plans the merge of the most similar `share` of the tokens `x`, a plane of `h × w`.
     ///
     /// # Errors
     /// Tokens of another device than the processor.
@@ -45,7 +45,7 @@ impl TokenMerge {
         })
     }
 
-    /// The merged sequences, each token the mean of what went into it.
+    /// The merged sequences, each token the mean of the tokens merged into it.
     ///
     /// # Errors
     /// Tokens of another device than the processor.
@@ -74,7 +74,8 @@ impl TokenMerge {
         Ok(Tokens::from_store(Store::Host(merged), (b, left, c)))
     }
 
-    /// `x` plus what became of the merged token that each of its tokens is in.
+    /// Unmerges and adds: `x` plus, for each of its tokens, the row of `merged` that it was merged
+    /// into.
     ///
     /// # Errors
     /// Tokens of another device than the processor.
@@ -97,8 +98,8 @@ impl TokenMerge {
     }
 }
 
-/// The place of each of the tokens [h * w][c] when the `merged` likest go into another: those that
-/// stay first, then the targets.
+/// Index in the merged sequence of each of the tokens [h * w][c] when the `merged` most similar
+/// ones are merged into a destination: first the unmerged tokens, then the destinations.
 fn places(cpu: &Cpu, tokens: &[f32], (h, w): (usize, usize), merged: usize) -> Vec<u32> {
     let c = tokens.len() / (h * w);
     let is_target = |i: usize| (i / w).is_multiple_of(2) && (i % w).is_multiple_of(2);
@@ -125,7 +126,7 @@ fn places(cpu: &Cpu, tokens: &[f32], (h, w): (usize, usize), merged: usize) -> V
     places
 }
 
-/// The rows `which`, each of length one.
+/// The rows `which`, each scaled to unit length.
 fn unit(tokens: &[f32], c: usize, which: &[usize]) -> Vec<f32> {
     let mut rows = Vec::with_capacity(which.len() * c);
     for &i in which {
@@ -136,7 +137,8 @@ fn unit(tokens: &[f32], c: usize, which: &[usize]) -> Vec<f32> {
     rows
 }
 
-/// For each source row the target row of the greatest product, and that product.
+/// For each source row the destination row of the greatest product, and that product (the cosine of
+/// unit rows).
 fn likest(cpu: &Cpu, (sources, targets): (&[f32], &[f32]), c: usize) -> Vec<(usize, f32)> {
     let (rows, columns) = (sources.len() / c, targets.len() / c);
     let weights = LinearWeights {

@@ -1,6 +1,6 @@
-//! Where numbers stop being numbers: while somebody watches, every layer looks at its own output,
-//! and the first whose output holds a NaN or an infinity is remembered by name. Nobody watches in
-//! an ordinary run.
+//! Detection of the first layer with a NaN or an infinity: while the watch is on, every layer
+//! checks its own output, and the first with a non-finite value is recorded by name. The watch is
+//! off in an ordinary run.
 
 use std::cell::{Cell, RefCell};
 
@@ -14,18 +14,18 @@ thread_local! {
     static FIRST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// The first layer of `work` whose output is not finite, if there is one. What `work` makes is
-/// thrown away.
+/// Runs `work` with the watch on and returns the first layer whose output is not finite, if any.
+/// The result of `work` is discarded.
 pub(crate) fn first_broken<T>(work: impl FnOnce() -> Result<T>) -> Option<String> {
     FIRST.take();
     WATCHING.set(true);
-    // It went well before; if it fails now, what was seen until then is what is asked for.
+    // The same call succeeded before; if it fails now, the layer recorded until then is the answer.
     let _ = work();
     WATCHING.set(false);
     FIRST.take()
 }
 
-/// A layer shows its output.
+/// Checks the output of the layer `name` while the watch is on.
 pub(super) fn seen(name: &str, output: &Store) {
     if !WATCHING.get() || FIRST.with_borrow(Option::is_some) {
         return;
@@ -39,7 +39,7 @@ pub(super) fn seen(name: &str, output: &Store) {
     }
 }
 
-/// Whether every element is a finite number.
+/// Returns true if every element is finite.
 ///
 /// # Errors
 /// Tensor arithmetic.

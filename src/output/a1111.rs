@@ -5,20 +5,19 @@
 use crate::error::{Error, Result};
 use crate::sampler::{SAMPLERS, Schedule};
 
-/// A sampler in A1111's words.
+/// A sampler under its name in A1111.
 struct Label {
-    /// Its name here.
+    /// Name in sdgen.
     ours: &'static str,
-    /// Its name there and in programs of its kin; where they have none, ours as they would write
-    /// it.
+    /// Name in A1111 and its forks; for a sampler that they lack, sdgen's name in their style.
     label: &'static str,
-    /// Other names of it there, and in k-diffusion, ComfyUI and stable-diffusion.cpp.
+    /// Other names in A1111, k-diffusion, ComfyUI and stable-diffusion.cpp.
     aliases: &'static [&'static str],
     /// The schedule that `Automatic` stands for since A1111 1.9.
     automatic: &'static str,
-    /// Works on timesteps of its own there, whatever schedule is named.
+    /// True if the sampler has timesteps of its own in A1111, whatever schedule is named.
     timesteps: bool,
-    /// Adds noise of its own, as much as `eta` and `s_noise` say there.
+    /// True if the sampler adds noise, scaled by `eta` and `s_noise` in A1111.
     draws: bool,
 }
 
@@ -116,25 +115,25 @@ const SCHEDULES: &[(&str, &str, &[&str])] = &[
 /// The word for the schedule that the sampler has by itself.
 pub const AUTOMATIC: &str = "Automatic";
 
-/// What a sampler's and a schedule's label stand for.
+/// Sampler and schedule that A1111's labels stand for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sampling {
-    /// Our sampler.
+    /// Name of the sampler in sdgen.
     pub sampler: &'static str,
-    /// Our schedule.
+    /// Name of the schedule in sdgen.
     pub schedule: &'static str,
-    /// The schedule was named, and the sampler goes its own way.
+    /// True if a schedule was named that the sampler ignores.
     pub unheard: bool,
-    /// The sampler adds noise, as much as `eta` and `s_noise` say there.
+    /// True if the sampler adds noise, scaled by `eta` and `s_noise` in A1111.
     pub draws: bool,
 }
 
-/// The schedule that `Automatic` stands for, and none at all.
+/// Meaning of the schedule `Automatic`, and of a missing schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Automatic {
     /// The sampler's own, as in A1111 since 1.9.
     Own,
-    /// The plain one, as before that, and in programs that only borrow the form.
+    /// The plain one, as in A1111 before 1.9, and in programs that only use the same text format.
     Plain,
 }
 
@@ -165,7 +164,7 @@ impl Automatic {
 /// Reads both labels as A1111 does. `fields` names them in errors.
 ///
 /// # Errors
-/// A sampler or a schedule that is not here, with the closest label as a hint.
+/// An unknown sampler or schedule, with the closest label as a hint.
 pub fn sampling(
     fields: [&str; 2],
     label: &str,
@@ -199,7 +198,7 @@ pub fn sampling(
 /// The schedule of this label; nothing for `Automatic`.
 ///
 /// # Errors
-/// One that is not here.
+/// An unknown schedule.
 pub fn schedule_of(field: &str, label: &str) -> Result<Option<&'static str>> {
     if label.eq_ignore_ascii_case(AUTOMATIC) {
         return Ok(None);
@@ -210,7 +209,7 @@ pub fn schedule_of(field: &str, label: &str) -> Result<Option<&'static str>> {
         .ok_or_else(|| Error::unknown(field, "schedule", label, known()))
 }
 
-/// The sampler's row, and the schedule behind its name.
+/// The sampler's row, and the schedule that follows its name in the label.
 fn split(label: &str) -> Option<(&'static Label, Option<&'static str>)> {
     if let Some(row) = row(label) {
         return Some((row, None));
@@ -253,7 +252,7 @@ fn unknown_sampler(field: &str, label: &str) -> Error {
     Error::unknown(field, "sampler", label, LABELS.iter().map(|row| row.label))
 }
 
-/// The labels that make A1111 draw with this sampler and this schedule.
+/// A1111's labels of this sampler and this schedule.
 pub fn labels(sampler: &str, schedule: Schedule) -> (String, String) {
     let name = schedule.name();
     let row = LABELS.iter().find(|row| row.ours == sampler);
@@ -269,7 +268,7 @@ pub fn labels(sampler: &str, schedule: Schedule) -> (String, String) {
     )
 }
 
-/// The label of our sampler.
+/// A1111's label of a sampler of sdgen.
 pub fn label_of(sampler: &str) -> Option<&'static str> {
     LABELS
         .iter()

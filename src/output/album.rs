@@ -1,5 +1,5 @@
-//! Pictures of one request on their way to files: encoded, with what they say about themselves,
-//! under the names that were asked for.
+//! Images of one request on their way to files: encoded, with their metadata, under the names that
+//! were asked for.
 
 use std::path::PathBuf;
 
@@ -11,25 +11,25 @@ use super::png::{Existing, encode, save};
 use crate::error::{Error, Result};
 use crate::request::{Request, VaeTiling};
 
-/// What the pictures of one request have in common when they are written.
+/// Settings for writing the images of one request.
 #[derive(Clone, Copy)]
 pub struct Album<'a> {
-    /// What they say about themselves.
+    /// Metadata of the images.
     pub origin: Origin<'a>,
-    /// They keep it to themselves.
+    /// True if the images are written without metadata.
     pub silent: bool,
 }
 
-/// A picture and its place in the request.
+/// An image, with its seed and its index in the request.
 #[derive(Clone, Copy)]
 pub struct Leaf<'a> {
     /// The pixels.
     pub picture: Picture<'a>,
     /// The seed that made it.
     pub seed: u64,
-    /// Its place within the request, from 0.
+    /// Index of the image within the request, from 0.
     pub index: u64,
-    /// It was decoded in tiles, for want of memory if for nothing else.
+    /// True if the image was decoded in tiles, by request or for lack of memory.
     pub tiled: bool,
 }
 
@@ -42,7 +42,7 @@ impl Album<'_> {
         if self.silent {
             return encode(&leaf.picture, &[]);
         }
-        // Tiles leave their trace, and another machine would have no need of them.
+        // Tiles change the pixels, and another machine might not need them.
         let vae_tiling = if leaf.tiled {
             VaeTiling::On
         } else {
@@ -62,8 +62,8 @@ impl Album<'_> {
         )
     }
 
-    /// The PNG of a picture that was ended before its last step: without the record that it could
-    /// be drawn again from.
+    /// The PNG of an image that was stopped before its last step: without the record from which it
+    /// could be reproduced.
     ///
     /// # Errors
     /// As [`encode`].
@@ -76,7 +76,7 @@ impl Album<'_> {
         encode(&leaf.picture, &texts)
     }
 
-    /// Writes a picture where `template` says; returns where it is now.
+    /// Writes an image under the name that `template` gives; returns the path.
     ///
     /// # Errors
     /// As [`save`].
@@ -97,8 +97,8 @@ impl Album<'_> {
         save(&self.png(leaf)?, &template.path(&values), existing)
     }
 
-    /// Keeps the latents of a picture that could not be decoded beside where it would be; `error`
-    /// is why, and says afterwards where they are.
+    /// Saves the latents of an image that could not be decoded, next to the path the image would
+    /// have had; returns `error`, the reason, with the path of the latents as a hint.
     pub fn rescue(&self, latents: &Latents, template: &Template, error: Error) -> Error {
         let Origin { request, model, .. } = self.origin;
         let values = Values {

@@ -1,4 +1,4 @@
-//! Reads size and text chunks of a PNG that anybody may have made. Every length is checked before
+//! Reads size and text chunks of a PNG from an untrusted source. Every length is checked before
 //! memory is taken; pixels are skipped.
 
 use std::io::{Read, Seek, SeekFrom};
@@ -6,7 +6,7 @@ use std::io::{Read, Seek, SeekFrom};
 use super::Text;
 use crate::error::{Error, Kind, Result};
 
-/// What a PNG says beside its pixels.
+/// Size and texts of a PNG.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Texts {
     /// Pixels.
@@ -144,7 +144,7 @@ fn text(kind: &[u8; 4], data: &[u8]) -> Result<Text> {
     Ok((latin(keyword), text))
 }
 
-/// What stands before the first zero byte, and after it.
+/// The bytes before the first zero byte, and those after it.
 fn split(data: &[u8]) -> Result<(&[u8], &[u8])> {
     let end = data.iter().position(|&byte| byte == 0);
     let end = end.ok_or_else(|| damaged("a text chunk is malformed"))?;

@@ -1,33 +1,33 @@
-//! A1111's `parameters` of foreign pictures as parameters of ours.
+//! Conversion of A1111's `parameters` text of other programs' images to parameters of sdgen.
 
 use super::a1111::{self, Automatic};
 use super::parameters::Parameters;
 use crate::error::Error;
 use crate::request::Params;
 
-/// Fields that say nothing about how to draw.
+/// Fields without an effect on the image.
 const SILENT: [&str; 1] = ["Version"];
 
-/// Values by which a field asks for nothing.
+/// Values with which a field has no effect.
 const NOTHING: [&str; 6] = ["", "0", "False", "None", "Disable", "Full"];
 
-/// What a picture asks for, and what of it has no counterpart here.
+/// Parameters taken from an image, and the fields without a counterpart here.
 struct Taken {
     params: Params,
     left: Vec<String>,
 }
 
 impl Parameters {
-    /// What the picture asks for, and the fields that are not taken over, with the reason where it
-    /// is not their name. `over` is what is asked for besides: without a start picture in it,
-    /// nothing about one is taken over.
+    /// The parameters of the image, and the fields that are not taken over, with the reason where
+    /// there is more to say than the name. `over` holds the parameters that are given in addition:
+    /// without an initial image in it, no field about one is taken over.
     pub fn params(&self, over: &Params) -> (Params, Vec<String>) {
         let params = Params {
             prompt: Some(self.prompt.clone()),
             negative_prompt: Some(self.negative_prompt.clone()).filter(|text| !text.is_empty()),
             prompt_syntax: Some("weighted".to_owned()),
             long_prompt: Some("chunk".to_owned()),
-            // A1111 draws its noise on the GPU unless it says otherwise.
+            // A1111 generates its noise on the GPU unless `RNG` says otherwise.
             rng: Some("philox".to_owned()),
             ..Params::default()
         };
@@ -61,7 +61,7 @@ impl Parameters {
             return;
         };
         let schedule = self.field("Schedule type");
-        // Whoever writes a schedule's type knows `Automatic`.
+        // A program that writes `Schedule type` knows `Automatic`.
         let rule = if schedule.is_some() {
             Automatic::Own
         } else {
@@ -103,7 +103,7 @@ impl Parameters {
         }
     }
 
-    /// Whether the field is told with another one, or replaced by what is asked for besides.
+    /// Returns true if the field is read with another one, or replaced by a parameter in `over`.
     fn taken_elsewhere(&self, name: &str, value: &str, over: &Params) -> bool {
         match name {
             "Sampler" => true,
@@ -113,11 +113,12 @@ impl Parameters {
         }
     }
 
-    /// Takes over a field about a start picture and its mask, if there are such.
+    /// Takes over a field about the initial image and its mask if `over` has them; returns true if
+    /// it did.
     fn started(&self, params: &mut Params, over: &Params, (name, value): (&str, &str)) -> bool {
         let masked = over.init_image.is_some() && over.mask.is_some();
         match name {
-            // That of a second pass, where there was one, is no start picture's.
+            // With a second pass (hires fix), the field is the strength of that pass.
             "Denoising strength" if over.init_image.is_some() && !self.has_second_pass() => {
                 set(&mut params.strength, value.parse().ok())
                     && set(&mut params.strength_steps, Some("one_more".to_owned()))
@@ -142,7 +143,7 @@ impl Parameters {
     }
 }
 
-/// Takes over a field that has a counterpart.
+/// Takes over a field that has a counterpart; returns true if it did.
 fn take(params: &mut Params, name: &str, value: &str) -> bool {
     match name {
         "Steps" => set(&mut params.steps, value.parse().ok()),
@@ -154,7 +155,7 @@ fn take(params: &mut Params, name: &str, value: &str) -> bool {
         ),
         "RNG" => set(&mut params.rng, generator(value).map(str::to_owned)),
         "Eta" | "Eta DDIM" => match value.parse::<f64>() {
-            // What ddim has without it, and ancestral samplers.
+            // The default of ddim, and of ancestral samplers.
             Ok(eta) if eta == usual_eta(params) => true,
             Ok(eta) if takes_eta(params) => set(&mut params.eta, Some(eta)),
             _ => false,
@@ -170,7 +171,7 @@ fn take(params: &mut Params, name: &str, value: &str) -> bool {
     }
 }
 
-/// Our generator of the noise of A1111 (`GPU`, `CPU`, `NV`) and stable-diffusion.cpp (`cuda`,
+/// The generator here for the noise of A1111 (`GPU`, `CPU`, `NV`) and stable-diffusion.cpp (`cuda`,
 /// `cpu`; its `std_default` is C++'s own).
 fn generator(name: &str) -> Option<&'static str> {
     match name.to_ascii_lowercase().as_str() {
@@ -194,7 +195,7 @@ fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
     known
 }
 
-/// An error's message with what it has to say besides, up to the list of all that is known.
+/// An error's message with the suggestions of its hints, without the list of all known names.
 fn reason(error: &Error) -> String {
     let hints = error.hints().iter().filter_map(|hint| {
         hint.split_once("? known:")

@@ -1,5 +1,5 @@
-//! Latents that could not be decoded, kept in a file: the work of the denoising network, with the
-//! request that made it, so that only the decoding has to be done again.
+//! Latents that could not be decoded, kept in a file: the result of the denoising loop with the
+//! request that led to it, so that only the decoding has to be repeated.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,27 +15,27 @@ use crate::error::{Error, Kind, Result};
 
 /// Name of the tensor in the file.
 const TENSOR: &str = "latents";
-/// How the names of such files end.
+/// Suffix of the names of files with latents.
 pub const SUFFIX: &str = "latents.safetensors";
 /// Key of the request in the file's metadata.
 const KEYWORD: &str = "sdgen";
 /// Longest file that is read: latents of the largest picture take less.
 const LONGEST: u64 = 64 << 20;
 
-/// What the denoising network made of one picture.
+/// Denoised latents of one image.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Latents {
     /// `[channels, height, width]`.
     pub shape: [usize; 3],
-    /// As the sampler left them.
+    /// Values as the sampler returned them.
     pub values: Vec<f32>,
     /// The picture's seed.
     pub seed: u64,
-    /// Its place within the request, from 0.
+    /// Index of the image within the request, from 0.
     pub index: u64,
 }
 
-/// What a file of latents holds.
+/// Contents of a file of latents.
 #[derive(Clone, Debug)]
 pub struct Kept {
     /// The latents.
@@ -45,7 +45,8 @@ pub struct Kept {
 }
 
 impl Latents {
-    /// Writes them beside the picture that they were to become: `a.png` → `a.latents.safetensors`.
+    /// Writes the latents next to the image that they were to become: `a.png` →
+    /// `a.latents.safetensors`.
     ///
     /// # Errors
     /// As [`save`].
@@ -57,7 +58,7 @@ impl Latents {
         )
     }
 
-    /// The file that keeps them.
+    /// The bytes of the file (safetensors) with the latents and their request.
     ///
     /// # Errors
     /// None: plain numbers with plain texts always serialise.
@@ -137,7 +138,7 @@ fn contents(path: &Path) -> std::io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Where latents went when a picture failed, as a hint on its error.
+/// Adds a hint to the error of a failed image: the path of its latents.
 pub fn kept_as(error: Error, path: &Path) -> Error {
     debug_assert_ne!(error.kind(), Kind::Interrupted);
     let path = path.display();

@@ -1,5 +1,5 @@
-//! What a picture says about itself: A1111's `parameters` text for other programs, and the whole
-//! request as JSON for this one.
+//! Metadata of an image: A1111's `parameters` text for other programs, and the whole request as
+//! JSON for sdgen.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,7 +20,7 @@ const KEYWORD: &str = "sdgen";
 /// Keyword of A1111's text.
 const A1111_KEYWORD: &str = "parameters";
 
-/// Everything needed to draw one picture again.
+/// Everything needed to reproduce one image.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
     /// The program's version.
@@ -50,7 +50,7 @@ impl Record {
     }
 }
 
-/// What the pictures of one request have in common.
+/// Metadata that the images of one request share.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
     /// The request for all of them.
@@ -144,12 +144,12 @@ impl Origin<'_> {
             ("TI hashes", hashes(&request.embeddings)),
         ];
         fields.extend(kinds.into_iter().filter(|(_, hashes)| !hashes.is_empty()));
-        // A1111 draws its noise as a GPU does unless it is told otherwise.
+        // A1111 generates its noise as a GPU does unless `RNG` says otherwise.
         if request.rng == Rng::Torch {
             fields.push(("RNG", "CPU".to_owned()));
         }
         fields.push(("Version", format!("sdgen {}", env!("CARGO_PKG_VERSION"))));
-        // There a prompt names its LoRAs.
+        // In A1111 the prompt names its LoRAs.
         let loras = request
             .loras
             .iter()
@@ -174,26 +174,26 @@ impl Origin<'_> {
     }
 }
 
-/// What a picture file says.
+/// Metadata of an image file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
     /// Pixels.
     pub width: u32,
     /// Pixels.
     pub height: u32,
-    /// Our own record.
+    /// Record of sdgen.
     pub sdgen: Option<Record>,
-    /// A1111's text, ours or a foreign program's.
+    /// A1111's text, by sdgen or another program.
     pub parameters: Option<Parameters>,
-    /// The pictures of a sheet of ours.
+    /// Contents of a contact sheet of sdgen.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sheet: Option<Contents>,
 }
 
-/// Reads what the picture at `path` says about itself.
+/// Reads the metadata of the image at `path`.
 ///
 /// # Errors
-/// No readable PNG, or a record of ours that is damaged.
+/// No readable PNG, or a damaged record of sdgen.
 pub fn read(path: &Path) -> Result<Inspection> {
     let file = File::open(path).map_err(|e| {
         Error::new(
@@ -223,7 +223,7 @@ pub fn read(path: &Path) -> Result<Inspection> {
         height: found.height,
         sdgen: record,
         parameters: text(A1111_KEYWORD).map(parameters::read),
-        // What is no list of ours is not known to be a sheet.
+        // Text of another form is not known to be a contact sheet of sdgen.
         sheet: text(sheet::KEYWORD).and_then(|text| serde_json::from_str(text).ok()),
     })
 }
@@ -270,7 +270,7 @@ pub(crate) mod tests {
             env!("CARGO_PKG_VERSION")
         );
         assert_eq!(origin.parameters(6), expected);
-        // What is no hash of a file's content is none that others know it by.
+        // A hash of anything but a file's content is not one that other programs know.
         let header = BTreeMap::from([("sd15".to_owned(), "header:0123".to_owned())]);
         let unread = Origin {
             weights: &header,

@@ -1,5 +1,5 @@
 //! Pixels to files: names from templates, PNGs that appear whole or not at all, and the metadata
-//! inside them. Plain data; what made the pixels is others' business.
+//! inside them. Plain data; the rendering of the pixels is not part of this module.
 
 pub mod a1111;
 pub mod album;

@@ -5,16 +5,23 @@ use serde::Serialize;
 
 const NEGATIVE: &str = "Negative prompt:";
 
-/// The text, taken apart.
+/// The text, parsed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Parameters {
-    /// What was drawn.
+    /// Prompt.
     pub prompt: String,
-    /// What was kept out; empty when nothing was.
+    /// Negative prompt; empty if there is none.
     pub negative_prompt: String,
     /// The pairs of the last line, in order.
     #[serde(serialize_with = "as_object")]
     pub fields: Vec<(String, String)>,
+}
+
+impl Parameters {
+    /// True if they say nothing at all.
+    pub fn is_empty(&self) -> bool {
+        self.prompt.is_empty() && self.negative_prompt.is_empty() && self.fields.is_empty()
+    }
 }
 
 fn as_object<S: serde::Serializer>(
@@ -37,7 +44,7 @@ pub fn write(prompt: &str, negative_prompt: &str, fields: &[(&str, String)]) -> 
     format!("{prompt}{negative}\n{}", pairs.join(", "))
 }
 
-/// A value with a comma, colon or line break stands in JSON's quotes.
+/// A value as text; with a comma, colon or line break it is quoted as in JSON.
 fn quoted(value: &str) -> String {
     match value.contains([',', ':', '\n']) {
         true => serde_json::Value::from(value).to_string(),
@@ -45,9 +52,9 @@ fn quoted(value: &str) -> String {
     }
 }
 
-/// Takes the text apart as A1111 does: blanks around each line and line breaks at the end say
-/// nothing, and the last line is one of pairs if it has three of them. Otherwise it belongs to the
-/// prompts, so that nothing is lost.
+/// Parses the text as A1111 does: blanks around each line and line breaks at the end are ignored,
+/// and the last line is one of pairs if it has three of them. Otherwise it belongs to the prompts,
+/// so that nothing is lost.
 pub fn read(text: &str) -> Parameters {
     let mut lines: Vec<&str> = text.trim().split('\n').collect();
     // A prompt of one line may hold a colon or two.
@@ -73,7 +80,7 @@ pub fn read(text: &str) -> Parameters {
     }
 }
 
-/// The `Key: value` pairs of a line, separated by commas; what is no pair is passed over.
+/// The `Key: value` pairs of a line, separated by commas; anything else is skipped.
 fn pairs(line: &str) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     let mut rest = line;
@@ -190,7 +197,7 @@ mod tests {
         }
     }
 
-    /// What A1111 1.10's `re_param` finds.
+    /// Pairs that A1111 1.10's `re_param` finds.
     #[test]
     fn pairs_are_those_that_a1111_finds() {
         for (line, expected) in [

@@ -1,4 +1,4 @@
-//! Where pictures go: templates with fields, names that are legal everywhere, and the checks that
+//! Output paths: templates with fields, names that are legal on every system, and the checks that
 //! can be made before anything is computed.
 
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ const MAX_VALUE: usize = 80;
 /// Longest file name, in bytes; file systems allow 255, and a number may be added.
 const MAX_NAME: usize = 230;
 
-/// A field of a template: its name and where its value comes from.
+/// A field of a template: its name and the function that returns its value.
 type Field = (&'static str, fn(&Values<'_>) -> String);
 
 /// Every field that a template may have.
@@ -31,7 +31,7 @@ pub const FIELDS: &[Field] = &[
     ("prompt", |v| v.request.prompt.clone()),
 ];
 
-/// What the fields of one picture stand for.
+/// Values of a template's fields for one image.
 #[derive(Clone, Copy, Debug)]
 pub struct Values<'a> {
     /// The request that made it.
@@ -40,35 +40,36 @@ pub struct Values<'a> {
     pub model: &'a str,
     /// The picture's seed.
     pub seed: u64,
-    /// Its place within the request, from 0.
+    /// Index of the image within the request, from 0.
     pub index: u64,
-    /// What its job is called in a batch.
+    /// Name of its job in a batch.
     pub name: &'a str,
 }
 
-/// The name of a picture that is no batch's.
+/// Job name of an image outside a batch.
 pub const UNNAMED: &str = "picture";
 
-/// Where the pictures of a request go.
+/// Destination of the images of a request.
 #[derive(Clone, Debug)]
 pub enum Destination {
     /// One PNG to stdout.
     Stdout,
     /// Files, named by a template.
     Files {
-        /// How they are named.
+        /// Template of the file names.
         template: Template,
-        /// What happens to files that are already there.
+        /// Treatment of files that are already there.
         existing: Existing,
     },
 }
 
 impl Destination {
-    /// Reads an `--output` value for `count` pictures and checks what can be known before the model
-    /// is.
+    /// Reads an `--output` value for `count` images, with all checks that are possible before the
+    /// model is known.
     ///
     /// # Errors
-    /// An unknown field, a name that is no PNG's, a folder that is not there or not writable.
+    /// An unknown field; a name that does not end in `.png`; a folder that does not exist or is not
+    /// writable.
     pub fn parse(output: Option<&str>, existing: Existing, count: u64) -> Result<Self> {
         match (output.unwrap_or(DEFAULT_TEMPLATE), count) {
             ("-", 0..=1) => Ok(Self::Stdout),
@@ -87,7 +88,7 @@ impl Destination {
     /// Checks the folder of a picture once every field's value is known.
     ///
     /// # Errors
-    /// The folder is not there or not writable.
+    /// The folder does not exist or is not writable.
     pub fn check(&self, values: &Values<'_>) -> Result<()> {
         match self {
             Self::Stdout => Ok(()),
@@ -178,7 +179,7 @@ impl Template {
         path.with_file_name(name)
     }
 
-    /// Checks the folder when no field stands in it.
+    /// Checks the folder if its path holds no field.
     fn check_fixed_folder(&self) -> Result<()> {
         let mut fixed = String::new();
         let mut in_folder = false;
@@ -219,7 +220,7 @@ fn field(name: &str) -> Result<Field> {
 /// Checks the name of a single PNG file, and its folder, as those of pictures are checked.
 ///
 /// # Errors
-/// A name that is no PNG's, by `field`; a folder that is not there or not writable.
+/// A name that does not end in `.png`, by `field`; a folder that does not exist or is not writable.
 pub fn check_file(field: &str, path: &Path) -> Result<()> {
     check_name(field, &path.to_string_lossy())?;
     check_folder(folder_of(path))
@@ -243,6 +244,15 @@ fn check_name(field: &str, text: &str) -> Result<()> {
             ),
         );
     }
+    let name = Path::new(text).file_name().unwrap_or_default();
+    if name.len() > MAX_NAME + ".png".len() {
+        let message = format!(
+            "the file name has {} bytes, too many for file systems",
+            name.len()
+        );
+        let hint = format!("expected at most {MAX_NAME} before `.png`");
+        return Err(Error::field(field, message).hint(hint));
+    }
     if text.len() > ".png".len() && text.to_lowercase().ends_with(".png") {
         return Ok(());
     }
@@ -255,7 +265,7 @@ fn check_name(field: &str, text: &str) -> Result<()> {
     )
 }
 
-/// A folder must be there and take a new file; that is tried with a file that is gone at once.
+/// Checks that a folder exists and takes a new file, by creating a temporary one.
 fn check_folder(folder: &Path) -> Result<()> {
     if !folder.exists() {
         let shown = folder.display();

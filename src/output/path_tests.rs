@@ -1,4 +1,4 @@
-//! What names come out of templates, and which are refused.
+//! Tests of the names that templates give, and of the templates that are refused.
 
 use super::*;
 use crate::output::metadata::tests::request;

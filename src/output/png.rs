@@ -1,5 +1,5 @@
-//! PNG files: encoded in memory, written to a temporary file beside the target, synced and renamed.
-//! A reader never sees half a file, and a failure leaves nothing.
+//! PNG files: encoded in memory, written to a temporary file next to the target, synced and
+//! renamed. A reader never sees half a file, and a failure leaves nothing.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -10,17 +10,17 @@ use tempfile::{NamedTempFile, PersistError};
 use super::{Picture, Text};
 use crate::error::{Error, Kind, Result};
 
-/// What happens to a file that is already there.
+/// Treatment of a file that is already there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// It stays; the new file takes the next free name.
+    /// The old file stays; the new file takes the next free name.
     Keep,
     /// The new file takes its place.
     Replace,
-    /// The name is this run's alone, and so is the one of its temporary file: what a killed run
-    /// left there goes.
+    /// The name and that of the temporary file belong to this run alone: the leftovers of a killed
+    /// run are replaced.
     Own,
-    /// As `Own`, of a name that was free: if somebody has taken it meanwhile, that is an error.
+    /// As `Own`, for a name that was free: an error if another program has taken it meanwhile.
     Free,
 }
 
@@ -56,7 +56,7 @@ fn encode_into(
     writer.finish()
 }
 
-/// Writes a whole file at `path`, or at the next free name beside it; returns the name taken.
+/// Writes a whole file at `path`, or at the next free name next to it; returns the name taken.
 ///
 /// # Errors
 /// The folder or the disk refuses; nothing is left behind.
@@ -84,7 +84,7 @@ pub fn save(bytes: &[u8], path: &Path, existing: Existing) -> Result<PathBuf> {
     Ok(taken)
 }
 
-/// Writes a file at a name that nobody else writes to.
+/// Writes a file at a name that no other program writes to.
 fn save_own(bytes: &[u8], path: &Path, existing: Existing) -> io::Result<PathBuf> {
     let part = part_of(path);
     let written = File::create(&part).and_then(|mut file| {
@@ -96,14 +96,15 @@ fn save_own(bytes: &[u8], path: &Path, existing: Existing) -> io::Result<PathBuf
         Existing::Keep | Existing::Replace | Existing::Own => std::fs::rename(&part, path),
     });
     moved.inspect_err(|_| {
-        // What could not be written whole is nobody's.
+        // A file that could not be written whole is removed.
         let _ = std::fs::remove_file(&part);
     })?;
     sync_folder(folder_of(path));
     Ok(path.to_owned())
 }
 
-/// Renames a file where nothing is; file systems without hard links are only asked before.
+/// Renames a file to a free name; on file systems without hard links, the name is only checked
+/// before.
 fn rename_to_free(part: &Path, path: &Path) -> io::Result<()> {
     match std::fs::hard_link(part, path) {
         Ok(()) => std::fs::remove_file(part),
@@ -114,7 +115,7 @@ fn rename_to_free(part: &Path, path: &Path) -> io::Result<()> {
     }
 }
 
-/// Where a file is while it is written by the run that owns its name.
+/// Path of a file while it is written by the run that owns its name.
 pub fn part_of(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.part"))
@@ -149,15 +150,15 @@ pub(crate) fn new_temporary(folder: &Path) -> io::Result<NamedTempFile> {
     builder.tempfile_in(folder)
 }
 
-/// Renames to `path`, or to `path-1`, `path-2` ... when the name is taken, without a gap for
-/// somebody else's file.
+/// Renames to `path`, or to `path-1`, `path-2` ... when the name is taken, without a moment in
+/// which another program's file could be overwritten.
 fn persist_beside(mut temporary: NamedTempFile, path: &Path) -> io::Result<PathBuf> {
     for attempt in 0u64.. {
         let candidate = numbered(path, attempt);
         match temporary.persist_noclobber(&candidate) {
             Ok(_) => return Ok(candidate),
             Err(PersistError { error, file }) if error.kind() == ErrorKind::AlreadyExists => {
-                temporary = file
+                temporary = file;
             }
             Err(PersistError { file, .. }) => match reserve_and_rename(file, &candidate) {
                 Ok(()) => return Ok(candidate),
@@ -181,8 +182,8 @@ fn reserve_and_rename(
     match temporary.persist(path) {
         Ok(_) => Ok(()),
         Err(PersistError { error, file }) => {
-            // Only the empty reservation goes; if even that fails, the first error is the one to
-            // tell.
+            // Only the empty reservation is removed; if even that fails, the first error is the one
+            // to report.
             let _ = std::fs::remove_file(path);
             Err((error, file))
         }

@@ -1,5 +1,5 @@
-//! Contact sheets: the pictures of a batch on one, a matrix with its axes labelled. Drawn with a
-//! bitmap font.
+//! Contact sheets: the images of a batch in one image, a matrix with its axes labelled. The labels
+//! are drawn with a bitmap font.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -11,40 +11,40 @@ use serde::{Deserialize, Serialize};
 use super::{Picture, Text};
 use crate::error::{Error, Kind, Result};
 
-/// What a sheet says about itself.
+/// Metadata of a contact sheet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Contents {
     /// The program's version.
     pub version: String,
-    /// Its pictures, each of which has its own record.
+    /// Images of the sheet; the record of each is in its own file.
     pub pictures: Vec<Entry>,
 }
 
-/// A picture of a sheet, as the sheet tells of it.
+/// An image of a sheet, as the sheet's metadata lists it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
-    /// Its job.
+    /// Name of the image's job.
     pub name: String,
-    /// Its file.
+    /// Path of the image.
     pub file: PathBuf,
     /// The seed that made it.
     pub seed: u64,
-    /// What was drawn.
+    /// Prompt of the image.
     pub prompt: String,
-    /// Where it stands in its matrix.
+    /// Position in its matrix: axis → value.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub at: BTreeMap<String, String>,
 }
 
-/// Keyword of its chunk.
+/// Keyword of the sheet's text chunk.
 pub(super) const KEYWORD: &str = "sdgen-sheet";
 
 /// A picture of the sheet.
 #[derive(Clone, Debug)]
 pub struct Tile {
-    /// Its file; a file that is not there leaves its place empty.
+    /// Path of the image; a missing file leaves a grey cell.
     pub path: PathBuf,
-    /// What stands under it where it is of no matrix.
+    /// Caption of an image outside a matrix.
     pub name: String,
     /// Axes and values, the slowest first.
     pub at: Vec<(String, String)>,
@@ -62,7 +62,7 @@ const WHITE: Rgb<u8> = Rgb([255; 3]);
 const BLACK: Rgb<u8> = Rgb([0; 3]);
 const GREY: Rgb<u8> = Rgb([225; 3]);
 
-/// One table of the sheet: what stands in its head, at its left and in it.
+/// One table of the sheet: the label of its corner, column labels, row labels and cells.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Grid {
     corner: String,
@@ -70,11 +70,11 @@ struct Grid {
     rows: Vec<String>,
     /// (row, column) → number of the tile.
     cells: HashMap<(usize, usize), usize>,
-    /// What stands under each cell is its tile's name.
+    /// True if each cell has its tile's name as a caption.
     captioned: bool,
 }
 
-/// The PNG of a sheet with `tiles`, and what it says about itself.
+/// The PNG of a sheet with `tiles`, and with `entries`, if given, as its metadata.
 ///
 /// # Errors
 /// No tile; a sheet that would be too large.
@@ -173,7 +173,7 @@ fn grids(tiles: &[Tile]) -> Vec<Grid> {
         .collect()
 }
 
-/// The last axis goes to the right, the others down.
+/// The table of a matrix: its last axis gives the columns, the others the rows.
 fn matrix(tiles: &[Tile], members: &[usize]) -> Grid {
     let mut grid = Grid::default();
     for &i in members {
@@ -195,7 +195,7 @@ fn matrix(tiles: &[Tile], members: &[usize]) -> Grid {
     grid
 }
 
-/// Where `label` stands in `labels`, at the end if it is new.
+/// Index of `label` in `labels`, which is appended if it is new.
 fn position(labels: &mut Vec<String>, label: String) -> usize {
     labels
         .iter()
@@ -206,7 +206,7 @@ fn position(labels: &mut Vec<String>, label: String) -> usize {
         })
 }
 
-/// As many columns as rows, about.
+/// A table with about as many columns as rows, and with captions.
 fn plain(members: &[usize]) -> Grid {
     let columns = (members.len() as f64).sqrt().ceil().max(1.0) as usize;
     let cells = members

@@ -1,5 +1,5 @@
-//! The autoencoder at work: the model's own or another, whole or tiny. Between the sampler's
-//! latents and pixels.
+//! The autoencoder of a pipeline: the model's own or another, AutoencoderKL or tiny. Converts
+//! between the latents of the sampler and pixels.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -20,23 +20,23 @@ use crate::registry::{
     Component, Family, LatentStatistics, ModelFiles, Network, autoencoder_sizes,
 };
 
-/// An autoencoder; each half is in memory once it was asked for.
+/// An autoencoder; decoder and encoder are loaded on first use.
 pub(super) struct Autoencoder {
     source: Source,
     halves: Halves,
     scale: LatentScale,
-    /// Computes in single precision, whatever was asked for.
+    /// True if it computes in single precision, whatever the request asks for.
     exact: Cell<bool>,
-    /// Decodes in tiles.
+    /// True if it decodes in tiles.
     tiled: Cell<bool>,
 }
 
-/// Where its files are.
+/// Files and settings of an autoencoder.
 #[derive(Clone)]
 pub(super) struct Source {
-    /// Those of the model.
+    /// Files of the model.
     pub(super) model: ModelFiles,
-    /// Others instead.
+    /// Another autoencoder in place of the one of the model.
     pub(super) other: Option<Arc<Network>>,
     pub(super) backend: Backend,
     pub(super) family: Family,
@@ -63,16 +63,16 @@ impl<Config, Decoder, Encoder> Pair<Config, Decoder, Encoder> {
     }
 }
 
-/// What a picture may be in latents: a normal distribution, or a point.
+/// Posterior of an image in latents: a normal distribution, or a point.
 pub(super) struct Distribution {
     /// `[1, c, h, w]`.
     pub(super) mean: Tensor,
-    /// Absent where the encoder gives but one answer.
+    /// Absent where the encoder returns a single latent (tiny autoencoders).
     pub(super) deviation: Option<Tensor>,
 }
 
 impl Source {
-    /// Whether it is a tiny one.
+    /// Returns true if it is a tiny autoencoder.
     ///
     /// # Errors
     /// A file that is missing or malformed.
@@ -80,7 +80,7 @@ impl Source {
         Ok(self.config()?.0["_class_name"] == TINY)
     }
 
-    /// Its weights.
+    /// Weights of the autoencoder.
     ///
     /// # Errors
     /// A file that is missing or malformed.
@@ -95,8 +95,8 @@ impl Source {
         }
     }
 
-    /// Its configuration, and the name of that in messages. Of a single file the shapes tell the
-    /// sizes, and the model's own autoencoder the rest.
+    /// Its configuration, and the name of that in messages. For a single file the shapes of the
+    /// tensors give the sizes, and the autoencoder of the model the rest.
     pub(super) fn config(&self) -> Result<(Value, String)> {
         let own = Component::Vae.config();
         match self.other.as_deref() {
@@ -120,7 +120,7 @@ impl Source {
         }
     }
 
-    /// Whether both are the same autoencoder of the same model.
+    /// Returns true if both are the same autoencoder of the same model.
     pub(super) fn is(&self, other: Option<&Arc<Network>>) -> bool {
         match (&self.other, other) {
             (None, None) => true,
@@ -134,7 +134,7 @@ impl Source {
 const TINY: &str = "AutoencoderTiny";
 
 impl Autoencoder {
-    /// Reads what it is; its halves are loaded later.
+    /// Reads the configuration; decoder and encoder are loaded later.
     ///
     /// # Errors
     /// A file that is missing, malformed or of another network.
@@ -171,7 +171,7 @@ impl Autoencoder {
         })
     }
 
-    /// Loads the decoder half if it is not there, while `observer` watches.
+    /// Loads the decoder if it is not in memory; `observer` receives the events.
     ///
     /// # Errors
     /// A tensor that is missing, left over or of another shape.
@@ -222,7 +222,7 @@ impl Autoencoder {
             .weights_on(exact.as_ref().unwrap_or(&self.source.backend))
     }
 
-    /// Frees both halves.
+    /// Frees decoder and encoder.
     pub(super) fn free(&self) {
         match &self.halves {
             Halves::Whole(pair) => (pair.decoder.free(), pair.encoder.free()),
@@ -230,12 +230,12 @@ impl Autoencoder {
         };
     }
 
-    /// Decodes in tiles from now on, or in one piece; answers with what it did before.
+    /// Switches decoding in tiles on or off; returns the earlier setting.
     pub(super) fn tile(&self, tiled: bool) -> bool {
         self.tiled.replace(tiled)
     }
 
-    /// Computes in single precision from now on; answers with whether that is a change.
+    /// Switches to single precision; returns true if that is a change.
     pub(super) fn exactly(&self) -> bool {
         let change = self.source.backend.exact().is_some() && !self.exact.replace(true);
         if change {
@@ -244,8 +244,8 @@ impl Autoencoder {
         change
     }
 
-    /// Refuses one that is not made for a network of `channels` latent channels whose cells cover
-    /// `factor` pixels.
+    /// Rejects an autoencoder that is not made for a network of `channels` latent channels whose
+    /// cells cover `factor` pixels.
     ///
     /// # Errors
     /// It is made for other latents.
@@ -272,17 +272,17 @@ impl Autoencoder {
         .hint("take an autoencoder of the model's family"))
     }
 
-    /// Whether it decodes in tiles.
+    /// Returns true if it decodes in tiles, which a tiny autoencoder never does.
     pub(super) fn is_tiled(&self) -> bool {
         self.tiled.get() && !self.is_tiny()
     }
 
-    /// How its latents lie to the sampler's.
+    /// Conversion between its latents and those of the sampler.
     pub(super) fn scale(&self) -> &LatentScale {
         &self.scale
     }
 
-    /// Which one it is.
+    /// Files and settings of this autoencoder.
     pub(super) fn source(&self) -> &Source {
         &self.source
     }
@@ -295,7 +295,7 @@ impl Autoencoder {
         }
     }
 
-    /// Whether decoding costs next to nothing.
+    /// Returns true for a tiny autoencoder, whose decoding costs next to nothing.
     pub(super) fn is_tiny(&self) -> bool {
         matches!(self.halves, Halves::Tiny(_))
     }
@@ -318,7 +318,7 @@ impl Autoencoder {
         }
     }
 
-    /// Pixels `[1, 3, h, w]` in −1..1 to what they may be in latents.
+    /// Pixels `[1, 3, h, w]` in −1..1 to the posterior of the latents.
     ///
     /// # Errors
     /// The encoder's tensors are missing or of another shape; tensor arithmetic.

@@ -1,20 +1,20 @@
-//! What a request has beside its model, as the pipeline is handed it.
+//! Extra networks and adapters of a request, as the pipeline receives them.
 
 use crate::adapters::Adapters;
 use crate::plan::Plan;
 use crate::registry::Networks;
 
-/// What a request has beside its model.
+/// Extra networks and adapters of a request.
 #[derive(Clone, Copy)]
 pub(crate) struct Beside<'a> {
-    /// Networks of their own.
+    /// ControlNets, IP-Adapter with its image encoder, and another autoencoder.
     pub(crate) networks: &'a Networks,
     /// LoRAs and embeddings.
     pub(crate) adapters: &'a Adapters,
 }
 
 impl<'a> Beside<'a> {
-    /// What `plan` found.
+    /// The networks and adapters that `plan` found.
     pub(crate) fn of(plan: &'a Plan) -> Self {
         Self {
             networks: &plan.networks,

@@ -1,5 +1,5 @@
-//! The networks that play together in a run: the denoising network, its control networks and its
-//! adapter, prepared for the run's prompts.
+//! The networks of a run: the denoising network, its ControlNets and its IP-Adapter, prepared for
+//! the prompts of the run.
 
 use candle_core::Tensor;
 
@@ -11,15 +11,15 @@ use crate::models::ip_adapter::IpAdapter;
 use crate::models::unet::{Deep, Unet};
 use crate::request::Shortcuts;
 
-/// The networks.
+/// Networks and settings of a run.
 pub(super) struct Cast<'a> {
     pub(super) unet: &'a Unet,
     pub(super) guides: Vec<Guide<'a>>,
-    /// What reads a picture prompt, and how much that counts.
+    /// IP-Adapter of the image prompt, and its scale.
     pub(super) adapter: Option<(&'a IpAdapter, f64)>,
     /// Guidance scale, for networks that take it as an input.
     pub(super) scale: f64,
-    /// Work left out.
+    /// Shortcuts that save work: token merging and DeepCache.
     pub(super) shortcuts: Shortcuts,
 }
 
@@ -27,17 +27,17 @@ pub(super) struct Cast<'a> {
 pub(super) struct Prepared {
     unet: Conditioning,
     controls: Vec<Conditioning>,
-    /// Deep features, and the call that made them.
+    /// Deep features (DeepCache), and the call that made them.
     deep: Option<(usize, Deep)>,
 }
 
-/// Prompts side by side, each for every image of a batch.
+/// Conditioning of joined prompts, each repeated for every image of a batch.
 pub(super) struct Joined {
     /// `[b, n, c]`.
     pub(super) states: Tensor,
-    /// XL's second kind of conditioning.
+    /// SDXL's added conditioning.
     pooled: Option<(Tensor, Vec<Vec<f64>>)>,
-    /// Tokens of a picture prompt, `[b, m, c]`.
+    /// Tokens of an image prompt, `[b, m, c]`.
     picture: Option<Tensor>,
 }
 

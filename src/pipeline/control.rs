@@ -1,4 +1,4 @@
-//! Control networks in a run: what each says at a call of the network.
+//! ControlNets in a run: their residuals at a call of the denoising network.
 
 use candle_core::Tensor;
 
@@ -9,23 +9,24 @@ use crate::models::controlnet::{ControlNet, Residuals, Strength};
 use crate::nn::FeatureMap;
 use crate::request::Control;
 
-/// A control network with its picture.
+/// A ControlNet with its control image.
 #[derive(Clone, Copy)]
 pub(super) struct Guide<'a> {
     pub(super) network: &'a ControlNet,
-    /// The picture as the network adds it to its latents.
+    /// The embedded control image.
     pub(super) hint: &'a FeatureMap,
     pub(super) control: &'a Control,
-    /// It leads the conditional pass alone, more in the large than in the small.
+    /// Guess mode: the ControlNet acts on the conditional pass alone, with a scale that grows from
+    /// the high resolutions to the low.
     pub(super) guess: bool,
 }
 
-/// A call of the network.
+/// A call of the denoising network.
 pub(super) struct Call<'a> {
-    /// Its number, from 0, of so many.
+    /// Number of the call, from 0, out of `calls`.
     pub(super) i: usize,
     pub(super) calls: usize,
-    /// Latents of the batch, once.
+    /// Latents of the batch, not repeated for guidance.
     pub(super) x: &'a Tensor,
     pub(super) timestep: f64,
 }
@@ -37,8 +38,8 @@ impl Guide<'_> {
             .condition(&prompts.states, prompts.added().as_ref())
     }
 
-    /// What the network says at `call`, for the batch once for each of the prompts that it was
-    /// prepared for; nothing outside its part of the run.
+    /// Residuals of the ControlNet at `call`, for the batch once for each of the prompts that it
+    /// was prepared for; `None` outside its interval of the run or at scale 0.
     fn says(&self, call: &Call<'_>, conditioning: &Conditioning) -> Result<Option<Residuals>> {
         let Control {
             scale, interval, ..
@@ -56,7 +57,7 @@ impl Guide<'_> {
     }
 }
 
-/// What all of them say at `call`.
+/// Residuals of all ControlNets at `call`.
 pub(super) fn residuals(
     guides: &[Guide<'_>],
     call: &Call<'_>,

@@ -1,5 +1,5 @@
-//! Latents to pixels, and the ways out when that fails: single precision where a lower one gives no
-//! picture, tiles where memory runs out. What was drawn is never lost to a decoder that fails.
+//! Latents to pixels, with fallbacks: single precision where a lower one yields no valid image,
+//! tiles where memory runs out. Drawn latents are never lost to a decoder that fails.
 
 use super::autoencoder::Autoencoder;
 use super::sound::sound;
@@ -8,12 +8,12 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, Stage};
 
 impl Pipeline {
-    /// Picture `i` of a batch to 8-bit RGB, one after the other: each is decoded alone, since that
-    /// needs the most memory of all.
+    /// Decodes image `i` of a batch to 8-bit RGB. Each image is decoded alone, since decoding needs
+    /// the most memory of all stages.
     ///
     /// # Errors
-    /// `Kind::InvalidImage` when a picture is not a number or of one colour, in single precision
-    /// too; tensor arithmetic.
+    /// `Kind::InvalidImage` when an image is not finite or of one colour, in single precision too;
+    /// tensor arithmetic.
     pub(crate) fn decode(
         &self,
         drawn: &Drawn,
@@ -46,7 +46,7 @@ impl Pipeline {
     }
 }
 
-/// Another way to decode, now that this one has failed with `error`; it is taken from now on.
+/// Fallback for a decoding that failed with `error`, which stays in force; `None` if there is none.
 fn way_out(autoencoder: &Autoencoder, error: &Error) -> Option<&'static str> {
     if error.kind() == Kind::InvalidImage && autoencoder.exactly() {
         return Some("decoding again in single precision");

@@ -16,27 +16,28 @@ use crate::request::Interval;
 use crate::rng::Noise;
 use crate::sampler::{Model, Sample, combine};
 
-/// What the denoiser must know of a run.
+/// Settings of a run of the denoiser.
 pub(super) struct Run<'a> {
-    /// Calls of the network in all.
+    /// Calls of the network in total.
     pub(super) calls: usize,
     pub(super) batch: Batch,
     /// Guidance scale.
     pub(super) scale: f64,
-    /// Share of the guided output that gets the deviation of the conditional one.
+    /// Guidance rescale: share of the guided output that gets the standard deviation of the
+    /// conditional one.
     pub(super) rescale: f64,
-    /// Calls that are guided, in fractions of the run.
+    /// Calls with guidance, in fractions of the run.
     pub(super) interval: Interval,
-    /// What the run started from besides noise.
+    /// Start image of the run, in latents, if there is one.
     pub(super) origin: Option<Origin>,
-    /// What the network takes.
+    /// Inputs of the network: latents alone, or with mask and masked latents.
     pub(super) inputs: Inputs,
-    /// Who wants to see what is coming.
+    /// Previews, if they are wanted.
     pub(super) previews: Option<Previews<'a>>,
 }
 
-/// Unit noise for the latents of a batch: one generator's numbers for each image, made on the CPU
-/// and then moved.
+/// Source of unit noise for the latents of a batch: one generator for each image, whose numbers are
+/// made on the CPU and then moved.
 pub(super) struct Source<'a> {
     pub(super) noise: Noise,
     /// Shape of the latents.
@@ -66,7 +67,7 @@ pub(super) struct Denoiser<'a> {
     cast: Cast<'a>,
     /// The prompt alone; absent when every call is guided.
     alone: Option<Prepared>,
-    /// An unconditional half first, then the prompt; absent without guidance.
+    /// Negative prompt first, then the prompt; absent without guidance.
     both: Option<Prepared>,
     run: Run<'a>,
     source: Source<'a>,
@@ -83,7 +84,7 @@ impl<'a> Denoiser<'a> {
         source: Source<'a>,
         observer: &'a mut dyn Observer,
     ) -> Result<Self> {
-        // Prompts that were joined have one for each image already.
+        // Joined prompts have one for each image already.
         let images = run.batch.size / prompts.count();
         let both = match &prompts.negative {
             Some(negative) => Some(cast.prepare(&[negative, &prompts.positive], images)?),
@@ -106,12 +107,13 @@ impl<'a> Denoiser<'a> {
         })
     }
 
-    /// The generator as the run left it, and what the observer said last.
+    /// Ends the run: the random generators in their final state, and the last answer of the
+    /// observer.
     pub(super) fn end(self) -> (Noise, Flow) {
         (self.source.noise, self.flow)
     }
 
-    /// The network's output at call `i`, guided where the run says so.
+    /// The network's output at call `i`, with guidance if the run has it at that call.
     fn guided(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
         let Run {
             calls,
@@ -151,7 +153,8 @@ impl<'a> Denoiser<'a> {
         Ok(Tensor::cat(&[x, &mask, masked], 1)?)
     }
 
-    /// Origin and mask of a network that knows nothing of masks: what lies outside is kept for it.
+    /// Origin and mask for a network that does not take a mask itself: the area outside the mask is
+    /// restored after each step.
     fn kept(&self) -> Option<(&Origin, &Tensor)> {
         match (self.run.inputs, &self.run.origin) {
             (Inputs::Latents, Some(origin)) => origin.mask.as_ref().map(|mask| (origin, mask)),
@@ -160,7 +163,7 @@ impl<'a> Denoiser<'a> {
     }
 }
 
-/// `inside` where the mask is 1, `outside` where it is 0.
+/// Returns `inside` where the mask is 1, `outside` where it is 0.
 fn blend(mask: &Tensor, inside: &Tensor, outside: &Tensor) -> Result<Tensor> {
     Ok((outside + (inside - outside)?.broadcast_mul(mask)?)?)
 }

@@ -1,5 +1,5 @@
-//! The networks beside a model, in memory for as long as requests name them: control networks, an
-//! adapter for picture prompts.
+//! Extra networks of a model, in memory for as long as requests name them: ControlNets, and an
+//! IP-Adapter for image prompts.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Weights};
 use crate::registry::{Network, Networks};
 
-/// What is in memory.
+/// Extra networks in memory.
 #[derive(Default)]
 pub(super) struct Equipment {
     controls: Vec<(Arc<Network>, ControlNet)>,
     picture: Option<(Arc<Network>, PictureReader)>,
 }
 
-/// An adapter, and the encoder of the pictures that it reads.
+/// An IP-Adapter and its image encoder.
 pub(super) struct PictureReader {
     encoder: ClipVision,
     side: usize,
@@ -30,17 +30,17 @@ pub(super) struct PictureReader {
     pub(super) adapter: IpAdapter,
 }
 
-/// What loading takes.
+/// Arguments of loading an extra network.
 pub(super) struct Loading<'a> {
     pub(super) unet: &'a UnetConfig,
-    /// Computes as the network does.
+    /// Backend with the precision of the denoising network.
     pub(super) backend: &'a Backend,
-    /// Computes more carefully where that is called for.
+    /// Backend with a higher precision where 8-bit arithmetic is not enough.
     pub(super) careful: &'a Backend,
 }
 
 impl Equipment {
-    /// Keeps what `wanted` names, lets go of the rest, and loads what is missing.
+    /// Keeps the networks that `wanted` names, frees the rest, and loads those that are missing.
     ///
     /// # Errors
     /// A file that is malformed, or of a network for another family.
@@ -76,7 +76,7 @@ impl Equipment {
         Ok(())
     }
 
-    /// The control network that is loaded of these files.
+    /// The ControlNet that was loaded from the files of `network`.
     pub(super) fn control(&self, network: &Network) -> Result<&ControlNet> {
         let found = self
             .controls
@@ -86,7 +86,7 @@ impl Equipment {
         found.ok_or_else(|| Error::internal("a control network that was not loaded"))
     }
 
-    /// The reader of picture prompts, if there is one.
+    /// The IP-Adapter with its image encoder, if one is loaded.
     pub(super) fn picture(&self) -> Option<&PictureReader> {
         self.picture.as_ref().map(|(_, reader)| reader)
     }
@@ -133,7 +133,7 @@ impl Loading<'_> {
 }
 
 impl PictureReader {
-    /// A picture as tokens beside the prompt's, and those that mean no picture, `[1, n, context]`
+    /// Tokens of an image prompt, and those of its unconditional counterpart, `[1, n, context]`
     /// each.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! How much memory a request takes, by estimate, and the way of keeping and decoding that follows
-//! from it.
+//! Estimate of the memory of a request, and the choice of keeping networks loaded and of decoding
+//! in tiles that follows from it.
 
 use super::Stay;
 use super::sizes::Sizes;
@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::nn::{Backend, available_memory};
 use crate::request::{Memory, VaeTiling};
 
-/// Bytes that a request takes.
+/// Memory of a request, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Estimate {
     /// Weights of the text encoders.
@@ -16,21 +16,21 @@ pub struct Estimate {
     pub unet: u64,
     /// Weights of the autoencoder's decoder.
     pub decoder: u64,
-    /// Weights of the autoencoder's encoder, where there is a picture to start from.
+    /// Weights of the autoencoder's encoder, if there is a start image.
     pub encoder: u64,
-    /// Weights of the networks beside the model, which stay as long as requests name them.
+    /// Weights of the extra networks, which stay as long as requests name them.
     pub beside: u64,
     /// Buffers of a call of the denoising network.
     pub denoise: u64,
-    /// Buffers of the decoder, for the whole picture or a tile.
+    /// Buffers of the decoder, for the whole image or a tile.
     pub decode: u64,
     /// Buffers of the encoder.
     pub encode: u64,
-    /// What passes through while the largest network is read.
+    /// Mapped pages and temporary copies while the largest network is loaded.
     pub reading: u64,
-    /// Whether pictures are decoded in tiles.
+    /// True if images are decoded in tiles.
     pub tiled: bool,
-    /// Whether all networks stay in memory.
+    /// True if all networks stay in memory.
     pub all_loaded: bool,
 }
 
@@ -59,12 +59,12 @@ impl Estimate {
         PROGRAM + self.beside + most
     }
 
-    /// The denoising network at work.
+    /// Memory of the denoising stage.
     fn denoising(&self) -> u64 {
         self.unet + self.denoise.max(self.reading.min(self.unet))
     }
 
-    /// The decoder at work.
+    /// Memory of the decoding stage.
     fn decoding(&self) -> u64 {
         self.decoder + self.decode.max(self.reading.min(self.decoder))
     }
@@ -74,7 +74,7 @@ impl Estimate {
         self.text_encoders + self.unet + self.decoder + self.encoder
     }
 
-    /// How long networks stay.
+    /// Lifetime of networks in memory.
     pub(crate) fn stay(&self) -> Stay {
         if self.all_loaded {
             Stay::Loaded
@@ -83,15 +83,15 @@ impl Estimate {
         }
     }
 
-    /// What a request takes on `backend`, in the way that its `memory` and `vae_tiling` ask for;
-    /// `held` bytes are in memory already.
+    /// Estimates the memory of a request on `backend`, with the options that its `memory` and
+    /// `vae_tiling` ask for; `held` bytes are in use by the loaded networks already.
     ///
     /// # Errors
     /// A file of the model that is missing or malformed.
     pub(crate) fn of(sizes: &Sizes<'_>, backend: &Backend, held: u64) -> Result<Self> {
         let request = sizes.request;
         let limit = match request.memory {
-            // What a card has is known to its driver alone.
+            // The memory of a GPU is known to its driver alone.
             Memory::Auto if !backend.is_host() => u64::MAX,
             Memory::Auto => available_memory().map_or(u64::MAX, |bytes| bytes.saturating_add(held)),
             Memory::Limit(bytes) => bytes,

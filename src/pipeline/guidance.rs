@@ -4,7 +4,7 @@ use candle_core::Tensor;
 
 use crate::error::Result;
 
-/// Guided output (Ho & Salimans 2022): u + scale (c − u), pulled back by `rescale`.
+/// Guided output (Ho & Salimans 2022): u + scale (c − u), then rescaled by the share `rescale`.
 pub(super) fn guided(
     unconditional: &Tensor,
     conditional: &Tensor,
@@ -18,8 +18,8 @@ pub(super) fn guided(
     rescaled(&guided, conditional, rescale)
 }
 
-/// Lin et al. 2023, equations 14 to 16: φ x std(c)/std(x) + (1 − φ) x, each picture by its own
-/// deviation.
+/// Rescaled guidance (Lin et al. 2023, equations 14 to 16): φ x std(c)/std(x) + (1 − φ) x, with the
+/// deviations of each image alone.
 fn rescaled(guided: &Tensor, conditional: &Tensor, share: f64) -> Result<Tensor> {
     let factor =
         ((deviation(conditional)? / deviation(guided)?)? * share)?.affine(1.0, 1.0 - share)?;
@@ -32,7 +32,7 @@ fn rescaled(guided: &Tensor, conditional: &Tensor, share: f64) -> Result<Tensor>
     Ok(guided.broadcast_mul(&factor.reshape(shape)?)?)
 }
 
-/// Standard deviation of each picture `[b, c, h, w]` over all its values, unbiased: `[b]`.
+/// Standard deviation of each image `[b, c, h, w]` over all its values, unbiased: `[b]`.
 fn deviation(x: &Tensor) -> Result<Tensor> {
     Ok(x.flatten_from(1)?.var(1)?.sqrt()?)
 }

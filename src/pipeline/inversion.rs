@@ -1,4 +1,4 @@
-//! Words with vectors of their own (textual inversion), as one text encoder takes them.
+//! Words with embeddings of their own (textual inversion), in the form for one text encoder.
 
 use std::sync::Arc;
 
@@ -11,15 +11,15 @@ use crate::registry::Component;
 /// The words of a request for one text encoder.
 pub(super) struct Words {
     pub(super) words: Vec<Word>,
-    /// Their vectors, one after the other.
+    /// Embedding vectors of the words, one after the other.
     pub(super) vectors: Vec<f32>,
 }
 
 impl Words {
-    /// Reads the vectors for `component`, whose states are `width` wide.
+    /// Reads the embedding vectors for `component`, whose states are `width` wide.
     ///
     /// # Errors
-    /// Vectors of another width, or that are no finite numbers.
+    /// Vectors of another width, or with values that are not finite.
     pub(super) fn read(
         embeddings: &[Arc<Embedding>],
         component: Component,

@@ -1,20 +1,20 @@
-//! The way between an autoencoder's latents and the sampler's: one factor, or for some models of XL
-//! each channel's mean and deviation too.
+//! Conversion between the latents of an autoencoder and those of the sampler: one factor, or for
+//! some SDXL models the mean and deviation of each channel too.
 
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::Result;
 use crate::registry::Moments;
 
-/// How the sampler's latents lie to the autoencoder's.
+/// Factor and moments between the latents of the sampler and those of the autoencoder.
 pub(super) struct LatentScale {
     factor: f64,
     /// Mean and deviation, `[1, c, 1, 1]` each.
     moments: Option<[Tensor; 2]>,
 }
 
-/// What XL's own autoencoder is scaled by, which the projection of its latents to colours is made
-/// for.
+/// Scaling factor of SDXL's own autoencoder, for which the projection of its latents to colours
+/// (previews) is made.
 const XL_FACTOR: f64 = 0.13025;
 
 impl LatentScale {
@@ -31,7 +31,7 @@ impl LatentScale {
         Ok(Self { factor, moments })
     }
 
-    /// The sampler's latents as the decoder takes them: z std / factor + mean.
+    /// Sampler latents to decoder input: z · std / factor + mean.
     pub(super) fn decoded(&self, latents: &Tensor) -> Result<Tensor> {
         let Some(moments) = &self.moments else {
             return Ok((latents / self.factor)?);
@@ -40,8 +40,8 @@ impl LatentScale {
         Ok((latents.broadcast_mul(&std)? / self.factor)?.broadcast_add(&mean)?)
     }
 
-    /// The encoder's latents as the sampler takes them: the inverse. Beside a mask diffusers takes
-    /// the factor alone.
+    /// Encoder output to sampler latents, the inverse of `decoded`. With a mask diffusers uses the
+    /// factor alone.
     pub(super) fn encoded(&self, latents: &Tensor, masked: bool) -> Result<Tensor> {
         let Some(moments) = self.moments.as_ref().filter(|_| !masked) else {
             return Ok((latents * self.factor)?);
@@ -50,7 +50,7 @@ impl LatentScale {
         Ok((latents.broadcast_sub(&mean)? * self.factor)?.broadcast_div(&std)?)
     }
 
-    /// The sampler's latents as those of a model of the family with the usual factor.
+    /// Sampler latents rescaled to those of a model of the family with the usual factor.
     pub(super) fn usual(&self, latents: &Tensor) -> Result<Tensor> {
         match self.moments {
             Some(_) => Ok((self.decoded(latents)? * XL_FACTOR)?),

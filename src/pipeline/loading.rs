@@ -1,5 +1,5 @@
-//! Which networks of a pipeline are in memory: loaded when they are asked for, with the request's
-//! LoRAs merged in, and freed when others take their place or memory is short.
+//! Loading of the networks of a pipeline: they are loaded on first use, with the LoRAs of the
+//! request merged in, and freed when others replace them or memory is short.
 
 use std::rc::Rc;
 
@@ -55,7 +55,7 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// Loads what is not in memory, unless networks stay only while they are needed.
+    /// Loads the networks that are not in memory, unless networks stay only while they are needed.
     ///
     /// # Errors
     /// A file that is missing, malformed or of another network.
@@ -70,7 +70,7 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Has `adapters` merged into the networks from now on: those that hold others leave memory.
+    /// Sets the adapters to merge into the networks; networks with other adapters leave memory.
     pub(crate) fn adapt(&mut self, adapters: &Adapters) {
         let other =
             |components: &[Component]| adapters.key(components) != self.adapters.key(components);
@@ -83,17 +83,17 @@ impl Pipeline {
         self.adapters = adapters.clone();
     }
 
-    /// Decodes in tiles from now on, or in one piece.
+    /// Switches decoding in tiles on or off.
     pub(crate) fn tile(&self, tiled: bool) {
         self.autoencoder.tile(tiled);
     }
 
-    /// Whether the last picture was decoded in tiles.
+    /// Returns true if the autoencoder decodes in tiles, as it did for the last image.
     pub(crate) fn is_tiled(&self) -> bool {
         self.autoencoder.is_tiled()
     }
 
-    /// The weights of a component as the request's LoRAs leave them.
+    /// Weights of a component with the LoRAs of the request.
     fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
         let weights = Weights::open(&self.files, component, backend)?;
         Ok(match Merge::of(&self.adapters, component, backend)? {
@@ -138,7 +138,8 @@ impl Pipeline {
         })
     }
 
-    /// Frees what the next stage does without, where memory is short.
+    /// Calls `free`, which frees a network that the next stage does not need, if networks stay only
+    /// while they are needed.
     pub(super) fn leave(&self, free: impl FnOnce()) {
         if self.stay == Stay::WhileNeeded {
             free();
@@ -146,7 +147,7 @@ impl Pipeline {
         }
     }
 
-    /// Has what `networks` names at work beside the model from now on, and nothing else.
+    /// Sets the extra networks: loads those that `networks` names and frees all others.
     ///
     /// # Errors
     /// As [`Self::open`]; a network for another family.

@@ -1,5 +1,5 @@
 //! From prompt to pixels: the loaded networks of one model and the stages between them. No files
-//! are written and nothing is shown here; progress goes to an `Observer`, who may cancel.
+//! are written and nothing is printed here; progress goes to an `Observer`, which may cancel.
 
 mod autoencoder;
 mod beside;
@@ -65,25 +65,25 @@ pub(crate) struct Pipeline {
     text: Part<TextEncoder>,
     recent: recent::Recent,
     unet: Part<Unet>,
-    /// What is merged into them.
+    /// LoRAs merged into the weights of the loaded networks, and embeddings.
     adapters: Adapters,
     autoencoder: Autoencoder,
     equipment: Equipment,
     config: UnetConfig,
     files: ModelFiles,
-    /// What the network is taken to predict.
+    /// Prediction type of the network.
     prediction: Prediction,
     stay: Stay,
     repo: RepoConfig,
     backend: Backend,
 }
 
-/// How long networks stay in memory.
+/// Lifetime of networks in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stay {
-    /// Once loaded, for the next request too; all are loaded at the beginning.
+    /// Kept for later requests once loaded; all are loaded at the beginning.
     Loaded,
-    /// From when they are needed until they are not, with kernels that take little memory.
+    /// Loaded when they are needed and freed afterwards, with kernels that take little memory.
     WhileNeeded,
 }
 
@@ -93,43 +93,43 @@ type Open<'a> = &'a dyn Fn(Component) -> Result<Weights>;
 /// A slice of a request that runs in one forward.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch {
-    /// Index of its first picture within the request.
+    /// Index of the first image within the request.
     pub(crate) first: u64,
-    /// Pictures.
+    /// Number of images.
     pub(crate) size: usize,
 }
 
-/// What is drawn for a batch.
+/// Arguments of drawing a batch.
 #[derive(Clone, Copy)]
 pub(crate) struct Task<'a> {
-    /// What was asked for.
+    /// The request.
     pub(crate) request: &'a Request,
-    /// Its prompts, encoded.
+    /// Encoded prompts of the request.
     pub(crate) prompts: &'a Encoded,
-    /// Which of its pictures.
+    /// Images of the request to draw.
     pub(crate) batch: Batch,
-    /// What works beside the model.
+    /// Extra networks of the request.
     pub(crate) networks: &'a Networks,
 }
 
-/// What a request gives in pictures, besides the one that it starts from.
+/// Images of a request, except the start image.
 pub(crate) struct Shown {
-    /// What each control network looks at.
+    /// Control image of each ControlNet.
     pub(crate) controls: Vec<Picture>,
-    /// A picture as part of the prompt.
+    /// Image prompt (IP-Adapter).
     pub(crate) prompt: Option<Picture>,
 }
 
-/// A batch on its way.
+/// A drawn batch, before decoding.
 pub(crate) struct Drawn {
     /// Latents `[size, c, h, w]` as the sampler leaves them.
     latents: Tensor,
-    /// The generator as it was left, for the model that goes on.
+    /// The random generators in their final state, for a refiner that continues.
     noise: Noise,
-    /// Which pictures of the request.
+    /// Images of the request that were drawn.
     pub(crate) batch: Batch,
-    /// What the observer said to its last step: other than [`Flow::Continue`], the latents are
-    /// clean before their time.
+    /// The observer's answer to the last step: other than [`Flow::Continue`], the latents are an
+    /// early estimate of the clean ones.
     pub(crate) flow: Flow,
 }
 
@@ -140,12 +140,12 @@ struct Descent<'a> {
     x: Tensor,
     origin: Option<Origin>,
     source: Source<'a>,
-    /// Calls that another model has made before.
+    /// Calls already made by the base model.
     before: usize,
 }
 
 impl Drawn {
-    /// The latents of picture `i`, to be kept.
+    /// Latents of image `i`, for a file.
     ///
     /// # Errors
     /// Tensor arithmetic.
@@ -162,7 +162,7 @@ impl Drawn {
 }
 
 impl Pipeline {
-    /// The prompts of a request as the network takes them.
+    /// Encodes the prompts of a request.
     ///
     /// # Errors
     /// A `clip_skip` beyond the encoder's layers; tensor arithmetic.
@@ -205,8 +205,8 @@ impl Pipeline {
         })
     }
 
-    /// Noise, or a start picture, to latents: finished ones, or as far as the request's refiner
-    /// takes over. `noise` has a generator for each picture of the task.
+    /// Noise, or a start image, to latents: finished ones, or up to the handover to the refiner of
+    /// the request. `noise` has a generator for each image of the task.
     ///
     /// # Errors
     /// `Kind::Interrupted` when the observer cancels; tensor arithmetic.
@@ -244,8 +244,8 @@ impl Pipeline {
         })
     }
 
-    /// Goes on with what another model has begun; no noise is added. `task` is the refiner's own
-    /// ([`Request::refined`]).
+    /// Continues the denoising that the base model has begun; no noise is added. `task` is that of
+    /// the refiner ([`Request::refined`]).
     ///
     /// # Errors
     /// As [`Self::denoise`].
@@ -331,7 +331,7 @@ impl Pipeline {
         })
     }
 
-    /// The networks that a task asks.
+    /// The networks that a task uses.
     fn cast<'a>(&'a self, unet: &'a Unet, task: &Task<'a>) -> Result<Cast<'a>> {
         let Task {
             request,
@@ -389,7 +389,7 @@ impl Pipeline {
         encoding.origin(start, whole(init), source)
     }
 
-    /// Latents from a file, as if they had just been drawn.
+    /// Restores latents from a file as a drawn batch.
     ///
     /// # Errors
     /// Latents of another size than the request's.
@@ -424,8 +424,8 @@ impl Pipeline {
     }
 }
 
-/// A mask over the original at full strength starts from noise alone; every other run from what it
-/// begins with and noise on it.
+/// Returns true if a run starts from noise alone, as with a mask over the original at full
+/// strength; every other run starts from its image with noise added.
 fn whole(init: &Init) -> bool {
     let is_original = |mask: &MaskOptions| mask.content == MaskedContent::Original;
     init.mask.as_ref().is_some_and(is_original) && init.strength >= 1.0

@@ -1,5 +1,5 @@
-//! Pictures that a run starts from, as latents: the encoder's posterior, the mask in latent cells,
-//! and the order in which diffusers draws noise for them.
+//! Start images of a run, as latents: the posterior of the encoder, the mask in latent cells, and
+//! the order in which diffusers draws noise for them.
 
 use candle_core::Tensor;
 
@@ -14,17 +14,17 @@ use crate::request::Posterior;
 
 /// The start of a batch in latents.
 pub(super) struct Origin {
-    /// Scaled latents of the picture, `[b, c, h, w]`.
+    /// Scaled latents of the image, `[b, c, h, w]`.
     pub(super) latents: Tensor,
     /// Unit noise that the run starts with.
     pub(super) noise: Tensor,
-    /// Where to paint, `[1, 1, h, w]` of 0 and 1.
+    /// Mask of the area to repaint, `[1, 1, h, w]` of 0 and 1.
     pub(super) mask: Option<Tensor>,
-    /// Scaled latents of the picture without what is masked.
+    /// Scaled latents of the image with the masked area blanked.
     pub(super) masked: Option<Tensor>,
 }
 
-/// What encoding takes.
+/// Settings of the encoding of a start image.
 pub(super) struct Encoding<'a> {
     pub(super) autoencoder: &'a Autoencoder,
     pub(super) factor: u32,
@@ -34,9 +34,9 @@ pub(super) struct Encoding<'a> {
 }
 
 impl Encoding<'_> {
-    /// Encodes `start` for a batch, drawing as diffusers does: the picture's latents, the first
-    /// noise, the masked picture's latents. An inpainting network that starts from pure noise
-    /// (`whole`) does without the first.
+    /// Encodes `start` for a batch, drawing noise in the order of diffusers: for the latents of the
+    /// image, for the run itself, for the latents of the masked image. An inpainting network that
+    /// starts from pure noise (`whole`) does without the first.
     pub(super) fn origin(
         &self,
         start: &Start,
@@ -76,8 +76,7 @@ impl Encoding<'_> {
         })
     }
 
-    /// Scaled latents of one picture, with a mask beside it or without, for each image of the
-    /// batch.
+    /// Scaled latents of one image, with or without a mask (`masks`), for each image of the batch.
     fn latents(&self, pixels: &Tensor, masks: bool, noise: &mut Source<'_>) -> Result<Tensor> {
         let what = || "the autoencoder's encoder".to_owned();
         let encoded = sound(
@@ -113,7 +112,7 @@ impl Encoding<'_> {
     }
 }
 
-/// Latents with what is masked replaced, where it is to be noise or nothing.
+/// Latents with the masked area replaced by noise or zeros, where `content` asks for that.
 fn replaced(
     latents: Tensor,
     mask: &Tensor,
@@ -128,7 +127,7 @@ fn replaced(
     }
 }
 
-/// `[1, 3, h, w]` in −1..1; what `mask` covers is 0, the middle grey.
+/// Pixels `[1, 3, h, w]` in −1..1; the area that `mask` covers is 0, the middle grey.
 pub(super) fn pixels(picture: &Picture, mask: Option<&Mask>, backend: &Backend) -> Result<Tensor> {
     let mut values: Vec<f32> = picture
         .rgb

@@ -1,11 +1,11 @@
-//! A network that is loaded when it is first asked for, and that may leave memory in between.
+//! Network that is loaded on first use and may leave memory in between.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::error::Result;
 
-/// A place for a network.
+/// Holder of a network that may be unloaded.
 pub(super) struct Part<T>(RefCell<Option<Rc<T>>>);
 
 impl<T> Default for Part<T> {
@@ -15,7 +15,7 @@ impl<T> Default for Part<T> {
 }
 
 impl<T> Part<T> {
-    /// The network, loaded by `load` if it is not there.
+    /// Returns the network, loaded by `load` if it is not in memory.
     ///
     /// # Errors
     /// Those of `load`.
@@ -28,12 +28,12 @@ impl<T> Part<T> {
         Ok(loaded)
     }
 
-    /// Whether the network is in memory.
+    /// Returns true if the network is in memory.
     pub(super) fn is_there(&self) -> bool {
         self.0.borrow().is_some()
     }
 
-    /// Frees the network's memory as soon as nobody works with it.
+    /// Frees the memory of the network as soon as its last user drops it.
     pub(super) fn free(&self) {
         self.0.take();
     }

@@ -1,4 +1,4 @@
-//! Decoded values to bytes, and the check that they are a picture.
+//! Decoded values to bytes, and the check for a valid image.
 
 use candle_core::{Device, Tensor};
 
@@ -10,7 +10,7 @@ use crate::input::Picture;
 /// does.
 ///
 /// # Errors
-/// `Kind::InvalidImage` for a picture of one colour all over.
+/// `Kind::InvalidImage` for an image of a single colour.
 pub(super) fn to_rgb(pixels: &Tensor) -> Result<Vec<u8>> {
     let values = rows(pixels)?;
     let bytes: Vec<u8> = values.iter().map(|&value| to_byte(value)).collect();
@@ -23,8 +23,8 @@ pub(super) fn to_rgb(pixels: &Tensor) -> Result<Vec<u8>> {
     }
 }
 
-/// The colour of a picture that has no other; a difference of one step is what rounding makes. A
-/// single pixel is a picture.
+/// The colour of an image of a single colour, `None` for any other; a difference of one step counts
+/// as rounding. A single pixel is a valid image.
 fn flat(rgb: &[u8]) -> Option<[u8; 3]> {
     let (pixels, _) = rgb.as_chunks::<3>();
     let first = *pixels.first()?;
@@ -32,7 +32,7 @@ fn flat(rgb: &[u8]) -> Option<[u8; 3]> {
     (pixels.len() > 1 && pixels.iter().all(near)).then_some(first)
 }
 
-/// Likewise as a picture, whatever the values are.
+/// Converts pixels as `to_rgb` does, to a picture, without the check for a single colour.
 ///
 /// # Errors
 /// Tensor arithmetic.

@@ -1,4 +1,4 @@
-//! Pictures of what is coming, from the network's estimates of the clean latents.
+//! Previews of a run, from the estimates of the clean latents.
 
 use candle_core::{Device, Tensor};
 
@@ -12,9 +12,9 @@ use crate::registry::Family;
 /// Previews of a run.
 #[derive(Clone, Copy)]
 pub(super) struct Previews<'a> {
-    /// After every so many calls.
+    /// Number of calls from one preview to the next.
     pub(super) every: usize,
-    /// Calls that another model has made before.
+    /// Calls already made by the base model.
     pub(super) before: usize,
     pub(super) autoencoder: &'a Autoencoder,
     pub(super) family: Family,
@@ -52,7 +52,7 @@ const SD: Projection = [
         127.5,
     ],
 ];
-/// T. A. Vass's for XL ("Explaining the SDXL latent space", Hugging Face blog, 2023).
+/// T. A. Vass's fit for SDXL ("Explaining the SDXL latent space", Hugging Face blog, 2023).
 const XL: Projection = [
     [60.0, -60.0, 25.0, -70.0, 150.0],
     [60.0, -5.0, 15.0, -50.0, 140.0],
@@ -60,8 +60,9 @@ const XL: Projection = [
 ];
 
 impl Previews<'_> {
-    /// The previews after call `i` (from 0): one for each image of the estimates `x0` `[b, c, h,
-    /// w]`, the first of which is image `first` of the request. None where it is not time for any.
+    /// The previews after call `i` (from 0): one for each image of the estimates `x0`
+    /// `[b, c, h, w]`, the first of which is image `first` of the request. Empty if no preview is
+    /// due.
     ///
     /// # Errors
     /// Tensor arithmetic.
@@ -116,7 +117,7 @@ impl Previews<'_> {
     }
 }
 
-/// The colour of a latent cell.
+/// Approximate colour of a latent cell.
 fn projected(family: Family, cell: &[f32]) -> [u8; 3] {
     let projection = match family {
         Family::Sd => SD,

@@ -1,6 +1,6 @@
-//! What a network predicts, found out by trying it: shown pure noise at the noisiest timestep, an
-//! estimate of the noise is about the input, a velocity is about the negated picture. (A1111 and
-//! stable-diffusion.cpp show it a constant.)
+//! Detection of the prediction type of a network by a trial call: with pure noise at the noisiest
+//! timestep, a prediction of the noise is about the input, and a velocity is about the negated
+//! image. (A1111 and stable-diffusion.cpp use a constant input.)
 
 use candle_core::{DType, Tensor};
 
@@ -11,20 +11,20 @@ use crate::request::Rng;
 use crate::rng::Noise;
 use crate::sampler::Prediction;
 
-/// Side of the latents that are tried, in cells.
+/// Side of the latents of the trial call, in cells.
 const SIDE: usize = 16;
 /// The value of every channel of the context.
 const CONTEXT: f32 = 0.5;
 /// The last timestep of training.
 const TIMESTEP: f64 = 999.0;
-/// Share of the noise in the output that only an estimate of the noise has: there it is about 1, in
-/// a velocity about √ᾱ = 0.07.
+/// Threshold for the share of the noise in the output: about 1 in a prediction of the noise, about
+/// √ᾱ = 0.07 in a velocity.
 const SHARE: f32 = 0.5;
 
-/// Refuses to draw with what was only guessed and turns out to be wrong.
+/// Rejects a guessed prediction type that turns out to be wrong.
 ///
 /// # Errors
-/// The network predicts something else than `guess`; tensor arithmetic.
+/// The network predicts something other than `guess`; tensor arithmetic.
 pub(super) fn confirm(unet: &Unet, guess: Prediction, name: &str, backend: &Backend) -> Result<()> {
     let found = prediction(unet, backend)?;
     if found == guess {
@@ -36,7 +36,7 @@ pub(super) fn confirm(unet: &Unet, guess: Prediction, name: &str, backend: &Back
     Err(Error::field("prediction", what).hint(format!("give `--prediction {found}`")))
 }
 
-/// Shows noise to a network without added conditioning.
+/// Prediction type of a network without added conditioning, from a trial call with noise.
 ///
 /// # Errors
 /// Tensor arithmetic.

@@ -1,4 +1,4 @@
-//! Prompts that were encoded lately: a server and a batch ask for the same ones again and again.
+//! Cache of encoded prompts: a server and a batch ask for the same ones again and again.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -8,10 +8,10 @@ use crate::error::Result;
 use crate::event::{Event, Flow, Observer};
 use crate::request::Request;
 
-/// How many are kept.
+/// Number of requests whose conditioning is kept.
 const KEPT: usize = 32;
-/// Most tokens of all that are kept, so that long prompts take no more memory than as many of one
-/// chunk.
+/// Total number of tokens kept at most, so that long prompts take no more memory than as many of
+/// one chunk.
 const TOKENS: usize = KEPT * 77;
 
 /// The conditioning of recent requests, the latest last.
@@ -22,13 +22,13 @@ pub(super) struct Recent(RefCell<VecDeque<Known>>);
 struct Known {
     request: Request,
     encoded: Encoded,
-    /// What the user was told while it was made.
+    /// Warnings reported while it was made.
     warnings: Vec<Event>,
 }
 
 impl Recent {
-    /// The conditioning of `request`'s words, made by `encode` unless it is known. Warnings are
-    /// told each time.
+    /// The conditioning of `request`'s prompts, made by `encode` unless it is cached. Its warnings
+    /// are reported each time.
     ///
     /// # Errors
     /// As `encode`; `Kind::Interrupted` when the observer cancels.

@@ -11,26 +11,26 @@ use crate::nn::{Backend, Weights};
 use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::request::Request;
 
-/// What the sizes of a request follow from.
+/// Inputs of the size estimate of a request.
 pub(crate) struct Sizes<'a> {
     /// The model.
     pub(crate) files: &'a ModelFiles,
-    /// What its small files say.
+    /// Values from the configuration files of the model.
     pub(crate) repo: &'a RepoConfig,
-    /// What works beside it.
+    /// Extra networks of the request.
     pub(crate) networks: &'a Networks,
-    /// What was asked for.
+    /// The request.
     pub(crate) request: &'a Request,
-    /// What of it is left to do.
+    /// Stages of the request that are left to do.
     pub(crate) stages: Stages,
 }
 
 /// Stages of a request that are left to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stages {
-    /// Every one.
+    /// All stages.
     All,
-    /// Latents are there.
+    /// Decoding alone: the latents exist already.
     Decoding,
 }
 
@@ -42,12 +42,12 @@ struct Sized {
 }
 
 impl Sizes<'_> {
-    /// Whether there are latents to be drawn.
+    /// Returns true if latents are still to be drawn.
     pub(crate) fn draws(&self) -> bool {
         self.stages == Stages::All
     }
 
-    /// The request's estimate, decoded in tiles or not.
+    /// The estimate of the request, with or without decoding in tiles.
     ///
     /// # Errors
     /// A file of the model that is missing or malformed.
@@ -102,7 +102,7 @@ impl Sizes<'_> {
         })
     }
 
-    /// Weights of the networks beside the model.
+    /// Weights of the extra networks, in bytes.
     fn beside(&self, backend: &Backend, careful: &Backend) -> Result<u64> {
         let bytes = |network: &Network, backend| -> Result<u64> {
             Ok(Weights::of(network.tensors()?, backend)?.footprint(""))
@@ -122,8 +122,8 @@ impl Sizes<'_> {
             * u64::from(self.request.height / self.repo.vae_factor)
     }
 
-    /// Buffers of the denoising network: what the way up still needs, of it and of each control
-    /// network, and what a block works on.
+    /// Buffers of the denoising network, in bytes: the skip connections of the network and the
+    /// residuals of each ControlNet, and the working memory of a block.
     fn denoise(&self, config: &UnetConfig) -> u64 {
         let guided = if self.request.cfg_scale > 1.0 && config.guidance_width.is_none() {
             2
@@ -147,7 +147,8 @@ impl Sizes<'_> {
         numbers * 4 * (ways * channels + BLOCK * first) + scratch(numbers * first)
     }
 
-    /// A half of the autoencoder: its weights, and its buffers for the whole picture or a tile.
+    /// Decoder or encoder of the autoencoder: its weights, and its buffers for the whole image or a
+    /// tile.
     fn autoencoder(&self, source: &autoencoder::Source, half: Half, tiled: bool) -> Result<Sized> {
         let weights = source.weights()?.footprint(half.prefix());
         let area = u64::from(self.repo.vae_factor * self.repo.vae_factor);
@@ -188,7 +189,7 @@ impl Sizes<'_> {
     }
 }
 
-/// The halves of an autoencoder.
+/// Decoder or encoder of an autoencoder.
 #[derive(Clone, Copy)]
 enum Half {
     Decoder,
@@ -196,7 +197,7 @@ enum Half {
 }
 
 impl Half {
-    /// What the names of its tensors begin with.
+    /// Prefix of the names of its tensors.
     fn prefix(self) -> &'static str {
         match self {
             Self::Decoder => "decoder.",
@@ -205,21 +206,22 @@ impl Half {
     }
 }
 
-/// Channels of the tiny autoencoder at every level, and maps of so many that it has at once at the
-/// last one.
+/// Channels of the tiny autoencoder at every level, and number of maps of that many channels that
+/// are in memory at once at the last level.
 const TINY_WIDTH: usize = 64;
 const TINY_MAPS: u64 = 4;
-/// Bytes of a pixel of the picture itself: three numbers, twice more while they are turned and
-/// rounded, and the result.
+/// Bytes per pixel of the image itself: three numbers, two copies more while they are transposed
+/// and rounded, and the result.
 const PIXEL: u64 = 3 * (3 * 4 + 1);
-/// Maps of the first level that a block of the denoising network works on at once: the gated
-/// layer's four, queries, keys and values, input and output, and what size classes round up.
+/// Maps of the first level that a block of the denoising network works on at once: the four of the
+/// gated layer (GEGLU), queries, keys and values, input and output, and the rounding up to size
+/// classes.
 const BLOCK: u64 = 16;
 /// Pages of mapped files that loading keeps, and a layer on its way into panels.
 const READING: u64 = 120 << 20;
 
-/// Buffers of the kernels themselves, when the largest map has so many numbers: two of a
-/// convolution's bands, for what is read and what it is transformed to.
+/// Scratch memory of the kernels themselves in bytes, for a largest map of `numbers` values: two
+/// bands of a convolution, for its input and its transformed input.
 fn scratch(numbers: u64) -> u64 {
     (2 * (28 << 20)).min(numbers * 4 * 3)
 }

@@ -1,14 +1,14 @@
-//! The check that what a network gives is made of numbers, and the search for the layer where it
-//! stopped being so.
+//! Check that the output of a network is finite, and search for the layer with the first non-finite
+//! value.
 
 use candle_core::Tensor;
 
 use crate::error::{Error, Kind, Result};
 use crate::nn::{first_broken, is_finite};
 
-/// What `run` gives, if the tensor `of` it is finite throughout. Otherwise the same call is made
-/// again with every layer watched, so that a sound run pays nothing for the layer's name; `what` is
-/// the network and the call.
+/// Returns the output of `run` if the tensor `of` it is finite throughout. Otherwise the same call
+/// is repeated with the watch of every layer on, so that a sound run pays nothing for the name of
+/// the layer; `what` names the network and the call.
 ///
 /// # Errors
 /// `Kind::InvalidImage` with the network, the call and the layer; the errors of `run`.
@@ -30,7 +30,7 @@ pub(super) fn sound<T>(
     )))
 }
 
-/// The error of a picture that is none.
+/// Error of an invalid image.
 pub(super) fn invalid(what: &str) -> Error {
     Error::new(Kind::InvalidImage, what)
         .hint("try another seed or `--dtype f32`; if it stays, the weights are damaged or of another model")

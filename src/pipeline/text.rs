@@ -1,5 +1,5 @@
-//! Prompts to conditioning: chunks of tokens, one or two text encoders, XL's sizes, and what the
-//! user must know about words that did not fit.
+//! Prompts to conditioning: chunks of tokens, one or two text encoders, SDXL's micro-conditioning,
+//! and warnings about words that did not fit.
 
 use std::sync::Arc;
 
@@ -31,18 +31,19 @@ struct Encoder {
     clip: ClipText,
 }
 
-/// A prompt as the network takes it; several that were joined have their number in place of each 1.
+/// Conditioning of a prompt; that of several joined prompts has their number in place of each
+/// leading 1.
 #[derive(Clone)]
 pub(crate) struct Context {
     /// `[1, n, c]`.
     pub(crate) states: Tensor,
-    /// XL only.
+    /// Present in SDXL only.
     pub(crate) added: Option<Pooled>,
-    /// Tokens of a picture prompt, `[1, m, c]`.
+    /// Tokens of an image prompt (IP-Adapter), `[1, m, c]`.
     pub(crate) picture: Option<Tensor>,
 }
 
-/// XL's second kind of conditioning.
+/// SDXL's added conditioning (`added_cond_kwargs` of diffusers).
 #[derive(Clone)]
 pub(crate) struct Pooled {
     /// `[1, p]`.
@@ -57,7 +58,7 @@ pub(crate) struct Encoded {
     pub(crate) positive: Context,
     /// Absent when there is no unconditional pass.
     pub(crate) negative: Option<Context>,
-    /// What each control network looks at, as it takes it.
+    /// Embedded control image of each ControlNet.
     pub(crate) hints: Vec<FeatureMap>,
 }
 
@@ -72,12 +73,13 @@ impl Encoded {
             .unwrap_or_default()
     }
 
-    /// Prompts that were joined into this.
+    /// Number of prompts joined into this.
     pub(super) fn count(&self) -> usize {
         count(&self.positive.states)
     }
 
-    /// Prompts of one length and of requests that are alike, one for each image of a forward.
+    /// Joins prompts of one length, of requests that can be drawn in one batch, one for each image
+    /// of a forward pass.
     ///
     /// # Errors
     /// Tensor arithmetic.
@@ -95,7 +97,7 @@ impl Encoded {
         let negative = negative
             .map(|negative| Context::joined(&negative))
             .transpose()?;
-        // What control networks look at is the same for all of them.
+        // Control images are the same for all of them.
         let hints = prompts
             .first()
             .map(|prompt| prompt.hints.clone())
@@ -149,10 +151,10 @@ struct Texts {
     skip: usize,
 }
 
-/// How the prompts of a request are read by every encoder.
+/// Options for reading the prompts of a request, for every encoder.
 struct Manner<'a> {
     reading: Reading,
-    /// Words with vectors of their own, for each encoder.
+    /// Embeddings (textual inversion) for each encoder.
     words: &'a [Words],
 }
 
@@ -191,7 +193,7 @@ impl TextEncoder {
         })
     }
 
-    /// What the model's tokenizers lack, for the user.
+    /// Warnings for the user about what the tokenizers of the model lack.
     pub(super) fn notices(&self) -> impl Iterator<Item = &str> {
         self.encoders
             .iter()
@@ -281,7 +283,7 @@ impl TextEncoder {
         self.texts([first, second.unwrap_or(first)], manner, observer)
     }
 
-    /// The prompts in chunks; what is left out is told once.
+    /// The prompts in chunks; words left out are reported once per prompt.
     fn texts(
         &self,
         prompts: [Prompt<'_>; 2],
@@ -311,7 +313,7 @@ impl TextEncoder {
         Ok(texts)
     }
 
-    /// The texts through their encoders, filled up with empty chunks to the request's length.
+    /// Encodes the texts, padded with empty chunks to the length of the request.
     fn context(
         &self,
         texts: &Texts,
@@ -344,7 +346,7 @@ impl TextEncoder {
             states.push(Tensor::cat(&parts, 1)?);
         }
         let added = match pooled {
-            // XL's text as a whole is that of the first chunk.
+            // SDXL's pooled prompt is that of the first chunk.
             Some((encoder, part)) => {
                 let text = encoder
                     .clip
@@ -360,7 +362,7 @@ impl TextEncoder {
         })
     }
 
-    /// XL's micro-conditioning (Podell et al. 2023, section 2.2): heights before widths, tops
+    /// SDXL's micro-conditioning (Podell et al. 2023, section 2.2): heights before widths, tops
     /// before lefts.
     fn time_ids(&self, request: &Request, negative: bool) -> Vec<f64> {
         let sizes = if negative {
@@ -373,7 +375,8 @@ impl TextEncoder {
         let [top, left] = pair(sizes.crop);
         let mut ids = vec![height, width, top, left];
         if self.repo.aesthetic_score {
-            // The score that the refiner's makers recommend for what is wanted and for what is not.
+            // The aesthetic scores that the refiner's authors recommend for the prompt and for the
+            // negative prompt.
             ids.push(if negative { 2.5 } else { 6.0 });
         } else {
             let [width, height] = pair(sizes.target);
@@ -383,7 +386,7 @@ impl TextEncoder {
     }
 }
 
-/// Length of a request's contexts, and how much of it is encoded.
+/// Length of the contexts of a request, and progress of their encoding.
 struct Length<'a> {
     /// Chunks of each context.
     chunks: usize,
@@ -394,7 +397,7 @@ struct Length<'a> {
 }
 
 impl Length<'_> {
-    /// Notes a chunk. An observer who cancels is heard between two of them.
+    /// Counts an encoded chunk and reports progress; the observer may cancel between two chunks.
     fn encoded(&mut self) -> Result<()> {
         self.done += 1;
         if self.chunks == 1 {
@@ -410,7 +413,7 @@ impl Length<'_> {
     }
 }
 
-/// A chunk that went through an encoder.
+/// Output of an encoder for one chunk.
 struct Part {
     ids: Vec<u32>,
     hidden: Tokens,
@@ -463,7 +466,7 @@ impl Encoder {
     }
 }
 
-/// The conditioning of no negative prompt at all.
+/// Conditioning of zeros in place of a missing negative prompt.
 fn zeros(like: &Context, ids: Vec<f64>) -> Result<Context> {
     let added = match &like.added {
         Some(pooled) => Some(Pooled {

@@ -1,4 +1,5 @@
-//! Weighted and long prompts through whole text encoders: contexts against sums done by hand.
+//! Tests of weighted and long prompts through whole text encoders: contexts against sums done by
+//! hand.
 
 use std::path::{Path, PathBuf};
 
@@ -22,7 +23,7 @@ fn encoder(files: &ModelFiles, repo: &RepoConfig) -> TextEncoder {
     TextEncoder::load(files, repo, &open).unwrap()
 }
 
-/// The contexts of a request in JSON, and what the user was told.
+/// The contexts of a request in JSON, and the warnings for the user.
 fn encode(text: &TextEncoder, request: &str) -> (Encoded, Vec<String>) {
     let files = files(model("sd15"));
     let params: Params = serde_json::from_str(request).unwrap();

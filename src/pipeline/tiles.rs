@@ -6,10 +6,10 @@ use candle_core::{Device, Tensor};
 use crate::error::Result;
 use crate::models::vae::VaeConfig;
 
-/// Share of a tile that the next one covers again.
+/// Share of a tile that overlaps with the next one.
 const OVERLAP: f64 = 0.25;
 
-/// How a picture is cut.
+/// Size of the tiles of an image.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Tiling {
     /// Side of a tile in latent cells.
@@ -30,8 +30,8 @@ struct Tile {
 const LARGEST: usize = 64;
 
 impl Tiling {
-    /// Tiles as large as the pictures that the autoencoder was trained on, but no larger than most
-    /// machines can decode.
+    /// Tiles of the size of the images that the autoencoder was trained on, but of at most
+    /// `LARGEST` cells, which most machines can decode.
     pub(super) fn of(vae: &VaeConfig) -> Self {
         let factor = vae.factor();
         Self {
@@ -40,7 +40,7 @@ impl Tiling {
         }
     }
 
-    /// Latents `[1, c, h, w]` through `decode`, tile by tile, to pixels `[1, 3, f·h, f·w]`.
+    /// Decodes latents `[1, c, h, w]` with `decode`, tile by tile, to pixels `[1, 3, f·h, f·w]`.
     ///
     /// # Errors
     /// Those of `decode`; tensor arithmetic.
@@ -163,7 +163,7 @@ fn mix(from: f32, to: f32, share: f32) -> f32 {
 mod tests {
     use super::*;
 
-    /// A decoder without a view of its surroundings: each cell becomes a square of its own value.
+    /// Decoder that does not look beyond a cell: each cell becomes a square of its own value.
     fn enlarge(latents: &Tensor) -> Result<Tensor> {
         let (_, _, h, w) = latents.dims4()?;
         Ok(latents.narrow(1, 0, 3)?.upsample_nearest2d(8 * h, 8 * w)?)

@@ -1,28 +1,28 @@
-//! How much arithmetic a request asks for, from the shapes of its networks' tensors. Nothing is
-//! loaded for it.
+//! Arithmetic operations of a request, from the shapes of the tensors of its networks. Nothing is
+//! loaded.
 
 use super::sizes::Sizes;
 use crate::error::Result;
 use crate::registry::{Component, Tensors};
 
-/// Arithmetic operations, those of products, convolutions and attention.
+/// Arithmetic operations in products, convolutions and attention.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Workload {
-    /// Of the text encoders, for prompt and negative prompt.
+    /// Operations of the text encoders, for prompt and negative prompt.
     pub(crate) encode: f64,
-    /// Of a call of the denoising network for one picture, control networks included.
+    /// Operations of a call of the denoising network for one image, ControlNets included.
     pub(crate) call: f64,
-    /// Of decoding a picture.
+    /// Operations of decoding an image.
     pub(crate) decode: f64,
 }
 
 /// Tokens of a prompt's chunk.
 const TOKENS: f64 = 77.0;
 
-/// Numbers that a layer is applied to.
+/// Positions that a layer is applied to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Extent {
-    /// So many cells or pixels.
+    /// This number of latent cells or pixels.
     Cells(f64),
     /// The tokens of the prompt.
     Prompt,
@@ -31,7 +31,7 @@ enum Extent {
 }
 
 impl Workload {
-    /// What a request asks for.
+    /// Estimates the work of a request.
     ///
     /// # Errors
     /// A file of the model that is missing or malformed.
@@ -78,7 +78,7 @@ fn total(tensors: &Tensors, extent: impl Fn(&str) -> Option<Extent>) -> f64 {
         .sum()
 }
 
-/// Operations of one layer, with the attention that its queries begin.
+/// Operations of one layer; for the projection of queries, with the attention that follows.
 fn layer(name: &str, shape: &[usize], extent: Extent) -> f64 {
     let [width, _, ..] = *shape else { return 0.0 };
     let numbers: usize = shape.iter().product();

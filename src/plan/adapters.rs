@@ -1,4 +1,4 @@
-//! The adapters of a request: their files found, fitted to the model, and told of.
+//! Adapters of a request: finds their files, fits them to the model and reports them.
 
 use std::path::{Path, PathBuf};
 
@@ -9,11 +9,11 @@ use crate::event::{Event, Observer, tell};
 use crate::registry::{Fetch, file_of_repository};
 use crate::request::{self, Adapter, Params, Request};
 
-/// Names of modules that a warning lists.
+/// Maximum number of module names in a warning.
 const LISTED: usize = 3;
 
-/// What `request` uses of what `params` name, fitted to `base`; the request learns what the files
-/// are.
+/// Returns the adapters that `request` uses of those that `params` name, fitted to `base`; records
+/// files and hashes in the request.
 ///
 /// # Errors
 /// A file that is missing, damaged, or made for another kind of model; `Kind::Interrupted`.
@@ -83,7 +83,7 @@ fn loras(
     Ok(used)
 }
 
-/// The file on this machine, if need be after a download.
+/// Path of the file on this machine, after a download if necessary.
 fn path(file: &str, fetch: &Fetch, observer: &mut dyn Observer) -> Result<PathBuf> {
     let path = PathBuf::from(file);
     if path.is_file() {
@@ -104,7 +104,7 @@ fn hashed(adapter: Adapter, hashes: &Hashes) -> Adapter {
     }
 }
 
-/// Says what of a LoRA is used, and warns of what is not.
+/// Reports the modules of a LoRA that are used, and warns of those that are not.
 fn report(lora: &Adapter, fitted: &Fitted, observer: &mut dyn Observer) -> Result<()> {
     let Adapter { name, weight, .. } = lora;
     let (matched, left) = (fitted.matched, fitted.unmatched.len());

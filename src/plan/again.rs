@@ -1,5 +1,5 @@
-//! A recorded request on its way to be drawn again: the files that it names are found, at their
-//! place or beside the picture, and those that are others now are told.
+//! Replay of a recorded request: the files that it names are found, at their recorded path or next
+//! to the image, and those that have changed are reported.
 
 use std::path::{Path, PathBuf};
 
@@ -11,19 +11,19 @@ use crate::output::metadata::Record;
 use crate::registry::sha256;
 use crate::request::{Adapter, Params, given};
 
-/// A picture's record, the picture, and what is said beside it.
+/// An image's record, the image, and the parameters that override the record.
 #[derive(Clone, Copy)]
 pub struct Recorded<'a> {
-    /// What the picture says about itself.
+    /// Metadata stored in the image.
     pub record: &'a Record,
-    /// The picture; what it was made from may lie beside it.
+    /// Path of the image; its input files may be next to it.
     pub image: &'a Path,
-    /// What takes the place of what is recorded.
+    /// Parameters that override the recorded ones.
     pub over: &'a Params,
 }
 
 impl Recorded<'_> {
-    /// The parameters that ask for the picture, each file where it is now.
+    /// Returns the parameters that reproduce the image, with the current path of each file.
     ///
     /// # Errors
     /// A file that is missing, by field and name; a record of another version.
@@ -57,7 +57,7 @@ impl Recorded<'_> {
         Ok(request.params())
     }
 
-    /// Puts the path where the file is now in the place of the recorded one.
+    /// Replaces the recorded path by the current path of the file.
     fn find(&self, field: &str, path: &mut String, hash: Option<&str>) -> Result<()> {
         if given(self.over, field) {
             return Ok(());
@@ -76,7 +76,7 @@ impl Recorded<'_> {
         )))
     }
 
-    /// A LoRA may be in a folder that is named now, or on the hub.
+    /// Replaces the path of a LoRA, which may also be in the folder `lora_dir` or on the hub.
     fn find_lora(&self, lora: &mut Adapter) -> Result<()> {
         let named = |folder: &String| adapters::named(Path::new(folder), &lora.name);
         let there = self.place(&lora.file, lora.hash.as_deref());
@@ -89,11 +89,11 @@ impl Recorded<'_> {
         Ok(())
     }
 
-    /// Where a file is: at its recorded place or beside the picture, first of all where its content
-    /// is the recorded one.
+    /// Current path of a file: the recorded path, or one next to the image; a file with the
+    /// recorded content comes first.
     fn place(&self, recorded: &str, hash: Option<&str>) -> Option<String> {
         let folder = self.image.parent().unwrap_or(Path::new(""));
-        // A record may come from a system that parts folders otherwise.
+        // A record may come from a system with another path separator.
         let name = recorded.rsplit(['/', '\\']).next().unwrap_or(recorded);
         let places = [
             PathBuf::from(recorded),
@@ -111,7 +111,8 @@ impl Recorded<'_> {
         Some(found.to_string_lossy().into_owned())
     }
 
-    /// What `plan` draws with that the picture was not made with, unless it was asked for.
+    /// Returns the files of `plan` that differ from the recorded ones, except those that were
+    /// replaced on purpose.
     ///
     /// # Errors
     /// A record of another version.
@@ -159,7 +160,7 @@ fn other(what: &str, name: &str) -> String {
     format!("the {what} `{name}` is another file than when the picture was made")
 }
 
-/// Whether a name may be `ORG/REPO/FILE`.
+/// Returns true if the name may be `ORG/REPO/FILE`.
 fn is_of_hub(file: &str) -> bool {
     !file.starts_with(['/', '.', '~']) && file.split('/').count() > 2
 }

@@ -1,4 +1,4 @@
-//! The pictures that a request reads, told from others by their content.
+//! Input images of a request, identified by their content.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -8,15 +8,15 @@ use crate::error::{Error, Result};
 use crate::registry::sha256;
 use crate::request::Request;
 
-/// Pictures whose content was looked at: each once, as long as it stays as it is.
+/// Cache of image hashes: each file is read once, until its size or modification time changes.
 #[derive(Default)]
 pub(super) struct Inputs(HashMap<PathBuf, (Stamp, String)>);
 
-/// What changes with a file.
+/// Size in bytes and modification time of a file.
 type Stamp = (u64, Option<SystemTime>);
 
 impl Inputs {
-    /// Field → SHA-256 of the picture that it names; of several in one field the others are
+    /// Returns field → SHA-256 of the image that it names; further images of one field are
     /// numbered: `control_2`.
     ///
     /// # Errors
@@ -37,7 +37,8 @@ impl Inputs {
         Ok(hashes)
     }
 
-    /// Nothing for what is no file on a disk: a pipe can be read only once.
+    /// Returns the hash of a file; `None` for anything but a regular file: a pipe can be read only
+    /// once.
     fn hash(&mut self, path: &Path) -> std::io::Result<Option<String>> {
         let about = std::fs::metadata(path)?;
         if !about.is_file() {

@@ -1,5 +1,5 @@
-//! Lock files of plans: written from what was found, or held against it; each model, network and
-//! adapter once.
+//! Lock files of plans: written from the files that were found, or checked against them; each
+//! model, network and adapter once.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,8 @@ use crate::error::Result;
 use crate::registry::{LockFile, Network, Networks};
 use crate::request::{Params, Request};
 
-/// What a plan found besides its models, as far as a lock file has not met it yet.
+/// Networks and adapters of a plan that were not yet recorded in the lock file or checked against
+/// it.
 struct Fresh<'a> {
     networks: Vec<&'a Network>,
     /// File and SHA-256 of LoRAs and embeddings.
@@ -23,8 +24,8 @@ impl Fresh<'_> {
 }
 
 impl Planner {
-    /// Writes what the plan found into the lock file that `params` name, or holds it to that; the
-    /// models were held to it when they were found.
+    /// Records the plan's files in the lock file that `params` name, or checks them against it; the
+    /// models were checked when they were found.
     pub(super) fn lock<'a>(
         &mut self,
         params: &Params,

@@ -1,4 +1,4 @@
-//! The networks that a request names beside its model, found like the models: each once.
+//! Extra networks of a request (VAE, ControlNets, IP-Adapter); like the models, each is found once.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::event::Observer;
 use crate::registry::{Family, Layout, Network, Networks, autoencoder};
 use crate::request::Request;
 
-/// How a network was asked for.
+/// Request for a network, the key of the networks found so far.
 pub(super) type Asked = (Wanted, Layout);
 
 impl Planner {

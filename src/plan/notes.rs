@@ -1,5 +1,5 @@
-//! What a plan's user has to know before it is drawn: keys of the model's files that do not count,
-//! and runs that begin where hardly any noise is left.
+//! Warnings before a plan runs: keys of the model's files that are ignored, and runs that begin
+//! with hardly any noise.
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
@@ -9,10 +9,10 @@ use crate::sampler::{Levels, schedule::Grid};
 
 use super::Model;
 
-/// Warns of what does not count, or counts for little.
+/// Warns of settings that are ignored or have little effect.
 ///
 /// # Errors
-/// What diffusers would ignore though nothing of the picture were right; that the observer cancels.
+/// A setting that diffusers ignores although the whole image would be wrong; the observer cancels.
 pub(super) fn tell_all(
     request: &Request,
     base: &Model,
@@ -20,12 +20,21 @@ pub(super) fn tell_all(
     observer: &mut dyn Observer,
 ) -> Result<()> {
     let mut messages = Vec::new();
+    messages.extend(scheduler(base));
     messages.extend(keys(base));
     messages.extend(statistics(request, base, networks)?);
     messages.extend(beginning(request, base)?);
     messages
         .into_iter()
         .try_for_each(|message| tell(observer, &Event::Warning { message }))
+}
+
+fn scheduler(base: &Model) -> Option<String> {
+    let own = base.repo.overruled_scheduler.as_ref()?;
+    let class = base.repo.scheduler.class_name.as_ref()?;
+    Some(format!(
+        "scheduler_config.json is one of `{own}`, and model_index.json names `{class}`, which counts, as in diffusers"
+    ))
 }
 
 fn keys(base: &Model) -> Option<String> {
@@ -43,7 +52,7 @@ fn keys(base: &Model) -> Option<String> {
     })
 }
 
-/// Mean and deviation of the latents, of the autoencoder that decodes them.
+/// Checks `latents_mean` and `latents_std` of the VAE that decodes the latents.
 fn statistics(request: &Request, base: &Model, networks: &Networks) -> Result<Option<String>> {
     let (statistics, file) = read(base, networks.autoencoder.as_deref())?;
     let masked = request
@@ -77,8 +86,8 @@ fn statistics(request: &Request, base: &Model, networks: &Networks) -> Result<Op
     }))
 }
 
-/// What the autoencoder's file says, and its name in messages. A single file of a whole one takes
-/// the model's own.
+/// Latent statistics of the VAE in use, and the name of their file in messages. A full VAE in a
+/// single file takes those of the model's own VAE; a tiny one (TAESD) has none.
 fn read(base: &Model, other: Option<&Network>) -> Result<(LatentStatistics, String)> {
     let own = || {
         (
@@ -99,7 +108,7 @@ fn read(base: &Model, other: Option<&Network>) -> Result<(LatentStatistics, Stri
 /// A tensor that tiny autoencoders alone have.
 const TINY: &str = "decoder.layers.0.weight";
 
-/// A run from noise that begins where there is hardly any.
+/// Warning about a run from noise whose first noise level is below 1.
 fn beginning(request: &Request, base: &Model) -> Result<Option<String>> {
     let (config, ladder) = request.ladder(&base.repo)?;
     let first = ladder.levels[0];

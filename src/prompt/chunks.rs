@@ -1,4 +1,4 @@
-//! Tokens into chunks of the length that a text encoder takes, with A1111's rule for where a chunk
+//! Division of tokens into chunks of the text encoder's length, with A1111's rule for where a chunk
 //! ends.
 
 use super::LongPrompt;
@@ -8,18 +8,18 @@ use super::LongPrompt;
 pub(crate) struct Token {
     pub(crate) id: u32,
     pub(crate) weight: f64,
-    /// Which run of its section it is part of, and at which byte of that run it begins.
+    /// Index of the run in its section, and byte offset of the token in that run.
     pub(crate) at: (usize, usize),
 }
 
-/// How a text encoder and a request limit a chunk.
+/// Limits of a chunk, from the text encoder and the request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Room {
     /// Content tokens of a chunk.
     pub(crate) tokens: usize,
     /// The token of a comma, where the vocabulary has one.
     pub(crate) comma: Option<u32>,
-    /// From this id on, tokens are vectors of words; those of one word have one place.
+    /// First id of embedding vectors (textual inversion); those of one word have the same place.
     pub(crate) first_word: u32,
     pub(crate) long: LongPrompt,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Layout {
 }
 
 /// A1111's "comma padding backtrack": as many tokens after a comma may move into the next chunk, so
-/// that no phrase is torn apart.
+/// that no phrase is split.
 const BACKTRACK: usize = 20;
 
 /// The tokens between two breaks in chunks.

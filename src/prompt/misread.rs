@@ -1,4 +1,4 @@
-//! Parts of a prompt that mean something elsewhere and are drawn as they stand here.
+//! Parts of a prompt that are syntax in other programs and encoded as plain text here.
 
 use super::parse::{breaks, number};
 use super::{Prompt, Syntax};
@@ -7,7 +7,7 @@ use super::{Prompt, Syntax};
 const SHOWN: usize = 40;
 
 impl Prompt<'_> {
-    /// What there is to say about them, one warning for each kind.
+    /// Warnings about parts of the prompt that other programs read as syntax, one for each kind.
     pub(crate) fn misread(&self, syntax: Syntax) -> Vec<String> {
         let text = self.text;
         let plain = syntax == Syntax::Plain;
@@ -70,8 +70,7 @@ fn doubled(text: &str) -> Option<&str> {
         })
 }
 
-/// The first part in a pair of brackets, with nothing of the kind inside, whose content `is` what
-/// is looked for.
+/// The first innermost part in a pair of brackets whose content satisfies `is`.
 fn between(text: &str, open: char, close: char, is: fn(&str) -> bool) -> Option<&str> {
     text.match_indices(close).find_map(|(end, _)| {
         let start = text[..end]
@@ -87,7 +86,7 @@ fn is_edit(inside: &str) -> bool {
     inside.contains('|') || when.is_some_and(|(_, when)| when.trim().parse::<f64>().is_ok())
 }
 
-/// A1111's `<lyco:name:1>` and its like.
+/// A1111's `<lyco:name:1>` and other references in this form.
 fn is_network(inside: &str) -> bool {
     let kind = inside.split_once(':').filter(|(_, name)| !name.is_empty());
     kind.is_some_and(|(kind, _)| {

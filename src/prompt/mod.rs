@@ -1,6 +1,6 @@
-//! What a prompt says before it is tokens: how its brackets are read (`parse.rs`), and how tokens
-//! fall into chunks of the length that a text encoder takes (`chunks.rs`). Tokenizers and networks
-//! are others' work.
+//! Prompts before tokenization: the syntax of brackets (`parse.rs`), and the division of tokens
+//! into chunks of the text encoder's length (`chunks.rs`). Tokenizers and networks are not part of
+//! this module.
 
 mod chunks;
 mod misread;
@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 use crate::named::named_enum;
 
 named_enum! {
-    /// How the brackets of a prompt are read.
+    /// Syntax of brackets in a prompt.
     #[derive(Default)]
     pub enum Syntax("prompt syntax") {
         /// As the text that they are, as diffusers does.
@@ -28,7 +28,7 @@ named_enum! {
 }
 
 named_enum! {
-    /// What becomes of a prompt that is longer than the text encoder takes.
+    /// Treatment of a prompt that is longer than the text encoder's context.
     #[derive(Default)]
     pub enum LongPrompt("way with long prompts") {
         /// Encoded chunk by chunk, as A1111 does.
@@ -66,7 +66,7 @@ pub(crate) struct Prompt<'a> {
     pub(crate) text: &'a str,
 }
 
-/// How a request's prompts are read.
+/// Syntax and length rule of a request's prompts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reading {
     pub(crate) syntax: Syntax,
@@ -114,12 +114,12 @@ impl Prompt<'_> {
         )
     }
 
-    /// The field as people call it.
+    /// The field's name with blanks for underscores, for messages.
     pub(crate) fn name(&self) -> String {
         self.field.replace('_', " ")
     }
 
-    /// A weight out of its range, at the byte `at`.
+    /// The error of a weight out of its range, at the byte `at`.
     fn wrong_weight(&self, weight: &str, at: usize) -> Error {
         let before = self.text.get(..at).unwrap_or_default();
         let place = before.chars().count() + 1;
@@ -138,5 +138,5 @@ impl Prompt<'_> {
     }
 }
 
-/// Weights beyond this make noise of any picture.
+/// Largest weight; beyond it every image is noise.
 const LARGEST: f64 = 10.0;

@@ -1,11 +1,11 @@
 //! A1111's brackets: `(word)` 1.1, `[word]` 1/1.1, `(word:1.3)`, nested ones multiplied, `\(` for a
-//! bracket that is text, `BREAK` for a new chunk. Brackets without a partner read as there: one
-//! that is never closed counts to the end, one that was never opened is text.
+//! bracket that is text, `BREAK` for a new chunk. Brackets without a partner are read as in A1111:
+//! one that is never closed counts to the end, one that was never opened is text.
 
 use super::{LARGEST, Piece, Prompt, Run};
 use crate::error::Result;
 
-/// What one pair of brackets multiplies by.
+/// Factors of one pair of brackets.
 const ROUND: f64 = 1.1;
 const SQUARE: f64 = 1.0 / 1.1;
 
@@ -64,7 +64,7 @@ impl Reader<'_> {
                 None => self.text("]", at),
             },
             (Some(':'), _) => return self.colon(rest, at),
-            // A backslash before anything else vanishes, as there.
+            // A backslash before anything else vanishes, as in A1111.
             (Some('\\'), _) => {}
             _ => {
                 let length = rest
@@ -142,7 +142,7 @@ impl Reader<'_> {
             match (text, pieces.last_mut()) {
                 (None, _) => pieces.push(Piece::Break),
                 (Some(text), Some(Piece::Run(run))) if run.weight == weight => {
-                    run.text.push_str(&text)
+                    run.text.push_str(&text);
                 }
                 (Some(text), _) => pieces.push(Piece::Run(Run { text, weight })),
             }
@@ -167,7 +167,7 @@ pub(super) fn number(text: &str) -> Option<(&str, usize)> {
     numeric.then_some((number, end + 2))
 }
 
-/// Where `BREAK` stands as a word of its own.
+/// Byte offsets of `BREAK` as a word of its own.
 pub(super) fn breaks(text: &str) -> impl Iterator<Item = usize> + '_ {
     let in_word = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(BREAK)

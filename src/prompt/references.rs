@@ -31,7 +31,7 @@ impl Prompt<'_> {
             rest = &rest[start + end + 1..];
         }
         text.push_str(rest);
-        // What surrounded the references is no part of the prompt either.
+        // Blanks around the references are not part of the prompt either.
         let text = if references.is_empty() {
             text
         } else {

@@ -1,12 +1,12 @@
-//! Words of a prompt that stand for vectors of their own.
+//! Words of a prompt with vectors of their own (textual inversion).
 
-/// A word with vectors of its own, by all its names.
+/// A word with vectors of its own, with all its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Word {
-    /// How a prompt may write it. One that begins and ends with signs stands anywhere, others
-    /// between blanks and punctuation.
+    /// Spellings in a prompt. One that begins and ends with punctuation is found anywhere, others
+    /// only between blanks and punctuation.
     pub names: Vec<String>,
-    /// Vectors that it stands for.
+    /// Number of vectors.
     pub vectors: usize,
 }
 
@@ -20,13 +20,13 @@ pub(crate) enum Stretch<'a> {
 }
 
 impl Word {
-    /// Whether `text` has this word.
+    /// Returns true if `text` contains this word.
     pub(crate) fn is_in(&self, text: &str) -> bool {
         find(text, 0, std::slice::from_ref(self)).is_some()
     }
 }
 
-/// The text with its words apart. Case does not matter; of several names the longest counts.
+/// Splits the text at its words. Case does not matter; of several names the longest wins.
 pub(crate) fn stretches<'a>(text: &'a str, words: &[Word]) -> Vec<Stretch<'a>> {
     let mut parts = Vec::new();
     let mut at = 0;
@@ -68,7 +68,7 @@ fn find(text: &str, from: usize, words: &[Word]) -> Option<Found> {
     })
 }
 
-/// Whether `name` stands at this byte, and is no part of a longer word there.
+/// Returns true if `name` is at the byte `start`, in any case, and not part of a longer word.
 fn stands(text: &str, start: usize, name: &str) -> bool {
     let Some(found) = text.get(start..start + name.len()) else {
         return false;

@@ -101,6 +101,9 @@ pub struct RepoConfig {
     pub inputs: Inputs,
     /// scheduler/scheduler_config.json.
     pub scheduler: SchedulerFile,
+    /// Class that the scheduler's own file names, where model_index.json names another one, which
+    /// counts as in diffusers.
+    pub overruled_scheduler: Option<String>,
     /// Keys of that file that no class of diffusers has which sdgen knows.
     pub unknown_keys: Vec<String>,
     /// Mean and deviation of its autoencoder's latents.
@@ -128,6 +131,9 @@ struct Index {
     force_zeros_for_empty_prompt: bool,
     #[serde(default)]
     requires_aesthetics_score: bool,
+    /// Library and class.
+    #[serde(default)]
+    scheduler: Option<(Option<String>, Option<String>)>,
 }
 
 #[derive(Deserialize)]
@@ -194,6 +200,9 @@ impl RepoConfig {
         let latent_consistency = index.class.starts_with("LatentConsistencyModel");
         let unknown_keys = unknown_keys(&files.json(SCHEDULER)?);
         let mut scheduler: SchedulerFile = files.json(SCHEDULER)?;
+        let overruled_scheduler = index
+            .scheduler
+            .and_then(|(_, class)| scheduler.read_as(class?));
         if family == Family::Sd && !latent_consistency {
             scheduler.put_right(inputs == Inputs::Inpainting);
         }
@@ -209,6 +218,7 @@ impl RepoConfig {
             family,
             inputs,
             scheduler,
+            overruled_scheduler,
             unknown_keys,
             latents: files.json(&Component::Vae.config())?,
             native_size: unet.sample_size.saturating_mul(vae_factor),

@@ -10,22 +10,23 @@ use crate::adapters;
 use crate::error::{Error, Result};
 use crate::prompt::Prompt;
 
-/// An adapter as a picture tells of it.
+/// A LoRA or embedding, as recorded in an image's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Adapter {
     /// The file's name without its ending.
     pub name: String,
-    /// The file, or its place on the hub, as the user would name it.
+    /// The file, or its location on the Hugging Face Hub, as the user would name it.
     pub file: String,
-    /// How strongly a LoRA is merged; 1 for embeddings.
+    /// Scale at which a LoRA is merged; 1 for embeddings.
     pub weight: f64,
     /// SHA-256 of the file, once it was read.
     #[serde(default)]
     pub hash: Option<String>,
-    /// Twelve digits by which A1111 knows it.
+    /// A1111's short hash of the file: twelve hexadecimal digits.
     #[serde(default)]
     pub short_hash: Option<String>,
-    /// Weights of blocks and the like, which the prompt gave and nobody heeds.
+    /// Further settings in the prompt's reference, such as block weights (`lbw=`), which are
+    /// ignored.
     #[serde(skip)]
     pub ignored: Vec<String>,
 }
@@ -36,11 +37,11 @@ pub(super) struct Named {
     pub(super) loras: Vec<Adapter>,
 }
 
-/// Weights beyond this make noise of any picture.
+/// Largest weight; beyond it every image is noise.
 const LARGEST: f64 = 100.0;
 
 impl Adapter {
-    /// An adapter whose file was not looked at yet.
+    /// An adapter whose file has not been read yet.
     pub fn new(file: &str, weight: f64) -> Self {
         let name = Path::new(file)
             .file_stem()
@@ -83,8 +84,8 @@ fn within(field: &str, weight: f64) -> Result<()> {
     }
 }
 
-/// Everything that can be said about the adapters of `params` without a file, and where the prompt
-/// names LoRAs those files.
+/// The prompt without its references to LoRAs, and the LoRAs of flags and prompt. LoRAs named in
+/// the prompt are looked up in `lora_dir`; the files are not read.
 ///
 /// # Errors
 /// A weight or reference that cannot be read; a name that is in no folder.
@@ -124,10 +125,11 @@ pub(super) fn named(params: &Params) -> Result<Named> {
     Ok(Named { prompt, loras })
 }
 
-/// Whether flags and prompts can be read.
+/// Checks that the adapters in flags and prompts can be read.
 ///
 /// # Errors
-/// As [`named`], and a LoRA in a prompt that takes none.
+/// As [`named`] and [`embeddings`]; a LoRA in any prompt but the first; a `lora_dir` that does not
+/// exist.
 pub(super) fn check(params: &Params) -> Result<()> {
     let others = [
         ("negative_prompt", &params.negative_prompt),

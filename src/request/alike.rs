@@ -1,12 +1,12 @@
-//! What requests have in common. Each view drops the values that do not matter to it and keeps
-//! every other, so that a new field of [`Request`] counts until it is named here.
+//! Views of a request for comparison with others. Each view drops the values that do not matter to
+//! it and keeps every other, so that a new field of [`Request`] counts until it is named here.
 
 use super::{Interval, Request};
 use crate::input::MaskSource;
 use crate::sampler::{Sampler, Schedule};
 
 impl Request {
-    /// The request as its prompts' conditioning depends on it.
+    /// The part of the request that the conditioning of its prompts depends on.
     #[must_use]
     pub fn conditioning(&self) -> Self {
         Self {
@@ -17,7 +17,8 @@ impl Request {
         }
     }
 
-    /// The request without prompts and seed: requests alike in this can share a forward.
+    /// The request without prompts and seed: requests that are equal in this can share a forward
+    /// pass.
     #[must_use]
     pub fn form(&self) -> Self {
         Self {
@@ -30,7 +31,7 @@ impl Request {
         }
     }
 
-    /// The request as the networks in memory and their buffers depend on it.
+    /// The part of the request that the networks in memory and their buffers depend on.
     #[must_use]
     pub fn machinery(&self) -> Self {
         Self {
@@ -40,8 +41,8 @@ impl Request {
         }
     }
 
-    /// The request as memory depends on it when it is drawn in one forward with others alike,
-    /// `pictures` in all.
+    /// The request for the estimate of memory when it shares a forward pass with others, `pictures`
+    /// images in all.
     #[must_use]
     pub fn in_company(&self, pictures: usize) -> Self {
         Self {
@@ -51,7 +52,7 @@ impl Request {
         }
     }
 
-    /// The pictures that the request reads: field and path.
+    /// The image files that the request reads: field and path.
     pub fn inputs(&self) -> Vec<(&'static str, &str)> {
         let init = self
             .init
@@ -73,7 +74,7 @@ impl Request {
         init.chain(masks).chain(controls).chain(prompts).collect()
     }
 
-    /// Without what only the sampler and the counting of pictures ask for.
+    /// The request without the values that only the sampler and the number of images depend on.
     fn unsampled(&self) -> Self {
         Self {
             count: 1,

@@ -1,4 +1,4 @@
-//! Single values of `Params`, and everything wrong with them that shows without a model.
+//! Checks of `Params` that need no model: single values, and options that depend on one another.
 
 use super::adapters;
 use super::decoding::nothing_else;
@@ -94,7 +94,7 @@ fn no_prompt() -> Error {
         .hint("say what to draw: `sdgen \"a lighthouse at dusk\" -o out.png`")
 }
 
-/// Every prompt parses in its syntax.
+/// Checks that every prompt parses in its syntax.
 fn brackets(params: &Params) -> Result<()> {
     let syntax = parsed(
         "prompt_syntax",
@@ -126,7 +126,7 @@ pub(super) fn interval(params: &Params) -> Result<Interval> {
         })
 }
 
-/// What was said of sampling, for the sampler's configuration.
+/// The sampling options of `params`, for the sampler's configuration.
 pub(super) fn overrides(params: &Params) -> Result<Overrides> {
     let named = |name: &Option<String>| name.clone();
     Ok(Overrides {

@@ -1,5 +1,5 @@
-//! Control networks as a request names them: which network looks at which picture, how loudly it
-//! speaks, and when.
+//! ControlNets of a request: the network, its conditioning image, the conditioning scale, and the
+//! part of the run in which it is active.
 
 use std::fmt;
 
@@ -9,39 +9,40 @@ use super::{Interval, Params};
 use crate::error::{Error, Result};
 use crate::input::Thresholds;
 
-/// A picture that a control network looks at; written as the flag takes it.
+/// A ControlNet with its conditioning image; serialised in the form of the `--control` flag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 pub struct Control {
     /// The network as the user would name it.
     pub model: String,
-    /// Path of the picture.
+    /// Path of the conditioning image.
     pub image: String,
-    /// Edges are drawn of the picture first.
+    /// True if the network gets the Canny edges instead of the image itself.
     pub edges: bool,
-    /// Factor of what the network says.
+    /// Conditioning scale: factor of the network's residuals.
     pub scale: f64,
-    /// Part of the run in which it speaks.
+    /// Part of the run in which the network is active.
     pub interval: Interval,
 }
 
-/// OpenCV's usual thresholds, with which the networks for edges were trained.
+/// OpenCV's usual Canny thresholds, with which the edge ControlNets were trained.
 const CANNY: Thresholds = Thresholds {
     low: 100,
     high: 200,
 };
-/// What stands before a picture of which edges are drawn.
+/// Prefix of an image path of which the Canny edges are used.
 const CANNY_PREFIX: &str = "canny:";
-/// Beyond this no network draws anything.
+/// Largest conditioning scale; beyond it no ControlNet gives a usable image.
 const MAX_SCALE: f64 = 10.0;
 /// The form of a control.
 const FORM: &str = "`MODEL=IMAGE[:SCALE[:START-END]]`";
 
 impl Control {
-    /// The controls of `params`, and how steep the edges are that are drawn for any of them.
+    /// The ControlNets of `params`, and the Canny thresholds if any of them uses edges.
     ///
     /// # Errors
-    /// One of another form, or with a value out of range; an option of controls without any.
+    /// A control of another form or with a value out of range; an option about controls or edges in
+    /// a request without them.
     pub(super) fn resolve(params: &Params) -> Result<(Vec<Self>, Option<Thresholds>)> {
         let texts = params.control.as_deref().unwrap_or_default();
         let controls = texts
@@ -141,7 +142,8 @@ impl TryFrom<String> for Control {
     }
 }
 
-/// What stands behind the last colon, if it is what `read` takes, and what stands before it.
+/// Splits off the text behind the last colon if `read` accepts it: the text before the colon, and
+/// the value; the whole text if not.
 fn tail<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> (&str, Option<T>) {
     match text
         .rsplit_once(':')

@@ -1,5 +1,5 @@
-//! A request of which only the decoding is left to do: its latents come from a file, and with them
-//! every value that made them.
+//! Decoding of latents from a file: the VAE alone runs, and the file holds the request that made
+//! the latents.
 
 use serde_json::Value;
 
@@ -7,7 +7,8 @@ use super::{DeviceChoice, Dtype, Memory, Params, Request, VaeTiling};
 use crate::error::{Error, Result};
 use crate::named::Named;
 
-/// Fields that still mean something: how and where to decode, and where the picture goes.
+/// Fields that have an effect with latents from a file: how and where to decode, and where the
+/// image goes.
 const FREE: &[&str] = &[
     "from_latents",
     "model",
@@ -24,7 +25,7 @@ const FREE: &[&str] = &[
     "no_metadata",
 ];
 
-/// Defaults as far as they mean something for latents from a file.
+/// The part of `defaults` that has an effect with latents from a file.
 pub fn decoding_alone(defaults: &Params) -> Params {
     let Ok(Value::Object(mut fields)) = serde_json::to_value(defaults) else {
         return Params::default();
@@ -33,7 +34,7 @@ pub fn decoding_alone(defaults: &Params) -> Params {
     serde_json::from_value(fields.into()).unwrap_or_default()
 }
 
-/// Refuses what latents from a file have decided already.
+/// Refuses options that the file of latents has decided already.
 pub(super) fn nothing_else(params: &Params) -> Result<()> {
     let Ok(Value::Object(given)) = serde_json::to_value(params) else {
         return Ok(());
@@ -46,7 +47,8 @@ pub(super) fn nothing_else(params: &Params) -> Result<()> {
 }
 
 impl Request {
-    /// This request with `params`' word on how it is computed.
+    /// This request with the compute settings of `params`: device, data type, threads, memory and
+    /// tiling.
     ///
     /// # Errors
     /// A wrong value, by field.

@@ -1,5 +1,5 @@
-//! What a known version's row of models.toml, a preset, or else a model's family says where the
-//! user says nothing.
+//! Default values of options that the user leaves out: from a preset, from a known version's row of
+//! models.toml, or else from the model's family.
 
 use super::Params;
 use crate::registry::{Family, Inputs, ModelSpec, Preset, RepoConfig};
@@ -30,7 +30,7 @@ impl From<&ModelSpec> for Defaults {
     }
 }
 
-/// Those of diffusers' pipeline for a model that no row describes.
+/// Defaults of diffusers' pipelines, for a model that no row describes.
 impl From<&RepoConfig> for Defaults {
     fn from(repo: &RepoConfig) -> Self {
         let (steps, cfg_scale) = match (repo.latent_consistency, repo.family, repo.inputs) {
@@ -60,9 +60,9 @@ impl From<&Preset> for Defaults {
 }
 
 impl Defaults {
-    /// `params` with the sampling that is recommended. What the user chose leads: a recommended
-    /// schedule or spacing counts with lists of levels or samplers that have their own as little as
-    /// with the user's own wish.
+    /// `params` with the recommended sampler, schedule and timestep spacing where the user gave
+    /// none. The recommended schedule does not apply to a sampler or a list of levels of the user's
+    /// own, nor the recommended spacing to samplers on a distillation grid.
     pub(super) fn fill(&self, params: &Params) -> Params {
         let mut params = params.clone();
         if params.sampler.is_none() {

@@ -1,11 +1,11 @@
-//! How large the picture is, and whether the model can start from what it is given.
+//! Size of the image, and the check that the model gets the inputs it needs (initial image, mask).
 
 use super::{Control, Init, Params};
 use crate::error::{Error, Result};
 use crate::input::{Extend, SIDE_UNIT};
 use crate::registry::{Inputs, ModelFiles, RepoConfig};
 
-/// Longest side that is accepted; beyond it no Stable Diffusion model draws anything.
+/// Longest side that is accepted; beyond it no Stable Diffusion model gives a usable image.
 const MAX_SIDE: u32 = 8192;
 
 /// Width and height: as asked for, else the start picture's own rounded down to whole units and
@@ -57,9 +57,9 @@ pub(super) fn size(
     .hint("width and height are those of the extended picture; leave them out"))
 }
 
-/// The size at which a start picture of size `own` is drawn where its own would be more than
-/// `pixels`: the largest of its shape that is not, or nothing if the request says its size or is
-/// about a part of the picture.
+/// The size for an initial image of size `own` that has more than `pixels` pixels: the largest one
+/// of its shape that has not. None if the request gives width and height, renders a part of the
+/// image only, or the image's own size fits.
 pub fn scaled_down(params: &Params, own: (u32, u32), pixels: u64) -> Option<[u32; 2]> {
     let extend = params
         .extend
@@ -91,7 +91,8 @@ pub fn scaled_down(params: &Params, own: (u32, u32), pixels: u64) -> Option<[u32
         .find(fits)
 }
 
-/// Inpainting networks need a mask; other networks can do with or without.
+/// Checks that the model gets the inputs it needs: a mask for inpainting networks, an initial image
+/// for refiners.
 pub(super) fn suits(repo: &RepoConfig, init: Option<&Init>, files: &ModelFiles) -> Result<()> {
     let masked = init.is_some_and(|init| init.mask.is_some());
     if repo.inputs == Inputs::Inpainting && !masked {
@@ -117,7 +118,7 @@ pub(super) fn suits(repo: &RepoConfig, init: Option<&Init>, files: &ModelFiles) 
 /// A side as the user gave it.
 ///
 /// # Errors
-/// No multiple of 8, or none that is drawn.
+/// A side that is no multiple of 8 or outside 8 to 8192.
 pub(super) fn side(field: &str, value: Option<u32>) -> Result<()> {
     let Some(pixels) = value else { return Ok(()) };
     if pixels % SIDE_UNIT == 0 && (SIDE_UNIT..=MAX_SIDE).contains(&pixels) {

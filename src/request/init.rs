@@ -1,4 +1,4 @@
-//! What a request starts from, besides noise: a picture, how much of it is kept, and a mask.
+//! Image to image: the initial image of a request, its strength, encoding and mask.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,9 +8,9 @@ use crate::input::{Extend, Fit, MaskOptions, MaskSource, MaskedContent};
 use crate::named::{Named, named_enum};
 
 named_enum! {
-    /// Which latents a picture is encoded to.
+    /// Latents taken from the VAE encoder's distribution for the initial image.
     pub enum Posterior("posterior") {
-        /// Drawn from the encoder's distribution with the seed's noise, as diffusers does.
+        /// A sample of the encoder's distribution with the seed's noise, as in diffusers.
         Sample = "sample",
         /// The distribution's mean.
         Mode = "mode",
@@ -18,46 +18,46 @@ named_enum! {
 }
 
 named_enum! {
-    /// How many steps a strength leaves of a run.
+    /// Number of steps that a strength leaves of a run.
     #[derive(Default)]
     pub enum StrengthSteps("count of steps") {
-        /// Their share, rounded down, as in diffusers.
+        /// ⌊steps × strength⌋, as in diffusers.
         #[default]
         Down = "down",
-        /// One more than that, as in A1111, where a strength of 0 leaves one.
+        /// One more than that (at most all steps), as in A1111, where a strength of 0 leaves one.
         OneMore = "one_more",
     }
 }
 
-/// Picture to picture.
+/// Image to image: the initial image and its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Init {
     /// Path of the picture.
     pub image: String,
-    /// Share of the steps that are run, above 0 to 1.
+    /// Denoising strength: share of the steps that are run, above 0 up to 1; 0 too with
+    /// [`StrengthSteps::OneMore`].
     pub strength: f64,
-    /// How many those are.
+    /// Rounding of the number of steps that are run.
     #[serde(default)]
     pub strength_steps: StrengthSteps,
-    /// How another shape is brought to size.
+    /// Resize mode for an image of another size.
     pub fit: Fit,
-    /// Which latents.
+    /// Latents taken from the VAE encoder's distribution.
     pub posterior: Posterior,
-    /// What to paint anew; everything without.
+    /// Mask of the part to repaint; the whole image is repainted without one.
     pub mask: Option<MaskOptions>,
 }
 
-/// Strength where the request names none: part of the picture is kept without a mask, none of what
-/// is masked.
+/// Default strength without a mask, which keeps part of the image, and with one, which keeps
+/// nothing of the masked part.
 const STRENGTH: f64 = 0.8;
 const MASKED_STRENGTH: f64 = 1.0;
 
 impl Init {
-    /// What `params` start from, if not from noise alone.
+    /// Initial image of `params` with its options; none if the run starts from noise alone.
     ///
     /// # Errors
-    /// A value out of range; an option of pictures or masks without the picture or mask that it is
-    /// about.
+    /// A value out of range; an option about an initial image or a mask in a request without one.
     pub(super) fn resolve(params: &Params) -> Result<Option<Self>> {
         let Some(image) = params.init_image.clone() else {
             let options = [&about_pictures(params)[..], &about_masks(params)].concat();
@@ -75,10 +75,11 @@ impl Init {
         })?;
         let is_nothing = strength == 0.0 && strength_steps == StrengthSteps::Down;
         if is_nothing || !(0.0..=1.0).contains(&strength) {
-            return Err(
-                Error::expected("strength", "a number above 0 and up to 1", strength)
-                    .hint("0 would run no step at all: the picture would stay as it is"),
-            );
+            let error = Error::expected("strength", "a number above 0 and up to 1", strength);
+            return Err(match is_nothing {
+                true => error.hint("0 would run no step at all: the picture would stay as it is"),
+                false => error,
+            });
         }
         let fit = params
             .fit
@@ -102,7 +103,7 @@ impl Init {
 }
 
 impl Init {
-    /// How far the picture is painted beyond its edges.
+    /// Outpainting: pixels added on each side of the image, if any.
     pub fn extension(&self) -> Option<Extend> {
         self.mask.as_ref().and_then(|mask| mask.extend)
     }
@@ -163,7 +164,7 @@ fn mask(params: &Params) -> Result<Option<MaskOptions>> {
     }))
 }
 
-/// Whether each option of masks was given.
+/// Options that need a mask, and whether each was given.
 fn about_masks(params: &Params) -> [Given; 7] {
     [
         ("mask_blur", params.mask_blur.is_some()),
@@ -190,7 +191,7 @@ fn about_pictures(params: &Params) -> [Given; 6] {
 /// An option's field, and whether it was given.
 type Given = (&'static str, bool);
 
-/// Options that mean nothing without `what`.
+/// Refuses options that need `what` in a request without it; `flag` is the option that gives it.
 fn lonely(options: &[Given], what: &str, flag: &str) -> Result<()> {
     match options.iter().find(|(_, given)| *given) {
         None => Ok(()),

@@ -44,13 +44,13 @@ impl Interval {
         }
     }
 
-    /// Whether call `i` of `calls` lies in it.
+    /// Returns true if call `i` of `calls` begins within the interval.
     pub fn contains(self, i: usize, calls: usize) -> bool {
         let share = i as f64 / calls.max(1) as f64;
         (self.from..self.to).contains(&share)
     }
 
-    /// Whether the whole of call `i` of `calls` lies in it, to its end.
+    /// Returns true if call `i` of `calls` lies within the interval from its beginning to its end.
     pub fn covers(self, i: usize, calls: usize) -> bool {
         let share = |i: usize| i as f64 / calls.max(1) as f64;
         self.from <= share(i) && share(i + 1) <= self.to

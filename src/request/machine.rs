@@ -1,4 +1,4 @@
-//! On what and how a request is computed: device, precision, generator.
+//! Compute settings of a request: device, data type, noise generator.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::named::named_enum;
 
 named_enum! {
-    /// Whose random numbers the noise is.
+    /// Random number generator of the noise.
     pub enum Rng("generator") {
         /// PyTorch's CPU generator: MT19937.
         Torch = "torch",
@@ -16,7 +16,7 @@ named_enum! {
 }
 
 named_enum! {
-    /// Arithmetic of the networks.
+    /// Data type of the networks.
     pub enum Dtype("data type") {
         /// The best for the device.
         Auto = "auto",
@@ -31,11 +31,11 @@ named_enum! {
     }
 }
 
-/// Where to compute.
+/// Device of the computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DeviceChoice {
-    /// The best present.
+    /// The best device that is present.
     Auto,
     /// The processor.
     Cpu,

@@ -1,4 +1,4 @@
-//! How much memory a run may take, and whether pictures are decoded in tiles.
+//! Memory limit of a run, and tiled decoding.
 
 use std::fmt;
 
@@ -6,10 +6,10 @@ use crate::error::{Error, Result};
 use crate::named::named_enum;
 
 named_enum! {
-    /// Whether latents are decoded in overlapping tiles.
+    /// Decoding of latents in overlapping tiles.
     #[derive(Default)]
     pub enum VaeTiling("tiling") {
-        /// Where memory would not do otherwise.
+        /// Only where memory would not suffice otherwise.
         #[default]
         Auto = "auto",
         /// Always.
@@ -19,15 +19,15 @@ named_enum! {
     }
 }
 
-/// How much memory a run may take.
+/// Memory limit of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Memory {
-    /// What the machine has: everything stays loaded where it fits.
+    /// All memory of the machine: everything stays loaded where it fits.
     #[default]
     Auto,
-    /// As little as can be.
+    /// As little as possible.
     Low,
-    /// Everything stays loaded where it fits into so many bytes, else as [`Self::Low`].
+    /// This many bytes: everything stays loaded where it fits, else as [`Self::Low`].
     Limit(u64),
 }
 

@@ -1,4 +1,4 @@
-//! A request as data: `Params` (what the user said) and `Request` (every value, resolved and
+//! A request as data: `Params` (the user's options) and `Request` (every value, resolved and
 //! validated).
 
 mod adapters;

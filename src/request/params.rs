@@ -1,13 +1,13 @@
-//! `Params`: what the user said, every field optional. One struct for the command line, TOML and
-//! HTTP; defaults, files and devices are `Request`'s business.
+//! `Params`: the user's options, every field optional. One struct for the command line, TOML and
+//! HTTP; `Request` resolves defaults, files and devices.
 
 use clap::Args;
 use serde::{Deserialize, Serialize};
 
 use super::Seed;
 
-/// What the user asked for. A field's doc comment is its help text; a missing field is decided by
-/// the model or by [`super::Request::resolve`].
+/// The user's options. A field's doc comment is its help text; a missing field is decided by the
+/// model or by [`super::Request::resolve`].
 #[derive(Args, Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
 #[allow(
@@ -545,7 +545,7 @@ pub fn overlay(base: &Params, top: &Params) -> Params {
     serde_json::from_value(under.into()).unwrap_or_default()
 }
 
-/// The first field that is no finite number, which the serialised form would lose.
+/// The first field with a number that is not finite, which the serialised form would lose.
 pub fn not_finite(params: &Params) -> Option<String> {
     let lost = |value: &serde_json::Value| {
         value.is_null()
@@ -559,12 +559,12 @@ pub fn not_finite(params: &Params) -> Option<String> {
         .map(|(field, _)| field)
 }
 
-/// Whether a field has a value.
+/// Returns true if a field has a value.
 pub fn given(params: &Params, field: &str) -> bool {
     as_object(params).contains_key(field)
 }
 
-/// Fields that no picture depends on: where and how it is computed, and where it goes.
+/// Fields that no image depends on: where and how it is computed, and where it goes.
 const BYSTANDERS: &[&str] = &[
     "batch_size",
     "offline",
@@ -580,7 +580,7 @@ const BYSTANDERS: &[&str] = &[
     "no_metadata",
 ];
 
-/// `params` as far as no picture depends on them.
+/// The part of `params` that no image depends on.
 pub fn bystanders(params: &Params) -> Params {
     let kept = as_object(params)
         .into_iter()

@@ -1,26 +1,26 @@
-//! A picture as part of the prompt: which adapter reads which picture, and how much it counts.
+//! Image prompt of a request: the IP-Adapter, its image and its scale.
 
 use serde::{Deserialize, Serialize};
 
 use super::Params;
 use crate::error::{Error, Result};
 
-/// A picture beside the prompt.
+/// An image prompt next to the text prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PicturePrompt {
     /// The adapter as the user would name it.
     #[serde(rename = "ip_adapter")]
     pub adapter: String,
-    /// Path of the picture.
+    /// Path of the image.
     #[serde(rename = "ip_image")]
     pub image: String,
-    /// How much it counts beside the text's 1.
+    /// Scale of the attention to the image; that of the attention to the text is 1.
     #[serde(rename = "ip_scale")]
     pub scale: f64,
 }
 
 impl PicturePrompt {
-    /// The picture prompt of `params`, if they have one.
+    /// The image prompt of `params`, if they have one.
     ///
     /// # Errors
     /// An adapter without a picture, or the other way round; a scale out of range.

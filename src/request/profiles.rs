@@ -11,7 +11,7 @@ use toml::de::{DeTable, DeValue, Deserializer};
 use super::{Params, not_finite, overlay};
 use crate::error::{Error, Kind, Result, closest};
 
-/// What the user's file says.
+/// Contents of the user's configuration file.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Profiles {
     path: PathBuf,
@@ -20,7 +20,7 @@ pub struct Profiles {
 }
 
 impl Profiles {
-    /// Reads the file; one that is not there says nothing.
+    /// Reads the file; a missing file gives no defaults and no profiles.
     ///
     /// # Errors
     /// It cannot be read, or a key or value is wrong.
@@ -34,7 +34,7 @@ impl Profiles {
         }
     }
 
-    /// A file that is not there.
+    /// The contents of a missing file: no defaults and no profiles.
     pub fn absent(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
@@ -110,13 +110,13 @@ impl Profiles {
         self.named.keys().map(String::as_str)
     }
 
-    /// Where the file is, or would be.
+    /// Path of the file, whether the file exists or not.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The error of a request, with a word on where its field came from if that was this file: it
-    /// is in `defaults` and not in `said`.
+    /// Adds a hint to the error of a request if its field came from this file, which holds if the
+    /// field is in `defaults` and not in `said`.
     #[must_use]
     pub fn blamed(&self, error: Error, defaults: &Params, said: &Params) -> Error {
         let has = |params: &Params, field: &str| {
@@ -144,7 +144,8 @@ fn as_table<'a>(value: Spanned<DeValue<'a>>, path: &Path, text: &str) -> Result<
     ))
 }
 
-/// What is wrong in the file, and in which line.
+/// The error for `message` with path and line (of byte `at`), and for an unknown key with the
+/// closest known one as a hint.
 fn located(path: &Path, text: &str, at: Option<usize>, message: &str) -> Error {
     let line = text
         .get(..at.unwrap_or(0))

@@ -1,12 +1,13 @@
-//! From a request back to the parameters that ask for it, so that others can be laid over them.
+//! Conversion of a request back to the parameters that lead to it, so that other parameters can be
+//! laid over them.
 
 use serde_json::{Map, Value, json};
 
 use super::{Adapter, Params, Request, Sizes};
 
 impl Request {
-    /// The parameters that ask for this request, on the same model. What a request tells by the
-    /// name of its parameter is taken over as it is.
+    /// The parameters that resolve to this request on the same model. Fields of the request that
+    /// have the name and form of a parameter are copied as they are.
     pub fn params(&self) -> Params {
         let told = object(self);
         let mut fields = Map::new();
@@ -19,7 +20,7 @@ impl Request {
                 fields.insert(key.clone(), value.clone());
             }
         }
-        // A refiner's name is a parameter, and so is what a request tells beside it.
+        // The initial image and the refiner are nested values here and several parameters there.
         let nested = [told.get("init").map(init), told.get("refiner").map(refiner)];
         fields.extend(
             nested
@@ -38,7 +39,8 @@ impl Request {
         })
     }
 
-    /// `params` with what XL is told of sizes, as far as that is not the picture's own.
+    /// `params` with the size and crop conditioning of SDXL, as far as it differs from its
+    /// defaults.
     fn sized(&self, params: Params) -> Params {
         let size = [self.width, self.height];
         let own = Sizes {

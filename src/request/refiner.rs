@@ -1,4 +1,4 @@
-//! The second model of an XL run: which one, when it takes over, and the request as it sees it.
+//! The refiner of an SDXL run: the model, the point of the handover, and the request that it runs.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,24 +8,26 @@ use crate::registry::{Family, Inputs, RepoConfig};
 use crate::sampler::schedule::Ladder;
 use crate::sampler::{Config, Overrides};
 
-/// A model that draws the last steps.
+/// A model that takes over the last steps.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refiner {
     /// The model as the user would name it.
     pub model: String,
-    /// The fraction of the noise levels that the base model takes, between 0 and 1.
+    /// Fraction of the timesteps that the base model takes (diffusers' `denoising_end`), between 0
+    /// and 1.
     pub start: f64,
 }
 
-/// Where the refiner takes over if the request does not say (Podell et al. 2023; diffusers' and
-/// A1111's default).
+/// Default fraction at which the refiner takes over (Podell et al. 2023; diffusers' and A1111's
+/// default).
 const START: f64 = 0.8;
 
 impl Refiner {
     /// The refiner of `params`, if they name one.
     ///
     /// # Errors
-    /// A fraction that leaves one of the models out; one without a refiner; a refiner with a mask.
+    /// A fraction that leaves out one of the models; a fraction without a refiner; a refiner with a
+    /// mask.
     pub(super) fn resolve(params: &Params) -> Result<Option<Self>> {
         let Some(model) = params.refiner.clone() else {
             return match params.refiner_start {
@@ -72,10 +74,11 @@ impl Refiner {
         .hint("use more steps, or another fraction"))
     }
 
-    /// Whether a base model and a refiner can work on the same picture.
+    /// Checks that a refiner can continue from the latents of a base model.
     ///
     /// # Errors
-    /// One of them is not of the XL family, or takes more than latents.
+    /// A model that is not of the XL family or has EDM preconditioning; latents of different
+    /// scales; a base model that is itself a refiner; a refiner that takes more than latents.
     pub fn suits(base: &RepoConfig, refiner: &RepoConfig) -> Result<()> {
         base_suits(base)?;
         if base.latents != refiner.latents || refiner.scheduler.is_edm() {
@@ -97,7 +100,7 @@ impl Refiner {
     }
 }
 
-/// A base model whose latents a refiner can go on with.
+/// Checks that a refiner can continue from the latents of this base model.
 pub(super) fn base_suits(base: &RepoConfig) -> Result<()> {
     if base.scheduler.is_edm() {
         return Err(Error::field(
@@ -116,8 +119,8 @@ pub(super) fn base_suits(base: &RepoConfig) -> Result<()> {
 }
 
 impl Request {
-    /// This request as its refiner runs it: the same noise levels by name, on the refiner's own
-    /// scheduler file and with what its network predicts.
+    /// This request as the refiner runs it: the same sampler and noise schedule, the prediction
+    /// type of the refiner's scheduler file, and no initial image, ControlNets or image prompt.
     ///
     /// # Errors
     /// As [`Config::resolve`].
@@ -127,7 +130,7 @@ impl Request {
             ..Overrides::default()
         };
         let own = Config::resolve(&refiner.scheduler, &over)?;
-        // XL's refiner has the second text encoder alone, and reads its prompts.
+        // The SDXL refiner has the second text encoder alone, and gets its prompts.
         let second = |second: &Option<String>, first: Option<&String>| match refiner.aesthetic_score
         {
             true => second.as_ref().or(first).cloned(),

@@ -24,23 +24,23 @@ use crate::sampler::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 /// A resolved request. Serialises into the picture's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Request {
-    /// What to draw.
+    /// Prompt.
     pub prompt: String,
-    /// What to keep out; absent and empty are different for some models.
+    /// Negative prompt; absent and empty are different for some models.
     pub negative_prompt: Option<String>,
-    /// The second encoder's prompt, where it is another.
+    /// Prompt of the second text encoder, where it differs.
     pub prompt_2: Option<String>,
-    /// The second encoder's negative prompt, where it is another.
+    /// Negative prompt of the second text encoder, where it differs.
     pub negative_prompt_2: Option<String>,
-    /// How brackets are read.
+    /// Syntax of brackets in the prompts.
     #[serde(default)]
     pub prompt_syntax: Syntax,
-    /// What becomes of prompts that are too long.
+    /// Treatment of prompts that are longer than the text encoder's context.
     #[serde(default)]
     pub long_prompt: LongPrompt,
     /// The model as the user would name it.
     pub model: String,
-    /// The model whose small files one in a single file takes.
+    /// Model that provides the small files (configuration, tokenizer) of a single-file checkpoint.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<String>,
     /// Pixels.
@@ -49,13 +49,13 @@ pub struct Request {
     pub height: u32,
     /// Denoising steps.
     pub steps: usize,
-    /// Guidance; 1 or less means no unconditional pass.
+    /// Guidance scale; 1 or less means no unconditional pass.
     pub cfg_scale: f64,
     /// Seed of the first picture.
     pub seed: u64,
-    /// Pictures; picture i has seed + i.
+    /// Number of images; image i has seed + i.
     pub count: u64,
-    /// Pictures per forward.
+    /// Images per forward pass of the network.
     pub batch_size: usize,
     /// Sampler.
     pub sampler: Sampler,
@@ -63,7 +63,7 @@ pub struct Request {
     pub schedule: Schedule,
     /// Timesteps visited.
     pub timestep_spacing: Spacing,
-    /// What the network predicts.
+    /// Prediction type of the network.
     pub prediction: Prediction,
     /// Noise levels given one by one, the last one included.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -80,46 +80,47 @@ pub struct Request {
     /// Part of the run with guidance.
     #[serde(default)]
     pub cfg_interval: Interval,
-    /// Work left out at a cost in quality.
+    /// Approximations that save time at a cost in quality.
     #[serde(default, skip_serializing_if = "Shortcuts::is_none")]
     pub shortcuts: Shortcuts,
-    /// Noise of ddim and tcd.
+    /// Noise added at each step: η of ddim, γ of tcd.
     pub eta: f64,
     /// Text-encoder layers left out.
     pub clip_skip: usize,
-    /// LoRAs merged into the model; references to them are no part of `prompt` any more.
+    /// LoRAs merged into the model; `prompt` no longer holds the references to them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loras: Vec<Adapter>,
     /// Embeddings that the prompts use.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub embeddings: Vec<Adapter>,
-    /// What it starts from besides noise.
+    /// Initial image and mask; without one, the run starts from noise alone.
     pub init: Option<Init>,
-    /// Control networks and what they look at.
+    /// ControlNets and their conditioning images.
     #[serde(default, rename = "control", skip_serializing_if = "Vec::is_empty")]
     pub controls: Vec<Control>,
-    /// How steep the edges are that are drawn for them.
+    /// Canny thresholds, if the edges of any conditioning image are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub canny: Option<Thresholds>,
-    /// They lead the conditional pass alone, more in the large than in the small.
+    /// Guess mode of the ControlNets (diffusers' `guess_mode`): they act on the conditional pass
+    /// alone, and less in the shallow blocks than in the deep ones.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub control_guess: bool,
-    /// A picture as part of the prompt.
+    /// Image prompt (IP-Adapter).
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub picture_prompt: Option<PicturePrompt>,
-    /// Another autoencoder than the model's own.
+    /// VAE that replaces the model's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vae: Option<String>,
-    /// Who draws the last steps, if not the model.
+    /// Refiner that takes over the last steps, if any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refiner: Option<Refiner>,
-    /// What XL is told about the picture's size.
+    /// Size and crop conditioning of SDXL for the prompt.
     pub sizes: Sizes,
-    /// Likewise with the negative prompt.
+    /// Size and crop conditioning of SDXL for the negative prompt.
     pub negative_sizes: Sizes,
     /// Noise generator.
     pub rng: Rng,
-    /// Where to compute.
+    /// Device of the computation.
     #[serde(skip, default = "auto_device")]
     pub device: DeviceChoice,
     /// Arithmetic.
@@ -130,16 +131,15 @@ pub struct Request {
     /// Memory that the run may take.
     #[serde(skip)]
     pub memory: Memory,
-    /// Whether pictures are decoded in tiles.
+    /// Decoding in tiles: automatic, always or never.
     #[serde(default)]
     pub vae_tiling: VaeTiling,
-    /// A preview after every so many calls of the network.
+    /// Calls of the network from one preview to the next; no previews when absent.
     #[serde(skip)]
     pub preview_every: Option<usize>,
 }
 
-/// A second prompt, if there is anything in it: as in diffusers, an empty one leaves the first to
-/// both encoders.
+/// A second prompt, unless it is empty: as in diffusers, both encoders then get the first one.
 fn written(prompt: Option<&String>) -> Option<String> {
     prompt.filter(|text| !text.is_empty()).cloned()
 }
@@ -157,6 +157,7 @@ impl Request {
     ///
     /// # Errors
     /// The first wrong field, by name, with what was expected and what was given.
+    #[allow(clippy::too_many_lines, reason = "one field after another")]
     pub fn resolve(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result<Self> {
         check(params).into_iter().next().map_or(Ok(()), Err)?;
         let defaults = defaults(params, files, repo)?;
@@ -246,8 +247,8 @@ impl Request {
         .with_steps(repo)
     }
 
-    /// This request, once its schedule has shown to have steps, for both models where there are
-    /// two.
+    /// This request, after a check that its noise schedule leaves steps for the model or, with a
+    /// refiner, for both models.
     fn with_steps(self, repo: &RepoConfig) -> Result<Self> {
         let (_, ladder) = self.ladder(repo)?;
         self.refiner
@@ -268,7 +269,7 @@ impl Request {
             .transpose()
     }
 
-    /// What each control network looks at, of the size that is rendered.
+    /// Conditioning image of each ControlNet, at the size that is rendered.
     ///
     /// # Errors
     /// A file that is missing or no picture.
@@ -281,7 +282,7 @@ impl Request {
         self.controls.iter().map(picture).collect()
     }
 
-    /// Whether pixels outside the mask are put back as they were.
+    /// Returns true if pixels outside the mask are restored from the initial image.
     pub fn keeps_unmasked(&self) -> bool {
         self.init
             .as_ref()
@@ -313,8 +314,9 @@ impl Request {
         Config::resolve(&repo.scheduler, &over)
     }
 
-    /// The noise levels of this request, those alone that its start picture leaves: of a latent
-    /// consistency model the sampler itself thins out its steps, of others the first are left out.
+    /// The noise schedule of this request, without the steps that the strength of an initial image
+    /// leaves out: a latent consistency model picks its steps from a shorter distillation grid,
+    /// other models skip the first steps.
     ///
     /// # Errors
     /// As [`Config::resolve`]; a schedule that has no such number of steps; a strength that leaves
@@ -372,8 +374,8 @@ pub(super) fn listed(params: &Params) -> Option<usize> {
     levels.or(params.timesteps.as_ref().map(Vec::len))
 }
 
-/// What is recommended: by the preset that was asked for, by the row of models.toml behind `files`,
-/// or for its family.
+/// Recommended values: those of the preset that was asked for, else of the row of models.toml for
+/// `files`, else of the model's family.
 pub(super) fn defaults(params: &Params, files: &ModelFiles, repo: &RepoConfig) -> Result<Defaults> {
     if let Some(name) = &params.preset {
         return Preset::parse(name).map(Defaults::from);

@@ -1,4 +1,4 @@
-//! A seed as it is asked for.
+//! The seed parameter: a number, or -1 for a random seed.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,19 +9,19 @@ use serde::{Deserialize, Serialize, Serializer};
 /// The seed of a request's first picture; written as a number, -1 for a random one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seed {
-    /// Whichever.
+    /// A random seed.
     Random,
-    /// This one.
+    /// This number.
     Number(u64),
 }
 
-/// How a random seed is written, here as nearly everywhere.
+/// Written form of a random seed, as in A1111.
 const RANDOM: i64 = -1;
-/// What a seed may be.
+/// Accepted form of a seed, for messages.
 const FORM: &str = "a whole number from 0, or -1 for a random one";
 
 impl Seed {
-    /// The number that was asked for.
+    /// The seed's number; none for a random seed.
     pub fn number(self) -> Option<u64> {
         match self {
             Self::Random => None,

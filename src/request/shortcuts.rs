@@ -1,16 +1,16 @@
-//! Work that a run leaves out at a cost in quality; docs/performance.md states both.
+//! Approximations that save time at a cost in quality; docs/performance.md states gain and cost.
 
 use serde::{Deserialize, Serialize};
 
 use super::Params;
 use crate::error::{Error, Result};
 
-/// Calls of the network of which one computes the deep features.
+/// Default interval of DeepCache: of so many calls of the network, one computes the deep features.
 const CACHE_EVERY: usize = 3;
-/// The most tokens that may be merged: those that stay are one of every 2 × 2.
+/// Largest share of the tokens that may be merged: one of every 2 × 2 remains.
 const MERGE_MOST: f64 = 0.75;
 
-/// What is left out; nothing by default.
+/// Approximations of a run; none by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Shortcuts {
@@ -18,8 +18,8 @@ pub struct Shortcuts {
     /// "DeepCache", 2023).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cache: Option<usize>,
-    /// Share of the tokens of the largest maps that self-attention merges into their likest
-    /// neighbours (Bolya and Hoffman, "Token Merging for Fast Stable Diffusion", 2023).
+    /// Share of the tokens of the largest feature maps that self-attention merges into their most
+    /// similar neighbours (Bolya and Hoffman, "Token Merging for Fast Stable Diffusion", 2023).
     #[serde(skip_serializing_if = "is_zero")]
     pub merge_tokens: f64,
 }
@@ -29,10 +29,10 @@ fn is_zero(x: &f64) -> bool {
 }
 
 impl Shortcuts {
-    /// Reads them from `params`.
+    /// Reads the approximations from `params`.
     ///
     /// # Errors
-    /// `cache` of another form than `deep[:N]` with N from 2; a share outside 0 to 0.75.
+    /// `cache` of another form than `deep[:N]` with N from 2 to 100; a share outside 0 to 0.75.
     pub fn resolve(params: &Params) -> Result<Self> {
         let merge_tokens = params.merge_tokens.unwrap_or(0.0);
         if !(0.0..=MERGE_MOST).contains(&merge_tokens) {
@@ -45,7 +45,7 @@ impl Shortcuts {
         })
     }
 
-    /// Whether nothing is left out.
+    /// Returns true if the run uses no approximation.
     pub fn is_none(&self) -> bool {
         *self == Self::default()
     }

@@ -1,23 +1,25 @@
-//! The sizes and the crop that SDXL is told (Podell et al. 2023, section 2.2).
+//! Size and crop conditioning of SDXL (Podell et al. 2023, section 2.2).
 
 use serde::{Deserialize, Serialize};
 
 use super::Params;
 use crate::error::{Error, Result};
 
-/// What the network is told about the picture's origin.
+/// Size and crop conditioning of SDXL: `original_size`, `crops_coords_top_left` and `target_size`
+/// in diffusers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sizes {
     /// Width and height before any scaling.
     pub original: [u32; 2],
     /// Pixels cut off at the top and at the left.
     pub crop: [u32; 2],
-    /// Width and height in the end.
+    /// Width and height of the finished image.
     pub target: [u32; 2],
 }
 
 impl Sizes {
-    /// What `params` tell of a picture of `size`: for the prompt, and for the negative prompt.
+    /// The conditioning that `params` give for an image of `size` (width, height): for the prompt,
+    /// and for the negative prompt, which defaults to that of the prompt.
     ///
     /// # Errors
     /// A value of another form than `WxH` or `TOP,LEFT`.

@@ -1,6 +1,7 @@
-//! Options that are given and count for nothing in a request: told, and left out of it and of its
-//! record. An option about something that the request has not at all is refused before a model is
-//! looked for; here is what only the model, the sampler or the guidance makes useless.
+//! Options that have no effect on a request: reported in a warning, and removed from the request
+//! and from its metadata. An option about something that the request lacks altogether, such as a
+//! mask option without a mask, is refused before a model is looked for; this module covers options
+//! that only the model, the sampler or the guidance scale makes useless.
 
 use serde_json::{Value, json};
 
@@ -14,7 +15,7 @@ use crate::registry::{Component, Family, ModelFiles, RepoConfig};
 use crate::sampler::schedule::{Ladder, ladder};
 use crate::sampler::{Config, Overrides, Spacing};
 
-/// A request as far as it decides what counts.
+/// Resolved values of a request that decide which options have an effect.
 struct Situation<'a> {
     repo: &'a RepoConfig,
     config: Config,
@@ -24,13 +25,13 @@ struct Situation<'a> {
     files: &'a ModelFiles,
 }
 
-/// Fields, and why they do not count, if they do not.
+/// Fields, and a function that returns the reason why they have no effect, if they have none.
 type Rule = (
     &'static [&'static str],
     fn(&Situation<'_>) -> Option<String>,
 );
 
-/// Every option that may be given in vain.
+/// Every option that may have no effect, with the rule for it.
 const RULES: &[Rule] = &[
     (
         &[
@@ -126,7 +127,8 @@ impl<'a> Situation<'a> {
         })
     }
 
-    /// Whether the network takes the guidance as an input.
+    /// Returns true if the network takes the guidance scale as an input (`time_cond_proj_dim`, as
+    /// in latent consistency models).
     fn is_told_guidance(&self) -> bool {
         let unet = self.files.json::<Value>(&Component::Unet.config());
         unet.is_ok_and(|unet| !unet["time_cond_proj_dim"].is_null())
@@ -139,17 +141,18 @@ impl<'a> Situation<'a> {
     }
 }
 
-/// Whether there are ladders, and all are one.
+/// Returns true if at least two noise schedules are given and all are equal.
 fn same(ladders: impl IntoIterator<Item = Option<Ladder>>) -> bool {
     let ladders: Vec<Ladder> = ladders.into_iter().flatten().collect();
     ladders.len() > 1 && ladders.windows(2).all(|pair| pair[0] == pair[1])
 }
 
-/// `params` without the options that do not count for this model, and what there is to say about
-/// them and about prompts that may be read otherwise than they were meant.
+/// `params` without the options that have no effect with this model, and the warnings about these
+/// options and about parts of prompts that other programs read differently.
 ///
 /// # Errors
-/// A name that is none.
+/// An unknown preset, sampler, schedule or other name; a configuration that [`Config::resolve`]
+/// refuses.
 pub fn counted(
     params: &Params,
     files: &ModelFiles,
@@ -190,13 +193,15 @@ pub fn counted(
     ))
 }
 
-/// Whether a value is that of an option that is not given.
+/// Returns true if a value is the neutral one of its option: empty text, 0, false or the whole
+/// interval.
 fn says_nothing(value: &Value) -> bool {
     let whole = json!(Interval::default());
     ["".into(), 0.into(), 0.0.into(), false.into(), whole].contains(value)
 }
 
-/// Parts of prompts that are drawn as they stand, and mean something elsewhere.
+/// Warnings about parts of the prompts that are encoded as plain text and are syntax in other
+/// programs.
 fn misread(params: &Params) -> Result<Vec<String>> {
     let syntax = parsed(
         "prompt_syntax",

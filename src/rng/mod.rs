@@ -14,8 +14,8 @@ pub trait Normal: Send {
     fn normal(&mut self, n: usize) -> Vec<f32>;
 }
 
-/// The noise of a batch: image i has a generator seeded with seed + i, so that it is the same alone
-/// and in company.
+/// The noise of a batch: image i has a generator seeded with seed + i, so that an image is the same
+/// alone and in a batch.
 pub struct Noise {
     generators: Vec<Box<dyn Normal>>,
 }

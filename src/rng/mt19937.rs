@@ -98,7 +98,7 @@ impl Normal for TorchCpu {
         let mut numbers: Vec<f32> = (0..n).map(|_| self.single()).collect();
         numbers.chunks_exact_mut(LANES).for_each(Self::fill);
         if !n.is_multiple_of(LANES) {
-            // The tail is drawn anew as a full group that overlaps what is there.
+            // The tail is drawn again as a full group that overlaps the group before it.
             let tail = &mut numbers[n - LANES..];
             tail.iter_mut().for_each(|x| *x = self.single());
             Self::fill(tail);

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::named::named_enum;
 
 named_enum! {
-    /// What the network predicts.
+    /// Prediction type of the network.
     pub enum Prediction("prediction") {
         /// The noise ε.
         Epsilon = "epsilon",
@@ -25,7 +25,7 @@ named_enum! {
 }
 
 named_enum! {
-    /// How the noise levels between the first and the last are spaced.
+    /// Spacing of the noise levels between the first and the last.
     pub enum Schedule("schedule") {
         /// The model's own levels at the visited timesteps.
         Normal = "normal",
@@ -50,7 +50,7 @@ named_enum! {
 }
 
 named_enum! {
-    /// What a DPM-Solver integrates.
+    /// Estimate and differential equation that a DPM-Solver integrates.
     pub enum Algorithm("algorithm type") {
         /// The estimate of x₀ along the ODE (Lu et al. 2022b).
         DpmPlusPlus = "dpmsolver++",
@@ -64,25 +64,26 @@ named_enum! {
 }
 
 impl Schedule {
-    /// Runs between two ends that a model's file may name.
+    /// Returns true if the schedule runs between two ends that a model's file may name.
     pub(super) fn has_ends(self) -> bool {
         matches!(self, Self::Karras | Self::Exponential | Self::Beta)
     }
 }
 
 impl Algorithm {
-    /// Draws noise at every step.
+    /// Returns true if the algorithm adds noise at every step.
     pub const fn adds_noise(self) -> bool {
         matches!(self, Self::SdePlusPlus | Self::Sde)
     }
 
-    /// Works on the estimate of the noise, which has no limit at σ = 0.
+    /// Returns true if the algorithm works on the estimate of the noise, which has no limit at σ =
+    /// 0.
     pub const fn over_noise(self) -> bool {
         matches!(self, Self::Dpm | Self::Sde)
     }
 }
 
-/// Where the noise levels come from.
+/// Source of the noise levels.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Levels {
     /// From the schedule and the spacing.
@@ -94,7 +95,7 @@ pub enum Levels {
 }
 
 named_enum! {
-    /// Which of the training timesteps are visited (Lin et al. 2023, table 2).
+    /// Spacing of the visited training timesteps (Lin et al. 2023, table 2).
     pub enum Spacing("timestep spacing") {
         /// From the last to the first, both included.
         Linspace = "linspace",
@@ -105,7 +106,7 @@ named_enum! {
     }
 }
 
-/// What a request overrides.
+/// Values of a request that override the model's scheduler file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
     /// `--sampler`.
@@ -130,7 +131,7 @@ pub struct Overrides {
     pub strength: Option<f64>,
 }
 
-/// How β grows over the training steps.
+/// Curve of β over the training steps.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub enum Betas {
     /// Linear in β.
@@ -154,7 +155,7 @@ pub struct Config {
     pub spacing: Spacing,
     /// Levels given one by one instead.
     pub levels: Levels,
-    /// What the network predicts.
+    /// Prediction type of the network.
     pub prediction: Prediction,
     /// Number of training timesteps T.
     pub train_steps: usize,
@@ -174,9 +175,9 @@ pub struct Config {
     pub zero_terminal_snr: bool,
     /// pndm without its Runge-Kutta warm-up.
     pub skip_prk_steps: bool,
-    /// Ladder ends at σ_min of training instead of 0.
+    /// The noise schedule ends at σ_min of training instead of 0.
     pub final_sigma_min: bool,
-    /// dpmpp: what is integrated.
+    /// dpmpp: estimate and equation that are integrated.
     pub algorithm: Algorithm,
     /// dpmpp, unipc, deis: order, 1 to 3.
     pub order: usize,
@@ -200,7 +201,7 @@ pub struct Config {
     pub timestep_scaling: f64,
     /// lcm, tcd: part of the distillation grid that is used.
     pub strength: f64,
-    /// The network is told ¼ ln σ instead of a timestep.
+    /// The network gets ¼ ln σ in place of a timestep.
     pub continuous_time: bool,
     /// Ends of the karras, exponential and beta schedules, the highest first, where the model's
     /// file names them.
@@ -218,7 +219,7 @@ impl Config {
     ///
     /// # Errors
     /// A class, curve or option that no sampler here implements; a schedule or list of levels that
-    /// the sampler has not.
+    /// the sampler does not support.
     pub fn resolve(file: &SchedulerFile, over: &Overrides) -> Result<Self> {
         keys::foreign(file)?;
         let edm = file.edm()?;
@@ -295,7 +296,7 @@ impl Config {
 }
 
 impl Config {
-    /// diffusers' class holds samples as x₀ + σn and scales what the network sees.
+    /// Returns true if diffusers' class holds samples as x₀ + σn and scales the network's input.
     pub fn scales_input(&self) -> bool {
         self.edm.is_some() || self.sampler.row().grid.scales_input()
     }
@@ -343,8 +344,8 @@ fn schedule(file: &SchedulerFile, sampler: Sampler, over: &Overrides) -> Result<
     }
 }
 
-/// Whether the network is told ¼ ln σ, which diffusers' Euler alone does: its sampler must allow
-/// fractions.
+/// Returns true if the network gets ¼ ln σ in place of a timestep, as in diffusers' Euler alone; an
+/// error for a sampler that takes whole timesteps only.
 fn continuous_time(file: &SchedulerFile, sampler: Sampler, prediction: Prediction) -> Result<bool> {
     let continuous = prediction == Prediction::V && file.has_continuous_time();
     if continuous && sampler.row().grid != Grid::Continuous {

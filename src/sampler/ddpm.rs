@@ -1,5 +1,5 @@
-//! DDPM (Ho et al. 2020, equations 6 and 7): the posterior of the next level, drawn anew at each
-//! step.
+//! DDPM (Ho et al. 2020, equations 6 and 7): a fresh sample from the posterior of the next level at
+//! each step.
 
 use super::{
     Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Row, Sample, Solver, combine,

@@ -40,7 +40,8 @@ struct Deis {
 }
 
 impl Deis {
-    /// The order of call `i`: lower where the ladder ends, when the run is short or goes to σ = 0.
+    /// The order of call `i`: lower at the end of the noise schedule, when the run is short or goes
+    /// to σ = 0.
     fn order(&self, i: usize) -> usize {
         let calls = self.ladder.levels.len();
         let short = self.config.lower_order_final && calls < 15;

@@ -25,7 +25,7 @@ pub(super) static ROW: Row = Row {
     },
 };
 
-/// σ_down of a step in diffusers' single precision, which costs digits where the step is long.
+/// σ_down of a step in diffusers' single precision, which loses digits where the step is long.
 pub(super) fn down(sigma: f64, next: f64) -> f64 {
     let (sigma, next) = (sigma as f32, next as f32);
     let up = (next * next * (sigma * sigma - next * next) / (sigma * sigma)).sqrt();

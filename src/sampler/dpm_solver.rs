@@ -105,7 +105,7 @@ impl Update {
     }
 }
 
-/// What the algorithm integrates, at this call.
+/// The estimate that the algorithm integrates, at this call: x₀ or the noise.
 pub(super) fn estimate(algorithm: Algorithm, now: &Denoised<'_>) -> Result<Tensor> {
     if algorithm.over_noise() {
         now.derivative()

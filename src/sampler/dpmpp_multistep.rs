@@ -60,7 +60,7 @@ struct Multistep {
 }
 
 impl Multistep {
-    /// The order of call `i`, as far as the ladder's end allows it.
+    /// The order of call `i`, as far as the end of the noise schedule allows it.
     fn order(&self, i: usize) -> usize {
         let calls = self.ladder.levels.len();
         let short = self.config.lower_order_final && calls < 15;

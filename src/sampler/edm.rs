@@ -1,6 +1,6 @@
-//! Networks that are preconditioned as Karras et al. 2022 (table 1, column "ours"), such as
-//! Playground v2.5 and CosXL: their range of noise, and how the sampler's x = x₀ + σn and the
-//! network see each other.
+//! Networks with the preconditioning of Karras et al. 2022 (table 1, column "ours"), such as
+//! Playground v2.5 and CosXL: their range of noise, and the conversion between a sample x = x₀ + σn
+//! of the sampler and the network's input and output.
 
 use serde::Serialize;
 
@@ -11,21 +11,21 @@ use super::training::linspace_single;
 use super::{Row, SAMPLERS, Sampler, SchedulerFile};
 use crate::error::{Error, Kind, Result};
 
-/// The noise that such a network was trained with.
+/// Range of noise and preconditioning of a network with EDM preconditioning.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub struct Edm {
     /// The lowest level.
     pub sigma_min: f64,
     /// The highest level.
     pub sigma_max: f64,
-    /// Deviation of the clean latents.
+    /// Standard deviation of the clean latents.
     pub sigma_data: f64,
     /// Exponent of the Karras schedule.
     pub rho: f64,
 }
 
 impl Edm {
-    /// That of a file whose class is made for such networks; nothing for other classes.
+    /// The values of a file whose class is made for EDM networks; none for other classes.
     ///
     /// # Errors
     /// Numbers that give no range of noise.
@@ -59,7 +59,7 @@ impl Edm {
         .hint("expected positive numbers, `sigma_min` below `sigma_max`"))
     }
 
-    /// c_in: what the network sees is this times x.
+    /// c_in: factor of x in the network's input.
     pub(super) fn input(self, sigma: f64) -> f64 {
         1.0 / (sigma * sigma + self.sigma_data * self.sigma_data).sqrt()
     }
@@ -79,7 +79,7 @@ impl Edm {
         )
     }
 
-    /// What unit noise is multiplied with, by diffusers, to be the first sample.
+    /// Factor by which diffusers scales unit noise to the first sample.
     pub(super) fn init_noise_sigma(self) -> f64 {
         (self.sigma_max * self.sigma_max + 1.0).sqrt()
     }
@@ -105,7 +105,7 @@ impl Edm {
             .collect()
     }
 
-    /// Equation 5.
+    /// The Karras schedule (equation 5), in double precision.
     fn karras(self, n: usize) -> Vec<f64> {
         let (high, low) = self.roots();
         let share = |i: usize| i as f64 / (n.max(2) - 1) as f64;
@@ -114,7 +114,7 @@ impl Edm {
             .collect()
     }
 
-    /// The same in single precision.
+    /// The Karras schedule in single precision.
     fn karras_single(self, n: usize) -> Vec<f64> {
         let (high, low) = self.roots();
         let level =
@@ -133,7 +133,7 @@ impl Edm {
     }
 }
 
-/// A level, whose time is c_noise = ¼ ln σ.
+/// The level σ, with c_noise = ¼ ln σ as its timestep.
 pub(super) fn told(sigma: f64) -> Level {
     let sigma = f64::from(sigma as f32);
     Level {
@@ -143,10 +143,10 @@ pub(super) fn told(sigma: f64) -> Level {
     }
 }
 
-/// What a sampling has instead of the model's timesteps: its schedule and its list of levels.
+/// Schedule and list of levels of a run with an EDM network, in place of timesteps.
 ///
 /// # Errors
-/// A sampler, a schedule or an option that such models have not.
+/// A sampler, a schedule or an option that such models do not support.
 pub(super) fn sampling(
     file: &SchedulerFile,
     sampler: Sampler,
@@ -216,7 +216,7 @@ fn third_of_sde(row: &Row) -> bool {
         .is_some_and(|(algorithm, order)| algorithm.adds_noise() && order == 3)
 }
 
-/// Refuses an algorithm or a prediction that diffusers' classes for such networks have not.
+/// Refuses an algorithm or a prediction that diffusers' classes for such networks do not support.
 pub(super) fn check(
     (file, over): (&SchedulerFile, &Overrides),
     algorithm: Algorithm,

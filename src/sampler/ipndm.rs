@@ -1,5 +1,5 @@
-//! Improved PNDM (Zhang & Chen 2022, equation 19) in the form that ComfyUI and stable-diffusion.cpp
-//! give it: Adams-Bashforth weights of even steps on dx/dσ, up to fourth order, over any ladder.
+//! Improved PNDM (Zhang & Chen 2022, equation 19) in the form of ComfyUI and stable-diffusion.cpp:
+//! Adams-Bashforth weights of even steps on dx/dσ, up to fourth order, over any noise schedule.
 
 use candle_core::Tensor;
 

@@ -1,12 +1,12 @@
-//! Keys of scheduler_config.json that change the numbers and that no sampler here has: which
-//! classes of diffusers read them, and their values that are refused. Keys that the running class
-//! does not read are leftovers of other classes.
+//! Keys of scheduler_config.json that change the numbers and that no sampler here implements: the
+//! classes of diffusers that read them, and the values that are refused. Keys that the running
+//! class does not read are leftovers of other classes.
 
 use super::scheduler_file::unsupported;
 use super::{Sampler, SchedulerFile};
 use crate::error::{Error, Kind, Result};
 
-/// A value that is refused of the classes that read its key.
+/// A key and the value that is refused for the classes that read the key.
 struct Refusal {
     key: &'static str,
     classes: &'static [&'static str],
@@ -19,7 +19,7 @@ const UNIPC: &str = "UniPCMultistepScheduler";
 const DEIS: &str = "DEISMultistepScheduler";
 const EULER: &str = "EulerDiscreteScheduler";
 const EDM_DPM: &str = "EDMDPMSolverMultistepScheduler";
-/// Classes that can draw flow matching.
+/// Classes that support flow matching.
 const FLOWS: &[&str] = &[DPM, SINGLE, UNIPC, DEIS];
 /// Names of solvers; each class reads those of the others as its own first one.
 const SOLVERS: &[&str] = &["midpoint", "heun", "logrho", "bh1", "bh2"];
@@ -119,7 +119,7 @@ fn other(value: &Option<String>, known: &[&str]) -> Option<String> {
         .filter(|value| !known.contains(&value.as_str()))
 }
 
-/// Classes whose noise is another than that of a list of β, so that no other sampler draws their
+/// Classes whose noise does not come from a list of β, so that no other sampler can run their
 /// models.
 const FOREIGN: &[&str] = &[
     "FlowMatch",
@@ -131,7 +131,7 @@ const FOREIGN: &[&str] = &[
     "CogVideoX",
 ];
 
-/// Refuses what no sampler draws, whichever is asked for.
+/// Refuses files that no sampler can run, whichever is asked for.
 pub(super) fn foreign(file: &SchedulerFile) -> Result<()> {
     let class = file.class();
     if FOREIGN.iter().any(|start| class.starts_with(start)) {
@@ -147,7 +147,7 @@ pub(super) fn foreign(file: &SchedulerFile) -> Result<()> {
     }
 }
 
-/// Refuses what the class of `sampler` would read and `sampler` has not.
+/// Refuses values that the class of `sampler` would read and `sampler` does not implement.
 pub(super) fn check(file: &SchedulerFile, sampler: Sampler) -> Result<()> {
     let row = sampler.row();
     let Some(class) = (if file.is_edm() { row.edm } else { row.class }) else {
@@ -165,8 +165,8 @@ pub(super) fn check(file: &SchedulerFile, sampler: Sampler) -> Result<()> {
     }
 }
 
-/// Keys of diffusers' classes that a sampler here stands for; beside these a file has only those
-/// that begin with `_`.
+/// Keys of diffusers' classes that the samplers here reproduce; other keys are unknown unless they
+/// begin with `_`.
 const KEYS: &[&str] = &[
     "algorithm_type",
     "beta_end",

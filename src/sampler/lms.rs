@@ -49,9 +49,9 @@ impl Solver for Lms {
             (now.derivative()?, now.sample.sigma),
             ORDER,
         );
-        // The nodes are those of the whole ladder: a run that starts in the middle uses the weights
-        // of a full history from its first step on and leaves out what it has not seen, as
-        // diffusers does.
+        // The nodes are those of the whole noise schedule: a run that starts in the middle uses the
+        // weights of a full history from its first step on and leaves out the calls before its
+        // start, as diffusers does.
         let nodes: Vec<f64> = (0..ORDER.min(i + 1))
             .map(|back| self.ladder.levels[i - back].sigma)
             .collect();

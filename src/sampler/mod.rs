@@ -1,6 +1,6 @@
-//! Samplers: the table, the trait and the one loop. A sampler is a formula over (x, x₀, σ); it
-//! knows nothing of models, prompts or guidance. Every sample here is x = x₀ + σ n; the loop scales
-//! what the network sees.
+//! Samplers: the table, the trait and the one loop. A sampler is a formula over (x, x₀, σ),
+//! independent of models, prompts and guidance. Every sample here is x = x₀ + σ n; the loop scales
+//! the network's input.
 //!
 //! Adding a sampler: one file with a `ROW` and a `Solver`, its `mod` line and its line in
 //! `SAMPLERS`.
@@ -79,9 +79,9 @@ pub struct Sample {
     pub sigma: f64,
 }
 
-/// What the network said about a sample.
+/// Output of the network for a sample.
 pub struct Denoised<'a> {
-    /// The sample it saw.
+    /// The sample from which the network's input was made.
     pub sample: &'a Sample,
     /// Its estimate of the clean latents.
     pub x0: Tensor,
@@ -116,7 +116,7 @@ impl Denoised<'_> {
 /// Unit noise in the shape of the latents, drawn when asked.
 pub type Draw<'a> = &'a mut dyn FnMut() -> Result<Tensor>;
 
-/// The formula of a sampler, with the little it remembers between calls.
+/// The formula of a sampler, with the state that it keeps between calls.
 pub trait Solver {
     /// The sample after call `i` of the network.
     ///
@@ -125,11 +125,10 @@ pub trait Solver {
     fn step(&mut self, i: usize, denoised: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample>;
 }
 
-/// What a multistep sampler remembers of earlier calls: estimates and the σ they were made at,
-/// newest last.
+/// Earlier estimates of a multistep sampler with the σ of each, newest last.
 pub(crate) type History = Vec<(Tensor, f64)>;
 
-/// Adds an entry to a history of `most`.
+/// Adds an entry to a history of at most `most` entries.
 fn remember(history: &mut History, entry: (Tensor, f64), most: usize) {
     history.push(entry);
     if history.len() > most {
@@ -182,7 +181,8 @@ impl Config {
         combine(&[(skip, &sample.x), (out, output)])
     }
 
-    /// What the network sees is this times x = x₀ + σn: α, which makes its variance 1.
+    /// Factor of x = x₀ + σn in the network's input: α, which makes its variance 1, or c_in of a
+    /// network with EDM preconditioning.
     fn input_scale(&self, sigma: f64) -> f64 {
         self.edm
             .map_or_else(|| alpha(sigma), |edm| edm.input(sigma))
@@ -194,7 +194,7 @@ pub fn alpha(sigma: f64) -> f64 {
     1.0 / (sigma * sigma + 1.0).sqrt()
 }
 
-/// What the loop asks of its caller.
+/// Callbacks of the loop: the network, the noise, and hooks between the calls.
 pub trait Model {
     /// The guided output for latents `x` (scaled to unit variance) at `timestep`; call `i` of the
     /// run.
@@ -209,8 +209,8 @@ pub trait Model {
     /// Whatever the generator reports.
     fn noise(&mut self) -> Result<Tensor>;
 
-    /// Takes note of what call `i` makes of the clean latents `x0`; whether they are to do as they
-    /// are.
+    /// Receives the estimate `x0` of the clean latents at call `i`; returns true if the run is to
+    /// end with this estimate.
     ///
     /// # Errors
     /// Whatever the caller reports.
@@ -219,8 +219,8 @@ pub trait Model {
         Ok(false)
     }
 
-    /// A chance to change the sample before it is shown to the network (inpainting keeps what lies
-    /// outside its mask, with noise of level `kept`).
+    /// Changes the sample before it is given to the network (inpainting keeps the part outside its
+    /// mask, with noise of level `kept`).
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -229,7 +229,7 @@ pub trait Model {
         Ok(sample)
     }
 
-    /// Likewise for the finished latents.
+    /// Changes the finished latents, as [`Self::between`] does the samples.
     ///
     /// # Errors
     /// Tensor arithmetic (out of memory).
@@ -238,10 +238,11 @@ pub trait Model {
     }
 }
 
-/// Runs a sampler down its ladder, from the ladder's start, where `x` is x₀ + σ n: noise × the
-/// ladder's `init_noise_sigma` for a whole run. Returns latents `[b, c, h, w]` as the decoder takes
-/// them (before the VAE's scale); those of a ladder that ends early still hold noise, in the form
-/// that [`resumed`] takes. Where the model has enough before, its last estimate.
+/// Runs a sampler along its noise schedule from the call `ladder.start`, where `x` is x₀ + σ n:
+/// noise × `init_noise_sigma` for a whole run. Returns latents `[b, c, h, w]` as the decoder takes
+/// them (before the VAE's scale); those of a schedule that ends early still hold noise, in the form
+/// that [`resumed`] takes. Returns the last estimate if the model ends the run
+/// ([`Model::estimated`]).
 ///
 /// # Errors
 /// Whatever `model` reports.
@@ -293,8 +294,8 @@ pub fn sample(
     }
 }
 
-/// The first sample x₀ + σn of a run that goes on, from its ladder's start, with the latents of a
-/// run that ended before that call.
+/// The first sample x₀ + σn of a run that continues, at the call `ladder.start`, from the latents
+/// of a run that ended before that call.
 ///
 /// # Errors
 /// Tensor arithmetic (out of memory).
@@ -305,8 +306,8 @@ pub fn resumed(config: &Config, ladder: &Ladder, latents: Tensor) -> Result<Tens
     }
 }
 
-/// Discrete samplers may leave a sample at another level than the next call is told; diffusers then
-/// takes αx₀ + σ'n as it stands, and so must we.
+/// Discrete samplers may leave a sample at another level than that of the next call; diffusers then
+/// takes αx₀ + σ'n as it stands, and so does this function.
 fn read_as(sample: Sample, sigma: f64) -> Result<Sample> {
     if sample.sigma == sigma {
         return Ok(sample);

@@ -30,9 +30,9 @@ pub(super) static ROW: Row = Row {
 struct Pndm {
     ladder: Ladder,
     prediction: Prediction,
-    /// Calls of the Runge-Kutta warm-up at the head of the ladder; 0 without one.
+    /// Calls of the Runge-Kutta warm-up at the head of the noise schedule; 0 without one.
     warm_up: usize,
-    /// Calls so far in this run, which may have started in the middle of the ladder.
+    /// Calls so far in this run, which may have started in the middle of the noise schedule.
     calls: usize,
     /// Last outputs, newest last, four at most.
     outputs: Vec<Tensor>,
@@ -98,7 +98,7 @@ impl Pndm {
         let target = self.ladder.levels[i].timestep as i64 - half;
         let start = self.start.clone().unwrap_or_else(|| now.sample.clone());
         // diffusers counts calls, not timesteps: a run that starts in the middle reads its samples
-        // as if they stood at the head of the ladder.
+        // as if they stood at the head of the noise schedule.
         let from = read_as(start, self.ladder.levels[self.calls - stage].sigma)?;
         self.transfer(&from, &output, target)
     }
@@ -110,7 +110,8 @@ impl Pndm {
         if self.calls == 1
             && let Some(start) = self.start.take()
         {
-            // The second call looks at where the first led, then both lead from the start again.
+            // The second call evaluates the result of the first, then both lead from the start
+            // again.
             let output = combine(&[(0.5, &now.output), (0.5, &self.outputs[0])])?;
             let from = read_as(start, self.ladder.sigma_at(timestep + stride))?;
             return self.transfer(&from, &output, timestep);

@@ -1,5 +1,5 @@
 //! Noise levels by a curve instead of by timesteps: Karras, exponential, beta and the others of
-//! `--schedule`. Which timestep the network is told at each of them is the ladder's business.
+//! `--schedule`. The timestep of each level is chosen in `schedule.rs`.
 
 use super::config::{Config, Schedule};
 use super::schedule::Level;
@@ -25,7 +25,7 @@ pub(super) fn sigmas(
     (0..n).map(level).collect()
 }
 
-/// The share of the way that level `i` of `n` has gone.
+/// Fraction of the way from the first to the last at which level `i` of `n` lies.
 fn ramp(i: usize, n: usize) -> f64 {
     if n < 2 {
         0.0
@@ -56,7 +56,7 @@ fn between(train_sigmas: &[f64], timestep: f64) -> f64 {
 const ALIGNED: [f64; 11] = [
     999.0, 850.0, 736.0, 645.0, 545.0, 455.0, 343.0, 233.0, 124.0, 24.0, 0.0,
 ];
-/// The same for SDXL.
+/// Timesteps of Align Your Steps for SDXL.
 const ALIGNED_XL: [f64; 11] = [
     999.0, 845.0, 730.0, 587.0, 443.0, 310.0, 193.0, 116.0, 53.0, 13.0, 0.0,
 ];
@@ -65,7 +65,7 @@ const ALIGNED_XL: [f64; 11] = [
 /// appendix).
 fn aligned(config: &Config, train_sigmas: &[f64], share: f64) -> f64 {
     let table = if config.xl { &ALIGNED_XL } else { &ALIGNED };
-    // A model with another number of training steps is visited in proportion.
+    // For a model with another number of training steps the timesteps are scaled in proportion.
     let scale = (train_sigmas.len() - 1) as f64 / ALIGNED[0];
     let sigma = |k: usize| Level::at(train_sigmas, table[k] * scale).sigma;
     let place = share * (table.len() - 1) as f64;

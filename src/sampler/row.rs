@@ -1,5 +1,5 @@
-//! A sampler as data: its row, what diffusers' class assumes, and the name by which it is parsed,
-//! shown and stored.
+//! A sampler as data: its row, the defaults of diffusers' class, and the name by which it is
+//! parsed, shown and stored.
 
 use std::fmt;
 
@@ -23,12 +23,11 @@ pub struct Row {
     /// diffusers' class of the same arithmetic for networks with EDM preconditioning, where there
     /// is one.
     pub edm: Option<&'static str>,
-    /// Where that class holds several samplers: the `algorithm_type` and `solver_order` of this
-    /// one.
+    /// `algorithm_type` and `solver_order` of this sampler, where that class holds several.
     pub variant: Option<(Algorithm, usize)>,
     /// Family of its timestep grid.
     pub grid: Grid,
-    /// What diffusers' class assumes for keys that a scheduler_config.json lacks.
+    /// Values that diffusers' class assumes for keys missing from a scheduler_config.json.
     pub defaults: Defaults,
     /// Calls of the network in a step, but for the last one: 1 or 2.
     pub order: usize,
@@ -61,7 +60,7 @@ pub struct Defaults {
     pub scaled_betas: bool,
     /// Noise added at each step, as a request would give it.
     pub eta: f64,
-    /// Whether a request decides that noise.
+    /// True if a request's `eta` sets that noise.
     pub takes_eta: bool,
     /// Keys that the class does not read.
     pub lacks: &'static [Key],
@@ -72,7 +71,7 @@ pub struct Defaults {
 pub enum Key {
     /// `timestep_spacing`.
     Spacing,
-    /// `use_karras_sigmas` and its like.
+    /// `use_karras_sigmas` and the similar switches of other schedules.
     Respacing,
     /// `final_sigmas_type`.
     FinalSigma,
@@ -115,7 +114,7 @@ pub(super) const DISCRETE_DEFAULTS: Defaults = Defaults {
 #[derive(Clone, Copy)]
 pub struct Sampler(&'static Row);
 
-/// The first row, for those to whom the sampler does not matter.
+/// The first row, for uses in which the sampler does not matter.
 impl Default for Sampler {
     fn default() -> Self {
         Self(SAMPLERS[0])
@@ -146,8 +145,8 @@ impl Sampler {
     pub(crate) fn of_file(file: &SchedulerFile) -> Result<Self> {
         let class = file.class();
         let (algorithm, order) = file.variant(true)?;
-        // A variant that has no row of its own runs on the row that draws as much noise and looks
-        // as far back.
+        // A variant without a row of its own runs on the row that adds noise or not as it does, and
+        // whose order is 3 or lower as its own is.
         let near = |variant: (Algorithm, usize)| {
             (variant.0.adds_noise(), variant.1 == 3) == (algorithm.adds_noise(), order == 3)
         };
@@ -205,12 +204,12 @@ pub fn names() -> PossibleValuesParser {
     )
 }
 
-/// Schedule names, likewise.
+/// Schedule names, for the same uses as [`names`].
 pub fn schedule_names() -> PossibleValuesParser {
     PossibleValuesParser::new(Schedule::ALL.iter().map(|row| row.1))
 }
 
-/// Spacing names, likewise.
+/// Spacing names, for the same uses as [`names`].
 pub fn spacing_names() -> PossibleValuesParser {
     PossibleValuesParser::new(Spacing::ALL.iter().map(|row| row.1))
 }

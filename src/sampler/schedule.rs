@@ -1,13 +1,13 @@
-//! The ladder of noise levels that a sampler descends: the timesteps visited and their σ, as plain
-//! numbers. No tensors here. Single precision is imitated where diffusers rounds to it, since
-//! pictures are compared digit by digit.
+//! The noise schedule of a run: the timesteps visited and their σ, as plain numbers. No tensors
+//! here. Single precision is imitated where diffusers rounds to it, since images are compared digit
+//! by digit.
 
 use super::config::{Betas, Config, Levels, Schedule, Spacing};
 use super::training::{self, single};
 use super::{edm, respace};
 use crate::error::{Error, Result};
 
-/// Which of diffusers' families of timestep grids a sampler belongs to.
+/// Family of timestep grids in diffusers that a sampler belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Grid {
     /// Whole timesteps; levels from ᾱ directly (ddim, pndm, ddpm).
@@ -16,33 +16,34 @@ pub enum Grid {
     Distilled,
     /// Fractional timesteps allowed; Karras et al. over the *visited* range (euler, heun, lms ...).
     Continuous,
-    /// As `Continuous`, but Karras et al. with whole timesteps (dpm2 and its like).
+    /// As `Continuous`, but Karras et al. with whole timesteps (dpm2 and similar).
     Midpoint,
     /// Whole timesteps; Karras et al. over the whole training range (dpmpp, unipc, deis).
     Multistep,
 }
 
 impl Grid {
-    /// The levels may be spaced by a [`Schedule`] or given as σ.
+    /// Returns true if the levels may be spaced by a [`Schedule`] or given as σ.
     pub fn respaces(self) -> bool {
         matches!(self, Self::Continuous | Self::Midpoint | Self::Multistep)
     }
 
-    /// diffusers' classes of this family hold samples as x₀ + σn and scale what the network sees.
+    /// Returns true if diffusers' classes of this family hold samples as x₀ + σn and scale the
+    /// network's input.
     pub fn scales_input(self) -> bool {
         matches!(self, Self::Continuous | Self::Midpoint)
     }
 }
 
-/// One call of the network: the noise level of the sample and the time the network is told.
+/// One call of the network: the noise level of the sample, and the timestep that the network gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Level {
     /// σ = √((1 − ᾱ)/ᾱ), the noise of x = x₀ + σ n.
     pub sigma: f64,
     /// Timestep, fractional where the grid allows it.
     pub timestep: f64,
-    /// The noise of what a mask keeps: in the middle of a step diffusers' classes know no level but
-    /// that which the step leads to.
+    /// Noise level of the part that an inpainting mask keeps: in the middle of a step, diffusers'
+    /// classes know only the level that the step leads to.
     pub kept: f64,
 }
 
@@ -65,7 +66,7 @@ impl Level {
     }
 }
 
-/// The ladder of one run.
+/// The noise schedule of one run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ladder {
     /// One entry per call of the network in a whole run.
@@ -84,7 +85,7 @@ pub struct Ladder {
     pub stride: usize,
     /// σ of every training timestep.
     pub train_sigmas: Vec<f64>,
-    /// What unit noise is multiplied with to be the first sample of x = x₀ + σ n.
+    /// Factor by which unit noise is scaled to the first sample of x = x₀ + σ n.
     pub init_noise_sigma: f64,
 }
 
@@ -110,8 +111,8 @@ impl Ladder {
         self.end.saturating_sub(self.start)
     }
 
-    /// The first call that a refiner makes which takes over at the fraction `start` of the noise:
-    /// that of the first timestep below T − start T, rounded (diffusers' `denoising_end` and
+    /// The first call of a refiner that takes over at the fraction `start` of the timesteps: that
+    /// of the first timestep below T − start T, rounded (diffusers' `denoising_end` and
     /// `denoising_start`), at a whole step.
     pub fn handover(&self, start: f64) -> usize {
         let total = self.train_sigmas.len() as f64;
@@ -124,36 +125,36 @@ impl Ladder {
         before / self.order * self.order
     }
 
-    /// The same ladder for image to image at `strength` in [0, 1]: its last ⌊n × strength⌋ steps
-    /// (diffusers' `get_timesteps`). The sample to start with is x₀ + σ n at the level of the first
-    /// call that is left.
+    /// The same noise schedule for image to image at `strength` in [0, 1]: its last ⌊n × strength⌋
+    /// steps (diffusers' `get_timesteps`). The sample to start with is x₀ + σ n at the level of the
+    /// first call that is left.
     #[must_use]
     pub fn at_strength(self, strength: f64) -> Self {
         let kept = (self.steps as f64 * strength) as usize;
         self.with_last(kept)
     }
 
-    /// The same ladder from its last `steps` steps on, of which it has no more than it has.
+    /// The same noise schedule from its last `steps` steps on; the whole of it if it has fewer.
     #[must_use]
     pub fn with_last(self, steps: usize) -> Self {
         let start = self.steps.saturating_sub(steps) * self.order;
         self.from_call(start)
     }
 
-    /// The same ladder ended before call `end`.
+    /// The same noise schedule, ended before call `end`.
     #[must_use]
     pub fn until_call(self, end: usize) -> Self {
         Self { end, ..self }
     }
 
-    /// The same ladder started with call `start`.
+    /// The same noise schedule, started with call `start`.
     #[must_use]
     pub fn from_call(self, start: usize) -> Self {
         Self { start, ..self }
     }
 }
 
-/// The ladder of `steps` steps.
+/// The noise schedule of `steps` steps.
 ///
 /// # Errors
 /// A number of steps that the spacing cannot hold; a list of levels that does not fall or leaves
@@ -368,8 +369,8 @@ fn arange_down(total: usize, n: usize) -> impl Iterator<Item = f64> {
     (0..n).map(move |i| start + i as f64 * step)
 }
 
-/// A respaced level with the timestep that the network is told, rounded or cut as diffusers' class
-/// does.
+/// A respaced level with the timestep that the network gets, rounded or truncated as in diffusers'
+/// class.
 fn told(config: &Config, sigma: f64, train_sigmas: &[f64]) -> Level {
     if config.edm.is_some() {
         return edm::told(sigma);

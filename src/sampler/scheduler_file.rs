@@ -1,5 +1,5 @@
-//! What a model's scheduler_config.json says: its keys as diffusers writes them, and their readings
-//! as our types. Which of them count for a sampler is `Config`'s business.
+//! A model's scheduler_config.json: its keys as diffusers writes them, and their conversion to
+//! types of sdgen. The choice of the keys that apply to a sampler is up to `Config`.
 
 use serde::Deserialize;
 
@@ -58,14 +58,14 @@ pub struct SchedulerFile {
 }
 
 impl SchedulerFile {
-    /// What the network predicts, as far as the file is right.
+    /// Prediction type of the network; none if the file names an unknown one.
     pub fn predicts(&self) -> Option<Prediction> {
         self.prediction().ok()
     }
 
-    /// Sets what diffusers' pipelines of 1.x and 2.x set whatever the file says: files older than
-    /// these keys lack them, and their classes assume the opposite. Inpainting networks were never
-    /// trained for a Runge-Kutta warm-up.
+    /// Sets the values that diffusers' pipelines of 1.x and 2.x set whatever the file says: files
+    /// older than these keys lack them, and their classes assume the opposite. Inpainting networks
+    /// were never trained for a Runge-Kutta warm-up.
     pub(crate) fn put_right(&mut self, inpainting: bool) {
         self.steps_offset = Some(1);
         self.clip_sample = Some(false);
@@ -82,7 +82,7 @@ impl SchedulerFile {
         Edm::of(self)
     }
 
-    /// Whether β is rescaled to zero terminal SNR.
+    /// Returns true if the file rescales β to zero terminal SNR.
     pub fn rescales(&self) -> bool {
         self.rescale_betas_zero_snr == Some(true)
     }
@@ -92,7 +92,13 @@ impl SchedulerFile {
         self.class_name.as_deref().unwrap_or("PNDMScheduler")
     }
 
-    /// Whether the class is one for networks with EDM preconditioning.
+    /// Reads the file as one of `class`; returns the class that it names itself, if another.
+    pub fn read_as(&mut self, class: String) -> Option<String> {
+        let own = self.class_name.replace(class);
+        own.filter(|own| self.class_name.as_ref() != Some(own))
+    }
+
+    /// Returns true if the class is one for networks with EDM preconditioning.
     pub fn is_edm(&self) -> bool {
         matches!(
             self.class(),
@@ -100,7 +106,7 @@ impl SchedulerFile {
         )
     }
 
-    /// Whether a network that predicts velocities is told ¼ ln σ.
+    /// Returns true if a network with v-prediction gets ¼ ln σ as its timestep.
     pub(super) fn has_continuous_time(&self) -> bool {
         self.class() == "EulerDiscreteScheduler"
             && self.timestep_type.as_deref() == Some("continuous")
@@ -132,7 +138,7 @@ impl SchedulerFile {
         match on.as_slice() {
             [] => Ok(Schedule::Normal),
             [first] => Ok(first.2),
-            // diffusers lets this one stand beside another.
+            // diffusers allows `use_lu_lambdas` together with another.
             [first, _] if lu == Some(true) => Ok(first.2),
             [first, second, ..] => Err(Error::new(
                 Kind::ModelFile,
@@ -204,7 +210,7 @@ impl SchedulerFile {
         }
     }
 
-    /// The curve of β; `scaled` is what a missing key means.
+    /// The curve of β; with `scaled`, a missing key means `scaled_linear`, else `linear`.
     pub(super) fn betas(&self, scaled: bool) -> Result<Betas> {
         if let Some(betas) = &self.trained_betas {
             return Ok(Betas::Trained(betas.clone()));

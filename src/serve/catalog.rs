@@ -1,5 +1,5 @@
-//! Which models clients may ask for, and what those are called. Clients see names; folders stay the
-//! server's secret.
+//! Models offered to clients, and their names. Clients see names only; the server's folders stay
+//! private.
 
 use std::path::Path;
 
@@ -10,16 +10,16 @@ use crate::error::{Error, Result};
 use crate::registry::{DEFAULT_MODEL, ModelRef, ModelSpec, cached, models};
 use crate::request::Params;
 
-/// The models that are offered, the default first.
+/// The offered models, the default first.
 pub(super) struct Catalog {
     offers: Vec<Offer>,
 }
 
-/// A model that is offered.
+/// An offered model.
 struct Offer {
-    /// What clients call it.
+    /// Name that clients use.
     name: String,
-    /// What the planner is asked for.
+    /// Model reference that the planner receives.
     model: String,
     spec: Option<&'static ModelSpec>,
 }
@@ -29,7 +29,7 @@ struct Offer {
 pub(super) struct Shown {
     pub(super) id: String,
     pub(super) default: bool,
-    /// Whether it is drawn with at once, without a download.
+    /// True if the model is in the cache and needs no download.
     pub(super) cached: bool,
     pub(super) size: Option<u32>,
     pub(super) steps: Option<usize>,
@@ -39,10 +39,11 @@ pub(super) struct Shown {
 }
 
 impl Catalog {
-    /// The models that the operator named; every known version where none is named.
+    /// The catalogue of the models that the operator named, or of every known version if none is
+    /// named.
     ///
     /// # Errors
-    /// Two folders of one name.
+    /// Two folders with the same name.
     pub(super) fn new(named: &[String]) -> Result<Self> {
         let known = || {
             let mut known: Vec<String> = models().iter().map(|spec| spec.name.clone()).collect();
@@ -70,7 +71,7 @@ impl Catalog {
         }
     }
 
-    /// What a client's name stands for: (the name itself, what the planner is asked for).
+    /// Resolves a client's model name to (the offered name, the model reference for the planner).
     ///
     /// # Errors
     /// A model that is not offered; the message names `field`.
@@ -82,10 +83,10 @@ impl Catalog {
             .ok_or_else(|| Error::unknown(field, "model", name, self.names()))
     }
 
-    /// The parameters with the models behind the names that clients use.
+    /// Replaces the model names that clients use with model references.
     ///
     /// # Errors
-    /// As [`Self::resolve`]: a job may be older than the offer.
+    /// As [`Self::resolve`]: a job may be older than the catalogue.
     pub(super) fn opened(&self, params: &Params) -> Result<Params> {
         let open = |field: &str, name: &Option<String>| match name {
             None => Ok(None),
@@ -104,14 +105,14 @@ impl Catalog {
         })
     }
 
-    /// The name of the model of requests that name none.
+    /// Name of the model for requests that name none.
     pub(super) fn default(&self) -> &str {
         self.offers
             .first()
             .map_or(DEFAULT_MODEL, |offer| &offer.name)
     }
 
-    /// Every name.
+    /// All offered names.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.offers.iter().map(|offer| offer.name.as_str())
     }
@@ -124,7 +125,7 @@ impl Catalog {
             .collect()
     }
 
-    /// As clients see them.
+    /// The offered models as clients see them.
     pub(super) fn shown(&self, hub: &Hub) -> Vec<Shown> {
         let shown = |(i, offer): (usize, &Offer)| Shown {
             id: offer.name.clone(),
@@ -148,8 +149,7 @@ fn offer(model: String) -> Offer {
             spec: Some(spec),
         };
     }
-    // The whole path: a part of one, such as `.`, would be found in any text that is to be told
-    // without it.
+    // The full path: a short one, such as `.`, would match in any text that it is removed from.
     match Path::new(&model).canonicalize() {
         Ok(path) => {
             let name = path.file_name().map_or_else(

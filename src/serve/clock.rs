@@ -2,14 +2,14 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Seconds since 1970.
+/// Seconds since the Unix epoch.
 pub(super) fn unix(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH)
         .unwrap_or_default()
         .as_secs_f64()
 }
 
-/// `2026-01-31T12:00:00.000Z` (RFC 3339).
+/// Time in RFC 3339, as `2026-01-31T12:00:00.000Z`.
 pub fn rfc3339(time: SystemTime) -> String {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
@@ -36,12 +36,12 @@ fn date(days: u64) -> (u64, u64, u64) {
     (year, month, of_year - (153 * shifted + 2) / 5 + 1)
 }
 
-/// Seconds from one moment to another.
+/// Seconds from one time to another; `None` if either is missing.
 pub(super) fn between(from: Option<SystemTime>, to: Option<SystemTime>) -> Option<f64> {
     Some(to?.duration_since(from?).unwrap_or_default().as_secs_f64())
 }
 
-/// Moments as seconds since 1970.
+/// Serde format of times: seconds since the Unix epoch.
 pub(super) mod seconds {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

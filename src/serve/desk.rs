@@ -1,5 +1,5 @@
-//! The desk where orders are taken: a client's fields and pictures are checked as the command
-//! line's are, written down and queued. What is wrong is told at once, field by field.
+//! Submission of jobs: the fields and images of a client are checked like those of the command
+//! line, stored and queued. Errors are reported at once, field by field.
 
 use std::sync::Arc;
 
@@ -13,27 +13,27 @@ use super::uploads::{self, Pictures, within};
 use crate::error::Error;
 use crate::request::{Params, check, overlay, scaled_down};
 
-/// Most characters of a prompt.
+/// Maximum length of a prompt, in characters.
 pub(super) const PROMPT: usize = 32_000;
-/// The fields that are prompts.
+/// Fields that hold prompts.
 pub(super) const PROMPTS: [&str; 4] =
     ["prompt", "negative_prompt", "prompt_2", "negative_prompt_2"];
 
-/// What a client wants.
+/// A job request of a client.
 pub(super) struct Wish {
-    /// Fields of `Params` by name; pictures in base64.
+    /// Fields of `Params` by name; images in base64.
     pub(super) fields: Map<String, Value>,
-    /// Pictures that came as files.
+    /// Images uploaded as files.
     pub(super) pictures: Pictures,
-    /// What the client says that it is.
+    /// Operation that the client names, if any.
     pub(super) operation: Option<Operation>,
     pub(super) api: Api,
-    /// Whether the client waits for the result.
+    /// True if the client waits for the result.
     pub(super) attended: bool,
 }
 
 impl Service {
-    /// Checks a wish, writes it down and queues it.
+    /// Checks a request, stores it and queues it.
     pub(super) fn submit(&self, wish: Wish) -> Result<Arc<Job>, Refused> {
         let (order, pictures) = self.checked(wish)?;
         let job = self.store.submit(order, &pictures).inspect_err(|refused| {
@@ -86,7 +86,7 @@ impl Service {
         }
     }
 
-    /// Replaces each model by the name it is offered under.
+    /// Replaces each model by the name under which it is offered.
     fn allowed(&self, params: &mut Params) -> crate::error::Result<()> {
         let asked = params.model.as_deref().unwrap_or(self.catalog.default());
         params.model = Some(self.catalog.resolve("model", asked)?.0.to_owned());
@@ -96,7 +96,7 @@ impl Service {
         Ok(())
     }
 
-    /// Has a start picture that is more than is drawn here drawn at the size to which it is scaled
+    /// Gives a job whose start image exceeds the pixel limit the size to which that image is scaled
     /// down.
     fn scaled_down(&self, field: &str, own: (u32, u32), params: &mut Params) {
         let whole = overlay(&self.defaults, params);
@@ -107,7 +107,7 @@ impl Service {
         }
     }
 
-    /// Whether the server draws so much for one client.
+    /// Checks that the request stays within the server's limits of images and pixels.
     fn bounded(&self, params: &Params) -> crate::error::Result<()> {
         let most = self.limits.count;
         let few = |field: &str, value: u64| match value <= most {
@@ -130,10 +130,10 @@ impl Service {
     }
 }
 
-/// The fields as `Params`, with their pictures lifted out.
+/// Converts the fields to `Params` and moves their images to `pictures`.
 ///
 /// # Errors
-/// Fields that are unknown, wrong, or the server's.
+/// Fields that are unknown, wrong, or set by the server only.
 pub(super) fn params(
     fields: Map<String, Value>,
     pictures: &mut Pictures,
@@ -162,7 +162,7 @@ pub(super) fn params(
         .map_err(|e| Refused::Failed(Error::internal("checked fields are no parameters").source(e)))
 }
 
-/// The prompts that nobody begins to read.
+/// Errors of prompts longer than [`PROMPT`].
 fn too_long(params: &Params) -> Vec<Error> {
     let Params {
         prompt,
@@ -183,7 +183,7 @@ fn too_long(params: &Params) -> Vec<Error> {
     .collect()
 }
 
-/// What the fields amount to.
+/// Operation that the fields imply.
 fn implied(params: &Params) -> Operation {
     match (
         &params.init_image,
@@ -195,7 +195,7 @@ fn implied(params: &Params) -> Operation {
     }
 }
 
-/// The operation, if the fields are those of it.
+/// Returns the named operation if the fields imply the same one.
 fn agrees(named: Operation, params: &Params) -> crate::error::Result<Operation> {
     let implied = implied(params);
     if named == implied {

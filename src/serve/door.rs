@@ -1,26 +1,26 @@
-//! The door: where a server listens, by which names it answers, what its clients show, and which
-//! pages may use it.
+//! Access to the server: its address, the host names it answers to, the clients' token, and the
+//! origins that CORS allows.
 
 use std::net::IpAddr;
 
 use crate::config::Token;
 use crate::error::{Error, Result};
 
-/// Who may come in, and where.
+/// Address and access rules of a server.
 pub struct Door {
     /// Address to listen on.
     pub host: IpAddr,
     /// Port; 0 for any that is free.
     pub port: u16,
-    /// What clients have to show.
+    /// Token that clients have to present.
     pub token: Option<Token>,
-    /// Names that the server answers to besides its addresses.
+    /// Host names that the server answers to besides its addresses.
     pub names: Vec<String>,
-    /// Origins of pages elsewhere that may use this server.
+    /// Origins of foreign pages that may use this server (CORS).
     pub cors: Vec<String>,
 }
 
-/// What a request has to show.
+/// Access rules that each request is checked against.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     pub(super) token: Option<Token>,
@@ -28,31 +28,31 @@ pub(super) struct Guard {
     hosts: Hosts,
 }
 
-/// The hosts that clients may believe they speak to. A page that gave its own name this machine's
-/// address shows that name, and no other way would tell it from the server's own page.
+/// Hosts allowed in the `Host` header. A page whose own name was pointed at this machine's address
+/// (DNS rebinding) sends that name, and nothing else distinguishes it from the server's own page.
 #[derive(Debug, Default)]
 struct Hosts {
-    /// Which addresses are this server's; without a word on that every name is, too.
+    /// Addresses that count as this server's; `None` allows every address and name.
     addresses: Option<Addresses>,
     names: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Addresses {
-    /// Those of this machine that no other can reach.
+    /// Loopback addresses of this machine.
     Loopback,
-    /// Any: none of them is a name that somebody else could give to this machine.
+    /// Any address: unlike a name, an address cannot be pointed at this machine by somebody else.
     All,
 }
 
 impl Guard {
-    /// The guard of a door.
+    /// The access rules of `door`.
     ///
     /// # Errors
-    /// A name that is none, or an origin that no browser would send.
+    /// A name that is not a host name, or an origin that no browser would send.
     pub(super) fn new(door: &Door) -> Result<Self> {
         let addresses = match (&door.token, door.host.is_loopback()) {
-            // Who shows the token is no page of somebody else.
+            // A client with the token is not a foreign page.
             (Some(_), _) if door.names.is_empty() => None,
             (None, true) => Some(Addresses::Loopback),
             _ => Some(Addresses::All),
@@ -74,7 +74,7 @@ impl Guard {
         })
     }
 
-    /// Whether a `Host` header (`name`, `name:port`, `[address]:port`) is this server's.
+    /// Returns true if a `Host` header (`name`, `name:port`, `[address]:port`) names this server.
     pub(super) fn answers_to(&self, host: &str) -> bool {
         let Hosts { addresses, names } = &self.hosts;
         let Some(addresses) = addresses else {
@@ -91,7 +91,7 @@ impl Guard {
         }
     }
 
-    /// Whether pages of this origin may use the server.
+    /// Returns true if CORS allows pages of this origin.
     pub(super) fn lists(&self, origin: &[u8]) -> bool {
         self.origins
             .iter()
@@ -99,7 +99,7 @@ impl Guard {
     }
 }
 
-/// The name of a `host:port`.
+/// The host name of a `host:port`.
 pub(super) fn name_of(host: &str) -> &str {
     match host.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -156,7 +156,7 @@ fn checked(origin: &str) -> Result<String> {
     }
 }
 
-/// What browsers send of pages at `url`.
+/// Origin that browsers send for pages at `url`; `None` if it is not a valid URL.
 fn sent(url: &str) -> Option<String> {
     let (scheme, rest) = url.split_once("://")?;
     let (scheme, rest) = (

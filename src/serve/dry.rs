@@ -1,5 +1,5 @@
-//! Bodies of requests without a server: read, translated and checked as the handlers do, and
-//! forgotten. For the tests that send anything at all.
+//! Request bodies without a server: read, translated and checked as the handlers do, then dropped.
+//! For tests that send arbitrary bytes.
 
 use axum::body::{Body, Bytes};
 use axum::extract::Request;
@@ -13,8 +13,8 @@ use super::{a1111, desk, openai};
 use crate::error::Result;
 use crate::request::{Params, check};
 
-/// The parameters that a body of this media type asks for by each of the interfaces, where it asks
-/// for what can be done.
+/// Parameters that a body of this media type yields through each of the interfaces, as far as it is
+/// valid.
 pub fn asked(media_type: &str, bytes: &[u8]) -> Vec<Params> {
     if media_type == "application/json" {
         let Ok(fields) = body::parsed(bytes) else {

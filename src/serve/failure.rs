@@ -1,14 +1,14 @@
-//! Why a job failed, as it is told and kept.
+//! Failure of a job, as it is stored and reported.
 
 use serde::{Deserialize, Serialize};
 
 use super::words::{self, Secrets};
 use crate::error::{Error, KINDS, Kind};
 
-/// A job is begun this often; one that took the process down each time is not begun again.
+/// Maximum number of attempts at a job that takes the process down each time.
 pub(super) const ATTEMPTS: u32 = 3;
 
-/// Why a job failed, in the words of the command line.
+/// Reason of a failed job, in the words of the command line.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Failure {
     pub(super) kind: String,
@@ -18,23 +18,23 @@ pub(super) struct Failure {
 }
 
 impl Failure {
-    /// Of a job that took the process down each time.
+    /// Failure of a job that took the process down at each attempt.
     pub(super) fn worn_out() -> Self {
         let message = format!("the server ended {ATTEMPTS} times while it drew this");
         Self::new(Kind::Internal, &message)
     }
 
-    /// A failure that is this program's own fault.
+    /// An internal error of this program.
     pub(super) fn internal(message: &str) -> Self {
         Self::from(&Error::internal(message))
     }
 
-    /// Of a kind, in a few words.
+    /// A failure of a kind, with a short message.
     pub(super) fn new(kind: Kind, message: &str) -> Self {
         Self::from(&Error::new(kind, message))
     }
 
-    /// As clients hear of an error that may tell of this server: without its paths.
+    /// Failure from an error whose text may contain paths of this server, without those paths.
     pub(super) fn public(error: &Error, secrets: &Secrets) -> Self {
         let failure = Self::from(error);
         let is_open = |hint: &String| {
@@ -54,7 +54,7 @@ impl Failure {
         }
     }
 
-    /// The HTTP status of the same failure.
+    /// HTTP status of the failure.
     pub(super) fn status(&self) -> u16 {
         KINDS
             .iter()

@@ -1,6 +1,5 @@
-//! Which fields of `Params` a client may set, read from the fields themselves wherever they say it:
-//! their names, types and texts come from serde and clap, so that a new field needs one line in
-//! `ACCESS` and none elsewhere.
+//! Access rules of the fields of `Params`: which ones a client may set. Names, types and texts come
+//! from serde and clap, so that a new field needs one line in `ACCESS` and nothing else.
 
 use clap::Args;
 use serde_json::{Map, Value, json};
@@ -8,21 +7,21 @@ use serde_json::{Map, Value, json};
 use crate::error::{Error, Result};
 use crate::request::Params;
 
-/// Who decides a field.
+/// Party that sets a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Access {
     /// The client.
     Client,
-    /// The client, with a picture that comes with the request; never with a path.
+    /// The client, as an uploaded image; never as a path.
     Picture,
-    /// The client, among the models that the server offers.
+    /// The client, from the models that the server offers.
     Model,
-    /// The server.
+    /// The server only.
     Server,
 }
 
-/// Who decides what. A field that is not here is the server's, so that no new field opens a door by
-/// accident.
+/// Access rule of each field. A field that is not listed is the server's, so that no new field is
+/// exposed by accident.
 const ACCESS: &[(Access, &[&str])] = &[
     (Access::Picture, &["init_image", "mask"]),
     (Access::Model, &["model", "refiner"]),
@@ -40,7 +39,7 @@ const ACCESS: &[(Access, &[&str])] = &[
         ],
     ),
     (Access::Server, &["output", "overwrite", "preview_dir"]),
-    // These name files, alone or beside other things.
+    // These name files, alone or with other values.
     (
         Access::Server,
         &["config", "vae", "control", "ip_adapter", "ip_image"],
@@ -132,10 +131,10 @@ const ACCESS: &[(Access, &[&str])] = &[
     (Access::Client, &["cache", "merge_tokens"]),
 ];
 
-/// A mask that is no picture: where the start picture is transparent.
+/// Value of `mask` that stands for the transparent part of the start image.
 pub(super) const ALPHA: &str = "alpha";
 
-/// Who decides the field of this name.
+/// Access rule of the field with this name.
 pub(super) fn access(field: &str) -> Access {
     ACCESS
         .iter()
@@ -143,7 +142,7 @@ pub(super) fn access(field: &str) -> Access {
         .map_or(Access::Server, |row| row.0)
 }
 
-/// What a field's value is.
+/// Type of a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Type {
     Text,
@@ -160,11 +159,11 @@ pub(super) struct Field {
     pub(super) about: String,
     pub(super) access: Access,
     pub(super) kind: Type,
-    /// The names that it may have, where they are a closed list.
+    /// Allowed names, if they are a closed list.
     pub(super) choices: Vec<String>,
 }
 
-/// Every field.
+/// All fields of `Params`.
 pub(super) fn all() -> Vec<Field> {
     let command = Params::augment_args(clap::Command::new("params"));
     command.get_arguments().map(field).collect()
@@ -195,7 +194,7 @@ fn field(arg: &clap::Arg) -> Field {
     }
 }
 
-/// What the field takes, found by offering it one value of each type.
+/// Type of the field, found by trying one value of each type.
 fn kind(name: &str) -> Type {
     let takes = |value: Value| one(name, &value).is_ok();
     match () {
@@ -212,12 +211,12 @@ fn one(name: &str, value: &Value) -> serde_json::Result<Params> {
     serde_json::from_value(json!({ name: value }))
 }
 
-/// The least number that a field of whole numbers takes.
+/// Lower bound of an integer field: -1 or 0.
 pub(super) fn least(name: &str) -> i64 {
     if one(name, &json!(-1)).is_ok() { -1 } else { 0 }
 }
 
-/// The names that clients may use.
+/// Names that clients may use.
 fn open_names() -> Vec<&'static str> {
     let open = ACCESS
         .iter()
@@ -225,11 +224,11 @@ fn open_names() -> Vec<&'static str> {
     open.flat_map(|(_, names)| names.iter().copied()).collect()
 }
 
-/// The field's name within `Params` (a client may use an alias) with its value checked for type;
-/// nothing for null.
+/// The field's name within `Params` (a client may use an alias) with its type-checked value; `None`
+/// for null.
 ///
 /// # Errors
-/// An unknown field, one that is the server's, or a value of another type.
+/// An unknown field, one that only the server sets, or a value of another type.
 pub(super) fn typed(name: &str, value: &Value) -> Result<Option<(String, Value)>> {
     let params = one(name, value).map_err(|error| wrong(name, &error.to_string()))?;
     let object = match serde_json::to_value(&params) {
@@ -257,7 +256,7 @@ fn wrong(name: &str, message: &str) -> Error {
     Error::field(name, message.to_owned())
 }
 
-/// The value of a field that came as text (a part of a form).
+/// The value of a field sent as text (a part of a form).
 ///
 /// # Errors
 /// As [`typed`].

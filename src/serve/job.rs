@@ -1,4 +1,4 @@
-//! One job: what was ordered, which state it is in, and what became of it. No HTTP, no files.
+//! A job: its order, its state and its results. No HTTP, no files.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -15,7 +15,7 @@ use crate::named::named_enum;
 use crate::request::Params;
 
 named_enum! {
-    /// Where a job is on its way.
+    /// State of a job.
     pub enum State("state") {
         /// Waiting.
         Queued = "queued",
@@ -31,12 +31,12 @@ named_enum! {
 }
 
 impl State {
-    /// Whether nothing comes after it.
+    /// Returns true for a final state.
     pub(super) fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
     }
 
-    /// Whether `next` may follow.
+    /// Returns true if the state `next` may follow.
     fn leads_to(self, next: Self) -> bool {
         match self {
             Self::Queued => matches!(next, Self::Running | Self::Cancelled),
@@ -47,7 +47,7 @@ impl State {
 }
 
 named_enum! {
-    /// What a job does.
+    /// Kind of a job.
     pub enum Operation("operation") {
         /// From a prompt.
         Txt2img = "txt2img",
@@ -59,7 +59,7 @@ named_enum! {
 }
 
 named_enum! {
-    /// Which interface a job came in through.
+    /// Interface through which a job came in.
     pub enum Api("interface") {
         /// `/v1/jobs`.
         Jobs = "jobs",
@@ -70,32 +70,32 @@ named_enum! {
     }
 }
 
-/// What was ordered. Fields of pictures hold [`super::uploads::PLACE`] where the picture itself
-/// lies with the job.
+/// The request of a job. Image fields hold [`super::uploads::PLACE`] if the image is stored with
+/// the job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub(super) params: Params,
     pub(super) operation: Operation,
     pub(super) api: Api,
-    /// Somebody waits on the open connection: without them nobody will ask for the result.
+    /// The client waits on the open connection; if it disconnects, nobody will ask for the result.
     pub(super) attended: bool,
-    /// Opens links to the pictures for a while without the server's token; one of an earlier
-    /// version has none.
+    /// Key of links that open the images for a while without the server's token; empty in orders of
+    /// earlier versions.
     #[serde(default)]
     pub(super) key: String,
 }
 
-/// How long links with an order's key open after the job's end, as in OpenAI's interface.
+/// Time for which image links with an order's key work after the end of the job, as in OpenAI's
+/// interface.
 const LINKS: Duration = Duration::from_secs(60 * 60);
 
-/// A key that cannot be guessed, of 128 bits.
+/// A random key of 128 bits.
 pub(super) fn new_key() -> String {
     format!("{:032x}", rand::random::<u128>())
 }
 
 impl Order {
-    /// Whether it asks for the same but for prompts and seed, and so may be drawn together with
-    /// `other`.
+    /// Returns true if `other` differs only in prompts and seed, so that both may share a batch.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let [ours, theirs] = [self, other].map(|order| Params {
             prompt: None,
@@ -109,7 +109,7 @@ impl Order {
         self.operation == Operation::Txt2img && ours == theirs
     }
 
-    /// In place of one that cannot be read: another version took it in.
+    /// Placeholder for an order that cannot be read because another version stored it.
     #[cfg(feature = "redis")]
     pub(super) fn unread() -> Self {
         let (params, operation) = (Params::default(), Operation::Txt2img);
@@ -130,15 +130,15 @@ pub(super) struct Made {
     pub(super) seed: u64,
     pub(super) width: u32,
     pub(super) height: u32,
-    /// Length of the file.
+    /// Size of the file in bytes.
     pub(super) bytes: u64,
 }
 
-/// How far a job is; what the journal keeps of it.
+/// Status of a job, as the journal keeps it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Status {
     pub(super) state: State,
-    /// How often it was begun.
+    /// Number of attempts so far.
     pub(super) attempts: u32,
     #[serde(with = "clock::seconds")]
     pub(super) started: Option<SystemTime>,
@@ -146,10 +146,10 @@ pub(super) struct Status {
     pub(super) ended: Option<SystemTime>,
     pub(super) images: Vec<Made>,
     pub(super) failure: Option<Failure>,
-    /// What is no failure and still changes a picture, each once.
+    /// Warnings about the images, without duplicates.
     #[serde(default)]
     pub(super) warnings: Vec<String>,
-    /// Calls of the network done, and in all.
+    /// Network calls done, and in total.
     #[serde(default)]
     pub(super) steps: (usize, usize),
     /// Place in the queue, from 1.
@@ -173,19 +173,19 @@ impl Default for Status {
     }
 }
 
-/// What somebody wants of a job that is drawn, the strongest last.
+/// Ways to stop a running job, the strongest last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Halt {
-    /// The picture at hand as far as it is, and those after it.
+    /// End the current image early and go on with the images after it.
     Skip = 1,
-    /// The picture at hand as far as it is, and none after it.
+    /// End the current image early and start no other.
     Finish,
-    /// None that is not finished.
+    /// Drop every unfinished image.
     Cancel,
 }
 
-/// How a job ends.
+/// Outcome of a job.
 pub(super) enum End {
     Completed,
     Failed(Failure),
@@ -196,7 +196,7 @@ pub(super) enum End {
 #[derive(Debug)]
 pub(super) struct Job {
     pub(super) id: String,
-    /// Its place among all jobs of this server, in the order they came.
+    /// Serial number among all jobs of this server.
     pub(super) number: u64,
     pub(super) created: SystemTime,
     pub(super) order: Order,
@@ -209,7 +209,7 @@ pub(super) struct Job {
 /// Most warnings of one job.
 const WARNINGS: usize = 32;
 
-/// A name that cannot be guessed.
+/// A random job id, which cannot be guessed.
 pub(super) fn new_id() -> String {
     format!("job-{:032x}", rand::random::<u128>())
 }
@@ -250,7 +250,7 @@ impl Job {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How far it is.
+    /// Current status.
     pub(super) fn status(&self) -> Status {
         self.lock().0.clone()
     }
@@ -265,7 +265,7 @@ impl Job {
         self.lock().0.images.iter().map(|made| made.bytes).sum()
     }
 
-    /// Where a picture of it is.
+    /// Address of an image of the job.
     pub(super) fn link(&self, made: &Made) -> Link {
         Link {
             url: format!("/v1/jobs/{}/images/{}", self.id, made.index),
@@ -273,35 +273,35 @@ impl Job {
         }
     }
 
-    /// The key of links to its pictures while they open without the server's token: from its end
-    /// on, for a while.
+    /// Key of the image links while they work without the server's token: from the end of the job
+    /// on, for [`LINKS`].
     pub(super) fn key(&self, now: SystemTime) -> Option<&str> {
         let ended = self.lock().0.ended?;
         let open = now.duration_since(ended).unwrap_or_default() < LINKS;
         Some(self.order.key.as_str()).filter(|key| open && !key.is_empty())
     }
 
-    /// Asks the engine to stop it at its next step; what was asked before and goes further stays.
+    /// Asks the engine to stop the job at its next step; a stronger request made earlier stays.
     pub(super) fn ask(&self, stop: Halt) {
         self.stop.fetch_max(stop as u8, Ordering::Relaxed);
     }
 
-    /// Whether it is to stop and leave what is not finished.
+    /// Returns true if the job is to stop and drop its unfinished images.
     pub(super) fn is_cancelled(&self) -> bool {
         self.stop.load(Ordering::Relaxed) == Halt::Cancel as u8
     }
 
-    /// Whether it is to end with what there is.
+    /// Returns true if the job is to end with its images as they are.
     pub(super) fn is_interrupted(&self) -> bool {
         self.stop.load(Ordering::Relaxed) == Halt::Finish as u8
     }
 
-    /// Whether anything of that was asked.
+    /// Returns true if any stop was requested.
     pub(super) fn is_halted(&self) -> bool {
         self.stop.load(Ordering::Relaxed) != 0
     }
 
-    /// Whether its picture at hand is to end as it is; asked once for each.
+    /// Returns true if the current image is to end early, and resets that request.
     pub(super) fn is_skipped(&self) -> bool {
         let (skip, none) = (Halt::Skip as u8, 0);
         self.stop
@@ -309,7 +309,7 @@ impl Job {
             .is_ok()
     }
 
-    /// Notes its place in the queue.
+    /// Records the place in the queue.
     pub(super) fn waits(&self, position: usize) {
         let mut inner = self.lock();
         let (status, story) = &mut *inner;
@@ -332,7 +332,7 @@ impl Job {
         })
     }
 
-    /// To its end, once; whether this was it.
+    /// Ends the job; returns true if it had not ended before.
     pub(super) fn end(&self, end: End) -> bool {
         let (state, failure) = match end {
             End::Completed => (State::Completed, None),
@@ -346,8 +346,8 @@ impl Job {
         })
     }
 
-    /// To another state, if that may follow. Listeners hear of it in the same moment, so that none
-    /// sees the end of a job without hearing how it ended.
+    /// Changes the state, if the transition is allowed. Listeners are notified in the same step, so
+    /// that none sees the end of a job without its final event.
     fn change(&self, state: State, more: impl FnOnce(&mut Status)) -> bool {
         let mut inner = self.lock();
         let (status, story) = &mut *inner;
@@ -367,7 +367,7 @@ impl Job {
         true
     }
 
-    /// What its state is to its listeners.
+    /// Event for the current state.
     fn news_of(&self, status: &Status) -> News {
         match (&status.failure, status.state) {
             (Some(failure), _) => News::Error(failure.clone()),
@@ -380,7 +380,7 @@ impl Job {
         }
     }
 
-    /// Notes how many calls of the network are done.
+    /// Records the number of network calls done.
     pub(super) fn step(&self, done: usize, all: usize, image: u64) {
         self.lock().0.steps = (done, all);
         let percent = (1000.0 * done as f64 / all.max(1) as f64).round() / 10.0;
@@ -392,14 +392,14 @@ impl Job {
         });
     }
 
-    /// Notes a finished picture.
+    /// Records a finished image.
     pub(super) fn made(&self, made: Made) {
         let Link { url, made } = self.link(&made);
         self.lock().0.images.push(made.clone());
         self.tell(&News::Image { url, made });
     }
 
-    /// Notes what is no failure, the same words once.
+    /// Records a warning, each text once.
     pub(super) fn warn(&self, message: &str) {
         let mut inner = self.lock();
         let (status, story) = &mut *inner;
@@ -415,13 +415,13 @@ impl Job {
         self.news.send_replace(id);
     }
 
-    /// Tells its listeners.
+    /// Adds an event and notifies the listeners.
     pub(super) fn tell(&self, news: &News) {
         let id = self.lock().1.tell(news);
         self.news.send_replace(id);
     }
 
-    /// Takes over what another process tells of it: where it stands, and the records that are new.
+    /// Takes over the status and the new records that another process wrote.
     #[cfg(feature = "redis")]
     pub(super) fn hear(&self, status: Status, records: Vec<Record>) {
         let mut inner = self.lock();
@@ -432,8 +432,8 @@ impl Job {
         self.news.send_replace(id);
     }
 
-    /// How it stands once it is cancelled while it waits, and the record that tells of it. Wherever
-    /// it waited, that record has a higher number than any that told of its place.
+    /// Status and final record of the job if it is cancelled while it waits. The record has a
+    /// higher number than any record of its place in the queue, in whichever process it waited.
     ///
     /// # Errors
     /// None: a waiting job can be cancelled.
@@ -479,12 +479,12 @@ impl Job {
         (inner.1.after(id), !inner.0.state.is_final())
     }
 
-    /// Rings when something is told.
+    /// Receiver that is notified of each new record.
     pub(super) fn listen(&self) -> watch::Receiver<u64> {
         self.news.subscribe()
     }
 
-    /// Waits for its end.
+    /// Waits for the end of the job.
     pub(super) async fn ended(&self) -> Status {
         let mut bell = self.listen();
         loop {

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use super::job::{Api, End, Halt, Job, Order, State};
 use super::store::{Bounds, Count, Ended, Refusal};
 
-/// A place in the queue, held until the job is written down.
+/// A place in the queue, reserved until the job is stored.
 pub(super) struct Place<'a> {
     jobs: &'a Jobs,
     /// The number of the job that takes it.
@@ -52,7 +52,7 @@ impl Jobs {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for one more job.
+    /// Reserves a place for one more job.
     pub(super) fn reserve(&self) -> Result<Place<'_>, Refusal> {
         let mut inner = self.lock();
         if inner.closed {
@@ -95,7 +95,7 @@ impl Jobs {
         inner.known.insert(job.id.clone(), job);
     }
 
-    /// The next job, begun; waits for one. Nothing once the queue is closed.
+    /// Waits for the next job and begins it; `None` once the queue is closed.
     pub(super) fn next(&self) -> Option<Arc<Job>> {
         let mut inner = self.lock();
         loop {
@@ -112,7 +112,7 @@ impl Jobs {
         }
     }
 
-    /// The next job, begun, if it is like `order`; waits for none.
+    /// Begins the next job if it is like `order`; does not wait.
     pub(super) fn next_like(&self, order: &Order) -> Option<Arc<Job>> {
         let mut inner = self.lock();
         let is_wanted = !inner.closed
@@ -123,15 +123,15 @@ impl Jobs {
         if is_wanted { inner.begin() } else { None }
     }
 
-    /// A running job came to its end; whether it had none before.
+    /// Ends a running job; returns true if it had not ended before.
     pub(super) fn finish(&self, job: &Job, end: End) -> bool {
         let mut inner = self.lock();
         inner.running.retain(|running| running.id != job.id);
         job.end(end)
     }
 
-    /// Stops a job: one that waits at once, one that runs at its next step, one that has ended not
-    /// at all. Whether this ended it.
+    /// Stops a job: a waiting one at once, a running one at its next step. Returns true if this
+    /// call ended it.
     pub(super) fn stop(&self, job: &Job, stop: Halt) -> bool {
         let mut inner = self.lock();
         let Some(place) = inner.queue.iter().position(|queued| queued.id == job.id) else {
@@ -143,7 +143,7 @@ impl Jobs {
         job.end(End::Cancelled)
     }
 
-    /// Forgets a job, if it has ended.
+    /// Forgets a job if it has ended; returns true if so.
     pub(super) fn forget(&self, job: &Job) -> bool {
         let mut inner = self.lock();
         let is_over = job.state().is_final();
@@ -153,7 +153,7 @@ impl Jobs {
         is_over
     }
 
-    /// The job of this name.
+    /// The job with this id.
     pub(super) fn get(&self, id: &str) -> Option<Arc<Job>> {
         self.lock().known.get(id).cloned()
     }
@@ -174,7 +174,7 @@ impl Jobs {
             .cloned()
     }
 
-    /// Takes no more jobs and begins none; ends those whose clients will not come back for them.
+    /// Accepts and begins no more jobs; cancels waiting ones whose clients wait on the connection.
     pub(super) fn close(&self) {
         let mut inner = self.lock();
         inner.closed = true;
@@ -191,12 +191,12 @@ impl Jobs {
         self.work.notify_all();
     }
 
-    /// Whether the server is about to end.
+    /// Returns true if the queue is closed because the server shuts down.
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
     }
 
-    /// How many there are.
+    /// Number of jobs by state.
     pub(super) fn count(&self) -> Count {
         let inner = self.lock();
         let (queued, running) = (inner.queue.len(), inner.running.len());
@@ -209,8 +209,7 @@ impl Jobs {
         }
     }
 
-    /// Forgets the jobs that are too old, and then the oldest while there is too much; returns
-    /// them.
+    /// Forgets the jobs that are too old, and the oldest ones beyond the limits; returns them.
     pub(super) fn expire(&self, now: SystemTime) -> Vec<Arc<Job>> {
         let mut inner = self.lock();
         let ended = |job: &Arc<Job>| {
@@ -251,7 +250,7 @@ impl Ended for Past {
 }
 
 impl Inner {
-    /// The first of the queue, begun.
+    /// Begins the first job of the queue.
     fn begin(&mut self) -> Option<Arc<Job>> {
         let job = self.queue.pop_front()?;
         job.begin();

@@ -1,5 +1,5 @@
-//! Jobs on disk, one folder each, so that they outlive the process: what was ordered and its
-//! pictures, what became of it and its results.
+//! Jobs on disk, one folder each, so that they survive a restart: the order with its uploaded
+//! images, the status and the results.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
@@ -19,7 +19,7 @@ use crate::output::png::{folder_of, sync_folder};
 /// Name of a job's own file within its folder.
 const RECORD: &str = "job.json";
 
-/// What is written of a job.
+/// Record of a job on disk.
 #[derive(Serialize, Deserialize)]
 struct Entry {
     id: String,
@@ -29,7 +29,7 @@ struct Entry {
     status: Status,
 }
 
-/// The folder of all jobs. Only one process at a time has it.
+/// Folder of all jobs, locked by one process at a time.
 pub(super) struct Journal {
     folder: PathBuf,
     _lock: File,
@@ -37,7 +37,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    /// Opens the folder, made if need be for this user alone.
+    /// Opens the folder; creates it for this user only if it is missing.
     ///
     /// # Errors
     /// The folder cannot be written, or another server has it.
@@ -68,7 +68,7 @@ impl Journal {
         self.folder.join(id)
     }
 
-    /// A file of a job.
+    /// Reads a file of a job; `None` if there is none.
     ///
     /// # Errors
     /// It is there and cannot be read.
@@ -95,7 +95,7 @@ impl Journal {
         kept.inspect_err(|_| self.remove(&job.id))
     }
 
-    /// Writes how far a job is.
+    /// Writes the status of a job.
     ///
     /// # Errors
     /// The disk refuses.
@@ -112,8 +112,8 @@ impl Journal {
         self.put(&job.id, RECORD, &text)
     }
 
-    /// Writes a file of a job so that it is there whole or not at all. It outlives this process at
-    /// once, and the machine a moment later: nobody waits for the disk.
+    /// Writes a file of a job atomically. The file survives the process at once, and a crash of the
+    /// machine a moment later: nobody waits for the disk.
     ///
     /// # Errors
     /// The disk refuses.
@@ -127,15 +127,14 @@ impl Journal {
         written.map_err(|e| refused(&folder, &e))
     }
 
-    /// Removes a job with all that is its own.
+    /// Removes a job with all its files.
     pub(super) fn remove(&self, id: &str) {
-        // What cannot be removed now is found and removed at the next start.
+        // A folder that cannot be removed now is found and removed at the next start.
         let _ = fs::remove_dir_all(self.folder(id));
     }
 
-    /// The jobs of earlier processes in the order in which they came. Those that did not end stand
-    /// at their beginning again, unless nobody waits for them any more or they took the process
-    /// down before.
+    /// Jobs of earlier processes in the order of their numbers. Unfinished ones are queued again,
+    /// unless their clients waited on the connection, or they fail after [`ATTEMPTS`] attempts.
     ///
     /// # Errors
     /// The folder cannot be read.
@@ -160,13 +159,13 @@ impl Journal {
         let created = UNIX_EPOCH + Duration::try_from_secs_f64(entry.created).unwrap_or_default();
         let status = recovered(entry.status);
         let job = Job::new(entry.id, entry.number, created, entry.order, status);
-        // Should this fail, the record still says what it said.
+        // If this fails, the record on disk stays as it was.
         let _ = self.update(&job);
         Some(job)
     }
 }
 
-/// What forces files to the disk, one after the other.
+/// Starts the thread that syncs written files to the disk, one after the other.
 fn syncing() -> Result<Sender<PathBuf>> {
     let (written, files) = channel::<PathBuf>();
     let work = move || {
@@ -208,8 +207,8 @@ fn recovered(status: Status) -> Status {
     }
 }
 
-/// Lets temporary files go into the server's own folder where the system has no place for them, as
-/// in a container that can write nowhere else.
+/// Moves temporary files to the server's own folder if the system has no place for them, as in a
+/// container that can write nowhere else.
 fn spool(folder: &Path) -> io::Result<()> {
     let spool = folder.join("spool");
     // What a process that was killed has left there.
@@ -223,7 +222,7 @@ fn spool(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A folder that no other user may look into.
+/// Creates a folder that no other user can access.
 fn private_folder(folder: &Path) -> io::Result<()> {
     let mut builder = fs::DirBuilder::new();
     builder.recursive(true);

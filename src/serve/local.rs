@@ -1,7 +1,7 @@
 //! Jobs of this process alone: in memory, with a journal on disk that the next process finds.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use super::Log;
@@ -17,6 +17,8 @@ pub(super) struct Local {
     jobs: Jobs,
     journal: Journal,
     log: Log,
+    /// Jobs whose last state could not be written, as on a full disk.
+    unwritten: Mutex<Vec<Arc<Job>>>,
 }
 
 impl Local {
@@ -30,13 +32,35 @@ impl Local {
         for job in journal.jobs()? {
             jobs.adopt(Arc::new(job));
         }
-        Ok(Self { jobs, journal, log })
+        Ok(Self {
+            jobs,
+            journal,
+            log,
+            unwritten: Mutex::default(),
+        })
     }
 
+    fn unwritten(&self) -> MutexGuard<'_, Vec<Arc<Job>>> {
+        self.unwritten
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes the state of a job down, now or, should that fail, when there is room again.
     fn note(&self, job: &Job) {
         if let Err(error) = self.journal.update(job) {
             (self.log)(&format!("{}: {error}", job.id));
+            self.unwritten().extend(self.jobs.get(&job.id));
         }
+    }
+
+    /// Tries once more to write down what could not be written.
+    fn catch_up(&self) {
+        let jobs = std::mem::take(&mut *self.unwritten());
+        let failed =
+            |job: &Arc<Job>| self.jobs.get(&job.id).is_some() && self.journal.update(job).is_err();
+        let still: Vec<Arc<Job>> = jobs.into_iter().filter(failed).collect();
+        self.unwritten().extend(still);
     }
 
     /// A begun job, written down: should that fail, it is only begun once more than it should be.
@@ -129,6 +153,7 @@ impl Store for Local {
     }
 
     fn expire(&self, now: SystemTime) -> Result<()> {
+        self.catch_up();
         self.jobs
             .expire(now)
             .iter()
@@ -137,10 +162,16 @@ impl Store for Local {
     }
 
     fn close(&self) {
+        self.catch_up();
         self.jobs.close();
     }
 
     fn is_closed(&self) -> bool {
         self.jobs.is_closed()
+    }
+
+    fn is_behind(&self) -> bool {
+        self.catch_up();
+        !self.unwritten().is_empty()
     }
 }

@@ -50,7 +50,7 @@ impl Histogram {
     }
 }
 
-/// What is counted.
+/// Counters of the server.
 #[derive(Default)]
 pub(super) struct Metrics {
     requests: [AtomicU64; 5],
@@ -84,6 +84,7 @@ impl Metrics {
     }
 
     /// Everything in Prometheus' text format; without the queue while that is out of reach.
+    #[allow(clippy::too_many_lines, reason = "one figure after another")]
     pub(super) fn text(&self, now: Option<&Count>) -> String {
         let mut text = String::new();
         gauge(

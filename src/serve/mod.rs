@@ -50,28 +50,28 @@ use crate::error::{Error, Kind, Result};
 use crate::prompt::LongPrompt;
 use crate::request::Params;
 
-/// Takes lines for the operator.
+/// Sink for log lines.
 pub type Log = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// How jobs are drawn, whoever asks for them.
+/// Settings of the job processing, for servers and workers.
 pub struct Options {
     /// Models that are offered, the default first; every known version when empty.
     pub models: Vec<String>,
-    /// What every job is drawn with, whoever asks: device, threads and their like.
+    /// Parameters of every job that the operator sets: device, threads and so on.
     pub defaults: Params,
-    /// Where models come from.
+    /// Source of models: the hub and its cache.
     pub hub: Hub,
-    /// Where jobs are kept.
+    /// Storage of jobs.
     pub home: Home,
-    /// How much is taken.
+    /// Limits of requests and results.
     pub limits: Limits,
-    /// Whether prompts stand in the log.
+    /// True if prompts are logged.
     pub log_prompts: bool,
     /// Holds the engine, for tests.
     pub hold: Hold,
 }
 
-/// Where jobs are kept.
+/// Storage of jobs.
 pub enum Home {
     /// In this process, and in a folder of its own.
     Folder(PathBuf),
@@ -79,12 +79,12 @@ pub enum Home {
     Redis {
         /// Its address.
         url: String,
-        /// How long a process may be silent before its job is another's.
+        /// Time without a sign of life after which another process takes over a job.
         lease: Duration,
     },
 }
 
-/// How much a server takes and keeps.
+/// Limits of requests and of kept results.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Jobs that wait.
@@ -95,7 +95,7 @@ pub struct Limits {
     pub pixels: u64,
     /// Pictures of one job.
     pub count: u64,
-    /// How long results are kept.
+    /// Lifetime of results.
     pub age: Duration,
     /// Bytes of results that are kept.
     pub kept: u64,
@@ -118,12 +118,12 @@ impl Limits {
 
 /// Most ended jobs that are remembered.
 const ENDED: usize = 1000;
-/// How long open connections may take to end after the last job.
+/// Time for open connections to end after the last job.
 const GRACE: Duration = Duration::from_secs(5);
-/// How often expired jobs are looked for.
+/// Interval between searches for expired jobs.
 const SWEEP: Duration = Duration::from_secs(30);
 
-/// What every part of the server shares.
+/// State shared by all parts of the server.
 struct Service {
     store: Box<dyn Store>,
     catalog: Catalog,
@@ -132,14 +132,14 @@ struct Service {
     hub: Hub,
     limits: Limits,
     guard: Guard,
-    /// A model is being fetched or loaded.
+    /// True while a model is fetched or loaded.
     loading: AtomicBool,
     /// The model that A1111's clients have set.
     chosen: Mutex<Option<String>>,
     log: Log,
     log_prompts: bool,
     hold: Hold,
-    /// Held by the one who asks how many jobs there are.
+    /// Lock of the request that currently counts the jobs.
     counting: Arc<tokio::sync::Mutex<()>>,
     /// Models that the operator named and that have yet to be fetched.
     missing: Mutex<Vec<String>>,
@@ -154,12 +154,12 @@ pub struct Server {
     address: SocketAddr,
 }
 
-/// One that draws what others have taken in, and answers nobody.
+/// A process that draws jobs from a shared queue and serves no requests.
 pub struct Worker {
     service: Arc<Service>,
 }
 
-/// Ends a server from elsewhere: a signal, a test.
+/// Handle that stops a server from elsewhere: a signal, a test.
 #[derive(Clone)]
 pub struct Stop(Arc<Service>);
 
@@ -182,7 +182,7 @@ impl Worker {
         })
     }
 
-    /// What ends it.
+    /// Handle that stops the worker.
     pub fn stop(&self) -> Stop {
         Stop(Arc::clone(&self.service))
     }
@@ -217,12 +217,12 @@ impl Server {
         })
     }
 
-    /// Where it listens.
+    /// Address that the server listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many jobs wait already.
+    /// Number of jobs that already wait.
     ///
     /// # Errors
     /// The queue is out of reach.
@@ -230,7 +230,7 @@ impl Server {
         Ok(self.service.store.count()?.queued)
     }
 
-    /// What ends it.
+    /// Handle that stops the server.
     pub fn stop(&self) -> Stop {
         Stop(Arc::clone(&self.service))
     }
@@ -272,7 +272,7 @@ impl Server {
     }
 }
 
-/// Waits until `bell` has rung.
+/// Waits until `bell` is set.
 async fn rung(bell: &mut watch::Receiver<bool>) {
     // A bell that is gone rings no more: the server is over as well.
     let _ = bell.wait_for(|rung| *rung).await;
@@ -331,7 +331,7 @@ impl Service {
         }
     }
 
-    /// Stops a job.
+    /// Stops a job and counts it if this ended the job.
     fn stop(&self, job: &Job, stop: Halt) -> Result<()> {
         if self.store.stop(job, stop)? {
             self.ended(job);
@@ -339,7 +339,7 @@ impl Service {
         Ok(())
     }
 
-    /// Stops a job that nobody waits for any more.
+    /// Cancels a job whose client is gone.
     fn forsake(&self, job: &Arc<Job>) {
         if self.store.forsake(job) {
             self.ended(job);
@@ -355,7 +355,7 @@ impl Service {
         self.note(job, status.state.name());
     }
 
-    /// Paths that clients need not know, and what stands for them.
+    /// Paths that clients must not see, with their replacements.
     fn secrets(&self, id: &str) -> Vec<(String, String)> {
         let folder = format!("{}{MAIN_SEPARATOR}", self.store.folder(id).display());
         std::iter::once((folder, String::new()))
@@ -363,7 +363,7 @@ impl Service {
             .collect()
     }
 
-    /// The same with everything else of this machine that a failure may tell of.
+    /// As `secrets`, with all other paths of this machine that an error may contain.
     fn places(&self, id: &str) -> Vec<(String, String)> {
         let job = self.store.folder(id);
         let folders = [
@@ -379,14 +379,17 @@ impl Service {
         let folders = folders
             .map(|folder| folder.display().to_string())
             .filter(|folder| folder.len() > 1);
-        let hidden = folders.flat_map(|folder| [format!("{folder}{MAIN_SEPARATOR}"), folder]);
-        self.secrets(id)
-            .into_iter()
-            .chain(hidden.map(|folder| (folder, String::new())))
-            .collect()
+        let hidden = folders.flat_map(|folder| {
+            let within = format!("{folder}{MAIN_SEPARATOR}");
+            [
+                (within, String::new()),
+                (folder, "the server's folder".to_owned()),
+            ]
+        });
+        self.secrets(id).into_iter().chain(hidden).collect()
     }
 
-    /// A line about a job.
+    /// Logs a line about a job.
     fn note(&self, job: &Job, what: &str) {
         let prompt = job
             .order
@@ -401,10 +404,10 @@ impl Service {
     }
 }
 
-/// What becomes of a long prompt over HTTP, where nobody sees the words that are cut off.
+/// Default for long prompts over HTTP, where nobody sees which words are cut off.
 const LONG_PROMPT: LongPrompt = LongPrompt::Chunk;
 
-/// What holds where neither the client nor the operator says otherwise.
+/// Defaults where neither the client nor the operator sets a value.
 fn defaults(operator: Params) -> Params {
     let long_prompt = operator
         .long_prompt

@@ -19,14 +19,14 @@ use super::{Service, clock, fields};
 use crate::error::{Error, Result};
 use crate::input::{MaskChannel, Source, Transparency};
 
-/// Whether the clients of a path are OpenAI's.
+/// Returns true for paths of OpenAI's interface.
 pub(super) fn is_path(path: &str) -> bool {
     ["/v1/images", "/v1/models"]
         .iter()
         .any(|prefix| path.starts_with(prefix))
 }
 
-/// A failure in the form that OpenAI's clients read.
+/// An error in the form that OpenAI's clients read.
 pub(super) struct Failed(pub(super) Problem);
 
 impl<E: Into<Problem>> From<E> for Failed {
@@ -42,7 +42,8 @@ impl IntoResponse for Failed {
             StatusCode::UNPROCESSABLE_ENTITY => StatusCode::BAD_REQUEST,
             status => status,
         };
-        let failure = &self.0.failure;
+        let problem = self.0.with_names(NAMES);
+        let failure = &problem.failure;
         let hints: Vec<String> = failure
             .hints
             .iter()
@@ -65,13 +66,21 @@ impl IntoResponse for Failed {
             "code": failure.kind,
         });
         let body = json!({ "error": error });
-        self.0
+        problem
             .with_status(status)
             .with_body("application/json", &body)
     }
 }
 
-/// Fields of OpenAI's that change nothing here.
+/// Our fields with the names that OpenAI's clients sent them by.
+const NAMES: &[(&str, &str)] = &[
+    ("count", "n"),
+    ("width", "size"),
+    ("height", "size"),
+    ("init_image", "image"),
+];
+
+/// OpenAI's fields without effect here.
 const IGNORED: &[&str] = &[
     "quality",
     "style",
@@ -102,11 +111,11 @@ const OPTIONAL: &[&str] = &[
     "partial_images",
 ];
 
-/// Names of OpenAI's own models, which its clients send unless told otherwise: the default model
-/// draws.
+/// Prefixes of OpenAI's own model names, which its clients send by default; the default model is
+/// used instead.
 const FOREIGN: &[&str] = &["dall-e", "gpt-image", "chatgpt-image"];
 
-/// The form in which pictures are sent back.
+/// Form of the returned images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Form {
     Base64,
@@ -126,7 +135,7 @@ impl Form {
     }
 }
 
-/// OpenAI's fields as ours. What is not OpenAI's stays: any field of a job may be sent along.
+/// Translates OpenAI's fields. Other fields stay: any field of a job may be sent along.
 pub(super) fn translated(mut fields: Map<String, Value>) -> Result<(Map<String, Value>, Form)> {
     fields.retain(|name, value| {
         let name = name.as_str();
@@ -195,7 +204,7 @@ pub(super) async fn edits(
     answer(&service, &headers, fields, pictures).await
 }
 
-/// Fields and pictures of an edit.
+/// Fields and images of an edit request.
 ///
 /// # Errors
 /// Pictures that cannot be read, or of another number.
@@ -223,8 +232,8 @@ pub(super) fn edit(form: body::Form) -> Result<(Map<String, Value>, Pictures)> {
     Ok((fields, pictures))
 }
 
-/// The picture to edit and its mask, and whether the picture's own transparency is the mask.
-/// OpenAI's mask is transparent where the picture is to be painted anew; ours is white there.
+/// The image to edit with its mask, and true if the image's own transparency is the mask. OpenAI's
+/// mask is transparent where the image is to be repainted; this program's is white there.
 fn originals(files: Vec<(String, Vec<u8>)>) -> Result<(Pictures, bool)> {
     let mut pictures = Pictures::new();
     for (name, bytes) in files {
@@ -328,18 +337,18 @@ fn base(headers: &HeaderMap) -> String {
     };
     format!(
         "{scheme}://{}",
-        host.or_else(|| first(header::HOST.as_str()))
+        host.or_else(|| first(header::HOST.as_str()).filter(|host| is_authority(host)))
             .unwrap_or("localhost")
     )
 }
 
-/// Whether text is a host with or without a port.
+/// Returns true if the text has only characters of a host with or without a port.
 fn is_authority(text: &str) -> bool {
     text.bytes()
         .all(|byte| byte.is_ascii_alphanumeric() || b"-._:[]".contains(&byte))
 }
 
-/// What the paths of links begin with.
+/// Path prefix of image links.
 pub(super) const LINKS: &str = "/v1/images/files";
 
 /// `GET /v1/images/files/{id}/{key}/{file}`: a link, which opens without the token.
@@ -388,7 +397,7 @@ pub(super) async fn model(
     ))
 }
 
-/// A model in the form of OpenAI's list, with what else is known of it.
+/// A model in the form of OpenAI's list, with additional facts.
 pub(super) fn listed(model: &Shown) -> Value {
     let mut value = json!(model);
     value["object"] = json!("model");

@@ -1,5 +1,5 @@
-//! The server's description of itself (OpenAPI 3.1). The fields of a job are read from `Params`;
-//! paths and answers stand here, and a test asks the server for each of them.
+//! OpenAPI 3.1 description of the server. The fields of a job are read from `Params`; paths and
+//! responses are listed here, and a test requests each of them.
 
 use serde_json::{Map, Value, json};
 
@@ -51,8 +51,8 @@ pub(super) fn with(description: &str, kind: &str, schema: Value) -> Value {
     json!({ "description": description, "content": { kind: { "schema": schema } } })
 }
 
-/// Answers of an operation: the good one, and the problems that it may have besides those that all
-/// have.
+/// Responses of an operation: the successful one, and the errors besides those that every operation
+/// has.
 pub(super) fn answers(status: &str, good: Value, problems: &[&str]) -> Value {
     let mut answers = Map::from_iter([(status.to_owned(), good)]);
     for status in problems.iter().chain(&["401", "403"]) {
@@ -133,6 +133,7 @@ fn status_paths() -> Map<String, Value> {
     ])
 }
 
+#[allow(clippy::too_many_lines, reason = "a table of paths")]
 fn job_paths() -> Map<String, Value> {
     let id =
         json!({ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } });
@@ -494,13 +495,18 @@ fn answered() -> Map<String, Value> {
 fn openai() -> Map<String, Value> {
     let text = json!({ "type": "string" });
     let form = json!({ "type": ["string", "null"], "enum": ["b64_json", "url", "", null], "default": "b64_json" });
-    let request = json!({
+    let mut request = json!({
         "prompt": { "type": "string", "maxLength": PROMPT }, "model": text, "n": { "type": "integer", "minimum": 1 }, "size": text,
         "response_format": form, "steps": { "type": "integer", "minimum": 1 }, "seed": { "type": "integer", "minimum": -1 },
     });
     let mut edit = request.clone();
     edit["image"] = json!({ "type": "string", "format": "binary" });
     edit["mask"] = json!({ "type": "string", "format": "binary" });
+    // In JSON, null is a field that is not there; a form has no null.
+    for name in ["model", "n", "size", "steps", "seed"] {
+        let kind = request[name]["type"].take();
+        request[name]["type"] = json!([kind, "null"]);
+    }
     let item = object(
         json!({ "b64_json": text, "url": text }),
         &["b64_json", "url"],

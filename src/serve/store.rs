@@ -1,6 +1,5 @@
-//! Where jobs live: what the server asks of the place, whatever it is. One implementation keeps
-//! them in this process and on its disk (`local`), the other in Redis, with other processes
-//! (`shared`).
+//! Storage of jobs: the interface that the server uses. One implementation keeps them in this
+//! process and on its disk (`local`), the other in Redis, shared with other processes (`shared`).
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,12 +9,12 @@ use super::job::{Api, End, Halt, Job, Order};
 use super::uploads::Pictures;
 use crate::error::{Error, Result};
 
-/// How much is kept.
+/// Limits of the storage.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
     /// Most jobs that wait.
     pub(super) queue: usize,
-    /// How long an ended job is kept.
+    /// Lifetime of an ended job.
     pub(super) age: Duration,
     /// Most bytes of pictures of ended jobs.
     pub(super) bytes: u64,
@@ -24,8 +23,7 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Which of the ended jobs are too old, or too many, the oldest first: each is told by its end,
-    /// its number and the bytes of its pictures.
+    /// The ended jobs that are too old, or that exceed the limits when counted from the newest.
     pub(super) fn stale<T: Ended>(&self, mut ended: Vec<T>, now: SystemTime) -> Vec<T> {
         ended.sort_by_key(|job| std::cmp::Reverse((job.at(), job.number())));
         let mut bytes = 0;
@@ -40,32 +38,32 @@ impl Bounds {
     }
 }
 
-/// An ended job, as far as its expiry asks.
+/// Properties of an ended job that decide its expiry.
 pub(super) trait Ended {
-    /// When it ended.
+    /// End time of the job.
     fn at(&self) -> SystemTime;
-    /// In which order it came.
+    /// Serial number of the job.
     fn number(&self) -> u64;
     /// Bytes of its pictures.
     fn bytes(&self) -> u64;
 }
 
-/// Why no job is taken.
+/// Reason why no job is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// Every place in the queue is taken.
     Full,
-    /// The server is about to end.
+    /// The server is shutting down.
     Closed,
 }
 
-/// Why an order is not granted.
+/// Reason why an order is refused.
 pub(super) enum Refused {
-    /// It is wrong in these ways.
+    /// Its fields are wrong.
     Wrong(Vec<Error>),
     /// There is no room for it.
     Busy(Refusal),
-    /// It could not be kept.
+    /// It could not be stored.
     Failed(Error),
 }
 
@@ -75,7 +73,7 @@ impl From<Error> for Refused {
     }
 }
 
-/// How many jobs there are.
+/// Number of jobs by state.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Count {
     pub(super) queued: usize,
@@ -85,19 +83,18 @@ pub(super) struct Count {
     pub(super) bytes: u64,
 }
 
-/// The place where jobs live.
+/// Storage of jobs.
 pub(super) trait Store: Send + Sync {
-    /// Keeps an order with its pictures at the end of the queue.
+    /// Stores an order with its images at the end of the queue.
     fn submit(&self, order: Order, pictures: &Pictures) -> Result<Arc<Job>, Refused>;
 
-    /// The next job, begun, for the one who draws; waits for one. Nothing once the place is closed.
+    /// Waits for the next job and begins it; `None` once the store is closed.
     fn next(&self) -> Option<Arc<Job>>;
 
-    /// The next job, begun, if there is one now that is like `order`, to be drawn together with
-    /// that.
+    /// Begins the next job if it is like `order`, to be drawn in the same batch; does not wait.
     fn next_like(&self, order: &Order) -> Option<Arc<Job>>;
 
-    /// Where the pictures that came with a job lie while it is drawn.
+    /// Folder of the uploaded images of a job while it is drawn.
     fn folder(&self, id: &str) -> PathBuf;
 
     /// Keeps a file of a job that is being drawn.
@@ -106,23 +103,22 @@ pub(super) trait Store: Send + Sync {
     /// A file that was kept.
     fn file(&self, id: &str, name: &str) -> Result<Option<Vec<u8>>>;
 
-    /// The job that is drawn came to its end; whether it had none before and is still this
+    /// Ends the job that is drawn; returns true if it had not ended before and is still this
     /// process's.
     fn finish(&self, job: &Job, end: End) -> bool;
 
-    /// Stops a job: one that waits at once, one that runs at its next step, one that has ended not
-    /// at all. Whether this ended it. A job that another process draws is cancelled, however it is
-    /// stopped.
+    /// Stops a job: a waiting one at once, a running one at its next step. Returns true if this
+    /// call ended it. A job that another process draws is cancelled, whatever `stop` says.
     fn stop(&self, job: &Job, stop: Halt) -> Result<bool>;
 
-    /// Stops a job that nobody waits for any more: where that cannot be told now, as soon as it
-    /// can. Whether this ended it.
+    /// Cancels a job whose client is gone, later if the store is unreachable now. Returns true if
+    /// this call ended it.
     fn forsake(&self, job: &Arc<Job>) -> bool;
 
-    /// Forgets an ended job with all that is its own; whether it had ended.
+    /// Forgets an ended job with all its files; returns true if it had ended.
     fn forget(&self, job: &Job) -> Result<bool>;
 
-    /// The job of this name; what happens to it from now on is heard by those who hold it.
+    /// The job with this id; holders of the returned job see its later changes.
     fn get(&self, id: &str) -> Result<Option<Arc<Job>>>;
 
     /// Every job, the newest first.
@@ -131,15 +127,20 @@ pub(super) trait Store: Send + Sync {
     /// A running job that came in through `api`.
     fn running(&self, api: Api) -> Result<Option<Arc<Job>>>;
 
-    /// How many there are.
+    /// Number of jobs by state.
     fn count(&self) -> Result<Count>;
 
     /// Forgets jobs that are too old or too many.
     fn expire(&self, now: SystemTime) -> Result<()>;
 
-    /// Takes no more jobs and begins none; ends those whose clients will not come back for them.
+    /// Accepts and begins no more jobs; cancels waiting ones whose clients wait on the connection.
     fn close(&self);
 
-    /// Whether it is closed.
+    /// Returns true if the store is closed.
     fn is_closed(&self) -> bool;
+
+    /// True if the state of a job could not be written down and still cannot be.
+    fn is_behind(&self) -> bool {
+        false
+    }
 }

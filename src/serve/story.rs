@@ -1,5 +1,4 @@
-//! What a job's listeners hear: numbered records, kept so that somebody who comes late or comes
-//! back hears the rest.
+//! Event log of a job: numbered records, kept for listeners that connect late or reconnect.
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -11,11 +10,11 @@ use super::failure::Failure;
 use super::job::Made;
 use crate::event::Stage;
 
-/// One thing to tell. Serialises to an object with the tag `type`.
+/// An event of a job, serialised as an object with the tag `type`.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub(super) enum News {
-    /// Where in the queue it stands; 1 is next.
+    /// Place in the queue; 1 is next.
     Queued { position: usize },
     /// It is being worked on.
     Running,
@@ -30,7 +29,7 @@ pub(super) enum News {
         percent: f64,
         image: u64,
     },
-    /// What is coming: a small picture in base64.
+    /// A preview: a small image in base64.
     Preview {
         step: usize,
         image: String,
@@ -62,7 +61,7 @@ pub(super) struct Link {
     pub(super) made: Made,
 }
 
-/// How a kind of news is kept.
+/// Retention of a kind of event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Keep {
     /// Until the next of its kind.
@@ -95,7 +94,7 @@ impl News {
 /// The name of previews.
 pub(super) const PREVIEW: &str = "preview";
 
-/// A record as it goes over the wire, serialised once for all listeners.
+/// A record as sent to clients, serialised once for all listeners.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     /// Its number, from 1.
@@ -120,7 +119,7 @@ pub(super) struct Story {
 }
 
 impl Story {
-    /// Adds a record and forgets what it makes stale; returns its number.
+    /// Adds a record and drops those that it supersedes; returns its number.
     pub(super) fn tell(&mut self, news: &News) -> u64 {
         let (name, keep) = news.traits();
         // Invariant: plain data with string keys always serialises.
@@ -143,13 +142,13 @@ impl Story {
         self.last
     }
 
-    /// From now on it is the story of attempt number `attempt`: its records have higher numbers
-    /// than those of any attempt before it, whoever told them.
+    /// Starts attempt number `attempt`: its records have higher numbers than those of any attempt
+    /// before it, whichever process wrote them.
     pub(super) fn open(&mut self, attempt: u32) {
         self.last = self.last.max(u64::from(attempt) << ATTEMPT);
     }
 
-    /// What comes now is numbered as the last thing before the first attempt.
+    /// Numbers the next record as the last one before the first attempt.
     #[cfg(feature = "redis")]
     pub(super) fn end_of_waiting(&mut self) {
         self.last = (1 << ATTEMPT) - 2;
@@ -161,8 +160,7 @@ impl Story {
         self.last
     }
 
-    /// Adds the records that are new; those of a later attempt take the place of all. Returns the
-    /// last number.
+    /// Adds the new records; those of a later attempt replace all others. Returns the last number.
     #[cfg(any(feature = "redis", test))]
     pub(super) fn hear(&mut self, records: Vec<Record>) -> u64 {
         for record in records
@@ -187,7 +185,7 @@ impl Story {
             .cloned()
     }
 
-    /// Forgets what only mattered while the job ran.
+    /// Drops records that only matter while the job runs.
     pub(super) fn close(&mut self) {
         self.records.retain(|record| record.keep != Keep::Latest);
         self.trim(1);
@@ -207,7 +205,7 @@ impl Story {
         });
     }
 
-    /// Everything after record `id`; all of it when `id` is of another story (an earlier process's,
+    /// Records after number `id`; all records if `id` comes from another log (an earlier process's,
     /// say).
     pub(super) fn after(&self, id: u64) -> Vec<Arc<Record>> {
         let from = if id > self.last { 0 } else { id };

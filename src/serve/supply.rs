@@ -11,7 +11,7 @@ use crate::plan::Planner;
 use crate::registry::ModelRef;
 use crate::request::{Params, overlay};
 
-/// How long to wait before a download that failed is begun again.
+/// Delay before a failed download is retried.
 const PAUSE: Duration = Duration::from_secs(30);
 
 fn params(model: &str, defaults: &Params) -> Params {
@@ -24,11 +24,11 @@ fn params(model: &str, defaults: &Params) -> Params {
     )
 }
 
-/// Those of some models that have yet to be fetched. The hub is asked whether it has them, and
-/// sends nothing.
+/// The models that have yet to be fetched. The hub is asked whether it has them, and no weights are
+/// downloaded.
 ///
 /// # Errors
-/// One of them is nowhere, or no model.
+/// A model that does not exist, or that is not a model.
 pub(super) fn missing(models: &[String], defaults: &Params, hub: &Hub) -> Result<Vec<String>> {
     let mut missing = Vec::new();
     for model in models {
@@ -53,7 +53,7 @@ pub(super) fn missing(models: &[String], defaults: &Params, hub: &Hub) -> Result
     Ok(missing)
 }
 
-/// Whether the hub would send something of a model.
+/// Returns true if the hub would send files of a model.
 fn is_sent(params: &Params, hub: &Hub) -> Result<bool> {
     let mut is_sent = false;
     let mut until_it_comes = |event: &Event| {
@@ -72,7 +72,7 @@ fn is_sent(params: &Params, hub: &Hub) -> Result<bool> {
     }
 }
 
-/// Fetches what is missing, until it is there or the server is about to end.
+/// Fetches the missing models until all are there or the server shuts down.
 pub(super) fn fetch(service: &Service) {
     // Nobody holds the list while something comes: others ask for it.
     while let Some(model) = next(service) {

@@ -1,5 +1,5 @@
-//! Pictures that clients send: from base64 to bytes, looked at before they are kept, and kept with
-//! their job. Clients never name a path; the worker puts the paths in where a picture belongs.
+//! Uploaded images: decoded from base64, checked, and stored with their job. Clients never name a
+//! path; the worker fills in the paths.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -21,15 +21,15 @@ use crate::request::Params;
 /// Field → bytes of its picture.
 pub(super) type Pictures = BTreeMap<String, Vec<u8>>;
 
-/// Stands in a job's parameters for a picture that lies with it.
+/// Placeholder in a job's parameters for an image stored with the job.
 pub(super) const PLACE: &str = "upload";
 
-/// The name under which a finished picture lies with its job.
+/// File name of a finished image within its job.
 pub(super) fn picture_of(index: u64) -> String {
     format!("{index}.png")
 }
 
-/// The name under which latents lie with their job that could not be decoded.
+/// File name of latents within their job, if they could not be decoded.
 pub(super) const LATENTS: &str = SUFFIX;
 
 /// Base64 with or without padding.
@@ -64,7 +64,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
-/// Puts every picture that stands in `object` as base64 into `pictures`.
+/// Moves every base64 image of `object` to `pictures` and leaves a placeholder.
 ///
 /// # Errors
 /// As [`decode`].
@@ -91,7 +91,7 @@ pub(super) fn size(field: &str, bytes: &[u8]) -> Result<(u32, u32)> {
     Source::sent(field, bytes).size()
 }
 
-/// A mask of another interface as ours: white where the picture is painted anew.
+/// Converts a mask of another interface: white where the image is repainted.
 ///
 /// # Errors
 /// As [`size`]; data that is damaged; no transparency where that is the mask.
@@ -110,7 +110,7 @@ pub(super) fn mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
     })
 }
 
-/// Whether a picture of this size is drawn here.
+/// Checks that an image of this size stays within `pixels`.
 ///
 /// # Errors
 /// It is too large; the message names `field`.

@@ -1,10 +1,9 @@
-//! The words of the command line as clients of the server hear them: fields in place of flags, no
-//! advice that only the operator can follow, and none of the server's paths.
+//! Messages of the command line, adapted for clients of the server: fields instead of flags, no
+//! advice that only the operator can follow, and no paths of the server.
 
 use super::fields::{Access, access};
 
-/// Paths of this server, and what clients hear instead; nothing for those that they need not know
-/// at all.
+/// Paths of this server with their replacements; empty for paths that clients need not know.
 pub(super) type Secrets = [(String, String)];
 
 /// A text without the paths of this server.
@@ -33,7 +32,7 @@ pub(super) fn in_fields(text: &str) -> String {
     whole + rest
 }
 
-/// What a client can do of what a hint says, if anything: alternatives that name the server's own
+/// The part of a hint that a client can follow, if any: alternatives that name the server's own
 /// flags, its environment or its commands are left out.
 pub(super) fn advice(hint: &str) -> Option<String> {
     let is_clients = |text: &str| {

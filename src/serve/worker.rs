@@ -1,5 +1,5 @@
-//! The worker: one thread that owns planner and engine, takes one job after another and tells what
-//! happens. Nothing of the networks leaves this thread.
+//! The worker: one thread that owns planner and engine, takes one job after another and reports
+//! events. The networks never leave this thread.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -27,7 +27,7 @@ use crate::output::png::encode;
 use crate::plan::{Plan, Planner};
 use crate::request::{Request, overlay};
 
-/// What the worker works with.
+/// Planner and engine of the worker.
 struct Tools {
     planner: Planner,
     engine: Engine,
@@ -62,10 +62,10 @@ pub(super) fn run(service: &Service, hub: &Hub) {
 struct Planned {
     job: Arc<Job>,
     plan: Plan,
-    /// The request as its pictures tell it.
+    /// The request as recorded in its images: without paths of this server.
     told: Request,
     silent: bool,
-    /// The picture at hand ends before its last step.
+    /// True if the current image ends before its last step.
     is_early: Cell<bool>,
 }
 
@@ -80,7 +80,7 @@ impl Planned {
         }
     }
 
-    /// How many jobs of one picture each are drawn in one forward.
+    /// Number of single-image jobs that fit in one batch.
     fn room(&self) -> usize {
         let request = &self.plan.request;
         if request.count == 1 && self.plan.refiner.is_none() {
@@ -117,7 +117,7 @@ impl Planned {
         Ok(())
     }
 
-    /// How the job ends with `error`; what was drawn and could not be decoded is kept.
+    /// Outcome of the job after `error`; latents that could not be decoded are stored.
     fn failed(&self, service: &Service, undecoded: Option<&Latents>, error: &Error) -> End {
         let end = failed(service, &self.job, error);
         match (end, undecoded) {
@@ -138,7 +138,7 @@ impl Planned {
     }
 }
 
-/// How a job ends with `error`; the log has all of it.
+/// Outcome of a job after `error`; the full error goes to the log.
 fn failed(service: &Service, job: &Job, error: &Error) -> End {
     if ![Kind::Usage, Kind::Interrupted].contains(&error.kind()) {
         (service.log)(&format!("{}: {error}", job.id));
@@ -195,7 +195,7 @@ impl Tools {
         })
     }
 
-    /// Draws jobs in one forward; if that fails, those that are left one by one.
+    /// Draws jobs in one batch; if that fails, the remaining ones one by one.
     fn draw(&mut self, service: &Service, planned: &[Planned]) {
         let drawn = match planned {
             [] => return,
@@ -306,7 +306,7 @@ impl Observer for Company<'_> {
     }
 }
 
-/// Passes on to some jobs what the engine reports; it is to stop when none of them is to go on.
+/// Reports an engine event to the jobs; cancels when none of them is to go on.
 fn watch(service: &Service, jobs: &[&Arc<Job>], event: &Event) -> Flow {
     jobs.iter().for_each(|job| tell(service, job, event));
     if let Event::Step { batch, .. } = event {
@@ -326,7 +326,7 @@ fn watch(service: &Service, jobs: &[&Arc<Job>], event: &Event) -> Flow {
     }
 }
 
-/// What becomes of a step's pictures where somebody wants them as they are.
+/// Response to a request to end the current images early.
 fn eased(job: &Job) -> Flow {
     match () {
         () if job.is_interrupted() => Flow::Finish,
@@ -335,7 +335,7 @@ fn eased(job: &Job) -> Flow {
     }
 }
 
-/// Passes on what the engine reports.
+/// Reports an engine event to a job.
 fn tell(service: &Service, job: &Job, event: &Event) {
     let is_load = matches!(
         event,
@@ -397,7 +397,7 @@ fn tell(service: &Service, job: &Job, event: &Event) {
     }
 }
 
-/// The request as its pictures tell it: without the paths of this server.
+/// The request as recorded in its images: without paths of this server.
 fn told(request: &Request, secrets: &Secrets) -> Request {
     let bared = serde_json::to_value(request).map(|value| bared(value, secrets));
     // Invariant: what a request serialises to is a request; texts took the place of texts.

@@ -1,5 +1,6 @@
 """Writes tokenizer/layouts.json: tokenizers in the layouts that transformers 4 and 5 save, over a small vocabulary, and
-the ids that `CLIPTokenizer.from_pretrained(folder)` of transformers 5.5.4 gives, padded as diffusers has them.
+the ids that `CLIPTokenizer.from_pretrained(folder)` of transformers 5.5.4 gives, padded as diffusers has them, after
+diffusers' `maybe_convert_prompt` (0.42.1), which writes a word of several vectors out.
 
     python tests/golden/tokenizer_layouts.py
 
@@ -10,12 +11,14 @@ import json
 import tempfile
 from pathlib import Path
 
+from diffusers.loaders import TextualInversionLoaderMixin
 from transformers import CLIPTokenizer
 
 OUT = Path(__file__).with_name("tokenizer") / "layouts.json"
 BOS, EOS = "<|startoftext|>", "<|endoftext|>"
 TEXTS = ["a cat", "a <cat-toy>, dog", "x<cat-toy>y", "a  <CAT-TOY>  toy", "Zed Zedd (Zed) zed", "a <pad> ! !! cat's",
-         f"a {EOS} b {BOS.upper()}", "ein Café <s0><s1> dog", "toy <b> cat <a>", ""]
+         f"a {EOS} b {BOS.upper()}", "ein Café <s0><s1> dog", "toy <b> cat <a>", "",
+         "a <toy> cat, <toy>", "x<toy>_1 <TOY> <dog> <toy>_2"]
 
 
 def base():
@@ -69,6 +72,7 @@ def new(tokens, **config):
 
 FLAGS = [added("<cat-toy>", FIRST, lstrip=True, rstrip=True), added("Zed", FIRST + 1, single_word=True, normalized=False),
          added("<s0>", FIRST + 2, normalized=False), added("<s1>", FIRST + 3, special=True, normalized=False, lstrip=True)]
+VECTORS = ["<toy>", "<toy>_1", "<toy>_2", "<dog>", "<dog>_2"]
 LAYOUTS = {
     "transformers 4": OLD | {"special_tokens_map.json": MAP},
     "transformers 4, added": OLD | {"special_tokens_map.json": MAP, "added_tokens.json": CAT},
@@ -100,6 +104,9 @@ LAYOUTS = {
     "additional special tokens": OLD | {"special_tokens_map.json": MAP | {"additional_special_tokens": ["<s0>", "<s1>"]}},
     "extra special tokens": new([], extra_special_tokens=["<s0>", "<s1>"]),
     "a start of its own": OLD | {"tokenizer_config.json": CONFIG | {"bos_token": "<s0>"}},
+    "words of several vectors": new([added(word, FIRST + i) for i, word in enumerate(VECTORS)]),
+    "words of several vectors, transformers 4": OLD
+    | {"added_tokens.json": {word: FIRST + i for i, word in enumerate(VECTORS[::-1])}},
     "special tokens split": new([added("<cat-toy>", FIRST), special("<s0>", FIRST + 1)], split_special_tokens=True),
     "special tokens among the added ones alone": {
         "tokenizer.json": fast([], "@fewer"),
@@ -128,7 +135,8 @@ def main():
         with tempfile.TemporaryDirectory() as folder:
             write(folder, files)
             tokenizer = CLIPTokenizer.from_pretrained(folder)
-            ids = tokenizer(TEXTS, padding="max_length", max_length=tokenizer.model_max_length, truncation=True).input_ids
+            texts = [TextualInversionLoaderMixin().maybe_convert_prompt(text, tokenizer) for text in TEXTS]
+            ids = tokenizer(texts, padding="max_length", max_length=tokenizer.model_max_length, truncation=True).input_ids
             layouts.append({"name": name, "files": files, "size": len(tokenizer), "ids": ids})
     head = {"tokens": TOKENS, "merges": MERGES, "swap": SWAP, "texts": TEXTS}
     lines = [json.dumps(layout, ensure_ascii=False) for layout in layouts]

@@ -77,10 +77,14 @@ fn with_scheduler(folder: &Path, scheduler: &Value) -> TempDir {
     for entry in std::fs::read_dir(folder.canonicalize().unwrap()).unwrap() {
         let path = entry.unwrap().path();
         let name = path.file_name().unwrap().to_owned();
-        if name != "scheduler" {
+        if name != "scheduler" && name != "model_index.json" {
             super::harness::link(&path, &copy.path().join(name));
         }
     }
+    let index = std::fs::read(folder.join("model_index.json")).unwrap();
+    let mut index: Value = serde_json::from_slice(&index).unwrap();
+    index["scheduler"][1] = scheduler["class"].clone();
+    std::fs::write(copy.path().join("model_index.json"), index.to_string()).unwrap();
     std::fs::create_dir(copy.path().join("scheduler")).unwrap();
     let mut config = scheduler["config"].clone();
     config["_class_name"] = scheduler["class"].clone();

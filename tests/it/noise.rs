@@ -10,9 +10,21 @@ use serde_json::{Value, json};
 use crate::checkpoints::{Model, convert, draw, of_file, text};
 use crate::harness::{Outcome, sdgen};
 
+const SCHEDULER: &str = "scheduler/scheduler_config.json";
+
 impl Model {
-    /// The folder with other values in the small file at `path`.
+    /// The folder with other values in the small file at `path`; the index names a scheduler's
+    /// class, too.
     fn with(self, path: &str, values: &Value) -> Self {
+        if let Some(class) = values.get("_class_name").filter(|_| path == SCHEDULER) {
+            let index = json!({"scheduler": ["diffusers", class]});
+            return self.alone("model_index.json", &index).alone(path, values);
+        }
+        self.alone(path, values)
+    }
+
+    /// The folder with other values in the small file at `path`.
+    fn alone(self, path: &str, values: &Value) -> Self {
         let path = self.folder.join(path);
         let mut json: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         json.as_object_mut()
@@ -41,7 +53,7 @@ fn with_edm_preconditioning(numbers: [f32; 4]) -> [Model; 2] {
         .with("vae/config.json", &json!({
             "latents_mean": [a, -b, a, b], "latents_std": [c, d, d, c], "scaling_factor": 0.5,
         }))
-        .with("scheduler/scheduler_config.json", &json!({
+        .with(SCHEDULER, &json!({
             "_class_name": "EDMDPMSolverMultistepScheduler", "prediction_type": "epsilon", "sigma_data": 0.5,
             "sigma_max": 80.0, "sigma_min": 0.002,
         }))
@@ -49,7 +61,7 @@ fn with_edm_preconditioning(numbers: [f32; 4]) -> [Model; 2] {
         .told("edm_std", &[1, 4, 1, 1], &[c, d, d, c]);
     let cosxl = Model::random("sdxl")
         .with(
-            "scheduler/scheduler_config.json",
+            SCHEDULER,
             &json!({
                 "_class_name": "EDMEulerScheduler", "prediction_type": "v_prediction", "sigma_data": 1.0,
                 "sigma_max": 100.0 * d, "sigma_min": a, "sigma_schedule": "exponential",
@@ -141,7 +153,7 @@ fn what_one_file_cannot_say_is_converted_to_folders_alone() {
         json!({"latents_mean": [0.5, 0.5, 0.5, 0.5], "latents_std": [2.0, 2.0, 2.0, 2.0]});
     let euler = Model::random("sdxl").with("vae/config.json", &moments);
     let edm = json!({"_class_name": "EDMEulerScheduler", "sigma_data": 0.7});
-    let other = Model::random("sdxl").with("scheduler/scheduler_config.json", &edm);
+    let other = Model::random("sdxl").with(SCHEDULER, &edm);
     for (model, what) in [
         (euler, "`latents_mean` and `latents_std`"),
         (other, "its scheduler"),
@@ -213,10 +225,9 @@ fn moments_that_do_not_count_are_warned_of() {
 
 #[test]
 fn keys_that_no_scheduler_knows_and_runs_without_noise_are_warned_of() {
-    let scheduler = "scheduler/scheduler_config.json";
     let steps = ["--steps", "2"];
     let unknown = json!({"snr_shift": 3.0, "beta_shape": "x", "_use_default_values": ["rho"]});
-    let drawn = warned(&[(scheduler, unknown)], &steps, Model::random("sdxl"));
+    let drawn = warned(&[(SCHEDULER, unknown)], &steps, Model::random("sdxl"));
     drawn.says("`beta_shape`, `snr_shift`").says("do not count");
     for sampler in ["euler", "euler_a", "heun", "dpm2", "lms", "ddim"] {
         let arguments = ["--steps", "1", "--sampler", sampler];
@@ -280,7 +291,7 @@ fn a_model_without_a_name_has_the_defaults_of_its_family() {
     let scheduler = json!({"_class_name": "LCMScheduler"});
     let model = Model::random("sd15")
         .with("model_index.json", &lcm)
-        .with("scheduler/scheduler_config.json", &scheduler);
+        .with(SCHEDULER, &scheduler);
     assert_eq!(told(&model, &model.folder), (4, 8.5));
     let image = json!({"_class_name": "LatentConsistencyModelImg2ImgPipeline"});
     let model = model.with("model_index.json", &image);

@@ -610,7 +610,7 @@ fn the_list_of_jobs_has_pages() {
     assert_eq!(walk("/v1/jobs", &|| ()), [ids.clone()]);
     // What comes meanwhile moves nothing.
     let pages = walk("/v1/jobs?limit=4&state=queued", &|| {
-        drop(server.order(&json!({})))
+        drop(server.order(&json!({})));
     });
     assert_eq!(pages.concat(), ids[..5]);
     let running = server.get("/v1/jobs?state=running&limit=1").json();

@@ -1,4 +1,4 @@
-//! Memory for decoding, shared by all threads: who finds too little of it waits.
+//! Memory budget for decoding, shared by all threads: a thread waits until its share is free.
 
 use std::sync::{Condvar, Mutex, PoisonError};
 
@@ -8,7 +8,7 @@ pub(super) const MOST: u64 = 1 << 30;
 /// The one budget of this process.
 pub(super) static DECODING: Budget = Budget::new(MOST);
 
-/// Bytes that are free, and a bell for those who wait for more.
+/// Free bytes, and the condition variable of threads that wait for more.
 pub(super) struct Budget {
     free: Mutex<u64>,
     returned: Condvar,
@@ -28,8 +28,8 @@ impl Budget {
         }
     }
 
-    /// Waits until `bytes` are free and takes them. More than there are in all would never be: the
-    /// caller asks for no more than [`MOST`].
+    /// Waits until `bytes` are free and takes them. A request for more than the whole budget would
+    /// wait forever: the caller asks for at most [`MOST`].
     pub(super) fn take(&self, bytes: u64) -> Share<'_> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         while *free < bytes {

@@ -1,23 +1,23 @@
-//! Formats of pictures, told by their first bytes: those that are read, and those that are known by
-//! name alone.
+//! Image formats, recognised by their first bytes: those that are read, and those that are only
+//! named in messages.
 
 use image::ImageFormat;
 
-/// Names of what is read, for messages.
+/// Names of the formats that are read, for messages.
 pub(super) const READ: &str = "PNG, JPEG, WebP, GIF, TIFF, BMP, TGA, ICO, QOI or PNM";
 
-/// Who decodes a picture.
+/// Format of an image file, by its decoder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Format {
     Jpeg,
     Png,
     Tiff,
     Ico,
-    /// One of those that need no more than the `image` crate does.
+    /// A format that is left to the `image` crate.
     Plain(ImageFormat),
 }
 
-/// The format of a file, or the name of what it is instead of a picture that is read.
+/// The format of a file, or a description of a file that is not read.
 pub(super) fn recognised(bytes: &[u8]) -> Result<Format, &'static str> {
     let known = SIGNATURES
         .iter()
@@ -44,7 +44,7 @@ pub(super) fn recognised(bytes: &[u8]) -> Result<Format, &'static str> {
     })
 }
 
-/// A place, the bytes there, and what they tell.
+/// Byte offset, the signature there, and its meaning.
 type Signature<T> = (usize, &'static [u8], T);
 
 const SIGNATURES: &[Signature<Format>] = &[
@@ -62,7 +62,7 @@ const SIGNATURES: &[Signature<Format>] = &[
     (0, b"qoif", Format::Plain(ImageFormat::Qoi)),
 ];
 
-/// What people send, and what is not read.
+/// Common kinds of files that are not read.
 const OTHERS: &[Signature<&str>] = &[
     (4, b"ftypheic", "a HEIC picture"),
     (4, b"ftypheix", "a HEIC picture"),
@@ -107,12 +107,12 @@ const OTHERS: &[Signature<&str>] = &[
     ),
 ];
 
-/// `P1` to `P7` and white space.
+/// Returns true for `P1` to `P7` and white space or a comment.
 fn is_pnm(bytes: &[u8]) -> bool {
     matches!(bytes, [b'P', b'1'..=b'7', after, ..] if after.is_ascii_whitespace() || *after == b'#')
 }
 
-/// A header that makes sense: TGA has no mark of its own.
+/// Returns true if the header is plausible: TGA has no signature of its own.
 fn is_tga(bytes: &[u8]) -> bool {
     let &[
         _,

@@ -1,5 +1,5 @@
-//! JPEG by libjpeg-turbo's own code (in mozjpeg), byte by byte as Pillow decodes it. What libjpeg
-//! calls corrupt is an error here, not a grey rest.
+//! JPEG by libjpeg-turbo's own code (in mozjpeg), byte by byte as Pillow decodes it. Data that
+//! libjpeg reports as corrupt is an error here, not a grey area.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -13,7 +13,7 @@ use mozjpeg_sys as ffi;
 use super::orientation::{MARK, orientation};
 use super::{Decoder, Fault, cmyk};
 
-/// XMP's mark.
+/// Signature of a segment with XMP.
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
 /// A JPEG file whose headers up to the first scan have been read.
@@ -21,11 +21,11 @@ pub(super) struct Jpeg<'a> {
     bytes: &'a [u8],
     frame: Frame,
     orientation: Orientation,
-    /// Whether all coefficients are kept until the last scan.
+    /// True if all coefficients are kept in memory until the last scan.
     buffered: bool,
 }
 
-/// What a frame header says.
+/// Contents of a frame header.
 struct Frame {
     size: [u32; 2],
     progressive: bool,
@@ -74,7 +74,7 @@ impl<'a> Jpeg<'a> {
         self.frame.sampling.len()
     }
 
-    /// The samples by pixels, in the file's own colours or in others.
+    /// The samples, interleaved by pixel, in the colour space `space` or in the file's own.
     pub(super) fn samples(&self, space: Option<ColorSpace>) -> Result<Vec<u8>, Fault> {
         let decode = || -> std::io::Result<Vec<u8>> {
             let image = Decompress::builder()
@@ -83,7 +83,7 @@ impl<'a> Jpeg<'a> {
             let own = image.color_space();
             let mut started = image.to_colorspace(space.unwrap_or(own))?;
             let samples = started.read_scanlines()?;
-            // Up to the mark of the end, which is missing where a file was cut.
+            // Up to the end-of-image marker, which is missing in a truncated file.
             started.finish()?;
             Ok(samples)
         };
@@ -143,7 +143,7 @@ impl Decoder for Jpeg<'_> {
             3 => RgbImage::from_raw(width, height, self.samples(Some(ColorSpace::JCS_RGB))?)
                 .map(DynamicImage::from),
             4 => {
-                // Stored upside down, as Adobe does, and so read by everybody.
+                // Stored inverted, as Adobe does and as every reader expects.
                 let cmyk_inverted = self.samples(Some(ColorSpace::JCS_CMYK))?;
                 let rgb = cmyk_inverted
                     .chunks_exact(4)
@@ -213,10 +213,10 @@ fn damaged() -> Fault {
     Fault::Broken("its data is damaged".to_owned())
 }
 
-/// libjpeg's messages, by number, that unwind to [`Jpeg::samples`].
+/// A message of libjpeg by its number, which unwinds to [`Jpeg::samples`].
 struct Message(c_int);
 
-/// What unwound says.
+/// The fault for the payload of an unwinding, a [`Message`] as a rule.
 fn told(cause: Box<dyn Any + Send>) -> Fault {
     match cause.downcast_ref::<Message>().map(|message| message.0) {
         Some(ffi::JWRN_JPEG_EOF | ffi::JERR_FILE_READ | ffi::JERR_INPUT_EOF) => early(),
@@ -228,8 +228,8 @@ fn told(cause: Box<dyn Any + Send>) -> Fault {
     }
 }
 
-/// libjpeg's error manager: it unwinds on errors, and on those warnings after which pixels would be
-/// made up.
+/// libjpeg's error manager: it unwinds on errors, and on warnings after which libjpeg would make up
+/// pixels.
 fn strict() -> ffi::jpeg_error_mgr {
     ffi::jpeg_error_mgr {
         error_exit: Some(fail),
@@ -255,11 +255,12 @@ extern "C-unwind" fn fail(info: &mut ffi::jpeg_common_struct) {
     resume_unwind(Box::new(Message(code(info))));
 }
 
-/// Missing in the crate's list of messages, where two of arithmetic coding stand behind this one.
+/// A warning that is missing in the crate's list of messages: the second of two codes of arithmetic
+/// coding that follow `JERR_BAD_CROP_SPEC` in libjpeg-turbo's.
 const JWRN_ARITH_BAD_CODE: c_int = ffi::JERR_BAD_CROP_SPEC + 2;
 
-/// Levels from 0 on are remarks; of the warnings, those about data that is missing or makes no
-/// sense count.
+/// Unwinds on warnings (levels below 0) about data that is missing or makes no sense; levels from 0
+/// on are trace messages.
 extern "C-unwind" fn judge(info: &mut ffi::jpeg_common_struct, level: c_int) {
     const GRAVE: [c_int; 5] = [
         ffi::JWRN_JPEG_EOF,
@@ -273,7 +274,7 @@ extern "C-unwind" fn judge(info: &mut ffi::jpeg_common_struct, level: c_int) {
     }
 }
 
-/// The message that libjpeg is about to tell.
+/// The number of the message that libjpeg is about to report.
 #[expect(
     unsafe_code,
     reason = "libjpeg hands its message over behind a pointer"

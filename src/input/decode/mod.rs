@@ -1,5 +1,5 @@
-//! Pictures in their files: known by their content, decoded as Pillow decodes them within a budget
-//! of memory, and turned upright.
+//! Image files: recognised by their content, decoded as Pillow decodes them within a memory budget,
+//! and turned upright.
 
 mod budget;
 mod formats;
@@ -31,24 +31,24 @@ trait Decoder {
     /// Bytes that decoding takes for each pixel at its peak.
     fn cost(&self) -> u64;
 
-    /// How the picture is to be turned.
+    /// Orientation of the image.
     fn orientation(&self) -> Orientation;
 
     /// The pixels, as they are stored, of 8 bits a channel or scaled to them by [`DynamicImage`].
     fn decode(self: Box<Self>) -> Result<DynamicImage, Fault>;
 }
 
-/// Why a file is not read.
+/// Reason why a file is not read.
 enum Fault {
-    /// It is something else; its name.
+    /// A file of another kind; a description of it.
     Other(&'static str),
-    /// It has an error, or it makes use of what is not read.
+    /// A damaged file, or one with a feature that is not supported.
     Broken(String),
-    /// It is more than is read.
+    /// A file beyond the limits of size or memory.
     Large(String),
 }
 
-/// Bytes that should be a picture, and where they are from.
+/// Bytes of an image file, with their origin for messages.
 pub struct Source<'a> {
     field: &'a str,
     name: String,
@@ -88,10 +88,10 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Width and height of the picture when it stands upright, from its header alone.
+    /// Width and height of the image after it is turned upright, from its header alone.
     ///
     /// # Errors
-    /// No picture that is read, or a larger one.
+    /// A file that is not a supported image, or one beyond the limits.
     pub fn size(&self) -> Result<(u32, u32)> {
         let decoder = self.told(self.decoder())?;
         let [width, height] = decoder.size();
@@ -102,8 +102,8 @@ impl<'a> Source<'a> {
         })
     }
 
-    /// Does something with the picture, turned upright. Whoever decodes meanwhile has the less
-    /// memory for it.
+    /// Calls `work` with the decoded image, turned upright. The memory of the image counts against
+    /// the budget of all threads until `work` returns.
     ///
     /// # Errors
     /// As [`Source::size`]; data that is damaged or missing; those of `work`.
@@ -173,30 +173,29 @@ impl Fault {
     }
 }
 
-/// Bytes that decoding takes at its peak: a picture of its own, which may be a turned copy, is made
-/// of what is decoded.
+/// Peak bytes of decoding: those of the decoder, and 4 per pixel for the resulting [`Picture`] or a
+/// rotated copy.
 fn peak(decoder: &dyn Decoder) -> u64 {
     let [width, height] = decoder.size().map(u64::from);
     width * height * (decoder.cost() + 4)
 }
 
-/// Whether width and height change places.
+/// Returns true if the orientation swaps width and height.
 fn turns(orientation: Orientation) -> bool {
     orientation.to_exif() >= 5
 }
 
-/// A level of 16 bits as Pillow reads it, everywhere but in grey.
+/// A 16-bit sample as Pillow reads it in all images but grey ones.
 fn high_byte(level: u16) -> u8 {
     (level >> 8) as u8
 }
 
-/// A level of grey of 16 bits, scaled. (Pillow clips it: everything but the darkest 256 levels is
-/// white.)
+/// A 16-bit grey level, scaled. (Pillow clips it: everything but the darkest 256 levels is white.)
 fn grey_of_16(level: u16) -> u8 {
     ((u32::from(level) + 128) / 257) as u8
 }
 
-/// The colour of inks, as Pillow mixes them.
+/// RGB of a CMYK colour, as Pillow converts it.
 fn cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     let light = i32::from(255 - k);
     [c, m, y].map(|ink| {

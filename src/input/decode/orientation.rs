@@ -1,25 +1,25 @@
-//! A picture's orientation, in the places where Pillow looks for it: the EXIF block, and where that
-//! says nothing, XMP.
+//! Orientation of an image, from the places where Pillow looks for it: the EXIF block, and XMP
+//! where EXIF has no orientation.
 
 use image::metadata::Orientation;
 
 use super::tags::Tags;
 
-/// JPEG's mark of an EXIF block.
+/// JPEG's signature of an EXIF block.
 pub(super) const MARK: &[u8] = b"Exif\0\0";
 
 /// The tag `Orientation`.
 const TAG: u16 = 274;
 
-/// How a picture is to be turned whose EXIF block (tags as in a TIFF file, with JPEG's mark before
-/// them or without) and packet of XMP are these.
+/// The orientation of an image with this EXIF block (tags as in a TIFF file, with or without JPEG's
+/// signature before them) and this XMP packet.
 pub(super) fn orientation(exif: Option<&[u8]>, xmp: Option<&[u8]>) -> Orientation {
     let said = exif.and_then(from_exif).or_else(|| xmp.and_then(from_xmp));
     said.and_then(Orientation::from_exif)
         .unwrap_or(Orientation::NoTransforms)
 }
 
-/// The tag's value; 0 for one that means nothing.
+/// The tag's value; 0 for one that is not from 1 to 8.
 fn from_exif(block: &[u8]) -> Option<u8> {
     let block = block.strip_prefix(MARK).unwrap_or(block);
     let block = block.strip_prefix(MARK).unwrap_or(block);

@@ -39,7 +39,7 @@ impl<'a> Plain<'a> {
     }
 }
 
-/// The largest picture of an icon, if that is a PNG, as which icons of today keep it.
+/// The largest image of an icon, if it is a PNG, as in modern icons.
 pub(super) fn png_of_icon(bytes: &[u8]) -> Option<&[u8]> {
     let entries = bytes
         .get(6..)?
@@ -62,7 +62,7 @@ impl Decoder for Plain<'_> {
     }
 
     fn cost(&self) -> u64 {
-        // Some keep a canvas of their own beside the result.
+        // Some decoders keep a canvas of their own besides the result.
         2 * u64::from(self.decoder.color_type().bytes_per_pixel())
     }
 

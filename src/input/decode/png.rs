@@ -1,5 +1,5 @@
-//! PNG: the `png` crate unpacks the pixels and nothing else; what the other chunks say of the
-//! orientation is read here, wherever they stand, within limits of its own.
+//! PNG: the `png` crate decodes the pixels alone; the orientation in other chunks is read here,
+//! wherever they stand, within limits of this module.
 
 use std::io::{Cursor, Read};
 
@@ -11,12 +11,12 @@ use png::{BitDepth, ColorType, Limits, Reader, Transformations};
 use super::orientation::orientation;
 use super::{Decoder, Fault, grey_of_16, high_byte};
 
-/// Most bytes that the unpacker may take beside the pixels, and most that a packet of text may
-/// unfold to.
+/// Most bytes that the decoder may take in addition to the pixels, and most bytes that a text may
+/// inflate to.
 const MOST_BESIDE: usize = 64 << 20;
 const MOST_TEXT: u64 = 1 << 20;
 
-/// XMP's keyword.
+/// Keyword of a text chunk with XMP.
 const XMP: &[u8] = b"XML:com.adobe.xmp";
 
 /// A PNG file whose header has been read.
@@ -95,7 +95,7 @@ impl Decoder for Png<'_> {
     }
 }
 
-/// The orientation that any of the chunks tells, before the pixels or behind them.
+/// The orientation in the chunks before or behind the pixels.
 fn said(bytes: &[u8]) -> Orientation {
     let (mut exif, mut profile, mut xmp) = (None, None, None);
     let mut rest = &bytes[8..];
@@ -116,7 +116,7 @@ fn said(bytes: &[u8]) -> Orientation {
     orientation(exif.or(profile).as_deref(), xmp.as_deref())
 }
 
-/// The next chunk's type and body, and what comes behind.
+/// The next chunk's type and body, and the bytes behind it.
 fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let length = u32::from_be_bytes(*length) as usize;
@@ -156,7 +156,7 @@ fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&bytes[..at], &bytes[at + 1..]))
 }
 
-/// What a packet unfolds to, unless that is more than it may be.
+/// The inflated text, unless it is longer than [`MOST_TEXT`].
 fn inflated(packed: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     ZlibDecoder::new(packed)
@@ -166,8 +166,8 @@ fn inflated(packed: &[u8]) -> Option<Vec<u8>> {
     (text.len() as u64 <= MOST_TEXT).then_some(text)
 }
 
-/// ImageMagick's way of keeping a block of bytes in a text: a line of its name and one of its
-/// length, then digits.
+/// The bytes of a raw profile as ImageMagick writes it to a text: a line with its name and one with
+/// its length, then hexadecimal digits.
 fn raw_profile(lines: &[u8]) -> Option<Vec<u8>> {
     let digits = lines
         .split(|b| *b == b'\n')

@@ -1,4 +1,4 @@
-//! The first directory of a TIFF file, 32 or 64 bits wide: also what EXIF blocks are.
+//! The first directory of a TIFF file, 32 or 64 bits wide; EXIF blocks have the same format.
 
 /// Bytes with a directory of tags in them.
 pub(super) struct Tags<'a> {
@@ -10,7 +10,7 @@ pub(super) struct Tags<'a> {
 /// A tag's entry: type and count, and the place of its values.
 pub(super) struct Entry {
     kind: u64,
-    /// Where the first value stands.
+    /// Byte offset of the first value.
     pub(super) place: usize,
     width: usize,
     count: usize,
@@ -124,7 +124,7 @@ impl<'a> Tags<'a> {
         })
     }
 
-    /// Bytes of an offset, and of a value that stands in its entry.
+    /// Bytes of an offset, and the most bytes of values that an entry holds itself.
     fn wide(&self) -> usize {
         if self.big { 8 } else { 4 }
     }
@@ -140,7 +140,7 @@ impl<'a> Tags<'a> {
         })
     }
 
-    /// A number of two bytes as it is written here.
+    /// A two-byte number in the file's byte order.
     pub(super) fn written(&self, number: u16) -> [u8; 2] {
         if self.little {
             number.to_le_bytes()

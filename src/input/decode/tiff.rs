@@ -1,5 +1,5 @@
-//! TIFF: the `tiff` crate unpacks the samples, told that they are grey levels whatever they are;
-//! colours are made of them here, as Pillow does, except that grey of more than 8 bits is scaled
+//! TIFF: the `tiff` crate unpacks the samples as grey levels, whatever their colours; the
+//! conversion to colours is done here as in Pillow, except that grey of more than 8 bits is scaled
 //! and not clipped.
 
 use std::io::Cursor;
@@ -29,7 +29,7 @@ const JPEG_TABLES: u16 = 347;
 const CHROMA_SUBSAMPLING: u16 = 530;
 const XMP: u16 = 700;
 
-/// JPEG within TIFF: left to libjpeg where the strips are whole pixels.
+/// JPEG compression: left to libjpeg where the strips hold whole pixels.
 const JPEG: u16 = 7;
 const BLACK_IS_ZERO: u16 = 1;
 
@@ -43,7 +43,7 @@ pub(super) struct Tiff {
     bits: u16,
     alpha: Alpha,
     orientation: Orientation,
-    /// Its strips, where they are JPEG files.
+    /// Strips of the image, where they are JPEG files.
     jpegs: Option<Jpegs>,
 }
 
@@ -56,11 +56,11 @@ enum Model {
     YCbCr,
 }
 
-/// What the sample behind the colours is.
+/// Meaning of the sample behind the colours.
 #[derive(Clone, Copy, PartialEq)]
 enum Alpha {
     None,
-    /// The colours were multiplied by it.
+    /// Alpha with which the colours are premultiplied.
     Associated,
     Unassociated,
 }
@@ -136,10 +136,7 @@ impl Tiff {
             DecodingResult::U8(levels) => levels,
             DecodingResult::U16(levels) if grey => levels.into_iter().map(grey_of_16).collect(),
             DecodingResult::U16(levels) => levels.into_iter().map(high_byte).collect(),
-            DecodingResult::F32(shares) => shares
-                .into_iter()
-                .map(|v| (v.clamp(0.0, 1.0) * 255.0).round() as u8)
-                .collect(),
+            DecodingResult::F32(values) => levels_of_floats(&values),
             DecodingResult::U32(_)
             | DecodingResult::U64(_)
             | DecodingResult::F16(_)
@@ -168,7 +165,8 @@ impl Tiff {
             .collect())
     }
 
-    /// Levels or indices of fewer than 8 bits, each row beginning with a byte.
+    /// Levels or indices of fewer than 8 bits, one per byte; each packed row begins with a whole
+    /// byte.
     fn unpacked(&self, packed: &[u8]) -> Vec<u8> {
         let bits = usize::from(self.bits);
         let line = self.size[0] as usize * self.samples;
@@ -241,7 +239,7 @@ impl Decoder for Tiff {
 /// Strips that are JPEG files, each with the tables that they share.
 struct Jpegs {
     strips: Vec<Vec<u8>>,
-    /// The colours that are made of them; without, they stay as they are.
+    /// Colour space that the strips are converted to; their own if absent.
     space: Option<ColorSpace>,
 }
 
@@ -324,7 +322,7 @@ impl Model {
     }
 }
 
-/// JFIF's colours.
+/// RGB of a YCbCr colour (JFIF).
 fn ycbcr(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     let [y, cb, cr] = [f32::from(y), f32::from(cb) - 128.0, f32::from(cr) - 128.0];
     let rgb = [
@@ -335,7 +333,7 @@ fn ycbcr(y: u8, cb: u8, cr: u8) -> [u8; 3] {
     rgb.map(|v| v.clamp(0.0, 255.0) as u8)
 }
 
-/// A colour that is no longer multiplied by how opaque it is.
+/// The colour of a pixel, unpremultiplied where its alpha is associated.
 fn plain(rgb: [u8; 3], opaque: u8, alpha: Alpha) -> [u8; 3] {
     match (alpha, u16::from(opaque)) {
         (Alpha::None | Alpha::Unassociated, _) | (_, 255) => rgb,
@@ -346,4 +344,15 @@ fn plain(rgb: [u8; 3], opaque: u8, alpha: Alpha) -> [u8; 3] {
 
 fn broken(text: impl Into<String>) -> Fault {
     Fault::Broken(text.into())
+}
+
+/// Levels of floats from 0 to 1 or, where one is above that, of Pillow's from 0 to 255, which it
+/// cuts off to whole numbers.
+fn levels_of_floats(values: &[f32]) -> Vec<u8> {
+    let are_levels = values.iter().any(|value| *value > 1.0);
+    let level = |value: &f32| match are_levels {
+        true => value.clamp(0.0, 255.0) as u8,
+        false => (value.clamp(0.0, 1.0) * 255.0).round() as u8,
+    };
+    values.iter().map(level).collect()
 }

@@ -1,6 +1,6 @@
-//! A1111's reading of text. Its first encoder of 1.x and XL has transformers 4's tokenizer, which
-//! lets ftfy mend the text; the one of 2.x and the second of XL have OpenCLIP's, which also reads
-//! HTML's references and knows no padding token: `!` is a word there.
+//! Tokenizers of A1111. Its first encoder of 1.x and XL has transformers 4's tokenizer, which
+//! repairs the text with ftfy; the encoder of 2.x and the second of XL have OpenCLIP's, which also
+//! decodes HTML character references and has no padding token: `!` is a word there.
 
 use tokenizers::normalizers::Lowercase;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
@@ -14,12 +14,13 @@ use super::entities::unescape;
 use super::mend::mended;
 use super::vocabulary::{END, START};
 
-/// How both cut text into words before the byte pairs, after their names of a text's start and end.
+/// Regular expression by which both split text into words before the byte-pair encoding; it follows
+/// their names of the start and end tokens.
 const WORDS: &str = r"|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 /// OpenCLIP's names.
 const OPEN_CLIP: [&str; 2] = ["<start_of_text>", "<end_of_text>"];
 
-/// A text's start, its end, and what fills it up.
+/// The start, end and padding tokens.
 #[derive(Clone, Copy)]
 pub(super) struct Ends {
     pub(super) start: u32,
@@ -32,14 +33,14 @@ pub(super) struct WebUi {
     open_clip: bool,
     words: Split,
     bytes: ByteLevel,
-    /// Words that the model has beside its vocabulary, which A1111 itself has not.
+    /// Added tokens of the model, which A1111 itself does not have.
     added: AddedVocabulary,
-    /// As it would be called in a prompt, and its id.
+    /// Names of the start and end tokens in a prompt, with their ids.
     ends: [(&'static str, u32); 2],
 }
 
 impl WebUi {
-    /// `added` are tokens beside the vocabulary of `model`, by their ids.
+    /// Makes the tokenizer; `added` are the added tokens of `model`, by their ids.
     pub(super) fn new(
         model: &ModelWrapper,
         added: Vec<AddedToken>,
@@ -78,13 +79,13 @@ impl WebUi {
         })
     }
 
-    /// What fills up a text, whatever the model's files say.
+    /// The padding token of A1111, whatever the files of the model say.
     pub(super) fn padding(&self, ends: Ends) -> u32 {
         if self.open_clip { 0 } else { ends.end }
     }
 
-    /// The text as it goes to the byte pairs, but for its case; blanks at its ends stay, so that
-    /// texts can be joined.
+    /// The text as the byte-pair encoding takes it, except for its case; spaces at its ends stay,
+    /// so that texts can be joined.
     pub(super) fn cleaned(&self, text: &str) -> String {
         let mut text = mended(text);
         if self.open_clip {

@@ -20,7 +20,7 @@ const WINDOWS: &str = "€\u{81}‚ƒ„…†‡ˆ‰Š‹Œ\u{8d}Ž\u{8f}\u{90
 
 /// Longest name of a reference that is looked for.
 const LONGEST: usize = 32;
-/// The same of ftfy.
+/// Longest name of a reference that ftfy looks for.
 const LONGEST_CAREFUL: usize = 24;
 
 /// A C1 control character as what Windows-1252 has in its place; any other as it is.
@@ -58,7 +58,7 @@ pub(super) fn unescape_careful(text: &str) -> String {
     })
 }
 
-/// The text of `&NTILDE;` and its like, which HTML does not know.
+/// The text of an upper-case name such as `&NTILDE;`, which HTML does not define.
 fn in_capitals(key: &str) -> Option<String> {
     let lower = key.to_ascii_lowercase();
     let shouted = key.to_ascii_uppercase() == key && named(key).is_none();
@@ -97,7 +97,7 @@ fn numeric(rest: &str) -> Option<(String, usize)> {
     let number = &digits[..count];
     let semicolon = usize::from(digits[count..].starts_with(';'));
     let length = rest.len() - digits.len() + count + semicolon;
-    // What does not fit is no character either.
+    // A number too large for u32 is no character either.
     let code = (count > 0).then(|| u32::from_str_radix(number, radix).unwrap_or(u32::MAX))?;
     Some((character(code), length))
 }

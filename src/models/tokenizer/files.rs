@@ -1,10 +1,10 @@
-//! A tokenizer's files as transformers 5 reads them for diffusers: which vocabulary, which tokens
-//! beside it, and which of them begin, end and fill a text.
+//! Files of a tokenizer, read as transformers 5 reads them for diffusers: the vocabulary, the added
+//! tokens, and the start, end and padding tokens.
 //!
-//! tokenizer.json's vocabulary comes before vocab.json with merges.txt. Tokens beside the
-//! vocabulary are those of `added_tokens_decoder` in tokenizer_config.json alone where it is there,
-//! else those of added_tokens.json and of tokenizer.json, which wins. They get their ids in the
-//! order of the ids that the files give them.
+//! The vocabulary of tokenizer.json comes before vocab.json with merges.txt. Added tokens are those
+//! of `added_tokens_decoder` in tokenizer_config.json alone where that exists, else those of
+//! added_tokens.json and of tokenizer.json, of which the latter wins. They get their ids in the
+//! order of the ids in the files.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +15,7 @@ use super::vocabulary::{END, Pairs, START, Vocabulary, merges};
 use crate::error::{Error, Kind, Result};
 use crate::registry::ModelFiles;
 
-/// Tokens with a task, in transformers' order; the rest of its list has none here.
+/// Special tokens with a role, in transformers' order; the others of its list have no role here.
 const NAMED: [&str; 7] = [
     "bos_token",
     "eos_token",
@@ -28,20 +28,20 @@ const NAMED: [&str; 7] = [
 /// Lists of further special tokens, by their new and their old name.
 const LISTS: [&str; 2] = ["extra_special_tokens", "additional_special_tokens"];
 
-/// A tokenizer by its files.
+/// A tokenizer as its files define it.
 pub(super) struct Definition {
-    /// Absent where the model brings none.
+    /// Vocabulary; absent where the model has none.
     pub(super) vocabulary: Option<Vocabulary>,
-    /// Tokens beside the vocabulary or with ways of their own, in the order in which they get their
-    /// ids.
+    /// Added tokens, including tokens of the vocabulary with options of their own, in the order in
+    /// which they get their ids.
     pub(super) added: Vec<AddedToken>,
     pub(super) start: String,
     pub(super) end: String,
     pub(super) pad: String,
     pub(super) unknown: String,
-    /// Ids that a text takes, where the files say so.
+    /// Length of a chunk in ids (`model_max_length`), where the files state it.
     pub(super) length: Option<usize>,
-    /// Special tokens in a prompt are text like any other.
+    /// True if special tokens in a prompt are ordinary text.
     pub(super) splits_special: bool,
 }
 
@@ -53,7 +53,7 @@ struct Whole {
     added_tokens: Vec<Value>,
 }
 
-/// Places and names of tokens beside the vocabulary.
+/// Added tokens by their ids and by their names.
 #[derive(Default)]
 struct Added {
     by_place: BTreeMap<u64, AddedToken>,
@@ -70,7 +70,7 @@ impl Definition {
     /// Reads the tokenizer in `folder`.
     ///
     /// # Errors
-    /// A file that does not parse, or says what cannot be done.
+    /// A file that does not parse, or has an option that is not supported.
     pub(super) fn read(files: &ModelFiles, folder: &str) -> Result<Self> {
         let folder = Folder {
             files,
@@ -140,8 +140,8 @@ impl Folder<'_> {
         }
     }
 
-    /// The tokens beside the vocabulary; where the configuration does not list them,
-    /// special_tokens_map.json goes into it.
+    /// The added tokens; where the configuration does not list them, special_tokens_map.json is
+    /// merged into it.
     fn added(&self, config: &mut Map<String, Value>, whole: Option<&Whole>) -> Result<Added> {
         let mut added = Added::default();
         if let Some(decoder) = config
@@ -187,7 +187,7 @@ impl Folder<'_> {
         .hint("expected an id and `content`")
     }
 
-    /// Text that is filled up or cut at its beginning has its words at other places than CLIP was
+    /// Rejects padding or truncation on the left, which puts words at positions that CLIP was not
     /// trained with.
     fn refuse_left(&self, config: &Map<String, Value>) -> Result<()> {
         let left = |key: &&str| config.get(*key).and_then(Value::as_str) == Some("left");
@@ -212,7 +212,7 @@ impl Added {
         self.by_place.insert(place, token);
     }
 
-    /// The tokens by their places, then the special ones that have none.
+    /// The added tokens by their ids, then the special ones without an id.
     fn in_order(self, config: &Map<String, Value>) -> Vec<AddedToken> {
         let Self { by_place, by_name } = self;
         let mut tokens: Vec<AddedToken> = by_place.into_values().collect();
@@ -237,7 +237,7 @@ impl Added {
     }
 }
 
-/// The special tokens that a configuration names: those with a task, others of the same form,
+/// The special tokens that a configuration names: those with a role, others of the same form, and
 /// lists.
 fn specials(config: &Map<String, Value>) -> Vec<AddedToken> {
     let named = NAMED.iter().filter_map(|key| token(config.get(*key)?));

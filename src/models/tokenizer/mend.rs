@@ -6,8 +6,8 @@ use tokenizers::NormalizedString;
 
 use super::entities::{unescape_careful, windows};
 
-/// The text as `ftfy.fix_text` leaves it, line by line. References of HTML are read up to the first
-/// line with a `<`.
+/// The text as `ftfy.fix_text` returns it, line by line. HTML character references are decoded up
+/// to the first line with a `<`.
 pub(super) fn mended(text: &str) -> String {
     let mut references = true;
     let line = |line: &str| {
@@ -85,7 +85,7 @@ fn widened(text: &str) -> String {
         match c {
             '\u{3000}' => output.push(' '),
             '\u{ff01}'..='\u{ffef}' => {
-                output.push_str(NormalizedString::from(c.to_string()).nfkc().get())
+                output.push_str(NormalizedString::from(c.to_string()).nfkc().get());
             }
             _ => output.push(c),
         }
@@ -103,7 +103,8 @@ fn straight(text: &str) -> String {
     text.chars().map(quote).collect()
 }
 
-/// The text without a terminal's colours and movements: `ESC [ 1;31 m`.
+/// The text without the escape sequences of a terminal for colours and cursor movement:
+/// `ESC [ 1;31 m`.
 fn without_escapes(text: &str) -> String {
     let mut parts = text.split("\u{1b}[");
     let mut output = parts.next().unwrap_or_default().to_owned();
@@ -117,7 +118,8 @@ fn without_escapes(text: &str) -> String {
     output
 }
 
-/// Characters that say nothing; white space and joiners are none of them.
+/// Returns true for control characters that ftfy removes; white space and joiners are not among
+/// them.
 fn is_control(c: char) -> bool {
     matches!(c,
         '\0'..='\u{8}' | '\u{b}' | '\u{e}'..='\u{1f}' | '\u{7f}' | '\u{206a}'..='\u{206f}' | '\u{feff}'

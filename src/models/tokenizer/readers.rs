@@ -8,8 +8,8 @@ use crate::error::{Error, Kind, Result};
 use crate::models::clip::ClipConfig;
 use crate::registry::{Component, ModelFiles};
 
-/// The text encoders that a model may have, each with the folder of its tokenizer. XL's refiner has
-/// the second alone.
+/// The text encoders that a model may have, each with the folder of its tokenizer. SDXL's refiner
+/// has only the second.
 const ENCODERS: [(Component, &str); 2] = [
     (Component::TextEncoder, "tokenizer"),
     (Component::TextEncoder2, "tokenizer_2"),
@@ -18,7 +18,7 @@ const ENCODERS: [(Component, &str); 2] = [
 /// A text encoder's tokenizer, with the encoder's configuration.
 pub(crate) struct Reader {
     pub(crate) component: Component,
-    /// Where its tokenizer is.
+    /// Folder of its tokenizer in the model.
     pub(crate) folder: &'static str,
     pub(crate) config: ClipConfig,
     pub(crate) tokenizer: Tokenizer,
@@ -72,8 +72,8 @@ pub(crate) fn readers(files: &ModelFiles) -> Result<Vec<Reader>> {
     Ok(readers)
 }
 
-/// The files of a tokenizer, path and content, for every text encoder of a model without one that
-/// has CLIP's own.
+/// CLIP's own tokenizer files, path and content, for every text encoder of CLIP's vocabulary size
+/// whose tokenizer the model lacks.
 ///
 /// # Errors
 /// As [`readers`].

@@ -1,5 +1,4 @@
-//! Vocabularies of CLIP: OpenAI's own, which is compiled in, and the forms in which others are
-//! kept.
+//! Vocabularies of CLIP: OpenAI's own, which is compiled in, and the file formats of others.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
@@ -13,10 +12,10 @@ use crate::error::{Error, Result};
 pub(super) const START: &str = "<|startoftext|>";
 pub(super) const END: &str = "<|endoftext|>";
 
-/// Ids of tokens, and which two tokens make one, the first pair first.
+/// Ids of tokens, and the merges of the byte-pair encoding, the first merge first.
 pub(super) type Vocabulary = (Vocab, Merges);
 
-/// `model` of tokenizer.json.
+/// The object `model` of tokenizer.json.
 #[derive(Deserialize)]
 pub(super) struct Pairs {
     #[serde(rename = "type")]
@@ -34,7 +33,7 @@ enum Pair {
 }
 
 impl Pairs {
-    /// The vocabulary, or the name of a kind of model that is no byte pair encoding.
+    /// The vocabulary; an error with the type of the model if it is not a byte-pair encoding.
     pub(super) fn vocabulary(self) -> std::result::Result<Vocabulary, String> {
         match self.kind {
             Some(kind) if kind != "BPE" => return Err(kind),
@@ -80,7 +79,7 @@ pub(super) fn standard() -> Result<Vocabulary> {
     Ok((tokens.zip(0..).collect(), merges))
 }
 
-/// Its vocab.json and merges.txt.
+/// The vocab.json and merges.txt of OpenAI's vocabulary.
 pub(super) fn standard_files() -> Result<[String; 2]> {
     let tokens: BTreeMap<u32, String> = standard()?
         .0

@@ -17,13 +17,13 @@ use super::source::Precision;
 /// Keys packed by one task.
 const PACK: usize = 256;
 
-/// Which keys a query sees.
+/// Keys that a query attends to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Mask {
-    /// All.
+    /// All keys.
     #[default]
     None,
-    /// Those up to its own position (a text encoder).
+    /// Keys up to the position of the query (a text encoder).
     Causal,
 }
 
@@ -48,7 +48,7 @@ impl AttentionShape {
 /// Keys and values in the order attention reads them: keys [batch * heads][keys][head_dim], values
 /// transposed.
 ///
-/// Made once a prompt for cross-attention, whose keys and values do not change from step to step.
+/// Made once per prompt for cross-attention, whose keys and values do not change from step to step.
 pub(crate) struct PackedKv {
     pub(super) shape: AttentionShape,
     /// Keys of a sequence.
@@ -68,7 +68,7 @@ impl PackedKv {
     /// Products are in bf16 with `Bf16` or `Int8` where the machine has them, else in f32.
     ///
     /// # Panics
-    /// When a shape does not fit.
+    /// If a shape does not fit.
     pub(crate) fn pack(
         cpu: &Cpu,
         shape: AttentionShape,
@@ -132,7 +132,7 @@ impl PackedKv {
     }
 }
 
-/// Packs a range of keys of one head, which belong to this task alone; keys past the last are zero.
+/// Packs a range of keys of one head, which no other task writes; keys past the last are zero.
 struct PackHead<'a> {
     kv: &'a PackedKv,
     head: usize,
@@ -231,7 +231,7 @@ impl PackHead<'_> {
 /// `q` and of the output [batch * queries, heads * head_dim].
 ///
 /// # Panics
-/// When a shape does not fit.
+/// If a shape does not fit.
 pub(crate) fn attend(
     cpu: &Cpu,
     queries: usize,

@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 pub(super) const KEYS: usize = 128;
 /// A lane of two ones in bf16.
 const BF16_ONES: u32 = 0x3f80_3f80;
-/// A score no key has, whose exponential is 0.
+/// Score below that of any key, whose exponential is 0.
 const NEVER: f32 = -1e30;
 
 /// A block of queries and the memory to work in.
@@ -24,9 +24,9 @@ pub(super) struct QueryBlock<'a> {
     pub(super) target: Target,
     /// Queries of a sequence.
     pub(super) queries: usize,
-    /// Of all sequences.
+    /// Index of the head among those of all sequences.
     pub(super) head: usize,
-    /// First query and how many, at most 2 x WIDTH.
+    /// First query of the block and number of its queries, at most 2 x WIDTH.
     pub(super) first: usize,
     pub(super) count: usize,
     /// Scaled queries, [lane][query].
@@ -245,7 +245,7 @@ impl<L: Lane> Over<'_, L> {
 
 impl<V: Copy> Softmax<V> {
     /// Turns scores into exponentials of their distance to the greatest so far, and adds them up.
-    /// Answers with the factor for earlier sums when the greatest has grown.
+    /// Returns the factor for earlier sums when the greatest has grown.
     #[inline(always)]
     fn absorb<S: Simd<V = V>, L: Lane>(&mut self, s: S, scores: &mut [f32]) -> Option<[V; 2]> {
         let mut greatest = self.greatest;

@@ -1,5 +1,5 @@
-//! Owns the door through which benches/kernels.rs reaches the kernels: layers over made-up numbers,
-//! ready to be run.
+//! Owns the interface of benches/kernels.rs to the kernels: layers over made-up numbers, ready to
+//! run.
 
 use half::bf16;
 
@@ -16,7 +16,7 @@ use super::{
     group_norm, layer_norm, physical_cores, plan,
 };
 
-/// What numbers are multiplied in.
+/// Arithmetic of a product.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arithmetic {
     /// Single precision.
@@ -45,12 +45,12 @@ impl Arithmetic {
     }
 }
 
-/// How a convolution is computed.
+/// Algorithm of a convolution.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Method {
-    /// As the plan says for a UNet of full size.
+    /// The choice of `plan` for a UNet of full size.
     Planned,
-    /// As it says for an autoencoder.
+    /// The choice of `plan` for an autoencoder.
     PlannedOnce,
     /// Implicit matrix product.
     Direct,
@@ -291,8 +291,8 @@ impl Kernels {
         }
     }
 
-    /// What the register tile reaches on operands in the first-level cache, on all threads: the
-    /// ceiling of every kernel.
+    /// Throughput of the register tile on operands in the first-level cache, on all threads: the
+    /// upper bound of every kernel.
     pub fn peak(&self, arithmetic: Arithmetic) -> Case {
         /// Rows of a tile (few enough for any instruction set to have), lanes of depth, repetitions
         /// of a task.

@@ -1,4 +1,5 @@
-//! Owns the convolution layer: its weights packed for one of three algorithms, and what they share.
+//! Owns the convolution layer: its weights packed for one of three algorithms, and the code that
+//! these share.
 
 use super::Cpu;
 use super::conv_direct::{self, DirectRun};
@@ -32,7 +33,7 @@ pub(crate) struct Padding {
 }
 
 impl Padding {
-    /// The same on all sides.
+    /// The same padding on all sides.
     #[cfg(test)]
     pub(crate) fn all(n: usize) -> Padding {
         Padding {
@@ -76,19 +77,19 @@ impl Geometry {
 pub(crate) struct ConvWeights<'a> {
     /// [outputs, inputs, kernel, kernel], as checkpoints store them.
     pub kernels: WeightSlice<'a>,
-    /// One number an output channel.
+    /// One number per output channel.
     pub bias: Option<&'a [f32]>,
-    /// What the layer does.
+    /// Shape of the convolution.
     pub geometry: Geometry,
 }
 
-/// What is added to the sums of a convolution, beside the layer's bias.
+/// Terms added to the sums of a convolution in addition to the bias of the layer.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct ConvEpilogue<'a> {
     /// [batch, outputs], or [outputs] for all images: the same for every pixel of an image (a time
     /// embedding).
     pub image_bias: Option<&'a [f32]>,
-    /// A row a pixel.
+    /// One row per pixel.
     pub residual: Residual<'a>,
 }
 
@@ -112,7 +113,7 @@ impl PackedConv {
     /// Packs `weights` for `algo` (see [`plan`]) and the instruction set of `cpu`.
     ///
     /// # Panics
-    /// When lengths do not fit the geometry, or `algo` cannot compute it.
+    /// If lengths do not fit the geometry, or `algo` cannot compute it.
     pub(crate) fn pack(
         cpu: &Cpu,
         weights: &ConvWeights<'_>,
@@ -172,7 +173,7 @@ impl PackedConv {
     /// y [batch, rows, columns, outputs] of `output_size` from the input.
     ///
     /// # Panics
-    /// When a shape does not fit.
+    /// If a shape does not fit.
     pub(crate) fn forward(
         &self,
         cpu: &Cpu,
@@ -253,8 +254,8 @@ impl PackedConv {
     }
 }
 
-/// A 1x1 convolution: parts are multiplied where they lie, or in bands when something happens to
-/// them on the way.
+/// A 1x1 convolution: parts are multiplied in place, or copied in bands when an affine, an
+/// activation or an upsampling is applied first.
 fn forward_pointwise(
     cpu: &Cpu,
     linear: &PackedLinear,

@@ -1,5 +1,5 @@
 //! Owns the direct convolution: an implicit matrix product whose rows are pixels of a padded copy,
-//! one tap a kernel position.
+//! with one tap per kernel position.
 
 use super::Cpu;
 use super::conv::{Geometry, bands, units_in_scratch};
@@ -12,8 +12,8 @@ use super::scratch::Buffer;
 use super::tile::{Product, Start};
 use std::ops::Range;
 
-/// Output pixels of a task: with DEPTH lanes of sums and inputs, what the second-level cache holds
-/// beside a panel.
+/// Output pixels of a task: with DEPTH lanes of sums and inputs, as many as the second-level cache
+/// holds next to a panel.
 const PIXELS: usize = 512;
 /// Panels of a task.
 const PANELS: usize = 5;
@@ -32,7 +32,7 @@ pub(super) struct DirectRun<'a> {
     pub(super) size: (usize, usize),
     /// [batch][padded outputs].
     pub(super) bias: &'a [f32],
-    /// A row a pixel.
+    /// One row per pixel.
     pub(super) residual: Option<Addend>,
 }
 
@@ -40,7 +40,7 @@ pub(super) struct DirectRun<'a> {
 #[derive(Clone, Copy)]
 struct OutputRow {
     image: usize,
-    /// Of all images' rows.
+    /// Index among the rows of all images.
     index: usize,
     canvas_row: usize,
 }
@@ -134,7 +134,7 @@ impl Band<'_> {
             });
     }
 
-    /// Some rows by some panels, depth by depth; the sums wait in scratch in between.
+    /// Some rows by some panels, depth by depth; the sums are kept in scratch memory in between.
     fn compute_block(&self, rows: &[OutputRow], range: Range<usize>) {
         let (panels, pixels) = (self.run.panels, self.run.size.1);
         let scratch = self.run.cpu.scratch();

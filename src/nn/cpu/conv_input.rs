@@ -1,5 +1,5 @@
-//! Owns what a convolution reads: parts joined, normalised, activated, upsampled and padded on the
-//! way into one canvas.
+//! Owns the input of a convolution: parts joined, normalised, activated, upsampled and padded while
+//! they are copied into one canvas.
 
 use super::Cpu;
 use super::math::{Activation, gelu, quick_gelu, relu, silu};
@@ -17,7 +17,7 @@ pub(crate) struct Affine {
     pub shift: Vec<f32>,
 }
 
-/// The input of a convolution, and what happens to it while it is read.
+/// The input of a convolution, and the operations applied while it is read.
 #[derive(Clone, Copy)]
 pub(crate) struct ConvInput<'a> {
     /// Feature maps [batch, height, width, c_i] with their c_i, joined along the channels.
@@ -28,12 +28,12 @@ pub(crate) struct ConvInput<'a> {
     pub height: usize,
     /// Columns of each part.
     pub width: usize,
-    /// First, over the joined channels.
+    /// Applied first, over the joined channels.
     pub affine: Option<&'a Affine>,
-    /// Second.
+    /// Applied second.
     pub activation: Activation,
-    /// Third: to (rows, columns), each pixel taken from the nearest one below, as PyTorch's
-    /// `nearest` does.
+    /// Applied third: upsampling to (rows, columns), each pixel taken from the nearest one below,
+    /// as PyTorch's `nearest` does.
     pub upsample_to: Option<(usize, usize)>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> ConvInput<'a> {
         self.upsample_to.unwrap_or((self.height, self.width))
     }
 
-    /// Whether nothing happens to the parts but being joined.
+    /// Returns true if the parts are only joined, without affine, activation or upsampling.
     pub(super) fn is_plain(&self) -> bool {
         self.affine.is_none() && self.activation == Activation::None && self.upsample_to.is_none()
     }
@@ -109,7 +109,7 @@ pub(super) struct CanvasShape {
     pub(super) left: usize,
     /// Channels with their padding of zeros.
     pub(super) channels: usize,
-    /// Whether the copy is rounded to bf16.
+    /// True if the copy is rounded to bf16.
     pub(super) bf16: bool,
 }
 
@@ -132,7 +132,7 @@ impl CanvasShape {
         canvas
     }
 
-    /// As `fill`, to a slice of as many lanes.
+    /// Fills `canvas`, a slice of as many lanes, as `fill` does.
     pub(super) fn fill_into(&self, cpu: &Cpu, input: &ConvInput<'_>, canvas: &mut [f32]) {
         let row_lanes = self.width * self.pixel_lanes();
         assert_eq!(canvas.len(), self.rows.len() * row_lanes);
@@ -149,7 +149,7 @@ impl CanvasShape {
     }
 }
 
-/// Fills one row of a canvas at `to`, which belongs to this task alone.
+/// Fills one row of a canvas at `to`, which no other task writes.
 struct FillRow<'a> {
     shape: &'a CanvasShape,
     input: &'a ConvInput<'a>,

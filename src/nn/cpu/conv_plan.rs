@@ -1,11 +1,11 @@
-//! Owns the choice of algorithm for a convolution: what each costs in time, memory and errors.
+//! Owns the choice of algorithm for a convolution, by time, memory and rounding error.
 
 use super::conv::{Geometry, Padding};
 use super::isa::Isa;
 use super::source::Precision;
 use super::winograd_tiles::Tile;
 
-/// How a convolution is computed.
+/// Algorithm of a convolution.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Algo {
     /// A matrix product over pixels: kernel 1, stride 1, no padding.
@@ -18,21 +18,21 @@ pub(crate) enum Algo {
     Winograd(Tile),
 }
 
-/// How often a picture goes through a network.
+/// Number of passes of an image through a network.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Passes {
-    /// Every step: its errors come back as input.
+    /// One per step: rounding errors come back as input.
     #[default]
     Many,
-    /// Once: a layer in bf16 may round as coarsely as the eye allows.
+    /// One: a layer in bf16 may round as coarsely as the eye allows.
     Once,
 }
 
 /// The algorithm for a layer on `isa`.
 ///
-/// Winograd for 3x3 kernels wherever there are products to save, which few channels leave to
-/// nobody: transformed kernels are made on the way, so that they cost no memory. Where the machine
-/// multiplies bf16, F(2x4) in it is faster than F(4x4) in f32; a network that runs once takes
+/// Winograd for 3x3 kernels wherever it saves products, which it does not with few channels.
+/// Kernels are transformed during the convolution, so that they cost no memory. Where the machine
+/// multiplies bf16, F(2x4) in bf16 is faster than F(4x4) in f32; a network that runs once takes
 /// F(4x4) in bf16.
 pub(crate) fn plan(isa: Isa, geometry: &Geometry, precision: Precision, passes: Passes) -> Algo {
     let g = geometry;

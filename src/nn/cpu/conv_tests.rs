@@ -3,7 +3,7 @@ use super::super::{Activation, Affine, Isa, Passes, plan};
 use super::*;
 use half::f16;
 
-/// A layer, its input and what is added, with the convolution computed in f64.
+/// A layer, its input and the terms added, with the convolution computed in f64.
 struct Case {
     geometry: Geometry,
     parts: Vec<(Vec<f32>, usize)>,

@@ -1,4 +1,4 @@
-//! Owns one number: how many physical cores this process may keep busy.
+//! Owns one number: the physical cores that this process may use.
 
 use std::collections::HashSet;
 use std::fs;
@@ -20,7 +20,7 @@ pub(crate) fn physical_cores() -> usize {
     physical.min(logical).min(quota).max(1)
 }
 
-/// CPUs of the affinity mask; none where the system does not tell.
+/// CPUs of the affinity mask; empty where the system does not report it.
 fn allowed_cpus() -> Vec<usize> {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     status

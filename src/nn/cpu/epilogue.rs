@@ -1,12 +1,11 @@
-//! Owns what happens to finished sums on their way out: scale, bias, activation or gate, residual,
-//! rounding.
+//! Owns the steps after finished sums: scale, bias, activation or gate, residual, rounding.
 
 use super::math::{Activation, Elementwise, Gelu, Identity, QuickGelu, Relu, Silu, gelu};
 use super::rows::Rows;
 use super::simd::Simd;
 use half::bf16;
 
-/// What is done with the sums of a product: out = activation(sums + bias) + residual.
+/// Steps after the sums of a product: out = activation(sums + bias) + residual.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Epilogue<'a> {
     /// Applied after the bias.
@@ -15,23 +14,24 @@ pub(crate) struct Epilogue<'a> {
     pub residual: Residual<'a>,
 }
 
-/// What is added to an output, row by row.
+/// Residual that is added to an output, row by row.
 #[derive(Clone, Copy, Default)]
 pub(crate) enum Residual<'a> {
     /// Nothing.
     #[default]
     None,
-    /// As many rows of as many numbers.
+    /// A matrix of the shape of the output.
     Rows(Rows<'a>),
-    /// What the output, in f32, holds already.
+    /// The values that the output, in f32, already holds.
     Output,
 }
 
 impl Residual<'_> {
-    /// Where it is, for `rows` rows of `columns` numbers at `target`.
+    /// Address of the residual for `rows` rows of `columns` numbers at `target`; `None` if there is
+    /// none.
     ///
     /// # Panics
-    /// When it has another shape, or is an output in bf16.
+    /// If it has another shape, or is an output in bf16.
     pub(super) fn find(self, (rows, columns): (usize, usize), target: Target) -> Option<Addend> {
         match (self, target) {
             (Residual::None, _) => None,
@@ -75,9 +75,9 @@ impl Addend {
     }
 }
 
-/// Where a kernel writes: contiguous rows of f32, or of bf16 for a following product in bf16.
+/// Output of a kernel: contiguous rows of f32, or of bf16 for a following product in bf16.
 pub(crate) enum Output<'a> {
-    /// In full.
+    /// Single precision.
     F32(&'a mut [f32]),
     /// Rounded to nearest.
     Bf16(&'a mut [bf16]),
@@ -115,7 +115,7 @@ impl Target {
     /// Stores the first `n` lanes at element `index`.
     ///
     /// # Safety
-    /// Elements `index..index + n` are inside the output and nobody else's.
+    /// Elements `index..index + n` are inside the output, and no other task accesses them.
     #[inline(always)]
     pub(super) unsafe fn put<S: Simd>(self, s: S, index: usize, v: S::V, n: usize) {
         // SAFETY: as the caller vouches.
@@ -133,30 +133,30 @@ impl Target {
 /// Scales of an 8-bit product.
 #[derive(Clone, Copy)]
 pub(super) struct Scales {
-    /// One a row of the block.
+    /// One per row of the block.
     pub(super) rows: *const f32,
-    /// 2 x WIDTH of the panel's columns.
+    /// 2 x WIDTH scales, one per column of the panel.
     pub(super) columns: *const f32,
 }
 
-/// Where the sums of a block of rows by one panel go, and through what.
+/// Target of the sums of a block of rows by one panel, and the steps before they are written.
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
     pub(super) rows: usize,
     /// 2 x WIDTH numbers.
     pub(super) bias: *const f32,
-    /// Of an 8-bit product, whose sums are i32.
+    /// Scales of an 8-bit product, whose sums are i32.
     pub(super) scales: Option<Scales>,
     pub(super) activation: Activation,
     /// The first vector of columns is a value, the second its gate; one vector is written.
     pub(super) gated: bool,
     pub(super) target: Target,
-    /// Element of the block's first row and column.
+    /// Element of the output at the first row and column of the block.
     pub(super) index: usize,
     pub(super) stride: usize,
     /// Columns written; the others are padding.
     pub(super) columns: usize,
-    /// From the block's first row and column on.
+    /// Residual from the first row and column of the block on.
     pub(super) residual: Option<Addend>,
 }
 
@@ -180,8 +180,8 @@ impl Finish {
 /// Writes out a block of `sums`, [rows][2 x WIDTH].
 ///
 /// # Safety
-/// Every pointer of `f` is good for the rows and columns it describes, and the written elements are
-/// nobody else's.
+/// Every pointer of `f` is good for the rows and columns it describes, and no other task accesses
+/// the written elements.
 #[inline(always)]
 pub(super) unsafe fn finish<S: Simd>(s: S, sums: *const f32, f: &Finish) {
     // SAFETY: as the caller vouches.

@@ -18,16 +18,16 @@ pub(crate) struct LinearWeights<'a> {
     pub matrices: &'a [WeightSlice<'a>],
     /// Columns of each matrix.
     pub inputs: usize,
-    /// One number an output row.
+    /// One number per output row.
     pub bias: Option<&'a [f32]>,
-    /// What the rows are.
+    /// Meaning of the rows.
     pub gating: Gating,
 }
 
-/// Whether the outputs are gated.
+/// Gating of the outputs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Gating {
-    /// One output a row.
+    /// One output per row.
     #[default]
     None,
     /// The first half of the rows are values, the second their gates: out = value * gelu(gate),
@@ -58,8 +58,8 @@ pub(crate) struct PackedLinear {
 /// Per-channel scales of 8-bit weights, padded to whole panels.
 pub(super) struct WeightScales {
     pub(super) scales: Aligned<f32>,
-    /// -128 times the sum of a column: what the offset of unsigned inputs adds, taken off at the
-    /// start. i32 in the bits.
+    /// -128 times the sum of a column: subtracts at the start the contribution of the offset 128 of
+    /// unsigned inputs. i32 in the bits.
     pub(super) offsets: Aligned<u32>,
 }
 
@@ -70,7 +70,7 @@ impl PackedLinear {
     /// Packs `weights` for the instruction set of `cpu`.
     ///
     /// # Panics
-    /// When a matrix is not a whole number of rows, or the bias is not as long as the rows.
+    /// If a matrix is not a whole number of rows, or the bias is not as long as the rows.
     pub(crate) fn pack(
         cpu: &Cpu,
         weights: &LinearWeights<'_>,
@@ -133,7 +133,8 @@ impl PackedLinear {
         self.outputs
     }
 
-    /// Whether products take bf16 inputs, so that a producer may as well write bf16.
+    /// Returns true if products take bf16 inputs, so that the previous layer may as well write
+    /// bf16.
     pub(crate) fn wants_bf16(&self) -> bool {
         self.panels.kind == LaneKind::Bf16
     }
@@ -141,7 +142,7 @@ impl PackedLinear {
     /// y [rows, outputs] from x [rows, inputs].
     ///
     /// # Panics
-    /// When a shape does not fit.
+    /// If a shape does not fit.
     pub(crate) fn forward(
         &self,
         cpu: &Cpu,
@@ -198,7 +199,7 @@ impl LinearInput<'_> {
     }
 }
 
-/// The input in the lanes of the weights: where it is, or a converted copy.
+/// The input in the lanes of the weights: in place, or a converted copy.
 struct Prepared {
     operands: Vec<Operand>,
     scales: Option<Buffer<f32>>,
@@ -268,7 +269,7 @@ impl Prepared {
     }
 }
 
-/// Which stored row each packed column is.
+/// Map from each packed column to its stored row.
 struct Layout {
     width: usize,
     rows: usize,
@@ -290,7 +291,8 @@ impl Layout {
         }
     }
 
-    /// A gated panel is WIDTH values beside their WIDTH gates, so that both come out of one tile.
+    /// Stored row of a packed `column`; `None` for padding. A gated panel is WIDTH values next to
+    /// their WIDTH gates, so that both come out of one tile.
     fn row(&self, column: usize) -> Option<usize> {
         match self.gating {
             Gating::None => (column < self.rows).then_some(column),

@@ -1,5 +1,5 @@
-//! Owns the blocking of a matrix product: which rows, panels and depths a task multiplies, so that
-//! operands stay in cache.
+//! Owns the blocking of a matrix product: the rows, panels and depths that a task multiplies, so
+//! that operands stay in cache.
 
 use super::Cpu;
 use super::epilogue::{Addend, Finish, Scales, Target, finish};
@@ -38,7 +38,7 @@ pub(super) struct Block<'a> {
     pub(super) panels: &'a Panels,
     /// Padded to whole panels.
     pub(super) bias: &'a [f32],
-    /// Of 8-bit weights, and of the rows of the input.
+    /// Scales of 8-bit weights, and of the rows of the input.
     pub(super) scales: Option<(&'a WeightScales, &'a [f32])>,
     pub(super) gated: bool,
     /// Numbers in an output row.
@@ -135,8 +135,8 @@ struct Task<'a> {
 impl Task<'_> {
     fn run(self) {
         let panels = self.block.panels;
-        // Sums wait for the next stretch; with a single one they leave at once, and one panel's are
-        // enough.
+        // Sums are held for the next stretch; with a single one they are written out at once, and
+        // the memory of one panel is enough.
         let held = if self.stretches.len() > 1 {
             self.panels
         } else {
@@ -230,14 +230,14 @@ impl Task<'_> {
     }
 }
 
-/// One panel over one stretch of depth, and its way out when the sums are complete.
+/// One panel over one stretch of depth, and the epilogue when the sums are complete.
 pub(super) struct PanelStep<'a> {
     pub(super) rows: usize,
     pub(super) product: Product<'a>,
     pub(super) finish: Option<Finish>,
 }
 
-/// Runs a step whose pointers the maker vouches for, as for `multiply` and `finish`.
+/// Runs a step whose pointers its maker vouches for, as for `multiply` and `finish`.
 pub(super) fn run_panel(isa: Isa, kind: LaneKind, step: PanelStep<'_>) {
     match kind {
         LaneKind::F32 => isa.run(LaneStep::<F32Lane>(step, PhantomData)),
@@ -268,7 +268,7 @@ impl<L: Lane> Kernel for LaneStep<'_, L> {
             let height = (rows - row).div_ceil(tiles - tile);
             let mut part = product.tail(row);
             if !matches!(product.start, Start::Sums) {
-                // Nothing was held and nothing will be: one tile's worth of memory serves all.
+                // Nothing was held and nothing will be: the memory of one tile serves all.
                 part.sums = product.sums;
             }
             // A tile at a time: its stores drain while the next one multiplies.

@@ -1,5 +1,5 @@
-//! Owns the choice of instruction set: what the machine has, what the user asked for, and the door
-//! into a kernel compiled for it.
+//! Owns the choice of instruction set: those that the machine has, the one that the user asked for,
+//! and the entry into a kernel compiled for it.
 
 use super::simd::Kernel;
 #[cfg(target_arch = "x86_64")]
@@ -11,8 +11,8 @@ use super::simd_neon::Neon;
 use super::simd_portable::Portable;
 use std::fmt;
 
-/// An instruction set this machine has; made by [`Isa::detect`] and [`Isa::parse`] only, so that
-/// holding one is the proof.
+/// An instruction set of this machine; made only by [`Isa::detect`], [`Isa::parse`] and
+/// [`Isa::available`], so that a value proves that the machine has it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Isa(Set);
 
@@ -83,8 +83,8 @@ impl Isa {
         }
     }
 
-    /// Whether a bf16 product costs half an f32 one; where not, bf16 weights are widened and
-    /// multiplied in f32.
+    /// Returns true if a bf16 product costs half an f32 one; without it, bf16 weights are widened
+    /// and multiplied in f32.
     pub(crate) fn has_bf16(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -97,7 +97,7 @@ impl Isa {
         }
     }
 
-    /// Whether 8-bit dot products are one instruction.
+    /// Returns true if 8-bit dot products are one instruction.
     pub(crate) fn has_int8_dot(self) -> bool {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
@@ -140,7 +140,8 @@ impl Isa {
         }
     }
 
-    /// As `run`, with the bf16 dot product where the machine has it; for kernels over bf16 lanes.
+    /// Runs `kernel` with the bf16 dot product where the machine has it; for kernels over bf16
+    /// lanes.
     #[inline]
     pub(super) fn run_bf16<K: Kernel>(self, kernel: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
@@ -152,7 +153,8 @@ impl Isa {
         self.run(kernel)
     }
 
-    /// As `run`, with the 8-bit dot product where the machine has it; for kernels over 8-bit lanes.
+    /// Runs `kernel` with the 8-bit dot product where the machine has it; for kernels over 8-bit
+    /// lanes.
     #[inline]
     pub(super) fn run_int8<K: Kernel>(self, kernel: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
@@ -166,7 +168,7 @@ impl Isa {
 }
 
 impl fmt::Display for Isa {
-    /// As in `avx512 +bf16 +vnni`.
+    /// Writes the name and the extensions, such as `avx512 +bf16 +vnni`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())?;
         if self.has_bf16() {

@@ -1,20 +1,20 @@
-//! Owns the count of what an arena takes from the system, for layers that are only thought of:
-//! buffers by the same size classes, kept for the next taker, of which only what was written to is
-//! in memory.
+//! Owns the simulation of an arena, for estimates: counts the memory that `Scratch` would take for
+//! layers that are not run. Buffers have the same size classes and are kept for reuse, and only the
+//! bytes written to count.
 
 use std::collections::BTreeMap;
 
 use super::scratch::size_class;
 
-/// An arena of buffers that are not there.
+/// A simulated arena.
 #[derive(Default)]
 pub(crate) struct Ledger {
-    /// Bytes that were written to of each buffer that nobody holds, by class.
+    /// Bytes written to in each free buffer, by size class.
     free: BTreeMap<usize, Vec<usize>>,
     bytes: usize,
 }
 
-/// A buffer that is not there.
+/// A simulated buffer.
 pub(crate) struct Entry {
     class: usize,
     written: usize,
@@ -33,7 +33,7 @@ impl Ledger {
         }
     }
 
-    /// Gives a buffer back.
+    /// Returns a buffer to the simulated arena.
     pub(crate) fn give(&mut self, Entry { class, written }: Entry) {
         self.free.entry(class).or_default().push(written);
     }

@@ -137,7 +137,7 @@ pub(crate) fn activate(cpu: &Cpu, activation: Activation, data: &mut [f32]) {
         cpu.isa().run(Activate {
             activation,
             data: chunk,
-        })
+        });
     });
 }
 

@@ -59,7 +59,7 @@ pub(crate) use source::{Precision, WeightSlice};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What a kernel runs on: an instruction set, threads, and scratch memory. Cloning shares all
+/// Resources of a kernel: an instruction set, threads, and scratch memory. Cloning shares all
 /// three.
 #[derive(Clone)]
 pub(crate) struct Cpu {
@@ -70,7 +70,7 @@ pub(crate) struct Cpu {
 }
 
 impl Cpu {
-    /// A context with `threads` threads of its own; [`physical_cores`] is the number to give.
+    /// A context with `threads` threads of its own; [`physical_cores`] is the usual number.
     pub(crate) fn new(isa: Isa, threads: usize) -> Cpu {
         Cpu {
             isa,
@@ -90,14 +90,14 @@ impl Cpu {
         &self.pool
     }
 
-    /// Takes note of `multiply_adds` that a kernel is asked for.
+    /// Counts `multiply_adds` of a kernel.
     fn asked(&self, multiply_adds: usize) {
         self.work
             .fetch_add(2 * multiply_adds as u64, Ordering::Relaxed);
     }
 
-    /// Arithmetic operations that convolutions, products and attention were asked for so far.
-    /// Winograd's count as what they replace.
+    /// Arithmetic operations of convolutions, products and attention so far. Those of Winograd
+    /// count as the direct convolution that they replace.
     pub(crate) fn work(&self) -> u64 {
         self.work.load(Ordering::Relaxed)
     }

@@ -1,5 +1,5 @@
-//! Owns the normalisations: group statistics as an affine for whoever reads next, its application,
-//! and layer norm.
+//! Owns the normalisations: group statistics as an affine for the layer that reads next, its
+//! application, and layer norm.
 
 use super::Cpu;
 use super::conv_input::{Affine, CanvasRow, CanvasShape, ConvInput};
@@ -21,14 +21,14 @@ pub(crate) struct GroupNorm<'a> {
     pub groups: usize,
     /// Added to the variance.
     pub eps: f64,
-    /// One scale a channel.
+    /// One scale per channel.
     pub weight: &'a [f32],
-    /// One shift a channel.
+    /// One shift per channel.
     pub bias: &'a [f32],
 }
 
-/// What a block of pixels adds to the statistics of a channel: numbers are summed less the block's
-/// first one, so that a mean far from zero costs no precision.
+/// Contribution of a block of pixels to the statistics of a channel. Sums are of the differences to
+/// the first number of the block, so that a mean far from zero costs no precision.
 struct Partial {
     first: Buffer<f32>,
     sum: Buffer<f32>,
@@ -44,7 +44,7 @@ struct Partial {
 /// deviations.
 ///
 /// # Panics
-/// When the channels are not a whole number of groups, or a length does not fit.
+/// If the channels are not a whole number of groups, or a length does not fit.
 pub(crate) fn group_norm(cpu: &Cpu, input: &ConvInput<'_>, norm: &GroupNorm<'_>) -> Affine {
     input.check();
     let (channels, pixels) = (input.channels(), input.height * input.width);
@@ -211,7 +211,7 @@ impl SumPixels<'_> {
 /// channels].
 ///
 /// # Panics
-/// When a length does not fit.
+/// If a length does not fit.
 pub(crate) fn transform(cpu: &Cpu, input: &ConvInput<'_>, out: &mut [f32]) {
     input.check();
     let ((rows, width), channels) = (input.size(), input.channels());
@@ -240,9 +240,9 @@ pub(crate) fn transform(cpu: &Cpu, input: &ConvInput<'_>, out: &mut [f32]) {
 pub(crate) struct LayerNorm<'a> {
     /// Added to the variance.
     pub eps: f32,
-    /// One scale a column.
+    /// One scale per column.
     pub weight: &'a [f32],
-    /// One shift a column.
+    /// One shift per column.
     pub bias: &'a [f32],
 }
 
@@ -253,7 +253,7 @@ pub(crate) struct LayerNorm<'a> {
 /// first-level cache.
 ///
 /// # Panics
-/// When a length does not fit.
+/// If a length does not fit.
 pub(crate) fn layer_norm(
     cpu: &Cpu,
     rows: usize,
@@ -284,7 +284,7 @@ pub(crate) fn layer_norm(
     });
 }
 
-/// Layer norm of some rows, which belong to this task alone.
+/// Layer norm of some rows, which no other task writes.
 struct NormRows<'a> {
     range: std::ops::Range<usize>,
     x: Rows<'a>,

@@ -9,7 +9,7 @@ use super::source::Precision;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
 
-/// What the lanes of a product hold.
+/// Content of the 32-bit lanes of a product.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum LaneKind {
     F32,
@@ -28,23 +28,23 @@ impl LaneKind {
     }
 }
 
-/// How numbers lie in memory.
+/// Form of numbers in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Form {
-    /// An f32 a lane.
+    /// One f32 per lane.
     F32,
     /// f16, widened to f32 where it is used.
     F16,
-    /// bf16, widened likewise.
+    /// bf16, widened to f32 where it is used.
     Bf16,
-    /// Two bf16 a lane, multiplied as they are.
+    /// Two bf16 per lane, multiplied without widening.
     Bf16Pairs,
-    /// Four 8-bit integers a lane.
+    /// Four 8-bit integers per lane.
     Int8,
 }
 
 impl Form {
-    /// What is multiplied in `precision` on `isa`.
+    /// Form of the weights of a product in `precision` on `isa`.
     pub(super) fn of(precision: Precision, isa: Isa) -> Form {
         match precision {
             Precision::F32 => Form::F32,
@@ -75,7 +75,7 @@ enum Data {
 pub(super) struct Panels {
     pub(super) isa: Isa,
     pub(super) kind: LaneKind,
-    /// How many panels.
+    /// Number of panels.
     pub(super) count: usize,
     pub(super) taps: usize,
     /// Lanes of a column in one tap.
@@ -85,7 +85,7 @@ pub(super) struct Panels {
     data: Data,
 }
 
-/// How many panels of what size.
+/// Number and size of panels.
 #[derive(Clone, Copy)]
 pub(super) struct PanelShape {
     pub(super) count: usize,
@@ -193,7 +193,7 @@ impl Panels {
     /// taps.
     ///
     /// # Panics
-    /// When the panels have no such slab.
+    /// If the panels have no such slab.
     pub(super) fn stored(&self, panel: usize, slab: Slab) -> (Stored, usize) {
         assert!(
             panel < self.count
@@ -289,7 +289,7 @@ impl Grid {
         join: impl Fn(&[f32], &mut [f32]),
     ) -> (Buffer<f32>, usize) {
         let (taps, inputs) = (self.shape.taps, self.shape.inputs);
-        // A line more than a power of two would be, or all columns would share a few cache sets;
+        // One cache line more than a power of two, or all columns would share a few cache sets;
         // whole vectors are read beyond the last lane.
         let stride = (taps * self.depth).next_multiple_of(MAX_WIDTH) + MAX_WIDTH;
         let mut lanes = scratch.take_zeroed::<f32>(self.columns * stride);
@@ -347,7 +347,7 @@ impl<T, F: Fn(&[f32], &mut [T])> Kernel for Exchange<'_, T, F> {
     }
 }
 
-/// A number a lane.
+/// One number per lane.
 fn one_a_lane(numbers: &[f32], lanes: &mut [f32]) {
     lanes.copy_from_slice(numbers);
 }
@@ -359,7 +359,7 @@ fn as_they_are(lanes: &[f32], out: &mut [u32]) {
         .for_each(|(to, lane)| *to = lane.to_bits());
 }
 
-/// Two numbers a lane, the first in its lower half.
+/// Two numbers per lane, the first in its lower half.
 struct Bf16Pairs<'a> {
     numbers: &'a [f32],
     lanes: &'a mut [f32],
@@ -385,7 +385,7 @@ impl Kernel for Bf16Pairs<'_> {
     }
 }
 
-/// Four whole numbers a lane, the first in its lowest byte.
+/// Four whole numbers per lane, the first in its lowest byte.
 fn int8_quads(numbers: &[f32], lanes: &mut [f32]) {
     for (numbers, lane) in numbers.chunks(4).zip(lanes) {
         let mut bytes = [0; 4];

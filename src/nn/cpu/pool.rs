@@ -9,12 +9,12 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-/// How long an idle thread watches for the next region before it sleeps: longer than the pause
+/// Time that an idle thread polls for the next region before it sleeps: longer than the pause
 /// between two kernels of a network, short enough not to be seen as load.
 const WATCH: Duration = Duration::from_micros(150);
 
 thread_local! {
-    /// Whether this thread is inside a task; a region started there runs in place.
+    /// True while this thread is inside a task; a region started there runs in place.
     static IN_TASK: Cell<bool> = const { Cell::new(false) };
 }
 
@@ -26,9 +26,9 @@ pub(crate) struct Pool {
     region: Mutex<()>,
 }
 
-/// `state` is generation << 32 | OPEN | number of workers inside the region. Workers enter by
-/// adding one while OPEN is set; the job fields are written only while it is clear and nobody is
-/// inside.
+/// State shared by the threads. `state` is generation << 32 | OPEN | number of workers inside the
+/// region. Workers enter by adding one while OPEN is set; the job fields are written only while it
+/// is clear and no worker is inside.
 struct Shared {
     state: AtomicU64,
     next: AtomicUsize,
@@ -95,7 +95,7 @@ impl Pool {
     /// a task it runs in place.
     ///
     /// # Panics
-    /// With the panic of the first task that panicked; the tasks not yet begun are left out.
+    /// If a task panics: resumes the first panic; tasks not yet begun are skipped.
     pub(crate) fn run(&self, count: usize, task: impl Fn(usize) + Sync) {
         if count <= 1 || self.workers.is_empty() || IN_TASK.get() {
             (0..count).for_each(task);
@@ -164,7 +164,7 @@ impl Shared {
         Shareable(p)
     }
 
-    /// The caller's side of a region; answers with the first panic.
+    /// The caller's side of a region; returns the first panic.
     fn run_region(
         &self,
         task: &(dyn Fn(usize) + Sync),
@@ -192,15 +192,15 @@ impl Shared {
         while self.state.load(Ordering::Acquire) & INSIDE != 0 {
             spins += 1;
             if spins.is_multiple_of(1 << 14) {
-                thread::yield_now()
+                thread::yield_now();
             } else {
-                std::hint::spin_loop()
+                std::hint::spin_loop();
             }
         }
         lock(&self.panic).take()
     }
 
-    /// Takes tasks until none is left; keeps the first panic and lets the rest of the tasks go.
+    /// Runs tasks until none is left; keeps the first panic and skips the remaining tasks.
     fn work(&self, job: Job) {
         // SAFETY: `run_region` does not return before every thread that could be here has left.
         let task = unsafe { &*job.task };
@@ -216,7 +216,7 @@ impl Shared {
         }
     }
 
-    /// A worker's life: wait for a region newer than the last, enter, work, leave.
+    /// The loop of a worker: waits for a region newer than the last, enters, works, leaves.
     fn serve(&self) {
         IN_TASK.set(true);
         let mut last = 0;
@@ -261,8 +261,8 @@ impl Shared {
         }
     }
 
-    /// Sleeps until woken. A region opened between the last look and the wait is not missed: the
-    /// sleeper counts itself before it looks, the opener opens before it reads the count.
+    /// Sleeps until woken. A region opened between the last check and the wait is not missed: the
+    /// sleeper counts itself before it checks, and the opener opens before it reads the count.
     fn sleep(&self, last: u64) {
         let bed = lock(&self.bed);
         self.sleepers.fetch_add(1, Ordering::SeqCst);
@@ -319,7 +319,7 @@ mod tests {
         let pool = Pool::new(4);
         for _ in 0..20 {
             let outcome = catch_unwind(AssertUnwindSafe(|| {
-                pool.run(100, |i| assert!(i != 37, "task 37"))
+                pool.run(100, |i| assert!(i != 37, "task 37"));
             }));
             assert!(outcome.is_err());
             let done = AtomicUsize::new(0);
@@ -365,7 +365,7 @@ mod tests {
         let pool = Pool::new(3);
         let mut data = vec![0u32; 1003];
         pool.for_chunks(&mut data, 10, |i, chunk| {
-            chunk.iter_mut().for_each(|x| *x += i as u32 + 1)
+            chunk.iter_mut().for_each(|x| *x += i as u32 + 1);
         });
         assert!(
             data.iter()

@@ -63,7 +63,7 @@ impl<'a, T> Rows<'a, T> {
         &self.data[i * self.stride..][..self.columns]
     }
 
-    /// Panics unless there are `rows` rows; after it pointers into them are good.
+    /// Panics unless there are `rows` rows; afterwards pointers into them are good.
     pub(super) fn check(&self, rows: usize) {
         let needed = if rows == 0 {
             0

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Alignment of small buffers: a cache line and a vector.
 const LINE: usize = 64;
-/// From this size on a buffer is aligned to, and asks for, huge pages; TLB misses cost a tenth of a
-/// GEMM otherwise.
+/// Size from which on a buffer is aligned to huge pages and requests them; TLB misses otherwise
+/// cost a tenth of a GEMM.
 const HUGE: usize = 2 << 20;
 
 /// Plain numbers: any bits are a value.
@@ -34,7 +34,7 @@ struct Block {
     origin: Origin,
 }
 
-/// Where a block goes back to.
+/// Origin of a block, to which it returns.
 enum Origin {
     Heap(Layout),
     /// A mapping of its own, larger than the block by what alignment cost.
@@ -106,7 +106,7 @@ impl Block {
     }
 }
 
-/// The system had no memory; what kernels unwind with.
+/// Payload of the unwinding when the system refuses memory to a kernel.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OutOfMemory {
     bytes: usize,
@@ -118,7 +118,7 @@ impl fmt::Display for OutOfMemory {
     }
 }
 
-/// Unwinds without a panic's message: who catches it reports it.
+/// Unwinds without a panic's message: the code that catches it reports it.
 fn refused(bytes: usize) -> ! {
     std::panic::resume_unwind(Box::new(OutOfMemory { bytes }))
 }
@@ -187,8 +187,8 @@ impl<T: Number> fmt::Debug for Aligned<T> {
     }
 }
 
-/// An arena of buffers by size class. Buffers go back when dropped, and are kept for the next taker
-/// until [`Scratch::trim`].
+/// An arena of buffers by size class. Dropped buffers return to it and are kept for reuse until
+/// [`Scratch::trim`].
 #[derive(Clone, Default)]
 pub(crate) struct Scratch(Arc<Mutex<Free>>);
 
@@ -198,7 +198,7 @@ struct Free {
     bytes: usize,
 }
 
-/// A buffer of the arena; what it holds at first is unspecified (but initialised).
+/// A buffer of the arena; its first content is unspecified (but initialised).
 pub(crate) struct Buffer<T: Number> {
     block: Option<Block>,
     len: usize,
@@ -237,13 +237,13 @@ impl Scratch {
         buffer
     }
 
-    /// Gives the buffers nobody holds back to the system; answers with their bytes.
+    /// Returns the free buffers to the system; the result is their size in bytes.
     pub(crate) fn trim(&self) -> usize {
         let freed = self.with(std::mem::take);
         freed.bytes
     }
 
-    /// Bytes kept for the next taker.
+    /// Bytes of the free buffers.
     #[cfg(test)]
     pub(crate) fn idle_bytes(&self) -> usize {
         self.with(|free| free.bytes)
@@ -254,8 +254,8 @@ impl Scratch {
     }
 }
 
-/// The least of 2^i and 3 * 2^(i-1) that holds `bytes` (at least 4 KiB): a quarter is lost at most,
-/// buffers of like sizes meet.
+/// The least of 2^i and 3 * 2^(i-1) that holds `bytes` (at least 4 KiB): at most a third of a block
+/// is unused, and buffers of similar sizes share a class.
 pub(super) fn size_class(bytes: usize) -> usize {
     let power = bytes.max(4096).checked_next_power_of_two().unwrap_or(bytes);
     if bytes <= power / 4 * 3 && power > 4096 {

@@ -8,7 +8,7 @@ pub(super) const MAX_WIDTH: usize = 16;
 /// Most rows any register tile here has.
 pub(super) const MAX_TILE_ROWS: usize = 12;
 
-/// Asks for the cache line at `p`, valid or not, which is read soon.
+/// Prefetches the cache line at `p`, valid or not.
 #[inline(always)]
 pub(super) fn prefetch<T>(p: *const T) {
     #[cfg(target_arch = "x86_64")]
@@ -24,7 +24,7 @@ pub(super) fn prefetch<T>(p: *const T) {
 /// A computation written over any instruction set; its `run` is `#[inline(always)]` so that it is
 /// compiled into the `#[target_feature]` function of each set.
 pub(super) trait Kernel {
-    /// What the computation returns.
+    /// Result of the computation.
     type Output;
     /// Runs the computation with the operations of `S`.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
@@ -66,7 +66,7 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     fn min(self, a: Self::V, b: Self::V) -> Self::V;
     /// Lane by lane absolute value.
     fn abs(self, a: Self::V) -> Self::V;
-    /// To the nearest whole number.
+    /// Rounds to the nearest whole number.
     fn round(self, a: Self::V) -> Self::V;
     /// `negative` where `sign` < 0, else `other`.
     fn where_negative(self, sign: Self::V, negative: Self::V, other: Self::V) -> Self::V;
@@ -228,7 +228,7 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         unsafe { self.load(joined.as_ptr()) }
     }
 
-    /// Whether any lane of `a` is greater than that of `b`.
+    /// Returns true if any lane of `a` is greater than that of `b`.
     #[inline(always)]
     fn any_greater(self, a: Self::V, b: Self::V) -> bool {
         self.greatest(self.sub(a, b)) > 0.0
@@ -279,7 +279,7 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
     }
 }
 
-/// What a 32-bit lane holds, and how two vectors of lanes are multiplied into an accumulator.
+/// Content of a 32-bit lane, and the product of two vectors of lanes added to an accumulator.
 pub(super) trait Lane: Copy + Send + Sync + 'static {
     /// Numbers in a lane.
     const COUNT: usize;
@@ -287,13 +287,13 @@ pub(super) trait Lane: Copy + Send + Sync + 'static {
     fn multiply_add<S: Simd>(simd: S, a: S::V, b: S::V, acc: S::V) -> S::V;
 }
 
-/// One f32 a lane.
+/// One f32 per lane.
 #[derive(Clone, Copy)]
 pub(super) struct F32Lane;
-/// Two bf16 a lane, products accumulated in f32.
+/// Two bf16 per lane, products accumulated in f32.
 #[derive(Clone, Copy)]
 pub(super) struct Bf16Lane;
-/// Four 8-bit integers a lane (left unsigned, right signed), products accumulated in i32.
+/// Four 8-bit integers per lane (left unsigned, right signed), products accumulated in i32.
 #[derive(Clone, Copy)]
 pub(super) struct Int8Lane;
 

@@ -1,5 +1,5 @@
-//! Owns the NEON implementation of `Simd`: 4 lanes. What it leaves out, the defaults of the trait
-//! do.
+//! Owns the NEON implementation of `Simd`: 4 lanes. Methods not written here are the defaults of
+//! the trait.
 
 use super::simd::{Kernel, Simd};
 use std::arch::aarch64::*;

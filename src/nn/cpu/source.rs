@@ -15,7 +15,7 @@ pub(crate) enum WeightSlice<'a> {
 }
 
 impl WeightSlice<'_> {
-    /// How many numbers.
+    /// Number of values.
     pub(crate) fn len(&self) -> usize {
         match self {
             WeightSlice::F32(w) => w.len(),
@@ -35,7 +35,7 @@ impl WeightSlice<'_> {
     }
 }
 
-/// How weights are kept in memory and what they are multiplied in.
+/// Precision of weights in memory and of their products.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Precision {
     /// f32 throughout.
@@ -51,12 +51,13 @@ pub(crate) enum Precision {
     Int8,
 }
 
-/// A layer of fewer weights is not worth rounding for: no network of full size spends a hundredth
-/// of its time in such layers, and what they lose is lost at its first and last convolution.
+/// Number of weights below which rounding is not worthwhile: no network of full size spends a
+/// hundredth of its time in such layers, and the first and the last convolution of a network are
+/// where it loses most.
 const SMALL_LAYER: usize = 100_000;
 
 impl Precision {
-    /// What a layer of `weights` weights is computed in.
+    /// Precision of a layer of `weights` weights.
     pub(crate) fn for_layer(self, weights: usize) -> Precision {
         match self {
             Precision::Bf16 | Precision::Int8 if weights < SMALL_LAYER => Precision::F32,

@@ -1,4 +1,4 @@
-//! Owns what the kernels' tests share: random numbers, error measures, and the walk over
+//! Owns the helpers of the kernel tests: random numbers, error measures, and the loop over
 //! instruction sets.
 
 use super::{Cpu, Isa};

@@ -4,14 +4,14 @@
 use super::simd::{Kernel, Lane, MAX_TILE_ROWS, Simd};
 use std::marker::PhantomData;
 
-/// What the sums start from.
+/// Initial value of the sums.
 #[derive(Clone, Copy)]
 pub(super) enum Start {
     /// Zero.
     Zero,
     /// The same 2 x WIDTH lanes for every row.
     Row(*const f32),
-    /// What `sums` holds.
+    /// The content of `sums`.
     Sums,
 }
 
@@ -20,7 +20,7 @@ pub(super) enum Start {
 /// * tap_stride + k * NR + j]`.
 ///
 /// Everything is counted in 32-bit lanes; NR = 2 x WIDTH. A matrix product has one tap at offset 0;
-/// a convolution read from a padded image has one a kernel position.
+/// a convolution read from a padded image has one tap per kernel position.
 #[derive(Clone, Copy)]
 pub(super) struct Product<'a> {
     pub(super) a: *const f32,
@@ -51,7 +51,7 @@ impl Product<'_> {
 ///
 /// # Safety
 /// `a` is readable at every row, tap and k; `b` at every tap and k for 2 x WIDTH lanes; `sums` is
-/// writable at every row for 2 x WIDTH lanes, and nobody else touches it.
+/// writable at every row for 2 x WIDTH lanes, and no other thread accesses it.
 #[inline(always)]
 pub(super) unsafe fn multiply<S: Simd, L: Lane>(s: S, rows: usize, product: Product<'_>) {
     let tiles = rows.div_ceil(S::TILE_ROWS);

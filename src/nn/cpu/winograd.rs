@@ -30,16 +30,16 @@ const TILES: usize = 8;
 const RESIDENT: usize = 5 << 20;
 /// Bytes of the second-level cache for a block of tiles.
 const BLOCK: usize = 704 << 10;
-/// Bytes of it for a piece of the kernels.
+/// Bytes of the second-level cache for a piece of the kernels.
 const PIECE: usize = 448 << 10;
-/// Bytes of it for the products of a group of tiles.
+/// Bytes of the second-level cache for the products of a group of tiles.
 const PRODUCTS: usize = 448 << 10;
-/// A thread's part of the third-level cache for a band's canvas and transformed tiles, of one group
-/// at least: whoever shares the cache leaves that much of it, and more threads need more tiles to
-/// share.
+/// A thread's part of the third-level cache for the canvas and the transformed tiles of a band, of
+/// one group at least: processes that share the cache leave that much of it, and more threads need
+/// more tiles to share.
 const BAND: usize = 4 << 20;
-/// Lanes added to the distance of points, a cache line more than a power of two would be: points of
-/// one tile do not fight for the same cache sets.
+/// Lanes added to the distance of points, one cache line more than a power of two, so that the
+/// points of one tile do not compete for the same cache sets.
 const SKEW: usize = 16;
 
 /// One call of the layer.
@@ -53,7 +53,7 @@ pub(super) struct WinogradRun<'a> {
     pub(super) size: (usize, usize),
     /// [batch][padded outputs].
     pub(super) bias: &'a [f32],
-    /// A row a pixel.
+    /// One row per pixel.
     pub(super) residual: Option<Addend>,
 }
 
@@ -71,16 +71,16 @@ struct Strip {
     row: TileRow,
     /// First output column.
     x: usize,
-    /// The first of them, counted from the first that were asked for.
+    /// Index of the first tile, counted from the first one asked for.
     first: usize,
     tiles: usize,
 }
 
-/// Some rows of tiles: small enough for scratch, large enough that the weights are read few times.
+/// Some rows of tiles: few enough for scratch memory, enough that the weights are read few times.
 struct Band<'a> {
     run: &'a WinogradRun<'a>,
     rows: Vec<TileRow>,
-    /// Most tiles that meet a piece of the kernels.
+    /// Most tiles that are multiplied with a piece of the kernels.
     group: usize,
     tiles_across: usize,
     canvas_width: usize,
@@ -98,7 +98,7 @@ pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
     );
     let canvas_width = across * tile_columns + 2;
     let transformed = points * kernels.depth() * kernels.outputs();
-    // Few tiles meet a kernel too rarely for all of them to be written down first.
+    // Few tiles meet a kernel too rarely for all transformed kernels to be stored first.
     let resident = 4 * transformed <= RESIDENT && run.input.batch * down * across > MAX_TILE_ROWS;
     let resident = resident.then(|| transform_all(run));
     let point_lanes = if resident.is_some() {
@@ -185,8 +185,8 @@ fn lay_out(
 }
 
 impl Band<'_> {
-    /// All tiles in; then a task for every panel and group of tiles, which transforms kernels as it
-    /// goes.
+    /// Transforms all tiles; then runs a task for every panel and group of tiles, which transforms
+    /// its kernels piece by piece.
     fn compute(&self) {
         let (run, kernels, points) = (self.run, self.run.kernels, self.run.tile.points());
         let tiles = self.rows.len() * self.tiles_across;
@@ -239,7 +239,8 @@ impl Band<'_> {
         self.transform_out(group.clone(), products, panel);
     }
 
-    /// Block by block of tiles, a thread each: in, by one panel of every point, out again.
+    /// Computes block by block of tiles, one thread each: transforms them, multiplies them with one
+    /// panel of every point at a time, and transforms the products back.
     fn compute_in_blocks(&self, transformed: &[f32]) {
         let (run, kernels, points) = (self.run, self.run.kernels, self.run.tile.points());
         let (depth, columns) = (kernels.depth(), kernels.columns());
@@ -281,7 +282,8 @@ impl Band<'_> {
         });
     }
 
-    /// The instruction set of the packed kernels throughout: channels are padded to its vectors.
+    /// The instruction set that the kernels were packed for, since channels are padded to its
+    /// vectors.
     fn isa(&self) -> Isa {
         self.run.kernels.isa()
     }
@@ -300,7 +302,7 @@ impl Band<'_> {
         })
     }
 
-    /// Transforms `tiles` to the places from `at` on of the points.
+    /// Transforms `tiles` to the places from `at` on in every point.
     fn transform_in(&self, tiles: Range<usize>, (at, points): (usize, Points<'_>)) {
         let kernels = self.run.kernels;
         for strip in self.strips(tiles) {
@@ -388,15 +390,15 @@ impl Band<'_> {
     }
 }
 
-/// As many tiles as fill register tiles, as high as any instruction set has them; one of those at
-/// least.
+/// Tiles rounded down to whole register tiles of the greatest height of any instruction set; one
+/// register tile at least.
 fn whole_tiles(most: usize) -> usize {
     (most / MAX_TILE_ROWS * MAX_TILE_ROWS).max(MAX_TILE_ROWS)
 }
 
 /// A product of one point.
 struct PointStep<'a> {
-    /// Tiles, a row each.
+    /// Tiles, one row each.
     tiles: usize,
     /// The lanes multiplied; later ones are added to the products of those before.
     piece: &'a Range<usize>,

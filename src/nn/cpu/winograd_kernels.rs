@@ -1,9 +1,9 @@
-//! Owns the kernels of a Winograd convolution: kept as the checkpoint has them, nine numbers each,
-//! and transformed a piece at a time next to their multiplication.
+//! Owns the kernels of a Winograd convolution: stored as in the checkpoint, nine numbers each, and
+//! transformed a piece at a time just before their multiplication.
 //!
 //! Transformed kernels take 1.8 (F(2x2)) or four times (F(4x4)) as much memory, and reading that
 //! much costs more than the arithmetic of the transform: ninety operations for sixteen kernels of
-//! F(4x4), which then meet at least eight tiles in each of thirty-six points.
+//! F(4x4), which are then multiplied with at least eight tiles in each of thirty-six points.
 
 use super::Cpu;
 use super::conv::ConvWeights;
@@ -15,15 +15,14 @@ use super::winograd_tiles::{F2, F4, Lines, Tile};
 use half::{bf16, f16};
 use std::ops::Range;
 
-/// Vectors ahead of the transform that kernels are asked for: it waits for them longer than it
-/// computes.
+/// Prefetch distance in vectors: the transform waits for kernels longer than it computes.
 const AHEAD: usize = 8;
 
 /// The kernels of a layer.
 pub(super) struct Kernels {
     /// [panel][tap][input][column]; inputs are padded to whole vectors.
     plain: Panels,
-    /// What the transformed kernels hold.
+    /// Lanes of the transformed kernels.
     kind: LaneKind,
 }
 
@@ -74,7 +73,7 @@ impl Kernels {
         self.plain.depth
     }
 
-    /// What the lanes of a transformed tile hold.
+    /// Lanes of a transformed tile.
     pub(super) fn kind(&self) -> LaneKind {
         self.kind
     }
@@ -88,7 +87,7 @@ impl Kernels {
     /// lanes apart.
     ///
     /// # Panics
-    /// When `out` does not hold them, or the panel has no such lanes.
+    /// If `out` does not hold them, or the panel has no such lanes.
     pub(super) fn transform(
         &self,
         (tile, panel): (Tile, usize),
@@ -299,8 +298,8 @@ mod tests {
     use super::super::{Geometry, Padding};
     use super::*;
 
-    /// The matrix G of Lavin and Gray for `outputs` outputs, a row a point: Lagrange's polynomials
-    /// through 0, the finite points and infinity.
+    /// The matrix G of Lavin and Gray for `outputs` outputs, one row per point: Lagrange
+    /// polynomials through 0, the finite points and infinity.
     fn matrix(outputs: usize) -> Vec<[f64; 3]> {
         let (a, b) = (f64::from(POINTS[0]), f64::from(POINTS[1]));
         let finite = if outputs == 2 {

@@ -67,7 +67,7 @@ trait Transform {
     /// WIDTH channels from `c` on: V's transform down the columns, then H's along the rows.
     ///
     /// # Safety
-    /// As the maker vouches for those channels.
+    /// The maker of the transform vouches for those channels.
     unsafe fn transform<
         S,
         V,
@@ -88,7 +88,7 @@ trait Transform {
     /// All `channels`, with the transforms of `tile`.
     ///
     /// # Safety
-    /// As the maker vouches for them.
+    /// The maker of the transform vouches for all of them.
     #[inline(always)]
     unsafe fn transform_all<S: Simd>(&self, s: S, tile: Tile, channels: usize) {
         for c in (0..channels).step_by(S::WIDTH) {
@@ -111,7 +111,7 @@ trait Transform {
 pub(super) struct TilesIn {
     pub(super) tile: Tile,
     pub(super) tiles: usize,
-    /// Whether the points are rounded to bf16.
+    /// True if the points are rounded to bf16.
     pub(super) bf16: bool,
     pub(super) channels: usize,
     pub(super) from: *const f32,
@@ -206,7 +206,7 @@ pub(super) struct TilesOut {
     pub(super) depth: usize,
     pub(super) point_stride: usize,
     pub(super) bias: *const f32,
-    /// As the output, a row a pixel.
+    /// Residual in the layout of the output, one row per pixel.
     pub(super) residual: Option<Addend>,
     pub(super) to: *mut f32,
     pub(super) row_stride: usize,
@@ -273,9 +273,9 @@ impl Transform for TilesOut {
                 // SAFETY: the pixel is inside the image, of which the clipped store makes sure.
                 unsafe {
                     if whole {
-                        self.put(s, at, v)
+                        self.put(s, at, v);
                     } else {
-                        self.put_clipped(s, (i, j, c), v)
+                        self.put_clipped(s, (i, j, c), v);
                     }
                 };
             }
@@ -297,7 +297,7 @@ impl TilesOut {
         }
     }
 
-    /// Stores what of pixel (i, j) and the channels from c on exists.
+    /// Stores the part of pixel (i, j) and the channels from c on that is inside the image.
     ///
     /// # Safety
     /// The rows, columns and outputs of the tile are inside the output.

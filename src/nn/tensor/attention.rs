@@ -1,5 +1,5 @@
-//! Attention in one fused kernel where there is one, else in blocks of queries: scores are never
-//! all in memory.
+//! Attention in one fused kernel where the device has one, else in blocks of queries: the whole
+//! score matrix is never in memory.
 
 use candle_core::{DType, Tensor};
 
@@ -19,7 +19,7 @@ pub(in crate::nn) struct KeyValues {
     kernel: Kernel,
 }
 
-/// Who computes.
+/// Kernel that computes the attention.
 #[derive(Clone, Copy)]
 enum Kernel {
     Fused(fused::Kernel),
@@ -28,13 +28,13 @@ enum Kernel {
 }
 
 impl KeyValues {
-    /// Of `[b, m, 2 c]`, keys and values side by side, in `heads` heads.
+    /// Converts `[b, m, 2 c]`, keys and values side by side, in `heads` heads.
     pub(in crate::nn) fn new(both: &Tensor, heads: usize) -> Result<Self> {
         let [keys, values] = by_heads(both, heads)?;
         Self::of(&keys, &values, false)
     }
 
-    /// Of views `[b, m, heads, d]`.
+    /// Converts views `[b, m, heads, d]`.
     fn of(keys: &Tensor, values: &Tensor, causal: bool) -> Result<Self> {
         let heads = keys.dim(2)?;
         if let Some(kernel) = fused::kernel(keys)? {
@@ -64,7 +64,7 @@ impl KeyValues {
         self.mixed(&q)
     }
 
-    /// Likewise for a view `[b, n, heads, d]`.
+    /// softmax(q kᵀ/√d) v for a view `[b, n, heads, d]` of the queries.
     fn mixed(&self, q: &Tensor) -> Result<Tensor> {
         let scale = 1.0 / (q.dim(3)? as f64).sqrt();
         match self.kernel {

@@ -1,4 +1,4 @@
-//! Convolution and what comes before and after it, one operation after the other.
+//! Convolution with the operations before and after it, one after the other.
 
 use candle_core::Tensor;
 
@@ -11,14 +11,14 @@ pub(in crate::nn) struct ConvTensors {
     pub(in crate::nn) weight: Tensor,
     /// `[1, out, 1, 1]`.
     pub(in crate::nn) bias: Tensor,
-    /// Whether single precision may be rounded to TensorFloat-32 before it is multiplied.
+    /// True if single precision may be rounded to TensorFloat-32 before the multiplication.
     #[cfg_attr(not(feature = "cudnn"), allow(dead_code))]
     pub(in crate::nn) rounds: bool,
 }
 
-/// What surrounds a convolution.
+/// Operations before and after a convolution.
 pub(in crate::nn) struct ConvOptions<'a> {
-    /// First to `(h, w)` by nearest neighbour.
+    /// Size `(h, w)` of the upsampling before the convolution, by nearest neighbour.
     pub(in crate::nn) upsample: Option<(usize, usize)>,
     /// Added to every pixel, `[b, out]` or `[1, out]`.
     pub(in crate::nn) image_bias: Option<Tensor>,
@@ -64,7 +64,7 @@ impl ConvTensors {
         }
     }
 
-    /// A 1×1 convolution is a product, which needs no copy of the pixels.
+    /// Computes a 1×1 convolution as a matrix product, which needs no copy of the pixels.
     fn pointwise(&self, x: &Tensor) -> Result<Tensor> {
         let (b, c, h, w) = x.dims4()?;
         let weight = self.weight.reshape(((), c))?.broadcast_left(b)?;

@@ -1,5 +1,5 @@
-//! What candle leaves to others on CUDA: the allocator's pool, TensorFloat-32 where it costs
-//! nothing, and cuDNN's arithmetic.
+//! CUDA settings outside of candle: the memory pool of the allocator, TensorFloat-32 where it costs
+//! no accuracy, and cuDNN's convolutions.
 #![allow(unsafe_code)]
 
 use candle_core::Tensor;
@@ -14,8 +14,8 @@ fn pool(index: usize) -> std::result::Result<sys::CUmemoryPool, result::DriverEr
     unsafe { result::device::get_default_mem_pool(device) }
 }
 
-/// Keeps memory that tensors leave for the tensors to come: the pool would give it back to the
-/// driver at every synchronisation, which is once a step, and ask for it again.
+/// Keeps freed memory in the pool for later tensors: by default the pool would return it to the
+/// driver at every synchronisation, which is once a step, and request it again.
 pub(in crate::nn) fn keep_memory(index: usize) {
     let mut threshold = u64::MAX;
     let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
@@ -28,7 +28,7 @@ pub(in crate::nn) fn keep_memory(index: usize) {
     }
 }
 
-/// Gives what no tensor uses back to the driver.
+/// Returns unused memory of the pool to the driver.
 pub(in crate::nn) fn trim_memory(index: usize) {
     if let Ok(pool) = pool(index) {
         // SAFETY: the pool is the device's own; what is in use stays.
@@ -36,9 +36,9 @@ pub(in crate::nn) fn trim_memory(index: usize) {
     }
 }
 
-/// a · b in single precision for numbers that have been halves: TensorFloat-32 has f16's ten bits
-/// of mantissa, more than bf16's, and more exponent than f16. The switch is the program's; nobody
-/// else computes on a device meanwhile.
+/// a · b in single precision for numbers that were f16 or bf16: TensorFloat-32 has the ten bits of
+/// mantissa of f16, more than bf16, and more exponent than f16. The switch is global to the
+/// program; no other thread computes on a device meanwhile.
 pub(super) fn product_of_halves(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     use candle_core::cuda::{gemm_reduced_precision_f32, set_gemm_reduced_precision_f32};
     let before = gemm_reduced_precision_f32();

@@ -24,7 +24,7 @@ const WORKSPACE: usize = 1 << 30;
 pub(super) struct Convolution {
     pub(super) padding: usize,
     pub(super) stride: usize,
-    /// Whether single precision may be rounded to TensorFloat-32 before it is multiplied.
+    /// True if single precision may be rounded to TensorFloat-32 before the multiplication.
     pub(super) rounds: bool,
 }
 
@@ -153,7 +153,8 @@ fn dims((a, b, c, d): (usize, usize, usize, usize)) -> [i32; 4] {
     [a, b, c, d].map(|n| n as i32)
 }
 
-/// What cuDNN takes to be the fastest, and the bytes of workspace that it needs.
+/// The algorithm that cuDNN considers the fastest, and the bytes of its workspace; an algorithm
+/// with little workspace if that one needs more than `WORKSPACE`.
 fn algorithm<T: CudnnDataType>(forward: &ConvForward<'_, T, f32, T>) -> Result<(Algorithm, usize)> {
     let fastest = forward.pick_algorithm().map_err(Error::wrap)?;
     let bytes = |algorithm| forward.get_workspace_size(algorithm).map_err(Error::wrap);
@@ -166,7 +167,7 @@ fn algorithm<T: CudnnDataType>(forward: &ConvForward<'_, T, f32, T>) -> Result<(
 }
 
 thread_local! {
-    /// Handles may not leave their thread.
+    /// Handle of this thread; handles may not leave their thread.
     static HANDLE: RefCell<Option<(DeviceId, Arc<Cudnn>)>> = const { RefCell::new(None) };
 }
 

@@ -122,8 +122,8 @@ fn flash_attn(_: &Tensor, _: (&Tensor, &Tensor), _: f32, _: bool) -> Result<Tens
     ))
 }
 
-/// `[b, n, heads, d]` as `[b, heads, n, width]`; what is filled up with zeros changes no product
-/// and gives columns of zeros.
+/// `[b, n, heads, d]` as `[b, heads, n, width]`; the padding of zeros changes no product and yields
+/// columns of zeros.
 fn widened(x: &Tensor, width: usize) -> Result<Tensor> {
     let x = x.transpose(1, 2)?;
     Ok(match width - x.dim(3)? {
@@ -132,7 +132,7 @@ fn widened(x: &Tensor, width: usize) -> Result<Tensor> {
     })
 }
 
-/// q kᵀ in single precision, of numbers that have been of type `dtype`.
+/// q kᵀ in single precision, of numbers that were of type `dtype`.
 pub(super) fn scores(q: &Tensor, keys: &Tensor, dtype: DType) -> Result<Tensor> {
     #[cfg(feature = "cuda")]
     if q.device().is_cuda() && dtype != DType::F32 {

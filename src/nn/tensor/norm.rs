@@ -1,4 +1,4 @@
-//! Group and layer normalisation, in single precision whatever the tensor's.
+//! Group and layer normalisation, in single precision whatever the type of the tensor.
 
 use candle_core::{DType, Tensor};
 

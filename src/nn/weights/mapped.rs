@@ -48,11 +48,11 @@ impl Mapped {
         }
     }
 
-    /// Gives the pages that were read back to the system.
+    /// Returns the pages that were read to the system.
     #[cfg(not(unix))]
     pub(super) fn release(&self) {}
 
-    /// Gives the pages that were read back to the system.
+    /// Returns the pages that were read to the system.
     #[cfg(unix)]
     #[allow(unsafe_code)]
     pub(super) fn release(&self) {
@@ -64,9 +64,9 @@ impl Mapped {
     }
 }
 
-/// Ends the program with a message and the exit code of bad model files when a mapped file is
-/// shorter than it was: the system tells that by SIGBUS, and there is no way back to who was
-/// reading. Files that may not grow any more are told by an error of the write instead of SIGXFSZ.
+/// Ends the program with a message and the exit code of bad model files when a mapped file has
+/// become shorter: the system reports that by SIGBUS, and the read cannot be resumed. A write to a
+/// file at its size limit returns an error instead of raising SIGXFSZ.
 #[cfg(unix)]
 #[allow(unsafe_code)]
 pub(crate) fn explain_lost_files() {
@@ -89,7 +89,7 @@ pub(crate) fn explain_lost_files() {
     }
 }
 
-/// Elsewhere the system ends the program itself.
+/// Does nothing on other systems, which end the program themselves.
 #[cfg(not(unix))]
 pub(crate) fn explain_lost_files() {}
 

@@ -1,7 +1,7 @@
 //! Tensors by name for the networks: every tensor that a network asks for is checked against the
-//! shape it expects, and what nobody asked for is an error too. Where tensors lie is the registry's
-//! business, how they are mapped into memory and turned into numbers that of the files beside this
-//! one.
+//! shape it expects, and a tensor that no layer asked for is an error too. The registry knows the
+//! place of a tensor in its files; the modules below map the files into memory and convert the
+//! numbers.
 
 mod mapped;
 mod quantised;
@@ -36,13 +36,13 @@ pub(crate) struct Weights {
 
 /// A change of tensors as they are read, such as a LoRA's.
 pub(crate) trait Patch {
-    /// Whether it changes the tensor that diffusers calls `name`.
+    /// Returns true if the patch changes the tensor that diffusers calls `name`.
     fn touches(&self, name: &str) -> bool;
 
     /// Changes the tensor `name` of `shape`; `values` lie row by row.
     ///
     /// # Errors
-    /// What it holds does not fit that shape.
+    /// The change does not fit that shape.
     fn apply(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<()>;
 }
 
@@ -95,7 +95,7 @@ impl Weights {
         })
     }
 
-    /// The same tensors as `patch` leaves them.
+    /// The same tensors with `patch` applied as they are read.
     pub(crate) fn patched(&self, patch: Rc<dyn Patch>) -> Self {
         Self {
             patch: Some(patch),
@@ -103,7 +103,7 @@ impl Weights {
         }
     }
 
-    /// The prefix itself: the name of the layer that loads from here.
+    /// The prefix, which is the name of the layer that loads from here.
     pub(super) fn name(&self) -> Box<str> {
         self.prefix.as_str().into()
     }
@@ -124,8 +124,8 @@ impl Weights {
         }
     }
 
-    /// The same tensors for a network that a picture goes through once: its errors do not come
-    /// back.
+    /// The same tensors for a network that runs once per image (the autoencoder), whose rounding
+    /// errors do not accumulate over steps.
     pub(crate) fn once(&self) -> Self {
         Self {
             passes: Passes::Once,
@@ -133,27 +133,27 @@ impl Weights {
         }
     }
 
-    /// How often a picture goes through these layers.
+    /// Number of passes of an image through these layers: once, or once per step.
     pub(super) fn passes(&self) -> Passes {
         self.passes
     }
 
-    /// What computes with these weights.
+    /// The backend of the layers with these weights.
     pub(crate) fn backend(&self) -> &Backend {
         &self.source.backend
     }
 
-    /// Where every tensor of the component is.
+    /// Place of every tensor of the component, by name.
     pub(crate) fn places(&self) -> &BTreeMap<String, Place> {
         &self.source.tensors.places
     }
 
-    /// Whether the file has this tensor.
+    /// Returns true if the file has this tensor.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.source.tensors.places.contains_key(&self.full(name))
     }
 
-    /// The file's name in messages; that of the first of several.
+    /// Name of the file in messages; that of the first if there are several.
     pub(crate) fn label(&self) -> &str {
         self.source
             .tensors
@@ -178,7 +178,7 @@ impl Weights {
     }
 
     /// The numbers of tensor `name` of `shape`, in place where that is possible. Axes of length one
-    /// count for nothing: some files keep 1×1 convolutions where others keep matrices.
+    /// are ignored: some files keep 1×1 convolutions where others keep matrices.
     ///
     /// # Errors
     /// The tensor is missing, has another shape, is of no known type of numbers, or holds NaN or
@@ -262,7 +262,7 @@ impl Weights {
     /// The one number of the tensor `name`, of whichever type of numbers.
     ///
     /// # Errors
-    /// It holds several, or one that is not finite.
+    /// The tensor holds several numbers, or one that is not finite.
     pub(crate) fn number(&self, name: &str) -> Result<f64> {
         let full = self.full(name);
         let place = self.place(&full, &[])?;
@@ -275,7 +275,7 @@ impl Weights {
             .map_err(|error| error.context(format!("`{}`: tensor `{full}`", map.label())))
     }
 
-    /// The factors of a weight that has some: one, or one for each of its rows.
+    /// The scale of a scaled weight (fp8): one, or one per row; `None` if it has none.
     fn factors(&self, full: &str, place: &Place) -> Result<Option<Vec<f32>>> {
         let Some(scale) = place.scale.as_deref() else {
             return Ok(None);
@@ -296,7 +296,7 @@ impl Weights {
         ))
     }
 
-    /// Where the tensor is, if it has this shape.
+    /// Place of the tensor; an error if it is missing or has another shape.
     fn place(&self, full: &str, shape: &[usize]) -> Result<&Place> {
         let Some(place) = self.source.tensors.places.get(full) else {
             let file = self.label();
@@ -372,11 +372,12 @@ impl Weights {
         bytes.sum::<usize>() as u64
     }
 
-    /// Complains about tensors that no layer asked for: they mean that config.json describes
-    /// another network. Those below one of `spared` are left for another time.
+    /// Rejects tensors that no layer asked for: they mean that config.json describes another
+    /// network. Tensors below one of the prefixes in `spared` are exempt, because another half of
+    /// the network loads them later.
     ///
     /// # Errors
-    /// The first of them, with its file.
+    /// The first such tensor, with its file.
     pub(crate) fn finish(&self, spared: &[&str]) -> Result<()> {
         self.source.release();
         let used = self.source.used.borrow();
@@ -402,7 +403,8 @@ impl Source {
         Error::new(Kind::ModelFile, format!("`{file}`: tensor `{name}` {what}"))
     }
 
-    /// Gives mapped pages back once enough were read: packed copies of the weights are what stays.
+    /// Returns mapped pages to the system once enough were read: packed copies of the weights
+    /// remain.
     fn release_now_and_then(&self) {
         if self.touched.get() > RESIDENT {
             self.release();
@@ -415,7 +417,7 @@ impl Source {
     }
 }
 
-/// Buffers that old files carry along and no network needs.
+/// Returns true for buffers of old files that no network needs.
 fn ignorable(name: &str) -> bool {
     name.ends_with("position_ids") || name == "logit_scale"
 }
@@ -461,7 +463,7 @@ mod tests {
         );
     }
 
-    /// tests/golden/scaled.py says how torch multiplied.
+    /// Checked against torch's multiplication (tests/golden/scaled.py).
     #[test]
     fn weights_of_eight_bits_are_multiplied_by_their_factors() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/scaled");

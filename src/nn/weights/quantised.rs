@@ -1,4 +1,4 @@
-//! ggml's types in blocks, through candle: to single precision and back.
+//! Block-quantised types of ggml (GGUF), through candle: to single precision and back.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use half::{bf16, f16};
 use crate::checkpoint::Storage;
 use crate::error::{Error, Kind, Result};
 
-/// candle's name of a type in blocks.
+/// The type in candle of a block-quantised type.
 #[allow(clippy::wildcard_enum_match_arm)] // Most types have no blocks.
 fn dtype(storage: Storage) -> Option<GgmlDType> {
     Some(match storage {
@@ -94,7 +94,7 @@ mod tests {
     use crate::checkpoint::Content;
     use crate::nn::weights::Values;
 
-    /// tests/golden/blocks.py says how stable-diffusion.cpp wrote and read them.
+    /// Checked against stable-diffusion.cpp (tests/golden/blocks.py).
     #[test]
     fn every_type_is_read_as_stable_diffusion_cpp_reads_it() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/blocks");

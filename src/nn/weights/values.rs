@@ -58,7 +58,7 @@ impl<'a> Values<'a> {
                         .into(),
                 ))
             }
-            // The upper half of a half.
+            // Eight bits that are the upper half of an f16.
             Storage::F8E5M2 => Ok(Self::F16(
                 bytes
                     .iter()
@@ -89,7 +89,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// As the kernels take them.
+    /// View of the numbers for the kernels.
     pub(crate) fn slice(&self) -> WeightSlice<'_> {
         match self {
             Self::F32(values) => WeightSlice::F32(values),
@@ -98,7 +98,7 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// Widened to single precision.
+    /// The numbers widened to single precision.
     pub(crate) fn floats(&self) -> Vec<f32> {
         match self.slice() {
             WeightSlice::F32(values) => values.to_vec(),
@@ -107,9 +107,9 @@ impl<'a> Values<'a> {
         }
     }
 
-    /// As a tensor of type `dtype` on `device`: straight from the file where they are of that type,
-    /// else converted on the processor, since not every device converts every type and the smaller
-    /// type goes up faster.
+    /// Tensor of type `dtype` on `device`: straight from the file where the numbers are of that
+    /// type, else converted on the CPU, since not every device converts every type and the smaller
+    /// type uploads faster.
     ///
     /// # Errors
     /// Another number of values than the shape holds; the device runs out of memory.
@@ -135,7 +135,8 @@ impl<'a> Values<'a> {
         Ok(tensor?)
     }
 
-    /// Whether none is NaN or infinite: those are the numbers whose exponent is all ones.
+    /// Returns true if no number is NaN or infinite, which are the numbers whose exponent is all
+    /// ones.
     pub(super) fn finite(&self) -> bool {
         let largest = |bits: &[u16], mask: u16| bits.iter().fold(0, |most, x| most.max(x & mask));
         match self {
@@ -253,7 +254,7 @@ mod tests {
         assert_eq!(row.floats(), [3.0, 4.0, 5.0]);
     }
 
-    /// Seen with torch's float8_e4m3fn and float8_e5m2.
+    /// Values checked against torch's float8_e4m3fn and float8_e5m2.
     #[test]
     fn numbers_of_eight_bits_are_widened() {
         let read = |bytes: &[u8], storage| {
@@ -362,7 +363,7 @@ mod tests {
         assert_eq!(directory.metadata["global_step"], "7");
     }
 
-    /// Seen with torch's `item`.
+    /// Values checked against torch's `item`.
     #[test]
     fn one_number_of_any_type_is_read() {
         let read = |storage, bytes: &[u8]| {

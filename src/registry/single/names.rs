@@ -194,7 +194,7 @@ pub(super) fn control(has: Has<'_>) -> Names {
         names.add(
             format!("controlnet_down_blocks.{i}"),
             format!("zero_convs.{i}.0"),
-        )
+        );
     });
     // Every second layer is an activation.
     let hints = (0..)

@@ -230,7 +230,7 @@ impl<'a> Part<'a> {
                     .any(|p| name.starts_with(p))
             }),
             Component::Vae => {
-                names.retain(|name| !TRAINING.iter().any(|start| name.starts_with(start)))
+                names.retain(|name| !TRAINING.iter().any(|start| name.starts_with(start)));
             }
             Component::Unet if prefix.is_empty() => names.retain(|name| !published(name)),
             Component::Unet | Component::TextEncoder | Component::TextEncoder2 => {}

@@ -1,4 +1,4 @@
-//! A1111's answers: pictures with their `info`, and the fields of a request that were passed over.
+//! A1111's responses: images with their `info`, and the names of ignored request fields.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
@@ -8,12 +8,12 @@ use crate::request::{Params, Seed};
 use crate::serve::clock;
 use crate::serve::job::Job;
 
-/// The header that names them.
+/// Response header that lists the ignored fields.
 const IGNORED: HeaderName = HeaderName::from_static("x-ignored-fields");
-/// Most characters of their names.
+/// Maximum length of the list of names, in characters.
 const MOST: usize = 1000;
 
-/// Names of fields for a header and a line of the log, harmless in both; nothing if there are none.
+/// Escaped names of fields, safe for a header and a log line; `None` if there are none.
 pub(super) fn named(fields: &[String]) -> Option<String> {
     let harmless = |name: &String| name.escape_default().to_string().replace(',', "\\x2c");
     let names: Vec<String> = fields.iter().map(harmless).collect();
@@ -25,21 +25,21 @@ pub(super) fn named(fields: &[String]) -> Option<String> {
     Some(names).filter(|names| !names.is_empty())
 }
 
-/// Names them in an answer.
+/// Adds the names of ignored fields to the headers of a response.
 pub(super) fn tell(headers: &mut HeaderMap, names: Option<&str>) {
     if let Some(value) = names.and_then(|names| HeaderValue::from_str(names).ok()) {
         headers.insert(IGNORED, value);
     }
 }
 
-/// The client's own words, without the pictures that it has anyway.
+/// The request as sent by the client, without its images.
 pub(super) fn without_pictures(mut sent: Map<String, Value>) -> Map<String, Value> {
     sent.remove("init_images");
     sent.remove("mask");
     sent
 }
 
-/// `20260131120000`.
+/// Creation time of the job, as `20260131120000`.
 pub(super) fn timestamp(job: &Job) -> String {
     clock::rfc3339(job.created)
         .chars()
@@ -48,8 +48,8 @@ pub(super) fn timestamp(job: &Job) -> String {
         .collect()
 }
 
-/// The object that stands as text in `info`: what the first picture says, or what was asked for
-/// where there is none.
+/// The object that `info` holds as JSON text: the parameters of the first image, or those of the
+/// request if there is no image.
 pub(super) fn info(job: &Job, texts: &[String], seeds: &[u64]) -> Value {
     let asked = &job.order.params;
     let Parameters {
@@ -69,7 +69,7 @@ pub(super) fn info(job: &Job, texts: &[String], seeds: &[u64]) -> Value {
     let number = |key: &str| field(key).and_then(|text| text.parse::<f64>().ok());
     let whole = |key: &str| field(key).and_then(|text| text.parse::<u64>().ok());
     let size = field("Size").and_then(|size| size.split_once('x'));
-    // Clients take no null for what A1111 always has.
+    // Clients do not accept null for values that A1111 always sends.
     let side = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok()).unwrap_or(0);
     let seed = seeds.first().copied().or(asked.seed.and_then(Seed::number));
     json!({
@@ -108,7 +108,7 @@ pub(super) fn info(job: &Job, texts: &[String], seeds: &[u64]) -> Value {
     })
 }
 
-/// A request as the text of a picture, as far as it was spelled out.
+/// The request in the form of an image's infotext, as far as its fields are given.
 fn said(asked: &Params) -> Parameters {
     let size = asked
         .width

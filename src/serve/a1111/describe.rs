@@ -1,4 +1,4 @@
-//! A1111's interface in the server's description of itself: paths, and what goes over them.
+//! OpenAPI description of A1111's interface: its paths and schemas.
 
 use serde_json::{Map, Value, json};
 
@@ -6,7 +6,7 @@ use super::fields::{IGNORED, NEUTRAL};
 use crate::serve::desk::PROMPT;
 use crate::serve::openapi::{OF_BODIES, answers, object, reference, with};
 
-/// Paths that only show something: operation, what it is, and the type of the answer.
+/// Read-only paths: operation, summary, and JSON type of the response.
 const SHOWN: &[(&str, &str, &str)] = &[
     ("options", "Settings", "object"),
     ("sd-models", "Models", "array"),
@@ -26,7 +26,7 @@ const SHOWN: &[(&str, &str, &str)] = &[
     ("prompt-styles", "Styles: none", "array"),
 ];
 
-/// Paths that do something without a body.
+/// Paths of actions without a request body.
 const DONE: &[(&str, &str)] = &[
     (
         "interrupt",
@@ -44,7 +44,7 @@ const DONE: &[(&str, &str)] = &[
     ("refresh-vae", "Look for autoencoders anew: there are none"),
 ];
 
-/// The paths.
+/// All paths of the interface.
 pub(in crate::serve) fn paths() -> Map<String, Value> {
     let any = || with("Done.", "application/json", json!({}));
     let mut paths = Map::new();
@@ -119,7 +119,7 @@ fn failure() -> Value {
     )
 }
 
-/// An operation with a body.
+/// An operation with a request body.
 fn taking(name: &str, summary: &str, body: &str, good: Value) -> Value {
     let mut taking = operation(&format!("a1111_{name}"), summary, good);
     for status in OF_BODIES.iter().chain(&["404", "409", "500", "502"]) {
@@ -129,7 +129,7 @@ fn taking(name: &str, summary: &str, body: &str, good: Value) -> Value {
     taking
 }
 
-/// A request's fields by their types.
+/// Request fields by JSON type.
 const FIELDS: &[(&str, &[&str])] = &[
     (
         "string",
@@ -170,10 +170,10 @@ const FIELDS: &[(&str, &[&str])] = &[
     ("object", &["override_settings", "alwayson_scripts"]),
 ];
 
-/// Fields that are yes or no, also as 1 or 0.
+/// Boolean fields, also accepted as 1 or 0.
 const SWITCHES: [&str; 3] = ["send_images", "inpaint_full_res", "inpainting_mask_invert"];
 
-/// The schemas that the paths name.
+/// Schemas that the paths refer to.
 pub(in crate::serve) fn schemas() -> Map<String, Value> {
     let text = json!({ "type": "string" });
     let number = json!({ "type": "number" });
@@ -206,7 +206,7 @@ pub(in crate::serve) fn schemas() -> Map<String, Value> {
         .chain(IGNORED.iter().copied());
     let free = ["eta", "s_noise"];
     fields.extend(named.chain(free).map(|name| (name.to_owned(), json!({}))));
-    // Others are passed over and named in a header of the answer.
+    // Other fields are ignored and listed in a response header.
     let request = json!({ "type": "object", "properties": fields });
     let pictures = json!({ "images": { "type": "array", "items": text }, "parameters": { "type": "object" }, "info": text });
     let progress = json!({

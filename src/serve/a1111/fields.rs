@@ -1,5 +1,6 @@
-//! A1111's fields as ours. Names, labels and meanings are theirs; what has no counterpart here is
-//! refused unless it asks for nothing, and what is no field there either is passed over and told.
+//! Translation of A1111's request fields. Names, labels and meanings are A1111's; a field without
+//! an equivalent is refused unless its value is neutral, and a field unknown to A1111 is ignored
+//! and reported.
 
 use serde_json::{Map, Value};
 
@@ -9,7 +10,20 @@ use crate::error::{Error, Result};
 use crate::output::a1111::{self, Automatic};
 use crate::sampler::Sampler;
 
-/// Fields that change no picture, or none unless another field here says so.
+/// Our fields with the names that clients sent them by.
+pub(super) const NAMES: &[(&str, &str)] = &[
+    ("count", "batch_size"),
+    ("init_image", "init_images"),
+    ("invert_mask", "inpainting_mask_invert"),
+    ("mask_padding", "inpaint_full_res_padding"),
+    ("masked_content", "inpainting_fill"),
+    ("model", "sd_model_checkpoint"),
+    ("sampler", "sampler_name"),
+    ("schedule", "scheduler"),
+    ("strength", "denoising_strength"),
+];
+
+/// Fields that do not change the image, or only if another field enables them.
 pub(super) const IGNORED: &[&str] = &[
     "comments",
     "disable_extra_networks",
@@ -40,8 +54,8 @@ pub(super) const IGNORED: &[&str] = &[
     "subseed",
 ];
 
-/// Fields of features that are not here, with the numbers that ask for none of them; so does what
-/// is nothing at all, where 0 is among them.
+/// Fields of unsupported features, with the numbers that leave the feature off; if 0 is among them,
+/// an empty value does so as well.
 pub(super) const NEUTRAL: &[(&str, &[f64])] = &[
     ("enable_hr", &[0.0]),
     ("firstpass_image", &[0.0]),
@@ -60,20 +74,20 @@ pub(super) const NEUTRAL: &[(&str, &[f64])] = &[
     ("tiling", &[0.0]),
 ];
 
-/// A request of A1111's, taken apart.
+/// A translated request.
 pub(in crate::serve) struct Translated {
-    /// Our fields.
+    /// Job fields by name.
     pub(in crate::serve) fields: Map<String, Value>,
-    /// Whether pictures are wanted in the answer.
+    /// True if the client wants the images in the response.
     pub(super) send_images: bool,
-    /// Fields that are passed over.
+    /// Names of ignored fields.
     pub(super) passed_over: Vec<String>,
 }
 
-/// The fields of a request; `chosen` is the model that the options name.
+/// Translates the fields of a request; `chosen` is the model set through `/options`.
 ///
 /// # Errors
-/// A field that is wrong, or asks for what is not here.
+/// A field that is wrong, or that asks for an unsupported feature.
 pub(in crate::serve) fn translated(
     sent: Map<String, Value>,
     chosen: Option<String>,
@@ -81,10 +95,10 @@ pub(in crate::serve) fn translated(
     let mut sent = Sent(sent);
     let mut ours = Map::new();
     let mut passed_over = Vec::new();
-    // Brackets and long prompts are read as there.
+    // Brackets and long prompts are read as in A1111.
     ours.insert("prompt_syntax".to_owned(), "weighted".into());
     ours.insert("long_prompt".to_owned(), "chunk".into());
-    // `progress` shows what is coming this often there as well.
+    // The previews in `progress` come this often in A1111, too.
     ours.insert("preview_every".to_owned(), 10.into());
     ours.insert(
         "prompt".to_owned(),
@@ -113,12 +127,12 @@ fn keep<T: Into<Value>>(ours: &mut Map<String, Value>, name: &str, value: Option
     ours.extend(value.map(|value| (name.to_owned(), value.into())));
 }
 
-/// Seed and number of pictures.
+/// Seed and number of images.
 fn counted(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
     if sent.0.get("seed").is_some_and(|seed| seed == "") {
         sent.0.remove("seed");
     }
-    // One of -1 is as good as none.
+    // A seed of -1 counts as no seed.
     let seed =
         |value: &Value| lax::whole(value).filter(|seed| (-1..=i128::from(u64::MAX)).contains(seed));
     let seed = sent.read("seed", "a whole number from -1", seed)?;
@@ -131,7 +145,7 @@ fn counted(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-/// Sampler and schedule by their labels; older clients name both in one.
+/// Sampler and schedule by their A1111 labels; older clients send both in one label.
 fn sampled(
     sent: &mut Sent,
     ours: &mut Map<String, Value>,
@@ -155,7 +169,7 @@ fn sampled(
     if read.unheard {
         passed_over.push("scheduler".to_owned());
     }
-    // There a single step begins at the last timestep, with k-diffusion's samplers.
+    // In A1111, a single step starts at the last timestep with k-diffusion's samplers.
     let levels =
         Sampler::parse("sampler", read.sampler).is_ok_and(|sampler| sampler.row().grid.respaces());
     if levels && ours.get("steps").and_then(Value::as_u64) == Some(1) {
@@ -163,7 +177,7 @@ fn sampled(
     }
     let takes_eta = ["ddim", "tcd"].contains(&read.sampler);
     keep(ours, "eta", eta.filter(|_| takes_eta));
-    // Other samplers do not hear of it there either, unless they add noise of their own.
+    // In A1111, the other samplers ignore these values, too, unless they add noise of their own.
     match [("eta", eta), ("s_noise", noise)]
         .into_iter()
         .find(|row| row.1.is_some_and(|value| value != 1.0))
@@ -193,7 +207,7 @@ fn model(sent: &mut Sent, ours: &mut Map<String, Value>, chosen: Option<String>)
     Ok(())
 }
 
-/// The picture and the mask that it starts from.
+/// Start image, strength, resize mode and mask of an img2img request.
 fn started(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
     let strength = sent.number("denoising_strength")?.unwrap_or(0.75);
     let fit = sent.whole("resize_mode")?.unwrap_or(0);
@@ -224,7 +238,7 @@ fn started(sent: &mut Sent, ours: &mut Map<String, Value>) -> Result<()> {
     Ok(())
 }
 
-/// The mask and what is done with it, if there is one.
+/// The mask with its options, if there is one.
 fn masked(sent: &mut Sent) -> Result<Map<String, Value>> {
     let both = sent.number("mask_blur")?;
     let [across, down] = ["mask_blur_x", "mask_blur_y"].map(|axis| sent.number(axis));
@@ -257,7 +271,7 @@ fn masked(sent: &mut Sent) -> Result<Map<String, Value>> {
     Ok(ours)
 }
 
-/// Scripts, none of which are here, by their own names.
+/// Refuses scripts by name, since none are supported.
 fn scripts(sent: &mut Sent) -> Result<()> {
     if let Some(name) = sent
         .text("script_name")?
@@ -279,7 +293,8 @@ fn scripts(sent: &mut Sent) -> Result<()> {
     }
 }
 
-/// The rest asks for nothing, is refused, or is no field of A1111's.
+/// Checks the remaining fields: neutral values pass, unsupported features are refused, and fields
+/// unknown to A1111 are ignored.
 fn leftover(sent: &Sent, passed_over: &mut Vec<String>) -> Result<()> {
     for (name, value) in &sent.0 {
         if IGNORED.contains(&name.as_str()) || value.is_null() {

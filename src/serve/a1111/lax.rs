@@ -1,15 +1,15 @@
-//! Values as A1111 takes them from a request: pydantic's lax reading of numbers and switches, and
-//! what asks for nothing.
+//! Lenient reading of values as in A1111: pydantic's lax mode for numbers and booleans, and values
+//! that count as empty.
 
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 
-/// Hands out a request's fields one by one, so that none is left over unseen.
+/// Fields of a request, removed one by one as they are read, so that none remains unchecked.
 pub(super) struct Sent(pub(super) Map<String, Value>);
 
 impl Sent {
-    /// The field's value, unless it is missing or null.
+    /// Removes and returns the value of a field; `None` if it is missing or null.
     pub(super) fn take(&mut self, name: &str) -> Option<Value> {
         self.0.remove(name).filter(|value| !value.is_null())
     }
@@ -53,7 +53,7 @@ impl Sent {
     }
 }
 
-/// A number: also as text, and true and false as 1 and 0.
+/// A finite number, also given as text, or as true or false (1 or 0).
 pub(super) fn number(value: &Value) -> Option<f64> {
     let number = match value {
         Value::Number(number) => number.as_f64(),
@@ -64,7 +64,7 @@ pub(super) fn number(value: &Value) -> Option<f64> {
     number.filter(|number| number.is_finite())
 }
 
-/// A whole number: also as text, with a point and nothing behind it, and true and false as 1 and 0.
+/// An integer, also given as text, with a zero fraction, or as true or false (1 or 0).
 pub(super) fn whole(value: &Value) -> Option<i128> {
     let exact = value
         .as_u64()
@@ -73,12 +73,12 @@ pub(super) fn whole(value: &Value) -> Option<i128> {
     if let Some(exact) = exact.or_else(|| value.as_str()?.trim().parse().ok()) {
         return Some(exact);
     }
-    // Beyond this not every whole number is one that a float can hold.
+    // Beyond this limit, not every integer is exact as a float.
     let number = number(value).filter(|number| number.fract() == 0.0 && number.abs() < 9.0e15)?;
     Some(number as i128)
 }
 
-/// Yes or no, in pydantic's words.
+/// A boolean, in any of the words that pydantic accepts.
 pub(super) fn switch(value: &Value) -> Option<bool> {
     let word = value.as_str().map(|text| text.trim().to_ascii_lowercase());
     match word.as_deref() {
@@ -93,7 +93,8 @@ pub(super) fn switch(value: &Value) -> Option<bool> {
     }
 }
 
-/// Nothing at all: null, 0, false, empty text, `None`, or a list or an object of such.
+/// Returns true for empty values: null, 0, false (also as text), empty text, `None`, or a list or
+/// an object of empty values.
 pub(super) fn is_nothing(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -105,13 +106,13 @@ pub(super) fn is_nothing(value: &Value) -> bool {
     }
 }
 
-/// The words for no choice.
+/// Returns true for empty text or `none`, in any case.
 pub(super) fn is_no_name(text: &str) -> bool {
     text.is_empty() || text.eq_ignore_ascii_case("none")
 }
 
-/// Whether what goes to a script leaves it switched off: nothing, an object that says so, or a list
-/// that begins with false or holds nothing else than such.
+/// Returns true if the arguments of a script leave it switched off: empty values, an object that
+/// says so, or a list that begins with false or holds only such arguments.
 pub(super) fn is_off(arguments: &Value) -> bool {
     match arguments {
         Value::Object(object) => {

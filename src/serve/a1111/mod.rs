@@ -1,4 +1,4 @@
-//! AUTOMATIC1111's interface on the same jobs, under `/sdapi/v1`.
+//! AUTOMATIC1111's web API on the same jobs, under `/sdapi/v1`.
 
 mod answer;
 pub(super) mod describe;
@@ -30,7 +30,7 @@ use crate::error::{Error, Result};
 use crate::input::MaskChannel;
 use crate::output::{a1111, chunks, parameters};
 
-/// A failure in the form that A1111's clients read.
+/// An error in the form that A1111's clients read.
 struct Failed(Problem);
 
 impl<E: Into<Problem>> From<E> for Failed {
@@ -41,7 +41,8 @@ impl<E: Into<Problem>> From<E> for Failed {
 
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
-        let failure = &self.0.failure;
+        let problem = self.0.with_names(fields::NAMES);
+        let failure = &problem.failure;
         let field = failure
             .field
             .as_ref()
@@ -53,14 +54,14 @@ impl IntoResponse for Failed {
             "body": "",
             "errors": failure.hints.join("; "),
         });
-        self.0.with_body("application/json", &body)
+        problem.with_body("application/json", &body)
     }
 }
 
 type Answer = Result<Response, Failed>;
 type Shared = State<Arc<Service>>;
 
-/// The routes below `/sdapi/v1`.
+/// Routes below `/sdapi/v1`.
 pub(super) fn routes() -> Router<Arc<Service>> {
     let none = || get(async || json_response(StatusCode::OK, &json!([])));
     let done = || post(async || json_response(StatusCode::OK, &Value::Null));
@@ -108,7 +109,8 @@ async fn img2img(State(service): Shared, request: Request) -> Answer {
     Ok(answer)
 }
 
-/// Draws while the client waits. A job that was interrupted answers with what was done by then.
+/// Runs a request while the client waits. An interrupted job answers with the images finished by
+/// then.
 async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> Answer {
     let sent = body::object(&service, request).await?;
     let chosen = service
@@ -168,13 +170,13 @@ async fn draw(service: Arc<Service>, request: Request, operation: Operation) -> 
     Ok(response)
 }
 
-/// A mask as the web UI reads it: its opaque part where it has transparency.
+/// Mask as the web UI reads it: its opaque part, if it has transparency.
 fn opaque_part(mask: &Value) -> Result<Vec<u8>> {
     let bytes = uploads::decode("mask", mask.as_str().unwrap_or_default())?;
     uploads::mask(&bytes, MaskChannel::Opaque)
 }
 
-/// What a picture says in A1111's words.
+/// Infotext of an image: its `parameters` text chunk.
 fn infotext(png: &[u8]) -> Option<String> {
     let found = chunks::read(&mut Cursor::new(png)).ok()?;
     found
@@ -184,7 +186,7 @@ fn infotext(png: &[u8]) -> Option<String> {
         .map(|(_, text)| text)
 }
 
-/// What clients may ask of the progress.
+/// Query parameters of `/progress`.
 #[derive(Deserialize)]
 struct Wanted {
     #[serde(default)]
@@ -235,12 +237,12 @@ async fn progress(State(service): Shared, wanted: Result<Query<Wanted>, QueryRej
     Ok(json_response(StatusCode::OK, &value))
 }
 
-/// Ends the running job with what there is, if it is one of this interface.
+/// Ends the running job early with its images as they are, if it came through this interface.
 async fn interrupt(State(service): Shared) -> Answer {
     stop(service, Halt::Finish).await
 }
 
-/// Ends its picture at hand as it is; the next one is begun.
+/// Ends the current image of that job early; the job goes on with its next image.
 async fn skip(State(service): Shared) -> Answer {
     stop(service, Halt::Skip).await
 }
@@ -253,7 +255,7 @@ async fn stop(service: Arc<Service>, halt: Halt) -> Answer {
     Ok(json_response(StatusCode::OK, &json!({})))
 }
 
-/// The options that are here, with their values.
+/// Supported options with their current values.
 fn current(service: &Service) -> Value {
     let chosen = service
         .chosen
@@ -268,7 +270,7 @@ async fn options(State(service): Shared) -> Response {
     json_response(StatusCode::OK, &current(&service))
 }
 
-/// Sets the model of later requests; the other options stay as they are.
+/// Sets the model of later requests; the other options cannot be changed.
 async fn set_options(State(service): Shared, request: Request) -> Answer {
     let sent = body::object(&service, request).await?;
     let present = current(&service);
@@ -316,7 +318,7 @@ async fn schedulers() -> Response {
     json_response(StatusCode::OK, &json!(rows))
 }
 
-/// What a picture says about itself.
+/// Returns the generation parameters stored in a PNG.
 async fn png_info(State(service): Shared, request: Request) -> Answer {
     let sent = body::object(&service, request).await?;
     let text = sent.get("image").and_then(Value::as_str);

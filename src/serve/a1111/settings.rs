@@ -1,13 +1,13 @@
-//! A1111's settings, of the server (`options`) and of one request (`override_settings`): what they
-//! mean here, and which of their values ask for nothing.
+//! A1111's settings, of the server (`options`) and of one request (`override_settings`): their
+//! equivalents here, and the values that change nothing.
 
 use serde_json::{Map, Value};
 
 use super::lax;
 use crate::error::{Error, Result};
 
-/// Settings of features that are not here, with the values beside nothing at all by which they ask
-/// for none of them.
+/// Settings of unsupported features, with the values (besides empty ones) that leave the feature
+/// off.
 const NEUTRAL: &[(&str, &[&str])] = &[
     ("emphasis", &["Original"]),
     ("enable_emphasis", &["true"]),
@@ -23,17 +23,18 @@ const NEUTRAL: &[(&str, &[&str])] = &[
     ("sd_vae_encode_method", &["Full"]),
 ];
 
-/// Settings that nothing is, where it asks for something all the same.
-const LOUD: [&str; 6] = [
+/// Settings for which an empty value is not neutral.
+const LOUD: [&str; 7] = [
     "emphasis",
     "enable_emphasis",
     "enable_pnginfo",
     "eta_ancestral",
     "initial_noise_multiplier",
     "inpainting_mask_weight",
+    "sd_model_checkpoint",
 ];
 
-/// What the names of settings begin with that change no picture.
+/// Prefixes of settings that do not change the image.
 const IDLE: [&str; 13] = [
     "directories_",
     "do_not_",
@@ -50,10 +51,10 @@ const IDLE: [&str; 13] = [
     "webp_",
 ];
 
-/// Takes over one setting as fields of ours; the model's name where it is that.
+/// Translates one setting to job fields, the name of the model included.
 ///
 /// # Errors
-/// A setting that asks for what is not here; the error names `field`.
+/// An unsupported setting, reported for `field`, or a wrong value, reported for `name`.
 pub(super) fn take(
     field: &str,
     name: &str,
@@ -86,7 +87,7 @@ pub(super) fn take(
     Ok(())
 }
 
-/// Whether the setting asks for nothing that is not here.
+/// Returns true if the setting asks for nothing that is unsupported.
 pub(super) fn asks_nothing(name: &str, value: &Value) -> bool {
     let neutral = NEUTRAL
         .iter()
@@ -105,7 +106,7 @@ pub(super) fn asks_nothing(name: &str, value: &Value) -> bool {
     is_neutral || is_silent || IDLE.iter().any(|start| name.starts_with(start))
 }
 
-/// What is not here, by its name.
+/// Error for an unsupported field or setting.
 pub(super) fn unsupported(field: &str, name: &str) -> Error {
     Error::field(
         field,

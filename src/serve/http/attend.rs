@@ -1,9 +1,7 @@
-//! Clients that wait for their pictures on the open connection. When one goes away, its job goes
-//! too.
+//! Clients that wait for their images on the open connection. If a client disconnects, its job is
+//! cancelled.
 
 use std::sync::Arc;
-
-use axum::http::StatusCode;
 
 use super::problem::Problem;
 use super::{blocking, stored};
@@ -14,15 +12,15 @@ use crate::serve::store::{Refused, Store};
 use crate::serve::uploads::picture_of;
 use crate::serve::{Service, rung};
 
-/// A job as long as its client waits for it; cancelled when the client goes away.
+/// A job with a waiting client; cancelled when the client disconnects.
 struct Attendance {
     service: Arc<Service>,
     job: Arc<Job>,
 }
 
 impl Attendance {
-    /// Submits a wish. The job is attended from its first moment: whoever gives up while this goes
-    /// on cancels it too.
+    /// Submits a request. The job is attended from the start: a client that disconnects during the
+    /// submission cancels it as well.
     fn begin(service: &Arc<Service>, wish: Wish) -> Result<Self, Refused> {
         Ok(Self {
             service: Arc::clone(service),
@@ -41,10 +39,10 @@ impl Drop for Attendance {
     }
 }
 
-/// Draws `wish` while its client waits; the job and how it ended, be it cancelled.
+/// Runs `wish` while its client waits; returns the job and its final status, even if cancelled.
 ///
 /// # Errors
-/// The wish is refused, the job fails, or the server ends.
+/// The request is refused, the job fails, or the server shuts down.
 pub(in crate::serve) async fn drawn(
     service: &Arc<Service>,
     wish: Wish,
@@ -53,20 +51,23 @@ pub(in crate::serve) async fn drawn(
     let mut over = service.over.subscribe();
     let status = tokio::select! {
         status = attendance.job.ended() => status,
-        () = rung(&mut over) => {
-            let message = "the server ended before the job did";
-            return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Device, message));
-        }
+        () = rung(&mut over) => return Err(server_ended()),
     };
     match status.state {
         State::Failed => Err(Problem::of_failed(&status)),
+        // Nobody interrupted it: a server that stops drops the jobs whose clients cannot come back.
+        State::Cancelled if service.store.is_closed() => Err(server_ended()),
         State::Queued | State::Running | State::Completed | State::Cancelled => {
             Ok((Arc::clone(&attendance.job), status))
         }
     }
 }
 
-/// The files of a job's pictures, in order.
+fn server_ended() -> Problem {
+    Problem::unavailable(Kind::Device, "the server ended before the job did")
+}
+
+/// Image files of a job, in order.
 ///
 /// # Errors
 /// A file is gone.
@@ -126,7 +127,7 @@ mod tests {
             log_prompts: false,
             hold: Hold::default(),
         };
-        // The job is in the queue, and whoever submits it waits before it hears so.
+        // The job is queued, and its submission is held up before it returns.
         let ((taken, is_taken), (go_on, may_go_on)) = (channel(), channel::<()>());
         let (taken, may_go_on) = (Mutex::new(taken), Mutex::new(may_go_on));
         let log = move |line: &str| {

@@ -1,4 +1,4 @@
-//! Bodies of requests: read within their limits of size and time, and taken apart.
+//! Request bodies: read within limits of size and time, and parsed.
 
 use std::time::Duration;
 
@@ -14,10 +14,10 @@ use crate::serve::Service;
 use crate::serve::fields::{Access, access, from_text};
 use crate::serve::uploads::Pictures;
 
-/// How long a client may take to send a body.
+/// Maximum time for a client to send a body.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A form: its texts in order, and its files.
+/// A multipart form: its text parts in order, and its files.
 #[derive(Default)]
 pub(in crate::serve) struct Form {
     pub(in crate::serve) texts: Vec<(String, String)>,
@@ -39,10 +39,10 @@ pub(in crate::serve) fn media_type(request: &Request) -> String {
         .to_lowercase()
 }
 
-/// The whole body.
+/// Reads the whole body.
 ///
 /// # Errors
-/// It is too long or comes too slowly.
+/// It is too long or arrives too slowly.
 async fn whole(service: &Service, body: Body, announced: Option<u64>) -> Result<Bytes, Problem> {
     let limit = service.limits.body;
     let too_long = || {
@@ -72,7 +72,7 @@ fn is_length(error: &axum::Error) -> bool {
     error.to_string().contains("length limit")
 }
 
-/// The announced length.
+/// Value of the `Content-Length` header.
 fn announced(request: &Request) -> Option<u64> {
     request
         .headers()
@@ -83,7 +83,7 @@ fn announced(request: &Request) -> Option<u64> {
         .ok()
 }
 
-/// The body as a JSON object.
+/// Reads the body as a JSON object.
 ///
 /// # Errors
 /// As [`whole`] and [`parsed`]; another media type.
@@ -102,10 +102,10 @@ pub(in crate::serve) async fn object(
     parsed(&bytes)
 }
 
-/// A JSON object.
+/// Parses a JSON object.
 ///
 /// # Errors
-/// No JSON, or no object.
+/// Not JSON, or not an object.
 pub(in crate::serve) fn parsed(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
     let value = serde_json::from_slice(bytes).map_err(|e| {
         Problem::client(StatusCode::BAD_REQUEST, format!("the body is no JSON: {e}"))
@@ -119,7 +119,7 @@ pub(in crate::serve) fn parsed(bytes: &[u8]) -> Result<Map<String, Value>, Probl
     Ok(object)
 }
 
-/// The body as a form.
+/// Reads the body as a form.
 ///
 /// # Errors
 /// As [`whole`] and [`taken_apart`].
@@ -130,10 +130,10 @@ pub(in crate::serve) async fn form(service: &Service, request: Request) -> Resul
     taken_apart(parts, bytes).await
 }
 
-/// A form from its bytes; the boundary is among the headers.
+/// Parses a form from its bytes; the boundary is in the headers.
 ///
 /// # Errors
-/// A body that is no form, or a text that is not UTF-8.
+/// A body that is not a form, or text that is not UTF-8.
 pub(in crate::serve) async fn taken_apart(parts: Parts, bytes: Bytes) -> Result<Form, Problem> {
     let no_form = |e: &dyn std::fmt::Display| {
         Problem::client(StatusCode::BAD_REQUEST, format!("the body is no form: {e}"))
@@ -153,7 +153,7 @@ pub(in crate::serve) async fn taken_apart(parts: Parts, bytes: Bytes) -> Result<
         let is_chosen = part.file_name() != Some("");
         let bytes = part.bytes().await.map_err(|e| no_form(&e.body_text()))?;
         if bytes.is_empty() && !is_chosen {
-            // A field for files in which none was chosen, as browsers send it.
+            // A file field without a chosen file, as browsers send it.
             continue;
         }
         if is_file {
@@ -168,7 +168,7 @@ pub(in crate::serve) async fn taken_apart(parts: Parts, bytes: Bytes) -> Result<
     Ok(form)
 }
 
-/// Fields and pictures of an order, from JSON or from a form.
+/// Reads the fields and images of a job, from JSON or from a form.
 ///
 /// # Errors
 /// As [`object`], [`form`] and [`sorted`].
@@ -182,10 +182,10 @@ pub(in crate::serve) async fn order(
     sorted(form(service, request).await?)
 }
 
-/// The fields and the pictures of a form.
+/// Splits a form into fields and images.
 ///
 /// # Errors
-/// A field twice, or a value of another type.
+/// A duplicate field, or a value of another type.
 pub(in crate::serve) fn sorted(form: Form) -> Result<(Map<String, Value>, Pictures), Problem> {
     let mut fields = Map::new();
     for (name, text) in form.texts {

@@ -1,4 +1,4 @@
-//! What every request passes: its name in the log, who may come in, and from which pages.
+//! Middleware for every request: request id, log line, and checks of host, origin and token.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use crate::serve::openai;
 
 const REQUEST_ID: &str = "x-request-id";
 
-/// Names the request, answers it, counts it and writes a line about it.
+/// Assigns a request id, runs the handler, counts the request and logs it.
 pub(super) async fn watch(
     State(service): State<Arc<Service>>,
     request: Request,
@@ -28,7 +28,7 @@ pub(super) async fn watch(
     let begun = Instant::now();
     let id = request_id(request.headers());
     let method = request.method().clone();
-    // The pattern, not the path: names of jobs are secrets of a kind, and a query may hold
+    // The route pattern, not the path: job ids are secrets of a kind, and a query may hold
     // anything.
     let route = request
         .extensions()
@@ -49,7 +49,7 @@ pub(super) async fn watch(
     response
 }
 
-/// The client's own name for the request if it is a plain word, else a new one.
+/// The client's own request id if it is a plain word, else a new one.
 fn request_id(headers: &HeaderMap) -> String {
     let plain = |id: &&str| {
         (1..=64).contains(&id.len())
@@ -64,7 +64,12 @@ fn request_id(headers: &HeaderMap) -> String {
     given.map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
 }
 
-/// Lets in who may come in.
+/// Request headers that a page of a listed origin may send when it does not say which it wants.
+const SENT: &str = "authorization, content-type, last-event-id, x-request-id";
+/// Headers of answers that such a page may read.
+const SHOWN: &str = "retry-after, x-ignored-fields, x-request-id";
+
+/// Middleware: checks host, origin and token, and adds the CORS headers for listed origins.
 pub(super) async fn admit(
     State(service): State<Arc<Service>>,
     request: Request,
@@ -79,6 +84,10 @@ pub(super) async fn admit(
         && request
             .headers()
             .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let names = request
+        .headers()
+        .get(header::ACCESS_CONTROL_REQUEST_HEADERS);
+    let names = names.cloned().unwrap_or(HeaderValue::from_static(SENT));
     let mut response = match refusal(&service, &request, allowed.is_some()) {
         Some(problem) => told(request.uri(), problem),
         None if preflight => StatusCode::NO_CONTENT.into_response(),
@@ -91,10 +100,10 @@ pub(super) async fn admit(
             header::ACCESS_CONTROL_ALLOW_METHODS,
             HeaderValue::from_static("GET, POST, DELETE"),
         );
-        let names = "authorization, content-type, last-event-id, x-request-id";
+        headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
         headers.insert(
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static(names),
+            header::ACCESS_CONTROL_EXPOSE_HEADERS,
+            HeaderValue::from_static(SHOWN),
         );
         headers.insert(header::VARY, HeaderValue::from_static("origin"));
     }
@@ -131,8 +140,8 @@ fn refusal(service: &Service, request: &Request, from_listed: bool) -> Option<Pr
     }
 }
 
-/// What anybody may see: the page itself, whether the server is up, and pictures whose links hold a
-/// key.
+/// Returns true for paths that need no token: the page, the state of the server, its OpenAPI
+/// description, and image links, which hold a key.
 fn is_open(path: &str) -> bool {
     let under = |folder: &str| {
         path.strip_prefix(folder)
@@ -143,7 +152,7 @@ fn is_open(path: &str) -> bool {
         || under(openai::LINKS)
 }
 
-/// Every host that the client says it speaks to; none said is one without a name.
+/// Every host that the request names; one empty name if it names none.
 fn hosts(request: &Request) -> Vec<&str> {
     let said = request
         .headers()
@@ -164,7 +173,7 @@ fn hosts(request: &Request) -> Vec<&str> {
     hosts
 }
 
-/// Whether the page that asks came from this server.
+/// Returns true if the requesting page came from this server (`Origin` matches `Host`).
 fn is_own(headers: &HeaderMap) -> bool {
     let text = |name| {
         headers
@@ -181,8 +190,8 @@ fn is_listed(service: &Service, origin: &HeaderValue) -> bool {
     service.guard.lists(origin.as_bytes())
 }
 
-/// Whether the client shows the token: as a bearer, or as the password of a name. The comparison
-/// takes the same time wherever the two differ.
+/// Returns true if the request carries the token, as a bearer token or as a basic-auth password.
+/// The comparison takes the same time wherever the two differ.
 fn shows(headers: &HeaderMap, token: &Token) -> bool {
     let Some(value) = headers
         .get(header::AUTHORIZATION)

@@ -1,4 +1,4 @@
-//! `/v1/jobs`: orders in, jobs and their pictures out.
+//! `/v1/jobs`: submission, status and images of jobs.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ fn shown(job: &Job) -> Shown {
     }
 }
 
-/// The client's own fields; a picture that came with them is only said to be there.
+/// The client's own fields, with a placeholder for each uploaded image.
 fn without_pictures(params: &Params) -> Value {
     let mut value = json!(params);
     if let Value::Object(fields) = &mut value {
@@ -108,18 +108,18 @@ pub(super) async fn create(State(service): State<Arc<Service>>, request: Request
     Ok(response)
 }
 
-/// Which jobs are listed.
+/// Query parameters of the job list.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Choice {
     state: Option<String>,
     limit: Option<usize>,
-    /// Where the last list ended.
+    /// Cursor from the previous page of the list.
     cursor: Option<String>,
 }
 
 impl Choice {
-    /// Where the list goes on after the job of this number.
+    /// URL of the next page, after the job with this number.
     fn next(&self, number: u64) -> String {
         let state = self
             .state
@@ -134,7 +134,7 @@ impl Choice {
     }
 }
 
-/// Jobs in one list where no number is asked for, and at most.
+/// Jobs per page, by default and at most.
 const LISTED: usize = 100;
 const MOST_LISTED: usize = 1000;
 
@@ -168,7 +168,7 @@ pub(super) async fn list(
     };
     let mut chosen = all.iter().filter(is_chosen);
     let page: Vec<&Arc<Job>> = chosen.by_ref().take(limit).collect();
-    // A number does not come twice, so that jobs that come or go in between move no other.
+    // Job numbers are unique, so jobs that come or go in between do not shift the others.
     let next = page
         .last()
         .filter(|_| chosen.next().is_some())
@@ -196,7 +196,7 @@ pub(super) async fn show(State(service): State<Arc<Service>>, Path(id): Path<Str
     Ok(json_response(StatusCode::OK, &json!(shown(&job))))
 }
 
-/// `DELETE /v1/jobs/{id}`: stops a job, or forgets one that has ended, with its pictures.
+/// `DELETE /v1/jobs/{id}`: stops a job, or deletes an ended one with its images.
 pub(super) async fn remove(State(service): State<Arc<Service>>, Path(id): Path<String>) -> Answer {
     let job = find(&service, &id).await?;
     if job.state().is_final() {
@@ -223,11 +223,11 @@ pub(super) async fn follow(
     if let (records, false) = job.heard_after(heard)
         && records.is_empty()
     {
-        // The client comes back after the end; this answer alone tells an EventSource to stay away.
+        // The client reconnects after the end; only this status stops an EventSource from retrying.
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let mut response = stream::events(job, service.over.subscribe(), heard).into_response();
-    // Proxies that gather a whole answer would hold the events back.
+    // Proxies that buffer whole responses would delay the events.
     response
         .headers_mut()
         .insert("x-accel-buffering", HeaderValue::from_static("no"));

@@ -1,4 +1,4 @@
-//! Connections: taken up to a number, each with limits on how long its client may keep it waiting.
+//! Connections: accepted up to a limit, each with timeouts for slow clients.
 
 use std::io;
 use std::pin::Pin;
@@ -18,14 +18,14 @@ use tokio::time::{Instant, Sleep};
 
 use crate::serve::rung;
 
-/// Most connections at once; others wait to be taken.
+/// Maximum number of open connections; others wait to be accepted.
 const CONNECTIONS: usize = 1024;
-/// How long a client may take to send the head of a request, or be idle between two.
+/// Maximum time for a client to send the head of a request, or to be idle between two.
 const HEAD: Duration = Duration::from_secs(20);
-/// How long a client may take to read what it is sent.
+/// Maximum time for which a client may read nothing of a response.
 const WRITE: Duration = Duration::from_secs(30);
 
-/// Answers with `router` until `over` rings.
+/// Serves `router` until `over` is set.
 pub(super) async fn answer(listener: TcpListener, router: Router, mut over: watch::Receiver<bool>) {
     let room = Arc::new(Semaphore::new(CONNECTIONS));
     let open = GracefulShutdown::new();
@@ -41,7 +41,7 @@ pub(super) async fn answer(listener: TcpListener, router: Router, mut over: watc
         let stream = tokio::select! {
             taken = listener.accept() => match taken {
                 Ok((stream, _)) => stream,
-                // Out of file descriptors, most likely: others have to end first.
+                // Most likely out of file descriptors: other connections have to close first.
                 Err(_) => {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -49,13 +49,13 @@ pub(super) async fn answer(listener: TcpListener, router: Router, mut over: watc
             },
             () = rung(&mut over) => break,
         };
-        // Answers are small or whole pictures; waiting to fill a packet helps neither.
+        // Responses are small or whole images; waiting to fill a packet helps neither.
         let _ = stream.set_nodelay(true);
         let service = TowerToHyperService::new(router.clone());
         let connection = builder.serve_connection(TokioIo::new(Patient::new(stream)), service);
         let connection = open.watch(connection);
         tokio::spawn(async move {
-            // A connection that breaks is its client's matter.
+            // A broken connection concerns its client only.
             let _ = connection.await;
             drop(place);
         });
@@ -80,7 +80,7 @@ impl Patient {
         }
     }
 
-    /// The result of a write, or a failure when it has been pending for too long.
+    /// The result of a write, or an error if it has been pending for too long.
     fn judged<T>(
         &mut self,
         context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! HTTP: routes and what stands around them. What the routes do is in the files beside this one.
+//! HTTP: routes and middleware. The handlers are in the modules next to this one.
 
 pub(super) mod attend;
 pub(super) mod body;
@@ -25,10 +25,10 @@ use super::store::Store;
 use super::{Service, a1111, openai};
 use crate::error::{Kind, Result};
 
-/// What a handler answers.
+/// Result of a handler.
 pub(super) type Answer = Result<Response, Problem>;
 
-/// Answers until the server is over.
+/// Serves requests until the server shuts down.
 pub(super) async fn serve(
     service: Arc<Service>,
     listener: std::net::TcpListener,
@@ -72,14 +72,14 @@ fn router(service: Arc<Service>) -> Router {
                 Problem::client(StatusCode::METHOD_NOT_ALLOWED, message),
             )
         })
-        // Bodies are read by `body`, which has limits of its own.
+        // Bodies are read by `body`, which has its own limits.
         .layer(DefaultBodyLimit::disable())
         .layer(from_fn_with_state(Arc::clone(&service), guard::admit))
         .layer(from_fn_with_state(Arc::clone(&service), guard::watch))
         .with_state(service)
 }
 
-/// A failure in the form that the clients of its path read.
+/// An error in the form that the clients of its path read.
 fn told(uri: &Uri, problem: Problem) -> Response {
     match openai::is_path(uri.path()) {
         true => openai::Failed(problem).into_response(),
@@ -87,24 +87,24 @@ fn told(uri: &Uri, problem: Problem) -> Response {
     }
 }
 
-/// A finished picture as an answer.
+/// Response with a finished image.
 pub(super) fn png(bytes: Vec<u8>) -> Response {
     let fresh = (header::CACHE_CONTROL, "private, max-age=3600, immutable");
     ([(header::CONTENT_TYPE, "image/png"), fresh], bytes).into_response()
 }
 
-/// A value as the body of an answer.
+/// Response with a JSON body.
 pub(super) fn json_response(status: StatusCode, value: &Value) -> Response {
     let kind = (
         header::CONTENT_TYPE,
         HeaderValue::from_static("application/json"),
     );
-    // What is told of a job is stale at once.
+    // The status of a job is stale at once.
     let fresh = (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     (status, [kind, fresh], value.to_string()).into_response()
 }
 
-/// Does work that waits for files away from the threads that answer.
+/// Runs file-bound work outside the threads that serve requests.
 pub(super) async fn blocking<T: Send + 'static>(
     service: &Arc<Service>,
     work: impl FnOnce(&Arc<Service>) -> T + Send + 'static,
@@ -120,7 +120,7 @@ pub(super) async fn blocking<T: Send + 'static>(
     })
 }
 
-/// Asks the place where jobs live.
+/// Queries the job store; logs its errors.
 pub(super) async fn stored<T: Send + 'static>(
     service: &Arc<Service>,
     ask: impl FnOnce(&dyn Store) -> Result<T> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Failures as answers: problem details (RFC 9457) with the facts that the command line shows.
+//! Errors as responses: problem details (RFC 9457) with the facts that the command line shows.
 
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -10,21 +10,21 @@ use crate::serve::failure::Failure;
 use crate::serve::job::Status;
 use crate::serve::store::{Refusal, Refused};
 
-/// A failure with its HTTP status.
+/// An error with its HTTP status.
 #[derive(Debug)]
 pub(in crate::serve) struct Problem {
     pub(in crate::serve) status: StatusCode,
     pub(in crate::serve) failure: Box<Failure>,
-    /// What else is wrong.
+    /// Further errors of the same request.
     others: Vec<Failure>,
     retry_after: Option<u32>,
 }
 
-/// Seconds after which a full queue is worth another try.
+/// Value of `Retry-After` in seconds, if the queue is full or unreachable.
 const RETRY_AFTER: u32 = 5;
 
 impl Problem {
-    /// A failure of an HTTP status's own, beyond those of the engine.
+    /// An error with its own HTTP status, beyond those of the engine.
     pub(in crate::serve) fn new(
         status: StatusCode,
         kind: Kind,
@@ -39,48 +39,63 @@ impl Problem {
         }
     }
 
-    /// The client's fault.
+    /// An error of the client.
     pub(in crate::serve) fn client(status: StatusCode, message: impl Into<String>) -> Self {
         Self::new(status, Kind::Usage, message)
     }
 
-    /// The same with what the client can do.
+    /// Adds a hint for the client.
     #[must_use]
     pub(in crate::serve) fn hint(mut self, hint: &str) -> Self {
         self.failure.hints.push(hint.to_owned());
         self
     }
 
-    /// The same with another status.
+    /// Replaces the status.
     #[must_use]
     pub(in crate::serve) fn with_status(self, status: StatusCode) -> Self {
         Self { status, ..self }
     }
 
-    /// No such thing at this path.
+    /// The server cannot do it now, and another try is worth while.
+    pub(in crate::serve) fn unavailable(kind: Kind, message: impl Into<String>) -> Self {
+        let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, kind, message);
+        Self {
+            retry_after: Some(RETRY_AFTER),
+            ..problem
+        }
+    }
+
+    /// The same with another interface's names in place of our own fields'.
+    #[must_use]
+    pub(in crate::serve) fn with_names(mut self, names: &[(&str, &str)]) -> Self {
+        for failure in self.others.iter_mut().chain([&mut *self.failure]) {
+            let own = failure.field.as_deref();
+            let named = names.iter().find(|(ours, _)| own == Some(*ours));
+            if let Some((_, theirs)) = named {
+                failure.field = Some((*theirs).to_owned());
+            }
+        }
+        self
+    }
+
+    /// Error 404: nothing at this path.
     pub(in crate::serve) fn not_found(what: &str) -> Self {
         Self::client(StatusCode::NOT_FOUND, format!("no such {what}"))
     }
 
-    /// Where jobs live does not answer: others may try again.
+    /// Error of the job store: 503 if it is unreachable, so that clients try again, else 500.
     pub(in crate::serve) fn of_store(error: &Error) -> Self {
-        // Its own words tell of addresses and folders; the log has them.
+        // The error's message contains addresses and folders; it goes to the log only.
         if error.kind() == Kind::Network {
-            let problem = Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                Kind::Network,
-                "the queue is out of reach",
-            );
-            return Self {
-                retry_after: Some(RETRY_AFTER),
-                ..problem.hint("try again in a moment")
-            };
+            return Self::unavailable(Kind::Network, "the queue is out of reach")
+                .hint("try again in a moment");
         }
         let what = "the server cannot keep its jobs at present";
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.kind(), what)
+        Self::unavailable(error.kind(), what)
     }
 
-    /// What a job failed of.
+    /// Error of a job that failed or was cancelled.
     pub(in crate::serve) fn of_failed(status: &Status) -> Self {
         let failure = status.failure.clone().unwrap_or_else(|| {
             Failure::new(
@@ -88,7 +103,7 @@ impl Problem {
                 "the job was cancelled before it was done",
             )
         });
-        // 499 is no registered status; a client that still listens is told of a conflict.
+        // 499 is not a registered status; a client that still listens gets 409 (conflict).
         let code = if failure.status() == 499 {
             409
         } else {
@@ -111,7 +126,7 @@ impl Problem {
         }
     }
 
-    /// As an object.
+    /// The error as a JSON object.
     pub(in crate::serve) fn object(&self) -> Map<String, Value> {
         let Failure {
             kind,
@@ -135,7 +150,7 @@ impl Problem {
         object
     }
 
-    /// With a body of another form.
+    /// Response with a body in another format.
     pub(in crate::serve) fn with_body(&self, media_type: &'static str, body: &Value) -> Response {
         let mut response = json_response(self.status, body);
         response
@@ -195,11 +210,7 @@ impl From<Refused> for Problem {
                     Refusal::Full => "every place in the queue is taken",
                     Refusal::Closed => "the server is about to end",
                 };
-                let problem = Self::new(StatusCode::SERVICE_UNAVAILABLE, Kind::Device, message);
-                Self {
-                    retry_after: Some(RETRY_AFTER),
-                    ..problem
-                }
+                Self::unavailable(Kind::Device, message)
             }
             Refused::Failed(error) => Self::of_store(&error),
         }

@@ -1,4 +1,4 @@
-//! What the server is and has: alive, ready, models, samplers, figures, its own description.
+//! State of the server: health, readiness, models, samplers, metrics, OpenAPI description.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -24,12 +24,11 @@ pub(super) async fn health() -> Response {
     )
 }
 
-/// How long whoever looks after the server waits for a word on the queue.
+/// Timeout of a query of the queue for readiness and metrics.
 const PROMPT: Duration = Duration::from_millis(700);
 
-/// How many jobs there are; nothing if the queue does not say it at once. However many ask, the
-/// queue is asked by one of them at a time, so that one that hangs holds up no more than one
-/// thread.
+/// Number of jobs; `None` if the queue does not answer in time. Only one request at a time queries
+/// the queue, so that a query that hangs blocks a single thread.
 async fn count(service: &Arc<Service>) -> Option<Count> {
     let ask = async {
         let turn = Arc::clone(&service.counting).lock_owned().await;
@@ -49,6 +48,7 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
     let reason = match &count {
         _ if service.store.is_closed() => Some("draining"),
         None => Some("queue out of reach"),
+        _ if service.store.is_behind() => Some("no room to keep jobs"),
         _ if service.loading.load(Ordering::Relaxed) => Some("model loading"),
         Some(_) => (!service.missing().is_empty()).then_some("model not fetched yet"),
     };
@@ -87,7 +87,7 @@ pub(super) async fn openapi() -> Response {
     json_response(StatusCode::OK, &openapi::document())
 }
 
-/// `GET /v1/models`, in the form of OpenAI's list with what else is known of each model.
+/// `GET /v1/models`, in the form of OpenAI's list with additional facts about each model.
 pub(super) async fn models(State(service): State<Arc<Service>>) -> Answer {
     let shown = blocking(&service, |service| service.catalog.shown(&service.hub)).await?;
     let models: Vec<Value> = shown.iter().map(openai::listed).collect();

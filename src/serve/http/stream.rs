@@ -1,5 +1,5 @@
-//! A job's events over one connection (server-sent events): everything that was told so far, then
-//! the rest as it is told. A listener who names the last event it heard gets those after it.
+//! Events of a job over one connection (server-sent events): all past events, then new ones as they
+//! occur. A client that sends the id of its last event receives the events after it.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -14,7 +14,7 @@ use crate::serve::job::Job;
 use crate::serve::rung;
 use crate::serve::story::Record;
 
-/// How often a silent stream shows that it lives.
+/// Interval of keep-alive messages in an idle stream.
 const PULSE: Duration = Duration::from_secs(15);
 
 struct Listener {
@@ -25,7 +25,7 @@ struct Listener {
     pending: VecDeque<Arc<Record>>,
 }
 
-/// The events of `job` after number `heard`, until its end or the server's.
+/// Events of `job` after number `heard`, until the job ends or the server shuts down.
 pub(super) fn events(
     job: Arc<Job>,
     over: watch::Receiver<bool>,
@@ -59,7 +59,7 @@ impl Listener {
                 self.heard = record.id;
                 return Some(record);
             }
-            // First the bell, then the look: what is told in between rings again.
+            // Mark the channel as seen before reading: a record added in between notifies again.
             self.bell.borrow_and_update();
             let (records, more) = self.job.heard_after(self.heard);
             if !records.is_empty() {

@@ -1,4 +1,5 @@
-//! The page: its files are compiled in, and its policy lets nothing in from anywhere else.
+//! The web page: its files are compiled in, and its Content-Security-Policy admits nothing from
+//! elsewhere.
 
 use axum::extract::Path;
 use axum::http::{HeaderValue, header};
@@ -6,8 +7,8 @@ use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 
-/// Scripts, styles and pictures of this server alone; none inline, nothing from elsewhere, in no
-/// frame.
+/// Content-Security-Policy: scripts, styles and images of this server only; nothing inline, nothing
+/// from elsewhere, no framing.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; \
      connect-src 'self' blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
@@ -16,7 +17,7 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 
 const PAGE: &str = include_str!("../../../assets/web/index.html");
 
-/// Name, media type and content of every other file.
+/// Name, media type and content of the other files.
 const FILES: &[(&str, &str, &str)] = &[
     ("app.js", SCRIPT, include_str!("../../../assets/web/app.js")),
     (

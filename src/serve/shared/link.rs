@@ -1,5 +1,5 @@
-//! Connections to Redis: opened when they are needed, kept for the next use, opened anew when they
-//! break. What Redis answers in failure is told in this program's words, without the password.
+//! Connections to Redis: opened on demand, reused, and reopened when they break. Errors of Redis
+//! are reported in this program's words, without the password.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,12 +10,12 @@ use redis::{
 
 use crate::error::{Error, Kind, Result};
 
-/// How long Redis may take to take a connection.
+/// Timeout for connecting to Redis.
 const CONNECT: Duration = Duration::from_secs(3);
-/// How long it may take to answer.
+/// Timeout for an answer of Redis.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// The way to Redis.
+/// Pool of connections to Redis.
 pub(super) struct Link {
     client: Client,
     /// Its address, for messages.
@@ -57,7 +57,7 @@ impl Link {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection of one's own.
+    /// Opens a connection outside the pool.
     ///
     /// # Errors
     /// Redis is out of reach, or refuses.
@@ -72,8 +72,7 @@ impl Link {
         Ok(connection)
     }
 
-    /// Asks something that may be asked twice: if the connection breaks, it is asked again on
-    /// another.
+    /// Runs a query that may be repeated: if the connection breaks, it is sent again on another.
     ///
     /// # Errors
     /// As [`Self::connect`].
@@ -100,7 +99,7 @@ impl Link {
         result.map_err(|e| self.told(&e))
     }
 
-    /// A failure in this program's words.
+    /// Converts an error of Redis to this program's words.
     pub(super) fn told(&self, error: &RedisError) -> Error {
         let name = &self.name;
         let refused = error.kind() == ErrorKind::AuthenticationFailed
@@ -125,7 +124,7 @@ impl Link {
     }
 }
 
-/// Whether the connection is of no more use.
+/// Returns true if the connection can no longer be used.
 fn broken(error: &RedisError) -> bool {
     error.is_unrecoverable_error() || error.is_io_error() || error.is_connection_dropped()
 }

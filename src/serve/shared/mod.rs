@@ -1,10 +1,10 @@
-//! Jobs in Redis, with other processes: whoever takes an order in, whoever draws it and whoever is
-//! asked for it may be three. A job is a hash beside its news (a stream) and its results; the queue
-//! is a stream with a consumer group, whose pending entries are the jobs that run. What has to
-//! happen at once is a script (`*.lua`).
+//! Jobs in Redis, shared between processes: one may accept a job, another draw it, and a third
+//! answer requests about it. A job is a hash with its events (a stream) and its results; the queue
+//! is a stream with a consumer group, whose pending entries are the running jobs. Atomic operations
+//! are Lua scripts (`*.lua`).
 //!
-//! Each taking of a job is an attempt with a number. Only the owner of the present attempt can
-//! write about the job, so that it has one end however many processes believed that it was theirs.
+//! Each delivery of a job is a numbered attempt. Only the owner of the current attempt can write to
+//! the job, so that it has one end, however many processes believed that they owned it.
 
 mod link;
 mod owner;
@@ -27,19 +27,19 @@ use super::uploads::Pictures;
 use super::{Log, clock};
 use crate::error::{Error, Result};
 
-/// What the names of all keys begin with.
+/// Prefix of all keys.
 const PREFIX: &str = "sdgen";
 /// The stream of jobs that wait or run.
 const QUEUE: &str = "sdgen:queue";
 /// Its consumer group; the scripts name it as well.
 const GROUP: &str = "engines";
-/// The channel on which processes tell each other where something happened.
+/// Pub/sub channel on which processes announce changes.
 const BELL: &str = "sdgen:bell";
 
 /// Jobs in Redis.
 pub(super) struct Shared(Arc<Node>);
 
-/// This process, as one of those at the queue.
+/// This process, as one consumer of the queue.
 struct Node {
     link: Link,
     name: String,
@@ -49,14 +49,14 @@ struct Node {
     closed: AtomicBool,
     reach: Mutex<Reach>,
     taken: Mutex<Option<Taken>>,
-    /// Rings when a job is taken.
+    /// Notified when a job is taken.
     work: Condvar,
     held: Held,
-    /// Jobs that nobody waits for, and that could not be stopped so far.
+    /// Abandoned jobs that could not be cancelled so far.
     forsaken: Mutex<VecDeque<Arc<Job>>>,
 }
 
-/// Whether Redis answers, and since when.
+/// Reachability of Redis, and the time of its last change.
 struct Reach {
     there: bool,
     /// Nothing if it was never otherwise.
@@ -70,7 +70,7 @@ fn script(source: &str, id: &str) -> Cmd {
     command
 }
 
-/// Makes the group of those who draw, if it is not there.
+/// Creates the consumer group if it is missing.
 fn group(connection: &mut Connection) -> RedisResult<()> {
     let mut create = cmd("XGROUP");
     create
@@ -90,7 +90,7 @@ fn json<T: serde::Serialize>(value: &T) -> Result<String> {
 }
 
 impl Shared {
-    /// Finds the queue, and begins to listen and to tell.
+    /// Opens the queue, and starts the threads that listen and report.
     ///
     /// # Errors
     /// No address of Redis; Redis is out of reach or too old.
@@ -138,8 +138,7 @@ impl Shared {
 }
 
 impl Node {
-    /// Asks Redis something that may be asked twice; notes and tells when it is lost and when it is
-    /// back.
+    /// Runs a query that may be repeated; logs when Redis is lost and when it is back.
     fn ask<T>(&self, work: impl FnMut(&mut Connection) -> RedisResult<T>) -> Result<T> {
         let result = self.link.ask(work);
         let mut reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
@@ -156,8 +155,8 @@ impl Node {
         result
     }
 
-    /// Whether the last outage is so long ago that every process has had the time to say that it is
-    /// there.
+    /// Returns true if the last outage is long enough ago that every process has had the time to
+    /// renew its lease.
     fn is_steady(&self) -> bool {
         let reach = self.reach.lock().unwrap_or_else(PoisonError::into_inner);
         reach
@@ -165,7 +164,7 @@ impl Node {
             .is_none_or(|since| since.elapsed() > self.lease / 2)
     }
 
-    /// How long to wait before Redis is asked again after a failure.
+    /// Delay before Redis is asked again after a failure.
     fn pause(&self) -> Duration {
         (self.lease / 8).min(Duration::from_secs(1))
     }
@@ -225,7 +224,7 @@ impl Node {
         forsaken.drain(..surplus);
     }
 
-    /// Stops what could not be stopped so far.
+    /// Cancels the jobs that could not be cancelled so far.
     fn let_go(&self) {
         let forsaken = std::mem::take(&mut *self.forsaken());
         for job in &forsaken {
@@ -296,7 +295,7 @@ impl Node {
             .try_for_each(|past| self.forget(&past.id).map(|_| ()))
     }
 
-    /// Forgets an ended job; whether it was there.
+    /// Forgets an ended job; returns true if it existed.
     fn forget(&self, id: &str) -> Result<bool> {
         let forget = script(include_str!("forget.lua"), id);
         self.ask(|connection| forget.query(connection))
@@ -338,7 +337,7 @@ impl Store for Shared {
         self.0.next()
     }
 
-    /// Jobs are for whoever is free.
+    /// Always `None`: a waiting job is left to any free process.
     fn next_like(&self, _order: &Order) -> Option<Arc<Job>> {
         None
     }

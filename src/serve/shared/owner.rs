@@ -1,6 +1,6 @@
-//! The job that this process draws: taken from the queue or from one that fell silent, told about
-//! while it is drawn, and ended. One thread draws; another, the courier, tells of the job and so
-//! renews the lease on it.
+//! The job that this process draws: taken from the queue or from a process that fell silent,
+//! reported on while it is drawn, and ended. One thread draws; another, the courier, reports on the
+//! job and so renews its lease.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -16,29 +16,29 @@ use crate::serve::clock;
 use crate::serve::failure::{ATTEMPTS, Failure};
 use crate::serve::job::{End, Halt, Job, Order, State, Status};
 
-/// How often at most the courier tells of a job that goes on.
+/// Minimum interval between reports on a running job.
 const BEAT: Duration = Duration::from_millis(50);
-/// How long one look into the empty queue takes.
+/// Time for which one read waits on the empty queue.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long a node that is about to end tries to tell of the end of its job.
+/// Time for a closing node to report the end of its job.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// A job that this process draws.
 pub(super) struct Taken {
     pub(super) job: Arc<Job>,
-    /// Where the pictures that came with it lie, if any did.
+    /// Folder of the uploaded images, if there are any.
     folder: Option<TempDir>,
     /// Numbers of the records that Redis has.
     told: Vec<u64>,
-    /// When it was last told of.
+    /// Time of the last report.
     at: Instant,
 }
 
-/// What becomes of what was told.
+/// Result of a report on a job.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Heard {
     Told,
-    /// The job is another's by now.
+    /// Another process owns the job by now.
     Lost,
 }
 
@@ -46,7 +46,7 @@ enum Heard {
 type Entry = (String, HashMap<String, String>);
 
 impl Node {
-    /// The next job; waits for one until the node is closed.
+    /// Waits for the next job; `None` once the node is closed.
     pub(super) fn next(&self) -> Option<Arc<Job>> {
         while !self.is_closed() {
             match self.look() {
@@ -67,7 +67,7 @@ impl Node {
     }
 
     fn look(&self) -> Result<Option<Arc<Job>>> {
-        // In an outage everybody is silent.
+        // During an outage every process is silent.
         let orphan = if self.is_steady() {
             self.ask(|connection| self.orphan(connection))?
         } else {
@@ -86,7 +86,7 @@ impl Node {
         }
     }
 
-    /// A job whose owner has been silent for too long, now this node's.
+    /// Claims a job whose owner has been silent for longer than the lease.
     fn orphan(&self, connection: &mut Connection) -> RedisResult<Option<Entry>> {
         let lease = self.lease.as_millis() as u64;
         let mut pending = cmd("XPENDING");
@@ -201,7 +201,7 @@ impl Node {
         }
     }
 
-    /// Where the pictures of the taken job lie.
+    /// Folder of the uploaded images of the taken job.
     pub(super) fn folder(&self, id: &str) -> PathBuf {
         let taken = self.taken();
         let folder = taken
@@ -210,7 +210,7 @@ impl Node {
         folder.unwrap_or_else(|| std::env::temp_dir().join(id))
     }
 
-    /// Keeps a result; as long as Redis is out of reach, it waits.
+    /// Stores a result; waits while Redis is unreachable.
     pub(super) fn keep(&self, job: &Job, name: &str, bytes: &[u8]) -> Result<()> {
         let mut keep = script(include_str!("keep.lua"), &job.id);
         keep.arg(job.status().attempts).arg(name).arg(bytes);
@@ -226,7 +226,7 @@ impl Node {
         Err(Error::new(Kind::Interrupted, "the job is another's by now"))
     }
 
-    /// Tells how the taken job ended; whether it was still this node's.
+    /// Reports the end of the taken job; returns true if the job was still this node's.
     pub(super) fn finish(&self, job: &Job, end: End) -> bool {
         job.end(end);
         let Some(mut taken) = self.taken().take() else {
@@ -245,7 +245,7 @@ impl Node {
         }
     }
 
-    /// Does something until Redis lets it be done, or for a while only if the node is about to end.
+    /// Repeats `work` while Redis is unreachable; gives up after [`GRACE`] if the node is closing.
     fn insist<T>(&self, mut work: impl FnMut(&Self) -> Result<T>) -> Result<T> {
         let mut closed = None;
         loop {
@@ -262,7 +262,7 @@ impl Node {
         }
     }
 
-    /// Tells what is new of the taken job, and that it is still drawn.
+    /// Reports the status and the new records of the taken job, which renews its lease.
     fn tell(&self, taken: &mut Taken) -> Result<Heard> {
         let job = &taken.job;
         // What comes between the two is told the next time.
@@ -300,7 +300,7 @@ impl Node {
         })
     }
 
-    /// Tells of the taken job while it is drawn, and renews the lease on it.
+    /// Reports on the taken job while it is drawn, and renews its lease.
     pub(super) fn courier(&self) {
         let mut taken = self.taken();
         loop {
@@ -322,7 +322,7 @@ impl Node {
         }
     }
 
-    /// Somebody wants a job stopped: perhaps the one that is drawn here.
+    /// Cancels the job with this id if it is the one drawn here.
     pub(super) fn stop(&self, id: &str) {
         if let Some(taken) = self.taken().as_ref().filter(|taken| taken.job.id == id) {
             taken.job.ask(Halt::Cancel);
@@ -331,14 +331,14 @@ impl Node {
 }
 
 impl Taken {
-    /// Whether there is something to tell, be it only that it is still drawn.
+    /// Returns true if there are new records, or if the lease has to be renewed.
     fn is_due(&self, renewal: Duration) -> bool {
         let last = self.told.last().copied().unwrap_or(0);
         !self.job.heard_after(last).0.is_empty() || self.at.elapsed() > renewal
     }
 }
 
-/// The answer, or nothing after the group was made where it was missing: Redis has begun anew.
+/// The answer; an empty one, after creating the group, if Redis has lost its data.
 fn or_group<T: redis::FromRedisValue>(
     answer: RedisResult<T>,
     connection: &mut Connection,

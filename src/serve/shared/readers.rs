@@ -1,5 +1,5 @@
-//! Jobs as this process knows them for those who ask: read from Redis, and kept up to date while
-//! somebody holds them. A thread, the ear, listens for the bell that rings where something happens.
+//! Jobs as this process shows them to clients: read from Redis, and kept up to date while they are
+//! held. A thread (`Node::ear`) subscribes to the channel on which changes are announced.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,17 +13,16 @@ use crate::serve::failure::Failure;
 use crate::serve::job::{Api, Halt, Job, Order, State, Status};
 use crate::serve::story::{News, Record};
 
-/// How often held jobs are looked at, should no bell ring.
+/// Interval of refreshes of held jobs without an announcement.
 const ROUND: Duration = Duration::from_secs(1);
-/// How often at most places in the queue are looked at while it moves.
+/// Minimum interval between refreshes of queue positions.
 const GLANCE: Duration = Duration::from_millis(250);
 
 /// Jobs that somebody here holds.
 #[derive(Default)]
 pub(super) struct Held {
     jobs: Mutex<HashMap<String, Weak<Job>>>,
-    /// Held while a job is brought up to date, so that what is older does not come after what is
-    /// newer.
+    /// Held during a refresh, so that older data does not overwrite newer data.
     hearing: Mutex<()>,
 }
 
@@ -52,9 +51,9 @@ impl Held {
     }
 }
 
-/// What does not change in a job: number, time, order.
+/// Fixed fields of a job: number, creation time, order.
 type Fixed = (Option<u64>, Option<f64>, Option<String>);
-/// How it stands, and whether it is to stop.
+/// Changing fields of a job: status, and a request to cancel it.
 type Moving = (Option<String>, Option<String>);
 /// Records of a stream: their names there, and what is in them.
 type Entries = Vec<(String, HashMap<String, String>)>;
@@ -117,7 +116,7 @@ impl Node {
         Ok(Some(job))
     }
 
-    /// Brings a job up to date.
+    /// Refreshes a job from Redis.
     pub(super) fn refresh(&self, job: &Job) -> Result<()> {
         let _hearing = self
             .held
@@ -153,7 +152,7 @@ impl Node {
         Ok(())
     }
 
-    /// Every job, without what was told of it.
+    /// All jobs, without their records.
     pub(super) fn all(&self) -> Result<Vec<Arc<Job>>> {
         let mut questions = pipe();
         questions
@@ -217,7 +216,7 @@ impl Node {
         Ok(None)
     }
 
-    /// Listens to the bell, and looks at what is held whether it rings or not.
+    /// Listens to announcements, and refreshes held jobs at intervals.
     pub(super) fn ear(&self) {
         loop {
             if let Ok(mut connection) = self.link.connect() {
@@ -256,8 +255,7 @@ impl Node {
         }
     }
 
-    /// A word of the bell: a job that something is told of, or one that is to stop. No word: the
-    /// queue moved.
+    /// Handles an announcement: the id of a changed job, or `-` and the id of a job to stop.
     fn rung(&self, word: &str) {
         match word.strip_prefix('-') {
             Some(id) => self.stop(id),
@@ -269,7 +267,7 @@ impl Node {
         }
     }
 
-    /// Looks at held jobs.
+    /// Refreshes the held jobs that match `which`.
     fn round(&self, which: impl Fn(&Job) -> bool) {
         for job in self.held.all().iter().filter(|job| which(job)) {
             if self.refresh(job).is_err() {
@@ -279,7 +277,7 @@ impl Node {
     }
 }
 
-/// Redis has lost the job.
+/// Marks a job as failed because Redis has lost it.
 fn lose(job: &Job) {
     let failure = Failure::internal("the queue has lost this job");
     job.tell(&News::Error(failure.clone()));
