@@ -22,7 +22,7 @@ impl Shard {
     /// Parses `I/N`, or `auto/N` if a scheduler gives the index of this task.
     ///
     /// # Errors
-    /// Another form; no scheduler that tells.
+    /// Another form; no scheduler that gives an index.
     pub fn parse(text: &str, task: Option<&ArrayTask>) -> Result<Self> {
         let wrong = || {
             Error::expected("shard", "I/N with I from 0 to N-1", text).hint(
@@ -48,7 +48,7 @@ impl Shard {
     /// Shard given by the flag, else by the scheduler, else the whole batch.
     ///
     /// # Errors
-    /// As [`Self::parse`]; a scheduler that tells a task's number and not how many there are.
+    /// As [`Self::parse`]; a scheduler that gives a task's index and not the number of tasks.
     pub fn choose(flag: Option<&str>, task: Option<&ArrayTask>) -> Result<Self> {
         match (flag, task) {
             (Some(text), task) => Self::parse(text, task),

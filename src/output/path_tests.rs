@@ -124,3 +124,12 @@ fn a_folder_with_fields_is_checked_once_their_values_are_known() {
         0
     );
 }
+
+#[test]
+fn a_name_that_no_file_system_takes_is_refused() {
+    let named = |length: usize| Template::parse(&format!("{}.png", "n".repeat(length)));
+    assert!(named(MAX_NAME).is_ok());
+    let error = named(MAX_NAME + 1).unwrap_err().to_string();
+    assert!(error.contains("235 bytes"), "{error}");
+    assert!(Template::parse(&format!("{}/a.png", "n".repeat(300))).is_ok());
+}

@@ -1,5 +1,4 @@
-//! What a model is, for people: family, precision, size, parts, and what its files say about
-//! themselves.
+//! Description of a model for people: family, precision, size, parts and metadata.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -17,20 +16,20 @@ use crate::error::{Error, Kind, Result};
 use crate::named::Named;
 use crate::sampler::Prediction;
 
-/// What is known of a model, or of a file that is none.
+/// Description of a model, or of a file that is no model.
 #[derive(Debug, Serialize)]
 pub struct About {
     /// As the user would type it.
     pub origin: String,
     /// `safetensors`, `pickle`, `gguf` or `folder`.
     pub format: &'static str,
-    /// What it is.
+    /// Kind of the model or file.
     pub kind: String,
-    /// Which Stable Diffusion, if it is one.
+    /// Version of Stable Diffusion, if it is one.
     pub version: Option<Version>,
     /// Takes a mask and a picture as inputs.
     pub inpainting: bool,
-    /// What it predicts, where its files say so.
+    /// Prediction type, if the files say it.
     pub prediction: Option<Prediction>,
     /// Types of its numbers, most of them first.
     pub precision: Vec<&'static str>,
@@ -38,7 +37,7 @@ pub struct About {
     pub bytes: u64,
     /// The parts that it has.
     pub parts: Vec<Part>,
-    /// What its file says about itself.
+    /// Metadata of the file.
     pub metadata: BTreeMap<String, String>,
     /// Its files of weights.
     pub files: Vec<Hashed>,
@@ -47,11 +46,11 @@ pub struct About {
 /// A part of a model.
 #[derive(Debug, Serialize)]
 pub struct Part {
-    /// Which.
+    /// The component.
     pub part: Component,
-    /// How many tensors it has.
+    /// Number of tensors.
     pub tensors: usize,
-    /// How many numbers these hold.
+    /// Number of values in the tensors.
     pub values: usize,
     /// Types of its numbers, most of them first.
     pub precision: Vec<&'static str>,

@@ -1,6 +1,6 @@
-//! The layout of the Hugging Face cache, which Python and sdgen share:
-//! `models--org--name/{blobs,refs,snapshots}`, and a lock for each blob in `.locks`. What goes into
-//! it is others' work.
+//! Layout of the Hugging Face cache, which Python and sdgen share:
+//! `models--org--name/{blobs,refs,snapshots}`, and a lock for each blob in `.locks`. Downloading is
+//! not part of this module.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,19 +58,19 @@ impl Store {
         self.cache.join(".locks").join(&self.name)
     }
 
-    /// Where a content lies under its hash.
+    /// Path of a blob by its hash.
     pub(super) fn blob(&self, hash: &Hash) -> PathBuf {
         self.root().join("blobs").join(hash.name())
     }
 
-    /// Where a content lies as far as it has arrived.
+    /// Path of a blob while it is incomplete.
     pub(super) fn partial(&self, hash: &Hash) -> PathBuf {
         self.root()
             .join("blobs")
             .join(format!("{}.incomplete", hash.name()))
     }
 
-    /// What is locked while a content arrives, by Python as well.
+    /// Path of the lock that is held while a blob is downloaded, by Python as well.
     pub(super) fn lock(&self, hash: &Hash) -> PathBuf {
         self.locks().join(format!("{}.lock", hash.name()))
     }
@@ -161,7 +161,7 @@ pub(super) fn identity(folder: &Path) -> Option<String> {
     )
 }
 
-/// Whether a text can be a commit, and so a folder's name.
+/// Returns true if the text can be a commit, and so a folder's name.
 pub(super) fn is_commit(text: &str) -> bool {
     !text.is_empty()
         && text

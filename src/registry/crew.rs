@@ -1,5 +1,5 @@
-//! Threads that talk to the network while the observer is told what they do, and asked about
-//! cancelling even while the network is silent.
+//! Network threads whose events are passed to the observer, which can cancel even while the network
+//! is silent.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, tell};
 
-/// How often the observer hears of a job.
+/// Interval between events to the observer.
 pub(super) const PULSE: Duration = Duration::from_millis(100);
-/// Jobs under way at a time.
+/// Maximum number of concurrent jobs.
 const HANDS: usize = 4;
 
 enum Note<T> {
@@ -20,7 +20,7 @@ enum Note<T> {
     Done(Result<T>),
 }
 
-/// What a job tells the thread that watches.
+/// Channel from a job to the thread that watches it.
 pub(super) struct Teller {
     tell: Box<dyn Fn(Event) + Send>,
     stop: Arc<AtomicBool>,
@@ -32,7 +32,7 @@ impl Teller {
         (self.tell)(event);
     }
 
-    /// Ends the job when the user has stopped the run, or another job has failed.
+    /// Returns an error if the user has stopped the run, or another job has failed.
     pub(super) fn go_on(&self) -> Result<()> {
         if self.stop.load(Ordering::Relaxed) {
             Err(interrupted())
@@ -52,8 +52,8 @@ impl Teller {
     }
 }
 
-/// Does `work` on each job, several at a time, and tells `observer` what it says; `idle` fills
-/// the silence.
+/// Runs `work` on each job, several at a time, and passes its events to `observer`; `idle` is
+/// passed while there are none.
 ///
 /// # Errors
 /// The first failure of a job, which stops the others; the observer cancels. Threads that wait for
@@ -73,7 +73,7 @@ pub(super) fn work<J: Send + 'static, T: Send + 'static>(
         thread::spawn(move || {
             let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
             while let Some(job) = next().filter(|_| teller.go_on().is_ok()) {
-                // Nobody listens any more after a cancel.
+                // There is no receiver any more after a cancel.
                 let _ = notes.send(Note::Done(work(job, &teller)));
             }
         });

@@ -6,7 +6,7 @@ use std::path::Path;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-/// What a content is called in the cache: the name of its blob.
+/// Name of a content in the cache, which is the name of its blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Hash {
     /// SHA-256 of the content.

@@ -1,5 +1,5 @@
-//! Brings what a render needs of one repository into the shared cache: which files, in which order,
-//! and whether the disk has room for them.
+//! Download of the files that a render needs from one repository into the shared cache: their
+//! selection, their order, and the check of disk space.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::event::{Event, Observer};
 /// Room that a download leaves on the disk, in bytes.
 const SPARE: u64 = 64 << 20;
 
-/// What a download ended with.
+/// Result of a download.
 pub(super) enum Outcome {
     /// The snapshot has all that a render needs.
     Done(PathBuf),
@@ -99,7 +99,7 @@ fn list(source: &Source, fetch: &Fetch, observer: &mut dyn Observer) -> Result<A
         .ok_or_else(|| Error::internal("no answer and no failure"))
 }
 
-/// What is said while the hub says nothing.
+/// Event for the time while the hub does not answer.
 fn silence(source: &Source) -> Event {
     Event::Fetch {
         file: source.id.clone(),
@@ -152,7 +152,7 @@ impl Download {
         Ok(self.snapshot)
     }
 
-    /// What has arrived.
+    /// Files that have been downloaded so far.
     fn files(&self) -> ModelFiles {
         ModelFiles::folder("", &self.route.source.id, self.snapshot.clone())
     }
@@ -183,8 +183,8 @@ impl Download {
         self.all(files, observer)
     }
 
-    /// Every file that a render needs and the snapshot lacks; with the model card where nothing
-    /// else tells the licence.
+    /// Every file that a render needs and the snapshot lacks, with the model card if the licence is
+    /// not known otherwise.
     fn wanted(
         &self,
         with_card: bool,
@@ -228,7 +228,7 @@ impl Download {
             .collect()
     }
 
-    /// Says what is coming and under which terms, once the disk has shown to have room for it.
+    /// Checks that the disk has room, then reports size and licence of the download.
     fn announce(
         &self,
         wanted: &[Listed],
@@ -267,9 +267,9 @@ pub(super) fn free(folder: &Path) -> Option<u64> {
     fs4::available_space(place).ok()
 }
 
-/// Whether the disk has room for `bytes` more.
+/// Checks that the disk has room for `bytes` more.
 fn room(folder: &Path, bytes: u64) -> Result<()> {
-    // A file system that does not say how much is free is given the benefit of the doubt.
+    // A file system that does not report its free space is assumed to have room.
     let Some(free) = free(folder) else {
         return Ok(());
     };

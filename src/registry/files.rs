@@ -1,5 +1,5 @@
-//! The files of one model, wherever they lie: a folder on disk or data compiled in. Reading is by
-//! path relative to the model's root; parsing and tensors are others' work.
+//! Files of one model, in a folder on disk or compiled into the program, read by path relative to
+//! the model's root. Interpreting them is not part of this module.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -17,19 +17,19 @@ use crate::error::{Error, Kind, Result};
 use crate::named::Named;
 use crate::sampler::Prediction;
 
-/// A model's root.
+/// Files of a model.
 #[derive(Clone, Debug)]
 pub struct ModelFiles {
     /// Short name for file names and titles.
     pub name: String,
-    /// What the user would type to get it again (`org/name@rev`, a path, a known name).
+    /// Model as the user would type it again (`org/name@rev`, a path, a known name).
     pub origin: String,
     root: Root,
-    /// Of a model that is one file, what was found in it.
+    /// Contents of a single-file model.
     pub(super) checkpoint: Option<Arc<Checkpoint>>,
-    /// Small files that stand before those of the root.
+    /// Generated configuration files, which take precedence over those of the root.
     written: BTreeMap<String, String>,
-    /// Files on disk, likewise: the path in the model and where it really is.
+    /// Files on disk that take precedence too: path in the model → real path.
     borrowed: BTreeMap<String, PathBuf>,
 }
 
@@ -126,7 +126,7 @@ impl ModelFiles {
         self.checkpoint.as_deref()
     }
 
-    /// Whether what the network predicts is a guess, since its file does not say.
+    /// Returns true if the prediction type is a guess, since the file does not say it.
     pub fn guesses_prediction(&self) -> bool {
         !self.written.is_empty()
             && self
@@ -134,7 +134,7 @@ impl ModelFiles {
                 .is_some_and(|checkpoint| checkpoint.prediction.is_none())
     }
 
-    /// Whether the model has this file.
+    /// Returns true if the model has this file.
     pub fn has(&self, path: &str) -> bool {
         if self.written.contains_key(path) {
             return true;
@@ -145,7 +145,7 @@ impl ModelFiles {
         }
     }
 
-    /// Where the file is, for messages and for mapping into memory; `None` for compiled-in data.
+    /// Path of the file, for messages and for mapping into memory; `None` for compiled-in data.
     pub fn path(&self, path: &str) -> Option<PathBuf> {
         match (self.borrowed.get(path), &self.root) {
             (Some(elsewhere), _) => Some(elsewhere.clone()),
@@ -173,7 +173,7 @@ impl ModelFiles {
         }
     }
 
-    /// Where the bytes of a file are.
+    /// Source of a file's bytes.
     pub fn content(&self, path: &str) -> Content {
         match self.path(path) {
             Some(path) => Content::Disk(path),
@@ -278,7 +278,7 @@ fn finite(text: &str) -> String {
 
 /// Longest header of a safetensors file (its specification's own limit).
 const MAX_HEADER: u64 = 100_000_000;
-/// What is read of files that do not begin with their header's length.
+/// Bytes that are read of files that do not begin with their header's length.
 const START: u64 = 1 << 20;
 
 fn fingerprint(path: &Path) -> Option<String> {

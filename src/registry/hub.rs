@@ -15,14 +15,14 @@ use crate::config::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 
-/// How to fetch.
+/// Options of a download.
 #[derive(Clone, Debug, Default)]
 pub struct Fetch {
-    /// Where from and where to.
+    /// Hub and cache to use.
     pub hub: Hub,
     /// Prefer 16-bit variants of the weights.
     pub half: bool,
-    /// Which revisions are to be had, and no others; [`LockFile::check`] looks at the files.
+    /// Lock file, whose revisions alone are allowed; [`LockFile::check`] checks the files.
     pub locked: Option<LockFile>,
     /// A part whose weights come from elsewhere.
     pub elsewhere: Option<Component>,
@@ -47,16 +47,15 @@ static MOVES: LazyLock<Vec<Move>> = LazyLock::new(|| {
         .unwrap_or_default()
 });
 
-/// One way to get a model.
+/// One source of a model.
 #[derive(Clone, Debug)]
 struct Offer {
     source: Source,
-    /// What the user should know when it is taken.
+    /// Notice for the user if this source is used.
     notice: Option<String>,
-    /// Whether the hub is asked for it, and not the cache alone.
+    /// True if the hub is asked too, false for the cache alone.
     on_hub: bool,
-    /// Whether `main` will do where the hub has lost the revision, which nobody has asked for by
-    /// name.
+    /// True if `main` may replace a revision that the hub has lost and that the user has not named.
     or_main: bool,
 }
 
@@ -92,7 +91,7 @@ pub fn cached(model: &ModelRef, hub: &Hub) -> Option<ModelFiles> {
     .ok()
 }
 
-/// Whether the hub answers, and what it thinks of the token.
+/// Asks whether the hub answers, and whether it accepts the token.
 ///
 /// # Errors
 /// No answer, or no hub.
@@ -107,12 +106,12 @@ pub fn reach(hub: &Hub) -> Result<Reach> {
     }
 }
 
-/// How the hub answers.
+/// Answer of the hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reach {
-    /// It is there.
+    /// The hub answers.
     Answers,
-    /// It is there, and the token is worth nothing.
+    /// The hub answers, and refuses the token.
     RefusesToken,
 }
 
@@ -134,17 +133,17 @@ pub(super) fn names_of(model: &ModelRef) -> Vec<String> {
     names
 }
 
-/// Whether all that a render with a known version needs is on this machine.
+/// Returns true if all files that a render with a known version needs are on this machine.
 pub fn is_cached(spec: &'static ModelSpec, hub: &Hub) -> bool {
     cached(&ModelRef::Known(spec), hub).is_some()
 }
 
-/// What is good enough.
+/// Required freshness of a model.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Wish {
-    /// Whatever the cache has.
+    /// Any complete copy in the cache.
     Any,
-    /// What the hub has.
+    /// The current state on the hub.
     Newest,
 }
 
@@ -263,7 +262,7 @@ pub(super) fn chosen(
     }
 }
 
-/// What is not in the cache cannot be had offline.
+/// Error about files that are not in the cache when the run is offline.
 fn absent(cache: &Path, what: String, name: &str) -> Error {
     Error::new(
         Kind::ModelNotFound,
@@ -287,7 +286,7 @@ fn origin(id: &str, revision: &str) -> String {
     }
 }
 
-/// The one way that a lock file leaves open.
+/// The only source that a lock file allows.
 fn locked(name: &str, fetch: &Fetch) -> Result<Option<Vec<Offer>>> {
     let offer = |source| {
         vec![Offer {
@@ -304,8 +303,8 @@ fn locked(name: &str, fetch: &Fetch) -> Result<Option<Vec<Offer>>> {
         .transpose()
 }
 
-/// The ways to a known model: its repository at the revision that is pinned and its mirror; out of
-/// the cache also another revision, or the repository under its old name.
+/// Sources of a known model: its repository at the pinned revision, and its mirror; from the cache
+/// also `main`, or the repository under its old name.
 fn of_spec(spec: &ModelSpec) -> Vec<Offer> {
     let from_hub = |(id, revision): (&String, &str)| Offer {
         source: Source {
@@ -337,7 +336,7 @@ fn of_spec(spec: &ModelSpec) -> Vec<Offer> {
     hub.chain(other).chain(old).collect()
 }
 
-/// The ways to a repository.
+/// Sources of a repository.
 fn of_repository(id: &str, revision: &str) -> Vec<Offer> {
     let source = |id: &str| Source {
         id: id.to_owned(),

@@ -18,7 +18,7 @@ impl ModelFiles {
     }
 }
 
-/// What the head of a model card says; a licence of its own (`other`) goes by its name.
+/// Licence in the head of a model card; for `other`, its `license_name`.
 fn of_card(card: &str) -> Option<String> {
     let head = card
         .trim_start_matches('\u{feff}')

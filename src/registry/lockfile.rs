@@ -41,7 +41,7 @@ pub struct LockFile {
 struct Entry {
     /// As the request names it.
     name: String,
-    /// Where it came from on the hub; none for a folder.
+    /// Repository on the hub; `None` for a folder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     repo: Option<String>,
     /// The commit.
@@ -96,7 +96,7 @@ impl LockFile {
         }
     }
 
-    /// Writes down which files a model is.
+    /// Records the files of a model.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -109,7 +109,7 @@ impl LockFile {
         Ok(())
     }
 
-    /// Writes down which files a network is; those of its kin from the same place stay.
+    /// Records the files of a network; files of other networks from the same place stay.
     ///
     /// # Errors
     /// A file cannot be read.
@@ -122,7 +122,7 @@ impl LockFile {
         Ok(())
     }
 
-    /// Writes down the SHA-256 of a LoRA or an embedding.
+    /// Records the SHA-256 of a LoRA or an embedding.
     pub fn record_adapter(&mut self, file: &str, sha256: &str) {
         self.adapters
             .insert(file.to_owned(), format!("sha256:{sha256}"));
@@ -159,7 +159,7 @@ impl LockFile {
         })
     }
 
-    /// Where a model of the hub has to come from.
+    /// Repository and commit that a locked model of the hub must come from.
     pub(super) fn source(&self, name: &str) -> Result<Source> {
         match self.entry(name)? {
             Entry {
@@ -176,7 +176,7 @@ impl LockFile {
         }
     }
 
-    /// Whether a model has the files that are locked.
+    /// Checks that a model has exactly the files that are locked.
     ///
     /// # Errors
     /// It is not in the lock file; a file is missing, one too many, or another.
@@ -190,7 +190,7 @@ impl LockFile {
         }
     }
 
-    /// Whether a network has the files that are locked.
+    /// Checks that a network has the files that are locked.
     ///
     /// # Errors
     /// It is not in the lock file, or a file is another.
@@ -199,7 +199,7 @@ impl LockFile {
         self.compare(name, &self.entry(name)?.files, &network_hashes(network)?)
     }
 
-    /// Whether a LoRA or an embedding is the file that is locked.
+    /// Checks that a LoRA or an embedding is the file that is locked.
     ///
     /// # Errors
     /// It is not in the lock file, or another.
@@ -211,7 +211,7 @@ impl LockFile {
         )
     }
 
-    /// Whether each of the files `found` is locked as it is.
+    /// Checks that each of the files `found` is locked with the same hash.
     fn compare(&self, name: &str, expected: &Hashes, found: &Hashes) -> Result<()> {
         let mut found = found.iter();
         found.try_for_each(|(path, hash)| {
@@ -254,7 +254,7 @@ impl Entry {
         }
     }
 
-    /// Whether both are of the same revision of the same thing.
+    /// Returns true if both are the same revision of the same model or network.
     fn is_of(&self, other: &Self) -> bool {
         (&self.name, &self.repo, &self.revision) == (&other.name, &other.repo, &other.revision)
     }
@@ -278,8 +278,8 @@ fn network_hashes(network: &Network) -> Result<Hashes> {
         .collect()
 }
 
-/// The SHA-256 of every file that a render with this model reads; what is made from the file itself
-/// is none.
+/// The SHA-256 of every file that a render with this model reads; files generated from a
+/// single-file model are left out.
 fn hashes(files: &ModelFiles) -> Result<Hashes> {
     let mut hashes = Hashes::new();
     if files.checkpoint().is_some() {

@@ -1,5 +1,5 @@
-//! What a model is: known names, folders and hub repositories, and the files behind them. No
-//! tensors.
+//! Model catalogue: known names, folders and hub repositories, the files behind them, and extra
+//! networks (ControlNet, VAE, IP-Adapter). No tensor data is read here.
 
 mod about;
 mod cache;
@@ -65,7 +65,7 @@ pub struct ModelSpec {
     pub revision: String,
     /// A second source of the same files.
     pub mirror: Option<String>,
-    /// Where its denoising network is, if the repository has another.
+    /// Source of the UNet, if the repository has another one.
     pub unet: Option<Borrowed>,
     /// Native side length in pixels.
     pub size: u32,
@@ -75,9 +75,9 @@ pub struct ModelSpec {
     pub cfg_scale: f64,
     /// Default sampler, where it is not to be the one of the model's own files.
     pub sampler: Option<Sampler>,
-    /// Default schedule, likewise.
+    /// Default schedule, where it is not to be the one of the model's own files.
     pub schedule: Option<Schedule>,
-    /// Default timestep spacing, likewise.
+    /// Default timestep spacing, where it is not to be the one of the model's own files.
     pub timestep_spacing: Option<Spacing>,
     /// Licence of the weights.
     pub license: String,
@@ -122,7 +122,7 @@ pub fn models() -> &'static [ModelSpec] {
 /// The model used when a request names none.
 pub const DEFAULT_MODEL: &str = "sd15";
 
-/// What a `--model` value stands for.
+/// Meaning of a `--model` value.
 #[derive(Clone, Debug)]
 pub enum ModelRef {
     /// A row of models.toml.

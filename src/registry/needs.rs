@@ -1,4 +1,4 @@
-//! Which files of a model a render needs, and which of them a folder lacks.
+//! Files of a model that a render needs, and those of them that a folder lacks.
 
 use super::{Component, ModelFiles, shards};
 use crate::named::Named;

@@ -1,5 +1,5 @@
-//! Networks beside a model, each a file, a folder or a repository of its own: control networks,
-//! other autoencoders, adapters. Found here; read by others.
+//! Extra networks next to a model, each a file, a folder or a repository of its own: ControlNets,
+//! VAEs, IP-Adapters. They are only located here.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,27 +13,27 @@ use crate::event::Observer;
 /// A network's files.
 #[derive(Clone, Debug)]
 pub struct Network {
-    /// What the user would type to get it again.
+    /// Network as the user would type it again.
     pub origin: String,
-    /// The folder that it lies in.
+    /// Folder of the network.
     pub files: ModelFiles,
     /// Its configuration below that folder; a single file has none.
     pub config: Option<String>,
     /// Its weights below that folder.
     pub weights: String,
-    /// What tells them from others'.
+    /// Fingerprint of the weights.
     pub hash: String,
     layout: Layout,
 }
 
-/// The networks that a request uses beside its model.
+/// Extra networks of a request.
 #[derive(Clone, Debug, Default)]
 pub struct Networks {
-    /// Instead of the model's own autoencoder.
+    /// VAE that replaces the model's own.
     pub autoencoder: Option<Arc<Network>>,
-    /// One for each control of the request.
+    /// One ControlNet for each control of the request.
     pub controls: Vec<Arc<Network>>,
-    /// An adapter for a picture prompt, and the encoder of its picture.
+    /// IP-Adapter and its image encoder.
     pub picture_prompt: Option<[Arc<Network>; 2]>,
 }
 
@@ -47,14 +47,14 @@ impl Networks {
     }
 }
 
-/// How a kind of network lies in its folder or repository.
+/// File layout of a kind of network in its folder or repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Layout {
     /// The field of a request that names it.
     pub field: &'static str,
     /// Its configuration, if it has one.
     config: Option<&'static str>,
-    /// Where its weights may be, most wanted first.
+    /// Paths of the weights, in order of preference.
     weights: &'static [&'static str],
 }
 
@@ -64,7 +64,7 @@ const WHOLE_OR_HALF: &[&str] = &[
 ];
 
 impl Layout {
-    /// A control network.
+    /// A ControlNet.
     pub const CONTROL: Self = Self {
         field: "control",
         config: Some("config.json"),
@@ -164,7 +164,7 @@ impl Network {
         Self::inside(name, ModelFiles::folder(&id, name, snapshot), layout)
     }
 
-    /// The encoder that lies beside this adapter.
+    /// Finds the image encoder in this adapter's folder.
     ///
     /// # Errors
     /// There is none.
@@ -300,7 +300,7 @@ impl Network {
         Ok(Arc::new(tensors))
     }
 
-    /// Whether both are the same network.
+    /// Returns true if both are the same network.
     pub fn is(&self, other: &Self) -> bool {
         (&self.origin, &self.weights, &self.hash) == (&other.origin, &other.weights, &other.hash)
     }

@@ -1,4 +1,4 @@
-//! Presets: how distilled models are sampled, for files that look like the model they were
+//! Presets: sampling settings of distilled models, for files that look like the model they were
 //! distilled from.
 
 use std::sync::LazyLock;
@@ -26,7 +26,7 @@ pub struct Preset {
     pub sampler: Sampler,
     /// Schedule, where it is not the model's.
     pub schedule: Option<Schedule>,
-    /// Timestep spacing, likewise.
+    /// Timestep spacing, where it is not the model's.
     pub timestep_spacing: Option<Spacing>,
 }
 

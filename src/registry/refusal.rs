@@ -1,5 +1,4 @@
-//! Why the hub did not give what was asked for: which failures pass by waiting, and what the others
-//! mean.
+//! Failures of requests to the hub: those that pass by waiting, and explanations of the others.
 
 use std::time::Duration;
 
@@ -26,14 +25,14 @@ pub(super) enum Failure {
         status: u16,
         /// The hub's own word for it, such as `GatedRepo`.
         code: String,
-        /// How long to wait, as the hub asks.
+        /// Pause that the hub asks for (`Retry-After`).
         wait: Option<Duration>,
-        /// Whether the hub itself said so, and not the host that stores the files.
+        /// True if the hub itself answered, and not the host that stores the files.
         by_hub: bool,
     },
     /// No answer, or one that broke off.
     Wire(ureq::Error),
-    /// What answers is no hub.
+    /// The answer is not that of a hub.
     NoHub,
 }
 
@@ -65,7 +64,7 @@ impl Failure {
         }
     }
 
-    /// How long to wait before attempt `tries` + 1; `None` when waiting does not help, or has not.
+    /// Pause before retry `tries` + 1; `None` if waiting does not help or all retries are used up.
     pub(super) fn pause(&self, tries: usize) -> Option<Duration> {
         let passes = match self {
             Self::Status { status, .. } => matches!(status, 408 | 416 | 425 | 429 | 500..=599),
@@ -87,12 +86,12 @@ impl Failure {
         }
     }
 
-    /// Whether there is no such revision, though there is the repository.
+    /// Returns true if the repository exists and the revision does not.
     pub(super) fn is_unknown_revision(&self) -> bool {
         matches!(self, Self::Status { status: 404, code, .. } if code == "RevisionNotFound")
     }
 
-    /// Whether the hub does not know the token.
+    /// Returns true if the hub refuses the token.
     pub(super) fn is_refused_token(&self) -> bool {
         matches!(
             self,
@@ -170,7 +169,7 @@ impl Failure {
     }
 }
 
-/// What opens a gated repository.
+/// Hint about access to a gated repository.
 fn gate(remote: &Remote, page: &str) -> String {
     let token = if remote.has_token() {
         "with the account of your token"

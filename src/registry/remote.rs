@@ -30,7 +30,7 @@ pub(super) struct Remote {
     download: Duration,
 }
 
-/// What a repository holds at a commit.
+/// Contents of a repository at a commit.
 pub(super) struct Listing {
     pub(super) commit: String,
     pub(super) files: Vec<Listed>,
@@ -44,14 +44,14 @@ pub(super) struct Listed {
     pub(super) path: String,
     /// Absent on a hub that lists names alone; then the file's own answer says it.
     pub(super) size: Option<u64>,
-    /// Likewise.
+    /// Hash of the content; absent as for `size`.
     pub(super) hash: Option<Hash>,
 }
 
 /// The answer to a request for a file.
 pub(super) struct Answer {
     pub(super) body: Body,
-    /// Where in the file the body begins.
+    /// Offset in the file at which the body begins.
     pub(super) start: u64,
     /// Bytes of the whole file.
     pub(super) size: Option<u64>,
@@ -111,17 +111,17 @@ impl Remote {
         }
     }
 
-    /// Where the hub is.
+    /// URL of the hub.
     pub(super) fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// Whether requests carry a token.
+    /// Returns true if requests carry a token.
     pub(super) fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// Which commit a revision is, and what it holds.
+    /// Requests the commit of a revision, and its files.
     pub(super) fn list(&self, source: &Source) -> Result<Listing, Failure> {
         let revision = escaped(&source.revision).replace('/', "%2F");
         let url = format!(
@@ -186,7 +186,7 @@ impl Remote {
             "/"
         };
         match self.follow(&format!("{}{path}", self.endpoint), 0, self.patience) {
-            // An answer is an answer; only a refused token is told apart.
+            // Any answer counts; only a refused token is reported.
             Err(Failure::Status { status, .. }) if status != 401 => Ok(()),
             other => other.map(|_| ()),
         }
@@ -239,7 +239,7 @@ impl Remote {
     }
 }
 
-/// What the hub says of a file before it sends the client to where it is stored.
+/// Size and hash of a file as given by the hub, before it redirects to the storage host.
 #[derive(Default)]
 struct Said {
     size: Option<u64>,
@@ -291,7 +291,7 @@ fn origin(url: &str) -> String {
     url[..end].to_lowercase()
 }
 
-/// Where `location` leads, seen from `url`.
+/// Resolves `location` relative to `url`.
 fn joined(url: &str, location: &str) -> String {
     if location.contains("://") {
         return location.to_owned();

@@ -1,5 +1,5 @@
-//! What a model's own JSON files say about defaults: pipeline class, scheduler, native size. The
-//! networks' own configurations are read by the networks.
+//! Defaults from a model's own JSON files: pipeline class, scheduler, native size. The networks'
+//! own configurations are read by the networks.
 
 use serde::Deserialize;
 
@@ -61,7 +61,7 @@ impl Component {
         }
     }
 
-    /// Where its weights may lie, most wanted first: whole or in shards (`.index.json`), full or in
+    /// Paths of the weights, in order of preference: whole or in shards (`.index.json`), full or in
     /// a 16-bit variant.
     pub fn weights(self) -> [String; 4] {
         let stem = self.stem();
@@ -74,7 +74,7 @@ impl Component {
     }
 }
 
-/// What kinds of Stable Diffusion there are; each is conditioned in its own way.
+/// Families of Stable Diffusion, by their conditioning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// 1.x and 2.x: the last state of one text encoder.
@@ -83,7 +83,7 @@ pub enum Family {
     Xl,
 }
 
-/// What the network takes beside the latents.
+/// Inputs of the UNet next to the latents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Inputs {
     /// Nothing.
@@ -95,9 +95,9 @@ pub enum Inputs {
 /// The defaults of a model folder.
 #[derive(Clone, Debug)]
 pub struct RepoConfig {
-    /// How it is conditioned.
+    /// Family, which decides the conditioning.
     pub family: Family,
-    /// What it takes.
+    /// Inputs of the UNet.
     pub inputs: Inputs,
     /// scheduler/scheduler_config.json.
     pub scheduler: SchedulerFile,
@@ -112,14 +112,14 @@ pub struct RepoConfig {
     pub native_size: u32,
     /// Pixels a latent cell covers on each side.
     pub vae_factor: u32,
-    /// An absent negative prompt is zeros, not an encoded empty text.
+    /// True if an absent negative prompt is zeros, not an encoded empty text.
     pub zeros_for_absent_negative: bool,
     /// A latent consistency model: its sampler thins out its steps by the strength, instead of
     /// leaving some away.
     pub latent_consistency: bool,
-    /// Told an aesthetic score instead of a target size (XL's refiner).
+    /// True if the conditioning has an aesthetic score instead of a target size (XL's refiner).
     pub aesthetic_score: bool,
-    /// What the network predicts is a guess: its one file does not say.
+    /// True if the prediction type is a guess, since the single file does not say it.
     pub guesses_prediction: bool,
 }
 

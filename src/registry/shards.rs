@@ -39,7 +39,7 @@ pub(super) fn files(model: &ModelFiles, path: &str) -> Result<Vec<String>> {
     }
 }
 
-/// Whether this is the name of a file beside the index.
+/// Returns true if this is the name of a file next to the index.
 fn plain(name: &str) -> bool {
     !name.is_empty() && !name.contains(['/', '\\']) && !name.starts_with('.')
 }

@@ -1,5 +1,4 @@
-//! What the cache holds: models and their sizes, whether contents are what their names say, and
-//! their removal.
+//! Contents of the cache: models and their sizes, verification of hashes, and removal.
 
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions, TryLockError};
@@ -72,7 +71,7 @@ fn measured(repo: String, path: PathBuf) -> Stored {
     }
 }
 
-/// What a check of one file has found.
+/// Result of checking one file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Verdict {
@@ -232,7 +231,7 @@ fn remove_revision(store: &Store, revision: &str) -> Result<u64> {
     Ok(before.saturating_sub(measured(String::new(), root).bytes))
 }
 
-/// What is in a folder; nothing where there is none.
+/// Paths in a folder; none if the folder does not exist.
 fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     fs::read_dir(folder)
         .into_iter()

@@ -1,5 +1,5 @@
-//! The tensors of one component by their names in diffusers, wherever they lie. Reading them is
-//! others' work.
+//! Tensors of one component by their names in diffusers, wherever they are stored. Reading their
+//! values is not part of this module.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use super::{Component, ModelFiles, shards};
 use crate::checkpoint::{Content, Entry};
 use crate::error::{Error, Kind, Result};
 
-/// Where a component's tensors are.
+/// Locations of a component's tensors.
 #[derive(Clone, Debug)]
 pub struct Tensors {
     /// The files that hold them.
@@ -26,36 +26,36 @@ pub struct TensorFile {
     pub content: Content,
 }
 
-/// Where one tensor is.
+/// Location of one tensor.
 #[derive(Clone, Debug)]
 pub struct Place {
-    /// Which of the files.
+    /// Index of the file in `Tensors::files`.
     pub file: usize,
-    /// Where in it.
+    /// Entry in that file.
     pub entry: Entry,
-    /// The network may do without it.
+    /// True if the network does not need the tensor.
     pub spare: bool,
-    /// What its numbers are multiplied by.
+    /// Factors of the values, if any.
     pub scale: Option<Arc<Scale>>,
 }
 
-/// Factors that stand beside a weight of eight bits: one for all of it, or one for each row.
+/// Scale factors of an 8-bit weight: one for the whole tensor, or one for each row.
 #[derive(Clone, Debug)]
 pub struct Scale {
     /// Their tensor.
     pub name: String,
-    /// Which of the files it is in.
+    /// Index of the file in `Tensors::files`.
     pub file: usize,
-    /// Where in it.
+    /// Entry in that file.
     pub entry: Entry,
 }
 
-/// A weight, and endings of what may stand beside it: its factors as ComfyUI and as diffusers call
-/// them, and what is only for products of eight bits.
+/// Suffix of a weight, and of tensors next to it: scale factors as ComfyUI and as diffusers call
+/// them, and data that only 8-bit matrix products need.
 const WEIGHT: &str = "weight";
 const SCALES: [&str; 2] = ["scale_weight", "weight_scale"];
 const BESIDE: [&str; 3] = ["scale_input", "input_scale", "comfy_quant"];
-/// ComfyUI's sign of a network with such weights.
+/// ComfyUI's marker tensor of a network with such weights.
 const SCALED: &str = "scaled_fp8";
 
 impl Place {
@@ -70,7 +70,7 @@ impl Place {
     }
 }
 
-/// Puts the factors of weights to the weights.
+/// Moves scale factors to the places of their weights.
 pub(super) fn scaled(places: &mut BTreeMap<String, Place>) {
     let beside: Vec<(String, String)> = places
         .keys()
@@ -123,7 +123,7 @@ impl Tensors {
         Self::at(files, path).map(Arc::new)
     }
 
-    /// Those of the file at `path`, or of the shards that it lists.
+    /// The tensors of the file at `path`, or of the shards that it lists.
     ///
     /// # Errors
     /// A file that is missing, truncated or malformed.
@@ -149,7 +149,7 @@ impl Tensors {
         Ok(tensors)
     }
 
-    /// Bytes of all of them.
+    /// Size of all tensors in bytes.
     pub fn size(&self) -> usize {
         self.places
             .values()

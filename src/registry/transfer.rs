@@ -14,7 +14,7 @@ use super::remote::{Listed, Remote};
 use crate::error::{Error, Kind, Result};
 use crate::event::Event;
 
-/// Where files come from and go to.
+/// Source and destination of downloads.
 pub(super) struct Route {
     pub(super) remote: Remote,
     pub(super) source: Source,
@@ -29,7 +29,7 @@ struct Wanted {
     hash: Hash,
 }
 
-/// Why a transfer did not reach its end.
+/// Reason for an incomplete transfer.
 pub(super) enum Halt {
     /// The hub or the way to it; may pass.
     Hub(Failure),
@@ -50,7 +50,7 @@ impl From<Error> for Halt {
 }
 
 impl Route {
-    /// Whether a snapshot has a file, as far as its size tells.
+    /// Returns true if the snapshot has a file, judging by its size.
     pub(super) fn has(&self, listed: &Listed) -> bool {
         is_whole(
             &self.store.snapshot(&self.commit).join(&listed.path),
@@ -104,7 +104,7 @@ impl Route {
         })
     }
 
-    /// Fetches what is missing of a blob; two contents with a wrong hash are one too many.
+    /// Downloads the missing bytes of a blob, once more after a wrong hash; fails after the second.
     fn receive(&self, wanted: &Wanted, teller: &Teller) -> Result<()> {
         let mut partial = Partial::open(&self.store.partial(&wanted.hash), wanted)?;
         for is_last in [false, true] {
@@ -223,7 +223,7 @@ impl Route {
         }
     }
 
-    /// What a halt at a file means; at the whole repository where `path` is empty.
+    /// Explains a halt at a file to the user; at the whole repository if `path` is empty.
     pub(super) fn explained(&self, path: &str, halt: Halt) -> Error {
         match halt {
             Halt::Final(error) => error,
@@ -269,13 +269,13 @@ fn wait(what: &str, failure: Failure, tries: usize, teller: &Teller) -> Result<(
     Ok(teller.pause(pause)?)
 }
 
-/// Whether a file is there with its size.
+/// Returns true if the file exists and has this size.
 fn is_whole(path: &Path, size: Option<u64>) -> bool {
     std::fs::metadata(path)
         .is_ok_and(|data| data.is_file() && size.is_none_or(|size| data.len() == size))
 }
 
-/// Tells how far a file is, now and then.
+/// Reports the progress of a file at intervals.
 struct Pulse<'a> {
     wanted: &'a Wanted,
     told: Option<Instant>,
@@ -303,7 +303,7 @@ impl<'a> Pulse<'a> {
     }
 }
 
-/// What has arrived of a content, with its hash so far.
+/// A partly downloaded content, with its hash so far.
 struct Partial {
     file: File,
     path: PathBuf,
@@ -314,7 +314,7 @@ struct Partial {
 }
 
 impl Partial {
-    /// Goes on where an earlier run stopped.
+    /// Opens the partial file, to continue where an earlier run stopped.
     fn open(path: &Path, wanted: &Wanted) -> Result<Self> {
         let size = wanted.size;
         let open = || {

@@ -175,3 +175,50 @@ impl Store for Local {
         !self.unwritten().is_empty()
     }
 }
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::request::Params;
+    use crate::serve::job::{Operation, State};
+
+    /// A state that could not be written is written later: a job ends once, across restarts too.
+    #[test]
+    fn what_could_not_be_written_is_written_when_there_is_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let open = || {
+            let log: Log = Arc::new(|_: &str| {});
+            let bounds = Bounds {
+                queue: 9,
+                age: std::time::Duration::from_secs(60),
+                bytes: 1 << 20,
+                ended: 9,
+            };
+            Local::open(folder.path(), bounds, log).unwrap()
+        };
+        let local = open();
+        let order = Order {
+            params: Params::default(),
+            operation: Operation::Txt2img,
+            api: Api::Jobs,
+            attended: false,
+            key: String::new(),
+        };
+        let job = local.submit(order, &Pictures::new()).ok().unwrap();
+        let job = local.next().filter(|next| next.id == job.id).unwrap();
+        // The record's temporary file cannot be written.
+        let temporary = local.folder(&job.id).join(".job.json");
+        symlink("/dev/full", &temporary).unwrap();
+        assert!(local.finish(&job, End::Completed));
+        assert!(local.is_behind());
+        std::fs::remove_file(&temporary).unwrap();
+        assert!(!local.is_behind());
+        drop(local);
+        assert_eq!(
+            open().get(&job.id).unwrap().unwrap().state(),
+            State::Completed
+        );
+    }
+}

@@ -309,3 +309,28 @@ fn a_model_without_a_name_has_the_defaults_of_its_family() {
     );
     assert_eq!(told(&xl, &xl.folder), (25, 5.0));
 }
+
+/// diffusers makes a scheduler of the class that model_index.json names, of the keys of its file.
+#[test]
+fn the_index_names_the_scheduler() {
+    let index = |class: &str| json!({"scheduler": ["diffusers", class]});
+    for class in [
+        "DDIMScheduler",
+        "EulerDiscreteScheduler",
+        "DPMSolverMultistepScheduler",
+    ] {
+        let both = Model::random("sd15").with(SCHEDULER, &json!({"_class_name": class}));
+        let one = Model::random("sd15").alone("model_index.json", &index(class));
+        assert!(one.draw() == both.draw(), "{class}");
+        let other = Model::random("sd15").draw();
+        assert!(one.draw() != other, "{class}");
+        warned(&[], &["--steps", "2"], one)
+            .says("`PNDMScheduler`")
+            .says(&format!("model_index.json names `{class}`"));
+        assert!(
+            !warned(&[], &["--steps", "2"], both)
+                .stderr
+                .contains("model_index.json")
+        );
+    }
+}

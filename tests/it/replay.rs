@@ -282,3 +282,32 @@ fn blanks_and_line_breaks_of_other_programs_are_no_part_of_prompts() {
         assert_eq!(shown["fields"]["Seed"], "5", "{text:?}");
     }
 }
+
+#[test]
+fn a_text_that_says_nothing_is_refused_and_one_without_a_seed_told() {
+    for (text, seed) in [
+        ("a cat", None),
+        ("a cat\nSteps: 2", None),
+        ("a cat\nSeed: 5", Some(5)),
+    ] {
+        let run = sdgen().file("f.png", &foreign(text)).args([
+            "replay",
+            "f.png",
+            "-m",
+            &golden_model("sd15"),
+            "--steps",
+            "1",
+            "-o",
+            "a.png",
+        ]);
+        let told = run.succeeds().stderr().to_owned();
+        assert_eq!(told.contains("names no seed"), seed.is_none(), "{told}");
+    }
+    for text in ["", " \n"] {
+        sdgen()
+            .file("f.png", &foreign(text))
+            .args(["replay", "f.png", "-m", &golden_model("sd15")])
+            .fails(2)
+            .says("says nothing about how it was made");
+    }
+}

@@ -1201,14 +1201,27 @@ fn pages_of_other_origins_stay_out_unless_they_are_listed() {
     );
     let foreign = b"GET /v1/jobs HTTP/1.1\r\nhost: evil.example\r\nconnection: close\r\n\r\n";
     server.raw(foreign).is(403);
-    let asked = "origin: http://friend.example\r\naccess-control-request-method: POST\r\n";
     assert_eq!(
-        server
-            .request("OPTIONS", "/v1/jobs", asked, b"")
-            .is(204)
-            .header("vary"),
-        Some("origin")
+        listed.header("access-control-expose-headers"),
+        Some("retry-after, x-ignored-fields, x-request-id")
     );
+    let names = "content-type,x-stainless-os,x-stainless-retry-count";
+    for (wanted, allowed) in [
+        (names, names),
+        (
+            "",
+            "authorization, content-type, last-event-id, x-request-id",
+        ),
+    ] {
+        let mut asked =
+            "origin: http://friend.example\r\naccess-control-request-method: POST\r\n".to_owned();
+        if !wanted.is_empty() {
+            asked += &format!("access-control-request-headers: {wanted}\r\n");
+        }
+        let answer = server.request("OPTIONS", "/v1/jobs", &asked, b"").is(204);
+        assert_eq!(answer.header("vary"), Some("origin"));
+        assert_eq!(answer.header("access-control-allow-headers"), Some(allowed));
+    }
 }
 
 #[test]

@@ -471,3 +471,78 @@ fn clients_that_hang_up_at_once_leave_nothing_behind() {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
 }
+
+/// A1111's and OpenAI's clients know their own fields alone.
+#[test]
+fn what_is_wrong_is_told_by_the_names_that_the_client_sent() {
+    let server = Server::start(&["--max-count", "4"]);
+    for (sent, name) in [
+        (json!({"n": 0}), "n"),
+        (json!({"n": 5}), "n"),
+        (json!({"size": "63x64"}), "size"),
+        (json!({"size": "64x9000"}), "size"),
+        (json!({"steps": 0}), "steps"),
+    ] {
+        let mut order = json!({"prompt": "a", "size": "64x64", "steps": 1});
+        order
+            .as_object_mut()
+            .unwrap()
+            .extend(sent.as_object().unwrap().clone());
+        let answer = server.post("/v1/images/generations", &order).is(400).json();
+        assert_eq!(answer["error"]["param"], name, "{sent}");
+        let message = answer["error"]["message"].as_str().unwrap();
+        assert!(message.starts_with(&format!("{name}: ")), "{message}");
+    }
+    let picture = base64(&png(64, 64, false));
+    for (path, sent, name) in [
+        ("txt2img", json!({"batch_size": 5}), "batch_size"),
+        (
+            "img2img",
+            json!({"init_images": [picture], "denoising_strength": 1.5}),
+            "denoising_strength",
+        ),
+        (
+            "img2img",
+            json!({"init_images": ["bm8gcGljdHVyZQ=="]}),
+            "init_images",
+        ),
+        (
+            "txt2img",
+            json!({"override_settings": {"sd_model_checkpoint": "nowhere"}}),
+            "sd_model_checkpoint",
+        ),
+    ] {
+        let answer = server.post(&format!("/sdapi/v1/{path}"), &sent);
+        let answer = answer.is(422).json();
+        let detail = answer["detail"].as_str().unwrap();
+        assert!(detail.starts_with(&format!("{name}: ")), "{detail}");
+        assert!(!answer.to_string().contains("no step at all"), "{answer}");
+    }
+    let options = json!({"sd_model_checkpoint": {}});
+    server.post("/sdapi/v1/options", &options).is(422);
+}
+
+/// Nobody interrupted a job that its server drops when it stops: its client is told to come back.
+#[cfg(unix)]
+#[test]
+fn a_server_that_stops_tells_waiting_clients_to_come_back() {
+    let mut server = Server::start(&[]);
+    server.held(1, &json!({"steps": 2}));
+    let streams: Vec<_> = attended()
+        .iter()
+        .map(|(path, order)| sent(&server, path, order))
+        .collect();
+    while server.get("/health").json()["queued"] != 3 {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    server.terminate();
+    for mut stream in streams {
+        let mut answer = String::new();
+        std::io::Read::read_to_string(&mut stream, &mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+        assert!(answer.to_lowercase().contains("retry-after:"), "{answer}");
+        assert!(answer.contains("the server ended"), "{answer}");
+    }
+    server.release();
+    assert_eq!(server.exit_code(), 0);
+}

@@ -356,3 +356,16 @@ fn levels_of_floats(values: &[f32]) -> Vec<u8> {
     };
     values.iter().map(level).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Pillow 13: `Image.fromarray(values).convert("RGB")` where one is above 1.
+    #[test]
+    fn floats_are_shares_or_pillows_levels() {
+        assert_eq!(levels_of_floats(&[0.0, 0.5, 1.0, -1.0]), [0, 128, 255, 0]);
+        let levels = [0.0, 0.9, 1.0, 127.9, 254.99, 255.0, 300.0, -3.0];
+        assert_eq!(levels_of_floats(&levels), [0, 0, 1, 127, 254, 255, 255, 0]);
+    }
+}

@@ -1,5 +1,5 @@
-//! The small files of a model that is one file: what shapes tell, and for the rest what its
-//! family's makers have published.
+//! Configuration files of a single-file model: derived from tensor shapes, the rest as published
+//! for its family.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::registry::{Component, Place};
 use crate::sampler::Prediction;
 
 named_enum! {
-    /// Which Stable Diffusion a model is.
+    /// Stable Diffusion version of a model.
     pub enum Version("version") {
         /// 1.x.
         Sd1 = "Stable Diffusion 1.x",
@@ -24,7 +24,7 @@ named_enum! {
     }
 }
 
-/// What the small files are made from.
+/// Inputs from which the configuration files are generated.
 pub(super) struct Facts<'a> {
     pub(super) version: Version,
     pub(super) tensors: &'a BTreeMap<Component, BTreeMap<String, Place>>,
@@ -42,7 +42,8 @@ const HEADS: usize = 8;
 const TIME_WIDTH: usize = 256;
 
 impl Facts<'_> {
-    /// Path → content of the small files. A part that the file has not has none.
+    /// Path → content of the configuration files: of the parts in the file, and of the VAE in any
+    /// case.
     pub(super) fn files(&self) -> BTreeMap<String, String> {
         let mut files = BTreeMap::new();
         let mut keep = |path: &str, json: Value| files.insert(path.to_owned(), json.to_string());
@@ -71,7 +72,7 @@ impl Facts<'_> {
         files
     }
 
-    /// The autoencoder's file with the moments of its latents, where the model names them.
+    /// The VAE's config with the moments of its latents, if the model gives them.
     fn scaled(&self, mut vae: Value) -> Value {
         if let Some(Noise::Standardised([mean, std])) = self.noise {
             vae["latents_mean"] = json!(mean);
@@ -81,7 +82,8 @@ impl Facts<'_> {
         vae
     }
 
-    /// Whether the network is told the guidance, as latent consistency models of 1.x are.
+    /// Returns true if the UNet takes the guidance scale as an input, like latent consistency
+    /// models of 1.x.
     fn latent_consistency(&self) -> bool {
         let told = |unet| Part(unet).has("time_embedding.cond_proj.weight");
         self.version == Version::Sd1 && self.tensors.get(&Component::Unet).is_some_and(told)
@@ -113,8 +115,9 @@ impl Facts<'_> {
         })
     }
 
-    /// The hub's own: PNDM for noise, DDIM for velocities, Euler for XL. Those of 1.x and 2.x name
-    /// no spacing: each sampler takes its own.
+    /// scheduler_config.json as published on the hub: PNDM for epsilon, DDIM for v-prediction,
+    /// Euler for XL, LCM for latent consistency models. Those of 1.x and 2.x name no spacing: each
+    /// sampler takes its own.
     fn scheduler(&self) -> Value {
         if let Some(noise) = self.noise {
             return noise.scheduler(self.prediction);
@@ -256,7 +259,7 @@ fn usual_vae(version: Version) -> Value {
     })
 }
 
-/// Latents are this times the encoder's output.
+/// Scaling factor of the VAE: latents are the encoder's output times this factor.
 fn scale(version: Version) -> f64 {
     match version {
         Version::Sd1 | Version::Sd2 => 0.18215,
@@ -272,7 +275,7 @@ fn vae(part: &Part<'_>, version: Version) -> Value {
     json
 }
 
-/// As much of it as shapes tell.
+/// The entries of vae/config.json that follow from the shapes of tensors.
 pub(super) fn sizes_of_vae(part: &Part<'_>) -> Value {
     let levels = part.count(|i| format!("decoder.up_blocks.{i}.resnets.0.norm1.weight"));
     let channels: Vec<usize> = (0..levels)

@@ -1,5 +1,5 @@
-//! Models that are one file: what is in it, told from the names and shapes of its tensors, and the
-//! small files that a folder would have beside them.
+//! Single-file models: their parts, recognised by the names and shapes of tensors, and the
+//! configuration files that a folder would have.
 
 mod configs;
 pub mod export;
@@ -25,17 +25,17 @@ use parts::Parts;
 /// A model in one file.
 #[derive(Clone, Debug)]
 pub struct Checkpoint {
-    /// What it is.
+    /// Stable Diffusion version of the model.
     pub version: Version,
-    /// Where each part's tensors are.
+    /// Tensors of each part.
     pub parts: BTreeMap<Component, Arc<Tensors>>,
-    /// What it predicts, where the file says so.
+    /// Prediction type, if the file says it.
     pub prediction: Option<Prediction>,
     /// The kind of its noise, where that is no list of β.
     pub(super) noise: Option<Noise>,
-    /// Trained down to no signal at all.
+    /// True if the model was trained with zero terminal SNR.
     pub zero_terminal_snr: bool,
-    /// What training programs have left in the file, by name: nothing of it is read.
+    /// Names of data that training programs have left in the file; it is not read.
     pub left: Vec<String>,
     pub(super) open_clip: bool,
 }
@@ -179,8 +179,7 @@ impl Checkpoint {
         })
     }
 
-    /// Tells what of the file is passed over, and what is not computed as other programs compute
-    /// it.
+    /// Notices about tensors that are ignored, and about results that differ from other programs.
     pub fn notes(&self, file: &str) -> Vec<String> {
         let left = self.left.first().map(|first| {
             let others = match self.left.len() {
@@ -205,8 +204,8 @@ impl Checkpoint {
         left.into_iter().chain(scaled).collect()
     }
 
-    /// What it predicts, or else what it may: of SD 2's models with four channels most predict
-    /// velocities.
+    /// Prediction type, or the likely one if it is unknown: most SD 2 models with four channels use
+    /// v-prediction.
     pub(super) fn likely(&self) -> Prediction {
         self.prediction.unwrap_or(Prediction::V)
     }
@@ -237,7 +236,8 @@ impl Checkpoint {
     }
 }
 
-/// What the original calls a module of the denoising network with these tensors.
+/// Returns a function from a module's name in diffusers to its original name, for a UNet with these
+/// tensors.
 pub fn original_module(tensors: &Tensors) -> impl Fn(&str) -> Option<String> + use<> {
     let names = names::UnetLayout::of_diffusers(&|name| tensors.places.contains_key(name)).names();
     move |module| {
@@ -288,7 +288,7 @@ fn version(unet: &Part<'_>, parts: &Parts) -> Version {
     }
 }
 
-/// What a file without a UNet looks like.
+/// Likely kind of a file without a UNet, by its tensor names.
 pub(super) fn looks_like(directory: &Directory) -> Option<&'static str> {
     sign(directory).map(|row| row.1)
 }
@@ -313,7 +313,7 @@ fn other(directory: &Directory, label: &str) -> Error {
     }
 }
 
-/// What the shapes of an autoencoder's tensors tell of its config.json.
+/// Entries of a VAE's config.json that follow from the shapes of its tensors.
 pub fn autoencoder_sizes(tensors: &Tensors) -> serde_json::Value {
     configs::sizes_of_vae(&configs::Part(&tensors.places))
 }

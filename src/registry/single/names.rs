@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-/// Whether a file has a tensor of this name.
+/// Lookup that returns true if a file has a tensor of this name.
 pub(super) type Has<'a> = &'a dyn Fn(&str) -> bool;
 
 /// Pairs of module names, and the way from either to the other.
@@ -61,17 +61,17 @@ const RESNET: [(&str, &str); 6] = [
     ("conv_shortcut", "skip_connection"),
 ];
 
-/// How the blocks of a UNet are counted.
+/// Block structure of a UNet.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct UnetLayout {
     /// Residual blocks of each level on the way down, from the highest resolution.
     pub(super) layers: Vec<usize>,
-    /// Whether a level has transformers on the way up, from the lowest resolution.
+    /// True for each level with transformers on the way up, from the lowest resolution.
     pub(super) crossed: Vec<bool>,
 }
 
 impl UnetLayout {
-    /// As the original numbers it.
+    /// Reads the structure from original tensor names.
     pub(super) fn of_original(has: Has<'_>) -> Self {
         let mut layers = vec![0usize];
         let mut n = 1;
@@ -94,7 +94,7 @@ impl UnetLayout {
         Self { layers, crossed }
     }
 
-    /// As diffusers numbers it.
+    /// Reads the structure from tensor names of diffusers.
     pub(super) fn of_diffusers(has: Has<'_>) -> Self {
         let levels = (0..).take_while(|i| has(&format!("down_blocks.{i}.resnets.0.norm1.weight")));
         let levels: Vec<usize> = levels.collect();
@@ -226,7 +226,7 @@ const VAE_ATTENTION: [(&str, &str); 9] = [
     ("value", "v"),
     ("proj_attn", "proj_out"),
 ];
-/// How the blocks of an autoencoder are counted.
+/// Block structure of a VAE.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(super) struct VaeLayout {
     pub(super) levels: usize,

@@ -36,7 +36,7 @@ pub(super) const PLAYGROUND_FACTOR: f64 = 0.5;
 const COSXL_DATA: f64 = 1.0;
 
 impl Noise {
-    /// What the keys of a file say.
+    /// Reads the noise keys of a file.
     ///
     /// # Errors
     /// One key without the other, or keys that hold no numbers.
@@ -103,7 +103,7 @@ impl Noise {
         }
     }
 
-    /// What it predicts.
+    /// Prediction type of the model.
     pub(super) fn prediction(&self) -> Prediction {
         match self {
             Self::Standardised(_) => Prediction::Epsilon,
@@ -135,7 +135,7 @@ fn pair(
     }
 }
 
-/// A tensor that tells readers of a file of one piece about the model's noise.
+/// A marker tensor about the model's noise in a single file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sign {
     /// Its name.

@@ -1,5 +1,5 @@
-//! Where the parts of a model are in a file of one piece: under which prefixes, by whose names, and
-//! which tensor of diffusers is which of the file.
+//! Parts of a model in a single file: their prefixes, their naming styles, and the translation of
+//! tensor names to those of diffusers.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use crate::checkpoint::{Directory, Entry};
 use crate::registry::tensors::scaled;
 use crate::registry::{Component, Place};
 
-/// Whose names a part has.
+/// Naming style of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Style {
     /// CompVis' and Stability's, of UNet and autoencoder.
@@ -21,7 +21,7 @@ enum Style {
     Diffusers,
 }
 
-/// A place where a part may be: there, if the tensor is.
+/// A possible location of a part: component, prefix, naming style, and a tensor that confirms it.
 struct Sign(Component, &'static str, Style, &'static str);
 
 const CONV_IN: &str = "input_blocks.0.0.weight";
@@ -29,7 +29,7 @@ const VAE: &str = "decoder.mid.block_1.norm1.weight";
 const CLIP: &str = "text_model.final_layer_norm.weight";
 const OPEN_CLIP: &str = "ln_final.weight";
 
-/// Where parts are: in checkpoints as they are published, in those of ComfyUI and in the files of
+/// Possible locations of parts: in checkpoints as they are published, in those of ComfyUI and of
 /// stable-diffusion.cpp, or alone in their file.
 const SIGNS: &[Sign] = &[
     Sign(
@@ -123,7 +123,7 @@ enum View {
 #[derive(Default)]
 pub(super) struct Parts {
     pub(super) tensors: BTreeMap<Component, BTreeMap<String, Place>>,
-    /// What training programs have left in the file.
+    /// Names of data that training programs have left in the file.
     pub(super) left: Vec<String>,
     /// The text encoder has OpenCLIP's names or is of its make.
     pub(super) open_clip: bool,
@@ -159,8 +159,8 @@ pub(super) fn find(directory: &Directory) -> Parts {
     parts
 }
 
-/// Whether a tensor outside of the parts is in checkpoints as they are published: the noise
-/// schedule, which their configuration gives as well, counters, and signs.
+/// Returns true for tensors outside the parts that published checkpoints have: the noise schedule,
+/// which their configuration gives as well, counters, and markers.
 fn published(name: &str) -> bool {
     let schedule = ["alphas_cumprod", "posterior_", "log_one_minus_"]
         .iter()
@@ -179,7 +179,7 @@ const PUBLISHED: &[&str] = &[
     "v_pred",
     "ztsnr",
 ];
-/// What an autoencoder was trained with, and its averages.
+/// Prefixes of a VAE's training loss and of its weight averages.
 const TRAINING: [&str; 2] = ["loss.", "model_ema."];
 
 /// The tensors of `component` in a file that may have more or other ones, if it has that part.
@@ -203,7 +203,7 @@ pub(in crate::registry) fn control(places: BTreeMap<String, Place>) -> BTreeMap<
         .collect()
 }
 
-/// What stands before a control network's names in original files.
+/// Prefix of a ControlNet's tensor names in original files.
 const CONTROL: &str = "control_model.";
 
 /// A part's names below its prefix.
@@ -251,7 +251,8 @@ impl<'a> Part<'a> {
                 continue;
             };
             for (diffusers, view) in self.translated(name, &names) {
-                // A view that the tensor does not allow stays whole: its shape will tell.
+                // A view that the tensor does not allow stays whole; the check of its shape fails
+                // later.
                 let entry = seen(entry, view).unwrap_or_else(|| entry.clone());
                 let spare = self.spare(&diffusers);
                 places.insert(
@@ -287,7 +288,7 @@ impl<'a> Part<'a> {
             .count()
     }
 
-    /// What a tensor is in diffusers; one that has no name there keeps its own.
+    /// Names and views of a tensor in diffusers; a tensor without a name there keeps its own.
     fn translated(&self, name: &str, names: &Names) -> Vec<(String, View)> {
         if matches!(self.style, Style::Clip | Style::OpenClip) {
             for (end, tensor) in [
@@ -336,8 +337,8 @@ impl<'a> Part<'a> {
             .collect()
     }
 
-    /// What files of one piece carry and no network needs: the vision tower, SD 2's projection and
-    /// its last layer, whose input is what the network was trained on.
+    /// Returns true for tensors that single files have and no network needs: the vision tower, SD
+    /// 2's projection and its last layer, whose input is what the UNet was trained on.
     fn spare(&self, diffusers: &str) -> bool {
         if !matches!(
             self.component,
