@@ -24,21 +24,21 @@ function __fish_sdgen_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c sdgen -n "__fish_sdgen_needs_command" -s n -l negative-prompt -d 'What to keep out of the picture' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -s n -l negative-prompt -d 'Negative prompt' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-prompt-2 -d 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-prompt-2 -d 'SDXL: negative prompt for the second text encoder [default: the negative prompt]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-syntax -d 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always printed]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l count -d 'How many pictures [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l count -d 'Number of pictures [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l strength-steps -d 'Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l fit -d 'Fit of a picture of another shape: cover, contain or stretch [default: cover]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
@@ -48,21 +48,21 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-grow -d 'Grow the mask
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l canny -d 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l canny -d 'Low and high threshold of canny:IMAGE, as OpenCV\'s [default: 100,200]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-image -d 'Picture that counts as a part of the prompt' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-scale -d 'How much it counts beside the text\'s 1 [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-scale -d 'Weight of the image prompt relative to the text prompt [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s m -l model -d 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l config -d 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l preset -d 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner -d 'SDXL: a model that draws the last steps, such as sdxl-refiner' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner-start -d 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l prediction -d 'What the network predicts, where the model\'s own files are wrong: epsilon, v or sample' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l prediction -d 'Prediction type, where the model\'s own files are wrong: epsilon, v or sample' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l original-size -d 'SDXL: the size that the picture is told to have had [default: its own]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l crop -d 'SDXL: how much is told to be cropped away at the top and the left [default: 0,0]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l target-size -d 'SDXL: the size that the picture is told to have [default: its own]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l original-size -d 'SDXL: `original_size` micro-conditioning [default: the picture\'s size]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l crop -d 'SDXL: `crops_coords_top_left` micro-conditioning [default: 0,0]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l target-size -d 'SDXL: `target_size` micro-conditioning [default: the picture\'s size]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
@@ -94,7 +94,7 @@ unipc\t'UniPC multistep predictor and corrector, second order'
 deis\t'DEIS multistep, second order'
 lcm\t'latent consistency, for models distilled so; 1 to 8 steps'
 tcd\t'trajectory consistency, for models distilled so; --eta is its gamma'"
-complete -c sdgen -n "__fish_sdgen_needs_command" -l schedule -d 'How the noise levels are spaced [default: as the model says]' -r -f -a "normal\t''
+complete -c sdgen -n "__fish_sdgen_needs_command" -l schedule -d 'Noise schedule [default: as the model says]' -r -f -a "normal\t''
 karras\t''
 exponential\t''
 beta\t''
@@ -102,7 +102,7 @@ sgm_uniform\t''
 simple\t''
 ays\t''
 lu\t''"
-complete -c sdgen -n "__fish_sdgen_needs_command" -l timestep-spacing -d 'Which of the model\'s timesteps are visited [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
+complete -c sdgen -n "__fish_sdgen_needs_command" -l timestep-spacing -d 'Spacing of the timesteps [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
 leading\t''
 trailing\t''"
 complete -c sdgen -n "__fish_sdgen_needs_command" -l sigmas -d 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them' -r
@@ -111,21 +111,21 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l guidance-rescale -d 'Pull t
 complete -c sdgen -n "__fish_sdgen_needs_command" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l cache -d 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l merge-tokens -d 'Faster, less exact: merge this share of the largest maps\' tokens in self-attention, 0 to 0.75; CPU only [default: 0]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l eta -d 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l eta -d 'Noise that ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l rng -d 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l memory -d 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Output: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l dry-run -d 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time, the latter by estimate; `time` measures it on two steps of each model and size' -r -f -a "text\t'For people'
 json\t'For programs'
 time\t'For people, with times that are measured'"
-complete -c sdgen -n "__fish_sdgen_needs_command" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l progress -d 'Form of the progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
 plain\t'Lines'
 json\t'One JSON object a line'
@@ -155,28 +155,28 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -a "serve" -d 'Draw for others
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "worker" -d 'Draw what servers have taken into a queue that they share'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "completions" -d 'Print a completion script for a shell'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l form -d 'How the file is written: toml, txt, csv or jsonl [default: as its name says]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l form -d 'Format of the file: toml, txt, csv or jsonl [default: as its name says]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l shard -d 'Draw this part of the jobs only; `auto/N` asks the scheduler for I [default: as Slurm says, else all]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l manifest -d 'Where it is kept what is done [default: FILE\'s name with .manifest.jsonl, beside the pictures]' -r -F
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l manifest -d 'Manifest of what is done [default: FILE\'s name with .manifest.jsonl, in the pictures\' folder]' -r -F
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sheet -d 'Put the pictures on one sheet too, a matrix with its axes labelled' -r -F
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l dry-run -d 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time, the latter by estimate; `time` measures it on two steps of each model and size' -r -f -a "text\t'For people'
 json\t'For programs'
 time\t'For people, with times that are measured'"
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s n -l negative-prompt -d 'What to keep out of the picture' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s n -l negative-prompt -d 'Negative prompt' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-prompt-2 -d 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-prompt-2 -d 'SDXL: negative prompt for the second text encoder [default: the negative prompt]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt-syntax -d 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l seed -d 'Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always printed]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l count -d 'How many pictures [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l count -d 'Number of pictures [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l strength-steps -d 'Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l fit -d 'Fit of a picture of another shape: cover, contain or stretch [default: cover]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
@@ -186,21 +186,21 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-grow -d 'Grow
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l canny -d 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l canny -d 'Low and high threshold of canny:IMAGE, as OpenCV\'s [default: 100,200]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-image -d 'Picture that counts as a part of the prompt' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-scale -d 'How much it counts beside the text\'s 1 [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-scale -d 'Weight of the image prompt relative to the text prompt [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s m -l model -d 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l config -d 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preset -d 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l refiner -d 'SDXL: a model that draws the last steps, such as sdxl-refiner' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l refiner-start -d 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prediction -d 'What the network predicts, where the model\'s own files are wrong: epsilon, v or sample' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prediction -d 'Prediction type, where the model\'s own files are wrong: epsilon, v or sample' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l original-size -d 'SDXL: the size that the picture is told to have had [default: its own]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l crop -d 'SDXL: how much is told to be cropped away at the top and the left [default: 0,0]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l target-size -d 'SDXL: the size that the picture is told to have [default: its own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l original-size -d 'SDXL: `original_size` micro-conditioning [default: the picture\'s size]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l crop -d 'SDXL: `crops_coords_top_left` micro-conditioning [default: 0,0]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l target-size -d 'SDXL: `target_size` micro-conditioning [default: the picture\'s size]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
@@ -232,7 +232,7 @@ unipc\t'UniPC multistep predictor and corrector, second order'
 deis\t'DEIS multistep, second order'
 lcm\t'latent consistency, for models distilled so; 1 to 8 steps'
 tcd\t'trajectory consistency, for models distilled so; --eta is its gamma'"
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l schedule -d 'How the noise levels are spaced [default: as the model says]' -r -f -a "normal\t''
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l schedule -d 'Noise schedule [default: as the model says]' -r -f -a "normal\t''
 karras\t''
 exponential\t''
 beta\t''
@@ -240,7 +240,7 @@ sgm_uniform\t''
 simple\t''
 ays\t''
 lu\t''"
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l timestep-spacing -d 'Which of the model\'s timesteps are visited [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l timestep-spacing -d 'Spacing of the timesteps [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
 leading\t''
 trailing\t''"
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sigmas -d 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them' -r
@@ -249,18 +249,18 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l guidance-rescale -
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l cache -d 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l merge-tokens -d 'Faster, less exact: merge this share of the largest maps\' tokens in self-attention, 0 to 0.75; CPU only [default: 0]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l eta -d 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l eta -d 'Noise that ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l rng -d 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l memory -d 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s o -l output -d 'Output: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l progress -d 'Form of the progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
 plain\t'Lines'
 json\t'One JSON object a line'
@@ -280,21 +280,21 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l no-metadata -d 'Wr
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s q -l quiet -d 'Print nothing but warnings and errors'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s v -l verbose -d 'Print how long each stage took'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s h -l help -d 'Print help (see more with \'--help\')'
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s n -l negative-prompt -d 'What to keep out of the picture' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s n -l negative-prompt -d 'Negative prompt' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-prompt-2 -d 'SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-prompt-2 -d 'SDXL: negative prompt for the second text encoder [default: the negative prompt]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt-syntax -d 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l seed -d 'Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always printed]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l count -d 'How many pictures [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l count -d 'Number of pictures [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l strength-steps -d 'Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l fit -d 'How a picture of another shape is fitted: cover, contain or stretch [default: cover]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l fit -d 'Fit of a picture of another shape: cover, contain or stretch [default: cover]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
@@ -304,21 +304,21 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-grow -d 'Gro
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l canny -d 'How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l canny -d 'Low and high threshold of canny:IMAGE, as OpenCV\'s [default: 100,200]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-image -d 'Picture that counts as a part of the prompt' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-scale -d 'How much it counts beside the text\'s 1 [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-scale -d 'Weight of the image prompt relative to the text prompt [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s m -l model -d 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l config -d 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preset -d 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l refiner -d 'SDXL: a model that draws the last steps, such as sdxl-refiner' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l refiner-start -d 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prediction -d 'What the network predicts, where the model\'s own files are wrong: epsilon, v or sample' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prediction -d 'Prediction type, where the model\'s own files are wrong: epsilon, v or sample' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l original-size -d 'SDXL: the size that the picture is told to have had [default: its own]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l crop -d 'SDXL: how much is told to be cropped away at the top and the left [default: 0,0]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l target-size -d 'SDXL: the size that the picture is told to have [default: its own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l original-size -d 'SDXL: `original_size` micro-conditioning [default: the picture\'s size]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l crop -d 'SDXL: `crops_coords_top_left` micro-conditioning [default: 0,0]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l target-size -d 'SDXL: `target_size` micro-conditioning [default: the picture\'s size]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
@@ -350,7 +350,7 @@ unipc\t'UniPC multistep predictor and corrector, second order'
 deis\t'DEIS multistep, second order'
 lcm\t'latent consistency, for models distilled so; 1 to 8 steps'
 tcd\t'trajectory consistency, for models distilled so; --eta is its gamma'"
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l schedule -d 'How the noise levels are spaced [default: as the model says]' -r -f -a "normal\t''
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l schedule -d 'Noise schedule [default: as the model says]' -r -f -a "normal\t''
 karras\t''
 exponential\t''
 beta\t''
@@ -358,7 +358,7 @@ sgm_uniform\t''
 simple\t''
 ays\t''
 lu\t''"
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l timestep-spacing -d 'Which of the model\'s timesteps are visited [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l timestep-spacing -d 'Spacing of the timesteps [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
 leading\t''
 trailing\t''"
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l sigmas -d 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them' -r
@@ -367,18 +367,18 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l guidance-rescale 
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l cache -d 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l merge-tokens -d 'Faster, less exact: merge this share of the largest maps\' tokens in self-attention, 0 to 0.75; CPU only [default: 0]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l eta -d 'How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l eta -d 'Noise that ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l rng -d 'Source of noise: torch (as PyTorch on a CPU) or philox (as PyTorch on CUDA) [default: torch]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l memory -d 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s o -l output -d 'Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s o -l output -d 'Output: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l progress -d 'Form of the progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
 plain\t'Lines'
 json\t'One JSON object a line'
@@ -411,7 +411,7 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subc
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from info" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from info" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -l progress -d 'How progress is shown on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -l progress -d 'Form of the progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
 plain\t'Lines'
 json\t'One JSON object a line'
@@ -488,15 +488,15 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l lease -d 'Seconds 
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-body -d 'Size of a request, in MiB' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-pixels -d 'Pixels of a picture that is drawn; larger start pictures are scaled down' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l max-count -d 'Pictures of one job' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep -d 'How long results are kept, in hours' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep-size -d 'How many results are kept, in MiB' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep -d 'Lifetime of results, in hours' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l keep-size -d 'Room for results, in MiB' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l state -d 'Folder for jobs and results [default: one for each port among the user\'s own]' -r -F
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l no-auth -d 'Let everybody in who reaches the address and asks for it, or for a name of --allow-host'
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l offline -d 'Use what is in the cache and open no connection to the hub'
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l log-prompts -d 'Write prompts into the log'
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s q -l quiet -d 'Print nothing but errors and that it is there'
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l queue -d 'Where the jobs are: redis://[[USER:]PASSWORD@]HOST[:PORT][/DB], as the servers have it [default: what SDGEN_QUEUE says]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l queue -d 'Queue of the jobs: redis://[[USER:]PASSWORD@]HOST[:PORT][/DB], as the servers have it [default: what SDGEN_QUEUE says]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l lease -d 'Seconds after which the job of a process that is silent goes to another; for redis://, and everywhere the same' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l max-pixels -d 'Pixels of a picture' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -s m -l model -d 'Model that clients may ask for; the first is the default; may be repeated [default: every known name]' -r

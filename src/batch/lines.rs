@@ -14,7 +14,7 @@ use crate::request::Params;
 #[derive(Parser)]
 #[command(name = "", no_binary_name = true, disable_help_flag = true)]
 struct Line {
-    /// What the job is called
+    /// Name of the job
     #[arg(long)]
     name: Option<String>,
     #[command(flatten)]

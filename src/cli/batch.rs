@@ -37,7 +37,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// How the file is written: toml, txt, csv or jsonl [default: as its name says]
+    /// Format of the file: toml, txt, csv or jsonl [default: as its name says]
     #[arg(long, value_name = "FORM", help_heading = "Batch")]
     form: Option<String>,
 
@@ -46,8 +46,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "I/N", help_heading = "Batch")]
     shard: Option<String>,
 
-    /// Where it is kept what is done [default: FILE's name with .manifest.jsonl, beside the
-    /// pictures]
+    /// Manifest of what is done [default: FILE's name with .manifest.jsonl, in the pictures'
+    /// folder]
     #[arg(long, value_name = "PATH", help_heading = "Batch")]
     manifest: Option<PathBuf>,
 
@@ -146,7 +146,7 @@ struct Found {
     /// Jobs whose model would have to be fetched, of a run that fetches nothing.
     absent: Vec<Job>,
     output: Output,
-    /// What came from there, if the batch did.
+    /// Text read from stdin, if the batch came from there.
     stdin: Option<String>,
 }
 

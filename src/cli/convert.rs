@@ -19,7 +19,7 @@ pub(super) struct Arguments {
     #[arg(value_name = "IN")]
     model: String,
 
-    /// What to write: NAME.safetensors, NAME.gguf, or a folder
+    /// Output: NAME.safetensors, NAME.gguf, or a folder
     #[arg(value_name = "OUT")]
     out: PathBuf,
 

@@ -45,7 +45,7 @@ struct Finding {
     name: &'static str,
     state: State,
     value: String,
-    /// What to do about it.
+    /// Advice on the finding.
     #[serde(skip_serializing_if = "Option::is_none")]
     fix: Option<String>,
 }

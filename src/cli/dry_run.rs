@@ -78,7 +78,7 @@ struct Report {
 struct Absent {
     /// Jobs that wait for it.
     jobs: usize,
-    /// What would come, as far as the hub says; null without a hub.
+    /// Size of the download in bytes, as far as the hub reports it; null without a hub.
     bytes: Option<u64>,
 }
 

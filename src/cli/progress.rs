@@ -17,7 +17,7 @@ use crate::request::Request;
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Display {
-    /// How progress is shown on stderr
+    /// Form of the progress on stderr
     #[arg(long, value_enum, value_name = "HOW", default_value_t = Style::Auto, help_heading = "Display")]
     progress: Style,
 

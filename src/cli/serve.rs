@@ -75,7 +75,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = 16, help_heading = "Limits")]
     max_count: u64,
 
-    /// How long results are kept, in hours
+    /// Lifetime of results, in hours
     #[arg(
         long,
         value_name = "HOURS",
@@ -84,7 +84,7 @@ pub(super) struct Arguments {
     )]
     keep: f64,
 
-    /// How many results are kept, in MiB
+    /// Room for results, in MiB
     #[arg(
         long,
         value_name = "MIB",

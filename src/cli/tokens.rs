@@ -62,7 +62,7 @@ struct Shown {
     /// Content tokens that a chunk takes.
     room: usize,
     chunks: Vec<Chunk>,
-    /// What did not fit.
+    /// Part of the prompt that did not fit.
     left_out: String,
 }
 

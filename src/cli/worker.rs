@@ -11,7 +11,7 @@ use crate::serve::{Limits, Worker};
 #[derive(Args)]
 #[group(skip)]
 pub(super) struct Arguments {
-    /// Where the jobs are: redis://[[USER:]PASSWORD@]HOST[:PORT][/DB], as the servers have it
+    /// Queue of the jobs: redis://[[USER:]PASSWORD@]HOST[:PORT][/DB], as the servers have it
     /// [default: what SDGEN_QUEUE says]
     #[arg(long, value_name = "URL", help_heading = "Limits")]
     queue: Option<String>,

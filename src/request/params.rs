@@ -15,12 +15,12 @@ use super::Seed;
     reason = "brackets stand in help texts as they are"
 )]
 pub struct Params {
-    /// What to draw; `-` reads it from stdin
+    /// Prompt; `-` reads it from stdin
     #[arg(value_name = "PROMPT")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt: Option<String>,
 
-    /// What to keep out of the picture
+    /// Negative prompt
     #[arg(
         short,
         long,
@@ -36,7 +36,7 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prompt_2: Option<String>,
 
-    /// SDXL: what the second text encoder reads of what to keep out [default: the negative prompt]
+    /// SDXL: negative prompt for the second text encoder [default: the negative prompt]
     #[arg(
         long,
         value_name = "TEXT",
@@ -79,7 +79,7 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<Seed>,
 
-    /// How many pictures [default: 1]
+    /// Number of pictures [default: 1]
     #[arg(long, value_name = "N", help_heading = "Picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub count: Option<u64>,
@@ -116,7 +116,7 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strength_steps: Option<String>,
 
-    /// How a picture of another shape is fitted: cover, contain or stretch [default: cover]
+    /// Fit of a picture of another shape: cover, contain or stretch [default: cover]
     #[arg(long, value_name = "HOW", help_heading = "Start picture")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fit: Option<String>,
@@ -207,7 +207,7 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub control_guess: Option<bool>,
 
-    /// How steep an edge of canny:IMAGE must be to go on, and to begin [default: 100,200]
+    /// Low and high threshold of canny:IMAGE, as OpenCV's [default: 100,200]
     #[arg(long, value_name = "LOW,HIGH", help_heading = "Control")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub canny: Option<String>,
@@ -223,7 +223,7 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip_image: Option<String>,
 
-    /// How much it counts beside the text's 1 [default: 1]
+    /// Weight of the image prompt relative to the text prompt [default: 1]
     #[arg(
         long,
         value_name = "X",
@@ -272,7 +272,7 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vae: Option<String>,
 
-    /// What the network predicts, where the model's own files are wrong: epsilon, v or sample
+    /// Prediction type, where the model's own files are wrong: epsilon, v or sample
     #[arg(long, value_name = "KIND", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub prediction: Option<String>,
@@ -282,17 +282,17 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_skip: Option<usize>,
 
-    /// SDXL: the size that the picture is told to have had [default: its own]
+    /// SDXL: `original_size` micro-conditioning [default: the picture's size]
     #[arg(long, value_name = "WxH", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original_size: Option<String>,
 
-    /// SDXL: how much is told to be cropped away at the top and the left [default: 0,0]
+    /// SDXL: `crops_coords_top_left` micro-conditioning [default: 0,0]
     #[arg(long, value_name = "TOP,LEFT", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crop: Option<String>,
 
-    /// SDXL: the size that the picture is told to have [default: its own]
+    /// SDXL: `target_size` micro-conditioning [default: the picture's size]
     #[arg(long, value_name = "WxH", help_heading = "Model")]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_size: Option<String>,
@@ -375,13 +375,12 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sampler: Option<String>,
 
-    /// How the noise levels are spaced [default: as the model says]
+    /// Noise schedule [default: as the model says]
     #[arg(long, value_name = "NAME", help_heading = "Sampling", value_parser = crate::sampler::schedule_names())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schedule: Option<String>,
 
-    /// Which of the model's timesteps are visited [default: as the model or the sampler's class
-    /// says]
+    /// Spacing of the timesteps [default: as the model or the sampler's class says]
     #[arg(long, value_name = "NAME", help_heading = "Sampling", value_parser = crate::sampler::spacing_names())]
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timestep_spacing: Option<String>,
@@ -455,7 +454,7 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merge_tokens: Option<f64>,
 
-    /// How much noise ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]
+    /// Noise that ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]
     #[arg(
         long,
         value_name = "X",
@@ -497,7 +496,7 @@ pub struct Params {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
 
-    /// Where to write: a path, a template such as out/{seed}-{index}.png, or `-` for stdout
+    /// Output: a path, a template such as out/{seed}-{index}.png, or `-` for stdout
     /// [default: {model}-{seed}.png]
     #[arg(short, long, value_name = "PATH", help_heading = "Output")]
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -558,7 +558,7 @@ mod tests {
             properties["prompt"]["description"]
                 .as_str()
                 .unwrap()
-                .starts_with("What to draw")
+                .starts_with("Prompt")
         );
         for closed in ["output", "device", "threads", "offline"] {
             assert!(!properties.contains_key(closed), "{closed}");

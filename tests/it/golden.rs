@@ -99,6 +99,8 @@ fn with_scheduler(folder: &Path, scheduler: &Value) -> TempDir {
 /// A case of diffusers as our own parameters; nothing where it needs what sdgen does not do yet.
 fn params(root: &Path, case: &Value) -> Option<Params> {
     let args = case["args"].as_object()?;
+    // Several prompts are several jobs.
+    args.get("prompt")?.as_str()?;
     let text = |key: &str| args.get(key).and_then(Value::as_str).map(str::to_owned);
     let number = |key: &str| args.get(key).and_then(Value::as_u64);
     let picture = |key: &str| {

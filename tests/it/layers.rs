@@ -142,3 +142,31 @@ fn imports_are_found_in_code_and_not_in_comments() {
         ["error", "nn"].map(str::to_owned).into()
     );
 }
+
+/// A doc comment opens with a noun or a verb, so that it can be read without the code below it.
+#[test]
+fn no_doc_comment_opens_with_a_question_word() {
+    const WORDS: &[&str] = &[
+        "What", "How", "Where", "Which", "Who", "Whose", "Whether", "When", "That",
+    ];
+    let mut wrong = Vec::new();
+    for file in sources(&root().join("src")) {
+        if file.extension().is_none_or(|ending| ending != "rs") {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let mut inside = false;
+        for (number, line) in text.lines().enumerate() {
+            let line = line.trim_start();
+            let comment = ["/// ", "//! "]
+                .iter()
+                .find_map(|mark| line.strip_prefix(mark));
+            let first = comment.and_then(|text| text.split_whitespace().next());
+            if !inside && first.is_some_and(|word| WORDS.contains(&word)) {
+                wrong.push(format!("{}:{}: {line}", file.display(), number + 1));
+            }
+            inside = comment.is_some();
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
