@@ -131,7 +131,7 @@ fn data_knows_nothing_of_tensors() {
 fn no_file_is_longer_than_its_budget() {
     for file in sources(&root().join("src")) {
         let lines = code(&file).lines().count();
-        assert!(lines <= 400, "{}: {lines} lines", file.display());
+        assert!(lines <= 550, "{}: {lines} lines", file.display());
     }
 }
 
