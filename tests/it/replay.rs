@@ -287,8 +287,8 @@ fn blanks_and_line_breaks_of_other_programs_are_no_part_of_prompts() {
 fn a_text_that_says_nothing_is_refused_and_one_without_a_seed_told() {
     for (text, seed) in [
         ("a cat", None),
-        ("a cat\nSteps: 2", None),
-        ("a cat\nSeed: 5", Some(5)),
+        ("a cat\nSteps: 1, CFG scale: 3, Size: 32x32", None),
+        ("a cat\nSteps: 1, CFG scale: 3, Seed: 5", Some(5)),
     ] {
         let run = sdgen().file("f.png", &foreign(text)).args([
             "replay",

@@ -532,7 +532,7 @@ fn a_server_that_stops_tells_waiting_clients_to_come_back() {
         .iter()
         .map(|(path, order)| sent(&server, path, order))
         .collect();
-    while server.get("/health").json()["queued"] != 3 {
+    while server.get("/ready").json()["queued"] != 3 {
         std::thread::sleep(std::time::Duration::from_millis(5));
     }
     server.terminate();

@@ -148,7 +148,7 @@ fn what_is_wrong_is_a_bad_request_in_their_form() {
     let server = Server::start(&[]);
     for (more, param) in [
         (json!({"size": "large"}), "size"),
-        (json!({"n": 0}), "count"),
+        (json!({"n": 0}), "n"),
         (json!({"model": "no-such-model"}), "model"),
         (json!({"stream": true}), "stream"),
         (json!({"response_format": "gif"}), "response_format"),
