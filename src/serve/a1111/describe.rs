@@ -213,7 +213,8 @@ pub(in crate::serve) fn schemas() -> Map<String, Value> {
         "progress": number, "eta_relative": number, "state": { "type": "object" },
         "current_image": { "type": ["string", "null"] }, "textinfo": { "type": ["string", "null"] },
     });
-    let options = json!({ "type": "object", "properties": { "sd_model_checkpoint": text } });
+    let title = json!({ "type": ["string", "null"] });
+    let options = json!({ "type": "object", "properties": { "sd_model_checkpoint": title } });
     Map::from_iter([
         ("A1111Request".to_owned(), request),
         ("A1111Pictures".to_owned(), object(pictures, &[])),
