@@ -229,13 +229,13 @@ fn collisions(planned: &[Planned]) -> Vec<Fault> {
                     path.display()
                 );
                 let error = Error::field("output", message);
-                faults.push(job.fault(match other.name == job.name {
-                    true => error.hint("let the template have `{name}`"),
-                    false => error.hint(
-                        "let the template have `{name}`; of each field 80 bytes count, so names that \
-                         begin with the same 80 are one",
-                    ),
-                }));
+                let hint = if other.name == job.name {
+                    "let the template have `{name}`"
+                } else {
+                    "let the template have `{name}`; of each field 80 bytes count, so names that \
+                     begin with the same 80 are one"
+                };
+                faults.push(job.fault(error.hint(hint)));
             }
             Some(_) => {}
         }

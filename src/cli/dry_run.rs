@@ -19,7 +19,6 @@ use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
 use crate::models::tokenizer::{Reader, readers};
 use crate::plan::{Plan, Planner};
-use crate::prompt::{Prompt, Reading};
 use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelRef};
 use crate::request::{Params, Request};
 use crate::sampler::Sampler;
@@ -262,23 +261,9 @@ impl Report {
             known.insert(files.origin.clone(), readers);
         }
         let request = &plan.request;
-        let reading = Reading {
-            syntax: request.prompt_syntax,
-            long: request.long_prompt,
-        };
-        let first = Prompt {
-            field: "prompt",
-            text: &request.prompt,
-        };
-        let second = request.prompt_2.as_deref().map(|text| Prompt {
-            field: "prompt_2",
-            text,
-        });
+        let reading = request.reading();
         let mut tokens = Vec::new();
-        for (reader, prompt) in known[&files.origin]
-            .iter()
-            .zip([first, second.unwrap_or(first)])
-        {
+        for (reader, prompt) in known[&files.origin].iter().zip(request.prompts()) {
             let embeddings = plan.adapters.embeddings.iter();
             let words: Vec<_> = embeddings
                 .filter_map(|embedding| embedding.word(reader.component))

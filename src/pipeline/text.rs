@@ -214,23 +214,11 @@ impl TextEncoder {
             .iter()
             .map(|encoder| encoder.words(embeddings));
         let words = words.collect::<Result<Vec<_>>>()?;
-        let reading = Reading {
-            syntax: request.prompt_syntax,
-            long: request.long_prompt,
-        };
         let manner = &Manner {
-            reading,
+            reading: request.reading(),
             words: &words,
         };
-        let first = Prompt {
-            field: "prompt",
-            text: &request.prompt,
-        };
-        let second = request.prompt_2.as_deref().map(|text| Prompt {
-            field: "prompt_2",
-            text,
-        });
-        let prompt = self.texts([first, second.unwrap_or(first)], manner, observer)?;
+        let prompt = self.texts(request.prompts(), manner, observer)?;
         let prompt = Texts {
             skip: request.clip_skip,
             ..prompt

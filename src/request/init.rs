@@ -76,9 +76,10 @@ impl Init {
         let is_nothing = strength == 0.0 && strength_steps == StrengthSteps::Down;
         if is_nothing || !(0.0..=1.0).contains(&strength) {
             let error = Error::expected("strength", "a number above 0 and up to 1", strength);
-            return Err(match is_nothing {
-                true => error.hint("0 would run no step at all: the picture would stay as it is"),
-                false => error,
+            return Err(if is_nothing {
+                error.hint("0 would run no step at all: the picture would stay as it is")
+            } else {
+                error
             });
         }
         let fit = params

@@ -15,6 +15,7 @@ mod memory;
 mod params;
 mod picture_prompt;
 mod profiles;
+mod prompts;
 mod recall;
 mod refiner;
 mod resolve;

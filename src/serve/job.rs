@@ -95,6 +95,18 @@ pub(super) fn new_key() -> String {
 }
 
 impl Order {
+    /// An order of nothing in particular.
+    #[cfg(test)]
+    pub(super) fn plain() -> Self {
+        Self {
+            params: Params::default(),
+            operation: Operation::Txt2img,
+            api: Api::Jobs,
+            attended: false,
+            key: String::new(),
+        }
+    }
+
     /// Returns true if `other` differs only in prompts and seed, so that both may share a batch.
     pub(super) fn is_like(&self, other: &Self) -> bool {
         let [ours, theirs] = [self, other].map(|order| Params {
@@ -501,13 +513,11 @@ mod tests {
     use super::*;
 
     fn job() -> Job {
-        let (params, operation) = (Params::default(), Operation::Txt2img);
         let order = Order {
-            params,
-            operation,
             api: Api::OpenAi,
             attended: true,
             key: new_key(),
+            ..Order::plain()
         };
         Job::new(new_id(), 1, SystemTime::now(), order, Status::default())
     }

@@ -206,6 +206,7 @@ impl Jobs {
             running,
             ended: inner.known.len() - queued - running,
             bytes,
+            unwritten: 0,
         }
     }
 
@@ -269,8 +270,7 @@ impl Inner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::request::Params;
-    use crate::serve::job::{Made, Operation, Status, new_id};
+    use crate::serve::job::{Made, Status, new_id};
     use std::time::Duration;
 
     const BOUNDS: Bounds = Bounds {
@@ -282,18 +282,11 @@ mod tests {
 
     fn submit(jobs: &Jobs) -> Result<Arc<Job>, Refusal> {
         let place = jobs.reserve()?;
-        let order = Order {
-            params: Params::default(),
-            operation: Operation::Txt2img,
-            api: Api::Jobs,
-            attended: false,
-            key: String::new(),
-        };
         let job = Job::new(
             new_id(),
             place.number,
             SystemTime::now(),
-            order,
+            Order::plain(),
             Status::default(),
         );
         let job = Arc::new(job);

@@ -254,7 +254,7 @@ mod tests {
 
     use super::*;
     use crate::request::Params;
-    use crate::serve::job::{Api, End, Made, Operation, new_id};
+    use crate::serve::job::{End, Made, new_id};
 
     fn job(number: u64, attended: bool) -> Job {
         let params = Params {
@@ -263,10 +263,8 @@ mod tests {
         };
         let order = Order {
             params,
-            operation: Operation::Txt2img,
-            api: Api::Jobs,
             attended,
-            key: String::new(),
+            ..Order::plain()
         };
         Job::new(
             new_id(),

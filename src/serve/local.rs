@@ -50,17 +50,17 @@ impl Local {
     fn note(&self, job: &Job) {
         if let Err(error) = self.journal.update(job) {
             (self.log)(&format!("{}: {error}", job.id));
-            self.unwritten().extend(self.jobs.get(&job.id));
+            let mut unwritten = self.unwritten();
+            if unwritten.iter().all(|other| other.id != job.id) {
+                unwritten.extend(self.jobs.get(&job.id));
+            }
         }
     }
 
     /// Tries once more to write down what could not be written.
     fn catch_up(&self) {
-        let jobs = std::mem::take(&mut *self.unwritten());
-        let failed =
-            |job: &Arc<Job>| self.jobs.get(&job.id).is_some() && self.journal.update(job).is_err();
-        let still: Vec<Arc<Job>> = jobs.into_iter().filter(failed).collect();
-        self.unwritten().extend(still);
+        self.unwritten()
+            .retain(|job| self.jobs.get(&job.id).is_some() && self.journal.update(job).is_err());
     }
 
     /// A begun job, written down: should that fail, it is only begun once more than it should be.
@@ -149,7 +149,11 @@ impl Store for Local {
     }
 
     fn count(&self) -> Result<Count> {
-        Ok(self.jobs.count())
+        self.catch_up();
+        Ok(Count {
+            unwritten: self.unwritten().len(),
+            ..self.jobs.count()
+        })
     }
 
     fn expire(&self, now: SystemTime) -> Result<()> {
@@ -169,11 +173,6 @@ impl Store for Local {
     fn is_closed(&self) -> bool {
         self.jobs.is_closed()
     }
-
-    fn is_behind(&self) -> bool {
-        self.catch_up();
-        !self.unwritten().is_empty()
-    }
 }
 
 #[cfg(all(test, unix))]
@@ -181,8 +180,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::request::Params;
-    use crate::serve::job::{Operation, State};
+    use crate::serve::job::State;
 
     /// A state that could not be written is written later: a job ends once, across restarts too.
     #[test]
@@ -199,22 +197,15 @@ mod tests {
             Local::open(folder.path(), bounds, log).unwrap()
         };
         let local = open();
-        let order = Order {
-            params: Params::default(),
-            operation: Operation::Txt2img,
-            api: Api::Jobs,
-            attended: false,
-            key: String::new(),
-        };
-        let job = local.submit(order, &Pictures::new()).ok().unwrap();
+        let job = local.submit(Order::plain(), &Pictures::new()).ok().unwrap();
         let job = local.next().filter(|next| next.id == job.id).unwrap();
         // The record's temporary file cannot be written.
         let temporary = local.folder(&job.id).join(".job.json");
         symlink("/dev/full", &temporary).unwrap();
         assert!(local.finish(&job, End::Completed));
-        assert!(local.is_behind());
+        assert_eq!(local.count().unwrap().unwritten, 1);
         std::fs::remove_file(&temporary).unwrap();
-        assert!(!local.is_behind());
+        assert_eq!(local.count().unwrap().unwritten, 0);
         drop(local);
         assert_eq!(
             open().get(&job.id).unwrap().unwrap().state(),

@@ -81,6 +81,8 @@ pub(super) struct Count {
     pub(super) ended: usize,
     /// Bytes of pictures.
     pub(super) bytes: u64,
+    /// Jobs whose state could not be written down and still cannot be.
+    pub(super) unwritten: usize,
 }
 
 /// Storage of jobs.
@@ -138,9 +140,4 @@ pub(super) trait Store: Send + Sync {
 
     /// Returns true if the store is closed.
     fn is_closed(&self) -> bool;
-
-    /// True if the state of a job could not be written down and still cannot be.
-    fn is_behind(&self) -> bool {
-        false
-    }
 }

@@ -350,9 +350,12 @@ fn broken(text: impl Into<String>) -> Fault {
 /// cuts off to whole numbers.
 fn levels_of_floats(values: &[f32]) -> Vec<u8> {
     let are_levels = values.iter().any(|value| *value > 1.0);
-    let level = |value: &f32| match are_levels {
-        true => value.clamp(0.0, 255.0) as u8,
-        false => (value.clamp(0.0, 1.0) * 255.0).round() as u8,
+    let level = |value: &f32| {
+        if are_levels {
+            value.clamp(0.0, 255.0) as u8
+        } else {
+            (value.clamp(0.0, 1.0) * 255.0).round() as u8
+        }
     };
     values.iter().map(level).collect()
 }

@@ -92,7 +92,10 @@ impl Problem {
                 .hint("try again in a moment");
         }
         let what = "the server cannot keep its jobs at present";
-        Self::unavailable(error.kind(), what)
+        if error.kind() == Kind::Output {
+            return Self::unavailable(error.kind(), what);
+        }
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error.kind(), what)
     }
 
     /// Error of a job that failed or was cancelled.

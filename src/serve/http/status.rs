@@ -48,7 +48,7 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
     let reason = match &count {
         _ if service.store.is_closed() => Some("draining"),
         None => Some("queue out of reach"),
-        _ if service.store.is_behind() => Some("no room to keep jobs"),
+        Some(count) if count.unwritten > 0 => Some("no room to keep jobs"),
         _ if service.loading.load(Ordering::Relaxed) => Some("model loading"),
         Some(_) => (!service.missing().is_empty()).then_some("model not fetched yet"),
     };

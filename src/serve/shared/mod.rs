@@ -265,6 +265,7 @@ impl Node {
             running,
             ended,
             bytes: bytes.iter().sum(),
+            unwritten: 0,
         })
     }
 
