@@ -3,6 +3,7 @@
 //! difference in 255ths. `SDGEN_TEST_DEVICE` and `SDGEN_TEST_DTYPE` name another device and type
 //! than the processor in single precision (docs/gpu.md).
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use sdgen::config::Hub;
@@ -321,6 +322,14 @@ fn difference(image: &Image, path: &Path) -> Difference {
     }
 }
 
+/// A digest of an image's pixels. A change that must not move any image is checked by comparing the
+/// lines of two runs.
+fn digest(pixels: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    pixels.hash(&mut hasher);
+    hasher.finish()
+}
+
 fn cases(root: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root.to_owned()];
@@ -411,8 +420,9 @@ fn run(root: &Path) -> (usize, Vec<String>) {
                 decibels,
             } = difference;
             let line = format!(
-                "{} {i}: largest {largest}, mean {mean:.4}, {decibels:.1} dB",
-                case["id"]
+                "{} {i}: largest {largest}, mean {mean:.4}, {decibels:.1} dB, pixels {:016x}",
+                case["id"],
+                digest(&image.rgb)
             );
             eprintln!("{line}");
             if !machine.near(&difference) {
