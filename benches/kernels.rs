@@ -8,7 +8,7 @@
 use std::time::{Duration, Instant};
 
 use criterion::Criterion;
-use sdgen::kernels::{Arithmetic, Case, Kernels, Method};
+use sdgen::kernels::bench::{Arithmetic, Case, Kernels, Method};
 
 /// Channels in and out, batch and side of the UNet's 3×3 convolutions that take the most
 /// operations.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sdgen::config::Hub;
+use sdgen::env::Hub;
 use sdgen::output::album::Album;
 use sdgen::output::png::{Existing, save};
 use sdgen::{Engine, Error, Event, Flow, Params, Planner};

@@ -5,16 +5,16 @@ use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::checkpoint::{Format, Planned, Storage};
 use crate::error::{Error, Kind, Result};
 use crate::models::tokenizer::{readers, standard_files};
-use crate::named::{Named, named_enum};
+use crate::named_enum::{Named, named_enum};
 use crate::nn::{Backend, Weights, encoded};
 use crate::output::png::{folder_of, new_temporary};
 use crate::registry::export::{self, Piece};
 use crate::registry::{
     Component, ModelFiles, RepoConfig, Sign, Tensors, Version, signs, version_of,
 };
+use crate::tensor_file::{Format, Planned, Storage};
 
 named_enum! {
     /// Layout of a model's tensors.

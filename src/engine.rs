@@ -5,20 +5,21 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::adapters::Adapters;
+use crate::device::{DeviceChoice, Dtype};
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, tell};
-use crate::input::{Picture as Seen, Start, Transparency};
+use crate::imaging::{Picture as Seen, Start, Transparency};
 use crate::nn::{Backend, Choice, pace};
 use crate::output::Picture;
 use crate::output::album::Leaf;
 use crate::output::latents::Latents;
+use crate::params::Request;
 pub use crate::pipeline::Estimate;
 use crate::pipeline::{
     Batch, Beside, Drawn, Encoded, Pipeline, Shown, Sizes, Stages, Stay, Task, Workload,
 };
-use crate::plan::{Model, Plan};
+use crate::planner::{Model, Plan};
 use crate::registry::Networks;
-use crate::request::{DeviceChoice, Dtype, Request};
 use crate::rng::Noise;
 
 /// A finished picture: 8-bit RGB, row by row from the top left.
@@ -426,7 +427,7 @@ impl Engine {
             dtype,
             threads,
         } = machine;
-        let isa = crate::config::instruction_set();
+        let isa = crate::env::instruction_set();
         let backend = Backend::choose(&Choice {
             device,
             dtype,

@@ -150,7 +150,7 @@ impl Error {
         Self::new(Kind::Internal, message).hint("this is a bug in sdgen; please report it")
     }
 
-    /// A wrong value in a request; `field` is the snake_case name of the [`crate::request::Params`]
+    /// A wrong value in a request; `field` is the snake_case name of the [`crate::params::Params`]
     /// field.
     pub fn field(field: &str, message: impl Into<String>) -> Self {
         let mut error = Self::new(Kind::Usage, message);

@@ -5,34 +5,34 @@
 
 pub mod adapters;
 pub mod batch;
-pub mod checkpoint;
 pub mod cli;
-pub mod config;
 pub mod convert;
+pub mod device;
 pub mod engine;
+pub mod env;
 pub mod error;
 pub mod event;
-pub mod input;
+pub mod imaging;
+#[doc(hidden)]
+pub mod kernels;
 pub(crate) mod models;
-pub mod named;
+pub mod named_enum;
 pub(crate) mod nn;
 pub mod output;
+pub mod params;
 pub(crate) mod pipeline;
-pub mod plan;
+pub mod planner;
 pub mod prompt;
 pub mod registry;
-pub mod request;
 pub mod rng;
-pub mod sampler;
+pub mod schedulers;
 #[cfg(feature = "serve")]
 pub mod serve;
+pub mod tensor_file;
 pub(crate) mod text;
-
-#[doc(hidden)]
-pub use nn::kernels;
 
 pub use engine::{Engine, Estimate, Image};
 pub use error::{Error, Kind, Result};
 pub use event::{Event, Flow, Observer, Stage};
-pub use plan::{Plan, Planner};
-pub use request::{Params, Request};
+pub use params::{Params, Request};
+pub use planner::{Plan, Planner};

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use crate::checkpoint::{Content, Directory};
 use crate::error::{Error, Kind, Result};
 use crate::prompt::Word;
 use crate::registry::{Component, ModelFiles, Place, TensorFile, Tensors};
+use crate::tensor_file::{Content, Directory};
 
 /// A textual-inversion embedding: the vectors of one word.
 #[derive(Clone, Debug)]

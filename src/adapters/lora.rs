@@ -10,9 +10,9 @@ use super::hash::{Hashes, hashes};
 use super::names::{Index, Target};
 use super::parts::{Form, Module, PEFT, Part, part, wrong};
 use super::training::{HEADER, Training};
-use crate::checkpoint::{Content, Directory};
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, Family, Place, TensorFile, Tensors};
+use crate::tensor_file::{Content, Directory};
 
 /// A LoRA file whose header was read.
 #[derive(Clone, Debug)]

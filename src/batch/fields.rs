@@ -9,7 +9,7 @@ use clap::Args as _;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, closest};
-use crate::request::Params;
+use crate::params::Params;
 
 /// Position in a batch file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -12,7 +12,7 @@ use super::fields::{Fault, Fields, Place};
 use super::matrix::{Axis, Coordinate, Element, Point, product};
 use super::source::{Choices, Draft};
 use crate::error::{Error, Kind, Result};
-use crate::request::{Params, Seed, check};
+use crate::params::{Params, Seed, check};
 
 /// One image to be generated.
 #[derive(Clone, Debug)]

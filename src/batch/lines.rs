@@ -8,7 +8,7 @@ use clap::Parser;
 use super::fields::{Fault, Fields, Place};
 use super::source::{Draft, Source};
 use crate::error::{Error, Kind, Result};
-use crate::request::Params;
+use crate::params::Params;
 
 /// The flags of a line.
 #[derive(Parser)]

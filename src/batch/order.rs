@@ -3,7 +3,7 @@
 //! the order.
 
 use super::plan::Planned;
-use crate::request::Request;
+use crate::params::Request;
 
 /// Returns the forward passes, each with the indices of its jobs.
 pub fn forwards(planned: &[Planned]) -> Vec<Vec<usize>> {
@@ -78,9 +78,9 @@ mod tests {
     use super::super::plan::plan;
     use super::super::source::{Form, Source};
     use super::*;
-    use crate::config::Hub;
+    use crate::env::Hub;
     use crate::event::{Event, Flow};
-    use crate::plan::Planner;
+    use crate::planner::Planner;
 
     fn drawn(text: &str) -> Vec<Vec<String>> {
         let source = Source::parse(text, Path::new("b.toml"), Form::Toml);

@@ -13,8 +13,8 @@ use super::source::Output;
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
 use crate::output::path::{Template, Values};
-use crate::plan::{Plan, Planner};
-use crate::request::Request;
+use crate::params::Request;
+use crate::planner::{Plan, Planner};
 
 /// Template of file names if a batch gives none.
 pub const DEFAULT_TEMPLATE: &str = "{name}.png";

@@ -9,7 +9,7 @@ use super::super::order::forwards;
 use super::super::shard::Shard;
 use super::super::source::{Form, Source};
 use super::*;
-use crate::config::Hub;
+use crate::env::Hub;
 use crate::event::{Event, Flow};
 
 fn planned(text: &str) -> (Vec<Planned>, Vec<String>) {

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::config::ArrayTask;
+use crate::env::ArrayTask;
 use crate::error::{Error, Result};
 
 /// Shard `index` of `count`.

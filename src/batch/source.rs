@@ -8,7 +8,7 @@ use super::fields::{Fault, Fields, Place};
 use super::matrix::Axis;
 use super::{lines, table, toml_file};
 use crate::error::{Error, Kind, Result};
-use crate::named::named_enum;
+use crate::named_enum::named_enum;
 
 named_enum! {
     /// Format of a batch file.

@@ -14,7 +14,7 @@ use super::fields::{Fault, Fields, Place};
 use super::matrix::{Axis, Point, label, range};
 use super::source::{Choices, Draft, Output, Source, folder_of, text};
 use crate::error::{Error, Kind, Result};
-use crate::named::Named;
+use crate::named_enum::Named;
 
 /// A table of a file.
 type Table<'a> = DeTable<'a>;

@@ -19,15 +19,15 @@ use crate::batch::{
     self, Fault, Fields, Form, Job, Keeping, Manifest, Moved, Origin, Output, Place, Planned,
     Shard, Source,
 };
-use crate::config::{self, Hub};
+use crate::env::{self, Hub};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Observer};
-use crate::named::Named;
+use crate::named_enum::Named;
 use crate::output::path::check_file;
 use crate::output::png::{Existing, part_of, save};
 use crate::output::sheet::{self, Entry, Tile};
-use crate::plan::Planner;
-use crate::request::Params;
+use crate::params::Params;
+use crate::planner::Planner;
 
 #[derive(Args)]
 #[group(skip)]
@@ -84,7 +84,7 @@ pub(super) struct Arguments {
 /// Draws the jobs of a file.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let begun = Instant::now();
-    let task = config::array_task();
+    let task = env::array_task();
     let shard = Shard::choose(arguments.shard.as_deref(), task.as_ref())?;
     if arguments.show {
         show::check()?;

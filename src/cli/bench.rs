@@ -7,12 +7,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::terminal;
-use crate::config::Hub;
 use crate::engine::Engine;
+use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::plan::Planner;
-use crate::request::{Params, Request};
+use crate::params::{Params, Request};
+use crate::planner::Planner;
 
 #[derive(Args)]
 #[group(skip)]

@@ -4,7 +4,7 @@
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
-use crate::config::Hub;
+use crate::env::Hub;
 use crate::registry::models;
 
 /// Answers a shell that asks, and ends the process then.

@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::terminal;
 use crate::batch::{Fields, Place};
-use crate::config::{self, DefaultsFile};
+use crate::env::{self, DefaultsFile};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, tell};
-use crate::request::{Params, Profiles, bystanders, check, decoding_alone, not_finite, overlay};
+use crate::params::{Params, Profiles, bystanders, check, decoding_alone, not_finite, overlay};
 
 /// Choice of a profile. Only the command line has this flag.
 #[derive(Args)]
@@ -26,7 +26,7 @@ impl Profile {
     /// The file is wrong, or has no such profile.
     pub(super) fn defaults(&self) -> Result<Defaults> {
         let (file, note) = read()?;
-        let name = self.profile.clone().or_else(config::profile);
+        let name = self.profile.clone().or_else(env::profile);
         let params = file.params(name.as_deref())?;
         Ok(Defaults { file, params, note })
     }
@@ -92,7 +92,7 @@ impl Defaults {
 /// # Errors
 /// The file is wrong.
 pub(super) fn read() -> Result<(Profiles, Option<String>)> {
-    match config::defaults_file()? {
+    match env::defaults_file()? {
         None => Ok((Profiles::default(), None)),
         Some(DefaultsFile {
             path,
@@ -142,7 +142,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn path() -> Result<()> {
-    let file = config::defaults_file()?.ok_or_else(|| {
+    let file = env::defaults_file()?.ok_or_else(|| {
         Error::new(
             Kind::Usage,
             "there is no home folder to keep a config file in",

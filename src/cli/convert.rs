@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{signals, terminal};
-use crate::config::Hub;
 use crate::convert::{Layout, Order, Target, convert, left_behind};
+use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
-use crate::named::Named;
+use crate::named_enum::Named;
 use crate::registry::{self, Fetch, ModelRef};
 
 #[derive(Args)]

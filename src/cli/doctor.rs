@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::terminal::{self, size};
-use crate::config::{self, Hub};
+use crate::env::{self, Hub};
 use crate::error::Error;
 use crate::error::Result;
 use crate::nn::{Survey, survey};
@@ -136,7 +136,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 
 /// Device, build, instruction sets, threads and data type.
 fn machine() -> Vec<Finding> {
-    let asked = config::instruction_set();
+    let asked = env::instruction_set();
     let Survey {
         features,
         instruction_sets,
@@ -203,7 +203,7 @@ fn defaults() -> Finding {
         Ok((file, None)) if file.path().exists() => {
             let names: Vec<&str> = file.names().collect();
             let value = format!("{}, {} profiles", file.path().display(), names.len());
-            match file.params(config::profile().as_deref()) {
+            match file.params(env::profile().as_deref()) {
                 Ok(_) => Finding::good("config", value),
                 Err(error) => Finding::failed("config", &error),
             }
@@ -215,7 +215,7 @@ fn defaults() -> Finding {
 
 /// The variables of the hub that are set, and what they change beside what follows.
 fn environment(hub: &Hub) -> Finding {
-    let set = config::hub_variables();
+    let set = env::hub_variables();
     let seconds =
         |what: &str, time: Option<Duration>| Some(format!("{what} {} s", time?.as_secs()));
     let times = [

@@ -13,15 +13,15 @@ use serde::Serialize;
 use super::terminal;
 use super::work::count_of;
 use crate::batch::{Job, Planned, forwards};
-use crate::config::Hub;
 use crate::engine::{Engine, Forecast};
+use crate::env::Hub;
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
 use crate::models::tokenizer::{Reader, readers};
-use crate::plan::{Plan, Planner};
+use crate::params::{Params, Request};
+use crate::planner::{Plan, Planner};
 use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelRef};
-use crate::request::{Params, Request};
-use crate::sampler::Sampler;
+use crate::schedulers::Sampler;
 
 /// The flag.
 #[derive(Args, Clone, Copy)]

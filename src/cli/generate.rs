@@ -12,15 +12,15 @@ use super::dry_run::DryRun;
 use super::preview::Previews;
 use super::progress::{Display, Progress};
 use super::signals;
-use crate::config::Hub;
 use crate::engine::{Engine, Image};
+use crate::env::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, Stage};
 use crate::output::album::{Album, Leaf};
 use crate::output::path::{DEFAULT_TEMPLATE, Destination, Template, UNNAMED, Values};
 use crate::output::png::{Existing, save, write_stream};
-use crate::plan::{Plan, Planner};
-use crate::request::{Params, check};
+use crate::params::{Params, check};
+use crate::planner::{Plan, Planner};
 
 #[derive(Args)]
 #[group(skip)]

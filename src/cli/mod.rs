@@ -90,7 +90,7 @@ pub fn main() -> ExitCode {
     complete::answer(command);
     crate::nn::explain_lost_files();
     crate::nn::return_large_buffers();
-    let colour = if crate::config::colours() {
+    let colour = if crate::env::colours() {
         ColorChoice::Auto
     } else {
         ColorChoice::Never

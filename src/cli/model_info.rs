@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::terminal;
-use crate::config::Hub;
+use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
 use crate::registry::{self, About, Fetch, ModelRef};

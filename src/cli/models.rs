@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::progress::{Display, Progress};
 use super::{model_info, signals, terminal};
-use crate::config::Hub;
+use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 use crate::registry::{self, Fetch, ModelFiles, ModelRef, ModelSpec, Verdict, models};

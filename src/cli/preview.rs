@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::output::Picture;
 use crate::output::png::{Existing, encode, save};
-use crate::request::{Params, Request};
+use crate::params::{Params, Request};
 
 /// A folder of previews.
 pub(super) struct Previews {

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::report::Format;
 use super::{bars::Bars, plain::Lines, signals, terminal};
-use crate::config::Hold;
+use crate::env::Hold;
 use crate::event::{Event, Flow, Observer};
-use crate::request::Request;
+use crate::params::Request;
 
 /// Display of a run. Only the command line has these flags.
 #[derive(Args)]

@@ -12,13 +12,13 @@ use super::config::Profile;
 use super::generate::{Drawing, destination, draw};
 use super::progress::{Display, Progress};
 use super::{signals, terminal};
-use crate::config::Hub;
 use crate::engine::{Engine, Image};
+use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 use crate::output::metadata::{self, Record};
-use crate::plan::{Plan, Planner, Recorded};
-use crate::request::{Params, overlay};
+use crate::params::{Params, overlay};
+use crate::planner::{Plan, Planner, Recorded};
 
 #[derive(Args)]
 #[group(skip)]

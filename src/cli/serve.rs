@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use super::{signals, terminal};
-use crate::config::{Hold, Hub, Token, state_folder};
+use crate::env::{Hold, Hub, Token, state_folder};
 use crate::error::{Error, Kind, Result};
-use crate::request::Params;
+use crate::params::Params;
 use crate::serve::{Door, Home, Limits, Log, Options, Server};
 
 #[derive(Args)]
@@ -203,7 +203,7 @@ impl Drawing {
             prompt: Some(String::new()),
             ..defaults.clone()
         };
-        if let Some(error) = crate::request::check(&probe).into_iter().next() {
+        if let Some(error) = crate::params::check(&probe).into_iter().next() {
             return Err(error);
         }
         let (models, log_prompts) = (self.model.clone(), words.log_prompts);
@@ -238,7 +238,7 @@ const WAITING: usize = 64;
 /// Value of `--queue` or of the environment: the maximum number of waiting jobs, and the URL of the
 /// queue, if not in this process.
 pub(super) fn queue(said: Option<&String>) -> Result<(usize, Option<String>)> {
-    match said.cloned().or_else(crate::config::queue) {
+    match said.cloned().or_else(crate::env::queue) {
         Some(text) => parsed(&text),
         None => Ok((WAITING, None)),
     }

@@ -31,12 +31,12 @@ pub(super) fn say(line: &str) {
 
 /// Returns true if stderr is a terminal that can redraw a line.
 pub(super) fn redraws() -> bool {
-    io::stderr().is_terminal() && !crate::config::dumb_terminal()
+    io::stderr().is_terminal() && !crate::env::dumb_terminal()
 }
 
 /// Returns true if stderr shows colours.
 pub(super) fn coloured() -> bool {
-    io::stderr().is_terminal() && crate::config::colours()
+    io::stderr().is_terminal() && crate::env::colours()
 }
 
 /// A number of bytes as people read it.

@@ -9,11 +9,11 @@ use serde::Serialize;
 
 use super::terminal;
 use crate::adapters::{self, Embedding, Shelf};
-use crate::config::Hub;
+use crate::env::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow};
 use crate::models::tokenizer::{Reader, Shape, Tokenizer, readers};
-use crate::named::Named;
+use crate::named_enum::Named;
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax, Token, Word};
 use crate::registry::{self, Component, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, models};
 

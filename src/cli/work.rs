@@ -13,7 +13,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 use crate::output::album::Album;
 use crate::output::png::{Existing, save};
-use crate::plan::Plan;
+use crate::planner::Plan;
 
 /// A batch that is being drawn.
 pub(super) struct Work<'a> {

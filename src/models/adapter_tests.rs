@@ -7,7 +7,7 @@ use super::clip_vision::{ClipVision, VisionConfig};
 use super::controlnet::{ControlConfig, ControlNet, Strength};
 use super::golden::{backends, golden, near, tensors};
 use super::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
-use crate::input::{Picture, Transparency};
+use crate::imaging::{Picture, Transparency};
 use crate::nn::{Backend, Weights};
 use crate::registry::{ModelFiles, Tensors};
 

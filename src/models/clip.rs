@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use serde::Deserialize;
 
 use crate::error::{Error, Kind, Result};
-use crate::named::Named;
+use crate::named_enum::Named;
 use crate::nn::{
     Activation, Backend, Embedding, Extra, LayerNorm, Linear, Projections, SelfAttention, Tokens,
     Weights, Width,

@@ -1,12 +1,12 @@
 //! Attention layers: projections, heads and the softmax between. The whole score matrix is never in
 //! memory.
 
-use super::cpu::{AttentionShape, Mask, PackedKv, Precision, Rows, attend};
 use super::linear::Linear;
 use super::map::{FeatureMap, Host, Store, Tokens, Width};
 use super::tensor;
 use super::weights::Weights;
 use crate::error::{Error, Kind, Result};
+use crate::kernels::{AttentionShape, Mask, PackedKv, Precision, Rows, attend};
 
 /// Weights of the four projections.
 pub(crate) struct Projections {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use candle_core::DeviceLocation;
 use candle_core::{DType, Device, Tensor};
 
-use super::cpu::{Cpu, ISA_NAMES, Isa, Precision, physical_cores};
+use crate::device::{DeviceChoice, Dtype};
 use crate::error::{Error, Kind, Result};
-use crate::request::{DeviceChoice, Dtype};
+use crate::kernels::{Cpu, ISA_NAMES, Isa, Precision, physical_cores};
 
 /// A device and the arithmetic on it. Cloning shares threads and buffers.
 #[derive(Clone)]

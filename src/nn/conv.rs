@@ -4,16 +4,16 @@
 
 use candle_core::Tensor;
 
-use super::cpu::{
-    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, Residual,
-    Rows, plan,
-};
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
 use super::norm::GroupNorm;
 use super::tensor::{ConvOptions, ConvTensors};
 use super::watch;
 use super::weights::Weights;
 use crate::error::{Error, Result};
+use crate::kernels::{
+    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, Residual,
+    Rows, plan,
+};
 
 /// Size, stride and padding of a convolution.
 #[derive(Clone, Copy)]

@@ -2,14 +2,14 @@
 
 use candle_core::Tensor;
 
-use super::cpu::{
-    self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Residual, Rows,
-};
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens, Width};
 use super::weights::{Values, Weights};
 use super::{tensor, watch};
 use crate::error::Result;
-use crate::named::named_enum;
+use crate::kernels::{
+    self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Residual, Rows,
+};
+use crate::named_enum::named_enum;
 
 named_enum! {
     /// Activation after a linear layer; the names are those of `hidden_act` in config.json.
@@ -22,10 +22,10 @@ named_enum! {
 }
 
 impl Activation {
-    fn kernel(self) -> cpu::Activation {
+    fn kernel(self) -> kernels::Activation {
         match self {
-            Self::QuickGelu => cpu::Activation::QuickGelu,
-            Self::Gelu => cpu::Activation::Gelu,
+            Self::QuickGelu => kernels::Activation::QuickGelu,
+            Self::Gelu => kernels::Activation::Gelu,
         }
     }
 }
@@ -173,7 +173,7 @@ impl Linear {
                 let input = x.store.host()?;
                 let residual = residual.map(|r| r.store.host()?.full()).transpose()?;
                 let epilogue = Epilogue {
-                    activation: activation.map_or(cpu::Activation::None, Activation::kernel),
+                    activation: activation.map_or(kernels::Activation::None, Activation::kernel),
                     residual: residual.map_or(Residual::None, |data| {
                         Residual::Rows(Rows::new(data, self.outputs))
                     }),

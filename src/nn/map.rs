@@ -9,8 +9,8 @@ use half::bf16;
 use half::slice::HalfBitsSliceExt;
 
 use super::backend::Backend;
-use super::cpu::{Activation, Buffer, Cpu, Output, activate};
 use crate::error::{Error, Result};
+use crate::kernels::{Activation, Buffer, Cpu, Output, activate};
 
 /// Activations over a plane: `b` images of `c` channels, `h × w`.
 #[derive(Clone)]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::cgroup::folders;
+use crate::kernels::cgroup::folders;
 
 /// Bytes that this process can still take without forcing others to swap: the least of the
 /// available memory that the system reports and the rest of the limit of each cgroup, as in a
@@ -56,7 +56,7 @@ fn left(folder: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::nn::cgroup::testing::write;
+    use crate::kernels::cgroup::testing::write;
 
     const SECOND: (&str, &str) = (
         "proc/self/mountinfo",

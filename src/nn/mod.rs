@@ -3,11 +3,7 @@
 
 mod attention;
 mod backend;
-mod cgroup;
 mod conv;
-pub(crate) mod cpu;
-#[doc(hidden)]
-pub use cpu::bench as kernels;
 mod embed;
 mod linear;
 mod map;
@@ -23,10 +19,10 @@ mod weights;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
+pub(crate) use crate::kernels::{Entry, Ledger, return_large_buffers};
 pub(crate) use attention::{CrossAttention, KeyValues, Projections, SelfAttention};
 pub(crate) use backend::{Backend, Choice};
 pub(crate) use conv::{Conv2d, ConvShape};
-pub(crate) use cpu::{Entry, Ledger, return_large_buffers};
 pub(crate) use embed::{Embedding, Extra, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
@@ -47,15 +43,15 @@ use crate::error::{Error, Kind, Result};
 /// Those of `work`; `Kind::Device` when the system refuses memory.
 pub(crate) fn within_memory<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // What is left half done is dropped: networks hold no state, buffers go back to their arena.
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        match payload.downcast::<cpu::OutOfMemory>() {
-            Ok(refused) => Err(Error::new(
-                Kind::Device,
-                format!("memory ran out: the system refuses {refused} more"),
-            )
-            .hint("try `--memory low`, `--vae-tiling on`, a smaller size or `--batch-size 1`")),
-            Err(payload) => resume_unwind(payload),
-        }
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| match payload
+        .downcast::<crate::kernels::OutOfMemory>(
+    ) {
+        Ok(refused) => Err(Error::new(
+            Kind::Device,
+            format!("memory ran out: the system refuses {refused} more"),
+        )
+        .hint("try `--memory low`, `--vae-tiling on`, a smaller size or `--batch-size 1`")),
+        Err(payload) => resume_unwind(payload),
     })
 }
 

@@ -2,11 +2,11 @@
 
 use candle_core::{DType, Tensor};
 
-use super::cpu::{self, Activation, Affine, ConvInput, Cpu, Rows, transform};
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens, Width};
 use super::tensor;
 use super::weights::Weights;
 use crate::error::{Error, Kind, Result};
+use crate::kernels::{self, Activation, Affine, ConvInput, Cpu, Rows, transform};
 
 /// One scale and one shift a channel.
 enum Scales {
@@ -94,13 +94,13 @@ impl GroupNorm {
     pub(super) fn affine(&self, parts: &[(&[f32], usize)], shape: MapShape) -> Result<Affine> {
         match &self.scales {
             Scales::Host(cpu, weight, bias) => {
-                let norm = cpu::GroupNorm {
+                let norm = kernels::GroupNorm {
                     groups: self.groups,
                     eps: self.eps,
                     weight,
                     bias,
                 };
-                Ok(cpu::group_norm(
+                Ok(kernels::group_norm(
                     cpu,
                     &ConvInput::plain(parts, shape.b, shape.h, shape.w),
                     &norm,
@@ -140,13 +140,13 @@ impl LayerNorm {
             )?),
             Scales::Host(cpu, weight, bias) => {
                 let input = x.store.host()?.full()?;
-                let norm = cpu::LayerNorm {
+                let norm = kernels::LayerNorm {
                     eps: self.eps as f32,
                     weight,
                     bias,
                 };
                 Store::Host(Host::written(cpu, input.len(), width, |out| {
-                    cpu::layer_norm(cpu, b * n, Rows::new(input, c), &norm, out);
+                    kernels::layer_norm(cpu, b * n, Rows::new(input, c), &norm, out);
                 }))
             }
         };

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::backend::Backend;
-use super::cpu::{
+use crate::kernels::{
     Epilogue, Gating, LinearInput, LinearWeights, Output, PackedLinear, Rows, WeightSlice,
 };
 

@@ -2,9 +2,9 @@
 //! choice.
 
 use super::backend::{Backend, Choice};
-use super::cpu::{Isa, physical_cores};
+use crate::device::{DeviceChoice, Dtype};
 use crate::error::Result;
-use crate::request::{DeviceChoice, Dtype};
+use crate::kernels::{Isa, physical_cores};
 
 /// Hardware that can be used, and the choice for a request that names no device or data type.
 pub(crate) struct Survey {

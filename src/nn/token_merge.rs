@@ -5,12 +5,12 @@
 //! 2 × 2 is a destination. Of the other tokens, the share with the highest cosine similarity to a
 //! destination is merged into it, as the mean.
 
-use super::cpu::{
+use super::map::{Host, Store, Tokens};
+use crate::error::{Error, Kind, Result};
+use crate::kernels::{
     Cpu, Epilogue, Gating, LinearInput, LinearWeights, Output, PackedLinear, Precision, Rows,
     WeightSlice,
 };
-use super::map::{Host, Store, Tokens};
-use crate::error::{Error, Kind, Result};
 
 /// Map from each token of a sequence to its token in the merged sequence.
 pub(crate) struct TokenMerge {

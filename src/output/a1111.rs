@@ -3,7 +3,7 @@
 //! reader for pictures and for the server.
 
 use crate::error::{Error, Result};
-use crate::sampler::{SAMPLERS, Schedule};
+use crate::schedulers::{SAMPLERS, Schedule};
 
 /// A sampler under its name in A1111.
 struct Label {
@@ -311,7 +311,7 @@ pub fn schedules() -> impl Iterator<Item = (&'static str, &'static str, &'static
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::named::Named;
+    use crate::named_enum::Named;
 
     fn read(label: &str, schedule: Option<&str>) -> Option<(&'static str, &'static str)> {
         let read = sampling(["sampler", "schedule"], label, schedule, Automatic::Own).ok()?;

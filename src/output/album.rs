@@ -9,7 +9,7 @@ use super::metadata::Origin;
 use super::path::{Template, UNNAMED, Values};
 use super::png::{Existing, encode, save};
 use crate::error::{Error, Result};
-use crate::request::{Request, VaeTiling};
+use crate::params::{Request, VaeTiling};
 
 /// Settings for writing the images of one request.
 #[derive(Clone, Copy)]

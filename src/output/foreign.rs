@@ -3,7 +3,7 @@
 use super::a1111::{self, Automatic};
 use super::parameters::Parameters;
 use crate::error::Error;
-use crate::request::Params;
+use crate::params::Params;
 
 /// Fields without an effect on the image.
 const SILENT: [&str; 1] = ["Version"];

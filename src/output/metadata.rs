@@ -12,8 +12,9 @@ use serde_json::Value;
 use super::parameters::{self, Parameters};
 use super::sheet::{self, Contents};
 use super::{Text, a1111, chunks};
+use crate::device::Rng;
 use crate::error::{Error, Kind, Result};
-use crate::request::{Adapter, Request, Rng};
+use crate::params::{Adapter, Request};
 
 /// Keyword of the JSON chunk.
 const KEYWORD: &str = "sdgen";
@@ -233,8 +234,8 @@ pub(crate) mod tests {
     use super::*;
     use crate::output::Picture;
     use crate::output::png::{Existing, encode, save};
+    use crate::params::Params;
     use crate::registry::{ModelFiles, RepoConfig};
-    use crate::request::Params;
 
     /// A request to a model of the golden tests.
     pub(crate) fn request() -> Request {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::png::{Existing, cannot_write, folder_of, new_temporary};
 use crate::error::{Error, Kind, Result};
-use crate::request::Request;
+use crate::params::Request;
 
 /// The template used when a request names none.
 pub const DEFAULT_TEMPLATE: &str = "{model}-{seed}.png";

@@ -1,7 +1,7 @@
 //! Extra networks and adapters of a request, as the pipeline receives them.
 
 use crate::adapters::Adapters;
-use crate::plan::Plan;
+use crate::planner::Plan;
 use crate::registry::Networks;
 
 /// Extra networks and adapters of a request.

@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::models::conditioning::{Added, Conditioning};
 use crate::models::ip_adapter::IpAdapter;
 use crate::models::unet::{Deep, Unet};
-use crate::request::Shortcuts;
+use crate::params::Shortcuts;
 
 /// Networks and settings of a run.
 pub(super) struct Cast<'a> {

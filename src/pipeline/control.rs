@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::models::conditioning::Conditioning;
 use crate::models::controlnet::{ControlNet, Residuals, Strength};
 use crate::nn::FeatureMap;
-use crate::request::Control;
+use crate::params::Control;
 
 /// A ControlNet with its control image.
 #[derive(Clone, Copy)]

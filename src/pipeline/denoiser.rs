@@ -11,10 +11,10 @@ use super::{Batch, Encoded, guidance, tell};
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, heard};
 use crate::nn::Backend;
+use crate::params::Interval;
 use crate::registry::Inputs;
-use crate::request::Interval;
 use crate::rng::Noise;
-use crate::sampler::{Model, Sample, combine};
+use crate::schedulers::{Model, Sample, combine};
 
 /// Settings of a run of the denoiser.
 pub(super) struct Run<'a> {

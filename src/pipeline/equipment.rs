@@ -7,7 +7,7 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
-use crate::input::Picture;
+use crate::imaging::Picture;
 use crate::models::clip_vision::{ClipVision, VisionConfig};
 use crate::models::controlnet::{ControlConfig, ControlNet};
 use crate::models::ip_adapter::IpAdapter;

@@ -5,7 +5,7 @@ use super::Stay;
 use super::sizes::Sizes;
 use crate::error::Result;
 use crate::nn::{Backend, available_memory};
-use crate::request::{Memory, VaeTiling};
+use crate::params::{Memory, VaeTiling};
 
 /// Memory of a request, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -14,8 +14,8 @@ use crate::event::{Event, Observer, Stage, tell};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Merge, Weights};
+use crate::params::Request;
 use crate::registry::{Component, ModelFiles, Networks, RepoConfig};
-use crate::request::Request;
 
 impl Pipeline {
     /// Prepares a model; nothing is loaded before [`Self::ready`] or a stage asks for it.

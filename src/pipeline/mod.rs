@@ -34,16 +34,16 @@ use candle_core::Tensor;
 use crate::adapters::Adapters;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, Stage, tell};
-use crate::input::{MaskOptions, MaskedContent, Picture, Start};
+use crate::imaging::{MaskOptions, MaskedContent, Picture, Start};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Weights, within_memory};
 use crate::output::latents::Latents;
+use crate::params::{Init, Request};
 use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
-use crate::request::{Init, Request};
 use crate::rng::Noise;
-use crate::sampler::schedule::{self, Ladder};
-use crate::sampler::{self, Config, Prediction, combine};
+use crate::schedulers::schedule::{self, Ladder};
+use crate::schedulers::{self, Config, Prediction, combine};
 use autoencoder::Autoencoder;
 use cast::Cast;
 use control::Guide;
@@ -265,7 +265,7 @@ impl Pipeline {
             let ladder = schedule::ladder(&config, request.steps)?;
             let start = refiner.handover(&ladder)?;
             let ladder = ladder.from_call(start);
-            let x = sampler::resumed(&config, &ladder, drawn.latents)?;
+            let x = schedulers::resumed(&config, &ladder, drawn.latents)?;
             let source = self.source(request, drawn.noise, batch.size);
             let descent = Descent {
                 config,
@@ -317,7 +317,7 @@ impl Pipeline {
         self.leave(|| self.autoencoder.free());
         let unet = self.unet(observer)?;
         let mut model = Denoiser::new(self.cast(&unet, task)?, prompts, run, source, observer)?;
-        let latents = sampler::sample(&config, &ladder, x, &mut model)?;
+        let latents = schedulers::sample(&config, &ladder, x, &mut model)?;
         let (noise, flow) = model.end();
         drop(unet);
         self.leave(|| self.unet.free());

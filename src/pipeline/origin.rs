@@ -7,10 +7,10 @@ use super::autoencoder::Autoencoder;
 use super::denoiser::Source;
 use super::sound::sound;
 use crate::error::{Error, Result};
-use crate::input::{Mask, MaskedContent, Picture, Start};
+use crate::imaging::{Mask, MaskedContent, Picture, Start};
 use crate::nn::Backend;
+use crate::params::Posterior;
 use crate::registry::Inputs;
-use crate::request::Posterior;
 
 /// The start of a batch in latents.
 pub(super) struct Origin {

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use super::sound::invalid;
 use crate::error::Result;
-use crate::input::Picture;
+use crate::imaging::Picture;
 
 /// `[1, 3, h, w]` around −1..1 to `h × w × 3` bytes: clamp, × 255, round half to even, as diffusers
 /// does.

@@ -6,7 +6,7 @@ use super::autoencoder::Autoencoder;
 use super::pixels;
 use crate::error::Result;
 use crate::event::Event;
-use crate::input::{Fit, Picture};
+use crate::imaging::{Fit, Picture};
 use crate::registry::Family;
 
 /// Previews of a run.

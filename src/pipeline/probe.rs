@@ -4,12 +4,12 @@
 
 use candle_core::{DType, Tensor};
 
+use crate::device::Rng;
 use crate::error::{Error, Result};
 use crate::models::unet::Unet;
 use crate::nn::Backend;
-use crate::request::Rng;
 use crate::rng::Noise;
-use crate::sampler::Prediction;
+use crate::schedulers::Prediction;
 
 /// Side of the latents of the trial call, in cells.
 const SIDE: usize = 16;

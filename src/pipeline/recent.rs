@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use super::{Encoded, tell};
 use crate::error::Result;
 use crate::event::{Event, Flow, Observer};
-use crate::request::Request;
+use crate::params::Request;
 
 /// Number of requests whose conditioning is kept.
 const KEPT: usize = 32;

@@ -8,8 +8,8 @@ use crate::error::{Error, Kind, Result};
 use crate::models::unet_config::UnetConfig;
 use crate::models::vae::VaeConfig;
 use crate::nn::{Backend, Weights};
+use crate::params::Request;
 use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
-use crate::request::Request;
 
 /// Inputs of the size estimate of a request.
 pub(crate) struct Sizes<'a> {

@@ -14,9 +14,9 @@ use crate::event::{Event, Observer, tell};
 use crate::models::clip::ClipText;
 use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
 use crate::nn::{Extra, FeatureMap, Tokens};
+use crate::params::Request;
 use crate::prompt::{Prompt, Reading, Token};
 use crate::registry::{Component, Family, ModelFiles, RepoConfig};
-use crate::request::Request;
 
 /// The text encoders of a model.
 pub(super) struct TextEncoder {

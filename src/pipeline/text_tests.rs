@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::*;
 use crate::event::Flow;
 use crate::nn::{Backend, Weights};
-use crate::request::Params;
+use crate::params::Params;
 
 fn model(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))

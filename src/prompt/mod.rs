@@ -13,7 +13,7 @@ pub use words::Word;
 pub(crate) use words::{Stretch, stretches};
 
 use crate::error::{Error, Result};
-use crate::named::named_enum;
+use crate::named_enum::named_enum;
 
 named_enum! {
     /// Syntax of brackets in a prompt.

@@ -11,10 +11,10 @@ use sha2::{Digest, Sha256};
 
 use super::single::{self, Version};
 use super::{Component, Inputs, ModelFiles, RepoConfig, Tensors};
-use crate::checkpoint::{Content, Storage};
 use crate::error::{Error, Kind, Result};
-use crate::named::Named;
-use crate::sampler::Prediction;
+use crate::named_enum::Named;
+use crate::schedulers::Prediction;
+use crate::tensor_file::{Content, Storage};
 
 /// Description of a model, or of a file that is no model.
 #[derive(Debug, Serialize)]

@@ -12,10 +12,10 @@ use sha2::{Digest, Sha256};
 
 use super::digest::hex;
 use super::{Checkpoint, Component, needs};
-use crate::checkpoint::Content;
 use crate::error::{Error, Kind, Result};
-use crate::named::Named;
-use crate::sampler::Prediction;
+use crate::named_enum::Named;
+use crate::schedulers::Prediction;
+use crate::tensor_file::Content;
 
 /// Files of a model.
 #[derive(Clone, Debug)]

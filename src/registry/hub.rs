@@ -11,7 +11,7 @@ use super::crew::pass;
 use super::download::{Outcome, download, free, pick};
 use super::remote::Remote;
 use super::{Component, LockFile, ModelFiles, ModelRef, ModelSpec, demo, needs};
-use crate::config::Hub;
+use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 

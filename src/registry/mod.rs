@@ -47,7 +47,7 @@ pub use stock::{Stored, Verdict, remove, stock, verify};
 pub use tensors::{Place, Scale, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};
-use crate::sampler::{Sampler, Schedule, Spacing};
+use crate::schedulers::{Sampler, Schedule, Spacing};
 
 /// One table of models.toml: a version that users call by name.
 #[derive(Clone, Debug, Deserialize)]

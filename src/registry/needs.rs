@@ -1,7 +1,7 @@
 //! Files of a model that a render needs, and those of them that a folder lacks.
 
 use super::{Component, ModelFiles, shards};
-use crate::named::Named;
+use crate::named_enum::Named;
 
 /// Files that are used when a repository has them; without them the compiled-in vocabulary serves.
 pub(super) fn optional() -> Vec<String> {

@@ -309,7 +309,7 @@ impl Network {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Hub;
+    use crate::env::Hub;
     use crate::event::{Event, Flow};
 
     fn locate(name: &Path) -> Result<Network> {

@@ -44,7 +44,7 @@ fn parts(text: &str) -> Option<(String, String, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Hub;
+    use crate::env::Hub;
     use crate::event::{Event, Flow};
 
     #[test]

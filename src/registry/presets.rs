@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use serde::Deserialize;
 
 use crate::error::{Error, Result};
-use crate::sampler::{Sampler, Schedule, Spacing};
+use crate::schedulers::{Sampler, Schedule, Spacing};
 
 /// One table of presets.toml.
 #[derive(Clone, Debug, Deserialize)]

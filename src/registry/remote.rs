@@ -11,7 +11,7 @@ use ureq::{Agent, Body};
 use super::cache::Source;
 use super::digest::Hash;
 use super::refusal::Failure;
-use crate::config::{Hub, Token};
+use crate::env::{Hub, Token};
 
 /// Longest silence of the other side where the environment says nothing.
 const SILENCE: Duration = Duration::from_secs(30);

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::{LatentStatistics, ModelFiles};
 use crate::error::{Error, Kind, Result};
-use crate::named::named_enum;
-use crate::sampler::{SchedulerFile, unknown_keys};
+use crate::named_enum::named_enum;
+use crate::schedulers::{SchedulerFile, unknown_keys};
 
 named_enum! {
     /// A part of a diffusers folder; the name is the sub-folder.

@@ -11,7 +11,7 @@ use super::digest::Hash;
 use super::hub::names_of;
 use super::transfer::disk;
 use super::{ModelFiles, ModelRef};
-use crate::config::Hub;
+use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 
 /// One repository in the cache.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Component, ModelFiles, shards};
-use crate::checkpoint::{Content, Entry};
 use crate::error::{Error, Kind, Result};
+use crate::tensor_file::{Content, Entry};
 
 /// Locations of a component's tensors.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@ mod philox;
 pub use mt19937::TorchCpu;
 pub use philox::TorchCuda;
 
-use crate::request::Rng;
+use crate::device::Rng;
 
 /// A source of standard normal numbers.
 pub trait Normal: Send {

@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::config::Hub;
+use crate::env::Hub;
 use crate::error::{Error, Result};
+use crate::params::Params;
 use crate::registry::{DEFAULT_MODEL, ModelRef, ModelSpec, cached, models};
-use crate::request::Params;
 
 /// The offered models, the default first.
 pub(super) struct Catalog {

@@ -11,7 +11,7 @@ use super::job::{Api, Job, Operation, Order, new_key};
 use super::store::Refused;
 use super::uploads::{self, Pictures, within};
 use crate::error::Error;
-use crate::request::{Params, check, overlay, scaled_down};
+use crate::params::{Params, check, overlay, scaled_down};
 
 /// Maximum length of a prompt, in characters.
 pub(super) const PROMPT: usize = 32_000;

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use crate::config::Token;
+use crate::env::Token;
 use crate::error::{Error, Result};
 
 /// Address and access rules of a server.

@@ -11,7 +11,7 @@ use super::http::body;
 use super::uploads::{self, Pictures};
 use super::{a1111, desk, openai};
 use crate::error::Result;
-use crate::request::{Params, check};
+use crate::params::{Params, check};
 
 /// Parameters that a body of this media type yields through each of the interfaces, as far as it is
 /// valid.

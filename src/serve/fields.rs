@@ -5,7 +5,7 @@ use clap::Args;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
-use crate::request::Params;
+use crate::params::Params;
 
 /// Party that sets a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,8 +11,8 @@ use super::clock;
 use super::failure::Failure;
 use super::story::{Link, News, PREVIEW, Record, Story};
 use crate::error::Error;
-use crate::named::named_enum;
-use crate::request::Params;
+use crate::named_enum::named_enum;
+use crate::params::Params;
 
 named_enum! {
     /// State of a job.

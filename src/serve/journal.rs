@@ -253,7 +253,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::request::Params;
+    use crate::params::Params;
     use crate::serve::job::{End, Made, new_id};
 
     fn job(number: u64, attended: bool) -> Job {

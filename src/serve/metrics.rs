@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::job::State;
 use super::store::Count;
-use crate::named::Named;
+use crate::named_enum::Named;
 
 /// Upper bounds of the buckets of durations, in seconds.
 const BUCKETS: [f64; 10] = [

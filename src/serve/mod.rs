@@ -45,10 +45,10 @@ use self::job::{End, Halt, Job};
 use self::local::Local;
 use self::metrics::Metrics;
 use self::store::{Bounds, Store};
-use crate::config::{Hold, Hub};
+use crate::env::{Hold, Hub};
 use crate::error::{Error, Kind, Result};
+use crate::params::Params;
 use crate::prompt::LongPrompt;
-use crate::request::Params;
 
 /// Sink for log lines.
 pub type Log = Arc<dyn Fn(&str) + Send + Sync>;

@@ -17,7 +17,7 @@ use super::job::{Api, State as JobState};
 use super::uploads::{self, Pictures, picture_of};
 use super::{Service, clock, fields};
 use crate::error::{Error, Result};
-use crate::input::{MaskChannel, Source, Transparency};
+use crate::imaging::{MaskChannel, Source, Transparency};
 
 /// Returns true for paths of OpenAI's interface.
 pub(super) fn is_path(path: &str) -> bool {

@@ -9,7 +9,7 @@ use super::desk::{PROMPT, PROMPTS};
 use super::fields::{self, Access, Field, Type};
 use super::job::{Operation, State};
 use super::openai::LINKS;
-use crate::named::Named;
+use crate::named_enum::Named;
 
 /// The document.
 pub(super) fn document() -> Value {

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use super::Service;
-use crate::config::Hub;
+use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
-use crate::plan::Planner;
+use crate::params::{Params, overlay};
+use crate::planner::Planner;
 use crate::registry::ModelRef;
-use crate::request::{Params, overlay};
 
 /// Delay before a failed download is retried.
 const PAUSE: Duration = Duration::from_secs(30);

@@ -14,9 +14,9 @@ use serde_json::{Map, Value};
 
 use super::fields::{ALPHA, Access, access};
 use crate::error::{Error, Result};
-use crate::input::{MaskChannel, Source, Transparency};
+use crate::imaging::{MaskChannel, Source, Transparency};
 use crate::output::latents::SUFFIX;
-use crate::request::Params;
+use crate::params::Params;
 
 /// Field → bytes of its picture.
 pub(super) type Pictures = BTreeMap<String, Vec<u8>>;

@@ -15,8 +15,8 @@ use super::job::{End, Job, Made, State};
 use super::story::News;
 use super::uploads::{self, LATENTS, picture_of, placed, within};
 use super::words::{Secrets, bare};
-use crate::config::Hub;
 use crate::engine::{Engine, Image};
+use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
 use crate::output::Picture;
@@ -24,8 +24,8 @@ use crate::output::album::Album;
 use crate::output::latents::Latents;
 use crate::output::metadata::Origin;
 use crate::output::png::encode;
-use crate::plan::{Plan, Planner};
-use crate::request::{Request, overlay};
+use crate::params::{Request, overlay};
+use crate::planner::{Plan, Planner};
 
 /// Planner and engine of the worker.
 struct Tools {

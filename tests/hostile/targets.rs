@@ -7,12 +7,12 @@ use std::path::Path;
 
 use sdgen::Params;
 use sdgen::batch::{self, Fields, Form, Source};
-use sdgen::checkpoint::Content;
-use sdgen::input;
-use sdgen::named::Named;
+use sdgen::imaging;
+use sdgen::named_enum::Named;
 use sdgen::output::latents::Kept;
 use sdgen::output::{chunks, parameters};
-use sdgen::request::{Profiles, check};
+use sdgen::params::{Profiles, check};
+use sdgen::tensor_file::Content;
 
 /// A reader under test.
 pub(crate) type Target = fn(&[u8]);
@@ -98,10 +98,10 @@ pub(crate) fn png(bytes: &[u8]) {
 
 /// Pictures to start from.
 pub(crate) fn picture(bytes: &[u8]) {
-    let source = input::Source::sent("init_image", bytes);
+    let source = imaging::Source::sent("init_image", bytes);
     let small = |(width, height)| u64::from(width) * u64::from(height) <= 1 << 20;
     if source.size().is_ok_and(small) {
-        let _ = source.decoded(input::Transparency::OverWhite, Ok);
+        let _ = source.decoded(imaging::Transparency::OverWhite, Ok);
     }
 }
 

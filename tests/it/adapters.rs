@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors, View, serialize_to_file};
-use sdgen::config::Hub;
+use sdgen::env::Hub;
 use sdgen::{Engine, Error, Event, Flow, Params, Planner, Stage};
 
 use crate::harness::{copy, golden_model, root, sdgen, tiny};

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use sdgen::checkpoint::{Content, Format, Planned, Storage};
-use sdgen::config::Hub;
-use sdgen::plan::Planner;
+use sdgen::env::Hub;
+use sdgen::planner::Planner;
+use sdgen::tensor_file::{Content, Format, Planned, Storage};
 use sdgen::{Engine, Error, Event, Flow, Image, Params};
 use tempfile::TempDir;
 
@@ -336,7 +336,7 @@ fn a_file_of_sd_1_draws_what_its_folder_draws() {
 fn every_sampler_draws_from_a_file_what_it_draws_from_a_folder() {
     let model = Model::golden("sd15");
     let file = model.write("sd15.safetensors");
-    for row in sdgen::sampler::SAMPLERS {
+    for row in sdgen::schedulers::SAMPLERS {
         let by = |path: &Path| Params {
             sampler: Some(row.name.to_owned()),
             ..of_file(path)

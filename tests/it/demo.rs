@@ -4,8 +4,8 @@
 
 use std::path::Path;
 
-use sdgen::config::Hub;
-use sdgen::sampler::SAMPLERS;
+use sdgen::env::Hub;
+use sdgen::schedulers::SAMPLERS;
 use sdgen::{Engine, Event, Flow, Image, Params, Planner};
 use serde_json::Value;
 

@@ -6,9 +6,9 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
-use sdgen::config::Hub;
-use sdgen::named::Named;
-use sdgen::sampler::{Key, Row, SAMPLERS, Schedule};
+use sdgen::env::Hub;
+use sdgen::named_enum::Named;
+use sdgen::schedulers::{Key, Row, SAMPLERS, Schedule};
 use sdgen::{Engine, Event, Flow, Image, Params, Planner};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -90,7 +90,7 @@ pub(crate) fn sdgen() -> Run {
     ];
     proxies
         .into_iter()
-        .chain(sdgen::config::HUB_VARIABLES.iter().copied())
+        .chain(sdgen::env::HUB_VARIABLES.iter().copied())
         .chain(own)
         .for_each(|name| {
             command.env_remove(name);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sdgen::config::{Hub, Token};
+use sdgen::env::{Hub, Token};
 use sdgen::registry::{Fetch, ModelRef, locate, pull};
 use sdgen::{Error, Event, Flow, Kind};
 

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
-use sdgen::config::Hub;
+use sdgen::env::Hub;
 use sdgen::registry::{Fetch, Layout, Network};
 use sdgen::{Engine, Event, Flow, Params, Planner};
 

@@ -266,7 +266,7 @@ fn a_model_without_a_name_has_the_defaults_of_its_family() {
             mask: inpainting.then_some(picture),
             ..params
         };
-        let hub = sdgen::config::Hub {
+        let hub = sdgen::env::Hub {
             offline: true,
             ..Default::default()
         };

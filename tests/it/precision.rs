@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use sdgen::config::Hub;
+use sdgen::env::Hub;
 use sdgen::{Engine, Event, Flow, Params, Planner};
 
 fn quiet(_: &Event) -> Flow {

@@ -1,9 +1,9 @@
 //! What holds for every value, tried on many: the overlay of parameters, ladders of noise levels,
 //! weights in prompts.
 
-use sdgen::named::Named;
-use sdgen::request::{Params, check, overlay};
-use sdgen::sampler::{SAMPLERS, Schedule, schedule};
+use sdgen::named_enum::Named;
+use sdgen::params::{Params, check, overlay};
+use sdgen::schedulers::{SAMPLERS, Schedule, schedule};
 use sdgen::{Event, Flow, Planner};
 
 /// Weyl's sequence through a mixer: the same values in every run.
@@ -30,7 +30,7 @@ impl Dice {
             prompt: self.maybe(|dice| format!("prompt {}", dice.below(9))),
             negative_prompt: self.maybe(|_| String::new()),
             width: self.maybe(|dice| dice.below(4096) as u32),
-            seed: self.maybe(Self::next).map(sdgen::request::Seed::Number),
+            seed: self.maybe(Self::next).map(sdgen::params::Seed::Number),
             cfg_scale: self.maybe(|dice| dice.below(500) as f64 / 10.0),
             sigmas: self.maybe(|dice| (0..dice.below(4)).map(|i| i as f64).collect()),
             offline: self.maybe(|dice| dice.below(2) == 0),
@@ -58,7 +58,7 @@ fn the_overlay_is_idempotent_associative_and_has_a_neutral_element() {
 #[test]
 fn every_ladder_goes_down_to_its_end() {
     let mut dice = Dice(2);
-    let mut planner = Planner::new(sdgen::config::Hub {
+    let mut planner = Planner::new(sdgen::env::Hub {
         offline: true,
         ..Default::default()
     });

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::Args as _;
-use sdgen::config::Hub;
+use sdgen::env::Hub;
 use sdgen::output::album::Album;
 use sdgen::output::metadata;
 use sdgen::output::png::{Existing, save};
-use sdgen::plan::Recorded;
+use sdgen::planner::Recorded;
 use sdgen::{Engine, Event, Flow, Kind, Params, Planner};
 use serde_json::{Map, Value, json};
 

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use sdgen::Result;
-use sdgen::sampler::schedule::{Ladder, ladder};
-use sdgen::sampler::{Config, Model, Overrides, SchedulerFile, sample, unknown_keys};
+use sdgen::schedulers::schedule::{Ladder, ladder};
+use sdgen::schedulers::{Config, Model, Overrides, SchedulerFile, sample, unknown_keys};
 use serde_json::Value;
 
 /// Steps of the runs in keys.json, where they do not say so.

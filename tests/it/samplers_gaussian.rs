@@ -3,10 +3,10 @@
 
 use candle_core::{DType, Device, Tensor};
 use sdgen::Result;
-use sdgen::request::Rng;
+use sdgen::device::Rng;
 use sdgen::rng::Noise;
-use sdgen::sampler::schedule::{Ladder, Level, ladder};
-use sdgen::sampler::{
+use sdgen::schedulers::schedule::{Ladder, Level, ladder};
+use sdgen::schedulers::{
     Config, Levels, Model, Overrides, SAMPLERS, Sampler, Schedule, SchedulerFile, resumed, sample,
 };
 
@@ -217,7 +217,7 @@ fn distilled_samplers_end_at_an_estimate_of_the_clean_sample() {
 fn every_schedule_falls_and_leads_every_free_sampler_to_the_answer() {
     let mut report = Vec::new();
     for row in SAMPLERS.iter().filter(|row| row.grid.respaces()) {
-        for (schedule, name) in <Schedule as sdgen::named::Named>::ALL {
+        for (schedule, name) in <Schedule as sdgen::named_enum::Named>::ALL {
             let over = Overrides {
                 sampler: Some(Sampler::parse("sampler", row.name).unwrap()),
                 schedule: Some(*schedule),

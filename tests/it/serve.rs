@@ -1291,7 +1291,7 @@ fn the_server_shows_its_models_samplers_figures_and_itself() {
     let samplers = server.get("/v1/samplers").is(200).json();
     assert_eq!(
         samplers["samplers"].as_array().unwrap().len(),
-        sdgen::sampler::SAMPLERS.len()
+        sdgen::schedulers::SAMPLERS.len()
     );
     assert_eq!(server.get("/ready").is(200).json()["ready"], true);
     let id = server.order(&json!({}));

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 
-use crate::checkpoint::Content;
 use crate::error::{Error, Kind, Result};
 use crate::registry::TensorFile;
+use crate::tensor_file::Content;
 
 /// A file's bytes.
 pub(super) struct Mapped {

@@ -16,10 +16,10 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::backend::Backend;
-use super::cpu::{Passes, Precision};
-use crate::checkpoint::{Entry, Storage};
 use crate::error::{Error, Kind, Result};
+use crate::kernels::{Passes, Precision};
 use crate::registry::{Component, ModelFiles, Place, Tensors};
+use crate::tensor_file::{Entry, Storage};
 use mapped::Mapped;
 pub(crate) use mapped::explain_lost_files;
 pub(crate) use quantised::encoded;

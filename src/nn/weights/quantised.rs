@@ -7,8 +7,8 @@ use candle_core::{Device, Tensor};
 
 use half::{bf16, f16};
 
-use crate::checkpoint::Storage;
 use crate::error::{Error, Kind, Result};
+use crate::tensor_file::Storage;
 
 /// The type in candle of a block-quantised type.
 #[allow(clippy::wildcard_enum_match_arm)] // Most types have no blocks.
@@ -91,8 +91,8 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::checkpoint::Content;
     use crate::nn::weights::Values;
+    use crate::tensor_file::Content;
 
     /// Checked against stable-diffusion.cpp (tests/golden/blocks.py).
     #[test]

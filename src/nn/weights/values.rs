@@ -9,9 +9,9 @@ use half::vec::HalfFloatVecExt;
 use half::{bf16, f16};
 
 use super::quantised::dequantised;
-use crate::checkpoint::{Entry, Storage};
 use crate::error::{Error, Kind, Result};
-use crate::nn::cpu::WeightSlice;
+use crate::kernels::WeightSlice;
+use crate::tensor_file::{Entry, Storage};
 
 /// A tensor's numbers, row by row.
 pub(crate) enum Values<'a> {
@@ -307,7 +307,7 @@ mod tests {
     fn a_file_of_torch_holds_the_values_that_it_was_given() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pickles");
         let path = folder.join("checkpoint.ckpt");
-        let directory = crate::checkpoint::Content::Disk(path.clone())
+        let directory = crate::tensor_file::Content::Disk(path.clone())
             .directory("x")
             .unwrap();
         assert_eq!(
@@ -342,7 +342,7 @@ mod tests {
     fn storages_of_bytes_hold_numbers_of_eight_bits_and_leftovers_are_told() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/golden/pickles/eight-bits.ckpt");
-        let directory = crate::checkpoint::Content::Disk(path.clone())
+        let directory = crate::tensor_file::Content::Disk(path.clone())
             .directory("x")
             .unwrap();
         let bytes = std::fs::read(path).unwrap();

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::noise::{Noise, PLAYGROUND_FACTOR};
-use crate::named::named_enum;
+use crate::named_enum::named_enum;
 use crate::registry::{Component, Place};
-use crate::sampler::Prediction;
+use crate::schedulers::Prediction;
 
 named_enum! {
     /// Stable Diffusion version of a model.

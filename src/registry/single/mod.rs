@@ -16,9 +16,9 @@ use noise::Noise;
 pub use noise::{Sign, signs};
 
 use super::{Component, ModelFiles, TensorFile, Tensors};
-use crate::checkpoint::{Content, Directory};
 use crate::error::{Error, Kind, Result};
-use crate::sampler::Prediction;
+use crate::schedulers::Prediction;
+use crate::tensor_file::{Content, Directory};
 use configs::{Facts, Part, context};
 use parts::Parts;
 

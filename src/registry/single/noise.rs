@@ -4,10 +4,10 @@
 
 use serde_json::{Value, json};
 
-use crate::checkpoint::Directory;
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Moments, RepoConfig, TensorFile};
-use crate::sampler::{Edm, Prediction};
+use crate::schedulers::{Edm, Prediction};
+use crate::tensor_file::Directory;
 
 const MEAN: &str = "edm_mean";
 const STD: &str = "edm_std";

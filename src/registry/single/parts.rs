@@ -4,9 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::{Names, UnetLayout, VaeLayout, control as control_names, open_clip};
-use crate::checkpoint::{Directory, Entry};
 use crate::registry::tensors::scaled;
 use crate::registry::{Component, Place};
+use crate::tensor_file::{Directory, Entry};
 
 /// Naming style of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

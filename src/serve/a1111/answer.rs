@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use crate::output::parameters::{self, Parameters};
-use crate::request::{Params, Seed};
+use crate::params::{Params, Seed};
 use crate::serve::clock;
 use crate::serve::job::Job;
 

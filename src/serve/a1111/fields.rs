@@ -8,7 +8,7 @@ use super::lax::{self, Sent};
 use super::settings::{self, unsupported};
 use crate::error::{Error, Result};
 use crate::output::a1111::{self, Automatic};
-use crate::sampler::Sampler;
+use crate::schedulers::Sampler;
 
 /// Our fields with the names that clients sent them by.
 pub(super) const NAMES: &[(&str, &str)] = &[

@@ -27,7 +27,7 @@ use super::http::{attend, blocking, body, json_response, stored};
 use super::job::{Api, Halt, Operation};
 use super::uploads::{self, Pictures};
 use crate::error::{Error, Result};
-use crate::input::MaskChannel;
+use crate::imaging::MaskChannel;
 use crate::output::{a1111, chunks, parameters};
 
 /// An error in the form that A1111's clients read.

@@ -98,8 +98,8 @@ mod tests {
     use serde_json::{Map, json};
 
     use super::*;
-    use crate::config::{Hold, Hub};
-    use crate::request::Params;
+    use crate::env::{Hold, Hub};
+    use crate::params::Params;
     use crate::serve::job::Api;
     use crate::serve::uploads::Pictures;
     use crate::serve::{Home, Limits, Options};

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 use super::told;
-use crate::config::Token;
+use crate::env::Token;
 use crate::error::Kind;
 use crate::serve::Service;
 use crate::serve::door::name_of;

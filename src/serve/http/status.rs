@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
 use super::{Answer, blocking, json_response, stored};
-use crate::named::Named;
-use crate::sampler::{SAMPLERS, Schedule, Spacing};
+use crate::named_enum::Named;
+use crate::schedulers::{SAMPLERS, Schedule, Spacing};
 use crate::serve::store::{Count, Store};
 use crate::serve::{Service, clock, openai, openapi};
 

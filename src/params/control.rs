@@ -1,0 +1,260 @@
+//! ControlNets of a request: the network, its conditioning image, the conditioning scale, and the
+//! part of the run in which it is active.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Interval, Params};
+use crate::error::{Error, Result};
+use crate::imaging::Thresholds;
+
+/// A ControlNet with its conditioning image; serialised in the form of the `--control` flag.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub struct Control {
+    /// The network as the user would name it.
+    pub model: String,
+    /// Path of the conditioning image.
+    pub image: String,
+    /// True if the network gets the Canny edges instead of the image itself.
+    pub edges: bool,
+    /// Conditioning scale: factor of the network's residuals.
+    pub scale: f64,
+    /// Part of the run in which the network is active.
+    pub interval: Interval,
+}
+
+/// OpenCV's usual Canny thresholds, with which the edge ControlNets were trained.
+const CANNY: Thresholds = Thresholds {
+    low: 100,
+    high: 200,
+};
+/// Prefix of an image path of which the Canny edges are used.
+const CANNY_PREFIX: &str = "canny:";
+/// Largest conditioning scale; beyond it no ControlNet gives a usable image.
+const MAX_SCALE: f64 = 10.0;
+/// The form of a control.
+const FORM: &str = "`MODEL=IMAGE[:SCALE[:START-END]]`";
+
+impl Control {
+    /// The ControlNets of `params`, and the Canny thresholds if any of them uses edges.
+    ///
+    /// # Errors
+    /// A control of another form or with a value out of range; an option about controls or edges in
+    /// a request without them.
+    pub(super) fn resolve(params: &Params) -> Result<(Vec<Self>, Option<Thresholds>)> {
+        let texts = params.control.as_deref().unwrap_or_default();
+        let controls = texts
+            .iter()
+            .map(|text| Self::parse(text))
+            .collect::<Result<Vec<_>>>()?;
+        let thresholds = params.canny.as_deref().map(thresholds).transpose()?;
+        let edges = controls.iter().any(|control| control.edges);
+        if thresholds.is_some() && !edges {
+            return Err(
+                Error::field("canny", "there is no picture of which edges are drawn")
+                    .hint("write one as `--control MODEL=canny:IMAGE`"),
+            );
+        }
+        if params.control_guess == Some(true) && controls.is_empty() {
+            return Err(Error::field(
+                "control_guess",
+                "there is no control network that this could be about",
+            )
+            .hint("give one with `--control MODEL=IMAGE`"));
+        }
+        Ok((controls, edges.then(|| thresholds.unwrap_or(CANNY))))
+    }
+
+    fn parse(text: &str) -> Result<Self> {
+        let broken = || {
+            Error::expected("control", FORM, text)
+                .hint("for example `lllyasviel/control_v11p_sd15_canny=canny:photo.jpg:0.8:0-0.7`")
+        };
+        let (model, rest) = text.split_once('=').ok_or_else(broken)?;
+        // From the end: the picture's own path may have colons.
+        let (rest, interval) = tail(rest, |tail| tail.split_once('-').and_then(numbers));
+        let (rest, scale) = tail(rest, |tail| tail.parse::<f64>().ok());
+        let (image, edges) = match rest.strip_prefix(CANNY_PREFIX) {
+            Some(image) => (image, true),
+            None => (rest, false),
+        };
+        if model.is_empty() || image.is_empty() {
+            return Err(broken());
+        }
+        let scale = scale.unwrap_or(1.0);
+        if !(0.0..=MAX_SCALE).contains(&scale) {
+            return Err(Error::expected(
+                "control",
+                format!("a scale from 0 to {MAX_SCALE}"),
+                scale,
+            ));
+        }
+        let (from, to) = interval.unwrap_or((0.0, 1.0));
+        if !(0.0 <= from && from < to && to <= 1.0) {
+            let got = format!("{from}-{to}");
+            return Err(Error::expected(
+                "control",
+                "`START-END` with 0 ≤ START < END ≤ 1",
+                got,
+            ));
+        }
+        let (model, image) = (model.to_owned(), image.to_owned());
+        Ok(Self {
+            model,
+            image,
+            edges,
+            scale,
+            interval: Interval { from, to },
+        })
+    }
+}
+
+impl fmt::Display for Control {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            model,
+            image,
+            edges,
+            scale,
+            interval: Interval { from, to },
+        } = self;
+        write!(
+            f,
+            "{model}={}{image}:{scale}:{from}-{to}",
+            if *edges { CANNY_PREFIX } else { "" }
+        )
+    }
+}
+
+impl From<Control> for String {
+    fn from(control: Control) -> Self {
+        control.to_string()
+    }
+}
+
+impl TryFrom<String> for Control {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::parse(&text)
+    }
+}
+
+/// Splits off the text behind the last colon if `read` accepts it: the text before the colon, and
+/// the value; the whole text if not.
+fn tail<T>(text: &str, read: impl Fn(&str) -> Option<T>) -> (&str, Option<T>) {
+    match text
+        .rsplit_once(':')
+        .and_then(|(head, tail)| Some((head, read(tail)?)))
+    {
+        Some((head, value)) => (head, Some(value)),
+        None => (text, None),
+    }
+}
+
+fn numbers((a, b): (&str, &str)) -> Option<(f64, f64)> {
+    Some((a.parse().ok()?, b.parse().ok()?))
+}
+
+fn thresholds(text: &str) -> Result<Thresholds> {
+    let parsed = Thresholds::parse(text);
+    parsed
+        .ok_or_else(|| Error::expected("canny", "`LOW,HIGH` such as `100,200`, at most 2040", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(text: &str) -> Result<Control> {
+        let params = Params {
+            control: Some(vec![text.to_owned()]),
+            ..Params::default()
+        };
+        Control::resolve(&params).map(|(mut controls, _)| controls.remove(0))
+    }
+
+    #[test]
+    fn the_picture_may_have_edges_drawn_a_scale_and_an_interval() {
+        let whole = resolve("org/net@v1=canny:a b.png:0.8:0.2-0.7").unwrap();
+        let expected = Control {
+            model: "org/net@v1".into(),
+            image: "a b.png".into(),
+            edges: true,
+            scale: 0.8,
+            interval: Interval { from: 0.2, to: 0.7 },
+        };
+        assert_eq!(whole, expected);
+        assert_eq!(whole.to_string(), "org/net@v1=canny:a b.png:0.8:0.2-0.7");
+        let bare = resolve("net.safetensors=C:\\a.png").unwrap();
+        let fields = (bare.image.as_str(), bare.edges, bare.scale, bare.interval);
+        assert_eq!(fields, ("C:\\a.png", false, 1.0, Interval::default()));
+        assert_eq!(resolve(&bare.to_string()).unwrap(), bare);
+        let late = resolve("net=a.png:0.5-1").unwrap();
+        assert_eq!(
+            (late.image.as_str(), late.scale, late.interval.from),
+            ("a.png", 1.0, 0.5)
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let message = |text: &str| {
+            let error = resolve(text).unwrap_err();
+            assert_eq!(error.field_name(), Some("control"), "{text}");
+            error.to_string()
+        };
+        for text in ["", "net", "net=", "=a.png", "net=canny:"] {
+            assert!(message(text).contains(FORM), "{text}");
+        }
+        for text in ["net=a.png:11", "net=a.png:-1", "net=a.png:NaN"] {
+            assert!(message(text).contains("a scale from 0 to 10"), "{text}");
+        }
+        for text in [
+            "net=a.png:1:0.7-0.2",
+            "net=a.png:1:0.5-0.5",
+            "net=a.png:0-1.5",
+        ] {
+            assert!(message(text).contains("START < END"), "{text}");
+        }
+    }
+
+    #[test]
+    fn options_without_their_control_are_named() {
+        let field = |params: Params| {
+            Control::resolve(&params)
+                .unwrap_err()
+                .field_name()
+                .unwrap()
+                .to_owned()
+        };
+        let control = Some(vec!["net=a.png".to_owned()]);
+        assert_eq!(
+            field(Params {
+                canny: Some("1,2".into()),
+                control: control.clone(),
+                ..Params::default()
+            }),
+            "canny"
+        );
+        for canny in ["2,1", "a,b", "100"] {
+            assert_eq!(
+                field(Params {
+                    canny: Some(canny.into()),
+                    control: control.clone(),
+                    ..Params::default()
+                }),
+                "canny"
+            );
+        }
+        assert_eq!(
+            field(Params {
+                control_guess: Some(true),
+                ..Params::default()
+            }),
+            "control_guess"
+        );
+    }
+}

@@ -1,0 +1,71 @@
+//! DDIM (Song et al. 2021, equation 12), with η for its stochastic form.
+
+use super::{
+    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Levels, Row, Sample, Solver, alpha,
+    combine,
+};
+use crate::error::Result;
+use crate::schedulers::schedule::{Grid, Ladder};
+
+pub(super) static ROW: Row = Row {
+    name: "ddim",
+    about: "DDIM; --eta adds noise",
+    class: Some("DDIMScheduler"),
+    edm: None,
+    variant: None,
+    grid: Grid::Discrete,
+    defaults: Defaults {
+        clip_sample: true,
+        takes_eta: true,
+        ..DISCRETE_DEFAULTS
+    },
+    order: 1,
+    visits: None,
+    solver: |config: &Config, ladder: &Ladder| {
+        let strides = config.levels == Levels::Scheduled;
+        Box::new(Ddim {
+            ladder: ladder.clone(),
+            strides,
+            eta: config.eta,
+            clip: config.clip_sample,
+        })
+    },
+};
+
+struct Ddim {
+    ladder: Ladder,
+    /// Every step is the stride of the spacing, not the way to the next of the listed timesteps.
+    strides: bool,
+    eta: f64,
+    clip: Option<f64>,
+}
+
+impl Solver for Ddim {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+        let sigma = now.sample.sigma;
+        let next = if self.strides {
+            // diffusers steps by the stride whatever the spacing says, so the target is not always
+            // the next level.
+            self.ladder
+                .sigma_at(self.ladder.levels[i].timestep as i64 - self.ladder.stride as i64)
+        } else {
+            self.ladder.sigma_after(i)
+        };
+        let std = self.eta * deviation(sigma, next) / alpha(next);
+        let x0 = now.clipped(self.clip)?;
+        let direction = (next * next - std * std).max(0.0).sqrt();
+        let mut x = combine(&[(1.0, &x0), (direction, &now.derivative()?)])?;
+        if self.eta > 0.0 {
+            x = combine(&[(1.0, &x), (std, &noise()?)])?;
+        }
+        Ok(Sample { x, sigma: next })
+    }
+}
+
+/// σ_η at η = 1, in the units of αx₀ + σ'n: √((1 − ᾱ')/(1 − ᾱ)) √(1 − ᾱ/ᾱ').
+fn deviation(sigma: f64, next: f64) -> f64 {
+    let (bar, bar_next) = (alpha(sigma).powi(2), alpha(next).powi(2));
+    ((1.0 - bar_next) / (1.0 - bar) * (1.0 - bar / bar_next))
+        .max(0.0)
+        .sqrt()
+}

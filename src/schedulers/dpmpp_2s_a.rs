@@ -1,0 +1,55 @@
+//! DPM-Solver++ 2S ancestral (Lu et al. 2022b, algorithm 1, in k-diffusion's ancestral form): down
+//! below the next level by way of the middle, then fresh noise up to it. Two calls a step; the last
+//! step is of first order.
+
+use super::dpm2::{DEFAULTS, halved};
+use super::dpm2_a::down;
+use super::euler_a::ancestral;
+use super::{Config, Denoised, Draw, Row, Sample, Solver, combine};
+use crate::error::Result;
+use crate::schedulers::schedule::{Grid, Ladder};
+
+pub(super) static ROW: Row = Row {
+    name: "dpmpp_2s_a",
+    about: "DPM-Solver++ 2S ancestral, adds noise; two calls a step",
+    class: None,
+    edm: None,
+    variant: None,
+    grid: Grid::Midpoint,
+    defaults: DEFAULTS,
+    order: 2,
+    visits: Some(|_, grid, train_sigmas| halved(grid, train_sigmas, down)),
+    solver: |_: &Config, ladder: &Ladder| {
+        Box::new(DpmSolver2SAncestral {
+            ladder: ladder.clone(),
+            start: None,
+        })
+    },
+};
+
+struct DpmSolver2SAncestral {
+    ladder: Ladder,
+    /// In the middle of a step: the sample that it started from.
+    start: Option<Sample>,
+}
+
+impl Solver for DpmSolver2SAncestral {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+        let next = self.ladder.sigma_after(i);
+        let Some(start) = self.start.take() else {
+            let x = toward(now.sample, next, now)?;
+            self.start = Some(now.sample.clone());
+            return Ok(Sample { x, sigma: next });
+        };
+        let (down, up) = ancestral(start.sigma, next);
+        let x = combine(&[(1.0, &toward(&start, down, now)?), (up, &noise()?)])?;
+        Ok(Sample { x, sigma: next })
+    }
+}
+
+/// The exponential Euler step x' = (σ'/σ) x + (1 − σ'/σ) x₀ from `from` with the estimate of this
+/// call.
+pub(super) fn toward(from: &Sample, next: f64, now: &Denoised<'_>) -> Result<candle_core::Tensor> {
+    let keep = next / from.sigma;
+    combine(&[(keep, &from.x), (1.0 - keep, &now.x0)])
+}

@@ -1,0 +1,55 @@
+//! DPM-Solver++ SDE (Lu et al. 2022b; k-diffusion's `sample_dpmpp_sde` with r = ½, η = 1): an
+//! ancestral step to the middle, then one over the whole with the estimate made there. Each call
+//! draws its own N(0, 1) noise, where k-diffusion reads both from one Brownian path; the marginal
+//! distributions are the same, the pictures are not.
+
+use super::dpm2::{DEFAULTS, halved};
+use super::dpmpp_2s_a::toward;
+use super::euler_a::ancestral;
+use super::{Config, Denoised, Draw, Row, Sample, Solver, combine};
+use crate::error::Result;
+use crate::schedulers::schedule::{Grid, Ladder};
+
+pub(super) static ROW: Row = Row {
+    name: "dpmpp_sde",
+    about: "DPM-Solver++ SDE, adds noise; two calls a step",
+    class: None,
+    edm: None,
+    variant: None,
+    grid: Grid::Midpoint,
+    defaults: DEFAULTS,
+    order: 2,
+    visits: Some(|_, grid, train_sigmas| halved(grid, train_sigmas, |_, next| next)),
+    solver: |_: &Config, ladder: &Ladder| {
+        Box::new(DpmSolverSde {
+            ladder: ladder.clone(),
+            start: None,
+        })
+    },
+};
+
+struct DpmSolverSde {
+    ladder: Ladder,
+    /// In the middle of a step: the sample that it started from.
+    start: Option<Sample>,
+}
+
+impl Solver for DpmSolverSde {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+        let next = self.ladder.sigma_after(i);
+        let start = self.start.take();
+        let from = start.as_ref().unwrap_or(now.sample);
+        if i + 1 == self.ladder.levels.len() {
+            return Ok(Sample {
+                x: toward(from, next, now)?,
+                sigma: next,
+            });
+        }
+        let (down, up) = ancestral(from.sigma, next);
+        let x = combine(&[(1.0, &toward(from, down, now)?), (up, &noise()?)])?;
+        if start.is_none() {
+            self.start = Some(now.sample.clone());
+        }
+        Ok(Sample { x, sigma: next })
+    }
+}

@@ -1,0 +1,37 @@
+//! Euler's method along dx/dσ (Karras et al. 2022, algorithm 2 without churn).
+
+use super::{Config, Denoised, Draw, Row, SIGMA_DEFAULTS, Sample, Solver, combine};
+use crate::error::Result;
+use crate::schedulers::schedule::{Grid, Ladder};
+
+pub(super) static ROW: Row = Row {
+    name: "euler",
+    about: "Euler, first order",
+    class: Some("EulerDiscreteScheduler"),
+    edm: Some("EDMEulerScheduler"),
+    variant: None,
+    grid: Grid::Continuous,
+    defaults: SIGMA_DEFAULTS,
+    order: 1,
+    visits: None,
+    solver: |_: &Config, ladder: &Ladder| {
+        Box::new(Euler {
+            ladder: ladder.clone(),
+        })
+    },
+};
+
+struct Euler {
+    ladder: Ladder,
+}
+
+impl Solver for Euler {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
+        let next = self.ladder.sigma_after(i);
+        let x = combine(&[
+            (1.0, &now.sample.x),
+            (next - now.sample.sigma, &now.derivative()?),
+        ])?;
+        Ok(Sample { x, sigma: next })
+    }
+}

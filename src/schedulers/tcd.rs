@@ -1,0 +1,60 @@
+//! Trajectory consistency distillation (Zheng et al. 2024, algorithm 4, strategic stochastic
+//! sampling): down the trajectory to (1 − γ) of the next timestep, then up to it by fresh noise. γ
+//! is the request's `eta`.
+
+use super::lcm::DEFAULTS;
+use super::{Config, Defaults, Denoised, Draw, Row, Sample, Solver, combine};
+use crate::error::Result;
+use crate::schedulers::schedule::{Grid, Ladder};
+
+pub(super) static ROW: Row = Row {
+    name: "tcd",
+    about: "trajectory consistency, for models distilled so; --eta is its gamma",
+    class: Some("TCDScheduler"),
+    edm: None,
+    variant: None,
+    grid: Grid::Distilled,
+    defaults: Defaults {
+        eta: 0.3,
+        takes_eta: true,
+        ..DEFAULTS
+    },
+    order: 1,
+    visits: None,
+    solver: |config: &Config, ladder: &Ladder| {
+        Box::new(Tcd {
+            ladder: ladder.clone(),
+            gamma: config.eta,
+        })
+    },
+};
+
+struct Tcd {
+    ladder: Ladder,
+    gamma: f64,
+}
+
+impl Solver for Tcd {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+        // After the last step comes timestep 0, whatever the model says about its end.
+        let target = self
+            .ladder
+            .levels
+            .get(i + 1)
+            .map_or(0.0, |level| level.timestep);
+        // diffusers multiplies in single precision before it cuts.
+        let down = self
+            .ladder
+            .sigma_at(((1.0 - self.gamma) as f32 * target as f32) as i64);
+        let x = combine(&[(1.0, &now.x0), (down, &now.derivative()?)])?;
+        if self.gamma == 0.0 || i + 1 == self.ladder.levels.len() {
+            return Ok(Sample { x, sigma: down });
+        }
+        let next = self.ladder.sigma_at(target as i64);
+        let up = (next * next - down * down).max(0.0).sqrt();
+        Ok(Sample {
+            x: combine(&[(1.0, &x), (up, &noise()?)])?,
+            sigma: next,
+        })
+    }
+}
