@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use sdgen::env::Hub;
-use sdgen::output::album::Album;
+use sdgen::output::album::ImageWriter;
 use sdgen::output::png::{Existing, save};
 use sdgen::{Engine, Error, Event, Flow, Params, Planner};
 
@@ -35,7 +35,7 @@ pub fn draw(model: &str, out: &Path, prompt: &str) -> Result<(), Error> {
         ..Params::default()
     };
     let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
-    let album = Album {
+    let album = ImageWriter {
         origin: plan.origin(),
         silent: false,
     };

@@ -14,7 +14,7 @@ use crate::registry::export::{self, Piece};
 use crate::registry::{
     Component, ModelFiles, RepoConfig, Sign, Tensors, Version, signs, version_of,
 };
-use crate::tensor_file::{Format, Planned, Storage};
+use crate::tensor_file::{Format, Planned, StoredDtype};
 
 named_enum! {
     /// Layout of a model's tensors.
@@ -59,19 +59,19 @@ named_enum! {
 const SMALL: usize = 32 << 10;
 
 impl Target {
-    fn storage(self) -> Storage {
+    fn storage(self) -> StoredDtype {
         match self {
-            Self::F32 => Storage::F32,
-            Self::F16 => Storage::F16,
-            Self::Bf16 => Storage::Bf16,
-            Self::Q8_0 => Storage::Q8_0,
-            Self::Q5_0 => Storage::Q5_0,
-            Self::Q5_1 => Storage::Q5_1,
-            Self::Q4_0 => Storage::Q4_0,
-            Self::Q4_1 => Storage::Q4_1,
-            Self::Q6K => Storage::Q6K,
-            Self::Q5K => Storage::Q5K,
-            Self::Q4K => Storage::Q4K,
+            Self::F32 => StoredDtype::F32,
+            Self::F16 => StoredDtype::F16,
+            Self::Bf16 => StoredDtype::Bf16,
+            Self::Q8_0 => StoredDtype::Q8_0,
+            Self::Q5_0 => StoredDtype::Q5_0,
+            Self::Q5_1 => StoredDtype::Q5_1,
+            Self::Q4_0 => StoredDtype::Q4_0,
+            Self::Q4_1 => StoredDtype::Q4_1,
+            Self::Q6K => StoredDtype::Q6K,
+            Self::Q5K => StoredDtype::Q5K,
+            Self::Q4K => StoredDtype::Q4K,
         }
     }
 
@@ -79,7 +79,7 @@ impl Target {
     /// are no embeddings, as in stable-diffusion.cpp; of the other tensors, vectors are f32 and the
     /// rest f16. Small matrices, which large models do not have, are not worth the quantisation
     /// error.
-    fn of(self, name: &str, shape: &[usize]) -> Storage {
+    fn of(self, name: &str, shape: &[usize]) -> StoredDtype {
         let storage = self.storage();
         if storage.block() == 1 {
             return storage;
@@ -92,8 +92,8 @@ impl Target {
             shape.len() == 2 && shape[1].is_multiple_of(storage.block()) && large && !spared;
         match shape.len() {
             _ if blocks => storage,
-            0 | 1 => Storage::F32,
-            _ => Storage::F16,
+            0 | 1 => StoredDtype::F32,
+            _ => StoredDtype::F16,
         }
     }
 }
@@ -190,12 +190,18 @@ impl Order {
         }
     }
 
-    fn storage(&self, name: &str, shape: &[usize], stored: Storage) -> Storage {
+    fn storage(&self, name: &str, shape: &[usize], stored: StoredDtype) -> StoredDtype {
         match self.target {
             Some(target) => target.of(name, shape),
-            None if matches!(stored, Storage::F32 | Storage::F16 | Storage::Bf16) => stored,
-            None if stored == Storage::F64 => Storage::F32,
-            None => Storage::F16,
+            None if matches!(
+                stored,
+                StoredDtype::F32 | StoredDtype::F16 | StoredDtype::Bf16
+            ) =>
+            {
+                stored
+            }
+            None if stored == StoredDtype::F64 => StoredDtype::F32,
+            None => StoredDtype::F16,
         }
     }
 }
@@ -267,7 +273,7 @@ impl<'a> Source<'a> {
             (
                 Planned {
                     name: sign.name.to_owned(),
-                    storage: Storage::F32,
+                    storage: StoredDtype::F32,
                     shape: sign.shape,
                 },
                 bytes,

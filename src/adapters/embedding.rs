@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::error::{Error, Kind, Result};
 use crate::prompt::Word;
 use crate::registry::{Component, ModelFiles, Place, TensorFile, Tensors};
-use crate::tensor_file::{Content, Directory};
+use crate::tensor_file::{ByteSource, Directory};
 
 /// A textual-inversion embedding: the vectors of one word.
 #[derive(Clone, Debug)]
@@ -72,7 +72,7 @@ impl Embedding {
     /// A file that is unreadable, damaged, or no embedding.
     pub fn read(path: &Path) -> Result<Self> {
         let label = path.display().to_string();
-        let content = Content::Disk(path.to_owned());
+        let content = ByteSource::Disk(path.to_owned());
         let Directory { tensors, .. } = content.directory(&label)?;
         let mut vectors = Vec::new();
         let mut token = None;

@@ -12,7 +12,7 @@ use super::parts::{Form, Module, PEFT, Part, part, wrong};
 use super::training::{HEADER, Training};
 use crate::error::{Error, Kind, Result};
 use crate::registry::{Component, Family, Place, TensorFile, Tensors};
-use crate::tensor_file::{Content, Directory};
+use crate::tensor_file::{ByteSource, Directory};
 
 /// A LoRA file whose header was read.
 #[derive(Clone, Debug)]
@@ -79,7 +79,7 @@ impl LoraFile {
     /// A file that is unreadable, damaged, or no LoRA.
     pub fn read(path: &Path) -> Result<Self> {
         let label = path.display().to_string();
-        let content = Content::Disk(path.to_owned());
+        let content = ByteSource::Disk(path.to_owned());
         let Directory {
             tensors, metadata, ..
         } = content.directory(&label)?;

@@ -451,7 +451,7 @@ fn peak(engine: &mut Engine, plans: &[&Plan]) -> Result<Option<u64>> {
 
 /// Number of network calls for one image.
 fn calls(plan: &Plan) -> Result<usize> {
-    Ok(plan.request.ladder(&plan.base.repo)?.1.calls())
+    Ok(plan.request.sigmas(&plan.base.repo)?.1.calls())
 }
 
 /// Announces and runs a generation of two steps; its image is discarded.

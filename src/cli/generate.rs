@@ -16,7 +16,7 @@ use crate::engine::{Engine, Image};
 use crate::env::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::output::album::{Album, Leaf};
+use crate::output::album::{ImageWriter, Leaf};
 use crate::output::path::{DEFAULT_TEMPLATE, Destination, Template, UNNAMED, Values};
 use crate::output::png::{Existing, save, write_stream};
 use crate::params::{Params, check};
@@ -104,7 +104,7 @@ pub(super) fn draw(drawing: &Drawing<'_>, progress: &RefCell<Progress>) -> Resul
         name: UNNAMED,
     })?;
     progress.borrow_mut().seed(request);
-    let album = Album {
+    let album = ImageWriter {
         origin: plan.origin(),
         silent: params.no_metadata == Some(true),
     };
@@ -216,7 +216,12 @@ pub(super) fn destination(params: &Params) -> Result<Destination> {
 }
 
 /// The error of an image that could not be decoded, after its latents are saved.
-fn rescued(engine: &Engine, album: &Album<'_>, destination: &Destination, error: Error) -> Error {
+fn rescued(
+    engine: &Engine,
+    album: &ImageWriter<'_>,
+    destination: &Destination,
+    error: Error,
+) -> Error {
     match (engine.undecoded(), destination) {
         (None, _) => error,
         (Some(latents), Destination::Files { template, .. }) => {
@@ -231,7 +236,7 @@ fn rescued(engine: &Engine, album: &Album<'_>, destination: &Destination, error:
 
 /// The error of an image that its folder does not take, after it is saved in the system's temporary
 /// folder.
-fn elsewhere(album: &Album<'_>, leaf: &Leaf<'_>, error: Error) -> Error {
+fn elsewhere(album: &ImageWriter<'_>, leaf: &Leaf<'_>, error: Error) -> Error {
     let name = std::env::temp_dir().join(format!("sdgen-{}.png", leaf.seed));
     match album
         .png(leaf)
@@ -246,7 +251,7 @@ fn elsewhere(album: &Album<'_>, leaf: &Leaf<'_>, error: Error) -> Error {
 }
 
 /// Writes a picture; returns where it is now.
-fn keep(album: &Album<'_>, image: &Image, destination: &Destination) -> Result<PathBuf> {
+fn keep(album: &ImageWriter<'_>, image: &Image, destination: &Destination) -> Result<PathBuf> {
     let leaf = image.leaf();
     match destination {
         Destination::Stdout => {

@@ -11,7 +11,7 @@ use crate::batch::{Manifest, Planned, State, digest, forwards};
 use crate::engine::{Engine, Image};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
-use crate::output::album::Album;
+use crate::output::album::ImageWriter;
 use crate::output::png::{Existing, save};
 use crate::planner::Plan;
 
@@ -200,7 +200,7 @@ impl<'a> Work<'a> {
 
 fn picture(planned: &Planned, image: &Image) -> Result<Vec<u8>> {
     let silent = planned.job.params.no_metadata == Some(true);
-    Album {
+    ImageWriter {
         origin: planned.plan.origin(),
         silent,
     }

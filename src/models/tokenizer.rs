@@ -362,7 +362,7 @@ impl Tokenizer {
         weights
     }
 
-    /// Content tokens of a chunk.
+    /// ByteSource tokens of a chunk.
     pub(crate) fn room(&self) -> usize {
         self.length.saturating_sub(2)
     }

@@ -38,7 +38,7 @@ pub(crate) struct MapShape {
 /// Numbers that one thread adds at a time.
 const CHUNK: usize = 1 << 14;
 
-/// Storage of activations: host memory or a tensor of a device.
+/// StoredDtype of activations: host memory or a tensor of a device.
 #[derive(Clone)]
 pub(super) enum Store {
     /// `[b, h, w, c]` or `[b, n, c]` in single precision.

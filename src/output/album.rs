@@ -13,7 +13,7 @@ use crate::params::{Request, VaeTiling};
 
 /// Settings for writing the images of one request.
 #[derive(Clone, Copy)]
-pub struct Album<'a> {
+pub struct ImageWriter<'a> {
     /// Metadata of the images.
     pub origin: Origin<'a>,
     /// True if the images are written without metadata.
@@ -33,7 +33,7 @@ pub struct Leaf<'a> {
     pub tiled: bool,
 }
 
-impl Album<'_> {
+impl ImageWriter<'_> {
     /// The PNG of a picture.
     ///
     /// # Errors

@@ -4,7 +4,7 @@ use super::adapters;
 use super::decoding::nothing_else;
 use super::dimensions::side;
 use super::{
-    Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Seed, Shortcuts, Sizes,
+    Control, Interval, IpAdapterInput, Memory, Params, Refiner, Seed, Shortcuts, Sizes, StartImage,
     VaeTiling,
 };
 use crate::device::{DeviceChoice, Dtype, Rng};
@@ -59,9 +59,9 @@ pub fn check(params: &Params) -> Vec<Error> {
     keep(locks(params));
     keep(seeds(params));
     keep(overrides(params).map(|_| ()));
-    keep(Init::resolve(params).map(|_| ()));
+    keep(StartImage::resolve(params).map(|_| ()));
     keep(Control::resolve(params).map(|_| ()));
-    keep(PicturePrompt::resolve(params).map(|_| ()));
+    keep(IpAdapterInput::resolve(params).map(|_| ()));
     keep(within("preview_every", params.preview_every, 1, 1000));
     keep(Refiner::resolve(params).map(|_| ()));
     keep(Sizes::resolve(params, [SIDE_UNIT; 2]).map(|_| ()));

@@ -1,6 +1,6 @@
 //! Size of the image, and the check that the model gets the inputs it needs (initial image, mask).
 
-use super::{Control, Init, Params};
+use super::{Control, Params, StartImage};
 use crate::error::{Error, Result};
 use crate::imaging::{Extend, SIDE_UNIT};
 use crate::registry::{Inputs, ModelFiles, RepoConfig};
@@ -13,7 +13,7 @@ const MAX_SIDE: u32 = 8192;
 /// mask's surroundings are rendered, this is the size at which they are.
 pub(super) fn size(
     params: &Params,
-    init: Option<&Init>,
+    init: Option<&StartImage>,
     controls: &[Control],
     native: u32,
 ) -> Result<(u32, u32)> {
@@ -45,7 +45,7 @@ pub(super) fn size(
     side("width", Some(width)).and(side("height", Some(height)))?;
     let room = |size: u32, added: u32| part || size > added;
     let [more_width, more_height] = init
-        .and_then(Init::extension)
+        .and_then(StartImage::extension)
         .map_or([0; 2], |extend| extend.added());
     if room(width, more_width) && room(height, more_height) {
         return Ok((width, height));
@@ -93,7 +93,11 @@ pub fn scaled_down(params: &Params, own: (u32, u32), pixels: u64) -> Option<[u32
 
 /// Checks that the model gets the inputs it needs: a mask for inpainting networks, an initial image
 /// for refiners.
-pub(super) fn suits(repo: &RepoConfig, init: Option<&Init>, files: &ModelFiles) -> Result<()> {
+pub(super) fn suits(
+    repo: &RepoConfig,
+    init: Option<&StartImage>,
+    files: &ModelFiles,
+) -> Result<()> {
     let masked = init.is_some_and(|init| init.mask.is_some());
     if repo.inputs == Inputs::Inpainting && !masked {
         return Err(Error::field(

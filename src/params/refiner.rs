@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Params, Request};
 use crate::error::{Error, Result};
 use crate::registry::{Family, Inputs, RepoConfig};
-use crate::schedulers::schedule::Ladder;
+use crate::schedulers::schedule::SigmaSchedule;
 use crate::schedulers::{Config, Overrides};
 
 /// A model that takes over the last steps.
@@ -53,16 +53,16 @@ impl Refiner {
         Ok(Some(Self { model, start }))
     }
 
-    /// The call of `ladder` that the refiner starts with.
+    /// The call of `sigmas` that the refiner starts with.
     ///
     /// # Errors
     /// One of the models would have no call.
-    pub fn handover(&self, ladder: &Ladder) -> Result<usize> {
-        let call = ladder.handover(self.start);
-        if ladder.start < call && call < ladder.levels.len() {
+    pub fn handover(&self, sigmas: &SigmaSchedule) -> Result<usize> {
+        let call = sigmas.handover(self.start);
+        if sigmas.start < call && call < sigmas.levels.len() {
             return Ok(call);
         }
-        let idle = if call <= ladder.start {
+        let idle = if call <= sigmas.start {
             "base model"
         } else {
             "refiner"
@@ -160,7 +160,7 @@ mod tests {
         }
     }
 
-    fn ladder(sampler: &str) -> Ladder {
+    fn sigmas(sampler: &str) -> SigmaSchedule {
         let file: SchedulerFile = serde_json::from_str(
             r#"{"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
                 "timestep_spacing": "leading", "steps_offset": 1}"#,
@@ -170,22 +170,22 @@ mod tests {
             sampler: Sampler::parse("sampler", sampler).ok(),
             ..Overrides::default()
         };
-        schedule::ladder(&Config::resolve(&file, &over).unwrap(), 10).unwrap()
+        schedule::sigma_schedule(&Config::resolve(&file, &over).unwrap(), 10).unwrap()
     }
 
     #[test]
     fn the_refiner_takes_over_at_the_first_timestep_below_its_share() {
         // Timesteps 901, 801 ... 101, 1: below 200 are the last two.
-        assert_eq!(refiner(0.8).handover(&ladder("euler")).unwrap(), 8);
-        assert_eq!(refiner(0.5).handover(&ladder("euler")).unwrap(), 5);
+        assert_eq!(refiner(0.8).handover(&sigmas("euler")).unwrap(), 8);
+        assert_eq!(refiner(0.5).handover(&sigmas("euler")).unwrap(), 5);
         // Two calls a step, the second at the next timestep: whole steps only.
-        assert_eq!(refiner(0.8).handover(&ladder("heun")).unwrap(), 14);
+        assert_eq!(refiner(0.8).handover(&sigmas("heun")).unwrap(), 14);
     }
 
     #[test]
     fn neither_model_is_left_without_a_step() {
         for (start, idle) in [(0.05, "base model"), (0.9999, "refiner")] {
-            let error = refiner(start).handover(&ladder("euler")).unwrap_err();
+            let error = refiner(start).handover(&sigmas("euler")).unwrap_err();
             assert_eq!(error.field_name(), Some("refiner_start"));
             assert!(error.to_string().contains(idle), "{error}");
         }

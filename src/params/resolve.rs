@@ -7,10 +7,10 @@ use super::adapters::{self, Adapter, Named as NamedAdapters};
 use super::check::{check, interval, overrides, parsed};
 use super::defaults::Defaults;
 use super::dimensions::{size, suits};
-use super::init::StrengthSteps;
 use super::refiner::base_suits;
+use super::start_image::StrengthSteps;
 use super::{
-    Control, Init, Interval, Memory, Params, PicturePrompt, Refiner, Seed, Shortcuts, Sizes,
+    Control, Interval, IpAdapterInput, Memory, Params, Refiner, Seed, Shortcuts, Sizes, StartImage,
     VaeTiling,
 };
 use crate::device::{DeviceChoice, Dtype, Rng};
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::imaging::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::prompt::{LongPrompt, Syntax};
 use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
-use crate::schedulers::schedule::{self, Ladder};
+use crate::schedulers::schedule::{self, SigmaSchedule};
 use crate::schedulers::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 
 /// A resolved request. Serialises into the picture's metadata.
@@ -94,7 +94,7 @@ pub struct Request {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub embeddings: Vec<Adapter>,
     /// Initial image and mask; without one, the run starts from noise alone.
-    pub init: Option<Init>,
+    pub init: Option<StartImage>,
     /// ControlNets and their conditioning images.
     #[serde(default, rename = "control", skip_serializing_if = "Vec::is_empty")]
     pub controls: Vec<Control>,
@@ -107,7 +107,7 @@ pub struct Request {
     pub control_guess: bool,
     /// Image prompt (IP-Adapter).
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    pub picture_prompt: Option<PicturePrompt>,
+    pub picture_prompt: Option<IpAdapterInput>,
     /// VAE that replaces the model's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vae: Option<String>,
@@ -164,7 +164,7 @@ impl Request {
         let params = &defaults.fill(params);
         let native = defaults.size.unwrap_or(repo.native_size);
         let NamedAdapters { prompt, loras } = adapters::named(params)?;
-        let (init, refiner) = (Init::resolve(params)?, Refiner::resolve(params)?);
+        let (init, refiner) = (StartImage::resolve(params)?, Refiner::resolve(params)?);
         let (controls, canny) = Control::resolve(params)?;
         let (width, height) = size(params, init.as_ref(), &controls, native)?;
         suits(repo, init.as_ref(), files)?;
@@ -219,7 +219,7 @@ impl Request {
             controls,
             canny,
             control_guess: params.control_guess.unwrap_or(false),
-            picture_prompt: PicturePrompt::resolve(params)?,
+            picture_prompt: IpAdapterInput::resolve(params)?,
             vae: params.vae.clone(),
             refiner,
             sizes,
@@ -250,10 +250,10 @@ impl Request {
     /// This request, after a check that its noise schedule leaves steps for the model or, with a
     /// refiner, for both models.
     fn with_steps(self, repo: &RepoConfig) -> Result<Self> {
-        let (_, ladder) = self.ladder(repo)?;
+        let (_, sigmas) = self.sigmas(repo)?;
         self.refiner
             .as_ref()
-            .map_or(Ok(0), |refiner| refiner.handover(&ladder))?;
+            .map_or(Ok(0), |refiner| refiner.handover(&sigmas))?;
         Ok(self)
     }
 
@@ -321,20 +321,20 @@ impl Request {
     /// # Errors
     /// As [`Config::resolve`]; a schedule that has no such number of steps; a strength that leaves
     /// none.
-    pub fn ladder(&self, repo: &RepoConfig) -> Result<(Config, Ladder)> {
+    pub fn sigmas(&self, repo: &RepoConfig) -> Result<(Config, SigmaSchedule)> {
         let config = self.sampler_config(repo)?;
-        let ladder = schedule::ladder(&config, self.steps)?;
+        let sigmas = schedule::sigma_schedule(&config, self.steps)?;
         let Some(init) = self.init.as_ref().filter(|_| !repo.latent_consistency) else {
-            return Ok((config, ladder));
+            return Ok((config, sigmas));
         };
-        let ladder = match init.strength_steps {
-            StrengthSteps::Down => ladder.at_strength(init.strength),
+        let sigmas = match init.strength_steps {
+            StrengthSteps::Down => sigmas.at_strength(init.strength),
             // A1111's `setup_img2img_steps`, whose levels begin one before the encoded one.
             StrengthSteps::OneMore => {
-                ladder.with_last((init.strength.min(0.999) * self.steps as f64) as usize + 1)
+                sigmas.with_last((init.strength.min(0.999) * self.steps as f64) as usize + 1)
             }
         };
-        if ladder.calls() == 0 {
+        if sigmas.calls() == 0 {
             let least = (1e3 / self.steps as f64).ceil() / 1e3;
             return Err(Error::expected(
                 "strength",
@@ -343,7 +343,7 @@ impl Request {
             )
             .hint("use more steps or more strength"));
         }
-        Ok((config, ladder))
+        Ok((config, sigmas))
     }
 }
 

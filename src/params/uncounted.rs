@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::named_enum::Named;
 use crate::prompt::{Prompt, Syntax};
 use crate::registry::{Component, Family, ModelFiles, RepoConfig};
-use crate::schedulers::schedule::{Ladder, ladder};
+use crate::schedulers::schedule::{SigmaSchedule, sigma_schedule};
 use crate::schedulers::{Config, Overrides, Spacing};
 
 /// Resolved values of a request that decide which options have an effect.
@@ -90,7 +90,7 @@ const RULES: &[Rule] = &[
         };
         let all = Spacing::ALL
             .iter()
-            .map(|(spacing, _)| given.ladder(&spaced(*spacing)));
+            .map(|(spacing, _)| given.sigmas(&spaced(*spacing)));
         same(all).then(|| "the noise levels do not depend on it".to_owned())
     }),
     (&["zero_terminal_snr"], |given| {
@@ -98,7 +98,7 @@ const RULES: &[Rule] = &[
             zero_terminal_snr: Some(on),
             ..given.over.clone()
         };
-        same([true, false].map(|on| given.ladder(&rescaled(on))))
+        same([true, false].map(|on| given.sigmas(&rescaled(on))))
             .then(|| "the noise levels do not depend on it".to_owned())
     }),
 ];
@@ -134,16 +134,16 @@ impl<'a> Situation<'a> {
         unet.is_ok_and(|unet| !unet["time_cond_proj_dim"].is_null())
     }
 
-    fn ladder(&self, over: &Overrides) -> Option<Ladder> {
+    fn sigmas(&self, over: &Overrides) -> Option<SigmaSchedule> {
         Config::resolve(&self.repo.scheduler, over)
-            .and_then(|config| ladder(&config, self.steps))
+            .and_then(|config| sigma_schedule(&config, self.steps))
             .ok()
     }
 }
 
 /// Returns true if at least two noise schedules are given and all are equal.
-fn same(ladders: impl IntoIterator<Item = Option<Ladder>>) -> bool {
-    let ladders: Vec<Ladder> = ladders.into_iter().flatten().collect();
+fn same(ladders: impl IntoIterator<Item = Option<SigmaSchedule>>) -> bool {
+    let ladders: Vec<SigmaSchedule> = ladders.into_iter().flatten().collect();
     ladders.len() > 1 && ladders.windows(2).all(|pair| pair[0] == pair[1])
 }
 

@@ -39,10 +39,10 @@ use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Weights, within_memory};
 use crate::output::latents::Latents;
-use crate::params::{Init, Request};
+use crate::params::{Request, StartImage};
 use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::rng::Noise;
-use crate::schedulers::schedule::{self, Ladder};
+use crate::schedulers::schedule::{self, SigmaSchedule};
 use crate::schedulers::{self, Config, Prediction, combine};
 use autoencoder::Autoencoder;
 use cast::Cast;
@@ -136,7 +136,7 @@ pub(crate) struct Drawn {
 /// A run of the sampler that is ready to begin.
 struct Descent<'a> {
     config: Config,
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     x: Tensor,
     origin: Option<Origin>,
     source: Source<'a>,
@@ -219,22 +219,22 @@ impl Pipeline {
     ) -> Result<Drawn> {
         staged(observer, Stage::Denoise, "latents", |observer| {
             let Task { request, batch, .. } = *task;
-            let (config, mut ladder) = request.ladder(&self.repo)?;
+            let (config, mut sigmas) = request.sigmas(&self.repo)?;
             let mut source = self.source(request, noise, batch.size);
             let (x, origin) = match (&request.init, start) {
                 (Some(init), Some(start)) => {
                     let origin = self.origin(init, start, &mut source)?;
-                    (first_sample(init, &ladder, &origin)?, Some(origin))
+                    (first_sample(init, &sigmas, &origin)?, Some(origin))
                 }
-                _ => ((source.draw()? * ladder.init_noise_sigma)?, None),
+                _ => ((source.draw()? * sigmas.init_noise_sigma)?, None),
             };
             if let Some(refiner) = &request.refiner {
-                let end = refiner.handover(&ladder)?;
-                ladder = ladder.until_call(end);
+                let end = refiner.handover(&sigmas)?;
+                sigmas = sigmas.until_call(end);
             }
             let descent = Descent {
                 config,
-                ladder,
+                sigmas,
                 x,
                 origin,
                 source,
@@ -262,14 +262,14 @@ impl Pipeline {
                 .as_ref()
                 .ok_or_else(|| Error::internal("nothing to refine"))?;
             let config = request.sampler_config(&self.repo)?;
-            let ladder = schedule::ladder(&config, request.steps)?;
-            let start = refiner.handover(&ladder)?;
-            let ladder = ladder.from_call(start);
-            let x = schedulers::resumed(&config, &ladder, drawn.latents)?;
+            let sigmas = schedule::sigma_schedule(&config, request.steps)?;
+            let start = refiner.handover(&sigmas)?;
+            let sigmas = sigmas.from_call(start);
+            let x = schedulers::resumed(&config, &sigmas, drawn.latents)?;
             let source = self.source(request, drawn.noise, batch.size);
             let descent = Descent {
                 config,
-                ladder,
+                sigmas,
                 x,
                 origin: None,
                 source,
@@ -293,14 +293,14 @@ impl Pipeline {
         } = *task;
         let Descent {
             config,
-            ladder,
+            sigmas,
             x,
             origin,
             source,
             before,
         } = descent;
         let run = Run {
-            calls: ladder.calls(),
+            calls: sigmas.calls(),
             batch,
             scale: request.cfg_scale,
             rescale: request.guidance_rescale,
@@ -317,7 +317,7 @@ impl Pipeline {
         self.leave(|| self.autoencoder.free());
         let unet = self.unet(observer)?;
         let mut model = Denoiser::new(self.cast(&unet, task)?, prompts, run, source, observer)?;
-        let latents = schedulers::sample(&config, &ladder, x, &mut model)?;
+        let latents = schedulers::sample(&config, &sigmas, x, &mut model)?;
         let (noise, flow) = model.end();
         drop(unet);
         self.leave(|| self.unet.free());
@@ -378,7 +378,7 @@ impl Pipeline {
         }
     }
 
-    fn origin(&self, init: &Init, start: &Start, source: &mut Source<'_>) -> Result<Origin> {
+    fn origin(&self, init: &StartImage, start: &Start, source: &mut Source<'_>) -> Result<Origin> {
         let encoding = Encoding {
             autoencoder: &self.autoencoder,
             factor: self.repo.vae_factor,
@@ -426,18 +426,18 @@ impl Pipeline {
 
 /// Returns true if a run starts from noise alone, as with a mask over the original at full
 /// strength; every other run starts from its image with noise added.
-fn whole(init: &Init) -> bool {
+fn whole(init: &StartImage) -> bool {
     let is_original = |mask: &MaskOptions| mask.content == MaskedContent::Original;
     init.mask.as_ref().is_some_and(is_original) && init.strength >= 1.0
 }
 
-fn first_sample(init: &Init, ladder: &Ladder, origin: &Origin) -> Result<Tensor> {
+fn first_sample(init: &StartImage, sigmas: &SigmaSchedule, origin: &Origin) -> Result<Tensor> {
     if whole(init) {
-        return Ok((&origin.noise * ladder.init_noise_sigma)?);
+        return Ok((&origin.noise * sigmas.init_noise_sigma)?);
     }
-    let level = ladder
+    let level = sigmas
         .levels
-        .get(ladder.start)
+        .get(sigmas.start)
         .ok_or_else(|| Error::internal("a run of no step"))?;
     combine(&[(1.0, &origin.latents), (level.sigma, &origin.noise)])
 }

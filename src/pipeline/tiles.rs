@@ -106,7 +106,7 @@ impl Tile {
         })
     }
 
-    /// Row `y` of channel `c`.
+    /// SamplerSpec `y` of channel `c`.
     fn row(&self, c: usize, y: usize) -> &[f32] {
         &self.values[(c * self.h + y) * self.w..][..self.w]
     }

@@ -110,11 +110,11 @@ const TINY: &str = "decoder.layers.0.weight";
 
 /// Warning about a run from noise whose first noise level is below 1.
 fn beginning(request: &Request, base: &Model) -> Result<Option<String>> {
-    let (config, ladder) = request.ladder(&base.repo)?;
-    let first = ladder.levels[0];
+    let (config, sigmas) = request.sigmas(&base.repo)?;
+    let first = sigmas.levels[0];
     let scheduled =
         config.levels == Levels::Scheduled && config.sampler.row().grid != Grid::Distilled;
-    if !scheduled || ladder.start > 0 || first.sigma >= 1.0 {
+    if !scheduled || sigmas.start > 0 || first.sigma >= 1.0 {
         return Ok(None);
     }
     let (steps, sampler) = (request.steps, request.sampler);

@@ -14,7 +14,7 @@ use super::{Component, Inputs, ModelFiles, RepoConfig, Tensors};
 use crate::error::{Error, Kind, Result};
 use crate::named_enum::Named;
 use crate::schedulers::Prediction;
-use crate::tensor_file::{Content, Storage};
+use crate::tensor_file::{ByteSource, StoredDtype};
 
 /// Description of a model, or of a file that is no model.
 #[derive(Debug, Serialize)]
@@ -74,7 +74,7 @@ impl About {
     /// A file that is unreadable or of no known format.
     pub fn file(path: &Path) -> Result<Self> {
         let label = path.display().to_string();
-        let directory = Content::Disk(path.to_owned()).directory(&label)?;
+        let directory = ByteSource::Disk(path.to_owned()).directory(&label)?;
         let model = ModelFiles::file(path);
         let entries = directory
             .tensors
@@ -131,7 +131,7 @@ impl About {
         let mut hashes = Vec::new();
         let mut bytes = 0;
         for file in named {
-            if let Content::Disk(path) = &file.content {
+            if let ByteSource::Disk(path) = &file.content {
                 bytes += std::fs::metadata(path).map_or(0, |data| data.len());
                 hashes.push(hashed(path, file.label.clone())?);
             }
@@ -171,8 +171,8 @@ fn parts(all: &BTreeMap<Component, Arc<Tensors>>) -> Vec<Part> {
 }
 
 /// Types of floats by how many numbers they hold.
-fn precision(entries: impl Iterator<Item = (Storage, usize)>) -> Vec<&'static str> {
-    let mut counts: BTreeMap<Storage, usize> = BTreeMap::new();
+fn precision(entries: impl Iterator<Item = (StoredDtype, usize)>) -> Vec<&'static str> {
+    let mut counts: BTreeMap<StoredDtype, usize> = BTreeMap::new();
     for (storage, count) in entries.filter(|(storage, _)| storage.is_float()) {
         *counts.entry(storage).or_default() += count;
     }

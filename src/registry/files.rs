@@ -15,7 +15,7 @@ use super::{Checkpoint, Component, needs};
 use crate::error::{Error, Kind, Result};
 use crate::named_enum::Named;
 use crate::schedulers::Prediction;
-use crate::tensor_file::Content;
+use crate::tensor_file::ByteSource;
 
 /// Files of a model.
 #[derive(Clone, Debug)]
@@ -174,10 +174,10 @@ impl ModelFiles {
     }
 
     /// Source of a file's bytes.
-    pub fn content(&self, path: &str) -> Content {
+    pub fn content(&self, path: &str) -> ByteSource {
         match self.path(path) {
-            Some(path) => Content::Disk(path),
-            None => Content::Embedded(self.embedded_bytes(path).unwrap_or_default()),
+            Some(path) => ByteSource::Disk(path),
+            None => ByteSource::Embedded(self.embedded_bytes(path).unwrap_or_default()),
         }
     }
 

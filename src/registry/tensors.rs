@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Component, ModelFiles, shards};
 use crate::error::{Error, Kind, Result};
-use crate::tensor_file::{Content, Entry};
+use crate::tensor_file::{ByteSource, Entry};
 
 /// Locations of a component's tensors.
 #[derive(Clone, Debug)]
@@ -23,7 +23,7 @@ pub struct TensorFile {
     /// Its name in messages.
     pub label: String,
     /// Its bytes.
-    pub content: Content,
+    pub content: ByteSource,
 }
 
 /// Location of one tensor.

@@ -1,13 +1,13 @@
 //! DDIM (Song et al. 2021, equation 12), with η for its stochastic form.
 
 use super::{
-    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Levels, Row, Sample, Solver, alpha,
-    combine,
+    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Levels, Sample, SamplerSpec, Solver,
+    alpha, combine,
 };
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "ddim",
     about: "DDIM; --eta adds noise",
     class: Some("DDIMScheduler"),
@@ -21,10 +21,10 @@ pub(super) static ROW: Row = Row {
     },
     order: 1,
     visits: None,
-    solver: |config: &Config, ladder: &Ladder| {
+    solver: |config: &Config, sigmas: &SigmaSchedule| {
         let strides = config.levels == Levels::Scheduled;
         Box::new(Ddim {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             strides,
             eta: config.eta,
             clip: config.clip_sample,
@@ -33,7 +33,7 @@ pub(super) static ROW: Row = Row {
 };
 
 struct Ddim {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     /// Every step is the stride of the spacing, not the way to the next of the listed timesteps.
     strides: bool,
     eta: f64,
@@ -46,10 +46,10 @@ impl Solver for Ddim {
         let next = if self.strides {
             // diffusers steps by the stride whatever the spacing says, so the target is not always
             // the next level.
-            self.ladder
-                .sigma_at(self.ladder.levels[i].timestep as i64 - self.ladder.stride as i64)
+            self.sigmas
+                .sigma_at(self.sigmas.levels[i].timestep as i64 - self.sigmas.stride as i64)
         } else {
-            self.ladder.sigma_after(i)
+            self.sigmas.sigma_after(i)
         };
         let std = self.eta * deviation(sigma, next) / alpha(next);
         let x0 = now.clipped(self.clip)?;

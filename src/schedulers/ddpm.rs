@@ -2,12 +2,12 @@
 //! each step.
 
 use super::{
-    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Row, Sample, Solver, combine,
+    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Sample, SamplerSpec, Solver, combine,
 };
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "ddpm",
     about: "DDPM, adds noise at each step; wants many",
     class: Some("DDPMScheduler"),
@@ -21,9 +21,9 @@ pub(super) static ROW: Row = Row {
     },
     order: 1,
     visits: None,
-    solver: |config: &Config, ladder: &Ladder| {
+    solver: |config: &Config, sigmas: &SigmaSchedule| {
         Box::new(Ddpm {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             large: config.large_variance,
             clip: config.clip_sample,
         })
@@ -31,7 +31,7 @@ pub(super) static ROW: Row = Row {
 };
 
 struct Ddpm {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     /// Variance β rather than β̃.
     large: bool,
     clip: Option<f64>,
@@ -39,14 +39,14 @@ struct Ddpm {
 
 impl Solver for Ddpm {
     fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
-        let (sigma, next) = (now.sample.sigma, self.ladder.sigma_after(i));
+        let (sigma, next) = (now.sample.sigma, self.sigmas.sigma_after(i));
         // In x = x₀ + σn: mean x₀ + (σ'²/σ²)(x − x₀).
         let keep = (next / sigma).powi(2);
         let x = combine(&[
             (keep, &now.sample.x),
             (1.0 - keep, &now.clipped(self.clip)?),
         ])?;
-        if self.ladder.levels[i].timestep == 0.0 {
+        if self.sigmas.levels[i].timestep == 0.0 {
             return Ok(Sample { x, sigma: next });
         }
         let x = combine(&[(1.0, &x), (self.deviation(sigma, next), &noise()?)])?;

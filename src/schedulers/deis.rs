@@ -3,13 +3,13 @@
 //! training, not at 0.
 
 use super::{
-    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine,
-    remember,
+    Config, Defaults, Denoised, Draw, History, Key, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
+    combine, remember,
 };
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "deis",
     about: "DEIS multistep, second order",
     class: Some("DEISMultistepScheduler"),
@@ -24,9 +24,9 @@ pub(super) static ROW: Row = Row {
     },
     order: 1,
     visits: None,
-    solver: |config: &Config, ladder: &Ladder| {
+    solver: |config: &Config, sigmas: &SigmaSchedule| {
         Box::new(Deis {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             config: config.clone(),
             history: History::new(),
         })
@@ -34,7 +34,7 @@ pub(super) static ROW: Row = Row {
 };
 
 struct Deis {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     config: Config,
     history: History,
 }
@@ -43,10 +43,10 @@ impl Deis {
     /// The order of call `i`: lower at the end of the noise schedule, when the run is short or goes
     /// to σ = 0.
     fn order(&self, i: usize) -> usize {
-        let calls = self.ladder.levels.len();
+        let calls = self.sigmas.levels.len();
         let short = self.config.lower_order_final && calls < 15;
         match calls - i {
-            1 if short || self.ladder.final_sigma == 0.0 => 1,
+            1 if short || self.sigmas.final_sigma == 0.0 => 1,
             2 if short => self.config.order.min(2),
             _ => self.config.order,
         }
@@ -55,7 +55,7 @@ impl Deis {
 
 impl Solver for Deis {
     fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
-        let (sigma, next) = (now.sample.sigma, self.ladder.sigma_after(i));
+        let (sigma, next) = (now.sample.sigma, self.sigmas.sigma_after(i));
         remember(
             &mut self.history,
             (now.derivative()?, sigma),

@@ -2,13 +2,14 @@
 //! 2022, algorithm 2, as KDPM2). Two calls a step; the last step, to σ = 0, is Euler's.
 
 use super::{
-    Config, Defaults, Denoised, Draw, Key, Row, SD_BETAS, SIGMA_DEFAULTS, Sample, Solver, combine,
+    Config, Defaults, Denoised, Draw, Key, SD_BETAS, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
+    combine,
 };
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder, Level, timestep_of};
-use crate::schedulers::training::single;
+use crate::schedulers::schedule::{Grid, Level, SigmaSchedule, timestep_of};
+use crate::schedulers::train_sigmas::single;
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "dpm2",
     about: "DPM2, second order; two calls a step",
     class: Some("KDPM2DiscreteScheduler"),
@@ -18,9 +19,9 @@ pub(super) static ROW: Row = Row {
     defaults: DEFAULTS,
     order: 2,
     visits: Some(|_, grid, train_sigmas| halved(grid, train_sigmas, |_, next| next)),
-    solver: |_: &Config, ladder: &Ladder| {
+    solver: |_: &Config, sigmas: &SigmaSchedule| {
         Box::new(Dpm2 {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             start: None,
         })
     },
@@ -61,14 +62,14 @@ pub(super) fn halved(
 }
 
 struct Dpm2 {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     /// In the middle of a step: the sample that it started from.
     start: Option<Sample>,
 }
 
 impl Solver for Dpm2 {
     fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
-        let next = self.ladder.sigma_after(i);
+        let next = self.sigmas.sigma_after(i);
         let start = self.start.take();
         let from = start.as_ref().unwrap_or(now.sample);
         let x = combine(&[(1.0, &from.x), (next - from.sigma, &now.derivative()?)])?;

@@ -3,11 +3,11 @@
 
 use super::dpm2::{DEFAULTS, halved};
 use super::euler_a::ancestral;
-use super::{Config, Denoised, Draw, Row, Sample, Solver, combine};
+use super::{Config, Denoised, Draw, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "dpm2_a",
     about: "DPM2 ancestral, adds noise; two calls a step",
     class: Some("KDPM2AncestralDiscreteScheduler"),
@@ -17,9 +17,9 @@ pub(super) static ROW: Row = Row {
     defaults: DEFAULTS,
     order: 2,
     visits: Some(|_, grid, train_sigmas| halved(grid, train_sigmas, down)),
-    solver: |_: &Config, ladder: &Ladder| {
+    solver: |_: &Config, sigmas: &SigmaSchedule| {
         Box::new(Dpm2Ancestral {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             start: None,
         })
     },
@@ -33,14 +33,14 @@ pub(super) fn down(sigma: f64, next: f64) -> f64 {
 }
 
 struct Dpm2Ancestral {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     /// In the middle of a step: the sample that it started from.
     start: Option<Sample>,
 }
 
 impl Solver for Dpm2Ancestral {
     fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
-        let next = self.ladder.sigma_after(i);
+        let next = self.sigmas.sigma_after(i);
         let Some(start) = self.start.take() else {
             let x = combine(&[
                 (1.0, &now.sample.x),

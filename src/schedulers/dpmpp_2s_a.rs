@@ -5,11 +5,11 @@
 use super::dpm2::{DEFAULTS, halved};
 use super::dpm2_a::down;
 use super::euler_a::ancestral;
-use super::{Config, Denoised, Draw, Row, Sample, Solver, combine};
+use super::{Config, Denoised, Draw, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "dpmpp_2s_a",
     about: "DPM-Solver++ 2S ancestral, adds noise; two calls a step",
     class: None,
@@ -19,23 +19,23 @@ pub(super) static ROW: Row = Row {
     defaults: DEFAULTS,
     order: 2,
     visits: Some(|_, grid, train_sigmas| halved(grid, train_sigmas, down)),
-    solver: |_: &Config, ladder: &Ladder| {
+    solver: |_: &Config, sigmas: &SigmaSchedule| {
         Box::new(DpmSolver2SAncestral {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             start: None,
         })
     },
 };
 
 struct DpmSolver2SAncestral {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     /// In the middle of a step: the sample that it started from.
     start: Option<Sample>,
 }
 
 impl Solver for DpmSolver2SAncestral {
     fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
-        let next = self.ladder.sigma_after(i);
+        let next = self.sigmas.sigma_after(i);
         let Some(start) = self.start.take() else {
             let x = toward(now.sample, next, now)?;
             self.start = Some(now.sample.clone());

@@ -6,13 +6,15 @@ use candle_core::Tensor;
 
 use super::config::Algorithm;
 use super::dpm_solver::{Update, estimate};
-use super::{Config, Denoised, Draw, History, Row, SIGMA_DEFAULTS, Sample, Solver, remember};
+use super::{
+    Config, Denoised, Draw, History, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver, remember,
+};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
 /// The row of one order and algorithm.
-const fn row(name: &'static str, about: &'static str, variant: (Algorithm, usize)) -> Row {
-    Row {
+const fn row(name: &'static str, about: &'static str, variant: (Algorithm, usize)) -> SamplerSpec {
+    SamplerSpec {
         name,
         about,
         class: Some("DPMSolverMultistepScheduler"),
@@ -22,9 +24,9 @@ const fn row(name: &'static str, about: &'static str, variant: (Algorithm, usize
         defaults: SIGMA_DEFAULTS,
         order: 1,
         visits: None,
-        solver: |config: &Config, ladder: &Ladder| {
+        solver: |config: &Config, sigmas: &SigmaSchedule| {
             Box::new(Multistep {
-                ladder: ladder.clone(),
+                sigmas: sigmas.clone(),
                 config: config.clone(),
                 history: History::new(),
             })
@@ -32,29 +34,29 @@ const fn row(name: &'static str, about: &'static str, variant: (Algorithm, usize
     }
 }
 
-pub(super) static SECOND: Row = row(
+pub(super) static SECOND: SamplerSpec = row(
     "dpmpp_2m",
     "DPM-Solver++ multistep, second order",
     (Algorithm::DpmPlusPlus, 2),
 );
-pub(super) static SECOND_SDE: Row = row(
+pub(super) static SECOND_SDE: SamplerSpec = row(
     "dpmpp_2m_sde",
     "DPM-Solver++ multistep, second order, adds noise",
     (Algorithm::SdePlusPlus, 2),
 );
-pub(super) static THIRD: Row = row(
+pub(super) static THIRD: SamplerSpec = row(
     "dpmpp_3m",
     "DPM-Solver++ multistep, third order",
     (Algorithm::DpmPlusPlus, 3),
 );
-pub(super) static THIRD_SDE: Row = row(
+pub(super) static THIRD_SDE: SamplerSpec = row(
     "dpmpp_3m_sde",
     "DPM-Solver++ multistep, third order, adds noise",
     (Algorithm::SdePlusPlus, 3),
 );
 
 struct Multistep {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     config: Config,
     history: History,
 }
@@ -62,9 +64,9 @@ struct Multistep {
 impl Multistep {
     /// The order of call `i`, as far as the end of the noise schedule allows it.
     fn order(&self, i: usize) -> usize {
-        let calls = self.ladder.levels.len();
+        let calls = self.sigmas.levels.len();
         let short = self.config.lower_order_final && calls < 15;
-        let low_end = self.config.euler_at_final || short || self.ladder.final_sigma == 0.0;
+        let low_end = self.config.euler_at_final || short || self.sigmas.final_sigma == 0.0;
         match calls - i {
             1 if low_end => 1,
             2 if short => self.config.order.min(2),
@@ -76,7 +78,7 @@ impl Multistep {
 impl Solver for Multistep {
     fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
         let algorithm = self.config.algorithm;
-        let (sigma, next) = (now.sample.sigma, self.ladder.sigma_after(i));
+        let (sigma, next) = (now.sample.sigma, self.sigmas.sigma_after(i));
         remember(&mut self.history, (estimate(algorithm, now)?, sigma), 3);
         let noise = if algorithm.adds_noise() {
             Some(noise()?)

@@ -6,11 +6,11 @@
 use super::dpm2::{DEFAULTS, halved};
 use super::dpmpp_2s_a::toward;
 use super::euler_a::ancestral;
-use super::{Config, Denoised, Draw, Row, Sample, Solver, combine};
+use super::{Config, Denoised, Draw, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "dpmpp_sde",
     about: "DPM-Solver++ SDE, adds noise; two calls a step",
     class: None,
@@ -20,26 +20,26 @@ pub(super) static ROW: Row = Row {
     defaults: DEFAULTS,
     order: 2,
     visits: Some(|_, grid, train_sigmas| halved(grid, train_sigmas, |_, next| next)),
-    solver: |_: &Config, ladder: &Ladder| {
+    solver: |_: &Config, sigmas: &SigmaSchedule| {
         Box::new(DpmSolverSde {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             start: None,
         })
     },
 };
 
 struct DpmSolverSde {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     /// In the middle of a step: the sample that it started from.
     start: Option<Sample>,
 }
 
 impl Solver for DpmSolverSde {
     fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
-        let next = self.ladder.sigma_after(i);
+        let next = self.sigmas.sigma_after(i);
         let start = self.start.take();
         let from = start.as_ref().unwrap_or(now.sample);
-        if i + 1 == self.ladder.levels.len() {
+        if i + 1 == self.sigmas.levels.len() {
             return Ok(Sample {
                 x: toward(from, next, now)?,
                 sigma: next,

@@ -7,12 +7,13 @@ use candle_core::Tensor;
 use super::config::Algorithm;
 use super::dpm_solver::{Update, estimate};
 use super::{
-    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, remember,
+    Config, Defaults, Denoised, Draw, History, Key, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
+    remember,
 };
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "dpmpp_singlestep",
     about: "DPM-Solver++ singlestep, second order",
     class: Some("DPMSolverSinglestepScheduler"),
@@ -26,10 +27,10 @@ pub(super) static ROW: Row = Row {
     },
     order: 1,
     visits: None,
-    solver: |config: &Config, ladder: &Ladder| {
+    solver: |config: &Config, sigmas: &SigmaSchedule| {
         Box::new(Singlestep {
-            orders: orders(config, ladder),
-            ladder: ladder.clone(),
+            orders: orders(config, sigmas),
+            sigmas: sigmas.clone(),
             algorithm: config.algorithm,
             heun_rule: config.heun_rule,
             history: History::new(),
@@ -39,7 +40,7 @@ pub(super) static ROW: Row = Row {
 };
 
 struct Singlestep {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     /// The order of each call.
     orders: Vec<usize>,
     algorithm: Algorithm,
@@ -50,10 +51,10 @@ struct Singlestep {
 }
 
 /// Groups of rising order; what does not fill a group, or ends at σ = 0, ends in lower order.
-fn orders(config: &Config, ladder: &Ladder) -> Vec<usize> {
-    let (order, calls) = (config.order, ladder.levels.len());
+fn orders(config: &Config, sigmas: &SigmaSchedule) -> Vec<usize> {
+    let (order, calls) = (config.order, sigmas.levels.len());
     let mut orders: Vec<usize> = (0..calls).map(|i| i % order + 1).collect();
-    let to_zero = ladder.final_sigma == 0.0;
+    let to_zero = sigmas.final_sigma == 0.0;
     let even = calls.is_multiple_of(order);
     if even && order > 1 && (config.lower_order_final || to_zero) {
         // A whole last group would leave no first-order step: 1 2 3 becomes 1 2 1, and 1 2 becomes
@@ -85,7 +86,7 @@ impl Solver for Singlestep {
             .take()
             .filter(|_| order > 1)
             .unwrap_or_else(|| now.sample.clone());
-        let next = self.ladder.sigma_after(i);
+        let next = self.sigmas.sigma_after(i);
         let update = Update::new(self.algorithm, start.sigma, next);
         let estimates = match self.history.as_slice() {
             [.., two, one, zero] if order == 3 => {

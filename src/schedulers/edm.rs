@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::config::{Algorithm, Levels, Overrides, Prediction, Schedule, Spacing};
 use super::schedule::Level;
 use super::scheduler_file::unsupported;
-use super::training::linspace_single;
-use super::{Row, SAMPLERS, Sampler, SchedulerFile};
+use super::train_sigmas::linspace_single;
+use super::{SAMPLERS, Sampler, SamplerSpec, SchedulerFile};
 use crate::error::{Error, Kind, Result};
 
 /// Range of noise and preconditioning of a network with EDM preconditioning.
@@ -85,7 +85,7 @@ impl Edm {
     }
 
     /// `n` falling levels of `schedule`, rounded as diffusers' class for `row` rounds.
-    pub(super) fn levels(self, schedule: Schedule, row: &Row, n: usize) -> Vec<Level> {
+    pub(super) fn levels(self, schedule: Schedule, row: &SamplerSpec, n: usize) -> Vec<Level> {
         let sigmas = if schedule == Schedule::Exponential {
             self.exponential(n)
         } else if row.variant.is_some() {
@@ -211,7 +211,7 @@ fn suits(file: &SchedulerFile, sampler: Sampler) -> Result<()> {
 }
 
 /// The one combination that diffusers' class has no formula for.
-fn third_of_sde(row: &Row) -> bool {
+fn third_of_sde(row: &SamplerSpec) -> bool {
     row.variant
         .is_some_and(|(algorithm, order)| algorithm.adds_noise() && order == 3)
 }

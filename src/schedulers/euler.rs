@@ -1,10 +1,10 @@
 //! Euler's method along dx/dσ (Karras et al. 2022, algorithm 2 without churn).
 
-use super::{Config, Denoised, Draw, Row, SIGMA_DEFAULTS, Sample, Solver, combine};
+use super::{Config, Denoised, Draw, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "euler",
     about: "Euler, first order",
     class: Some("EulerDiscreteScheduler"),
@@ -14,20 +14,20 @@ pub(super) static ROW: Row = Row {
     defaults: SIGMA_DEFAULTS,
     order: 1,
     visits: None,
-    solver: |_: &Config, ladder: &Ladder| {
+    solver: |_: &Config, sigmas: &SigmaSchedule| {
         Box::new(Euler {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
         })
     },
 };
 
 struct Euler {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
 }
 
 impl Solver for Euler {
     fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
-        let next = self.ladder.sigma_after(i);
+        let next = self.sigmas.sigma_after(i);
         let x = combine(&[
             (1.0, &now.sample.x),
             (next - now.sample.sigma, &now.derivative()?),

@@ -1,11 +1,13 @@
 //! Ancestral Euler: each step goes down below the next level and back up by fresh noise
 //! (k-diffusion).
 
-use super::{Config, Defaults, Denoised, Draw, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine};
+use super::{
+    Config, Defaults, Denoised, Draw, Key, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver, combine,
+};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "euler_a",
     about: "Euler ancestral, adds noise at each step",
     class: Some("EulerAncestralDiscreteScheduler"),
@@ -18,21 +20,21 @@ pub(super) static ROW: Row = Row {
     },
     order: 1,
     visits: None,
-    solver: |_: &Config, ladder: &Ladder| {
+    solver: |_: &Config, sigmas: &SigmaSchedule| {
         Box::new(EulerAncestral {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
         })
     },
 };
 
 struct EulerAncestral {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
 }
 
 impl Solver for EulerAncestral {
     fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
         let sigma = now.sample.sigma;
-        let next = self.ladder.sigma_after(i);
+        let next = self.sigmas.sigma_after(i);
         let (down, up) = ancestral(sigma, next);
         let x = combine(&[
             (1.0, &now.sample.x),

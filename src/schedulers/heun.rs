@@ -4,12 +4,13 @@
 use candle_core::Tensor;
 
 use super::{
-    Config, Defaults, Denoised, Draw, Key, Row, SD_BETAS, SIGMA_DEFAULTS, Sample, Solver, combine,
+    Config, Defaults, Denoised, Draw, Key, SD_BETAS, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
+    combine,
 };
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder, Level};
+use crate::schedulers::schedule::{Grid, Level, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "heun",
     about: "Heun, second order; two calls a step",
     class: Some("HeunDiscreteScheduler"),
@@ -23,9 +24,9 @@ pub(super) static ROW: Row = Row {
     },
     order: 2,
     visits: Some(visits),
-    solver: |config: &Config, ladder: &Ladder| {
+    solver: |config: &Config, sigmas: &SigmaSchedule| {
         Box::new(Heun {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             clip: config.clip_sample,
             start: None,
         })
@@ -42,7 +43,7 @@ fn visits(_: &Config, grid: &[Level], _: &[f64]) -> Result<Vec<Level>> {
 }
 
 struct Heun {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     clip: Option<f64>,
     /// In the middle of a step: the sample that it started from, and its slope.
     start: Option<(Sample, Tensor)>,
@@ -64,7 +65,7 @@ impl Solver for Heun {
                 sigma: now.sample.sigma,
             });
         }
-        let next = self.ladder.sigma_after(i);
+        let next = self.sigmas.sigma_after(i);
         let x = combine(&[(1.0, &now.sample.x), (next - now.sample.sigma, &slope)])?;
         self.start = Some((now.sample.clone(), slope));
         Ok(Sample { x, sigma: next })

@@ -4,11 +4,11 @@
 use candle_core::Tensor;
 
 use super::pndm::adams_bashforth;
-use super::{Config, Denoised, Draw, Row, SIGMA_DEFAULTS, Sample, Solver, combine};
+use super::{Config, Denoised, Draw, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "ipndm",
     about: "improved PNDM over sigmas, fourth order",
     class: None,
@@ -18,9 +18,9 @@ pub(super) static ROW: Row = Row {
     defaults: SIGMA_DEFAULTS,
     order: 1,
     visits: None,
-    solver: |_: &Config, ladder: &Ladder| {
+    solver: |_: &Config, sigmas: &SigmaSchedule| {
         Box::new(Ipndm {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             slopes: Vec::new(),
         })
     },
@@ -29,14 +29,14 @@ pub(super) static ROW: Row = Row {
 const ORDER: usize = 4;
 
 struct Ipndm {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     /// dx/dσ of the last calls, newest last.
     slopes: Vec<Tensor>,
 }
 
 impl Solver for Ipndm {
     fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
-        let next = self.ladder.sigma_after(i);
+        let next = self.sigmas.sigma_after(i);
         if next == 0.0 {
             return Ok(Sample {
                 x: now.x0.clone(),

@@ -2,13 +2,13 @@
 //! but the last back up to the next level by fresh noise.
 
 use super::{
-    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Row, SD_BETAS, Sample, Solver, alpha,
-    combine,
+    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, SD_BETAS, Sample, SamplerSpec,
+    Solver, alpha, combine,
 };
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "lcm",
     about: "latent consistency, for models distilled so; 1 to 8 steps",
     class: Some("LCMScheduler"),
@@ -18,9 +18,9 @@ pub(super) static ROW: Row = Row {
     defaults: DEFAULTS,
     order: 1,
     visits: None,
-    solver: |config: &Config, ladder: &Ladder| {
+    solver: |config: &Config, sigmas: &SigmaSchedule| {
         Box::new(Lcm {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             scaling: config.timestep_scaling,
             clip: config.clip_sample,
         })
@@ -36,7 +36,7 @@ pub(super) const DEFAULTS: Defaults = Defaults {
 };
 
 struct Lcm {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     scaling: f64,
     clip: Option<f64>,
 }
@@ -46,7 +46,7 @@ impl Solver for Lcm {
         // f(x, t) = c_skip x + c_out x₀ with σ_data = ½ and time s = t × scaling, on x of unit
         // variance.
         const DATA: f64 = 0.25;
-        let time = self.ladder.levels[i].timestep * self.scaling;
+        let time = self.sigmas.levels[i].timestep * self.scaling;
         let (skip, out) = (
             DATA / (time * time + DATA),
             time / (time * time + DATA).sqrt(),
@@ -56,10 +56,10 @@ impl Solver for Lcm {
             (out, &now.clipped(self.clip)?),
             (skip * unit, &now.sample.x),
         ])?;
-        if i + 1 == self.ladder.levels.len() {
+        if i + 1 == self.sigmas.levels.len() {
             return Ok(Sample { x, sigma: 0.0 });
         }
-        let next = self.ladder.sigma_after(i);
+        let next = self.sigmas.sigma_after(i);
         Ok(Sample {
             x: combine(&[(1.0, &x), (next, &noise()?)])?,
             sigma: next,

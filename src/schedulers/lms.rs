@@ -2,13 +2,13 @@
 //! integrated exactly.
 
 use super::{
-    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine,
-    remember,
+    Config, Defaults, Denoised, Draw, History, Key, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
+    combine, remember,
 };
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "lms",
     about: "linear multistep, fourth order",
     class: Some("LMSDiscreteScheduler"),
@@ -26,9 +26,9 @@ pub(super) static ROW: Row = Row {
     },
     order: 1,
     visits: None,
-    solver: |_: &Config, ladder: &Ladder| {
+    solver: |_: &Config, sigmas: &SigmaSchedule| {
         Box::new(Lms {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             slopes: History::new(),
         })
     },
@@ -37,13 +37,13 @@ pub(super) static ROW: Row = Row {
 const ORDER: usize = 4;
 
 struct Lms {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     slopes: History,
 }
 
 impl Solver for Lms {
     fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
-        let next = self.ladder.sigma_after(i);
+        let next = self.sigmas.sigma_after(i);
         remember(
             &mut self.slopes,
             (now.derivative()?, now.sample.sigma),
@@ -53,7 +53,7 @@ impl Solver for Lms {
         // weights of a full history from its first step on and leaves out the calls before its
         // start, as diffusers does.
         let nodes: Vec<f64> = (0..ORDER.min(i + 1))
-            .map(|back| self.ladder.levels[i - back].sigma)
+            .map(|back| self.sigmas.levels[i - back].sigma)
             .collect();
         let mut terms = vec![(1.0, &now.sample.x)];
         for (k, (slope, _)) in self.slopes.iter().rev().enumerate() {

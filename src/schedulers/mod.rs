@@ -2,7 +2,7 @@
 //! independent of models, prompts and guidance. Every sample here is x = x₀ + σ n; the loop scales
 //! the network's input.
 //!
-//! Adding a sampler: one file with a `ROW` and a `Solver`, its `mod` line and its line in
+//! Adding a sampler: one file with a `SPEC` and a `Solver`, its `mod` line and its line in
 //! `SAMPLERS`.
 
 mod config;
@@ -25,12 +25,12 @@ mod keys;
 mod lcm;
 mod lms;
 mod pndm;
-mod respace;
-mod row;
 pub mod schedule;
 mod scheduler_file;
+mod sigmas;
+mod spec;
 mod tcd;
-mod training;
+mod train_sigmas;
 mod unipc;
 
 use candle_core::Tensor;
@@ -38,36 +38,38 @@ use candle_core::Tensor;
 pub use config::{Algorithm, Betas, Config, Levels, Overrides, Prediction, Schedule, Spacing};
 pub use edm::Edm;
 pub use keys::unknown_keys;
-use row::{DISCRETE_DEFAULTS, SD_BETAS, SIGMA_DEFAULTS};
-pub use row::{Defaults, Key, Row, Sampler, Visits, names, schedule_names, spacing_names};
-use schedule::Ladder;
+use schedule::SigmaSchedule;
 pub use scheduler_file::SchedulerFile;
+use spec::{DISCRETE_DEFAULTS, SD_BETAS, SIGMA_DEFAULTS};
+pub use spec::{
+    Defaults, EvalOrder, Key, Sampler, SamplerSpec, names, schedule_names, spacing_names,
+};
 
 use crate::error::{Error, Result};
 
 /// Every sampler, in the order that help shows them.
-pub static SAMPLERS: &[&Row] = &[
-    &ddpm::ROW,
-    &ddim::ROW,
-    &pndm::ROW,
-    &ipndm::ROW,
-    &lms::ROW,
-    &euler::ROW,
-    &euler_a::ROW,
-    &heun::ROW,
-    &dpm2::ROW,
-    &dpm2_a::ROW,
-    &dpmpp_2s_a::ROW,
-    &dpmpp_sde::ROW,
+pub static SAMPLERS: &[&SamplerSpec] = &[
+    &ddpm::SPEC,
+    &ddim::SPEC,
+    &pndm::SPEC,
+    &ipndm::SPEC,
+    &lms::SPEC,
+    &euler::SPEC,
+    &euler_a::SPEC,
+    &heun::SPEC,
+    &dpm2::SPEC,
+    &dpm2_a::SPEC,
+    &dpmpp_2s_a::SPEC,
+    &dpmpp_sde::SPEC,
     &dpmpp_multistep::SECOND,
     &dpmpp_multistep::SECOND_SDE,
     &dpmpp_multistep::THIRD,
     &dpmpp_multistep::THIRD_SDE,
-    &dpmpp_singlestep::ROW,
-    &unipc::ROW,
-    &deis::ROW,
-    &lcm::ROW,
-    &tcd::ROW,
+    &dpmpp_singlestep::SPEC,
+    &unipc::SPEC,
+    &deis::SPEC,
+    &lcm::SPEC,
+    &tcd::SPEC,
 ];
 
 /// A sample and its noise level: x = x₀ + σ n.
@@ -238,7 +240,7 @@ pub trait Model {
     }
 }
 
-/// Runs a sampler along its noise schedule from the call `ladder.start`, where `x` is x₀ + σ n:
+/// Runs a sampler along its noise schedule from the call `sigmas.start`, where `x` is x₀ + σ n:
 /// noise × `init_noise_sigma` for a whole run. Returns latents `[b, c, h, w]` as the decoder takes
 /// them (before the VAE's scale); those of a schedule that ends early still hold noise, in the form
 /// that [`resumed`] takes. Returns the last estimate if the model ends the run
@@ -248,30 +250,30 @@ pub trait Model {
 /// Whatever `model` reports.
 pub fn sample(
     config: &Config,
-    ladder: &Ladder,
+    sigmas: &SigmaSchedule,
     x: Tensor,
     model: &mut dyn Model,
 ) -> Result<Tensor> {
-    let mut solver = (config.sampler.row().solver)(config, ladder);
-    let first = ladder
+    let mut solver = (config.sampler.row().solver)(config, sigmas);
+    let first = sigmas
         .levels
-        .get(ladder.start)
+        .get(sigmas.start)
         .map_or(0.0, |level| level.sigma);
     let mut sample = Sample { x, sigma: first };
-    for (i, level) in ladder
+    for (i, level) in sigmas
         .levels
         .iter()
         .enumerate()
-        .take(ladder.end)
-        .skip(ladder.start)
+        .take(sigmas.end)
+        .skip(sigmas.start)
     {
-        if i > ladder.start {
+        if i > sigmas.start {
             sample = model.between(read_as(sample, level.sigma)?, level.kept)?;
         }
         let seen = (&sample.x * config.input_scale(level.sigma))?;
-        let output = model.output(i - ladder.start, &seen, level.timestep)?;
+        let output = model.output(i - sigmas.start, &seen, level.timestep)?;
         let x0 = config.x0(&sample, &output)?;
-        if model.estimated(i - ladder.start, &x0)? {
+        if model.estimated(i - sigmas.start, &x0)? {
             return model.finish(x0);
         }
         let denoised = Denoised {
@@ -287,20 +289,20 @@ pub fn sample(
     } else {
         (&sample.x * alpha(sample.sigma))?
     };
-    if ladder.end < ladder.levels.len() {
+    if sigmas.end < sigmas.levels.len() {
         Ok(latents)
     } else {
         model.finish(latents)
     }
 }
 
-/// The first sample x₀ + σn of a run that continues, at the call `ladder.start`, from the latents
+/// The first sample x₀ + σn of a run that continues, at the call `sigmas.start`, from the latents
 /// of a run that ended before that call.
 ///
 /// # Errors
 /// Tensor arithmetic (out of memory).
-pub fn resumed(config: &Config, ladder: &Ladder, latents: Tensor) -> Result<Tensor> {
-    match ladder.levels.get(ladder.start) {
+pub fn resumed(config: &Config, sigmas: &SigmaSchedule, latents: Tensor) -> Result<Tensor> {
+    match sigmas.levels.get(sigmas.start) {
         Some(level) if !config.scales_input() => Ok((latents / alpha(level.sigma))?),
         _ => Ok(latents),
     }

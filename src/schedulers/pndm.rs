@@ -4,13 +4,13 @@
 use candle_core::Tensor;
 
 use super::{
-    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Prediction, Row, Sample, Solver,
-    combine, read_as,
+    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Prediction, Sample, SamplerSpec,
+    Solver, combine, read_as,
 };
 use crate::error::{Error, Result};
-use crate::schedulers::schedule::{Grid, Ladder, Level};
+use crate::schedulers::schedule::{Grid, Level, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "pndm",
     about: "PNDM, also called PLMS; one call more than steps",
     class: Some("PNDMScheduler"),
@@ -24,11 +24,11 @@ pub(super) static ROW: Row = Row {
     },
     order: 1,
     visits: Some(visits),
-    solver: |config: &Config, ladder: &Ladder| Box::new(Pndm::new(config, ladder)),
+    solver: |config: &Config, sigmas: &SigmaSchedule| Box::new(Pndm::new(config, sigmas)),
 };
 
 struct Pndm {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     prediction: Prediction,
     /// Calls of the Runge-Kutta warm-up at the head of the noise schedule; 0 without one.
     warm_up: usize,
@@ -43,9 +43,9 @@ struct Pndm {
 }
 
 impl Pndm {
-    fn new(config: &Config, ladder: &Ladder) -> Self {
+    fn new(config: &Config, sigmas: &SigmaSchedule) -> Self {
         Self {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             prediction: config.prediction,
             warm_up: if config.skip_prk_steps {
                 0
@@ -62,7 +62,7 @@ impl Pndm {
     /// From `from` to the level of `timestep`, along the noise that `output` stands for.
     fn transfer(&self, from: &Sample, output: &Tensor, timestep: i64) -> Result<Sample> {
         let x0 = self.prediction.x0(from, output)?;
-        let next = self.ladder.sigma_at(timestep);
+        let next = self.sigmas.sigma_at(timestep);
         let keep = next / from.sigma;
         Ok(Sample {
             x: combine(&[(keep, &from.x), (1.0 - keep, &x0)])?,
@@ -91,29 +91,29 @@ impl Pndm {
         };
         self.sum = Some(sum);
         let half = if stage.is_multiple_of(2) {
-            self.ladder.stride as i64 / 2
+            self.sigmas.stride as i64 / 2
         } else {
             0
         };
-        let target = self.ladder.levels[i].timestep as i64 - half;
+        let target = self.sigmas.levels[i].timestep as i64 - half;
         let start = self.start.clone().unwrap_or_else(|| now.sample.clone());
         // diffusers counts calls, not timesteps: a run that starts in the middle reads its samples
         // as if they stood at the head of the noise schedule.
-        let from = read_as(start, self.ladder.levels[self.calls - stage].sigma)?;
+        let from = read_as(start, self.sigmas.levels[self.calls - stage].sigma)?;
         self.transfer(&from, &output, target)
     }
 
     /// One call of the linear multistep part (equation 12, its first step by equation 22).
     fn multistep(&mut self, i: usize, now: &Denoised<'_>) -> Result<Sample> {
-        let timestep = self.ladder.levels[i].timestep as i64;
-        let stride = self.ladder.stride as i64;
+        let timestep = self.sigmas.levels[i].timestep as i64;
+        let stride = self.sigmas.stride as i64;
         if self.calls == 1
             && let Some(start) = self.start.take()
         {
             // The second call evaluates the result of the first, then both lead from the start
             // again.
             let output = combine(&[(0.5, &now.output), (0.5, &self.outputs[0])])?;
-            let from = read_as(start, self.ladder.sigma_at(timestep + stride))?;
+            let from = read_as(start, self.sigmas.sigma_at(timestep + stride))?;
             return self.transfer(&from, &output, timestep);
         }
         if self.outputs.len() > 3 {

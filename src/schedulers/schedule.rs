@@ -3,8 +3,8 @@
 //! by digit.
 
 use super::config::{Betas, Config, Levels, Schedule, Spacing};
-use super::training::{self, single};
-use super::{edm, respace};
+use super::train_sigmas::{self, single};
+use super::{edm, sigmas as grids};
 use crate::error::{Error, Result};
 
 /// Family of timestep grids in diffusers that a sampler belongs to.
@@ -68,7 +68,7 @@ impl Level {
 
 /// The noise schedule of one run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Ladder {
+pub struct SigmaSchedule {
     /// One entry per call of the network in a whole run.
     pub levels: Vec<Level>,
     /// The call that this run starts with; 0 for a whole run.
@@ -89,7 +89,7 @@ pub struct Ladder {
     pub init_noise_sigma: f64,
 }
 
-impl Ladder {
+impl SigmaSchedule {
     /// σ of a training timestep; below 0 it is the last level of all (ᾱ₀ or 1, as the model says).
     pub fn sigma_at(&self, timestep: i64) -> f64 {
         usize::try_from(timestep)
@@ -159,13 +159,13 @@ impl Ladder {
 /// # Errors
 /// A number of steps that the spacing cannot hold; a list of levels that does not fall or leaves
 /// the model's range.
-pub fn ladder(config: &Config, steps: usize) -> Result<Ladder> {
+pub fn sigma_schedule(config: &Config, steps: usize) -> Result<SigmaSchedule> {
     let row = config.sampler.row();
     // A model with EDM preconditioning has no timesteps.
     let train_sigmas = if config.edm.is_some() {
         Vec::new()
     } else {
-        training::sigmas(config)?
+        train_sigmas::sigmas(config)?
     };
     let mut levels = match (&config.levels, config.edm) {
         (Levels::Scheduled, Some(edm)) => edm.levels(config.schedule, row, steps),
@@ -191,7 +191,7 @@ pub fn ladder(config: &Config, steps: usize) -> Result<Ladder> {
     if let Some(visits) = row.visits {
         levels = visits(config, &levels, &train_sigmas)?;
     }
-    Ok(Ladder {
+    Ok(SigmaSchedule {
         final_sigma,
         end: levels.len(),
         levels,
@@ -218,7 +218,7 @@ fn scheduled(config: &Config, steps: usize, train_sigmas: &[f64]) -> Result<Vec<
     };
     let [highest, lowest] = config.sigma_range;
     let range = (highest.unwrap_or(range.0), lowest.unwrap_or(range.1));
-    let sigmas = respace::sigmas(config, range, steps, train_sigmas);
+    let sigmas = grids::sigmas(config, range, steps, train_sigmas);
     Ok(sigmas
         .into_iter()
         .map(|sigma| told(config, sigma, train_sigmas))

@@ -3,11 +3,11 @@
 //! is the request's `eta`.
 
 use super::lcm::DEFAULTS;
-use super::{Config, Defaults, Denoised, Draw, Row, Sample, Solver, combine};
+use super::{Config, Defaults, Denoised, Draw, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "tcd",
     about: "trajectory consistency, for models distilled so; --eta is its gamma",
     class: Some("TCDScheduler"),
@@ -21,16 +21,16 @@ pub(super) static ROW: Row = Row {
     },
     order: 1,
     visits: None,
-    solver: |config: &Config, ladder: &Ladder| {
+    solver: |config: &Config, sigmas: &SigmaSchedule| {
         Box::new(Tcd {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             gamma: config.eta,
         })
     },
 };
 
 struct Tcd {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     gamma: f64,
 }
 
@@ -38,19 +38,19 @@ impl Solver for Tcd {
     fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
         // After the last step comes timestep 0, whatever the model says about its end.
         let target = self
-            .ladder
+            .sigmas
             .levels
             .get(i + 1)
             .map_or(0.0, |level| level.timestep);
         // diffusers multiplies in single precision before it cuts.
         let down = self
-            .ladder
+            .sigmas
             .sigma_at(((1.0 - self.gamma) as f32 * target as f32) as i64);
         let x = combine(&[(1.0, &now.x0), (down, &now.derivative()?)])?;
-        if self.gamma == 0.0 || i + 1 == self.ladder.levels.len() {
+        if self.gamma == 0.0 || i + 1 == self.sigmas.levels.len() {
             return Ok(Sample { x, sigma: down });
         }
-        let next = self.ladder.sigma_at(target as i64);
+        let next = self.sigmas.sigma_at(target as i64);
         let up = (next * next - down * down).max(0.0).sqrt();
         Ok(Sample {
             x: combine(&[(1.0, &x), (up, &noise()?)])?,

@@ -4,13 +4,13 @@
 use candle_core::Tensor;
 
 use super::{
-    Config, Defaults, Denoised, Draw, History, Key, Row, SIGMA_DEFAULTS, Sample, Solver, combine,
-    remember,
+    Config, Defaults, Denoised, Draw, History, Key, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
+    combine, remember,
 };
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Ladder};
+use crate::schedulers::schedule::{Grid, SigmaSchedule};
 
-pub(super) static ROW: Row = Row {
+pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "unipc",
     about: "UniPC multistep predictor and corrector, second order",
     class: Some("UniPCMultistepScheduler"),
@@ -24,9 +24,9 @@ pub(super) static ROW: Row = Row {
     },
     order: 1,
     visits: None,
-    solver: |config: &Config, ladder: &Ladder| {
+    solver: |config: &Config, sigmas: &SigmaSchedule| {
         Box::new(UniPc {
-            ladder: ladder.clone(),
+            sigmas: sigmas.clone(),
             config: config.clone(),
             history: History::new(),
             predicted: None,
@@ -35,7 +35,7 @@ pub(super) static ROW: Row = Row {
 };
 
 struct UniPc {
-    ladder: Ladder,
+    sigmas: SigmaSchedule,
     config: Config,
     /// Estimates at earlier calls, the newest at the level that `predicted` starts from.
     history: History,
@@ -59,7 +59,7 @@ impl Solver for UniPc {
         };
         remember(&mut self.history, entry, 3);
         let order = self.order(i).min(self.history.len());
-        let next = self.update(&from, self.ladder.sigma_after(i), order, None)?;
+        let next = self.update(&from, self.sigmas.sigma_after(i), order, None)?;
         self.predicted = Some((from, order));
         Ok(next)
     }
@@ -69,8 +69,8 @@ impl UniPc {
     /// The order of the prediction of call `i`: never more than the steps that are left, when the
     /// run ends in lower order.
     fn order(&self, i: usize) -> usize {
-        let left = self.ladder.levels.len() - i;
-        let to_zero = left == 1 && self.ladder.final_sigma == 0.0;
+        let left = self.sigmas.levels.len() - i;
+        let to_zero = left == 1 && self.sigmas.final_sigma == 0.0;
         if self.config.lower_order_final || to_zero {
             self.config.order.min(left)
         } else {

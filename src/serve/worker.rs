@@ -20,7 +20,7 @@ use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
 use crate::output::Picture;
-use crate::output::album::Album;
+use crate::output::album::ImageWriter;
 use crate::output::latents::Latents;
 use crate::output::metadata::Origin;
 use crate::output::png::encode;
@@ -70,8 +70,8 @@ struct Planned {
 }
 
 impl Planned {
-    fn album(&self) -> Album<'_> {
-        Album {
+    fn album(&self) -> ImageWriter<'_> {
+        ImageWriter {
             origin: Origin {
                 request: &self.told,
                 ..self.plan.origin()

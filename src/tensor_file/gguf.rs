@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 
-use super::{Bytes, Directory, Entry, Storage};
+use super::{Bytes, Directory, Entry, StoredDtype};
 use crate::error::Result;
 
 /// First bytes of the file.
@@ -132,7 +132,7 @@ impl Info {
     }
 
     fn entry(self, start: usize, folded: Option<&Vec<usize>>) -> Result<Entry, String> {
-        let storage = Storage::of_ggml(self.kind)
+        let storage = StoredDtype::of_ggml(self.kind)
             .ok_or_else(|| format!("has type {}, which sdgen does not know", self.kind))?;
         let whole = |n: u64| {
             usize::try_from(n).map_err(|_| format!("has an absurd shape: {:?}", self.shape))
@@ -238,7 +238,7 @@ fn list(file: &mut Bytes<'_, impl Read + Seek>, key: &str) -> Result<Value> {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::tensor_file::Content;
+    use crate::tensor_file::ByteSource;
 
     fn named(bytes: &mut Vec<u8>, text: &str) {
         bytes.extend((text.len() as u64).to_le_bytes());
@@ -272,7 +272,7 @@ mod tests {
     }
 
     fn read(bytes: Vec<u8>) -> Result<Directory> {
-        Content::Embedded(bytes.leak()).directory("x.gguf")
+        ByteSource::Embedded(bytes.leak()).directory("x.gguf")
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
         let a = &directory.tensors["a"];
         assert_eq!(
             (a.storage, a.shape.as_slice(), a.bytes.len()),
-            (Storage::Q8_0, &[3, 64][..], 3 * 2 * 34)
+            (StoredDtype::Q8_0, &[3, 64][..], 3 * 2 * 34)
         );
         assert_eq!(directory.tensors["folded"].shape, [8, 4]);
     }

@@ -1,7 +1,7 @@
 //! Names allowed in a pickle: those of tensors, and of other data that training programs save with
 //! them. None is ever called.
 
-use super::Storage;
+use super::StoredDtype;
 
 /// Meaning of a name allowed in a pickle.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -11,13 +11,13 @@ pub(super) enum Global {
     /// Rebuilds a tensor from an untyped storage and a dtype.
     TypedTensor,
     /// A dtype.
-    Type(Storage),
+    Type(StoredDtype),
     /// Evaluates to its first argument.
     Wrapper,
     /// A dictionary.
     Dictionary,
     /// A typed storage.
-    Numbers(Storage),
+    Numbers(StoredDtype),
     /// Ignored: calls of it become objects without content, to which fields may be added later.
     Inert,
 }
@@ -30,47 +30,51 @@ pub(super) const GLOBALS: &[(&str, &str, Global)] = &[
     ("torch._utils", "_rebuild_parameter", Global::Wrapper),
     ("torch.nn.parameter", "Parameter", Global::Wrapper),
     ("collections", "OrderedDict", Global::Dictionary),
-    ("torch", "DoubleStorage", Global::Numbers(Storage::F64)),
-    ("torch", "FloatStorage", Global::Numbers(Storage::F32)),
-    ("torch", "HalfStorage", Global::Numbers(Storage::F16)),
-    ("torch", "BFloat16Storage", Global::Numbers(Storage::Bf16)),
-    ("torch", "LongStorage", Global::Numbers(Storage::I64)),
-    ("torch", "IntStorage", Global::Numbers(Storage::I32)),
-    ("torch", "ShortStorage", Global::Numbers(Storage::I16)),
-    ("torch", "CharStorage", Global::Numbers(Storage::I8)),
-    ("torch", "ByteStorage", Global::Numbers(Storage::U8)),
-    ("torch", "BoolStorage", Global::Numbers(Storage::Bool)),
+    ("torch", "DoubleStorage", Global::Numbers(StoredDtype::F64)),
+    ("torch", "FloatStorage", Global::Numbers(StoredDtype::F32)),
+    ("torch", "HalfStorage", Global::Numbers(StoredDtype::F16)),
+    (
+        "torch",
+        "BFloat16Storage",
+        Global::Numbers(StoredDtype::Bf16),
+    ),
+    ("torch", "LongStorage", Global::Numbers(StoredDtype::I64)),
+    ("torch", "IntStorage", Global::Numbers(StoredDtype::I32)),
+    ("torch", "ShortStorage", Global::Numbers(StoredDtype::I16)),
+    ("torch", "CharStorage", Global::Numbers(StoredDtype::I8)),
+    ("torch", "ByteStorage", Global::Numbers(StoredDtype::U8)),
+    ("torch", "BoolStorage", Global::Numbers(StoredDtype::Bool)),
     (
         "torch",
         "ComplexFloatStorage",
-        Global::Numbers(Storage::C64),
+        Global::Numbers(StoredDtype::C64),
     ),
     (
         "torch",
         "ComplexDoubleStorage",
-        Global::Numbers(Storage::C128),
+        Global::Numbers(StoredDtype::C128),
     ),
     (
         "torch.storage",
         "UntypedStorage",
-        Global::Numbers(Storage::U8),
+        Global::Numbers(StoredDtype::U8),
     ),
-    ("torch", "float8_e4m3fn", Global::Type(Storage::F8E4M3)),
-    ("torch", "float8_e5m2", Global::Type(Storage::F8E5M2)),
+    ("torch", "float8_e4m3fn", Global::Type(StoredDtype::F8E4M3)),
+    ("torch", "float8_e5m2", Global::Type(StoredDtype::F8E5M2)),
     (
         "torch",
         "float8_e4m3fnuz",
-        Global::Type(Storage::F8E4M3Fnuz),
+        Global::Type(StoredDtype::F8E4M3Fnuz),
     ),
     (
         "torch",
         "float8_e5m2fnuz",
-        Global::Type(Storage::F8E5M2Fnuz),
+        Global::Type(StoredDtype::F8E5M2Fnuz),
     ),
-    ("torch", "float8_e8m0fnu", Global::Type(Storage::F8E8M0)),
-    ("torch", "uint16", Global::Type(Storage::U16)),
-    ("torch", "uint32", Global::Type(Storage::U32)),
-    ("torch", "uint64", Global::Type(Storage::U64)),
+    ("torch", "float8_e8m0fnu", Global::Type(StoredDtype::F8E8M0)),
+    ("torch", "uint16", Global::Type(StoredDtype::U16)),
+    ("torch", "uint32", Global::Type(StoredDtype::U32)),
+    ("torch", "uint64", Global::Type(StoredDtype::U64)),
     ("torch", "Size", Global::Wrapper),
     ("torch", "device", Global::Inert),
     ("torch", "float16", Global::Inert),

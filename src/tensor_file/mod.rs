@@ -16,7 +16,7 @@ use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-pub use storage::Storage;
+pub use storage::StoredDtype;
 pub use write::{Format, Planned};
 
 use crate::error::{Error, Kind, Result};
@@ -39,7 +39,7 @@ pub struct Directory {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Data type of the tensor.
-    pub storage: Storage,
+    pub storage: StoredDtype,
     /// Shape of the tensor.
     pub shape: Vec<usize>,
     /// Byte range in the file.
@@ -50,7 +50,7 @@ pub struct Entry {
 
 /// Source of a file's bytes.
 #[derive(Clone, Debug)]
-pub enum Content {
+pub enum ByteSource {
     /// On disk.
     Disk(PathBuf),
     /// Compiled into the program.
@@ -63,7 +63,7 @@ impl Entry {
     /// # Errors
     /// A shape whose bytes no file can hold, or a row that is no whole number of blocks.
     fn plain(
-        storage: Storage,
+        storage: StoredDtype,
         shape: Vec<usize>,
         start: usize,
     ) -> std::result::Result<Self, String> {
@@ -118,7 +118,7 @@ impl Entry {
     }
 }
 
-impl Content {
+impl ByteSource {
     /// Reads the directory of the file, called `label` in messages.
     ///
     /// # Errors
@@ -159,7 +159,7 @@ impl Content {
     }
 }
 
-/// Maximum number of values that `Content::floats` reads.
+/// Maximum number of values that `ByteSource::floats` reads.
 const FEW: usize = 64;
 
 fn open(path: &Path, label: &str) -> Result<std::io::BufReader<std::fs::File>> {
@@ -264,7 +264,7 @@ mod tests {
     use super::*;
 
     fn matrix() -> Entry {
-        Entry::plain(Storage::F16, vec![6, 4], 100).unwrap()
+        Entry::plain(StoredDtype::F16, vec![6, 4], 100).unwrap()
     }
 
     #[test]
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn absurd_shapes_are_refused() {
         for shape in [vec![usize::MAX, 2], vec![1 << 40, 1 << 40]] {
-            assert!(Entry::plain(Storage::F32, shape, 0).is_err());
+            assert!(Entry::plain(StoredDtype::F32, shape, 0).is_err());
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::Storage;
+use super::StoredDtype;
 use super::globals::{GLOBALS, Global};
 
 /// A value. Containers are stored in the heap, so that neither cycles nor depth matter.
@@ -31,14 +31,14 @@ pub(super) enum Object {
         keeps_fields: bool,
     },
     /// A storage: its data type, and the name of its member in the archive.
-    Storage(Storage, Rc<str>),
+    StoredDtype(StoredDtype, Rc<str>),
     Tensor(Tensor),
 }
 
 /// A tensor over a storage.
 #[derive(Clone, Debug)]
 pub(super) struct Tensor {
-    pub(super) storage: Storage,
+    pub(super) storage: StoredDtype,
     /// Name of the storage.
     pub(super) key: Rc<str>,
     /// Index of the tensor's first element in the storage.
@@ -59,7 +59,7 @@ impl Pickle {
         match self.heap.get(number) {
             Some(Object::Sequence(items)) => !items.is_empty(),
             Some(Object::Table { rows, .. }) => !rows.is_empty(),
-            Some(Object::Storage(..) | Object::Tensor(_)) => true,
+            Some(Object::StoredDtype(..) | Object::Tensor(_)) => true,
             None => false,
         }
     }
@@ -242,7 +242,7 @@ impl Machine<'_> {
                 let Global::Numbers(storage) = GLOBALS[*global].2 else {
                     return Err(format!("keeps numbers in `{}`", GLOBALS[*global].1));
                 };
-                Object::Storage(storage, key.clone())
+                Object::StoredDtype(storage, key.clone())
             }
             _ => return Err("refers to something outside that is no storage".to_owned()),
         };
@@ -301,7 +301,7 @@ impl Machine<'_> {
         else {
             return None;
         };
-        let Object::Storage(storage, key) = self.heap.get(*storage)? else {
+        let Object::StoredDtype(storage, key) = self.heap.get(*storage)? else {
             return None;
         };
         let whole = |value: &Value| {
@@ -412,7 +412,7 @@ impl Machine<'_> {
         };
         match self.heap.get(*number)? {
             Object::Sequence(values) => Some(values),
-            Object::Table { .. } | Object::Storage(..) | Object::Tensor(_) => None,
+            Object::Table { .. } | Object::StoredDtype(..) | Object::Tensor(_) => None,
         }
     }
 

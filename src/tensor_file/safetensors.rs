@@ -8,7 +8,7 @@ use std::io::{Read, Seek};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use super::{Bytes, Directory, Entry, Storage};
+use super::{Bytes, Directory, Entry, StoredDtype};
 use crate::error::Result;
 
 /// Longest header (the specification's own limit).
@@ -111,7 +111,7 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
 }
 
 fn entry(tensor: &Tensor, start: usize) -> Result<Entry, String> {
-    let storage = Storage::of_safetensors(&tensor.dtype)
+    let storage = StoredDtype::of_safetensors(&tensor.dtype)
         .ok_or_else(|| format!("has type {}, which sdgen does not know", tensor.dtype))?;
     let (from, to) = tensor.data_offsets;
     let entry = Entry::plain(storage, tensor.shape.clone(), start.saturating_add(from))?;
@@ -125,7 +125,7 @@ fn entry(tensor: &Tensor, start: usize) -> Result<Entry, String> {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::tensor_file::Content;
+    use crate::tensor_file::ByteSource;
 
     fn file(header: &str, data: usize) -> Vec<u8> {
         let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     fn read(bytes: Vec<u8>) -> Result<Directory> {
-        Content::Embedded(bytes.leak()).directory("x.safetensors")
+        ByteSource::Embedded(bytes.leak()).directory("x.safetensors")
     }
 
     const TWO: &str = r#"{"__metadata__": {"modelspec.title": "t"},
@@ -150,7 +150,7 @@ mod tests {
         let b = &directory.tensors["b"];
         assert_eq!(
             (b.storage, b.values(), b.bytes.clone()),
-            (Storage::F16, 1, start + 24..start + 26)
+            (StoredDtype::F16, 1, start + 24..start + 26)
         );
     }
 

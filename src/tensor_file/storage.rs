@@ -4,7 +4,7 @@
 
 /// One row of the table of types.
 struct Row {
-    storage: Storage,
+    storage: StoredDtype,
     /// Displayed name, as in GGUF's tools.
     name: &'static str,
     /// Name in the header of a safetensors file.
@@ -22,10 +22,10 @@ macro_rules! storages {
         /// Data type of a tensor's values.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[allow(missing_docs, reason = "the names are those of the formats")]
-        pub enum Storage { $($name),+ }
+        pub enum StoredDtype { $($name),+ }
 
         const ROWS: &[Row] = &[$(Row {
-            storage: Storage::$name,
+            storage: StoredDtype::$name,
             name: $text,
             safetensors: $safetensors,
             ggml: $ggml,
@@ -87,7 +87,7 @@ storages! {
     Q1_0 "q1_0" None, Some(41), 128 in 18;
 }
 
-impl Storage {
+impl StoredDtype {
     fn row(self) -> &'static Row {
         // Invariant: the macro makes a row of every variant, in their order.
         &ROWS[self as usize]
@@ -172,14 +172,14 @@ impl Storage {
     }
 }
 
-impl std::fmt::Display for Storage {
+impl std::fmt::Display for StoredDtype {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.name())
     }
 }
 
 /// The numbers in `bytes`, if they are plain floats.
-pub(super) fn floats(storage: Storage, bytes: &[u8]) -> Option<Vec<f64>> {
+pub(super) fn floats(storage: StoredDtype, bytes: &[u8]) -> Option<Vec<f64>> {
     let pairs = || bytes.chunks_exact(2).map(|pair| [pair[0], pair[1]]);
     let fours = || {
         bytes
@@ -191,25 +191,25 @@ pub(super) fn floats(storage: Storage, bytes: &[u8]) -> Option<Vec<f64>> {
             .chunks_exact(8)
             .filter_map(|eight| eight.try_into().ok())
     };
-    if storage == Storage::F16 {
+    if storage == StoredDtype::F16 {
         Some(
             pairs()
                 .map(|pair| half::f16::from_le_bytes(pair).to_f64())
                 .collect(),
         )
-    } else if storage == Storage::Bf16 {
+    } else if storage == StoredDtype::Bf16 {
         Some(
             pairs()
                 .map(|pair| half::bf16::from_le_bytes(pair).to_f64())
                 .collect(),
         )
-    } else if storage == Storage::F32 {
+    } else if storage == StoredDtype::F32 {
         Some(
             fours()
                 .map(|four| f64::from(f32::from_le_bytes(four)))
                 .collect(),
         )
-    } else if storage == Storage::F64 {
+    } else if storage == StoredDtype::F64 {
         Some(eights().map(f64::from_le_bytes).collect())
     } else {
         None

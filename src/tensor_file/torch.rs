@@ -86,7 +86,7 @@ fn collect(pickle: &Pickle, storages: &Storages<'_>) -> Result<Directory, String
                         .map(|(i, value)| (join(&path, &i.to_string()), value)),
                 );
             }
-            Some(Object::Table { .. } | Object::Sequence(_) | Object::Storage(..)) | None => {}
+            Some(Object::Table { .. } | Object::Sequence(_) | Object::StoredDtype(..)) | None => {}
         }
         if path.len() > MAX_NAME {
             return Err("has names that are nested too deep".to_owned());
@@ -231,7 +231,7 @@ fn row_by_row(shape: &[usize], strides: &[usize]) -> bool {
 mod tests {
     use super::*;
     use crate::error::Kind;
-    use crate::tensor_file::{Content, Storage};
+    use crate::tensor_file::{ByteSource, StoredDtype};
 
     /// An archive of stored members.
     pub(crate) fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -297,7 +297,7 @@ mod tests {
     }
 
     fn read(bytes: Vec<u8>) -> Result<Directory> {
-        Content::Embedded(bytes.leak()).directory("x.ckpt")
+        ByteSource::Embedded(bytes.leak()).directory("x.ckpt")
     }
 
     fn saved(tensor: &str) -> Result<Directory> {
@@ -315,7 +315,7 @@ mod tests {
         let a = &directory.tensors["a"];
         assert_eq!(
             (a.storage, &a.shape[..], a.bytes.len(), &a.strides),
-            (Storage::F32, &[2, 3][..], 24, &None)
+            (StoredDtype::F32, &[2, 3][..], 24, &None)
         );
         let turned = saved(&format!("K\0{}{}", two(3, 2), two(1, 3))).unwrap();
         assert_eq!(turned.tensors["a"].strides, Some(vec![1, 3]));

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{Storage, gguf};
+use super::{StoredDtype, gguf};
 
 /// A tensor that will be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,7 +13,7 @@ pub struct Planned {
     /// Name of the tensor.
     pub name: String,
     /// Data type of the tensor.
-    pub storage: Storage,
+    pub storage: StoredDtype,
     /// Shape of the tensor.
     pub shape: Vec<usize>,
 }
@@ -115,24 +115,24 @@ fn safetensors(tensors: &[Planned], metadata: &BTreeMap<String, String>) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tensor_file::Content;
+    use crate::tensor_file::ByteSource;
 
     #[test]
     fn headers_read_back_as_they_were_planned() {
         let tensors = [
             Planned {
                 name: "a.weight".into(),
-                storage: Storage::F32,
+                storage: StoredDtype::F32,
                 shape: vec![3, 5],
             },
             Planned {
                 name: "b".into(),
-                storage: Storage::F16,
+                storage: StoredDtype::F16,
                 shape: vec![7],
             },
             Planned {
                 name: "c".into(),
-                storage: Storage::Bf16,
+                storage: StoredDtype::Bf16,
                 shape: vec![2, 32],
             },
         ];
@@ -145,7 +145,7 @@ mod tests {
                     0,
                 );
             }
-            let directory = Content::Embedded(bytes.leak()).directory("x").unwrap();
+            let directory = ByteSource::Embedded(bytes.leak()).directory("x").unwrap();
             assert_eq!(directory.metadata, metadata);
             for tensor in &tensors {
                 let entry = &directory.tensors[&tensor.name];

@@ -12,7 +12,7 @@ use sdgen::named_enum::Named;
 use sdgen::output::latents::Kept;
 use sdgen::output::{chunks, parameters};
 use sdgen::params::{Profiles, check};
-use sdgen::tensor_file::Content;
+use sdgen::tensor_file::ByteSource;
 
 /// A reader under test.
 pub(crate) type Target = fn(&[u8]);
@@ -109,7 +109,7 @@ pub(crate) fn picture(bytes: &[u8]) {
 pub(crate) fn tensors(bytes: &[u8]) {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(bytes).unwrap();
-    if let Ok(directory) = Content::Disk(file.path().to_owned()).directory("input") {
+    if let Ok(directory) = ByteSource::Disk(file.path().to_owned()).directory("input") {
         assert!(
             directory
                 .tensors

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sdgen::env::Hub;
 use sdgen::planner::Planner;
-use sdgen::tensor_file::{Content, Format, Planned, Storage};
+use sdgen::tensor_file::{ByteSource, Format, Planned, StoredDtype};
 use sdgen::{Engine, Error, Event, Flow, Image, Params};
 use tempfile::TempDir;
 
@@ -91,10 +91,10 @@ fn values(name: &str, shape: &[usize]) -> Vec<u8> {
 }
 
 fn write(path: &Path, format: Format, tensors: &Tensors) {
-    write_as(Storage::F16, path, format, tensors);
+    write_as(StoredDtype::F16, path, format, tensors);
 }
 
-fn write_as(storage: Storage, path: &Path, format: Format, tensors: &Tensors) {
+fn write_as(storage: StoredDtype, path: &Path, format: Format, tensors: &Tensors) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     let plan: Vec<Planned> = tensors
         .iter()
@@ -113,10 +113,10 @@ fn write_as(storage: Storage, path: &Path, format: Format, tensors: &Tensors) {
 }
 
 fn read(path: &Path) -> Tensors {
-    let directory = Content::Disk(path.to_owned()).directory("x").unwrap();
+    let directory = ByteSource::Disk(path.to_owned()).directory("x").unwrap();
     let bytes = std::fs::read(path).unwrap();
     let halves = |data: &[u8], storage| match storage {
-        Storage::F32 => data
+        StoredDtype::F32 => data
             .as_chunks()
             .0
             .iter()
@@ -404,7 +404,7 @@ fn numbers_of_eight_bits_are_the_halves_that_they_stand_for() {
         .iter()
         .map(|(name, (shape, data))| (name.clone(), (shape.clone(), upper(data))));
     write_as(
-        Storage::F8E5M2,
+        StoredDtype::F8E5M2,
         &path,
         Format::Safetensors,
         &bytes.collect(),
@@ -913,7 +913,7 @@ fn what_is_unknown_inside_of_a_network_is_an_error() {
 fn write_mixed(
     path: &Path,
     format: Format,
-    tensors: &BTreeMap<String, (Storage, Vec<usize>, Vec<u8>)>,
+    tensors: &BTreeMap<String, (StoredDtype, Vec<usize>, Vec<u8>)>,
 ) {
     let plan: Vec<Planned> = tensors
         .iter()
@@ -931,9 +931,12 @@ fn write_mixed(
     std::fs::write(path, bytes).unwrap();
 }
 
-fn halves(tensors: &Tensors) -> BTreeMap<String, (Storage, Vec<usize>, Vec<u8>)> {
+fn halves(tensors: &Tensors) -> BTreeMap<String, (StoredDtype, Vec<usize>, Vec<u8>)> {
     let half = |(name, (shape, data)): (&String, &(Vec<usize>, Vec<u8>))| {
-        (name.clone(), (Storage::F16, shape.clone(), data.clone()))
+        (
+            name.clone(),
+            (StoredDtype::F16, shape.clone(), data.clone()),
+        )
     };
     tensors.iter().map(half).collect()
 }
@@ -966,18 +969,24 @@ fn scaled_weights_draw_what_their_products_draw() {
             _ => ("weight_scale", vec![shape[0], 1]),
         };
         let count = factors.iter().product();
-        scaled.insert(name.clone(), (Storage::F8E5M2, shape.clone(), eight));
+        scaled.insert(name.clone(), (StoredDtype::F8E5M2, shape.clone(), eight));
         let quarter = vec![0.25f32; count]
             .iter()
             .flat_map(|x| x.to_le_bytes())
             .collect();
-        scaled.insert(format!("{module}{end}"), (Storage::F32, factors, quarter));
+        scaled.insert(
+            format!("{module}{end}"),
+            (StoredDtype::F32, factors, quarter),
+        );
         let one = half::f16::ONE.to_le_bytes().to_vec();
-        scaled.insert(format!("{module}scale_input"), (Storage::F16, vec![], one));
+        scaled.insert(
+            format!("{module}scale_input"),
+            (StoredDtype::F16, vec![], one),
+        );
     }
     scaled.insert(
         "model.diffusion_model.scaled_fp8".into(),
-        (Storage::F8E4M3, vec![2], vec![0; 2]),
+        (StoredDtype::F8E4M3, vec![2], vec![0; 2]),
     );
     let path = model.path("scaled.safetensors");
     write_mixed(&path, Format::Safetensors, &scaled);
@@ -1017,13 +1026,18 @@ fn only_needed_tensors_have_to_be_of_a_type_that_is_read() {
     let model = Model::golden("sd15");
     let drawn = model.draw();
     let safe = [
-        Storage::C64,
-        Storage::F4,
-        Storage::F8E8M0,
-        Storage::F6E2M3,
-        Storage::U16,
+        StoredDtype::C64,
+        StoredDtype::F4,
+        StoredDtype::F8E8M0,
+        StoredDtype::F6E2M3,
+        StoredDtype::U16,
     ];
-    let gguf = [Storage::Tq1_0, Storage::Mxfp4, Storage::Iq4Nl, Storage::I16];
+    let gguf = [
+        StoredDtype::Tq1_0,
+        StoredDtype::Mxfp4,
+        StoredDtype::Iq4Nl,
+        StoredDtype::I16,
+    ];
     let needed = "model.diffusion_model.time_embed.0.weight";
     for (format, types) in [(Format::Safetensors, &safe[..]), (Format::Gguf, &gguf[..])] {
         for storage in types {

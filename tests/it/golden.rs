@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sdgen::env::Hub;
 use sdgen::named_enum::Named;
-use sdgen::schedulers::{Key, Row, SAMPLERS, Schedule};
+use sdgen::schedulers::{Key, SAMPLERS, SamplerSpec, Schedule};
 use sdgen::{Engine, Event, Flow, Image, Params, Planner};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -281,13 +281,13 @@ fn networks(root: &Path, case: &Value) -> Option<Params> {
     Some(params)
 }
 
-fn sampler(scheduler: &Value) -> Option<&'static Row> {
+fn sampler(scheduler: &Value) -> Option<&'static SamplerSpec> {
     let config = &scheduler["config"];
     let variant = (
         config["algorithm_type"].as_str(),
         config["solver_order"].as_u64(),
     );
-    let same = |row: &&&Row| {
+    let same = |row: &&&SamplerSpec| {
         row.class.is_some_and(|class| scheduler["class"] == class)
             && row.variant.is_none_or(|(algorithm, order)| {
                 variant == (Some(algorithm.name()), Some(order as u64))

@@ -80,7 +80,7 @@ fn every_ladder_goes_down_to_its_end() {
                 continue;
             };
             let config = plan.request.sampler_config(&plan.base.repo).unwrap();
-            let ladder = schedule::ladder(&config, steps).unwrap();
+            let ladder = schedule::sigma_schedule(&config, steps).unwrap();
             let sigmas: Vec<f64> = ladder.levels.iter().map(|level| level.sigma).collect();
             let name = format!("{} {schedule_name} {steps}", row.name);
             assert!(

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as _;
 use sdgen::env::Hub;
-use sdgen::output::album::Album;
+use sdgen::output::album::ImageWriter;
 use sdgen::output::metadata;
 use sdgen::output::png::{Existing, save};
 use sdgen::planner::Recorded;
@@ -219,7 +219,7 @@ impl Studio {
     /// The pictures of `params` as files, with their pixels.
     fn drawn(&mut self, params: &Params) -> sdgen::Result<Vec<(PathBuf, Vec<u8>)>> {
         let plan = self.planner.plan(params, &mut |_: &Event| Flow::Continue)?;
-        let album = Album {
+        let album = ImageWriter {
             origin: plan.origin(),
             silent: false,
         };

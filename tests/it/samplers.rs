@@ -8,7 +8,7 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use sdgen::Result;
-use sdgen::schedulers::schedule::{Ladder, ladder};
+use sdgen::schedulers::schedule::{SigmaSchedule, sigma_schedule};
 use sdgen::schedulers::{Config, Model, Overrides, SchedulerFile, sample, unknown_keys};
 use serde_json::Value;
 
@@ -84,7 +84,7 @@ impl Case<'_> {
         let steps = self.row["num_inference_steps"]
             .as_u64()
             .unwrap_or(STEPS_OF_KEYS) as usize;
-        let ladder = match ladder(&self.config, steps) {
+        let ladder = match sigma_schedule(&self.config, steps) {
             Ok(ladder) => ladder,
             Err(error) => return vec![format!("{id}: {error}")],
         };
@@ -152,7 +152,7 @@ impl Case<'_> {
     fn trajectory(
         &self,
         table: &str,
-        ladder: &Ladder,
+        ladder: &SigmaSchedule,
         start: candle_core::Result<Tensor>,
     ) -> Option<String> {
         let id = self.row["id"].as_str().unwrap();

@@ -5,7 +5,7 @@ use candle_core::{DType, Device, Tensor};
 use sdgen::Result;
 use sdgen::device::Rng;
 use sdgen::rng::Noise;
-use sdgen::schedulers::schedule::{Ladder, Level, ladder};
+use sdgen::schedulers::schedule::{Level, SigmaSchedule, sigma_schedule};
 use sdgen::schedulers::{
     Config, Levels, Model, Overrides, SAMPLERS, Sampler, Schedule, SchedulerFile, resumed, sample,
 };
@@ -22,7 +22,7 @@ struct Gaussian {
 }
 
 impl Gaussian {
-    fn new(ladder: &Ladder) -> Self {
+    fn new(ladder: &SigmaSchedule) -> Self {
         Self {
             noise: Noise::new(Rng::Torch, 7, 1),
             levels: ladder.levels.clone(),
@@ -78,7 +78,7 @@ struct Run {
 }
 
 fn run(config: &Config, steps: usize) -> Run {
-    let ladder = ladder(config, steps).unwrap();
+    let ladder = sigma_schedule(config, steps).unwrap();
     let mut model = Gaussian::new(&ladder);
     let (top, last) = (ladder.levels[0].sigma, ladder.final_sigma);
     let spread = |sigma: f64| (DEVIATION * DEVIATION + sigma * sigma).sqrt();
@@ -224,7 +224,7 @@ fn every_schedule_falls_and_leads_every_free_sampler_to_the_answer() {
                 ..Overrides::default()
             };
             let config = Config::resolve(&file(), &over).unwrap();
-            let ladder = ladder(&config, 20).unwrap();
+            let ladder = sigma_schedule(&config, 20).unwrap();
             assert_eq!(
                 ladder.calls(),
                 if row.order == 2 { 39 } else { 20 },
@@ -292,7 +292,7 @@ fn levels_given_one_by_one_are_followed_and_checked() {
         )
     };
     let config = with("euler", Some(vec![14.6, 5.0, 1.5, 0.0]), None).unwrap();
-    let given = ladder(&config, 3).unwrap();
+    let given = sigma_schedule(&config, 3).unwrap();
     let sigmas: Vec<f32> = given
         .levels
         .iter()
@@ -300,15 +300,18 @@ fn levels_given_one_by_one_are_followed_and_checked() {
         .collect();
     assert_eq!((sigmas, given.final_sigma), (vec![14.6, 5.0, 1.5], 0.0));
     assert!(
-        ladder(&config, 4)
+        sigma_schedule(&config, 4)
             .unwrap_err()
             .to_string()
             .contains("3, as `sigmas` says")
     );
     let rising = with("euler", Some(vec![1.0, 2.0]), None).unwrap();
-    assert_eq!(ladder(&rising, 1).unwrap_err().field_name(), Some("sigmas"));
+    assert_eq!(
+        sigma_schedule(&rising, 1).unwrap_err().field_name(),
+        Some("sigmas")
+    );
     let config = with("dpmpp_2m", None, Some(vec![999, 749, 499, 249])).unwrap();
-    let timesteps: Vec<f64> = ladder(&config, 4)
+    let timesteps: Vec<f64> = sigma_schedule(&config, 4)
         .unwrap()
         .levels
         .iter()
@@ -316,7 +319,10 @@ fn levels_given_one_by_one_are_followed_and_checked() {
         .collect();
     assert_eq!(timesteps, [999.0, 749.0, 499.0, 249.0]);
     let far = with("ddim", None, Some(vec![1000, 3])).unwrap();
-    assert_eq!(ladder(&far, 2).unwrap_err().field_name(), Some("timesteps"));
+    assert_eq!(
+        sigma_schedule(&far, 2).unwrap_err().field_name(),
+        Some("timesteps")
+    );
     assert!(
         with("pndm", None, Some(vec![9, 3])).is_err()
             && with("ddim", Some(vec![1.0, 0.0]), None).is_err()
@@ -333,7 +339,7 @@ fn align_your_steps_has_the_published_levels_of_ten_steps() {
             ..Overrides::default()
         };
         let config = Config::resolve(&file(), &over).unwrap();
-        ladder(&config, 10)
+        sigma_schedule(&config, 10)
             .unwrap()
             .levels
             .iter()
@@ -360,7 +366,7 @@ fn comfyui_schedules_visit_its_timesteps() {
             schedule: Some(schedule),
             ..Overrides::default()
         };
-        let ladder = ladder(&Config::resolve(&file(), &over).unwrap(), 4).unwrap();
+        let ladder = sigma_schedule(&Config::resolve(&file(), &over).unwrap(), 4).unwrap();
         assert_eq!(ladder.final_sigma, 0.0);
         ladder
             .levels
@@ -387,7 +393,9 @@ fn comfyui_schedules_visit_its_timesteps() {
 #[test]
 fn image_to_image_starts_at_the_last_steps_of_the_ladder() {
     let start = |name: &str, steps: usize, strength: f64| {
-        let ladder = ladder(&config(name), steps).unwrap().at_strength(strength);
+        let ladder = sigma_schedule(&config(name), steps)
+            .unwrap()
+            .at_strength(strength);
         (ladder.start, ladder.calls())
     };
     // ⌊20 × 0.55⌋ = 11 steps are left; Heun's take two calls but for the last.
@@ -402,7 +410,7 @@ fn image_to_image_starts_at_the_last_steps_of_the_ladder() {
 fn a_run_that_is_handed_over_in_the_middle_ends_where_a_whole_run_ends() {
     for name in ["euler", "heun", "dpm2", "ddim"] {
         let config = config(name);
-        let whole = ladder(&config, 10).unwrap();
+        let whole = sigma_schedule(&config, 10).unwrap();
         let call = whole.handover(0.6);
         assert!(0 < call && call < whole.levels.len(), "{name}: {call}");
         let x = (Gaussian::new(&whole).unit() * whole.levels[0].sigma).unwrap();

@@ -393,7 +393,7 @@ fn ranged(range: Option<&str>, bytes: &[u8]) -> Answer {
         return ("416 Range Not Satisfiable".to_owned(), Vec::new());
     }
     let status = if range.is_some() {
-        "206 Partial Content"
+        "206 Partial ByteSource"
     } else {
         "200 OK"
     };

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use crate::error::{Error, Kind, Result};
 use crate::registry::TensorFile;
-use crate::tensor_file::Content;
+use crate::tensor_file::ByteSource;
 
 /// A file's bytes.
 pub(super) struct Mapped {
@@ -24,10 +24,10 @@ impl Mapped {
     /// The file cannot be read.
     pub(super) fn open(file: &TensorFile) -> Result<Self> {
         let bytes = match &file.content {
-            Content::Disk(path) => Bytes::Mapped(map(path).map_err(|e| {
+            ByteSource::Disk(path) => Bytes::Mapped(map(path).map_err(|e| {
                 Error::new(Kind::ModelFile, format!("cannot read `{}`", file.label)).source(e)
             })?),
-            Content::Embedded(bytes) => Bytes::Embedded(bytes),
+            ByteSource::Embedded(bytes) => Bytes::Embedded(bytes),
         };
         Ok(Self {
             label: file.label.clone(),

@@ -19,7 +19,7 @@ use super::backend::Backend;
 use crate::error::{Error, Kind, Result};
 use crate::kernels::{Passes, Precision};
 use crate::registry::{Component, ModelFiles, Place, Tensors};
-use crate::tensor_file::{Entry, Storage};
+use crate::tensor_file::{Entry, StoredDtype};
 use mapped::Mapped;
 pub(crate) use mapped::explain_lost_files;
 pub(crate) use quantised::encoded;
@@ -353,7 +353,8 @@ impl Weights {
             let number = match host.precision {
                 // Winograd's kernels stay as they are stored.
                 Precision::F32
-                    if kernels && matches!(place.entry.storage, Storage::F16 | Storage::Bf16) =>
+                    if kernels
+                        && matches!(place.entry.storage, StoredDtype::F16 | StoredDtype::Bf16) =>
                 {
                     2
                 }

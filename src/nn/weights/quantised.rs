@@ -8,22 +8,22 @@ use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 
 use crate::error::{Error, Kind, Result};
-use crate::tensor_file::Storage;
+use crate::tensor_file::StoredDtype;
 
 /// The type in candle of a block-quantised type.
 #[allow(clippy::wildcard_enum_match_arm)] // Most types have no blocks.
-fn dtype(storage: Storage) -> Option<GgmlDType> {
+fn dtype(storage: StoredDtype) -> Option<GgmlDType> {
     Some(match storage {
-        Storage::Q4_0 => GgmlDType::Q4_0,
-        Storage::Q4_1 => GgmlDType::Q4_1,
-        Storage::Q5_0 => GgmlDType::Q5_0,
-        Storage::Q5_1 => GgmlDType::Q5_1,
-        Storage::Q8_0 => GgmlDType::Q8_0,
-        Storage::Q2K => GgmlDType::Q2K,
-        Storage::Q3K => GgmlDType::Q3K,
-        Storage::Q4K => GgmlDType::Q4K,
-        Storage::Q5K => GgmlDType::Q5K,
-        Storage::Q6K => GgmlDType::Q6K,
+        StoredDtype::Q4_0 => GgmlDType::Q4_0,
+        StoredDtype::Q4_1 => GgmlDType::Q4_1,
+        StoredDtype::Q5_0 => GgmlDType::Q5_0,
+        StoredDtype::Q5_1 => GgmlDType::Q5_1,
+        StoredDtype::Q8_0 => GgmlDType::Q8_0,
+        StoredDtype::Q2K => GgmlDType::Q2K,
+        StoredDtype::Q3K => GgmlDType::Q3K,
+        StoredDtype::Q4K => GgmlDType::Q4K,
+        StoredDtype::Q5K => GgmlDType::Q5K,
+        StoredDtype::Q6K => GgmlDType::Q6K,
         _ => return None,
     })
 }
@@ -32,7 +32,7 @@ fn dtype(storage: Storage) -> Option<GgmlDType> {
 ///
 /// # Errors
 /// A type that is no float.
-pub(super) fn dequantised(bytes: &[u8], storage: Storage) -> Result<Vec<f32>> {
+pub(super) fn dequantised(bytes: &[u8], storage: StoredDtype) -> Result<Vec<f32>> {
     let dtype = dtype(storage).ok_or_else(|| {
         Error::new(Kind::ModelFile, format!("has type {storage}, which sdgen does not compute with"))
             .hint("expected floats, or blocks such as q8_0 and q4_k; convert the file with the program that made it")
@@ -49,13 +49,13 @@ pub(super) fn dequantised(bytes: &[u8], storage: Storage) -> Result<Vec<f32>> {
 /// # Errors
 /// A value that half precision does not hold; a type that cannot be written.
 #[allow(clippy::wildcard_enum_match_arm)] // Types without blocks are refused there.
-pub(crate) fn encoded(values: Vec<f32>, storage: Storage) -> Result<Vec<u8>> {
+pub(crate) fn encoded(values: Vec<f32>, storage: StoredDtype) -> Result<Vec<u8>> {
     match storage {
-        Storage::F32 => Ok(values
+        StoredDtype::F32 => Ok(values
             .iter()
             .flat_map(|value| value.to_le_bytes())
             .collect()),
-        Storage::F16 => {
+        StoredDtype::F16 => {
             if let Some(value) = values
                 .iter()
                 .find(|value| !f16::from_f32(**value).is_finite())
@@ -71,7 +71,7 @@ pub(crate) fn encoded(values: Vec<f32>, storage: Storage) -> Result<Vec<u8>> {
                 .flat_map(|value| f16::from_f32(*value).to_le_bytes())
                 .collect())
         }
-        Storage::Bf16 => Ok(values
+        StoredDtype::Bf16 => Ok(values
             .iter()
             .flat_map(|value| bf16::from_f32(*value).to_le_bytes())
             .collect()),
@@ -92,7 +92,7 @@ mod tests {
 
     use super::*;
     use crate::nn::weights::Values;
-    use crate::tensor_file::Content;
+    use crate::tensor_file::ByteSource;
 
     /// Checked against stable-diffusion.cpp (tests/golden/blocks.py).
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/blocks");
         let read = |name: &str| {
             let path = folder.join(name);
-            let directory = Content::Disk(path.clone()).directory(name).unwrap();
+            let directory = ByteSource::Disk(path.clone()).directory(name).unwrap();
             let bytes = std::fs::read(path).unwrap();
             let values = |entry| Values::read(&bytes, entry).unwrap().floats();
             directory
@@ -131,8 +131,8 @@ mod tests {
     #[test]
     fn blocks_of_eight_bits_err_by_half_a_step() {
         let values: Vec<f32> = (0..64).map(|i| (i as f32 - 20.0) / 7.0).collect();
-        let bytes = encoded(values.clone(), Storage::Q8_0).unwrap();
-        let back = dequantised(&bytes, Storage::Q8_0).unwrap();
+        let bytes = encoded(values.clone(), StoredDtype::Q8_0).unwrap();
+        let back = dequantised(&bytes, StoredDtype::Q8_0).unwrap();
         for (block, back) in values.chunks(32).zip(back.chunks(32)) {
             let largest = block.iter().fold(0f32, |most, x| most.max(x.abs()));
             // Half a step, and the rounding of the step itself to half precision.

@@ -11,7 +11,7 @@ use half::{bf16, f16};
 use super::quantised::dequantised;
 use crate::error::{Error, Kind, Result};
 use crate::kernels::WeightSlice;
-use crate::tensor_file::{Entry, Storage};
+use crate::tensor_file::{Entry, StoredDtype};
 
 /// A tensor's numbers, row by row.
 pub(crate) enum Values<'a> {
@@ -37,18 +37,18 @@ impl<'a> Values<'a> {
     }
 
     #[allow(clippy::wildcard_enum_match_arm)] // Types without blocks are refused there.
-    fn stored(bytes: &'a [u8], storage: Storage) -> Result<Self> {
+    fn stored(bytes: &'a [u8], storage: StoredDtype) -> Result<Self> {
         match storage {
-            Storage::F32 => Ok(Self::F32(cast(bytes, f32::from_le_bytes))),
-            Storage::F16 => Ok(Self::F16(cast(bytes, u16::from_le_bytes))),
-            Storage::Bf16 => Ok(Self::Bf16(cast(bytes, u16::from_le_bytes))),
-            Storage::F64 => {
+            StoredDtype::F32 => Ok(Self::F32(cast(bytes, f32::from_le_bytes))),
+            StoredDtype::F16 => Ok(Self::F16(cast(bytes, u16::from_le_bytes))),
+            StoredDtype::Bf16 => Ok(Self::Bf16(cast(bytes, u16::from_le_bytes))),
+            StoredDtype::F64 => {
                 let wide = cast(bytes, f64::from_le_bytes);
                 Ok(Self::F32(
                     wide.iter().map(|&x| x as f32).collect::<Vec<_>>().into(),
                 ))
             }
-            Storage::F8E4M3 => {
+            StoredDtype::F8E4M3 => {
                 let halves: [u16; 256] = std::array::from_fn(|bits| e4m3(bits as u8).to_bits());
                 Ok(Self::F16(
                     bytes
@@ -59,7 +59,7 @@ impl<'a> Values<'a> {
                 ))
             }
             // Eight bits that are the upper half of an f16.
-            Storage::F8E5M2 => Ok(Self::F16(
+            StoredDtype::F8E5M2 => Ok(Self::F16(
                 bytes
                     .iter()
                     .map(|&byte| u16::from(byte) << 8)
@@ -172,14 +172,18 @@ pub(super) fn number(file: &[u8], entry: &Entry) -> Result<f64> {
         )
     };
     Ok(match entry.storage {
-        Storage::F64 => cast(bytes, f64::from_le_bytes)
+        StoredDtype::F64 => cast(bytes, f64::from_le_bytes)
             .first()
             .copied()
             .unwrap_or(f64::NAN),
-        Storage::I64 | Storage::I32 | Storage::I16 | Storage::I8 => whole().1 as f64,
-        Storage::U64 | Storage::U32 | Storage::U16 | Storage::U8 | Storage::Bool => {
-            whole().0 as f64
+        StoredDtype::I64 | StoredDtype::I32 | StoredDtype::I16 | StoredDtype::I8 => {
+            whole().1 as f64
         }
+        StoredDtype::U64
+        | StoredDtype::U32
+        | StoredDtype::U16
+        | StoredDtype::U8
+        | StoredDtype::Bool => whole().0 as f64,
         _ => Values::read(file, entry)?
             .floats()
             .first()
@@ -243,7 +247,7 @@ mod tests {
     fn values_that_lie_apart_are_gathered_row_by_row() {
         let bytes: Vec<u8> = (0..6).flat_map(|i| (i as f32).to_le_bytes()).collect();
         let entry = Entry {
-            storage: Storage::F32,
+            storage: StoredDtype::F32,
             shape: vec![2, 3],
             bytes: 0..24,
             strides: None,
@@ -279,7 +283,7 @@ mod tests {
             -448.0,
             -0.0,
         ];
-        assert_eq!(read(&bytes, Storage::F8E4M3), e4m3);
+        assert_eq!(read(&bytes, StoredDtype::F8E4M3), e4m3);
         let bytes = [0x00, 0x01, 0x04, 0x3c, 0x3d, 0xbc, 0x7b, 0xfb];
         let e5m2 = [
             0.0,
@@ -291,14 +295,14 @@ mod tests {
             57344.0,
             -57344.0,
         ];
-        assert_eq!(read(&bytes, Storage::F8E5M2), e5m2);
+        assert_eq!(read(&bytes, StoredDtype::F8E5M2), e5m2);
         assert!(
-            read(&[0x7f, 0xff], Storage::F8E4M3)
+            read(&[0x7f, 0xff], StoredDtype::F8E4M3)
                 .iter()
                 .all(|value| value.is_nan())
         );
         assert_eq!(
-            read(&[0x7c, 0xfc], Storage::F8E5M2),
+            read(&[0x7c, 0xfc], StoredDtype::F8E5M2),
             [f32::INFINITY, f32::NEG_INFINITY]
         );
     }
@@ -307,7 +311,7 @@ mod tests {
     fn a_file_of_torch_holds_the_values_that_it_was_given() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/pickles");
         let path = folder.join("checkpoint.ckpt");
-        let directory = crate::tensor_file::Content::Disk(path.clone())
+        let directory = crate::tensor_file::ByteSource::Disk(path.clone())
             .directory("x")
             .unwrap();
         assert_eq!(
@@ -342,7 +346,7 @@ mod tests {
     fn storages_of_bytes_hold_numbers_of_eight_bits_and_leftovers_are_told() {
         let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("tests/golden/pickles/eight-bits.ckpt");
-        let directory = crate::tensor_file::Content::Disk(path.clone())
+        let directory = crate::tensor_file::ByteSource::Disk(path.clone())
             .directory("x")
             .unwrap();
         let bytes = std::fs::read(path).unwrap();
@@ -378,22 +382,26 @@ mod tests {
             )
         };
         for (storage, bytes, value) in [
-            (Storage::I64, (-7i64).to_le_bytes().to_vec(), -7.0),
-            (Storage::I32, (-7i32).to_le_bytes().to_vec(), -7.0),
-            (Storage::I16, (-300i16).to_le_bytes().to_vec(), -300.0),
-            (Storage::I8, vec![0xf9], -7.0),
-            (Storage::U64, 7u64.to_le_bytes().to_vec(), 7.0),
-            (Storage::U16, 65535u16.to_le_bytes().to_vec(), 65535.0),
-            (Storage::U8, vec![200], 200.0),
-            (Storage::Bool, vec![1], 1.0),
-            (Storage::F64, 0.1f64.to_le_bytes().to_vec(), 0.1),
-            (Storage::F16, f16::from_f32(2.5).to_le_bytes().to_vec(), 2.5),
-            (Storage::F8E5M2, vec![0x3c], 1.0),
+            (StoredDtype::I64, (-7i64).to_le_bytes().to_vec(), -7.0),
+            (StoredDtype::I32, (-7i32).to_le_bytes().to_vec(), -7.0),
+            (StoredDtype::I16, (-300i16).to_le_bytes().to_vec(), -300.0),
+            (StoredDtype::I8, vec![0xf9], -7.0),
+            (StoredDtype::U64, 7u64.to_le_bytes().to_vec(), 7.0),
+            (StoredDtype::U16, 65535u16.to_le_bytes().to_vec(), 65535.0),
+            (StoredDtype::U8, vec![200], 200.0),
+            (StoredDtype::Bool, vec![1], 1.0),
+            (StoredDtype::F64, 0.1f64.to_le_bytes().to_vec(), 0.1),
+            (
+                StoredDtype::F16,
+                f16::from_f32(2.5).to_le_bytes().to_vec(),
+                2.5,
+            ),
+            (StoredDtype::F8E5M2, vec![0x3c], 1.0),
         ] {
             assert_eq!(read(storage, &bytes).unwrap(), value, "{storage}");
         }
-        assert!(read(Storage::C64, &[0; 8]).is_err());
-        assert!(read(Storage::I64, &[]).unwrap_or(f64::NAN) == 0.0);
+        assert!(read(StoredDtype::C64, &[0; 8]).is_err());
+        assert!(read(StoredDtype::I64, &[]).unwrap_or(f64::NAN) == 0.0);
     }
 
     #[test]

@@ -18,7 +18,7 @@ pub use noise::{Sign, signs};
 use super::{Component, ModelFiles, TensorFile, Tensors};
 use crate::error::{Error, Kind, Result};
 use crate::schedulers::Prediction;
-use crate::tensor_file::{Content, Directory};
+use crate::tensor_file::{ByteSource, Directory};
 use configs::{Facts, Part, context};
 use parts::Parts;
 
@@ -129,7 +129,7 @@ impl Checkpoint {
     pub fn read(path: &Path) -> Result<Self> {
         let file = TensorFile {
             label: path.display().to_string(),
-            content: Content::Disk(path.to_owned()),
+            content: ByteSource::Disk(path.to_owned()),
         };
         let directory = file.content.directory(&file.label)?;
         Self::of(&directory, file)

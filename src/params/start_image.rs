@@ -31,7 +31,7 @@ named_enum! {
 
 /// Image to image: the initial image and its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Init {
+pub struct StartImage {
     /// Path of the picture.
     pub image: String,
     /// Denoising strength: share of the steps that are run, above 0 up to 1; 0 too with
@@ -53,7 +53,7 @@ pub struct Init {
 const STRENGTH: f64 = 0.8;
 const MASKED_STRENGTH: f64 = 1.0;
 
-impl Init {
+impl StartImage {
     /// Initial image of `params` with its options; none if the run starts from noise alone.
     ///
     /// # Errors
@@ -103,7 +103,7 @@ impl Init {
     }
 }
 
-impl Init {
+impl StartImage {
     /// Outpainting: pixels added on each side of the image, if any.
     pub fn extension(&self) -> Option<Extend> {
         self.mask.as_ref().and_then(|mask| mask.extend)

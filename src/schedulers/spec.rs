@@ -7,13 +7,13 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::config::{Algorithm, Config, Schedule, Spacing};
-use super::schedule::{Grid, Ladder, Level};
+use super::schedule::{Grid, Level, SigmaSchedule};
 use super::{SAMPLERS, SchedulerFile, Solver};
 use crate::error::{Error, Kind, Result};
 use crate::named_enum::Named;
 
 /// A sampler as data.
-pub struct Row {
+pub struct SamplerSpec {
     /// The name that users type.
     pub name: &'static str,
     /// One phrase for help.
@@ -32,13 +32,13 @@ pub struct Row {
     /// Calls of the network in a step, but for the last one: 1 or 2.
     pub order: usize,
     /// The order of its calls, where that is not one call for each level of the grid.
-    pub visits: Option<Visits>,
+    pub visits: Option<EvalOrder>,
     /// A fresh solver for one run.
-    pub solver: fn(&Config, &Ladder) -> Box<dyn Solver>,
+    pub solver: fn(&Config, &SigmaSchedule) -> Box<dyn Solver>,
 }
 
 /// The calls of a run, from its falling grid and σ of every training timestep.
-pub type Visits = fn(&Config, &[Level], &[f64]) -> Result<Vec<Level>>;
+pub type EvalOrder = fn(&Config, &[Level], &[f64]) -> Result<Vec<Level>>;
 
 /// A class's own values for missing keys.
 pub struct Defaults {
@@ -112,7 +112,7 @@ pub(super) const DISCRETE_DEFAULTS: Defaults = Defaults {
 
 /// One row of [`SAMPLERS`].
 #[derive(Clone, Copy)]
-pub struct Sampler(&'static Row);
+pub struct Sampler(&'static SamplerSpec);
 
 /// The first row, for uses in which the sampler does not matter.
 impl Default for Sampler {
@@ -123,7 +123,7 @@ impl Default for Sampler {
 
 impl Sampler {
     /// The sampler's data.
-    pub fn row(self) -> &'static Row {
+    pub fn row(self) -> &'static SamplerSpec {
         self.0
     }
 

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 
 /// An image prompt next to the text prompt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PicturePrompt {
+pub struct IpAdapterInput {
     /// The adapter as the user would name it.
     #[serde(rename = "ip_adapter")]
     pub adapter: String,
@@ -19,7 +19,7 @@ pub struct PicturePrompt {
     pub scale: f64,
 }
 
-impl PicturePrompt {
+impl IpAdapterInput {
     /// The image prompt of `params`, if they have one.
     ///
     /// # Errors
@@ -70,7 +70,7 @@ mod tests {
     fn adapter_and_picture_go_together() {
         let (adapter, image) = (Some("a.safetensors".to_owned()), Some("a.png".to_owned()));
         let field = |params: Params| {
-            PicturePrompt::resolve(&params)
+            IpAdapterInput::resolve(&params)
                 .unwrap_err()
                 .field_name()
                 .unwrap()
@@ -109,6 +109,6 @@ mod tests {
             }),
             "ip_scale"
         );
-        assert_eq!(PicturePrompt::resolve(&both).unwrap().unwrap().scale, 1.0);
+        assert_eq!(IpAdapterInput::resolve(&both).unwrap().unwrap().scale, 1.0);
     }
 }
