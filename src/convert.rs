@@ -5,15 +5,13 @@ use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::catalog::export::{self, Piece};
+use crate::catalog::{Component, ModelFiles, RepoConfig, Sign, Version, signs, small_files};
 use crate::error::{Error, Kind, Result};
 use crate::models::tokenizer::{readers, standard_files};
 use crate::named_enum::{Named, named_enum};
 use crate::nn::{Backend, Weights, encoded};
 use crate::output::png::{folder_of, new_temporary};
-use crate::registry::export::{self, Piece};
-use crate::registry::{
-    Component, ModelFiles, RepoConfig, Sign, Tensors, Version, signs, version_of,
-};
 use crate::tensor_file::{Format, Planned, StoredDtype};
 
 named_enum! {
@@ -233,12 +231,12 @@ impl<'a> Source<'a> {
                 .is_none_or(|checkpoint| checkpoint.parts.contains_key(&component));
             if inside && files.has(&component.config()) {
                 parts.insert(component, Weights::open(files, component, &backend)?);
-                tensors.insert(component, Tensors::of(files, component)?);
+                tensors.insert(component, files.tensors(component)?);
             }
         }
         Ok(Self {
             files,
-            version: version_of(files, &tensors),
+            version: files.version(&tensors),
             repo,
             parts,
         })
@@ -308,7 +306,7 @@ impl<'a> Source<'a> {
         }
         // Programs that read folders have no vocabulary of their own.
         let mut small = standard_files(self.files)?;
-        for name in self.files.small_files() {
+        for name in small_files(self.files) {
             small.push((name.clone(), self.files.text(&name)?.into_owned()));
         }
         for (name, text) in small {

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::adapters::Adapters;
+use crate::catalog::Networks;
 use crate::device::{DeviceChoice, Dtype};
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, tell};
@@ -19,7 +20,6 @@ use crate::pipeline::{
     Batch, Beside, Drawn, Encoded, Pipeline, Shown, Sizes, Stages, Stay, Task, Workload,
 };
 use crate::planner::{Model, Plan};
-use crate::registry::Networks;
 use crate::rng::Noise;
 
 /// A finished picture: 8-bit RGB, row by row from the top left.

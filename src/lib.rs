@@ -5,6 +5,7 @@
 
 pub mod adapters;
 pub mod batch;
+pub mod catalog;
 pub mod cli;
 pub mod convert;
 pub mod device;
@@ -12,6 +13,8 @@ pub mod engine;
 pub mod env;
 pub mod error;
 pub mod event;
+pub(crate) mod hash;
+pub mod hub;
 pub mod imaging;
 #[doc(hidden)]
 pub mod kernels;
@@ -23,7 +26,6 @@ pub mod params;
 pub(crate) mod pipeline;
 pub mod planner;
 pub mod prompt;
-pub mod registry;
 pub mod rng;
 pub mod schedulers;
 #[cfg(feature = "serve")]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use crate::catalog::{Component, ModelFiles, TensorFile, Tensors};
 use crate::error::{Error, Kind, Result};
 use crate::prompt::Word;
-use crate::registry::{Component, ModelFiles, Place, TensorFile, Tensors};
 use crate::tensor_file::{ByteSource, Directory};
 
 /// A textual-inversion embedding: the vectors of one word.
@@ -113,14 +113,7 @@ impl Embedding {
             return Err(Error::new(Kind::ModelFile, what)
                 .hint("expected one tensor, or `clip_l` and `clip_g` for SDXL"));
         }
-        let places = tensors
-            .into_iter()
-            .map(|(name, entry)| (name, Place::new(0, entry)))
-            .collect();
-        let tensors = Arc::new(Tensors {
-            files: vec![TensorFile { label, content }],
-            places,
-        });
+        let tensors = Arc::new(Tensors::of_file(TensorFile { label, content }, tensors));
         Ok(Self {
             name: stem(path),
             path: path.to_owned(),

@@ -9,7 +9,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
-use crate::registry::hex;
+use crate::hash::hex;
 
 /// Hashes of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]

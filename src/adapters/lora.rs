@@ -10,8 +10,8 @@ use super::hash::{Hashes, hashes};
 use super::names::{Index, Target};
 use super::parts::{Form, Module, PEFT, Part, part, wrong};
 use super::training::{HEADER, Training};
+use crate::catalog::{Component, Family, TensorFile, Tensors};
 use crate::error::{Error, Kind, Result};
-use crate::registry::{Component, Family, Place, TensorFile, Tensors};
 use crate::tensor_file::{ByteSource, Directory};
 
 /// A LoRA file whose header was read.
@@ -92,15 +92,11 @@ impl LoraFile {
             None => Ok(None),
         };
         let training = training.map_err(|error| error.context(format!("`{label}`")))?;
-        let places = tensors
-            .into_iter()
-            .map(|(name, entry)| (name, Place::new(0, entry)))
-            .collect();
-        let files = vec![TensorFile {
+        let file = TensorFile {
             label: label.clone(),
             content,
-        }];
-        let tensors = Arc::new(Tensors { files, places });
+        };
+        let tensors = Arc::new(Tensors::of_file(file, tensors));
         Ok(Self {
             tensors,
             hashes,
@@ -333,7 +329,7 @@ fn modules<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::ModelFiles;
+    use crate::catalog::ModelFiles;
 
     /// tests/golden/patterns.py says how diffusers loaded it.
     #[test]

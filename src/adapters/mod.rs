@@ -22,7 +22,7 @@ pub use shelf::Shelf;
 
 use std::sync::Arc;
 
-use crate::registry::Component;
+use crate::catalog::Component;
 
 /// The adapters of a request, fitted to its model.
 #[derive(Clone, Debug, Default)]

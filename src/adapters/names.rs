@@ -3,8 +3,8 @@
 
 use std::collections::HashMap;
 
+use crate::catalog::{Component, ModelFiles, Tensors, original_module};
 use crate::error::Result;
-use crate::registry::{Component, ModelFiles, Tensors, original_module};
 
 /// Modules of a model that a LoRA may change, by every name that training programs give them.
 pub struct Index {
@@ -26,7 +26,7 @@ impl Index {
     /// Reads the names of the tensors of `files`.
     ///
     /// # Errors
-    /// As [`Tensors::of`].
+    /// As [`ModelFiles::tensors`].
     pub fn of(files: &ModelFiles) -> Result<Self> {
         let mut index = Self {
             modules: Vec::new(),
@@ -38,12 +38,12 @@ impl Index {
             .filter(|part| files.has(&part.config()));
         let several = encoders.clone().count() > 1;
         for encoder in encoders {
-            let tensors = Tensors::of(files, encoder)?;
+            let tensors = files.tensors(encoder)?;
             index.add(encoder, &tensors, |module| {
                 text_names(encoder, several, module)
             });
         }
-        let tensors = Tensors::of(files, Component::Unet)?;
+        let tensors = files.tensors(Component::Unet)?;
         let original = original_module(&tensors);
         index.add(Component::Unet, &tensors, |module| {
             unet_names(module, original(module).as_deref())

@@ -9,8 +9,8 @@ use std::time::SystemTime;
 use super::embedding::Embedding;
 use super::hash::{Hashes, hashes};
 use super::lora::LoraFile;
+use crate::catalog::Component;
 use crate::error::{Error, Kind, Result};
-use crate::registry::Component;
 
 /// LoRA files that were read, by path.
 #[derive(Default)]

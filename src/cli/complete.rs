@@ -4,8 +4,8 @@
 use clap_complete::CompleteEnv;
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 
+use crate::catalog::models;
 use crate::env::Hub;
-use crate::registry::models;
 
 /// Answers a shell that asks, and ends the process then.
 pub(super) fn answer(command: fn() -> clap::Command) {

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{signals, terminal};
+use crate::catalog::{self, Fetch, ModelRef};
 use crate::convert::{Layout, Order, Target, convert, left_behind};
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
 use crate::named_enum::Named;
-use crate::registry::{self, Fetch, ModelRef};
 
 #[derive(Args)]
 #[group(skip)]
@@ -74,13 +74,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 /// Nothing is fetched.
-fn find(model: &str) -> Result<registry::ModelFiles> {
+fn find(model: &str) -> Result<catalog::ModelFiles> {
     let hub = Hub {
         offline: true,
         ..Hub::from_env()?
     };
     let mut silent = |_: &Event| Flow::Continue;
-    registry::locate(
+    catalog::locate(
         &ModelRef::parse(model)?,
         &Fetch {
             hub,

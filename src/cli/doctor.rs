@@ -11,8 +11,8 @@ use super::terminal::{self, size};
 use crate::env::{self, Hub};
 use crate::error::Error;
 use crate::error::Result;
+use crate::hub::{Reach, free_space, reach};
 use crate::nn::{Survey, survey};
-use crate::registry::{Reach, free_space, reach};
 
 /// Room for a model of the XL family, in bytes.
 const ROOM: u64 = 15_000_000_000;

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::terminal;
 use super::work::count_of;
 use crate::batch::{Job, Planned, forwards};
+use crate::catalog::{self, DEFAULT_MODEL, Fetch, ModelRef};
 use crate::engine::{Engine, Forecast};
 use crate::env::Hub;
 use crate::error::{Kind, Result};
@@ -20,7 +21,6 @@ use crate::event::{Event, Flow, Observer, Stage};
 use crate::models::tokenizer::{Reader, readers};
 use crate::params::{Params, Request};
 use crate::planner::{Plan, Planner};
-use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelRef};
 use crate::schedulers::Sampler;
 
 /// The flag.
@@ -198,7 +198,7 @@ pub(super) fn is_absent(params: &Params) -> Result<bool> {
     }
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     Ok(matches!(model, ModelRef::Known(_) | ModelRef::Repo { .. })
-        && registry::cached(&model, &offline()?).is_none())
+        && catalog::cached(&model, &offline()?).is_none())
 }
 
 /// Download size of a model in bytes, as far as the hub reports it; only the small files that list
@@ -223,7 +223,7 @@ fn download(params: &Params) -> Result<Option<u64>> {
         Flow::Continue
     };
     // What cannot be asked is not known; that the download was stopped is no error either.
-    let _ = registry::locate(&model, &fetch, &mut listening);
+    let _ = catalog::locate(&model, &fetch, &mut listening);
     Ok(said)
 }
 

@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::terminal;
+use crate::catalog::{self, About, Fetch, ModelRef};
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
-use crate::registry::{self, About, Fetch, ModelRef};
 
 #[derive(Args)]
 #[group(skip)]
@@ -38,7 +38,7 @@ fn about(model: &str) -> Result<About> {
                 ..Hub::from_env()?
             };
             let mut silent = |_: &Event| Flow::Continue;
-            About::folder(&registry::locate(
+            About::folder(&catalog::locate(
                 &other,
                 &Fetch {
                     hub,

@@ -9,10 +9,10 @@ use serde_json::json;
 
 use super::progress::{Display, Progress};
 use super::{model_info, signals, terminal};
+use crate::catalog::{self, Fetch, ModelFiles, ModelRef, ModelSpec, Verdict, models};
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
-use crate::registry::{self, Fetch, ModelFiles, ModelRef, ModelSpec, Verdict, models};
 
 #[derive(Args)]
 #[group(skip)]
@@ -113,7 +113,7 @@ struct Row {
 }
 
 fn list(hub: &Hub, json: bool) -> Result<()> {
-    let stored = registry::stock(hub).unwrap_or_default();
+    let stored = catalog::stock(hub).unwrap_or_default();
     let bytes = |files: &ModelFiles| {
         let root = files.root()?;
         stored
@@ -146,7 +146,7 @@ fn list(hub: &Hub, json: bool) -> Result<()> {
 }
 
 fn row(spec: &'static ModelSpec, hub: &Hub, bytes: impl Fn(&ModelFiles) -> Option<u64>) -> Row {
-    let files = registry::cached(&ModelRef::Known(spec), hub);
+    let files = catalog::cached(&ModelRef::Known(spec), hub);
     Row {
         name: &spec.name,
         aliases: &spec.aliases,
@@ -172,7 +172,7 @@ fn pull(asked: &Pull, hub: Hub, json: bool) -> Result<()> {
         half: asked.half,
         ..Fetch::default()
     };
-    let files = registry::pull(&model, &fetch, &mut observer)?;
+    let files = catalog::pull(&model, &fetch, &mut observer)?;
     drop(progress);
     show_place(&files, json)
 }
@@ -189,7 +189,7 @@ fn found(name: &str, hub: &Hub) -> Result<ModelFiles> {
         ..hub.clone()
     };
     let mut silent = |_: &Event| crate::event::Flow::Continue;
-    registry::locate(
+    catalog::locate(
         &model,
         &Fetch {
             hub,
@@ -218,7 +218,7 @@ fn show_place(files: &ModelFiles, json: bool) -> Result<()> {
 
 /// Every snapshot in the cache.
 fn everything(hub: &Hub) -> Result<Vec<ModelFiles>> {
-    let of = |entry: registry::Stored| {
+    let of = |entry: catalog::Stored| {
         let name = entry.repo.clone();
         let folder = move |commit: &String| {
             let path = entry.path.join("snapshots").join(commit);
@@ -226,7 +226,7 @@ fn everything(hub: &Hub) -> Result<Vec<ModelFiles>> {
         };
         entry.revisions.iter().map(folder).collect::<Vec<_>>()
     };
-    Ok(registry::stock(hub)?.into_iter().flat_map(of).collect())
+    Ok(catalog::stock(hub)?.into_iter().flat_map(of).collect())
 }
 
 #[derive(Serialize)]
@@ -240,7 +240,7 @@ struct Checked {
 fn verify(models: &[ModelFiles], json: bool) -> Result<()> {
     let (mut checked, mut bad) = (Vec::new(), 0);
     for files in models {
-        for (file, verdict) in registry::verify(files)? {
+        for (file, verdict) in catalog::verify(files)? {
             bad += usize::from(matches!(
                 verdict,
                 Verdict::Damaged { .. } | Verdict::Missing
@@ -290,7 +290,7 @@ fn line(entry: &Checked) -> String {
 }
 
 fn remove(name: &str, hub: &Hub, json: bool) -> Result<()> {
-    let freed = registry::remove(&ModelRef::parse(name)?, hub)?;
+    let freed = catalog::remove(&ModelRef::parse(name)?, hub)?;
     if json {
         return terminal::json(&json!({ "model": name, "freed": freed }));
     }
@@ -298,7 +298,7 @@ fn remove(name: &str, hub: &Hub, json: bool) -> Result<()> {
 }
 
 fn usage(hub: &Hub, json: bool) -> Result<()> {
-    let stored = registry::stock(hub)?;
+    let stored = catalog::stock(hub)?;
     if json {
         return terminal::json(&stored);
     }

@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use super::terminal;
 use crate::adapters::{self, Embedding, Shelf};
+use crate::catalog::{self, Component, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, models};
 use crate::env::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow};
 use crate::models::tokenizer::{Reader, Shape, Tokenizer, readers};
 use crate::named_enum::Named;
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax, Token, Word};
-use crate::registry::{self, Component, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, models};
 
 #[derive(Args)]
 #[group(skip)]
@@ -133,7 +133,7 @@ fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<En
         ..Hub::from_env()?
     };
     let known = models().iter().find(|spec| spec.name == DEFAULT_MODEL);
-    if model.is_none() && !known.is_some_and(|spec| registry::is_cached(spec, &hub)) {
+    if model.is_none() && !known.is_some_and(|spec| catalog::is_cached(spec, &hub)) {
         let none = ModelFiles::embedded("clip", &[]);
         let words = embeddings
             .iter()
@@ -147,7 +147,7 @@ fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<En
     }
     let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
     let mut silent = |_: &Event| Flow::Continue;
-    let files = registry::locate(
+    let files = catalog::locate(
         &model,
         &Fetch {
             hub,

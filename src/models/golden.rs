@@ -12,9 +12,9 @@ use super::tokenizer::{Shape, Tokenizer};
 use super::unet::Unet;
 use super::unet_config::UnetConfig;
 use super::vae::{Decoder, Encoder, VaeConfig};
+use crate::catalog::{Component, ModelFiles};
 use crate::nn::{Backend, Extra, Weights};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax};
-use crate::registry::{Component, ModelFiles};
 use crate::rng::{Normal, TorchCpu};
 
 /// Largest errors of the networks in half precision, as shares of the largest value. Seen: 4.1e-3.

@@ -19,12 +19,12 @@ use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimi
 
 pub(crate) use readers::{Reader, readers, standard_files};
 
+use crate::catalog::ModelFiles;
 use crate::error::{Error, Kind, Result};
 use crate::prompt::{
     Layout, LongPrompt, Prompt, Reading, Room, Run, Stretch, Syntax, Token, Word, lay_out,
     stretches,
 };
-use crate::registry::ModelFiles;
 use a1111::{Ends, WebUi};
 use files::Definition;
 use vocabulary::{Vocabulary, standard};

@@ -9,8 +9,8 @@ use candle_core::{Device, Tensor};
 use super::backend::Backend;
 use super::weights::{Patch, Weights};
 use crate::adapters::{Adapters, Change, Factor, Form, Scale};
+use crate::catalog::Component;
 use crate::error::{Error, Result};
-use crate::registry::Component;
 
 /// The changes of one component, by the tensor that they change.
 pub(crate) struct Merge(HashMap<String, Vec<Step>>);

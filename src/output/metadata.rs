@@ -232,10 +232,10 @@ pub fn read(path: &Path) -> Result<Inspection> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::catalog::{ModelFiles, RepoConfig};
     use crate::output::Picture;
     use crate::output::png::{Existing, encode, save};
     use crate::params::Params;
-    use crate::registry::{ModelFiles, RepoConfig};
 
     /// A request to a model of the golden tests.
     pub(crate) fn request() -> Request {

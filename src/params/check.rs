@@ -7,12 +7,12 @@ use super::{
     Control, Interval, IpAdapterInput, Memory, Params, Refiner, Seed, Shortcuts, Sizes, StartImage,
     VaeTiling,
 };
+use crate::catalog::Preset;
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Kind, Result};
 use crate::imaging::SIDE_UNIT;
 use crate::named_enum::Named;
 use crate::prompt::{LongPrompt, Prompt, Syntax};
-use crate::registry::Preset;
 use crate::schedulers::{Overrides, Prediction, Sampler, Schedule, Spacing};
 
 /// Everything wrong with `params` that can be known without the model.

@@ -2,7 +2,7 @@
 //! models.toml, or else from the model's family.
 
 use super::Params;
-use crate::registry::{Family, Inputs, ModelSpec, Preset, RepoConfig};
+use crate::catalog::{Family, Inputs, ModelSpec, Preset, RepoConfig};
 use crate::schedulers::schedule::Grid;
 use crate::schedulers::{Sampler, Schedule, Spacing};
 
@@ -91,7 +91,7 @@ impl Defaults {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::models;
+    use crate::catalog::models;
 
     fn filled(model: &str, params: &Params) -> Params {
         let spec = models().iter().find(|spec| spec.name == model).unwrap();

@@ -1,9 +1,9 @@
 //! Size of the image, and the check that the model gets the inputs it needs (initial image, mask).
 
 use super::{Control, Params, StartImage};
+use crate::catalog::{Inputs, ModelFiles, RepoConfig};
 use crate::error::{Error, Result};
 use crate::imaging::{Extend, SIDE_UNIT};
-use crate::registry::{Inputs, ModelFiles, RepoConfig};
 
 /// Longest side that is accepted; beyond it no Stable Diffusion model gives a usable image.
 const MAX_SIDE: u32 = 8192;

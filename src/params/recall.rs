@@ -125,7 +125,7 @@ fn as_map(value: Value) -> Map<String, Value> {
 mod tests {
     use super::super::Shortcuts;
     use super::*;
-    use crate::registry::{ModelFiles, RepoConfig};
+    use crate::catalog::{ModelFiles, RepoConfig};
 
     fn resolve(params: &Params) -> Request {
         let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/sd15");

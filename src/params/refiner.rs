@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Params, Request};
+use crate::catalog::{Family, Inputs, RepoConfig};
 use crate::error::{Error, Result};
-use crate::registry::{Family, Inputs, RepoConfig};
 use crate::schedulers::schedule::SigmaSchedule;
 use crate::schedulers::{Config, Overrides};
 

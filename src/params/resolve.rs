@@ -13,11 +13,11 @@ use super::{
     Control, Interval, IpAdapterInput, Memory, Params, Refiner, Seed, Shortcuts, Sizes, StartImage,
     VaeTiling,
 };
+use crate::catalog::{Family, ModelFiles, Preset, RepoConfig, models};
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Result};
 use crate::imaging::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::prompt::{LongPrompt, Syntax};
-use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
 use crate::schedulers::schedule::{self, SigmaSchedule};
 use crate::schedulers::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 

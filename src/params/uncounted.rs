@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 use super::check::{overrides, parsed};
 use super::resolve::{DEFAULT_CFG_SCALE, defaults, steps};
 use super::{Interval, Params};
+use crate::catalog::{Component, Family, ModelFiles, RepoConfig};
 use crate::error::Result;
 use crate::named_enum::Named;
 use crate::prompt::{Prompt, Syntax};
-use crate::registry::{Component, Family, ModelFiles, RepoConfig};
 use crate::schedulers::schedule::{SigmaSchedule, sigma_schedule};
 use crate::schedulers::{Config, Overrides, Spacing};
 

@@ -11,14 +11,12 @@ use serde_json::Value;
 use super::latent_scale::LatentScale;
 use super::part::Part;
 use super::tiles::Tiling;
+use crate::catalog::{Component, Family, LatentStatistics, ModelFiles, Network, autoencoder_sizes};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
 use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
-use crate::registry::{
-    Component, Family, LatentStatistics, ModelFiles, Network, autoencoder_sizes,
-};
 
 /// An autoencoder; decoder and encoder are loaded on first use.
 pub(super) struct Autoencoder {

@@ -1,8 +1,8 @@
 //! Extra networks and adapters of a request, as the pipeline receives them.
 
 use crate::adapters::Adapters;
+use crate::catalog::Networks;
 use crate::planner::Plan;
-use crate::registry::Networks;
 
 /// Extra networks and adapters of a request.
 #[derive(Clone, Copy)]

@@ -8,11 +8,11 @@ use super::origin::Origin;
 use super::preview::Previews;
 use super::sound::sound;
 use super::{Batch, Encoded, guidance, tell};
+use crate::catalog::Inputs;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, heard};
 use crate::nn::Backend;
 use crate::params::Interval;
-use crate::registry::Inputs;
 use crate::rng::Noise;
 use crate::schedulers::{Model, Sample, combine};
 

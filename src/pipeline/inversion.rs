@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use crate::adapters::Embedding;
+use crate::catalog::Component;
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Weights};
 use crate::prompt::Word;
-use crate::registry::Component;
 
 /// The words of a request for one text encoder.
 pub(super) struct Words {

@@ -3,8 +3,8 @@
 
 use candle_core::{DType, Device, Tensor};
 
+use crate::catalog::Moments;
 use crate::error::Result;
-use crate::registry::Moments;
 
 /// Factor and moments between the latents of the sampler and those of the autoencoder.
 pub(super) struct LatentScale {

@@ -9,13 +9,13 @@ use super::part::Part;
 use super::text::TextEncoder;
 use super::{Beside, Pipeline, Stay, probe, recent, staged};
 use crate::adapters::Adapters;
+use crate::catalog::{Component, ModelFiles, Networks, RepoConfig};
 use crate::error::Result;
 use crate::event::{Event, Observer, Stage, tell};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Merge, Weights};
 use crate::params::Request;
-use crate::registry::{Component, ModelFiles, Networks, RepoConfig};
 
 impl Pipeline {
     /// Prepares a model; nothing is loaded before [`Self::ready`] or a stage asks for it.

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use crate::adapters::Adapters;
+use crate::catalog::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, Stage, tell};
 use crate::imaging::{MaskOptions, MaskedContent, Picture, Start};
@@ -40,7 +41,6 @@ use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Weights, within_memory};
 use crate::output::latents::Latents;
 use crate::params::{Request, StartImage};
-use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::rng::Noise;
 use crate::schedulers::schedule::{self, SigmaSchedule};
 use crate::schedulers::{self, Config, Prediction, combine};

@@ -6,11 +6,11 @@ use candle_core::Tensor;
 use super::autoencoder::Autoencoder;
 use super::denoiser::Source;
 use super::sound::sound;
+use crate::catalog::Inputs;
 use crate::error::{Error, Result};
 use crate::imaging::{Mask, MaskedContent, Picture, Start};
 use crate::nn::Backend;
 use crate::params::Posterior;
-use crate::registry::Inputs;
 
 /// The start of a batch in latents.
 pub(super) struct Origin {

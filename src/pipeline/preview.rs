@@ -4,10 +4,10 @@ use candle_core::{Device, Tensor};
 
 use super::autoencoder::Autoencoder;
 use super::pixels;
+use crate::catalog::Family;
 use crate::error::Result;
 use crate::event::Event;
 use crate::imaging::{Fit, Picture};
-use crate::registry::Family;
 
 /// Previews of a run.
 #[derive(Clone, Copy)]

@@ -63,9 +63,9 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::catalog::{Component, ModelFiles};
     use crate::models::unet_config::UnetConfig;
     use crate::nn::Weights;
-    use crate::registry::{Component, ModelFiles};
 
     #[test]
     fn what_a_network_predicts_shows_when_it_is_tried() {

@@ -4,12 +4,12 @@
 use super::autoencoder;
 use super::estimate::Estimate;
 use super::tiles::Tiling;
+use crate::catalog::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::error::{Error, Kind, Result};
 use crate::models::unet_config::UnetConfig;
 use crate::models::vae::VaeConfig;
 use crate::nn::{Backend, Weights};
 use crate::params::Request;
-use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
 
 /// Inputs of the size estimate of a request.
 pub(crate) struct Sizes<'a> {

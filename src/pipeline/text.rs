@@ -9,6 +9,7 @@ use super::emphasis::emphasised;
 use super::inversion::Words;
 use super::sound::sound;
 use crate::adapters::Embedding;
+use crate::catalog::{Component, Family, ModelFiles, RepoConfig};
 use crate::error::Result;
 use crate::event::{Event, Observer, tell};
 use crate::models::clip::ClipText;
@@ -16,7 +17,6 @@ use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
 use crate::nn::{Extra, FeatureMap, Tokens};
 use crate::params::Request;
 use crate::prompt::{Prompt, Reading, Token};
-use crate::registry::{Component, Family, ModelFiles, RepoConfig};
 
 /// The text encoders of a model.
 pub(super) struct TextEncoder {

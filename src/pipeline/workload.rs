@@ -2,8 +2,8 @@
 //! loaded.
 
 use super::sizes::Sizes;
+use crate::catalog::{Component, Tensors};
 use crate::error::Result;
-use crate::registry::{Component, Tensors};
 
 /// Arithmetic operations in products, convolutions and attention.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -49,10 +49,10 @@ impl Workload {
         let mut work = Self::default();
         for part in [Component::TextEncoder, Component::TextEncoder2] {
             if files.has(&part.config()) {
-                work.encode += 2.0 * total(&*Tensors::of(files, part)?, encoder);
+                work.encode += 2.0 * total(&*files.tensors(part)?, encoder);
             }
         }
-        let unet = Tensors::of(files, Component::Unet)?;
+        let unet = files.tensors(Component::Unet)?;
         let levels = levels(&unet);
         work.call += passes * total(&unet, |name| denoiser(name, levels, cells));
         for control in &networks.controls {
@@ -60,7 +60,7 @@ impl Workload {
         }
         let vae = match &networks.autoencoder {
             Some(other) => other.tensors()?,
-            None => Tensors::of(files, Component::Vae)?,
+            None => files.tensors(Component::Vae)?,
         };
         work.decode = total(&vae, |name| decoder(name, cells, factor));
         Ok(work)

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 
 use super::Model;
 use crate::adapters::{Adapters, Fitted, Hashes, Index, Lora, Shelf};
+use crate::catalog::{Fetch, file_of_repository};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
 use crate::params::{self, Adapter, Params, Request};
-use crate::registry::{Fetch, file_of_repository};
 
 /// Maximum number of module names in a warning.
 const LISTED: usize = 3;

@@ -16,6 +16,9 @@ pub use again::Recorded;
 use inputs::Inputs;
 
 use crate::adapters::{Adapters, Shelf};
+use crate::catalog::{
+    self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, Network, Networks, RepoConfig,
+};
 use crate::env::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
@@ -23,9 +26,6 @@ use crate::named_enum::Named;
 use crate::output::latents::{Kept, Latents};
 use crate::output::metadata::{Origin, Record};
 use crate::params::{self, Params, Refiner, Request, check};
-use crate::registry::{
-    self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, Network, Networks, RepoConfig,
-};
 use crate::schedulers::Prediction;
 
 /// A model that was found: its files, its configuration, and the hashes of its weights.
@@ -307,7 +307,7 @@ impl Planner {
             return Ok(model.clone());
         }
         let fetch = self.fetch(&wanted)?;
-        let mut files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
+        let mut files = catalog::locate(&ModelRef::parse(name)?, &fetch, observer)?;
         if let Some(config) = &params.config {
             files = configured(&files, config, &fetch, observer)?;
         }
@@ -373,7 +373,7 @@ fn configured(
         locked: None,
         ..fetch.clone()
     };
-    let other = registry::locate(&ModelRef::parse(config)?, &fetch, observer)
+    let other = catalog::locate(&ModelRef::parse(config)?, &fetch, observer)
         .map_err(|error| error.hint(format!("`{config}` is what `--config` names")))?;
     Ok(files.configured(&other))
 }

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::{Planner, Wanted};
+use crate::catalog::{Family, Network, NetworkLayout, Networks, autoencoder};
 use crate::error::Result;
 use crate::event::Observer;
 use crate::params::Request;
-use crate::registry::{Family, Layout, Network, Networks, autoencoder};
 
 /// Request for a network, the key of the networks found so far.
-pub(super) type Asked = (Wanted, Layout);
+pub(super) type Asked = (Wanted, NetworkLayout);
 
 impl Planner {
     /// The networks of `request`, for a model of `family`.
@@ -24,19 +24,18 @@ impl Planner {
         let vae = request
             .vae
             .as_deref()
-            .map(|name| find(autoencoder(name, family), Layout::AUTOENCODER));
+            .map(|name| find(autoencoder(name, family), NetworkLayout::AUTOENCODER));
         let autoencoder = vae.transpose()?;
         let controls = request
             .controls
             .iter()
-            .map(|control| find(&control.model, Layout::CONTROL));
+            .map(|control| find(&control.model, NetworkLayout::CONTROL));
         let controls = controls.collect::<Result<Vec<_>>>()?;
         let picture_prompt = match &request.picture_prompt {
             None => None,
             Some(picture) => {
-                let adapter = find(&picture.adapter, Layout::picture_adapter(family))?;
-                let encoder =
-                    adapter.beside(Layout::PICTURE_ENCODER, &self.fetch(wanted)?, observer)?;
+                let adapter = find(&picture.adapter, NetworkLayout::picture_adapter(family))?;
+                let encoder = adapter.image_encoder(&self.fetch(wanted)?, observer)?;
                 Some([adapter, Arc::new(encoder)])
             }
         };
@@ -50,7 +49,7 @@ impl Planner {
     fn network(
         &mut self,
         name: &str,
-        layout: Layout,
+        layout: NetworkLayout,
         wanted: &Wanted,
         observer: &mut dyn Observer,
     ) -> Result<Arc<Network>> {

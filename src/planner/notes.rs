@@ -1,10 +1,10 @@
 //! Warnings before a plan runs: keys of the model's files that are ignored, and runs that begin
 //! with hardly any noise.
 
+use crate::catalog::{Component, Family, LatentStatistics, Network, Networks};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
 use crate::params::Request;
-use crate::registry::{Component, Family, LatentStatistics, Network, Networks};
 use crate::schedulers::{Levels, schedule::Grid};
 
 use super::Model;

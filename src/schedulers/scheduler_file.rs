@@ -66,7 +66,7 @@ impl SchedulerFile {
     /// Sets the values that diffusers' pipelines of 1.x and 2.x set whatever the file says: files
     /// older than these keys lack them, and their classes assume the opposite. Inpainting networks
     /// were never trained for a Runge-Kutta warm-up.
-    pub(crate) fn put_right(&mut self, inpainting: bool) {
+    pub(crate) fn apply_pipeline_overrides(&mut self, inpainting: bool) {
         self.steps_offset = Some(1);
         self.clip_sample = Some(false);
         if inpainting {

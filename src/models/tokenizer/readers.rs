@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::files::Definition;
 use super::{Shape, Tokenizer, vocabulary};
+use crate::catalog::{Component, ModelFiles};
 use crate::error::{Error, Kind, Result};
 use crate::models::clip::ClipConfig;
-use crate::registry::{Component, ModelFiles};
 
 /// The text encoders that a model may have, each with the folder of its tokenizer. SDXL's refiner
 /// has only the second.

@@ -2,8 +2,8 @@
 
 use std::fs::File;
 
+use crate::catalog::TensorFile;
 use crate::error::{Error, Kind, Result};
-use crate::registry::TensorFile;
 use crate::tensor_file::ByteSource;
 
 /// A file's bytes.

@@ -1,5 +1,5 @@
 //! Tensors by name for the networks: every tensor that a network asks for is checked against the
-//! shape it expects, and a tensor that no layer asked for is an error too. The registry knows the
+//! shape it expects, and a tensor that no layer asked for is an error too. The catalog knows the
 //! place of a tensor in its files; the modules below map the files into memory and convert the
 //! numbers.
 
@@ -16,9 +16,9 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::backend::Backend;
+use crate::catalog::{Component, ModelFiles, TensorSpan, Tensors};
 use crate::error::{Error, Kind, Result};
 use crate::kernels::{Passes, Precision};
-use crate::registry::{Component, ModelFiles, Place, Tensors};
 use crate::tensor_file::{Entry, StoredDtype};
 use mapped::Mapped;
 pub(crate) use mapped::explain_lost_files;
@@ -68,7 +68,7 @@ impl Weights {
         component: Component,
         backend: &Backend,
     ) -> Result<Self> {
-        Self::of(Tensors::of(files, component)?, backend)
+        Self::of(files.tensors(component)?, backend)
     }
 
     /// Opens `tensors`.
@@ -144,7 +144,7 @@ impl Weights {
     }
 
     /// Place of every tensor of the component, by name.
-    pub(crate) fn places(&self) -> &BTreeMap<String, Place> {
+    pub(crate) fn places(&self) -> &BTreeMap<String, TensorSpan> {
         &self.source.tensors.places
     }
 
@@ -276,7 +276,7 @@ impl Weights {
     }
 
     /// The scale of a scaled weight (fp8): one, or one per row; `None` if it has none.
-    fn factors(&self, full: &str, place: &Place) -> Result<Option<Vec<f32>>> {
+    fn factors(&self, full: &str, place: &TensorSpan) -> Result<Option<Vec<f32>>> {
         let Some(scale) = place.scale.as_deref() else {
             return Ok(None);
         };
@@ -297,7 +297,7 @@ impl Weights {
     }
 
     /// Place of the tensor; an error if it is missing or has another shape.
-    fn place(&self, full: &str, shape: &[usize]) -> Result<&Place> {
+    fn place(&self, full: &str, shape: &[usize]) -> Result<&TensorSpan> {
         let Some(place) = self.source.tensors.places.get(full) else {
             let file = self.label();
             return Err(Error::new(
@@ -388,7 +388,7 @@ impl Weights {
                 || spared.iter().any(|prefix| name.starts_with(prefix))
         };
         let mut places = self.source.tensors.places.iter();
-        match places.find(|(name, place)| !place.spare && !expected(name)) {
+        match places.find(|(name, place)| !place.optional && !expected(name)) {
             None => Ok(()),
             Some((name, place)) => Err(self
                 .source
@@ -399,7 +399,7 @@ impl Weights {
 }
 
 impl Source {
-    fn wrong(&self, name: &str, place: &Place, what: &str) -> Error {
+    fn wrong(&self, name: &str, place: &TensorSpan, what: &str) -> Error {
         let file = self.maps.get(place.file).map_or("", Mapped::label);
         Error::new(Kind::ModelFile, format!("`{file}`: tensor `{name}` {what}"))
     }
@@ -470,7 +470,7 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/scaled");
         let files = ModelFiles::folder("m", "m", folder);
         let open = |name: &str| {
-            let tensors = Tensors::at(&files, name).unwrap();
+            let tensors = files.tensors_at(name).unwrap();
             Weights::of(Arc::new(tensors), &Backend::reference()).unwrap()
         };
         let (scaled, golden) = (open("scaled.safetensors"), open("values.safetensors"));

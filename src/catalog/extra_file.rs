@@ -1,17 +1,17 @@
-//! A single file of a repository, such as a LoRA, out of the Hugging Face cache or off the hub.
+//! One file of a repository, such as a LoRA, from the Hugging Face cache or the hub.
 
 use std::path::{Path, PathBuf};
 
-use super::hub::{Fetch, chosen};
-use super::repository;
+use super::lookup::{Fetch, locate_files};
 use crate::error::Result;
 use crate::event::Observer;
+use crate::hub::Repository;
 
-/// Name of the file where only the repository is named: what diffusers saves LoRAs as.
-const USUAL: &str = "pytorch_lora_weights.safetensors";
+/// File name if only the repository is named: the name under which diffusers saves LoRAs.
+const DEFAULT_NAME: &str = "pytorch_lora_weights.safetensors";
 
-/// The file that `ORG/REPO[/FILE][@REV]` names, out of the cache or downloaded into it; nothing
-/// where the text names none.
+/// The file that `ORG/REPO[/FILE][@REV]` names, from the cache or downloaded into it; `None` for any
+/// other text.
 ///
 /// # Errors
 /// The repository or the file is nowhere, access is refused, or the network fails.
@@ -20,25 +20,29 @@ pub fn file_of_repository(
     fetch: &Fetch,
     observer: &mut dyn Observer,
 ) -> Result<Option<PathBuf>> {
-    let Some((id, revision, file)) = parts(text) else {
+    let Some((repository, file)) = repository_and_file(text) else {
         return Ok(None);
     };
-    let snapshot = chosen(&id, &revision, &[vec![file]], fetch, observer)?;
+    let snapshot = locate_files(&repository, &[vec![file]], fetch, observer)?;
     Ok(Some(snapshot.join(file)))
 }
 
-/// Repository, revision and file. A path below a folder that is there is a path, and so is a file's
-/// name alone.
-fn parts(text: &str) -> Option<(String, String, &str)> {
+/// Repository and file. A path below an existing folder is a path on disk, and so is a single file
+/// name.
+fn repository_and_file(text: &str) -> Option<(Repository, &str)> {
     let (path, revision) = text.split_once('@').unwrap_or((text, "main"));
     let mut parts = path.splitn(3, '/');
-    let (org, name, file) = (parts.next()?, parts.next()?, parts.next().unwrap_or(USUAL));
-    let (id, revision) = repository(&format!("{org}/{name}@{revision}"))?;
-    let tame = file
+    let (org, name, file) = (
+        parts.next()?,
+        parts.next()?,
+        parts.next().unwrap_or(DEFAULT_NAME),
+    );
+    let repository = Repository::parse(&format!("{org}/{name}@{revision}"))?;
+    let is_valid = file
         .split('/')
         .all(|part| !part.is_empty() && !part.starts_with('.'));
-    (tame && !name.ends_with(".safetensors") && !Path::new(org).is_dir())
-        .then_some((id, revision, file))
+    (is_valid && !name.ends_with(".safetensors") && !Path::new(org).is_dir())
+        .then_some((repository, file))
 }
 
 #[cfg(test)]
@@ -52,7 +56,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let snapshot = folder.path().join("models--org--name/snapshots/abc");
         std::fs::create_dir_all(snapshot.join("styles")).unwrap();
-        for file in ["styles/a.safetensors", USUAL] {
+        for file in ["styles/a.safetensors", DEFAULT_NAME] {
             std::fs::write(snapshot.join(file), "").unwrap();
         }
         let refs = folder.path().join("models--org--name/refs");
@@ -72,7 +76,10 @@ mod tests {
             found("org/name/styles/a.safetensors").unwrap(),
             Some(snapshot.join("styles/a.safetensors"))
         );
-        assert_eq!(found("org/name@abc").unwrap(), Some(snapshot.join(USUAL)));
+        assert_eq!(
+            found("org/name@abc").unwrap(),
+            Some(snapshot.join(DEFAULT_NAME))
+        );
         let error = found("org/name/b.safetensors").unwrap_err();
         assert!(
             error

@@ -1,11 +1,10 @@
-//! Failures of requests to the hub: those that pass by waiting, and explanations of the others.
+//! Errors of requests to the hub: which of them are retried, and their explanation for the user.
 
 use std::time::Duration;
 
 use ureq::http::HeaderMap;
 
-use super::cache::Source;
-use super::remote::Remote;
+use super::Repository;
 use crate::error::{Error, Kind};
 
 /// Pauses before the attempts after the first.
@@ -17,13 +16,13 @@ const PAUSES: [Duration; 3] = [
 /// Longest pause that a hub may ask for.
 const MAX_PAUSE: Duration = Duration::from_secs(300);
 
-/// A failure on the way to the hub or at it.
+/// An error of a request to the hub.
 #[derive(Debug)]
-pub(super) enum Failure {
-    /// The answer is a refusal.
+pub(super) enum HubError {
+    /// A status code that is an error.
     Status {
         status: u16,
-        /// The hub's own word for it, such as `GatedRepo`.
+        /// The hub's name for the error, such as `GatedRepo` (`X-Error-Code`).
         code: String,
         /// Pause that the hub asks for (`Retry-After`).
         wait: Option<Duration>,
@@ -31,26 +30,26 @@ pub(super) enum Failure {
         by_hub: bool,
     },
     /// No answer, or one that broke off.
-    Wire(ureq::Error),
+    Transport(ureq::Error),
     /// The answer is not that of a hub.
-    NoHub,
+    NotAHub,
 }
 
-impl From<ureq::Error> for Failure {
+impl From<ureq::Error> for HubError {
     fn from(error: ureq::Error) -> Self {
-        Self::Wire(error)
+        Self::Transport(error)
     }
 }
 
-impl From<std::io::Error> for Failure {
+impl From<std::io::Error> for HubError {
     fn from(error: std::io::Error) -> Self {
-        Self::Wire(ureq::Error::Io(error))
+        Self::Transport(ureq::Error::Io(error))
     }
 }
 
-impl Failure {
-    /// The refusal that an answer is.
-    pub(super) fn status(status: u16, headers: &HeaderMap, by_hub: bool) -> Self {
+impl HubError {
+    /// The error of an answer with this status.
+    pub(super) fn from_status(status: u16, headers: &HeaderMap, by_hub: bool) -> Self {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let code = text("x-error-code").unwrap_or_default().to_owned();
         let wait = text("retry-after")
@@ -64,25 +63,25 @@ impl Failure {
         }
     }
 
-    /// Pause before retry `tries` + 1; `None` if waiting does not help or all retries are used up.
-    pub(super) fn pause(&self, tries: usize) -> Option<Duration> {
-        let passes = match self {
+    /// Pause before retry `tries` + 1; `None` if the error is permanent or no retries are left.
+    pub(super) fn retry_pause(&self, tries: usize) -> Option<Duration> {
+        let is_transient = match self {
             Self::Status { status, .. } => matches!(status, 408 | 416 | 425 | 429 | 500..=599),
-            Self::Wire(error) => !matches!(
+            Self::Transport(error) => !matches!(
                 error,
                 ureq::Error::BadUri(_)
                     | ureq::Error::Http(_)
                     | ureq::Error::InvalidProxyUrl
                     | ureq::Error::TooManyRedirects
             ),
-            Self::NoHub => false,
+            Self::NotAHub => false,
         };
-        let pause = *PAUSES.get(tries).filter(|_| passes)?;
+        let pause = *PAUSES.get(tries).filter(|_| is_transient)?;
         match self {
             Self::Status {
                 wait: Some(wait), ..
             } => Some((*wait).clamp(pause, MAX_PAUSE)),
-            Self::Status { .. } | Self::Wire(_) | Self::NoHub => Some(pause),
+            Self::Status { .. } | Self::Transport(_) | Self::NotAHub => Some(pause),
         }
     }
 
@@ -103,30 +102,36 @@ impl Failure {
         )
     }
 
-    /// In a few words.
-    pub(super) fn brief(&self) -> String {
+    /// The error in a few words.
+    pub(super) fn summary(&self) -> String {
         match self {
             Self::Status { status: 429, .. } => "the hub asks for patience (status 429)".to_owned(),
             Self::Status { status, .. } => format!("status {status}"),
-            Self::Wire(error) => error.to_string(),
-            Self::NoHub => "no hub answers there".to_owned(),
+            Self::Transport(error) => error.to_string(),
+            Self::NotAHub => "no hub answers there".to_owned(),
         }
     }
 
-    /// The failure to get `file` of `source` (all of it when empty) for the user. A client without
-    /// a token gets 401 for a mistyped, a removed and a private repository alike, so all three are
-    /// named unless the hub is clearer.
-    pub(super) fn explained(&self, remote: &Remote, source: &Source, file: &str) -> Error {
-        let Source { id, revision } = source;
+    /// Error for the user about `file` of a repository, or about the repository if `file` is empty.
+    /// A client without a token gets 401 for a mistyped, a removed and a private repository alike,
+    /// so all three are named unless the hub is clearer.
+    pub(super) fn explain(
+        &self,
+        endpoint: &str,
+        has_token: bool,
+        repository: &Repository,
+        file: &str,
+    ) -> Error {
+        let Repository { id, revision } = repository;
         let of = if file.is_empty() {
             String::new()
         } else {
             format!("`{file}` of ")
         };
         let what = format!("{of}`{id}@{revision}`");
-        let hub = remote.endpoint();
-        let page = format!("{hub}/{id}");
-        let said = |kind: Kind, words: &str| Error::new(kind, format!("{hub}: {words} {what}"));
+        let page = format!("{endpoint}/{id}");
+        let error =
+            |kind: Kind, words: &str| Error::new(kind, format!("{endpoint}: {words} {what}"));
         let Self::Status {
             status,
             code,
@@ -134,44 +139,44 @@ impl Failure {
             ..
         } = self
         else {
-            return Error::new(Kind::Network, format!("cannot fetch {what} from {hub}: {}", self.brief()))
+            return Error::new(Kind::Network, format!("cannot fetch {what} from {endpoint}: {}", self.summary()))
                 .hint(
                     "check the connection (`sdgen doctor`); what arrived is kept and the download resumes",
                 );
         };
         match (*status, code.as_str()) {
             (401 | 403, _) if !by_hub => {
-                said(Kind::Network, &format!("the host behind it says {status} for"))
+                error(Kind::Network, &format!("the host behind it says {status} for"))
                     .hint("the link to the file has run out or a proxy stands between; run again")
             }
-            (401 | 403, "GatedRepo") => said(Kind::Network, "access is gated to").hint(gate(remote, &page)),
-            (404, "RevisionNotFound") => said(Kind::ModelNotFound, "there is no such revision as")
+            (401 | 403, "GatedRepo") => error(Kind::Network, "access is gated to").hint(access_hint(has_token, &page)),
+            (404, "RevisionNotFound") => error(Kind::ModelNotFound, "there is no such revision as")
                 .hint(format!("its branches, tags and commits: {page}/commits")),
-            (404, "EntryNotFound") => said(Kind::ModelNotFound, "there is no"),
-            (401, _) if !remote.has_token() => said(Kind::ModelNotFound, "no anonymous access to")
+            (404, "EntryNotFound") => error(Kind::ModelNotFound, "there is no"),
+            (401, _) if !has_token => error(Kind::ModelNotFound, "no anonymous access to")
                 .hint("the repository is mistyped, was removed, is private, or is gated")
                 .hint(format!("if it is private or gated: open {page}, accept its terms, and set HF_TOKEN")),
-            (401, _) => said(Kind::Network, "the token was refused for").hint(
+            (401, _) => error(Kind::Network, "the token was refused for").hint(
                 "is HF_TOKEN (or the token file) still valid? the repository may also be mistyped or removed",
             ),
-            (403, _) => said(Kind::Network, "access refused to")
-                .hint(format!("the repository is private or gated: {}", gate(remote, &page))),
-            (404, _) => said(Kind::ModelNotFound, "there is no")
+            (403, _) => error(Kind::Network, "access refused to")
+                .hint(format!("the repository is private or gated: {}", access_hint(has_token, &page))),
+            (404, _) => error(Kind::ModelNotFound, "there is no")
                 .hint("the repository or its revision is mistyped, or it was removed")
-                .hint(if remote.has_token() {
+                .hint(if has_token {
                     "if it is private: does the token belong to somebody who may read it?"
                 } else {
                     "if it is private: set HF_TOKEN"
                 }),
-            (status, _) => said(Kind::Network, &format!("status {status} for"))
+            (status, _) => error(Kind::Network, &format!("status {status} for"))
                 .hint("the hub may be busy or down; try again later, or set HF_ENDPOINT to a mirror"),
         }
     }
 }
 
 /// Hint about access to a gated repository.
-fn gate(remote: &Remote, page: &str) -> String {
-    let token = if remote.has_token() {
+fn access_hint(has_token: bool, page: &str) -> String {
+    let token = if has_token {
         "with the account of your token"
     } else {
         "and set HF_TOKEN"
@@ -183,8 +188,8 @@ fn gate(remote: &Remote, page: &str) -> String {
 mod tests {
     use super::*;
 
-    fn refused(status: u16, wait: Option<u64>) -> Failure {
-        Failure::Status {
+    fn refused(status: u16, wait: Option<u64>) -> HubError {
+        HubError::Status {
             status,
             code: String::new(),
             wait: wait.map(Duration::from_secs),
@@ -195,17 +200,23 @@ mod tests {
     #[test]
     fn only_what_can_pass_is_tried_again_and_the_hub_says_when() {
         for status in [401, 403, 404] {
-            assert_eq!(refused(status, None).pause(0), None, "{status}");
+            assert_eq!(refused(status, None).retry_pause(0), None, "{status}");
         }
-        assert_eq!(refused(500, None).pause(0), Some(PAUSES[0]));
-        assert_eq!(refused(500, None).pause(PAUSES.len()), None);
-        assert_eq!(refused(429, Some(7)).pause(0), Some(Duration::from_secs(7)));
-        assert_eq!(refused(429, Some(0)).pause(1), Some(PAUSES[1]));
-        assert_eq!(refused(429, Some(1_000_000)).pause(0), Some(MAX_PAUSE));
+        assert_eq!(refused(500, None).retry_pause(0), Some(PAUSES[0]));
+        assert_eq!(refused(500, None).retry_pause(PAUSES.len()), None);
         assert_eq!(
-            Failure::Wire(ureq::Error::HostNotFound).pause(0),
+            refused(429, Some(7)).retry_pause(0),
+            Some(Duration::from_secs(7))
+        );
+        assert_eq!(refused(429, Some(0)).retry_pause(1), Some(PAUSES[1]));
+        assert_eq!(
+            refused(429, Some(1_000_000)).retry_pause(0),
+            Some(MAX_PAUSE)
+        );
+        assert_eq!(
+            HubError::Transport(ureq::Error::HostNotFound).retry_pause(0),
             Some(PAUSES[0])
         );
-        assert_eq!(Failure::NoHub.pause(0), None);
+        assert_eq!(HubError::NotAHub.retry_pause(0), None);
     }
 }

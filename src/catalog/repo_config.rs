@@ -3,76 +3,9 @@
 
 use serde::Deserialize;
 
-use super::{LatentStatistics, ModelFiles};
+use super::{Component, LatentStatistics, ModelFiles};
 use crate::error::{Error, Kind, Result};
-use crate::named_enum::named_enum;
 use crate::schedulers::{SchedulerFile, unknown_keys};
-
-named_enum! {
-    /// A part of a diffusers folder; the name is the sub-folder.
-    pub enum Component("component") {
-        /// Text encoder.
-        TextEncoder = "text_encoder",
-        /// Second text encoder of the XL family.
-        TextEncoder2 = "text_encoder_2",
-        /// Denoising network.
-        Unet = "unet",
-        /// Autoencoder.
-        Vae = "vae",
-    }
-}
-
-impl Component {
-    /// The error of a model of one file that has not this part.
-    pub(super) fn lacking(self, file: &str) -> Error {
-        let (what, flag) = match self {
-            Self::TextEncoder | Self::TextEncoder2 => (
-                "text encoder",
-                "`--config FOLDER` names a folder that has it",
-            ),
-            Self::Unet => ("denoising network", "give the whole model"),
-            Self::Vae => (
-                "autoencoder",
-                "give one with `--vae`, or `--config FOLDER` for a folder that has it",
-            ),
-        };
-        let second = if self == Self::TextEncoder2 {
-            "second "
-        } else {
-            ""
-        };
-        Error::new(
-            Kind::ModelFile,
-            format!("`{file}` has no {second}{what} in it"),
-        )
-        .hint(flag)
-    }
-
-    /// Path of its configuration.
-    pub fn config(self) -> String {
-        format!("{self}/config.json")
-    }
-
-    /// File stem of its weights.
-    fn stem(self) -> &'static str {
-        match self {
-            Self::TextEncoder | Self::TextEncoder2 => "model",
-            Self::Unet | Self::Vae => "diffusion_pytorch_model",
-        }
-    }
-
-    /// Paths of the weights, in order of preference: whole or in shards (`.index.json`), full or in
-    /// a 16-bit variant.
-    pub fn weights(self) -> [String; 4] {
-        let stem = self.stem();
-        [
-            format!("{self}/{stem}.safetensors"),
-            format!("{self}/{stem}.safetensors.index.json"),
-            format!("{self}/{stem}.fp16.safetensors"),
-            format!("{self}/{stem}.safetensors.index.fp16.json"),
-        ]
-    }
-}
 
 /// Families of Stable Diffusion, by their conditioning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,7 +124,7 @@ impl RepoConfig {
                 .iter()
                 .find(|(needed, part)| *needed && !files.has(&part.config()))
             {
-                return Err(part.lacking(&files.origin));
+                return Err(part.missing_from(&files.origin));
             }
         }
         let unet: UnetSize = files.json(&Component::Unet.config())?;
@@ -204,7 +137,7 @@ impl RepoConfig {
             .scheduler
             .and_then(|(_, class)| scheduler.read_as(class?));
         if family == Family::Sd && !latent_consistency {
-            scheduler.put_right(inputs == Inputs::Inpainting);
+            scheduler.apply_pipeline_overrides(inputs == Inputs::Inpainting);
         }
         let levels = vae
             .block_out_channels
@@ -231,7 +164,7 @@ impl RepoConfig {
     }
 }
 
-/// The family of one of diffusers' pipeline classes; what the picture starts from is the request's
+/// The family of one of diffusers' pipeline classes; whether an image is the start is the request's
 /// choice, not the class's.
 fn family(class: &str, files: &ModelFiles) -> Result<Family> {
     let stem = ["InpaintPipeline", "Img2ImgPipeline", "Pipeline"]

@@ -1,19 +1,19 @@
-//! A lock file: the revision of each model and the SHA-256 of every file that a render read, so
-//! that another machine or another day draws with the very same bytes or not at all.
+//! Lock file: the revision of each model and the SHA-256 of every file that a run read, so that
+//! another machine or a later run uses the same bytes or fails.
 
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
-use super::cache::{Source, commit_of, repository_of};
-use super::digest::{hex, sha256};
-use super::{ModelFiles, Network, needs};
+use super::ModelFiles;
+use super::required_files::used_files;
 use crate::error::{Error, Kind, Result};
+use crate::hash::{sha256, sha256_of_file};
+use crate::hub::{Repository, commit_of, repository_of_snapshot};
 
-/// The one form of the file.
+/// Version of the format.
 const VERSION: u32 = 1;
 const HEAD: &str =
     "# Written by `sdgen --lock`. `sdgen --locked` draws with these files and no others.\n";
@@ -102,22 +102,23 @@ impl LockFile {
     /// A file cannot be read.
     pub fn record(&mut self, files: &ModelFiles) -> Result<()> {
         let entry = Entry {
-            files: hashes(files)?,
+            files: hashes_of_model(files)?,
             ..Entry::of(&files.origin, files)
         };
         self.put(entry);
         Ok(())
     }
 
-    /// Records the files of a network; files of other networks from the same place stay.
+    /// Records the files at `paths` of the network called `name`; those of other networks from the
+    /// same place stay.
     ///
     /// # Errors
     /// A file cannot be read.
-    pub fn record_network(&mut self, network: &Network) -> Result<()> {
-        let mut entry = Entry::of(&network.origin, &network.files);
+    pub fn record_files(&mut self, name: &str, files: &ModelFiles, paths: &[&str]) -> Result<()> {
+        let mut entry = Entry::of(name, files);
         let known = self.models.iter().find(|other| other.is_of(&entry));
         entry.files = known.map(|known| known.files.clone()).unwrap_or_default();
-        entry.files.extend(network_hashes(network)?);
+        entry.files.extend(hashes_of_files(files, paths)?);
         self.put(entry);
         Ok(())
     }
@@ -145,10 +146,11 @@ impl LockFile {
             .path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
-        let save = || {
+        let save = || -> std::io::Result<()> {
             let mut file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")))?;
             file.write_all((HEAD.to_owned() + &text).as_bytes())?;
-            file.persist(&self.path).map(|_| ()).map_err(|e| e.error)
+            file.persist(&self.path)?;
+            Ok(())
         };
         save().map_err(|e| {
             Error::new(
@@ -160,16 +162,13 @@ impl LockFile {
     }
 
     /// Repository and commit that a locked model of the hub must come from.
-    pub(super) fn source(&self, name: &str) -> Result<Source> {
+    pub(super) fn repository(&self, name: &str) -> Result<Repository> {
         match self.entry(name)? {
             Entry {
                 repo: Some(id),
                 revision: Some(revision),
                 ..
-            } => Ok(Source {
-                id: id.clone(),
-                revision: revision.clone(),
-            }),
+            } => Ok(Repository::new(id, revision)),
             _ => Err(self.refused(format!(
                 "`{name}` was no model of the hub when it was locked"
             ))),
@@ -182,7 +181,7 @@ impl LockFile {
     /// It is not in the lock file; a file is missing, one too many, or another.
     pub fn check(&self, files: &ModelFiles) -> Result<()> {
         let name = &files.origin;
-        let (expected, found) = (&self.entry(name)?.files, hashes(files)?);
+        let (expected, found) = (&self.entry(name)?.files, hashes_of_model(files)?);
         self.compare(name, expected, &found)?;
         match expected.keys().find(|path| !found.contains_key(*path)) {
             Some(path) => Err(self.refused(format!("`{name}` lacks `{path}`, which is locked"))),
@@ -190,13 +189,14 @@ impl LockFile {
         }
     }
 
-    /// Checks that a network has the files that are locked.
+    /// Checks that the network called `name` has the files that are locked.
     ///
     /// # Errors
     /// It is not in the lock file, or a file is another.
-    pub fn check_network(&self, network: &Network) -> Result<()> {
-        let name = plain(&network.origin);
-        self.compare(name, &self.entry(name)?.files, &network_hashes(network)?)
+    pub fn check_files(&self, name: &str, files: &ModelFiles, paths: &[&str]) -> Result<()> {
+        let name = without_main(name);
+        let found = hashes_of_files(files, paths)?;
+        self.compare(name, &self.entry(name)?.files, &found)
     }
 
     /// Checks that a LoRA or an embedding is the file that is locked.
@@ -204,7 +204,7 @@ impl LockFile {
     /// # Errors
     /// It is not in the lock file, or another.
     pub fn check_adapter(&self, file: &str, sha256: &str) -> Result<()> {
-        self.same(
+        self.check_hash(
             &format!("`{file}`"),
             self.adapters.get(file),
             &format!("sha256:{sha256}"),
@@ -213,13 +213,13 @@ impl LockFile {
 
     /// Checks that each of the files `found` is locked with the same hash.
     fn compare(&self, name: &str, expected: &Hashes, found: &Hashes) -> Result<()> {
-        let mut found = found.iter();
-        found.try_for_each(|(path, hash)| {
-            self.same(&format!("`{path}` of `{name}`"), expected.get(path), hash)
-        })
+        for (path, hash) in found {
+            self.check_hash(&format!("`{path}` of `{name}`"), expected.get(path), hash)?;
+        }
+        Ok(())
     }
 
-    fn same(&self, what: &str, locked: Option<&String>, found: &str) -> Result<()> {
+    fn check_hash(&self, what: &str, locked: Option<&String>, found: &str) -> Result<()> {
         match locked {
             Some(locked) if locked == found => Ok(()),
             Some(locked) => Err(self.refused(format!(
@@ -243,12 +243,12 @@ impl LockFile {
 }
 
 impl Entry {
-    /// A model or network by where it came from, with no file yet.
+    /// The entry of a model or network, with its origin and no file yet.
     fn of(name: &str, files: &ModelFiles) -> Self {
         let root = files.root();
         Self {
-            name: plain(name).to_owned(),
-            repo: root.and_then(repository_of),
+            name: without_main(name).to_owned(),
+            repo: root.and_then(repository_of_snapshot),
             revision: root.and_then(commit_of).map(str::to_owned),
             files: Hashes::new(),
         }
@@ -260,43 +260,40 @@ impl Entry {
     }
 }
 
-/// A name without the branch that is meant anyway.
-fn plain(name: &str) -> &str {
+/// A name without the default branch.
+fn without_main(name: &str) -> &str {
     name.strip_suffix("@main").unwrap_or(name)
 }
 
-/// The SHA-256 of a network's files.
-fn network_hashes(network: &Network) -> Result<Hashes> {
-    let paths = network.config.iter().chain([&network.weights]);
-    paths
-        .map(|path| {
-            Ok((
-                path.clone(),
-                hash(&network.files.root().unwrap_or(Path::new("")).join(path))?,
-            ))
-        })
-        .collect()
+/// The SHA-256 of the files at `paths`.
+fn hashes_of_files(files: &ModelFiles, paths: &[&str]) -> Result<Hashes> {
+    let root = files.root().unwrap_or(Path::new(""));
+    let mut hashes = Hashes::new();
+    for path in paths {
+        hashes.insert((*path).to_owned(), hash_of_file(&root.join(path))?);
+    }
+    Ok(hashes)
 }
 
-/// The SHA-256 of every file that a render with this model reads; files generated from a
-/// single-file model are left out.
-fn hashes(files: &ModelFiles) -> Result<Hashes> {
+/// The SHA-256 of every file that a run with this model reads, except files that are generated from
+/// a single-file model.
+fn hashes_of_model(files: &ModelFiles) -> Result<Hashes> {
     let mut hashes = Hashes::new();
     if files.checkpoint().is_some() {
-        hashes.insert(files.name.clone(), hash(Path::new(&files.origin))?);
+        hashes.insert(files.name.clone(), hash_of_file(Path::new(&files.origin))?);
     }
-    for path in needs::used(files) {
+    for path in used_files(files) {
         if let Some(bytes) = files.embedded_bytes(&path) {
-            hashes.insert(path, format!("sha256:{}", hex(&Sha256::digest(bytes))));
+            hashes.insert(path, format!("sha256:{}", sha256(bytes)));
         } else if let Some(place) = files.path(&path).filter(|place| place.is_file()) {
-            hashes.insert(path, hash(&place)?);
+            hashes.insert(path, hash_of_file(&place)?);
         }
     }
     Ok(hashes)
 }
 
-fn hash(path: &Path) -> Result<String> {
-    let digits = sha256(path).map_err(|e| {
+fn hash_of_file(path: &Path) -> Result<String> {
+    let digits = sha256_of_file(path).map_err(|e| {
         Error::new(Kind::ModelFile, format!("cannot read `{}`", path.display())).source(e)
     })?;
     Ok(format!("sha256:{digits}"))
@@ -305,34 +302,34 @@ fn hash(path: &Path) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::demo;
+    use crate::catalog::models::{DEMO_FILES, DEMO_NAME};
 
     #[test]
     fn a_lock_is_written_read_and_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("models.lock");
-        let files = ModelFiles::embedded(demo::NAME, demo::FILES);
+        let files = ModelFiles::embedded(DEMO_NAME, DEMO_FILES);
         let mut lock = LockFile::open(&path).unwrap();
         lock.record(&files).unwrap();
         lock.record(&files).unwrap();
         lock.write().unwrap();
         let read = LockFile::read(&path).unwrap();
         assert_eq!(read.models.len(), 1);
-        assert_eq!(read.models[0].files.len(), demo::FILES.len());
+        assert_eq!(read.models[0].files.len(), DEMO_FILES.len());
         read.check(&files).unwrap();
         assert!(
-            read.source(demo::NAME).is_err(),
+            read.repository(DEMO_NAME).is_err(),
             "it is no model of the hub"
         );
 
-        let fewer = ModelFiles::embedded(demo::NAME, &demo::FILES[..demo::FILES.len() - 1]);
+        let fewer = ModelFiles::embedded(DEMO_NAME, &DEMO_FILES[..DEMO_FILES.len() - 1]);
         assert!(
             read.check(&fewer)
                 .unwrap_err()
                 .to_string()
                 .contains("lacks `vae/")
         );
-        let other = ModelFiles::embedded("other", demo::FILES);
+        let other = ModelFiles::embedded("other", DEMO_FILES);
         assert!(
             read.check(&other)
                 .unwrap_err()
@@ -357,7 +354,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.lock");
         let mut lock = LockFile::open(&path).unwrap();
-        lock.record(&ModelFiles::embedded(demo::NAME, demo::FILES))
+        lock.record(&ModelFiles::embedded(DEMO_NAME, DEMO_FILES))
             .unwrap();
         lock.record_adapter("loras/ink.safetensors", "01ab");
         lock.write().unwrap();
@@ -383,29 +380,25 @@ mod tests {
 
     #[test]
     fn networks_are_locked_by_their_own_files() {
-        use crate::event::{Event, Flow};
-        use crate::registry::{Fetch, Layout};
         let folder = tempfile::tempdir().unwrap();
         let weights = folder.path().join("diffusion_pytorch_model.safetensors");
         std::fs::write(&weights, [0; 16]).unwrap();
         std::fs::write(folder.path().join("config.json"), "{}").unwrap();
-        let name = folder.path().to_str().unwrap();
-        let mut silent = |_: &Event| Flow::Continue;
-        let network =
-            Network::locate(name, Layout::CONTROL, &Fetch::default(), &mut silent).unwrap();
+        let files = ModelFiles::folder("net", "net", folder.path().to_owned());
+        let paths = ["config.json", "diffusion_pytorch_model.safetensors"];
         let mut lock = LockFile::new(Path::new("x.lock"));
         assert!(
-            lock.check_network(&network)
+            lock.check_files("net", &files, &paths)
                 .unwrap_err()
                 .to_string()
                 .contains("is not in the lock file")
         );
-        lock.record_network(&network).unwrap();
+        lock.record_files("net", &files, &paths).unwrap();
         assert_eq!(lock.models[0].files.len(), 2);
-        lock.check_network(&network).unwrap();
+        lock.check_files("net", &files, &paths).unwrap();
         std::fs::write(&weights, [1; 16]).unwrap();
         assert!(
-            lock.check_network(&network)
+            lock.check_files("net", &files, &paths)
                 .unwrap_err()
                 .to_string()
                 .contains("is another file")

@@ -4,11 +4,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::hub::{Fetch, chosen};
-use super::single::parts;
-use super::{Component, Family, ModelFiles, Tensors, repository};
+use super::lookup::{Fetch, locate_files};
+use super::single_file::{autoencoder_places, control_places};
+use super::{Family, ModelFiles, Tensors};
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
+use crate::hub::Repository;
 
 /// A network's files.
 #[derive(Clone, Debug)]
@@ -23,7 +24,7 @@ pub struct Network {
     pub weights: String,
     /// Fingerprint of the weights.
     pub hash: String,
-    layout: Layout,
+    layout: NetworkLayout,
 }
 
 /// Extra networks of a request.
@@ -49,7 +50,7 @@ impl Networks {
 
 /// File layout of a kind of network in its folder or repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Layout {
+pub struct NetworkLayout {
     /// The field of a request that names it.
     pub field: &'static str,
     /// Its configuration, if it has one.
@@ -63,7 +64,7 @@ const WHOLE_OR_HALF: &[&str] = &[
     "diffusion_pytorch_model.fp16.safetensors",
 ];
 
-impl Layout {
+impl NetworkLayout {
     /// A ControlNet.
     pub const CONTROL: Self = Self {
         field: "control",
@@ -104,8 +105,8 @@ impl Layout {
         }
     }
 
-    /// The lists of which a folder must have one file each.
-    fn lists(self) -> Vec<Vec<&'static str>> {
+    /// Lists of alternative files; a folder must have one file of each.
+    fn alternatives(self) -> Vec<Vec<&'static str>> {
         self.config
             .iter()
             .map(|config| vec![*config])
@@ -114,7 +115,7 @@ impl Layout {
     }
 }
 
-/// Autoencoders that are known by name, for each family: repositories of Ollin Boer Bohan's.
+/// Autoencoders that are known by name, for each family: repositories of Ollin Boer Bohan.
 const AUTOENCODERS: &[(&str, Family, &str)] = &[
     ("taesd", Family::Sd, "madebyollin/taesd"),
     ("taesd", Family::Xl, "madebyollin/taesdxl"),
@@ -136,22 +137,22 @@ impl Network {
     /// format.
     pub fn locate(
         name: &str,
-        layout: Layout,
+        layout: NetworkLayout,
         fetch: &Fetch,
         observer: &mut dyn Observer,
     ) -> Result<Self> {
         let path = Path::new(name);
         if path.is_file() {
-            return Self::file(path, name, layout);
+            return Self::single_file(path, name, layout);
         }
         if path.is_dir() {
             let files = ModelFiles::folder(name, name, path.to_owned());
-            return Self::inside(name, files, layout);
+            return Self::in_folder(name, files, layout);
         }
-        let file = [".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"]
+        let is_file_name = [".safetensors", ".ckpt", ".pt", ".pth", ".bin", ".gguf"]
             .iter()
             .any(|end| name.ends_with(end));
-        let Some((id, revision)) = repository(name).filter(|_| !file) else {
+        let Some(repository) = Repository::parse(name).filter(|_| !is_file_name) else {
             return Err(Error::field(
                 layout.field,
                 format!("`{name}` is no file, no folder and no repository"),
@@ -160,65 +161,53 @@ impl Network {
                 "give a file (.safetensors, .pth, .gguf), a folder in diffusers' layout, or ORG/REPO[@REV]",
             ));
         };
-        let snapshot = chosen(&id, &revision, &layout.lists(), fetch, observer)?;
-        Self::inside(name, ModelFiles::folder(&id, name, snapshot), layout)
+        let snapshot = locate_files(&repository, &layout.alternatives(), fetch, observer)?;
+        let files = ModelFiles::folder(&repository.id, name, snapshot);
+        Self::in_folder(name, files, layout)
     }
 
-    /// Finds the image encoder in this adapter's folder.
+    /// The image encoder in the folder of this IP-Adapter.
     ///
     /// # Errors
     /// There is none.
-    pub fn beside(
-        &self,
-        layout: Layout,
-        fetch: &Fetch,
-        observer: &mut dyn Observer,
-    ) -> Result<Self> {
+    pub fn image_encoder(&self, fetch: &Fetch, observer: &mut dyn Observer) -> Result<Self> {
+        let layout = NetworkLayout::PICTURE_ENCODER;
         let folder = self
             .weights
-            .rsplit_once('/')
-            .map_or("", |(folder, _)| folder);
-        let below = |path: &str| {
-            if folder.is_empty() {
-                path.to_owned()
-            } else {
-                format!("{folder}/{path}")
-            }
+            .rfind('/')
+            .map_or("", |at| &self.weights[..=at]);
+        let below = |paths: &[&str]| -> Vec<String> {
+            paths.iter().map(|path| format!("{folder}{path}")).collect()
         };
-        let lists: Vec<Vec<String>> = layout
-            .lists()
-            .iter()
-            .map(|list| list.iter().map(|path| below(path)).collect())
-            .collect();
-        if let Some((id, revision)) =
-            repository(&self.origin).filter(|_| !Path::new(&self.origin).exists())
-        {
-            let lists: Vec<Vec<&str>> = lists
-                .iter()
-                .map(|list| list.iter().map(String::as_str).collect())
-                .collect();
-            chosen(&id, &revision, &lists, fetch, observer)?;
+        let (configs, weights) = (below(layout.config.as_slice()), below(layout.weights));
+        let on_hub = Repository::parse(&self.origin);
+        if let Some(repository) = on_hub.filter(|_| !Path::new(&self.origin).exists()) {
+            let lists = [&configs, &weights].map(|list| list.iter().map(String::as_str).collect());
+            locate_files(&repository, &lists, fetch, observer)?;
         }
-        let mut found = lists.iter().map(|list| Self::first(&self.files, list));
-        match (found.next().flatten(), found.next().flatten()) {
-            (Some(config), Some(weights)) => Self::new(
-                &self.origin,
-                self.files.clone(),
-                (Some(config), weights),
-                layout,
-            ),
-            _ => Err(Error::field(
-                layout.field,
-                format!("there is no picture encoder beside `{}`", self.origin),
-            )
-            .hint(format!(
+        let found = (self.first(&configs), self.first(&weights));
+        let (Some(config), Some(weights_path)) = found else {
+            let message = format!("there is no picture encoder beside `{}`", self.origin);
+            return Err(Error::field(layout.field, message).hint(format!(
                 "put `{}` and `{}` into the adapter's folder",
-                lists[0][0], lists[1][0]
-            ))),
-        }
+                configs[0], weights[0]
+            )));
+        };
+        Self::new(
+            &self.origin,
+            self.files.clone(),
+            Some(config),
+            weights_path,
+            layout,
+        )
     }
 
-    fn file(path: &Path, name: &str, layout: Layout) -> Result<Self> {
+    /// The first of some files that the network's folder has.
+    fn first(&self, paths: &[String]) -> Option<String> {
+        paths.iter().find(|path| self.files.has(path)).cloned()
+    }
+
+    fn single_file(path: &Path, name: &str, layout: NetworkLayout) -> Result<Self> {
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         let file = path
             .file_name()
@@ -226,12 +215,13 @@ impl Network {
         Self::new(
             name,
             ModelFiles::folder(&file, name, folder),
-            (None, file.clone()),
+            None,
+            file.clone(),
             layout,
         )
     }
 
-    fn inside(name: &str, files: ModelFiles, layout: Layout) -> Result<Self> {
+    fn in_folder(name: &str, files: ModelFiles, layout: NetworkLayout) -> Result<Self> {
         let lacks = |what: &str| {
             Error::new(Kind::ModelFile, format!("`{name}` has no `{what}`")).hint(format!(
                 "it is what `--{}` names",
@@ -241,28 +231,19 @@ impl Network {
         if let Some(config) = layout.config.filter(|config| !files.has(config)) {
             return Err(lacks(config));
         }
-        let weights =
-            Self::first(&files, layout.weights).ok_or_else(|| lacks(layout.weights[0]))?;
-        Self::new(
-            name,
-            files,
-            (layout.config.map(str::to_owned), weights),
-            layout,
-        )
-    }
-
-    fn first(files: &ModelFiles, list: &[impl AsRef<str>]) -> Option<String> {
-        list.iter()
-            .map(AsRef::as_ref)
-            .find(|path| files.has(path))
-            .map(str::to_owned)
+        let Some(weights) = layout.weights.iter().find(|path| files.has(path)) else {
+            return Err(lacks(layout.weights[0]));
+        };
+        let (config, weights) = (layout.config.map(str::to_owned), (*weights).to_owned());
+        Self::new(name, files, config, weights, layout)
     }
 
     fn new(
         origin: &str,
         files: ModelFiles,
-        (config, weights): (Option<String>, String),
-        layout: Layout,
+        config: Option<String>,
+        weights: String,
+        layout: NetworkLayout,
     ) -> Result<Self> {
         let hash = files.fingerprint(&weights).ok_or_else(|| {
             Error::new(
@@ -280,20 +261,26 @@ impl Network {
         })
     }
 
-    /// Its tensors by their names in diffusers, whichever names its file has; of a file with more
-    /// than an autoencoder, that part.
+    /// Paths of its files.
+    pub fn paths(&self) -> Vec<&str> {
+        let config = self.config.as_deref();
+        config.into_iter().chain([self.weights.as_str()]).collect()
+    }
+
+    /// The tensors by their names in diffusers, whatever names the file has. Of a file with more
+    /// than an autoencoder, only that part.
     ///
     /// # Errors
     /// A file that is truncated, malformed or of no known format.
     pub fn tensors(&self) -> Result<Arc<Tensors>> {
-        let mut tensors = Tensors::at(&self.files, &self.weights)?;
-        if self.layout == Layout::CONTROL {
-            tensors.places = parts::control(tensors.places);
-        } else if let ([file], Layout { field: "vae", .. }) =
-            (tensors.files.as_slice(), self.layout)
+        let mut tensors = self.files.tensors_at(&self.weights)?;
+        if self.layout == NetworkLayout::CONTROL {
+            tensors.places = control_places(tensors.places);
+        } else if self.layout == NetworkLayout::AUTOENCODER
+            && let [file] = tensors.files.as_slice()
         {
             let directory = file.content.directory(&file.label)?;
-            if let Some(places) = parts::part(&directory, Component::Vae) {
+            if let Some(places) = autoencoder_places(&directory) {
                 tensors.places = places;
             }
         }
@@ -321,7 +308,12 @@ mod tests {
             ..Fetch::default()
         };
         let mut silent = |_: &Event| Flow::Continue;
-        Network::locate(name.to_str().unwrap(), Layout::CONTROL, &fetch, &mut silent)
+        Network::locate(
+            name.to_str().unwrap(),
+            NetworkLayout::CONTROL,
+            &fetch,
+            &mut silent,
+        )
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod configs;
 pub mod export;
 mod names;
 mod noise;
-pub(super) mod parts;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,9 +13,9 @@ use std::sync::Arc;
 
 pub use configs::Version;
 use noise::Noise;
-pub use noise::{Sign, signs};
+pub(super) use parts::{autoencoder_places, control_places};
 
-use super::{Component, ModelFiles, TensorFile, Tensors};
+use super::{Component, TensorFile, Tensors};
 use crate::error::{Error, Kind, Result};
 use crate::schedulers::Prediction;
 use crate::tensor_file::{ByteSource, Directory};
@@ -121,7 +121,7 @@ const OTHERS: &[(&str, &str, &str)] = &[
 ];
 
 impl Checkpoint {
-    /// Looks at the file at `path`.
+    /// Reads the header of the file at `path`.
     ///
     /// # Errors
     /// A file that is malformed, or no Stable Diffusion model; what else it is, where that can be
@@ -136,19 +136,19 @@ impl Checkpoint {
     }
 
     fn of(directory: &Directory, file: TensorFile) -> Result<Self> {
-        let found = parts::find(directory);
+        let found = parts::find_parts(directory);
         let Some(unet) = found.tensors.get(&Component::Unet) else {
             return Err(other(directory, &file.label));
         };
         let version = version(&Part(unet), &found);
-        let told = |key: &str| directory.tensors.contains_key(key);
-        let zero_terminal_snr = told(ZERO_SNR);
+        let has = |key: &str| directory.tensors.contains_key(key);
+        let zero_terminal_snr = has(ZERO_SNR);
         let steps = directory.metadata.get("global_step").map(String::as_str);
         let inputs = Part(unet).size("conv_in.weight", 1);
         let noise = Noise::read(directory, &file)?;
         let prediction = match version {
             _ if noise.is_some() => noise.as_ref().map(Noise::prediction),
-            _ if told(VELOCITY) || zero_terminal_snr => Some(Prediction::V),
+            _ if has(VELOCITY) || zero_terminal_snr => Some(Prediction::V),
             Version::Sd2 if steps == Some(BASE_STEPS) || inputs != 4 => Some(Prediction::Epsilon),
             Version::Sd2 => None,
             Version::Sd1 | Version::Xl | Version::Refiner => Some(Prediction::Epsilon),
@@ -206,7 +206,7 @@ impl Checkpoint {
 
     /// Prediction type, or the likely one if it is unknown: most SD 2 models with four channels use
     /// v-prediction.
-    pub(super) fn likely(&self) -> Prediction {
+    pub(super) fn likely_prediction(&self) -> Prediction {
         self.prediction.unwrap_or(Prediction::V)
     }
 
@@ -217,8 +217,8 @@ impl Checkpoint {
             .map_or(0, |unet| Part(&unet.places).size("conv_in.weight", 1))
     }
 
-    /// The small files of the model, if it predicts `prediction`.
-    pub(super) fn files(&self, prediction: Prediction) -> BTreeMap<String, String> {
+    /// Config files of the model if it predicts `prediction`: path → content.
+    pub(super) fn config_files(&self, prediction: Prediction) -> BTreeMap<String, String> {
         let tensors = self
             .parts
             .iter()
@@ -246,21 +246,19 @@ pub fn original_module(tensors: &Tensors) -> impl Fn(&str) -> Option<String> + u
     }
 }
 
-/// The version of a model with these tensors.
-pub fn version_of(files: &ModelFiles, all: &BTreeMap<Component, Arc<Tensors>>) -> Version {
-    if let Some(checkpoint) = files.checkpoint() {
-        return checkpoint.version;
-    }
-    let config = files
-        .json::<serde_json::Value>(&Component::TextEncoder.config())
-        .unwrap_or_default();
-    let tensors = all
+/// The version of a model whose components have these tensors; `open_clip` if its first text encoder
+/// is OpenCLIP's.
+pub(super) fn version_of_tensors(
+    components: &BTreeMap<Component, Arc<Tensors>>,
+    open_clip: bool,
+) -> Version {
+    let tensors = components
         .iter()
         .map(|(part, tensors)| (*part, tensors.places.clone()))
         .collect();
     let parts = Parts {
         tensors,
-        open_clip: config["hidden_act"] == "gelu",
+        open_clip,
         left: Vec::new(),
     };
     match parts.tensors.get(&Component::Unet) {

@@ -1,6 +1,5 @@
-//! The hub over HTTP: one client for all threads, what a repository holds, and the bytes of a file.
-//! Redirects are followed by hand, so that the token goes to the hub alone and never to the host
-//! that stores the files.
+//! HTTP client of the hub: the files of a repository, and the bytes of a file. Redirects are followed
+//! by hand, so that the token goes to the hub alone and never to the host that stores the files.
 
 use std::time::Duration;
 
@@ -8,55 +7,56 @@ use serde::Deserialize;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
 
-use super::cache::Source;
-use super::digest::Hash;
-use super::refusal::Failure;
+use super::Repository;
+use super::cache::{BlobHash, is_commit};
+use super::errors::HubError;
 use crate::env::{Hub, Token};
+use crate::error::Error;
 
-/// Longest silence of the other side where the environment says nothing.
-const SILENCE: Duration = Duration::from_secs(30);
+/// Timeout if the environment sets none.
+const TIMEOUT: Duration = Duration::from_secs(30);
 const MAX_REDIRECTS: usize = 10;
 /// Longest answer that describes a repository, in bytes.
 const MAX_LISTING: u64 = 64 << 20;
 
 /// A client of one hub.
-pub(super) struct Remote {
+pub(super) struct Client {
     agent: Agent,
     endpoint: String,
     token: Option<Token>,
-    /// Longest silence of the hub when it is asked what there is.
-    patience: Duration,
-    /// Longest silence while a file comes.
-    download: Duration,
+    /// Timeout of requests for metadata.
+    metadata_timeout: Duration,
+    /// Timeout of each read of a download.
+    download_timeout: Duration,
 }
 
 /// Contents of a repository at a commit.
 pub(super) struct Listing {
     pub(super) commit: String,
-    pub(super) files: Vec<Listed>,
-    /// As its makers name it.
+    pub(super) files: Vec<ListedFile>,
+    /// License as the model card names it.
     pub(super) license: Option<String>,
 }
 
 /// A file as the hub lists it.
 #[derive(Clone, Debug)]
-pub(super) struct Listed {
-    pub(super) path: String,
-    /// Absent on a hub that lists names alone; then the file's own answer says it.
+pub(crate) struct ListedFile {
+    pub(crate) path: String,
+    /// Absent on a hub that lists names alone; the response to the file's own URL then has it.
     pub(super) size: Option<u64>,
     /// Hash of the content; absent as for `size`.
-    pub(super) hash: Option<Hash>,
+    pub(super) hash: Option<BlobHash>,
 }
 
 /// The answer to a request for a file.
-pub(super) struct Answer {
+pub(super) struct FileResponse {
     pub(super) body: Body,
     /// Offset in the file at which the body begins.
     pub(super) start: u64,
     /// Bytes of the whole file.
     pub(super) size: Option<u64>,
-    /// The content's hash, as the hub says and not the host that stores it.
-    pub(super) hash: Option<Hash>,
+    /// The content's hash according to the hub, not to the host that stores it.
+    pub(super) hash: Option<BlobHash>,
 }
 
 #[derive(Deserialize)]
@@ -82,18 +82,18 @@ struct Large {
     sha256: String,
 }
 
-impl From<Sibling> for Listed {
+impl From<Sibling> for ListedFile {
     fn from(sibling: Sibling) -> Self {
         let etag = sibling.lfs.map(|large| large.sha256).or(sibling.blob);
         Self {
             path: sibling.rfilename,
             size: sibling.size,
-            hash: etag.and_then(|etag| Hash::parse(&etag)),
+            hash: etag.and_then(|etag| BlobHash::parse(&etag)),
         }
     }
 }
 
-impl Remote {
+impl Client {
     /// A client; it opens no connection yet.
     pub(super) fn new(hub: &Hub) -> Self {
         let config = Agent::config_builder()
@@ -106,37 +106,32 @@ impl Remote {
             agent: config.build().new_agent(),
             endpoint: hub.endpoint.clone(),
             token: hub.token.clone(),
-            patience: hub.etag_timeout.unwrap_or(SILENCE),
-            download: hub.download_timeout.unwrap_or(SILENCE),
+            metadata_timeout: hub.etag_timeout.unwrap_or(TIMEOUT),
+            download_timeout: hub.download_timeout.unwrap_or(TIMEOUT),
         }
     }
 
-    /// URL of the hub.
-    pub(super) fn endpoint(&self) -> &str {
-        &self.endpoint
+    /// Error for the user about `file` of a repository, or about the repository if `file` is empty.
+    pub(super) fn explain(&self, error: &HubError, repository: &Repository, file: &str) -> Error {
+        error.explain(&self.endpoint, self.token.is_some(), repository, file)
     }
 
-    /// Returns true if requests carry a token.
-    pub(super) fn has_token(&self) -> bool {
-        self.token.is_some()
-    }
-
-    /// Requests the commit of a revision, and its files.
-    pub(super) fn list(&self, source: &Source) -> Result<Listing, Failure> {
-        let revision = escaped(&source.revision).replace('/', "%2F");
+    /// The commit of a revision, and its files.
+    pub(super) fn list(&self, repository: &Repository) -> Result<Listing, HubError> {
+        let revision = escaped(&repository.revision).replace('/', "%2F");
         let url = format!(
             "{}/api/models/{}/revision/{revision}?blobs=true",
-            self.endpoint, source.id
+            self.endpoint, repository.id
         );
-        let (mut response, _) = self.follow(&url, 0, self.patience)?;
+        let (mut response, _) = self.get_redirected(&url, 0, self.metadata_timeout)?;
         let text = response
             .body_mut()
             .with_config()
             .limit(MAX_LISTING)
             .read_to_string()?;
-        let info: Info = serde_json::from_str(&text).map_err(|_| Failure::NoHub)?;
-        if !super::cache::is_commit(&info.sha) {
-            return Err(Failure::NoHub);
+        let info: Info = serde_json::from_str(&text).map_err(|_| HubError::NotAHub)?;
+        if !is_commit(&info.sha) {
+            return Err(HubError::NotAHub);
         }
         let named = |key: &str| {
             info.card
@@ -150,7 +145,7 @@ impl Remote {
         };
         Ok(Listing {
             commit: info.sha,
-            files: info.siblings.into_iter().map(Listed::from).collect(),
+            files: info.siblings.into_iter().map(ListedFile::from).collect(),
             license,
         })
     }
@@ -162,69 +157,76 @@ impl Remote {
         commit: &str,
         path: &str,
         start: u64,
-    ) -> Result<Answer, Failure> {
+    ) -> Result<FileResponse, HubError> {
         let url = format!("{}/{id}/resolve/{commit}/{}", self.endpoint, escaped(path));
-        let (response, said) = self.follow(&url, start, self.download)?;
+        let (response, file_headers) = self.get_redirected(&url, start, self.download_timeout)?;
         let range = text(response.headers(), "content-range").and_then(content_range);
         let (start, whole) = match (response.status().as_u16(), range) {
             (206, Some((start, whole))) => (start, whole),
             _ => (0, response.body().content_length()),
         };
-        Ok(Answer {
+        Ok(FileResponse {
             start,
-            size: said.size.or(whole),
-            hash: said.hash,
+            size: file_headers.size.or(whole),
+            hash: file_headers.hash,
             body: response.into_body(),
         })
     }
 
-    /// Asks the hub who the token belongs to, or without a token whether it is there at all.
-    pub(super) fn knock(&self) -> Result<(), Failure> {
+    /// Asks the hub for the owner of the token, or without a token for its start page.
+    pub(super) fn check_access(&self) -> Result<(), HubError> {
         let path = if self.token.is_some() {
             "/api/whoami-v2"
         } else {
             "/"
         };
-        match self.follow(&format!("{}{path}", self.endpoint), 0, self.patience) {
-            // Any answer counts; only a refused token is reported.
-            Err(Failure::Status { status, .. }) if status != 401 => Ok(()),
-            other => other.map(|_| ()),
+        let url = format!("{}{path}", self.endpoint);
+        match self.get_redirected(&url, 0, self.metadata_timeout) {
+            // Any answer counts; only a refused token is an error.
+            Err(error @ HubError::Status { status: 401, .. }) => Err(error),
+            Ok(_) | Err(HubError::Status { .. }) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
-    /// Asks for `url`, and for where it leads, until there is an answer that is no redirect.
-    fn follow(
+    /// The response to `url` from byte `start` on after all redirects, with the headers of the hub.
+    fn get_redirected(
         &self,
         url: &str,
         start: u64,
-        silence: Duration,
-    ) -> Result<(Response<Body>, Said), Failure> {
+        timeout: Duration,
+    ) -> Result<(Response<Body>, FileHeaders), HubError> {
         let mut url = url.to_owned();
-        let mut said = Said::default();
+        let mut file_headers = FileHeaders::default();
         for _ in 0..MAX_REDIRECTS {
-            let response = self.ask(&url, start, silence)?;
+            let response = self.get(&url, start, timeout)?;
             let is_hub = origin(&url) == origin(&self.endpoint);
             if is_hub {
-                said.hear(response.headers());
+                file_headers.add(response.headers());
             }
             match (
                 response.status().as_u16(),
                 text(response.headers(), "location"),
             ) {
-                (200..=299, _) => return Ok((response, said)),
+                (200..=299, _) => return Ok((response, file_headers)),
                 (301 | 302 | 303 | 307 | 308, Some(location)) => url = joined(&url, location),
-                (status, _) => return Err(Failure::status(status, response.headers(), is_hub)),
+                (status, _) => {
+                    return Err(HubError::from_status(status, response.headers(), is_hub));
+                }
             }
         }
-        Err(Failure::Wire(ureq::Error::TooManyRedirects))
+        Err(HubError::Transport(ureq::Error::TooManyRedirects))
     }
 
-    fn ask(&self, url: &str, start: u64, silence: Duration) -> Result<Response<Body>, Failure> {
-        let patient = self.agent.get(url).config().timeout_connect(Some(silence));
-        let patient = patient
-            .timeout_recv_response(Some(silence))
-            .timeout_per_read(Some(silence));
-        let mut request = patient.build();
+    fn get(&self, url: &str, start: u64, timeout: Duration) -> Result<Response<Body>, HubError> {
+        let mut request = self
+            .agent
+            .get(url)
+            .config()
+            .timeout_connect(Some(timeout))
+            .timeout_recv_response(Some(timeout))
+            .timeout_per_read(Some(timeout))
+            .build();
         if let Some(token) = self
             .token
             .as_ref()
@@ -241,16 +243,16 @@ impl Remote {
 
 /// Size and hash of a file as given by the hub, before it redirects to the storage host.
 #[derive(Default)]
-struct Said {
+struct FileHeaders {
     size: Option<u64>,
-    hash: Option<Hash>,
+    hash: Option<BlobHash>,
 }
 
-impl Said {
-    fn hear(&mut self, headers: &HeaderMap) {
+impl FileHeaders {
+    fn add(&mut self, headers: &HeaderMap) {
         let etag = text(headers, "x-linked-etag")
             .or_else(|| text(headers, "etag"))
-            .and_then(Hash::parse);
+            .and_then(BlobHash::parse);
         self.hash = self.hash.take().or(etag);
         self.size = self
             .size
@@ -312,7 +314,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_host_is_told_apart_by_scheme_name_and_port() {
+    fn a_host_is_identified_by_scheme_name_and_port() {
         assert_eq!(
             origin("HTTPS://Hub.example/a?b=https://x/"),
             "https://hub.example"
@@ -328,7 +330,7 @@ mod tests {
     }
 
     #[test]
-    fn a_location_is_absolute_or_seen_from_where_it_was_said() {
+    fn a_location_is_absolute_or_relative_to_the_url() {
         let from = "https://hub.example/a/resolve/main/b.json?x=1";
         assert_eq!(
             joined(from, "https://cdn.example/b"),

@@ -1,10 +1,14 @@
-//! Files of a model that a render needs, and those of them that a folder lacks.
+//! Files of a model that a run needs, and those of them that a folder lacks.
 
-use super::{Component, ModelFiles, shards};
+use super::{Component, ModelFiles};
 use crate::named_enum::Named;
 
-/// Files that are used when a repository has them; without them the compiled-in vocabulary serves.
-pub(super) fn optional() -> Vec<String> {
+/// Model card, whose head names the license.
+pub(super) const CARD: &str = "README.md";
+
+/// Tokenizer files, which are used if a repository has them; the compiled-in vocabulary replaces
+/// them.
+pub(super) fn optional_files() -> Vec<String> {
     let files = [
         "tokenizer.json",
         "vocab.json",
@@ -20,8 +24,8 @@ pub(super) fn optional() -> Vec<String> {
         .collect()
 }
 
-/// Small files that a model of these parts has.
-pub(super) fn required(parts: &[Component]) -> Vec<String> {
+/// Config files of a model with these parts.
+pub(super) fn config_files(parts: &[Component]) -> Vec<String> {
     let configs = parts.iter().map(|part| part.config());
     ["model_index.json", "scheduler/scheduler_config.json"]
         .map(str::to_owned)
@@ -30,8 +34,15 @@ pub(super) fn required(parts: &[Component]) -> Vec<String> {
         .collect()
 }
 
-/// The parts that a model's index names; a part without a class is one that this model has not.
-pub(super) fn parts(files: &ModelFiles) -> Vec<Component> {
+/// The config and tokenizer files that a model has.
+pub(crate) fn small_files(files: &ModelFiles) -> Vec<String> {
+    let parts: Vec<Component> = Component::ALL.iter().map(|row| row.0).collect();
+    let all = config_files(&parts).into_iter().chain(optional_files());
+    all.filter(|path| files.has(path)).collect()
+}
+
+/// The parts that a model's index names; a part without a class is absent.
+pub(super) fn parts_of(files: &ModelFiles) -> Vec<Component> {
     let index: serde_json::Value = files.json("model_index.json").unwrap_or_default();
     let named = |part: Component| {
         index[part.name()]
@@ -46,8 +57,8 @@ pub(super) fn parts(files: &ModelFiles) -> Vec<Component> {
         .collect()
 }
 
-/// The weights of a component to use, out of those that `has` finds.
-pub(super) fn weights(
+/// The weights file of a component to use, out of those for which `has` returns true.
+pub(super) fn weights_file(
     component: Component,
     half: bool,
     has: impl Fn(&str) -> bool,
@@ -59,40 +70,42 @@ pub(super) fn weights(
     names.into_iter().find(|name| has(name))
 }
 
-/// Every file of a model that a render reads.
-pub(super) fn used(files: &ModelFiles) -> Vec<String> {
-    let parts = parts(files);
-    let small = required(&parts)
+/// Every file of a model that a run reads.
+pub(super) fn used_files(files: &ModelFiles) -> Vec<String> {
+    let parts = parts_of(files);
+    let small = config_files(&parts)
         .into_iter()
-        .chain(optional())
+        .chain(optional_files())
         .filter(|name| files.has(name));
     let weights = parts.iter().flat_map(|component| {
-        let name = weights(*component, false, |name| files.has(name));
+        let name = weights_file(*component, false, |name| files.has(name));
         let shards = name
             .as_ref()
-            .and_then(|name| shards::files(files, name).ok())
+            .and_then(|name| files.weight_files(name).ok())
             .unwrap_or_default();
         name.into_iter().chain(shards)
     });
     small.chain(weights).collect()
 }
 
-/// The first file that a render needs and `files` lacks; the weights of a part that is `elsewhere`
-/// are no loss.
-pub(super) fn missing(files: &ModelFiles, elsewhere: Option<Component>) -> Option<String> {
-    let parts = parts(files);
-    if let Some(name) = required(&parts).into_iter().find(|name| !files.has(name)) {
+/// The first file that a run needs and `files` lacks; the weights of the part `except` do not count.
+pub(super) fn missing_file(files: &ModelFiles, except: Option<Component>) -> Option<String> {
+    let parts = parts_of(files);
+    if let Some(name) = config_files(&parts)
+        .into_iter()
+        .find(|name| !files.has(name))
+    {
         return Some(name);
     }
     parts
         .iter()
-        .filter(|part| elsewhere != Some(**part))
+        .filter(|part| except != Some(**part))
         .find_map(|component| {
-            let Some(name) = weights(*component, false, |name| files.has(name)) else {
+            let Some(name) = weights_file(*component, false, |name| files.has(name)) else {
                 let [whole, ..] = component.weights();
                 return Some(whole);
             };
-            match shards::files(files, &name) {
+            match files.weight_files(&name) {
                 Ok(shards) => shards.into_iter().find(|shard| !files.has(shard)),
                 Err(_) => Some(name),
             }
@@ -114,7 +127,7 @@ mod tests {
     fn model(names: &[(&str, &str)]) -> (tempfile::TempDir, ModelFiles) {
         let folder = tempfile::tempdir().unwrap();
         let parts = [Component::TextEncoder, Component::Unet, Component::Vae];
-        for name in required(&parts) {
+        for name in config_files(&parts) {
             touch(folder.path(), &name, "{}");
         }
         let index = r#"{"text_encoder": ["transformers", "X"], "text_encoder_2": [null, null]}"#;
@@ -135,7 +148,7 @@ mod tests {
         let index = ("unet/diffusion_pytorch_model.safetensors.index.json", INDEX);
         let (_folder, files) = model(&[whole, half, index, ("unet/x-1.safetensors", "")]);
         assert_eq!(
-            missing(&files, None).as_deref(),
+            missing_file(&files, None).as_deref(),
             Some("unet/x-2.safetensors")
         );
         let (_folder, files) = model(&[
@@ -145,25 +158,28 @@ mod tests {
             ("unet/x-1.safetensors", ""),
             ("unet/x-2.safetensors", ""),
         ]);
-        assert_eq!(missing(&files, None), None);
+        assert_eq!(missing_file(&files, None), None);
         let (folder, files) = model(&[whole, half]);
         assert_eq!(
-            missing(&files, None).as_deref(),
+            missing_file(&files, None).as_deref(),
             Some("unet/diffusion_pytorch_model.safetensors")
         );
         std::fs::remove_file(folder.path().join("vae/config.json")).unwrap();
-        assert_eq!(missing(&files, None).as_deref(), Some("vae/config.json"));
+        assert_eq!(
+            missing_file(&files, None).as_deref(),
+            Some("vae/config.json")
+        );
     }
 
     #[test]
-    fn a_render_reads_every_file_of_a_tokenizer() {
+    fn a_run_reads_every_file_of_a_tokenizer() {
         let names = [
             "tokenizer/tokenizer.json",
             "tokenizer_2/added_tokens.json",
             "tokenizer/merges.txt",
         ];
         let (_folder, files) = model(&names.map(|name| (name, "")));
-        let (used, small) = (used(&files), files.small_files());
+        let (used, small) = (used_files(&files), small_files(&files));
         assert!(
             names
                 .iter()
@@ -182,11 +198,11 @@ mod tests {
     fn half_weights_come_first_when_they_are_wanted() {
         let all = |_: &str| true;
         assert_eq!(
-            weights(Component::Unet, false, all).unwrap(),
+            weights_file(Component::Unet, false, all).unwrap(),
             "unet/diffusion_pytorch_model.safetensors"
         );
         assert_eq!(
-            weights(Component::Unet, true, all).unwrap(),
+            weights_file(Component::Unet, true, all).unwrap(),
             "unet/diffusion_pytorch_model.fp16.safetensors"
         );
     }

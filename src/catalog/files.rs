@@ -1,5 +1,5 @@
-//! Files of one model, in a folder on disk or compiled into the program, read by path relative to
-//! the model's root. Interpreting them is not part of this module.
+//! Files of one model: in a folder on disk, in one file, or compiled into the program, read by path
+//! relative to the model's root.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -10,9 +10,11 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
-use super::digest::hex;
-use super::{Checkpoint, Component, needs};
+use super::single_file::version_of_tensors;
+use super::tensors::ShardIndex;
+use super::{Checkpoint, Component, TensorFile, Tensors, Version};
 use crate::error::{Error, Kind, Result};
+use crate::hash::{hex, sha256};
 use crate::named_enum::Named;
 use crate::schedulers::Prediction;
 use crate::tensor_file::ByteSource;
@@ -27,10 +29,10 @@ pub struct ModelFiles {
     root: Root,
     /// Contents of a single-file model.
     pub(super) checkpoint: Option<Arc<Checkpoint>>,
-    /// Generated configuration files, which take precedence over those of the root.
-    written: BTreeMap<String, String>,
-    /// Files on disk that take precedence too: path in the model → real path.
-    borrowed: BTreeMap<String, PathBuf>,
+    /// Generated config files, which override those of the root.
+    generated: BTreeMap<String, String>,
+    /// Files on disk that override those of the root: path in the model → real path.
+    overrides: BTreeMap<String, PathBuf>,
 }
 
 #[derive(Clone, Debug)]
@@ -57,12 +59,12 @@ impl ModelFiles {
             origin,
             root,
             checkpoint: None,
-            written: BTreeMap::new(),
-            borrowed: BTreeMap::new(),
+            generated: BTreeMap::new(),
+            overrides: BTreeMap::new(),
         }
     }
 
-    /// A model that is one file; the small files that it has not are made from what is in it.
+    /// A single-file model, whose config files are generated from its tensors.
     ///
     /// # Errors
     /// A file that is malformed, or no Stable Diffusion model.
@@ -72,27 +74,27 @@ impl ModelFiles {
             || "model".to_owned(),
             |stem| stem.to_string_lossy().into_owned(),
         );
-        let written = checkpoint.files(checkpoint.likely());
+        let generated = checkpoint.config_files(checkpoint.likely_prediction());
         let files = Self::new(&name, &path.display().to_string(), Root::Embedded(&[]));
         Ok(Self {
             checkpoint: Some(Arc::new(checkpoint)),
-            written,
+            generated,
             ..files
         })
     }
 
-    /// The same model with the small files of another in place of those that were made, and with
-    /// its weights for the parts that the file has not.
+    /// The same model with the config files of `other` in place of the generated ones, and with the
+    /// weights of `other` for parts that are not in the file.
     #[must_use]
     pub fn configured(&self, other: &Self) -> Self {
         Self {
             root: other.root.clone(),
-            written: other.written.clone(),
+            generated: other.generated.clone(),
             ..self.clone()
         }
     }
 
-    /// The same model, which is known to predict `prediction`.
+    /// The same model with a known prediction type.
     #[must_use]
     pub fn predicting(&self, prediction: Prediction) -> Self {
         let Some(checkpoint) = &self.checkpoint else {
@@ -102,33 +104,33 @@ impl ModelFiles {
             prediction: Some(prediction),
             ..Checkpoint::clone(checkpoint)
         };
-        let written = if self.written.is_empty() {
+        let generated = if self.generated.is_empty() {
             BTreeMap::new()
         } else {
-            checkpoint.files(prediction)
+            checkpoint.config_files(prediction)
         };
         Self {
             checkpoint: Some(Arc::new(checkpoint)),
-            written,
+            generated,
             ..self.clone()
         }
     }
 
-    /// The same model with the file at `path` taken from elsewhere on this machine.
+    /// The same model with the file at `path` overridden by another file on this machine.
     #[must_use]
-    pub fn borrowing(mut self, path: String, from: PathBuf) -> Self {
-        self.borrowed.insert(path, from);
+    pub fn with_override(mut self, path: String, file: PathBuf) -> Self {
+        self.overrides.insert(path, file);
         self
     }
 
-    /// Of a model that is one file, what was found in it.
+    /// Contents of a single-file model.
     pub fn checkpoint(&self) -> Option<&Checkpoint> {
         self.checkpoint.as_deref()
     }
 
-    /// Returns true if the prediction type is a guess, since the file does not say it.
+    /// Returns true if the prediction type is a guess, since a single file does not state it.
     pub fn guesses_prediction(&self) -> bool {
-        !self.written.is_empty()
+        !self.generated.is_empty()
             && self
                 .checkpoint()
                 .is_some_and(|checkpoint| checkpoint.prediction.is_none())
@@ -136,7 +138,7 @@ impl ModelFiles {
 
     /// Returns true if the model has this file.
     pub fn has(&self, path: &str) -> bool {
-        if self.written.contains_key(path) {
+        if self.generated.contains_key(path) {
             return true;
         }
         match self.path(path) {
@@ -147,8 +149,8 @@ impl ModelFiles {
 
     /// Path of the file, for messages and for mapping into memory; `None` for compiled-in data.
     pub fn path(&self, path: &str) -> Option<PathBuf> {
-        match (self.borrowed.get(path), &self.root) {
-            (Some(elsewhere), _) => Some(elsewhere.clone()),
+        match (self.overrides.get(path), &self.root) {
+            (Some(file), _) => Some(file.clone()),
             (None, Root::Folder(folder)) => Some(folder.join(path)),
             (None, Root::Embedded(_)) => None,
         }
@@ -156,7 +158,10 @@ impl ModelFiles {
 
     /// The file's name in messages.
     pub fn display(&self, path: &str) -> String {
-        match self.path(path).filter(|_| !self.written.contains_key(path)) {
+        match self
+            .path(path)
+            .filter(|_| !self.generated.contains_key(path))
+        {
             Some(path) => path.display().to_string(),
             None => format!("{}:{path}", self.name),
         }
@@ -186,7 +191,7 @@ impl ModelFiles {
     /// # Errors
     /// The file is missing, unreadable or not UTF-8.
     pub fn text(&self, path: &str) -> Result<Cow<'static, str>> {
-        if let Some(text) = self.written.get(path) {
+        if let Some(text) = self.generated.get(path) {
             return Ok(Cow::Owned(text.clone()));
         }
         let broken = |e: &dyn std::error::Error| {
@@ -213,16 +218,69 @@ impl ModelFiles {
     /// # Errors
     /// The file is missing, no JSON, or of another form; the message names file, line and field.
     pub fn json<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        let text = finite(&self.text(path)?);
+        let text = without_infinities(&self.text(path)?);
         serde_json::from_str(&text)
             .map_err(|e| Error::new(Kind::ModelFile, format!("`{}`: {e}", self.display(path))))
     }
 
-    /// The small files that a folder of this model has.
-    pub fn small_files(&self) -> Vec<String> {
-        let parts: Vec<Component> = Component::ALL.iter().map(|row| row.0).collect();
-        let all = needs::required(&parts).into_iter().chain(needs::optional());
-        all.filter(|path| self.has(path)).collect()
+    /// The tensors of `component`, in whichever of its file layouts the model has.
+    ///
+    /// # Errors
+    /// No weights file, or one that is truncated or malformed.
+    pub fn tensors(&self, component: Component) -> Result<Arc<Tensors>> {
+        if let Some(tensors) = self
+            .checkpoint()
+            .and_then(|file| file.parts.get(&component))
+        {
+            return Ok(tensors.clone());
+        }
+        let candidates = component.weights();
+        if let Some(path) = candidates.iter().find(|path| self.has(path)) {
+            return self.tensors_at(path).map(Arc::new);
+        }
+        if self.checkpoint.is_some() {
+            return Err(component.missing_from(&self.origin));
+        }
+        let message = format!("`{}` has no weights for {component}", self.origin);
+        Err(Error::new(Kind::ModelFile, message)
+            .hint(format!("expected one of {}", candidates.join(", "))))
+    }
+
+    /// The tensors of the file at `path`, or of the shards that it lists.
+    ///
+    /// # Errors
+    /// A file that is missing, truncated or malformed.
+    pub fn tensors_at(&self, path: &str) -> Result<Tensors> {
+        let files = self.weight_files(path)?.into_iter().map(|path| TensorFile {
+            label: self.display(&path),
+            content: self.content(&path),
+        });
+        Tensors::read(files.collect())
+    }
+
+    /// Paths of the files with the weights of `path`: the file itself, or the shards of an index.
+    pub(super) fn weight_files(&self, path: &str) -> Result<Vec<String>> {
+        if !path.ends_with(".json") {
+            return Ok(vec![path.to_owned()]);
+        }
+        let index: ShardIndex = self.json(path)?;
+        let folder = path.rfind('/').map_or("", |at| &path[..=at]);
+        let names = index.files().map_err(|what| {
+            let index = self.display(path);
+            Error::new(Kind::ModelFile, format!("`{index}`: {what}"))
+        })?;
+        Ok(names.iter().map(|name| format!("{folder}{name}")).collect())
+    }
+
+    /// Stable Diffusion version of the model, whose components have these tensors.
+    pub fn version(&self, components: &BTreeMap<Component, Arc<Tensors>>) -> Version {
+        if let Some(checkpoint) = self.checkpoint() {
+            return checkpoint.version;
+        }
+        let config = self
+            .json::<serde_json::Value>(&Component::TextEncoder.config())
+            .unwrap_or_default();
+        version_of_tensors(components, config["hidden_act"] == "gelu")
     }
 
     /// Path → identity of each weight file: the hub's SHA-256 where the cache names its blob so,
@@ -251,9 +309,7 @@ impl ModelFiles {
     pub(super) fn fingerprint(&self, path: &str) -> Option<String> {
         match self.path(path) {
             Some(path) => fingerprint(&path),
-            None => self
-                .embedded_bytes(path)
-                .map(|bytes| hex(&Sha256::digest(bytes))),
+            None => self.embedded_bytes(path).map(sha256),
         }
     }
 
@@ -266,9 +322,8 @@ impl ModelFiles {
     }
 }
 
-/// Python writes infinities and NaN into JSON, which has neither: diffusers' own schedulers do so.
-/// They become null.
-fn finite(text: &str) -> String {
+/// JSON with null for infinities and NaN, which JSON does not have and Python writes all the same.
+fn without_infinities(text: &str) -> String {
     ["-Infinity", "Infinity", "NaN"]
         .iter()
         .fold(text.to_owned(), |text, word| {
@@ -301,4 +356,37 @@ fn fingerprint(path: &Path) -> Option<String> {
         .chain_update(header)
         .finalize();
     Some(format!("header:{}", hex(&hash)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shards(text: &str) -> Result<Vec<String>> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("unet")).unwrap();
+        std::fs::write(folder.path().join("unet/x.index.json"), text).unwrap();
+        ModelFiles::folder("m", "m", folder.path().to_owned()).weight_files("unet/x.index.json")
+    }
+
+    #[test]
+    fn an_index_names_each_of_its_files_once() {
+        let index = r#"{"weight_map": {"a": "x-2.safetensors", "b": "x-1.safetensors", "c": "x-2.safetensors"}}"#;
+        assert_eq!(
+            shards(index).unwrap(),
+            ["unet/x-1.safetensors", "unet/x-2.safetensors"]
+        );
+    }
+
+    #[test]
+    fn an_index_cannot_name_a_file_outside_its_folder() {
+        for name in ["../x", "/etc/passwd", "a\\\\b", "", ".."] {
+            let error = shards(&format!(r#"{{"weight_map": {{"a": "{name}"}}}}"#)).unwrap_err();
+            assert!(
+                error.to_string().contains("is not a plain file name"),
+                "{name}: {error}"
+            );
+        }
+        assert!(shards("[").is_err());
+    }
 }

@@ -4,15 +4,15 @@
 
 use serde_json::{Value, json};
 
+use crate::catalog::{Moments, TensorFile};
 use crate::error::{Error, Kind, Result};
-use crate::registry::{Moments, RepoConfig, TensorFile};
 use crate::schedulers::{Edm, Prediction};
 use crate::tensor_file::Directory;
 
-const MEAN: &str = "edm_mean";
-const STD: &str = "edm_std";
-const SIGMA_MAX: &str = "edm_vpred.sigma_max";
-const SIGMA_MIN: &str = "edm_vpred.sigma_min";
+pub(super) const MEAN: &str = "edm_mean";
+pub(super) const STD: &str = "edm_std";
+pub(super) const SIGMA_MAX: &str = "edm_vpred.sigma_max";
+pub(super) const SIGMA_MIN: &str = "edm_vpred.sigma_min";
 
 /// A network with EDM preconditioning.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +24,7 @@ pub(crate) enum Noise {
 }
 
 /// Playground v2.5's range and preconditioning (diffusers, `single_file_utils.py`).
-const PLAYGROUND: Edm = Edm {
+pub(super) const PLAYGROUND: Edm = Edm {
     sigma_min: 0.002,
     sigma_max: 80.0,
     sigma_data: 0.5,
@@ -33,7 +33,7 @@ const PLAYGROUND: Edm = Edm {
 /// The factor of its latents (diffusers, `PLAYGROUND_VAE_SCALING_FACTOR`).
 pub(super) const PLAYGROUND_FACTOR: f64 = 0.5;
 /// Deviation of CosXL's latents, as its makers and ComfyUI have it.
-const COSXL_DATA: f64 = 1.0;
+pub(super) const COSXL_DATA: f64 = 1.0;
 
 impl Noise {
     /// Reads the noise keys of a file.
@@ -131,66 +131,6 @@ fn pair(
                 Kind::ModelFile,
                 format!("{label}: there is `{there}` and no `{missing}`"),
             ))
-        }
-    }
-}
-
-/// A marker tensor about the model's noise in a single file.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sign {
-    /// Its name.
-    pub name: &'static str,
-    /// Its shape.
-    pub shape: Vec<usize>,
-    /// Its numbers.
-    pub values: Vec<f64>,
-}
-
-impl Sign {
-    fn new(name: &'static str, shape: &[usize], values: &[f64]) -> Self {
-        Self {
-            name,
-            shape: shape.to_vec(),
-            values: values.to_vec(),
-        }
-    }
-}
-
-/// The signs that a file of one piece made from a model needs.
-///
-/// # Errors
-/// Noise that no such file can say.
-pub fn signs(repo: &RepoConfig) -> Result<Vec<Sign>> {
-    let velocities = repo.scheduler.predicts() == Some(Prediction::V);
-    let moments = repo.latents.both();
-    match (repo.scheduler.edm()?, moments) {
-        (None, None) if velocities && !repo.guesses_prediction => {
-            let ends = repo
-                .scheduler
-                .rescales()
-                .then(|| Sign::new(super::ZERO_SNR, &[1], &[0.0]));
-            Ok(std::iter::once(Sign::new(super::VELOCITY, &[1], &[0.0]))
-                .chain(ends)
-                .collect())
-        }
-        (None, None) => Ok(Vec::new()),
-        (Some(edm), Some([mean, std])) if edm == PLAYGROUND && !velocities => {
-            let row = |name, values: &[f64]| Sign::new(name, &[1, values.len(), 1, 1], values);
-            Ok(vec![row(MEAN, mean), row(STD, std)])
-        }
-        (Some(edm), None) if edm.sigma_data == COSXL_DATA && velocities => Ok(vec![
-            Sign::new(SIGMA_MAX, &[1], &[edm.sigma_max]),
-            Sign::new(SIGMA_MIN, &[1], &[edm.sigma_min]),
-        ]),
-        (edm, _) => {
-            let what = if edm.is_some() {
-                "its scheduler"
-            } else {
-                "`latents_mean` and `latents_std`"
-            };
-            let message = format!("a file of one piece cannot say {what} as this model has it");
-            Err(Error::new(Kind::ModelFile, message)
-                .hint("convert it to a folder: a name without an ending"))
         }
     }
 }

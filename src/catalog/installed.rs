@@ -6,13 +6,11 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::cache::{Store, commit_of, identity};
-use super::digest::Hash;
-use super::hub::names_of;
-use super::transfer::disk;
+use super::lookup::repository_ids;
 use super::{ModelFiles, ModelRef};
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
+use crate::hub::{BlobHash, RepoCache, commit_of, disk_error, repository_of_folder};
 
 /// One repository in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,14 +33,14 @@ pub struct Stored {
 /// There is no folder for a cache.
 pub fn stock(hub: &Hub) -> Result<Vec<Stored>> {
     let mut stored: Vec<Stored> = entries(hub.cache()?)
-        .filter_map(|path| Some((identity(&path)?, path)))
-        .map(|(repo, path)| measured(repo, path))
+        .filter_map(|path| Some((repository_of_folder(&path)?, path)))
+        .map(|(repo, path)| measure(repo, path))
         .collect();
     stored.sort_by(|a, b| a.repo.cmp(&b.repo));
     Ok(stored)
 }
 
-fn measured(repo: String, path: PathBuf) -> Stored {
+fn measure(repo: String, path: PathBuf) -> Stored {
     let length = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());
     let is_partial = |path: &&PathBuf| path.extension().is_some_and(|end| end == "incomplete");
     let blobs: Vec<PathBuf> = entries(&path.join("blobs")).collect();
@@ -75,9 +73,9 @@ fn measured(repo: String, path: PathBuf) -> Stored {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum Verdict {
-    /// The content is what its name says.
+    /// The content has the hash that its name is.
     Intact,
-    /// It is another.
+    /// The content has another hash.
     Damaged {
         /// Hash by which the hub knows the file.
         expected: String,
@@ -114,22 +112,22 @@ pub fn verify(files: &ModelFiles) -> Result<impl Iterator<Item = (String, Verdic
             .unwrap_or(&path)
             .to_string_lossy()
             .replace('\\', "/");
-        (name, verdict(&path))
+        (name, verify_file(&path))
     }))
 }
 
-fn verdict(path: &Path) -> Verdict {
+fn verify_file(path: &Path) -> Verdict {
     let target = fs::read_link(path)
         .ok()
-        .and_then(|to| Hash::parse(to.file_name()?.to_str()?));
+        .and_then(|to| BlobHash::parse(to.file_name()?.to_str()?));
     match target {
-        Some(hash) => match hash.differs(path) {
+        Some(hash) => match hash.mismatch(path) {
             Err(_) => Verdict::Missing,
             Ok(Some(found)) => Verdict::Damaged {
                 expected: hash.name().to_owned(),
                 found,
             },
-            Ok(None) if matches!(hash, Hash::Opaque(_)) => Verdict::Unknown,
+            Ok(None) if matches!(hash, BlobHash::Opaque(_)) => Verdict::Unknown,
             Ok(None) => Verdict::Intact,
         },
         None => Verdict::Unknown,
@@ -148,22 +146,24 @@ pub fn remove(model: &ModelRef, hub: &Hub) -> Result<u64> {
             vec![id.clone()],
             Some(revision).filter(|name| *name != "main"),
         ),
-        ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::File(_) => (names_of(model), None),
+        ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::File(_) => {
+            (repository_ids(model), None)
+        }
     };
-    let stores: Vec<Store> = names
+    let caches: Vec<RepoCache> = names
         .iter()
-        .map(|id| Store::new(cache, id))
+        .map(|id| RepoCache::new(cache, id))
         .filter(|store| store.root().is_dir())
         .collect();
-    if stores.is_empty() {
+    if caches.is_empty() {
         return Err(
             Error::new(Kind::ModelNotFound, "the model is not in the cache")
                 .hint("`sdgen models du` lists what is"),
         );
     }
     let mut freed = 0;
-    for store in stores {
-        unused(&store)?;
+    for store in caches {
+        check_unused(&store)?;
         freed += match revision {
             Some(revision) => remove_revision(&store, revision)?,
             None => remove_all(&store)?,
@@ -172,8 +172,8 @@ pub fn remove(model: &ModelRef, hub: &Hub) -> Result<u64> {
     Ok(freed)
 }
 
-/// Refuses when another process is at work on the repository.
-fn unused(store: &Store) -> Result<()> {
+/// Checks that no other process is downloading the repository.
+fn check_unused(store: &RepoCache) -> Result<()> {
     for lock in entries(&store.locks()) {
         let held = OpenOptions::new()
             .write(true)
@@ -189,34 +189,34 @@ fn unused(store: &Store) -> Result<()> {
     Ok(())
 }
 
-fn remove_all(store: &Store) -> Result<u64> {
+fn remove_all(store: &RepoCache) -> Result<u64> {
     let root = store.root();
-    let bytes = measured(String::new(), root.clone()).bytes;
-    fs::remove_dir_all(&root).map_err(|e| disk(&root, e))?;
+    let bytes = measure(String::new(), root.clone()).bytes;
+    fs::remove_dir_all(&root).map_err(|e| disk_error(&root, e))?;
     // Python leaves its locks as well; an empty folder is no harm.
     let _ = fs::remove_dir_all(store.locks());
     Ok(bytes)
 }
 
 /// Removes a snapshot, the refs to it, and the contents that no other snapshot has.
-fn remove_revision(store: &Store, revision: &str) -> Result<u64> {
+fn remove_revision(store: &RepoCache, revision: &str) -> Result<u64> {
     let root = store.root();
-    let snapshot = store.find(revision).ok_or_else(|| {
+    let snapshot = store.find_snapshot(revision).ok_or_else(|| {
         Error::new(
             Kind::ModelNotFound,
             format!("revision `{revision}` is not in the cache"),
         )
         .hint(format!(
             "there: {}",
-            measured(String::new(), root.clone()).revisions.join(", ")
+            measure(String::new(), root.clone()).revisions.join(", ")
         ))
     })?;
-    let before = measured(String::new(), root.clone()).bytes;
+    let before = measure(String::new(), root.clone()).bytes;
     let commit = commit_of(&snapshot).unwrap_or_default().to_owned();
-    fs::remove_dir_all(&snapshot).map_err(|e| disk(&snapshot, e))?;
+    fs::remove_dir_all(&snapshot).map_err(|e| disk_error(&snapshot, e))?;
     for path in files_below(&root.join("refs")) {
         if fs::read_to_string(&path).is_ok_and(|text| text.trim() == commit) {
-            fs::remove_file(&path).map_err(|e| disk(&path, e))?;
+            fs::remove_file(&path).map_err(|e| disk_error(&path, e))?;
         }
     }
     let in_use: BTreeSet<_> = files_below(&root.join("snapshots"))
@@ -225,10 +225,10 @@ fn remove_revision(store: &Store, revision: &str) -> Result<u64> {
         .collect();
     for blob in entries(&root.join("blobs")) {
         if blob.file_name().is_some_and(|name| !in_use.contains(name)) {
-            fs::remove_file(&blob).map_err(|e| disk(&blob, e))?;
+            fs::remove_file(&blob).map_err(|e| disk_error(&blob, e))?;
         }
     }
-    Ok(before.saturating_sub(measured(String::new(), root).bytes))
+    Ok(before.saturating_sub(measure(String::new(), root).bytes))
 }
 
 /// Paths in a folder; none if the folder does not exist.

@@ -1,11 +1,15 @@
-//! A model's tensors as they are named in a file of one piece, or in a folder: what has to be
-//! written, and what it is made of.
+//! Tensors of a model as they are named in a single file, or in a folder: what has to be written, and
+//! from which tensors.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::configs::Version;
 use super::names::{Names, UnetLayout, VaeLayout, open_clip};
-use crate::registry::{Component, Place};
+use super::noise::{COSXL_DATA, MEAN, PLAYGROUND, SIGMA_MAX, SIGMA_MIN, STD};
+use super::{VELOCITY, ZERO_SNR};
+use crate::catalog::{Component, RepoConfig, TensorSpan};
+use crate::error::{Error, Kind, Result};
+use crate::schedulers::Prediction;
 
 /// A tensor to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,7 +25,7 @@ pub struct Piece {
 }
 
 /// The tensors of a component as diffusers keeps them in a folder.
-pub fn folder(component: Component, places: &BTreeMap<String, Place>) -> Vec<Piece> {
+pub fn folder(component: Component, places: &BTreeMap<String, TensorSpan>) -> Vec<Piece> {
     kept(places)
         .map(|(name, place)| {
             let mut shape = place.entry.shape.clone();
@@ -42,9 +46,9 @@ pub fn folder(component: Component, places: &BTreeMap<String, Place>) -> Vec<Pie
 pub fn single(
     component: Component,
     version: Version,
-    places: &BTreeMap<String, Place>,
+    places: &BTreeMap<String, TensorSpan>,
 ) -> Vec<Piece> {
-    let kept: BTreeMap<&str, &Place> = kept(places)
+    let kept: BTreeMap<&str, &TensorSpan> = kept(places)
         .map(|(name, place)| (name.as_str(), place))
         .collect();
     let has = |name: &str| kept.contains_key(name);
@@ -58,7 +62,7 @@ pub fn single(
         Component::Vae => VaeLayout::of_diffusers(&has).names(),
         Component::TextEncoder | Component::TextEncoder2 => Names::default(),
     };
-    let piece = |(name, place): (&&str, &&Place)| {
+    let piece = |(name, place): (&&str, &&TensorSpan)| {
         let mut shape = place.entry.shape.clone();
         if component == Component::Vae && matrix(name) && shape.len() == 2 {
             shape.extend([1, 1]);
@@ -81,10 +85,10 @@ pub fn single(
 }
 
 /// The tensors that the network needs: no counters and nothing that is only carried along.
-fn kept(places: &BTreeMap<String, Place>) -> impl Iterator<Item = (&String, &Place)> {
+fn kept(places: &BTreeMap<String, TensorSpan>) -> impl Iterator<Item = (&String, &TensorSpan)> {
     places
         .iter()
-        .filter(|(_, place)| !place.spare && place.entry.storage.is_float())
+        .filter(|(_, place)| !place.optional && place.entry.storage.is_float())
 }
 
 fn prefix(component: Component, version: Version) -> &'static str {
@@ -108,7 +112,11 @@ fn matrix(name: &str) -> bool {
     name.contains(".attentions.") && name.ends_with(".weight") && !name.contains("norm")
 }
 
-fn open_clip_pieces(prefix: &str, version: Version, kept: &BTreeMap<&str, &Place>) -> Vec<Piece> {
+fn open_clip_pieces(
+    prefix: &str,
+    version: Version,
+    kept: &BTreeMap<&str, &TensorSpan>,
+) -> Vec<Piece> {
     let has = |name: &str| kept.contains_key(name);
     let layers = (0..)
         .take_while(|i| has(&format!("text_model.encoder.layers.{i}.layer_norm1.weight")))
@@ -196,4 +204,64 @@ fn idle_layer(pieces: &[Piece], layers: usize) -> Vec<Piece> {
             ..piece.clone()
         })
         .collect()
+}
+
+/// A marker tensor about the model's noise in a single file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sign {
+    /// Its name.
+    pub name: &'static str,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its numbers.
+    pub values: Vec<f64>,
+}
+
+impl Sign {
+    fn new(name: &'static str, shape: &[usize], values: &[f64]) -> Self {
+        Self {
+            name,
+            shape: shape.to_vec(),
+            values: values.to_vec(),
+        }
+    }
+}
+
+/// The signs that a file of one piece made from a model needs.
+///
+/// # Errors
+/// Noise that no such file can say.
+pub fn signs(repo: &RepoConfig) -> Result<Vec<Sign>> {
+    let velocities = repo.scheduler.predicts() == Some(Prediction::V);
+    let moments = repo.latents.both();
+    match (repo.scheduler.edm()?, moments) {
+        (None, None) if velocities && !repo.guesses_prediction => {
+            let ends = repo
+                .scheduler
+                .rescales()
+                .then(|| Sign::new(ZERO_SNR, &[1], &[0.0]));
+            Ok(std::iter::once(Sign::new(VELOCITY, &[1], &[0.0]))
+                .chain(ends)
+                .collect())
+        }
+        (None, None) => Ok(Vec::new()),
+        (Some(edm), Some([mean, std])) if edm == PLAYGROUND && !velocities => {
+            let row = |name, values: &[f64]| Sign::new(name, &[1, values.len(), 1, 1], values);
+            Ok(vec![row(MEAN, mean), row(STD, std)])
+        }
+        (Some(edm), None) if edm.sigma_data == COSXL_DATA && velocities => Ok(vec![
+            Sign::new(SIGMA_MAX, &[1], &[edm.sigma_max]),
+            Sign::new(SIGMA_MIN, &[1], &[edm.sigma_min]),
+        ]),
+        (edm, _) => {
+            let what = if edm.is_some() {
+                "its scheduler"
+            } else {
+                "`latents_mean` and `latents_std`"
+            };
+            let message = format!("a file of one piece cannot say {what} as this model has it");
+            Err(Error::new(Kind::ModelFile, message)
+                .hint("convert it to a folder: a name without an ending"))
+        }
+    }
 }

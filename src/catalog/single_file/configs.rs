@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::noise::{Noise, PLAYGROUND_FACTOR};
+use crate::catalog::{Component, TensorSpan};
 use crate::named_enum::named_enum;
-use crate::registry::{Component, Place};
 use crate::schedulers::Prediction;
 
 named_enum! {
@@ -27,7 +27,7 @@ named_enum! {
 /// Inputs from which the configuration files are generated.
 pub(super) struct Facts<'a> {
     pub(super) version: Version,
-    pub(super) tensors: &'a BTreeMap<Component, BTreeMap<String, Place>>,
+    pub(super) tensors: &'a BTreeMap<Component, BTreeMap<String, TensorSpan>>,
     pub(super) open_clip: bool,
     pub(super) prediction: Prediction,
     pub(super) noise: Option<&'a Noise>,
@@ -305,11 +305,11 @@ pub(super) fn context(part: &Part<'_>) -> usize {
 }
 
 /// The tensors of a part and their shapes.
-pub(super) struct Part<'a>(pub(super) &'a BTreeMap<String, Place>);
+pub(super) struct Part<'a>(pub(super) &'a BTreeMap<String, TensorSpan>);
 
 impl Part<'_> {
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|place| !place.spare)
+        self.0.get(name).is_some_and(|place| !place.optional)
     }
 
     /// The length of an axis; 0 where the tensor or the axis is missing, which the network will

@@ -1,17 +1,15 @@
-//! Description of a model for people: family, precision, size, parts and metadata.
+//! Description of a model for people: family, precision, size, parts, metadata and license.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
-use super::single::{self, Version};
-use super::{Component, Inputs, ModelFiles, RepoConfig, Tensors};
+use super::required_files::CARD;
+use super::{Component, Inputs, ModelFiles, RepoConfig, Tensors, Version, models, single_file};
 use crate::error::{Error, Kind, Result};
+use crate::hash::sha256_of_file;
 use crate::named_enum::Named;
 use crate::schedulers::Prediction;
 use crate::tensor_file::{ByteSource, StoredDtype};
@@ -63,12 +61,12 @@ pub struct Hashed {
     pub file: String,
     /// SHA-256 of its content.
     pub sha256: String,
-    /// The first ten digits, by which A1111 and its kin call a model.
+    /// The first ten digits, by which A1111 identifies a model.
     pub short_hash: String,
 }
 
 impl About {
-    /// Looks at a file, model or not.
+    /// Describes a file, model or not.
     ///
     /// # Errors
     /// A file that is unreadable or of no known format.
@@ -84,7 +82,7 @@ impl About {
         let about = Self {
             origin: label.clone(),
             format: directory.format,
-            kind: single::looks_like(&directory)
+            kind: single_file::looks_like(&directory)
                 .unwrap_or("tensors of no known make")
                 .to_owned(),
             version: None,
@@ -111,7 +109,7 @@ impl About {
         })
     }
 
-    /// Looks at a model in diffusers' layout.
+    /// Describes a model in diffusers' layout.
     ///
     /// # Errors
     /// A folder that is no model, or lacks weights.
@@ -123,7 +121,7 @@ impl About {
             .map(|row| row.0)
             .filter(|part| files.has(&part.config()));
         for component in present {
-            all.insert(component, Tensors::of(files, component)?);
+            all.insert(component, files.tensors(component)?);
         }
         let entries = all.values().flat_map(|tensors| tensors.places.values());
         let precision = precision(entries.map(|place| (place.entry.storage, place.entry.values())));
@@ -140,7 +138,7 @@ impl About {
             origin: files.origin.clone(),
             format: "folder",
             kind: "a Stable Diffusion model".to_owned(),
-            version: Some(single::version_of(files, &all)),
+            version: Some(files.version(&all)),
             inpainting: repo.inputs == Inputs::Inpainting,
             prediction: repo.scheduler.predicts(),
             precision,
@@ -185,22 +183,62 @@ fn precision(entries: impl Iterator<Item = (StoredDtype, usize)>) -> Vec<&'stati
 }
 
 fn hashed(path: &Path, file: String) -> Result<Hashed> {
-    let unreadable =
-        |e: std::io::Error| Error::new(Kind::ModelFile, format!("cannot read `{file}`")).source(e);
-    let mut content = File::open(path).map_err(unreadable)?;
-    let mut hasher = Sha256::new();
-    let mut buffer = vec![0; 1 << 20];
-    loop {
-        match content.read(&mut buffer).map_err(unreadable)? {
-            0 => break,
-            count => hasher.update(&buffer[..count]),
-        }
-    }
-    let sha256 = super::digest::hex(&hasher.finalize());
+    let sha256 = sha256_of_file(path)
+        .map_err(|e| Error::new(Kind::ModelFile, format!("cannot read `{file}`")).source(e))?;
     let short_hash = sha256.chars().take(10).collect();
     Ok(Hashed {
         file,
         sha256,
         short_hash,
     })
+}
+
+impl ModelFiles {
+    /// The license of the weights, as far as it is known: from models.toml, or from the model card.
+    pub fn license(&self) -> Option<String> {
+        if let Some(spec) = models().iter().find(|spec| spec.name == self.origin) {
+            return Some(spec.license.clone());
+        }
+        if !self.has(CARD) {
+            return None;
+        }
+        license_of_card(&self.text(CARD).ok()?)
+    }
+}
+
+/// License in the head of a model card; for `other`, its `license_name`.
+fn license_of_card(card: &str) -> Option<String> {
+    let head = card
+        .trim_start_matches('\u{feff}')
+        .strip_prefix("---")?
+        .split("\n---")
+        .next()?;
+    let value = |key: &str| {
+        let line = head
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+        let value = line.trim().trim_matches(['"', '\'']);
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    match value("license")? {
+        license if license == "other" => value("license_name").or(Some(license)),
+        license => Some(license),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_has_its_license_in_its_head_alone() {
+        assert_eq!(
+            license_of_card("---\nlicense: creativeml-openrail-m\ntags: [a]\n---\n# A").unwrap(),
+            "creativeml-openrail-m"
+        );
+        let own = "---\r\nlicense: other\r\nlicense_name: \"sai-nc-community\"\r\n---\r\n";
+        assert_eq!(license_of_card(own).unwrap(), "sai-nc-community");
+        assert_eq!(license_of_card("---\ntags: []\n---\nlicense: mit"), None);
+        assert_eq!(license_of_card("# No head\nlicense: mit"), None);
+    }
 }

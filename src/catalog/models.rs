@@ -1,52 +1,13 @@
-//! Model catalogue: known names, folders and hub repositories, the files behind them, and extra
-//! networks (ControlNet, VAE, IP-Adapter). No tensor data is read here.
-
-mod about;
-mod cache;
-mod crew;
-mod demo;
-mod digest;
-mod download;
-mod files;
-mod hub;
-mod latents;
-mod license;
-mod lockfile;
-mod needs;
-mod network;
-mod one_file;
-mod presets;
-mod refusal;
-mod remote;
-mod repo_config;
-mod shards;
-mod single;
-mod stock;
-mod tensors;
-mod transfer;
+//! Models that are known by name (`models.toml`), presets of distilled models (`presets.toml`), the
+//! compiled-in demo model, and the meaning of `--model`.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use serde::Deserialize;
 
-pub use about::{About, Hashed, Part};
-pub(crate) use digest::{hex, sha256};
-pub use files::ModelFiles;
-pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
-pub use latents::{LatentStatistics, Moments};
-pub use lockfile::LockFile;
-pub use network::{Layout, Network, Networks, autoencoder};
-pub use one_file::file_of_repository;
-pub use presets::{Preset, presets};
-pub use repo_config::{Component, Family, Inputs, RepoConfig};
-pub use single::{
-    Checkpoint, Sign, Version, autoencoder_sizes, export, original_module, signs, version_of,
-};
-pub use stock::{Stored, Verdict, remove, stock, verify};
-pub use tensors::{Place, Scale, TensorFile, Tensors};
-
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, closest};
+use crate::hub::Repository;
 use crate::schedulers::{Sampler, Schedule, Spacing};
 
 /// One table of models.toml: a version that users call by name.
@@ -66,7 +27,7 @@ pub struct ModelSpec {
     /// A second source of the same files.
     pub mirror: Option<String>,
     /// Source of the UNet, if the repository has another one.
-    pub unet: Option<Borrowed>,
+    pub unet: Option<UnetFile>,
     /// Native side length in pixels.
     pub size: u32,
     /// Default number of steps.
@@ -85,10 +46,10 @@ pub struct ModelSpec {
     pub about: String,
 }
 
-/// A file of weights in another repository.
+/// A UNet in another repository.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Borrowed {
+pub struct UnetFile {
     /// Repository on the hub.
     pub repo: String,
     /// Commit or branch.
@@ -103,13 +64,13 @@ fn main_branch() -> String {
 }
 
 #[derive(Deserialize)]
-struct Table {
+struct ModelTable {
     model: Vec<ModelSpec>,
 }
 
 static MODELS: LazyLock<Vec<ModelSpec>> = LazyLock::new(|| {
     // Invariant: the file is compiled in and a test parses it.
-    toml::from_str::<Table>(include_str!("models.toml"))
+    toml::from_str::<ModelTable>(include_str!("models.toml"))
         .map(|table| table.model)
         .unwrap_or_default()
 });
@@ -147,10 +108,9 @@ impl ModelRef {
     /// # Errors
     /// A name that is not known, with the closest one as a hint.
     pub fn parse(text: &str) -> Result<Self> {
-        if let Some(spec) = models()
-            .iter()
-            .find(|m| m.name == text || m.aliases.iter().any(|a| a == text))
-        {
+        let is_called =
+            |spec: &&ModelSpec| spec.name == text || spec.aliases.iter().any(|alias| alias == text);
+        if let Some(spec) = models().iter().find(is_called) {
             return Ok(Self::Known(spec));
         }
         let path = PathBuf::from(text);
@@ -160,36 +120,20 @@ impl ModelRef {
         if path.is_file() {
             return Ok(Self::File(path));
         }
-        match repository(text) {
-            Some((id, revision)) => Ok(Self::Repo { id, revision }),
-            None => Err(unknown(text)),
+        match Repository::parse(text) {
+            Some(Repository { id, revision }) => Ok(Self::Repo { id, revision }),
+            None => Err(unknown_model(text)),
         }
     }
 }
 
-/// `org/name[@rev]` in the hub's alphabet, or nothing.
-fn repository(text: &str) -> Option<(String, String)> {
-    let (id, revision) = text.split_once('@').unwrap_or((text, "main"));
-    let (org, name) = id.split_once('/')?;
-    let legal = |part: &str| {
-        !part.is_empty()
-            && !part.starts_with(['.', '-'])
-            && part
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    };
-    // A revision is a path below refs/ in the cache: none may lead out of it.
-    let tame = revision.split('/').all(legal);
-    (legal(org) && legal(name) && tame).then(|| (id.to_owned(), revision.to_owned()))
-}
-
-fn unknown(text: &str) -> Error {
+fn unknown_model(text: &str) -> Error {
     let known: Vec<&str> = models().iter().map(|m| m.name.as_str()).collect();
     let error = Error::new(
         Kind::ModelNotFound,
         format!("model `{text}` is no known name, no folder and no file"),
     );
-    let error = match crate::error::closest(text, &known) {
+    let error = match closest(text, &known) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error,
     };
@@ -199,13 +143,94 @@ fn unknown(text: &str) -> Error {
     ))
 }
 
+/// One table of presets.toml.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preset {
+    /// The name.
+    pub name: String,
+    /// One phrase for people.
+    pub about: String,
+    /// Native side length in pixels, where it is not that of the model it was distilled from.
+    pub size: Option<u32>,
+    /// Number of steps.
+    pub steps: usize,
+    /// Guidance.
+    pub cfg_scale: f64,
+    /// Sampler.
+    pub sampler: Sampler,
+    /// Schedule, where it is not the model's.
+    pub schedule: Option<Schedule>,
+    /// Timestep spacing, where it is not the model's.
+    pub timestep_spacing: Option<Spacing>,
+}
+
+#[derive(Deserialize)]
+struct PresetTable {
+    preset: Vec<Preset>,
+}
+
+static PRESETS: LazyLock<Vec<Preset>> = LazyLock::new(|| {
+    // Invariant: the file is compiled in and a test parses it.
+    toml::from_str::<PresetTable>(include_str!("presets.toml"))
+        .map(|table| table.preset)
+        .unwrap_or_default()
+});
+
+/// Every preset.
+pub fn presets() -> &'static [Preset] {
+    &PRESETS
+}
+
+impl Preset {
+    /// The preset of this name.
+    ///
+    /// # Errors
+    /// An unknown name, with the closest known one as a hint.
+    pub fn parse(name: &str) -> Result<&'static Self> {
+        let found = presets().iter().find(|preset| preset.name == name);
+        found.ok_or_else(|| {
+            let names = presets().iter().map(|preset| preset.name.as_str());
+            Error::unknown("preset", "preset", name, names)
+        })
+    }
+}
+
+/// Name of the demo model in models.toml. It is small enough to be compiled in, so that the program
+/// can generate an image at once.
+pub(super) const DEMO_NAME: &str = "demo";
+
+macro_rules! demo_files {
+    ($($path:literal),+ $(,)?) => {
+        &[$(($path, include_bytes!(concat!("../../assets/demo/", $path)))),+]
+    };
+}
+
+/// Files of the demo model: (path, content).
+pub(super) static DEMO_FILES: &[(&str, &[u8])] = demo_files![
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder/model.safetensors",
+    "tokenizer/merges.txt",
+    "tokenizer/special_tokens_map.json",
+    "tokenizer/tokenizer_config.json",
+    "tokenizer/vocab.json",
+    "unet/config.json",
+    "unet/diffusion_pytorch_model.safetensors",
+    "vae/config.json",
+    "vae/diffusion_pytorch_model.safetensors",
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::required_files::missing_file;
+    use crate::catalog::{ModelFiles, RepoConfig};
 
     #[test]
     fn the_table_parses_and_no_two_models_share_a_name() {
-        let table: Table = toml::from_str(include_str!("models.toml")).unwrap();
+        let table: ModelTable = toml::from_str(include_str!("models.toml")).unwrap();
         let mut names: Vec<&String> = table
             .model
             .iter()
@@ -268,5 +293,22 @@ mod tests {
         ] {
             assert!(ModelRef::parse(wild).is_err(), "{wild}");
         }
+    }
+
+    #[test]
+    fn presets_parse_and_unknown_ones_are_refused() {
+        let table: PresetTable = toml::from_str(include_str!("presets.toml")).unwrap();
+        assert_eq!(table.preset.len(), presets().len());
+        assert_eq!(Preset::parse("lightning").unwrap().steps, 4);
+        let error = Preset::parse("lightening").unwrap_err();
+        assert!(error.hints()[0].contains("`lightning`"), "{error:?}");
+    }
+
+    #[test]
+    fn the_demo_model_is_complete_and_has_its_row() {
+        let files = ModelFiles::embedded(DEMO_NAME, DEMO_FILES);
+        assert_eq!(missing_file(&files, None), None);
+        let spec = models().iter().find(|spec| spec.name == DEMO_NAME).unwrap();
+        assert_eq!(RepoConfig::read(&files).unwrap().native_size, spec.size);
     }
 }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::{Names, UnetLayout, VaeLayout, control as control_names, open_clip};
-use crate::registry::tensors::scaled;
-use crate::registry::{Component, Place};
+use crate::catalog::tensors::attach_scales;
+use crate::catalog::{Component, TensorSpan};
 use crate::tensor_file::{Directory, Entry};
 
 /// Naming style of a part.
@@ -22,7 +22,7 @@ enum Style {
 }
 
 /// A possible location of a part: component, prefix, naming style, and a tensor that confirms it.
-struct Sign(Component, &'static str, Style, &'static str);
+struct Location(Component, &'static str, Style, &'static str);
 
 const CONV_IN: &str = "input_blocks.0.0.weight";
 const VAE: &str = "decoder.mid.block_1.norm1.weight";
@@ -31,78 +31,78 @@ const OPEN_CLIP: &str = "ln_final.weight";
 
 /// Possible locations of parts: in checkpoints as they are published, in those of ComfyUI and of
 /// stable-diffusion.cpp, or alone in their file.
-const SIGNS: &[Sign] = &[
-    Sign(
+const LOCATIONS: &[Location] = &[
+    Location(
         Component::Unet,
         "model.diffusion_model.",
         Style::Original,
         CONV_IN,
     ),
-    Sign(Component::Unet, "", Style::Original, CONV_IN),
-    Sign(Component::Vae, "first_stage_model.", Style::Original, VAE),
-    Sign(Component::Vae, "vae.", Style::Original, VAE),
-    Sign(Component::Vae, "", Style::Original, VAE),
-    Sign(
+    Location(Component::Unet, "", Style::Original, CONV_IN),
+    Location(Component::Vae, "first_stage_model.", Style::Original, VAE),
+    Location(Component::Vae, "vae.", Style::Original, VAE),
+    Location(Component::Vae, "", Style::Original, VAE),
+    Location(
         Component::Vae,
         "",
         Style::Diffusers,
         "decoder.mid_block.resnets.0.norm1.weight",
     ),
-    Sign(
+    Location(
         Component::TextEncoder,
         "cond_stage_model.transformer.",
         Style::Clip,
         CLIP,
     ),
-    Sign(
+    Location(
         Component::TextEncoder,
         "cond_stage_model.transformer.",
         Style::Clip,
         "final_layer_norm.weight",
     ),
-    Sign(
+    Location(
         Component::TextEncoder,
         "conditioner.embedders.0.transformer.",
         Style::Clip,
         CLIP,
     ),
-    Sign(
+    Location(
         Component::TextEncoder,
         "text_encoders.clip_l.transformer.",
         Style::Clip,
         CLIP,
     ),
-    Sign(
+    Location(
         Component::TextEncoder,
         "cond_stage_model.model.",
         Style::OpenClip,
         OPEN_CLIP,
     ),
-    Sign(
+    Location(
         Component::TextEncoder2,
         "conditioner.embedders.1.model.",
         Style::OpenClip,
         OPEN_CLIP,
     ),
-    Sign(
+    Location(
         Component::TextEncoder2,
         "conditioner.embedders.0.model.",
         Style::OpenClip,
         OPEN_CLIP,
     ),
-    Sign(
+    Location(
         Component::TextEncoder2,
         "cond_stage_model.1.model.",
         Style::OpenClip,
         OPEN_CLIP,
     ),
-    Sign(
+    Location(
         Component::TextEncoder2,
         "cond_stage_model.1.transformer.",
         Style::Clip,
         CLIP,
     ),
-    Sign(
+    Location(
         Component::TextEncoder2,
         "text_encoders.clip_g.transformer.",
         Style::Clip,
@@ -122,7 +122,7 @@ enum View {
 /// The parts of a file, tensors by their names in diffusers.
 #[derive(Default)]
 pub(super) struct Parts {
-    pub(super) tensors: BTreeMap<Component, BTreeMap<String, Place>>,
+    pub(super) tensors: BTreeMap<Component, BTreeMap<String, TensorSpan>>,
     /// Names of data that training programs have left in the file.
     pub(super) left: Vec<String>,
     /// The text encoder has OpenCLIP's names or is of its make.
@@ -130,12 +130,12 @@ pub(super) struct Parts {
 }
 
 /// The parts that `directory` has.
-pub(super) fn find(directory: &Directory) -> Parts {
+pub(super) fn find_parts(directory: &Directory) -> Parts {
     let has = |name: &str| directory.tensors.contains_key(name);
     let mut parts = Parts::default();
     let mut taken = BTreeSet::new();
-    for Sign(component, prefix, style, sign) in SIGNS {
-        if parts.tensors.contains_key(component) || !has(&format!("{prefix}{sign}")) {
+    for Location(component, prefix, style, tensor) in LOCATIONS {
+        if parts.tensors.contains_key(component) || !has(&format!("{prefix}{tensor}")) {
             continue;
         }
         let part = Part::of(directory, *component, prefix, *style);
@@ -182,16 +182,17 @@ const PUBLISHED: &[&str] = &[
 /// Prefixes of a VAE's training loss and of its weight averages.
 const TRAINING: [&str; 2] = ["loss.", "model_ema."];
 
-/// The tensors of `component` in a file that may have more or other ones, if it has that part.
-pub(in crate::registry) fn part(
+/// The tensors of the autoencoder in a file, if it has one.
+pub(in crate::catalog) fn autoencoder_places(
     directory: &Directory,
-    component: Component,
-) -> Option<BTreeMap<String, Place>> {
-    find(directory).tensors.remove(&component)
+) -> Option<BTreeMap<String, TensorSpan>> {
+    find_parts(directory).tensors.remove(&Component::Vae)
 }
 
 /// The tensors of a control network by their names in diffusers, whichever names the file has.
-pub(in crate::registry) fn control(places: BTreeMap<String, Place>) -> BTreeMap<String, Place> {
+pub(in crate::catalog) fn control_places(
+    places: BTreeMap<String, TensorSpan>,
+) -> BTreeMap<String, TensorSpan> {
     let has = |name: &str| places.contains_key(&format!("{CONTROL}{name}"));
     let names = control_names(&has);
     let renamed = |name: &str| names.diffusers(name.strip_prefix(CONTROL)?);
@@ -243,7 +244,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    fn places(&self, directory: &Directory) -> BTreeMap<String, Place> {
+    fn places(&self, directory: &Directory) -> BTreeMap<String, TensorSpan> {
         let names = self.translation();
         let mut places = BTreeMap::new();
         for &name in &self.names {
@@ -253,18 +254,18 @@ impl<'a> Part<'a> {
             for (diffusers, view) in self.translated(name, &names) {
                 // A view that the tensor does not allow stays whole; the check of its shape fails
                 // later.
-                let entry = seen(entry, view).unwrap_or_else(|| entry.clone());
-                let spare = self.spare(&diffusers);
+                let entry = view_of(entry, view).unwrap_or_else(|| entry.clone());
+                let optional = self.is_optional(&diffusers);
                 places.insert(
                     diffusers,
-                    Place {
-                        spare,
-                        ..Place::new(0, entry)
+                    TensorSpan {
+                        optional,
+                        ..TensorSpan::new(0, entry)
                     },
                 );
             }
         }
-        scaled(&mut places);
+        attach_scales(&mut places);
         places
     }
 
@@ -339,7 +340,7 @@ impl<'a> Part<'a> {
 
     /// Returns true for tensors that single files have and no network needs: the vision tower, SD
     /// 2's projection and its last layer, whose input is what the UNet was trained on.
-    fn spare(&self, diffusers: &str) -> bool {
+    fn is_optional(&self, diffusers: &str) -> bool {
         if !matches!(
             self.component,
             Component::TextEncoder | Component::TextEncoder2
@@ -368,7 +369,7 @@ impl<'a> Part<'a> {
     }
 }
 
-fn seen(entry: &Entry, view: View) -> Option<Entry> {
+fn view_of(entry: &Entry, view: View) -> Option<Entry> {
     match view {
         View::Whole => Some(entry.clone()),
         View::Transposed => entry.transposed(),

@@ -1,0 +1,33 @@
+//! Model catalogue: known names, folders and hub repositories, the files behind them, and extra
+//! networks (ControlNet, VAE, IP-Adapter). No tensor data is read here.
+
+mod component;
+mod extra_file;
+mod extra_network;
+mod files;
+mod info;
+mod installed;
+mod latents;
+mod lockfile;
+mod lookup;
+mod models;
+mod repo_config;
+mod required_files;
+mod single_file;
+mod tensors;
+
+pub use component::Component;
+pub use extra_file::file_of_repository;
+pub use extra_network::{Network, NetworkLayout, Networks, autoencoder};
+pub use files::ModelFiles;
+pub use info::{About, Hashed, Part};
+pub use installed::{Stored, Verdict, remove, stock, verify};
+pub use latents::{LatentStatistics, Moments};
+pub use lockfile::LockFile;
+pub use lookup::{Fetch, cached, is_cached, locate, pull};
+pub use models::{DEFAULT_MODEL, ModelRef, ModelSpec, Preset, UnetFile, models, presets};
+pub use repo_config::{Family, Inputs, RepoConfig};
+pub(crate) use required_files::small_files;
+pub use single_file::export::{Sign, signs};
+pub use single_file::{Checkpoint, Version, autoencoder_sizes, export, original_module};
+pub use tensors::{Scale, TensorFile, TensorSpan, Tensors};
