@@ -17,7 +17,7 @@ use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Result};
 use crate::imaging::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::prompt::{LongPrompt, Syntax};
-use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
+use crate::registry::{ModelFiles, Preset, RepoConfig, models};
 use crate::schedulers::schedule::{self, SigmaSchedule};
 use crate::schedulers::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 
@@ -304,7 +304,7 @@ impl Request {
             zero_terminal_snr: Some(self.zero_terminal_snr),
             sigmas: self.sigmas.clone(),
             timesteps: self.timesteps.clone(),
-            xl: repo.family == Family::Xl,
+            aligned_steps: Some(repo.family.aligned_steps),
             strength: self
                 .init
                 .as_ref()
@@ -350,7 +350,7 @@ impl Request {
 /// The sampler's configuration as far as `params` and the model's scheduler file say it.
 fn sampling(params: &Params, repo: &RepoConfig) -> Result<Config> {
     let over = Overrides {
-        xl: repo.family == Family::Xl,
+        aligned_steps: Some(repo.family.aligned_steps),
         ..overrides(params)?
     };
     Config::resolve(&repo.scheduler, &over)

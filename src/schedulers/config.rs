@@ -8,6 +8,7 @@ use super::edm::{self, Edm};
 use super::keys;
 use super::schedule::Grid;
 use super::scheduler_file::SchedulerFile;
+use super::sigmas::{ALIGNED_STEPS, AlignedSteps};
 use super::{Key, Sampler};
 use crate::error::{Error, Result};
 use crate::named_enum::named_enum;
@@ -125,8 +126,8 @@ pub struct Overrides {
     pub sigmas: Option<Vec<f64>>,
     /// `--timesteps`.
     pub timesteps: Option<Vec<usize>>,
-    /// The model is an SDXL one, for which `ays` has levels of its own.
-    pub xl: bool,
+    /// Timesteps of `ays` for the model's family.
+    pub aligned_steps: Option<&'static AlignedSteps>,
     /// Part of the distillation grid that lcm and tcd choose from, in (0, 1] [all of it].
     pub strength: Option<f64>,
 }
@@ -208,8 +209,8 @@ pub struct Config {
     pub sigma_range: [Option<f64>; 2],
     /// The network's preconditioning, where it is that of Karras et al. 2022.
     pub edm: Option<Edm>,
-    /// `ays` takes its levels for SDXL.
-    pub xl: bool,
+    /// Timesteps of `ays`.
+    pub aligned_steps: &'static AlignedSteps,
     /// Noise of ddim and tcd, 0 to 1.
     pub eta: f64,
 }
@@ -289,7 +290,7 @@ impl Config {
                 [None, None]
             },
             edm,
-            xl: over.xl,
+            aligned_steps: over.aligned_steps.unwrap_or(&ALIGNED_STEPS),
             eta: over.eta.unwrap_or(defaults.eta),
         })
     }

@@ -40,6 +40,7 @@ pub use edm::Edm;
 pub use keys::unknown_keys;
 use schedule::SigmaSchedule;
 pub use scheduler_file::SchedulerFile;
+pub use sigmas::{ALIGNED_STEPS, AlignedSteps};
 use spec::{DISCRETE_DEFAULTS, SD_BETAS, SIGMA_DEFAULTS};
 pub use spec::{
     Defaults, EvalOrder, Key, Sampler, SamplerSpec, names, schedule_names, spacing_names,

@@ -5,7 +5,8 @@
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
-use crate::registry::{Moments, RepoConfig, TensorFile};
+use crate::family::Moments;
+use crate::registry::{RepoConfig, TensorFile};
 use crate::schedulers::{Edm, Prediction};
 use crate::tensor_file::Directory;
 
