@@ -3,7 +3,7 @@
 
 use super::Params;
 use crate::registry::{Inputs, ModelSpec, Preset, RepoConfig};
-use crate::schedulers::schedule::Grid;
+use crate::schedulers::Grid;
 use crate::schedulers::{Sampler, Schedule, Spacing};
 
 /// Recommended values; those that are absent are left to the model's own files.

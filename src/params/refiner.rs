@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Params, Request};
 use crate::error::{Error, Result};
 use crate::registry::{Inputs, RepoConfig};
-use crate::schedulers::schedule::SigmaSchedule;
+use crate::schedulers::SigmaSchedule;
 use crate::schedulers::{Config, Overrides};
 
 /// A model that takes over the last steps.

@@ -18,8 +18,8 @@ use crate::error::{Error, Result};
 use crate::imaging::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::prompt::{LongPrompt, Syntax};
 use crate::registry::{ModelFiles, Preset, RepoConfig, models};
-use crate::schedulers::schedule::{self, SigmaSchedule};
 use crate::schedulers::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
+use crate::schedulers::{SigmaSchedule, schedule};
 
 /// A resolved request. Serialises into the picture's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -12,8 +12,8 @@ use crate::error::Result;
 use crate::named_enum::Named;
 use crate::prompt::{Prompt, Syntax};
 use crate::registry::{Component, ModelFiles, RepoConfig};
-use crate::schedulers::schedule::{SigmaSchedule, sigma_schedule};
 use crate::schedulers::{Config, Overrides, Spacing};
+use crate::schedulers::{SigmaSchedule, schedule::sigma_schedule};
 
 /// Resolved values of a request that decide which options have an effect.
 struct Situation<'a> {

@@ -6,7 +6,7 @@ use crate::event::{Event, Observer, tell};
 use crate::family::LatentStatistics;
 use crate::params::Request;
 use crate::registry::{Component, Network, Networks};
-use crate::schedulers::{Levels, schedule::Grid};
+use crate::schedulers::{Grid, Levels};
 
 use super::Model;
 

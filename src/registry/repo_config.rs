@@ -199,7 +199,7 @@ impl RepoConfig {
             .scheduler
             .and_then(|(_, class)| scheduler.read_as(class?));
         if family.repairs_scheduler && !latent_consistency {
-            scheduler.put_right(inputs == Inputs::Inpainting);
+            scheduler.apply_pipeline_overrides(inputs == Inputs::Inpainting);
         }
         let levels = vae
             .block_out_channels

@@ -1,8 +1,7 @@
 //! Noise levels by a curve instead of by timesteps: Karras, exponential, beta and the others of
 //! `--schedule`. The timestep of each level is chosen in `schedule.rs`.
 
-use super::config::{Config, Schedule};
-use super::schedule::Level;
+use super::types::{Config, Level, Schedule};
 
 /// `n` falling levels; `range` is (σ_max, σ_min) of the curves that run between two ends.
 pub(super) fn sigmas(
@@ -50,15 +49,6 @@ fn between(train_sigmas: &[f64], timestep: f64) -> f64 {
         f64::exp,
     )
 }
-
-/// Align Your Steps: the published timesteps of ten steps, with 0 as the end that the last step
-/// replaces by σ = 0.
-pub type AlignedSteps = [f64; 11];
-
-/// Align Your Steps for SD 1.x (Sabour et al. 2024, appendix).
-pub static ALIGNED_STEPS: AlignedSteps = [
-    999.0, 850.0, 736.0, 645.0, 545.0, 455.0, 343.0, 233.0, 124.0, 24.0, 0.0,
-];
 
 /// The published levels at `share` of the way, linear in log σ between them (Sabour et al. 2024,
 /// appendix).

@@ -48,8 +48,13 @@ const DATA: &[&str] = &[
     "adapters",
     "batch",
     "kernels",
-    "schedulers/schedule.rs",
     "schedulers/config.rs",
+    "schedulers/edm.rs",
+    "schedulers/schedule.rs",
+    "schedulers/scheduler_file.rs",
+    "schedulers/sigmas.rs",
+    "schedulers/train_sigmas.rs",
+    "schedulers/types.rs",
 ];
 
 fn sources(path: &Path) -> Vec<PathBuf> {

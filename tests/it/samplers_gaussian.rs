@@ -6,10 +6,10 @@ use sdgen::Result;
 use sdgen::device::Rng;
 use sdgen::family::Family;
 use sdgen::rng::Noise;
-use sdgen::schedulers::schedule::{Level, SigmaSchedule, sigma_schedule};
 use sdgen::schedulers::{
     Config, Levels, Model, Overrides, SAMPLERS, Sampler, Schedule, SchedulerFile, resumed, sample,
 };
+use sdgen::schedulers::{Level, SigmaSchedule, schedule::sigma_schedule};
 
 const MEAN: f64 = 0.3;
 const DEVIATION: f64 = 0.8;

@@ -164,7 +164,7 @@ impl Sign {
 pub fn signs(repo: &RepoConfig) -> Result<Vec<Sign>> {
     let velocities = repo.scheduler.predicts() == Some(Prediction::V);
     let moments = repo.latents.both();
-    match (repo.scheduler.edm()?, moments) {
+    match (Edm::of(&repo.scheduler)?, moments) {
         (None, None) if velocities && !repo.guesses_prediction => {
             let ends = repo
                 .scheduler
