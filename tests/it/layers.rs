@@ -11,7 +11,7 @@ use crate::harness::root;
 const LAYERS: &[&[&str]] = &[
     &["kernels"],
     &["error"],
-    &["event", "named_enum", "text"],
+    &["event", "image", "named_enum", "text"],
     &["env", "device"],
     &["schedulers", "imaging", "prompt", "tensor_file"],
     &["family"],
@@ -33,6 +33,7 @@ const LAYERS: &[&[&str]] = &[
 const DATA: &[&str] = &[
     "error.rs",
     "event.rs",
+    "image.rs",
     "named_enum.rs",
     "env",
     "text.rs",

@@ -8,8 +8,9 @@ use font8x8::{BASIC_FONTS, LATIN_FONTS, UnicodeFonts};
 use image::{Rgb, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
-use super::{Picture, Text};
+use super::encode::{Format, Text};
 use crate::error::{Error, Kind, Result};
+use crate::image::Size;
 
 /// Metadata of a contact sheet.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -74,17 +75,17 @@ struct Grid {
     captioned: bool,
 }
 
-/// The PNG of a sheet with `tiles`, and with `entries`, if given, as its metadata.
+/// The file of a sheet with `tiles`, and with `entries`, if given, as its metadata.
 ///
 /// # Errors
 /// No tile; a sheet that would be too large.
-pub fn png(tiles: &[Tile], entries: Option<Vec<Entry>>) -> Result<Vec<u8>> {
+pub fn encode_sheet(
+    tiles: &[Tile],
+    entries: Option<Vec<Entry>>,
+    format: &Format,
+) -> Result<Vec<u8>> {
     let image = draw(tiles)?;
-    let picture = Picture {
-        width: image.width(),
-        height: image.height(),
-        rgb: image.as_raw(),
-    };
+    let size = Size::new(image.width(), image.height());
     let contents = |pictures| Contents {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pictures,
@@ -98,7 +99,7 @@ pub fn png(tiles: &[Tile], entries: Option<Vec<Entry>>) -> Result<Vec<u8>> {
         .into_iter()
         .map(|text| (KEYWORD.to_owned(), text))
         .collect();
-    super::png::encode(&picture, &texts)
+    format.encode(size, image.as_raw(), &texts)
 }
 
 fn draw(tiles: &[Tile]) -> Result<RgbImage> {

@@ -1,21 +1,15 @@
-//! Reads size and text chunks of a PNG from an untrusted source. Every length is checked before
-//! memory is taken; pixels are skipped.
+//! Size and text chunks of a PNG from an untrusted source. Every length is checked before memory is
+//! taken; pixels are skipped.
+//!
+//! The `png` crate's reader does not serve here: it drops a text that is damaged, malformed or not
+//! UTF-8 without a word, sorts the texts by kind, and unpacks the pixels to reach the texts behind
+//! them, so that a file whose pixels are damaged would lose its metadata too.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{Read, SeekFrom};
 
-use super::Text;
+use super::{BufReadSeek, FileMetadata, Text};
 use crate::error::{Error, Kind, Result};
-
-/// Size and texts of a PNG.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Texts {
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
-    /// Keyword and text of each `tEXt`, `zTXt` and `iTXt` chunk, in the file's order.
-    pub texts: Vec<Text>,
-}
+use crate::image::Size;
 
 /// Longest text that is read, as stored and as unpacked.
 const MAX_TEXT: u64 = 8 << 20;
@@ -24,32 +18,35 @@ const MAX_TEXTS: usize = 256;
 /// Most chunks of any kind, which bounds the time that a hostile file takes.
 const MAX_CHUNKS: usize = 1 << 20;
 
-const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
+/// First bytes of a PNG.
+pub(super) const SIGNATURE: [u8; 8] = [0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a];
 
-/// Reads a PNG's size and texts.
-///
-/// # Errors
-/// No PNG, a cut or damaged one, or a text beyond the limits. The message has no file name; the
-/// caller knows it.
-pub fn read(file: &mut (impl Read + Seek)) -> Result<Texts> {
+/// Reads a PNG's size, and keyword and text of each `tEXt`, `zTXt` and `iTXt` chunk.
+pub(super) fn read(file: &mut dyn BufReadSeek) -> Result<FileMetadata> {
     let mut signature = [0; 8];
     if file.read_exact(&mut signature).is_err() || signature != SIGNATURE {
         return Err(damaged("it is no PNG"));
     }
-    let mut found = Texts::default();
-    for i in 0..MAX_CHUNKS {
-        let head = Head::read(file)?;
-        match (&head.kind, i) {
-            (b"IHDR", 0) => (found.width, found.height) = size(&head.content(file)?)?,
-            (_, 0) => return Err(damaged("its first chunk is no `IHDR`")),
-            (b"tEXt" | b"zTXt" | b"iTXt", _) if found.texts.len() < MAX_TEXTS => {
-                found.texts.push(text(&head.kind, &head.content(file)?)?);
+    let header = ChunkHeader::read(file)?;
+    if &header.kind != b"IHDR" {
+        return Err(damaged("its first chunk is no `IHDR`"));
+    }
+    let size = image_size(&header.read_content(file)?)?;
+    let mut texts = Vec::new();
+    for _ in 1..MAX_CHUNKS {
+        let header = ChunkHeader::read(file)?;
+        match &header.kind {
+            b"tEXt" | b"zTXt" | b"iTXt" => {
+                if texts.len() == MAX_TEXTS {
+                    return Err(damaged(format!("it has more than {MAX_TEXTS} texts")));
+                }
+                texts.push(decode_text(&header.kind, &header.read_content(file)?)?);
             }
-            (b"tEXt" | b"zTXt" | b"iTXt", _) => {
-                return Err(damaged(format!("it has more than {MAX_TEXTS} texts")));
+            b"IEND" => {
+                header.read_content(file)?;
+                return Ok(FileMetadata { size, texts });
             }
-            (b"IEND", _) => return head.content(file).map(|_| found),
-            _ => head.skip(file)?,
+            _ => header.skip_content(file)?,
         }
     }
     Err(damaged("it has too many chunks"))
@@ -64,13 +61,13 @@ fn cut(_: std::io::Error) -> Error {
 }
 
 /// Length and type of a chunk.
-struct Head {
+struct ChunkHeader {
     length: u64,
     kind: [u8; 4],
 }
 
-impl Head {
-    fn read(file: &mut impl Read) -> Result<Self> {
+impl ChunkHeader {
+    fn read(file: &mut dyn BufReadSeek) -> Result<Self> {
         let mut head = [0; 8];
         file.read_exact(&mut head).map_err(cut)?;
         let [a, b, c, d, kind @ ..] = head;
@@ -81,7 +78,7 @@ impl Head {
     }
 
     /// The chunk's data, its checksum verified.
-    fn content(&self, file: &mut impl Read) -> Result<Vec<u8>> {
+    fn read_content(&self, file: &mut dyn BufReadSeek) -> Result<Vec<u8>> {
         let name = String::from_utf8_lossy(&self.kind);
         if self.length > MAX_TEXT {
             return Err(damaged(format!(
@@ -97,76 +94,74 @@ impl Head {
         let mut crc = flate2::Crc::new();
         crc.update(&self.kind);
         crc.update(&data);
-        match crc.sum() == u32::from_be_bytes(sum) {
-            true => Ok(data),
-            false => Err(damaged(format!(
-                "the checksum of its `{name}` chunk is wrong"
-            ))),
+        if crc.sum() != u32::from_be_bytes(sum) {
+            let message = format!("the checksum of its `{name}` chunk is wrong");
+            return Err(damaged(message));
         }
+        Ok(data)
     }
 
-    fn skip(&self, file: &mut impl Seek) -> Result<()> {
+    fn skip_content(&self, file: &mut dyn BufReadSeek) -> Result<()> {
         // Invariant: a chunk's length has 32 bits, so the sum fits.
-        file.seek(SeekFrom::Current(self.length as i64 + 4))
-            .map(|_| ())
-            .map_err(cut)
+        let behind = SeekFrom::Current(self.length as i64 + 4);
+        file.seek(behind).map_err(cut)?;
+        Ok(())
     }
 }
 
-fn size(header: &[u8]) -> Result<(u32, u32)> {
-    match header {
-        [a, b, c, d, e, f, g, h, ..] => Ok((
-            u32::from_be_bytes([*a, *b, *c, *d]),
-            u32::from_be_bytes([*e, *f, *g, *h]),
-        )),
+fn image_size(header: &[u8]) -> Result<Size> {
+    match *header {
+        [a, b, c, d, e, f, g, h, ..] => Ok(Size {
+            width: u32::from_be_bytes([a, b, c, d]),
+            height: u32::from_be_bytes([e, f, g, h]),
+        }),
         _ => Err(damaged("its `IHDR` chunk is too short")),
     }
 }
 
 /// Keyword and text of a text chunk (PNG specification, 11.3.3).
-fn text(kind: &[u8; 4], data: &[u8]) -> Result<Text> {
-    let (keyword, rest) = split(data)?;
+fn decode_text(kind: &[u8; 4], data: &[u8]) -> Result<Text> {
+    let (keyword, rest) = split_at_zero(data)?;
     let text = match (kind, rest) {
-        (b"zTXt", [0, packed @ ..]) => latin(&unpacked(packed)?),
+        (b"zTXt", [0, packed @ ..]) => latin1(&inflate(packed)?),
         (b"iTXt", [flag, _method, rest @ ..]) => {
-            let (_language, rest) = split(rest)?;
-            let (_translated, rest) = split(rest)?;
+            let (_language, rest) = split_at_zero(rest)?;
+            let (_translated, rest) = split_at_zero(rest)?;
             let bytes = if *flag == 1 {
-                unpacked(rest)?
+                inflate(rest)?
             } else {
                 rest.to_vec()
             };
             String::from_utf8(bytes).map_err(|_| damaged("an `iTXt` chunk is not UTF-8"))?
         }
         (b"zTXt" | b"iTXt", _) => return Err(damaged("a text chunk is malformed")),
-        _ => latin(rest),
+        _ => latin1(rest),
     };
-    Ok((latin(keyword), text))
+    Ok((latin1(keyword), text))
 }
 
 /// The bytes before the first zero byte, and those after it.
-fn split(data: &[u8]) -> Result<(&[u8], &[u8])> {
+fn split_at_zero(data: &[u8]) -> Result<(&[u8], &[u8])> {
     let end = data.iter().position(|&byte| byte == 0);
     let end = end.ok_or_else(|| damaged("a text chunk is malformed"))?;
     Ok((&data[..end], &data[end + 1..]))
 }
 
-fn latin(bytes: &[u8]) -> String {
+fn latin1(bytes: &[u8]) -> String {
     bytes.iter().map(|&byte| char::from(byte)).collect()
 }
 
-fn unpacked(packed: &[u8]) -> Result<Vec<u8>> {
+fn inflate(packed: &[u8]) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     flate2::read::ZlibDecoder::new(packed)
         .take(MAX_TEXT + 1)
         .read_to_end(&mut bytes)
         .map_err(|_| damaged("a compressed text is damaged"))?;
-    match bytes.len() as u64 > MAX_TEXT {
-        true => Err(damaged(format!(
-            "a compressed text unpacks to more than {MAX_TEXT} bytes"
-        ))),
-        false => Ok(bytes),
+    if bytes.len() as u64 > MAX_TEXT {
+        let message = format!("a compressed text unpacks to more than {MAX_TEXT} bytes");
+        return Err(damaged(message));
     }
+    Ok(bytes)
 }
 
 #[cfg(test)]
@@ -221,7 +216,7 @@ mod tests {
             .map(|(k, t)| (k.as_str(), t.as_str()))
             .collect();
         assert_eq!(texts, [("a", "café"), ("b", "café"), ("c", "灯")]);
-        assert_eq!((found.width, found.height), (8, 16));
+        assert_eq!(found.size, Size::new(8, 16));
     }
 
     #[test]

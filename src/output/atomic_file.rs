@@ -1,5 +1,5 @@
-//! PNG files: encoded in memory, written to a temporary file next to the target, synced and
-//! renamed. A reader never sees half a file, and a failure leaves nothing.
+//! Files that appear whole or not at all: written to a temporary file next to the target, synced and
+//! renamed.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 
 use tempfile::{NamedTempFile, PersistError};
 
-use super::{Picture, Text};
 use crate::error::{Error, Kind, Result};
 
 /// Treatment of a file that is already there.
@@ -22,38 +21,6 @@ pub enum Existing {
     Own,
     /// As `Own`, for a name that was free: an error if another program has taken it meanwhile.
     Free,
-}
-
-/// The PNG of a picture with its text chunks (`tEXt` where Latin-1 holds the text, `iTXt`
-/// otherwise).
-///
-/// # Errors
-/// A picture whose bytes do not match its size.
-pub fn encode(picture: &Picture<'_>, texts: &[Text]) -> Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    encode_into(&mut bytes, picture, texts)
-        .map_err(|e| Error::internal("cannot encode the picture").source(e))?;
-    Ok(bytes)
-}
-
-fn encode_into(
-    bytes: &mut Vec<u8>,
-    picture: &Picture<'_>,
-    texts: &[Text],
-) -> Result<(), png::EncodingError> {
-    let mut encoder = png::Encoder::new(bytes, picture.width, picture.height);
-    encoder.set_color(png::ColorType::Rgb);
-    encoder.set_depth(png::BitDepth::Eight);
-    for (keyword, text) in texts {
-        let latin = text.chars().all(|c| u32::from(c) < 256);
-        match latin {
-            true => encoder.add_text_chunk(keyword.clone(), text.clone())?,
-            false => encoder.add_itxt_chunk(keyword.clone(), text.clone())?,
-        }
-    }
-    let mut writer = encoder.write_header()?;
-    writer.write_image_data(picture.rgb)?;
-    writer.finish()
 }
 
 /// Writes a whole file at `path`, or at the next free name next to it; returns the name taken.
@@ -121,7 +88,7 @@ pub fn part_of(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.part"))
 }
 
-/// Writes a PNG to a stream.
+/// Writes an encoded image to a stream.
 ///
 /// # Errors
 /// The stream is closed or its disk is full.
@@ -235,32 +202,6 @@ pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::output::chunks;
-
-    const PICTURE: Picture<'_> = Picture {
-        width: 2,
-        height: 1,
-        rgb: &[255, 0, 0, 0, 0, 255],
-    };
-
-    #[test]
-    fn pixels_and_texts_come_back_as_they_were_written() {
-        let texts = [
-            ("a".to_owned(), "café".to_owned()),
-            ("b".to_owned(), "灯台".to_owned()),
-        ];
-        let bytes = encode(&PICTURE, &texts).unwrap();
-        let mut reader = png::Decoder::new(io::Cursor::new(&bytes))
-            .read_info()
-            .unwrap();
-        let mut pixels = vec![0; 6];
-        reader.next_frame(&mut pixels).unwrap();
-        assert_eq!(pixels, PICTURE.rgb);
-        let found = chunks::read(&mut io::Cursor::new(&bytes)).unwrap();
-        assert_eq!((found.width, found.height), (2, 1));
-        assert_eq!(found.texts, texts);
-        assert!(bytes.windows(4).any(|w| w == b"tEXt") && bytes.windows(4).any(|w| w == b"iTXt"));
-    }
 
     #[test]
     fn a_taken_name_is_kept_and_the_next_free_one_used() {
