@@ -3,18 +3,10 @@
 
 use serde::Deserialize;
 
-use super::{Component, LatentStatistics, ModelFiles};
+use super::{Component, ModelFiles};
 use crate::error::{Error, Kind, Result};
+use crate::family::{Family, LatentStatistics};
 use crate::schedulers::{SchedulerFile, unknown_keys};
-
-/// Families of Stable Diffusion, by their conditioning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// 1.x and 2.x: the last state of one text encoder.
-    Sd,
-    /// XL: the last but one state of two, a pooled prompt, and sizes.
-    Xl,
-}
 
 /// Inputs of the UNet next to the latents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,10 +107,13 @@ impl RepoConfig {
         let index: Index = files.json("model_index.json")?;
         let family = family(&index.class, files)?;
         if files.checkpoint().is_some() {
-            let first = family == Family::Sd || !index.requires_aesthetics_score;
+            let second = family.text.second_encoder;
             let texts = [
-                (first, Component::TextEncoder),
-                (family == Family::Xl, Component::TextEncoder2),
+                (
+                    !(second && index.requires_aesthetics_score),
+                    Component::TextEncoder,
+                ),
+                (second, Component::TextEncoder2),
             ];
             if let Some((_, part)) = texts
                 .iter()
@@ -136,7 +131,7 @@ impl RepoConfig {
         let overruled_scheduler = index
             .scheduler
             .and_then(|(_, class)| scheduler.read_as(class?));
-        if family == Family::Sd && !latent_consistency {
+        if family.repairs_scheduler && !latent_consistency {
             scheduler.apply_pipeline_overrides(inputs == Inputs::Inpainting);
         }
         let levels = vae
@@ -164,24 +159,17 @@ impl RepoConfig {
     }
 }
 
-/// The family of one of diffusers' pipeline classes; whether an image is the start is the request's
-/// choice, not the class's.
 fn family(class: &str, files: &ModelFiles) -> Result<Family> {
-    let stem = ["InpaintPipeline", "Img2ImgPipeline", "Pipeline"]
-        .iter()
-        .find_map(|end| class.strip_suffix(end));
-    match stem {
-        Some("StableDiffusion" | "LatentConsistencyModel") => Ok(Family::Sd),
-        Some("StableDiffusionXL") => Ok(Family::Xl),
-        _ => Err(Error::new(
+    Family::of_pipeline(class).ok_or_else(|| {
+        Error::new(
             Kind::ModelFile,
             format!(
                 "`{}` is a `{class}`, which sdgen does not run",
                 files.origin
             ),
         )
-        .hint("expected Stable Diffusion 1.x, 2.x or XL, or a latent consistency model")),
-    }
+        .hint("expected Stable Diffusion 1.x, 2.x or XL, or a latent consistency model")
+    })
 }
 
 fn inputs(channels: usize, latent: usize, files: &ModelFiles) -> Result<Inputs> {

@@ -13,13 +13,13 @@ use super::{
     Control, Interval, IpAdapterInput, Memory, Params, Refiner, Seed, Shortcuts, Sizes, StartImage,
     VaeTiling,
 };
-use crate::catalog::{Family, ModelFiles, Preset, RepoConfig, models};
+use crate::catalog::{ModelFiles, Preset, RepoConfig, models};
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Result};
 use crate::imaging::{Fit, Picture, Start, Thresholds, control_picture};
 use crate::prompt::{LongPrompt, Syntax};
-use crate::schedulers::schedule::{self, SigmaSchedule};
 use crate::schedulers::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
+use crate::schedulers::{SigmaSchedule, schedule};
 
 /// A resolved request. Serialises into the picture's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -304,7 +304,7 @@ impl Request {
             zero_terminal_snr: Some(self.zero_terminal_snr),
             sigmas: self.sigmas.clone(),
             timesteps: self.timesteps.clone(),
-            xl: repo.family == Family::Xl,
+            aligned_steps: Some(repo.family.aligned_steps),
             strength: self
                 .init
                 .as_ref()
@@ -350,7 +350,7 @@ impl Request {
 /// The sampler's configuration as far as `params` and the model's scheduler file say it.
 fn sampling(params: &Params, repo: &RepoConfig) -> Result<Config> {
     let over = Overrides {
-        xl: repo.family == Family::Xl,
+        aligned_steps: Some(repo.family.aligned_steps),
         ..overrides(params)?
     };
     Config::resolve(&repo.scheduler, &over)

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::{Planner, Wanted};
-use crate::catalog::{Family, Network, NetworkLayout, Networks, autoencoder};
+use crate::catalog::{Network, NetworkLayout, Networks, autoencoder};
 use crate::error::Result;
 use crate::event::Observer;
+use crate::family::Family;
 use crate::params::Request;
 
 /// Request for a network, the key of the networks found so far.

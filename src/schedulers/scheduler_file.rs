@@ -3,8 +3,7 @@
 
 use serde::Deserialize;
 
-use super::config::{Algorithm, Betas, Prediction, Schedule, Spacing};
-use super::edm::Edm;
+use super::types::{Algorithm, Betas, Prediction, Schedule, Spacing};
 use crate::error::{Error, Kind, Result};
 use crate::named_enum::Named;
 
@@ -72,14 +71,6 @@ impl SchedulerFile {
         if inpainting {
             self.skip_prk_steps = Some(true);
         }
-    }
-
-    /// The noise of a network with EDM preconditioning, if the file is for one.
-    ///
-    /// # Errors
-    /// Numbers that give no range of noise.
-    pub fn edm(&self) -> Result<Option<Edm>> {
-        Edm::of(self)
     }
 
     /// Returns true if the file rescales β to zero terminal SNR.

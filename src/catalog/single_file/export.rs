@@ -9,7 +9,7 @@ use super::noise::{COSXL_DATA, MEAN, PLAYGROUND, SIGMA_MAX, SIGMA_MIN, STD};
 use super::{VELOCITY, ZERO_SNR};
 use crate::catalog::{Component, RepoConfig, TensorSpan};
 use crate::error::{Error, Kind, Result};
-use crate::schedulers::Prediction;
+use crate::schedulers::{Edm, Prediction};
 
 /// A tensor to be written.
 #[derive(Clone, Debug, PartialEq)]
@@ -234,7 +234,7 @@ impl Sign {
 pub fn signs(repo: &RepoConfig) -> Result<Vec<Sign>> {
     let velocities = repo.scheduler.predicts() == Some(Prediction::V);
     let moments = repo.latents.both();
-    match (repo.scheduler.edm()?, moments) {
+    match (Edm::of(&repo.scheduler)?, moments) {
         (None, None) if velocities && !repo.guesses_prediction => {
             let ends = repo
                 .scheduler

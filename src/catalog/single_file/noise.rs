@@ -4,8 +4,9 @@
 
 use serde_json::{Value, json};
 
-use crate::catalog::{Moments, TensorFile};
+use crate::catalog::TensorFile;
 use crate::error::{Error, Kind, Result};
+use crate::family::Moments;
 use crate::schedulers::{Edm, Prediction};
 use crate::tensor_file::Directory;
 
