@@ -77,8 +77,8 @@ impl NetworkLayout {
         field: "vae",
         ..Self::CONTROL
     };
-    /// The encoder of a picture prompt, in the folder of its adapter.
-    pub const PICTURE_ENCODER: Self = Self {
+    /// The image encoder of an IP-Adapter, in the folder of the adapter.
+    pub const IMAGE_ENCODER: Self = Self {
         field: "ip_adapter",
         config: Some("image_encoder/config.json"),
         weights: &[
@@ -88,7 +88,7 @@ impl NetworkLayout {
     };
 
     /// An IP-Adapter for a family, in the folders of its makers' repository.
-    pub fn picture_adapter(family: Family) -> Self {
+    pub fn ip_adapter(family: Family) -> Self {
         Self {
             field: "ip_adapter",
             config: None,
@@ -158,7 +158,7 @@ impl Network {
     /// # Errors
     /// There is none.
     pub fn image_encoder(&self, fetch: &Fetch, observer: &mut dyn Observer) -> Result<Self> {
-        let layout = NetworkLayout::PICTURE_ENCODER;
+        let layout = NetworkLayout::IMAGE_ENCODER;
         let folder = self
             .weights
             .rfind('/')

@@ -16,7 +16,7 @@ use crate::tensor_file::{ByteSource, StoredDtype};
 
 /// Description of a model, or of a file that is no model.
 #[derive(Debug, Serialize)]
-pub struct About {
+pub struct ModelInfo {
     /// As the user would type it.
     pub origin: String,
     /// `safetensors`, `pickle`, `gguf` or `folder`.
@@ -34,16 +34,16 @@ pub struct About {
     /// Bytes of its files of weights.
     pub bytes: u64,
     /// The parts that it has.
-    pub parts: Vec<Part>,
+    pub parts: Vec<PartInfo>,
     /// Metadata of the file.
     pub metadata: BTreeMap<String, String>,
     /// Its files of weights.
-    pub files: Vec<Hashed>,
+    pub files: Vec<HashedFile>,
 }
 
 /// A part of a model.
 #[derive(Debug, Serialize)]
-pub struct Part {
+pub struct PartInfo {
     /// The component.
     pub part: Component,
     /// Number of tensors.
@@ -56,7 +56,7 @@ pub struct Part {
 
 /// A file and its hashes.
 #[derive(Debug, Serialize)]
-pub struct Hashed {
+pub struct HashedFile {
     /// The file.
     pub file: String,
     /// SHA-256 of its content.
@@ -65,7 +65,7 @@ pub struct Hashed {
     pub short_hash: String,
 }
 
-impl About {
+impl ModelInfo {
     /// Describes a file, model or not.
     ///
     /// # Errors
@@ -79,11 +79,11 @@ impl About {
             .values()
             .map(|entry| (entry.storage, entry.values()));
         let precision = precision(entries);
-        let about = Self {
+        let info = Self {
             origin: label.clone(),
             format: directory.format,
-            kind: single_file::looks_like(&directory)
-                .unwrap_or("tensors of no known make")
+            kind: single_file::other_kind(&directory)
+                .map_or("tensors of no known make", |(kind, _)| kind)
                 .to_owned(),
             version: None,
             inpainting: false,
@@ -92,11 +92,11 @@ impl About {
             bytes: std::fs::metadata(path).map_or(0, |data| data.len()),
             parts: Vec::new(),
             metadata: directory.metadata,
-            files: vec![hashed(path, label)?],
+            files: vec![hash_file(path, label)?],
         };
-        let Ok(model) = model else { return Ok(about) };
+        let Ok(model) = model else { return Ok(info) };
         let Some(checkpoint) = model.checkpoint() else {
-            return Ok(about);
+            return Ok(info);
         };
         let inputs = checkpoint.inputs();
         Ok(Self {
@@ -105,7 +105,7 @@ impl About {
             inpainting: inputs == 9,
             prediction: checkpoint.prediction,
             parts: parts(&checkpoint.parts),
-            ..about
+            ..info
         })
     }
 
@@ -131,7 +131,7 @@ impl About {
         for file in named {
             if let ByteSource::Disk(path) = &file.content {
                 bytes += std::fs::metadata(path).map_or(0, |data| data.len());
-                hashes.push(hashed(path, file.label.clone())?);
+                hashes.push(hash_file(path, file.label.clone())?);
             }
         }
         Ok(Self {
@@ -150,7 +150,7 @@ impl About {
     }
 }
 
-fn parts(all: &BTreeMap<Component, Arc<Tensors>>) -> Vec<Part> {
+fn parts(all: &BTreeMap<Component, Arc<Tensors>>) -> Vec<PartInfo> {
     let part = |(part, tensors): (&Component, &Arc<Tensors>)| {
         let entries = || {
             tensors
@@ -158,7 +158,7 @@ fn parts(all: &BTreeMap<Component, Arc<Tensors>>) -> Vec<Part> {
                 .values()
                 .map(|place| (place.entry.storage, place.entry.values()))
         };
-        Part {
+        PartInfo {
             part: *part,
             tensors: tensors.places.len(),
             values: entries().map(|(_, count)| count).sum(),
@@ -182,11 +182,11 @@ fn precision(entries: impl Iterator<Item = (StoredDtype, usize)>) -> Vec<&'stati
         .collect()
 }
 
-fn hashed(path: &Path, file: String) -> Result<Hashed> {
+fn hash_file(path: &Path, file: String) -> Result<HashedFile> {
     let sha256 = sha256_of_file(path)
         .map_err(|e| Error::new(Kind::ModelFile, format!("cannot read `{file}`")).source(e))?;
     let short_hash = sha256.chars().take(10).collect();
-    Ok(Hashed {
+    Ok(HashedFile {
         file,
         sha256,
         short_hash,

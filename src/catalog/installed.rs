@@ -14,7 +14,7 @@ use crate::hub::{BlobHash, RepoCache, commit_of, disk_error, repository_of_folde
 
 /// One repository in the cache.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Stored {
+pub struct InstalledRepo {
     /// `org/name`.
     pub repo: String,
     /// Bytes on the disk.
@@ -31,16 +31,16 @@ pub struct Stored {
 ///
 /// # Errors
 /// There is no folder for a cache.
-pub fn stock(hub: &Hub) -> Result<Vec<Stored>> {
-    let mut stored: Vec<Stored> = entries(hub.cache()?)
+pub fn list_installed(hub: &Hub) -> Result<Vec<InstalledRepo>> {
+    let mut repos: Vec<InstalledRepo> = entries(hub.cache()?)
         .filter_map(|path| Some((repository_of_folder(&path)?, path)))
         .map(|(repo, path)| measure(repo, path))
         .collect();
-    stored.sort_by(|a, b| a.repo.cmp(&b.repo));
-    Ok(stored)
+    repos.sort_by(|a, b| a.repo.cmp(&b.repo));
+    Ok(repos)
 }
 
-fn measure(repo: String, path: PathBuf) -> Stored {
+fn measure(repo: String, path: PathBuf) -> InstalledRepo {
     let length = |path: &Path| fs::metadata(path).map_or(0, |data| data.len());
     let is_partial = |path: &&PathBuf| path.extension().is_some_and(|end| end == "incomplete");
     let blobs: Vec<PathBuf> = entries(&path.join("blobs")).collect();
@@ -52,7 +52,7 @@ fn measure(repo: String, path: PathBuf) -> Stored {
         .filter_map(|path| Some(commit_of(&path)?.to_owned()))
         .collect();
     revisions.sort();
-    Stored {
+    InstalledRepo {
         repo,
         bytes: blobs
             .iter()

@@ -99,9 +99,6 @@ pub(super) fn attach_scales(places: &mut BTreeMap<String, TensorSpan>) {
 
 impl Tensors {
     /// The tensors of some files, which are read in order.
-    ///
-    /// # Errors
-    /// A file that is missing, truncated or malformed.
     pub(super) fn read(files: Vec<TensorFile>) -> Result<Self> {
         let mut places = BTreeMap::new();
         for (number, file) in files.iter().enumerate() {
@@ -143,9 +140,6 @@ pub(super) struct ShardIndex {
 
 impl ShardIndex {
     /// Names of the shards, each once.
-    ///
-    /// # Errors
-    /// The name of a shard that is no plain file name, and so could lead out of the index's folder.
     pub(super) fn files(self) -> std::result::Result<BTreeSet<String>, String> {
         let names: BTreeSet<String> = self.weight_map.into_values().collect();
         let is_plain = |name: &&String| {

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{signals, terminal};
 use crate::catalog::{self, Fetch, ModelRef};
-use crate::convert::{Layout, Order, Target, convert, left_behind};
+use crate::convert::{ConvertOptions, Layout, Target, convert, lost_parts};
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
@@ -43,7 +43,7 @@ pub(super) struct Arguments {
 
 /// Converts.
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
-    let order = Order {
+    let order = ConvertOptions {
         out: arguments.out.clone(),
         target: arguments
             .dtype
@@ -64,7 +64,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let notes = model
         .checkpoint()
         .map_or(Vec::new(), |checkpoint| checkpoint.notes(&model.origin));
-    for message in notes.into_iter().chain(left_behind(&model, &order)?) {
+    for message in notes.into_iter().chain(lost_parts(&model, &order)?) {
         terminal::say(&terminal::harmless(&format!("warning: {message}")));
     }
     signals::listen(false)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::terminal;
-use crate::catalog::{self, About, Fetch, ModelRef};
+use crate::catalog::{self, Fetch, ModelInfo, ModelRef};
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
@@ -29,16 +29,16 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Result<()> {
 }
 
 /// Nothing is fetched: it would be a large answer to a small question.
-fn about(model: &str) -> Result<About> {
+fn about(model: &str) -> Result<ModelInfo> {
     match ModelRef::parse(model)? {
-        ModelRef::File(path) => About::file(&path),
+        ModelRef::File(path) => ModelInfo::file(&path),
         other @ (ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::Repo { .. }) => {
             let hub = Hub {
                 offline: true,
                 ..Hub::from_env()?
             };
             let mut silent = |_: &Event| Flow::Continue;
-            About::folder(&catalog::locate(
+            ModelInfo::folder(&catalog::locate(
                 &other,
                 &Fetch {
                     hub,
@@ -51,7 +51,7 @@ fn about(model: &str) -> Result<About> {
 }
 
 /// One fact a line. Writing to a string cannot fail.
-fn lines(about: &About) -> String {
+fn lines(about: &ModelInfo) -> String {
     let mut text = String::new();
     let mut fact = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<12} {value}");

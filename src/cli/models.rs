@@ -113,7 +113,7 @@ struct Row {
 }
 
 fn list(hub: &Hub, json: bool) -> Result<()> {
-    let stored = catalog::stock(hub).unwrap_or_default();
+    let stored = catalog::list_installed(hub).unwrap_or_default();
     let bytes = |files: &ModelFiles| {
         let root = files.root()?;
         stored
@@ -218,7 +218,7 @@ fn show_place(files: &ModelFiles, json: bool) -> Result<()> {
 
 /// Every snapshot in the cache.
 fn everything(hub: &Hub) -> Result<Vec<ModelFiles>> {
-    let of = |entry: catalog::Stored| {
+    let of = |entry: catalog::InstalledRepo| {
         let name = entry.repo.clone();
         let folder = move |commit: &String| {
             let path = entry.path.join("snapshots").join(commit);
@@ -226,7 +226,10 @@ fn everything(hub: &Hub) -> Result<Vec<ModelFiles>> {
         };
         entry.revisions.iter().map(folder).collect::<Vec<_>>()
     };
-    Ok(catalog::stock(hub)?.into_iter().flat_map(of).collect())
+    Ok(catalog::list_installed(hub)?
+        .into_iter()
+        .flat_map(of)
+        .collect())
 }
 
 #[derive(Serialize)]
@@ -298,7 +301,7 @@ fn remove(name: &str, hub: &Hub, json: bool) -> Result<()> {
 }
 
 fn usage(hub: &Hub, json: bool) -> Result<()> {
-    let stored = catalog::stock(hub)?;
+    let stored = catalog::list_installed(hub)?;
     if json {
         return terminal::json(&stored);
     }

@@ -9,7 +9,51 @@ use hf_hub::{Cache, Repo, RepoType};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
+use crate::env::Hub;
 use crate::hash::hex;
+
+/// A repository at a revision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Repository {
+    /// `org/name`.
+    pub(crate) id: String,
+    /// Branch, tag or commit.
+    pub(crate) revision: String,
+}
+
+impl Repository {
+    /// Reads `org/name[@rev]` in the hub's alphabet; `None` for any other text.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (id, revision) = text.split_once('@').unwrap_or((text, "main"));
+        let (org, name) = id.split_once('/')?;
+        let legal = |part: &str| {
+            !part.is_empty()
+                && !part.starts_with(['.', '-'])
+                && part
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
+        };
+        // A revision is a path below refs/ in the cache: none may lead out of it.
+        let is_valid = legal(org) && legal(name) && revision.split('/').all(legal);
+        is_valid.then(|| Self::new(id, revision))
+    }
+
+    pub(crate) fn new(id: &str, revision: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            revision: revision.to_owned(),
+        }
+    }
+
+    /// The repository as users name it: without `main`, which is meant anyway.
+    pub(crate) fn display_name(&self) -> String {
+        if self.revision == "main" {
+            self.id.clone()
+        } else {
+            format!("{}@{}", self.id, self.revision)
+        }
+    }
+}
 
 /// One repository in a cache.
 #[derive(Clone, Debug)]
@@ -263,6 +307,17 @@ pub(super) fn is_commit(text: &str) -> bool {
         && text
             .chars()
             .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_')
+}
+
+/// Bytes that are free where the cache is, or will be; nothing where the file system does not say.
+pub fn free_space(hub: &Hub) -> Option<u64> {
+    free_space_at(hub.cache.as_deref()?)
+}
+
+/// Bytes that are free where a folder is, or will be.
+pub(super) fn free_space_at(folder: &Path) -> Option<u64> {
+    let existing = folder.ancestors().find(|folder| folder.is_dir())?;
+    fs4::available_space(existing).ok()
 }
 
 #[cfg(test)]

@@ -7,11 +7,10 @@ use serde::Deserialize;
 use ureq::http::{HeaderMap, Response};
 use ureq::{Agent, Body};
 
-use super::Repository;
-use super::cache::{BlobHash, is_commit};
+use super::cache::{BlobHash, Repository, is_commit};
 use super::errors::HubError;
 use crate::env::{Hub, Token};
-use crate::error::Error;
+use crate::error::{self, Error, Kind};
 
 /// Timeout if the environment sets none.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -238,6 +237,30 @@ impl Client {
             request = request.header("range", format!("bytes={start}-"));
         }
         Ok(request.call()?)
+    }
+}
+
+/// Answer of the hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The hub answers.
+    Answers,
+    /// The hub answers, and refuses the token.
+    RefusesToken,
+}
+
+/// Asks whether the hub answers, and whether it accepts the token.
+///
+/// # Errors
+/// No answer, or no hub.
+pub fn reach(hub: &Hub) -> error::Result<Reach> {
+    match Client::new(hub).check_access() {
+        Ok(()) => Ok(Reach::Answers),
+        Err(error) if error.is_refused_token() => Ok(Reach::RefusesToken),
+        Err(error) => {
+            let message = format!("{}: {}", hub.endpoint, error.summary());
+            Err(Error::new(Kind::Network, message))
+        }
     }
 }
 

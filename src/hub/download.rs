@@ -8,11 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::cache::{BlobHash, Hasher, RepoCache, create_parent};
+use super::cache::{BlobHash, Hasher, RepoCache, Repository, create_parent, free_space_at};
 use super::client::{Client, ListedFile, Listing};
 use super::errors::HubError;
 use super::workers::{INTERVAL, Progress, run_workers};
-use super::{Repository, free_space_at};
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, tell};

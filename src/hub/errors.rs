@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use ureq::http::HeaderMap;
 
-use super::Repository;
+use super::cache::Repository;
 use crate::error::{Error, Kind};
 
 /// Pauses before the attempts after the first.

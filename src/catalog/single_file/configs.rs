@@ -85,8 +85,9 @@ impl Facts<'_> {
     /// Returns true if the UNet takes the guidance scale as an input, like latent consistency
     /// models of 1.x.
     fn latent_consistency(&self) -> bool {
-        let told = |unet| Part(unet).has("time_embedding.cond_proj.weight");
-        self.version == Version::Sd1 && self.tensors.get(&Component::Unet).is_some_and(told)
+        let unet = self.tensors.get(&Component::Unet);
+        let has_input = |unet| Part(unet).has("time_embedding.cond_proj.weight");
+        self.version == Version::Sd1 && unet.is_some_and(has_input)
     }
 
     fn index(&self) -> Value {
@@ -96,11 +97,13 @@ impl Facts<'_> {
             Version::Xl => ("StableDiffusionXLPipeline", false),
             Version::Refiner => ("StableDiffusionXLImg2ImgPipeline", true),
         };
-        let part =
-            |component, library: &str, class: &str| match self.tensors.contains_key(&component) {
-                true => json!([library, class]),
-                false => json!([null, null]),
-            };
+        let part = |component, library: &str, class: &str| {
+            if self.tensors.contains_key(&component) {
+                json!([library, class])
+            } else {
+                json!([null, null])
+            }
+        };
         json!({
             "_class_name": class,
             "unet": ["diffusers", "UNet2DConditionModel"],

@@ -13,7 +13,7 @@ use crate::schedulers::{Edm, Prediction};
 
 /// A tensor to be written.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Piece {
+pub struct OutputTensor {
     /// Its name.
     pub name: String,
     /// The model's tensors, by their names in diffusers, that lie in it one below the other.
@@ -25,14 +25,17 @@ pub struct Piece {
 }
 
 /// The tensors of a component as diffusers keeps them in a folder.
-pub fn folder(component: Component, places: &BTreeMap<String, TensorSpan>) -> Vec<Piece> {
-    kept(places)
+pub fn folder_tensors(
+    component: Component,
+    places: &BTreeMap<String, TensorSpan>,
+) -> Vec<OutputTensor> {
+    needed(places)
         .map(|(name, place)| {
             let mut shape = place.entry.shape.clone();
-            if component == Component::Vae && matrix(name) {
+            if component == Component::Vae && is_matrix(name) {
                 shape.truncate(2);
             }
-            Piece {
+            OutputTensor {
                 name: name.clone(),
                 sources: vec![name.clone()],
                 transposed: false,
@@ -43,12 +46,12 @@ pub fn folder(component: Component, places: &BTreeMap<String, TensorSpan>) -> Ve
 }
 
 /// The tensors of a component as they are in a file of one piece.
-pub fn single(
+pub fn single_file_tensors(
     component: Component,
     version: Version,
     places: &BTreeMap<String, TensorSpan>,
-) -> Vec<Piece> {
-    let kept: BTreeMap<&str, &TensorSpan> = kept(places)
+) -> Vec<OutputTensor> {
+    let kept: BTreeMap<&str, &TensorSpan> = needed(places)
         .map(|(name, place)| (name.as_str(), place))
         .collect();
     let has = |name: &str| kept.contains_key(name);
@@ -64,7 +67,7 @@ pub fn single(
     };
     let piece = |(name, place): (&&str, &&TensorSpan)| {
         let mut shape = place.entry.shape.clone();
-        if component == Component::Vae && matrix(name) && shape.len() == 2 {
+        if component == Component::Vae && is_matrix(name) && shape.len() == 2 {
             shape.extend([1, 1]);
         }
         let original = names.original(name).unwrap_or_else(|| (*name).to_owned());
@@ -74,7 +77,7 @@ pub fn single(
         } else {
             ""
         };
-        Piece {
+        OutputTensor {
             name: format!("{prefix}{root}{original}"),
             sources: vec![(*name).to_owned()],
             transposed: false,
@@ -85,7 +88,7 @@ pub fn single(
 }
 
 /// The tensors that the network needs: no counters and nothing that is only carried along.
-fn kept(places: &BTreeMap<String, TensorSpan>) -> impl Iterator<Item = (&String, &TensorSpan)> {
+fn needed(places: &BTreeMap<String, TensorSpan>) -> impl Iterator<Item = (&String, &TensorSpan)> {
     places
         .iter()
         .filter(|(_, place)| !place.optional && place.entry.storage.is_float())
@@ -108,7 +111,7 @@ fn prefix(component: Component, version: Version) -> &'static str {
 }
 
 /// Weights that are matrices in diffusers and 1×1 convolutions in the original.
-fn matrix(name: &str) -> bool {
+fn is_matrix(name: &str) -> bool {
     name.contains(".attentions.") && name.ends_with(".weight") && !name.contains("norm")
 }
 
@@ -116,7 +119,7 @@ fn open_clip_pieces(
     prefix: &str,
     version: Version,
     kept: &BTreeMap<&str, &TensorSpan>,
-) -> Vec<Piece> {
+) -> Vec<OutputTensor> {
     let has = |name: &str| kept.contains_key(name);
     let layers = (0..)
         .take_while(|i| has(&format!("text_model.encoder.layers.{i}.layer_norm1.weight")))
@@ -126,32 +129,32 @@ fn open_clip_pieces(
     let mut fused = BTreeSet::new();
     for (&name, place) in kept {
         let shape = place.entry.shape.clone();
-        let one = |name: String, shape| Piece {
+        let one = |name: String, shape| OutputTensor {
             name: format!("{prefix}{name}"),
             sources: vec![],
             transposed: false,
             shape,
         };
         let own = vec![name.to_owned()];
-        if let Some((module, tensor)) = third(name) {
+        if let Some((module, tensor)) = third_of_in_proj(name) {
             if fused.insert((module, tensor)) {
                 pieces.push(in_proj(prefix, module, tensor, &shape));
             }
         } else if name == "text_projection.weight" {
             let shape = shape.iter().rev().copied().collect();
-            pieces.push(Piece {
+            pieces.push(OutputTensor {
                 sources: own,
                 transposed: true,
                 ..one("text_projection".to_owned(), shape)
             });
         } else if name == "text_model.embeddings.position_embedding.weight" {
-            pieces.push(Piece {
+            pieces.push(OutputTensor {
                 sources: own,
                 ..one("positional_embedding".to_owned(), shape)
             });
         } else {
             let original = names.original(name).unwrap_or_else(|| name.to_owned());
-            pieces.push(Piece {
+            pieces.push(OutputTensor {
                 sources: own,
                 ..one(original, shape)
             });
@@ -164,7 +167,7 @@ fn open_clip_pieces(
 }
 
 /// The layer and the tensor whose query, key or value this is.
-fn third(name: &str) -> Option<(&str, &str)> {
+fn third_of_in_proj(name: &str) -> Option<(&str, &str)> {
     ["q_proj", "k_proj", "v_proj"]
         .iter()
         .find_map(|projection| {
@@ -176,13 +179,13 @@ fn third(name: &str) -> Option<(&str, &str)> {
         })
 }
 
-fn in_proj(prefix: &str, module: &str, tensor: &str, shape: &[usize]) -> Piece {
+fn in_proj(prefix: &str, module: &str, tensor: &str, shape: &[usize]) -> OutputTensor {
     let layer = module.rsplit('.').next().unwrap_or(module);
     let mut whole = shape.to_vec();
     if let Some(rows) = whole.first_mut() {
         *rows *= 3;
     }
-    Piece {
+    OutputTensor {
         name: format!("{prefix}transformer.resblocks.{layer}.attn.in_proj_{tensor}"),
         sources: ["q_proj", "k_proj", "v_proj"]
             .map(|p| format!("{module}.self_attn.{p}.{tensor}"))
@@ -194,12 +197,12 @@ fn in_proj(prefix: &str, module: &str, tensor: &str, shape: &[usize]) -> Piece {
 
 /// SD 2's encoder has one layer more in its original files, which nobody uses and every reader
 /// drops: the last one once more.
-fn idle_layer(pieces: &[Piece], layers: usize) -> Vec<Piece> {
+fn idle_layer(pieces: &[OutputTensor], layers: usize) -> Vec<OutputTensor> {
     let last = format!("resblocks.{}.", layers.saturating_sub(1));
     let next = format!("resblocks.{layers}.");
     let of_last = pieces.iter().filter(|piece| piece.name.contains(&last));
     of_last
-        .map(|piece| Piece {
+        .map(|piece| OutputTensor {
             name: piece.name.replace(&last, &next),
             ..piece.clone()
         })
@@ -208,7 +211,7 @@ fn idle_layer(pieces: &[Piece], layers: usize) -> Vec<Piece> {
 
 /// A marker tensor about the model's noise in a single file.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sign {
+pub struct MarkerTensor {
     /// Its name.
     pub name: &'static str,
     /// Its shape.
@@ -217,7 +220,7 @@ pub struct Sign {
     pub values: Vec<f64>,
 }
 
-impl Sign {
+impl MarkerTensor {
     fn new(name: &'static str, shape: &[usize], values: &[f64]) -> Self {
         Self {
             name,
@@ -227,11 +230,11 @@ impl Sign {
     }
 }
 
-/// The signs that a file of one piece made from a model needs.
+/// The marker tensors that a single file made from a model needs.
 ///
 /// # Errors
-/// Noise that no such file can say.
-pub fn signs(repo: &RepoConfig) -> Result<Vec<Sign>> {
+/// A noise schedule that no marker stands for.
+pub fn marker_tensors(repo: &RepoConfig) -> Result<Vec<MarkerTensor>> {
     let velocities = repo.scheduler.predicts() == Some(Prediction::V);
     let moments = repo.latents.both();
     match (Edm::of(&repo.scheduler)?, moments) {
@@ -239,19 +242,20 @@ pub fn signs(repo: &RepoConfig) -> Result<Vec<Sign>> {
             let ends = repo
                 .scheduler
                 .rescales()
-                .then(|| Sign::new(ZERO_SNR, &[1], &[0.0]));
-            Ok(std::iter::once(Sign::new(VELOCITY, &[1], &[0.0]))
+                .then(|| MarkerTensor::new(ZERO_SNR, &[1], &[0.0]));
+            Ok(std::iter::once(MarkerTensor::new(VELOCITY, &[1], &[0.0]))
                 .chain(ends)
                 .collect())
         }
         (None, None) => Ok(Vec::new()),
         (Some(edm), Some([mean, std])) if edm == PLAYGROUND && !velocities => {
-            let row = |name, values: &[f64]| Sign::new(name, &[1, values.len(), 1, 1], values);
+            let row =
+                |name, values: &[f64]| MarkerTensor::new(name, &[1, values.len(), 1, 1], values);
             Ok(vec![row(MEAN, mean), row(STD, std)])
         }
         (Some(edm), None) if edm.sigma_data == COSXL_DATA && velocities => Ok(vec![
-            Sign::new(SIGMA_MAX, &[1], &[edm.sigma_max]),
-            Sign::new(SIGMA_MIN, &[1], &[edm.sigma_min]),
+            MarkerTensor::new(SIGMA_MAX, &[1], &[edm.sigma_max]),
+            MarkerTensor::new(SIGMA_MIN, &[1], &[edm.sigma_min]),
         ]),
         (edm, _) => {
             let what = if edm.is_some() {

@@ -35,8 +35,8 @@ pub struct Checkpoint {
     pub(super) noise: Option<Noise>,
     /// True if the model was trained with zero terminal SNR.
     pub zero_terminal_snr: bool,
-    /// Names of data that training programs have left in the file; it is not read.
-    pub left: Vec<String>,
+    /// Names of data of training programs in the file, which is not read.
+    pub unused: Vec<String>,
     pub(super) open_clip: bool,
 }
 
@@ -46,63 +46,24 @@ const ZERO_SNR: &str = "ztsnr";
 /// Training steps of SD 2's base model, the only one of its kind that predicts noise (diffusers).
 const BASE_STEPS: &str = "875000";
 
-/// Signs of files that are something else, and what to do with them.
-const OTHERS: &[(&str, &str, &str)] = &[
-    (
-        "lora_",
-        "a LoRA",
-        "give it with `--lora`, and a model with `--model`",
-    ),
-    (
-        "lora.",
-        "a LoRA",
-        "give it with `--lora`, and a model with `--model`",
-    ),
-    (
-        "lycoris_",
-        "a LoRA",
-        "give it with `--lora`, and a model with `--model`",
-    ),
-    (
-        ".lokr_",
-        "a LoRA",
-        "give it with `--lora`, and a model with `--model`",
-    ),
-    (
-        ".hada_",
-        "a LoRA",
-        "give it with `--lora`, and a model with `--model`",
-    ),
-    (
-        "string_to_param",
-        "an embedding",
-        "give it with `--embedding`, and a model with `--model`",
-    ),
-    (
-        "emb_params",
-        "an embedding",
-        "give it with `--embedding`, and a model with `--model`",
-    ),
-    (
-        "control_model.",
-        "a ControlNet",
-        "give a model with `--model`",
-    ),
-    (
-        "controlnet_cond_embedding.",
-        "a ControlNet",
-        "give a model with `--model`",
-    ),
-    (
-        "double_blocks.",
-        "a Flux model",
-        "sdgen runs Stable Diffusion 1.x, 2.x and XL",
-    ),
-    (
-        "joint_blocks.",
-        "a Stable Diffusion 3 model",
-        "sdgen runs Stable Diffusion 1.x, 2.x and XL",
-    ),
+const GIVE_LORA: &str = "give it with `--lora`, and a model with `--model`";
+const GIVE_EMBEDDING: &str = "give it with `--embedding`, and a model with `--model`";
+const SUPPORTED: &str = "sdgen runs Stable Diffusion 1.x, 2.x and XL";
+const GIVE_MODEL: &str = "give a model with `--model`";
+
+/// Files that are no model: a part of a tensor name, what the file is, and a hint.
+const OTHER_KINDS: &[(&str, &str, &str)] = &[
+    ("lora_", "a LoRA", GIVE_LORA),
+    ("lora.", "a LoRA", GIVE_LORA),
+    ("lycoris_", "a LoRA", GIVE_LORA),
+    (".lokr_", "a LoRA", GIVE_LORA),
+    (".hada_", "a LoRA", GIVE_LORA),
+    ("string_to_param", "an embedding", GIVE_EMBEDDING),
+    ("emb_params", "an embedding", GIVE_EMBEDDING),
+    ("control_model.", "a ControlNet", GIVE_MODEL),
+    ("controlnet_cond_embedding.", "a ControlNet", GIVE_MODEL),
+    ("double_blocks.", "a Flux model", SUPPORTED),
+    ("joint_blocks.", "a Stable Diffusion 3 model", SUPPORTED),
     (
         "decoder.",
         "an autoencoder",
@@ -113,19 +74,14 @@ const OTHERS: &[(&str, &str, &str)] = &[
         "the network of a diffusers folder",
         "give the whole folder",
     ),
-    (
-        "text_model.",
-        "a text encoder",
-        "give a model with `--model`",
-    ),
+    ("text_model.", "a text encoder", GIVE_MODEL),
 ];
 
 impl Checkpoint {
     /// Reads the header of the file at `path`.
     ///
     /// # Errors
-    /// A file that is malformed, or no Stable Diffusion model; what else it is, where that can be
-    /// told.
+    /// A file that is malformed, or no Stable Diffusion model.
     pub fn read(path: &Path) -> Result<Self> {
         let file = TensorFile {
             label: path.display().to_string(),
@@ -138,7 +94,7 @@ impl Checkpoint {
     fn of(directory: &Directory, file: TensorFile) -> Result<Self> {
         let found = parts::find_parts(directory);
         let Some(unet) = found.tensors.get(&Component::Unet) else {
-            return Err(other(directory, &file.label));
+            return Err(no_model(directory, &file.label));
         };
         let version = version(&Part(unet), &found);
         let has = |key: &str| directory.tensors.contains_key(key);
@@ -162,7 +118,7 @@ impl Checkpoint {
         let Parts {
             tensors: all,
             open_clip,
-            left,
+            unused,
         } = found;
         let parts = all
             .into_iter()
@@ -174,15 +130,15 @@ impl Checkpoint {
             prediction,
             noise,
             zero_terminal_snr,
-            left,
+            unused,
             open_clip,
         })
     }
 
     /// Notices about tensors that are ignored, and about results that differ from other programs.
     pub fn notes(&self, file: &str) -> Vec<String> {
-        let left = self.left.first().map(|first| {
-            let others = match self.left.len() {
+        let unused = self.unused.first().map(|first| {
+            let others = match self.unused.len() {
                 1 => String::new(),
                 count => format!(" and {} more", count - 1),
             };
@@ -201,7 +157,7 @@ impl Checkpoint {
                  the file, and programs that multiply in fp8 draw slightly another picture"
             )),
         };
-        left.into_iter().chain(scaled).collect()
+        unused.into_iter().chain(scaled).collect()
     }
 
     /// Prediction type, or the likely one if it is unknown: most SD 2 models with four channels use
@@ -259,7 +215,7 @@ pub(super) fn version_of_tensors(
     let parts = Parts {
         tensors,
         open_clip,
-        left: Vec::new(),
+        unused: Vec::new(),
     };
     match parts.tensors.get(&Component::Unet) {
         Some(unet) => version(&Part(unet), &parts),
@@ -286,24 +242,21 @@ fn version(unet: &Part<'_>, parts: &Parts) -> Version {
     }
 }
 
-/// Likely kind of a file without a UNet, by its tensor names.
-pub(super) fn looks_like(directory: &Directory) -> Option<&'static str> {
-    sign(directory).map(|row| row.1)
-}
-
-fn sign(directory: &Directory) -> Option<&'static (&'static str, &'static str, &'static str)> {
+/// Likely kind of a file without a UNet and a hint, by its tensor names.
+pub(super) fn other_kind(directory: &Directory) -> Option<(&'static str, &'static str)> {
     let names = directory.tensors.keys();
-    OTHERS
+    let (_, kind, hint) = OTHER_KINDS
         .iter()
-        .find(|(sign, ..)| names.clone().any(|name| name.contains(sign)))
+        .find(|(part, ..)| names.clone().any(|name| name.contains(part)))?;
+    Some((kind, hint))
 }
 
-/// A file that holds no UNet.
-fn other(directory: &Directory, label: &str) -> Error {
+/// Error about a file without a UNet.
+fn no_model(directory: &Directory, label: &str) -> Error {
     let none = format!("`{label}` holds no Stable Diffusion model");
-    match sign(directory) {
-        Some((_, what, hint)) => {
-            Error::new(Kind::ModelFile, format!("{none}; it looks like {what}")).hint(*hint)
+    match other_kind(directory) {
+        Some((kind, hint)) => {
+            Error::new(Kind::ModelFile, format!("{none}; it looks like {kind}")).hint(hint)
         }
         None => Error::new(Kind::ModelFile, none).hint(
             "expected a checkpoint with `model.diffusion_model.*` or `input_blocks.*` among its tensors",

@@ -38,9 +38,6 @@ pub(super) const COSXL_DATA: f64 = 1.0;
 
 impl Noise {
     /// Reads the noise keys of a file.
-    ///
-    /// # Errors
-    /// One key without the other, or keys that hold no numbers.
     pub(super) fn read(directory: &Directory, file: &TensorFile) -> Result<Option<Self>> {
         let values = |key: &str| {
             let entry = directory.tensors.get(key);

@@ -21,92 +21,54 @@ enum Style {
     Diffusers,
 }
 
-/// A possible location of a part: component, prefix, naming style, and a tensor that confirms it.
-struct Location(Component, &'static str, Style, &'static str);
+/// A possible location of a part: prefix, naming style, and a tensor that confirms it.
+type Location = (&'static str, Style, &'static str);
 
 const CONV_IN: &str = "input_blocks.0.0.weight";
 const VAE: &str = "decoder.mid.block_1.norm1.weight";
 const CLIP: &str = "text_model.final_layer_norm.weight";
 const OPEN_CLIP: &str = "ln_final.weight";
+const DIFFUSERS_VAE: &str = "decoder.mid_block.resnets.0.norm1.weight";
+const BARE_CLIP: &str = "final_layer_norm.weight";
 
 /// Possible locations of parts: in checkpoints as they are published, in those of ComfyUI and of
 /// stable-diffusion.cpp, or alone in their file.
-const LOCATIONS: &[Location] = &[
-    Location(
+const LOCATIONS: &[(Component, &[Location])] = &[
+    (
         Component::Unet,
-        "model.diffusion_model.",
-        Style::Original,
-        CONV_IN,
+        &[
+            ("model.diffusion_model.", Style::Original, CONV_IN),
+            ("", Style::Original, CONV_IN),
+        ],
     ),
-    Location(Component::Unet, "", Style::Original, CONV_IN),
-    Location(Component::Vae, "first_stage_model.", Style::Original, VAE),
-    Location(Component::Vae, "vae.", Style::Original, VAE),
-    Location(Component::Vae, "", Style::Original, VAE),
-    Location(
+    (
         Component::Vae,
-        "",
-        Style::Diffusers,
-        "decoder.mid_block.resnets.0.norm1.weight",
+        &[
+            ("first_stage_model.", Style::Original, VAE),
+            ("vae.", Style::Original, VAE),
+            ("", Style::Original, VAE),
+            ("", Style::Diffusers, DIFFUSERS_VAE),
+        ],
     ),
-    Location(
+    (
         Component::TextEncoder,
-        "cond_stage_model.transformer.",
-        Style::Clip,
-        CLIP,
+        &[
+            ("cond_stage_model.transformer.", Style::Clip, CLIP),
+            ("cond_stage_model.transformer.", Style::Clip, BARE_CLIP),
+            ("conditioner.embedders.0.transformer.", Style::Clip, CLIP),
+            ("text_encoders.clip_l.transformer.", Style::Clip, CLIP),
+            ("cond_stage_model.model.", Style::OpenClip, OPEN_CLIP),
+        ],
     ),
-    Location(
-        Component::TextEncoder,
-        "cond_stage_model.transformer.",
-        Style::Clip,
-        "final_layer_norm.weight",
-    ),
-    Location(
-        Component::TextEncoder,
-        "conditioner.embedders.0.transformer.",
-        Style::Clip,
-        CLIP,
-    ),
-    Location(
-        Component::TextEncoder,
-        "text_encoders.clip_l.transformer.",
-        Style::Clip,
-        CLIP,
-    ),
-    Location(
-        Component::TextEncoder,
-        "cond_stage_model.model.",
-        Style::OpenClip,
-        OPEN_CLIP,
-    ),
-    Location(
+    (
         Component::TextEncoder2,
-        "conditioner.embedders.1.model.",
-        Style::OpenClip,
-        OPEN_CLIP,
-    ),
-    Location(
-        Component::TextEncoder2,
-        "conditioner.embedders.0.model.",
-        Style::OpenClip,
-        OPEN_CLIP,
-    ),
-    Location(
-        Component::TextEncoder2,
-        "cond_stage_model.1.model.",
-        Style::OpenClip,
-        OPEN_CLIP,
-    ),
-    Location(
-        Component::TextEncoder2,
-        "cond_stage_model.1.transformer.",
-        Style::Clip,
-        CLIP,
-    ),
-    Location(
-        Component::TextEncoder2,
-        "text_encoders.clip_g.transformer.",
-        Style::Clip,
-        CLIP,
+        &[
+            ("conditioner.embedders.1.model.", Style::OpenClip, OPEN_CLIP),
+            ("conditioner.embedders.0.model.", Style::OpenClip, OPEN_CLIP),
+            ("cond_stage_model.1.model.", Style::OpenClip, OPEN_CLIP),
+            ("cond_stage_model.1.transformer.", Style::Clip, CLIP),
+            ("text_encoders.clip_g.transformer.", Style::Clip, CLIP),
+        ],
     ),
 ];
 
@@ -123,8 +85,8 @@ enum View {
 #[derive(Default)]
 pub(super) struct Parts {
     pub(super) tensors: BTreeMap<Component, BTreeMap<String, TensorSpan>>,
-    /// Names of data that training programs have left in the file.
-    pub(super) left: Vec<String>,
+    /// Names of data of training programs in the file.
+    pub(super) unused: Vec<String>,
     /// The text encoder has OpenCLIP's names or is of its make.
     pub(super) open_clip: bool,
 }
@@ -134,10 +96,11 @@ pub(super) fn find_parts(directory: &Directory) -> Parts {
     let has = |name: &str| directory.tensors.contains_key(name);
     let mut parts = Parts::default();
     let mut taken = BTreeSet::new();
-    for Location(component, prefix, style, tensor) in LOCATIONS {
-        if parts.tensors.contains_key(component) || !has(&format!("{prefix}{tensor}")) {
+    for (component, locations) in LOCATIONS {
+        let is_there = |(prefix, _, tensor): &&Location| has(&format!("{prefix}{tensor}"));
+        let Some((prefix, style, _)) = locations.iter().find(is_there) else {
             continue;
-        }
+        };
         let part = Part::of(directory, *component, prefix, *style);
         if *component == Component::TextEncoder {
             // Those of transformers' names that have one matrix for query, key and value were
@@ -151,11 +114,11 @@ pub(super) fn find_parts(directory: &Directory) -> Parts {
         taken.extend(part.names.iter().map(|name| format!("{prefix}{name}")));
         parts.tensors.insert(*component, part.places(directory));
     }
-    let left = directory
+    let unused = directory
         .tensors
         .keys()
         .filter(|name| !taken.contains(*name) && !published(name));
-    parts.left = left.chain(&directory.beside).cloned().collect();
+    parts.unused = unused.chain(&directory.other_data).cloned().collect();
     parts
 }
 
@@ -347,11 +310,11 @@ impl<'a> Part<'a> {
         ) {
             return false;
         }
-        let beside = ["vision_model.", "visual", "logit_scale"]
+        let is_vision = ["vision_model.", "visual", "logit_scale"]
             .iter()
             .any(|start| diffusers.starts_with(start));
         let last = format!("text_model.encoder.layers.{}.", self.kept_layers());
-        beside
+        is_vision
             || (self.component == Component::TextEncoder
                 && (diffusers == "text_projection.weight" || diffusers.starts_with(&last)))
     }
