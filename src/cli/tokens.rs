@@ -8,7 +8,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::terminal;
-use crate::adapters::{self, Embedding, Shelf};
+use crate::adapters::{self, Embedding};
 use crate::catalog::{self, Component, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, models};
 use crate::env::Hub;
 use crate::error::{Error, Result};
@@ -117,9 +117,9 @@ fn embeddings(arguments: &Arguments) -> Result<Vec<Arc<Embedding>>> {
     let paths = arguments
         .embedding
         .iter()
-        .map(|text| adapters::embeddings(text));
+        .map(|text| adapters::find_embeddings(text));
     let paths = paths.collect::<Result<Vec<_>>>()?.concat();
-    Shelf::new().embeddings(&paths, &[&arguments.prompt])
+    Embedding::read_used(&paths, &[&arguments.prompt])
 }
 
 fn named<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {

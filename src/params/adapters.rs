@@ -105,7 +105,7 @@ pub(super) fn named(params: &Params) -> Result<Named> {
     for reference in references {
         within("prompt", reference.weight)?;
         let file = match &params.lora_dir {
-            Some(folder) => adapters::named(Path::new(folder), &reference.name)?,
+            Some(folder) => adapters::find_lora(Path::new(folder), &reference.name)?,
             None => {
                 let what = format!(
                     "`<lora:{}>` names a LoRA, and no folder of them is known",
@@ -172,7 +172,7 @@ pub fn embeddings(params: &Params) -> Result<Vec<PathBuf>> {
         .embedding
         .iter()
         .flatten()
-        .map(|text| adapters::embeddings(text));
+        .map(|text| adapters::find_embeddings(text));
     Ok(files.collect::<Result<Vec<_>>>()?.concat())
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::Model;
-use crate::adapters::{Adapters, Fitted, Hashes, Index, Lora, Shelf};
+use crate::adapters::{AdapterCache, Adapters, Embedding, Fitted, Hashes, Lora};
 use crate::catalog::{Fetch, file_of_repository};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
@@ -18,7 +18,7 @@ const LISTED: usize = 3;
 /// # Errors
 /// A file that is missing, damaged, or made for another kind of model; `Kind::Interrupted`.
 pub(super) fn find(
-    (shelf, fetch): (&mut Shelf, &Fetch),
+    (shelf, fetch): (&mut AdapterCache, &Fetch),
     params: &Params,
     request: &mut Request,
     base: &Model,
@@ -32,7 +32,7 @@ pub(super) fn find(
     ];
     let mut prompts: Vec<&str> = prompts.into_iter().filter_map(Option::as_deref).collect();
     prompts.push(&request.prompt);
-    let embeddings = shelf.embeddings(&params::embeddings(params)?, &prompts)?;
+    let embeddings = Embedding::read_used(&params::embeddings(params)?, &prompts)?;
     request.embeddings = Vec::new();
     for embedding in &embeddings {
         embedding.fits(&base.files)?;
@@ -57,7 +57,7 @@ pub(super) fn find(
 }
 
 fn loras(
-    (shelf, fetch): (&mut Shelf, &Fetch),
+    (shelf, fetch): (&mut AdapterCache, &Fetch),
     request: &mut Request,
     base: &Model,
     observer: &mut dyn Observer,
@@ -65,11 +65,11 @@ fn loras(
     if request.loras.is_empty() {
         return Ok(Vec::new());
     }
-    let index = Index::of(&base.files)?;
+    let names = base.module_names()?;
     let mut used = Vec::new();
     for lora in &mut request.loras {
         let file = shelf.lora(&path(&lora.file, fetch, observer)?)?;
-        let fitted = file.fit(&index, base.repo.family, &base.files.origin)?;
+        let fitted = file.match_layers(names, base.repo.family, &base.files.origin)?;
         *lora = hashed(lora.clone(), &file.hashes);
         report(lora, &fitted, observer)?;
         if lora.weight != 0.0 {

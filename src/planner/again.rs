@@ -78,7 +78,7 @@ impl Recorded<'_> {
 
     /// Replaces the path of a LoRA, which may also be in the folder `lora_dir` or on the hub.
     fn find_lora(&self, lora: &mut Adapter) -> Result<()> {
-        let named = |folder: &String| adapters::named(Path::new(folder), &lora.name);
+        let named = |folder: &String| adapters::find_lora(Path::new(folder), &lora.name);
         let there = self.place(&lora.file, lora.hash.as_deref());
         match (there, self.over.lora_dir.as_ref()) {
             (Some(found), _) => lora.file = found,

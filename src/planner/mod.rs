@@ -10,12 +10,12 @@ mod notes;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use again::Recorded;
 use inputs::Inputs;
 
-use crate::adapters::{Adapters, Shelf};
+use crate::adapters::{AdapterCache, Adapters, ModuleNames};
 use crate::catalog::{
     self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, Network, Networks, RepoConfig,
 };
@@ -39,6 +39,8 @@ pub struct Model {
     pub weights: BTreeMap<String, String>,
     /// Licence of the weights, as far as it is known.
     pub license: Option<String>,
+    /// Names of its modules, read when the first LoRA is matched with them.
+    module_names: OnceLock<ModuleNames>,
 }
 
 impl Model {
@@ -55,7 +57,17 @@ impl Model {
             repo,
             weights,
             license,
+            module_names: OnceLock::new(),
         })
+    }
+
+    /// Names of the modules that a LoRA may change.
+    fn module_names(&self) -> Result<&ModuleNames> {
+        if let Some(names) = self.module_names.get() {
+            return Ok(names);
+        }
+        let names = ModuleNames::of(&self.files)?;
+        Ok(self.module_names.get_or_init(|| names))
     }
 }
 
@@ -97,7 +109,7 @@ impl Plan {
 pub struct Planner {
     hub: Hub,
     found: HashMap<Wanted, Arc<Model>>,
-    shelf: Shelf,
+    shelf: AdapterCache,
     networks: HashMap<networks::Asked, Arc<Network>>,
     inputs: Inputs,
     /// Lock file and name of each item that was recorded in it or checked against it.
@@ -122,7 +134,7 @@ impl Planner {
         Self {
             hub,
             found: HashMap::new(),
-            shelf: Shelf::new(),
+            shelf: AdapterCache::new(),
             networks: HashMap::new(),
             inputs: Inputs::default(),
             locked: HashSet::new(),

@@ -35,7 +35,7 @@ impl Planner {
         let picture_prompt = match &request.picture_prompt {
             None => None,
             Some(picture) => {
-                let adapter = find(&picture.adapter, NetworkLayout::picture_adapter(family))?;
+                let adapter = find(&picture.adapter, NetworkLayout::ip_adapter(family))?;
                 let encoder = adapter.image_encoder(&self.fetch(wanted)?, observer)?;
                 Some([adapter, Arc::new(encoder)])
             }

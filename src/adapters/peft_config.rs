@@ -20,7 +20,7 @@ const DEFAULT: f64 = 8.0;
 
 /// The training record.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Training(Vec<Network>);
+pub(super) struct PeftConfig(Vec<Network>);
 
 /// Training settings of one network.
 #[derive(Clone, Debug)]
@@ -74,11 +74,8 @@ impl<'de> Deserialize<'de> for Table {
     }
 }
 
-impl Training {
+impl PeftConfig {
     /// Reads the record in the header of a file.
-    ///
-    /// # Errors
-    /// It is no table, or has a pattern that is none.
     pub(super) fn of_header(text: &str) -> Result<Self> {
         let table = Table::parse(text, HEADER)?;
         let mut names: Vec<&str> = table
@@ -95,10 +92,7 @@ impl Training {
     }
 
     /// Reads the record next to the file at `path`, if there is one.
-    ///
-    /// # Errors
-    /// As [`Self::of_header`]; it cannot be read.
-    pub(super) fn beside(path: &Path) -> Result<Option<Self>> {
+    pub(super) fn next_to(path: &Path) -> Result<Option<Self>> {
         let config = path.with_file_name(CONFIG);
         if !config.is_file() {
             return Ok(None);
@@ -228,7 +222,7 @@ mod tests {
         ] {
             let text =
                 format!(r#"{{"unet.alpha_pattern": {{{pattern:?}: 3}}, "unet.lora_alpha": 8}}"#);
-            let scale = Training::of_header(&text)
+            let scale = PeftConfig::of_header(&text)
                 .unwrap()
                 .scale("unet", module, Some(4));
             assert_eq!(scale, if fits { 0.75 } else { 2.0 }, "{pattern}");
@@ -238,7 +232,7 @@ mod tests {
     #[test]
     fn the_first_pattern_counts_in_the_order_of_the_file() {
         let text = r#"{"unet.alpha_pattern": {"to_q": 2, "a.*": 16}, "unet.r": 4, "text_encoder.alpha": 1}"#;
-        let training = Training::of_header(text).unwrap();
+        let training = PeftConfig::of_header(text).unwrap();
         assert_eq!(training.scale("unet", "a.to_q", Some(4)), 0.5);
         assert_eq!(training.scale("unet", "a.to_k", Some(4)), 4.0);
         // peft's alpha where the record has none.
@@ -251,7 +245,7 @@ mod tests {
     fn ranks_count_where_the_tensors_have_none_and_roots_where_they_are_asked_for() {
         let text = r#"{"unet.r": 16, "unet.alpha": 8, "unet.rank_pattern": {"to_q": 2}, "unet.use_rslora": false,
             "text_encoder.lora_alpha": 8, "text_encoder.use_rslora": true, "text_encoder.x": [null, {}]}"#;
-        let training = Training::of_header(text).unwrap();
+        let training = PeftConfig::of_header(text).unwrap();
         assert_eq!(training.scale("unet", "a.to_q", None), 4.0);
         assert_eq!(training.scale("unet", "a.to_k", None), 0.5);
         assert_eq!(training.scale("text_encoder", "a", Some(16)), 2.0);
@@ -264,7 +258,7 @@ mod tests {
             ("{", "no table"),
             (r#"{"unet.alpha_pattern": {"(": 1}}"#, "`(`, which"),
         ] {
-            let error = Training::of_header(text).unwrap_err();
+            let error = PeftConfig::of_header(text).unwrap_err();
             assert!(error.to_string().contains(what), "{error}");
         }
     }

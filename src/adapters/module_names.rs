@@ -7,14 +7,15 @@ use crate::catalog::{Component, ModelFiles, Tensors, original_module};
 use crate::error::Result;
 
 /// Modules of a model that a LoRA may change, by every name that training programs give them.
-pub struct Index {
-    modules: Vec<Target>,
+#[derive(Clone, Debug)]
+pub struct ModuleNames {
+    modules: Vec<TargetModule>,
     names: HashMap<String, usize>,
 }
 
 /// A module: a weight and perhaps a bias.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Target {
+pub(super) struct TargetModule {
     pub(super) component: Component,
     /// The module's name in diffusers.
     pub(super) module: String,
@@ -22,13 +23,13 @@ pub(super) struct Target {
     pub(super) shape: Vec<usize>,
 }
 
-impl Index {
+impl ModuleNames {
     /// Reads the names of the tensors of `files`.
     ///
     /// # Errors
     /// As [`ModelFiles::tensors`].
     pub fn of(files: &ModelFiles) -> Result<Self> {
-        let mut index = Self {
+        let mut names = Self {
             modules: Vec::new(),
             names: HashMap::new(),
         };
@@ -39,16 +40,16 @@ impl Index {
         let several = encoders.clone().count() > 1;
         for encoder in encoders {
             let tensors = files.tensors(encoder)?;
-            index.add(encoder, &tensors, |module| {
+            names.add(encoder, &tensors, |module| {
                 text_names(encoder, several, module)
             });
         }
         let tensors = files.tensors(Component::Unet)?;
         let original = original_module(&tensors);
-        index.add(Component::Unet, &tensors, |module| {
+        names.add(Component::Unet, &tensors, |module| {
             unet_names(module, original(module).as_deref())
         });
-        Ok(index)
+        Ok(names)
     }
 
     fn add(
@@ -72,7 +73,7 @@ impl Index {
                     .into_iter()
                     .map(|name| (name, self.modules.len())),
             );
-            self.modules.push(Target {
+            self.modules.push(TargetModule {
                 component,
                 module: module.to_owned(),
                 shape,
@@ -81,7 +82,7 @@ impl Index {
     }
 
     /// The module that a file calls `name`.
-    pub(super) fn find(&self, name: &str) -> Option<&Target> {
+    pub(super) fn find(&self, name: &str) -> Option<&TargetModule> {
         self.modules.get(*self.names.get(name)?)
     }
 }
