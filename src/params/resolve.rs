@@ -251,9 +251,9 @@ impl Request {
     /// refiner, for both models.
     fn with_steps(self, repo: &RepoConfig) -> Result<Self> {
         let (_, sigmas) = self.sigmas(repo)?;
-        self.refiner
-            .as_ref()
-            .map_or(Ok(0), |refiner| refiner.handover(&sigmas))?;
+        if let Some(refiner) = &self.refiner {
+            Refiner::switch_step(refiner.start, &sigmas)?;
+        }
         Ok(self)
     }
 

@@ -9,7 +9,7 @@ use candle_core::Tensor;
 use serde_json::Value;
 
 use super::latent_scale::LatentScale;
-use super::part::Part;
+use super::on_demand::OnDemand;
 use super::tiles::Tiling;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
@@ -48,16 +48,16 @@ enum Halves {
 
 struct Pair<Config, Decoder, Encoder> {
     config: Config,
-    decoder: Part<Decoder>,
-    encoder: Part<Encoder>,
+    decoder: OnDemand<Decoder>,
+    encoder: OnDemand<Encoder>,
 }
 
 impl<Config, Decoder, Encoder> Pair<Config, Decoder, Encoder> {
     fn new(config: Config) -> Box<Self> {
         Box::new(Self {
             config,
-            decoder: Part::default(),
-            encoder: Part::default(),
+            decoder: OnDemand::default(),
+            encoder: OnDemand::default(),
         })
     }
 }
@@ -177,8 +177,8 @@ impl Autoencoder {
     /// A tensor that is missing, left over or of another shape.
     pub(super) fn ready(&self, observer: &mut dyn Observer) -> Result<()> {
         let there = match &self.halves {
-            Halves::Whole(pair) => pair.decoder.is_there(),
-            Halves::Tiny(pair) => pair.decoder.is_there(),
+            Halves::Whole(pair) => pair.decoder.is_loaded(),
+            Halves::Tiny(pair) => pair.decoder.is_loaded(),
         };
         if there {
             return Ok(());
@@ -189,7 +189,7 @@ impl Autoencoder {
             .as_ref()
             .map_or(Component::Vae.name(), |other| &other.origin)
             .to_owned();
-        super::staged(observer, Stage::Load, &name, |_| match &self.halves {
+        super::stage::staged(observer, Stage::Load, &name, |_| match &self.halves {
             Halves::Whole(pair) => self.decoder(pair).map(|_| ()),
             Halves::Tiny(pair) => self.tiny_decoder(pair).map(|_| ()),
         })

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 
-use super::sound::invalid;
+use super::finite_check::invalid;
 use crate::error::Result;
 use crate::imaging::Picture;
 

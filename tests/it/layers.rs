@@ -14,7 +14,7 @@ const LAYERS: &[&[&str]] = &[
     &["event", "image", "named_enum", "text"],
     &["env", "device"],
     &["schedulers", "imaging", "prompt", "tensor_file"],
-    &["family"],
+    &["family", "guidance"],
     &["registry"],
     &["adapters"],
     &["params"],

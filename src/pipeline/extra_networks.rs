@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
+use super::stage::staged;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
 use crate::imaging::Picture;
@@ -17,13 +18,13 @@ use crate::registry::{Network, Networks};
 
 /// Extra networks in memory.
 #[derive(Default)]
-pub(super) struct Equipment {
+pub(super) struct ExtraNetworks {
     controls: Vec<(Arc<Network>, ControlNet)>,
-    picture: Option<(Arc<Network>, PictureReader)>,
+    image_prompt: Option<(Arc<Network>, ImagePromptEncoder)>,
 }
 
 /// An IP-Adapter and its image encoder.
-pub(super) struct PictureReader {
+pub(super) struct ImagePromptEncoder {
     encoder: ClipVision,
     side: usize,
     width: usize,
@@ -39,7 +40,7 @@ pub(super) struct Loading<'a> {
     pub(super) careful: &'a Backend,
 }
 
-impl Equipment {
+impl ExtraNetworks {
     /// Keeps the networks that `wanted` names, frees the rest, and loads those that are missing.
     ///
     /// # Errors
@@ -54,21 +55,21 @@ impl Equipment {
             .retain(|(kept, _)| wanted.controls.iter().any(|network| network.is(kept)));
         for network in &wanted.controls {
             if !self.controls.iter().any(|(kept, _)| kept.is(network)) {
-                let loaded = super::staged(observer, Stage::Load, &network.origin, |_| {
+                let loaded = staged(observer, Stage::Load, &network.origin, |_| {
                     loading.control(network)
                 })?;
                 self.controls.push((network.clone(), loaded));
             }
         }
-        let kept = self.picture.take();
+        let kept = self.image_prompt.take();
         if let Some([adapter, encoder]) = &wanted.picture_prompt {
-            self.picture = match kept.filter(|(kept, _)| kept.is(adapter)) {
+            self.image_prompt = match kept.filter(|(kept, _)| kept.is(adapter)) {
                 Some(kept) => Some(kept),
                 None => {
-                    let load = |_: &mut dyn Observer| loading.reader(adapter, encoder);
+                    let load = |_: &mut dyn Observer| loading.image_prompt(adapter, encoder);
                     Some((
                         adapter.clone(),
-                        super::staged(observer, Stage::Load, &adapter.origin, load)?,
+                        staged(observer, Stage::Load, &adapter.origin, load)?,
                     ))
                 }
             };
@@ -87,8 +88,8 @@ impl Equipment {
     }
 
     /// The IP-Adapter with its image encoder, if one is loaded.
-    pub(super) fn picture(&self) -> Option<&PictureReader> {
-        self.picture.as_ref().map(|(_, reader)| reader)
+    pub(super) fn image_prompt(&self) -> Option<&ImagePromptEncoder> {
+        self.image_prompt.as_ref().map(|(_, reader)| reader)
     }
 }
 
@@ -116,14 +117,14 @@ impl Loading<'_> {
         ControlNet::load(&weights, &config)
     }
 
-    fn reader(&self, adapter: &Network, encoder: &Network) -> Result<PictureReader> {
+    fn image_prompt(&self, adapter: &Network, encoder: &Network) -> Result<ImagePromptEncoder> {
         let open = |network: &Network| Weights::of(network.tensors()?, self.careful);
         let config = encoder
             .config
             .as_deref()
             .ok_or_else(|| Error::internal("an encoder without a config"))?;
         let config: VisionConfig = encoder.files.json(config)?;
-        Ok(PictureReader {
+        Ok(ImagePromptEncoder {
             encoder: ClipVision::load(&open(encoder)?, &config)?,
             side: config.image_size,
             width: config.projection_dim,
@@ -132,13 +133,13 @@ impl Loading<'_> {
     }
 }
 
-impl PictureReader {
+impl ImagePromptEncoder {
     /// Tokens of an image prompt, and those of its unconditional counterpart, `[1, n, context]`
     /// each.
     ///
     /// # Errors
     /// Tensor arithmetic.
-    pub(super) fn read(&self, picture: &Picture, backend: &Backend) -> Result<[Tensor; 2]> {
+    pub(super) fn encode(&self, picture: &Picture, backend: &Backend) -> Result<[Tensor; 2]> {
         let side = u32::try_from(self.side)
             .map_err(|_| Error::new(Kind::ModelFile, "an absurd `image_size`"))?;
         let pixels = self

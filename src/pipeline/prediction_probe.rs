@@ -6,7 +6,7 @@ use candle_core::{DType, Tensor};
 
 use crate::device::Rng;
 use crate::error::{Error, Result};
-use crate::models::unet::Unet;
+use crate::models::denoiser::{Denoiser, DenoiserInputs};
 use crate::nn::Backend;
 use crate::rng::Noise;
 use crate::schedulers::Prediction;
@@ -25,8 +25,13 @@ const SHARE: f32 = 0.5;
 ///
 /// # Errors
 /// The network predicts something other than `guess`; tensor arithmetic.
-pub(super) fn confirm(unet: &Unet, guess: Prediction, name: &str, backend: &Backend) -> Result<()> {
-    let found = prediction(unet, backend)?;
+pub(super) fn confirm(
+    denoiser: &dyn Denoiser,
+    guess: Prediction,
+    name: &str,
+    backend: &Backend,
+) -> Result<()> {
+    let found = prediction(denoiser, backend)?;
     if found == guess {
         return Ok(());
     }
@@ -40,12 +45,14 @@ pub(super) fn confirm(unet: &Unet, guess: Prediction, name: &str, backend: &Back
 ///
 /// # Errors
 /// Tensor arithmetic.
-fn prediction(unet: &Unet, backend: &Backend) -> Result<Prediction> {
-    let shape = [unet.channels(), SIDE, SIDE];
+fn prediction(denoiser: &dyn Denoiser, backend: &Backend) -> Result<Prediction> {
+    let shape = [denoiser.channels(), SIDE, SIDE];
     let noise = Noise::new(Rng::Torch, 0, 1).draw(shape.iter().product());
     let x = backend.upload(noise, (1, shape[0], SIDE, SIDE))?;
-    let context = backend.upload(vec![CONTEXT; 2 * unet.context()], (1, 2, unet.context()))?;
-    let (output, _) = unet.forward(&x, TIMESTEP, &unet.condition(&context, None)?, &[])?;
+    let width = denoiser.context_width();
+    let context = backend.upload(vec![CONTEXT; 2 * width], (1, 2, width))?;
+    let mut conditioned = denoiser.conditioned(&DenoiserInputs::text(&context))?;
+    let output = conditioned.predict(0, &x, TIMESTEP, &mut || Ok(Vec::new()))?;
     let share = sum(&(&output * &x)?)? / sum(&x.sqr()?)?;
     Ok(if share < SHARE {
         Prediction::V
@@ -63,6 +70,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::models::unet::Unet;
     use crate::models::unet_config::UnetConfig;
     use crate::nn::Weights;
     use crate::registry::{Component, ModelFiles};

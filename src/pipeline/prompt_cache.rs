@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
-use super::{Encoded, tell};
+use super::text::EncodedPrompts;
 use crate::error::Result;
-use crate::event::{Event, Flow, Observer};
+use crate::event::{Event, Flow, Observer, tell};
 use crate::params::Request;
 
 /// Number of requests whose conditioning is kept.
@@ -16,17 +16,17 @@ const TOKENS: usize = KEPT * 77;
 
 /// The conditioning of recent requests, the latest last.
 #[derive(Default)]
-pub(super) struct Recent(RefCell<VecDeque<Known>>);
+pub(super) struct PromptCache(RefCell<VecDeque<Known>>);
 
 /// A conditioning and what it depends on.
 struct Known {
     request: Request,
-    encoded: Encoded,
+    encoded: EncodedPrompts,
     /// Warnings reported while it was made.
     warnings: Vec<Event>,
 }
 
-impl Recent {
+impl PromptCache {
     /// The conditioning of `request`'s prompts, made by `encode` unless it is cached. Its warnings
     /// are reported each time.
     ///
@@ -36,8 +36,8 @@ impl Recent {
         &self,
         request: &Request,
         observer: &mut dyn Observer,
-        encode: impl FnOnce(&mut dyn Observer) -> Result<Encoded>,
-    ) -> Result<Encoded> {
+        encode: impl FnOnce(&mut dyn Observer) -> Result<EncodedPrompts>,
+    ) -> Result<EncodedPrompts> {
         let request = request.conditioning();
         let mut known = self.0.borrow_mut();
         if let Some(at) = known.iter().position(|known| known.request == request)

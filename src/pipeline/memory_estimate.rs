@@ -1,15 +1,125 @@
-//! The sizes of a request's networks and of the buffers that they work on, from configurations and
-//! the headers of files.
+//! Estimate of the memory of a request from configurations and the headers of files, and the choice
+//! of keeping networks loaded and of decoding in tiles that follows from it.
 
 use super::autoencoder;
-use super::estimate::Estimate;
+use super::stage::Residency;
 use super::tiles::Tiling;
 use crate::error::{Error, Kind, Result};
+use crate::guidance::is_guided;
 use crate::models::unet_config::UnetConfig;
 use crate::models::vae::VaeConfig;
-use crate::nn::{Backend, Weights};
-use crate::params::Request;
+use crate::nn::{Backend, Weights, available_memory};
+use crate::params::{Memory, Request, VaeTiling};
 use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
+
+/// Memory of a request, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Estimate {
+    /// Weights of the text encoders.
+    pub text_encoders: u64,
+    /// Weights of the denoising network.
+    pub unet: u64,
+    /// Weights of the autoencoder's decoder.
+    pub decoder: u64,
+    /// Weights of the autoencoder's encoder, if there is a start image.
+    pub encoder: u64,
+    /// Weights of the extra networks, which stay as long as requests name them.
+    pub extras: u64,
+    /// Buffers of a call of the denoising network.
+    pub denoise: u64,
+    /// Buffers of the decoder, for the whole image or a tile.
+    pub decode: u64,
+    /// Buffers of the encoder.
+    pub encode: u64,
+    /// Mapped pages and temporary copies while the largest network is loaded.
+    pub reading: u64,
+    /// True if images are decoded in tiles.
+    pub tiled: bool,
+    /// True if all networks stay in memory.
+    pub all_loaded: bool,
+}
+
+/// The program itself and its threads.
+const PROGRAM: u64 = 24 << 20;
+
+impl Estimate {
+    /// The largest amount at any time.
+    pub fn peak(&self) -> u64 {
+        let stage = |weights: u64, buffers: u64| weights + buffers.max(self.reading.min(weights));
+        let most = match self.all_loaded {
+            true => stage(
+                self.networks(),
+                self.denoise.max(self.decode).max(self.encode),
+            ),
+            false => {
+                let stages = [
+                    stage(self.text_encoders, 0),
+                    stage(self.encoder, self.encode),
+                    self.denoising(),
+                    self.decoding(),
+                ];
+                stages.into_iter().fold(0, u64::max)
+            }
+        };
+        PROGRAM + self.extras + most
+    }
+
+    /// Memory of the denoising stage.
+    fn denoising(&self) -> u64 {
+        self.unet + self.denoise.max(self.reading.min(self.unet))
+    }
+
+    /// Memory of the decoding stage.
+    fn decoding(&self) -> u64 {
+        self.decoder + self.decode.max(self.reading.min(self.decoder))
+    }
+
+    /// Weights of all networks of the model.
+    pub(crate) fn networks(&self) -> u64 {
+        self.text_encoders + self.unet + self.decoder + self.encoder
+    }
+
+    /// Lifetime of networks in memory.
+    pub(crate) fn residency(&self) -> Residency {
+        if self.all_loaded {
+            Residency::Loaded
+        } else {
+            Residency::WhileNeeded
+        }
+    }
+
+    /// Estimates the memory of a request on `backend`, with the options that its `memory` and
+    /// `vae_tiling` ask for; `held` bytes are in use by the loaded networks already.
+    ///
+    /// # Errors
+    /// A file of the model that is missing or malformed.
+    pub(crate) fn of(sizes: &Sizes<'_>, backend: &Backend, held: u64) -> Result<Self> {
+        let request = sizes.request;
+        let limit = match request.memory {
+            // The memory of a GPU is known to its driver alone.
+            Memory::Auto if !backend.is_host() => u64::MAX,
+            Memory::Auto => available_memory().map_or(u64::MAX, |bytes| bytes.saturating_add(held)),
+            Memory::Limit(bytes) => bytes,
+            Memory::Low => 0,
+        };
+        let forced = request.vae_tiling == VaeTiling::On;
+        let sized = sizes.estimate(backend, forced)?;
+        let comfortable = Self {
+            all_loaded: sizes.denoises,
+            ..sized
+        };
+        if comfortable.peak() <= limit {
+            return Ok(comfortable);
+        }
+        let unavoidable = limit.max(PROGRAM + sized.extras + sized.denoising());
+        let large = PROGRAM + sized.extras + sized.decoding() > unavoidable;
+        if request.vae_tiling == VaeTiling::Auto && large {
+            sizes.estimate(backend, true)
+        } else {
+            Ok(sized)
+        }
+    }
+}
 
 /// Inputs of the size estimate of a request.
 pub(crate) struct Sizes<'a> {
@@ -21,17 +131,8 @@ pub(crate) struct Sizes<'a> {
     pub(crate) networks: &'a Networks,
     /// The request.
     pub(crate) request: &'a Request,
-    /// Stages of the request that are left to do.
-    pub(crate) stages: Stages,
-}
-
-/// Stages of a request that are left to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stages {
-    /// All stages.
-    All,
-    /// Decoding alone: the latents exist already.
-    Decoding,
+    /// False if the latents exist already and are only decoded.
+    pub(crate) denoises: bool,
 }
 
 /// Weights and buffers of a network.
@@ -42,11 +143,6 @@ struct Sized {
 }
 
 impl Sizes<'_> {
-    /// Returns true if latents are still to be drawn.
-    pub(crate) fn draws(&self) -> bool {
-        self.stages == Stages::All
-    }
-
     /// The estimate of the request, with or without decoding in tiles.
     ///
     /// # Errors
@@ -65,7 +161,7 @@ impl Sizes<'_> {
             unet: 0,
             decoder: decoder.weights,
             encoder: 0,
-            beside: 0,
+            extras: 0,
             denoise: 0,
             decode: decoder.buffers,
             encode: 0,
@@ -73,7 +169,7 @@ impl Sizes<'_> {
             tiled,
             all_loaded: false,
         };
-        if !self.draws() {
+        if !self.denoises {
             return Ok(only_decoding);
         }
         let encoder = match &self.request.init {
@@ -95,7 +191,7 @@ impl Sizes<'_> {
             text_encoders,
             unet: component(Component::Unet, backend)?.footprint(""),
             encoder: encoder.weights,
-            beside: self.beside(backend, &careful)?,
+            extras: self.beside(backend, &careful)?,
             denoise: self.denoise(&config),
             encode: encoder.buffers,
             ..only_decoding
@@ -125,7 +221,7 @@ impl Sizes<'_> {
     /// Buffers of the denoising network, in bytes: the skip connections of the network and the
     /// residuals of each ControlNet, and the working memory of a block.
     fn denoise(&self, config: &UnetConfig) -> u64 {
-        let guided = if self.request.cfg_scale > 1.0 && config.guidance_width.is_none() {
+        let guided = if is_guided(self.request.cfg_scale, config.guidance_width.is_some()) {
             2
         } else {
             1

@@ -6,15 +6,15 @@ use std::rc::Rc;
 use crate::error::Result;
 
 /// Holder of a network that may be unloaded.
-pub(super) struct Part<T>(RefCell<Option<Rc<T>>>);
+pub(super) struct OnDemand<T>(RefCell<Option<Rc<T>>>);
 
-impl<T> Default for Part<T> {
+impl<T> Default for OnDemand<T> {
     fn default() -> Self {
         Self(RefCell::new(None))
     }
 }
 
-impl<T> Part<T> {
+impl<T> OnDemand<T> {
     /// Returns the network, loaded by `load` if it is not in memory.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ impl<T> Part<T> {
     }
 
     /// Returns true if the network is in memory.
-    pub(super) fn is_there(&self) -> bool {
+    pub(super) fn is_loaded(&self) -> bool {
         self.0.borrow().is_some()
     }
 
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_part_is_loaded_once_until_it_is_freed() {
-        let part = Part::default();
+        let part = OnDemand::default();
         let value = |n: i32| *part.get(|| Ok(n)).unwrap();
         assert_eq!([value(1), value(2)], [1, 1]);
         part.free();

@@ -4,8 +4,8 @@
 use candle_core::Tensor;
 
 use super::autoencoder::Autoencoder;
-use super::denoiser::Source;
-use super::sound::sound;
+use super::finite_check::sound;
+use super::noise_source::NoiseSource;
 use crate::error::{Error, Result};
 use crate::imaging::{Mask, MaskedContent, Picture, Start};
 use crate::nn::Backend;
@@ -13,7 +13,7 @@ use crate::params::Posterior;
 use crate::registry::Inputs;
 
 /// The start of a batch in latents.
-pub(super) struct Origin {
+pub(super) struct StartLatents {
     /// Scaled latents of the image, `[b, c, h, w]`.
     pub(super) latents: Tensor,
     /// Unit noise that the run starts with.
@@ -37,12 +37,12 @@ impl Encoding<'_> {
     /// Encodes `start` for a batch, drawing noise in the order of diffusers: for the latents of the
     /// image, for the run itself, for the latents of the masked image. An inpainting network that
     /// starts from pure noise (`whole`) does without the first.
-    pub(super) fn origin(
+    pub(super) fn encode(
         &self,
         start: &Start,
         whole: bool,
-        noise: &mut Source<'_>,
-    ) -> Result<Origin> {
+        noise: &mut NoiseSource<'_>,
+    ) -> Result<StartLatents> {
         let skip = whole && self.inputs == Inputs::Inpainting;
         let picture = pixels(&start.begun(), None, self.backend)?;
         let masks = start.mask.is_some();
@@ -51,7 +51,7 @@ impl Encoding<'_> {
         } else {
             Some(self.latents(&picture, masks, noise)?)
         };
-        let first = noise.draw()?;
+        let first = noise.next()?;
         let masked = match &start.mask {
             None => None,
             Some(mask) => {
@@ -68,7 +68,7 @@ impl Encoding<'_> {
             (Some(latents), Some(mask)) => replaced(latents, mask, start.content, &first)?,
             (Some(latents), None) => latents,
         };
-        Ok(Origin {
+        Ok(StartLatents {
             latents,
             noise: first,
             mask,
@@ -77,7 +77,7 @@ impl Encoding<'_> {
     }
 
     /// Scaled latents of one image, with or without a mask (`masks`), for each image of the batch.
-    fn latents(&self, pixels: &Tensor, masks: bool, noise: &mut Source<'_>) -> Result<Tensor> {
+    fn latents(&self, pixels: &Tensor, masks: bool, noise: &mut NoiseSource<'_>) -> Result<Tensor> {
         let what = || "the autoencoder's encoder".to_owned();
         let encoded = sound(
             what,
@@ -90,7 +90,7 @@ impl Encoding<'_> {
         {
             None => encoded.mean.repeat((noise.images(), 1, 1, 1))?,
             Some(deviation) => noise
-                .draw()?
+                .next()?
                 .broadcast_mul(&deviation)?
                 .broadcast_add(&encoded.mean)?,
         };
