@@ -8,7 +8,6 @@ mod embed;
 mod linear;
 mod map;
 mod memory;
-mod merge;
 mod norm;
 mod pace;
 mod survey;
@@ -27,13 +26,12 @@ pub(crate) use embed::{Embedding, Extra, Sinusoid};
 pub(crate) use linear::{Activation, Geglu, Linear};
 pub(crate) use map::{FeatureMap, Tokens, Width};
 pub(crate) use memory::available as available_memory;
-pub(crate) use merge::Merge;
 pub(crate) use norm::{GroupNorm, LayerNorm};
 pub(crate) use pace::pace;
 pub(crate) use survey::{Survey, survey};
 pub(crate) use token_merge::TokenMerge;
 pub(crate) use watch::{first_broken, is_finite};
-pub(crate) use weights::{Weights, encoded, explain_lost_files};
+pub(crate) use weights::{Patch, Weights, encoded, explain_lost_files};
 
 use crate::error::{Error, Kind, Result};
 

@@ -17,7 +17,7 @@ use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
 use crate::registry::{
-    Component, Family, LatentStatistics, ModelFiles, Network, autoencoder_sizes,
+    Component, Family, LatentStatistics, ModelFiles, Network, Tensors, autoencoder_sizes,
 };
 
 /// An autoencoder; decoder and encoder are loaded on first use.
@@ -90,8 +90,8 @@ impl Source {
 
     fn weights_on(&self, backend: &Backend) -> Result<Weights> {
         match &self.other {
-            None => Weights::open(&self.model, Component::Vae, backend),
-            Some(other) => Weights::of(other.tensors()?, backend),
+            None => Weights::open(Tensors::of(&self.model, Component::Vae)?, backend),
+            Some(other) => Weights::open(other.tensors()?, backend),
         }
     }
 

@@ -100,7 +100,7 @@ impl Loading<'_> {
             origin,
             ..
         } = network;
-        let weights = Weights::of(network.tensors()?, self.backend)?;
+        let weights = Weights::open(network.tensors()?, self.backend)?;
         let config = match config {
             Some(config) => ControlConfig::parse(&files.display(config), files.json(config)?)?,
             None => ControlConfig::of_file(&weights, self.unet)?,
@@ -117,7 +117,7 @@ impl Loading<'_> {
     }
 
     fn reader(&self, adapter: &Network, encoder: &Network) -> Result<PictureReader> {
-        let open = |network: &Network| Weights::of(network.tensors()?, self.careful);
+        let open = |network: &Network| Weights::open(network.tensors()?, self.careful);
         let config = encoder
             .config
             .as_deref()

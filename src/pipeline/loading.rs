@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::autoencoder::{self, Autoencoder};
 use super::equipment::{Equipment, Loading};
+use super::lora_merge::with_loras;
 use super::part::Part;
 use super::text::TextEncoder;
 use super::{Beside, Pipeline, Stay, probe, recent, staged};
@@ -13,9 +14,9 @@ use crate::error::Result;
 use crate::event::{Event, Observer, Stage, tell};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
-use crate::nn::{Backend, Merge, Weights};
+use crate::nn::{Backend, Weights};
 use crate::params::Request;
-use crate::registry::{Component, ModelFiles, Networks, RepoConfig};
+use crate::registry::{Component, ModelFiles, Networks, RepoConfig, Tensors};
 
 impl Pipeline {
     /// Prepares a model; nothing is loaded before [`Self::ready`] or a stage asks for it.
@@ -95,11 +96,8 @@ impl Pipeline {
 
     /// Weights of a component with the LoRAs of the request.
     fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
-        let weights = Weights::open(&self.files, component, backend)?;
-        Ok(match Merge::of(&self.adapters, component, backend)? {
-            None => weights,
-            Some(merge) => weights.patched(merge),
-        })
+        let weights = Weights::open(Tensors::of(&self.files, component)?, backend)?;
+        with_loras(weights, &self.adapters, component)
     }
 
     pub(super) fn text(&self, observer: &mut dyn Observer) -> Result<Rc<TextEncoder>> {

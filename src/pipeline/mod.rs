@@ -14,6 +14,7 @@ mod guidance;
 mod inversion;
 mod latent_scale;
 mod loading;
+mod lora_merge;
 mod origin;
 mod part;
 mod pixels;

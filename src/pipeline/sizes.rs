@@ -9,7 +9,7 @@ use crate::models::unet_config::UnetConfig;
 use crate::models::vae::VaeConfig;
 use crate::nn::{Backend, Weights};
 use crate::params::Request;
-use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
+use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig, Tensors};
 
 /// Inputs of the size estimate of a request.
 pub(crate) struct Sizes<'a> {
@@ -80,8 +80,9 @@ impl Sizes<'_> {
             Some(_) => self.autoencoder(&source, Half::Encoder, false)?,
             None => Sized::default(),
         };
-        let component =
-            |component, backend: &Backend| Weights::open(self.files, component, backend);
+        let component = |component, backend: &Backend| {
+            Weights::open(Tensors::of(self.files, component)?, backend)
+        };
         let mut text_encoders = 0;
         let readers = [Component::TextEncoder, Component::TextEncoder2];
         for part in readers
@@ -105,7 +106,7 @@ impl Sizes<'_> {
     /// Weights of the extra networks, in bytes.
     fn beside(&self, backend: &Backend, careful: &Backend) -> Result<u64> {
         let bytes = |network: &Network, backend| -> Result<u64> {
-            Ok(Weights::of(network.tensors()?, backend)?.footprint(""))
+            Ok(Weights::open(network.tensors()?, backend)?.footprint(""))
         };
         let mut all = 0;
         for network in &self.networks.controls {
