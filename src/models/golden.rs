@@ -12,7 +12,7 @@ use super::tokenizer::{Shape, Tokenizer};
 use super::unet::Unet;
 use super::unet_config::UnetConfig;
 use super::vae::{Decoder, Encoder, VaeConfig};
-use crate::nn::{Backend, Extra, Weights};
+use crate::nn::{Backend, ExtraRows, Weights};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax};
 use crate::registry::{Component, ModelFiles, Tensors};
 use crate::rng::{Normal, TorchCpu};
@@ -238,7 +238,7 @@ fn text_encoders_agree() {
                 .unwrap();
             let ids = ids.to_vec1::<u32>().unwrap();
             let last = clip
-                .normed(&clip.hidden(&ids, Extra::NONE, 0).unwrap())
+                .normed(&clip.hidden(&ids, ExtraRows::NONE, 0).unwrap())
                 .unwrap();
             near(
                 &format!("{model} {pass}"),
@@ -246,7 +246,7 @@ fn text_encoders_agree() {
                 &golden[&format!("{pass}/out.last")],
             );
             let penultimate = clip
-                .hidden(&ids, Extra::NONE, 1)
+                .hidden(&ids, ExtraRows::NONE, 1)
                 .unwrap()
                 .to_tensor()
                 .unwrap();
@@ -258,7 +258,7 @@ fn text_encoders_agree() {
         }
         assert_eq!(
             clips[0]
-                .hidden(&[0, 1], Extra::NONE, 99)
+                .hidden(&[0, 1], ExtraRows::NONE, 99)
                 .err()
                 .unwrap()
                 .field_name(),
@@ -397,7 +397,7 @@ fn networks_in_half_precision_stay_close() {
             close(
                 &pass,
                 &clip
-                    .normed(&clip.hidden(&ids, Extra::NONE, 0).unwrap())
+                    .normed(&clip.hidden(&ids, ExtraRows::NONE, 0).unwrap())
                     .unwrap(),
                 "out.last",
             );

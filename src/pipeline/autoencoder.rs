@@ -217,7 +217,11 @@ impl Autoencoder {
     }
 
     fn weights(&self) -> Result<Weights> {
-        let exact = self.source.backend.exact().filter(|_| self.exact.get());
+        let exact = self
+            .source
+            .backend
+            .full_precision()
+            .filter(|_| self.exact.get());
         self.source
             .weights_on(exact.as_ref().unwrap_or(&self.source.backend))
     }
@@ -237,7 +241,7 @@ impl Autoencoder {
 
     /// Switches to single precision; returns true if that is a change.
     pub(super) fn exactly(&self) -> bool {
-        let change = self.source.backend.exact().is_some() && !self.exact.replace(true);
+        let change = self.source.backend.full_precision().is_some() && !self.exact.replace(true);
         if change {
             self.free();
         }

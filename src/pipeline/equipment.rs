@@ -36,7 +36,7 @@ pub(super) struct Loading<'a> {
     /// Backend with the precision of the denoising network.
     pub(super) backend: &'a Backend,
     /// Backend with a higher precision where 8-bit arithmetic is not enough.
-    pub(super) careful: &'a Backend,
+    pub(super) no_int8: &'a Backend,
 }
 
 impl Equipment {
@@ -117,7 +117,7 @@ impl Loading<'_> {
     }
 
     fn reader(&self, adapter: &Network, encoder: &Network) -> Result<PictureReader> {
-        let open = |network: &Network| Weights::open(network.tensors()?, self.careful);
+        let open = |network: &Network| Weights::open(network.tensors()?, self.no_int8);
         let config = encoder
             .config
             .as_deref()

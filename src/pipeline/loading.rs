@@ -33,7 +33,7 @@ impl Pipeline {
         let source = autoencoder::Source {
             model: files.clone(),
             other: beside.networks.autoencoder.clone(),
-            backend: backend.careful(),
+            backend: backend.no_int8(),
             family: repo.family,
         };
         let pipeline = Self {
@@ -107,8 +107,8 @@ impl Pipeline {
                 Stage::Load,
                 Component::TextEncoder.name(),
                 |observer| {
-                    let careful = self.backend.careful();
-                    let open = |component| self.weights(component, &careful);
+                    let no_int8 = self.backend.no_int8();
+                    let open = |component| self.weights(component, &no_int8);
                     let text = TextEncoder::load(&self.files, &self.repo, &open)?;
                     for notice in text.notices() {
                         tell(
@@ -167,7 +167,7 @@ impl Pipeline {
         let loading = Loading {
             unet: &self.config,
             backend: &self.backend,
-            careful: &source.backend,
+            no_int8: &source.backend,
         };
         self.equipment.change(networks, &loading, observer)
     }

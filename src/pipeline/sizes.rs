@@ -52,11 +52,11 @@ impl Sizes<'_> {
     /// # Errors
     /// A file of the model that is missing or malformed.
     pub(crate) fn estimate(&self, backend: &Backend, tiled: bool) -> Result<Estimate> {
-        let careful = backend.careful();
+        let no_int8 = backend.no_int8();
         let source = autoencoder::Source {
             model: self.files.clone(),
             other: self.networks.autoencoder.clone(),
-            backend: careful.clone(),
+            backend: no_int8.clone(),
             family: self.repo.family,
         };
         let decoder = self.autoencoder(&source, Half::Decoder, tiled)?;
@@ -89,14 +89,14 @@ impl Sizes<'_> {
             .into_iter()
             .filter(|part| self.files.has(&part.config()))
         {
-            text_encoders += component(part, &careful)?.footprint("");
+            text_encoders += component(part, &no_int8)?.footprint("");
         }
         let config = UnetConfig::parse(self.files.json(&Component::Unet.config())?)?;
         Ok(Estimate {
             text_encoders,
             unet: component(Component::Unet, backend)?.footprint(""),
             encoder: encoder.weights,
-            beside: self.beside(backend, &careful)?,
+            beside: self.beside(backend, &no_int8)?,
             denoise: self.denoise(&config),
             encode: encoder.buffers,
             ..only_decoding
@@ -104,7 +104,7 @@ impl Sizes<'_> {
     }
 
     /// Weights of the extra networks, in bytes.
-    fn beside(&self, backend: &Backend, careful: &Backend) -> Result<u64> {
+    fn beside(&self, backend: &Backend, no_int8: &Backend) -> Result<u64> {
         let bytes = |network: &Network, backend| -> Result<u64> {
             Ok(Weights::open(network.tensors()?, backend)?.footprint(""))
         };
@@ -113,7 +113,7 @@ impl Sizes<'_> {
             all += bytes(network, backend)?;
         }
         for network in self.networks.picture_prompt.iter().flatten() {
-            all += bytes(network, careful)?;
+            all += bytes(network, no_int8)?;
         }
         Ok(all)
     }

@@ -13,7 +13,7 @@ use crate::error::Result;
 use crate::event::{Event, Observer, tell};
 use crate::models::clip::ClipText;
 use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
-use crate::nn::{Extra, FeatureMap, Tokens};
+use crate::nn::{ExtraRows, FeatureMap, Tokens};
 use crate::params::Request;
 use crate::prompt::{Prompt, Reading, Token};
 use crate::registry::{Component, Family, ModelFiles, RepoConfig};
@@ -428,7 +428,7 @@ impl Encoder {
         skip: usize,
         family: Family,
     ) -> Result<Part> {
-        let extra = Extra {
+        let extra = ExtraRows {
             first: self.tokenizer.first_word(),
             rows: &words.vectors,
         };

@@ -3,7 +3,6 @@
 //! memory (`mapped.rs`), and their numbers are converted on reading (`values.rs`).
 
 mod mapped;
-mod quantised;
 mod values;
 
 use std::cell::{Cell, RefCell};
@@ -20,8 +19,7 @@ use crate::kernels::{Passes, Precision};
 use crate::tensor_file::{Entry, Place, StoredDtype, Tensors};
 use mapped::Mapped;
 pub(crate) use mapped::explain_lost_files;
-pub(crate) use quantised::encoded;
-pub(crate) use values::Values;
+pub(crate) use values::{Values, encoded};
 
 /// The tensors of one component below a prefix, delivered in one precision on one device.
 #[derive(Clone)]
@@ -251,9 +249,12 @@ impl Weights {
         let place = self.place(&full, &[])?;
         let map = &self.source.maps[place.file];
         values::number(map.bytes(), &place.entry)
-            .and_then(|number| match number.is_finite() {
-                true => Ok(number),
-                false => Err(Error::new(Kind::ModelFile, "holds no finite number")),
+            .and_then(|number| {
+                if number.is_finite() {
+                    Ok(number)
+                } else {
+                    Err(Error::new(Kind::ModelFile, "holds no finite number"))
+                }
             })
             .map_err(|error| error.context(format!("`{}`: tensor `{full}`", map.label())))
     }
@@ -357,18 +358,18 @@ impl Weights {
     }
 
     /// Rejects tensors that no layer asked for: they mean that config.json describes another
-    /// network. Tensors below one of the prefixes in `spared` are exempt, because another half of
+    /// network. Tensors below one of the prefixes in `exempt` are skipped, because another half of
     /// the network loads them later.
     ///
     /// # Errors
     /// The first such tensor, with its file.
-    pub(crate) fn finish(&self, spared: &[&str]) -> Result<()> {
+    pub(crate) fn finish(&self, exempt: &[&str]) -> Result<()> {
         self.source.release();
         let used = self.source.used.borrow();
         let expected = |name: &str| {
             used.contains(name)
                 || ignorable(name)
-                || spared.iter().any(|prefix| name.starts_with(prefix))
+                || exempt.iter().any(|prefix| name.starts_with(prefix))
         };
         let mut places = self.source.tensors.places.iter();
         match places.find(|(name, place)| !place.optional && !expected(name)) {
