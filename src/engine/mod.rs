@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::event::{Event, Flow, Observer, tell};
 use crate::image::Image;
 use crate::imaging::{Picture, Start, Transparency};
-use crate::nn::{Backend, Choice, pace};
+use crate::nn::{Backend, BackendOptions, operations_per_second};
 use crate::output::latents::Latents;
 use crate::params::Request;
 pub use crate::pipeline::Estimate;
@@ -296,7 +296,7 @@ impl Engine {
         let machine = Machine::of(&plan.request);
         let backend = self.backend(machine)?;
         if self.pace.is_none_or(|(kept, _)| kept != machine) {
-            self.pace = pace(&backend).map(|pace| (machine, pace));
+            self.pace = operations_per_second(&backend).map(|pace| (machine, pace));
         }
         let Some((_, pace)) = self.pace else {
             return Ok(None);
@@ -320,7 +320,7 @@ impl Engine {
             threads,
         } = machine;
         let isa = crate::env::instruction_set();
-        let backend = Backend::choose(&Choice {
+        let backend = Backend::choose(&BackendOptions {
             device,
             dtype,
             threads,

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use crate::error::{Error, Kind, Result};
 use crate::named_enum::Named;
 use crate::nn::{
-    Activation, Backend, Embedding, Extra, LayerNorm, Linear, Projections, SelfAttention, Tokens,
-    Weights, Width,
+    Activation, ActivationDtype, Backend, Embedding, ExtraRows, LayerNorm, Linear, Projections,
+    SelfAttention, Tokens, Weights,
 };
 
 /// text_encoder/config.json.
@@ -152,7 +152,7 @@ impl ClipText {
     ///
     /// # Errors
     /// More layers to skip than there are; tensor arithmetic.
-    pub(crate) fn hidden(&self, ids: &[u32], extra: Extra<'_>, skip: usize) -> Result<Tokens> {
+    pub(crate) fn hidden(&self, ids: &[u32], extra: ExtraRows<'_>, skip: usize) -> Result<Tokens> {
         if skip > self.layers.len() {
             return Err(Error::field(
                 "clip_skip",
@@ -183,7 +183,9 @@ impl ClipText {
     /// # Errors
     /// Tensor arithmetic.
     pub(crate) fn normed(&self, hidden: &Tokens) -> Result<Tensor> {
-        self.final_norm.forward(hidden, Width::Full)?.to_tensor()
+        self.final_norm
+            .forward(hidden, ActivationDtype::F32)?
+            .to_tensor()
     }
 
     /// The projected state at the end-of-text token, `[1, projection_dim]`, from `hidden` after all
@@ -282,11 +284,11 @@ impl Layer {
     pub(super) fn forward(&self, x: &Tokens) -> Result<Tokens> {
         let x = self
             .attention
-            .forward_add(&self.norm1.forward(x, self.attention.reads())?, x)?;
-        let normed = self.norm2.forward(&x, self.fc1.reads())?;
+            .forward_add(&self.norm1.forward(x, self.attention.input_dtype())?, x)?;
+        let normed = self.norm2.forward(&x, self.fc1.input_dtype())?;
         let inner = self
             .fc1
-            .forward_act(&normed, self.activation, self.fc2.reads())?;
+            .forward_act(&normed, self.activation, self.fc2.input_dtype())?;
         self.fc2.forward_add(&inner, &x)
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::clip::{Layer, LayerShape, activation};
 use crate::error::{Error, Kind, Result};
 use crate::nn::{
-    Backend, Conv2d, ConvShape, FeatureMap, LayerNorm, Linear, Tokens, Weights, Width,
+    ActivationDtype, Backend, Conv2d, ConvShape, FeatureMap, LayerNorm, Linear, Tokens, Weights,
 };
 
 /// image_encoder/config.json.
@@ -122,14 +122,17 @@ impl ClipVision {
             .run()?;
         let patches = patches.tokens()?.to_tensor()?;
         let embedded = (Tensor::cat(&[&self.class, &patches], 1)? + &self.positions)?;
-        let mut x = self
-            .pre_norm
-            .forward(&Tokens::new(&embedded, &self.backend)?, Width::Full)?;
+        let mut x = self.pre_norm.forward(
+            &Tokens::new(&embedded, &self.backend)?,
+            ActivationDtype::F32,
+        )?;
         for layer in &self.layers {
             x = layer.forward(&x)?;
         }
         let first = Tokens::new(&x.to_tensor()?.narrow(1, 0, 1)?, &self.backend)?;
-        let pooled = self.post_norm.forward(&first, self.projection.reads())?;
+        let pooled = self
+            .post_norm
+            .forward(&first, self.projection.input_dtype())?;
         Ok(self.projection.forward(&pooled)?.to_tensor()?.squeeze(0)?)
     }
 

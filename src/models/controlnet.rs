@@ -286,7 +286,7 @@ impl ControlNet {
     ) -> Result<Residuals> {
         let time = self.time.at(timestep, conditioning)?;
         let mut contexts = Contexts::new(conditioning);
-        let hint = hint.clone().spread(latents.dim(0)?)?;
+        let hint = hint.clone().repeat_batch(latents.dim(0)?)?;
         let x = self
             .conv_in
             .on(&[&FeatureMap::from_nchw(latents, &self.backend)?])

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 
 use super::unet_config::UnetConfig;
 use crate::error::{Error, Kind, Result};
-use crate::nn::{Backend, LayerNorm, Linear, Tokens, Weights, Width};
+use crate::nn::{ActivationDtype, Backend, LayerNorm, Linear, Tokens, Weights};
 
 const EPS: f64 = 1e-5;
 
@@ -84,7 +84,7 @@ impl IpAdapter {
             .to_tensor()?
             .reshape((1, (), self.width))?;
         self.norm
-            .forward(&Tokens::new(&tokens, &self.backend)?, Width::Full)?
+            .forward(&Tokens::new(&tokens, &self.backend)?, ActivationDtype::F32)?
             .to_tensor()
     }
 

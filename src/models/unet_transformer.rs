@@ -4,8 +4,8 @@ use crate::error::{Error, Result};
 use crate::models::conditioning::Conditioning;
 use crate::models::unet_config::{Level, UnetConfig};
 use crate::nn::{
-    CrossAttention, FeatureMap, Geglu, GroupNorm, KeyValues, LayerNorm, Linear, Projections,
-    SelfAttention, TokenMerge, Tokens, Weights, Width,
+    ActivationDtype, CrossAttention, FeatureMap, Geglu, GroupNorm, KeyValues, LayerNorm, Linear,
+    Projections, SelfAttention, TokenMerge, Tokens, Weights,
 };
 
 /// Epsilon of the transformers' group norm (diffusers, `Transformer2DModel`); layer norms have
@@ -104,13 +104,15 @@ impl TransformerBlock {
 
     fn forward(&self, x: &Tokens, contexts: &mut Contexts<'_>) -> Result<Tokens> {
         let context = contexts.take()?;
-        let x = self.attend(x, contexts)?.spread(contexts.images)?;
-        let x =
-            self.attn2
-                .forward_add(&self.norm2.forward(&x, self.attn2.reads())?, context, &x)?;
+        let x = self.attend(x, contexts)?.repeat_batch(contexts.images)?;
+        let x = self.attn2.forward_add(
+            &self.norm2.forward(&x, self.attn2.input_dtype())?,
+            context,
+            &x,
+        )?;
         let inner = self.ff_in.forward(
-            &self.norm3.forward(&x, self.ff_in.reads())?,
-            self.ff_out.reads(),
+            &self.norm3.forward(&x, self.ff_in.input_dtype())?,
+            self.ff_out.input_dtype(),
         )?;
         self.ff_out.forward_add(&inner, &x)
     }
@@ -118,13 +120,13 @@ impl TransformerBlock {
     /// Self-attention after its norm, added to `x`.
     fn attend(&self, x: &Tokens, contexts: &Contexts<'_>) -> Result<Tokens> {
         if contexts.merge.is_some() {
-            let normed = self.norm1.forward(x, Width::Full)?;
+            let normed = self.norm1.forward(x, ActivationDtype::F32)?;
             if let Some(merge) = contexts.merge(&normed)? {
-                return merge.spread_add(&self.attn1.forward(&merge.apply(&normed)?)?, x);
+                return merge.unmerge_add(&self.attn1.forward(&merge.apply(&normed)?)?, x);
             }
         }
         self.attn1
-            .forward_add(&self.norm1.forward(x, self.attn1.reads())?, x)
+            .forward_add(&self.norm1.forward(x, self.attn1.input_dtype())?, x)
     }
 }
 
@@ -169,7 +171,7 @@ impl Transformer {
         }
         let (images, ..) = inner.dims();
         self.proj_out
-            .forward_onto(&inner, &x.clone().spread(images)?)
+            .forward_onto(&inner, &x.clone().repeat_batch(images)?)
     }
 }
 

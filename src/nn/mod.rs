@@ -5,35 +5,33 @@ mod attention;
 mod backend;
 mod conv;
 mod embed;
+mod hardware;
 mod linear;
 mod map;
 mod memory;
-mod merge;
+mod nan_trace;
 mod norm;
-mod pace;
-mod survey;
+mod shapes;
 mod tensor;
 mod token_merge;
-mod watch;
 mod weights;
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-pub(crate) use crate::kernels::{Entry, Ledger, return_large_buffers};
+pub(crate) use crate::kernels::{ArenaSize, CountedBuffer, return_large_buffers};
 pub(crate) use attention::{CrossAttention, KeyValues, Projections, SelfAttention};
-pub(crate) use backend::{Backend, Choice};
-pub(crate) use conv::{Conv2d, ConvShape};
-pub(crate) use embed::{Embedding, Extra, Sinusoid};
-pub(crate) use linear::{Activation, Geglu, Linear};
-pub(crate) use map::{FeatureMap, Tokens, Width};
+pub(crate) use backend::{Backend, BackendOptions};
+pub(crate) use conv::Conv2d;
+pub(crate) use embed::{Embedding, ExtraRows, Sinusoid};
+pub(crate) use hardware::{Hardware, detect_hardware, operations_per_second};
+pub(crate) use linear::{Geglu, Linear};
+pub(crate) use map::{ActivationDtype, FeatureMap, Tokens};
 pub(crate) use memory::available as available_memory;
-pub(crate) use merge::Merge;
+pub(crate) use nan_trace::{first_nonfinite_layer, is_finite};
 pub(crate) use norm::{GroupNorm, LayerNorm};
-pub(crate) use pace::pace;
-pub(crate) use survey::{Survey, survey};
+pub(crate) use shapes::{Activation, ConvShape};
 pub(crate) use token_merge::TokenMerge;
-pub(crate) use watch::{first_broken, is_finite};
-pub(crate) use weights::{Weights, encoded, explain_lost_files};
+pub(crate) use weights::{Patch, Weights, encoded, explain_lost_files};
 
 use crate::error::{Error, Kind, Result};
 

@@ -17,7 +17,7 @@ use crate::family::{Family, LatentStatistics};
 use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
-use crate::registry::{Component, ModelFiles, Network, autoencoder_sizes};
+use crate::registry::{Component, ModelFiles, Network, Tensors, autoencoder_sizes};
 
 /// An autoencoder; decoder and encoder are loaded on first use.
 pub(super) struct Autoencoder {
@@ -89,8 +89,8 @@ impl Source {
 
     fn weights_on(&self, backend: &Backend) -> Result<Weights> {
         match &self.other {
-            None => Weights::open(&self.model, Component::Vae, backend),
-            Some(other) => Weights::of(other.tensors()?, backend),
+            None => Weights::open(Tensors::of(&self.model, Component::Vae)?, backend),
+            Some(other) => Weights::open(other.tensors()?, backend),
         }
     }
 
@@ -217,7 +217,11 @@ impl Autoencoder {
     }
 
     fn weights(&self) -> Result<Weights> {
-        let exact = self.source.backend.exact().filter(|_| self.exact.get());
+        let exact = self
+            .source
+            .backend
+            .full_precision()
+            .filter(|_| self.exact.get());
         self.source
             .weights_on(exact.as_ref().unwrap_or(&self.source.backend))
     }
@@ -237,7 +241,7 @@ impl Autoencoder {
 
     /// Switches to single precision; returns true if that is a change.
     pub(super) fn exactly(&self) -> bool {
-        let change = self.source.backend.exact().is_some() && !self.exact.replace(true);
+        let change = self.source.backend.full_precision().is_some() && !self.exact.replace(true);
         if change {
             self.free();
         }

@@ -37,7 +37,7 @@ pub(super) struct Loading<'a> {
     /// Backend with the precision of the denoising network.
     pub(super) backend: &'a Backend,
     /// Backend with a higher precision where 8-bit arithmetic is not enough.
-    pub(super) careful: &'a Backend,
+    pub(super) no_int8: &'a Backend,
 }
 
 impl ExtraNetworks {
@@ -101,7 +101,7 @@ impl Loading<'_> {
             origin,
             ..
         } = network;
-        let weights = Weights::of(network.tensors()?, self.backend)?;
+        let weights = Weights::open(network.tensors()?, self.backend)?;
         let config = match config {
             Some(config) => ControlConfig::parse(&files.display(config), files.json(config)?)?,
             None => ControlConfig::of_file(&weights, self.unet)?,
@@ -118,7 +118,7 @@ impl Loading<'_> {
     }
 
     fn image_prompt(&self, adapter: &Network, encoder: &Network) -> Result<ImagePromptEncoder> {
-        let open = |network: &Network| Weights::of(network.tensors()?, self.careful);
+        let open = |network: &Network| Weights::open(network.tensors()?, self.no_int8);
         let config = encoder
             .config
             .as_deref()

@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use crate::error::{Error, Kind, Result};
-use crate::nn::{first_broken, is_finite};
+use crate::nn::{first_nonfinite_layer, is_finite};
 
 /// Returns the output of `run` if the tensor `of` it is finite throughout. Otherwise the same call
 /// is repeated with the watch of every layer on, so that a sound run pays nothing for the name of
@@ -21,7 +21,7 @@ pub(super) fn sound<T>(
     if is_finite(of(&output))? {
         return Ok(output);
     }
-    let first = first_broken(run)
+    let first = first_nonfinite_layer(run)
         .map(|layer| format!(", from layer `{layer}` on"))
         .unwrap_or_default();
     Err(invalid(&format!(

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::autoencoder::{self, Autoencoder};
 use super::extra_networks::{ExtraNetworks, Loading};
+use super::lora_merge::with_loras;
 use super::on_demand::OnDemand;
 use super::prompt_cache::PromptCache;
 use super::stage::{Residency, staged};
@@ -16,9 +17,9 @@ use crate::event::{Event, Observer, Stage, tell};
 use crate::models::denoiser::Denoiser;
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
-use crate::nn::{Backend, Merge, Weights};
+use crate::nn::{Backend, Weights};
 use crate::planner::Model;
-use crate::registry::{Component, Networks};
+use crate::registry::{Component, Networks, Tensors};
 
 impl Pipeline {
     /// Prepares a model; nothing is loaded before [`Self::ready`] or a stage asks for it.
@@ -30,7 +31,7 @@ impl Pipeline {
         let source = autoencoder::Source {
             model: files.clone(),
             other: pass.networks.autoencoder.clone(),
-            backend: backend.careful(),
+            backend: backend.no_int8(),
             family: repo.family,
         };
         let pipeline = Self {
@@ -95,11 +96,8 @@ impl Pipeline {
 
     /// Weights of a component with the LoRAs of the request.
     fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
-        let weights = Weights::open(&self.files, component, backend)?;
-        Ok(match Merge::of(&self.adapters, component, backend)? {
-            None => weights,
-            Some(merge) => weights.patched(merge),
-        })
+        let weights = Weights::open(Tensors::of(&self.files, component)?, backend)?;
+        with_loras(weights, &self.adapters, component)
     }
 
     pub(super) fn text(&self, observer: &mut dyn Observer) -> Result<Rc<TextEncoder>> {
@@ -109,8 +107,8 @@ impl Pipeline {
                 Stage::Load,
                 Component::TextEncoder.name(),
                 |observer| {
-                    let careful = self.backend.careful();
-                    let open = |component| self.weights(component, &careful);
+                    let no_int8 = self.backend.no_int8();
+                    let open = |component| self.weights(component, &no_int8);
                     let text = TextEncoder::load(&self.files, &self.repo, &open)?;
                     for notice in text.notices() {
                         tell(
@@ -171,7 +169,7 @@ impl Pipeline {
         let loading = Loading {
             unet: &self.config,
             backend: &self.backend,
-            careful: &source.backend,
+            no_int8: &source.backend,
         };
         self.extra_networks.change(networks, &loading, observer)
     }

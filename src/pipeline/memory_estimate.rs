@@ -10,7 +10,7 @@ use crate::models::unet_config::UnetConfig;
 use crate::models::vae::VaeConfig;
 use crate::nn::{Backend, Weights, available_memory};
 use crate::params::{Memory, Request, VaeTiling};
-use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
+use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig, Tensors};
 
 /// Memory of a request, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -148,11 +148,11 @@ impl Sizes<'_> {
     /// # Errors
     /// A file of the model that is missing or malformed.
     pub(crate) fn estimate(&self, backend: &Backend, tiled: bool) -> Result<Estimate> {
-        let careful = backend.careful();
+        let no_int8 = backend.no_int8();
         let source = autoencoder::Source {
             model: self.files.clone(),
             other: self.networks.autoencoder.clone(),
-            backend: careful.clone(),
+            backend: no_int8.clone(),
             family: self.repo.family,
         };
         let decoder = self.autoencoder(&source, Half::Decoder, tiled)?;
@@ -176,22 +176,23 @@ impl Sizes<'_> {
             Some(_) => self.autoencoder(&source, Half::Encoder, false)?,
             None => Sized::default(),
         };
-        let component =
-            |component, backend: &Backend| Weights::open(self.files, component, backend);
+        let component = |component, backend: &Backend| {
+            Weights::open(Tensors::of(self.files, component)?, backend)
+        };
         let mut text_encoders = 0;
         let readers = [Component::TextEncoder, Component::TextEncoder2];
         for part in readers
             .into_iter()
             .filter(|part| self.files.has(&part.config()))
         {
-            text_encoders += component(part, &careful)?.footprint("");
+            text_encoders += component(part, &no_int8)?.footprint("");
         }
         let config = UnetConfig::parse(self.files.json(&Component::Unet.config())?)?;
         Ok(Estimate {
             text_encoders,
             unet: component(Component::Unet, backend)?.footprint(""),
             encoder: encoder.weights,
-            extras: self.beside(backend, &careful)?,
+            extras: self.beside(backend, &no_int8)?,
             denoise: self.denoise(&config),
             encode: encoder.buffers,
             ..only_decoding
@@ -199,16 +200,16 @@ impl Sizes<'_> {
     }
 
     /// Weights of the extra networks, in bytes.
-    fn beside(&self, backend: &Backend, careful: &Backend) -> Result<u64> {
+    fn beside(&self, backend: &Backend, no_int8: &Backend) -> Result<u64> {
         let bytes = |network: &Network, backend| -> Result<u64> {
-            Ok(Weights::of(network.tensors()?, backend)?.footprint(""))
+            Ok(Weights::open(network.tensors()?, backend)?.footprint(""))
         };
         let mut all = 0;
         for network in &self.networks.controls {
             all += bytes(network, backend)?;
         }
         for network in self.networks.picture_prompt.iter().flatten() {
-            all += bytes(network, careful)?;
+            all += bytes(network, no_int8)?;
         }
         Ok(all)
     }

@@ -9,6 +9,7 @@ mod extra_networks;
 mod finite_check;
 mod latent_scale;
 mod loading;
+mod lora_merge;
 mod memory_estimate;
 mod noise_source;
 mod on_demand;

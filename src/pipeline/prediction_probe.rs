@@ -73,7 +73,7 @@ mod tests {
     use crate::models::unet::Unet;
     use crate::models::unet_config::UnetConfig;
     use crate::nn::Weights;
-    use crate::registry::{Component, ModelFiles};
+    use crate::registry::{Component, ModelFiles, Tensors};
 
     #[test]
     fn what_a_network_predicts_shows_when_it_is_tried() {
@@ -85,7 +85,7 @@ mod tests {
             let backend = Backend::reference();
             let config = UnetConfig::parse(files.json(&Component::Unet.config()).unwrap()).unwrap();
             let unet = Unet::load(
-                Weights::open(&files, Component::Unet, &backend).unwrap(),
+                Weights::open(Tensors::of(&files, Component::Unet).unwrap(), &backend).unwrap(),
                 &config,
             )
             .unwrap();

@@ -14,7 +14,7 @@ use crate::event::{Event, Observer, tell};
 use crate::family::{TextRecipe, TextState};
 use crate::models::clip::ClipText;
 use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
-use crate::nn::{Extra, FeatureMap, Tokens, Weights};
+use crate::nn::{ExtraRows, FeatureMap, Tokens, Weights};
 use crate::params::Request;
 use crate::prompt::{Prompt, Reading, Token};
 use crate::registry::{Component, ModelFiles, RepoConfig};
@@ -429,7 +429,7 @@ impl Encoder {
         skip: usize,
         state: TextState,
     ) -> Result<EncodedChunk> {
-        let extra = Extra {
+        let extra = ExtraRows {
             first: self.tokenizer.first_word(),
             rows: &words.vectors,
         };

@@ -45,7 +45,7 @@ impl Words {
                     ),
                 ));
             }
-            let file = Weights::of(embedding.tensors.clone(), backend)?;
+            let file = Weights::open(embedding.tensors.clone(), backend)?;
             all.vectors
                 .extend(file.values(&row.tensor, &[row.count, width])?.floats());
             all.words.push(word);

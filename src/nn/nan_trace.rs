@@ -1,6 +1,6 @@
-//! Detection of the first layer with a NaN or an infinity: while the watch is on, every layer
-//! checks its own output, and the first with a non-finite value is recorded by name. The watch is
-//! off in an ordinary run.
+//! Search for the first layer with a NaN or an infinity: while the trace is on, every layer checks
+//! its own output, and the first with a non-finite value is recorded by name. The trace is off in
+//! an ordinary run.
 
 use std::cell::{Cell, RefCell};
 
@@ -10,24 +10,24 @@ use super::map::Store;
 use crate::error::Result;
 
 thread_local! {
-    static WATCHING: Cell<bool> = const { Cell::new(false) };
+    static TRACING: Cell<bool> = const { Cell::new(false) };
     static FIRST: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// Runs `work` with the watch on and returns the first layer whose output is not finite, if any.
+/// Runs `work` with the trace on and returns the first layer whose output is not finite, if any.
 /// The result of `work` is discarded.
-pub(crate) fn first_broken<T>(work: impl FnOnce() -> Result<T>) -> Option<String> {
+pub(crate) fn first_nonfinite_layer<T>(work: impl FnOnce() -> Result<T>) -> Option<String> {
     FIRST.take();
-    WATCHING.set(true);
+    TRACING.set(true);
     // The same call succeeded before; if it fails now, the layer recorded until then is the answer.
     let _ = work();
-    WATCHING.set(false);
+    TRACING.set(false);
     FIRST.take()
 }
 
-/// Checks the output of the layer `name` while the watch is on.
-pub(super) fn seen(name: &str, output: &Store) {
-    if !WATCHING.get() || FIRST.with_borrow(Option::is_some) {
+/// Checks the output of the layer `name` while the trace is on.
+pub(super) fn check(name: &str, output: &Store) {
+    if !TRACING.get() || FIRST.with_borrow(Option::is_some) {
         return;
     }
     let broken = match output {
@@ -40,9 +40,6 @@ pub(super) fn seen(name: &str, output: &Store) {
 }
 
 /// Returns true if every element is finite.
-///
-/// # Errors
-/// Tensor arithmetic.
 pub(crate) fn is_finite(tensor: &Tensor) -> Result<bool> {
     // Zero times a number is zero; times NaN or infinity it is NaN, which no sum gets rid of.
     let sum = (tensor.to_dtype(DType::F32)? * 0.0)?
@@ -62,17 +59,17 @@ mod tests {
     }
 
     #[test]
-    fn the_first_broken_layer_is_named_and_only_while_somebody_watches() {
-        seen("before", &store(&[f32::NAN]));
-        let first = first_broken(|| {
-            seen("fine", &store(&[1.0, -3e38]));
-            seen("broken", &store(&[1.0, f32::INFINITY]));
-            seen("behind", &store(&[f32::NAN]));
+    fn the_first_broken_layer_is_named_and_only_while_tracing() {
+        check("before", &store(&[f32::NAN]));
+        let first = first_nonfinite_layer(|| {
+            check("fine", &store(&[1.0, -3e38]));
+            check("broken", &store(&[1.0, f32::INFINITY]));
+            check("behind", &store(&[f32::NAN]));
             Ok(())
         });
         assert_eq!(first.as_deref(), Some("broken"));
-        let sound = first_broken(|| {
-            seen("fine", &store(&[0.0]));
+        let sound = first_nonfinite_layer(|| {
+            check("fine", &store(&[0.0]));
             Ok(())
         });
         assert_eq!(sound, None);

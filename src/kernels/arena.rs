@@ -1,5 +1,5 @@
-//! Owns the kernels' memory: aligned buffers on huge pages, and an arena that hands them out again
-//! so that a step allocates nothing.
+//! Owns the kernels' memory: aligned buffers on huge pages, an arena that hands them out again so
+//! that a step allocates nothing, and the count of its bytes for layers that are not run.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::BTreeMap;
@@ -31,11 +31,11 @@ mod private {
 struct Block {
     start: *mut u8,
     bytes: usize,
-    origin: Origin,
+    allocation: Allocation,
 }
 
-/// Origin of a block, to which it returns.
-enum Origin {
+/// Allocation of a block, which its drop returns.
+enum Allocation {
     Heap(Layout),
     /// A mapping of its own, larger than the block by what alignment cost.
     #[cfg(target_os = "linux")]
@@ -72,7 +72,7 @@ impl Block {
         Block {
             start,
             bytes,
-            origin: Origin::Heap(layout),
+            allocation: Allocation::Heap(layout),
         }
     }
 
@@ -98,7 +98,7 @@ impl Block {
         Block {
             start,
             bytes,
-            origin: Origin::Mapping {
+            allocation: Allocation::Mapping {
                 start: mapping,
                 bytes: whole,
             },
@@ -127,10 +127,10 @@ impl Drop for Block {
     fn drop(&mut self) {
         // SAFETY: each goes back to where it came from, as it came.
         unsafe {
-            match self.origin {
-                Origin::Heap(layout) => dealloc(self.start, layout),
+            match self.allocation {
+                Allocation::Heap(layout) => dealloc(self.start, layout),
                 #[cfg(target_os = "linux")]
-                Origin::Mapping { start, bytes } => {
+                Allocation::Mapping { start, bytes } => {
                     libc::munmap(start, bytes);
                 }
             }
@@ -188,9 +188,9 @@ impl<T: Number> fmt::Debug for Aligned<T> {
 }
 
 /// An arena of buffers by size class. Dropped buffers return to it and are kept for reuse until
-/// [`Scratch::trim`].
+/// [`Arena::trim`].
 #[derive(Clone, Default)]
-pub(crate) struct Scratch(Arc<Mutex<Free>>);
+pub(crate) struct Arena(Arc<Mutex<Free>>);
 
 #[derive(Default)]
 struct Free {
@@ -202,14 +202,14 @@ struct Free {
 pub(crate) struct Buffer<T: Number> {
     block: Option<Block>,
     len: usize,
-    home: Scratch,
+    home: Arena,
     kind: std::marker::PhantomData<T>,
 }
 
-impl Scratch {
+impl Arena {
     /// An empty arena.
-    pub(crate) fn new() -> Scratch {
-        Scratch::default()
+    pub(crate) fn new() -> Arena {
+        Arena::default()
     }
 
     /// A buffer of `len` numbers with unspecified contents.
@@ -301,6 +301,61 @@ impl<T: Number> fmt::Debug for Buffer<T> {
     }
 }
 
+/// The size of an arena for layers that are not run, for estimates: buffers have the same size
+/// classes and are kept for reuse, and only the bytes written to count.
+#[derive(Default)]
+pub(crate) struct ArenaSize {
+    /// Bytes written to in each free buffer, by size class.
+    free: BTreeMap<usize, Vec<usize>>,
+    bytes: usize,
+}
+
+/// A buffer that was counted, not allocated.
+pub(crate) struct CountedBuffer {
+    class: usize,
+    written: usize,
+}
+
+impl ArenaSize {
+    /// A buffer of `numbers` in single precision.
+    pub(crate) fn take(&mut self, numbers: usize) -> CountedBuffer {
+        let bytes = numbers.saturating_mul(4);
+        let class = size_class(bytes);
+        let before = self.free.get_mut(&class).and_then(Vec::pop).unwrap_or(0);
+        self.bytes = self.bytes.saturating_add(bytes.saturating_sub(before));
+        CountedBuffer {
+            class,
+            written: before.max(bytes),
+        }
+    }
+
+    /// Returns a buffer to the simulated arena.
+    pub(crate) fn give(&mut self, CountedBuffer { class, written }: CountedBuffer) {
+        self.free.entry(class).or_default().push(written);
+    }
+
+    /// Bytes of all buffers so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes as u64
+    }
+}
+
+/// Bytes from which on the C library maps a buffer of its own, which returns to the system when it
+/// is freed.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+const MAP_THRESHOLD: libc::c_int = 32 << 10;
+
+/// Makes the memory of freed images return to the system. glibc takes its limit for [`MAP_THRESHOLD`] from
+/// the largest buffer freed so far; smaller buffers lie on the heap, where one small allocation
+/// that outlives the image, such as the record of a job, keeps all of that memory in use.
+pub(crate) fn return_large_buffers() {
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    // SAFETY: two numbers; glibc takes its own lock.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, MAP_THRESHOLD);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -330,24 +385,24 @@ mod tests {
 
     #[test]
     fn a_dropped_buffer_is_handed_out_again() {
-        let scratch = Scratch::new();
-        let first = scratch.take::<f32>(1_000_000);
+        let arena = Arena::new();
+        let first = arena.take::<f32>(1_000_000);
         let address = first.as_ptr();
         assert_eq!(address as usize % HUGE, 0);
         drop(first);
-        assert!(scratch.idle_bytes() >= 4_000_000);
-        let again = scratch.take::<u16>(2_000_000);
+        assert!(arena.idle_bytes() >= 4_000_000);
+        let again = arena.take::<u16>(2_000_000);
         assert_eq!(again.as_ptr().cast(), address);
-        assert_eq!(scratch.idle_bytes(), 0);
+        assert_eq!(arena.idle_bytes(), 0);
     }
 
     #[test]
     fn zeroed_buffers_are_zero_and_trim_frees() {
-        let scratch = Scratch::new();
-        scratch.take::<f32>(5000).fill(7.0);
-        assert!(scratch.take_zeroed::<f32>(5000).iter().all(|x| *x == 0.0));
-        assert!(scratch.trim() >= 20_000);
-        assert_eq!(scratch.idle_bytes(), 0);
+        let arena = Arena::new();
+        arena.take::<f32>(5000).fill(7.0);
+        assert!(arena.take_zeroed::<f32>(5000).iter().all(|x| *x == 0.0));
+        assert!(arena.trim() >= 20_000);
+        assert_eq!(arena.idle_bytes(), 0);
     }
 
     #[test]
@@ -358,5 +413,20 @@ mod tests {
             assert!(len == 0 || (array.as_ptr() as usize).is_multiple_of(LINE));
             assert!(array.iter().all(|x| *x == 0.0));
         }
+    }
+
+    #[test]
+    fn a_buffer_is_counted_once_and_as_far_as_it_was_written_to() {
+        let mut size = ArenaSize::default();
+        let (small, large) = (size.take(3000), size.take(10_000));
+        assert_eq!(size.bytes(), 52_000);
+        size.give(small);
+        size.give(large);
+        // The same class as the first, a little more of it; then a class of its own.
+        let again = size.take(3050);
+        assert_eq!(size.bytes(), 52_200);
+        size.take(3050);
+        size.give(again);
+        assert_eq!(size.bytes(), 64_400);
     }
 }

@@ -6,14 +6,13 @@ use std::rc::Rc;
 
 use candle_core::{Device, Tensor};
 
-use super::backend::Backend;
-use super::weights::{Patch, Weights};
 use crate::adapters::{Adapters, Change, Factor, Form, Scale};
 use crate::error::{Error, Result};
+use crate::nn::{Patch, Weights};
 use crate::registry::Component;
 
 /// The changes of one component, by the tensor that they change.
-pub(crate) struct Merge(HashMap<String, Vec<Step>>);
+struct LoraMerge(HashMap<String, Vec<Step>>);
 
 /// A change and the file of its tensors.
 struct Step {
@@ -23,33 +22,31 @@ struct Step {
     weight: f64,
 }
 
-impl Merge {
-    /// The changes that the LoRAs of a request make to `component`; `None` if they make none.
-    ///
-    /// # Errors
-    /// A file that cannot be read.
-    pub(crate) fn of(
-        adapters: &Adapters,
-        component: Component,
-        backend: &Backend,
-    ) -> Result<Option<Rc<dyn Patch>>> {
-        let mut steps: HashMap<String, Vec<Step>> = HashMap::new();
-        for lora in adapters.of(component) {
-            let file = Weights::of(lora.file.tensors.clone(), backend)?;
-            for change in lora.changes(component) {
-                let step = Step {
-                    file: file.clone(),
-                    change: change.clone(),
-                    weight: lora.weight,
-                };
-                steps.entry(change.tensor.clone()).or_default().push(step);
-            }
+/// Weights of `component` with the changes that the LoRAs of a request make to them.
+pub(super) fn with_loras(
+    weights: Weights,
+    adapters: &Adapters,
+    component: Component,
+) -> Result<Weights> {
+    let mut steps: HashMap<String, Vec<Step>> = HashMap::new();
+    for lora in adapters.of(component) {
+        let file = Weights::open(lora.file.tensors.clone(), weights.backend())?;
+        for change in lora.changes(component) {
+            let step = Step {
+                file: file.clone(),
+                change: change.clone(),
+                weight: lora.weight,
+            };
+            steps.entry(change.tensor.clone()).or_default().push(step);
         }
-        Ok((!steps.is_empty()).then(|| Rc::new(Self(steps)) as Rc<dyn Patch>))
     }
+    if steps.is_empty() {
+        return Ok(weights);
+    }
+    Ok(weights.patched(Rc::new(LoraMerge(steps))))
 }
 
-impl Patch for Merge {
+impl Patch for LoraMerge {
     fn touches(&self, name: &str) -> bool {
         self.0.contains_key(name)
     }
