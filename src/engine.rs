@@ -9,7 +9,7 @@ use crate::device::{DeviceChoice, Dtype};
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, tell};
 use crate::image::{Image, Size};
-use crate::imaging::{Picture as Seen, Start, Transparency};
+use crate::imaging::{Pixels, Start, Transparency};
 use crate::nn::{Backend, Choice, pace};
 use crate::output::latents::Latents;
 use crate::params::Request;
@@ -507,7 +507,7 @@ impl Loaded {
 fn shown(request: &Request, start: Option<&Start>) -> Result<Shown> {
     let picture = request.picture_prompt.as_ref();
     let prompt = picture
-        .map(|picture| Seen::read("ip_image", &picture.image, Transparency::Dropped))
+        .map(|picture| Pixels::read("ip_image", &picture.image, Transparency::Dropped))
         .transpose()?;
     Ok(Shown {
         controls: request.control_pictures(start)?,

@@ -7,7 +7,7 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
-use crate::imaging::Picture;
+use crate::imaging::Pixels;
 use crate::models::clip_vision::{ClipVision, VisionConfig};
 use crate::models::controlnet::{ControlConfig, ControlNet};
 use crate::models::ip_adapter::IpAdapter;
@@ -138,7 +138,7 @@ impl PictureReader {
     ///
     /// # Errors
     /// Tensor arithmetic.
-    pub(super) fn read(&self, picture: &Picture, backend: &Backend) -> Result<[Tensor; 2]> {
+    pub(super) fn read(&self, picture: &Pixels, backend: &Backend) -> Result<[Tensor; 2]> {
         let side = u32::try_from(self.side)
             .map_err(|_| Error::new(Kind::ModelFile, "an absurd `image_size`"))?;
         let pixels = self

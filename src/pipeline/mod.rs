@@ -34,7 +34,7 @@ use candle_core::Tensor;
 use crate::adapters::Adapters;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, Stage, tell};
-use crate::imaging::{MaskOptions, MaskedContent, Picture, Start};
+use crate::imaging::{MaskOptions, MaskedContent, Pixels, Start};
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Weights, within_memory};
@@ -115,9 +115,9 @@ pub(crate) struct Task<'a> {
 /// Images of a request, except the start image.
 pub(crate) struct Shown {
     /// Control image of each ControlNet.
-    pub(crate) controls: Vec<Picture>,
+    pub(crate) controls: Vec<Pixels>,
     /// Image prompt (IP-Adapter).
-    pub(crate) prompt: Option<Picture>,
+    pub(crate) prompt: Option<Pixels>,
 }
 
 /// A drawn batch, before decoding.
