@@ -12,6 +12,7 @@ pub mod engine;
 pub mod env;
 pub mod error;
 pub mod event;
+pub mod family;
 pub mod image;
 pub mod imaging;
 #[doc(hidden)]

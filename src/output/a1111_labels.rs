@@ -3,114 +3,8 @@
 //! reader for pictures and for the server.
 
 use crate::error::{Error, Result};
-use crate::schedulers::{SAMPLERS, Schedule};
-
-/// A sampler under its name in A1111.
-struct Label {
-    /// Name in sdgen.
-    ours: &'static str,
-    /// Name in A1111 and its forks; for a sampler that they lack, sdgen's name in their style.
-    label: &'static str,
-    /// Other names in A1111, k-diffusion, ComfyUI and stable-diffusion.cpp.
-    aliases: &'static [&'static str],
-    /// The schedule that `Automatic` stands for since A1111 1.9.
-    automatic: &'static str,
-    /// True if the sampler has timesteps of its own in A1111, whatever schedule is named.
-    timesteps: bool,
-    /// True if the sampler adds noise, scaled by `eta` and `s_noise` in A1111.
-    draws: bool,
-}
-
-const fn label(ours: &'static str, label: &'static str, aliases: &'static [&'static str]) -> Label {
-    Label {
-        ours,
-        label,
-        aliases,
-        automatic: PLAIN,
-        timesteps: false,
-        draws: false,
-    }
-}
-
-impl Label {
-    const fn automatic(self, automatic: &'static str) -> Self {
-        Self { automatic, ..self }
-    }
-
-    const fn draws(self) -> Self {
-        Self {
-            draws: true,
-            ..self
-        }
-    }
-
-    const fn timesteps(self) -> Self {
-        Self {
-            timesteps: true,
-            ..self
-        }
-    }
-}
-
-/// The schedule of a sampler that has none of its own: A1111's `Uniform`.
-const PLAIN: &str = "normal";
-
-const LABELS: &[Label] = &[
-    label("ddim", "DDIM", &[]).timesteps(),
-    label("ddpm", "DDPM", &[]),
-    label("deis", "DEIS", &[]),
-    label("dpm2", "DPM2", &["k_dpm_2", "dpm_2"]).automatic("karras"),
-    label("dpm2_a", "DPM2 a", &["k_dpm_2_a", "dpm_2_ancestral"])
-        .automatic("karras")
-        .draws(),
-    label("dpmpp_2m", "DPM++ 2M", &["k_dpmpp_2m", "dpm++2m"]).automatic("karras"),
-    label("dpmpp_2m_sde", "DPM++ 2M SDE", &["k_dpmpp_2m_sde"])
-        .automatic("exponential")
-        .draws(),
-    label(
-        "dpmpp_2s_a",
-        "DPM++ 2S a",
-        &["k_dpmpp_2s_a", "dpmpp_2s_ancestral", "dpm++2s_a"],
-    )
-    .automatic("karras")
-    .draws(),
-    label("dpmpp_3m", "DPM++ 3M", &[]),
-    label("dpmpp_3m_sde", "DPM++ 3M SDE", &["k_dpmpp_3m_sde"])
-        .automatic("exponential")
-        .draws(),
-    label("dpmpp_sde", "DPM++ SDE", &["k_dpmpp_sde"])
-        .automatic("karras")
-        .draws(),
-    label("dpmpp_singlestep", "DPM++ 2S", &[]),
-    label("euler", "Euler", &["k_euler"]),
-    label(
-        "euler_a",
-        "Euler a",
-        &["k_euler_a", "k_euler_ancestral", "euler_ancestral"],
-    )
-    .draws(),
-    label("heun", "Heun", &["k_heun"]),
-    label("ipndm", "IPNDM", &[]),
-    label("lcm", "LCM", &["k_lcm"]),
-    label("lms", "LMS", &["k_lms"]),
-    label("pndm", "PLMS", &[]).timesteps(),
-    label("tcd", "TCD", &[]),
-    label("unipc", "UniPC", &["uni_pc"]).timesteps(),
-];
-
-/// Schedules: ours, A1111's label, and other names of the same levels. `Polyexponential` is
-/// `Exponential` unless its ρ is set to something else than 1, and `Normal` is k-diffusion's
-/// `Uniform` on any model whose levels A1111 knows.
-const SCHEDULES: &[(&str, &str, &[&str])] = &[
-    ("ays", "Align Your Steps", &["align_your_steps"]),
-    ("beta", "Beta", &[]),
-    ("exponential", "Exponential", &["Polyexponential"]),
-    ("karras", "Karras", &[]),
-    ("lu", "Lu", &[]),
-    (PLAIN, "Uniform", &["Normal", "discrete"]),
-    ("sgm_uniform", "SGM Uniform", &["SGMUniform"]),
-    ("simple", "Simple", &[]),
-];
+use crate::named_enum::Named;
+use crate::schedulers::{SAMPLERS, SamplerSpec, Schedule};
 
 /// The word for the schedule that the sampler has by itself.
 pub const AUTOMATIC: &str = "Automatic";
@@ -172,26 +66,27 @@ pub fn sampling(
     rule: Automatic,
 ) -> Result<Sampling> {
     let (row, suffix) = split(label).ok_or_else(|| unknown_sampler(fields[0], label))?;
-    let beside = schedule
-        .map(|text| schedule_of(fields[1], text))
-        .transpose()?
-        .flatten();
+    let beside = match schedule {
+        Some(text) => schedule_of(fields[1], text)?,
+        None => None,
+    };
     let named = suffix.or(beside);
     let automatic = if rule == Automatic::Own {
-        row.automatic
+        row.a1111.automatic
     } else {
-        PLAIN
+        Schedule::Normal
     };
-    let has_schedules = !row.timesteps && respaces(row.ours);
+    let has_schedules = !row.a1111.own_timesteps && row.grid.respaces();
+    let schedule = if has_schedules {
+        named.unwrap_or(automatic)
+    } else {
+        Schedule::Normal
+    };
     Ok(Sampling {
-        sampler: row.ours,
-        schedule: if has_schedules {
-            named.unwrap_or(automatic)
-        } else {
-            PLAIN
-        },
-        unheard: !has_schedules && named.is_some_and(|name| name != PLAIN),
-        draws: row.draws,
+        sampler: row.name,
+        schedule: schedule.name(),
+        unheard: !has_schedules && named.is_some_and(|name| name != Schedule::Normal),
+        draws: row.a1111.adds_noise,
     })
 }
 
@@ -199,18 +94,32 @@ pub fn sampling(
 ///
 /// # Errors
 /// An unknown schedule.
-pub fn schedule_of(field: &str, label: &str) -> Result<Option<&'static str>> {
+pub fn schedule_of(field: &str, label: &str) -> Result<Option<Schedule>> {
     if label.eq_ignore_ascii_case(AUTOMATIC) {
         return Ok(None);
     }
-    let known = || std::iter::once(AUTOMATIC).chain(SCHEDULES.iter().map(|row| row.1));
+    let known = || std::iter::once(AUTOMATIC).chain(schedules_by_name().map(|row| row.a1111().0));
     schedule(label)
         .map(Some)
         .ok_or_else(|| Error::unknown(field, "schedule", label, known()))
 }
 
+/// The samplers in the order of their names.
+fn samplers_by_name() -> Vec<&'static SamplerSpec> {
+    let mut rows = SAMPLERS.to_vec();
+    rows.sort_by_key(|row| row.name);
+    rows
+}
+
+/// The schedules in the order of their names.
+fn schedules_by_name() -> impl Iterator<Item = Schedule> {
+    let mut rows = Schedule::ALL.to_vec();
+    rows.sort_by_key(|row| row.1);
+    rows.into_iter().map(|row| row.0)
+}
+
 /// The sampler's row, and the schedule that follows its name in the label.
-fn split(label: &str) -> Option<(&'static Label, Option<&'static str>)> {
+fn split(label: &str) -> Option<(&'static SamplerSpec, Option<Schedule>)> {
     if let Some(row) = row(label) {
         return Some((row, None));
     }
@@ -219,7 +128,7 @@ fn split(label: &str) -> Option<(&'static Label, Option<&'static str>)> {
         let (stem, suffix) = (&label[..at], &label[at + 1..]);
         let row = row(stem)?;
         let named = if suffix.eq_ignore_ascii_case(AUTOMATIC) {
-            row.automatic
+            row.a1111.automatic
         } else {
             schedule(suffix)?
         };
@@ -227,91 +136,82 @@ fn split(label: &str) -> Option<(&'static Label, Option<&'static str>)> {
     })
 }
 
-fn row(label: &str) -> Option<&'static Label> {
-    let same = |name: &&str| name.eq_ignore_ascii_case(label);
-    LABELS
-        .iter()
-        .find(|row| same(&row.label) || same(&row.ours) || row.aliases.iter().any(same))
+fn row(label: &str) -> Option<&'static SamplerSpec> {
+    let same = |name: &str| name.eq_ignore_ascii_case(label);
+    SAMPLERS.iter().copied().find(|row| {
+        same(row.a1111.label) || same(row.name) || row.a1111.aliases.iter().any(|name| same(name))
+    })
 }
 
-fn schedule(label: &str) -> Option<&'static str> {
-    let same = |name: &&str| name.eq_ignore_ascii_case(label);
-    let found = SCHEDULES
-        .iter()
-        .find(|row| same(&row.0) || same(&row.1) || row.2.iter().any(same));
-    found.map(|row| row.0)
-}
-
-fn respaces(sampler: &str) -> bool {
-    SAMPLERS
-        .iter()
-        .any(|row| row.name == sampler && row.grid.respaces())
+fn schedule(label: &str) -> Option<Schedule> {
+    let same = |name: &str| name.eq_ignore_ascii_case(label);
+    schedules_by_name().find(|schedule| {
+        let (name, aliases) = schedule.a1111();
+        same(schedule.name()) || same(name) || aliases.iter().any(|name| same(name))
+    })
 }
 
 fn unknown_sampler(field: &str, label: &str) -> Error {
-    Error::unknown(field, "sampler", label, LABELS.iter().map(|row| row.label))
+    let known = samplers_by_name();
+    Error::unknown(
+        field,
+        "sampler",
+        label,
+        known.iter().map(|row| row.a1111.label),
+    )
 }
 
 /// A1111's labels of this sampler and this schedule.
-pub fn labels(sampler: &str, schedule: Schedule) -> (String, String) {
-    let name = schedule.name();
-    let row = LABELS.iter().find(|row| row.ours == sampler);
-    let plain = row.is_none_or(|row| row.automatic == PLAIN);
-    let schedule = match SCHEDULES.iter().find(|row| row.0 == name) {
-        Some((PLAIN, ..)) if plain => AUTOMATIC,
-        Some((_, label, _)) => label,
-        None => name,
+pub fn labels(sampler: &SamplerSpec, schedule: Schedule) -> (&'static str, &'static str) {
+    let plain = sampler.a1111.automatic == Schedule::Normal;
+    let schedule = match schedule {
+        Schedule::Normal if plain => AUTOMATIC,
+        other => other.a1111().0,
     };
-    (
-        row.map_or(sampler, |row| row.label).to_owned(),
-        schedule.to_owned(),
-    )
+    (sampler.a1111.label, schedule)
 }
 
 /// A1111's label of a sampler of sdgen.
 pub fn label_of(sampler: &str) -> Option<&'static str> {
-    LABELS
-        .iter()
-        .find(|row| row.ours == sampler)
-        .map(|row| row.label)
+    let found = SAMPLERS.iter().find(|row| row.name == sampler);
+    found.map(|row| row.a1111.label)
 }
 
 /// Every sampler: label, and its other names.
 pub fn samplers() -> impl Iterator<Item = (&'static str, Vec<&'static str>)> {
-    LABELS.iter().map(|row| {
-        (
-            row.label,
-            std::iter::once(row.ours)
-                .chain(row.aliases.iter().copied())
-                .collect(),
-        )
+    samplers_by_name().into_iter().map(|row| {
+        let names = std::iter::once(row.name).chain(row.a1111.aliases.iter().copied());
+        (row.a1111.label, names.collect())
     })
 }
 
 /// The schedule that a sampler has by itself, by the sampler's label; nothing for the plain one.
 pub fn own_schedule(label: &str) -> Option<&'static str> {
-    row(label)
-        .map(|row| row.automatic)
-        .filter(|name| *name != PLAIN)
+    let automatic = row(label)?.a1111.automatic;
+    (automatic != Schedule::Normal).then_some(automatic.name())
 }
 
 /// Every schedule: name, label, and other names.
 pub fn schedules() -> impl Iterator<Item = (&'static str, &'static str, &'static [&'static str])> {
     let automatic = ("automatic", AUTOMATIC, &[][..]);
-    std::iter::once(automatic).chain(SCHEDULES.iter().map(|(ours, label, aliases)| {
-        let name = match *ours {
-            PLAIN => "uniform",
-            "ays" => "align_your_steps",
-            other => other,
+    std::iter::once(automatic).chain(schedules_by_name().map(|schedule| {
+        let name = match schedule {
+            Schedule::Normal => "uniform",
+            Schedule::Ays => "align_your_steps",
+            other => other.name(),
         };
-        (name, *label, *aliases)
+        let (label, aliases) = schedule.a1111();
+        (name, label, aliases)
     }))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::named_enum::Named;
+
+    fn spec(name: &str) -> &'static SamplerSpec {
+        SAMPLERS.iter().find(|row| row.name == name).unwrap()
+    }
 
     fn read(label: &str, schedule: Option<&str>) -> Option<(&'static str, &'static str)> {
         let read = sampling(["sampler", "schedule"], label, schedule, Automatic::Own).ok()?;
@@ -429,14 +329,9 @@ mod tests {
     #[test]
     fn what_is_written_is_read_as_the_same() {
         for row in SAMPLERS {
-            assert!(
-                LABELS.iter().any(|label| label.ours == row.name),
-                "{} has no label",
-                row.name
-            );
             for &(schedule, name) in Schedule::ALL {
-                let (label, beside) = labels(row.name, schedule);
-                let read = sampling(["a", "b"], &label, Some(&beside), Automatic::Own).unwrap();
+                let (label, beside) = labels(row, schedule);
+                let read = sampling(["a", "b"], label, Some(beside), Automatic::Own).unwrap();
                 assert_eq!(read.sampler, row.name);
                 assert!(
                     read.unheard || read.schedule == name || !row.grid.respaces(),
@@ -445,13 +340,13 @@ mod tests {
             }
         }
         assert_eq!(
-            labels("dpmpp_2m", Schedule::Normal),
-            ("DPM++ 2M".to_owned(), "Uniform".to_owned())
+            labels(spec("dpmpp_2m"), Schedule::Normal),
+            ("DPM++ 2M", "Uniform")
         );
         assert_eq!(
-            labels("euler", Schedule::Normal),
-            ("Euler".to_owned(), "Automatic".to_owned())
+            labels(spec("euler"), Schedule::Normal),
+            ("Euler", "Automatic")
         );
-        assert_eq!(labels("dpmpp_2m", Schedule::Karras).1, "Karras");
+        assert_eq!(labels(spec("dpmpp_2m"), Schedule::Karras).1, "Karras");
     }
 }

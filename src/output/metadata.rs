@@ -109,12 +109,11 @@ impl Provenance<'_> {
     /// The `parameters` text in A1111's format.
     fn parameters(&self, seed: u64) -> String {
         let request = self.request;
-        let (sampler, schedule) =
-            a1111_labels::labels(request.sampler.row().name, request.schedule);
+        let (sampler, schedule) = a1111_labels::labels(request.sampler.row(), request.schedule);
         let mut fields = vec![
             ("Steps", request.steps.to_string()),
-            ("Sampler", sampler),
-            ("Schedule type", schedule),
+            ("Sampler", sampler.to_owned()),
+            ("Schedule type", schedule.to_owned()),
             ("CFG scale", request.cfg_scale.to_string()),
             ("Seed", seed.to_string()),
             ("Size", format!("{}x{}", request.width, request.height)),

@@ -17,9 +17,9 @@ use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Result};
 use crate::imaging::{Fit, Pixels, PreprocessorSettings, Start, Thresholds, control_image};
 use crate::prompt::{LongPrompt, Syntax};
-use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
-use crate::schedulers::schedule::{self, SigmaSchedule};
+use crate::registry::{ModelFiles, Preset, RepoConfig, models};
 use crate::schedulers::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
+use crate::schedulers::{SigmaSchedule, schedule};
 
 /// A resolved request. Serialises into the picture's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -311,7 +311,7 @@ impl Request {
             zero_terminal_snr: Some(self.zero_terminal_snr),
             sigmas: self.sigmas.clone(),
             timesteps: self.timesteps.clone(),
-            xl: repo.family == Family::Xl,
+            aligned_steps: Some(repo.family.aligned_steps),
             strength: self
                 .init
                 .as_ref()
@@ -357,7 +357,7 @@ impl Request {
 /// The sampler's configuration as far as `params` and the model's scheduler file say it.
 fn sampling(params: &Params, repo: &RepoConfig) -> Result<Config> {
     let over = Overrides {
-        xl: repo.family == Family::Xl,
+        aligned_steps: Some(repo.family.aligned_steps),
         ..overrides(params)?
     };
     Config::resolve(&repo.scheduler, &over)

@@ -159,7 +159,11 @@ fn sampled(
         let schedule = schedule
             .map(|label| a1111_labels::schedule_of("scheduler", &label))
             .transpose()?;
-        keep(ours, "schedule", schedule.flatten());
+        keep(
+            ours,
+            "schedule",
+            schedule.flatten().map(crate::schedulers::Schedule::name),
+        );
         return Ok(());
     };
     let fields = ["sampler_name", "scheduler"];

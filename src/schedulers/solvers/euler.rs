@@ -1,12 +1,15 @@
 //! Euler's method along dx/dσ (Karras et al. 2022, algorithm 2 without churn).
 
-use super::{Config, Denoised, Draw, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, Denoised, NoiseFn, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver, combine,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "euler",
     about: "Euler, first order",
+    a1111: A1111Label::new("Euler", &["k_euler"]),
     class: Some("EulerDiscreteScheduler"),
     edm: Some("EDMEulerScheduler"),
     variant: None,
@@ -26,7 +29,7 @@ struct Euler {
 }
 
 impl Solver for Euler {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: NoiseFn<'_>) -> Result<Sample> {
         let next = self.sigmas.sigma_after(i);
         let x = combine(&[
             (1.0, &now.sample.x),

@@ -1,15 +1,16 @@
 //! DDIM (Song et al. 2021, equation 12), with η for its stochastic form.
 
-use super::{
-    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Levels, Sample, SamplerSpec, Solver,
-    alpha, combine,
-};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, DISCRETE_DEFAULTS, Defaults, Denoised, Levels, NoiseFn, Sample,
+    SamplerSpec, Solver, alpha, combine,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "ddim",
     about: "DDIM; --eta adds noise",
+    a1111: A1111Label::new("DDIM", &[]).own_timesteps(),
     class: Some("DDIMScheduler"),
     edm: None,
     variant: None,
@@ -41,7 +42,7 @@ struct Ddim {
 }
 
 impl Solver for Ddim {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: NoiseFn<'_>) -> Result<Sample> {
         let sigma = now.sample.sigma;
         let next = if self.strides {
             // diffusers steps by the stride whatever the spacing says, so the target is not always

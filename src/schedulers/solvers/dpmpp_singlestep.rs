@@ -4,18 +4,19 @@
 
 use candle_core::Tensor;
 
-use super::config::Algorithm;
 use super::dpm_solver::{Update, estimate};
-use super::{
-    Config, Defaults, Denoised, Draw, History, Key, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
-    remember,
-};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::Algorithm;
+use crate::schedulers::{
+    A1111Label, Config, Defaults, Denoised, History, Key, NoiseFn, SIGMA_DEFAULTS, Sample,
+    SamplerSpec, Solver, remember,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "dpmpp_singlestep",
     about: "DPM-Solver++ singlestep, second order",
+    a1111: A1111Label::new("DPM++ 2S", &[]),
     class: Some("DPMSolverSinglestepScheduler"),
     edm: None,
     variant: None,
@@ -68,7 +69,7 @@ fn orders(config: &Config, sigmas: &SigmaSchedule) -> Vec<usize> {
 }
 
 impl Solver for Singlestep {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: NoiseFn<'_>) -> Result<Sample> {
         remember(
             &mut self.history,
             (estimate(self.algorithm, now)?, now.sample.sigma),

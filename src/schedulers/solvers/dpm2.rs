@@ -1,17 +1,18 @@
 //! The midpoint rule along dx/dσ, its middle at the geometric mean of both levels (Karras et al.
 //! 2022, algorithm 2, as KDPM2). Two calls a step; the last step, to σ = 0, is Euler's.
 
-use super::{
-    Config, Defaults, Denoised, Draw, Key, SD_BETAS, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
-    combine,
-};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Level, SigmaSchedule, timestep_of};
 use crate::schedulers::train_sigmas::single;
+use crate::schedulers::{
+    A1111Label, Config, Defaults, Denoised, Key, NoiseFn, SD_BETAS, SIGMA_DEFAULTS, Sample,
+    SamplerSpec, Schedule, Solver, combine,
+};
+use crate::schedulers::{Grid, Level, SigmaSchedule, timestep_of};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "dpm2",
     about: "DPM2, second order; two calls a step",
+    a1111: A1111Label::new("DPM2", &["k_dpm_2", "dpm_2"]).automatic(Schedule::Karras),
     class: Some("KDPM2DiscreteScheduler"),
     edm: None,
     variant: None,
@@ -68,7 +69,7 @@ struct Dpm2 {
 }
 
 impl Solver for Dpm2 {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: NoiseFn<'_>) -> Result<Sample> {
         let next = self.sigmas.sigma_after(i);
         let start = self.start.take();
         let from = start.as_ref().unwrap_or(now.sample);

@@ -3,16 +3,17 @@
 
 use candle_core::Tensor;
 
-use super::{
-    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Prediction, Sample, SamplerSpec,
-    Solver, combine, read_as,
-};
 use crate::error::{Error, Result};
-use crate::schedulers::schedule::{Grid, Level, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, DISCRETE_DEFAULTS, Defaults, Denoised, Key, NoiseFn, Process, Sample,
+    SamplerSpec, Solver, combine, read_as,
+};
+use crate::schedulers::{Grid, Level, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "pndm",
     about: "PNDM, also called PLMS; one call more than steps",
+    a1111: A1111Label::new("PLMS", &[]).own_timesteps(),
     class: Some("PNDMScheduler"),
     edm: None,
     variant: None,
@@ -29,7 +30,7 @@ pub(super) static SPEC: SamplerSpec = SamplerSpec {
 
 struct Pndm {
     sigmas: SigmaSchedule,
-    prediction: Prediction,
+    process: Process,
     /// Calls of the Runge-Kutta warm-up at the head of the noise schedule; 0 without one.
     warm_up: usize,
     /// Calls so far in this run, which may have started in the middle of the noise schedule.
@@ -46,7 +47,7 @@ impl Pndm {
     fn new(config: &Config, sigmas: &SigmaSchedule) -> Self {
         Self {
             sigmas: sigmas.clone(),
-            prediction: config.prediction,
+            process: Process::of(config),
             warm_up: if config.skip_prk_steps {
                 0
             } else {
@@ -61,7 +62,7 @@ impl Pndm {
 
     /// From `from` to the level of `timestep`, along the noise that `output` stands for.
     fn transfer(&self, from: &Sample, output: &Tensor, timestep: i64) -> Result<Sample> {
-        let x0 = self.prediction.x0(from, output)?;
+        let x0 = self.process.x0(from, output)?;
         let next = self.sigmas.sigma_at(timestep);
         let keep = next / from.sigma;
         Ok(Sample {
@@ -129,7 +130,7 @@ impl Pndm {
 }
 
 impl Solver for Pndm {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: NoiseFn<'_>) -> Result<Sample> {
         let next = if self.calls < self.warm_up {
             self.runge_kutta(i, now)
         } else {

@@ -2,16 +2,17 @@
 //! last calls as a polynomial in log σ, integrated exactly over σ. It ends at the lowest level of
 //! training, not at 0.
 
-use super::{
-    Config, Defaults, Denoised, Draw, History, Key, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
-    combine, remember,
-};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, Defaults, Denoised, History, Key, NoiseFn, SIGMA_DEFAULTS, Sample,
+    SamplerSpec, Solver, combine, remember,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "deis",
     about: "DEIS multistep, second order",
+    a1111: A1111Label::new("DEIS", &[]),
     class: Some("DEISMultistepScheduler"),
     edm: None,
     variant: None,
@@ -54,7 +55,7 @@ impl Deis {
 }
 
 impl Solver for Deis {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: NoiseFn<'_>) -> Result<Sample> {
         let (sigma, next) = (now.sample.sigma, self.sigmas.sigma_after(i));
         remember(
             &mut self.history,

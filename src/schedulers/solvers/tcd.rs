@@ -3,13 +3,16 @@
 //! is the request's `eta`.
 
 use super::lcm::DEFAULTS;
-use super::{Config, Defaults, Denoised, Draw, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, Defaults, Denoised, NoiseFn, Sample, SamplerSpec, Solver, combine,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "tcd",
     about: "trajectory consistency, for models distilled so; --eta is its gamma",
+    a1111: A1111Label::new("TCD", &[]),
     class: Some("TCDScheduler"),
     edm: None,
     variant: None,
@@ -35,7 +38,7 @@ struct Tcd {
 }
 
 impl Solver for Tcd {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: NoiseFn<'_>) -> Result<Sample> {
         // After the last step comes timestep 0, whatever the model says about its end.
         let target = self
             .sigmas

@@ -1,15 +1,21 @@
 //! Ancestral Euler: each step goes down below the next level and back up by fresh noise
 //! (k-diffusion).
 
-use super::{
-    Config, Defaults, Denoised, Draw, Key, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver, combine,
-};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, Defaults, Denoised, Key, NoiseFn, SIGMA_DEFAULTS, Sample, SamplerSpec,
+    Solver, combine,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "euler_a",
     about: "Euler ancestral, adds noise at each step",
+    a1111: A1111Label::new(
+        "Euler a",
+        &["k_euler_a", "k_euler_ancestral", "euler_ancestral"],
+    )
+    .adds_noise(),
     class: Some("EulerAncestralDiscreteScheduler"),
     edm: None,
     variant: None,
@@ -32,7 +38,7 @@ struct EulerAncestral {
 }
 
 impl Solver for EulerAncestral {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: NoiseFn<'_>) -> Result<Sample> {
         let sigma = now.sample.sigma;
         let next = self.sigmas.sigma_after(i);
         let (down, up) = ancestral(sigma, next);

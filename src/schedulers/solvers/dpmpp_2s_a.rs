@@ -5,13 +5,21 @@
 use super::dpm2::{DEFAULTS, halved};
 use super::dpm2_a::down;
 use super::euler_a::ancestral;
-use super::{Config, Denoised, Draw, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, Denoised, NoiseFn, Sample, SamplerSpec, Schedule, Solver, combine,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "dpmpp_2s_a",
     about: "DPM-Solver++ 2S ancestral, adds noise; two calls a step",
+    a1111: A1111Label::new(
+        "DPM++ 2S a",
+        &["k_dpmpp_2s_a", "dpmpp_2s_ancestral", "dpm++2s_a"],
+    )
+    .automatic(Schedule::Karras)
+    .adds_noise(),
     class: None,
     edm: None,
     variant: None,
@@ -34,7 +42,7 @@ struct DpmSolver2SAncestral {
 }
 
 impl Solver for DpmSolver2SAncestral {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: NoiseFn<'_>) -> Result<Sample> {
         let next = self.sigmas.sigma_after(i);
         let Some(start) = self.start.take() else {
             let x = toward(now.sample, next, now)?;

@@ -1,16 +1,17 @@
 //! Latent consistency models (Luo et al. 2023, algorithm 3): every call leads to the end, and all
 //! but the last back up to the next level by fresh noise.
 
-use super::{
-    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, SD_BETAS, Sample, SamplerSpec,
-    Solver, alpha, combine,
-};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, DISCRETE_DEFAULTS, Defaults, Denoised, Key, NoiseFn, SD_BETAS, Sample,
+    SamplerSpec, Solver, alpha, combine,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "lcm",
     about: "latent consistency, for models distilled so; 1 to 8 steps",
+    a1111: A1111Label::new("LCM", &["k_lcm"]),
     class: Some("LCMScheduler"),
     edm: None,
     variant: None,
@@ -42,7 +43,7 @@ struct Lcm {
 }
 
 impl Solver for Lcm {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: NoiseFn<'_>) -> Result<Sample> {
         // f(x, t) = c_skip x + c_out x₀ with σ_data = ½ and time s = t × scaling, on x of unit
         // variance.
         const DATA: f64 = 0.25;

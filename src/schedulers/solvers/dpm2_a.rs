@@ -3,13 +3,18 @@
 
 use super::dpm2::{DEFAULTS, halved};
 use super::euler_a::ancestral;
-use super::{Config, Denoised, Draw, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, Denoised, NoiseFn, Sample, SamplerSpec, Schedule, Solver, combine,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "dpm2_a",
     about: "DPM2 ancestral, adds noise; two calls a step",
+    a1111: A1111Label::new("DPM2 a", &["k_dpm_2_a", "dpm_2_ancestral"])
+        .automatic(Schedule::Karras)
+        .adds_noise(),
     class: Some("KDPM2AncestralDiscreteScheduler"),
     edm: None,
     variant: None,
@@ -39,7 +44,7 @@ struct Dpm2Ancestral {
 }
 
 impl Solver for Dpm2Ancestral {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: NoiseFn<'_>) -> Result<Sample> {
         let next = self.sigmas.sigma_after(i);
         let Some(start) = self.start.take() else {
             let x = combine(&[

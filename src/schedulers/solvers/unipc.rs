@@ -3,16 +3,17 @@
 
 use candle_core::Tensor;
 
-use super::{
-    Config, Defaults, Denoised, Draw, History, Key, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
-    combine, remember,
-};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, Defaults, Denoised, History, Key, NoiseFn, SIGMA_DEFAULTS, Sample,
+    SamplerSpec, Solver, combine, remember,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "unipc",
     about: "UniPC multistep predictor and corrector, second order",
+    a1111: A1111Label::new("UniPC", &["uni_pc"]).own_timesteps(),
     class: Some("UniPCMultistepScheduler"),
     edm: None,
     variant: None,
@@ -44,7 +45,7 @@ struct UniPc {
 }
 
 impl Solver for UniPc {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: NoiseFn<'_>) -> Result<Sample> {
         let estimate = if self.config.predict_x0 {
             now.x0.clone()
         } else {

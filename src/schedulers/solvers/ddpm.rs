@@ -1,15 +1,17 @@
 //! DDPM (Ho et al. 2020, equations 6 and 7): a fresh sample from the posterior of the next level at
 //! each step.
 
-use super::{
-    Config, DISCRETE_DEFAULTS, Defaults, Denoised, Draw, Key, Sample, SamplerSpec, Solver, combine,
-};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, DISCRETE_DEFAULTS, Defaults, Denoised, Key, NoiseFn, Sample, SamplerSpec,
+    Solver, combine,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "ddpm",
     about: "DDPM, adds noise at each step; wants many",
+    a1111: A1111Label::new("DDPM", &[]),
     class: Some("DDPMScheduler"),
     edm: None,
     variant: None,
@@ -38,7 +40,7 @@ struct Ddpm {
 }
 
 impl Solver for Ddpm {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: NoiseFn<'_>) -> Result<Sample> {
         let (sigma, next) = (now.sample.sigma, self.sigmas.sigma_after(i));
         // In x = x₀ + σn: mean x₀ + (σ'²/σ²)(x − x₀).
         let keep = (next / sigma).powi(2);

@@ -7,9 +7,9 @@
 
 use candle_core::Tensor;
 
-use super::config::Algorithm;
-use super::{Denoised, Sample, combine};
 use crate::error::Result;
+use crate::schedulers::Algorithm;
+use crate::schedulers::{Denoised, Sample, combine};
 
 /// Coefficients of a step from one level to another.
 pub(super) struct Update {

@@ -1,16 +1,17 @@
 //! Linear multistep over dx/dσ (k-diffusion): the polynomial through the last four derivatives,
 //! integrated exactly.
 
-use super::{
-    Config, Defaults, Denoised, Draw, History, Key, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
-    combine, remember,
-};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, Defaults, Denoised, History, Key, NoiseFn, SIGMA_DEFAULTS, Sample,
+    SamplerSpec, Solver, combine, remember,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "lms",
     about: "linear multistep, fourth order",
+    a1111: A1111Label::new("LMS", &["k_lms"]),
     class: Some("LMSDiscreteScheduler"),
     edm: None,
     variant: None,
@@ -42,7 +43,7 @@ struct Lms {
 }
 
 impl Solver for Lms {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: NoiseFn<'_>) -> Result<Sample> {
         let next = self.sigmas.sigma_after(i);
         remember(
             &mut self.slopes,

@@ -4,19 +4,26 @@
 
 use candle_core::Tensor;
 
-use super::config::Algorithm;
 use super::dpm_solver::{Update, estimate};
-use super::{
-    Config, Denoised, Draw, History, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver, remember,
-};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::Algorithm;
+use crate::schedulers::{
+    A1111Label, Config, Denoised, History, NoiseFn, SIGMA_DEFAULTS, Sample, SamplerSpec, Schedule,
+    Solver, remember,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 /// The row of one order and algorithm.
-const fn row(name: &'static str, about: &'static str, variant: (Algorithm, usize)) -> SamplerSpec {
+const fn row(
+    name: &'static str,
+    about: &'static str,
+    a1111: A1111Label,
+    variant: (Algorithm, usize),
+) -> SamplerSpec {
     SamplerSpec {
         name,
         about,
+        a1111,
         class: Some("DPMSolverMultistepScheduler"),
         edm: Some("EDMDPMSolverMultistepScheduler"),
         variant: Some(variant),
@@ -37,21 +44,29 @@ const fn row(name: &'static str, about: &'static str, variant: (Algorithm, usize
 pub(super) static SECOND: SamplerSpec = row(
     "dpmpp_2m",
     "DPM-Solver++ multistep, second order",
+    A1111Label::new("DPM++ 2M", &["k_dpmpp_2m", "dpm++2m"]).automatic(Schedule::Karras),
     (Algorithm::DpmPlusPlus, 2),
 );
 pub(super) static SECOND_SDE: SamplerSpec = row(
     "dpmpp_2m_sde",
     "DPM-Solver++ multistep, second order, adds noise",
+    A1111Label::new("DPM++ 2M SDE", &["k_dpmpp_2m_sde"])
+        .automatic(Schedule::Exponential)
+        .adds_noise(),
     (Algorithm::SdePlusPlus, 2),
 );
 pub(super) static THIRD: SamplerSpec = row(
     "dpmpp_3m",
     "DPM-Solver++ multistep, third order",
+    A1111Label::new("DPM++ 3M", &[]),
     (Algorithm::DpmPlusPlus, 3),
 );
 pub(super) static THIRD_SDE: SamplerSpec = row(
     "dpmpp_3m_sde",
     "DPM-Solver++ multistep, third order, adds noise",
+    A1111Label::new("DPM++ 3M SDE", &["k_dpmpp_3m_sde"])
+        .automatic(Schedule::Exponential)
+        .adds_noise(),
     (Algorithm::SdePlusPlus, 3),
 );
 
@@ -76,7 +91,7 @@ impl Multistep {
 }
 
 impl Solver for Multistep {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: NoiseFn<'_>) -> Result<Sample> {
         let algorithm = self.config.algorithm;
         let (sigma, next) = (now.sample.sigma, self.sigmas.sigma_after(i));
         remember(&mut self.history, (estimate(algorithm, now)?, sigma), 3);

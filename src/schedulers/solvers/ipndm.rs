@@ -4,13 +4,16 @@
 use candle_core::Tensor;
 
 use super::pndm::adams_bashforth;
-use super::{Config, Denoised, Draw, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, Denoised, NoiseFn, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver, combine,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "ipndm",
     about: "improved PNDM over sigmas, fourth order",
+    a1111: A1111Label::new("IPNDM", &[]),
     class: None,
     edm: None,
     variant: None,
@@ -35,7 +38,7 @@ struct Ipndm {
 }
 
 impl Solver for Ipndm {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: NoiseFn<'_>) -> Result<Sample> {
         let next = self.sigmas.sigma_after(i);
         if next == 0.0 {
             return Ok(Sample {

@@ -3,16 +3,17 @@
 
 use candle_core::Tensor;
 
-use super::{
-    Config, Defaults, Denoised, Draw, Key, SD_BETAS, SIGMA_DEFAULTS, Sample, SamplerSpec, Solver,
-    combine,
-};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, Level, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, Defaults, Denoised, Key, NoiseFn, SD_BETAS, SIGMA_DEFAULTS, Sample,
+    SamplerSpec, Solver, combine,
+};
+use crate::schedulers::{Grid, Level, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "heun",
     about: "Heun, second order; two calls a step",
+    a1111: A1111Label::new("Heun", &["k_heun"]),
     class: Some("HeunDiscreteScheduler"),
     edm: None,
     variant: None,
@@ -50,7 +51,7 @@ struct Heun {
 }
 
 impl Solver for Heun {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, _noise: NoiseFn<'_>) -> Result<Sample> {
         let clipped = Denoised {
             sample: now.sample,
             x0: now.clipped(self.clip)?,

@@ -6,13 +6,18 @@
 use super::dpm2::{DEFAULTS, halved};
 use super::dpmpp_2s_a::toward;
 use super::euler_a::ancestral;
-use super::{Config, Denoised, Draw, Sample, SamplerSpec, Solver, combine};
 use crate::error::Result;
-use crate::schedulers::schedule::{Grid, SigmaSchedule};
+use crate::schedulers::{
+    A1111Label, Config, Denoised, NoiseFn, Sample, SamplerSpec, Schedule, Solver, combine,
+};
+use crate::schedulers::{Grid, SigmaSchedule};
 
 pub(super) static SPEC: SamplerSpec = SamplerSpec {
     name: "dpmpp_sde",
     about: "DPM-Solver++ SDE, adds noise; two calls a step",
+    a1111: A1111Label::new("DPM++ SDE", &["k_dpmpp_sde"])
+        .automatic(Schedule::Karras)
+        .adds_noise(),
     class: None,
     edm: None,
     variant: None,
@@ -35,7 +40,7 @@ struct DpmSolverSde {
 }
 
 impl Solver for DpmSolverSde {
-    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: Draw<'_>) -> Result<Sample> {
+    fn step(&mut self, i: usize, now: &Denoised<'_>, noise: NoiseFn<'_>) -> Result<Sample> {
         let next = self.sigmas.sigma_after(i);
         let start = self.start.take();
         let from = start.as_ref().unwrap_or(now.sample);
