@@ -135,14 +135,14 @@ impl Observer for Clock {
     }
 }
 
-/// Runs the benchmark and prints what it found.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+/// Runs the benchmark and prints its results.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let report = measure(arguments)?;
     if arguments.json {
-        terminal::json(&report)
-    } else {
-        terminal::data(report.text().as_bytes())
+        return terminal::json(&report);
     }
+    terminal::data(report.text().as_bytes())?;
+    Ok(())
 }
 
 fn measure(arguments: &Arguments) -> Result<Report> {
@@ -250,7 +250,7 @@ fn median(sorted: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
-/// The largest resident memory so far, where the system tells.
+/// The largest resident memory so far, where the system reports it.
 pub(super) fn peak_memory() -> Option<u64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status

@@ -11,7 +11,7 @@ use crate::device::{DeviceChoice, Dtype};
 use crate::error::Result;
 use crate::event::{Event, Flow, Observer, tell};
 use crate::image::Image;
-use crate::imaging::{Picture, Start, Transparency};
+use crate::imaging::{Pixels, Start, Transparency};
 use crate::nn::{Backend, BackendOptions, operations_per_second};
 use crate::output::latents::Latents;
 use crate::params::Request;
@@ -381,7 +381,7 @@ impl Loaded {
 /// Images that the networks of a request are conditioned on (ControlNet, IP-Adapter).
 fn condition_images(request: &Request, start: Option<&Start>) -> Result<ConditionImages> {
     let prompt = match &request.picture_prompt {
-        Some(prompt) => Some(Picture::read(
+        Some(prompt) => Some(Pixels::read(
             "ip_image",
             &prompt.image,
             Transparency::Dropped,

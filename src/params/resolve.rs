@@ -15,7 +15,7 @@ use super::{
 };
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Result};
-use crate::imaging::{Fit, Picture, Start, Thresholds, control_picture};
+use crate::imaging::{Fit, Pixels, PreprocessorSettings, Start, Thresholds, control_image};
 use crate::prompt::{LongPrompt, Syntax};
 use crate::registry::{ModelFiles, Preset, RepoConfig, models};
 use crate::schedulers::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
@@ -273,12 +273,19 @@ impl Request {
     ///
     /// # Errors
     /// A file that is missing or no picture.
-    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Picture>> {
+    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Pixels>> {
         let fit = self.init.as_ref().map_or(Fit::Cover, |init| init.fit);
         let size = [self.width, self.height];
-        let edges = |control: &Control| self.canny.filter(|_| control.edges);
-        let picture =
-            |control: &Control| control_picture(&control.image, edges(control), fit, size, start);
+        let settings = &PreprocessorSettings {
+            canny: self.canny.unwrap_or_default(),
+        };
+        let picture = |Control {
+                           image,
+                           preprocessor,
+                           ..
+                       }: &Control| {
+            control_image(image, *preprocessor, settings, fit, size, start)
+        };
         self.controls.iter().map(picture).collect()
     }
 

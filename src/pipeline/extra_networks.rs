@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use super::stage::staged;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
-use crate::imaging::Picture;
+use crate::imaging::Pixels;
 use crate::models::clip_vision::{ClipVision, VisionConfig};
 use crate::models::controlnet::{ControlConfig, ControlNet};
 use crate::models::ip_adapter::IpAdapter;
@@ -139,7 +139,7 @@ impl ImagePromptEncoder {
     ///
     /// # Errors
     /// Tensor arithmetic.
-    pub(super) fn encode(&self, picture: &Picture, backend: &Backend) -> Result<[Tensor; 2]> {
+    pub(super) fn encode(&self, picture: &Pixels, backend: &Backend) -> Result<[Tensor; 2]> {
         let side = u32::try_from(self.side)
             .map_err(|_| Error::new(Kind::ModelFile, "an absurd `image_size`"))?;
         let pixels = self

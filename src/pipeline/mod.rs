@@ -29,7 +29,7 @@ use crate::adapters::Adapters;
 use crate::error::Result;
 use crate::event::{Observer, Stage};
 use crate::guidance::is_guided;
-use crate::imaging::Picture;
+use crate::imaging::Pixels;
 use crate::models::denoiser::Denoiser;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::Backend;
@@ -68,9 +68,9 @@ pub(crate) struct Pipeline {
 /// Images that the networks of a request are conditioned on, except the start image.
 pub(crate) struct ConditionImages {
     /// Control image of each ControlNet.
-    pub(crate) controls: Vec<Picture>,
+    pub(crate) controls: Vec<Pixels>,
     /// Image prompt (IP-Adapter).
-    pub(crate) prompt: Option<Picture>,
+    pub(crate) prompt: Option<Pixels>,
 }
 
 impl Pipeline {

@@ -7,7 +7,7 @@ use super::pixels;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::family::LatentRgb;
-use crate::imaging::{Fit, Picture};
+use crate::imaging::{Fit, Pixels};
 
 /// Previews of a run.
 #[derive(Clone, Copy)]
@@ -52,7 +52,7 @@ impl Previews<'_> {
         }
         let step = self.before + i + 1;
         let event = |k: usize| {
-            let Picture {
+            let Pixels {
                 width, height, rgb, ..
             } = self.picture(&x0.narrow(0, k, 1)?)?;
             Ok(Event::Preview {
@@ -66,7 +66,7 @@ impl Previews<'_> {
         (0..x0.dim(0)?).map(event).collect()
     }
 
-    fn picture(&self, x0: &Tensor) -> Result<Picture> {
+    fn picture(&self, x0: &Tensor) -> Result<Pixels> {
         let (_, channels, rows, columns) = x0.dims4()?;
         let picture = if self.autoencoder.is_tiny() {
             pixels::picture(&self.autoencoder.decode(x0)?)?
@@ -81,7 +81,7 @@ impl Previews<'_> {
                 .chunks_exact(channels)
                 .flat_map(|cell| self.rgb.colour(cell))
                 .collect();
-            Picture {
+            Pixels {
                 width: columns as u32,
                 height: rows as u32,
                 rgb,

@@ -7,7 +7,7 @@ use super::autoencoder::Autoencoder;
 use super::finite_check::sound;
 use super::noise_source::NoiseSource;
 use crate::error::{Error, Result};
-use crate::imaging::{Mask, MaskedContent, Picture, Start};
+use crate::imaging::{Mask, MaskedContent, Pixels, Start};
 use crate::nn::Backend;
 use crate::params::Posterior;
 use crate::registry::Inputs;
@@ -128,7 +128,7 @@ fn replaced(
 }
 
 /// Pixels `[1, 3, h, w]` in −1..1; the area that `mask` covers is 0, the middle grey.
-pub(super) fn pixels(picture: &Picture, mask: Option<&Mask>, backend: &Backend) -> Result<Tensor> {
+pub(super) fn pixels(picture: &Pixels, mask: Option<&Mask>, backend: &Backend) -> Result<Tensor> {
     let mut values: Vec<f32> = picture
         .rgb
         .iter()

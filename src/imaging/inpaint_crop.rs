@@ -1,7 +1,7 @@
 //! Inpainting of the masked area only (A1111's "only masked"): the surroundings of a mask are cut
 //! out, rendered at full size and pasted back into the image.
 
-use super::{Fit, Mask, Picture};
+use super::{Fit, Mask, Pixels};
 use crate::error::Result;
 
 /// A rectangle of pixels.
@@ -15,7 +15,7 @@ struct Region {
 
 /// The whole image with its mask, and the region that is rendered and pasted back.
 pub struct Patch {
-    whole: Picture,
+    whole: Pixels,
     mask: Mask,
     region: Region,
 }
@@ -27,11 +27,11 @@ impl Patch {
     /// # Errors
     /// Nothing of the mask is left at that size.
     pub(super) fn cut(
-        whole: Picture,
+        whole: Pixels,
         mask: Mask,
         padding: u32,
         size: [u32; 2],
-    ) -> Result<(Picture, Mask, Self)> {
+    ) -> Result<(Pixels, Mask, Self)> {
         let region = Region::around(&mask, padding, size);
         let [width, height] = size;
         let part = region.of(&whole).fitted(width, height, Fit::Contain);
@@ -51,13 +51,13 @@ impl Patch {
     }
 
     /// The rendered region of another image that is fitted to the whole one.
-    pub(super) fn part_of(&self, other: &Picture, fit: Fit) -> Picture {
+    pub(super) fn part_of(&self, other: &Pixels, fit: Fit) -> Pixels {
         self.region
             .of(&other.fitted(self.whole.width, self.whole.height, fit))
     }
 
     /// The whole picture with a rendering in its place, blended along the mask's edge.
-    pub(super) fn pasted(&self, rendering: &Picture) -> Picture {
+    pub(super) fn pasted(&self, rendering: &Pixels) -> Pixels {
         let Region {
             left,
             top,
@@ -65,7 +65,7 @@ impl Patch {
             height,
         } = self.region;
         let part = rendering.fitted(width, height, Fit::Cover);
-        let mut picture = Picture {
+        let mut picture = Pixels {
             alpha: None,
             ..self.whole.clone()
         };
@@ -108,7 +108,7 @@ impl Region {
     }
 
     /// The rectangle's pixels.
-    fn of(self, picture: &Picture) -> Picture {
+    fn of(self, picture: &Pixels) -> Pixels {
         let Self {
             left,
             top,
@@ -120,7 +120,7 @@ impl Region {
             &picture.rgb[start..start + width as usize * 3]
         };
         let rgb = (top..top + height).flat_map(row).copied().collect();
-        Picture {
+        Pixels {
             width,
             height,
             rgb,
@@ -181,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_rendering_goes_back_where_the_mask_is_and_nowhere_else() {
-        let whole = Picture {
+        let whole = Pixels {
             width: 16,
             height: 8,
             rgb: vec![10; 384],
@@ -194,7 +194,7 @@ mod tests {
         );
         // Two of four columns are masked, scaled twofold.
         assert_eq!(cut.binary().filter(|on| *on).count(), 32);
-        let painted = patch.pasted(&Picture {
+        let painted = patch.pasted(&Pixels {
             rgb: vec![200; 192],
             ..part
         });

@@ -1,4 +1,4 @@
-//! RGB images, and their resizing as in diffusers.
+//! Pixels of input images, and their resizing as in diffusers.
 
 use image::DynamicImage;
 
@@ -18,7 +18,7 @@ pub enum Transparency {
 
 /// Pixels of an image: rows from the top, three bytes each, and alpha.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Picture {
+pub struct Pixels {
     /// Pixels.
     pub width: u32,
     /// Pixels.
@@ -37,7 +37,7 @@ pub fn size_of(field: &str, path: &str) -> Result<(u32, u32)> {
     Source::file(field, path)?.size()
 }
 
-impl Picture {
+impl Pixels {
     /// Reads the picture at `path`, turned upright.
     ///
     /// # Errors
@@ -46,8 +46,8 @@ impl Picture {
         Source::file(field, path)?.decoded(transparency, Ok)
     }
 
-    /// A decoded picture.
-    pub(super) fn of(image: DynamicImage, transparency: Transparency) -> Self {
+    /// The pixels of a decoded file.
+    pub(super) fn from_decoded(image: DynamicImage, transparency: Transparency) -> Self {
         let (width, height) = (image.width(), image.height());
         if !image.color().has_alpha() {
             return Self {
@@ -209,7 +209,7 @@ mod tests {
             image::Rgba([10, 20, 30, if x == 0 { 255 } else { 0 }])
         });
         let (_folder, path) = saved(&image.into(), "a.png");
-        let picture = Picture::read("init_image", &path, Transparency::OverWhite).unwrap();
+        let picture = Pixels::read("init_image", &path, Transparency::OverWhite).unwrap();
         assert_eq!(picture.rgb, [10, 20, 30, 255, 255, 255]);
         assert_eq!(picture.mask(MaskChannel::Transparent).unwrap(), [0, 255]);
     }
@@ -219,7 +219,7 @@ mod tests {
     fn pictures_are_fitted_as_diffusers_fits_them() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resample");
         let read = |name: &str| {
-            Picture::read(
+            Pixels::read(
                 "init_image",
                 &format!("{folder}/{name}.png"),
                 Transparency::Dropped,
@@ -259,7 +259,7 @@ mod tests {
     fn the_middle_square_is_cut_as_for_clip() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/resample");
         let read = |name: &str| {
-            Picture::read(
+            Pixels::read(
                 "ip_image",
                 &format!("{folder}/{name}.png"),
                 Transparency::Dropped,
@@ -274,7 +274,7 @@ mod tests {
         let image = RgbaImage::from_fn(4, 2, |x, y| {
             image::Rgba([x as u8 * 60, y as u8 * 200, 9, 255 - y as u8])
         });
-        let picture = Picture::of(image.into(), Transparency::OverWhite);
+        let picture = Pixels::from_decoded(image.into(), Transparency::OverWhite);
         let (contained, inner) = (
             picture.fitted(8, 9, Fit::Contain),
             picture.fitted(8, 4, Fit::Stretch),
@@ -290,7 +290,7 @@ mod tests {
         let image = RgbaImage::from_fn(15, 9, |x, y| {
             image::Rgba([x as u8 * 9, y as u8 * 9, 0, 255 - x as u8])
         });
-        let picture = Picture::of(image.into(), Transparency::OverWhite);
+        let picture = Pixels::from_decoded(image.into(), Transparency::OverWhite);
         let covered = picture.fitted(8, 8, Fit::Cover);
         assert_eq!(covered, picture.fitted(8, 8, Fit::Stretch));
         assert_eq!(covered.alpha.map(|alpha| alpha.len()), Some(64));
@@ -307,7 +307,7 @@ mod tests {
         std::fs::write(&path, "hello").unwrap();
         let error = size_of("init_image", path.to_str().unwrap()).unwrap_err();
         assert!(error.to_string().contains("text.png"), "{error}");
-        let missing = Picture::read("mask", "nowhere.png", Transparency::Dropped).unwrap_err();
+        let missing = Pixels::read("mask", "nowhere.png", Transparency::Dropped).unwrap_err();
         assert_eq!(missing.field_name(), Some("mask"));
     }
 }

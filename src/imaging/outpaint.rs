@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Picture, SIDE_UNIT};
+use super::{Pixels, SIDE_UNIT};
 use crate::error::{Error, Result};
 
 /// Pixels by which a picture grows on each side: multiples of [`SIDE_UNIT`], so that it keeps its
@@ -70,7 +70,7 @@ impl Extend {
     }
 
     /// The image on its larger canvas, each new pixel a copy of the nearest one of its border.
-    pub(super) fn picture(self, picture: &Picture) -> Picture {
+    pub(super) fn picture(self, picture: &Pixels) -> Pixels {
         let size = self.canvas([picture.width, picture.height]);
         picture.placed([self.left, self.top].map(i64::from), size)
     }
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn the_new_area_repeats_the_border_and_is_masked() {
-        let picture = Picture {
+        let picture = Pixels {
             width: 2,
             height: 1,
             rgb: vec![1, 2, 3, 4, 5, 6],

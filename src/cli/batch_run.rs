@@ -1,12 +1,14 @@
-//! The drawing of a batch: forward after forward, each picture saved and noted before the next.
+//! The run of a batch: images that share a forward pass together, each saved and entered in the
+//! manifest before the next.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use super::generate::saving;
 use super::progress::Progress;
-use super::{show, signals};
+use super::save::with_save_events;
+use super::terminal::count_of;
+use super::{signals, terminal_image};
 use crate::batch::{Manifest, Planned, State, digest, forwards};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -17,50 +19,45 @@ use crate::output::encode::Format;
 use crate::output::image_writer::ImageWriter;
 use crate::planner::Plan;
 
-/// A batch that is being drawn.
-pub(super) struct Work<'a> {
+/// A batch that is being run.
+pub(super) struct BatchRun<'a> {
     planned: &'a [Planned],
     manifest: Manifest,
     progress: &'a RefCell<Progress>,
     engine: Engine,
-    /// The first failure ends it.
+    /// True if the first failure ends the run.
     pub(super) fail_fast: bool,
-    /// Pictures are shown in the terminal.
+    /// True if finished images are also shown in the terminal.
     pub(super) show: bool,
-    /// Pictures drawn.
+    /// Number of images generated.
     pub(super) drawn: usize,
     /// Jobs that were done before.
     skipped: usize,
     failed: usize,
 }
 
-impl<'a> Work<'a> {
-    /// The drawing of `planned`, noted in `manifest`.
+impl<'a> BatchRun<'a> {
+    /// A run of the jobs in `planned`, recorded in `manifest`.
     pub(super) fn new(
         planned: &'a [Planned],
         manifest: Manifest,
         progress: &'a RefCell<Progress>,
     ) -> Self {
-        let (fail_fast, show) = (false, false);
-        let engine = Engine::new();
         Self {
             planned,
             manifest,
             progress,
-            engine,
-            fail_fast,
-            show,
+            engine: Engine::new(),
+            fail_fast: false,
+            show: false,
             drawn: 0,
             skipped: 0,
             failed: 0,
         }
     }
 
-    /// Draws every job that is not done.
-    ///
-    /// # Errors
-    /// `Kind::Batch` when some failed; `Kind::Interrupted`; a manifest that cannot be kept.
-    pub(super) fn all(&mut self) -> Result<()> {
+    /// Runs every job that is not done. Fails with `Kind::Batch` if some of them failed.
+    pub(super) fn run_all(&mut self) -> Result<()> {
         let left: Vec<&Planned> = self
             .planned
             .iter()
@@ -83,40 +80,39 @@ impl<'a> Work<'a> {
                 .collect();
             self.progress
                 .borrow_mut()
-                .turn_to(&names, number, left.len());
+                .announce_jobs(&names, number, left.len());
             number += jobs.len();
-            self.forward(&jobs)?;
+            self.run_together(&jobs)?;
             if self.failed > 0 && self.fail_fast {
                 break;
             }
         }
-        match self.failed {
-            0 => Ok(()),
-            failed => {
-                let all = count_of(self.planned.len(), "job");
-                Err(Error::new(Kind::Batch, format!("{failed} of {all} failed"))
-                    .hint("the same command tries these again and draws nothing else anew"))
-            }
+        if self.failed == 0 {
+            return Ok(());
         }
+        let all = count_of(self.planned.len(), "job");
+        let message = format!("{} of {all} failed", self.failed);
+        Err(Error::new(Kind::Batch, message)
+            .hint("the same command tries these again and draws nothing else anew"))
     }
 
-    /// Draws jobs in one forward; if that fails, those that are left one by one.
-    fn forward(&mut self, jobs: &[&Planned]) -> Result<()> {
+    /// Runs jobs in shared forward passes; if that fails, those that are left one by one.
+    fn run_together(&mut self, jobs: &[&Planned]) -> Result<()> {
         if signals::stop_requested() {
             return Err(Error::new(Kind::Interrupted, "interrupted"));
         }
         let mut left: Vec<&Planned> = jobs.to_vec();
-        match (self.draw(jobs, &mut left), left.as_slice()) {
+        match (self.generate(jobs, &mut left), left.as_slice()) {
             (Ok(()), _) => Ok(()),
             (Err(error), _) if error.kind() == Kind::Interrupted => Err(error),
             (Err(error), []) => Err(error),
-            (Err(error), [job]) if jobs.len() == 1 => self.fail(job, &error),
-            (Err(_), left) => left.iter().try_for_each(|job| self.forward(&[job])),
+            (Err(error), [job]) if jobs.len() == 1 => self.record_failure(job, &error),
+            (Err(_), left) => left.iter().try_for_each(|job| self.run_together(&[job])),
         }
     }
 
-    /// Draws `jobs` and takes each from `left` when its picture is noted.
-    fn draw(&mut self, jobs: &[&Planned], left: &mut Vec<&Planned>) -> Result<()> {
+    /// Generates the images of `jobs`; removes each from `left` when it is in the manifest.
+    fn generate(&mut self, jobs: &[&Planned], left: &mut Vec<&Planned>) -> Result<()> {
         let Self {
             manifest,
             progress,
@@ -129,8 +125,8 @@ impl<'a> Work<'a> {
         let mut observer = |event: &Event| progress.borrow_mut().on(event);
         let mut deliver = |i: usize, image: Image| {
             let planned = jobs[i];
-            let bytes = picture(planned, &image)?;
-            saving(progress, image.seed, || write(&bytes, planned))?;
+            let bytes = encode_image(planned, &image)?;
+            with_save_events(progress, image.seed, || write_image(&bytes, planned))?;
             let state = State::Done {
                 sha256: digest(&bytes),
                 seconds: begun.elapsed().as_secs_f64(),
@@ -140,10 +136,9 @@ impl<'a> Work<'a> {
             *drawn += 1;
             begun = Instant::now();
             if *show {
-                show::picture(&planned.path)
-            } else {
-                Ok(())
+                terminal_image::show(&planned.path)?;
             }
+            Ok(())
         };
         match jobs {
             [alone] => engine.generate(&alone.plan, &mut observer, &mut |image| deliver(0, image)),
@@ -154,8 +149,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Notes a failure, once what was drawn is safe.
-    fn fail(&mut self, planned: &Planned, error: &Error) -> Result<()> {
+    /// Records a failed job, after its latents are saved.
+    fn record_failure(&mut self, planned: &Planned, error: &Error) -> Result<()> {
         self.failed += 1;
         let latents = self.engine.undecoded().and_then(|latents| {
             latents
@@ -200,7 +195,7 @@ impl<'a> Work<'a> {
     }
 }
 
-fn picture(planned: &Planned, image: &Image) -> Result<Vec<u8>> {
+fn encode_image(planned: &Planned, image: &Image) -> Result<Vec<u8>> {
     let no_metadata = planned.job.params.no_metadata == Some(true);
     ImageWriter {
         provenance: planned.plan.provenance(),
@@ -209,20 +204,11 @@ fn picture(planned: &Planned, image: &Image) -> Result<Vec<u8>> {
     .encode(image, Format::of_path(&planned.path))
 }
 
-fn write(bytes: &[u8], planned: &Planned) -> Result<PathBuf> {
+fn write_image(bytes: &[u8], planned: &Planned) -> Result<PathBuf> {
     let existing = if planned.replaces {
         Existing::Own
     } else {
         Existing::Free
     };
     save(bytes, &planned.path, existing)
-}
-
-/// `1 job`, `2 jobs`.
-pub(super) fn count_of(count: usize, what: &str) -> String {
-    if count == 1 {
-        format!("1 {what}")
-    } else {
-        format!("{count} {what}s")
-    }
 }

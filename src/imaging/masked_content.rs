@@ -1,6 +1,6 @@
 //! Initial content of the masked area, and A1111's fill of it with the colours around it.
 
-use super::{Mask, Picture};
+use super::{Mask, Pixels};
 use crate::named_enum::named_enum;
 
 named_enum! {
@@ -38,7 +38,7 @@ type Rgba = [u8; 4];
 impl Mask {
     /// The image with the masked area filled from around it: copies of the rest, blurred less and
     /// less, laid over one another (A1111's `masking.fill`, in Pillow's arithmetic).
-    pub(super) fn filled(&self, picture: &Picture) -> Picture {
+    pub(super) fn filled(&self, picture: &Pixels) -> Pixels {
         let (width, height) = (picture.width as usize, picture.height as usize);
         let kept: Vec<Rgba> = picture
             .rgb
@@ -63,7 +63,7 @@ impl Mask {
             }
         }
         let rgb = over.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect();
-        Picture {
+        Pixels {
             rgb,
             ..picture.clone()
         }
@@ -176,7 +176,7 @@ mod tests {
                 open(&format!("{case}-mask")).to_luma8(),
             );
             let (width, height) = from.dimensions();
-            let picture = Picture {
+            let picture = Pixels {
                 width,
                 height,
                 rgb: from.into_raw(),

@@ -1,16 +1,13 @@
-//! `--show`: pictures in the terminal, by the best way that it knows: kitty's, iTerm's, sixels, or
-//! half blocks.
+//! `--show`: images in the terminal, by the best protocol that it supports: kitty's, iTerm's, sixels,
+//! or half blocks.
 
 use std::io::IsTerminal;
 use std::path::Path;
 
 use crate::error::{Error, Kind, Result};
 
-/// Checks that images can be shown.
-///
-/// # Errors
-/// stdout is no terminal.
-pub(super) fn check() -> Result<()> {
+/// Checks that stdout is a terminal.
+pub(super) fn check_terminal() -> Result<()> {
     if std::io::stdout().is_terminal() {
         return Ok(());
     }
@@ -20,11 +17,8 @@ pub(super) fn check() -> Result<()> {
     )
 }
 
-/// Shows the picture at `path`; one on stdout is on its way already.
-///
-/// # Errors
-/// The file is gone, or the terminal.
-pub(super) fn picture(path: &Path) -> Result<()> {
+/// Shows the image at `path`; one that was written to stdout is not shown again.
+pub(super) fn show(path: &Path) -> Result<()> {
     if path.as_os_str() == "-" {
         return Ok(());
     }
@@ -39,7 +33,6 @@ pub(super) fn picture(path: &Path) -> Result<()> {
         absolute_offset: false,
         ..viuer::Config::default()
     };
-    viuer::print(&image, &config)
-        .map(|_| ())
-        .map_err(|e| failed(e.to_string()))
+    viuer::print(&image, &config).map_err(|e| failed(e.to_string()))?;
+    Ok(())
 }

@@ -1,11 +1,11 @@
-//! Canny edge detection (Canny 1986), equal to OpenCV's number by number: the input on which edge
-//! ControlNets were trained.
+//! Canny edge detection (Canny 1986), the input on which edge ControlNets were trained. Written by
+//! hand because its pixels equal OpenCV's one by one, which no crate's do.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Picture;
+use crate::imaging::Pixels;
 
 /// Hysteresis thresholds of the gradient, as the sum of the absolute Sobel derivatives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,16 @@ pub struct Thresholds {
     pub low: u32,
     /// Steeper edges are kept in any case.
     pub high: u32,
+}
+
+impl Default for Thresholds {
+    /// OpenCV's usual thresholds, with which the edge ControlNets were trained.
+    fn default() -> Self {
+        Self {
+            low: 100,
+            high: 200,
+        }
+    }
 }
 
 impl Thresholds {
@@ -85,7 +95,7 @@ impl Slope {
 }
 
 /// The edges of an image, white on black.
-pub(super) fn edges(picture: &Picture, thresholds: Thresholds) -> Picture {
+pub(super) fn edges(picture: &Pixels, thresholds: Thresholds) -> Pixels {
     let (width, height) = (picture.width as i32, picture.height as i32);
     let slopes: Vec<Slope> = (0..height)
         .flat_map(|y| (0..width).map(move |x| slope(picture, x, y)))
@@ -127,7 +137,7 @@ pub(super) fn edges(picture: &Picture, thresholds: Thresholds) -> Picture {
         .iter()
         .flat_map(|&on| [if on { 255 } else { 0 }; 3])
         .collect();
-    Picture {
+    Pixels {
         width: picture.width,
         height: picture.height,
         rgb,
@@ -136,7 +146,7 @@ pub(super) fn edges(picture: &Picture, thresholds: Thresholds) -> Picture {
 }
 
 /// Sobel derivatives over 3×3 pixels, the border pixels repeated beyond the image.
-fn slope(picture: &Picture, x: i32, y: i32) -> Slope {
+fn slope(picture: &Pixels, x: i32, y: i32) -> Slope {
     let (width, height) = (picture.width as i32, picture.height as i32);
     let value = |channel: usize, dx: i32, dy: i32| {
         let (x, y) = ((x + dx).clamp(0, width - 1), (y + dy).clamp(0, height - 1));
@@ -160,8 +170,8 @@ fn slope(picture: &Picture, x: i32, y: i32) -> Slope {
 mod tests {
     use std::path::Path;
 
-    use super::super::Transparency;
     use super::*;
+    use crate::imaging::Transparency;
 
     #[test]
     fn edges_are_those_of_opencv() {
@@ -172,7 +182,7 @@ mod tests {
             ("ip_96", 50, 150),
         ] {
             let read = |path: String| {
-                Picture::read(
+                Pixels::read(
                     "control",
                     golden.join(path).to_str().unwrap(),
                     Transparency::Dropped,
