@@ -4,7 +4,6 @@
 use candle_core::{DType, Tensor};
 
 use super::unet_config::{TextTime, UnetConfig};
-use super::unet_transformer::{Transformer, key_values};
 use crate::error::{Error, Result};
 use crate::nn::{Backend, KeyValues, Linear, Sinusoid, Tokens, Weights};
 
@@ -38,19 +37,14 @@ impl Conditioning {
         }
     }
 
-    /// Conditioning of a batch for the cross-attentions of `transformers` in their order; `context`
-    /// is `[b, n, context]`.
-    ///
-    /// # Errors
-    /// The network needs `added` and there is none; tensor arithmetic.
-    pub(super) fn new<'a>(
+    /// Conditioning of a batch of `batch` prompts with the keys and values of each cross-attention,
+    /// in the order of the forward pass.
+    pub(super) fn new(
         time: &TimeEmbedding,
-        transformers: impl Iterator<Item = &'a Transformer>,
-        context: &Tensor,
+        contexts: Vec<KeyValues>,
+        batch: usize,
         added: Option<&Added<'_>>,
     ) -> Result<Self> {
-        let batch = context.dim(0)?;
-        let contexts = key_values(transformers, &Tokens::new(context, &time.backend)?)?;
         Ok(Self {
             contexts,
             added: time.added(added)?,

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::conditioning::{Added, Conditioning, TimeEmbedding};
 use super::unet_blocks::{DownStage, MidStage, begin};
 use super::unet_config::UnetConfig;
-use super::unet_transformer::Contexts;
+use super::unet_transformer::{Contexts, key_values};
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, Weights};
 
@@ -258,7 +258,8 @@ impl ControlNet {
             .iter()
             .flat_map(DownStage::transformers)
             .chain(self.mid.transformers());
-        Conditioning::new(&self.time, transformers, context, added)
+        let contexts = key_values(transformers, context, &self.backend)?;
+        Conditioning::new(&self.time, contexts, context.dim(0)?, added)
     }
 
     /// Embedding of a control image `[1, 3, 8h, 8w]` in 0..1, which is added to the latents and is

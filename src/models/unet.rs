@@ -9,7 +9,7 @@ use super::denoiser::{Conditioned, Denoiser, DenoiserInputs, ImagePrompt};
 use super::ip_adapter::IpAdapter;
 use super::unet_blocks::{DownStage, MidStage, UpStage, begin};
 use super::unet_config::UnetConfig;
-use super::unet_transformer::{Contexts, Merging, Transformer};
+use super::unet_transformer::{Contexts, Merging, Transformer, key_values};
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, Weights};
 
@@ -85,7 +85,8 @@ impl Unet {
                 ),
             ));
         }
-        Conditioning::new(&self.time, self.transformers(), context, added)
+        let contexts = key_values(self.transformers(), context, &self.backend)?;
+        Conditioning::new(&self.time, contexts, context.dim(0)?, added)
     }
 
     /// Adds the guidance scale as an input, for networks distilled to take it.

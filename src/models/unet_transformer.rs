@@ -1,11 +1,13 @@
 //! The transformers of the UNet, and the contexts of their attentions.
 
+use candle_core::Tensor;
+
 use crate::error::{Error, Result};
 use crate::models::conditioning::Conditioning;
 use crate::models::unet_config::{Level, UnetConfig};
 use crate::nn::{
-    ActivationDtype, CrossAttention, FeatureMap, Geglu, GroupNorm, KeyValues, LayerNorm, Linear,
-    Projections, SelfAttention, TokenMerge, Tokens, Weights,
+    ActivationDtype, Backend, CrossAttention, FeatureMap, Geglu, GroupNorm, KeyValues, LayerNorm,
+    Linear, Projections, SelfAttention, TokenMerge, Tokens, Weights,
 };
 
 /// Epsilon of the transformers' group norm (diffusers, `Transformer2DModel`); layer norms have
@@ -175,13 +177,16 @@ impl Transformer {
     }
 }
 
-/// Keys and values of `context` for transformers in the order of the forward pass.
+/// Keys and values of `context` `[b, n, context]` for every cross-attention of `transformers`, which
+/// are in the order of the forward pass.
 pub(super) fn key_values<'a>(
     transformers: impl Iterator<Item = &'a Transformer>,
-    context: &Tokens,
+    context: &Tensor,
+    backend: &Backend,
 ) -> Result<Vec<KeyValues>> {
+    let context = Tokens::new(context, backend)?;
     transformers
         .flat_map(Transformer::cross_attentions)
-        .map(|layer| layer.key_values(context))
+        .map(|layer| layer.key_values(&context))
         .collect()
 }
