@@ -136,14 +136,14 @@ impl Observer for Clock {
     }
 }
 
-/// Runs the benchmark and prints what it found.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+/// Runs the benchmark and prints its results.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let report = measure(arguments)?;
     if arguments.json {
-        terminal::json(&report)
-    } else {
-        terminal::data(report.text().as_bytes())
+        return terminal::json(&report);
     }
+    terminal::data(report.text().as_bytes())?;
+    Ok(())
 }
 
 fn measure(arguments: &Arguments) -> Result<Report> {

@@ -5,6 +5,7 @@ use candle_core::Tensor;
 
 use super::conditioning::{Added, Conditioning, TimeEmbedding};
 use super::controlnet::Residuals;
+use super::denoiser::{Conditioned, Denoiser, DenoiserInputs, ImagePrompt};
 use super::ip_adapter::IpAdapter;
 use super::unet_blocks::{DownStage, MidStage, UpStage, begin};
 use super::unet_config::UnetConfig;
@@ -85,16 +86,6 @@ impl Unet {
             ));
         }
         Conditioning::new(&self.time, self.transformers(), context, added)
-    }
-
-    /// Channels of the input latents.
-    pub(crate) fn channels(&self) -> usize {
-        self.config.in_channels
-    }
-
-    /// Channels of the context.
-    pub(crate) fn context(&self) -> usize {
-        self.config.levels[0].context
     }
 
     /// Adds the guidance scale as an input, for networks distilled to take it.
@@ -230,6 +221,71 @@ impl Unet {
             size,
         });
         Ok(Contexts::new(conditioning).merging(merge))
+    }
+}
+
+impl Denoiser for Unet {
+    fn channels(&self) -> usize {
+        self.config.in_channels
+    }
+
+    fn context_width(&self) -> usize {
+        self.config.levels[0].context
+    }
+
+    fn conditioned<'n>(&'n self, inputs: &DenoiserInputs<'_>) -> Result<Box<dyn Conditioned + 'n>> {
+        let conditioning = self.condition(inputs.context, inputs.added.as_ref())?;
+        let mut conditioning = self
+            .guided(conditioning, inputs.guidance_scale)?
+            .merging(inputs.merge_tokens);
+        if let Some(ImagePrompt {
+            adapter,
+            tokens,
+            scale,
+        }) = inputs.image_prompt
+        {
+            conditioning = self.with_picture(conditioning, adapter, tokens, scale)?;
+        }
+        Ok(Box::new(ConditionedUnet {
+            unet: self,
+            conditioning,
+            cache: inputs.cache,
+            deep: None,
+        }))
+    }
+}
+
+/// The network with the conditioning of a batch.
+struct ConditionedUnet<'n> {
+    unet: &'n Unet,
+    conditioning: Conditioning,
+    /// Calls for which deep features are used again.
+    cache: Option<usize>,
+    /// Deep features, and the call that made them.
+    deep: Option<(usize, Deep)>,
+}
+
+impl Conditioned for ConditionedUnet<'_> {
+    fn predict(
+        &mut self,
+        i: usize,
+        latents: &Tensor,
+        timestep: f64,
+        controls: &mut dyn FnMut() -> Result<Vec<Residuals>>,
+    ) -> Result<Tensor> {
+        if let (Some(every), Some((made, deep))) = (self.cache, &self.deep)
+            && i < made + every
+        {
+            return self
+                .unet
+                .forward_shallow(latents, timestep, &self.conditioning, deep);
+        }
+        let controls = controls()?;
+        let (output, deep) = self
+            .unet
+            .forward(latents, timestep, &self.conditioning, &controls)?;
+        self.deep = self.cache.map(|_| (i, deep));
+        Ok(output)
     }
 }
 

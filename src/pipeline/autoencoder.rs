@@ -9,16 +9,15 @@ use candle_core::Tensor;
 use serde_json::Value;
 
 use super::latent_scale::LatentScale;
-use super::part::Part;
+use super::on_demand::OnDemand;
 use super::tiles::Tiling;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
+use crate::family::{Family, LatentStatistics};
 use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
-use crate::registry::{
-    Component, Family, LatentStatistics, ModelFiles, Network, Tensors, autoencoder_sizes,
-};
+use crate::registry::{Component, ModelFiles, Network, Tensors, autoencoder_sizes};
 
 /// An autoencoder; decoder and encoder are loaded on first use.
 pub(super) struct Autoencoder {
@@ -49,16 +48,16 @@ enum Halves {
 
 struct Pair<Config, Decoder, Encoder> {
     config: Config,
-    decoder: Part<Decoder>,
-    encoder: Part<Encoder>,
+    decoder: OnDemand<Decoder>,
+    encoder: OnDemand<Encoder>,
 }
 
 impl<Config, Decoder, Encoder> Pair<Config, Decoder, Encoder> {
     fn new(config: Config) -> Box<Self> {
         Box::new(Self {
             config,
-            decoder: Part::default(),
-            encoder: Part::default(),
+            decoder: OnDemand::default(),
+            encoder: OnDemand::default(),
         })
     }
 }
@@ -155,10 +154,11 @@ impl Autoencoder {
             Halves::Whole(pair) => (pair.config.scaling_factor, pair.config.latent_channels),
             Halves::Tiny(pair) => (pair.config.scaling_factor, pair.config.latent_channels),
         };
-        let moments = statistics.counted(source.family, channels, &file)?;
-        let scale = LatentScale::new(factor, moments, &source.backend.device)?;
+        let format = &source.family.latents;
+        let moments = statistics.moments(format, channels, &file)?;
+        let scale = LatentScale::new(factor, moments, format, &source.backend.device)?;
         let exact = match &halves {
-            Halves::Whole(pair) => pair.config.force_upcast && source.family == Family::Xl,
+            Halves::Whole(pair) => pair.config.force_upcast && format.reads_force_upcast,
             Halves::Tiny(_) => false,
         };
         let exact = Cell::new(exact && source.backend.overflows());
@@ -177,8 +177,8 @@ impl Autoencoder {
     /// A tensor that is missing, left over or of another shape.
     pub(super) fn ready(&self, observer: &mut dyn Observer) -> Result<()> {
         let there = match &self.halves {
-            Halves::Whole(pair) => pair.decoder.is_there(),
-            Halves::Tiny(pair) => pair.decoder.is_there(),
+            Halves::Whole(pair) => pair.decoder.is_loaded(),
+            Halves::Tiny(pair) => pair.decoder.is_loaded(),
         };
         if there {
             return Ok(());
@@ -189,7 +189,7 @@ impl Autoencoder {
             .as_ref()
             .map_or(Component::Vae.name(), |other| &other.origin)
             .to_owned();
-        super::staged(observer, Stage::Load, &name, |_| match &self.halves {
+        super::stage::staged(observer, Stage::Load, &name, |_| match &self.halves {
             Halves::Whole(pair) => self.decoder(pair).map(|_| ()),
             Halves::Tiny(pair) => self.tiny_decoder(pair).map(|_| ()),
         })
@@ -385,10 +385,10 @@ mod tests {
             .get()
         };
         let (half, brain) = (candle_core::DType::F16, candle_core::DType::BF16);
-        assert!(exact(Family::Xl, half, None));
-        assert!(exact(Family::Xl, half, Some(true)));
-        assert!(!exact(Family::Xl, half, Some(false)));
-        assert!(!exact(Family::Xl, brain, None));
-        assert!(!exact(Family::Sd, half, Some(true)));
+        assert!(exact(Family::SDXL, half, None));
+        assert!(exact(Family::SDXL, half, Some(true)));
+        assert!(!exact(Family::SDXL, half, Some(false)));
+        assert!(!exact(Family::SDXL, brain, None));
+        assert!(!exact(Family::SD, half, Some(true)));
     }
 }

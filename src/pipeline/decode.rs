@@ -1,11 +1,12 @@
 //! Latents to pixels, with fallbacks: single precision where a lower one yields no valid image,
-//! tiles where memory runs out. Drawn latents are never lost to a decoder that fails.
+//! tiles where memory runs out. Latents are never lost to a decoder that fails.
 
 use super::autoencoder::Autoencoder;
-use super::sound::sound;
-use super::{Drawn, Pipeline, pixels, staged, tell};
+use super::finite_check::sound;
+use super::stage::staged;
+use super::{PassOutput, Pipeline, pixels};
 use crate::error::{Error, Kind, Result};
-use crate::event::{Event, Observer, Stage};
+use crate::event::{Event, Observer, Stage, tell};
 
 impl Pipeline {
     /// Decodes image `i` of a batch to 8-bit RGB. Each image is decoded alone, since decoding needs
@@ -16,11 +17,11 @@ impl Pipeline {
     /// tensor arithmetic.
     pub(crate) fn decode(
         &self,
-        drawn: &Drawn,
+        output: &PassOutput,
         i: usize,
         observer: &mut dyn Observer,
     ) -> Result<Vec<u8>> {
-        let latents = drawn.latents.narrow(0, i, 1)?;
+        let latents = output.latents.narrow(0, i, 1)?;
         loop {
             self.autoencoder.ready(observer)?;
             let decoded = staged(observer, Stage::Decode, "pixels", |_| {

@@ -4,49 +4,47 @@
 use std::rc::Rc;
 
 use super::autoencoder::{self, Autoencoder};
-use super::equipment::{Equipment, Loading};
+use super::extra_networks::{ExtraNetworks, Loading};
 use super::lora_merge::with_loras;
-use super::part::Part;
+use super::on_demand::OnDemand;
+use super::prompt_cache::PromptCache;
+use super::stage::{Residency, staged};
 use super::text::TextEncoder;
-use super::{Beside, Pipeline, Stay, probe, recent, staged};
+use super::{Pass, Pipeline, prediction_probe};
 use crate::adapters::Adapters;
 use crate::error::Result;
 use crate::event::{Event, Observer, Stage, tell};
+use crate::models::denoiser::Denoiser;
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Weights};
-use crate::params::Request;
-use crate::registry::{Component, ModelFiles, Networks, RepoConfig, Tensors};
+use crate::planner::Model;
+use crate::registry::{Component, Networks, Tensors};
 
 impl Pipeline {
     /// Prepares a model; nothing is loaded before [`Self::ready`] or a stage asks for it.
     ///
     /// # Errors
     /// A file that is missing, malformed or of another network.
-    pub(crate) fn open(
-        (files, repo): (&ModelFiles, &RepoConfig),
-        beside: Beside<'_>,
-        request: &Request,
-        backend: &Backend,
-        stay: Stay,
-    ) -> Result<Self> {
+    pub(crate) fn open(pass: &Pass<'_>, backend: &Backend, residency: Residency) -> Result<Self> {
+        let Model { files, repo, .. } = &**pass.model;
         let source = autoencoder::Source {
             model: files.clone(),
-            other: beside.networks.autoencoder.clone(),
+            other: pass.networks.autoencoder.clone(),
             backend: backend.no_int8(),
             family: repo.family,
         };
         let pipeline = Self {
-            text: Part::default(),
-            recent: recent::Recent::default(),
-            unet: Part::default(),
-            adapters: beside.adapters.clone(),
+            text: OnDemand::default(),
+            prompt_cache: PromptCache::default(),
+            denoiser: OnDemand::default(),
+            adapters: pass.adapters.clone(),
             autoencoder: Autoencoder::open(source)?,
-            equipment: Equipment::default(),
+            extra_networks: ExtraNetworks::default(),
             config: UnetConfig::parse(files.json(&Component::Unet.config())?)?,
             files: files.clone(),
-            prediction: request.prediction,
-            stay,
+            prediction: pass.request.prediction,
+            residency,
             repo: repo.clone(),
             backend: backend.clone(),
         };
@@ -61,11 +59,13 @@ impl Pipeline {
     /// # Errors
     /// A file that is missing, malformed or of another network.
     pub(crate) fn ready(&self, observer: &mut dyn Observer) -> Result<()> {
-        if self.stay == Stay::WhileNeeded || (self.text.is_there() && self.unet.is_there()) {
+        if self.residency == Residency::WhileNeeded
+            || (self.text.is_loaded() && self.denoiser.is_loaded())
+        {
             return Ok(());
         }
         self.text(observer)?;
-        self.unet(observer)?;
+        self.denoiser(observer)?;
         self.autoencoder.ready(observer)?;
         self.backend.trim();
         Ok(())
@@ -79,7 +79,7 @@ impl Pipeline {
             self.text.free();
         }
         if other(&[Component::Unet]) {
-            self.unet.free();
+            self.denoiser.free();
         }
         self.adapters = adapters.clone();
     }
@@ -124,14 +124,16 @@ impl Pipeline {
         })
     }
 
-    pub(super) fn unet(&self, observer: &mut dyn Observer) -> Result<Rc<Unet>> {
-        self.unet.get(|| {
+    pub(super) fn denoiser(&self, observer: &mut dyn Observer) -> Result<Rc<Box<dyn Denoiser>>> {
+        self.denoiser.get(|| {
             staged(observer, Stage::Load, Component::Unet.name(), |_| {
-                let unet = Unet::load(self.weights(Component::Unet, &self.backend)?, &self.config)?;
+                let weights = self.weights(Component::Unet, &self.backend)?;
+                let denoiser: Box<dyn Denoiser> = Box::new(Unet::load(weights, &self.config)?);
                 if self.repo.guesses_prediction {
-                    probe::confirm(&unet, self.prediction, &self.files.origin, &self.backend)?;
+                    let name = &self.files.origin;
+                    prediction_probe::confirm(&*denoiser, self.prediction, name, &self.backend)?;
                 }
-                Ok(unet)
+                Ok(denoiser)
             })
         })
     }
@@ -139,7 +141,7 @@ impl Pipeline {
     /// Calls `free`, which frees a network that the next stage does not need, if networks stay only
     /// while they are needed.
     pub(super) fn leave(&self, free: impl FnOnce()) {
-        if self.stay == Stay::WhileNeeded {
+        if self.residency == Residency::WhileNeeded {
             free();
             self.backend.trim();
         }
@@ -157,7 +159,7 @@ impl Pipeline {
                 ..self.autoencoder.source().clone()
             };
             let changed = Autoencoder::open(source)?;
-            if self.stay == Stay::Loaded {
+            if self.residency == Residency::Loaded {
                 changed.ready(observer)?;
             }
             changed.suits(self.config.out_channels, self.repo.vae_factor)?;
@@ -169,6 +171,6 @@ impl Pipeline {
             backend: &self.backend,
             no_int8: &source.backend,
         };
-        self.equipment.change(networks, &loading, observer)
+        self.extra_networks.change(networks, &loading, observer)
     }
 }

@@ -2,9 +2,9 @@
 
 use candle_core::{Device, Tensor};
 
-use super::sound::invalid;
+use super::finite_check::invalid;
 use crate::error::Result;
-use crate::imaging::Picture;
+use crate::imaging::Pixels;
 
 /// `[1, 3, h, w]` around −1..1 to `h × w × 3` bytes: clamp, × 255, round half to even, as diffusers
 /// does.
@@ -36,10 +36,10 @@ fn flat(rgb: &[u8]) -> Option<[u8; 3]> {
 ///
 /// # Errors
 /// Tensor arithmetic.
-pub(super) fn picture(pixels: &Tensor) -> Result<Picture> {
+pub(super) fn picture(pixels: &Tensor) -> Result<Pixels> {
     let (_, _, height, width) = pixels.dims4()?;
     let rgb = rows(pixels)?.into_iter().map(to_byte).collect();
-    Ok(Picture {
+    Ok(Pixels {
         width: width as u32,
         height: height as u32,
         rgb,

@@ -6,17 +6,18 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::emphasis::emphasised;
-use super::inversion::Words;
-use super::sound::sound;
+use super::finite_check::sound;
+use super::textual_inversion::Words;
 use crate::adapters::Embedding;
 use crate::error::Result;
 use crate::event::{Event, Observer, tell};
+use crate::family::{TextRecipe, TextState};
 use crate::models::clip::ClipText;
 use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
-use crate::nn::{ExtraRows, FeatureMap, Tokens};
+use crate::nn::{ExtraRows, FeatureMap, Tokens, Weights};
 use crate::params::Request;
 use crate::prompt::{Prompt, Reading, Token};
-use crate::registry::{Component, Family, ModelFiles, RepoConfig};
+use crate::registry::{Component, ModelFiles, RepoConfig};
 
 /// The text encoders of a model.
 pub(super) struct TextEncoder {
@@ -34,7 +35,7 @@ struct Encoder {
 /// Conditioning of a prompt; that of several joined prompts has their number in place of each
 /// leading 1.
 #[derive(Clone)]
-pub(crate) struct Context {
+pub(crate) struct PromptEmbeds {
     /// `[1, n, c]`.
     pub(crate) states: Tensor,
     /// Present in SDXL only.
@@ -54,15 +55,15 @@ pub(crate) struct Pooled {
 
 /// The prompts of a request.
 #[derive(Clone)]
-pub(crate) struct Encoded {
-    pub(crate) positive: Context,
+pub(crate) struct EncodedPrompts {
+    pub(crate) positive: PromptEmbeds,
     /// Absent when there is no unconditional pass.
-    pub(crate) negative: Option<Context>,
+    pub(crate) negative: Option<PromptEmbeds>,
     /// Embedded control image of each ControlNet.
     pub(crate) hints: Vec<FeatureMap>,
 }
 
-impl Encoded {
+impl EncodedPrompts {
     /// Tokens that the network attends to.
     pub(crate) fn length(&self) -> usize {
         self.positive
@@ -84,18 +85,18 @@ impl Encoded {
     /// # Errors
     /// Tensor arithmetic.
     pub(crate) fn joined(prompts: &[&Self]) -> Result<Self> {
-        let positive = Context::joined(
+        let positive = PromptEmbeds::joined(
             &prompts
                 .iter()
                 .map(|prompt| &prompt.positive)
                 .collect::<Vec<_>>(),
         )?;
-        let negative: Option<Vec<&Context>> = prompts
+        let negative: Option<Vec<&PromptEmbeds>> = prompts
             .iter()
             .map(|prompt| prompt.negative.as_ref())
             .collect();
         let negative = negative
-            .map(|negative| Context::joined(&negative))
+            .map(|negative| PromptEmbeds::joined(&negative))
             .transpose()?;
         // Control images are the same for all of them.
         let hints = prompts
@@ -110,7 +111,7 @@ impl Encoded {
     }
 }
 
-impl Context {
+impl PromptEmbeds {
     fn joined(contexts: &[&Self]) -> Result<Self> {
         let join = |parts: Vec<&Tensor>| Tensor::cat(&parts, 0);
         let pooled: Option<Vec<&Pooled>> = contexts
@@ -173,7 +174,7 @@ impl TextEncoder {
     pub(super) fn load(
         files: &ModelFiles,
         repo: &RepoConfig,
-        open: super::Open<'_>,
+        open: &dyn Fn(Component) -> Result<Weights>,
     ) -> Result<Self> {
         let load = |reader: Reader| {
             let clip = ClipText::load(open(reader.component)?, &reader.config)?;
@@ -208,7 +209,7 @@ impl TextEncoder {
         embeddings: &[Arc<Embedding>],
         guided: bool,
         observer: &mut dyn Observer,
-    ) -> Result<Encoded> {
+    ) -> Result<EncodedPrompts> {
         let words = self
             .encoders
             .iter()
@@ -245,7 +246,7 @@ impl TextEncoder {
             Some(texts) => Some(self.context(&texts, manner, &mut length, ids)?),
             None => guided.then(|| zeros(&positive, ids)).transpose()?,
         };
-        Ok(Encoded {
+        Ok(EncodedPrompts {
             positive,
             negative,
             hints: Vec::new(),
@@ -308,20 +309,20 @@ impl TextEncoder {
         manner: &Manner<'_>,
         length: &mut Length<'_>,
         ids: Vec<f64>,
-    ) -> Result<Context> {
+    ) -> Result<PromptEmbeds> {
         let mut states = Vec::new();
         let mut pooled = None;
+        let recipe: &TextRecipe = &self.repo.family.text;
         for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(manner.words) {
             let what = || "the text encoder".to_owned();
             let ids = |chunk: &[Token]| encoder.tokenizer.ids(chunk, manner.reading.syntax);
-            let read = |chunk: &[Token]| {
-                encoder.chunk(chunk, ids(chunk), words, texts.skip, self.repo.family)
-            };
+            let read =
+                |chunk: &[Token]| encoder.chunk(chunk, ids(chunk), words, texts.skip, recipe.state);
             let mut parts = Vec::with_capacity(length.chunks);
             for chunk in text.chunks.iter().take(length.chunks) {
                 let part = sound(what, || read(chunk), |part| &part.states)?;
                 parts.push(part.states.clone());
-                if self.repo.family == Family::Xl && parts.len() == 1 {
+                if recipe.second_encoder && parts.len() == 1 {
                     pooled = Some((encoder, part));
                 }
                 length.encoded()?;
@@ -343,7 +344,7 @@ impl TextEncoder {
             }
             None => None,
         };
-        Ok(Context {
+        Ok(PromptEmbeds {
             states: Tensor::cat(&states, 2)?,
             added,
             picture: None,
@@ -402,7 +403,7 @@ impl Length<'_> {
 }
 
 /// Output of an encoder for one chunk.
-struct Part {
+struct EncodedChunk {
     ids: Vec<u32>,
     hidden: Tokens,
     /// `[1, n, c]`, weighted.
@@ -426,27 +427,22 @@ impl Encoder {
         ids: Vec<u32>,
         words: &Words,
         skip: usize,
-        family: Family,
-    ) -> Result<Part> {
+        state: TextState,
+    ) -> Result<EncodedChunk> {
         let extra = ExtraRows {
             first: self.tokenizer.first_word(),
             rows: &words.vectors,
         };
-        let (hidden, states) = match family {
-            Family::Sd => {
-                let hidden = self.clip.hidden(&ids, extra, skip)?;
-                let states = self.clip.normed(&hidden)?;
-                (hidden, states)
-            }
-            Family::Xl => {
-                // The last state but one, without the final norm.
-                let hidden = self.clip.hidden(&ids, extra, skip + 1)?;
-                let states = hidden.to_tensor()?;
-                (hidden, states)
-            }
+        let hidden = match state {
+            TextState::LastNormed => self.clip.hidden(&ids, extra, skip)?,
+            TextState::Penultimate => self.clip.hidden(&ids, extra, skip + 1)?,
+        };
+        let states = match state {
+            TextState::LastNormed => self.clip.normed(&hidden)?,
+            TextState::Penultimate => hidden.to_tensor()?,
         };
         let states = emphasised(states, &self.tokenizer.weights(chunk))?;
-        Ok(Part {
+        Ok(EncodedChunk {
             ids,
             hidden,
             states,
@@ -455,7 +451,7 @@ impl Encoder {
 }
 
 /// Conditioning of zeros in place of a missing negative prompt.
-fn zeros(like: &Context, ids: Vec<f64>) -> Result<Context> {
+fn zeros(like: &PromptEmbeds, ids: Vec<f64>) -> Result<PromptEmbeds> {
     let added = match &like.added {
         Some(pooled) => Some(Pooled {
             text: pooled.text.zeros_like()?,
@@ -463,7 +459,7 @@ fn zeros(like: &Context, ids: Vec<f64>) -> Result<Context> {
         }),
         None => None,
     };
-    Ok(Context {
+    Ok(PromptEmbeds {
         states: like.states.zeros_like()?,
         added,
         picture: None,

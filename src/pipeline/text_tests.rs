@@ -25,7 +25,7 @@ fn encoder(files: &ModelFiles, repo: &RepoConfig) -> TextEncoder {
 }
 
 /// The contexts of a request in JSON, and the warnings for the user.
-fn encode(text: &TextEncoder, request: &str) -> (Encoded, Vec<String>) {
+fn encode(text: &TextEncoder, request: &str) -> (EncodedPrompts, Vec<String>) {
     let files = files(model("sd15"));
     let params: Params = serde_json::from_str(request).unwrap();
     let request = Request::resolve(&params, &files, &RepoConfig::read(&files).unwrap()).unwrap();
@@ -75,7 +75,7 @@ fn xl() -> TextEncoder {
     encoder(
         &files(folder.path().to_owned()),
         &RepoConfig {
-            family: Family::Xl,
+            family: crate::family::Family::SDXL,
             ..repo
         },
     )

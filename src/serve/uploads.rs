@@ -15,6 +15,7 @@ use serde_json::{Map, Value};
 use super::fields::{ALPHA, Access, access};
 use crate::error::{Error, Result};
 use crate::imaging::{MaskChannel, Source, Transparency};
+use crate::output::encode;
 use crate::output::latents::SUFFIX;
 use crate::params::Params;
 
@@ -26,7 +27,7 @@ pub(super) const PLACE: &str = "upload";
 
 /// File name of a finished image within its job.
 pub(super) fn picture_of(index: u64) -> String {
-    format!("{index}.png")
+    format!("{index}{}", encode::DEFAULT.suffix())
 }
 
 /// File name of latents within their job, if they could not be decoded.
