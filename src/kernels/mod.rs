@@ -6,7 +6,6 @@ mod arena;
 mod attention;
 #[doc(hidden)]
 pub mod bench;
-pub(crate) mod cgroup;
 mod conv;
 mod conv_direct;
 mod conv_input;

@@ -26,7 +26,7 @@ pub(crate) use embed::{Embedding, ExtraRows, Sinusoid};
 pub(crate) use hardware::{Hardware, detect_hardware, operations_per_second};
 pub(crate) use linear::{Geglu, Linear};
 pub(crate) use map::{ActivationDtype, FeatureMap, Tokens};
-pub(crate) use memory::available as available_memory;
+pub(crate) use memory::{available_memory, peak_resident_memory, resident_memory};
 pub(crate) use nan_trace::{first_nonfinite_layer, is_finite};
 pub(crate) use norm::{GroupNorm, LayerNorm};
 pub(crate) use shapes::{Activation, ConvShape};

@@ -45,7 +45,7 @@ impl Json {
         if matches!(event, Event::Done { .. }) {
             object.remove("jobs");
             object.insert("stages".into(), json!(self.stages));
-            object.insert("peak_bytes".into(), bench::peak_memory().into());
+            object.insert("peak_bytes".into(), crate::nn::peak_resident_memory().into());
         }
         object
     }
