@@ -3,7 +3,7 @@
 
 use candle_core::Tensor;
 
-use super::finite_check::sound;
+use super::finite_check::check_finite;
 use super::noise_source::NoiseSource;
 use super::preview::Previews;
 use super::stage::Batch;
@@ -331,7 +331,7 @@ impl Model for GuidedDenoiser<'_> {
     fn output(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
         let calls = self.run.calls;
         let call = || format!("the denoising network at call {} of {calls}", i + 1);
-        let output = sound(call, || self.guided(i, x, timestep), |output| output)?;
+        let output = check_finite(call, || self.guided(i, x, timestep), |output| output)?;
         let Batch { first, size } = self.run.batch;
         let step = Event::Step {
             step: i + 1,
@@ -350,7 +350,7 @@ impl Model for GuidedDenoiser<'_> {
 
     fn on_x0(&mut self, i: usize, x0: &Tensor) -> Result<bool> {
         if let Some(previews) = self.run.previews {
-            for preview in previews.after(i, x0, self.run.batch.first)? {
+            for preview in previews.at_call(i, x0, self.run.batch.first)? {
                 tell(self.observer, &preview)?;
             }
         }

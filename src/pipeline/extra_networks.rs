@@ -45,7 +45,7 @@ impl ExtraNetworks {
     ///
     /// # Errors
     /// A file that is malformed, or of a network for another family.
-    pub(super) fn change(
+    pub(super) fn update(
         &mut self,
         wanted: &Networks,
         loading: &Loading<'_>,

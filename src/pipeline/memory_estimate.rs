@@ -149,7 +149,7 @@ impl Sizes<'_> {
     /// A file of the model that is missing or malformed.
     pub(crate) fn estimate(&self, backend: &Backend, tiled: bool) -> Result<Estimate> {
         let no_int8 = backend.no_int8();
-        let source = autoencoder::Source {
+        let source = autoencoder::AutoencoderFiles {
             model: self.files.clone(),
             other: self.networks.autoencoder.clone(),
             backend: no_int8.clone(),
@@ -246,7 +246,12 @@ impl Sizes<'_> {
 
     /// Decoder or encoder of the autoencoder: its weights, and its buffers for the whole image or a
     /// tile.
-    fn autoencoder(&self, source: &autoencoder::Source, half: Half, tiled: bool) -> Result<Sized> {
+    fn autoencoder(
+        &self,
+        source: &autoencoder::AutoencoderFiles,
+        half: Half,
+        tiled: bool,
+    ) -> Result<Sized> {
         let weights = source.weights()?.footprint(half.prefix());
         let area = u64::from(self.repo.vae_factor * self.repo.vae_factor);
         let sized = |cells: u64, width: usize, maps: u64| {

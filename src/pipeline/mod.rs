@@ -92,7 +92,7 @@ impl Pipeline {
                 text.encode(request, &pass.adapters.embeddings, guided, observer)
             })
         })?;
-        self.leave(|| self.text.free());
+        self.free_if_short(|| self.text.free());
         if images.prompt.is_none() && images.controls.is_empty() {
             return Ok(encoded);
         }

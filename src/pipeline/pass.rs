@@ -184,14 +184,14 @@ impl Pipeline {
                     None => None,
                 },
             };
-            self.leave(|| self.autoencoder.free());
+            self.free_if_short(|| self.autoencoder.free());
             let denoiser = self.denoiser(observer)?;
             let set = self.denoiser_set(&**denoiser, pass, prompts)?;
             let mut model = GuidedDenoiser::new(set, prompts, run, noise, observer)?;
             let latents = schedulers::sample(&config, &sigmas, x, &mut model)?;
             let (noise, flow) = model.end();
             drop(denoiser);
-            self.leave(|| self.denoiser.free());
+            self.free_if_short(|| self.denoiser.free());
             // The decoder needs the most memory of all, and buffers of other sizes than the
             // network's.
             self.backend.trim();

@@ -2,7 +2,7 @@
 
 use candle_core::{Device, Tensor};
 
-use super::finite_check::invalid;
+use super::finite_check::invalid_image;
 use crate::error::Result;
 use crate::imaging::Pixels;
 
@@ -15,8 +15,8 @@ pub(super) fn to_rgb(pixels: &Tensor) -> Result<Vec<u8>> {
     let values = rows(pixels)?;
     let bytes: Vec<u8> = values.iter().map(|&value| to_byte(value)).collect();
     match flat(&bytes) {
-        Some([0, 0, 0]) => Err(invalid("the picture is black all over")),
-        Some(colour) => Err(invalid(&format!(
+        Some([0, 0, 0]) => Err(invalid_image("the picture is black all over")),
+        Some(colour) => Err(invalid_image(&format!(
             "the picture is of one colour all over: {colour:?}"
         ))),
         None => Ok(bytes),

@@ -46,7 +46,7 @@ impl Previews<'_> {
     ///
     /// # Errors
     /// Tensor arithmetic.
-    pub(super) fn after(&self, i: usize, x0: &Tensor, first: u64) -> Result<Vec<Event>> {
+    pub(super) fn at_call(&self, i: usize, x0: &Tensor, first: u64) -> Result<Vec<Event>> {
         if !(i + 1).is_multiple_of(self.every) {
             return Ok(Vec::new());
         }
@@ -101,7 +101,7 @@ impl Previews<'_> {
 mod tests {
     use std::path::Path;
 
-    use super::super::autoencoder::Source;
+    use super::super::autoencoder::AutoencoderFiles;
     use super::*;
     use crate::family::Family;
     use crate::nn::Backend;
@@ -118,7 +118,7 @@ mod tests {
             let copy = tempfile::tempdir().unwrap();
             std::fs::create_dir(copy.path().join("vae")).unwrap();
             std::fs::write(copy.path().join("vae/config.json"), config.to_string()).unwrap();
-            let autoencoder = Autoencoder::open(Source {
+            let autoencoder = Autoencoder::open(AutoencoderFiles {
                 model: ModelFiles::folder("m", "m", copy.path().to_owned()),
                 other: None,
                 backend: Backend::reference(),

@@ -4,7 +4,7 @@
 use candle_core::Tensor;
 
 use super::autoencoder::Autoencoder;
-use super::finite_check::sound;
+use super::finite_check::check_finite;
 use super::noise_source::NoiseSource;
 use crate::error::{Error, Result};
 use crate::imaging::{Mask, MaskedContent, Pixels, Start};
@@ -65,7 +65,7 @@ impl Encoding<'_> {
         };
         let latents = match (latents, &mask) {
             (None, _) => first.clone(),
-            (Some(latents), Some(mask)) => replaced(latents, mask, start.content, &first)?,
+            (Some(latents), Some(mask)) => fill_masked(latents, mask, start.content, &first)?,
             (Some(latents), None) => latents,
         };
         Ok(StartLatents {
@@ -79,7 +79,7 @@ impl Encoding<'_> {
     /// Scaled latents of one image, with or without a mask (`masks`), for each image of the batch.
     fn latents(&self, pixels: &Tensor, masks: bool, noise: &mut NoiseSource<'_>) -> Result<Tensor> {
         let what = || "the autoencoder's encoder".to_owned();
-        let encoded = sound(
+        let encoded = check_finite(
             what,
             || self.autoencoder.encode(pixels),
             |encoded| &encoded.mean,
@@ -113,7 +113,7 @@ impl Encoding<'_> {
 }
 
 /// Latents with the masked area replaced by noise or zeros, where `content` asks for that.
-fn replaced(
+fn fill_masked(
     latents: Tensor,
     mask: &Tensor,
     content: MaskedContent,
