@@ -58,9 +58,6 @@ fn rgb() -> String {
 
 impl ControlConfig {
     /// Reads config.json, which `file` names in messages.
-    ///
-    /// # Errors
-    /// As [`UnetConfig::parse`].
     pub(crate) fn parse(file: &str, mut json: Value) -> Result<Self> {
         let broken = |what: &str| Error::new(Kind::ModelFile, format!("{file}: {what}"));
         let hint: HintConfig =
@@ -92,9 +89,6 @@ impl ControlConfig {
     /// Configuration of a file without config.json, from the shapes of its tensors, for a copy of
     /// the network `base`: the number of transformer blocks of each level, and the widths of the
     /// embedding of the control image. Everything else is as in `base`.
-    ///
-    /// # Errors
-    /// The file is not a ControlNet.
     pub(crate) fn of_file(weights: &Weights, base: &UnetConfig) -> Result<Self> {
         let first = |name: &str| {
             weights
@@ -200,9 +194,6 @@ impl Residuals {
 
 impl ControlNet {
     /// Loads the network and rejects tensors that no layer uses.
-    ///
-    /// # Errors
-    /// A tensor that is missing, left over or of another shape.
     pub(crate) fn load(weights: &Weights, config: &ControlConfig) -> Result<Self> {
         let unet = &config.unet;
         let levels = &unet.levels;
@@ -245,9 +236,6 @@ impl ControlNet {
 
     /// Prepares the conditioning of a batch: context `[b, n, context]`, and `added` where the
     /// network needs it.
-    ///
-    /// # Errors
-    /// Missing `added`; tensor arithmetic.
     pub(crate) fn condition(
         &self,
         context: &Tensor,
@@ -264,9 +252,6 @@ impl ControlNet {
 
     /// Embedding of a control image `[1, 3, 8h, 8w]` in 0..1, which is added to the latents and is
     /// the same at every step.
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(crate) fn hint(&self, picture: &Tensor) -> Result<FeatureMap> {
         self.hint
             .forward(&FeatureMap::from_nchw(picture, &self.backend)?)
@@ -274,9 +259,6 @@ impl ControlNet {
 
     /// Residuals for latents `[b, in, h, w]` at `timestep`, with the embedding `hint` of the
     /// control image. The latents are repeated for all images of the conditioning.
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(
         &self,
         latents: &Tensor,

@@ -72,17 +72,11 @@ pub(super) struct Distribution {
 
 impl AutoencoderFiles {
     /// Returns true if it is a tiny autoencoder.
-    ///
-    /// # Errors
-    /// A file that is missing or malformed.
     pub(super) fn is_tiny(&self) -> Result<bool> {
         Ok(self.config()?.0["_class_name"] == TINY)
     }
 
     /// Weights of the autoencoder.
-    ///
-    /// # Errors
-    /// A file that is missing or malformed.
     pub(super) fn weights(&self) -> Result<Weights> {
         self.weights_on(&self.backend)
     }
@@ -134,9 +128,6 @@ const TINY: &str = "AutoencoderTiny";
 
 impl Autoencoder {
     /// Reads the configuration; decoder and encoder are loaded later.
-    ///
-    /// # Errors
-    /// A file that is missing, malformed or of another network.
     pub(super) fn open(source: AutoencoderFiles) -> Result<Self> {
         let (json, file) = source.config()?;
         let wrong = |e: serde_json::Error| Error::new(Kind::ModelFile, format!("{file}: {e}"));
@@ -172,9 +163,6 @@ impl Autoencoder {
     }
 
     /// Loads the decoder if it is not in memory; `observer` receives the events.
-    ///
-    /// # Errors
-    /// A tensor that is missing, left over or of another shape.
     pub(super) fn load(&self, observer: &mut dyn Observer) -> Result<()> {
         let there = match &self.halves {
             Halves::Kl(pair) => pair.decoder.is_loaded(),
@@ -190,8 +178,8 @@ impl Autoencoder {
             .map_or(Component::Vae.name(), |other| &other.origin)
             .to_owned();
         super::stage::staged(observer, Stage::Load, &name, |_| match &self.halves {
-            Halves::Kl(pair) => self.decoder(pair).map(|_| ()),
-            Halves::Tiny(pair) => self.tiny_decoder(pair).map(|_| ()),
+            Halves::Kl(pair) => self.decoder(pair).map(drop),
+            Halves::Tiny(pair) => self.tiny_decoder(pair).map(drop),
         })
     }
 
@@ -250,9 +238,6 @@ impl Autoencoder {
 
     /// Rejects an autoencoder that is not made for a network of `channels` latent channels whose
     /// cells cover `factor` pixels.
-    ///
-    /// # Errors
-    /// It is made for other latents.
     pub(super) fn check_latents(&self, channels: usize, factor: u32) -> Result<()> {
         let own = match &self.halves {
             Halves::Kl(pair) => (pair.config.latent_channels, pair.config.factor()),
@@ -305,17 +290,15 @@ impl Autoencoder {
     }
 
     /// The sampler's latents `[b, c, h, w]` to pixels `[b, 3, f·h, f·w]` around −1..1.
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(super) fn decode(&self, latents: &Tensor) -> Result<Tensor> {
         let latents = self.scale.decoded(latents)?;
         match &self.halves {
             Halves::Kl(pair) => {
                 let decoder = self.decoder(pair)?;
-                match self.tiled.get() {
-                    true => Tiling::of(&pair.config).decode(&latents, |part| decoder.forward(part)),
-                    false => decoder.forward(&latents),
+                if self.tiled.get() {
+                    Tiling::of(&pair.config).decode(&latents, |part| decoder.forward(part))
+                } else {
+                    decoder.forward(&latents)
                 }
             }
             Halves::Tiny(pair) => self.tiny_decoder(pair)?.forward(&latents),
@@ -323,9 +306,6 @@ impl Autoencoder {
     }
 
     /// Pixels `[1, 3, h, w]` in −1..1 to the posterior of the latents.
-    ///
-    /// # Errors
-    /// The encoder's tensors are missing or of another shape; tensor arithmetic.
     pub(super) fn encode(&self, pixels: &Tensor) -> Result<Distribution> {
         match &self.halves {
             Halves::Kl(pair) => {

@@ -11,10 +11,6 @@ use crate::event::{Event, Observer, Stage, tell};
 impl Pipeline {
     /// Decodes image `i` of a batch to 8-bit RGB. Each image is decoded alone, since decoding needs
     /// the most memory of all stages.
-    ///
-    /// # Errors
-    /// `Kind::InvalidImage` when an image is not finite or of one colour, in single precision too;
-    /// tensor arithmetic.
     pub(crate) fn decode(
         &self,
         output: &PassOutput,

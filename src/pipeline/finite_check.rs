@@ -9,9 +9,6 @@ use crate::nn::{first_nonfinite_layer, is_finite};
 /// Returns the output of `run` if the tensor `of` it is finite throughout. Otherwise the same call
 /// is repeated with the watch of every layer on, so that a sound run pays nothing for the name of
 /// the layer; `what` names the network and the call.
-///
-/// # Errors
-/// `Kind::InvalidImage` with the network, the call and the layer; the errors of `run`.
 pub(super) fn check_finite<T>(
     what: impl FnOnce() -> String,
     mut run: impl FnMut() -> Result<T>,

@@ -23,9 +23,6 @@ use crate::registry::{Component, Networks, Tensors};
 
 impl Pipeline {
     /// Prepares a model; nothing is loaded before [`Self::load`] or a stage asks for it.
-    ///
-    /// # Errors
-    /// A file that is missing, malformed or of another network.
     pub(crate) fn open(pass: &Pass<'_>, backend: &Backend, residency: Residency) -> Result<Self> {
         let Model { files, repo, .. } = &**pass.model;
         let source = autoencoder::AutoencoderFiles {
@@ -55,9 +52,6 @@ impl Pipeline {
     }
 
     /// Loads the networks that are not in memory, unless networks stay only while they are needed.
-    ///
-    /// # Errors
-    /// A file that is missing, malformed or of another network.
     pub(crate) fn load(&self, observer: &mut dyn Observer) -> Result<()> {
         if self.residency == Residency::WhileNeeded
             || (self.text.is_loaded() && self.denoiser.is_loaded())
@@ -148,9 +142,6 @@ impl Pipeline {
     }
 
     /// Sets the extra networks: loads those that `networks` names and frees all others.
-    ///
-    /// # Errors
-    /// As [`Self::open`]; a network for another family.
     pub(crate) fn set_extra_networks(
         &mut self,
         networks: &Networks,

@@ -75,9 +75,6 @@ pub(crate) struct ConditionImages {
 
 impl Pipeline {
     /// Encodes the prompts of a pass, and the images that its networks are conditioned on.
-    ///
-    /// # Errors
-    /// A `clip_skip` beyond the encoder's layers; tensor arithmetic.
     pub(crate) fn encode(
         &self,
         pass: &Pass<'_>,

@@ -135,9 +135,6 @@ impl<'a> Pass<'a> {
 
 impl Pipeline {
     /// Runs a pass over a batch, with its encoded prompts.
-    ///
-    /// # Errors
-    /// `Kind::Interrupted` when the observer cancels; tensor arithmetic.
     pub(crate) fn run(
         &self,
         pass: &Pass<'_>,
@@ -286,9 +283,6 @@ impl Pipeline {
     }
 
     /// Restores latents from a file as the output of a pass.
-    ///
-    /// # Errors
-    /// Latents of another size than the request's.
     pub(crate) fn restore(&self, request: &Request, latents: &Latents) -> Result<PassOutput> {
         let shape = self.latent_shape(request, 1);
         if shape[1..] != latents.shape {

@@ -8,9 +8,6 @@ use crate::imaging::Pixels;
 
 /// `[1, 3, h, w]` around −1..1 to `h × w × 3` bytes: clamp, × 255, round half to even, as diffusers
 /// does.
-///
-/// # Errors
-/// `Kind::InvalidImage` for an image of a single colour.
 pub(super) fn to_rgb(pixels: &Tensor) -> Result<Vec<u8>> {
     let values = rows(pixels)?;
     let bytes: Vec<u8> = values.iter().map(|&value| to_byte(value)).collect();
@@ -33,9 +30,6 @@ fn flat(rgb: &[u8]) -> Option<[u8; 3]> {
 }
 
 /// Converts pixels as `to_rgb` does, to a picture, without the check for a single colour.
-///
-/// # Errors
-/// Tensor arithmetic.
 pub(super) fn picture(pixels: &Tensor) -> Result<Pixels> {
     let (_, _, height, width) = pixels.dims4()?;
     let rgb = rows(pixels)?.into_iter().map(to_byte).collect();

@@ -26,9 +26,6 @@ const MAX_SIDE: u32 = 256;
 
 impl Previews<'_> {
     /// Rejects latents of a number of channels whose colours are not known.
-    ///
-    /// # Errors
-    /// As said, unless the autoencoder is a tiny one, which decodes previews itself.
     pub(super) fn check(&self) -> Result<()> {
         let (channels, known) = (self.autoencoder.channels(), self.rgb.factors.len());
         if self.autoencoder.is_tiny() || channels == known {
@@ -43,9 +40,6 @@ impl Previews<'_> {
     /// The previews after call `i` (from 0): one for each image of the estimates `x0`
     /// `[b, c, h, w]`, the first of which is image `first` of the request. Empty if no preview is
     /// due.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(super) fn at_call(&self, i: usize, x0: &Tensor, first: u64) -> Result<Vec<Event>> {
         if !(i + 1).is_multiple_of(self.every) {
             return Ok(Vec::new());

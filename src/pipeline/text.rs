@@ -81,9 +81,6 @@ impl EncodedPrompts {
 
     /// Joins prompts of one length, of requests that can be drawn in one batch, one for each image
     /// of a forward pass.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn joined(prompts: &[&Self]) -> Result<Self> {
         let positive = PromptEmbeds::joined(
             &prompts

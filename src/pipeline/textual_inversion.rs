@@ -17,9 +17,6 @@ pub(super) struct Words {
 
 impl Words {
     /// Reads the embedding vectors for `component`, whose states are `width` wide.
-    ///
-    /// # Errors
-    /// Vectors of another width, or with values that are not finite.
     pub(super) fn read(
         embeddings: &[Arc<Embedding>],
         component: Component,
