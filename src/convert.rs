@@ -230,8 +230,9 @@ impl<'a> Source<'a> {
                 .checkpoint()
                 .is_none_or(|checkpoint| checkpoint.parts.contains_key(&component));
             if inside && files.has(&component.config()) {
-                parts.insert(component, Weights::open(files, component, &backend)?);
-                tensors.insert(component, files.tensors(component)?);
+                let part = files.tensors(component)?;
+                parts.insert(component, Weights::open(part.clone(), &backend)?);
+                tensors.insert(component, part);
             }
         }
         Ok(Self {

@@ -14,6 +14,7 @@ pub mod env;
 pub mod error;
 pub mod event;
 pub mod family;
+pub mod guidance;
 pub(crate) mod hash;
 pub mod hub;
 pub mod image;

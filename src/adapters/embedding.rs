@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::discover::{Hashes, file_stem};
-use crate::catalog::{Component, ModelFiles, TensorFile, Tensors};
+use crate::catalog::{Component, ModelFiles};
 use crate::error::{Error, Kind, Result};
 use crate::prompt::Word;
-use crate::tensor_file::{ByteSource, Directory};
+use crate::tensor_file::{ByteSource, Directory, TensorFile, Tensors};
 
 /// A textual-inversion embedding: the vectors of one word.
 #[derive(Clone, Debug)]

@@ -9,10 +9,10 @@ use super::discover::Hashes;
 use super::lora_layers::{Form, Module, PEFT, Size, Suffix, size_of_change, split_suffix, wrong};
 use super::module_names::{ModuleNames, TargetModule};
 use super::peft_config::{HEADER, PeftConfig};
-use crate::catalog::{Component, TensorFile, Tensors};
+use crate::catalog::Component;
 use crate::error::{Error, Kind, Result};
 use crate::family::Family;
-use crate::tensor_file::{ByteSource, Directory};
+use crate::tensor_file::{ByteSource, Directory, TensorFile, Tensors};
 
 /// A LoRA file whose header was read.
 #[derive(Clone, Debug)]

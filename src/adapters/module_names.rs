@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 
-use crate::catalog::{Component, ModelFiles, Tensors, original_module};
+use crate::catalog::{Component, ModelFiles, original_module};
 use crate::error::Result;
+use crate::tensor_file::Tensors;
 
 /// Modules of a model that a LoRA may change, by every name that training programs give them.
 #[derive(Clone, Debug)]

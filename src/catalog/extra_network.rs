@@ -4,13 +4,14 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::ModelFiles;
 use super::lookup::{Fetch, locate_files};
 use super::single_file::{autoencoder_places, control_places};
-use super::{ModelFiles, Tensors};
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
 use crate::family::Family;
 use crate::hub::Repository;
+use crate::tensor_file::Tensors;
 
 /// A network's files.
 #[derive(Clone, Debug)]

@@ -2,22 +2,22 @@
 //! relative to the model's root.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 
 use super::single_file::version_of_tensors;
-use super::tensors::ShardIndex;
-use super::{Checkpoint, Component, TensorFile, Tensors, Version};
+use super::{Checkpoint, Component, Version};
 use crate::error::{Error, Kind, Result};
 use crate::hash::{hex, sha256};
 use crate::named_enum::Named;
 use crate::schedulers::Prediction;
-use crate::tensor_file::ByteSource;
+use crate::tensor_file::{ByteSource, TensorFile, Tensors};
 
 /// Files of a model.
 #[derive(Clone, Debug)]
@@ -356,6 +356,26 @@ fn fingerprint(path: &Path) -> Option<String> {
         .chain_update(header)
         .finalize();
     Some(format!("header:{}", hex(&hash)))
+}
+
+/// The index of weights in several files (shards), as far as it is read.
+#[derive(Deserialize)]
+struct ShardIndex {
+    weight_map: BTreeMap<String, String>,
+}
+
+impl ShardIndex {
+    /// Names of the shards, each once.
+    fn files(self) -> std::result::Result<BTreeSet<String>, String> {
+        let names: BTreeSet<String> = self.weight_map.into_values().collect();
+        let is_plain = |name: &&String| {
+            !name.is_empty() && !name.contains(['/', '\\']) && !name.starts_with('.')
+        };
+        match names.iter().find(|name| !is_plain(name)) {
+            Some(name) => Err(format!("shard `{name}` is not a plain file name")),
+            None => Ok(names),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::required_files::CARD;
-use super::{Component, Inputs, ModelFiles, RepoConfig, Tensors, Version, models, single_file};
+use super::{Component, Inputs, ModelFiles, RepoConfig, Version, models, single_file};
 use crate::error::{Error, Kind, Result};
 use crate::hash::sha256_of_file;
 use crate::named_enum::Named;
 use crate::schedulers::Prediction;
-use crate::tensor_file::{ByteSource, StoredDtype};
+use crate::tensor_file::{ByteSource, StoredDtype, Tensors};
 
 /// Description of a model, or of a file that is no model.
 #[derive(Debug, Serialize)]

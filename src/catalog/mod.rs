@@ -13,7 +13,6 @@ mod models;
 mod repo_config;
 mod required_files;
 mod single_file;
-mod tensors;
 
 pub use component::Component;
 pub use extra_file::file_of_repository;
@@ -27,4 +26,3 @@ pub use models::{DEFAULT_MODEL, ModelRef, ModelSpec, Preset, UnetFile, models, p
 pub use repo_config::{Inputs, RepoConfig};
 pub(crate) use required_files::small_files;
 pub use single_file::{Checkpoint, Version, autoencoder_sizes, export, original_module};
-pub use tensors::{Scale, TensorFile, TensorSpan, Tensors};

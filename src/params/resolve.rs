@@ -16,7 +16,7 @@ use super::{
 use crate::catalog::{ModelFiles, Preset, RepoConfig, models};
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Result};
-use crate::imaging::{Fit, Picture, Start, Thresholds, control_picture};
+use crate::imaging::{Fit, Pixels, PreprocessorSettings, Start, Thresholds, control_image};
 use crate::prompt::{LongPrompt, Syntax};
 use crate::schedulers::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
 use crate::schedulers::{SigmaSchedule, schedule};
@@ -251,9 +251,9 @@ impl Request {
     /// refiner, for both models.
     fn with_steps(self, repo: &RepoConfig) -> Result<Self> {
         let (_, sigmas) = self.sigmas(repo)?;
-        self.refiner
-            .as_ref()
-            .map_or(Ok(0), |refiner| refiner.handover(&sigmas))?;
+        if let Some(refiner) = &self.refiner {
+            Refiner::switch_step(refiner.start, &sigmas)?;
+        }
         Ok(self)
     }
 
@@ -273,12 +273,19 @@ impl Request {
     ///
     /// # Errors
     /// A file that is missing or no picture.
-    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Picture>> {
+    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Pixels>> {
         let fit = self.init.as_ref().map_or(Fit::Cover, |init| init.fit);
         let size = [self.width, self.height];
-        let edges = |control: &Control| self.canny.filter(|_| control.edges);
-        let picture =
-            |control: &Control| control_picture(&control.image, edges(control), fit, size, start);
+        let settings = &PreprocessorSettings {
+            canny: self.canny.unwrap_or_default(),
+        };
+        let picture = |Control {
+                           image,
+                           preprocessor,
+                           ..
+                       }: &Control| {
+            control_image(image, *preprocessor, settings, fit, size, start)
+        };
         self.controls.iter().map(picture).collect()
     }
 

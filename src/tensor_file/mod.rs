@@ -6,6 +6,7 @@ mod globals;
 mod pickle;
 mod safetensors;
 mod stored_dtype;
+mod tensors;
 mod torch;
 mod write;
 
@@ -15,6 +16,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub use stored_dtype::StoredDtype;
+pub(crate) use tensors::attach_scales;
+pub use tensors::{Scale, TensorFile, TensorSpan, Tensors};
 pub use write::{Format, PlannedTensor};
 
 use crate::error::{Error, Kind, Result};

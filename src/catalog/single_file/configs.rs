@@ -6,9 +6,10 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::noise::{Noise, PLAYGROUND_FACTOR};
-use crate::catalog::{Component, TensorSpan};
+use crate::catalog::Component;
 use crate::named_enum::named_enum;
 use crate::schedulers::Prediction;
+use crate::tensor_file::TensorSpan;
 
 named_enum! {
     /// Stable Diffusion version of a model.

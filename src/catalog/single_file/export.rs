@@ -7,9 +7,10 @@ use super::configs::Version;
 use super::names::{Names, UnetLayout, VaeLayout, open_clip};
 use super::noise::{COSXL_DATA, MEAN, PLAYGROUND, SIGMA_MAX, SIGMA_MIN, STD};
 use super::{VELOCITY, ZERO_SNR};
-use crate::catalog::{Component, RepoConfig, TensorSpan};
+use crate::catalog::{Component, RepoConfig};
 use crate::error::{Error, Kind, Result};
 use crate::schedulers::{Edm, Prediction};
+use crate::tensor_file::TensorSpan;
 
 /// A tensor to be written.
 #[derive(Clone, Debug, PartialEq)]

@@ -15,10 +15,10 @@ pub use configs::Version;
 use noise::Noise;
 pub(super) use parts::{autoencoder_places, control_places};
 
-use super::{Component, TensorFile, Tensors};
+use super::Component;
 use crate::error::{Error, Kind, Result};
 use crate::schedulers::Prediction;
-use crate::tensor_file::{ByteSource, Directory};
+use crate::tensor_file::{ByteSource, Directory, TensorFile, Tensors};
 use configs::{Facts, Part, context};
 use parts::Parts;
 

@@ -4,11 +4,10 @@
 
 use serde_json::{Value, json};
 
-use crate::catalog::TensorFile;
 use crate::error::{Error, Kind, Result};
 use crate::family::Moments;
 use crate::schedulers::{Edm, Prediction};
-use crate::tensor_file::Directory;
+use crate::tensor_file::{Directory, TensorFile};
 
 pub(super) const MEAN: &str = "edm_mean";
 pub(super) const STD: &str = "edm_std";

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::{Names, UnetLayout, VaeLayout, control as control_names, open_clip};
-use crate::catalog::tensors::attach_scales;
-use crate::catalog::{Component, TensorSpan};
-use crate::tensor_file::{Directory, Entry};
+use crate::catalog::Component;
+use crate::tensor_file::{Directory, Entry, TensorSpan, attach_scales};
 
 /// Naming style of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,9 +2,8 @@
 
 use std::fs::File;
 
-use crate::catalog::TensorFile;
 use crate::error::{Error, Kind, Result};
-use crate::tensor_file::ByteSource;
+use crate::tensor_file::{ByteSource, TensorFile};
 
 /// A file's bytes.
 pub(super) struct Mapped {
