@@ -8,11 +8,12 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::choices::{Pattern, Wildcards};
-use super::fields::{Fault, Fields, Place};
+use super::fields::{Diagnostic, Fields, Place};
 use super::matrix::{Axis, Coordinate, Element, Point, product};
 use super::source::{Choices, Draft};
 use crate::error::{Error, Kind, Result};
 use crate::params::{Params, Seed, check};
+use crate::prompt::Prompt;
 
 /// One image to be generated.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ const PROMPTS: [&str; 4] = ["prompt", "prompt_2", "negative_prompt", "negative_p
 impl Job {
     /// Adds a position to `error`: that of the field that it names or is about, else that of the
     /// job.
-    pub fn fault(&self, error: Error) -> Fault {
+    pub fn fault(&self, error: Error) -> Diagnostic {
         let of_model = matches!(
             error.kind(),
             Kind::ModelNotFound | Kind::ModelFile | Kind::Network
@@ -56,13 +57,13 @@ impl Job {
             .field_name()
             .or(of_model.then_some("model"))
             .and_then(|field| self.fields.place(field));
-        Fault::new(place.unwrap_or(&self.place), error)
+        Diagnostic::new(place.unwrap_or(&self.place), error)
     }
 }
 
 /// Returns every job of `drafts`, and every error in them. `under` has defaults for the fields of
 /// each draft, `over` overrides them.
-pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<Fault>) {
+pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<Diagnostic>) {
     let mut expansion = Expansion::default();
     for (number, draft) in drafts.iter().enumerate() {
         let draft = &Draft {
@@ -77,7 +78,7 @@ pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<F
 }
 
 /// Removes duplicate faults: a wrong value of a matrix is wrong in every job.
-pub(super) fn once(faults: Vec<Fault>) -> Vec<Fault> {
+pub(super) fn once(faults: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut seen = HashSet::new();
     faults
         .into_iter()
@@ -88,7 +89,7 @@ pub(super) fn once(faults: Vec<Fault>) -> Vec<Fault> {
 #[derive(Default)]
 struct Expansion {
     jobs: Vec<Job>,
-    faults: Vec<Fault>,
+    faults: Vec<Diagnostic>,
     names: HashMap<String, Place>,
     /// Number of times that each draft without a name occurred, by its fields and axes.
     unnamed: HashMap<Vec<String>, usize>,
@@ -97,14 +98,14 @@ struct Expansion {
 }
 
 impl Expansion {
-    fn draft(&mut self, number: usize, draft: &Draft, over: &Fields) -> Result<(), Fault> {
+    fn draft(&mut self, number: usize, draft: &Draft, over: &Fields) -> Result<(), Diagnostic> {
         let base = draft
             .name
             .clone()
             .unwrap_or_else(|| format!("{:04}", number + 1));
         let seed = self.seed(draft);
         let mut axes = draft.axes.clone();
-        axes.retain(|axis| !over.has(&axis.name));
+        axes.retain(|axis| !over.params().has(&axis.name));
         self.room(
             "matrix",
             axes.iter().map(|axis| axis.points.len()),
@@ -134,23 +135,20 @@ impl Expansion {
         if let Some(name) = &draft.name {
             return hashed(name);
         }
-        let values: Vec<_> = draft
-            .fields
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
+        let values = draft.fields.values().into_iter();
+        let values = values.map(|(key, value)| format!("{key}={value}"));
         let axes = draft
             .axes
             .iter()
             .flat_map(|axis| axis.points.iter().map(|point| point.label.clone()));
         let before = self
             .unnamed
-            .entry(values.into_iter().chain(axes).collect())
+            .entry(values.chain(axes).collect())
             .or_default();
         *before += 1;
         hashed(&format!(
             "{}\n{before}",
-            draft.fields.text("prompt").unwrap_or_default()
+            draft.fields.params().prompt.as_deref().unwrap_or_default()
         ))
     }
 
@@ -160,12 +158,12 @@ impl Expansion {
         field: &str,
         counts: impl Iterator<Item = usize>,
         place: &Place,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Diagnostic> {
         let more = counts.fold(1, usize::saturating_mul);
         if more.saturating_add(self.jobs.len()) <= MAX_JOBS {
             return Ok(());
         }
-        Err(Fault::new(
+        Err(Diagnostic::new(
             place,
             Error::field(field, format!("there are more than {MAX_JOBS} jobs")),
         ))
@@ -177,7 +175,7 @@ impl Expansion {
         of: &Written<'_>,
         fields: Fields,
         element: &Element,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Diagnostic> {
         let mut patterns = Vec::new();
         for key in PROMPTS {
             if let Some(pattern) = self.pattern(key, &fields, of.draft)? {
@@ -196,14 +194,10 @@ impl Expansion {
             }
         };
         for inner in product(&written_out) {
-            let mut fields = fields.clone();
-            for (key, value) in inner.fields.iter() {
-                fields.replace(key, value.clone());
-            }
             let whole = Element {
                 name: format!("{}{}", element.name, inner.name),
                 at: element.at.iter().chain(&inner.at).cloned().collect(),
-                fields,
+                fields: fields.clone().with_values(inner.fields.params()),
             };
             self.pictures(of, &whole, &patterns);
         }
@@ -215,8 +209,9 @@ impl Expansion {
         key: &str,
         fields: &Fields,
         draft: &Draft,
-    ) -> Result<Option<Pattern>, Fault> {
-        let Some(text) = fields.text(key) else {
+    ) -> Result<Option<Pattern>, Diagnostic> {
+        let mut prompts = fields.params().prompts();
+        let Some(Prompt { text, .. }) = prompts.find(|prompt| prompt.field == key) else {
             return Ok(None);
         };
         let id = (text.to_owned(), draft.folder.clone());
@@ -224,7 +219,7 @@ impl Expansion {
             let parsed =
                 Pattern::parse(text, &draft.folder, &mut self.wildcards).map_err(|error| {
                     let place = fields.place(key).unwrap_or(&draft.place);
-                    Fault::new(place, Error::field(key, error.to_string()))
+                    Diagnostic::new(place, Error::field(key, error.to_string()))
                 })?;
             self.patterns.insert(id.clone(), parsed);
         }
@@ -249,14 +244,11 @@ impl Expansion {
             place: place.clone(),
             fields: fields.clone(),
         };
-        let params = match fields.params() {
-            Ok(params) => params,
-            Err(error) => return self.faults.push(Fault::new(&of.draft.place, error)),
-        };
+        let params = fields.params();
         let name = format!("{}{name}", of.base);
-        let errors = check(&params);
+        let errors = check(params);
         if !errors.is_empty() {
-            let wrong = job(params, name, 0);
+            let wrong = job(params.clone(), name, 0);
             return self
                 .faults
                 .extend(errors.into_iter().map(|error| wrong.fault(plain(error))));
@@ -265,7 +257,7 @@ impl Expansion {
         let seed = params.seed.and_then(Seed::number).unwrap_or(of.seed);
         if count.saturating_add(self.jobs.len() as u64) > MAX_JOBS as u64 {
             let error = Error::field("count", format!("there are more than {MAX_JOBS} jobs"));
-            return self.faults.push(job(params, name, 0).fault(error));
+            return self.faults.push(job(params.clone(), name, 0).fault(error));
         }
         for index in 0..count {
             let name = if count > 1 {
@@ -290,7 +282,7 @@ impl Expansion {
                         "name",
                         format!("`{}` is the name of the job at {other}", job.name),
                     );
-                    self.faults.push(Fault::new(&job.place, error));
+                    self.faults.push(Diagnostic::new(&job.place, error));
                 }
             }
         }
@@ -326,14 +318,9 @@ fn axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
 
 /// `params` with the prompts that `seed` selects.
 fn chosen(mut params: Params, seed: u64, patterns: &[(&str, Pattern)]) -> Params {
-    for (key, pattern) in patterns {
-        let prompt = match *key {
-            "prompt" => &mut params.prompt,
-            "prompt_2" => &mut params.prompt_2,
-            "negative_prompt" => &mut params.negative_prompt,
-            _ => &mut params.negative_prompt_2,
-        };
-        *prompt = Some(pattern.chosen(seed));
+    for (field, pattern) in patterns {
+        // A prompt takes any text.
+        let _ = params.set(field, pattern.chosen(seed).into());
     }
     params
 }

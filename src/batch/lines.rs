@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use super::fields::{Fault, Fields, Place};
+use super::fields::{Diagnostic, Fields, Place};
 use super::source::{Draft, Source};
 use crate::error::{Error, Kind, Result};
 use crate::params::Params;
@@ -37,7 +37,7 @@ pub(super) fn read(text: &str, file: &Arc<str>, source: &mut Source) {
                     place.clone(),
                 ));
             }
-            Err(error) => source.faults.push(Fault::new(&place, error)),
+            Err(error) => source.faults.push(Diagnostic::new(&place, error)),
         }
     }
 }
@@ -139,7 +139,7 @@ mod tests {
         let params: Vec<Params> = source
             .drafts
             .iter()
-            .map(|draft| draft.fields.params().unwrap())
+            .map(|draft| draft.fields.params().clone())
             .collect();
         assert_eq!(params[0].prompt.as_deref(), Some("a cat -- on a mat"));
         assert_eq!(

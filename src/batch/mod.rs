@@ -17,7 +17,7 @@ mod table;
 mod toml_file;
 
 pub use claims::Moved;
-pub use fields::{Fault, Fields, Place};
+pub use fields::{Diagnostic, Fields, Place};
 pub use job::{Job, jobs};
 pub use keeping::{Keeping, Origin};
 pub use manifest::{Manifest, State, digest};

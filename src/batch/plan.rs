@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use super::fields::Fault;
+use super::fields::Diagnostic;
 use super::job::{Job, once};
 use super::source::Output;
+use crate::device::Dtype;
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
 use crate::output::path::{Template, Values};
-use crate::params::Request;
+use crate::params::{Parsed, Request};
 use crate::planner::{Plan, Planner};
 
 /// Template of file names if a batch gives none.
@@ -61,7 +62,7 @@ pub fn plan(
     output: &Output,
     planner: &mut Planner,
     observer: &mut dyn Observer,
-) -> Result<(Vec<Planned>, Vec<Fault>)> {
+) -> Result<(Vec<Planned>, Vec<Diagnostic>)> {
     let mut planning = Planning::new(output);
     let mut planned = Vec::with_capacity(jobs.len());
     let mut faults = Vec::new();
@@ -91,11 +92,23 @@ struct Planning<'a> {
     output: &'a Output,
     templates: HashMap<String, Template>,
     /// Errors of models that could not be used, by request.
-    lost: HashMap<Asked, (Kind, String, Vec<String>)>,
+    lost: HashMap<ModelOptions, LostModel>,
 }
 
-/// Model, dtype and offline flag of a job.
-type Asked = (Option<String>, Option<String>, Option<bool>);
+/// Options that decide which files of a model are looked for.
+#[derive(PartialEq, Eq, Hash)]
+struct ModelOptions {
+    model: Option<String>,
+    dtype: Option<Dtype>,
+    offline: Option<bool>,
+}
+
+/// Error of a model that could not be used.
+struct LostModel {
+    kind: Kind,
+    message: String,
+    hints: Vec<String>,
+}
 
 impl<'a> Planning<'a> {
     fn new(output: &'a Output) -> Self {
@@ -126,20 +139,26 @@ impl<'a> Planning<'a> {
         observer: &mut dyn Observer,
     ) -> Result<Plan> {
         let params = &job.params;
-        let asked = (params.model.clone(), params.dtype.clone(), params.offline);
-        if let Some((kind, message, hints)) = self.lost.get(&asked) {
-            let error = Error::new(*kind, message.clone());
-            return Err(hints.iter().fold(error, Error::hint));
+        let options = ModelOptions {
+            model: params.model.clone(),
+            dtype: params.dtype.as_ref().and_then(Parsed::value).copied(),
+            offline: params.offline,
+        };
+        if let Some(lost) = self.lost.get(&options) {
+            let error = Error::new(lost.kind, lost.message.clone());
+            return Err(lost.hints.iter().fold(error, Error::hint));
         }
         planner.plan(params, observer).inspect_err(|error| {
             if matches!(
                 error.kind(),
                 Kind::ModelNotFound | Kind::Network | Kind::ModelFile
             ) {
-                self.lost.insert(
-                    asked,
-                    (error.kind(), error.to_string(), error.hints().to_vec()),
-                );
+                let lost = LostModel {
+                    kind: error.kind(),
+                    message: error.to_string(),
+                    hints: error.hints().to_vec(),
+                };
+                self.lost.insert(options, lost);
             }
         })
     }
@@ -212,7 +231,7 @@ fn within(dir: Option<&str>, template: &str) -> String {
 }
 
 /// Faults of jobs that would write the same file.
-fn collisions(planned: &[Planned]) -> Vec<Fault> {
+fn collisions(planned: &[Planned]) -> Vec<Diagnostic> {
     let mut taken: HashMap<&Path, &Job> = HashMap::new();
     let mut faults = Vec::new();
     let mut told = HashSet::new();

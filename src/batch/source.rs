@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::fields::{Fault, Fields, Place};
+use super::fields::{Diagnostic, Fields, Place};
 use super::matrix::Axis;
 use super::{lines, table, toml_file};
 use crate::error::{Error, Kind, Result};
@@ -68,7 +68,7 @@ pub struct Source {
     /// Destination of the images.
     pub output: Output,
     /// Every error in the file.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<Diagnostic>,
 }
 
 impl Form {

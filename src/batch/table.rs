@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::fields::{Fault, Fields, Place};
+use super::fields::{Diagnostic, Fields, Place};
 use super::source::{Draft, Source};
 use crate::error::{Error, Kind};
 
@@ -18,7 +18,7 @@ pub(super) fn read_csv(text: &str, file: &Arc<str>, source: &mut Source) {
         Err(error) => {
             return source
                 .faults
-                .push(Fault::new(&Place::new(file, 1), broken(&error)));
+                .push(Diagnostic::new(&Place::new(file, 1), broken(&error)));
         }
     };
     for record in reader.records() {
@@ -40,7 +40,7 @@ pub(super) fn read_csv(text: &str, file: &Arc<str>, source: &mut Source) {
                     .map_or(0, |position| position.line() as usize);
                 source
                     .faults
-                    .push(Fault::new(&Place::new(file, line), broken(&error)));
+                    .push(Diagnostic::new(&Place::new(file, line), broken(&error)));
             }
         }
     }
@@ -67,7 +67,7 @@ pub(super) fn read_jsonl(text: &str, file: &Arc<str>, source: &mut Source) {
             ),
             Err(error) => {
                 let error = Error::new(Kind::Usage, format!("no JSON object: {error}"));
-                source.faults.push(Fault::new(&place, error));
+                source.faults.push(Diagnostic::new(&place, error));
             }
         }
     }
@@ -92,7 +92,7 @@ fn row(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut
 }
 
 /// Sets a field; text of the wrong type is parsed as JSON: a number, a boolean or a list.
-fn typed(fields: &mut Fields, key: &str, value: Value, place: &Place) -> Result<(), Fault> {
+fn typed(fields: &mut Fields, key: &str, value: Value, place: &Place) -> Result<(), Diagnostic> {
     let read = value
         .as_str()
         .and_then(|text| serde_json::from_str::<Value>(text).ok());
@@ -119,7 +119,7 @@ mod tests {
         let params: Vec<_> = source
             .drafts
             .iter()
-            .map(|draft| draft.fields.params().unwrap())
+            .map(|draft| draft.fields.params().clone())
             .collect();
         assert_eq!(
             (params[0].steps, params[0].cfg_scale, params[0].overwrite),

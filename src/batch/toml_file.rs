@@ -10,7 +10,7 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fields::{Fault, Fields, Place};
+use super::fields::{Diagnostic, Fields, Place};
 use super::matrix::{Axis, Point, label, range};
 use super::source::{Choices, Draft, Output, Source, folder_of, text};
 use crate::error::{Error, Kind, Result};
@@ -71,7 +71,7 @@ fn flat(
     named: &BTreeMap<String, Entry>,
     trail: &mut Vec<String>,
     done: &mut BTreeMap<String, Entry>,
-) -> Result<Entry, Fault> {
+) -> Result<Entry, Diagnostic> {
     let mut base = Entry {
         own: Fields::default(),
         axes: Vec::new(),
@@ -79,7 +79,7 @@ fn flat(
         ..entry.clone()
     };
     for (name, place) in &entry.extends {
-        let fault = |error: Error| Fault::new(place, error);
+        let fault = |error: Error| Diagnostic::new(place, error);
         if trail.contains(name) {
             return Err(fault(Error::field(
                 "extends",
@@ -108,7 +108,8 @@ impl Entry {
     /// Overrides this entry with `top`, which replaces a field or an axis of the same name.
     fn lay(&mut self, top: &Self) {
         self.axes.retain(|axis| {
-            !top.own.has(&axis.name) && top.axes.iter().all(|other| other.name != axis.name)
+            !top.own.params().has(&axis.name)
+                && top.axes.iter().all(|other| other.name != axis.name)
         });
         self.axes.extend(top.axes.iter().cloned());
         self.own = std::mem::take(&mut self.own).under(&top.own);
@@ -117,7 +118,7 @@ impl Entry {
 }
 
 /// Reads one file; `trail` are the files that led to it.
-fn file(text: &str, path: &Path, trail: &mut Vec<PathBuf>, faults: &mut Vec<Fault>) -> Found {
+fn file(text: &str, path: &Path, trail: &mut Vec<PathBuf>, faults: &mut Vec<Diagnostic>) -> Found {
     let name: Arc<str> = path.display().to_string().into();
     let mut reader = Reader {
         file: name,
@@ -128,7 +129,7 @@ fn file(text: &str, path: &Path, trail: &mut Vec<PathBuf>, faults: &mut Vec<Faul
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let place = reader.place(error.span().unwrap_or(0..0));
-        reader.faults.push(Fault::new(
+        reader.faults.push(Diagnostic::new(
             &place,
             Error::new(Kind::Usage, error.message().to_owned()),
         ));
@@ -141,7 +142,7 @@ struct Reader<'a> {
     file: Arc<str>,
     text: &'a str,
     folder: PathBuf,
-    faults: &'a mut Vec<Fault>,
+    faults: &'a mut Vec<Diagnostic>,
 }
 
 /// A key with its place, and the value.
@@ -157,7 +158,7 @@ impl Reader<'_> {
     }
 
     fn fault(&mut self, place: &Place, error: Error) {
-        self.faults.push(Fault::new(place, error));
+        self.faults.push(Diagnostic::new(place, error));
     }
 
     /// The pairs of a table in the order of the file.
@@ -308,7 +309,7 @@ impl Reader<'_> {
     fn set(&mut self, fields: &mut Fields, key: &str, value: &Spanned<DeValue<'_>>, place: &Place) {
         let result = match json(value.get_ref()) {
             Some(json) => fields.set(key, json, place),
-            None => Err(Fault::new(
+            None => Err(Diagnostic::new(
                 place,
                 Error::field(key, "dates mean nothing here"),
             )),
@@ -372,7 +373,7 @@ impl Reader<'_> {
         axis
     }
 
-    fn refuse(&mut self, fault: Fault, axis: Axis) -> Axis {
+    fn refuse(&mut self, fault: Diagnostic, axis: Axis) -> Axis {
         self.faults.push(fault);
         axis
     }
@@ -399,8 +400,9 @@ impl Reader<'_> {
         }
         let all = || {
             fields
-                .iter()
-                .map(|(_, value)| label(value))
+                .values()
+                .values()
+                .map(label)
                 .collect::<Vec<_>>()
                 .join(" ")
         };

@@ -43,7 +43,7 @@ fn defaults_templates_and_jobs_lie_over_each_other() {
     let params = source
         .drafts
         .iter()
-        .map(|draft| draft.fields.params().unwrap())
+        .map(|draft| draft.fields.params().clone())
         .collect::<Vec<_>>();
     assert_eq!(
         (
@@ -75,7 +75,7 @@ fn templates_that_extend_one_another_twice_over_are_read_once() {
     }
     let source = parse(&format!("{text}[template.t60]\nsteps = 3\n"));
     assert_eq!(told(&source), Vec::<String>::new());
-    assert_eq!(source.drafts[0].fields.params().unwrap().steps, Some(3));
+    assert_eq!(source.drafts[0].fields.params().steps, Some(3));
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn included_files_bring_defaults_templates_and_jobs() {
     let params = source
         .drafts
         .iter()
-        .map(|draft| draft.fields.params().unwrap())
+        .map(|draft| draft.fields.params().clone())
         .collect::<Vec<_>>();
     assert_eq!(
         (params[0].prompt.as_deref(), params[0].steps),

@@ -16,7 +16,7 @@ use super::report::{self, Format};
 use super::work::{Work, count_of};
 use super::{show, signals};
 use crate::batch::{
-    self, Fault, Fields, Form, Job, Keeping, Manifest, Moved, Origin, Output, Place, Planned,
+    self, Diagnostic, Fields, Form, Job, Keeping, Manifest, Moved, Origin, Output, Place, Planned,
     Shard, Source,
 };
 use crate::env::{self, Hub};
@@ -179,7 +179,7 @@ impl Arguments {
             Hub::from_env()?
         });
         let (planned, worse) = batch::plan(jobs, &source.output, &mut planner, &mut observer)?;
-        let mut faults: Vec<Fault> = source
+        let mut faults: Vec<Diagnostic> = source
             .faults
             .into_iter()
             .chain(wrong)
@@ -317,7 +317,7 @@ fn create(folder: &Path) -> Result<()> {
 }
 
 /// Shows every fault; what is left to say is how many there are.
-fn refused(faults: &[Fault], file: &Path, format: Format) -> Error {
+fn refused(faults: &[Diagnostic], file: &Path, format: Format) -> Error {
     faults.iter().for_each(|fault| report::fault(fault, format));
     let kinds: Vec<Kind> = faults.iter().map(|fault| fault.error.kind()).collect();
     let kind = if kinds.iter().all(|kind| *kind == kinds[0]) {

@@ -8,7 +8,7 @@ use crate::batch::{Fields, Place};
 use crate::env::{self, DefaultsFile};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, tell};
-use crate::params::{Params, Profiles, bystanders, check, decoding_alone, not_finite, overlay};
+use crate::params::{Combine, Params, Profiles};
 
 /// Choice of a profile. Only the command line has this flag.
 #[derive(Args)]
@@ -60,25 +60,17 @@ impl Defaults {
     }
 
     /// The given parameters over the defaults.
-    ///
-    /// # Errors
-    /// A field is no finite number.
-    pub(super) fn under(&self, said: &Params) -> Result<Params> {
-        if let Some(field) = not_finite(said) {
-            let wrong = check(said)
-                .into_iter()
-                .find(|error| error.field_name() == Some(&field));
-            return Err(wrong.unwrap_or_else(|| Error::field(&field, "expected finite numbers")));
-        }
-        match said.from_latents {
-            Some(_) => Ok(overlay(&decoding_alone(&self.params), said)),
-            None => Ok(overlay(&self.params, said)),
-        }
+    pub(super) fn under(&self, said: &Params) -> Params {
+        let defaults = match said.from_latents {
+            Some(_) => self.params.for_latents(),
+            None => self.params.clone(),
+        };
+        said.clone().combine(defaults)
     }
 
     /// A whole request over those defaults that no picture depends on.
-    pub(super) fn beside(&self, request: &Params) -> Params {
-        overlay(&bystanders(&self.params), request)
+    pub(super) fn beside(&self, request: Params) -> Params {
+        request.combine(self.params.execution())
     }
 
     /// The error, with a word on where the wrong value came from.

@@ -19,7 +19,7 @@ use crate::event::{Event, Flow, Observer, Stage};
 use crate::output::album::{ImageWriter, Leaf};
 use crate::output::path::{DEFAULT_TEMPLATE, Destination, Template, UNNAMED, Values};
 use crate::output::png::{Existing, save, write_stream};
-use crate::params::{Params, check};
+use crate::params::{Checked, Params};
 use crate::planner::{Plan, Planner};
 
 #[derive(Args)]
@@ -45,10 +45,9 @@ const MAX_PROMPT: u64 = 1 << 20;
 pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let started = Instant::now();
     let defaults = arguments.profile.defaults()?;
-    let params = with_prompt(&defaults.under(&arguments.params)?)?;
-    if let Some(error) = check(&params).into_iter().next() {
-        return Err(defaults.blamed(error, &arguments.params));
-    }
+    let params = with_prompt(&defaults.under(&arguments.params))?;
+    let checked =
+        Checked::new(&params).map_err(|error| defaults.blamed(error, &arguments.params))?;
     let destination = destination(&params)?;
     if arguments.show {
         super::show::check()?;
@@ -60,7 +59,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     let progress = RefCell::new(Progress::new(&arguments.display));
     let mut observer = |event: &Event| progress.borrow_mut().on(event);
     defaults.told(&mut observer)?;
-    let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
+    let plan = Planner::new(Hub::from_env()?).plan_checked(checked, &mut observer)?;
     draw(
         &Drawing {
             plan: &plan,

@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::progress::SCHEMA;
 use super::terminal::{coloured, harmless, say};
-use crate::batch::Fault;
+use crate::batch::Diagnostic;
 use crate::error::{Error, Kind};
 
 /// Format of errors.
@@ -29,8 +29,8 @@ pub(super) fn failed(error: &Error, format: Format) -> ExitCode {
 }
 
 /// Shows something wrong with a batch.
-pub(super) fn fault(fault: &Fault, format: Format) {
-    let Fault { place, error } = fault;
+pub(super) fn fault(fault: &Diagnostic, format: Format) {
+    let Diagnostic { place, error } = fault;
     match format {
         Format::Text => say(&lines(&format!("{place}: {error}"), error.hints())),
         Format::Json => {

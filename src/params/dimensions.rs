@@ -2,7 +2,7 @@
 
 use super::{Control, Params, StartImage};
 use crate::error::{Error, Result};
-use crate::imaging::{Extend, SIDE_UNIT};
+use crate::imaging::SIDE_UNIT;
 use crate::registry::{Inputs, ModelFiles, RepoConfig};
 
 /// Longest side that is accepted; beyond it no Stable Diffusion model gives a usable image.
@@ -42,7 +42,8 @@ pub(super) fn size(
         params.width.unwrap_or(own.0),
         params.height.unwrap_or(own.1),
     );
-    side("width", Some(width)).and(side("height", Some(height)))?;
+    check_side("width", Some(width))?;
+    check_side("height", Some(height))?;
     let room = |size: u32, added: u32| part || size > added;
     let [more_width, more_height] = init
         .and_then(StartImage::extension)
@@ -61,11 +62,8 @@ pub(super) fn size(
 /// of its shape that has not. None if the request gives width and height, renders a part of the
 /// image only, or the image's own size fits.
 pub fn scaled_down(params: &Params, own: (u32, u32), pixels: u64) -> Option<[u32; 2]> {
-    let extend = params
-        .extend
-        .as_deref()
-        .and_then(|text| Extend::parse("extend", text).ok());
-    let [more_width, more_height] = extend.unwrap_or_default().added();
+    let extend = params.extend.as_ref().and_then(|extend| extend.value());
+    let [more_width, more_height] = extend.copied().unwrap_or_default().added();
     let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).max(SIDE_UNIT);
     let fits = |[width, height]: &[u32; 2]| u64::from(*width) * u64::from(*height) <= pixels;
     let size = |width: u32| {
@@ -93,7 +91,7 @@ pub fn scaled_down(params: &Params, own: (u32, u32), pixels: u64) -> Option<[u32
 
 /// Checks that the model gets the inputs it needs: a mask for inpainting networks, an initial image
 /// for refiners.
-pub(super) fn suits(
+pub(super) fn check_inputs(
     repo: &RepoConfig,
     init: Option<&StartImage>,
     files: &ModelFiles,
@@ -119,11 +117,8 @@ pub(super) fn suits(
     Ok(())
 }
 
-/// A side as the user gave it.
-///
-/// # Errors
-/// A side that is no multiple of 8 or outside 8 to 8192.
-pub(super) fn side(field: &str, value: Option<u32>) -> Result<()> {
+/// Checks that a side is a multiple of 8 from 8 to 8192.
+pub(super) fn check_side(field: &str, value: Option<u32>) -> Result<()> {
     let Some(pixels) = value else { return Ok(()) };
     if pixels % SIDE_UNIT == 0 && (SIDE_UNIT..=MAX_SIDE).contains(&pixels) {
         return Ok(());

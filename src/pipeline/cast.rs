@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::models::conditioning::{Added, Conditioning};
 use crate::models::ip_adapter::IpAdapter;
 use crate::models::unet::{Deep, Unet};
-use crate::params::Shortcuts;
+use crate::params::Approximations;
 
 /// Networks and settings of a run.
 pub(super) struct Cast<'a> {
@@ -19,8 +19,8 @@ pub(super) struct Cast<'a> {
     pub(super) adapter: Option<(&'a IpAdapter, f64)>,
     /// Guidance scale, for networks that take it as an input.
     pub(super) scale: f64,
-    /// Shortcuts that save work: token merging and DeepCache.
-    pub(super) shortcuts: Shortcuts,
+    /// Approximations that save work: token merging and DeepCache.
+    pub(super) shortcuts: Approximations,
 }
 
 /// The networks prepared for a batch of prompts.

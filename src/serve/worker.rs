@@ -24,7 +24,7 @@ use crate::output::album::ImageWriter;
 use crate::output::latents::Latents;
 use crate::output::metadata::Origin;
 use crate::output::png::encode;
-use crate::params::{Request, overlay};
+use crate::params::{Combine, Request};
 use crate::planner::{Plan, Planner};
 
 /// Planner and engine of the worker.
@@ -174,7 +174,7 @@ impl Tools {
 
     fn plan(&mut self, service: &Service, job: &Arc<Job>) -> Result<Planned> {
         let folder = service.store.folder(&job.id);
-        let params = overlay(&service.defaults, &placed(&job.order.params, &folder));
+        let params = placed(&job.order.params, &folder).combine(service.defaults.clone());
         let params = service.catalog.opened(&params)?;
         let mut observer = |event: &Event| watch(service, &[job], event);
         let plan = self.planner.plan(&params, &mut observer)?;

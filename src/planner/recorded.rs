@@ -8,7 +8,7 @@ use crate::adapters;
 use crate::error::{Error, Result};
 use crate::imaging::MaskSource;
 use crate::output::metadata::Record;
-use crate::params::{Adapter, Params, given};
+use crate::params::{Adapter, Params};
 use crate::registry::sha256;
 
 /// An image's record, the image, and the parameters that override the record.
@@ -59,7 +59,7 @@ impl Recorded<'_> {
 
     /// Replaces the recorded path by the current path of the file.
     fn find(&self, field: &str, path: &mut String, hash: Option<&str>) -> Result<()> {
-        if given(self.over, field) {
+        if self.over.has(field) {
             return Ok(());
         }
         if let Some(found) = self.place(path, hash) {
@@ -82,7 +82,7 @@ impl Recorded<'_> {
         let there = self.place(&lora.file, lora.hash.as_deref());
         match (there, self.over.lora_dir.as_ref()) {
             (Some(found), _) => lora.file = found,
-            (None, _) if given(self.over, "lora") || is_of_hub(&lora.file) => {}
+            (None, _) if self.over.has("lora") || is_of_hub(&lora.file) => {}
             (None, Some(folder)) => lora.file = named(folder)?.to_string_lossy().into_owned(),
             (None, None) => self.find("lora", &mut lora.file, None)?,
         }
@@ -136,7 +136,7 @@ impl Recorded<'_> {
         ];
         for (field, theirs, ours) in kinds
             .into_iter()
-            .filter(|(field, ..)| !given(self.over, field))
+            .filter(|(field, ..)| !self.over.has(field))
         {
             let changed = theirs.iter().zip(ours).filter(|(a, b)| a.hash != b.hash);
             told.extend(changed.map(|(adapter, _)| other(field, &adapter.name)));
@@ -148,7 +148,7 @@ impl Recorded<'_> {
         let ours = plan
             .inputs
             .iter()
-            .filter(|(key, _)| !given(self.over, &field(key)));
+            .filter(|(key, _)| !self.over.has(&field(key)));
         let changed =
             ours.filter(|(key, hash)| self.record.inputs.get(*key).is_some_and(|old| old != *hash));
         told.extend(changed.map(|(key, _)| other("picture", key)));
