@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::models::tokenizer::{readers, standard_files};
 use crate::named_enum::{Named, named_enum};
 use crate::nn::{Backend, Weights, encoded};
-use crate::output::png::{folder_of, new_temporary};
+use crate::output::atomic_file::{folder_of, new_temporary};
 use crate::registry::export::{self, Piece};
 use crate::registry::{
     Component, ModelFiles, RepoConfig, Sign, Tensors, Version, signs, version_of,

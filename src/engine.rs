@@ -8,10 +8,9 @@ use crate::adapters::Adapters;
 use crate::device::{DeviceChoice, Dtype};
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, tell};
+use crate::image::{Image, Size};
 use crate::imaging::{Picture as Seen, Start, Transparency};
 use crate::nn::{Backend, Choice, pace};
-use crate::output::Picture;
-use crate::output::album::Leaf;
 use crate::output::latents::Latents;
 use crate::params::Request;
 pub use crate::pipeline::Estimate;
@@ -21,40 +20,6 @@ use crate::pipeline::{
 use crate::planner::{Model, Plan};
 use crate::registry::Networks;
 use crate::rng::Noise;
-
-/// A finished picture: 8-bit RGB, row by row from the top left.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Image {
-    /// Width in pixels.
-    pub width: u32,
-    /// Height in pixels.
-    pub height: u32,
-    /// `width × height × 3` bytes.
-    pub rgb: Vec<u8>,
-    /// Seed of the image.
-    pub seed: u64,
-    /// Index within the request, from 0.
-    pub index: u64,
-    /// True if the VAE decoded the latents in tiles.
-    pub tiled: bool,
-}
-
-impl Image {
-    /// View of the image for the file writer.
-    pub fn leaf(&self) -> Leaf<'_> {
-        let picture = Picture {
-            width: self.width,
-            height: self.height,
-            rgb: &self.rgb,
-        };
-        Leaf {
-            picture,
-            seed: self.seed,
-            index: self.index,
-            tiled: self.tiled,
-        }
-    }
-}
 
 /// Runs plans. The last model stays in memory for the next plan; a base model and its refiner take
 /// turns, so that only one of them is in memory at a time.
@@ -597,16 +562,15 @@ impl Finish<'_> {
             self.undecoded
                 .set(drawn.kept(i, seed).ok().filter(|_| worth_keeping));
         })?;
-        let (width, height, rgb) = match self.start {
-            None => (request.width, request.height, rgb),
+        let (size, rgb) = match self.start {
+            None => (Size::new(request.width, request.height), rgb),
             Some(start) => {
                 let picture = start.finished(rgb, request.keeps_unmasked());
-                (picture.width, picture.height, picture.rgb)
+                (Size::new(picture.width, picture.height), picture.rgb)
             }
         };
         Ok(Image {
-            width,
-            height,
+            size,
             rgb,
             seed,
             index,

@@ -13,7 +13,7 @@ use super::source::Output;
 use crate::device::Dtype;
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
-use crate::output::path::{Template, Values};
+use crate::output::file_names::{Template, Values};
 use crate::params::{Parsed, Request};
 use crate::planner::{Plan, Planner};
 

@@ -23,9 +23,10 @@ use crate::env::{self, Hub};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Observer};
 use crate::named_enum::Named;
-use crate::output::path::check_file;
-use crate::output::png::{Existing, part_of, save};
-use crate::output::sheet::{self, Entry, Tile};
+use crate::output::atomic_file::{Existing, part_of, save};
+use crate::output::contact_sheet::{self, Entry, Tile};
+use crate::output::encode;
+use crate::output::file_names::check_file;
 use crate::params::Params;
 use crate::planner::Planner;
 
@@ -244,7 +245,11 @@ impl Arguments {
         } else {
             Existing::Keep
         };
-        save(&sheet::png(&tiles, entries)?, path, existing)
+        save(
+            &contact_sheet::encode_sheet(&tiles, entries, encode::Format::of_path(path))?,
+            path,
+            existing,
+        )
     }
 }
 

@@ -12,13 +12,15 @@ use super::dry_run::DryRun;
 use super::preview::Previews;
 use super::progress::{Display, Progress};
 use super::signals;
-use crate::engine::{Engine, Image};
+use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::output::album::{ImageWriter, Leaf};
-use crate::output::path::{DEFAULT_TEMPLATE, Destination, Template, UNNAMED, Values};
-use crate::output::png::{Existing, save, write_stream};
+use crate::image::Image;
+use crate::output::atomic_file::{Existing, save, write_stream};
+use crate::output::encode;
+use crate::output::file_names::{DEFAULT_TEMPLATE, Destination, Template, UNNAMED, Values};
+use crate::output::image_writer::ImageWriter;
 use crate::params::{Checked, Params};
 use crate::planner::{Plan, Planner};
 
@@ -104,8 +106,8 @@ pub(super) fn draw(drawing: &Drawing<'_>, progress: &RefCell<Progress>) -> Resul
     })?;
     progress.borrow_mut().seed(request);
     let album = ImageWriter {
-        origin: plan.origin(),
-        silent: params.no_metadata == Some(true),
+        provenance: plan.provenance(),
+        no_metadata: params.no_metadata == Some(true),
     };
     let previews = RefCell::new(Previews::of(params, request)?);
     let mut observer = |event: &Event| watch(event, progress, &previews);
@@ -224,10 +226,10 @@ fn rescued(
     match (engine.undecoded(), destination) {
         (None, _) => error,
         (Some(latents), Destination::Files { template, .. }) => {
-            album.rescue(latents, template, error)
+            album.save_latents(latents, template, error)
         }
         (Some(latents), Destination::Stdout) => match Template::parse(DEFAULT_TEMPLATE) {
-            Ok(template) => album.rescue(latents, &template, error),
+            Ok(template) => album.save_latents(latents, &template, error),
             Err(_) => error,
         },
     }
@@ -235,10 +237,12 @@ fn rescued(
 
 /// The error of an image that its folder does not take, after it is saved in the system's temporary
 /// folder.
-fn elsewhere(album: &ImageWriter<'_>, leaf: &Leaf<'_>, error: Error) -> Error {
-    let name = std::env::temp_dir().join(format!("sdgen-{}.png", leaf.seed));
+fn elsewhere(album: &ImageWriter<'_>, image: &Image, error: Error) -> Error {
+    let format = encode::DEFAULT;
+    let name = format!("sdgen-{}{}", image.seed, format.suffix());
+    let name = std::env::temp_dir().join(name);
     match album
-        .png(leaf)
+        .encode(image, format)
         .and_then(|png| save(&png, &name, Existing::Keep))
     {
         Ok(path) => error.hint(format!(
@@ -251,14 +255,16 @@ fn elsewhere(album: &ImageWriter<'_>, leaf: &Leaf<'_>, error: Error) -> Error {
 
 /// Writes a picture; returns where it is now.
 fn keep(album: &ImageWriter<'_>, image: &Image, destination: &Destination) -> Result<PathBuf> {
-    let leaf = image.leaf();
     match destination {
         Destination::Stdout => {
-            write_stream(std::io::stdout().lock(), &album.png(&leaf)?)?;
+            write_stream(
+                std::io::stdout().lock(),
+                &album.encode(image, encode::DEFAULT)?,
+            )?;
             Ok(PathBuf::from("-"))
         }
         Destination::Files { template, existing } => album
-            .save(&leaf, template, *existing)
-            .map_err(|error| elsewhere(album, &leaf, error)),
+            .save(image, template, *existing)
+            .map_err(|error| elsewhere(album, image, error)),
     }
 }

@@ -7,9 +7,9 @@ use clap::Args;
 
 use super::terminal;
 use crate::error::{Error, Kind, Result};
+use crate::output::a1111_text::Parameters;
+use crate::output::contact_sheet::{Contents, Entry};
 use crate::output::metadata::{self, Inspection, Record};
-use crate::output::parameters::Parameters;
-use crate::output::sheet::{Contents, Entry};
 
 #[derive(Args)]
 #[group(skip)]
@@ -47,7 +47,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
 }
 
 fn size_line(found: &Inspection) -> String {
-    line("size", &format!("{}x{}", found.width, found.height))
+    line(
+        "size",
+        &format!("{}x{}", found.size.width, found.size.height),
+    )
 }
 
 /// `name            value`, with further lines of the value set in.

@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::output::Picture;
-use crate::output::png::{Existing, encode, save};
+use crate::image::Size;
+use crate::output::atomic_file::{Existing, save};
+use crate::output::encode;
 use crate::params::{Params, Request};
 
 /// A folder of previews.
@@ -60,19 +61,15 @@ impl Previews {
         else {
             return Ok(());
         };
+        let format = encode::DEFAULT;
         let name = format!(
-            "{}-{step:0width$}.png",
+            "{}-{step:0digits$}{}",
             self.seed.wrapping_add(*image),
-            width = self.digits
+            format.suffix(),
+            digits = self.digits
         );
-        let bytes = encode(
-            &Picture {
-                width: *width,
-                height: *height,
-                rgb,
-            },
-            &[],
-        )?;
-        save(&bytes, &self.folder.join(name), Existing::Replace).map(|_| ())
+        let bytes = format.encode(Size::new(*width, *height), rgb, &[])?;
+        save(&bytes, &self.folder.join(name), Existing::Replace)?;
+        Ok(())
     }
 }

@@ -12,10 +12,11 @@ use super::config::Profile;
 use super::generate::{Drawing, destination, draw};
 use super::progress::{Display, Progress};
 use super::{signals, terminal};
-use crate::engine::{Engine, Image};
+use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
+use crate::image::{Image, Size};
 use crate::output::metadata::{self, Record};
 use crate::params::{Combine, Params};
 use crate::planner::{Plan, Planner, Recorded};
@@ -178,7 +179,7 @@ fn warn(observer: &mut dyn Observer, message: String) {
 
 /// The peak signal-to-noise ratio of two pictures of one size: infinite for the same.
 fn psnr(there: &RgbImage, here: &Image) -> Option<f64> {
-    if (there.width(), there.height()) != (here.width, here.height) {
+    if Size::new(there.width(), there.height()) != here.size {
         return None;
     }
     let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
@@ -199,8 +200,7 @@ mod tests {
     #[test]
     fn the_ratio_is_infinite_for_the_same_and_falls_with_the_difference() {
         let here = |value: u8| Image {
-            width: 2,
-            height: 1,
+            size: Size::new(2, 1),
             rgb: vec![value; 6],
             seed: 0,
             index: 0,

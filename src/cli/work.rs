@@ -8,11 +8,13 @@ use super::generate::saving;
 use super::progress::Progress;
 use super::{show, signals};
 use crate::batch::{Manifest, Planned, State, digest, forwards};
-use crate::engine::{Engine, Image};
+use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
-use crate::output::album::ImageWriter;
-use crate::output::png::{Existing, save};
+use crate::image::Image;
+use crate::output::atomic_file::{Existing, save};
+use crate::output::encode::Format;
+use crate::output::image_writer::ImageWriter;
 use crate::planner::Plan;
 
 /// A batch that is being drawn.
@@ -157,7 +159,7 @@ impl<'a> Work<'a> {
         self.failed += 1;
         let latents = self.engine.undecoded().and_then(|latents| {
             latents
-                .save(&planned.plan.origin(), &planned.path, Existing::Own)
+                .save(&planned.plan.provenance(), &planned.path, Existing::Own)
                 .ok()
         });
         self.manifest.note(
@@ -199,12 +201,12 @@ impl<'a> Work<'a> {
 }
 
 fn picture(planned: &Planned, image: &Image) -> Result<Vec<u8>> {
-    let silent = planned.job.params.no_metadata == Some(true);
+    let no_metadata = planned.job.params.no_metadata == Some(true);
     ImageWriter {
-        origin: planned.plan.origin(),
-        silent,
+        provenance: planned.plan.provenance(),
+        no_metadata,
     }
-    .png(&image.leaf())
+    .encode(image, Format::of_path(&planned.path))
 }
 
 fn write(bytes: &[u8], planned: &Planned) -> Result<PathBuf> {

@@ -9,9 +9,9 @@ use super::resolve::{cfg_scale, defaults, sampling, steps};
 use super::{Checked, Interval, Params};
 use crate::error::Result;
 use crate::named_enum::Named;
-use crate::registry::{Component, Family, ModelFiles, RepoConfig};
-use crate::schedulers::schedule::{SigmaSchedule, sigma_schedule};
-use crate::schedulers::{Config, Overrides, Spacing};
+use crate::registry::{Component, ModelFiles, RepoConfig};
+use crate::schedulers::schedule::sigma_schedule;
+use crate::schedulers::{Config, Overrides, SigmaSchedule, Spacing};
 
 /// Resolved values of a request that decide which options have an effect.
 struct Situation<'a> {
@@ -43,7 +43,7 @@ const RULES: &[Rule] = &[
             "negative_target_size",
         ],
         |given| {
-            (given.repo.family != Family::Xl)
+            (!given.repo.family.text.second_encoder)
                 .then(|| "the model is none of the XL family".to_owned())
         },
     ),

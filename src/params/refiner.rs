@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Params, Request};
 use crate::error::{Error, Result};
-use crate::registry::{Family, Inputs, RepoConfig};
-use crate::schedulers::schedule::SigmaSchedule;
+use crate::registry::{Inputs, RepoConfig};
+use crate::schedulers::SigmaSchedule;
 use crate::schedulers::{Config, Overrides};
 
 /// A model that takes over the last steps.
@@ -90,7 +90,7 @@ impl Refiner {
                 "leave it out, or refine the finished picture with `--model REFINER --init-image`",
             ));
         }
-        if refiner.family != Family::Xl || refiner.inputs != Inputs::Latents {
+        if !refiner.family.has_refiners || refiner.inputs != Inputs::Latents {
             return Err(
                 Error::field("refiner", "the refiner is no model of the XL family")
                     .hint("`--refiner sdxl-refiner` is the one made for it"),
@@ -109,7 +109,7 @@ pub(super) fn base_suits(base: &RepoConfig) -> Result<()> {
         )
         .hint("leave it out, or refine the finished picture with `--model REFINER --init-image`"));
     }
-    if base.family != Family::Xl || base.aesthetic_score {
+    if !base.family.has_refiners || base.aesthetic_score {
         return Err(
             Error::field("refiner", "a refiner needs a base model of the XL family")
                 .hint("use `--model sdxl`, or leave out `--refiner`"),

@@ -10,9 +10,10 @@ use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Result};
 use crate::imaging::{Fit, MaskSource, Picture, Start, Thresholds, control_picture};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax};
-use crate::registry::{Family, RepoConfig};
-use crate::schedulers::schedule::{self, SigmaSchedule};
-use crate::schedulers::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
+use crate::registry::RepoConfig;
+use crate::schedulers::{
+    Config, Overrides, Prediction, Sampler, Schedule, SigmaSchedule, Spacing, schedule,
+};
 
 /// A resolved request. Serialises into the picture's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -206,7 +207,7 @@ impl Request {
             zero_terminal_snr: Some(self.zero_terminal_snr),
             sigmas: self.sigmas.clone(),
             timesteps: self.timesteps.clone(),
-            xl: repo.family == Family::Xl,
+            aligned_steps: Some(repo.family.aligned_steps),
             strength: self
                 .init
                 .as_ref()

@@ -13,9 +13,8 @@ use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Kind, Result};
 use crate::imaging::{SIDE_UNIT, Thresholds};
 use crate::prompt::{LongPrompt, Prompt, Syntax};
-use crate::registry::{Family, Inputs, ModelFiles, ModelSpec, Preset, RepoConfig, models};
-use crate::schedulers::schedule::Grid;
-use crate::schedulers::{Config, Overrides, Sampler, Schedule, Spacing};
+use crate::registry::{Inputs, ModelFiles, ModelSpec, Preset, RepoConfig, models};
+use crate::schedulers::{Config, Grid, Overrides, Sampler, Schedule, Spacing};
 
 /// Fields that have an effect with latents from a file: how and where to decode, and where the
 /// image goes.
@@ -377,10 +376,10 @@ impl From<&ModelSpec> for Defaults {
 /// Defaults of diffusers' pipelines, for a model that no row describes.
 impl From<&RepoConfig> for Defaults {
     fn from(repo: &RepoConfig) -> Self {
-        let (steps, cfg_scale) = match (repo.latent_consistency, repo.family, repo.inputs) {
-            (true, ..) => (Some(4), Some(8.5)),
-            (false, Family::Xl, Inputs::Latents) => (None, Some(5.0)),
-            (false, Family::Xl, Inputs::Inpainting) | (false, Family::Sd, _) => (None, None),
+        let (steps, cfg_scale) = match (repo.latent_consistency, repo.inputs) {
+            (true, _) => (Some(4), Some(8.5)),
+            (false, Inputs::Latents) => (None, repo.family.cfg_scale),
+            (false, Inputs::Inpainting) => (None, None),
         };
         Self {
             steps,
@@ -430,7 +429,7 @@ pub(super) fn sampling(
         zero_terminal_snr: params.zero_terminal_snr,
         sigmas: params.sigmas.clone(),
         timesteps: params.timesteps.clone(),
-        xl: repo.family == Family::Xl,
+        aligned_steps: Some(repo.family.aligned_steps),
         strength: None,
     };
     defaults.fill(&mut over);

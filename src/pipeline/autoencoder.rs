@@ -13,12 +13,11 @@ use super::part::Part;
 use super::tiles::Tiling;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
+use crate::family::{Family, LatentStatistics};
 use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
-use crate::registry::{
-    Component, Family, LatentStatistics, ModelFiles, Network, autoencoder_sizes,
-};
+use crate::registry::{Component, ModelFiles, Network, autoencoder_sizes};
 
 /// An autoencoder; decoder and encoder are loaded on first use.
 pub(super) struct Autoencoder {
@@ -155,10 +154,11 @@ impl Autoencoder {
             Halves::Whole(pair) => (pair.config.scaling_factor, pair.config.latent_channels),
             Halves::Tiny(pair) => (pair.config.scaling_factor, pair.config.latent_channels),
         };
-        let moments = statistics.counted(source.family, channels, &file)?;
-        let scale = LatentScale::new(factor, moments, &source.backend.device)?;
+        let format = &source.family.latents;
+        let moments = statistics.moments(format, channels, &file)?;
+        let scale = LatentScale::new(factor, moments, format, &source.backend.device)?;
         let exact = match &halves {
-            Halves::Whole(pair) => pair.config.force_upcast && source.family == Family::Xl,
+            Halves::Whole(pair) => pair.config.force_upcast && format.reads_force_upcast,
             Halves::Tiny(_) => false,
         };
         let exact = Cell::new(exact && source.backend.overflows());
@@ -381,10 +381,10 @@ mod tests {
             .get()
         };
         let (half, brain) = (candle_core::DType::F16, candle_core::DType::BF16);
-        assert!(exact(Family::Xl, half, None));
-        assert!(exact(Family::Xl, half, Some(true)));
-        assert!(!exact(Family::Xl, half, Some(false)));
-        assert!(!exact(Family::Xl, brain, None));
-        assert!(!exact(Family::Sd, half, Some(true)));
+        assert!(exact(Family::SDXL, half, None));
+        assert!(exact(Family::SDXL, half, Some(true)));
+        assert!(!exact(Family::SDXL, half, Some(false)));
+        assert!(!exact(Family::SDXL, brain, None));
+        assert!(!exact(Family::SD, half, Some(true)));
     }
 }

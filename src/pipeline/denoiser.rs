@@ -189,7 +189,7 @@ impl Model for Denoiser<'_> {
         self.source.draw()
     }
 
-    fn estimated(&mut self, i: usize, x0: &Tensor) -> Result<bool> {
+    fn on_x0(&mut self, i: usize, x0: &Tensor) -> Result<bool> {
         if let Some(previews) = self.run.previews {
             let shown = previews.after(i, x0, self.run.batch.first)?;
             shown
@@ -199,7 +199,7 @@ impl Model for Denoiser<'_> {
         Ok(self.flow != Flow::Continue)
     }
 
-    fn between(&mut self, sample: Sample, kept: f64) -> Result<Sample> {
+    fn before_denoise(&mut self, sample: Sample, kept: f64) -> Result<Sample> {
         let Some((origin, mask)) = self.kept() else {
             return Ok(sample);
         };

@@ -42,8 +42,8 @@ use crate::output::latents::Latents;
 use crate::params::{Request, StartImage};
 use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::rng::Noise;
-use crate::schedulers::schedule::{self, SigmaSchedule};
 use crate::schedulers::{self, Config, Prediction, combine};
+use crate::schedulers::{SigmaSchedule, schedule};
 use autoencoder::Autoencoder;
 use cast::Cast;
 use control::Guide;
@@ -307,12 +307,10 @@ impl Pipeline {
             interval: request.cfg_interval,
             origin,
             inputs: self.repo.inputs,
-            previews: request.preview_every.map(|every| Previews {
-                every,
-                before,
-                autoencoder: &self.autoencoder,
-                family: self.repo.family,
-            }),
+            previews: match request.preview_every {
+                Some(every) => Some(self.previews(every, before)?),
+                None => None,
+            },
         };
         self.leave(|| self.autoencoder.free());
         let unet = self.unet(observer)?;
@@ -368,6 +366,18 @@ impl Pipeline {
             scale: request.cfg_scale,
             shortcuts: request.shortcuts,
         })
+    }
+
+    /// Previews every `every` calls of a run that `before` calls have begun.
+    fn previews(&self, every: usize, before: usize) -> Result<Previews<'_>> {
+        let previews = Previews {
+            every,
+            before,
+            autoencoder: &self.autoencoder,
+            rgb: &self.repo.family.latents.rgb,
+        };
+        previews.check()?;
+        Ok(previews)
     }
 
     fn source(&self, request: &Request, noise: Noise, images: usize) -> Source<'_> {

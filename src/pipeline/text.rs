@@ -11,12 +11,13 @@ use super::sound::sound;
 use crate::adapters::Embedding;
 use crate::error::Result;
 use crate::event::{Event, Observer, tell};
+use crate::family::{TextRecipe, TextState};
 use crate::models::clip::ClipText;
 use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
 use crate::nn::{Extra, FeatureMap, Tokens};
 use crate::params::Request;
 use crate::prompt::{Prompt, Reading, Token};
-use crate::registry::{Component, Family, ModelFiles, RepoConfig};
+use crate::registry::{Component, ModelFiles, RepoConfig};
 
 /// The text encoders of a model.
 pub(super) struct TextEncoder {
@@ -311,17 +312,17 @@ impl TextEncoder {
     ) -> Result<Context> {
         let mut states = Vec::new();
         let mut pooled = None;
+        let recipe: &TextRecipe = &self.repo.family.text;
         for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(manner.words) {
             let what = || "the text encoder".to_owned();
             let ids = |chunk: &[Token]| encoder.tokenizer.ids(chunk, manner.reading.syntax);
-            let read = |chunk: &[Token]| {
-                encoder.chunk(chunk, ids(chunk), words, texts.skip, self.repo.family)
-            };
+            let read =
+                |chunk: &[Token]| encoder.chunk(chunk, ids(chunk), words, texts.skip, recipe.state);
             let mut parts = Vec::with_capacity(length.chunks);
             for chunk in text.chunks.iter().take(length.chunks) {
                 let part = sound(what, || read(chunk), |part| &part.states)?;
                 parts.push(part.states.clone());
-                if self.repo.family == Family::Xl && parts.len() == 1 {
+                if recipe.second_encoder && parts.len() == 1 {
                     pooled = Some((encoder, part));
                 }
                 length.encoded()?;
@@ -426,24 +427,19 @@ impl Encoder {
         ids: Vec<u32>,
         words: &Words,
         skip: usize,
-        family: Family,
+        state: TextState,
     ) -> Result<Part> {
         let extra = Extra {
             first: self.tokenizer.first_word(),
             rows: &words.vectors,
         };
-        let (hidden, states) = match family {
-            Family::Sd => {
-                let hidden = self.clip.hidden(&ids, extra, skip)?;
-                let states = self.clip.normed(&hidden)?;
-                (hidden, states)
-            }
-            Family::Xl => {
-                // The last state but one, without the final norm.
-                let hidden = self.clip.hidden(&ids, extra, skip + 1)?;
-                let states = hidden.to_tensor()?;
-                (hidden, states)
-            }
+        let hidden = match state {
+            TextState::LastNormed => self.clip.hidden(&ids, extra, skip)?,
+            TextState::Penultimate => self.clip.hidden(&ids, extra, skip + 1)?,
+        };
+        let states = match state {
+            TextState::LastNormed => self.clip.normed(&hidden)?,
+            TextState::Penultimate => hidden.to_tensor()?,
         };
         let states = emphasised(states, &self.tokenizer.weights(chunk))?;
         Ok(Part {

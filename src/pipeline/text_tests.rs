@@ -74,7 +74,7 @@ fn xl() -> TextEncoder {
     encoder(
         &files(folder.path().to_owned()),
         &RepoConfig {
-            family: Family::Xl,
+            family: crate::family::Family::SDXL,
             ..repo
         },
     )

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{ModelKey, Planner};
 use crate::error::Result;
 use crate::event::Observer;
+use crate::family::Family;
 use crate::params::Request;
-use crate::registry::{Family, Layout, Network, Networks, autoencoder};
+use crate::registry::{Layout, Network, Networks, autoencoder};
 
 /// Everything that decides which files a network has: the key of the networks found so far.
 #[derive(PartialEq, Eq, Hash)]

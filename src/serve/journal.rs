@@ -14,7 +14,7 @@ use super::failure::{ATTEMPTS, Failure};
 use super::job::{Job, Order, State, Status};
 use super::uploads::Pictures;
 use crate::error::{Error, Kind, Result};
-use crate::output::png::{folder_of, sync_folder};
+use crate::output::atomic_file::{folder_of, sync_folder};
 
 /// Name of a job's own file within its folder.
 const RECORD: &str = "job.json";

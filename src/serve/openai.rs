@@ -94,7 +94,7 @@ const IGNORED: &[&str] = &[
 /// Fields with the values that are what is done here anyway.
 const FIXED: &[(&str, &[&str])] = &[
     ("background", &["auto", "opaque"]),
-    ("output_format", &["png"]),
+    ("output_format", &[crate::output::encode::DEFAULT.extension]),
     ("stream", &["false"]),
     ("partial_images", &["0"]),
 ];
@@ -298,8 +298,9 @@ async fn answer(
         .first()
         .map(|made| format!("{}x{}", made.width, made.height));
     let created = clock::unix(SystemTime::now()) as u64;
+    let format = crate::output::encode::DEFAULT.extension;
     let mut value =
-        json!({ "created": created, "data": data, "output_format": "png", "size": size });
+        json!({ "created": created, "data": data, "output_format": format, "size": size });
     if !status.warnings.is_empty() {
         value["warnings"] = json!(status.warnings);
     }

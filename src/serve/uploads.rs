@@ -14,6 +14,7 @@ use image::{ExtendedColorType, ImageEncoder};
 use super::fields::ALPHA;
 use crate::error::{Error, Result};
 use crate::imaging::{MaskChannel, Source, Transparency};
+use crate::output::encode;
 use crate::output::latents::SUFFIX;
 use crate::params::Params;
 
@@ -25,7 +26,7 @@ pub(super) const PLACE: &str = "upload";
 
 /// File name of a finished image within its job.
 pub(super) fn picture_of(index: u64) -> String {
-    format!("{index}.png")
+    format!("{index}{}", encode::DEFAULT.suffix())
 }
 
 /// File name of latents within their job, if they could not be decoded.

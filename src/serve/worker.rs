@@ -15,15 +15,15 @@ use super::job::{End, Job, Made, State};
 use super::story::News;
 use super::uploads::{self, LATENTS, picture_of, placed, within};
 use super::words::{Secrets, bare};
-use crate::engine::{Engine, Image};
+use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::output::Picture;
-use crate::output::album::ImageWriter;
+use crate::image::{Image, Size};
+use crate::output::encode;
+use crate::output::image_writer::ImageWriter;
 use crate::output::latents::Latents;
-use crate::output::metadata::Origin;
-use crate::output::png::encode;
+use crate::output::metadata::Provenance;
 use crate::params::{Combine, Request};
 use crate::planner::{Plan, Planner};
 
@@ -72,11 +72,11 @@ struct Planned {
 impl Planned {
     fn album(&self) -> ImageWriter<'_> {
         ImageWriter {
-            origin: Origin {
+            provenance: Provenance {
                 request: &self.told,
-                ..self.plan.origin()
+                ..self.plan.provenance()
             },
-            silent: self.silent,
+            no_metadata: self.silent,
         }
     }
 
@@ -93,16 +93,15 @@ impl Planned {
     /// Keeps a finished picture.
     fn keep(&self, service: &Service, image: &Image) -> Result<()> {
         let png = if self.is_early.get() {
-            self.album().unfinished(&image.leaf())?
+            self.album().encode_unfinished(image, encode::DEFAULT)?
         } else {
-            self.album().png(&image.leaf())?
+            self.album().encode(image, encode::DEFAULT)?
         };
         service
             .store
             .keep(&self.job, &picture_of(image.index), &png)?;
         let &Image {
-            width,
-            height,
+            size: Size { width, height },
             seed,
             index,
             ..
@@ -122,7 +121,7 @@ impl Planned {
         let end = failed(service, &self.job, error);
         match (end, undecoded) {
             (End::Failed(mut failure), Some(latents)) => {
-                let file = latents.file(&self.album().origin);
+                let file = latents.file(&self.album().provenance);
                 let kept = file.and_then(|file| service.store.keep(&self.job, LATENTS, &file));
                 failure.hints.push(match kept {
                     Ok(()) => format!(
@@ -368,20 +367,16 @@ fn tell(service: &Service, job: &Job, event: &Event) {
             height,
             rgb,
         } => {
-            let picture = Picture {
-                width: *width,
-                height: *height,
-                rgb,
-            };
+            let (format, size) = (encode::DEFAULT, Size::new(*width, *height));
             // A preview that cannot be encoded is missed by nobody.
-            let Ok(png) = encode(&picture, &[]) else {
+            let Ok(png) = format.encode(size, rgb, &[]) else {
                 return;
             };
             let (image, index) = (uploads::encode(&png), *image);
             job.tell(&News::Preview {
                 step: *step,
                 image,
-                format: "png",
+                format: format.extension,
                 index,
             });
         }

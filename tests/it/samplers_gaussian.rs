@@ -4,11 +4,12 @@
 use candle_core::{DType, Device, Tensor};
 use sdgen::Result;
 use sdgen::device::Rng;
+use sdgen::family::Family;
 use sdgen::rng::Noise;
-use sdgen::schedulers::schedule::{Level, SigmaSchedule, sigma_schedule};
 use sdgen::schedulers::{
     Config, Levels, Model, Overrides, SAMPLERS, Sampler, Schedule, SchedulerFile, resumed, sample,
 };
+use sdgen::schedulers::{Level, SigmaSchedule, schedule::sigma_schedule};
 
 const MEAN: f64 = 0.3;
 const DEVIATION: f64 = 0.8;
@@ -335,7 +336,7 @@ fn align_your_steps_has_the_published_levels_of_ten_steps() {
     let levels = |xl: bool| {
         let over = Overrides {
             schedule: Some(Schedule::Ays),
-            xl,
+            aligned_steps: Some(if xl { Family::SDXL } else { Family::SD }.aligned_steps),
             ..Overrides::default()
         };
         let config = Config::resolve(&file(), &over).unwrap();

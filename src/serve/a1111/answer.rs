@@ -3,7 +3,7 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
-use crate::output::parameters::{self, Parameters};
+use crate::output::a1111_text::{self, Parameters};
 use crate::params::{Params, Parsed, Seed};
 use crate::serve::clock;
 use crate::serve::job::Job;
@@ -57,7 +57,7 @@ pub(super) fn info(job: &Job, texts: &[String], seeds: &[u64]) -> Value {
         negative_prompt,
         fields,
     } = match texts.first().filter(|text| !text.is_empty()) {
-        Some(text) => parameters::read(text),
+        Some(text) => a1111_text::parse(text),
         None => said(asked),
     };
     let field = |key: &str| {
@@ -118,7 +118,7 @@ fn said(asked: &Params) -> Parameters {
         .sampler
         .as_ref()
         .map(Parsed::text)
-        .and_then(crate::output::a1111::label_of);
+        .and_then(crate::output::a1111_labels::label_of);
     let fields = [
         ("Size", size),
         ("Sampler", sampler.map(str::to_owned)),

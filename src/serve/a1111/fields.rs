@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::lax::{self, Sent};
 use super::settings::{self, unsupported};
 use crate::error::{Error, Result};
-use crate::output::a1111::{self, Automatic};
+use crate::output::a1111_labels::{self, Automatic};
 use crate::schedulers::Sampler;
 
 /// Our fields with the names that clients sent them by.
@@ -157,13 +157,17 @@ fn sampled(
     let (eta, noise) = (sent.number("eta")?, sent.number("s_noise")?);
     let Some(label) = label else {
         let schedule = schedule
-            .map(|label| a1111::schedule_of("scheduler", &label))
+            .map(|label| a1111_labels::schedule_of("scheduler", &label))
             .transpose()?;
-        keep(ours, "schedule", schedule.flatten());
+        keep(
+            ours,
+            "schedule",
+            schedule.flatten().map(crate::schedulers::Schedule::name),
+        );
         return Ok(());
     };
     let fields = ["sampler_name", "scheduler"];
-    let read = a1111::sampling(fields, &label, schedule.as_deref(), Automatic::Own)?;
+    let read = a1111_labels::sampling(fields, &label, schedule.as_deref(), Automatic::Own)?;
     ours.insert("sampler".to_owned(), read.sampler.into());
     ours.insert("schedule".to_owned(), read.schedule.into());
     if read.unheard {

@@ -28,7 +28,7 @@ use super::job::{Api, Halt, Operation};
 use super::uploads::{self, Pictures};
 use crate::error::{Error, Result};
 use crate::imaging::MaskChannel;
-use crate::output::{a1111, chunks, parameters};
+use crate::output::{a1111_labels, a1111_text, encode};
 
 /// An error in the form that A1111's clients read.
 struct Failed(Problem);
@@ -178,12 +178,8 @@ fn opaque_part(mask: &Value) -> Result<Vec<u8>> {
 
 /// Infotext of an image: its `parameters` text chunk.
 fn infotext(png: &[u8]) -> Option<String> {
-    let found = chunks::read(&mut Cursor::new(png)).ok()?;
-    found
-        .texts
-        .into_iter()
-        .find(|(keyword, _)| keyword == "parameters")
-        .map(|(_, text)| text)
+    let found = encode::read_metadata(&mut Cursor::new(png)).ok()?;
+    found.text("parameters").map(str::to_owned)
 }
 
 /// Query parameters of `/progress`.
@@ -263,7 +259,7 @@ fn current(service: &Service) -> Value {
         .unwrap_or_else(PoisonError::into_inner)
         .clone();
     let model = chosen.unwrap_or_else(|| service.catalog.default().to_owned());
-    json!({ "sd_model_checkpoint": model, "samples_format": "png", "CLIP_stop_at_last_layers": 1 })
+    json!({ "sd_model_checkpoint": model, "samples_format": encode::DEFAULT.extension, "CLIP_stop_at_last_layers": 1 })
 }
 
 async fn options(State(service): Shared) -> Response {
@@ -301,11 +297,11 @@ async fn sd_models(State(service): Shared) -> Response {
 
 async fn samplers() -> Response {
     let row = |(label, aliases)| {
-        let options =
-            a1111::own_schedule(label).map_or(json!({}), |name| json!({ "scheduler": name }));
+        let options = a1111_labels::own_schedule(label)
+            .map_or(json!({}), |name| json!({ "scheduler": name }));
         json!({ "name": label, "aliases": aliases, "options": options })
     };
-    let rows: Vec<Value> = a1111::samplers().map(row).collect();
+    let rows: Vec<Value> = a1111_labels::samplers().map(row).collect();
     json_response(StatusCode::OK, &json!(rows))
 }
 
@@ -314,7 +310,7 @@ async fn schedulers() -> Response {
         let rho = if name == "karras" { 7.0 } else { -1.0 };
         json!({ "name": name, "label": label, "aliases": aliases, "default_rho": rho, "need_inner_model": false })
     };
-    let rows: Vec<Value> = a1111::schedules().map(row).collect();
+    let rows: Vec<Value> = a1111_labels::schedules().map(row).collect();
     json_response(StatusCode::OK, &json!(rows))
 }
 
@@ -327,19 +323,17 @@ async fn png_info(State(service): Shared, request: Request) -> Answer {
         .to_owned();
     let found = blocking(&service, move |_| {
         let bytes = uploads::decode("image", &text)?;
-        chunks::read(&mut Cursor::new(bytes))
+        encode::read_metadata(&mut Cursor::new(bytes))
             .map_err(|e| Error::field("image", e.message().to_owned()))
     });
-    let texts = found.await??.texts;
-    let said = texts
-        .iter()
-        .find(|(keyword, _)| keyword == "parameters")
-        .map(|(_, text)| text.as_str());
-    let items: Map<String, Value> = texts
+    let found = found.await??;
+    let said = found.text("parameters");
+    let items: Map<String, Value> = found
+        .texts
         .iter()
         .map(|(key, text)| (key.clone(), text.as_str().into()))
         .collect();
-    let fields = said.map(parameters::read).map(|read| {
+    let fields = said.map(a1111_text::parse).map(|read| {
         json!(
             read.fields
                 .into_iter()

@@ -90,7 +90,8 @@ fn told(uri: &Uri, problem: Problem) -> Response {
 /// Response with a finished image.
 pub(super) fn png(bytes: Vec<u8>) -> Response {
     let fresh = (header::CACHE_CONTROL, "private, max-age=3600, immutable");
-    ([(header::CONTENT_TYPE, "image/png"), fresh], bytes).into_response()
+    let kind = (header::CONTENT_TYPE, crate::output::encode::DEFAULT.mime);
+    ([kind, fresh], bytes).into_response()
 }
 
 /// Response with a JSON body.
