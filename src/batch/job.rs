@@ -7,10 +7,10 @@ use std::path::PathBuf;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::choices::{Pattern, Wildcards};
+use super::draft::{Choices, Draft};
 use super::fields::{Diagnostic, Fields, Place};
 use super::matrix::{Axis, Coordinate, Element, Point, product};
-use super::source::{Choices, Draft};
+use super::wildcards::{Pattern, Wildcards};
 use crate::error::{Error, Kind, Result};
 use crate::params::{Params, Seed, check};
 use crate::prompt::Prompt;
@@ -44,7 +44,7 @@ const PROMPTS: [&str; 4] = ["prompt", "prompt_2", "negative_prompt", "negative_p
 impl Job {
     /// Adds a position to `error`: that of the field that it names or is about, else that of the
     /// job.
-    pub fn fault(&self, error: Error) -> Diagnostic {
+    pub fn diagnostic(&self, error: Error) -> Diagnostic {
         let of_model = matches!(
             error.kind(),
             Kind::ModelNotFound | Kind::ModelFile | Kind::Network
@@ -70,26 +70,26 @@ pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<D
             fields: under.clone().under(&draft.fields),
             ..draft.clone()
         };
-        if let Err(fault) = expansion.draft(number, draft, over) {
-            expansion.faults.push(fault);
+        if let Err(diagnostic) = expansion.draft(number, draft, over) {
+            expansion.diagnostics.push(diagnostic);
         }
     }
-    (expansion.jobs, once(expansion.faults))
+    (expansion.jobs, once(expansion.diagnostics))
 }
 
-/// Removes duplicate faults: a wrong value of a matrix is wrong in every job.
-pub(super) fn once(faults: Vec<Diagnostic>) -> Vec<Diagnostic> {
+/// Removes duplicate diagnostics: a wrong value of a matrix is wrong in every job.
+pub(super) fn once(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut seen = HashSet::new();
-    faults
+    diagnostics
         .into_iter()
-        .filter(|fault| seen.insert((fault.place.clone(), fault.error.to_string())))
+        .filter(|diagnostic| seen.insert((diagnostic.place.clone(), diagnostic.error.to_string())))
         .collect()
 }
 
 #[derive(Default)]
 struct Expansion {
     jobs: Vec<Job>,
-    faults: Vec<Diagnostic>,
+    diagnostics: Vec<Diagnostic>,
     names: HashMap<String, Place>,
     /// Number of times that each draft without a name occurred, by its fields and axes.
     unnamed: HashMap<Vec<String>, usize>,
@@ -249,15 +249,19 @@ impl Expansion {
         let errors = check(params);
         if !errors.is_empty() {
             let wrong = job(params.clone(), name, 0);
-            return self
-                .faults
-                .extend(errors.into_iter().map(|error| wrong.fault(plain(error))));
+            return self.diagnostics.extend(
+                errors
+                    .into_iter()
+                    .map(|error| wrong.diagnostic(plain(error))),
+            );
         }
         let count = params.count.unwrap_or(1);
         let seed = params.seed.and_then(Seed::number).unwrap_or(of.seed);
         if count.saturating_add(self.jobs.len() as u64) > MAX_JOBS as u64 {
             let error = Error::field("count", format!("there are more than {MAX_JOBS} jobs"));
-            return self.faults.push(job(params.clone(), name, 0).fault(error));
+            return self
+                .diagnostics
+                .push(job(params.clone(), name, 0).diagnostic(error));
         }
         for index in 0..count {
             let name = if count > 1 {
@@ -282,7 +286,7 @@ impl Expansion {
                         "name",
                         format!("`{}` is the name of the job at {other}", job.name),
                     );
-                    self.faults.push(Diagnostic::new(&job.place, error));
+                    self.diagnostics.push(Diagnostic::new(&job.place, error));
                 }
             }
         }
@@ -343,22 +347,23 @@ fn plain(error: Error) -> Error {
 mod tests {
     use std::path::Path;
 
-    use super::super::source::{Form, Source};
+    use super::super::draft::Source;
+    use super::super::formats::Form;
     use super::*;
 
     fn expand(text: &str, over: &Params) -> (Vec<Job>, Vec<String>) {
         let source = Source::parse(text, Path::new("b.toml"), Form::Toml);
-        assert!(source.faults.is_empty(), "{:?}", source.faults);
-        let (jobs, faults) = jobs(
+        assert!(source.diagnostics.is_empty(), "{:?}", source.diagnostics);
+        let (jobs, diagnostics) = jobs(
             &source.drafts,
             &Fields::default(),
             &Fields::of(over, &Place::new(&"flags".into(), 0)),
         );
         (
             jobs,
-            faults
+            diagnostics
                 .iter()
-                .map(|fault| format!("{}: {}", fault.place, fault.error))
+                .map(|diagnostic| format!("{}: {}", diagnostic.place, diagnostic.error))
                 .collect(),
         )
     }
@@ -370,8 +375,8 @@ mod tests {
     #[test]
     fn a_matrix_and_a_count_become_jobs_of_one_picture() {
         let text = "[[job]]\nname = 'a'\nprompt = 'x'\nseed = 5\ncount = 2\nmatrix.steps = [1, 2]\n[[job]]\nprompt = 'y'\n";
-        let (jobs, faults) = expand(text, &Params::default());
-        assert_eq!(faults, Vec::<String>::new());
+        let (jobs, diagnostics) = expand(text, &Params::default());
+        assert_eq!(diagnostics, Vec::<String>::new());
         assert_eq!(names(&jobs), ["a-1-0", "a-1-1", "a-2-0", "a-2-1", "0002"]);
         assert_eq!(
             (
@@ -426,10 +431,10 @@ mod tests {
     fn alternatives_that_nobody_could_draw_are_refused_before_they_are_written_out() {
         let prompt = "{a|b}".repeat(60);
         let text = format!("[[job]]\nprompt = '{prompt}'\nchoices = 'expand'\n");
-        let (jobs, faults) = expand(&text, &Params::default());
+        let (jobs, diagnostics) = expand(&text, &Params::default());
         assert!(
-            jobs.is_empty() && faults[0].contains("choices: there are more than"),
-            "{faults:?}"
+            jobs.is_empty() && diagnostics[0].contains("choices: there are more than"),
+            "{diagnostics:?}"
         );
     }
 
@@ -438,11 +443,11 @@ mod tests {
         let text = "[defaults]\nwidth = 7\n[[job]]\nname = 'a'\nprompt = 'x'\nmatrix.sampler = ['eulr',\n 'ddim']\n\
                     matrix.seed = '1..=9'\n[[job]]\nname = 'b'\n[[job]]\nname = 'c'\nprompt = 'y'\nwidth = 64\n\
                     [[job]]\nname = 'c'\nprompt = 'z'\nwidth = 64\n";
-        let (_, faults) = expand(text, &Params::default());
+        let (_, diagnostics) = expand(text, &Params::default());
         assert_eq!(
-            faults
+            diagnostics
                 .iter()
-                .map(|fault| fault.split(", got").next().unwrap())
+                .map(|diagnostic| diagnostic.split(", got").next().unwrap())
                 .collect::<Vec<_>>(),
             [
                 "b.toml:2: width: expected a multiple of 8 from 8 to 8192",

@@ -180,15 +180,19 @@ impl Arguments {
             Hub::from_env()?
         });
         let (planned, worse) = batch::plan(jobs, &source.output, &mut planner, &mut observer)?;
-        let mut faults: Vec<Diagnostic> = source
-            .faults
+        let mut diagnostics: Vec<Diagnostic> = source
+            .diagnostics
             .into_iter()
             .chain(wrong)
             .chain(worse)
             .collect();
-        faults.sort_by(|a, b| a.place.cmp(&b.place));
-        if !faults.is_empty() {
-            return Err(refused(&faults, &self.file, self.display.error_format()));
+        diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+        if !diagnostics.is_empty() {
+            return Err(refused(
+                &diagnostics,
+                &self.file,
+                self.display.error_format(),
+            ));
         }
         if planned.is_empty() && absent.is_empty() {
             return Err(Error::new(
@@ -321,10 +325,15 @@ fn create(folder: &Path) -> Result<()> {
     })
 }
 
-/// Shows every fault; what is left to say is how many there are.
-fn refused(faults: &[Diagnostic], file: &Path, format: Format) -> Error {
-    faults.iter().for_each(|fault| report::fault(fault, format));
-    let kinds: Vec<Kind> = faults.iter().map(|fault| fault.error.kind()).collect();
+/// Shows every diagnostic; what is left to say is how many there are.
+fn refused(diagnostics: &[Diagnostic], file: &Path, format: Format) -> Error {
+    diagnostics
+        .iter()
+        .for_each(|diagnostic| report::fault(diagnostic, format));
+    let kinds: Vec<Kind> = diagnostics
+        .iter()
+        .map(|diagnostic| diagnostic.error.kind())
+        .collect();
     let kind = if kinds.iter().all(|kind| *kind == kinds[0]) {
         kinds[0]
     } else {
@@ -334,7 +343,7 @@ fn refused(faults: &[Diagnostic], file: &Path, format: Format) -> Error {
         kind,
         format!(
             "{} in `{}`; nothing was drawn",
-            count_of(faults.len(), "error"),
+            count_of(diagnostics.len(), "error"),
             file.display()
         ),
     )

@@ -73,10 +73,11 @@ impl Groups {
 mod tests {
     use std::path::Path;
 
+    use super::super::draft::Source;
     use super::super::fields::Fields;
+    use super::super::formats::Form;
     use super::super::job::jobs;
     use super::super::plan::plan;
-    use super::super::source::{Form, Source};
     use super::*;
     use crate::env::Hub;
     use crate::event::{Event, Flow};
@@ -89,11 +90,11 @@ mod tests {
             offline: true,
             ..Hub::default()
         });
-        let (planned, faults) = plan(jobs, &source.output, &mut planner, &mut |_: &Event| {
+        let (planned, diagnostics) = plan(jobs, &source.output, &mut planner, &mut |_: &Event| {
             Flow::Continue
         })
         .unwrap();
-        assert!(faults.is_empty(), "{faults:?}");
+        assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let names = |forward: Vec<usize>| {
             forward
                 .into_iter()

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use super::fields::{Diagnostic, Fields, Place};
-use super::source::{Draft, Source};
+use super::super::draft::{Draft, Source};
+use super::super::fields::{Diagnostic, Fields, Place};
 use crate::error::{Error, Kind, Result};
 use crate::params::Params;
 
@@ -37,7 +37,7 @@ pub(super) fn read(text: &str, file: &Arc<str>, source: &mut Source) {
                     place.clone(),
                 ));
             }
-            Err(error) => source.faults.push(Diagnostic::new(&place, error)),
+            Err(error) => source.diagnostics.push(Diagnostic::new(&place, error)),
         }
     }
 }
@@ -135,7 +135,7 @@ mod tests {
         let text = "# head\n\na cat -- on a mat --seed 3 --steps 10\na dog\n  --name x --negative-prompt 'two words'\n";
         let mut source = Source::default();
         read(text, &"p.txt".into(), &mut source);
-        assert!(source.faults.is_empty(), "{:?}", source.faults);
+        assert!(source.diagnostics.is_empty(), "{:?}", source.diagnostics);
         let params: Vec<Params> = source
             .drafts
             .iter()
@@ -207,7 +207,7 @@ mod tests {
             &mut source,
         );
         let told: Vec<String> = source
-            .faults
+            .diagnostics
             .iter()
             .map(|f| format!("{}: {}", f.place, f.error))
             .collect();
