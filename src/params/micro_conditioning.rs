@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::values::get;
 use super::{FromText, Params, Parsed};
 use crate::error::{Error, Result};
+use crate::image::Size;
 
 /// Size and crop conditioning of SDXL: `original_size`, `crops_coords_top_left` and `target_size`
 /// in diffusers.
@@ -50,8 +51,9 @@ fn numbers<const SEPARATOR: char>(
 }
 
 impl MicroConditioning {
-    /// The conditioning for an image of `size` (width, height) without options.
-    pub(super) fn default_for(size: [u32; 2]) -> Self {
+    /// The conditioning for an image of `size` without options.
+    pub(super) fn default_for(size: Size) -> Self {
+        let size = [size.width, size.height];
         Self {
             original: size,
             crop: [0, 0],
@@ -59,9 +61,8 @@ impl MicroConditioning {
         }
     }
 
-    /// The conditioning that `params` give for an image of `size` (width, height): for the prompt,
-    /// and for the negative prompt, which defaults to that of the prompt.
-    pub(super) fn resolve(params: &Params, size: [u32; 2]) -> Result<(Self, Self)> {
+    /// The conditioning that `params` give for an image of `size`: for the prompt, and for the negative prompt, which defaults to that of the prompt.
+    pub(super) fn resolve(params: &Params, size: Size) -> Result<(Self, Self)> {
         let default = Self::default_for(size);
         let positive = Self {
             original: numbers("original_size", &params.original_size, default.original)?,
@@ -96,10 +97,10 @@ mod tests {
             negative_target_size: Some("64x32".into()),
             ..Params::default()
         };
-        let (positive, negative) = MicroConditioning::resolve(&params, [128, 96]).unwrap();
+        let (positive, negative) = MicroConditioning::resolve(&params, Size::new(128, 96)).unwrap();
         let expected = MicroConditioning {
             crop: [8, 16],
-            ..MicroConditioning::default_for([128, 96])
+            ..MicroConditioning::default_for(Size::new(128, 96))
         };
         assert_eq!(positive, expected);
         let target = [64, 32];
@@ -112,7 +113,7 @@ mod tests {
             target_size: Some("512".into()),
             ..Params::default()
         };
-        let error = MicroConditioning::resolve(&params, [8, 8]).unwrap_err();
+        let error = MicroConditioning::resolve(&params, Size::new(8, 8)).unwrap_err();
         assert_eq!(error.field_name(), Some("target_size"));
     }
 }

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Result};
+use crate::image::Size;
 use crate::imaging::{Fit, MaskSource, Picture, Start, Thresholds, control_picture};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax};
 use crate::registry::RepoConfig;
@@ -254,7 +255,7 @@ impl Request {
         let init = self.init.as_ref();
         let mask = init.and_then(|init| init.mask.as_ref());
         let ip_adapter = self.picture_prompt.as_ref();
-        let default = MicroConditioning::default_for([self.width, self.height]);
+        let default = MicroConditioning::default_for(Size::new(self.width, self.height));
         let (sizes, negative_sizes) = (self.sizes, self.negative_sizes);
         Params {
             prompt: Some(self.prompt.clone()),
@@ -427,7 +428,7 @@ mod tests {
         };
         let params = request.params();
         assert_eq!(
-            MicroConditioning::resolve(&params, size).unwrap(),
+            MicroConditioning::resolve(&params, Size::new(size[0], size[1])).unwrap(),
             (sizes, negative_sizes)
         );
         assert_eq!(Approximations::resolve(&params).unwrap(), approximations);

@@ -2,7 +2,7 @@
 //! model, and every error among them; the model's defaults give the rest.
 
 use super::adapters::{self, PromptAndLoras};
-use super::dimensions::{check_inputs, check_side, size};
+use super::dimensions::{check_inputs, check_side, rendered_size};
 use super::refiner::base_suits;
 use super::values::{get, in_range};
 use super::{
@@ -11,7 +11,8 @@ use super::{
 };
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Kind, Result};
-use crate::imaging::{SIDE_UNIT, Thresholds};
+use crate::image::Size;
+use crate::imaging::Thresholds;
 use crate::prompt::{LongPrompt, Prompt, Syntax};
 use crate::registry::{Inputs, ModelFiles, ModelSpec, Preset, RepoConfig, models};
 use crate::schedulers::{Config, Grid, Overrides, Sampler, Schedule, Spacing};
@@ -142,12 +143,12 @@ impl Checked {
         let params = &self.params;
         let defaults = defaults(self.preset, files, repo);
         let native = defaults.size.unwrap_or(repo.native_size);
-        let (width, height) = size(params, self.init.as_ref(), &self.controls, native)?;
+        let size = rendered_size(params, self.init.as_ref(), &self.controls, native)?;
         check_inputs(repo, self.init.as_ref(), files)?;
         if self.refiner.is_some() {
             base_suits(repo)?;
         }
-        let (sizes, negative_sizes) = MicroConditioning::resolve(params, [width, height])?;
+        let (sizes, negative_sizes) = MicroConditioning::resolve(params, size)?;
         let config = Config::resolve(&repo.scheduler, &sampling(params, &defaults, repo)?)?;
         let request = Request {
             prompt: self.adapters.prompt,
@@ -158,8 +159,8 @@ impl Checked {
             long_prompt: self.long_prompt,
             model: files.origin.clone(),
             config: params.config.clone(),
-            width,
-            height,
+            width: size.width,
+            height: size.height,
             steps: steps(params, &defaults),
             cfg_scale: cfg_scale(params, &defaults),
             seed: match params.seed {
@@ -317,7 +318,7 @@ fn check_sampling(params: &Params, errors: &mut Errors) {
 }
 
 fn check_micro_conditioning(params: &Params) -> Result<()> {
-    MicroConditioning::resolve(params, [SIDE_UNIT; 2])?;
+    MicroConditioning::resolve(params, Size::new(0, 0))?;
     Ok(())
 }
 

@@ -11,6 +11,7 @@ use super::job::{Api, Job, Operation, Order, new_key};
 use super::store::Refused;
 use super::uploads::{self, Pictures, within};
 use crate::error::Error;
+use crate::image::Size;
 use crate::params::{Combine, Params, check, scaled_down};
 
 /// Maximum length of a prompt, in characters.
@@ -98,10 +99,10 @@ impl Service {
 
     /// Gives a job whose start image exceeds the pixel limit the size to which that image is scaled
     /// down.
-    fn scaled_down(&self, field: &str, own: (u32, u32), params: &mut Params) {
+    fn scaled_down(&self, field: &str, own: Size, params: &mut Params) {
         let whole = params.clone().combine(self.defaults.clone());
         if field == "init_image"
-            && let Some([width, height]) = scaled_down(&whole, own, self.limits.pixels)
+            && let Some(Size { width, height }) = scaled_down(&whole, own, self.limits.pixels)
         {
             (params.width, params.height) = (Some(width), Some(height));
         }

@@ -13,6 +13,7 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use super::fields::ALPHA;
 use crate::error::{Error, Result};
+use crate::image::Size;
 use crate::imaging::{MaskChannel, Source, Transparency};
 use crate::output::encode;
 use crate::output::latents::SUFFIX;
@@ -92,8 +93,9 @@ pub(super) fn lift(params: &mut Params, pictures: &mut Pictures) -> Result<()> {
 ///
 /// # Errors
 /// No picture that is read, or too large a one; the message names `field`.
-pub(super) fn size(field: &str, bytes: &[u8]) -> Result<(u32, u32)> {
-    Source::sent(field, bytes).size()
+pub(super) fn size(field: &str, bytes: &[u8]) -> Result<Size> {
+    let (width, height) = Source::sent(field, bytes).size()?;
+    Ok(Size::new(width, height))
 }
 
 /// Converts a mask of another interface: white where the image is repainted.
@@ -187,7 +189,7 @@ mod tests {
         let mut png = std::io::Cursor::new(Vec::new());
         image.write_to(&mut png, image::ImageFormat::Png).unwrap();
         let png = png.into_inner();
-        assert_eq!(size("init_image", &png).unwrap(), (20, 10));
+        assert_eq!(size("init_image", &png).unwrap(), Size::new(20, 10));
         let mut huge = png.clone();
         huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
         for bytes in [&huge[..], b"no picture at all"] {
