@@ -234,13 +234,13 @@ fn within(dir: Option<&str>, template: &str) -> String {
 fn collisions(planned: &[Planned]) -> Vec<Diagnostic> {
     let mut taken: HashMap<&Path, &Job> = HashMap::new();
     let mut diagnostics = Vec::new();
-    let mut told = HashSet::new();
+    let mut reported = HashSet::new();
     for Planned { job, path, .. } in planned {
         match taken.get(path.as_path()) {
             None => {
                 taken.insert(path, job);
             }
-            Some(other) if told.insert(path) => {
+            Some(other) if reported.insert(path) => {
                 let message = format!(
                     "jobs `{}` and `{}` would both write `{}`",
                     other.name,
@@ -341,23 +341,23 @@ mod tests {
              [[job]]\nname = 'b'\nrefiner = 'sdxl-refiner'\n[[job]]\nname = 'c'\ninit_image = 'none.png'\n\
              [[job]]\nname = 'd'\noutput = '{sed}.png'\n[[job]]\nname = 'e'\noutput = 'same.png'\ncount = 3\n",
         );
-        let told: Vec<&str> = diagnostics
+        let messages: Vec<&str> = diagnostics
             .iter()
             .map(|diagnostic| diagnostic.split_once(": ").unwrap().1)
             .collect();
-        assert_eq!(told.len(), 5, "{diagnostics:#?}");
+        assert_eq!(messages.len(), 5, "{diagnostics:#?}");
         assert!(
-            told[0].starts_with("model: model `sd51` is no known name"),
-            "{told:?}"
+            messages[0].starts_with("model: model `sd51` is no known name"),
+            "{messages:?}"
         );
-        assert!(told[1].starts_with("refiner: "), "{told:?}");
+        assert!(messages[1].starts_with("refiner: "), "{messages:?}");
         assert!(
-            told[2].starts_with("init_image: cannot read `none.png`"),
-            "{told:?}"
+            messages[2].starts_with("init_image: cannot read `none.png`"),
+            "{messages:?}"
         );
-        assert_eq!(told[3], "output: unknown template field `sed`");
+        assert_eq!(messages[3], "output: unknown template field `sed`");
         assert_eq!(
-            told[4],
+            messages[4],
             "output: jobs `e-0` and `e-1` would both write `same.png`"
         );
     }

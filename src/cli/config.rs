@@ -21,9 +21,6 @@ pub(super) struct Profile {
 
 impl Profile {
     /// The defaults that the user's file and the profile make.
-    ///
-    /// # Errors
-    /// The file is wrong, or has no such profile.
     pub(super) fn defaults(&self) -> Result<Defaults> {
         let (file, note) = read()?;
         let name = self.profile.clone().or_else(env::profile);
@@ -41,9 +38,6 @@ pub(super) struct Defaults {
 
 impl Defaults {
     /// Tells what is noteworthy about them.
-    ///
-    /// # Errors
-    /// The observer cancels.
     pub(super) fn told(self, observer: &mut dyn Observer) -> Result<Self> {
         match self.note.clone() {
             None => Ok(self),
@@ -80,9 +74,6 @@ impl Defaults {
 }
 
 /// The user's file, and a note if a file has no effect because this user may not look for it.
-///
-/// # Errors
-/// The file is wrong.
 pub(super) fn read() -> Result<(Profiles, Option<String>)> {
     match env::defaults_file()? {
         None => Ok((Profiles::default(), None)),

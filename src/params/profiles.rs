@@ -119,11 +119,11 @@ impl Profiles {
     }
 
     /// Adds a hint to the error of a request if its field came from this file, which holds if the
-    /// field is in `defaults` and not in `said`.
+    /// field is in `defaults` and not in `given`.
     #[must_use]
-    pub fn blamed(&self, error: Error, defaults: &Params, said: &Params) -> Error {
+    pub fn blamed(&self, error: Error, defaults: &Params, given: &Params) -> Error {
         match error.field_name().map(str::to_owned) {
-            Some(field) if defaults.has(&field) && !said.has(&field) => {
+            Some(field) if defaults.has(&field) && !given.has(&field) => {
                 error.hint(format!("`{field}` comes from `{}`", self.path.display()))
             }
             _ => error,
@@ -213,12 +213,12 @@ mod tests {
             of(Some("draft")),
             (Some(8), Some("sdxl".into()), Some("lcm".into()))
         );
-        let said = Params {
+        let given = Params {
             steps: Some(4),
             ..Params::default()
         };
         let draft = file.params(Some("draft")).unwrap();
-        assert_eq!(said.combine(draft).steps, Some(4));
+        assert_eq!(given.combine(draft).steps, Some(4));
         let error = file.params(Some("drft")).unwrap_err();
         assert!(
             error.hints()[0].contains("did you mean `draft`"),
@@ -260,11 +260,11 @@ mod tests {
     fn the_file_is_blamed_for_its_own_values_alone() {
         let file = parse("steps = 0").unwrap();
         let defaults = file.params(None).unwrap();
-        let error = |said: &Params| {
+        let error = |given: &Params| {
             file.blamed(
                 Error::expected("steps", "a number from 1 to 1000", 0),
                 &defaults,
-                said,
+                given,
             )
         };
         assert_eq!(

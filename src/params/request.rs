@@ -250,6 +250,33 @@ impl Request {
         Ok((config, sigmas))
     }
 
+    /// This request with other names for its models and files, such as those that a client knows.
+    #[must_use]
+    pub fn renamed(mut self, rename: impl Fn(&str) -> String) -> Self {
+        let mut names = vec![&mut self.model];
+        names.extend(&mut self.config);
+        names.extend(&mut self.vae);
+        names.extend(self.refiner.iter_mut().map(|refiner| &mut refiner.model));
+        if let Some(init) = &mut self.init {
+            names.push(&mut init.image);
+            if let Some(MaskSource::File(path)) = init.mask.as_mut().map(|mask| &mut mask.source) {
+                names.push(path);
+            }
+        }
+        for control in &mut self.controls {
+            names.extend([&mut control.model, &mut control.image]);
+        }
+        if let Some(prompt) = &mut self.picture_prompt {
+            names.extend([&mut prompt.adapter, &mut prompt.image]);
+        }
+        let adapters = self.loras.iter_mut().chain(&mut self.embeddings);
+        names.extend(adapters.map(|adapter| &mut adapter.file));
+        for name in names {
+            *name = rename(name);
+        }
+        self
+    }
+
     /// The options that resolve to this request on the same model.
     pub fn params(&self) -> Params {
         let init = self.init.as_ref();
@@ -361,6 +388,7 @@ fn pair<const S: char>(numbers: [u32; 2], default: [u32; 2]) -> Option<Parsed<Pa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::FromText;
     use crate::registry::ModelFiles;
 
     fn resolve(params: &Params) -> Request {
@@ -374,6 +402,19 @@ mod tests {
             "prompt = 'a'\nseed = 3\nmask = 'm.png'\nmask_blur = 2\ninvert_mask = true\nextend = 'left=8'",
         )
         .unwrap()
+    }
+
+    #[test]
+    fn files_and_models_are_renamed_and_prompts_are_not() {
+        let mut request = resolve(&toml::from_str("prompt = '/a/b'\nseed = 3").unwrap());
+        request.model = "/a/model".to_owned();
+        request.controls = vec![Control::from_text("control", "/a/net=/a/b.png").unwrap()];
+        let renamed = request.renamed(|path| path.replace("/a/", ""));
+        assert_eq!(
+            (renamed.prompt.as_str(), renamed.model.as_str()),
+            ("/a/b", "model")
+        );
+        assert_eq!(renamed.controls[0].to_string(), "net=b.png:1:0-1");
     }
 
     #[test]

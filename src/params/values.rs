@@ -17,9 +17,6 @@ use crate::schedulers::Sampler;
 /// A value that users write as text.
 pub trait FromText: Clone {
     /// Parses the text; `field` is the option that an error names.
-    ///
-    /// # Errors
-    /// Text of another form.
     fn from_text(field: &str, text: &str) -> Result<Self>;
 }
 

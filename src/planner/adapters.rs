@@ -14,9 +14,6 @@ const LISTED: usize = 3;
 
 /// Returns the adapters that `request` uses of those that `params` name, fitted to `base`; records
 /// files and hashes in the request.
-///
-/// # Errors
-/// A file that is missing, damaged, or made for another kind of model; `Kind::Interrupted`.
 pub(super) fn find(
     shelf: &mut Shelf,
     fetch: &Fetch,

@@ -117,14 +117,14 @@ impl Recorded<'_> {
     /// # Errors
     /// A record of another version.
     pub fn differences(&self, plan: &Plan) -> Result<Vec<String>> {
-        let mut told = Vec::new();
+        let mut differences = Vec::new();
         for (file, hash) in &self.record.weights {
             match plan.weights.get(file) {
                 Some(ours) if ours == hash => {}
-                Some(_) => told.push(format!(
+                Some(_) => differences.push(format!(
                     "the weights of `{file}` are others than those of the picture"
                 )),
-                None => told.push(format!(
+                None => differences.push(format!(
                     "the picture was made with `{file}`, which this model has not"
                 )),
             }
@@ -139,7 +139,7 @@ impl Recorded<'_> {
             .filter(|(field, ..)| !self.over.has(field))
         {
             let changed = theirs.iter().zip(ours).filter(|(a, b)| a.hash != b.hash);
-            told.extend(changed.map(|(adapter, _)| other(field, &adapter.name)));
+            differences.extend(changed.map(|(adapter, _)| other(field, &adapter.name)));
         }
         let field = |key: &str| {
             key.trim_end_matches(|c: char| c == '_' || c.is_ascii_digit())
@@ -151,8 +151,8 @@ impl Recorded<'_> {
             .filter(|(key, _)| !self.over.has(&field(key)));
         let changed =
             ours.filter(|(key, hash)| self.record.inputs.get(*key).is_some_and(|old| old != *hash));
-        told.extend(changed.map(|(key, _)| other("picture", key)));
-        Ok(told)
+        differences.extend(changed.map(|(key, _)| other("picture", key)));
+        Ok(differences)
     }
 }
 

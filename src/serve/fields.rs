@@ -227,9 +227,6 @@ fn open_names() -> Vec<&'static str> {
 }
 
 /// Sets a field of `params`, by its name or an alias; null sets nothing.
-///
-/// # Errors
-/// An unknown field, one that only the server sets, or a value of another type.
 pub(super) fn set(params: &mut Params, name: &str, value: &Value) -> Result<()> {
     let Some(field) = Params::field(name) else {
         let error = Error::field(name, format!("unknown field `{name}`"));
@@ -251,9 +248,6 @@ pub(super) fn set(params: &mut Params, name: &str, value: &Value) -> Result<()> 
 
 /// The field and the value of a part of a form: a number, a switch or a list where the field takes
 /// one; text that looks like a number stays text where the field takes text.
-///
-/// # Errors
-/// As [`set`].
 pub(super) fn from_text(name: &str, text: &str) -> Result<(String, Value)> {
     let field = Params::field(name).unwrap_or(name).to_owned();
     let as_text = Value::from(text);

@@ -40,9 +40,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The bytes of a picture in base64, alone or as a `data:` URL.
-///
-/// # Errors
-/// Text that is neither; the message names `field`.
 pub(super) fn decode(field: &str, text: &str) -> Result<Vec<u8>> {
     let body = match text.strip_prefix("data:") {
         None => text,
@@ -74,9 +71,6 @@ fn image_fields(params: &mut Params) -> [(&'static str, &mut Option<String>); 2]
 }
 
 /// Moves every base64 image of `params` to `pictures` and leaves a placeholder.
-///
-/// # Errors
-/// As [`decode`].
 pub(super) fn lift(params: &mut Params, pictures: &mut Pictures) -> Result<()> {
     for (field, value) in image_fields(params) {
         let Some(text) = value else { continue };
@@ -90,18 +84,12 @@ pub(super) fn lift(params: &mut Params, pictures: &mut Pictures) -> Result<()> {
 }
 
 /// Width and height of a picture, from its header alone.
-///
-/// # Errors
-/// No picture that is read, or too large a one; the message names `field`.
 pub(super) fn size(field: &str, bytes: &[u8]) -> Result<Size> {
     let (width, height) = Source::sent(field, bytes).size()?;
     Ok(Size::new(width, height))
 }
 
 /// Converts a mask of another interface: white where the image is repainted.
-///
-/// # Errors
-/// As [`size`]; data that is damaged; no transparency where that is the mask.
 pub(super) fn mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
     Source::sent("mask", bytes).decoded(Transparency::Dropped, |picture| {
         let plane = picture.mask(channel).ok_or_else(|| {
@@ -118,9 +106,6 @@ pub(super) fn mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
 }
 
 /// Checks that an image of this size stays within `pixels`.
-///
-/// # Errors
-/// It is too large; the message names `field`.
 pub(super) fn within(field: &str, width: u32, height: u32, pixels: u64) -> Result<()> {
     if u64::from(width) * u64::from(height) <= pixels {
         return Ok(());

@@ -151,13 +151,13 @@ mod tests {
             &"a.jsonl".into(),
             &mut source,
         );
-        let told: Vec<String> = source
+        let messages: Vec<String> = source
             .diagnostics
             .iter()
             .map(|f| f.place.to_string())
             .collect();
         assert_eq!(
-            told,
+            messages,
             [
                 "a.csv:2",
                 "a.csv:3",

@@ -206,21 +206,24 @@ mod tests {
             &"p.txt".into(),
             &mut source,
         );
-        let told: Vec<String> = source
+        let messages: Vec<String> = source
             .diagnostics
             .iter()
             .map(|f| format!("{}: {}", f.place, f.error))
             .collect();
-        assert_eq!(told.len(), 4, "{told:?}");
+        assert_eq!(messages.len(), 4, "{messages:?}");
         assert!(
-            told[0].starts_with("p.txt:1: unexpected argument '--stepz'"),
-            "{told:?}"
+            messages[0].starts_with("p.txt:1: unexpected argument '--stepz'"),
+            "{messages:?}"
         );
         assert!(
-            told[1].contains("invalid value 'many' for '--steps <N>'"),
-            "{told:?}"
+            messages[1].contains("invalid value 'many' for '--steps <N>'"),
+            "{messages:?}"
         );
-        assert!(told[2].ends_with("a quote is not closed"), "{told:?}");
-        assert!(told[3].starts_with("p.txt:4: "), "{told:?}");
+        assert!(
+            messages[2].ends_with("a quote is not closed"),
+            "{messages:?}"
+        );
+        assert!(messages[3].starts_with("p.txt:4: "), "{messages:?}");
     }
 }

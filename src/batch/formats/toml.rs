@@ -500,7 +500,7 @@ mod tests {
         Source::parse(text, Path::new("b.toml"), Form::Toml)
     }
 
-    fn told(source: &Source) -> Vec<String> {
+    fn messages(source: &Source) -> Vec<String> {
         source
             .diagnostics
             .iter()
@@ -530,7 +530,7 @@ mod tests {
             dir = "out"
             "#,
         );
-        assert_eq!(told(&source), Vec::<String>::new());
+        assert_eq!(messages(&source), Vec::<String>::new());
         let params = source
             .drafts
             .iter()
@@ -565,7 +565,7 @@ mod tests {
             );
         }
         let source = parse(&format!("{text}[template.t60]\nsteps = 3\n"));
-        assert_eq!(told(&source), Vec::<String>::new());
+        assert_eq!(messages(&source), Vec::<String>::new());
         assert_eq!(source.drafts[0].fields.params().steps, Some(3));
     }
 
@@ -580,7 +580,7 @@ mod tests {
             matrix.size = [{ width = 64, height = 32 }, { name = "tall", width = 32, height = 64 }]
             "#,
         );
-        assert_eq!(told(&source), Vec::<String>::new());
+        assert_eq!(messages(&source), Vec::<String>::new());
         let axes = &source.drafts[0].axes;
         let shown: Vec<(&str, Vec<&str>)> = axes
             .iter()
@@ -610,7 +610,7 @@ mod tests {
             "jobs = 1\n[defaults]\nstepz = 3\n[[job]]\nprompt = 'x'\nsteps = 'many'\nextends = 'none'\n\
              [[job]]\nprompt = 4\nchoices = 'all'\n[job.matrix]\nseed = '5..5'\nsampler = ['euler',\n 7]\n[output]\nfile = 'x'\n",
         );
-        let told = told(&source);
+        let messages = messages(&source);
         for expected in [
             "b.toml:1: jobs: unknown table `jobs`",
             "b.toml:3: stepz: there is no such field",
@@ -623,24 +623,24 @@ mod tests {
             "b.toml:16: file: unknown key of `[output]` `file`",
         ] {
             assert!(
-                told.iter().any(|line| line.starts_with(expected)),
-                "{expected} is not in {told:#?}"
+                messages.iter().any(|line| line.starts_with(expected)),
+                "{expected} is not in {messages:#?}"
             );
         }
-        assert_eq!(told.len(), 9, "{told:#?}");
+        assert_eq!(messages.len(), 9, "{messages:#?}");
     }
 
     #[test]
     fn broken_toml_is_told_with_its_line() {
         let source = parse("[[job]]\nprompt = 'x\n[[job]]\nprompt = 'y'\nsteps 4\n");
-        let told = told(&source);
+        let messages = messages(&source);
         assert!(
-            told.iter().any(|line| line.starts_with("b.toml:2: ")),
-            "{told:?}"
+            messages.iter().any(|line| line.starts_with("b.toml:2: ")),
+            "{messages:?}"
         );
         assert!(
-            told.iter().any(|line| line.starts_with("b.toml:5: ")),
-            "{told:?}"
+            messages.iter().any(|line| line.starts_with("b.toml:5: ")),
+            "{messages:?}"
         );
     }
 
@@ -657,7 +657,7 @@ mod tests {
         let path = folder.path().join("b.toml");
         let text = "include = ['common.toml']\n[defaults]\nsteps = 4\n[[job]]\nextends = 't'\nprompt = 'outer'\n";
         let source = Source::parse(text, &path, Form::Toml);
-        assert_eq!(told(&source), Vec::<String>::new());
+        assert_eq!(messages(&source), Vec::<String>::new());
         let params = source
             .drafts
             .iter()
@@ -672,11 +672,11 @@ mod tests {
             (Some(4), Some(5.into()), Some("demo"))
         );
         let source = Source::parse("include = ['none.toml', 'again.toml']", &path, Form::Toml);
-        let told = told(&source);
-        assert_eq!(told.len(), 3, "{told:?}");
+        let messages = messages(&source);
+        assert_eq!(messages.len(), 3, "{messages:?}");
         assert!(
-            told[1].contains("again.toml:1: include: `again.toml` includes itself"),
-            "{told:?}"
+            messages[1].contains("again.toml:1: include: `again.toml` includes itself"),
+            "{messages:?}"
         );
     }
 
@@ -686,9 +686,9 @@ mod tests {
             "[template.a]\nextends = 'b'\n[template.b]\nextends = 'a'\n[[job]]\nprompt = 'x'\nextends = 'a'\n",
         );
         assert!(
-            told(&source)[0].contains("extends: `a` extends itself"),
+            messages(&source)[0].contains("extends: `a` extends itself"),
             "{:?}",
-            told(&source)
+            messages(&source)
         );
     }
 }
