@@ -232,7 +232,10 @@ impl<'a> Source<'a> {
                 .checkpoint()
                 .is_none_or(|checkpoint| checkpoint.parts.contains_key(&component));
             if inside && files.has(&component.config()) {
-                parts.insert(component, Weights::open(files, component, &backend)?);
+                parts.insert(
+                    component,
+                    Weights::open(Tensors::of(files, component)?, &backend)?,
+                );
                 tensors.insert(component, Tensors::of(files, component)?);
             }
         }

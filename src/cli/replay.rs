@@ -1,16 +1,16 @@
-//! `sdgen replay IMAGE`: draws a picture again from what it says about itself, and tells whether it
-//! is the same.
+//! `sdgen replay IMAGE`: an image again from its metadata; with `--verify`, compared with the first.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::{Context, bail};
 use clap::Args;
 use image::RgbImage;
 
 use super::config::Profile;
-use super::generate::{Drawing, destination, draw};
 use super::progress::{Display, Progress};
+use super::save::{Generation, generate_and_save, parse_destination};
 use super::{signals, terminal};
 use crate::engine::Engine;
 use crate::env::Hub;
@@ -48,19 +48,19 @@ const CLOSE: f64 = 40.0;
 /// Warning about a text of A1111's that has none.
 const NO_SEED: &str = "the text names no seed: this becomes another picture";
 
-/// Draws the picture again.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+/// Generates the image again.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let begun = Instant::now();
-    signals::listen(arguments.display.announces())?;
+    signals::listen(arguments.display.announces_stop())?;
     let progress = RefCell::new(Progress::new(&arguments.display));
     let plan = arguments.plan(&progress)?;
     if arguments.verify {
-        return arguments.verdict(&plan, &progress);
+        return arguments.verify(&plan, &progress);
     }
     let params = &arguments.params;
-    let destination = destination(params)?;
-    draw(
-        &Drawing {
+    let destination = parse_destination(params)?;
+    generate_and_save(
+        &Generation {
             plan: &plan,
             params,
             destination: &destination,
@@ -132,8 +132,8 @@ impl Arguments {
         Ok(plan)
     }
 
-    /// Draws and compares; the verdict is data.
-    fn verdict(&self, plan: &Plan, progress: &RefCell<Progress>) -> Result<()> {
+    /// Generates the image and prints how it compares with the given one.
+    fn verify(&self, plan: &Plan, progress: &RefCell<Progress>) -> anyhow::Result<()> {
         let there = image::open(&self.image).map_err(|e| {
             Error::new(
                 Kind::Usage,
@@ -147,28 +147,25 @@ impl Arguments {
             here.get_or_insert(image);
             Ok(())
         })?;
-        let here = here.ok_or_else(|| Error::internal("a request that draws nothing"))?;
+        let here = here.context("a request that draws nothing")?;
         let psnr = psnr(&there.to_rgb8(), &here);
-        match psnr {
-            Some(f64::INFINITY) => terminal::data(b"same\n"),
-            Some(psnr) if psnr >= CLOSE => {
-                terminal::data(format!("close: PSNR {psnr:.1} dB\n").as_bytes())
-            }
-            Some(psnr) => {
-                terminal::data(format!("different: PSNR {psnr:.1} dB\n").as_bytes())?;
-                Err(Error::new(
-                    Kind::Different,
-                    "the picture drawn now is another one",
-                ))
-            }
-            None => {
-                terminal::data(b"different: another size\n")?;
-                Err(Error::new(
-                    Kind::Different,
-                    "the picture drawn now has another size",
-                ))
-            }
+        let (verdict, difference) = match psnr {
+            Some(f64::INFINITY) => ("same\n".to_owned(), None),
+            Some(psnr) if psnr >= CLOSE => (format!("close: PSNR {psnr:.1} dB\n"), None),
+            Some(psnr) => (
+                format!("different: PSNR {psnr:.1} dB\n"),
+                Some("the picture drawn now is another one"),
+            ),
+            None => (
+                "different: another size\n".to_owned(),
+                Some("the picture drawn now has another size"),
+            ),
+        };
+        terminal::data(verdict.as_bytes())?;
+        if let Some(difference) = difference {
+            bail!(Error::new(Kind::Different, difference));
         }
+        Ok(())
     }
 }
 

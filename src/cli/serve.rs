@@ -162,7 +162,7 @@ pub(super) struct Words {
 }
 
 /// Serves until a signal ends it.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let server = Server::bind(options(arguments)?, door(arguments)?, arguments.words.log())?;
     let stop = server.stop();
     signals::on_stop(STOPPING, move || stop.stop())?;
@@ -171,7 +171,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         0 => {}
         waiting => terminal::say(&format!("jobs left from before: {waiting}")),
     }
-    server.run()
+    server.run()?;
+    Ok(())
 }
 
 /// Message at the first signal.

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::serve::{Drawing, Lease, STOPPING, Words, queue};
 use super::{signals, terminal};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::serve::{Limits, Worker};
 
 #[derive(Args)]
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
 }
 
 /// Draws until a signal ends it.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let url = queue(arguments.queue.as_ref())?.1.ok_or_else(|| {
         Error::field("queue", "a worker takes its jobs from a shared queue")
             .hint("name the queue that the servers share: `redis://host:6379/0`")

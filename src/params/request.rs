@@ -9,7 +9,9 @@ use super::{
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Result};
 use crate::image::Size;
-use crate::imaging::{Fit, MaskSource, Picture, Start, Thresholds, control_picture};
+use crate::imaging::{
+    Fit, MaskSource, Pixels, PreprocessorSettings, Start, Thresholds, control_image,
+};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax};
 use crate::registry::RepoConfig;
 use crate::schedulers::{
@@ -177,13 +179,17 @@ impl Request {
     ///
     /// # Errors
     /// A file that is missing or no picture.
-    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Picture>> {
+    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Pixels>> {
         let fit = self.init.as_ref().map_or(Fit::Cover, |init| init.fit);
         let size = [self.width, self.height];
-        let edges = |control: &Control| self.canny.filter(|_| control.edges);
-        let picture =
-            |control: &Control| control_picture(&control.image, edges(control), fit, size, start);
-        self.controls.iter().map(picture).collect()
+        let settings = &PreprocessorSettings {
+            canny: self.canny.unwrap_or_default(),
+        };
+        let image = |control: &Control| {
+            let preprocessor = control.preprocessor;
+            control_image(&control.image, preprocessor, settings, fit, size, start)
+        };
+        self.controls.iter().map(image).collect()
     }
 
     /// Returns true if pixels outside the mask are restored from the initial image.

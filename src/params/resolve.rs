@@ -205,7 +205,7 @@ impl Checked {
         // The schedule has to leave steps for the model or, with a refiner, for both models.
         let (_, sigmas) = request.sigmas(repo)?;
         if let Some(refiner) = &request.refiner {
-            refiner.handover(&sigmas)?;
+            Refiner::switch_step(refiner.start, &sigmas)?;
         }
         Ok(request)
     }

@@ -267,7 +267,8 @@ impl Tools {
             }
             Ok(())
         };
-        self.engine.together(&plans, &mut observer, &mut deliver)
+        self.engine
+            .generate_batch(&plans, &mut observer, &mut deliver)
     }
 }
 
