@@ -78,7 +78,7 @@ impl Fields {
     /// No such field, or a value of another type.
     pub fn set(&mut self, key: &str, value: Value, place: &Place) -> Result<(), Diagnostic> {
         let refused = |error| Diagnostic::new(place, error);
-        let field = Params::field(key).ok_or_else(|| refused(unknown(key)))?;
+        let field = Params::field(key).ok_or_else(|| refused(unknown_field(key)))?;
         if value.is_null() {
             return Ok(());
         }
@@ -125,7 +125,7 @@ impl Fields {
     }
 }
 
-fn unknown(key: &str) -> Error {
+fn unknown_field(key: &str) -> Error {
     let error = Error::field(key, "there is no such field");
     match closest(key, Params::FIELDS) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::draft::{Choices, Draft};
 use super::fields::{Diagnostic, Fields, Place};
-use super::matrix::{Axis, Coordinate, Element, Point, product};
+use super::matrix::{Axis, Coordinate, Element, Point, cross_product};
 use super::wildcards::{Pattern, Wildcards};
 use crate::error::{Error, Kind, Result};
 use crate::params::{Params, Seed, check};
@@ -70,15 +70,15 @@ pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<D
             fields: under.clone().under(&draft.fields),
             ..draft.clone()
         };
-        if let Err(diagnostic) = expansion.draft(number, draft, over) {
+        if let Err(diagnostic) = expansion.expand_draft(number, draft, over) {
             expansion.diagnostics.push(diagnostic);
         }
     }
-    (expansion.jobs, once(expansion.diagnostics))
+    (expansion.jobs, deduplicated(expansion.diagnostics))
 }
 
 /// Removes duplicate diagnostics: a wrong value of a matrix is wrong in every job.
-pub(super) fn once(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
+pub(super) fn deduplicated(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut seen = HashSet::new();
     diagnostics
         .into_iter()
@@ -98,23 +98,28 @@ struct Expansion {
 }
 
 impl Expansion {
-    fn draft(&mut self, number: usize, draft: &Draft, over: &Fields) -> Result<(), Diagnostic> {
+    fn expand_draft(
+        &mut self,
+        number: usize,
+        draft: &Draft,
+        over: &Fields,
+    ) -> Result<(), Diagnostic> {
         let base = draft
             .name
             .clone()
             .unwrap_or_else(|| format!("{:04}", number + 1));
-        let seed = self.seed(draft);
+        let seed = self.default_seed(draft);
         let mut axes = draft.axes.clone();
         axes.retain(|axis| !over.params().has(&axis.name));
-        self.room(
+        self.check_job_limit(
             "matrix",
             axes.iter().map(|axis| axis.points.len()),
             &draft.place,
         )?;
-        for element in product(&axes) {
+        for element in cross_product(&axes) {
             let fields = draft.fields.clone().under(&element.fields).under(over);
-            self.element(
-                &Written {
+            self.expand_element(
+                &DraftContext {
                     base: &base,
                     seed,
                     number,
@@ -131,9 +136,9 @@ impl Expansion {
     /// prompt, so that it does not change when other drafts are inserted before; drafts that are
     /// equal in every field get different seeds. All elements of a matrix share the seed, so that
     /// they can be compared.
-    fn seed(&mut self, draft: &Draft) -> u64 {
+    fn default_seed(&mut self, draft: &Draft) -> u64 {
         if let Some(name) = &draft.name {
-            return hashed(name);
+            return seed_from_text(name);
         }
         let values = draft.fields.values().into_iter();
         let values = values.map(|(key, value)| format!("{key}={value}"));
@@ -146,14 +151,14 @@ impl Expansion {
             .entry(values.chain(axes).collect())
             .or_default();
         *before += 1;
-        hashed(&format!(
+        seed_from_text(&format!(
             "{}\n{before}",
             draft.fields.params().prompt.as_deref().unwrap_or_default()
         ))
     }
 
     /// Fails if the product of `counts` would exceed the maximum number of jobs.
-    fn room(
+    fn check_job_limit(
         &self,
         field: &str,
         counts: impl Iterator<Item = usize>,
@@ -170,15 +175,15 @@ impl Expansion {
     }
 
     /// Adds the jobs of one matrix element: one for each expanded alternative and each image.
-    fn element(
+    fn expand_element(
         &mut self,
-        of: &Written<'_>,
+        of: &DraftContext<'_>,
         fields: Fields,
         element: &Element,
     ) -> Result<(), Diagnostic> {
         let mut patterns = Vec::new();
         for key in PROMPTS {
-            if let Some(pattern) = self.pattern(key, &fields, of.draft)? {
+            if let Some(pattern) = self.parsed_pattern(key, &fields, of.draft)? {
                 patterns.push((key, pattern));
             }
         }
@@ -186,25 +191,25 @@ impl Expansion {
             Choices::Seed => Vec::new(),
             Choices::Expand => {
                 let counts = patterns.iter().map(|(_, pattern)| pattern.count());
-                self.room("choices", counts, &of.draft.place)?;
+                self.check_job_limit("choices", counts, &of.draft.place)?;
                 patterns
                     .drain(..)
-                    .map(|(key, pattern)| axis(key, &pattern, &of.draft.place))
+                    .map(|(key, pattern)| alternatives_axis(key, &pattern, &of.draft.place))
                     .collect()
             }
         };
-        for inner in product(&written_out) {
+        for inner in cross_product(&written_out) {
             let whole = Element {
                 name: format!("{}{}", element.name, inner.name),
                 at: element.at.iter().chain(&inner.at).cloned().collect(),
                 fields: fields.clone().with_values(inner.fields.params()),
             };
-            self.pictures(of, &whole, &patterns);
+            self.add_jobs(of, &whole, &patterns);
         }
         Ok(())
     }
 
-    fn pattern(
+    fn parsed_pattern(
         &mut self,
         key: &str,
         fields: &Fields,
@@ -231,7 +236,7 @@ impl Expansion {
     }
 
     /// Adds one job for each image of `count`.
-    fn pictures(&mut self, of: &Written<'_>, element: &Element, patterns: &[(&str, Pattern)]) {
+    fn add_jobs(&mut self, of: &DraftContext<'_>, element: &Element, patterns: &[(&str, Pattern)]) {
         let Element { fields, name, at } = element;
         let place = of.draft.place.clone();
         let job = |params: Params, name: String, index: u64| Job {
@@ -252,7 +257,7 @@ impl Expansion {
             return self.diagnostics.extend(
                 errors
                     .into_iter()
-                    .map(|error| wrong.diagnostic(plain(error))),
+                    .map(|error| wrong.diagnostic(without_cli_hint(error))),
             );
         }
         let count = params.count.unwrap_or(1);
@@ -275,7 +280,7 @@ impl Expansion {
                 count: None,
                 ..params.clone()
             };
-            let job = job(chosen(single, seed, patterns), name, index);
+            let job = job(with_chosen_prompts(single, seed, patterns), name, index);
             match self.names.get(&job.name) {
                 None => {
                     self.names.insert(job.name.clone(), job.place.clone());
@@ -294,7 +299,7 @@ impl Expansion {
 }
 
 /// Values that the jobs of one draft have in common.
-struct Written<'a> {
+struct DraftContext<'a> {
     base: &'a str,
     /// Seed if none is given.
     seed: u64,
@@ -303,7 +308,7 @@ struct Written<'a> {
 }
 
 /// Alternatives of a prompt as an axis.
-fn axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
+fn alternatives_axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
     let point = |text: String| {
         let mut fields = Fields::default();
         // A prompt takes any text.
@@ -321,7 +326,7 @@ fn axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
 }
 
 /// `params` with the prompts that `seed` selects.
-fn chosen(mut params: Params, seed: u64, patterns: &[(&str, Pattern)]) -> Params {
+fn with_chosen_prompts(mut params: Params, seed: u64, patterns: &[(&str, Pattern)]) -> Params {
     for (field, pattern) in patterns {
         // A prompt takes any text.
         let _ = params.set(field, pattern.chosen(seed).into());
@@ -330,13 +335,13 @@ fn chosen(mut params: Params, seed: u64, patterns: &[(&str, Pattern)]) -> Params
 }
 
 /// A 32-bit seed from the SHA-256 of a text.
-fn hashed(text: &str) -> u64 {
+fn seed_from_text(text: &str) -> u64 {
     let hash = Sha256::digest(text.as_bytes());
     u64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]))
 }
 
 /// Replaces the error of a missing prompt, whose hint is about the command line.
-fn plain(error: Error) -> Error {
+fn without_cli_hint(error: Error) -> Error {
     match error.message() {
         "no prompt" => Error::new(Kind::Usage, "the job has no prompt"),
         _ => error,

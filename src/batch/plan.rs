@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 
 use super::draft::Output;
 use super::fields::Diagnostic;
-use super::job::{Job, once};
+use super::job::{Job, deduplicated};
 use crate::device::Dtype;
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
@@ -49,7 +49,7 @@ impl Planned {
     /// Path of the image if its job were called `name`.
     pub(super) fn path_as(&self, name: &str) -> PathBuf {
         self.template
-            .path(&values(&self.plan, name, self.job.index))
+            .path(&template_values(&self.plan, name, self.job.index))
     }
 }
 
@@ -67,9 +67,9 @@ pub fn plan(
     let mut planned = Vec::with_capacity(jobs.len());
     let mut diagnostics = Vec::new();
     for job in jobs {
-        match planning.job(&job, planner, observer) {
+        match planning.plan_job(&job, planner, observer) {
             Ok((plan, template, key)) => {
-                let path = template.path(&values(&plan, &job.name, job.index));
+                let path = template.path(&template_values(&plan, &job.name, job.index));
                 planned.push(Planned {
                     job,
                     plan,
@@ -84,8 +84,8 @@ pub fn plan(
             Err(error) => diagnostics.push(job.diagnostic(error)),
         }
     }
-    diagnostics.extend(collisions(&planned));
-    Ok((planned, once(diagnostics)))
+    diagnostics.extend(file_collisions(&planned));
+    Ok((planned, deduplicated(diagnostics)))
 }
 
 struct Planning<'a> {
@@ -119,20 +119,20 @@ impl<'a> Planning<'a> {
         }
     }
 
-    fn job(
+    fn plan_job(
         &mut self,
         job: &Job,
         planner: &mut Planner,
         observer: &mut dyn Observer,
     ) -> Result<(Plan, Template, String)> {
-        let template = self.template(job)?;
-        let plan = self.found(job, planner, observer)?;
-        let key = key(&plan)?;
+        let template = self.file_template(job)?;
+        let plan = self.plan_or_recall_error(job, planner, observer)?;
+        let key = image_key(&plan)?;
         Ok((plan, template, key))
     }
 
     /// Plans the job; a model that could not be found is not searched again.
-    fn found(
+    fn plan_or_recall_error(
         &mut self,
         job: &Job,
         planner: &mut Planner,
@@ -163,13 +163,13 @@ impl<'a> Planning<'a> {
         })
     }
 
-    fn template(&mut self, job: &Job) -> Result<Template> {
+    fn file_template(&mut self, job: &Job) -> Result<Template> {
         let named = job
             .params
             .output
             .as_deref()
             .or(self.output.template.as_deref());
-        let text = within(
+        let text = in_folder(
             self.output.dir.as_deref(),
             named.unwrap_or(DEFAULT_TEMPLATE),
         );
@@ -184,7 +184,7 @@ impl<'a> Planning<'a> {
 }
 
 /// Values of the fields in a file name template.
-fn values<'a>(plan: &'a Plan, name: &'a str, index: u64) -> Values<'a> {
+fn template_values<'a>(plan: &'a Plan, name: &'a str, index: u64) -> Values<'a> {
     let request = &plan.request;
     Values {
         request,
@@ -196,7 +196,7 @@ fn values<'a>(plan: &'a Plan, name: &'a str, index: u64) -> Values<'a> {
 }
 
 /// The key of a plan ([`Planned::key`]).
-fn key(plan: &Plan) -> Result<String> {
+fn image_key(plan: &Plan) -> Result<String> {
     let request = Request {
         batch_size: 1,
         ..plan.request.clone()
@@ -220,7 +220,7 @@ struct Identity<'a> {
 }
 
 /// `template` in the folder `dir`, whose braces are escaped.
-fn within(dir: Option<&str>, template: &str) -> String {
+fn in_folder(dir: Option<&str>, template: &str) -> String {
     match dir {
         Some(dir) if !Path::new(template).is_absolute() => {
             let dir = dir.trim_end_matches(std::path::is_separator);
@@ -231,7 +231,7 @@ fn within(dir: Option<&str>, template: &str) -> String {
 }
 
 /// Faults of jobs that would write the same file.
-fn collisions(planned: &[Planned]) -> Vec<Diagnostic> {
+fn file_collisions(planned: &[Planned]) -> Vec<Diagnostic> {
     let mut taken: HashMap<&Path, &Job> = HashMap::new();
     let mut diagnostics = Vec::new();
     let mut reported = HashSet::new();

@@ -17,8 +17,8 @@ use super::save::with_save_events;
 use super::terminal::count_of;
 use super::{signals, terminal_image};
 use crate::batch::{
-    self, Diagnostic, Fields, Form, Job, Keeping, Manifest, Moved, Origin, Output, Place, Planned,
-    Shard, Source,
+    self, Diagnostic, Fields, Form, Job, Manifest, ManifestPaths, Moved, Origin, Output, Place,
+    Planned, Shard, Source,
 };
 use crate::env::{self, Hub};
 use crate::error::{Error, Kind, Result};
@@ -121,8 +121,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let origin = stdin
         .as_deref()
         .map_or(Origin::File(&arguments.file), Origin::Stdin);
-    let keeping = Keeping::of(origin, &folder, shard, arguments.manifest.as_deref());
-    let manifest = open_manifest(&keeping, &mut planned, arguments.restart, &progress)?;
+    let manifest_paths =
+        ManifestPaths::locate(origin, &folder, shard, arguments.manifest.as_deref());
+    let manifest = open_manifest(&manifest_paths, &mut planned, arguments.restart, &progress)?;
     let mut run = BatchRun::new(&planned, manifest, &progress);
     run.fail_fast = arguments.fail_fast;
     run.show = arguments.show;
@@ -168,7 +169,7 @@ impl Arguments {
                 progress.borrow_mut().on(event)
             }
         };
-        let defaults = self.profile.defaults()?.told(&mut observer)?;
+        let defaults = self.profile.defaults()?.announce(&mut observer)?;
         let (jobs, wrong) = batch::jobs(&source.drafts, &defaults.fields(), &over);
         let (jobs, absent) = if self.dry.is_requested() {
             split_by_presence(jobs)
@@ -279,7 +280,7 @@ fn tile(Planned { job, path, .. }: &Planned, several: bool) -> Tile {
 /// Creates the jobs' folders, opens the manifest for this process alone, and settles the path of each
 /// image.
 fn open_manifest(
-    keeping: &Keeping,
+    manifest_paths: &ManifestPaths,
     planned: &mut [Planned],
     restart: bool,
     progress: &RefCell<Progress>,
@@ -287,7 +288,7 @@ fn open_manifest(
     for planned in planned.iter() {
         create_folder(planned.path.parent().unwrap_or(Path::new("")))?;
     }
-    let manifest = Manifest::open(keeping, restart)?;
+    let manifest = Manifest::open(manifest_paths, restart)?;
     for Moved { wanted, taken } in manifest.settle(planned)? {
         let (wanted, taken) = (wanted.display(), taken.display());
         let message =

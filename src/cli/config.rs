@@ -39,7 +39,7 @@ pub(super) struct Defaults {
 
 impl Defaults {
     /// Tells what is noteworthy about them.
-    pub(super) fn told(self, observer: &mut dyn Observer) -> Result<Self> {
+    pub(super) fn announce(self, observer: &mut dyn Observer) -> Result<Self> {
         match self.note.clone() {
             None => Ok(self),
             Some(message) => tell(observer, &Event::Note { message }).map(|()| self),
@@ -55,7 +55,7 @@ impl Defaults {
     }
 
     /// The given parameters over the defaults.
-    pub(super) fn under(&self, said: &Params) -> Params {
+    pub(super) fn complete(&self, said: &Params) -> Params {
         let defaults = match said.from_latents {
             Some(_) => self.params.for_latents(),
             None => self.params.clone(),
@@ -64,7 +64,7 @@ impl Defaults {
     }
 
     /// A whole request over those defaults that no picture depends on.
-    pub(super) fn beside(&self, request: Params) -> Params {
+    pub(super) fn complete_execution(&self, request: Params) -> Params {
         request.combine(self.params.execution())
     }
 

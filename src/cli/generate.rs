@@ -40,7 +40,7 @@ const MAX_PROMPT: u64 = 1 << 20;
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
     let defaults = arguments.profile.defaults()?;
-    let params = with_prompt_from_stdin(&defaults.under(&arguments.params))?;
+    let params = with_prompt_from_stdin(&defaults.complete(&arguments.params))?;
     let checked =
         Checked::new(&params).map_err(|error| defaults.blamed(error, &arguments.params))?;
     let destination = parse_destination(&params)?;
@@ -53,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let progress = RefCell::new(Progress::new(&arguments.display));
     let mut observer = |event: &Event| progress.borrow_mut().on(event);
-    defaults.told(&mut observer)?;
+    defaults.announce(&mut observer)?;
     let plan = Planner::new(Hub::from_env()?).plan_checked(checked, &mut observer)?;
     generate_and_save(
         &Generation {

@@ -94,8 +94,8 @@ impl Arguments {
                         format!("not taken over: {}", left.join(", ")),
                     );
                 }
-                let defaults = self.profile.defaults()?.told(&mut observer)?;
-                let params = self.params.clone().combine(defaults.under(&params));
+                let defaults = self.profile.defaults()?.announce(&mut observer)?;
+                let params = self.params.clone().combine(defaults.complete(&params));
                 Planner::new(Hub::from_env()?).plan(&params, &mut observer)
             }
             (None, _) if found.sheet.is_some() => {
@@ -122,8 +122,8 @@ impl Arguments {
             image: &self.image,
             over: &self.params,
         };
-        let defaults = self.profile.defaults()?.told(&mut observer)?;
-        let params = defaults.beside(recorded.params()?);
+        let defaults = self.profile.defaults()?.announce(&mut observer)?;
+        let params = defaults.complete_execution(recorded.params()?);
         let params = self.params.clone().combine(params);
         let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
         for difference in recorded.differences(&plan)? {

@@ -89,14 +89,14 @@ const RULES: &[Rule] = &[
         let all = Spacing::ALL
             .iter()
             .map(|(spacing, _)| given.sigmas(&spaced(*spacing)));
-        same(all).then(|| "the noise levels do not depend on it".to_owned())
+        all_equal(all).then(|| "the noise levels do not depend on it".to_owned())
     }),
     (&["zero_terminal_snr"], |given| {
         let rescaled = |on| Overrides {
             zero_terminal_snr: Some(on),
             ..given.over.clone()
         };
-        same([true, false].map(|on| given.sigmas(&rescaled(on))))
+        all_equal([true, false].map(|on| given.sigmas(&rescaled(on))))
             .then(|| "the noise levels do not depend on it".to_owned())
     }),
 ];
@@ -131,14 +131,14 @@ impl<'a> Situation<'a> {
 }
 
 /// Returns true if at least two noise schedules are given and all are equal.
-fn same(ladders: impl IntoIterator<Item = Option<SigmaSchedule>>) -> bool {
+fn all_equal(ladders: impl IntoIterator<Item = Option<SigmaSchedule>>) -> bool {
     let ladders: Vec<SigmaSchedule> = ladders.into_iter().flatten().collect();
     ladders.len() > 1 && ladders.windows(2).all(|pair| pair[0] == pair[1])
 }
 
 impl Checked {
-    /// Removes the options that have no effect with this model. Returns the warnings about them, and
-    /// about parts of prompts that other programs read differently.
+    /// Removes the options that have no effect with this model. Returns the warnings about them,
+    /// and about parts of prompts that other programs read differently.
     ///
     /// # Errors
     /// A configuration that [`Config::resolve`] refuses.
@@ -174,8 +174,8 @@ impl Checked {
     }
 }
 
-/// Returns true if a field of the rules has the neutral value of its option: empty text, 0, false or
-/// the whole interval.
+/// Returns true if a field of the rules has the neutral value of its option: empty text, 0, false
+/// or the whole interval.
 fn is_neutral(params: &Params, field: &str) -> bool {
     let is_empty = |text: &Option<String>| text.as_deref() == Some("");
     match field {

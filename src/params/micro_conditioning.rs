@@ -61,7 +61,8 @@ impl MicroConditioning {
         }
     }
 
-    /// The conditioning that `params` give for an image of `size`: for the prompt, and for the negative prompt, which defaults to that of the prompt.
+    /// The conditioning that `params` give for an image of `size`: for the prompt, and for the
+    /// negative prompt, which defaults to that of the prompt.
     pub(super) fn resolve(params: &Params, size: Size) -> Result<(Self, Self)> {
         let default = Self::default_for(size);
         let positive = Self {

@@ -148,19 +148,19 @@ impl Planner {
         observer: &mut dyn Observer,
     ) -> Result<Plan> {
         if let Some(path) = &checked.params.from_latents {
-            return self.decoding(Path::new(path), &checked, observer);
+            return self.plan_decoding(Path::new(path), &checked, observer);
         }
-        let base = self.base(&checked.params, observer)?;
+        let base = self.find_base(&checked.params, observer)?;
         for message in checked.drop_ineffective(&base.files, &base.repo)? {
             tell(observer, &Event::Warning { message })?;
         }
         let params = &checked.params.clone();
         let mut request = checked.resolve(&base.files, &base.repo)?;
-        let inputs = self.inputs.of(&request)?;
+        let inputs = self.inputs.hashes_of(&request)?;
         // A lock file fixes the content of adapters, not a revision.
         let fetch = Fetch {
             locked: None,
-            ..self.fetch(&self.model_key(&request.model, params))?
+            ..self.fetch_options(&self.model_key(&request.model, params))?
         };
         let adapters = adapters::find(
             &mut self.shelf,
@@ -171,12 +171,12 @@ impl Planner {
             observer,
         )?;
         let refiner = match &request.refiner {
-            Some(refiner) => Some(self.refiner(refiner, &base, params, observer)?),
+            Some(refiner) => Some(self.find_refiner(refiner, &base, params, observer)?),
             None => None,
         };
         let key = self.model_key(&request.model, params);
         let networks = self.networks(&request, base.repo.family, &key, observer)?;
-        notes::tell_all(&request, &base, &networks, observer)?;
+        notes::report_all(&request, &base, &networks, observer)?;
         self.lock(
             params,
             &request,
@@ -207,13 +207,13 @@ impl Planner {
     ///
     /// # Errors
     /// It is nowhere, or no model.
-    pub fn look(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<()> {
-        self.base(params, observer)?;
+    pub fn find_base_model(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<()> {
+        self.find_base(params, observer)?;
         Ok(())
     }
 
     /// Plan for decoding a file of latents, from the request recorded in it.
-    fn decoding(
+    fn plan_decoding(
         &mut self,
         path: &Path,
         checked: &Checked,
@@ -226,7 +226,7 @@ impl Planner {
             .model
             .clone()
             .unwrap_or_else(|| request.model.clone());
-        let base = self.find(&model, params, observer)?;
+        let base = self.find_model(&model, params, observer)?;
         // ControlNets, IP-Adapters, LoRAs and embeddings have already had their effect on the
         // latents; a VAE is still needed.
         let bare = Request {
@@ -252,16 +252,16 @@ impl Planner {
         })
     }
 
-    fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
+    fn find_base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
         match &params.model {
-            Some(name) => self.find(name, params, observer),
+            Some(name) => self.find_model(name, params, observer),
             None => self
-                .find(DEFAULT_MODEL, params, observer)
+                .find_model(DEFAULT_MODEL, params, observer)
                 .map_err(|error| error.hint("to draw something without any download: `-m demo`")),
         }
     }
 
-    fn refiner(
+    fn find_refiner(
         &mut self,
         refiner: &Refiner,
         base: &Model,
@@ -275,7 +275,7 @@ impl Planner {
             prediction: None,
             ..params.clone()
         };
-        let found = self.find(name, &own, observer);
+        let found = self.find_model(name, &own, observer);
         let found =
             found.map_err(|error| error.hint(format!("`{name}` is what `--refiner` names")))?;
         Refiner::suits(&base.repo, &found.repo)?;
@@ -285,7 +285,7 @@ impl Planner {
     fn model_key(&self, name: &str, params: &Params) -> ModelKey {
         ModelKey {
             name: name.to_owned(),
-            half: half(params),
+            half: has_16_bit_arithmetic(params),
             offline: self.hub.offline || params.offline == Some(true),
             locked: params.locked.clone(),
             config: params.config.clone(),
@@ -293,7 +293,7 @@ impl Planner {
         }
     }
 
-    fn fetch(&self, key: &ModelKey) -> Result<Fetch> {
+    fn fetch_options(&self, key: &ModelKey) -> Result<Fetch> {
         let locked = key
             .locked
             .as_deref()
@@ -312,7 +312,7 @@ impl Planner {
     }
 
     /// Finds the model `name`, at most once.
-    fn find(
+    fn find_model(
         &mut self,
         name: &str,
         params: &Params,
@@ -322,10 +322,10 @@ impl Planner {
         if let Some(model) = self.found.get(&key) {
             return Ok(model.clone());
         }
-        let fetch = self.fetch(&key)?;
+        let fetch = self.fetch_options(&key)?;
         let mut files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
         if let Some(config) = &params.config {
-            files = configured(&files, config, &fetch, observer)?;
+            files = with_config_of(&files, config, &fetch, observer)?;
         }
         if let Some(prediction) = key.prediction.filter(|_| files.guesses_prediction()) {
             files = files.predicting(prediction);
@@ -347,7 +347,7 @@ impl Planner {
 
 /// Returns true if 16-bit variants of the weights lose nothing, since the arithmetic has no more
 /// than 16 bits.
-fn half(params: &Params) -> bool {
+fn has_16_bit_arithmetic(params: &Params) -> bool {
     let dtype = params.dtype.as_ref().and_then(Parsed::value);
     let device = params.device.as_ref().and_then(Parsed::value);
     match dtype {
@@ -360,7 +360,7 @@ fn half(params: &Params) -> bool {
 }
 
 /// A single-file model with the configuration files of the model that `config` names.
-fn configured(
+fn with_config_of(
     files: &ModelFiles,
     config: &str,
     fetch: &Fetch,

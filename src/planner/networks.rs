@@ -39,7 +39,7 @@ impl Planner {
             Some(picture) => {
                 let adapter = find(&picture.adapter, Layout::picture_adapter(family))?;
                 let encoder =
-                    adapter.beside(Layout::PICTURE_ENCODER, &self.fetch(key)?, observer)?;
+                    adapter.beside(Layout::PICTURE_ENCODER, &self.fetch_options(key)?, observer)?;
                 Some([adapter, Arc::new(encoder)])
             }
         };
@@ -67,7 +67,12 @@ impl Planner {
         if let Some(network) = self.networks.get(&request) {
             return Ok(network.clone());
         }
-        let network = Arc::new(Network::locate(name, layout, &self.fetch(key)?, observer)?);
+        let network = Arc::new(Network::locate(
+            name,
+            layout,
+            &self.fetch_options(key)?,
+            observer,
+        )?);
         self.networks.insert(request, network.clone());
         Ok(network)
     }

@@ -11,7 +11,7 @@ use crate::schedulers::{Grid, Levels};
 use super::Model;
 
 /// Warns of settings that are ignored or have little effect.
-pub(super) fn tell_all(
+pub(super) fn report_all(
     request: &Request,
     base: &Model,
     networks: &Networks,

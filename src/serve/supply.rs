@@ -34,7 +34,7 @@ pub(super) fn missing(models: &[String], defaults: &Params, hub: &Hub) -> Result
             offline: true,
             ..hub.clone()
         })
-        .look(&params, &mut |_: &Event| Flow::Continue);
+        .find_base_model(&params, &mut |_: &Event| Flow::Continue);
         let is_hubs = matches!(
             ModelRef::parse(model)?,
             ModelRef::Known(_) | ModelRef::Repo { .. }
@@ -61,7 +61,7 @@ fn is_sent(params: &Params, hub: &Hub) -> Result<bool> {
             Flow::Continue
         }
     };
-    let looked = Planner::new(hub.clone()).look(params, &mut until_it_comes);
+    let looked = Planner::new(hub.clone()).find_base_model(params, &mut until_it_comes);
     if is_sent {
         Ok(true)
     } else {
@@ -79,7 +79,7 @@ pub(super) fn fetch(service: &Service) {
             false => Flow::Continue,
         };
         match Planner::new(service.hub.clone())
-            .look(&params(&model, &service.defaults), &mut until_the_end)
+            .find_base_model(&params(&model, &service.defaults), &mut until_the_end)
         {
             Ok(()) => {
                 (service.log)(&format!("`{model}` is here"));

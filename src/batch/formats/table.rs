@@ -18,7 +18,7 @@ pub(super) fn read_csv(text: &str, file: &Arc<str>, source: &mut Source) {
         Err(error) => {
             return source
                 .diagnostics
-                .push(Diagnostic::new(&Place::new(file, 1), broken(&error)));
+                .push(Diagnostic::new(&Place::new(file, 1), csv_error(&error)));
         }
     };
     for record in reader.records() {
@@ -32,7 +32,7 @@ pub(super) fn read_csv(text: &str, file: &Arc<str>, source: &mut Source) {
                     .zip(&record)
                     .filter(|(_, cell)| !cell.is_empty());
                 let cells = cells.map(|(key, cell)| (key.to_owned(), Value::from(cell)));
-                row(cells, &Place::new(file, line), source);
+                add_job(cells, &Place::new(file, line), source);
             }
             Err(error) => {
                 let line = error
@@ -40,13 +40,13 @@ pub(super) fn read_csv(text: &str, file: &Arc<str>, source: &mut Source) {
                     .map_or(0, |position| position.line() as usize);
                 source
                     .diagnostics
-                    .push(Diagnostic::new(&Place::new(file, line), broken(&error)));
+                    .push(Diagnostic::new(&Place::new(file, line), csv_error(&error)));
             }
         }
     }
 }
 
-fn broken(error: &csv::Error) -> Error {
+fn csv_error(error: &csv::Error) -> Error {
     let error = Error::new(Kind::Usage, format!("no row of a table: {error}"));
     error.hint("a cell with a comma stands in double quotes")
 }
@@ -60,7 +60,7 @@ pub(super) fn read_jsonl(text: &str, file: &Arc<str>, source: &mut Source) {
     {
         let place = Place::new(file, number + 1);
         match serde_json::from_str::<Map<String, Value>>(line) {
-            Ok(map) => row(
+            Ok(map) => add_job(
                 map.into_iter().filter(|(_, value)| !value.is_null()),
                 &place,
                 source,
@@ -75,7 +75,7 @@ pub(super) fn read_jsonl(text: &str, file: &Arc<str>, source: &mut Source) {
 
 /// Adds a job made of names and values; the cell `name` is the job's name.
 #[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
-fn row(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut Source) {
+fn add_job(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut Source) {
     let mut fields = Fields::default();
     let mut name = None;
     for (key, value) in cells {
@@ -83,7 +83,7 @@ fn row(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut
             Value::String(text) if key == "name" => name = Some(text),
             value => source
                 .diagnostics
-                .extend(typed(&mut fields, &key, value, place).err()),
+                .extend(set_field(&mut fields, &key, value, place).err()),
         }
     }
     source
@@ -92,7 +92,12 @@ fn row(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut
 }
 
 /// Sets a field; text of the wrong type is parsed as JSON: a number, a boolean or a list.
-fn typed(fields: &mut Fields, key: &str, value: Value, place: &Place) -> Result<(), Diagnostic> {
+fn set_field(
+    fields: &mut Fields,
+    key: &str,
+    value: Value,
+    place: &Place,
+) -> Result<(), Diagnostic> {
     let read = value
         .as_str()
         .and_then(|text| serde_json::from_str::<Value>(text).ok());

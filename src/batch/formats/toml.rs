@@ -12,7 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::super::draft::{Choices, Draft, Output, Source};
 use super::super::fields::{Diagnostic, Fields, Place};
-use super::super::matrix::{Axis, Point, label, range};
+use super::super::matrix::{Axis, Point, display_label, parse_range};
 use super::{folder_of, read_text};
 use crate::error::{Error, Kind, Result};
 use crate::named_enum::Named;
@@ -34,7 +34,7 @@ struct Entry {
 
 /// Contents of a file and of those that it includes.
 #[derive(Default)]
-struct Found {
+struct FileContents {
     defaults: Fields,
     /// Templates and named jobs.
     named: BTreeMap<String, Entry>,
@@ -46,10 +46,10 @@ struct Found {
 /// Reads the batch `path` into `source`.
 pub(super) fn read(text: &str, path: &Path, source: &mut Source) {
     let mut diagnostics = Vec::new();
-    let found = file(text, path, &mut vec![path.to_owned()], &mut diagnostics);
+    let found = read_file(text, path, &mut vec![path.to_owned()], &mut diagnostics);
     let mut done = BTreeMap::new();
     for (entry, defaults) in &found.jobs {
-        match flat(entry, &found.named, &mut Vec::new(), &mut done) {
+        match merge_parents(entry, &found.named, &mut Vec::new(), &mut done) {
             Ok(flat) => source.drafts.push(Draft {
                 name: entry.name.clone(),
                 fields: defaults.clone().under(&flat.own),
@@ -67,7 +67,7 @@ pub(super) fn read(text: &str, path: &Path, source: &mut Source) {
 
 /// Merges an entry with everything that it extends; `trail` holds the names on the way to it,
 /// `done` the entries that were merged before.
-fn flat(
+fn merge_parents(
     entry: &Entry,
     named: &BTreeMap<String, Entry>,
     trail: &mut Vec<String>,
@@ -92,22 +92,22 @@ fn flat(
             .get(name)
             .ok_or_else(|| diagnostic(Error::unknown("extends", "template or job", name, known)))?;
         if let Some(parent) = done.get(name) {
-            base.lay(parent);
+            base.override_with(parent);
             continue;
         }
         trail.push(name.clone());
-        let parent = flat(parent, named, trail, done)?;
+        let parent = merge_parents(parent, named, trail, done)?;
         trail.pop();
-        base.lay(&parent);
+        base.override_with(&parent);
         done.insert(name.clone(), parent);
     }
-    base.lay(entry);
+    base.override_with(entry);
     Ok(base)
 }
 
 impl Entry {
     /// Overrides this entry with `top`, which replaces a field or an axis of the same name.
-    fn lay(&mut self, top: &Self) {
+    fn override_with(&mut self, top: &Self) {
         self.axes.retain(|axis| {
             !top.own.params().has(&axis.name)
                 && top.axes.iter().all(|other| other.name != axis.name)
@@ -119,12 +119,12 @@ impl Entry {
 }
 
 /// Reads one file; `trail` are the files that led to it.
-fn file(
+fn read_file(
     text: &str,
     path: &Path,
     trail: &mut Vec<PathBuf>,
     diagnostics: &mut Vec<Diagnostic>,
-) -> Found {
+) -> FileContents {
     let name: Arc<str> = path.display().to_string().into();
     let mut reader = Reader {
         file: name,
@@ -134,13 +134,13 @@ fn file(
     };
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in errors {
-        let place = reader.place(error.span().unwrap_or(0..0));
+        let place = reader.place_of(error.span().unwrap_or(0..0));
         reader.diagnostics.push(Diagnostic::new(
             &place,
             Error::new(Kind::Usage, error.message().to_owned()),
         ));
     }
-    reader.root(root.get_ref(), trail)
+    reader.read_root(root.get_ref(), trail)
 }
 
 /// Reads the tables of one file.
@@ -155,7 +155,7 @@ struct Reader<'a> {
 type Pair<'t, 'i> = (&'t str, Place, &'t Spanned<DeValue<'i>>);
 
 impl Reader<'_> {
-    fn place(&self, span: Range<usize>) -> Place {
+    fn place_of(&self, span: Range<usize>) -> Place {
         let before = &self.text.as_bytes()[..span.start.min(self.text.len())];
         Place::new(
             &self.file,
@@ -163,73 +163,79 @@ impl Reader<'_> {
         )
     }
 
-    fn diagnostic(&mut self, place: &Place, error: Error) {
+    fn report(&mut self, place: &Place, error: Error) {
         self.diagnostics.push(Diagnostic::new(place, error));
     }
 
     /// The pairs of a table in the order of the file.
-    fn pairs<'t, 'i>(&self, table: &'t Table<'i>) -> Vec<Pair<'t, 'i>> {
+    fn pairs_in_order<'t, 'i>(&self, table: &'t Table<'i>) -> Vec<Pair<'t, 'i>> {
         let mut pairs: Vec<_> = table.iter().collect();
         pairs.sort_by_key(|(key, _)| key.span().start);
         pairs
             .into_iter()
-            .map(|(key, value)| (key.get_ref().as_ref(), self.place(key.span()), value))
+            .map(|(key, value)| (key.get_ref().as_ref(), self.place_of(key.span()), value))
             .collect()
     }
 
-    fn root(&mut self, root: &Table<'_>, trail: &mut Vec<PathBuf>) -> Found {
-        let mut found = Found::default();
-        let pairs = self.pairs(root);
+    fn read_root(&mut self, root: &Table<'_>, trail: &mut Vec<PathBuf>) -> FileContents {
+        let mut found = FileContents::default();
+        let pairs = self.pairs_in_order(root);
         for (_, place, value) in pairs.iter().filter(|(key, _, _)| *key == "include") {
-            for (name, _) in self.texts("include", place, value) {
-                self.include(&name, place, trail, &mut found);
+            for (name, _) in self.read_texts("include", place, value) {
+                self.read_include(&name, place, trail, &mut found);
             }
         }
         for (_, _, value) in pairs.iter().filter(|(key, _, _)| *key == "defaults") {
-            let entry = self.entry(value.get_ref().as_table(), self.place(value.span()));
+            let entry = self.read_entry(value.get_ref().as_table(), self.place_of(value.span()));
             found.defaults = std::mem::take(&mut found.defaults).under(&entry.own);
         }
         for (key, place, value) in pairs {
             match (key, value.get_ref()) {
                 ("include", _) | ("defaults", DeValue::Table(_)) => {}
-                ("output", DeValue::Table(table)) => self.output(table, &mut found.output),
+                ("output", DeValue::Table(table)) => self.read_output(table, &mut found.output),
                 ("template", DeValue::Table(table)) => {
-                    for (name, place, value) in self.pairs(table) {
-                        let entry = self.entry(value.get_ref().as_table(), place);
+                    for (name, place, value) in self.pairs_in_order(table) {
+                        let entry = self.read_entry(value.get_ref().as_table(), place);
                         found.named.insert(name.to_owned(), entry);
                     }
                 }
-                ("job", DeValue::Array(jobs)) => self.jobs(jobs, &mut found),
+                ("job", DeValue::Array(jobs)) => self.read_jobs(jobs, &mut found),
                 ("defaults" | "output" | "template" | "job", _) => {
                     let form = if key == "job" {
                         "tables `[[job]]`"
                     } else {
                         "a table"
                     };
-                    self.diagnostic(&place, Error::field(key, format!("expected {form}")));
+                    self.report(&place, Error::field(key, format!("expected {form}")));
                 }
                 (unknown, _) => {
                     let known = ["defaults", "include", "job", "output", "template"];
-                    self.diagnostic(&place, Error::unknown(unknown, "table", unknown, known));
+                    self.report(&place, Error::unknown(unknown, "table", unknown, known));
                 }
             }
         }
         found
     }
 
-    fn include(&mut self, name: &str, place: &Place, trail: &mut Vec<PathBuf>, found: &mut Found) {
+    fn read_include(
+        &mut self,
+        name: &str,
+        place: &Place,
+        trail: &mut Vec<PathBuf>,
+        found: &mut FileContents,
+    ) {
         let path = self.folder.join(name);
         if trail.contains(&path) {
-            return self.diagnostic(
+            return self.report(
                 place,
                 Error::field("include", format!("`{name}` includes itself")),
             );
         }
         match read_text(&path) {
-            Err(error) => self.diagnostic(place, Error::field("include", error.to_string())),
+            Err(error) => self.report(place, Error::field("include", error.to_string())),
             Ok(text) => {
                 trail.push(path.clone());
-                let inner = file(&text, &path, trail, self.diagnostics);
+                let inner = read_file(&text, &path, trail, self.diagnostics);
                 trail.pop();
                 found.defaults = std::mem::take(&mut found.defaults).under(&inner.defaults);
                 found.named.extend(inner.named);
@@ -240,9 +246,9 @@ impl Reader<'_> {
         }
     }
 
-    fn jobs(&mut self, jobs: &[Spanned<DeValue<'_>>], found: &mut Found) {
+    fn read_jobs(&mut self, jobs: &[Spanned<DeValue<'_>>], found: &mut FileContents) {
         for job in jobs {
-            let entry = self.entry(job.get_ref().as_table(), self.place(job.span()));
+            let entry = self.read_entry(job.get_ref().as_table(), self.place_of(job.span()));
             if let Some(name) = &entry.name {
                 found
                     .named
@@ -253,15 +259,15 @@ impl Reader<'_> {
         }
     }
 
-    fn output(&mut self, table: &Table<'_>, output: &mut Output) {
-        for (key, place, value) in self.pairs(table) {
+    fn read_output(&mut self, table: &Table<'_>, output: &mut Output) {
+        for (key, place, value) in self.pairs_in_order(table) {
             match (key, value.get_ref().as_str()) {
                 ("dir", Some(text)) => output.dir = Some(text.to_owned()),
                 ("template", Some(text)) => output.template = Some(text.to_owned()),
                 ("dir" | "template", None) => {
-                    self.diagnostic(&place, Error::field(key, "expected a text"));
+                    self.report(&place, Error::field(key, "expected a text"));
                 }
-                _ => self.diagnostic(
+                _ => self.report(
                     &place,
                     Error::unknown(key, "key of `[output]`", key, ["dir", "template"]),
                 ),
@@ -270,7 +276,7 @@ impl Reader<'_> {
     }
 
     /// Reads a table: fields, and the keys `name`, `extends`, `choices` and `matrix`.
-    fn entry(&mut self, table: Option<&Table<'_>>, place: Place) -> Entry {
+    fn read_entry(&mut self, table: Option<&Table<'_>>, place: Place) -> Entry {
         let (own, axes, extends) = (Fields::default(), Vec::new(), Vec::new());
         let folder = self.folder.clone();
         let mut entry = Entry {
@@ -283,39 +289,45 @@ impl Reader<'_> {
             place,
         };
         let Some(table) = table else {
-            self.diagnostic(
+            self.report(
                 &entry.place.clone(),
                 Error::new(Kind::Usage, "expected a table"),
             );
             return entry;
         };
-        for (key, place, value) in self.pairs(table) {
+        for (key, place, value) in self.pairs_in_order(table) {
             match key {
                 "name" => match value.get_ref().as_str() {
                     Some(name) => entry.name = Some(name.to_owned()),
-                    None => self.diagnostic(&place, Error::field("name", "expected a text")),
+                    None => self.report(&place, Error::field("name", "expected a text")),
                 },
-                "extends" => entry.extends = self.texts("extends", &place, value),
+                "extends" => entry.extends = self.read_texts("extends", &place, value),
                 "choices" => {
                     match Choices::parse("choices", value.get_ref().as_str().unwrap_or_default()) {
                         Ok(choices) => entry.choices = Some(choices),
-                        Err(error) => self.diagnostic(&place, error),
+                        Err(error) => self.report(&place, error),
                     }
                 }
                 "matrix" => match value.get_ref().as_table() {
-                    Some(matrix) => entry.axes = self.axes(matrix),
+                    Some(matrix) => entry.axes = self.read_axes(matrix),
                     None => {
-                        self.diagnostic(&place, Error::field("matrix", "expected a table of lists"))
+                        self.report(&place, Error::field("matrix", "expected a table of lists"))
                     }
                 },
-                _ => self.set(&mut entry.own, key, value, &place),
+                _ => self.set_field(&mut entry.own, key, value, &place),
             }
         }
         entry
     }
 
-    fn set(&mut self, fields: &mut Fields, key: &str, value: &Spanned<DeValue<'_>>, place: &Place) {
-        let result = match json(value.get_ref()) {
+    fn set_field(
+        &mut self,
+        fields: &mut Fields,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        place: &Place,
+    ) {
+        let result = match to_json(value.get_ref()) {
             Some(json) => fields.set(key, json, place),
             None => Err(Diagnostic::new(
                 place,
@@ -325,16 +337,16 @@ impl Reader<'_> {
         self.diagnostics.extend(result.err());
     }
 
-    fn axes(&mut self, matrix: &Table<'_>) -> Vec<Axis> {
-        let pairs = self.pairs(matrix);
+    fn read_axes(&mut self, matrix: &Table<'_>) -> Vec<Axis> {
+        let pairs = self.pairs_in_order(matrix);
         pairs
             .into_iter()
-            .map(|(key, place, value)| self.axis(key, &place, value))
+            .map(|(key, place, value)| self.read_axis(key, &place, value))
             .collect()
     }
 
     #[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
-    fn axis(&mut self, key: &str, place: &Place, value: &Spanned<DeValue<'_>>) -> Axis {
+    fn read_axis(&mut self, key: &str, place: &Place, value: &Spanned<DeValue<'_>>) -> Axis {
         let mut axis = Axis {
             name: key.to_owned(),
             points: Vec::new(),
@@ -342,18 +354,18 @@ impl Reader<'_> {
         match value.get_ref() {
             DeValue::Array(values) if !values.is_empty() => {
                 for value in values.iter() {
-                    let place = self.place(value.span());
-                    axis.points.extend(self.point(key, value, &place));
+                    let place = self.place_of(value.span());
+                    axis.points.extend(self.read_point(key, value, &place));
                 }
             }
-            DeValue::String(text) => match range(key, text) {
+            DeValue::String(text) => match parse_range(key, text) {
                 Ok(Some(values)) => {
                     for value in values {
                         let mut fields = Fields::default();
                         match fields.set(key, value.clone(), place) {
                             Ok(()) => {
                                 axis.points.push(Point {
-                                    label: label(&value),
+                                    label: display_label(&value),
                                     fields,
                                     place: place.clone(),
                                 });
@@ -363,14 +375,14 @@ impl Reader<'_> {
                     }
                 }
                 Ok(None) => {
-                    self.diagnostic(
+                    self.report(
                         place,
                         Error::expected(key, "a list, or a range such as 1..=16", text),
                     );
                 }
-                Err(error) => self.diagnostic(place, error),
+                Err(error) => self.report(place, error),
             },
-            _ => self.diagnostic(
+            _ => self.report(
                 place,
                 Error::field(
                     key,
@@ -388,11 +400,16 @@ impl Reader<'_> {
 
     /// Reads a value of a list; a table sets several fields at once, and its `name` is the
     /// displayed value.
-    fn point(&mut self, key: &str, value: &Spanned<DeValue<'_>>, place: &Place) -> Option<Point> {
+    fn read_point(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        place: &Place,
+    ) -> Option<Point> {
         let mut fields = Fields::default();
         let Some(table) = value.get_ref().as_table() else {
-            self.set(&mut fields, key, value, place);
-            let label = label(&json(value.get_ref())?);
+            self.set_field(&mut fields, key, value, place);
+            let label = display_label(&to_json(value.get_ref())?);
             return Some(Point {
                 label,
                 fields,
@@ -400,17 +417,17 @@ impl Reader<'_> {
             });
         };
         let mut name = None;
-        for (key, place, value) in self.pairs(table) {
+        for (key, place, value) in self.pairs_in_order(table) {
             match (key, value.get_ref().as_str()) {
                 ("name", Some(text)) => name = Some(text.to_owned()),
-                _ => self.set(&mut fields, key, value, &place),
+                _ => self.set_field(&mut fields, key, value, &place),
             }
         }
         let all = || {
             fields
                 .values()
                 .values()
-                .map(label)
+                .map(display_label)
                 .collect::<Vec<_>>()
                 .join(" ")
         };
@@ -424,7 +441,7 @@ impl Reader<'_> {
 
     /// Reads a text or a list of texts.
     #[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
-    fn texts(
+    fn read_texts(
         &mut self,
         key: &str,
         place: &Place,
@@ -439,7 +456,7 @@ impl Reader<'_> {
             _ => None,
         };
         if texts.is_none() {
-            self.diagnostic(
+            self.report(
                 place,
                 Error::field(key, "expected a text or a list of texts"),
             );
@@ -453,7 +470,7 @@ impl Reader<'_> {
 }
 
 /// Converts a value to JSON; `None` for dates.
-fn json(value: &DeValue<'_>) -> Option<Value> {
+fn to_json(value: &DeValue<'_>) -> Option<Value> {
     Some(match value {
         DeValue::String(text) => Value::from(text.as_ref()),
         DeValue::Integer(number) => {
@@ -477,13 +494,13 @@ fn json(value: &DeValue<'_>) -> Option<Value> {
         DeValue::Datetime(_) => return None,
         DeValue::Array(list) => list
             .iter()
-            .map(|value| json(value.get_ref()))
+            .map(|value| to_json(value.get_ref()))
             .collect::<Option<Vec<_>>>()?
             .into(),
         DeValue::Table(table) => Value::Object(
             table
                 .iter()
-                .map(|(key, value)| Some((key.get_ref().to_string(), json(value.get_ref())?)))
+                .map(|(key, value)| Some((key.get_ref().to_string(), to_json(value.get_ref())?)))
                 .collect::<Option<_>>()?,
         ),
     })
