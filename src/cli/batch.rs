@@ -327,7 +327,7 @@ fn create_folder(folder: &Path) -> Result<()> {
     })
 }
 
-/// Prints every error; returns an error with their number.
+/// Prints every diagnostic; returns an error with their number.
 fn report_diagnostics(diagnostics: &[Diagnostic], file: &Path, format: Format) -> Error {
     for diagnostic in diagnostics {
         errors::report_diagnostic(diagnostic, format);

@@ -17,7 +17,7 @@ use crate::engine::{Engine, Forecast};
 use crate::env::Hub;
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::models::tokenizer::{Reader, readers};
+use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
 use crate::params::{Params, Parsed, Request, RequestKey};
 use crate::planner::{Plan, Planner};
 use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelRef};
@@ -248,11 +248,11 @@ impl Report {
         name: Option<String>,
         file: Option<PathBuf>,
         plan: &Plan,
-        known: &mut HashMap<String, Vec<Reader>>,
+        known: &mut HashMap<String, Vec<EncoderTokenizer>>,
     ) -> Result<()> {
         let files = &plan.base.files;
         if !known.contains_key(&files.origin) {
-            let readers = readers(files)?;
+            let readers = encoder_tokenizers(files)?;
             let notices = readers
                 .iter()
                 .filter_map(|reader| reader.tokenizer.notice());

@@ -179,12 +179,12 @@ impl Request {
     ///
     /// # Errors
     /// A file that is missing or no picture.
-    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Pixels>> {
+    pub fn control_images(&self, start: Option<&Start>) -> Result<Vec<Pixels>> {
         let fit = self.init.as_ref().map_or(Fit::Cover, |init| init.fit);
-        let size = [self.width, self.height];
         let settings = &PreprocessorSettings {
             canny: self.canny.unwrap_or_default(),
         };
+        let size = [self.width, self.height];
         let image = |control: &Control| {
             let preprocessor = control.preprocessor;
             control_image(&control.image, preprocessor, settings, fit, size, start)

@@ -4,10 +4,9 @@
 use candle_core::Tensor;
 
 use super::finite_check::check_finite;
-use super::noise_source::NoiseSource;
 use super::preview::Previews;
 use super::stage::Batch;
-use super::start_latents::StartLatents;
+use super::start_latents::{NoiseSource, StartLatents};
 use super::text::{EncodedPrompts, Pooled, PromptEmbeds, count};
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, heard, tell};
