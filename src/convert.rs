@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::catalog::export::{self, MarkerTensor, OutputTensor, marker_tensors};
 use crate::catalog::{Component, ModelFiles, RepoConfig, Version, small_files};
 use crate::error::{Error, Kind, Result};
-use crate::models::tokenizer::{readers, standard_files};
+use crate::models::text_encoders::{encoder_tokenizers, standard_tokenizer_files};
 use crate::named_enum::{Named, named_enum};
 use crate::nn::{Backend, Weights, encoded};
 use crate::output::atomic_file::{folder_of, new_temporary};
@@ -140,7 +140,7 @@ pub fn lost_parts(model: &ModelFiles, options: &ConvertOptions) -> Result<Vec<St
         return Ok(Vec::new());
     }
     let mut left = Vec::new();
-    for reader in readers(model)? {
+    for reader in encoder_tokenizers(model)? {
         if !reader.tokenizer.is_usual()? {
             let folder = reader.folder;
             left.push(format!(
@@ -306,7 +306,7 @@ impl<'a> Source<'a> {
             bytes += output.finish(&path)?;
         }
         // Programs that read folders have no vocabulary of their own.
-        let mut small = standard_files(self.files)?;
+        let mut small = standard_tokenizer_files(self.files)?;
         for name in small_files(self.files) {
             small.push((name.clone(), self.files.text(&name)?.into_owned()));
         }

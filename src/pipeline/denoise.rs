@@ -17,7 +17,7 @@ use crate::models::controlnet::{ControlNet, Residuals, Strength};
 use crate::models::denoiser::{Conditioned, Denoiser, DenoiserInputs, ImagePrompt};
 use crate::models::ip_adapter::IpAdapter;
 use crate::nn::FeatureMap;
-use crate::params::{Control, Request, Shortcuts};
+use crate::params::{Approximations, Control, Request};
 use crate::rng::Noise;
 use crate::schedulers::{Model, Process, Sample};
 
@@ -47,7 +47,7 @@ pub(super) struct DenoiserSet<'a> {
     /// Guidance scale, for networks that take it as an input.
     pub(super) scale: f64,
     /// Token merging and DeepCache.
-    pub(super) shortcuts: Shortcuts,
+    pub(super) shortcuts: Approximations,
 }
 
 /// A ControlNet with its control image.

@@ -12,9 +12,10 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, tell};
 use crate::family::{TextRecipe, TextState};
 use crate::models::clip::ClipText;
-use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
+use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
 use crate::nn::{Backend, ExtraRows, FeatureMap, Tokens, Weights};
 use crate::params::Request;
+use crate::prompt::tokenizer::{Chunked, Tokenizer};
 use crate::prompt::{Prompt, Reading, Token, Word};
 
 /// The text encoders of a model.
@@ -171,7 +172,7 @@ impl TextEncoder {
         repo: &RepoConfig,
         open: &dyn Fn(Component) -> Result<Weights>,
     ) -> Result<Self> {
-        let load = |reader: Reader| {
+        let load = |reader: EncoderTokenizer| {
             let clip = ClipText::load(open(reader.component)?, &reader.config)?;
             Ok(Encoder {
                 component: reader.component,
@@ -179,7 +180,7 @@ impl TextEncoder {
                 clip,
             })
         };
-        let encoders = readers(files)?
+        let encoders = encoder_tokenizers(files)?
             .into_iter()
             .map(load)
             .collect::<Result<_>>()?;

@@ -202,7 +202,7 @@ fn an_observer_who_cancels_is_heard_between_two_chunks() {
     let run = |prompt: &str, last: usize| {
         let params = Params {
             prompt: Some(prompt.to_owned()),
-            long_prompt: Some("chunk".to_owned()),
+            long_prompt: Some("chunk".into()),
             ..Params::default()
         };
         let request =
