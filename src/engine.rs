@@ -565,7 +565,7 @@ impl Finish<'_> {
         let (size, rgb) = match self.start {
             None => (Size::new(request.width, request.height), rgb),
             Some(start) => {
-                let picture = start.finished(rgb, request.keeps_unmasked());
+                let picture = start.finish(rgb, request.keeps_unmasked());
                 (Size::new(picture.width, picture.height), picture.rgb)
             }
         };

@@ -44,7 +44,7 @@ impl Encoding<'_> {
         noise: &mut Source<'_>,
     ) -> Result<Origin> {
         let skip = whole && self.inputs == Inputs::Inpainting;
-        let picture = pixels(&start.begun(), None, self.backend)?;
+        let picture = pixels(&start.initial_image(), None, self.backend)?;
         let masks = start.mask.is_some();
         let latents = if skip {
             None
