@@ -13,6 +13,7 @@ pub mod env;
 pub mod error;
 pub mod event;
 pub mod family;
+pub mod guidance;
 pub mod image;
 pub mod imaging;
 #[doc(hidden)]

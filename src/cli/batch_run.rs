@@ -144,7 +144,7 @@ impl<'a> BatchRun<'a> {
             [alone] => engine.generate(&alone.plan, &mut observer, &mut |image| deliver(0, image)),
             several => {
                 let plans: Vec<&Plan> = several.iter().map(|planned| &planned.plan).collect();
-                engine.together(&plans, &mut observer, &mut deliver)
+                engine.generate_batch(&plans, &mut observer, &mut deliver)
             }
         }
     }

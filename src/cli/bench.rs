@@ -7,11 +7,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::terminal;
+use crate::device::{DeviceChoice, Dtype};
 use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::params::{Params, Request};
+use crate::nn::peak_resident_memory;
+use crate::params::{Params, Parsed, Request};
 use crate::planner::Planner;
 
 #[derive(Args)]
@@ -39,11 +41,11 @@ pub(super) struct Arguments {
 
     /// Arithmetic: auto, f32, f16, bf16 or int8
     #[arg(long, value_name = "TYPE")]
-    dtype: Option<String>,
+    dtype: Option<Parsed<Dtype>>,
 
     /// Device: auto, cpu, cuda[:N] or metal
     #[arg(long, value_name = "DEVICE")]
-    device: Option<String>,
+    device: Option<Parsed<DeviceChoice>>,
 
     /// CPU threads
     #[arg(long, value_name = "N")]
@@ -202,7 +204,7 @@ impl Report {
                 .map(|n| n as f64 / median / 1e9),
             decode_seconds: self::median(&later(&clock.decodes)),
             decode_seconds_first: clock.decodes.first().copied().unwrap_or_default(),
-            peak_bytes: peak_memory(),
+            peak_bytes: peak_resident_memory(),
         }
     }
 
@@ -248,14 +250,4 @@ fn later(times: &[f64]) -> Vec<f64> {
 
 fn median(sorted: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
-/// The largest resident memory so far, where the system reports it.
-pub(super) fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kilobytes * 1024)
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::terminal::{self, format_bytes};
 use crate::env::{self, Hub};
 use crate::error::Error;
-use crate::nn::{Survey, survey};
+use crate::nn::{Hardware, detect_hardware};
 use crate::registry::{Reach, free_space, reach};
 
 /// Room for a model of the XL family, in bytes.
@@ -137,12 +137,12 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// Device, build, instruction sets, threads and data type.
 fn machine() -> Vec<Finding> {
     let asked = env::instruction_set();
-    let Survey {
+    let Hardware {
         features,
         instruction_sets,
         cores,
         choice,
-    } = survey(asked.as_deref());
+    } = detect_hardware(asked.as_deref());
     let built = match features.as_slice() {
         [] => Finding::note(
             "build",

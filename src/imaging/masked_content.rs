@@ -182,7 +182,7 @@ mod tests {
                 rgb: from.into_raw(),
                 alpha: None,
             };
-            let mask = Mask::checked(mask.into_raw(), [width, height]).unwrap();
+            let mask = Mask::from_soft(mask.into_raw(), [width, height]).unwrap();
             let filled = mask.fill_masked(&picture).rgb;
             let expected = open(&format!("{case}-filled")).to_rgb8().into_raw();
             let wrong = filled.iter().zip(&expected).filter(|(a, b)| a != b).count();

@@ -114,7 +114,7 @@ fn resample_rows(
 fn resample_columns(pixel_weights: &[PixelWeights], pixels: &[u8], line: usize) -> Vec<u8> {
     pixel_weights
         .iter()
-        .flat_map(|mix| (0..line).map(move |i| weights.apply(|y| pixels[y * line + i])))
+        .flat_map(|weights| (0..line).map(move |i| weights.apply(|y| pixels[y * line + i])))
         .collect()
 }
 

@@ -16,7 +16,7 @@ fn files(adapter: &str) -> ModelFiles {
 }
 
 fn weights(files: &ModelFiles, path: &str, backend: &Backend) -> Weights {
-    Weights::of(Arc::new(Tensors::at(files, path).unwrap()), backend).unwrap()
+    Weights::open(Arc::new(Tensors::at(files, path).unwrap()), backend).unwrap()
 }
 
 #[test]

@@ -24,10 +24,6 @@ const START: f64 = 0.8;
 
 impl Refiner {
     /// The refiner of `params`, if they name one.
-    ///
-    /// # Errors
-    /// A fraction that leaves out one of the models; a fraction without a refiner; a refiner with a
-    /// mask.
     pub(super) fn resolve(params: &Params) -> Result<Option<Self>> {
         let Some(model) = params.refiner.clone() else {
             return match params.refiner_start {
@@ -53,12 +49,12 @@ impl Refiner {
         Ok(Some(Self { model, start }))
     }
 
-    /// The call of `sigmas` that the refiner starts with.
+    /// The call of `sigmas` that a refiner starts with, which takes over at the share `start`.
     ///
     /// # Errors
     /// One of the models would have no call.
-    pub fn handover(&self, sigmas: &SigmaSchedule) -> Result<usize> {
-        let call = sigmas.handover(self.start);
+    pub fn switch_step(start: f64, sigmas: &SigmaSchedule) -> Result<usize> {
+        let call = sigmas.switch_step(start);
         if sigmas.start < call && call < sigmas.levels.len() {
             return Ok(call);
         }
@@ -69,7 +65,7 @@ impl Refiner {
         };
         Err(Error::field(
             "refiner_start",
-            format!("at `{}` there is no step left for the {idle}", self.start),
+            format!("at `{start}` there is no step left for the {idle}"),
         )
         .hint("use more steps, or another fraction"))
     }
@@ -153,13 +149,6 @@ mod tests {
     use super::*;
     use crate::schedulers::{Sampler, SchedulerFile, schedule};
 
-    fn refiner(start: f64) -> Refiner {
-        Refiner {
-            model: "sdxl-refiner".into(),
-            start,
-        }
-    }
-
     fn sigmas(sampler: &str) -> SigmaSchedule {
         let file: SchedulerFile = serde_json::from_str(
             r#"{"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
@@ -176,16 +165,16 @@ mod tests {
     #[test]
     fn the_refiner_takes_over_at_the_first_timestep_below_its_share() {
         // Timesteps 901, 801 ... 101, 1: below 200 are the last two.
-        assert_eq!(refiner(0.8).handover(&sigmas("euler")).unwrap(), 8);
-        assert_eq!(refiner(0.5).handover(&sigmas("euler")).unwrap(), 5);
+        assert_eq!(Refiner::switch_step(0.8, &sigmas("euler")).unwrap(), 8);
+        assert_eq!(Refiner::switch_step(0.5, &sigmas("euler")).unwrap(), 5);
         // Two calls a step, the second at the next timestep: whole steps only.
-        assert_eq!(refiner(0.8).handover(&sigmas("heun")).unwrap(), 14);
+        assert_eq!(Refiner::switch_step(0.8, &sigmas("heun")).unwrap(), 14);
     }
 
     #[test]
     fn neither_model_is_left_without_a_step() {
         for (start, idle) in [(0.05, "base model"), (0.9999, "refiner")] {
-            let error = refiner(start).handover(&sigmas("euler")).unwrap_err();
+            let error = Refiner::switch_step(start, &sigmas("euler")).unwrap_err();
             assert_eq!(error.field_name(), Some("refiner_start"));
             assert!(error.to_string().contains(idle), "{error}");
         }

@@ -7,6 +7,7 @@ use super::*;
 use crate::event::Flow;
 use crate::nn::{Backend, Weights};
 use crate::params::Params;
+use crate::registry::Tensors;
 
 fn model(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,12 +20,12 @@ fn files(folder: PathBuf) -> ModelFiles {
 }
 
 fn encoder(files: &ModelFiles, repo: &RepoConfig) -> TextEncoder {
-    let open = |component| Weights::open(files, component, &Backend::reference());
+    let open = |component| Weights::open(Tensors::of(files, component)?, &Backend::reference());
     TextEncoder::load(files, repo, &open).unwrap()
 }
 
 /// The contexts of a request in JSON, and the warnings for the user.
-fn encode(text: &TextEncoder, request: &str) -> (Encoded, Vec<String>) {
+fn encode(text: &TextEncoder, request: &str) -> (EncodedPrompts, Vec<String>) {
     let files = files(model("sd15"));
     let params: Params = serde_json::from_str(request).unwrap();
     let request = Request::resolve(&params, &files, &RepoConfig::read(&files).unwrap()).unwrap();
@@ -202,7 +203,7 @@ fn an_observer_who_cancels_is_heard_between_two_chunks() {
     let run = |prompt: &str, last: usize| {
         let params = Params {
             prompt: Some(prompt.to_owned()),
-            long_prompt: Some("chunk".to_owned()),
+            long_prompt: Some("chunk".into()),
             ..Params::default()
         };
         let request =
@@ -237,4 +238,32 @@ fn an_observer_who_cancels_is_heard_between_two_chunks() {
         (None, Vec::new()),
         "a prompt of one chunk has nothing between"
     );
+}
+
+#[test]
+fn the_mean_is_restored_and_the_ratio_of_tokens_kept() {
+    let states = Tensor::new(&[[[1f32, 2.0], [3.0, 4.0]]], &candle_core::Device::Cpu).unwrap();
+    let weighted = emphasised(states.clone(), &[1.0, 2.0]).unwrap();
+    // Mean 2.5; weighted [1, 2, 6, 8] with mean 4.25.
+    let expected = [1.0f32, 2.0, 6.0, 8.0].map(|value| value * 2.5 / 4.25);
+    let values = weighted.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert!(
+        values
+            .iter()
+            .zip(expected)
+            .all(|(a, b)| (a - b).abs() < 1e-6),
+        "{values:?}"
+    );
+    assert!((mean(&weighted).unwrap() - mean(&states).unwrap()).abs() < 1e-6);
+}
+
+#[test]
+fn a_mean_of_zero_is_left_alone() {
+    let states = Tensor::new(&[[[1f32, -1.0], [3.0, -3.0]]], &candle_core::Device::Cpu).unwrap();
+    let values = emphasised(states, &[1.0, 2.0])
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1::<f32>();
+    assert_eq!(values.unwrap(), [1.0, -1.0, 6.0, -6.0]);
 }

@@ -42,7 +42,8 @@ pub use single::{
     Checkpoint, Sign, Version, autoencoder_sizes, export, original_module, signs, version_of,
 };
 pub use stock::{Stored, Verdict, remove, stock, verify};
-pub use tensors::{Place, Scale, TensorFile, Tensors};
+
+pub use crate::tensor_file::{Place, Scale, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};
 use crate::schedulers::{Sampler, Schedule, Spacing};

@@ -363,7 +363,7 @@ impl SigmaSchedule {
     /// The first call of a refiner that takes over at the fraction `start` of the timesteps: that
     /// of the first timestep below T − start T, rounded (diffusers' `denoising_end` and
     /// `denoising_start`), at a whole step.
-    pub fn handover(&self, start: f64) -> usize {
+    pub fn switch_step(&self, start: f64) -> usize {
         let total = self.train_sigmas.len() as f64;
         let cutoff = (total - start * total).round_ties_even();
         let before = self

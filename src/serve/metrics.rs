@@ -119,7 +119,7 @@ impl Metrics {
                 now.bytes,
             );
         }
-        if let Some(bytes) = resident() {
+        if let Some(bytes) = crate::nn::resident_memory() {
             gauge(
                 &mut text,
                 "process_resident_memory_bytes",
@@ -187,16 +187,6 @@ fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
 fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
     head(text, name, "gauge", help);
     line(text, name, value);
-}
-
-/// Bytes of this process in memory, where the system tells.
-fn resident() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::Service;
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
-use crate::params::{Params, overlay};
+use crate::params::Params;
 use crate::planner::Planner;
 use crate::registry::ModelRef;
 
@@ -15,13 +15,10 @@ use crate::registry::ModelRef;
 const PAUSE: Duration = Duration::from_secs(30);
 
 fn params(model: &str, defaults: &Params) -> Params {
-    overlay(
-        defaults,
-        &Params {
-            model: Some(model.to_owned()),
-            ..Params::default()
-        },
-    )
+    Params {
+        model: Some(model.to_owned()),
+        ..defaults.clone()
+    }
 }
 
 /// The models that have yet to be fetched. The hub is asked whether it has them, and no weights are
@@ -37,7 +34,7 @@ pub(super) fn missing(models: &[String], defaults: &Params, hub: &Hub) -> Result
             offline: true,
             ..hub.clone()
         })
-        .look(&params, &mut |_: &Event| Flow::Continue);
+        .find_base_model(&params, &mut |_: &Event| Flow::Continue);
         let is_hubs = matches!(
             ModelRef::parse(model)?,
             ModelRef::Known(_) | ModelRef::Repo { .. }
@@ -64,7 +61,7 @@ fn is_sent(params: &Params, hub: &Hub) -> Result<bool> {
             Flow::Continue
         }
     };
-    let looked = Planner::new(hub.clone()).look(params, &mut until_it_comes);
+    let looked = Planner::new(hub.clone()).find_base_model(params, &mut until_it_comes);
     if is_sent {
         Ok(true)
     } else {
@@ -82,7 +79,7 @@ pub(super) fn fetch(service: &Service) {
             false => Flow::Continue,
         };
         match Planner::new(service.hub.clone())
-            .look(&params(&model, &service.defaults), &mut until_the_end)
+            .find_base_model(&params(&model, &service.defaults), &mut until_the_end)
         {
             Ok(()) => {
                 (service.log)(&format!("`{model}` is here"));

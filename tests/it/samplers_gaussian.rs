@@ -412,7 +412,7 @@ fn a_run_that_is_handed_over_in_the_middle_ends_where_a_whole_run_ends() {
     for name in ["euler", "heun", "dpm2", "ddim"] {
         let config = config(name);
         let whole = sigma_schedule(&config, 10).unwrap();
-        let call = whole.handover(0.6);
+        let call = whole.switch_step(0.6);
         assert!(0 < call && call < whole.levels.len(), "{name}: {call}");
         let x = (Gaussian::new(&whole).unit() * whole.levels[0].sigma).unwrap();
         let wanted = sample(&config, &whole, x.clone(), &mut Gaussian::new(&whole)).unwrap();

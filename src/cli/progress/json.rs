@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::{Map, Value, json};
 
 use super::view::View;
-use crate::cli::{bench, terminal};
+use crate::cli::terminal;
 use crate::event::{Event, SCHEMA};
 
 /// Objects on stderr, one a line.
@@ -45,7 +45,10 @@ impl Json {
         if matches!(event, Event::Done { .. }) {
             object.remove("jobs");
             object.insert("stages".into(), json!(self.stages));
-            object.insert("peak_bytes".into(), bench::peak_memory().into());
+            object.insert(
+                "peak_bytes".into(),
+                crate::nn::peak_resident_memory().into(),
+            );
         }
         object
     }

@@ -39,7 +39,7 @@ impl<'a> Jpeg<'a> {
         let (mut frame, mut exif, mut xmp) = (None, None::<Vec<u8>>, None);
         let mut rest = &bytes[2..];
         loop {
-            let (marker, body, behind) = segment(rest).ok_or_else(early)?;
+            let (marker, body, behind) = segment(rest).ok_or_else(ends_early)?;
             rest = behind;
             match marker {
                 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {

@@ -170,7 +170,7 @@ fn inflate(packed: &[u8]) -> Option<Vec<u8>> {
 /// its length, then hexadecimal digits.
 fn decode_raw_profile(lines: &[u8]) -> Option<Vec<u8>> {
     let digits = lines
-        .split_at_zero(|b| *b == b'\n')
+        .split(|b| *b == b'\n')
         .skip(3)
         .flatten()
         .filter(|b| !b.is_ascii_whitespace());
