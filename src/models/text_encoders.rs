@@ -24,10 +24,6 @@ pub(crate) struct EncoderTokenizer {
 }
 
 /// The tokenizers of a model's text encoders.
-///
-/// # Errors
-/// A model without a text encoder; a configuration or vocabulary that does not parse; encoders that
-/// take texts of other lengths.
 pub(crate) fn encoder_tokenizers(files: &ModelFiles) -> Result<Vec<EncoderTokenizer>> {
     let mut encoders: Vec<EncoderTokenizer> = Vec::new();
     for (component, folder) in ENCODERS
@@ -73,9 +69,6 @@ pub(crate) fn encoder_tokenizers(files: &ModelFiles) -> Result<Vec<EncoderTokeni
 
 /// CLIP's own tokenizer files, path and content, for every text encoder of CLIP's vocabulary size
 /// whose tokenizer the model lacks.
-///
-/// # Errors
-/// As [`encoder_tokenizers`].
 pub(crate) fn standard_tokenizer_files(files: &ModelFiles) -> Result<Vec<(String, String)>> {
     let mut written = Vec::new();
     for (component, folder) in ENCODERS

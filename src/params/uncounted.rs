@@ -220,5 +220,7 @@ fn misread(params: &Params) -> Result<Vec<String>> {
             text: text.as_deref()?,
         })
     });
-    Ok(given.flat_map(|prompt| prompt.misread(syntax)).collect())
+    Ok(given
+        .flat_map(|prompt| prompt.foreign_syntax(syntax))
+        .collect())
 }
