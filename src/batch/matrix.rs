@@ -104,9 +104,6 @@ pub(super) fn product(axes: &[Axis]) -> Vec<Element> {
 }
 
 /// Values of a range `1..=16`, `1..16` or `10..=50 step 10`; `None` for text that is no range.
-///
-/// # Errors
-/// A range without values, or with too many.
 pub(super) fn range(key: &str, text: &str) -> Result<Option<Vec<Value>>> {
     let (bounds, step) = text.split_once("step").unwrap_or((text, "1"));
     let Some((low, high)) = bounds.split_once("..") else {

@@ -17,7 +17,7 @@ use super::save::with_save_events;
 use super::terminal::count_of;
 use super::{signals, terminal_image};
 use crate::batch::{
-    self, Fault, Fields, Form, Job, Keeping, Manifest, Moved, Origin, Output, Place, Planned,
+    self, Diagnostic, Fields, Form, Job, Keeping, Manifest, Moved, Origin, Output, Place, Planned,
     Shard, Source,
 };
 use crate::env::{self, Hub};
@@ -181,16 +181,16 @@ impl Arguments {
             Hub::from_env()?
         });
         let (planned, worse) = batch::plan(jobs, &source.output, &mut planner, &mut observer)?;
-        let mut faults: Vec<Fault> = source
-            .faults
+        let mut diagnostics: Vec<Diagnostic> = source
+            .diagnostics
             .into_iter()
             .chain(wrong)
             .chain(worse)
             .collect();
-        faults.sort_by(|a, b| a.place.cmp(&b.place));
-        if !faults.is_empty() {
-            return Err(report_faults(
-                &faults,
+        diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+        if !diagnostics.is_empty() {
+            return Err(report_diagnostics(
+                &diagnostics,
                 &self.file,
                 self.display.error_format(),
             ));
@@ -326,12 +326,15 @@ fn create_folder(folder: &Path) -> Result<()> {
     })
 }
 
-/// Prints every fault; returns an error with their number.
-fn report_faults(faults: &[Fault], file: &Path, format: Format) -> Error {
-    for fault in faults {
-        errors::report_fault(fault, format);
+/// Prints every diagnostic; returns an error with their number.
+fn report_diagnostics(diagnostics: &[Diagnostic], file: &Path, format: Format) -> Error {
+    for diagnostic in diagnostics {
+        errors::report_diagnostic(diagnostic, format);
     }
-    let kinds: Vec<Kind> = faults.iter().map(|fault| fault.error.kind()).collect();
+    let kinds: Vec<Kind> = diagnostics
+        .iter()
+        .map(|diagnostic| diagnostic.error.kind())
+        .collect();
     let kind = if kinds.iter().all(|kind| *kind == kinds[0]) {
         kinds[0]
     } else {
@@ -341,7 +344,7 @@ fn report_faults(faults: &[Fault], file: &Path, format: Format) -> Error {
         kind,
         format!(
             "{} in `{}`; nothing was drawn",
-            count_of(faults.len(), "error"),
+            count_of(diagnostics.len(), "error"),
             file.display()
         ),
     )

@@ -259,10 +259,10 @@ impl Engine {
             }
         };
         let pipeline = &mut self.loaded.insert(loaded).pipeline;
-        pipeline.adapt(&pass.adapters);
-        pipeline.ready(observer)?;
-        pipeline.equip(&pass.networks, observer)?;
-        pipeline.tile(estimate.tiled);
+        pipeline.set_adapters(&pass.adapters);
+        pipeline.load(observer)?;
+        pipeline.set_extra_networks(&pass.networks, observer)?;
+        pipeline.set_tiling(estimate.tiled);
         Ok(pipeline)
     }
 
@@ -389,7 +389,7 @@ fn condition_images(request: &Request, start: Option<&Start>) -> Result<Conditio
         None => None,
     };
     Ok(ConditionImages {
-        controls: request.control_pictures(start)?,
+        controls: request.control_images(start)?,
         prompt,
     })
 }

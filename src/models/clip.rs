@@ -78,9 +78,6 @@ impl ClipConfig {
 
 impl ClipText {
     /// Loads the encoder.
-    ///
-    /// # Errors
-    /// An unknown activation; a tensor that is missing, left over or of another shape.
     pub(crate) fn load(weights: Weights, config: &ClipConfig) -> Result<Self> {
         let prefixed = weights.has("text_model.final_layer_norm.weight");
         let root = if prefixed {
@@ -149,9 +146,6 @@ impl ClipText {
     /// The hidden state of `ids` after all layers but the last `skip`, `[1, n, hidden_size]`,
     /// before the final norm; `extra` holds the embeddings of tokens beyond the table (textual
     /// inversion).
-    ///
-    /// # Errors
-    /// More layers to skip than there are; tensor arithmetic.
     pub(crate) fn hidden(&self, ids: &[u32], extra: ExtraRows<'_>, skip: usize) -> Result<Tokens> {
         if skip > self.layers.len() {
             return Err(Error::field(
@@ -179,9 +173,6 @@ impl ClipText {
     }
 
     /// Applies the final norm to a hidden state.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn normed(&self, hidden: &Tokens) -> Result<Tensor> {
         self.final_norm
             .forward(hidden, ActivationDtype::F32)?
@@ -190,9 +181,6 @@ impl ClipText {
 
     /// The projected state at the end-of-text token, `[1, projection_dim]`, from `hidden` after all
     /// layers but the last `skip`.
-    ///
-    /// # Errors
-    /// The encoder has no projection; tensor arithmetic.
     pub(crate) fn pooled(&self, ids: &[u32], hidden: &Tokens, skip: usize) -> Result<Tensor> {
         let projection = self.projection.as_ref().ok_or_else(|| {
             Error::new(

@@ -55,9 +55,6 @@ pub(crate) struct ClipVision {
 
 impl ClipVision {
     /// Loads the encoder.
-    ///
-    /// # Errors
-    /// An unknown activation; a tensor that is missing, left over or of another shape.
     pub(crate) fn load(weights: &Weights, config: &VisionConfig) -> Result<Self> {
         let file = "image_encoder/config.json";
         let (width, patch) = (config.hidden_size, config.patch_size);
@@ -112,9 +109,6 @@ impl ClipVision {
 
     /// The embedding `[1, projection_dim]` of an image `[1, 3, image_size, image_size]` of
     /// normalised values.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn forward(&self, picture: &Tensor) -> Result<Tensor> {
         let patches = self
             .patches
@@ -137,9 +131,6 @@ impl ClipVision {
     }
 
     /// The pixels of an image, `3 · side · side` bytes, as a normalised tensor for the encoder.
-    ///
-    /// # Errors
-    /// Another number of bytes than a square of `side` pixels has.
     pub(crate) fn normalised(&self, rgb: &[u8], side: usize) -> Result<Tensor> {
         let channels = MEAN.into_iter().zip(DEVIATION).cycle();
         let values = rgb

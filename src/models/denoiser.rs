@@ -16,9 +16,6 @@ pub(crate) trait Denoiser {
     fn context_width(&self) -> usize;
 
     /// Prepares the network for a batch, whose conditioning is the same at all calls of a run.
-    ///
-    /// # Errors
-    /// Conditioning of another width than the network's; tensor arithmetic.
     fn conditioned<'n>(&'n self, inputs: &DenoiserInputs<'_>) -> Result<Box<dyn Conditioned + 'n>>;
 }
 
@@ -67,9 +64,6 @@ pub(crate) trait Conditioned {
     /// The prediction `[b, out, h, w]` in single precision at call `i` of a run, for latents
     /// `[images, in, h, w]` that are repeated to the size of the batch. `controls` computes the
     /// residuals of the ControlNets, if the network uses them at this call.
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory); those of `controls`.
     fn predict(
         &mut self,
         i: usize,

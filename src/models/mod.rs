@@ -14,7 +14,6 @@ pub(crate) mod text_encoders;
 pub(crate) mod unet;
 mod unet_blocks;
 pub(crate) mod unet_config;
-mod unet_transformer;
 pub(crate) mod vae;
 mod vae_sizes;
 

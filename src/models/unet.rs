@@ -7,9 +7,10 @@ use super::conditioning::{Added, Conditioning, TimeEmbedding};
 use super::controlnet::Residuals;
 use super::denoiser::{Conditioned, Denoiser, DenoiserInputs, ImagePrompt};
 use super::ip_adapter::IpAdapter;
-use super::unet_blocks::{DownStage, MidStage, UpStage, begin};
+use super::unet_blocks::{
+    Contexts, DownStage, Merging, MidStage, Transformer, UpStage, begin, key_values,
+};
 use super::unet_config::UnetConfig;
-use super::unet_transformer::{Contexts, Merging, Transformer};
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, Weights};
 
@@ -28,9 +29,6 @@ pub(crate) struct Unet {
 
 impl Unet {
     /// Loads the network and rejects tensors that no layer uses.
-    ///
-    /// # Errors
-    /// A tensor that is missing, left over or of another shape.
     pub(crate) fn load(weights: Weights, config: &UnetConfig) -> Result<Self> {
         let first = config.levels[0].channels;
         let stages = 0..config.levels.len();
@@ -67,9 +65,6 @@ impl Unet {
 
     /// Prepares the conditioning of a batch: context `[b, n, context]`, and `added` where the
     /// network needs it.
-    ///
-    /// # Errors
-    /// A context of another width than the network's; missing `added`; tensor arithmetic.
     pub(crate) fn condition(
         &self,
         context: &Tensor,
@@ -85,13 +80,11 @@ impl Unet {
                 ),
             ));
         }
-        Conditioning::new(&self.time, self.transformers(), context, added)
+        let contexts = key_values(self.transformers(), context, &self.backend)?;
+        Conditioning::new(&self.time, contexts, context.dim(0)?, added)
     }
 
     /// Adds the guidance scale as an input, for networks distilled to take it.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn guided(&self, conditioning: Conditioning, scale: f64) -> Result<Conditioning> {
         Ok(Conditioning {
             guidance: self.time.guidance(scale)?,
@@ -101,9 +94,6 @@ impl Unet {
 
     /// Adds the tokens `[b, n, context]` of an image prompt (IP-Adapter), whose attention is scaled
     /// by `scale`.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn with_picture(
         &self,
         conditioning: Conditioning,
@@ -132,9 +122,6 @@ impl Unet {
     /// The output for latents `[b, in, h, w]` at `timestep`: `[n, out, h, w]` in single precision
     /// for the `n` images of the conditioning, for which the latents are repeated; and the deep
     /// features for [`Self::forward_shallow`].
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(
         &self,
         latents: &Tensor,
@@ -175,9 +162,6 @@ impl Unet {
     /// The output with the deep features of an earlier call in place of those of this one: only the
     /// first layer of the down blocks and the last two of the up blocks are computed (Ma et al.,
     /// "DeepCache", 2023, section 3.2, at its shallowest branch).
-    ///
-    /// # Errors
-    /// As [`Self::forward`].
     pub(crate) fn forward_shallow(
         &self,
         latents: &Tensor,

@@ -3,11 +3,10 @@
 
 use candle_core::Tensor;
 
-use super::finite_check::sound;
-use super::noise_source::NoiseSource;
+use super::finite_check::check_finite;
 use super::preview::Previews;
 use super::stage::Batch;
-use super::start_latents::StartLatents;
+use super::start_latents::{NoiseSource, StartLatents};
 use super::text::{EncodedPrompts, Pooled, PromptEmbeds, count};
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, heard, tell};
@@ -17,7 +16,7 @@ use crate::models::controlnet::{ControlNet, Residuals, Strength};
 use crate::models::denoiser::{Conditioned, Denoiser, DenoiserInputs, ImagePrompt};
 use crate::models::ip_adapter::IpAdapter;
 use crate::nn::FeatureMap;
-use crate::params::{Control, Request, Shortcuts};
+use crate::params::{Approximations, Control, Request};
 use crate::registry::Inputs;
 use crate::rng::Noise;
 use crate::schedulers::{Model, Process, Sample};
@@ -48,7 +47,7 @@ pub(super) struct DenoiserSet<'a> {
     /// Guidance scale, for networks that take it as an input.
     pub(super) scale: f64,
     /// Token merging and DeepCache.
-    pub(super) shortcuts: Shortcuts,
+    pub(super) shortcuts: Approximations,
 }
 
 /// A ControlNet with its control image.
@@ -331,7 +330,7 @@ impl Model for GuidedDenoiser<'_> {
     fn output(&mut self, i: usize, x: &Tensor, timestep: f64) -> Result<Tensor> {
         let calls = self.run.calls;
         let call = || format!("the denoising network at call {} of {calls}", i + 1);
-        let output = sound(call, || self.guided(i, x, timestep), |output| output)?;
+        let output = check_finite(call, || self.guided(i, x, timestep), |output| output)?;
         let Batch { first, size } = self.run.batch;
         let step = Event::Step {
             step: i + 1,
@@ -350,7 +349,7 @@ impl Model for GuidedDenoiser<'_> {
 
     fn on_x0(&mut self, i: usize, x0: &Tensor) -> Result<bool> {
         if let Some(previews) = self.run.previews {
-            for preview in previews.after(i, x0, self.run.batch.first)? {
+            for preview in previews.at_call(i, x0, self.run.batch.first)? {
                 tell(self.observer, &preview)?;
             }
         }

@@ -42,10 +42,7 @@ pub(super) struct Loading<'a> {
 
 impl ExtraNetworks {
     /// Keeps the networks that `wanted` names, frees the rest, and loads those that are missing.
-    ///
-    /// # Errors
-    /// A file that is malformed, or of a network for another family.
-    pub(super) fn change(
+    pub(super) fn update(
         &mut self,
         wanted: &Networks,
         loading: &Loading<'_>,
@@ -136,9 +133,6 @@ impl Loading<'_> {
 impl ImagePromptEncoder {
     /// Tokens of an image prompt, and those of its unconditional counterpart, `[1, n, context]`
     /// each.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(super) fn encode(&self, picture: &Pixels, backend: &Backend) -> Result<[Tensor; 2]> {
         let side = u32::try_from(self.side)
             .map_err(|_| Error::new(Kind::ModelFile, "an absurd `image_size`"))?;

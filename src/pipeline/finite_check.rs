@@ -9,10 +9,7 @@ use crate::nn::{first_nonfinite_layer, is_finite};
 /// Returns the output of `run` if the tensor `of` it is finite throughout. Otherwise the same call
 /// is repeated with the watch of every layer on, so that a sound run pays nothing for the name of
 /// the layer; `what` names the network and the call.
-///
-/// # Errors
-/// `Kind::InvalidImage` with the network, the call and the layer; the errors of `run`.
-pub(super) fn sound<T>(
+pub(super) fn check_finite<T>(
     what: impl FnOnce() -> String,
     mut run: impl FnMut() -> Result<T>,
     of: impl Fn(&T) -> &Tensor,
@@ -24,14 +21,14 @@ pub(super) fn sound<T>(
     let first = first_nonfinite_layer(run)
         .map(|layer| format!(", from layer `{layer}` on"))
         .unwrap_or_default();
-    Err(invalid(&format!(
+    Err(invalid_image(&format!(
         "{} gives values that are no numbers (NaN or infinite){first}",
         what()
     )))
 }
 
 /// Error of an invalid image.
-pub(super) fn invalid(what: &str) -> Error {
+pub(super) fn invalid_image(what: &str) -> Error {
     Error::new(Kind::InvalidImage, what)
         .hint("try another seed or `--dtype f32`; if it stays, the weights are damaged or of another model")
 }
@@ -46,7 +43,7 @@ mod tests {
     fn the_network_and_the_call_are_named() {
         let call = |value: f32| {
             let run = || Ok(Tensor::new(&[0.0, value], &Device::Cpu)?);
-            sound(|| "the network at call 3".to_owned(), run, |tensor| tensor)
+            check_finite(|| "the network at call 3".to_owned(), run, |tensor| tensor)
         };
         assert!(call(1.0).is_ok());
         let error = call(f32::NAN).unwrap_err();

@@ -22,13 +22,10 @@ use crate::planner::Model;
 use crate::registry::{Component, Networks, Tensors};
 
 impl Pipeline {
-    /// Prepares a model; nothing is loaded before [`Self::ready`] or a stage asks for it.
-    ///
-    /// # Errors
-    /// A file that is missing, malformed or of another network.
+    /// Prepares a model; nothing is loaded before [`Self::load`] or a stage asks for it.
     pub(crate) fn open(pass: &Pass<'_>, backend: &Backend, residency: Residency) -> Result<Self> {
         let Model { files, repo, .. } = &**pass.model;
-        let source = autoencoder::Source {
+        let source = autoencoder::AutoencoderFiles {
             model: files.clone(),
             other: pass.networks.autoencoder.clone(),
             backend: backend.no_int8(),
@@ -50,15 +47,12 @@ impl Pipeline {
         };
         pipeline
             .autoencoder
-            .suits(pipeline.config.out_channels, repo.vae_factor)?;
+            .check_latents(pipeline.config.out_channels, repo.vae_factor)?;
         Ok(pipeline)
     }
 
     /// Loads the networks that are not in memory, unless networks stay only while they are needed.
-    ///
-    /// # Errors
-    /// A file that is missing, malformed or of another network.
-    pub(crate) fn ready(&self, observer: &mut dyn Observer) -> Result<()> {
+    pub(crate) fn load(&self, observer: &mut dyn Observer) -> Result<()> {
         if self.residency == Residency::WhileNeeded
             || (self.text.is_loaded() && self.denoiser.is_loaded())
         {
@@ -66,13 +60,13 @@ impl Pipeline {
         }
         self.text(observer)?;
         self.denoiser(observer)?;
-        self.autoencoder.ready(observer)?;
+        self.autoencoder.load(observer)?;
         self.backend.trim();
         Ok(())
     }
 
     /// Sets the adapters to merge into the networks; networks with other adapters leave memory.
-    pub(crate) fn adapt(&mut self, adapters: &Adapters) {
+    pub(crate) fn set_adapters(&mut self, adapters: &Adapters) {
         let other =
             |components: &[Component]| adapters.key(components) != self.adapters.key(components);
         if other(&[Component::TextEncoder, Component::TextEncoder2]) {
@@ -85,8 +79,8 @@ impl Pipeline {
     }
 
     /// Switches decoding in tiles on or off.
-    pub(crate) fn tile(&self, tiled: bool) {
-        self.autoencoder.tile(tiled);
+    pub(crate) fn set_tiling(&self, tiled: bool) {
+        self.autoencoder.set_tiling(tiled);
     }
 
     /// Returns true if the autoencoder decodes in tiles, as it did for the last image.
@@ -140,7 +134,7 @@ impl Pipeline {
 
     /// Calls `free`, which frees a network that the next stage does not need, if networks stay only
     /// while they are needed.
-    pub(super) fn leave(&self, free: impl FnOnce()) {
+    pub(super) fn free_if_short(&self, free: impl FnOnce()) {
         if self.residency == Residency::WhileNeeded {
             free();
             self.backend.trim();
@@ -148,21 +142,22 @@ impl Pipeline {
     }
 
     /// Sets the extra networks: loads those that `networks` names and frees all others.
-    ///
-    /// # Errors
-    /// As [`Self::open`]; a network for another family.
-    pub(crate) fn equip(&mut self, networks: &Networks, observer: &mut dyn Observer) -> Result<()> {
+    pub(crate) fn set_extra_networks(
+        &mut self,
+        networks: &Networks,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
         if !self.autoencoder.source().is(networks.autoencoder.as_ref()) {
             let other = networks.autoencoder.clone();
-            let source = autoencoder::Source {
+            let source = autoencoder::AutoencoderFiles {
                 other,
                 ..self.autoencoder.source().clone()
             };
             let changed = Autoencoder::open(source)?;
             if self.residency == Residency::Loaded {
-                changed.ready(observer)?;
+                changed.load(observer)?;
             }
-            changed.suits(self.config.out_channels, self.repo.vae_factor)?;
+            changed.check_latents(self.config.out_channels, self.repo.vae_factor)?;
             self.autoencoder = changed;
         }
         let source = self.autoencoder.source();
@@ -171,6 +166,6 @@ impl Pipeline {
             backend: &self.backend,
             no_int8: &source.backend,
         };
-        self.extra_networks.change(networks, &loading, observer)
+        self.extra_networks.update(networks, &loading, observer)
     }
 }

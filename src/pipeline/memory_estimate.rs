@@ -46,20 +46,19 @@ impl Estimate {
     /// The largest amount at any time.
     pub fn peak(&self) -> u64 {
         let stage = |weights: u64, buffers: u64| weights + buffers.max(self.reading.min(weights));
-        let most = match self.all_loaded {
-            true => stage(
+        let most = if self.all_loaded {
+            stage(
                 self.networks(),
                 self.denoise.max(self.decode).max(self.encode),
-            ),
-            false => {
-                let stages = [
-                    stage(self.text_encoders, 0),
-                    stage(self.encoder, self.encode),
-                    self.denoising(),
-                    self.decoding(),
-                ];
-                stages.into_iter().fold(0, u64::max)
-            }
+            )
+        } else {
+            let stages = [
+                stage(self.text_encoders, 0),
+                stage(self.encoder, self.encode),
+                self.denoising(),
+                self.decoding(),
+            ];
+            stages.into_iter().fold(0, u64::max)
         };
         PROGRAM + self.extras + most
     }
@@ -90,9 +89,6 @@ impl Estimate {
 
     /// Estimates the memory of a request on `backend`, with the options that its `memory` and
     /// `vae_tiling` ask for; `held` bytes are in use by the loaded networks already.
-    ///
-    /// # Errors
-    /// A file of the model that is missing or malformed.
     pub(crate) fn of(sizes: &Sizes<'_>, backend: &Backend, held: u64) -> Result<Self> {
         let request = sizes.request;
         let limit = match request.memory {
@@ -144,12 +140,9 @@ struct Sized {
 
 impl Sizes<'_> {
     /// The estimate of the request, with or without decoding in tiles.
-    ///
-    /// # Errors
-    /// A file of the model that is missing or malformed.
     pub(crate) fn estimate(&self, backend: &Backend, tiled: bool) -> Result<Estimate> {
         let no_int8 = backend.no_int8();
-        let source = autoencoder::Source {
+        let source = autoencoder::AutoencoderFiles {
             model: self.files.clone(),
             other: self.networks.autoencoder.clone(),
             backend: no_int8.clone(),
@@ -246,7 +239,12 @@ impl Sizes<'_> {
 
     /// Decoder or encoder of the autoencoder: its weights, and its buffers for the whole image or a
     /// tile.
-    fn autoencoder(&self, source: &autoencoder::Source, half: Half, tiled: bool) -> Result<Sized> {
+    fn autoencoder(
+        &self,
+        source: &autoencoder::AutoencoderFiles,
+        half: Half,
+        tiled: bool,
+    ) -> Result<Sized> {
         let weights = source.weights()?.footprint(half.prefix());
         let area = u64::from(self.repo.vae_factor * self.repo.vae_factor);
         let sized = |cells: u64, width: usize, maps: u64| {

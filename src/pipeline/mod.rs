@@ -4,24 +4,20 @@
 mod autoencoder;
 mod decode;
 mod denoise;
-mod emphasis;
 mod extra_networks;
 mod finite_check;
 mod latent_scale;
 mod loading;
 mod lora_merge;
 mod memory_estimate;
-mod noise_source;
 mod on_demand;
 mod pass;
-mod pixels;
 mod prediction_probe;
 mod preview;
 mod prompt_cache;
 mod stage;
 mod start_latents;
 mod text;
-mod textual_inversion;
 mod tiles;
 mod workload;
 
@@ -75,9 +71,6 @@ pub(crate) struct ConditionImages {
 
 impl Pipeline {
     /// Encodes the prompts of a pass, and the images that its networks are conditioned on.
-    ///
-    /// # Errors
-    /// A `clip_skip` beyond the encoder's layers; tensor arithmetic.
     pub(crate) fn encode(
         &self,
         pass: &Pass<'_>,
@@ -92,7 +85,7 @@ impl Pipeline {
                 text.encode(request, &pass.adapters.embeddings, guided, observer)
             })
         })?;
-        self.leave(|| self.text.free());
+        self.free_if_short(|| self.text.free());
         if images.prompt.is_none() && images.controls.is_empty() {
             return Ok(encoded);
         }

@@ -16,9 +16,6 @@ impl<T> Default for OnDemand<T> {
 
 impl<T> OnDemand<T> {
     /// Returns the network, loaded by `load` if it is not in memory.
-    ///
-    /// # Errors
-    /// Those of `load`.
     pub(super) fn get(&self, load: impl FnOnce() -> Result<T>) -> Result<Rc<T>> {
         if let Some(kept) = self.0.borrow().as_ref() {
             return Ok(kept.clone());

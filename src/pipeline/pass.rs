@@ -7,10 +7,9 @@ use candle_core::Tensor;
 
 use super::Pipeline;
 use super::denoise::{ActiveControl, DenoiserSet, GuidedDenoiser, Run, guider};
-use super::noise_source::NoiseSource;
 use super::preview::Previews;
 use super::stage::{Batch, staged};
-use super::start_latents::{Encoding, StartLatents};
+use super::start_latents::{Encoding, NoiseSource, StartLatents};
 use super::text::EncodedPrompts;
 use crate::adapters::Adapters;
 use crate::error::{Error, Result};
@@ -135,9 +134,6 @@ impl<'a> Pass<'a> {
 
 impl Pipeline {
     /// Runs a pass over a batch, with its encoded prompts.
-    ///
-    /// # Errors
-    /// `Kind::Interrupted` when the observer cancels; tensor arithmetic.
     pub(crate) fn run(
         &self,
         pass: &Pass<'_>,
@@ -184,14 +180,14 @@ impl Pipeline {
                     None => None,
                 },
             };
-            self.leave(|| self.autoencoder.free());
+            self.free_if_short(|| self.autoencoder.free());
             let denoiser = self.denoiser(observer)?;
             let set = self.denoiser_set(&**denoiser, pass, prompts)?;
             let mut model = GuidedDenoiser::new(set, prompts, run, noise, observer)?;
             let latents = schedulers::sample(&config, &sigmas, x, &mut model)?;
             let (noise, flow) = model.end();
             drop(denoiser);
-            self.leave(|| self.denoiser.free());
+            self.free_if_short(|| self.denoiser.free());
             // The decoder needs the most memory of all, and buffers of other sizes than the
             // network's.
             self.backend.trim();
@@ -286,9 +282,6 @@ impl Pipeline {
     }
 
     /// Restores latents from a file as the output of a pass.
-    ///
-    /// # Errors
-    /// Latents of another size than the request's.
     pub(crate) fn restore(&self, request: &Request, latents: &Latents) -> Result<PassOutput> {
         let shape = self.latent_shape(request, 1);
         if shape[1..] != latents.shape {

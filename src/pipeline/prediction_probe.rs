@@ -22,9 +22,6 @@ const TIMESTEP: f64 = 999.0;
 const SHARE: f32 = 0.5;
 
 /// Rejects a guessed prediction type that turns out to be wrong.
-///
-/// # Errors
-/// The network predicts something other than `guess`; tensor arithmetic.
 pub(super) fn confirm(
     denoiser: &dyn Denoiser,
     guess: Prediction,
@@ -42,9 +39,6 @@ pub(super) fn confirm(
 }
 
 /// Prediction type of a network without added conditioning, from a trial call with noise.
-///
-/// # Errors
-/// Tensor arithmetic.
 fn prediction(denoiser: &dyn Denoiser, backend: &Backend) -> Result<Prediction> {
     let shape = [denoiser.channels(), SIDE, SIDE];
     let noise = Noise::new(Rng::Torch, 0, 1).draw(shape.iter().product());

@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::autoencoder::Autoencoder;
-use super::pixels;
+use super::decode;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::family::LatentRgb;
@@ -26,9 +26,6 @@ const MAX_SIDE: u32 = 256;
 
 impl Previews<'_> {
     /// Rejects latents of a number of channels whose colours are not known.
-    ///
-    /// # Errors
-    /// As said, unless the autoencoder is a tiny one, which decodes previews itself.
     pub(super) fn check(&self) -> Result<()> {
         let (channels, known) = (self.autoencoder.channels(), self.rgb.factors.len());
         if self.autoencoder.is_tiny() || channels == known {
@@ -43,10 +40,7 @@ impl Previews<'_> {
     /// The previews after call `i` (from 0): one for each image of the estimates `x0`
     /// `[b, c, h, w]`, the first of which is image `first` of the request. Empty if no preview is
     /// due.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
-    pub(super) fn after(&self, i: usize, x0: &Tensor, first: u64) -> Result<Vec<Event>> {
+    pub(super) fn at_call(&self, i: usize, x0: &Tensor, first: u64) -> Result<Vec<Event>> {
         if !(i + 1).is_multiple_of(self.every) {
             return Ok(Vec::new());
         }
@@ -69,7 +63,7 @@ impl Previews<'_> {
     fn picture(&self, x0: &Tensor) -> Result<Pixels> {
         let (_, channels, rows, columns) = x0.dims4()?;
         let picture = if self.autoencoder.is_tiny() {
-            pixels::picture(&self.autoencoder.decode(x0)?)?
+            decode::picture(&self.autoencoder.decode(x0)?)?
         } else {
             let x0 = self.autoencoder.scale().usual(x0)?;
             let cells = x0
@@ -101,7 +95,7 @@ impl Previews<'_> {
 mod tests {
     use std::path::Path;
 
-    use super::super::autoencoder::Source;
+    use super::super::autoencoder::AutoencoderFiles;
     use super::*;
     use crate::family::Family;
     use crate::nn::Backend;
@@ -118,7 +112,7 @@ mod tests {
             let copy = tempfile::tempdir().unwrap();
             std::fs::create_dir(copy.path().join("vae")).unwrap();
             std::fs::write(copy.path().join("vae/config.json"), config.to_string()).unwrap();
-            let autoencoder = Autoencoder::open(Source {
+            let autoencoder = Autoencoder::open(AutoencoderFiles {
                 model: ModelFiles::folder("m", "m", copy.path().to_owned()),
                 other: None,
                 backend: Backend::reference(),

@@ -29,9 +29,6 @@ struct Known {
 impl PromptCache {
     /// The conditioning of `request`'s prompts, made by `encode` unless it is cached. Its warnings
     /// are reported each time.
-    ///
-    /// # Errors
-    /// As `encode`; `Kind::Interrupted` when the observer cancels.
     pub(super) fn get(
         &self,
         request: &Request,

@@ -4,13 +4,39 @@
 use candle_core::Tensor;
 
 use super::autoencoder::Autoencoder;
-use super::finite_check::sound;
-use super::noise_source::NoiseSource;
+use super::finite_check::check_finite;
 use crate::error::{Error, Result};
 use crate::imaging::{Mask, MaskedContent, Pixels, Start};
 use crate::nn::Backend;
 use crate::params::Posterior;
 use crate::registry::Inputs;
+use crate::rng::Noise;
+
+/// Source of unit noise for the latents of a batch: one generator for each image, whose numbers are
+/// made on the CPU and then moved.
+pub(super) struct NoiseSource<'a> {
+    pub(super) noise: Noise,
+    /// Shape of the latents.
+    pub(super) shape: [usize; 4],
+    pub(super) backend: &'a Backend,
+}
+
+impl NoiseSource<'_> {
+    /// The next numbers of every generator.
+    pub(super) fn next(&mut self) -> Result<Tensor> {
+        let numbers = self.noise.draw(self.shape[1..].iter().product());
+        Ok(Tensor::from_vec(
+            numbers,
+            &self.shape,
+            &self.backend.device,
+        )?)
+    }
+
+    /// Images of the batch.
+    pub(super) fn images(&self) -> usize {
+        self.shape[0]
+    }
+}
 
 /// The start of a batch in latents.
 pub(super) struct StartLatents {
@@ -65,7 +91,7 @@ impl Encoding<'_> {
         };
         let latents = match (latents, &mask) {
             (None, _) => first.clone(),
-            (Some(latents), Some(mask)) => replaced(latents, mask, start.content, &first)?,
+            (Some(latents), Some(mask)) => fill_masked(latents, mask, start.content, &first)?,
             (Some(latents), None) => latents,
         };
         Ok(StartLatents {
@@ -79,7 +105,7 @@ impl Encoding<'_> {
     /// Scaled latents of one image, with or without a mask (`masks`), for each image of the batch.
     fn latents(&self, pixels: &Tensor, masks: bool, noise: &mut NoiseSource<'_>) -> Result<Tensor> {
         let what = || "the autoencoder's encoder".to_owned();
-        let encoded = sound(
+        let encoded = check_finite(
             what,
             || self.autoencoder.encode(pixels),
             |encoded| &encoded.mean,
@@ -113,7 +139,7 @@ impl Encoding<'_> {
 }
 
 /// Latents with the masked area replaced by noise or zeros, where `content` asks for that.
-fn replaced(
+fn fill_masked(
     latents: Tensor,
     mask: &Tensor,
     content: MaskedContent,

@@ -5,19 +5,17 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::emphasis::emphasised;
-use super::finite_check::sound;
-use super::textual_inversion::Words;
+use super::finite_check::check_finite;
 use crate::adapters::Embedding;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, tell};
 use crate::family::{TextRecipe, TextState};
 use crate::models::clip::ClipText;
 use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
-use crate::nn::{ExtraRows, FeatureMap, Tokens, Weights};
+use crate::nn::{Backend, ExtraRows, FeatureMap, Tokens, Weights};
 use crate::params::Request;
 use crate::prompt::tokenizer::{Chunked, Tokenizer};
-use crate::prompt::{Prompt, Reading, Token};
+use crate::prompt::{Prompt, Reading, Token, Word};
 use crate::registry::{Component, ModelFiles, RepoConfig};
 
 /// The text encoders of a model.
@@ -82,9 +80,6 @@ impl EncodedPrompts {
 
     /// Joins prompts of one length, of requests that can be drawn in one batch, one for each image
     /// of a forward pass.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn joined(prompts: &[&Self]) -> Result<Self> {
         let positive = PromptEmbeds::joined(
             &prompts
@@ -148,19 +143,19 @@ pub(super) fn count(tensor: &Tensor) -> usize {
 }
 
 /// A text for each encoder, in chunks.
-struct Texts {
+struct ChunkedTexts {
     chunked: Vec<Chunked>,
     skip: usize,
 }
 
 /// Options for reading the prompts of a request, for every encoder.
-struct Manner<'a> {
+struct ReadingOptions<'a> {
     reading: Reading,
     /// Embeddings (textual inversion) for each encoder.
     words: &'a [Words],
 }
 
-impl Texts {
+impl ChunkedTexts {
     /// Chunks of the longest text.
     fn chunks(&self) -> usize {
         self.chunked
@@ -216,35 +211,40 @@ impl TextEncoder {
             .iter()
             .map(|encoder| encoder.words(embeddings));
         let words = words.collect::<Result<Vec<_>>>()?;
-        let manner = &Manner {
+        let options = &ReadingOptions {
             reading: request.reading(),
             words: &words,
         };
-        let prompt = self.texts(request.prompts(), manner, observer)?;
-        let prompt = Texts {
+        let prompt = self.texts(request.prompts(), options, observer)?;
+        let prompt = ChunkedTexts {
             skip: request.clip_skip,
             ..prompt
         };
         let absent = request.negative_prompt.is_none() && request.negative_prompt_2.is_none();
         let zero = absent && self.repo.zeros_for_absent_negative;
         let negative = (guided && !zero)
-            .then(|| self.negative(request, manner, observer))
+            .then(|| self.negative(request, options, observer))
             .transpose()?;
 
         let chunks = prompt
             .chunks()
-            .max(negative.as_ref().map_or(1, Texts::chunks));
+            .max(negative.as_ref().map_or(1, ChunkedTexts::chunks));
         let all = chunks * self.encoders.len() * if negative.is_some() { 2 } else { 1 };
-        let mut length = Length {
+        let mut progress = EncodingProgress {
             chunks,
             done: 0,
             all,
             observer,
         };
-        let positive = self.context(&prompt, manner, &mut length, self.time_ids(request, false))?;
+        let positive = self.context(
+            &prompt,
+            options,
+            &mut progress,
+            self.time_ids(request, false),
+        )?;
         let ids = self.time_ids(request, true);
         let negative = match negative {
-            Some(texts) => Some(self.context(&texts, manner, &mut length, ids)?),
+            Some(texts) => Some(self.context(&texts, options, &mut progress, ids)?),
             None => guided.then(|| zeros(&positive, ids)).transpose()?,
         };
         Ok(EncodedPrompts {
@@ -257,9 +257,9 @@ impl TextEncoder {
     fn negative(
         &self,
         request: &Request,
-        manner: &Manner<'_>,
+        options: &ReadingOptions<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<Texts> {
+    ) -> Result<ChunkedTexts> {
         let text = request.negative_prompt.as_deref().unwrap_or_default();
         let first = Prompt {
             field: "negative_prompt",
@@ -270,33 +270,33 @@ impl TextEncoder {
             field: "negative_prompt_2",
             text,
         });
-        self.texts([first, second.unwrap_or(first)], manner, observer)
+        self.texts([first, second.unwrap_or(first)], options, observer)
     }
 
     /// The prompts in chunks; words left out are reported once per prompt.
     fn texts(
         &self,
         prompts: [Prompt<'_>; 2],
-        manner: &Manner<'_>,
+        options: &ReadingOptions<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<Texts> {
-        let mut texts = Texts {
+    ) -> Result<ChunkedTexts> {
+        let mut texts = ChunkedTexts {
             chunked: Vec::new(),
             skip: 0,
         };
-        let mut told = None;
-        for ((encoder, prompt), words) in self.encoders.iter().zip(prompts).zip(manner.words) {
+        let mut warned = None;
+        for ((encoder, prompt), words) in self.encoders.iter().zip(prompts).zip(options.words) {
             let chunked = encoder
                 .tokenizer
-                .chunks(&prompt, manner.reading, &words.words)?;
-            if !chunked.dropped.is_empty() && told != Some(prompt.field) {
+                .chunks(&prompt, options.reading, &words.words)?;
+            if !chunked.dropped.is_empty() && warned != Some(prompt.field) {
                 let message = format!(
                     "the {} is too long; left out: `{}`",
                     prompt.name(),
                     chunked.dropped
                 );
                 tell(observer, &Event::Warning { message })?;
-                told = Some(prompt.field);
+                warned = Some(prompt.field);
             }
             texts.chunked.push(chunked);
         }
@@ -306,32 +306,33 @@ impl TextEncoder {
     /// Encodes the texts, padded with empty chunks to the length of the request.
     fn context(
         &self,
-        texts: &Texts,
-        manner: &Manner<'_>,
-        length: &mut Length<'_>,
+        texts: &ChunkedTexts,
+        options: &ReadingOptions<'_>,
+        progress: &mut EncodingProgress<'_>,
         ids: Vec<f64>,
     ) -> Result<PromptEmbeds> {
         let mut states = Vec::new();
         let mut pooled = None;
         let recipe: &TextRecipe = &self.repo.family.text;
-        for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(manner.words) {
+        for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(options.words)
+        {
             let what = || "the text encoder".to_owned();
-            let ids = |chunk: &[Token]| encoder.tokenizer.ids(chunk, manner.reading.syntax);
+            let ids = |chunk: &[Token]| encoder.tokenizer.ids(chunk, options.reading.syntax);
             let read =
                 |chunk: &[Token]| encoder.chunk(chunk, ids(chunk), words, texts.skip, recipe.state);
-            let mut parts = Vec::with_capacity(length.chunks);
-            for chunk in text.chunks.iter().take(length.chunks) {
-                let part = sound(what, || read(chunk), |part| &part.states)?;
+            let mut parts = Vec::with_capacity(progress.chunks);
+            for chunk in text.chunks.iter().take(progress.chunks) {
+                let part = check_finite(what, || read(chunk), |part| &part.states)?;
                 parts.push(part.states.clone());
                 if recipe.second_encoder && parts.len() == 1 {
                     pooled = Some((encoder, part));
                 }
-                length.encoded()?;
+                progress.encoded()?;
             }
-            if parts.len() < length.chunks {
-                let empty = sound(what, || read(&[]), |part| &part.states)?;
-                length.done += length.chunks - parts.len();
-                parts.resize(length.chunks, empty.states);
+            if parts.len() < progress.chunks {
+                let empty = check_finite(what, || read(&[]), |part| &part.states)?;
+                progress.done += progress.chunks - parts.len();
+                parts.resize(progress.chunks, empty.states);
             }
             states.push(Tensor::cat(&parts, 1)?);
         }
@@ -376,8 +377,8 @@ impl TextEncoder {
     }
 }
 
-/// Length of the contexts of a request, and progress of their encoding.
-struct Length<'a> {
+/// EncodingProgress of the contexts of a request, and progress of their encoding.
+struct EncodingProgress<'a> {
     /// Chunks of each context.
     chunks: usize,
     done: usize,
@@ -386,7 +387,7 @@ struct Length<'a> {
     observer: &'a mut dyn Observer,
 }
 
-impl Length<'_> {
+impl EncodingProgress<'_> {
     /// Counts an encoded chunk and reports progress; the observer may cancel between two chunks.
     fn encoded(&mut self) -> Result<()> {
         self.done += 1;
@@ -465,6 +466,75 @@ fn zeros(like: &PromptEmbeds, ids: Vec<f64>) -> Result<PromptEmbeds> {
         added,
         picture: None,
     })
+}
+
+/// Each token's state times its weight, then all of them scaled so that their mean is what it was
+/// before.
+///
+/// `states` is one chunk, `[1, n, c]`, with a weight for each of its n tokens; weights of 1 change
+/// nothing at all.
+fn emphasised(states: Tensor, weights: &[f64]) -> Result<Tensor> {
+    if weights.iter().all(|weight| *weight == 1.0) {
+        return Ok(states);
+    }
+    let factors: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
+    let factors = Tensor::from_vec(factors, (1, weights.len(), 1), states.device())?;
+    let weighted = states.broadcast_mul(&factors)?;
+    let scale = mean(&states)? / mean(&weighted)?;
+    // States whose mean is zero have none to restore.
+    if scale.is_finite() {
+        Ok((weighted * scale)?)
+    } else {
+        Ok(weighted)
+    }
+}
+
+fn mean(states: &Tensor) -> Result<f64> {
+    let values = states.flatten_all()?.to_vec1::<f32>()?;
+    Ok(values.iter().copied().map(f64::from).sum::<f64>() / values.len() as f64)
+}
+
+/// The words of a request for one text encoder.
+struct Words {
+    words: Vec<Word>,
+    /// Embedding vectors of the words, one after the other.
+    vectors: Vec<f32>,
+}
+
+impl Words {
+    /// Reads the embedding vectors for `component`, whose states are `width` wide.
+    fn read(
+        embeddings: &[Arc<Embedding>],
+        component: Component,
+        width: usize,
+        backend: &Backend,
+    ) -> Result<Self> {
+        let mut all = Self {
+            words: Vec::new(),
+            vectors: Vec::new(),
+        };
+        for embedding in embeddings {
+            let (Some(word), Some(row)) = (embedding.word(component), embedding.row(component))
+            else {
+                continue;
+            };
+            if row.width != width {
+                let path = embedding.path.display();
+                return Err(Error::new(
+                    Kind::ModelFile,
+                    format!(
+                        "`{path}` has vectors of width {}, expected {width} for {component}",
+                        row.width
+                    ),
+                ));
+            }
+            let file = Weights::open(embedding.tensors.clone(), backend)?;
+            all.vectors
+                .extend(file.values(&row.tensor, &[row.count, width])?.floats());
+            all.words.push(word);
+        }
+        Ok(all)
+    }
 }
 
 #[cfg(test)]

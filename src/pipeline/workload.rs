@@ -34,9 +34,6 @@ enum Extent {
 
 impl Workload {
     /// Estimates the work of a request.
-    ///
-    /// # Errors
-    /// A file of the model that is missing or malformed.
     pub(crate) fn of(sizes: &Sizes<'_>) -> Result<Self> {
         let Sizes {
             files,

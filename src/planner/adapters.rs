@@ -14,17 +14,15 @@ const LISTED: usize = 3;
 
 /// Returns the adapters that `request` uses of those that `params` name, fitted to `base`; records
 /// files and hashes in the request.
-///
-/// # Errors
-/// A file that is missing, damaged, or made for another kind of model; `Kind::Interrupted`.
 pub(super) fn find(
-    (shelf, fetch): (&mut Shelf, &Fetch),
+    shelf: &mut Shelf,
+    fetch: &Fetch,
     params: &Params,
     request: &mut Request,
     base: &Model,
     observer: &mut dyn Observer,
 ) -> Result<Adapters> {
-    let loras = loras((shelf, fetch), request, base, observer)?;
+    let loras = loras(shelf, fetch, request, base, observer)?;
     let prompts = [
         &request.negative_prompt,
         &request.prompt_2,
@@ -57,7 +55,8 @@ pub(super) fn find(
 }
 
 fn loras(
-    (shelf, fetch): (&mut Shelf, &Fetch),
+    shelf: &mut Shelf,
+    fetch: &Fetch,
     request: &mut Request,
     base: &Model,
     observer: &mut dyn Observer,

@@ -18,9 +18,6 @@ type Stamp = (u64, Option<SystemTime>);
 impl Inputs {
     /// Returns field → SHA-256 of the image that it names; further images of one field are
     /// numbered: `control_2`.
-    ///
-    /// # Errors
-    /// A picture that cannot be read, by field and path.
     pub(super) fn of(&mut self, request: &Request) -> Result<BTreeMap<String, String>> {
         let mut hashes = BTreeMap::new();
         for (field, path) in request.inputs() {

@@ -11,9 +11,6 @@ use crate::schedulers::{Grid, Levels};
 use super::Model;
 
 /// Warns of settings that are ignored or have little effect.
-///
-/// # Errors
-/// A setting that diffusers ignores although the whole image would be wrong; the observer cancels.
 pub(super) fn tell_all(
     request: &Request,
     base: &Model,

@@ -128,9 +128,6 @@ pub(super) fn level(sigma: f64) -> Level {
 }
 
 /// Schedule and list of levels of a run with an EDM network, in place of timesteps.
-///
-/// # Errors
-/// A sampler, a schedule or an option that such models do not support.
 pub(super) fn sampling(
     file: &SchedulerFile,
     sampler: Sampler,

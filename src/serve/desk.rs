@@ -6,12 +6,13 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::Service;
-use super::fields::{Access, access, typed};
+use super::fields::{Access, access, set};
 use super::job::{Api, Job, Operation, Order, new_key};
 use super::store::Refused;
 use super::uploads::{self, Pictures, within};
 use crate::error::Error;
-use crate::params::{Params, check, overlay, scaled_down};
+use crate::image::Size;
+use crate::params::{Combine, Params, check, scaled_down};
 
 /// Maximum length of a prompt, in characters.
 pub(super) const PROMPT: usize = 32_000;
@@ -58,7 +59,7 @@ impl Service {
         if !long.is_empty() {
             return Err(Refused::Wrong(long));
         }
-        let mut wrong: Vec<Error> = check(&overlay(&self.defaults, &params));
+        let mut wrong: Vec<Error> = check(&params.clone().combine(self.defaults.clone()));
         let mut keep = |result: crate::error::Result<()>| wrong.extend(result.err());
         keep(self.allowed(&mut params));
         for (field, bytes) in &pictures {
@@ -98,10 +99,10 @@ impl Service {
 
     /// Gives a job whose start image exceeds the pixel limit the size to which that image is scaled
     /// down.
-    fn scaled_down(&self, field: &str, own: (u32, u32), params: &mut Params) {
-        let whole = overlay(&self.defaults, params);
+    fn scaled_down(&self, field: &str, own: Size, params: &mut Params) {
+        let whole = params.clone().combine(self.defaults.clone());
         if field == "init_image"
-            && let Some([width, height]) = scaled_down(&whole, own, self.limits.pixels)
+            && let Some(Size { width, height }) = scaled_down(&whole, own, self.limits.pixels)
         {
             (params.width, params.height) = (Some(width), Some(height));
         }
@@ -139,27 +140,23 @@ pub(super) fn params(
     pictures: &mut Pictures,
 ) -> Result<Params, Refused> {
     let mut wrong = Vec::new();
-    let mut object = Map::new();
+    let mut params = Params::default();
     for (name, value) in &fields {
-        match typed(name, value) {
-            Ok(Some((field, value))) => drop(object.insert(field, value)),
-            Ok(None) => {}
-            Err(error) => wrong.push(error),
-        }
+        wrong.extend(set(&mut params, name, value).err());
     }
     for field in pictures.keys() {
         if access(field) == Access::Picture {
-            object.insert(field.clone(), Value::from(uploads::PLACE));
+            wrong.extend(set(&mut params, field, &uploads::PLACE.into()).err());
         } else {
             wrong.push(Error::field(field, "is no picture").hint("send it as a plain value"));
         }
     }
-    wrong.extend(uploads::lift(&mut object, pictures).err());
-    if !wrong.is_empty() {
-        return Err(Refused::Wrong(wrong));
+    wrong.extend(uploads::lift(&mut params, pictures).err());
+    if wrong.is_empty() {
+        Ok(params)
+    } else {
+        Err(Refused::Wrong(wrong))
     }
-    serde_json::from_value(Value::Object(object))
-        .map_err(|e| Refused::Failed(Error::internal("checked fields are no parameters").source(e)))
 }
 
 /// Errors of prompts longer than [`PROMPT`].

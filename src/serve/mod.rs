@@ -47,7 +47,7 @@ use self::metrics::Metrics;
 use self::store::{Bounds, Store};
 use crate::env::{Hold, Hub};
 use crate::error::{Error, Kind, Result};
-use crate::params::Params;
+use crate::params::{Params, Parsed};
 use crate::prompt::LongPrompt;
 
 /// Sink for log lines.
@@ -411,7 +411,7 @@ const LONG_PROMPT: LongPrompt = LongPrompt::Chunk;
 fn defaults(operator: Params) -> Params {
     let long_prompt = operator
         .long_prompt
-        .or_else(|| Some(LONG_PROMPT.name().to_owned()));
+        .or_else(|| Some(Parsed::new(LONG_PROMPT)));
     Params {
         long_prompt,
         ..operator

@@ -215,10 +215,7 @@ pub(super) fn edit(form: body::Form) -> Result<(Map<String, Value>, Pictures)> {
             "n" => text
                 .parse::<u64>()
                 .map_or_else(|_| Value::from(text), Value::from),
-            _ => fields::from_text(&name, &text)
-                .ok()
-                .flatten()
-                .map_or(Value::from(text), |row| row.1),
+            _ => fields::from_text(&name, &text).map_or(Value::from(text), |row| row.1),
         };
         fields.insert(name, value);
     }

@@ -7,7 +7,7 @@ use super::Service;
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
-use crate::params::{Params, overlay};
+use crate::params::Params;
 use crate::planner::Planner;
 use crate::registry::ModelRef;
 
@@ -15,13 +15,10 @@ use crate::registry::ModelRef;
 const PAUSE: Duration = Duration::from_secs(30);
 
 fn params(model: &str, defaults: &Params) -> Params {
-    overlay(
-        defaults,
-        &Params {
-            model: Some(model.to_owned()),
-            ..Params::default()
-        },
-    )
+    Params {
+        model: Some(model.to_owned()),
+        ..defaults.clone()
+    }
 }
 
 /// The models that have yet to be fetched. The hub is asked whether it has them, and no weights are

@@ -10,10 +10,10 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use serde_json::{Map, Value};
 
-use super::fields::{ALPHA, Access, access};
+use super::fields::ALPHA;
 use crate::error::{Error, Result};
+use crate::image::Size;
 use crate::imaging::{MaskChannel, Source, Transparency};
 use crate::output::encode;
 use crate::output::latents::SUFFIX;
@@ -40,9 +40,6 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The bytes of a picture in base64, alone or as a `data:` URL.
-///
-/// # Errors
-/// Text that is neither; the message names `field`.
 pub(super) fn decode(field: &str, text: &str) -> Result<Vec<u8>> {
     let body = match text.strip_prefix("data:") {
         None => text,
@@ -65,37 +62,34 @@ pub(super) fn encode(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
-/// Moves every base64 image of `object` to `pictures` and leaves a placeholder.
-///
-/// # Errors
-/// As [`decode`].
-pub(super) fn lift(object: &mut Map<String, Value>, pictures: &mut Pictures) -> Result<()> {
-    for (field, value) in object
-        .iter_mut()
-        .filter(|(field, _)| access(field) == Access::Picture)
-    {
-        let text = value.as_str().unwrap_or_default();
+/// The fields that hold images.
+fn image_fields(params: &mut Params) -> [(&'static str, &mut Option<String>); 2] {
+    [
+        ("init_image", &mut params.init_image),
+        ("mask", &mut params.mask),
+    ]
+}
+
+/// Moves every base64 image of `params` to `pictures` and leaves a placeholder.
+pub(super) fn lift(params: &mut Params, pictures: &mut Pictures) -> Result<()> {
+    for (field, value) in image_fields(params) {
+        let Some(text) = value else { continue };
         if pictures.contains_key(field) || (field == "mask" && text == ALPHA) {
             continue;
         }
-        pictures.insert(field.clone(), decode(field, text)?);
-        *value = Value::from(PLACE);
+        pictures.insert(field.to_owned(), decode(field, text)?);
+        *text = PLACE.to_owned();
     }
     Ok(())
 }
 
 /// Width and height of a picture, from its header alone.
-///
-/// # Errors
-/// No picture that is read, or too large a one; the message names `field`.
-pub(super) fn size(field: &str, bytes: &[u8]) -> Result<(u32, u32)> {
-    Source::sent(field, bytes).size()
+pub(super) fn size(field: &str, bytes: &[u8]) -> Result<Size> {
+    let (width, height) = Source::sent(field, bytes).size()?;
+    Ok(Size::new(width, height))
 }
 
 /// Converts a mask of another interface: white where the image is repainted.
-///
-/// # Errors
-/// As [`size`]; data that is damaged; no transparency where that is the mask.
 pub(super) fn mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
     Source::sent("mask", bytes).decoded(Transparency::Dropped, |picture| {
         let plane = picture.mask(channel).ok_or_else(|| {
@@ -112,9 +106,6 @@ pub(super) fn mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
 }
 
 /// Checks that an image of this size stays within `pixels`.
-///
-/// # Errors
-/// It is too large; the message names `field`.
 pub(super) fn within(field: &str, width: u32, height: u32, pixels: u64) -> Result<()> {
     if u64::from(width) * u64::from(height) <= pixels {
         return Ok(());
@@ -129,27 +120,18 @@ pub(super) fn within(field: &str, width: u32, height: u32, pixels: u64) -> Resul
 
 /// The parameters with the path of each picture in its place.
 pub(super) fn placed(params: &Params, folder: &Path) -> Params {
-    let path = |field: &str| Value::from(folder.join(field).display().to_string());
-    let Ok(Value::Object(mut object)) = serde_json::to_value(params) else {
-        return params.clone();
-    };
-    for (field, value) in object
-        .iter_mut()
-        .filter(|(field, _)| access(field) == Access::Picture)
-    {
-        if *value == PLACE {
-            *value = path(field);
+    let mut params = params.clone();
+    for (field, value) in image_fields(&mut params) {
+        if value.as_deref() == Some(PLACE) {
+            *value = Some(folder.join(field).display().to_string());
         }
     }
-    // Invariant: the map came out of `Params`, and text took the place of text.
-    serde_json::from_value(Value::Object(object)).unwrap_or_else(|_| params.clone())
+    params
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
     #[test]
     fn base64_is_taken_with_and_without_padding_and_as_a_url() {
         for text in ["aGk=", "aGk", "data:image/png;base64,aGk=", "aG\nk="] {
@@ -166,18 +148,18 @@ mod tests {
 
     #[test]
     fn pictures_leave_the_parameters_and_return_as_paths() {
-        let Value::Object(mut object) =
-            json!({"prompt": "a", "init_image": "aGk=", "mask": "alpha"})
-        else {
-            unreachable!()
+        let mut params = Params {
+            prompt: Some("a".into()),
+            init_image: Some("aGk=".into()),
+            mask: Some("alpha".into()),
+            ..Params::default()
         };
         let mut pictures = Pictures::new();
-        lift(&mut object, &mut pictures).unwrap();
+        lift(&mut params, &mut pictures).unwrap();
         assert_eq!(
             pictures,
             Pictures::from([("init_image".to_owned(), b"hi".to_vec())])
         );
-        let params: Params = serde_json::from_value(object.into()).unwrap();
         let placed = placed(&params, Path::new("/jobs/1"));
         assert_eq!(
             Path::new(&placed.init_image.unwrap()),
@@ -192,7 +174,7 @@ mod tests {
         let mut png = std::io::Cursor::new(Vec::new());
         image.write_to(&mut png, image::ImageFormat::Png).unwrap();
         let png = png.into_inner();
-        assert_eq!(size("init_image", &png).unwrap(), (20, 10));
+        assert_eq!(size("init_image", &png).unwrap(), Size::new(20, 10));
         let mut huge = png.clone();
         huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
         for bytes in [&huge[..], b"no picture at all"] {

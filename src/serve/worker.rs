@@ -7,14 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use serde_json::Value;
-
 use super::Service;
 use super::failure::Failure;
 use super::job::{End, Job, Made, State};
 use super::story::News;
 use super::uploads::{self, LATENTS, picture_of, placed, within};
-use super::words::{Secrets, bare};
+use super::words::bare;
 use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
@@ -24,7 +22,7 @@ use crate::output::encode;
 use crate::output::image_writer::ImageWriter;
 use crate::output::latents::Latents;
 use crate::output::metadata::Provenance;
-use crate::params::{Request, overlay};
+use crate::params::{Combine, Request};
 use crate::planner::{Plan, Planner};
 
 /// Planner and engine of the worker.
@@ -173,7 +171,7 @@ impl Tools {
 
     fn plan(&mut self, service: &Service, job: &Arc<Job>) -> Result<Planned> {
         let folder = service.store.folder(&job.id);
-        let params = overlay(&service.defaults, &placed(&job.order.params, &folder));
+        let params = placed(&job.order.params, &folder).combine(service.defaults.clone());
         let params = service.catalog.opened(&params)?;
         let mut observer = |event: &Event| watch(service, &[job], event);
         let plan = self.planner.plan(&params, &mut observer)?;
@@ -183,7 +181,8 @@ impl Tools {
             plan.request.height,
             service.limits.pixels,
         )?;
-        let told = told(&plan.request, &service.secrets(&job.id));
+        let secrets = service.secrets(&job.id);
+        let told = plan.request.clone().renamed(|path| bare(path, &secrets));
         let silent = params.no_metadata == Some(true);
         Ok(Planned {
             job: Arc::clone(job),
@@ -390,29 +389,5 @@ fn tell(service: &Service, job: &Job, event: &Event) {
         | Event::End { .. }
         | Event::Saved { .. }
         | Event::Done { .. } => {}
-    }
-}
-
-/// The request as recorded in its images: without paths of this server.
-fn told(request: &Request, secrets: &Secrets) -> Request {
-    let bared = serde_json::to_value(request).map(|value| bared(value, secrets));
-    // Invariant: what a request serialises to is a request; texts took the place of texts.
-    bared
-        .and_then(serde_json::from_value)
-        .unwrap_or_else(|_| request.clone())
-}
-
-fn bared(value: Value, secrets: &Secrets) -> Value {
-    match value {
-        Value::String(text) => Value::String(bare(&text, secrets)),
-        Value::Array(values) => values
-            .into_iter()
-            .map(|value| bared(value, secrets))
-            .collect(),
-        Value::Object(object) => object
-            .into_iter()
-            .map(|(key, value)| (key, bared(value, secrets)))
-            .collect(),
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
     }
 }

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value, json};
 
 use crate::output::a1111_text::{self, Parameters};
-use crate::params::{Params, Seed};
+use crate::params::{Params, Parsed, Seed};
 use crate::serve::clock;
 use crate::serve::job::Job;
 
@@ -116,7 +116,8 @@ fn said(asked: &Params) -> Parameters {
         .map(|(width, height)| format!("{width}x{height}"));
     let sampler = asked
         .sampler
-        .as_deref()
+        .as_ref()
+        .map(Parsed::text)
         .and_then(crate::output::a1111_labels::label_of);
     let fields = [
         ("Size", size),

@@ -189,13 +189,10 @@ pub(in crate::serve) async fn order(
 pub(in crate::serve) fn sorted(form: Form) -> Result<(Map<String, Value>, Pictures), Problem> {
     let mut fields = Map::new();
     for (name, text) in form.texts {
-        let value = if name == "operation" || access(&name) == Access::Picture {
-            Some((name.clone(), Value::from(text)))
+        let (field, value) = if name == "operation" || access(&name) == Access::Picture {
+            (name.clone(), Value::from(text))
         } else {
             from_text(&name, &text)?
-        };
-        let Some((field, value)) = value else {
-            continue;
         };
         if fields.insert(field, value).is_some() {
             return Err(Error::field(&name, "is there twice").into());

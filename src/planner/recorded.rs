@@ -8,7 +8,7 @@ use crate::adapters;
 use crate::error::{Error, Result};
 use crate::imaging::MaskSource;
 use crate::output::metadata::Record;
-use crate::params::{Adapter, Params, given};
+use crate::params::{Adapter, Params};
 use crate::registry::sha256;
 
 /// An image's record, the image, and the parameters that override the record.
@@ -59,7 +59,7 @@ impl Recorded<'_> {
 
     /// Replaces the recorded path by the current path of the file.
     fn find(&self, field: &str, path: &mut String, hash: Option<&str>) -> Result<()> {
-        if given(self.over, field) {
+        if self.over.has(field) {
             return Ok(());
         }
         if let Some(found) = self.place(path, hash) {
@@ -82,7 +82,7 @@ impl Recorded<'_> {
         let there = self.place(&lora.file, lora.hash.as_deref());
         match (there, self.over.lora_dir.as_ref()) {
             (Some(found), _) => lora.file = found,
-            (None, _) if given(self.over, "lora") || is_of_hub(&lora.file) => {}
+            (None, _) if self.over.has("lora") || is_of_hub(&lora.file) => {}
             (None, Some(folder)) => lora.file = named(folder)?.to_string_lossy().into_owned(),
             (None, None) => self.find("lora", &mut lora.file, None)?,
         }
@@ -117,14 +117,14 @@ impl Recorded<'_> {
     /// # Errors
     /// A record of another version.
     pub fn differences(&self, plan: &Plan) -> Result<Vec<String>> {
-        let mut told = Vec::new();
+        let mut differences = Vec::new();
         for (file, hash) in &self.record.weights {
             match plan.weights.get(file) {
                 Some(ours) if ours == hash => {}
-                Some(_) => told.push(format!(
+                Some(_) => differences.push(format!(
                     "the weights of `{file}` are others than those of the picture"
                 )),
-                None => told.push(format!(
+                None => differences.push(format!(
                     "the picture was made with `{file}`, which this model has not"
                 )),
             }
@@ -136,10 +136,10 @@ impl Recorded<'_> {
         ];
         for (field, theirs, ours) in kinds
             .into_iter()
-            .filter(|(field, ..)| !given(self.over, field))
+            .filter(|(field, ..)| !self.over.has(field))
         {
             let changed = theirs.iter().zip(ours).filter(|(a, b)| a.hash != b.hash);
-            told.extend(changed.map(|(adapter, _)| other(field, &adapter.name)));
+            differences.extend(changed.map(|(adapter, _)| other(field, &adapter.name)));
         }
         let field = |key: &str| {
             key.trim_end_matches(|c: char| c == '_' || c.is_ascii_digit())
@@ -148,11 +148,11 @@ impl Recorded<'_> {
         let ours = plan
             .inputs
             .iter()
-            .filter(|(key, _)| !given(self.over, &field(key)));
+            .filter(|(key, _)| !self.over.has(&field(key)));
         let changed =
             ours.filter(|(key, hash)| self.record.inputs.get(*key).is_some_and(|old| old != *hash));
-        told.extend(changed.map(|(key, _)| other("picture", key)));
-        Ok(told)
+        differences.extend(changed.map(|(key, _)| other("picture", key)));
+        Ok(differences)
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use super::fields::{Fault, Fields, Place};
-use super::source::{Draft, Source};
+use super::super::draft::{Draft, Source};
+use super::super::fields::{Diagnostic, Fields, Place};
 use crate::error::{Error, Kind, Result};
 use crate::params::Params;
 
@@ -37,7 +37,7 @@ pub(super) fn read(text: &str, file: &Arc<str>, source: &mut Source) {
                     place.clone(),
                 ));
             }
-            Err(error) => source.faults.push(Fault::new(&place, error)),
+            Err(error) => source.diagnostics.push(Diagnostic::new(&place, error)),
         }
     }
 }
@@ -135,11 +135,11 @@ mod tests {
         let text = "# head\n\na cat -- on a mat --seed 3 --steps 10\na dog\n  --name x --negative-prompt 'two words'\n";
         let mut source = Source::default();
         read(text, &"p.txt".into(), &mut source);
-        assert!(source.faults.is_empty(), "{:?}", source.faults);
+        assert!(source.diagnostics.is_empty(), "{:?}", source.diagnostics);
         let params: Vec<Params> = source
             .drafts
             .iter()
-            .map(|draft| draft.fields.params().unwrap())
+            .map(|draft| draft.fields.params().clone())
             .collect();
         assert_eq!(params[0].prompt.as_deref(), Some("a cat -- on a mat"));
         assert_eq!(
@@ -206,21 +206,24 @@ mod tests {
             &"p.txt".into(),
             &mut source,
         );
-        let told: Vec<String> = source
-            .faults
+        let messages: Vec<String> = source
+            .diagnostics
             .iter()
             .map(|f| format!("{}: {}", f.place, f.error))
             .collect();
-        assert_eq!(told.len(), 4, "{told:?}");
+        assert_eq!(messages.len(), 4, "{messages:?}");
         assert!(
-            told[0].starts_with("p.txt:1: unexpected argument '--stepz'"),
-            "{told:?}"
+            messages[0].starts_with("p.txt:1: unexpected argument '--stepz'"),
+            "{messages:?}"
         );
         assert!(
-            told[1].contains("invalid value 'many' for '--steps <N>'"),
-            "{told:?}"
+            messages[1].contains("invalid value 'many' for '--steps <N>'"),
+            "{messages:?}"
         );
-        assert!(told[2].ends_with("a quote is not closed"), "{told:?}");
-        assert!(told[3].starts_with("p.txt:4: "), "{told:?}");
+        assert!(
+            messages[2].ends_with("a quote is not closed"),
+            "{messages:?}"
+        );
+        assert!(messages[3].starts_with("p.txt:4: "), "{messages:?}");
     }
 }

@@ -10,9 +10,10 @@ use serde_json::Value;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::fields::{Fault, Fields, Place};
-use super::matrix::{Axis, Point, label, range};
-use super::source::{Choices, Draft, Output, Source, folder_of, text};
+use super::super::draft::{Choices, Draft, Output, Source};
+use super::super::fields::{Diagnostic, Fields, Place};
+use super::super::matrix::{Axis, Point, label, range};
+use super::{folder_of, read_text};
 use crate::error::{Error, Kind, Result};
 use crate::named_enum::Named;
 
@@ -44,8 +45,8 @@ struct Found {
 
 /// Reads the batch `path` into `source`.
 pub(super) fn read(text: &str, path: &Path, source: &mut Source) {
-    let mut faults = Vec::new();
-    let found = file(text, path, &mut vec![path.to_owned()], &mut faults);
+    let mut diagnostics = Vec::new();
+    let found = file(text, path, &mut vec![path.to_owned()], &mut diagnostics);
     let mut done = BTreeMap::new();
     for (entry, defaults) in &found.jobs {
         match flat(entry, &found.named, &mut Vec::new(), &mut done) {
@@ -57,11 +58,11 @@ pub(super) fn read(text: &str, path: &Path, source: &mut Source) {
                 folder: entry.folder.clone(),
                 place: entry.place.clone(),
             }),
-            Err(fault) => faults.push(fault),
+            Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
     source.output = found.output;
-    source.faults.extend(faults);
+    source.diagnostics.extend(diagnostics);
 }
 
 /// Merges an entry with everything that it extends; `trail` holds the names on the way to it,
@@ -71,7 +72,7 @@ fn flat(
     named: &BTreeMap<String, Entry>,
     trail: &mut Vec<String>,
     done: &mut BTreeMap<String, Entry>,
-) -> Result<Entry, Fault> {
+) -> Result<Entry, Diagnostic> {
     let mut base = Entry {
         own: Fields::default(),
         axes: Vec::new(),
@@ -79,9 +80,9 @@ fn flat(
         ..entry.clone()
     };
     for (name, place) in &entry.extends {
-        let fault = |error: Error| Fault::new(place, error);
+        let diagnostic = |error: Error| Diagnostic::new(place, error);
         if trail.contains(name) {
-            return Err(fault(Error::field(
+            return Err(diagnostic(Error::field(
                 "extends",
                 format!("`{name}` extends itself"),
             )));
@@ -89,7 +90,7 @@ fn flat(
         let known = named.keys().map(String::as_str);
         let parent = named
             .get(name)
-            .ok_or_else(|| fault(Error::unknown("extends", "template or job", name, known)))?;
+            .ok_or_else(|| diagnostic(Error::unknown("extends", "template or job", name, known)))?;
         if let Some(parent) = done.get(name) {
             base.lay(parent);
             continue;
@@ -108,7 +109,8 @@ impl Entry {
     /// Overrides this entry with `top`, which replaces a field or an axis of the same name.
     fn lay(&mut self, top: &Self) {
         self.axes.retain(|axis| {
-            !top.own.has(&axis.name) && top.axes.iter().all(|other| other.name != axis.name)
+            !top.own.params().has(&axis.name)
+                && top.axes.iter().all(|other| other.name != axis.name)
         });
         self.axes.extend(top.axes.iter().cloned());
         self.own = std::mem::take(&mut self.own).under(&top.own);
@@ -117,18 +119,23 @@ impl Entry {
 }
 
 /// Reads one file; `trail` are the files that led to it.
-fn file(text: &str, path: &Path, trail: &mut Vec<PathBuf>, faults: &mut Vec<Fault>) -> Found {
+fn file(
+    text: &str,
+    path: &Path,
+    trail: &mut Vec<PathBuf>,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Found {
     let name: Arc<str> = path.display().to_string().into();
     let mut reader = Reader {
         file: name,
         text,
         folder: folder_of(path),
-        faults,
+        diagnostics,
     };
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in errors {
         let place = reader.place(error.span().unwrap_or(0..0));
-        reader.faults.push(Fault::new(
+        reader.diagnostics.push(Diagnostic::new(
             &place,
             Error::new(Kind::Usage, error.message().to_owned()),
         ));
@@ -141,7 +148,7 @@ struct Reader<'a> {
     file: Arc<str>,
     text: &'a str,
     folder: PathBuf,
-    faults: &'a mut Vec<Fault>,
+    diagnostics: &'a mut Vec<Diagnostic>,
 }
 
 /// A key with its place, and the value.
@@ -156,8 +163,8 @@ impl Reader<'_> {
         )
     }
 
-    fn fault(&mut self, place: &Place, error: Error) {
-        self.faults.push(Fault::new(place, error));
+    fn diagnostic(&mut self, place: &Place, error: Error) {
+        self.diagnostics.push(Diagnostic::new(place, error));
     }
 
     /// The pairs of a table in the order of the file.
@@ -199,11 +206,11 @@ impl Reader<'_> {
                     } else {
                         "a table"
                     };
-                    self.fault(&place, Error::field(key, format!("expected {form}")));
+                    self.diagnostic(&place, Error::field(key, format!("expected {form}")));
                 }
                 (unknown, _) => {
                     let known = ["defaults", "include", "job", "output", "template"];
-                    self.fault(&place, Error::unknown(unknown, "table", unknown, known));
+                    self.diagnostic(&place, Error::unknown(unknown, "table", unknown, known));
                 }
             }
         }
@@ -213,16 +220,16 @@ impl Reader<'_> {
     fn include(&mut self, name: &str, place: &Place, trail: &mut Vec<PathBuf>, found: &mut Found) {
         let path = self.folder.join(name);
         if trail.contains(&path) {
-            return self.fault(
+            return self.diagnostic(
                 place,
                 Error::field("include", format!("`{name}` includes itself")),
             );
         }
-        match text(&path) {
-            Err(error) => self.fault(place, Error::field("include", error.to_string())),
+        match read_text(&path) {
+            Err(error) => self.diagnostic(place, Error::field("include", error.to_string())),
             Ok(text) => {
                 trail.push(path.clone());
-                let inner = file(&text, &path, trail, self.faults);
+                let inner = file(&text, &path, trail, self.diagnostics);
                 trail.pop();
                 found.defaults = std::mem::take(&mut found.defaults).under(&inner.defaults);
                 found.named.extend(inner.named);
@@ -252,9 +259,9 @@ impl Reader<'_> {
                 ("dir", Some(text)) => output.dir = Some(text.to_owned()),
                 ("template", Some(text)) => output.template = Some(text.to_owned()),
                 ("dir" | "template", None) => {
-                    self.fault(&place, Error::field(key, "expected a text"));
+                    self.diagnostic(&place, Error::field(key, "expected a text"));
                 }
-                _ => self.fault(
+                _ => self.diagnostic(
                     &place,
                     Error::unknown(key, "key of `[output]`", key, ["dir", "template"]),
                 ),
@@ -276,7 +283,7 @@ impl Reader<'_> {
             place,
         };
         let Some(table) = table else {
-            self.fault(
+            self.diagnostic(
                 &entry.place.clone(),
                 Error::new(Kind::Usage, "expected a table"),
             );
@@ -286,18 +293,20 @@ impl Reader<'_> {
             match key {
                 "name" => match value.get_ref().as_str() {
                     Some(name) => entry.name = Some(name.to_owned()),
-                    None => self.fault(&place, Error::field("name", "expected a text")),
+                    None => self.diagnostic(&place, Error::field("name", "expected a text")),
                 },
                 "extends" => entry.extends = self.texts("extends", &place, value),
                 "choices" => {
                     match Choices::parse("choices", value.get_ref().as_str().unwrap_or_default()) {
                         Ok(choices) => entry.choices = Some(choices),
-                        Err(error) => self.fault(&place, error),
+                        Err(error) => self.diagnostic(&place, error),
                     }
                 }
                 "matrix" => match value.get_ref().as_table() {
                     Some(matrix) => entry.axes = self.axes(matrix),
-                    None => self.fault(&place, Error::field("matrix", "expected a table of lists")),
+                    None => {
+                        self.diagnostic(&place, Error::field("matrix", "expected a table of lists"))
+                    }
                 },
                 _ => self.set(&mut entry.own, key, value, &place),
             }
@@ -308,12 +317,12 @@ impl Reader<'_> {
     fn set(&mut self, fields: &mut Fields, key: &str, value: &Spanned<DeValue<'_>>, place: &Place) {
         let result = match json(value.get_ref()) {
             Some(json) => fields.set(key, json, place),
-            None => Err(Fault::new(
+            None => Err(Diagnostic::new(
                 place,
                 Error::field(key, "dates mean nothing here"),
             )),
         };
-        self.faults.extend(result.err());
+        self.diagnostics.extend(result.err());
     }
 
     fn axes(&mut self, matrix: &Table<'_>) -> Vec<Axis> {
@@ -349,19 +358,19 @@ impl Reader<'_> {
                                     place: place.clone(),
                                 });
                             }
-                            Err(fault) => return self.refuse(fault, axis),
+                            Err(diagnostic) => return self.refuse(diagnostic, axis),
                         }
                     }
                 }
                 Ok(None) => {
-                    self.fault(
+                    self.diagnostic(
                         place,
                         Error::expected(key, "a list, or a range such as 1..=16", text),
                     );
                 }
-                Err(error) => self.fault(place, error),
+                Err(error) => self.diagnostic(place, error),
             },
-            _ => self.fault(
+            _ => self.diagnostic(
                 place,
                 Error::field(
                     key,
@@ -372,8 +381,8 @@ impl Reader<'_> {
         axis
     }
 
-    fn refuse(&mut self, fault: Fault, axis: Axis) -> Axis {
-        self.faults.push(fault);
+    fn refuse(&mut self, diagnostic: Diagnostic, axis: Axis) -> Axis {
+        self.diagnostics.push(diagnostic);
         axis
     }
 
@@ -399,8 +408,9 @@ impl Reader<'_> {
         }
         let all = || {
             fields
-                .iter()
-                .map(|(_, value)| label(value))
+                .values()
+                .values()
+                .map(label)
                 .collect::<Vec<_>>()
                 .join(" ")
         };
@@ -429,7 +439,7 @@ impl Reader<'_> {
             _ => None,
         };
         if texts.is_none() {
-            self.fault(
+            self.diagnostic(
                 place,
                 Error::field(key, "expected a text or a list of texts"),
             );
@@ -480,5 +490,205 @@ fn json(value: &DeValue<'_>) -> Option<Value> {
 }
 
 #[cfg(test)]
-#[path = "toml_file_tests.rs"]
-mod tests;
+mod tests {
+    use std::path::Path;
+
+    use super::super::Form;
+    use super::*;
+
+    fn parse(text: &str) -> Source {
+        Source::parse(text, Path::new("b.toml"), Form::Toml)
+    }
+
+    fn messages(source: &Source) -> Vec<String> {
+        source
+            .diagnostics
+            .iter()
+            .map(|diagnostic| format!("{}: {}", diagnostic.place, diagnostic.error))
+            .collect()
+    }
+
+    #[test]
+    fn defaults_templates_and_jobs_lie_over_each_other() {
+        let source = parse(
+            r#"
+            [defaults]
+            model = "demo"
+            steps = 9
+            [template.quick]
+            steps = 2
+            cfg_scale = 3
+            [[job]]
+            name = "a"
+            extends = "quick"
+            prompt = "x"
+            cfg_scale = 4
+            [[job]]
+            extends = ["a"]
+            seed = 18446744073709551615
+            [output]
+            dir = "out"
+            "#,
+        );
+        assert_eq!(messages(&source), Vec::<String>::new());
+        let params = source
+            .drafts
+            .iter()
+            .map(|draft| draft.fields.params().clone())
+            .collect::<Vec<_>>();
+        assert_eq!(
+            (
+                params[0].steps,
+                params[0].cfg_scale,
+                params[0].model.as_deref()
+            ),
+            (Some(2), Some(4.0), Some("demo"))
+        );
+        assert_eq!(
+            (params[1].steps, params[1].prompt.as_deref(), params[1].seed),
+            (Some(2), Some("x"), Some(u64::MAX.into()))
+        );
+        assert_eq!(
+            (source.drafts[1].name.clone(), source.output.dir.as_deref()),
+            (None, Some("out"))
+        );
+        assert_eq!(source.drafts[0].fields.place("model").unwrap().line, 3);
+    }
+
+    #[test]
+    fn templates_that_extend_one_another_twice_over_are_read_once() {
+        let mut text = "[[job]]\nprompt = 'x'\nextends = 't0'\n".to_owned();
+        for depth in 0..60 {
+            text += &format!(
+                "[template.t{depth}]\nextends = ['t{0}', 't{0}']\n",
+                depth + 1
+            );
+        }
+        let source = parse(&format!("{text}[template.t60]\nsteps = 3\n"));
+        assert_eq!(messages(&source), Vec::<String>::new());
+        assert_eq!(source.drafts[0].fields.params().steps, Some(3));
+    }
+
+    #[test]
+    fn a_matrix_has_lists_ranges_and_tables_in_the_order_of_the_file() {
+        let source = parse(
+            r#"
+            [[job]]
+            prompt = "x"
+            matrix.steps = [2, 4]
+            matrix.seed = "1..=3"
+            matrix.size = [{ width = 64, height = 32 }, { name = "tall", width = 32, height = 64 }]
+            "#,
+        );
+        assert_eq!(messages(&source), Vec::<String>::new());
+        let axes = &source.drafts[0].axes;
+        let shown: Vec<(&str, Vec<&str>)> = axes
+            .iter()
+            .map(|axis| {
+                (
+                    axis.name.as_str(),
+                    axis.points
+                        .iter()
+                        .map(|point| point.label.as_str())
+                        .collect(),
+                )
+            })
+            .collect();
+        assert_eq!(
+            shown,
+            [
+                ("steps", vec!["2", "4"]),
+                ("seed", vec!["1", "2", "3"]),
+                ("size", vec!["32 64", "tall"])
+            ]
+        );
+    }
+
+    #[test]
+    fn every_error_has_its_line_and_key() {
+        let source = parse(
+            "jobs = 1\n[defaults]\nstepz = 3\n[[job]]\nprompt = 'x'\nsteps = 'many'\nextends = 'none'\n\
+             [[job]]\nprompt = 4\nchoices = 'all'\n[job.matrix]\nseed = '5..5'\nsampler = ['euler',\n 7]\n[output]\nfile = 'x'\n",
+        );
+        let messages = messages(&source);
+        for expected in [
+            "b.toml:1: jobs: unknown table `jobs`",
+            "b.toml:3: stepz: there is no such field",
+            "b.toml:6: steps: invalid type",
+            "b.toml:7: extends: unknown template or job `none`",
+            "b.toml:9: prompt: invalid type",
+            "b.toml:10: choices: unknown way to choose `all`",
+            "b.toml:12: seed: the range `5..5` has no values",
+            "b.toml:14: sampler: invalid type",
+            "b.toml:16: file: unknown key of `[output]` `file`",
+        ] {
+            assert!(
+                messages.iter().any(|line| line.starts_with(expected)),
+                "{expected} is not in {messages:#?}"
+            );
+        }
+        assert_eq!(messages.len(), 9, "{messages:#?}");
+    }
+
+    #[test]
+    fn broken_toml_is_told_with_its_line() {
+        let source = parse("[[job]]\nprompt = 'x\n[[job]]\nprompt = 'y'\nsteps 4\n");
+        let messages = messages(&source);
+        assert!(
+            messages.iter().any(|line| line.starts_with("b.toml:2: ")),
+            "{messages:?}"
+        );
+        assert!(
+            messages.iter().any(|line| line.starts_with("b.toml:5: ")),
+            "{messages:?}"
+        );
+    }
+
+    #[test]
+    fn included_files_bring_defaults_templates_and_jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write(
+            "common.toml",
+            "[defaults]\nsteps = 3\nmodel = 'demo'\n[template.t]\nseed = 5\n[[job]]\nprompt = 'inner'\n",
+        );
+        write("again.toml", "include = 'again.toml'\nfoo = 1\n");
+        let path = folder.path().join("b.toml");
+        let text = "include = ['common.toml']\n[defaults]\nsteps = 4\n[[job]]\nextends = 't'\nprompt = 'outer'\n";
+        let source = Source::parse(text, &path, Form::Toml);
+        assert_eq!(messages(&source), Vec::<String>::new());
+        let params = source
+            .drafts
+            .iter()
+            .map(|draft| draft.fields.params().clone())
+            .collect::<Vec<_>>();
+        assert_eq!(
+            (params[0].prompt.as_deref(), params[0].steps),
+            (Some("inner"), Some(3))
+        );
+        assert_eq!(
+            (params[1].steps, params[1].seed, params[1].model.as_deref()),
+            (Some(4), Some(5.into()), Some("demo"))
+        );
+        let source = Source::parse("include = ['none.toml', 'again.toml']", &path, Form::Toml);
+        let messages = messages(&source);
+        assert_eq!(messages.len(), 3, "{messages:?}");
+        assert!(
+            messages[1].contains("again.toml:1: include: `again.toml` includes itself"),
+            "{messages:?}"
+        );
+    }
+
+    #[test]
+    fn an_entry_that_extends_itself_is_refused() {
+        let source = parse(
+            "[template.a]\nextends = 'b'\n[template.b]\nextends = 'a'\n[[job]]\nprompt = 'x'\nextends = 'a'\n",
+        );
+        assert!(
+            messages(&source)[0].contains("extends: `a` extends itself"),
+            "{:?}",
+            messages(&source)
+        );
+    }
+}

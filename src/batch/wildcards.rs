@@ -54,9 +54,6 @@ impl Wildcards {
 
 impl Pattern {
     /// Parses a prompt; the names of wildcard files are relative to `folder`.
-    ///
-    /// # Errors
-    /// A wildcard file that cannot be read, or groups too deep inside one another.
     pub(super) fn parse(text: &str, folder: &Path, wildcards: &mut Wildcards) -> Result<Self> {
         Self::at_depth(0, text, folder, wildcards)
     }
