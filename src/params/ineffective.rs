@@ -149,7 +149,7 @@ impl Checked {
     ) -> Result<Vec<String>> {
         let prompts = self.params.prompts();
         let mut warnings: Vec<String> = prompts
-            .flat_map(|prompt| prompt.misread(self.prompt_syntax))
+            .flat_map(|prompt| prompt.foreign_syntax(self.prompt_syntax))
             .collect();
         let mut fields = RULES.iter().flat_map(|(fields, _)| fields.iter());
         if !fields.any(|field| self.params.has(field)) {
