@@ -166,10 +166,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let server = Server::bind(options(arguments)?, door(arguments)?, arguments.words.log())?;
     let stop = server.stop();
     signals::on_stop(STOPPING, move || stop.stop())?;
-    terminal::say(&format!("listening on http://{}", server.address()));
+    terminal::print_message(&format!("listening on http://{}", server.address()));
     match server.waiting()? {
         0 => {}
-        waiting => terminal::say(&format!("jobs left from before: {waiting}")),
+        waiting => terminal::print_message(&format!("jobs left from before: {waiting}")),
     }
     server.run()?;
     Ok(())
@@ -184,7 +184,7 @@ impl Words {
             true => Arc::new(|_: &str| {}),
             false => Arc::new(|line: &str| {
                 let now = crate::serve::rfc3339(SystemTime::now());
-                terminal::say(&format!("{now} {}", terminal::harmless(line)));
+                terminal::print_message(&format!("{now} {}", terminal::sanitize(line)));
             }),
         }
     }
