@@ -7,17 +7,17 @@ use crate::adapters::{AdapterCache, Adapters, Embedding, Fitted, Hashes, Lora};
 use crate::catalog::{Fetch, file_of_repository};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
-use crate::params::{self, Adapter, Params, Request};
+use crate::params::{Adapter, Checked, Request};
 
 /// Maximum number of module names in a warning.
 const LISTED: usize = 3;
 
-/// Returns the adapters that `request` uses of those that `params` name, fitted to `base`; records
+/// Returns the adapters that `request` uses of those that `checked` names, fitted to `base`; records
 /// files and hashes in the request.
 pub(super) fn find(
     shelf: &mut AdapterCache,
     fetch: &Fetch,
-    params: &Params,
+    checked: &Checked,
     request: &mut Request,
     base: &Model,
     observer: &mut dyn Observer,
@@ -30,7 +30,7 @@ pub(super) fn find(
     ];
     let mut prompts: Vec<&str> = prompts.into_iter().filter_map(Option::as_deref).collect();
     prompts.push(&request.prompt);
-    let embeddings = Embedding::read_used(&params::embeddings(params)?, &prompts)?;
+    let embeddings = Embedding::read_used(checked.embedding_files(), &prompts)?;
     request.embeddings = Vec::new();
     for embedding in &embeddings {
         embedding.fits(&base.files)?;
@@ -39,16 +39,10 @@ pub(super) fn find(
             .embeddings
             .push(with_hashes(used, &embedding.hashes()?));
     }
-    for file in params
-        .embedding
-        .iter()
-        .flatten()
-        .filter(|file| Path::new(file).is_file())
-    {
-        if !embeddings
-            .iter()
-            .any(|embedding| embedding.path == Path::new(file))
-        {
+    for file in checked.params.embedding.iter().flatten() {
+        let path = Path::new(file);
+        let is_used = embeddings.iter().any(|embedding| embedding.path == path);
+        if path.is_file() && !is_used {
             let message = format!("embedding `{file}` does not count: its word is in no prompt");
             tell(observer, &Event::Warning { message })?;
         }

@@ -166,8 +166,8 @@ impl Planner {
         for message in checked.drop_ineffective(&base.files, &base.repo)? {
             tell(observer, &Event::Warning { message })?;
         }
-        let params = &checked.params.clone();
         let mut request = checked.resolve(&base.files, &base.repo)?;
+        let params = &checked.params;
         let inputs = self.inputs.hashes_of(&request)?;
         // A lock file fixes the content of adapters, not a revision.
         let fetch = Fetch {
@@ -177,7 +177,7 @@ impl Planner {
         let adapters = adapters::find(
             &mut self.shelf,
             &fetch,
-            params,
+            &checked,
             &mut request,
             &base,
             observer,
