@@ -4,13 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::local_models::find_local_model;
 use super::{signals, terminal};
 use crate::convert::{Layout, Order, Target, convert, left_behind};
-use crate::env::Hub;
-use crate::error::Result;
-use crate::event::{Event, Flow};
 use crate::named_enum::Named;
-use crate::registry::{self, Fetch, ModelRef};
 
 #[derive(Args)]
 #[group(skip)]
@@ -57,9 +54,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             .transpose()?,
         overwrite: arguments.overwrite,
     };
-    let mut model = find(&arguments.model)?;
+    let mut model = find_local_model(&arguments.model)?;
     if let Some(config) = &arguments.config {
-        model = model.configured(&find(config)?);
+        model = model.configured(&find_local_model(config)?);
     }
     let notes = model
         .checkpoint()
@@ -71,21 +68,4 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bytes = convert(&model, &order, &signals::stop_requested)?;
     terminal::print_message(&format!("saved {} ({bytes} bytes)", order.out.display()));
     Ok(())
-}
-
-/// Finds a model that is on this machine; nothing is fetched.
-fn find(model: &str) -> Result<registry::ModelFiles> {
-    let hub = Hub {
-        offline: true,
-        ..Hub::from_env()?
-    };
-    let mut silent = |_: &Event| Flow::Continue;
-    registry::locate(
-        &ModelRef::parse(model)?,
-        &Fetch {
-            hub,
-            ..Fetch::default()
-        },
-        &mut silent,
-    )
 }
