@@ -18,6 +18,7 @@ use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
+use crate::guidance::is_guided;
 use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
 use crate::params::{Params, Parsed, Request, RequestKey};
 use crate::planner::{Plan, Planner};
@@ -354,7 +355,10 @@ fn estimate(plans: &[&Plan], forwards: &[&Plan], form: DryRun) -> Result<Estimat
     let (mut seconds, mut measured) = (Some(0.0), Vec::new());
     for plan in plans {
         let request = &plan.request;
-        let kind = (request.cfg_scale > 1.0, request.machinery().key());
+        let kind = (
+            is_guided(request.cfg_scale, false),
+            request.machinery().key(),
+        );
         if !known.contains_key(&kind) {
             let timed = if form.measures() {
                 Some(measure_times(plan, &mut engine)?)
