@@ -4,12 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::local_models::find_local_model;
 use super::{signals, terminal};
-use crate::catalog::{self, Fetch, ModelRef};
 use crate::convert::{ConvertOptions, Layout, Target, convert, lost_parts};
-use crate::env::Hub;
-use crate::error::Result;
-use crate::event::{Event, Flow};
 use crate::named_enum::Named;
 
 #[derive(Args)]
@@ -57,9 +54,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             .transpose()?,
         overwrite: arguments.overwrite,
     };
-    let mut model = find(&arguments.model)?;
+    let mut model = find_local_model(&arguments.model)?;
     if let Some(config) = &arguments.config {
-        model = model.configured(&find(config)?);
+        model = model.configured(&find_local_model(config)?);
     }
     let notes = model
         .checkpoint()
@@ -71,21 +68,4 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let bytes = convert(&model, &order, &signals::stop_requested)?;
     terminal::print_message(&format!("saved {} ({bytes} bytes)", order.out.display()));
     Ok(())
-}
-
-/// Finds a model that is on this machine; nothing is fetched.
-fn find(model: &str) -> Result<catalog::ModelFiles> {
-    let hub = Hub {
-        offline: true,
-        ..Hub::from_env()?
-    };
-    let mut silent = |_: &Event| Flow::Continue;
-    catalog::locate(
-        &ModelRef::parse(model)?,
-        &Fetch {
-            hub,
-            ..Fetch::default()
-        },
-        &mut silent,
-    )
 }

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
+use super::local_models::find_local_model;
 use super::progress::{Display, Progress};
 use super::{signals, terminal};
 use crate::catalog::{self, Fetch, ModelFiles, ModelInfo, ModelRef, ModelSpec, Verdict, models};
@@ -88,10 +89,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Action::List => list(&hub, json),
         Action::Info(info) => print_info(info, json),
         Action::Pull(asked) => pull(asked, hub, json),
-        Action::Path { model } => path(&model.model, &hub, json),
+        Action::Path { model } => path(&model.model, json),
         Action::Verify {
             model: Some(model), ..
-        } => verify(&[find_cached(model, &hub)?], json),
+        } => verify(&[find_local_model(model)?], json),
         Action::Verify { model: None, .. } => verify(&all_snapshots(&hub)?, json),
         Action::Rm { model } => remove(&model.model, &hub, json),
         Action::Du => print_usage(&hub, json),
@@ -180,26 +181,8 @@ fn pull(asked: &Pull, hub: Hub, json: bool) -> anyhow::Result<()> {
     print_folder(&files, json)
 }
 
-fn path(name: &str, hub: &Hub, json: bool) -> anyhow::Result<()> {
-    print_folder(&find_cached(name, hub)?, json)
-}
-
-/// The model as far as it is on this machine.
-fn find_cached(name: &str, hub: &Hub) -> Result<ModelFiles> {
-    let model = ModelRef::parse(name)?;
-    let hub = Hub {
-        offline: true,
-        ..hub.clone()
-    };
-    let mut silent = |_: &Event| crate::event::Flow::Continue;
-    catalog::locate(
-        &model,
-        &Fetch {
-            hub,
-            ..Fetch::default()
-        },
-        &mut silent,
-    )
+fn path(name: &str, json: bool) -> anyhow::Result<()> {
+    print_folder(&find_local_model(name)?, json)
 }
 
 fn print_folder(files: &ModelFiles, json: bool) -> anyhow::Result<()> {
@@ -362,7 +345,7 @@ fn read_info(model: &str) -> Result<ModelInfo> {
     match ModelRef::parse(model)? {
         ModelRef::File(path) => ModelInfo::file(&path),
         ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::Repo { .. } => {
-            ModelInfo::folder(&find_cached(model, &Hub::from_env()?)?)
+            ModelInfo::folder(&find_local_model(model)?)
         }
     }
 }
