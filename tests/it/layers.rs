@@ -88,7 +88,11 @@ fn imports(code: &str) -> BTreeSet<String> {
             .take_while(|c| c.is_ascii_lowercase() || *c == '_')
             .collect::<String>()
     };
-    let names = code.split("crate::").skip(1).map(name);
+    let in_word = |c: char| c.is_alphanumeric() || c == '_';
+    let marks = code
+        .match_indices("crate::")
+        .filter(|(at, _)| !code[..*at].ends_with(in_word));
+    let names = marks.map(|(at, mark)| name(&code[at + mark.len()..]));
     names.filter(|name| !name.is_empty()).collect()
 }
 
