@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::local_models::find_local_model;
 use super::{signals, terminal};
-use crate::convert::{Layout, Order, Target, convert, left_behind};
+use crate::convert::{ConvertOptions, Layout, Target, convert, lost_parts};
 use crate::named_enum::Named;
 
 #[derive(Args)]
@@ -40,7 +40,7 @@ pub(super) struct Arguments {
 
 /// Converts a model.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let order = Order {
+    let order = ConvertOptions {
         out: arguments.out.clone(),
         target: arguments
             .dtype
@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let notes = model
         .checkpoint()
         .map_or(Vec::new(), |checkpoint| checkpoint.notes(&model.origin));
-    for message in notes.into_iter().chain(left_behind(&model, &order)?) {
+    for message in notes.into_iter().chain(lost_parts(&model, &order)?) {
         terminal::print_message(&terminal::sanitize(&format!("warning: {message}")));
     }
     signals::listen(false)?;

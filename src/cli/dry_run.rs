@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::local_models::offline_hub;
 use super::terminal::{self, count_of};
 use crate::batch::{Job, Planned, forwards};
+use crate::catalog::{self, DEFAULT_MODEL, Fetch, ModelRef};
 use crate::device::Dtype;
 use crate::engine::Engine;
 use crate::env::Hub;
@@ -22,7 +23,6 @@ use crate::guidance::is_guided;
 use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
 use crate::params::{Params, Parsed, Request, RequestKey};
 use crate::planner::{Plan, Planner};
-use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelRef};
 use crate::schedulers::Sampler;
 
 /// The flag.
@@ -190,7 +190,7 @@ pub(super) fn is_model_absent(params: &Params) -> Result<bool> {
     }
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     Ok(matches!(model, ModelRef::Known(_) | ModelRef::Repo { .. })
-        && registry::cached(&model, &offline_hub()?).is_none())
+        && catalog::cached(&model, &offline_hub()?).is_none())
 }
 
 /// Download size of a model in bytes, as far as the hub reports it; only the small files that list
@@ -216,7 +216,7 @@ fn download_size(params: &Params) -> Result<Option<u64>> {
         Flow::Continue
     };
     // A hub that cannot be reached leaves the size unknown; stopping the download is no error.
-    let _ = registry::locate(&model, &fetch, &mut listening);
+    let _ = catalog::locate(&model, &fetch, &mut listening);
     Ok(said)
 }
 

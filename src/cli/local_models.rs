@@ -1,9 +1,9 @@
 //! Models that are on this machine; nothing is fetched.
 
+use crate::catalog::{self, Fetch, ModelFiles, ModelRef};
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
-use crate::registry::{self, Fetch, ModelFiles, ModelRef};
 
 /// The hub for a run that fetches nothing.
 pub(super) fn offline_hub() -> Result<Hub> {
@@ -20,5 +20,5 @@ pub(super) fn find_local_model(name: &str) -> Result<ModelFiles> {
         hub: offline_hub()?,
         ..Fetch::default()
     };
-    registry::locate(&model, &fetch, &mut |_: &Event| Flow::Continue)
+    catalog::locate(&model, &fetch, &mut |_: &Event| Flow::Continue)
 }

@@ -12,10 +12,10 @@ use serde_json::json;
 use super::local_models::find_local_model;
 use super::progress::{Display, Progress};
 use super::{signals, terminal};
+use crate::catalog::{self, Fetch, ModelFiles, ModelInfo, ModelRef, ModelSpec, Verdict, models};
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
-use crate::registry::{self, About, Fetch, ModelFiles, ModelRef, ModelSpec, Verdict, models};
 
 #[derive(Args)]
 #[group(skip)]
@@ -116,7 +116,7 @@ struct Row {
 }
 
 fn list(hub: &Hub, json: bool) -> anyhow::Result<()> {
-    let stored = registry::stock(hub).unwrap_or_default();
+    let stored = catalog::list_installed(hub).unwrap_or_default();
     let bytes = |files: &ModelFiles| {
         let root = files.root()?;
         stored
@@ -150,7 +150,7 @@ fn list(hub: &Hub, json: bool) -> anyhow::Result<()> {
 }
 
 fn row(spec: &'static ModelSpec, hub: &Hub, bytes: impl Fn(&ModelFiles) -> Option<u64>) -> Row {
-    let files = registry::cached(&ModelRef::Known(spec), hub);
+    let files = catalog::cached(&ModelRef::Known(spec), hub);
     Row {
         name: &spec.name,
         aliases: &spec.aliases,
@@ -176,7 +176,7 @@ fn pull(asked: &Pull, hub: Hub, json: bool) -> anyhow::Result<()> {
         half: asked.half,
         ..Fetch::default()
     };
-    let files = registry::pull(&model, &fetch, &mut observer)?;
+    let files = catalog::pull(&model, &fetch, &mut observer)?;
     drop(progress);
     print_folder(&files, json)
 }
@@ -207,7 +207,7 @@ fn print_folder(files: &ModelFiles, json: bool) -> anyhow::Result<()> {
 
 /// Every snapshot in the cache.
 fn all_snapshots(hub: &Hub) -> Result<Vec<ModelFiles>> {
-    let of = |entry: registry::Stored| {
+    let of = |entry: catalog::InstalledRepo| {
         let name = entry.repo.clone();
         let folder = move |commit: &String| {
             let path = entry.path.join("snapshots").join(commit);
@@ -215,7 +215,10 @@ fn all_snapshots(hub: &Hub) -> Result<Vec<ModelFiles>> {
         };
         entry.revisions.iter().map(folder).collect::<Vec<_>>()
     };
-    Ok(registry::stock(hub)?.into_iter().flat_map(of).collect())
+    Ok(catalog::list_installed(hub)?
+        .into_iter()
+        .flat_map(of)
+        .collect())
 }
 
 #[derive(Serialize)]
@@ -229,7 +232,7 @@ struct Checked {
 fn verify(models: &[ModelFiles], json: bool) -> anyhow::Result<()> {
     let (mut checked, mut bad) = (Vec::new(), 0);
     for files in models {
-        for (file, verdict) in registry::verify(files)? {
+        for (file, verdict) in catalog::verify(files)? {
             bad += usize::from(matches!(
                 verdict,
                 Verdict::Damaged { .. } | Verdict::Missing
@@ -279,7 +282,7 @@ fn verdict_line(entry: &Checked) -> String {
 }
 
 fn remove(name: &str, hub: &Hub, json: bool) -> anyhow::Result<()> {
-    let freed = registry::remove(&ModelRef::parse(name)?, hub)?;
+    let freed = catalog::remove(&ModelRef::parse(name)?, hub)?;
     if json {
         return terminal::write_json(&json!({ "model": name, "freed": freed }));
     }
@@ -294,7 +297,7 @@ fn remove(name: &str, hub: &Hub, json: bool) -> anyhow::Result<()> {
 }
 
 fn print_usage(hub: &Hub, json: bool) -> anyhow::Result<()> {
-    let stored = registry::stock(hub)?;
+    let stored = catalog::list_installed(hub)?;
     if json {
         return terminal::write_json(&stored);
     }
@@ -338,17 +341,17 @@ fn print_info(arguments: &Info, json: bool) -> anyhow::Result<()> {
 }
 
 /// Reads the facts about a model that is on this machine; nothing is fetched.
-fn read_info(model: &str) -> Result<About> {
+fn read_info(model: &str) -> Result<ModelInfo> {
     match ModelRef::parse(model)? {
-        ModelRef::File(path) => About::file(&path),
+        ModelRef::File(path) => ModelInfo::file(&path),
         ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::Repo { .. } => {
-            About::folder(&find_local_model(model)?)
+            ModelInfo::folder(&find_local_model(model)?)
         }
     }
 }
 
 /// One fact a line. Writing to a string cannot fail.
-fn info_lines(about: &About) -> String {
+fn info_lines(about: &ModelInfo) -> String {
     let mut text = String::new();
     let mut fact = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<12} {value}");

@@ -9,13 +9,13 @@ use serde::Serialize;
 
 use super::local_models::{find_local_model, offline_hub};
 use super::terminal;
-use crate::adapters::{self, Embedding, Shelf};
+use crate::adapters::{self, Embedding};
+use crate::catalog::{self, Component, DEFAULT_MODEL, ModelFiles, models};
 use crate::error::Result;
 use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
 use crate::named_enum::Named;
 use crate::prompt::tokenizer::{Shape, Tokenizer};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax, Token, Word};
-use crate::registry::{self, Component, DEFAULT_MODEL, ModelFiles, models};
 
 #[derive(Args)]
 #[group(skip)]
@@ -118,9 +118,9 @@ fn embeddings(arguments: &Arguments) -> Result<Vec<Arc<Embedding>>> {
     let paths = arguments
         .embedding
         .iter()
-        .map(|text| adapters::embeddings(text));
+        .map(|text| adapters::find_embeddings(text));
     let paths = paths.collect::<Result<Vec<_>>>()?.concat();
-    Shelf::new().embeddings(&paths, &[&arguments.prompt])
+    Embedding::read_used(&paths, &[&arguments.prompt])
 }
 
 fn parse_or<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
@@ -134,7 +134,7 @@ fn parse_or<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> 
 fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<Encoder>> {
     let hub = offline_hub()?;
     let known = models().iter().find(|spec| spec.name == DEFAULT_MODEL);
-    if model.is_none() && !known.is_some_and(|spec| registry::is_cached(spec, &hub)) {
+    if model.is_none() && !known.is_some_and(|spec| catalog::is_cached(spec, &hub)) {
         let none = ModelFiles::embedded("clip", &[]);
         let words = embeddings
             .iter()

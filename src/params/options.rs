@@ -11,10 +11,10 @@ use super::{
     Adapter, Control, DeepCache, FromText, Interval, Memory, Pair, Parsed, Posterior, Seed,
     StrengthSteps, VaeTiling,
 };
+use crate::catalog::Preset;
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::imaging::{Extend, Fit, MaskedContent, Thresholds};
 use crate::prompt::{LongPrompt, Syntax};
-use crate::registry::Preset;
 use crate::schedulers::{self, Prediction, Sampler, Schedule, Spacing};
 
 /// Layers of optional values, such as flags over a file of defaults.
