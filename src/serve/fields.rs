@@ -9,11 +9,11 @@ use crate::params::Params;
 
 /// Party that sets a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     /// The client.
     Client,
     /// The client, as an uploaded image; never as a path.
-    Picture,
+    Image,
     /// The client, from the models that the server offers.
     Model,
     /// The server only.
@@ -23,7 +23,7 @@ pub(super) enum Access {
 /// Access rule of each field. A field that is not listed is the server's, so that no new field is
 /// exposed by accident.
 const ACCESS: &[(Access, &[&str])] = &[
-    (Access::Picture, &["init_image", "mask"]),
+    (Access::Image, &["init_image", "mask"]),
     (Access::Model, &["model", "refiner"]),
     (
         Access::Server,
@@ -132,10 +132,10 @@ const ACCESS: &[(Access, &[&str])] = &[
 ];
 
 /// Value of `mask` that stands for the transparent part of the start image.
-pub(super) const ALPHA: &str = "alpha";
+pub(crate) const ALPHA: &str = "alpha";
 
 /// Access rule of the field with this name.
-pub(super) fn access(field: &str) -> Access {
+pub(crate) fn field_access(field: &str) -> Access {
     ACCESS
         .iter()
         .find(|(_, names)| names.contains(&field))
@@ -144,7 +144,7 @@ pub(super) fn access(field: &str) -> Access {
 
 /// Type of a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Type {
+pub(crate) enum Type {
     Text,
     Whole,
     Real,
@@ -154,17 +154,17 @@ pub(super) enum Type {
 }
 
 /// A field of `Params`.
-pub(super) struct Field {
-    pub(super) name: String,
-    pub(super) about: String,
-    pub(super) access: Access,
-    pub(super) kind: Type,
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) access: Access,
+    pub(crate) kind: Type,
     /// Allowed names, if they are a closed list.
-    pub(super) choices: Vec<String>,
+    pub(crate) choices: Vec<String>,
 }
 
 /// All fields of `Params`.
-pub(super) fn all() -> Vec<Field> {
+pub(crate) fn all_fields() -> Vec<Field> {
     let command = Params::augment_args(clap::Command::new("params"));
     command.get_arguments().map(field).collect()
 }
@@ -186,8 +186,8 @@ fn field(arg: &clap::Arg) -> Field {
         .map(|help| help.to_string().replace('\n', " "))
         .unwrap_or_default();
     Field {
-        access: access(&name),
-        kind: kind(&name),
+        access: field_access(&name),
+        kind: value_type(&name),
         name,
         about,
         choices,
@@ -195,8 +195,8 @@ fn field(arg: &clap::Arg) -> Field {
 }
 
 /// Type of the field, found by trying one value of each type.
-fn kind(name: &str) -> Type {
-    let takes = |value: Value| one(name, &value).is_ok();
+fn value_type(name: &str) -> Type {
+    let takes = |value: Value| params_with(name, &value).is_ok();
     match () {
         () if takes(json!(true)) => Type::Switch,
         () if takes(json!("a")) => Type::Text,
@@ -207,17 +207,21 @@ fn kind(name: &str) -> Type {
     }
 }
 
-fn one(name: &str, value: &Value) -> serde_json::Result<Params> {
+fn params_with(name: &str, value: &Value) -> serde_json::Result<Params> {
     serde_json::from_value(json!({ name: value }))
 }
 
 /// Lower bound of an integer field: -1 or 0.
-pub(super) fn least(name: &str) -> i64 {
-    if one(name, &json!(-1)).is_ok() { -1 } else { 0 }
+pub(crate) fn minimum(name: &str) -> i64 {
+    if params_with(name, &json!(-1)).is_ok() {
+        -1
+    } else {
+        0
+    }
 }
 
 /// Names that clients may use.
-fn open_names() -> Vec<&'static str> {
+fn client_field_names() -> Vec<&'static str> {
     let open = ACCESS
         .iter()
         .filter(|(access, _)| *access != Access::Server);
@@ -226,11 +230,8 @@ fn open_names() -> Vec<&'static str> {
 
 /// The field's name within `Params` (a client may use an alias) with its type-checked value; `None`
 /// for null.
-///
-/// # Errors
-/// An unknown field, one that only the server sets, or a value of another type.
-pub(super) fn typed(name: &str, value: &Value) -> Result<Option<(String, Value)>> {
-    let params = one(name, value).map_err(|error| wrong(name, &error.to_string()))?;
+pub(crate) fn parse_field(name: &str, value: &Value) -> Result<Option<(String, Value)>> {
+    let params = params_with(name, value).map_err(|error| field_error(name, &error.to_string()))?;
     let object = match serde_json::to_value(&params) {
         Ok(Value::Object(object)) => object,
         _ => Map::new(),
@@ -238,15 +239,15 @@ pub(super) fn typed(name: &str, value: &Value) -> Result<Option<(String, Value)>
     let Some((field, value)) = object.into_iter().next() else {
         return Ok(None);
     };
-    if access(&field) == Access::Server {
+    if field_access(&field) == Access::Server {
         return Err(Error::field(name, "is the server's to choose").hint("leave it out"));
     }
     Ok(Some((field, value)))
 }
 
-fn wrong(name: &str, message: &str) -> Error {
+fn field_error(name: &str, message: &str) -> Error {
     if message.starts_with("unknown field") {
-        let open = open_names();
+        let open = client_field_names();
         let error = Error::field(name, format!("unknown field `{name}`"));
         return match crate::error::closest(name, &open) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
@@ -257,15 +258,12 @@ fn wrong(name: &str, message: &str) -> Error {
 }
 
 /// The value of a field sent as text (a part of a form).
-///
-/// # Errors
-/// As [`typed`].
-pub(super) fn from_text(name: &str, text: &str) -> Result<Option<(String, Value)>> {
+pub(crate) fn parse_form_field(name: &str, text: &str) -> Result<Option<(String, Value)>> {
     let parsed: Option<Value> = serde_json::from_str(text).ok();
-    let as_is = typed(name, &Value::from(text));
+    let as_is = parse_field(name, &Value::from(text));
     match parsed {
         // A number or a list where the field takes one; text that looks like a number stays text.
-        Some(value) if as_is.is_err() => typed(name, &value),
+        Some(value) if as_is.is_err() => parse_field(name, &value),
         _ => as_is,
     }
 }
@@ -276,7 +274,7 @@ mod tests {
 
     #[test]
     fn every_field_has_an_owner_and_every_row_a_field() {
-        let fields: Vec<String> = all().into_iter().map(|field| field.name).collect();
+        let fields: Vec<String> = all_fields().into_iter().map(|field| field.name).collect();
         let named = || ACCESS.iter().flat_map(|(_, names)| names.iter());
         let homeless: Vec<_> = fields
             .iter()
@@ -301,14 +299,15 @@ mod tests {
             let named = values
                 .iter()
                 .any(|value| files.iter().any(|file| value.contains(file)));
-            let closed = [Access::Server, Access::Picture].contains(&access(arg.get_id().as_str()));
+            let closed =
+                [Access::Server, Access::Image].contains(&field_access(arg.get_id().as_str()));
             assert!(!named || closed, "{}", arg.get_id());
         }
     }
 
     #[test]
     fn types_and_choices_are_those_of_the_command_line() {
-        let all = all();
+        let all = all_fields();
         let field = |name: &str| all.iter().find(|field| field.name == name).unwrap();
         let kinds = [
             "prompt",
@@ -327,7 +326,7 @@ mod tests {
 
     #[test]
     fn a_value_is_refused_by_the_name_of_its_field() {
-        let refused = |name: &str, value: Value| typed(name, &value).unwrap_err();
+        let refused = |name: &str, value: Value| parse_field(name, &value).unwrap_err();
         assert_eq!(
             refused("output", json!("/etc/passwd")).to_string(),
             "output: is the server's to choose"
@@ -336,9 +335,9 @@ mod tests {
         let error = refused("steps", json!("four"));
         assert_eq!(error.field_name(), Some("steps"));
         assert!(error.message().contains("invalid type"), "{error}");
-        assert_eq!(typed("seed", &Value::Null).unwrap(), None);
+        assert_eq!(parse_field("seed", &Value::Null).unwrap(), None);
         assert_eq!(
-            typed("guidance_scale", &json!(2)).unwrap(),
+            parse_field("guidance_scale", &json!(2)).unwrap(),
             Some(("cfg_scale".into(), json!(2.0)))
         );
     }
@@ -346,23 +345,23 @@ mod tests {
     #[test]
     fn texts_of_a_form_become_what_the_field_takes() {
         assert_eq!(
-            from_text("steps", "4").unwrap(),
+            parse_form_field("steps", "4").unwrap(),
             Some(("steps".into(), json!(4)))
         );
         assert_eq!(
-            from_text("prompt", "1984").unwrap(),
+            parse_form_field("prompt", "1984").unwrap(),
             Some(("prompt".into(), json!("1984")))
         );
         assert_eq!(
-            from_text("timesteps", "[999,1]").unwrap(),
+            parse_form_field("timesteps", "[999,1]").unwrap(),
             Some(("timesteps".into(), json!([999, 1])))
         );
         assert_eq!(
-            from_text("keep_unmasked", "true").unwrap(),
+            parse_form_field("keep_unmasked", "true").unwrap(),
             Some(("keep_unmasked".into(), json!(true)))
         );
         assert_eq!(
-            from_text("steps", "many").unwrap_err().field_name(),
+            parse_form_field("steps", "many").unwrap_err().field_name(),
             Some("steps")
         );
     }

@@ -12,25 +12,25 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 use serde_json::{Map, Value};
 
-use super::fields::{ALPHA, Access, access};
 use crate::error::{Error, Result};
 use crate::imaging::{MaskChannel, Source, Transparency};
 use crate::output::latents::SUFFIX;
 use crate::params::Params;
+use crate::serve::fields::{ALPHA, Access, field_access};
 
-/// Field → bytes of its picture.
-pub(super) type Pictures = BTreeMap<String, Vec<u8>>;
+/// Field → bytes of its image.
+pub(crate) type UploadedImages = BTreeMap<String, Vec<u8>>;
 
 /// Placeholder in a job's parameters for an image stored with the job.
-pub(super) const PLACE: &str = "upload";
+pub(crate) const UPLOADED: &str = "upload";
 
 /// File name of a finished image within its job.
-pub(super) fn picture_of(index: u64) -> String {
+pub(crate) fn image_file_name(index: u64) -> String {
     format!("{index}.png")
 }
 
 /// File name of latents within their job, if they could not be decoded.
-pub(super) const LATENTS: &str = SUFFIX;
+pub(crate) const LATENTS_FILE: &str = SUFFIX;
 
 /// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -38,11 +38,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The bytes of a picture in base64, alone or as a `data:` URL.
-///
-/// # Errors
-/// Text that is neither; the message names `field`.
-pub(super) fn decode(field: &str, text: &str) -> Result<Vec<u8>> {
+/// Decodes an image in base64, alone or as a `data:` URL.
+pub(crate) fn decode_base64(field: &str, text: &str) -> Result<Vec<u8>> {
     let body = match text.strip_prefix("data:") {
         None => text,
         Some(url) => url
@@ -51,51 +48,45 @@ pub(super) fn decode(field: &str, text: &str) -> Result<Vec<u8>> {
             .unwrap_or_default(),
     };
     let body: String = body.split_ascii_whitespace().collect();
-    let bytes = BASE64.decode(&body).ok().filter(|bytes| !bytes.is_empty());
-    bytes.ok_or_else(|| {
-        Error::field(field, "expected a picture in base64").hint(
+    match BASE64.decode(&body) {
+        Ok(bytes) if !bytes.is_empty() => Ok(bytes),
+        _ => Err(Error::field(field, "expected a picture in base64").hint(
             "send the file's bytes in base64, alone or as `data:image/png;base64,...`; paths are not read",
-        )
-    })
+        )),
+    }
 }
 
 /// Bytes as base64.
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode_base64(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
 /// Moves every base64 image of `object` to `pictures` and leaves a placeholder.
-///
-/// # Errors
-/// As [`decode`].
-pub(super) fn lift(object: &mut Map<String, Value>, pictures: &mut Pictures) -> Result<()> {
+pub(crate) fn extract_images(
+    object: &mut Map<String, Value>,
+    uploaded: &mut UploadedImages,
+) -> Result<()> {
     for (field, value) in object
         .iter_mut()
-        .filter(|(field, _)| access(field) == Access::Picture)
+        .filter(|(field, _)| field_access(field) == Access::Image)
     {
         let text = value.as_str().unwrap_or_default();
-        if pictures.contains_key(field) || (field == "mask" && text == ALPHA) {
+        if uploaded.contains_key(field) || (field == "mask" && text == ALPHA) {
             continue;
         }
-        pictures.insert(field.clone(), decode(field, text)?);
-        *value = Value::from(PLACE);
+        uploaded.insert(field.clone(), decode_base64(field, text)?);
+        *value = Value::from(UPLOADED);
     }
     Ok(())
 }
 
-/// Width and height of a picture, from its header alone.
-///
-/// # Errors
-/// No picture that is read, or too large a one; the message names `field`.
-pub(super) fn size(field: &str, bytes: &[u8]) -> Result<(u32, u32)> {
+/// Width and height of an image, from its header alone.
+pub(crate) fn image_size(field: &str, bytes: &[u8]) -> Result<(u32, u32)> {
     Source::sent(field, bytes).size()
 }
 
 /// Converts a mask of another interface: white where the image is repainted.
-///
-/// # Errors
-/// As [`size`]; data that is damaged; no transparency where that is the mask.
-pub(super) fn mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
+pub(crate) fn convert_mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
     Source::sent("mask", bytes).decoded(Transparency::Dropped, |picture| {
         let plane = picture.mask(channel).ok_or_else(|| {
             Error::field("mask", "has no transparency")
@@ -111,10 +102,7 @@ pub(super) fn mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
 }
 
 /// Checks that an image of this size stays within `pixels`.
-///
-/// # Errors
-/// It is too large; the message names `field`.
-pub(super) fn within(field: &str, width: u32, height: u32, pixels: u64) -> Result<()> {
+pub(crate) fn check_pixel_limit(field: &str, width: u32, height: u32, pixels: u64) -> Result<()> {
     if u64::from(width) * u64::from(height) <= pixels {
         return Ok(());
     }
@@ -126,17 +114,17 @@ pub(super) fn within(field: &str, width: u32, height: u32, pixels: u64) -> Resul
     .hint(format!("at most {pixels} pixels, such as {side}x{side}")))
 }
 
-/// The parameters with the path of each picture in its place.
-pub(super) fn placed(params: &Params, folder: &Path) -> Params {
+/// Replaces the placeholder of each uploaded image by its path.
+pub(crate) fn insert_upload_paths(params: &Params, folder: &Path) -> Params {
     let path = |field: &str| Value::from(folder.join(field).display().to_string());
     let Ok(Value::Object(mut object)) = serde_json::to_value(params) else {
         return params.clone();
     };
     for (field, value) in object
         .iter_mut()
-        .filter(|(field, _)| access(field) == Access::Picture)
+        .filter(|(field, _)| field_access(field) == Access::Image)
     {
-        if *value == PLACE {
+        if *value == UPLOADED {
             *value = path(field);
         }
     }
@@ -150,13 +138,13 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn base64_is_taken_with_and_without_padding_and_as_a_url() {
+    fn base64_is_accepted_with_and_without_padding_and_as_a_url() {
         for text in ["aGk=", "aGk", "data:image/png;base64,aGk=", "aG\nk="] {
-            assert_eq!(decode("mask", text).unwrap(), b"hi", "{text}");
+            assert_eq!(decode_base64("mask", text).unwrap(), b"hi", "{text}");
         }
         for text in ["", "/etc/passwd!", "data:image/png,hi", "é"] {
             assert_eq!(
-                decode("mask", text).unwrap_err().field_name(),
+                decode_base64("mask", text).unwrap_err().field_name(),
                 Some("mask"),
                 "{text}"
             );
@@ -164,20 +152,20 @@ mod tests {
     }
 
     #[test]
-    fn pictures_leave_the_parameters_and_return_as_paths() {
+    fn images_leave_the_parameters_and_return_as_paths() {
         let Value::Object(mut object) =
             json!({"prompt": "a", "init_image": "aGk=", "mask": "alpha"})
         else {
             unreachable!()
         };
-        let mut pictures = Pictures::new();
-        lift(&mut object, &mut pictures).unwrap();
+        let mut uploaded = UploadedImages::new();
+        extract_images(&mut object, &mut uploaded).unwrap();
         assert_eq!(
-            pictures,
-            Pictures::from([("init_image".to_owned(), b"hi".to_vec())])
+            uploaded,
+            UploadedImages::from([("init_image".to_owned(), b"hi".to_vec())])
         );
         let params: Params = serde_json::from_value(object.into()).unwrap();
-        let placed = placed(&params, Path::new("/jobs/1"));
+        let placed = insert_upload_paths(&params, Path::new("/jobs/1"));
         assert_eq!(
             Path::new(&placed.init_image.unwrap()),
             Path::new("/jobs/1/init_image")
@@ -186,16 +174,16 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_judged_by_its_header() {
+    fn the_size_of_an_image_is_read_from_its_header() {
         let image = image::RgbImage::new(20, 10);
         let mut png = std::io::Cursor::new(Vec::new());
         image.write_to(&mut png, image::ImageFormat::Png).unwrap();
         let png = png.into_inner();
-        assert_eq!(size("init_image", &png).unwrap(), (20, 10));
+        assert_eq!(image_size("init_image", &png).unwrap(), (20, 10));
         let mut huge = png.clone();
         huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
         for bytes in [&huge[..], b"no picture at all"] {
-            let error = size("init_image", bytes).unwrap_err();
+            let error = image_size("init_image", bytes).unwrap_err();
             assert!(
                 error.field_name() == Some("init_image") && !error.to_string().contains("/tmp"),
                 "{error}"
