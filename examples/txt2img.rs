@@ -4,8 +4,9 @@
 use std::path::Path;
 
 use sdgen::env::Hub;
-use sdgen::output::album::ImageWriter;
-use sdgen::output::png::{Existing, save};
+use sdgen::output::atomic_file::{Existing, save};
+use sdgen::output::encode::Format;
+use sdgen::output::image_writer::ImageWriter;
 use sdgen::{Engine, Error, Event, Flow, Params, Planner};
 
 fn main() -> Result<(), Error> {
@@ -35,11 +36,13 @@ pub fn draw(model: &str, out: &Path, prompt: &str) -> Result<(), Error> {
         ..Params::default()
     };
     let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
-    let album = ImageWriter {
-        origin: plan.origin(),
-        silent: false,
+    let writer = ImageWriter {
+        provenance: plan.provenance(),
+        no_metadata: false,
     };
     Engine::new().generate(&plan, &mut observer, &mut |image| {
-        save(&album.png(&image.leaf())?, out, Existing::Keep).map(|_| ())
+        let bytes = writer.encode(&image, Format::of_path(out))?;
+        save(&bytes, out, Existing::Keep)?;
+        Ok(())
     })
 }

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::models::tokenizer::{readers, standard_files};
 use crate::named_enum::{Named, named_enum};
 use crate::nn::{Backend, Weights, encoded};
-use crate::output::png::{folder_of, new_temporary};
+use crate::output::atomic_file::{folder_of, new_temporary};
 use crate::registry::export::{self, Piece};
 use crate::registry::{
     Component, ModelFiles, RepoConfig, Sign, Tensors, Version, signs, version_of,
@@ -232,7 +232,10 @@ impl<'a> Source<'a> {
                 .checkpoint()
                 .is_none_or(|checkpoint| checkpoint.parts.contains_key(&component));
             if inside && files.has(&component.config()) {
-                parts.insert(component, Weights::open(files, component, &backend)?);
+                parts.insert(
+                    component,
+                    Weights::open(Tensors::of(files, component)?, &backend)?,
+                );
                 tensors.insert(component, Tensors::of(files, component)?);
             }
         }

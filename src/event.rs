@@ -7,6 +7,10 @@ use serde::Serialize;
 
 use crate::error::{Error, Kind, Result};
 
+/// Version in the `schema` field of JSON output: it changes when a field is removed or changes its
+/// meaning.
+pub const SCHEMA: u32 = 1;
+
 /// A stage of the work, timed and shown by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]

@@ -12,6 +12,9 @@ pub mod engine;
 pub mod env;
 pub mod error;
 pub mod event;
+pub mod family;
+pub mod guidance;
+pub mod image;
 pub mod imaging;
 #[doc(hidden)]
 pub mod kernels;
@@ -31,8 +34,9 @@ pub mod serve;
 pub mod tensor_file;
 pub(crate) mod text;
 
-pub use engine::{Engine, Estimate, Image};
+pub use engine::{Engine, Estimate};
 pub use error::{Error, Kind, Result};
 pub use event::{Event, Flow, Observer, Stage};
+pub use image::{Image, Size};
 pub use params::{Params, Request};
 pub use planner::{Plan, Planner};

@@ -11,7 +11,8 @@ use super::names::{Index, Target};
 use super::parts::{Form, Module, PEFT, Part, part, wrong};
 use super::training::{HEADER, Training};
 use crate::error::{Error, Kind, Result};
-use crate::registry::{Component, Family, Place, TensorFile, Tensors};
+use crate::family::Family;
+use crate::registry::{Component, Place, TensorFile, Tensors};
 use crate::tensor_file::{ByteSource, Directory};
 
 /// A LoRA file whose header was read.
@@ -242,20 +243,7 @@ impl LoraFile {
 
     /// Model family that the LoRA was made for, if its tensor names or its header say.
     fn family(&self) -> Option<Family> {
-        let second = self.modules.keys().any(|name| {
-            ["lora_te2_", "text_encoder_2.", "text_encoders.clip_g."]
-                .iter()
-                .any(|te2| name.starts_with(te2))
-        });
-        let said = self.made_for().map(str::to_lowercase);
-        match said {
-            _ if second => Some(Family::Xl),
-            Some(said) if said.contains("xl") => Some(Family::Xl),
-            Some(said) if said.starts_with("sd_") || said.starts_with("stable-diffusion-v") => {
-                Some(Family::Sd)
-            }
-            _ => None,
-        }
+        Family::of_lora(self.modules.keys().map(String::as_str), self.made_for())
     }
 
     /// Base model named by the header.
@@ -267,10 +255,6 @@ impl LoraFile {
     }
 
     fn hinted(&self, error: Error, family: Family, model: &str) -> Error {
-        let kind = |family| match family {
-            Family::Xl => "SDXL",
-            Family::Sd => "Stable Diffusion 1 or 2",
-        };
         let error = match self.made_for() {
             Some(said) => error.hint(format!("its header says that it was made for `{said}`")),
             None => error,
@@ -278,8 +262,7 @@ impl LoraFile {
         match self.family() {
             Some(known) if known != family => error.hint(format!(
                 "it looks like a LoRA for {}, and `{model}` is {}",
-                kind(known),
-                kind(family)
+                known.title, family.title
             )),
             _ => error,
         }
@@ -353,7 +336,7 @@ mod tests {
         let index = Index::of(&ModelFiles::folder("m", "m", golden.join("models/sd15"))).unwrap();
         let fitted = LoraFile::read(&path)
             .unwrap()
-            .fit(&index, Family::Sd, "m")
+            .fit(&index, Family::SD, "m")
             .unwrap();
         let scales = expected["scales"].as_object().unwrap();
         assert_eq!(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::manifest::{Line, State};
 use super::plan::Planned;
 use crate::error::{Error, Kind, Result};
-use crate::output::png::numbered;
+use crate::output::atomic_file::numbered;
 
 /// Output file names that are in use.
 #[derive(Debug, Default)]

@@ -12,7 +12,7 @@ use super::job::{Job, once};
 use super::source::Output;
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
-use crate::output::path::{Template, Values};
+use crate::output::file_names::{Template, Values};
 use crate::params::Request;
 use crate::planner::{Plan, Planner};
 

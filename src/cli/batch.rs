@@ -1,5 +1,5 @@
-//! `sdgen batch FILE`: reads, plans and checks every job before the first picture; then draws what
-//! is not there yet.
+//! `sdgen batch FILE`: every job is read, planned and checked before the first image; then those that
+//! are not done are run.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
@@ -8,13 +8,14 @@ use std::time::Instant;
 
 use clap::Args;
 
+use super::batch_run::BatchRun;
 use super::config::Profile;
 use super::dry_run::{self, DryRun};
-use super::generate::saving;
+use super::errors::{self, Format};
 use super::progress::{Display, Progress};
-use super::report::{self, Format};
-use super::work::{Work, count_of};
-use super::{show, signals};
+use super::save::with_save_events;
+use super::terminal::count_of;
+use super::{signals, terminal_image};
 use crate::batch::{
     self, Fault, Fields, Form, Job, Keeping, Manifest, Moved, Origin, Output, Place, Planned,
     Shard, Source,
@@ -23,9 +24,10 @@ use crate::env::{self, Hub};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Observer};
 use crate::named_enum::Named;
-use crate::output::path::check_file;
-use crate::output::png::{Existing, part_of, save};
-use crate::output::sheet::{self, Entry, Tile};
+use crate::output::atomic_file::{Existing, part_of, save};
+use crate::output::contact_sheet::{self, Entry, Tile};
+use crate::output::encode;
+use crate::output::file_names::check_file;
 use crate::params::Params;
 use crate::planner::Planner;
 
@@ -81,25 +83,25 @@ pub(super) struct Arguments {
     pub(super) display: Display,
 }
 
-/// Draws the jobs of a file.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+/// Runs the jobs of a file.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let begun = Instant::now();
     let task = env::array_task();
     let shard = Shard::choose(arguments.shard.as_deref(), task.as_ref())?;
     if arguments.show {
-        show::check()?;
+        terminal_image::check_terminal()?;
     }
     if let Some(path) = &arguments.sheet {
         check_file("sheet", path)?;
     }
-    signals::listen(arguments.display.announces())?;
+    signals::listen(arguments.display.announces_stop())?;
     let progress = RefCell::new(Progress::new(&arguments.display));
-    let Found {
+    let PlannedBatch {
         planned,
         absent,
         output,
         stdin,
-    } = arguments.planned(&progress)?;
+    } = arguments.plan_jobs(&progress)?;
     let all = planned.len();
     let mut planned: Vec<Planned> = planned
         .into_iter()
@@ -109,39 +111,39 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         let jobs = count_of(all, "job");
         progress
             .borrow_mut()
-            .say(&format!("shard {shard}: {} of {jobs}", planned.len()));
+            .print_line(&format!("shard {shard}: {} of {jobs}", planned.len()));
     }
-    if arguments.dry.wanted() {
-        return dry_run::batch(&planned, &absent, arguments.dry);
+    if arguments.dry.is_requested() {
+        return dry_run::report_batch(&planned, &absent, arguments.dry);
     }
     let folder = PathBuf::from(output.dir.as_deref().unwrap_or("."));
-    create(&folder)?;
+    create_folder(&folder)?;
     let origin = stdin
         .as_deref()
         .map_or(Origin::File(&arguments.file), Origin::Stdin);
     let keeping = Keeping::of(origin, &folder, shard, arguments.manifest.as_deref());
-    let manifest = settled(&keeping, &mut planned, arguments.restart, &progress)?;
-    let mut work = Work::new(&planned, manifest, &progress);
-    work.fail_fast = arguments.fail_fast;
-    work.show = arguments.show;
-    let drawn = work.all();
-    let sheet = match &arguments.sheet {
-        Some(path) if drawn.as_ref().err().map(Error::kind) != Some(Kind::Interrupted) => {
-            saving(&progress, None, || arguments.draw_sheet(path, &planned)).map(|_| ())
-        }
-        _ => Ok(()),
-    };
+    let manifest = open_manifest(&keeping, &mut planned, arguments.restart, &progress)?;
+    let mut run = BatchRun::new(&planned, manifest, &progress);
+    run.fail_fast = arguments.fail_fast;
+    run.show = arguments.show;
+    let result = run.run_all();
+    let is_interrupted = matches!(&result, Err(error) if error.kind() == Kind::Interrupted);
+    let sheet = arguments.sheet.as_ref().filter(|_| !is_interrupted);
+    let saved = sheet
+        .map(|path| with_save_events(&progress, None, || arguments.save_sheet(path, &planned)));
     let done = Event::Done {
-        images: work.drawn as u64,
+        images: run.drawn as u64,
         seconds: begun.elapsed().as_secs_f64(),
     };
     let _ = progress.borrow_mut().on(&done);
-    progress.borrow_mut().say(&work.summary());
-    drawn.and(sheet)
+    progress.borrow_mut().print_line(&run.summary());
+    result?;
+    saved.transpose()?;
+    Ok(())
 }
 
 /// Content of a batch file.
-struct Found {
+struct PlannedBatch {
     planned: Vec<Planned>,
     /// Jobs whose model would have to be fetched, of a run that fetches nothing.
     absent: Vec<Job>,
@@ -151,11 +153,11 @@ struct Found {
 }
 
 impl Arguments {
-    /// Every job of the file, planned; or every error, shown.
-    fn planned(&self, progress: &RefCell<Progress>) -> Result<Found> {
-        let (source, stdin) = self.source()?;
+    /// Plans every job of the file. All errors are printed, not only the first.
+    fn plan_jobs(&self, progress: &RefCell<Progress>) -> Result<PlannedBatch> {
+        let (source, stdin) = self.read_source()?;
         let over = Fields::of(&self.params, &Place::new(&"command line".into(), 0));
-        // What is to be said of many jobs is said once.
+        // A warning about many jobs is printed once.
         let mut said = HashSet::new();
         let mut observer = |event: &Event| {
             let again =
@@ -168,12 +170,12 @@ impl Arguments {
         };
         let defaults = self.profile.defaults()?.told(&mut observer)?;
         let (jobs, wrong) = batch::jobs(&source.drafts, &defaults.fields(), &over);
-        let (jobs, absent) = if self.dry.wanted() {
-            here(jobs)
+        let (jobs, absent) = if self.dry.is_requested() {
+            split_by_presence(jobs)
         } else {
             (jobs, Vec::new())
         };
-        let mut planner = Planner::new(if self.dry.wanted() {
+        let mut planner = Planner::new(if self.dry.is_requested() {
             dry_run::offline()?
         } else {
             Hub::from_env()?
@@ -187,7 +189,11 @@ impl Arguments {
             .collect();
         faults.sort_by(|a, b| a.place.cmp(&b.place));
         if !faults.is_empty() {
-            return Err(refused(&faults, &self.file, self.display.error_format()));
+            return Err(report_faults(
+                &faults,
+                &self.file,
+                self.display.error_format(),
+            ));
         }
         if planned.is_empty() && absent.is_empty() {
             return Err(Error::new(
@@ -195,7 +201,7 @@ impl Arguments {
                 format!("`{}` has no jobs", self.file.display()),
             ));
         }
-        Ok(Found {
+        Ok(PlannedBatch {
             planned,
             absent,
             output: source.output,
@@ -203,8 +209,8 @@ impl Arguments {
         })
     }
 
-    /// The batch, and its text where that came from stdin.
-    fn source(&self) -> Result<(Source, Option<String>)> {
+    /// Reads the batch; returns its text too if that came from stdin.
+    fn read_source(&self) -> Result<(Source, Option<String>)> {
         let form = self
             .form
             .as_deref()
@@ -220,8 +226,8 @@ impl Arguments {
         Ok((Source::parse(&text, Path::new("stdin"), form), Some(text)))
     }
 
-    /// Draws the sheet; returns where it is.
-    fn draw_sheet(&self, path: &Path, planned: &[Planned]) -> Result<PathBuf> {
+    /// Saves the contact sheet; returns its path.
+    fn save_sheet(&self, path: &Path, planned: &[Planned]) -> Result<PathBuf> {
         let several = planned.iter().any(|planned| planned.job.index > 0);
         let tiles: Vec<Tile> = planned
             .iter()
@@ -234,21 +240,25 @@ impl Arguments {
             prompt: planned.plan.request.prompt.clone(),
             at: tile.at.iter().cloned().collect(),
         };
-        let told = planned
+        let has_metadata = planned
             .iter()
             .all(|planned| planned.job.params.no_metadata != Some(true));
-        let entries = told.then(|| planned.iter().zip(&tiles).map(entry).collect());
+        let entries = has_metadata.then(|| planned.iter().zip(&tiles).map(entry).collect());
         let replaces = self.params.overwrite == Some(true);
         let existing = if replaces {
             Existing::Replace
         } else {
             Existing::Keep
         };
-        save(&sheet::png(&tiles, entries)?, path, existing)
+        save(
+            &contact_sheet::encode_sheet(&tiles, entries, encode::Format::of_path(path))?,
+            path,
+            existing,
+        )
     }
 }
 
-/// A job's picture as a sheet shows it; of `several` pictures of a job their number is an axis.
+/// The image of a job as a tile of a sheet; if jobs have `several` images, the index is an axis.
 fn tile(Planned { job, path, .. }: &Planned, several: bool) -> Tile {
     let mut at: Vec<_> = job
         .at
@@ -266,16 +276,16 @@ fn tile(Planned { job, path, .. }: &Planned, several: bool) -> Tile {
     }
 }
 
-/// The manifest, held by this process, once the jobs' folders are there and each picture has its
-/// place.
-fn settled(
+/// Creates the jobs' folders, opens the manifest for this process alone, and settles the path of each
+/// image.
+fn open_manifest(
     keeping: &Keeping,
     planned: &mut [Planned],
     restart: bool,
     progress: &RefCell<Progress>,
 ) -> Result<Manifest> {
     for planned in planned.iter() {
-        create(planned.path.parent().unwrap_or(Path::new("")))?;
+        create_folder(planned.path.parent().unwrap_or(Path::new("")))?;
     }
     let manifest = Manifest::open(keeping, restart)?;
     for Moved { wanted, taken } in manifest.settle(planned)? {
@@ -285,15 +295,15 @@ fn settled(
         let _ = progress.borrow_mut().on(&Event::Warning { message });
     }
     for planned in planned.iter().filter(|planned| planned.replaces) {
-        // What a killed run left half written.
+        // A partial file of a killed run.
         let _ = std::fs::remove_file(part_of(&planned.path));
     }
     Ok(manifest)
 }
 
-/// The jobs whose models are on this machine, and those whose models are not; names that are none
-/// count as here, where they are told.
-fn here(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
+/// The jobs whose models are on this machine, and those whose models are not. Unknown names count as
+/// the former, whose planning reports them.
+fn split_by_presence(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
     let mut known: HashMap<(Option<String>, Option<bool>), bool> = HashMap::new();
     jobs.into_iter().partition(|job| {
         let asked = (job.params.model.clone(), job.params.offline);
@@ -303,7 +313,7 @@ fn here(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
     })
 }
 
-fn create(folder: &Path) -> Result<()> {
+fn create_folder(folder: &Path) -> Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
@@ -316,9 +326,11 @@ fn create(folder: &Path) -> Result<()> {
     })
 }
 
-/// Shows every fault; what is left to say is how many there are.
-fn refused(faults: &[Fault], file: &Path, format: Format) -> Error {
-    faults.iter().for_each(|fault| report::fault(fault, format));
+/// Prints every fault; returns an error with their number.
+fn report_faults(faults: &[Fault], file: &Path, format: Format) -> Error {
+    for fault in faults {
+        errors::report_fault(fault, format);
+    }
     let kinds: Vec<Kind> = faults.iter().map(|fault| fault.error.kind()).collect();
     let kind = if kinds.iter().all(|kind| *kind == kinds[0]) {
         kinds[0]

@@ -11,6 +11,7 @@ use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow, Observer, Stage};
+use crate::nn::peak_resident_memory;
 use crate::params::{Params, Request};
 use crate::planner::Planner;
 
@@ -135,14 +136,14 @@ impl Observer for Clock {
     }
 }
 
-/// Runs the benchmark and prints what it found.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+/// Runs the benchmark and prints its results.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let report = measure(arguments)?;
     if arguments.json {
-        terminal::json(&report)
-    } else {
-        terminal::data(report.text().as_bytes())
+        return terminal::json(&report);
     }
+    terminal::data(report.text().as_bytes())?;
+    Ok(())
 }
 
 fn measure(arguments: &Arguments) -> Result<Report> {
@@ -202,7 +203,7 @@ impl Report {
                 .map(|n| n as f64 / median / 1e9),
             decode_seconds: self::median(&later(&clock.decodes)),
             decode_seconds_first: clock.decodes.first().copied().unwrap_or_default(),
-            peak_bytes: peak_memory(),
+            peak_bytes: peak_resident_memory(),
         }
     }
 
@@ -248,14 +249,4 @@ fn later(times: &[f64]) -> Vec<f64> {
 
 fn median(sorted: &[f64]) -> f64 {
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
-}
-
-/// The largest resident memory so far, where the system tells.
-pub(super) fn peak_memory() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:"))?;
-    let kilobytes: u64 = line.split_whitespace().next()?.parse().ok()?;
-    Some(kilobytes * 1024)
 }

@@ -1,5 +1,6 @@
 //! The user's defaults: `--profile`, and `sdgen config path|show`.
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -134,14 +135,14 @@ enum Action {
 }
 
 /// Prints the path or the values.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.action {
         Action::Path => path(),
         Action::Show { profile, json } => show(&profile.defaults()?, *json),
     }
 }
 
-fn path() -> Result<()> {
+fn path() -> anyhow::Result<()> {
     let file = env::defaults_file()?.ok_or_else(|| {
         Error::new(
             Kind::Usage,
@@ -149,10 +150,11 @@ fn path() -> Result<()> {
         )
         .hint("set SDGEN_CONFIG to a file")
     })?;
-    terminal::data(format!("{}\n", file.path.display()).as_bytes())
+    terminal::data(format!("{}\n", file.path.display()).as_bytes())?;
+    Ok(())
 }
 
-fn show(defaults: &Defaults, json: bool) -> Result<()> {
+fn show(defaults: &Defaults, json: bool) -> anyhow::Result<()> {
     let Defaults { file, params, .. } = defaults;
     let names: Vec<&str> = file.names().collect();
     if json {
@@ -160,8 +162,7 @@ fn show(defaults: &Defaults, json: bool) -> Result<()> {
             &json!({ "path": file.path(), "profiles": names, "defaults": params }),
         );
     }
-    let values =
-        toml::to_string(params).map_err(|e| Error::internal("cannot write TOML").source(e))?;
+    let values = toml::to_string(params).context("cannot write TOML")?;
     let there = if file.path().exists() {
         ""
     } else {
@@ -173,5 +174,6 @@ fn show(defaults: &Defaults, json: bool) -> Result<()> {
         names.join(", ")
     };
     let head = format!("# {}{there}; profiles: {names}\n", file.path().display());
-    terminal::data((head + &values).as_bytes())
+    terminal::data((head + &values).as_bytes())?;
+    Ok(())
 }

@@ -41,8 +41,8 @@ pub(super) struct Arguments {
     overwrite: bool,
 }
 
-/// Converts.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+/// Converts a model.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let order = Order {
         out: arguments.out.clone(),
         target: arguments
@@ -73,7 +73,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Nothing is fetched.
+/// Finds a model that is on this machine; nothing is fetched.
 fn find(model: &str) -> Result<registry::ModelFiles> {
     let hub = Hub {
         offline: true,

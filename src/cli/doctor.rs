@@ -1,4 +1,4 @@
-//! `sdgen doctor`: what sdgen finds on this machine, and how to mend what is wrong.
+//! `sdgen doctor`: checks of this machine and its settings, with advice on each problem.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -10,8 +10,7 @@ use serde::Serialize;
 use super::terminal::{self, size};
 use crate::env::{self, Hub};
 use crate::error::Error;
-use crate::error::Result;
-use crate::nn::{Survey, survey};
+use crate::nn::{Hardware, detect_hardware};
 use crate::registry::{Reach, free_space, reach};
 
 /// Room for a model of the XL family, in bytes.
@@ -90,7 +89,7 @@ impl Finding {
 }
 
 /// Collects and prints the findings.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut findings = machine();
     findings.push(defaults());
     match Hub::from_env() {
@@ -131,18 +130,19 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
             let _ = writeln!(text, "{:<24} -> {fix}", "");
         }
     }
-    terminal::data(terminal::harmless(&text).as_bytes())
+    terminal::data(terminal::harmless(&text).as_bytes())?;
+    Ok(())
 }
 
 /// Device, build, instruction sets, threads and data type.
 fn machine() -> Vec<Finding> {
     let asked = env::instruction_set();
-    let Survey {
+    let Hardware {
         features,
         instruction_sets,
         cores,
         choice,
-    } = survey(asked.as_deref());
+    } = detect_hardware(asked.as_deref());
     let built = match features.as_slice() {
         [] => Finding::note(
             "build",

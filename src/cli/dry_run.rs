@@ -1,6 +1,6 @@
-//! `--dry-run`: what would be drawn, with its tokens, what would be fetched, the memory that it
-//! would take, by the estimate that a run decides by, and the time, by the arithmetic that it asks
-//! for. With `time` that is measured instead, on a short run of two steps for each model and size.
+//! `--dry-run`: the images of a run with their tokens, its downloads, its memory by the estimate that
+//! a run decides by, and its time by the number of operations. With `time` the time is measured
+//! instead, on a short run of two steps for each model and size.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
@@ -10,8 +10,7 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
-use super::terminal;
-use super::work::count_of;
+use super::terminal::{self, count_of};
 use crate::batch::{Job, Planned, forwards};
 use crate::engine::{Engine, Forecast};
 use crate::env::Hub;
@@ -52,8 +51,8 @@ enum Form {
 }
 
 impl DryRun {
-    /// Returns true if nothing is to be drawn.
-    pub(super) fn wanted(self) -> bool {
+    /// Returns true if the flag is given.
+    pub(super) fn is_requested(self) -> bool {
         self.dry_run.is_some()
     }
 
@@ -122,32 +121,36 @@ struct Measured {
     last: Option<Instant>,
 }
 
-/// Reports a single run.
-pub(super) fn single(params: &Params, form: DryRun) -> Result<()> {
+/// Reports on a single request.
+pub(super) fn report_single(params: &Params, form: DryRun) -> anyhow::Result<()> {
     let mut report = Report::default();
     let mut silent = |_: &Event| Flow::Continue;
     if is_absent(params)? {
-        report.wants(params, params.count.unwrap_or(1) as usize)?;
+        report.add_absent(params, params.count.unwrap_or(1) as usize)?;
         return report.print(form);
     }
     let plan = Planner::new(offline()?).plan(params, &mut silent)?;
-    report.add(None, None, &plan, &mut HashMap::new())?;
+    report.add_plan(None, None, &plan, &mut HashMap::new())?;
     report.estimate = Some(estimate(&[&plan], &[&plan], form)?);
     report.print(form)
 }
 
-/// Reports a batch.
-pub(super) fn batch(planned: &[Planned], absent: &[Job], form: DryRun) -> Result<()> {
+/// Reports on a batch.
+pub(super) fn report_batch(
+    planned: &[Planned],
+    absent: &[Job],
+    form: DryRun,
+) -> anyhow::Result<()> {
     let mut report = Report::default();
     for job in absent {
-        report.wants(&job.params, 1)?;
+        report.add_absent(&job.params, 1)?;
     }
     let mut tokenizers = HashMap::new();
     for Planned {
         job, path, plan, ..
     } in planned
     {
-        report.add(
+        report.add_plan(
             Some(job.name.clone()),
             Some(path.clone()),
             plan,
@@ -177,9 +180,6 @@ fn forward(planned: &[Planned], jobs: &[usize]) -> Plan {
 }
 
 /// The hub for a run that fetches nothing.
-///
-/// # Errors
-/// As [`Hub::from_env`].
 pub(super) fn offline() -> Result<Hub> {
     Ok(Hub {
         offline: true,
@@ -189,9 +189,6 @@ pub(super) fn offline() -> Result<Hub> {
 
 /// Returns true if a model would have to be fetched. In offline mode, its absence is an error as in
 /// a run.
-///
-/// # Errors
-/// There is no such model.
 pub(super) fn is_absent(params: &Params) -> Result<bool> {
     if params.offline == Some(true) {
         return Ok(false);
@@ -222,14 +219,14 @@ fn download(params: &Params) -> Result<Option<u64>> {
         }
         Flow::Continue
     };
-    // What cannot be asked is not known; that the download was stopped is no error either.
+    // A hub that cannot be reached leaves the size unknown; stopping the download is no error.
     let _ = registry::locate(&model, &fetch, &mut listening);
     Ok(said)
 }
 
 impl Report {
-    /// Takes note of `jobs` whose model would be fetched; the hub is asked once for each model.
-    fn wants(&mut self, params: &Params, jobs: usize) -> Result<()> {
+    /// Adds `jobs` whose model would be fetched; the hub is asked once for each model.
+    fn add_absent(&mut self, params: &Params, jobs: usize) -> Result<()> {
         let name = params.model.as_deref().unwrap_or(DEFAULT_MODEL).to_owned();
         if !self.absent.contains_key(&name) {
             self.absent.insert(
@@ -244,7 +241,7 @@ impl Report {
         Ok(())
     }
 
-    fn add(
+    fn add_plan(
         &mut self,
         name: Option<String>,
         file: Option<PathBuf>,
@@ -285,14 +282,13 @@ impl Report {
         Ok(())
     }
 
-    fn print(mut self, form: DryRun) -> Result<()> {
-        self.schema = super::progress::SCHEMA;
-        match form.dry_run {
-            Some(Form::Json) => terminal::json(&self),
-            Some(Form::Text | Form::Time) | None => {
-                terminal::data(terminal::harmless(&self.text()).as_bytes())
-            }
+    fn print(mut self, form: DryRun) -> anyhow::Result<()> {
+        self.schema = crate::event::SCHEMA;
+        if form.dry_run == Some(Form::Json) {
+            return terminal::json(&self);
         }
+        terminal::data(terminal::harmless(&self.text()).as_bytes())?;
+        Ok(())
     }
 
     /// Writing to a string cannot fail.
@@ -370,7 +366,7 @@ impl Report {
     }
 }
 
-/// Memory of `forwards`, each the plan of what is drawn at once, and time of `plans`.
+/// Memory of `forwards`, each the plan of images that are generated together, and time of `plans`.
 fn estimate(plans: &[&Plan], forwards: &[&Plan], form: DryRun) -> Result<Estimate> {
     let mut engine = Engine::new();
     // Before a short run takes memory that the estimate asks for.
@@ -406,7 +402,7 @@ fn estimate(plans: &[&Plan], forwards: &[&Plan], form: DryRun) -> Result<Estimat
     })
 }
 
-/// The times of a plan by the arithmetic that it asks for; loading is not counted.
+/// The times of a plan by its number of operations; loading is not counted.
 fn forecast(plan: &Plan, engine: &mut Engine) -> Result<Option<Measured>> {
     let Request {
         model,
@@ -487,7 +483,7 @@ fn measure(plan: &Plan, engine: &mut Engine) -> Result<Measured> {
         refiner: None,
         ..plan.clone()
     };
-    // Two steps make no picture that would have to be one.
+    // After two steps the image may be invalid.
     match engine.generate(&plan, &mut clock, &mut |_| Ok(())) {
         Err(error) if error.kind() != Kind::InvalidImage => Err(error),
         _ => Ok(clock),

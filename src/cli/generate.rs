@@ -1,26 +1,21 @@
-//! The default command: a prompt in, pictures out.
+//! The default command: images from a prompt.
 
 use std::cell::RefCell;
-use std::io::{ErrorKind, IsTerminal, Read};
-use std::path::PathBuf;
+use std::io::{ErrorKind, Read};
 use std::time::Instant;
 
 use clap::Args;
 
 use super::config::Profile;
-use super::dry_run::DryRun;
-use super::preview::Previews;
+use super::dry_run::{self, DryRun};
 use super::progress::{Display, Progress};
-use super::signals;
-use crate::engine::{Engine, Image};
+use super::save::{Generation, generate_and_save, parse_destination};
+use super::{signals, terminal_image};
 use crate::env::Hub;
 use crate::error::{Error, Result};
-use crate::event::{Event, Flow, Observer, Stage};
-use crate::output::album::{ImageWriter, Leaf};
-use crate::output::path::{DEFAULT_TEMPLATE, Destination, Template, UNNAMED, Values};
-use crate::output::png::{Existing, save, write_stream};
+use crate::event::{Event, Observer};
 use crate::params::{Params, check};
-use crate::planner::{Plan, Planner};
+use crate::planner::Planner;
 
 #[derive(Args)]
 #[group(skip)]
@@ -38,31 +33,31 @@ pub(super) struct Arguments {
     pub(super) display: Display,
 }
 
-/// Longest prompt that is read from stdin, in bytes.
+/// Longest prompt on stdin, in bytes.
 const MAX_PROMPT: u64 = 1 << 20;
 
-/// Draws what the arguments ask for.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+/// Generates the images that the arguments ask for.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
     let defaults = arguments.profile.defaults()?;
-    let params = with_prompt(&defaults.under(&arguments.params)?)?;
+    let params = with_prompt_from_stdin(&defaults.under(&arguments.params)?)?;
     if let Some(error) = check(&params).into_iter().next() {
-        return Err(defaults.blamed(error, &arguments.params));
+        return Err(defaults.blamed(error, &arguments.params).into());
     }
-    let destination = destination(&params)?;
+    let destination = parse_destination(&params)?;
     if arguments.show {
-        super::show::check()?;
+        terminal_image::check_terminal()?;
     }
-    signals::listen(arguments.display.announces())?;
-    if arguments.dry.wanted() {
-        return super::dry_run::single(&params, arguments.dry);
+    signals::listen(arguments.display.announces_stop())?;
+    if arguments.dry.is_requested() {
+        return dry_run::report_single(&params, arguments.dry);
     }
     let progress = RefCell::new(Progress::new(&arguments.display));
     let mut observer = |event: &Event| progress.borrow_mut().on(event);
     defaults.told(&mut observer)?;
     let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
-    draw(
-        &Drawing {
+    generate_and_save(
+        &Generation {
             plan: &plan,
             params: &params,
             destination: &destination,
@@ -78,97 +73,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// Pictures and where they go.
-pub(super) struct Drawing<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) params: &'a Params,
-    pub(super) destination: &'a Destination,
-    /// Show them in the terminal.
-    pub(super) show: bool,
-}
-
-/// Draws and saves the pictures of a plan.
-pub(super) fn draw(drawing: &Drawing<'_>, progress: &RefCell<Progress>) -> Result<()> {
-    let Drawing {
-        plan,
-        params,
-        destination,
-        show,
-    } = *drawing;
-    let Plan { request, base, .. } = plan;
-    destination.check(&Values {
-        request,
-        model: &base.files.name,
-        seed: request.seed,
-        index: 0,
-        name: UNNAMED,
-    })?;
-    progress.borrow_mut().seed(request);
-    let album = ImageWriter {
-        origin: plan.origin(),
-        silent: params.no_metadata == Some(true),
-    };
-    let previews = RefCell::new(Previews::of(params, request)?);
-    let mut observer = |event: &Event| watch(event, progress, &previews);
-    let mut deliver = |image: Image| {
-        let path = saving(progress, image.seed, || keep(&album, &image, destination))?;
-        if show {
-            super::show::picture(&path)
-        } else {
-            Ok(())
-        }
-    };
-    let mut engine = Engine::new();
-    let drawn = engine.generate(plan, &mut observer, &mut deliver);
-    drawn.map_err(|error| rescued(&engine, &album, destination, error))
-}
-
-/// Saves a picture between the events that tell of it.
-pub(super) fn saving(
-    progress: &RefCell<Progress>,
-    seed: impl Into<Option<u64>>,
-    save: impl FnOnce() -> Result<PathBuf>,
-) -> Result<PathBuf> {
-    let begun = Instant::now();
-    // A wish to stop is answered at the next step; this picture is finished.
-    let tell = |event: Event| progress.borrow_mut().on(&event);
-    let _ = tell(Event::Begin {
-        stage: Stage::Save,
-        what: String::new(),
-    });
-    let path = save()?;
-    let _ = tell(Event::End {
-        stage: Stage::Save,
-        seconds: begun.elapsed().as_secs_f64(),
-    });
-    let _ = tell(Event::Saved {
-        path: path.clone(),
-        seed: seed.into(),
-    });
-    Ok(path)
-}
-
-/// Shows an event, and keeps the preview that it may be. Previews that cannot be kept are given up,
-/// with a word.
-fn watch(
-    event: &Event,
-    progress: &RefCell<Progress>,
-    previews: &RefCell<Option<Previews>>,
-) -> Flow {
-    let kept = previews
-        .borrow()
-        .as_ref()
-        .map_or(Ok(()), |previews| previews.keep(event));
-    if let Err(error) = kept {
-        *previews.borrow_mut() = None;
-        let message = format!("no more previews: {error}");
-        let _ = progress.borrow_mut().on(&Event::Warning { message });
-    }
-    progress.borrow_mut().on(event)
-}
-
 /// The parameters with the prompt read from stdin where it is `-`.
-fn with_prompt(params: &Params) -> Result<Params> {
+fn with_prompt_from_stdin(params: &Params) -> Result<Params> {
     if params.prompt.as_deref() != Some("-") {
         return Ok(params.clone());
     }
@@ -193,73 +99,4 @@ fn with_prompt(params: &Params) -> Result<Params> {
         prompt: Some(prompt),
         ..params.clone()
     })
-}
-
-pub(super) fn destination(params: &Params) -> Result<Destination> {
-    let existing = if params.overwrite == Some(true) {
-        Existing::Replace
-    } else {
-        Existing::Keep
-    };
-    let destination = Destination::parse(
-        params.output.as_deref(),
-        existing,
-        params.count.unwrap_or(1),
-    )?;
-    if matches!(destination, Destination::Stdout) && std::io::stdout().is_terminal() {
-        return Err(
-            Error::field("output", "stdout is a terminal, which shows no picture")
-                .hint("send it on: `sdgen ... -o - > out.png`"),
-        );
-    }
-    Ok(destination)
-}
-
-/// The error of an image that could not be decoded, after its latents are saved.
-fn rescued(
-    engine: &Engine,
-    album: &ImageWriter<'_>,
-    destination: &Destination,
-    error: Error,
-) -> Error {
-    match (engine.undecoded(), destination) {
-        (None, _) => error,
-        (Some(latents), Destination::Files { template, .. }) => {
-            album.rescue(latents, template, error)
-        }
-        (Some(latents), Destination::Stdout) => match Template::parse(DEFAULT_TEMPLATE) {
-            Ok(template) => album.rescue(latents, &template, error),
-            Err(_) => error,
-        },
-    }
-}
-
-/// The error of an image that its folder does not take, after it is saved in the system's temporary
-/// folder.
-fn elsewhere(album: &ImageWriter<'_>, leaf: &Leaf<'_>, error: Error) -> Error {
-    let name = std::env::temp_dir().join(format!("sdgen-{}.png", leaf.seed));
-    match album
-        .png(leaf)
-        .and_then(|png| save(&png, &name, Existing::Keep))
-    {
-        Ok(path) => error.hint(format!(
-            "the picture itself is not lost: `{}`",
-            path.display()
-        )),
-        Err(_) => error,
-    }
-}
-
-/// Writes a picture; returns where it is now.
-fn keep(album: &ImageWriter<'_>, image: &Image, destination: &Destination) -> Result<PathBuf> {
-    let leaf = image.leaf();
-    match destination {
-        Destination::Stdout => {
-            write_stream(std::io::stdout().lock(), &album.png(&leaf)?)?;
-            Ok(PathBuf::from("-"))
-        }
-        Destination::Files { template, existing } => album
-            .save(&leaf, template, *existing)
-            .map_err(|error| elsewhere(album, &leaf, error)),
-    }
 }

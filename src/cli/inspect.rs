@@ -1,15 +1,17 @@
-//! `sdgen inspect IMAGE`: what a picture says about itself.
+//! `sdgen inspect IMAGE`: the metadata of an image.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
+use anyhow::bail;
 use clap::Args;
 
 use super::terminal;
-use crate::error::{Error, Kind, Result};
-use crate::output::metadata::{self, Inspection, Record};
-use crate::output::parameters::Parameters;
-use crate::output::sheet::{Contents, Entry};
+use crate::error::{Error, Kind};
+use crate::image::Size;
+use crate::output::a1111_text::Parameters;
+use crate::output::contact_sheet::{Contents, Entry};
+use crate::output::metadata::{self, Record};
 
 #[derive(Args)]
 #[group(skip)]
@@ -24,7 +26,7 @@ pub(super) struct Arguments {
 }
 
 /// Prints the metadata of a picture.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let found = metadata::read(&arguments.image)?;
     if arguments.json {
         return terminal::json(&found);
@@ -38,16 +40,15 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
                 "`{}` says nothing about how it was made",
                 arguments.image.display()
             );
-            return Err(Error::new(Kind::Usage, message).hint(
+            bail!(Error::new(Kind::Usage, message).hint(
                 "expected a PNG with sdgen's or A1111's metadata; `--no-metadata` leaves it out",
             ));
         }
     };
-    terminal::data(terminal::harmless(&(size_line(&found) + &body)).as_bytes())
-}
-
-fn size_line(found: &Inspection) -> String {
-    line("size", &format!("{}x{}", found.width, found.height))
+    let Size { width, height } = found.size;
+    let size = line("size", &format!("{width}x{height}"));
+    terminal::data(terminal::harmless(&(size + &body)).as_bytes())?;
+    Ok(())
 }
 
 /// `name            value`, with further lines of the value set in.

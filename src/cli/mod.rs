@@ -1,30 +1,27 @@
-//! The command line: arguments in, pictures out, events shown. Each subcommand has its own file.
+//! The command line: arguments, progress, errors and files. Each subcommand has its own file.
 
-mod bars;
 mod batch;
+mod batch_run;
 mod bench;
-mod complete;
+mod completions;
 mod config;
 mod convert;
 mod doctor;
-mod downloads;
 mod dry_run;
+mod errors;
 mod generate;
 mod inspect;
 mod model_info;
 mod models;
-mod plain;
-mod preview;
 mod progress;
 mod replay;
-mod report;
+mod save;
 #[cfg(feature = "serve")]
 mod serve;
-mod show;
 mod signals;
 mod terminal;
+mod terminal_image;
 mod tokens;
-mod work;
 #[cfg(feature = "serve")]
 mod worker;
 
@@ -34,7 +31,7 @@ use std::process::ExitCode;
 use clap::{ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::error::{KINDS, Result};
+use crate::error::KINDS;
 
 /// Stable Diffusion images from the command line
 #[derive(Parser)]
@@ -87,7 +84,7 @@ enum Command {
 
 /// Runs the program on the process's arguments.
 pub fn main() -> ExitCode {
-    complete::answer(command);
+    completions::answer_shell(command);
     crate::nn::explain_lost_files();
     crate::nn::return_large_buffers();
     let colour = if crate::env::colours() {
@@ -97,12 +94,16 @@ pub fn main() -> ExitCode {
     };
     let matches = match command().color(colour).try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => return report::refused_arguments(&error, progress::asked_format()),
+        Err(error) => return refuse_arguments(&error),
     };
     match Arguments::from_arg_matches(&matches) {
         Ok(arguments) => run(arguments),
-        Err(error) => report::refused_arguments(&error, progress::asked_format()),
+        Err(error) => refuse_arguments(&error),
     }
+}
+
+fn refuse_arguments(error: &clap::Error) -> ExitCode {
+    errors::report_clap_error(error, progress::requested_error_format(), &command())
 }
 
 fn run(arguments: Arguments) -> ExitCode {
@@ -127,11 +128,11 @@ fn run(arguments: Arguments) -> ExitCode {
         Some(Command::Serve(serve)) => serve::run(&serve),
         #[cfg(feature = "serve")]
         Some(Command::Worker(worker)) => worker::run(&worker),
-        Some(Command::Completions { shell }) => completions(shell),
+        Some(Command::Completions { shell }) => completions::print_script(shell, command()),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => report::failed(&error, format),
+        Err(error) => errors::report_error(error, format, &command()),
     }
 }
 
@@ -147,10 +148,4 @@ fn exit_codes() -> String {
         let _ = write!(text, "\n  {:>3}  {}", row.exit_code, row.meaning);
     }
     text
-}
-
-fn completions(shell: Shell) -> Result<()> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command(), "sdgen", &mut script);
-    terminal::data(&script)
 }

@@ -1,4 +1,4 @@
-//! `sdgen models info MODEL`: what a file or a model is, from its headers and hashes.
+//! `sdgen models info MODEL`: facts about a file or a model, from its headers and hashes.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -19,16 +19,17 @@ pub(super) struct Arguments {
     model: String,
 }
 
-/// Prints what is known.
-pub(super) fn run(arguments: &Arguments, json: bool) -> Result<()> {
+/// Prints the facts about a model.
+pub(super) fn run(arguments: &Arguments, json: bool) -> anyhow::Result<()> {
     let about = about(&arguments.model)?;
     if json {
         return terminal::json(&about);
     }
-    terminal::data(terminal::harmless(&lines(&about)).as_bytes())
+    terminal::data(terminal::harmless(&lines(&about)).as_bytes())?;
+    Ok(())
 }
 
-/// Nothing is fetched: it would be a large answer to a small question.
+/// Reads the facts about a model that is on this machine; nothing is fetched.
 fn about(model: &str) -> Result<About> {
     match ModelRef::parse(model)? {
         ModelRef::File(path) => About::file(&path),

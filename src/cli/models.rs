@@ -1,8 +1,9 @@
-//! `sdgen models`: the versions that can be called by name, and what the cache holds.
+//! `sdgen models`: the versions with a name, and the models in the cache.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
 
+use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
@@ -79,8 +80,8 @@ struct Pull {
     display: Display,
 }
 
-/// Does what is asked; lists without a question.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+/// Runs the action; lists the models without one.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (hub, json) = (Hub::from_env()?, arguments.json);
     match arguments.action.as_ref().unwrap_or(&Action::List) {
         Action::List => list(&hub, json),
@@ -89,10 +90,10 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         Action::Path { model } => path(&model.model, &hub, json),
         Action::Verify {
             model: Some(model), ..
-        } => verify(&[found(model, &hub)?], json),
-        Action::Verify { model: None, .. } => verify(&everything(&hub)?, json),
+        } => verify(&[find_cached(model, &hub)?], json),
+        Action::Verify { model: None, .. } => verify(&all_snapshots(&hub)?, json),
         Action::Rm { model } => remove(&model.model, &hub, json),
-        Action::Du => usage(&hub, json),
+        Action::Du => print_usage(&hub, json),
     }
 }
 
@@ -112,7 +113,7 @@ struct Row {
     bytes: Option<u64>,
 }
 
-fn list(hub: &Hub, json: bool) -> Result<()> {
+fn list(hub: &Hub, json: bool) -> anyhow::Result<()> {
     let stored = registry::stock(hub).unwrap_or_default();
     let bytes = |files: &ModelFiles| {
         let root = files.root()?;
@@ -142,7 +143,8 @@ fn list(hub: &Hub, json: bool) -> Result<()> {
             row.name, row.size, row.license, row.about
         );
     }
-    terminal::data(text.as_bytes())
+    terminal::data(text.as_bytes())?;
+    Ok(())
 }
 
 fn row(spec: &'static ModelSpec, hub: &Hub, bytes: impl Fn(&ModelFiles) -> Option<u64>) -> Row {
@@ -162,9 +164,9 @@ fn row(spec: &'static ModelSpec, hub: &Hub, bytes: impl Fn(&ModelFiles) -> Optio
     }
 }
 
-fn pull(asked: &Pull, hub: Hub, json: bool) -> Result<()> {
+fn pull(asked: &Pull, hub: Hub, json: bool) -> anyhow::Result<()> {
     let model = ModelRef::parse(&asked.name.model)?;
-    signals::listen(asked.display.announces())?;
+    signals::listen(asked.display.announces_stop())?;
     let progress = RefCell::new(Progress::new(&asked.display));
     let mut observer = |event: &Event| progress.borrow_mut().on(event);
     let fetch = Fetch {
@@ -174,15 +176,15 @@ fn pull(asked: &Pull, hub: Hub, json: bool) -> Result<()> {
     };
     let files = registry::pull(&model, &fetch, &mut observer)?;
     drop(progress);
-    show_place(&files, json)
+    print_folder(&files, json)
 }
 
-fn path(name: &str, hub: &Hub, json: bool) -> Result<()> {
-    show_place(&found(name, hub)?, json)
+fn path(name: &str, hub: &Hub, json: bool) -> anyhow::Result<()> {
+    print_folder(&find_cached(name, hub)?, json)
 }
 
 /// The model as far as it is on this machine.
-fn found(name: &str, hub: &Hub) -> Result<ModelFiles> {
+fn find_cached(name: &str, hub: &Hub) -> Result<ModelFiles> {
     let model = ModelRef::parse(name)?;
     let hub = Hub {
         offline: true,
@@ -199,7 +201,7 @@ fn found(name: &str, hub: &Hub) -> Result<ModelFiles> {
     )
 }
 
-fn show_place(files: &ModelFiles, json: bool) -> Result<()> {
+fn print_folder(files: &ModelFiles, json: bool) -> anyhow::Result<()> {
     let root = files.root().ok_or_else(|| {
         Error::field(
             "model",
@@ -213,11 +215,12 @@ fn show_place(files: &ModelFiles, json: bool) -> Result<()> {
         let license = files.license();
         return terminal::json(&json!({ "model": files.origin, "path": root, "license": license }));
     }
-    terminal::data(format!("{}\n", root.display()).as_bytes())
+    terminal::data(format!("{}\n", root.display()).as_bytes())?;
+    Ok(())
 }
 
 /// Every snapshot in the cache.
-fn everything(hub: &Hub) -> Result<Vec<ModelFiles>> {
+fn all_snapshots(hub: &Hub) -> Result<Vec<ModelFiles>> {
     let of = |entry: registry::Stored| {
         let name = entry.repo.clone();
         let folder = move |commit: &String| {
@@ -237,7 +240,7 @@ struct Checked {
     verdict: Verdict,
 }
 
-fn verify(models: &[ModelFiles], json: bool) -> Result<()> {
+fn verify(models: &[ModelFiles], json: bool) -> anyhow::Result<()> {
     let (mut checked, mut bad) = (Vec::new(), 0);
     for files in models {
         for (file, verdict) in registry::verify(files)? {
@@ -251,7 +254,7 @@ fn verify(models: &[ModelFiles], json: bool) -> Result<()> {
                 verdict,
             };
             if !json {
-                terminal::data(terminal::harmless(&line(&entry)).as_bytes())?;
+                terminal::data(terminal::harmless(&verdict_line(&entry)).as_bytes())?;
             }
             checked.push(entry);
         }
@@ -259,17 +262,17 @@ fn verify(models: &[ModelFiles], json: bool) -> Result<()> {
     if json {
         terminal::json(&checked)?;
     }
-    match bad {
-        0 => Ok(()),
-        _ => Err(Error::new(
-            Kind::ModelFile,
-            format!("{bad} of {} files are damaged", checked.len()),
-        )
-        .hint("`sdgen models rm MODEL` and `sdgen models pull MODEL` fetch the model anew")),
+    if bad > 0 {
+        let message = format!("{bad} of {} files are damaged", checked.len());
+        bail!(
+            Error::new(Kind::ModelFile, message)
+                .hint("`sdgen models rm MODEL` and `sdgen models pull MODEL` fetch the model anew")
+        );
     }
+    Ok(())
 }
 
-fn line(entry: &Checked) -> String {
+fn verdict_line(entry: &Checked) -> String {
     let Checked {
         model,
         file,
@@ -289,15 +292,16 @@ fn line(entry: &Checked) -> String {
     format!("{state:<8} {model} {file}{more}\n")
 }
 
-fn remove(name: &str, hub: &Hub, json: bool) -> Result<()> {
+fn remove(name: &str, hub: &Hub, json: bool) -> anyhow::Result<()> {
     let freed = registry::remove(&ModelRef::parse(name)?, hub)?;
     if json {
         return terminal::json(&json!({ "model": name, "freed": freed }));
     }
-    terminal::data(format!("removed {name}, {} free again\n", terminal::size(freed)).as_bytes())
+    terminal::data(format!("removed {name}, {} free again\n", terminal::size(freed)).as_bytes())?;
+    Ok(())
 }
 
-fn usage(hub: &Hub, json: bool) -> Result<()> {
+fn print_usage(hub: &Hub, json: bool) -> anyhow::Result<()> {
     let stored = registry::stock(hub)?;
     if json {
         return terminal::json(&stored);
@@ -319,5 +323,6 @@ fn usage(hub: &Hub, json: bool) -> Result<()> {
     let total = terminal::size(stored.iter().map(|entry| entry.bytes).sum());
     let place = hub.cache()?.display();
     let _ = writeln!(text, "{total:>10}  in {place}");
-    terminal::data(text.as_bytes())
+    terminal::data(text.as_bytes())?;
+    Ok(())
 }

@@ -1,21 +1,22 @@
-//! `sdgen replay IMAGE`: draws a picture again from what it says about itself, and tells whether it
-//! is the same.
+//! `sdgen replay IMAGE`: an image again from its metadata; with `--verify`, compared with the first.
 
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Instant;
 
+use anyhow::{Context, bail};
 use clap::Args;
 use image::RgbImage;
 
 use super::config::Profile;
-use super::generate::{Drawing, destination, draw};
 use super::progress::{Display, Progress};
+use super::save::{Generation, generate_and_save, parse_destination};
 use super::{signals, terminal};
-use crate::engine::{Engine, Image};
+use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
+use crate::image::{Image, Size};
 use crate::output::metadata::{self, Record};
 use crate::params::{Params, overlay};
 use crate::planner::{Plan, Planner, Recorded};
@@ -47,19 +48,19 @@ const CLOSE: f64 = 40.0;
 /// Warning about a text of A1111's that has none.
 const NO_SEED: &str = "the text names no seed: this becomes another picture";
 
-/// Draws the picture again.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+/// Generates the image again.
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let begun = Instant::now();
-    signals::listen(arguments.display.announces())?;
+    signals::listen(arguments.display.announces_stop())?;
     let progress = RefCell::new(Progress::new(&arguments.display));
     let plan = arguments.plan(&progress)?;
     if arguments.verify {
-        return arguments.verdict(&plan, &progress);
+        return arguments.verify(&plan, &progress);
     }
     let params = &arguments.params;
-    let destination = destination(params)?;
-    draw(
-        &Drawing {
+    let destination = parse_destination(params)?;
+    generate_and_save(
+        &Generation {
             plan: &plan,
             params,
             destination: &destination,
@@ -137,8 +138,8 @@ impl Arguments {
         Ok(plan)
     }
 
-    /// Draws and compares; the verdict is data.
-    fn verdict(&self, plan: &Plan, progress: &RefCell<Progress>) -> Result<()> {
+    /// Generates the image and prints how it compares with the given one.
+    fn verify(&self, plan: &Plan, progress: &RefCell<Progress>) -> anyhow::Result<()> {
         let there = image::open(&self.image).map_err(|e| {
             Error::new(
                 Kind::Usage,
@@ -152,28 +153,25 @@ impl Arguments {
             here.get_or_insert(image);
             Ok(())
         })?;
-        let here = here.ok_or_else(|| Error::internal("a request that draws nothing"))?;
+        let here = here.context("a request that draws nothing")?;
         let psnr = psnr(&there.to_rgb8(), &here);
-        match psnr {
-            Some(f64::INFINITY) => terminal::data(b"same\n"),
-            Some(psnr) if psnr >= CLOSE => {
-                terminal::data(format!("close: PSNR {psnr:.1} dB\n").as_bytes())
-            }
-            Some(psnr) => {
-                terminal::data(format!("different: PSNR {psnr:.1} dB\n").as_bytes())?;
-                Err(Error::new(
-                    Kind::Different,
-                    "the picture drawn now is another one",
-                ))
-            }
-            None => {
-                terminal::data(b"different: another size\n")?;
-                Err(Error::new(
-                    Kind::Different,
-                    "the picture drawn now has another size",
-                ))
-            }
+        let (verdict, difference) = match psnr {
+            Some(f64::INFINITY) => ("same\n".to_owned(), None),
+            Some(psnr) if psnr >= CLOSE => (format!("close: PSNR {psnr:.1} dB\n"), None),
+            Some(psnr) => (
+                format!("different: PSNR {psnr:.1} dB\n"),
+                Some("the picture drawn now is another one"),
+            ),
+            None => (
+                "different: another size\n".to_owned(),
+                Some("the picture drawn now has another size"),
+            ),
+        };
+        terminal::data(verdict.as_bytes())?;
+        if let Some(difference) = difference {
+            bail!(Error::new(Kind::Different, difference));
         }
+        Ok(())
     }
 }
 
@@ -184,7 +182,7 @@ fn warn(observer: &mut dyn Observer, message: String) {
 
 /// The peak signal-to-noise ratio of two pictures of one size: infinite for the same.
 fn psnr(there: &RgbImage, here: &Image) -> Option<f64> {
-    if (there.width(), there.height()) != (here.width, here.height) {
+    if Size::new(there.width(), there.height()) != here.size {
         return None;
     }
     let square = |(a, b): (&u8, &u8)| (f64::from(*a) - f64::from(*b)).powi(2);
@@ -205,8 +203,7 @@ mod tests {
     #[test]
     fn the_ratio_is_infinite_for_the_same_and_falls_with_the_difference() {
         let here = |value: u8| Image {
-            width: 2,
-            height: 1,
+            size: Size::new(2, 1),
             rgb: vec![value; 6],
             seed: 0,
             index: 0,

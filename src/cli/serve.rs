@@ -161,7 +161,7 @@ pub(super) struct LogArguments {
 }
 
 /// Serves requests until a signal arrives.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let server = Server::bind(
         options(arguments)?,
         bind_options(arguments)?,
@@ -174,7 +174,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         0 => {}
         waiting => terminal::say(&format!("jobs left from before: {waiting}")),
     }
-    server.run()
+    server.run()?;
+    Ok(())
 }
 
 /// Message at the first signal.

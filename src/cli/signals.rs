@@ -3,8 +3,10 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use anyhow::Context;
+
 use super::terminal::say;
-use crate::error::{Error, Kind, Result};
+use crate::error::Kind;
 
 static STOP: AtomicBool = AtomicBool::new(false);
 
@@ -13,11 +15,8 @@ pub(super) fn stop_requested() -> bool {
     STOP.load(Ordering::Relaxed)
 }
 
-/// Listens for signals from now on. `announce` says a line at the first one.
-///
-/// # Errors
-/// The system refuses the handler.
-pub(super) fn listen(announce: bool) -> Result<()> {
+/// Listens for signals from now on; with `announce`, the first one is answered with a line.
+pub(super) fn listen(announce: bool) -> anyhow::Result<()> {
     let line = if announce {
         "stopping after this step; Ctrl-C again stops at once"
     } else {
@@ -26,13 +25,9 @@ pub(super) fn listen(announce: bool) -> Result<()> {
     on_stop(line, || {})
 }
 
-/// Listens for signals from now on; the first one says `line` and does `stop`.
-///
-/// # Errors
-/// As [`listen`].
-pub(super) fn on_stop(line: &'static str, stop: impl Fn() + Send + 'static) -> Result<()> {
-    ctrlc::set_handler(move || on_signal(line, &stop))
-        .map_err(|e| Error::internal("cannot listen for Ctrl-C").source(e))
+/// Listens for signals from now on; the first one prints `line` and calls `stop`.
+pub(super) fn on_stop(line: &'static str, stop: impl Fn() + Send + 'static) -> anyhow::Result<()> {
+    ctrlc::set_handler(move || on_signal(line, &stop)).context("cannot listen for Ctrl-C")
 }
 
 #[expect(

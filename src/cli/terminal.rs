@@ -2,6 +2,8 @@
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 
+use anyhow::Context;
+
 use crate::error::{Error, Kind, Result};
 
 /// Writes data to stdout. A reader that closes the pipe (`| head`) ends the output without an
@@ -16,15 +18,15 @@ pub(super) fn data(bytes: &[u8]) -> Result<()> {
     }
 }
 
-/// A value as JSON to stdout.
-pub(super) fn json(value: &impl serde::Serialize) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(value)
-        .map_err(|e| Error::internal("cannot serialise the answer").source(e))?;
+/// Writes a value as JSON to stdout.
+pub(super) fn json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    let mut text = serde_json::to_string_pretty(value).context("cannot serialise the answer")?;
     text.push('\n');
-    data(text.as_bytes())
+    data(text.as_bytes())?;
+    Ok(())
 }
 
-/// A line for people. When nobody reads stderr, nobody misses it.
+/// Prints a line for people. A closed stderr is no error.
 pub(super) fn say(line: &str) {
     let _ = writeln!(io::stderr().lock(), "{line}");
 }
@@ -39,7 +41,7 @@ pub(super) fn coloured() -> bool {
     io::stderr().is_terminal() && crate::env::colours()
 }
 
-/// A number of bytes as people read it.
+/// A number of bytes in kB, MB or GB.
 pub(super) fn size(bytes: u64) -> String {
     let bytes = bytes as f64;
     match bytes {
@@ -61,4 +63,13 @@ pub(super) fn harmless(text: &str) -> String {
             }
         })
         .collect()
+}
+
+/// `1 job`, `2 jobs`.
+pub(super) fn count_of(count: usize, what: &str) -> String {
+    if count == 1 {
+        format!("1 {what}")
+    } else {
+        format!("{count} {what}s")
+    }
 }

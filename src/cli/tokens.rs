@@ -1,5 +1,5 @@
-//! `sdgen tokens PROMPT`: how a model's text encoders read a prompt, from the tokenizers' files
-//! alone.
+//! `sdgen tokens PROMPT`: the tokens of a prompt for each text encoder of a model, from the tokenizers'
+//! files alone.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -82,18 +82,18 @@ struct Row {
 }
 
 /// Prints the tokens.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let prompt = Prompt {
         field: "prompt",
         text: &arguments.prompt,
     };
     let reading = Reading {
-        syntax: named(
+        syntax: parse_or(
             "prompt_syntax",
             arguments.prompt_syntax.as_deref(),
             Syntax::default(),
         )?,
-        long: named(
+        long: parse_or(
             "long_prompt",
             arguments.long_prompt.as_deref(),
             LongPrompt::Chunk,
@@ -109,7 +109,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<()> {
         return terminal::json(&shown);
     }
     let text: String = shown.iter().map(lines).collect();
-    terminal::data(terminal::harmless(&text).as_bytes())
+    terminal::data(terminal::harmless(&text).as_bytes())?;
+    Ok(())
 }
 
 /// The embeddings that the prompt uses.
@@ -122,8 +123,11 @@ fn embeddings(arguments: &Arguments) -> Result<Vec<Arc<Embedding>>> {
     Shelf::new().embeddings(&paths, &[&arguments.prompt])
 }
 
-fn named<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
-    name.map_or(Ok(default), |name| T::parse(field, name))
+fn parse_or<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
+    match name {
+        Some(name) => T::parse(field, name),
+        None => Ok(default),
+    }
 }
 
 /// The tokenizers of a model that is on this machine. Nothing is fetched: weights would come along.

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::serve::{EngineArguments, LeaseArguments, LogArguments, STOP_MESSAGE, queue_options};
 use super::{signals, terminal};
-use crate::error::{Error, Result};
+use crate::error::Error;
 use crate::serve::{Limits, Worker};
 
 #[derive(Args)]
@@ -31,7 +31,7 @@ pub(super) struct Arguments {
 }
 
 /// Runs jobs until a signal arrives.
-pub(super) fn run(arguments: &Arguments) -> Result<()> {
+pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let url = queue_options(arguments.queue.as_ref())?.1.ok_or_else(|| {
         Error::field("queue", "a worker takes its jobs from a shared queue")
             .hint("name the queue that the servers share: `redis://host:6379/0`")

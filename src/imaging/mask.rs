@@ -4,7 +4,7 @@
 use image::GrayImage;
 use serde::{Deserialize, Serialize};
 
-use super::{Extend, MaskedContent, Picture};
+use super::{Extend, MaskedContent, Pixels};
 use crate::error::{Error, Result};
 
 /// Source of a mask.
@@ -164,9 +164,9 @@ impl Mask {
     }
 
     /// The mask as a grey picture.
-    pub(super) fn picture(&self) -> Picture {
+    pub(super) fn picture(&self) -> Pixels {
         let rgb = self.soft.iter().flat_map(|&value| [value; 3]).collect();
-        Picture {
+        Pixels {
             width: self.width,
             height: self.height,
             rgb,

@@ -1,24 +1,22 @@
 //! Input images of a request: read, turned upright, resized, and masks made of them. Plain bytes;
 //! the encoding to latents is not part of this module.
 
-mod canny;
-mod content;
-mod control;
-mod crop;
 mod decode;
-mod extend;
+mod inpaint_crop;
 mod mask;
-mod picture;
+mod masked_content;
+mod outpaint;
+mod pixels;
+mod preprocess;
 mod resample;
 
-pub use canny::Thresholds;
-pub use content::MaskedContent;
-pub use control::control_picture;
-pub use crop::Patch;
 pub use decode::Source;
-pub use extend::Extend;
+pub use inpaint_crop::Patch;
 pub use mask::{Mask, MaskChannel, MaskOptions, MaskSource};
-pub use picture::{Picture, Transparency, size_of};
+pub use masked_content::MaskedContent;
+pub use outpaint::Extend;
+pub use pixels::{Pixels, Transparency, size_of};
+pub use preprocess::{Preprocessor, PreprocessorSettings, Thresholds, control_image};
 
 use std::borrow::Cow;
 
@@ -45,7 +43,7 @@ named_enum! {
 /// Initial image and mask of a request, in pixels of the size that is rendered.
 pub struct Start {
     /// The picture.
-    pub picture: Picture,
+    pub picture: Pixels,
     /// Mask of the part to repaint; the whole image is repainted without one.
     pub mask: Option<Mask>,
     /// Initial content of the masked area.
@@ -60,7 +58,7 @@ impl Start {
     /// # Errors
     /// A file that is missing, too large or no picture; a mask that repaints nothing.
     pub fn load(path: &str, mask: Option<&MaskOptions>, fit: Fit, size: [u32; 2]) -> Result<Self> {
-        let picture = Picture::read("init_image", path, Transparency::OverWhite)?;
+        let picture = Pixels::read("init_image", path, Transparency::OverWhite)?;
         let Some(options) = mask else {
             let picture = picture.fitted(size[0], size[1], fit);
             return Ok(Self {
@@ -104,7 +102,7 @@ impl Start {
 
     /// The image that a run begins with: with [`MaskedContent::Fill`], the colours around the mask
     /// in the masked area; otherwise unchanged.
-    pub fn begun(&self) -> Cow<'_, Picture> {
+    pub fn begun(&self) -> Cow<'_, Pixels> {
         match (&self.mask, self.content) {
             (Some(mask), MaskedContent::Fill) => Cow::Owned(mask.filled(&self.picture)),
             _ => Cow::Borrowed(&self.picture),
@@ -113,8 +111,8 @@ impl Start {
 
     /// The finished image of a rendering: a part is pasted back in its place; with `keep`, the
     /// pixels outside the mask are restored, blended along the mask's edge.
-    pub fn finished(&self, rgb: Vec<u8>, keep: bool) -> Picture {
-        let mut rendering = Picture {
+    pub fn finished(&self, rgb: Vec<u8>, keep: bool) -> Pixels {
+        let mut rendering = Pixels {
             width: self.picture.width,
             height: self.picture.height,
             rgb,
@@ -131,7 +129,7 @@ impl Start {
 }
 
 /// The mask of an image on its extended canvas, before it is inverted, grown or blurred.
-fn plane(picture: &Picture, options: &MaskOptions, fit: Fit) -> Result<Vec<u8>> {
+fn plane(picture: &Pixels, options: &MaskOptions, fit: Fit) -> Result<Vec<u8>> {
     let (width, height) = (picture.width, picture.height);
     // The extension has to be white after inversion; an image without a mask of its own, black.
     let new = if options.invert { 0 } else { 255 };
@@ -140,7 +138,7 @@ fn plane(picture: &Picture, options: &MaskOptions, fit: Fit) -> Result<Vec<u8>> 
             Error::field("mask", "the initial picture has no alpha channel")
                 .hint("give a mask file instead")
         })?,
-        MaskSource::File(path) => Picture::read("mask", path, Transparency::Dropped)?
+        MaskSource::File(path) => Pixels::read("mask", path, Transparency::Dropped)?
             .fitted(width, height, fit)
             .grey(),
         MaskSource::Extension => vec![255 - new; (width * height) as usize],

@@ -1,6 +1,7 @@
-//! Image resizing equal to Pillow's, byte by byte, as diffusers and CLIP's image processor use it.
+//! Image resizing as in diffusers and CLIP's image processor. Written by hand because its bytes equal
+//! Pillow's one by one, which no crate's do.
 
-use super::Picture;
+use super::Pixels;
 
 /// Bits behind the point of a weight (Pillow, `Resample.c`).
 const BITS: u32 = 22;
@@ -135,14 +136,14 @@ fn scaled(filter: Filter, pixels: &[u8], channels: usize, from: [u32; 2], to: [u
 }
 
 /// `picture` at `[width, height]`; the alpha channel is resized independently of the colours.
-pub(super) fn resized(picture: &Picture, filter: Filter, to: [u32; 2]) -> Picture {
+pub(super) fn resized(picture: &Pixels, filter: Filter, to: [u32; 2]) -> Pixels {
     let from = [picture.width, picture.height];
     let rgb = scaled(filter, &picture.rgb, 3, from, to);
     let alpha = picture
         .alpha
         .as_ref()
         .map(|alpha| scaled(filter, alpha, 1, from, to));
-    Picture {
+    Pixels {
         width: to[0],
         height: to[1],
         rgb,

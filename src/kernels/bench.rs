@@ -3,10 +3,10 @@
 
 use half::bf16;
 
-use super::conv_plan::Algo;
+use super::arena::Aligned;
+use super::conv::Algo;
 use super::gemm_blocks::{PanelStep, run_panel};
 use super::panels::LaneKind;
-use super::scratch::Aligned;
 use super::tile::{Product, Start};
 use super::winograd_tiles::Tile;
 use super::{

@@ -2,13 +2,13 @@
 //! with one tap per kernel position.
 
 use super::Cpu;
-use super::conv::{Geometry, bands, units_in_scratch};
+use super::arena::Buffer;
 use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
-use super::epilogue::{Addend, Finish, Target};
+use super::epilogue::{Finish, OutputPtr, ResidualPtr};
 use super::gemm_blocks::{PanelStep, run_panel};
+use super::geometry::{Geometry, bands, units_in_working_set};
 use super::math::Activation;
 use super::panels::{LaneKind, Panels, Slab};
-use super::scratch::Buffer;
 use super::tile::{Product, Start};
 use std::ops::Range;
 
@@ -33,7 +33,7 @@ pub(super) struct DirectRun<'a> {
     /// [batch][padded outputs].
     pub(super) bias: &'a [f32],
     /// One row per pixel.
-    pub(super) residual: Option<Addend>,
+    pub(super) residual: Option<ResidualPtr>,
 }
 
 /// A row of output pixels, and the canvas row of its first tap.
@@ -53,7 +53,7 @@ struct Band<'a> {
     canvas: &'a Buffer<f32>,
     /// Lane offset of each tap from the first.
     taps: Vec<usize>,
-    target: Target,
+    target: OutputPtr,
 }
 
 /// Computes the convolution, whose shapes the caller has checked.
@@ -61,7 +61,7 @@ pub(super) fn forward(run: &DirectRun<'_>, out: &mut [f32]) {
     let g = run.geometry;
     let width = (run.size.1 - 1) * g.stride + g.kernel;
     let lanes = run.panels.depth;
-    let most = units_in_scratch(width * g.stride * lanes * 4);
+    let most = units_in_working_set(width * g.stride * lanes * 4);
     for band in bands(run.input.batch * run.size.0, most) {
         let (rows, canvas_rows) = lay_out(run, band);
         let shape = CanvasShape {
@@ -74,7 +74,7 @@ pub(super) fn forward(run: &DirectRun<'_>, out: &mut [f32]) {
         let canvas = shape.fill(run.cpu, run.input);
         let tap = |t: usize| (t / g.kernel * width + t % g.kernel) * lanes;
         let taps = (0..g.kernel * g.kernel).map(tap).collect();
-        let target = Target::F32(out.as_mut_ptr());
+        let target = OutputPtr::F32(out.as_mut_ptr());
         Band {
             run,
             rows,
@@ -134,13 +134,12 @@ impl Band<'_> {
             });
     }
 
-    /// Some rows by some panels, depth by depth; the sums are kept in scratch memory in between.
+    /// Some rows by some panels, depth by depth; the sums are kept in working memory in between.
     fn compute_block(&self, rows: &[OutputRow], range: Range<usize>) {
         let (panels, pixels) = (self.run.panels, self.run.size.1);
-        let scratch = self.run.cpu.scratch();
-        let mut sums = scratch.take::<f32>(range.len() * rows.len() * pixels * panels.columns);
-        let mut wide =
-            scratch.take::<f32>(panels.widened_len(panels.taps, panels.depth.min(DEPTH)));
+        let arena = self.run.cpu.arena();
+        let mut sums = arena.take::<f32>(range.len() * rows.len() * pixels * panels.columns);
+        let mut wide = arena.take::<f32>(panels.widened_len(panels.taps, panels.depth.min(DEPTH)));
         let pieces = bands(panels.depth, DEPTH);
         for piece in pieces {
             let slab = Slab {

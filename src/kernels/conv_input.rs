@@ -2,9 +2,9 @@
 //! they are copied into one canvas.
 
 use super::Cpu;
+use super::arena::Buffer;
 use super::math::{Activation, gelu, quick_gelu, relu, silu};
 use super::pool::Shareable;
-use super::scratch::Buffer;
 use super::simd::{Kernel, Simd};
 
 /// A scale and a shift for every image and channel, [batch, channels] each: x becomes scale x +
@@ -126,7 +126,7 @@ impl CanvasShape {
     /// Copies the rows out of `input`.
     pub(super) fn fill(&self, cpu: &Cpu, input: &ConvInput<'_>) -> Buffer<f32> {
         let mut canvas = cpu
-            .scratch()
+            .arena()
             .take::<f32>(self.rows.len() * self.width * self.pixel_lanes());
         self.fill_into(cpu, input, &mut canvas);
         canvas

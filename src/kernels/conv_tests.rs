@@ -1,5 +1,5 @@
 use super::super::testing::{Random, every_isa, relative_rms};
-use super::super::{Activation, Affine, Isa, Passes, plan};
+use super::super::{Activation, Affine, Isa, WeightSlice};
 use super::*;
 use half::f16;
 
@@ -337,7 +337,7 @@ fn large_maps_go_in_bands_with_the_same_result() {
             "{tile:?} {error:e}"
         );
     }
-    assert!(cpu.scratch().trim() < 64 << 20);
+    assert!(cpu.arena().trim() < 64 << 20);
 }
 
 #[test]

@@ -32,22 +32,26 @@ impl Residual<'_> {
     ///
     /// # Panics
     /// If it has another shape, or is an output in bf16.
-    pub(super) fn find(self, (rows, columns): (usize, usize), target: Target) -> Option<Addend> {
+    pub(super) fn find(
+        self,
+        (rows, columns): (usize, usize),
+        target: OutputPtr,
+    ) -> Option<ResidualPtr> {
         match (self, target) {
             (Residual::None, _) => None,
             (Residual::Rows(residual), _) => {
                 assert_eq!(residual.columns(), columns, "residual columns");
                 residual.check(rows);
-                Some(Addend {
+                Some(ResidualPtr {
                     at: residual.as_ptr(),
                     stride: residual.stride(),
                 })
             }
-            (Residual::Output, Target::F32(out)) => Some(Addend {
+            (Residual::Output, OutputPtr::F32(out)) => Some(ResidualPtr {
                 at: out.cast_const(),
                 stride: columns,
             }),
-            (Residual::Output, Target::Bf16(_)) => panic!("a residual in bf16"),
+            (Residual::Output, OutputPtr::Bf16(_)) => panic!("a residual in bf16"),
         }
     }
 }
@@ -55,20 +59,20 @@ impl Residual<'_> {
 /// The address of a residual, whose rows are read by the task that writes the same rows of the
 /// output.
 #[derive(Clone, Copy)]
-pub(super) struct Addend {
+pub(super) struct ResidualPtr {
     pub(super) at: *const f32,
     pub(super) stride: usize,
 }
 
 // SAFETY: an element is read by the one task that then writes its counterpart in the output.
-unsafe impl Send for Addend {}
+unsafe impl Send for ResidualPtr {}
 // SAFETY: as above.
-unsafe impl Sync for Addend {}
+unsafe impl Sync for ResidualPtr {}
 
-impl Addend {
+impl ResidualPtr {
     /// The residual from `row` and `column` on.
-    pub(super) fn from(self, row: usize, column: usize) -> Addend {
-        Addend {
+    pub(super) fn from(self, row: usize, column: usize) -> ResidualPtr {
+        ResidualPtr {
             at: self.at.wrapping_add(row * self.stride + column),
             ..self
         }
@@ -91,27 +95,27 @@ impl Output<'_> {
         }
     }
 
-    pub(super) fn target(&mut self) -> Target {
+    pub(super) fn target(&mut self) -> OutputPtr {
         match self {
-            Output::F32(out) => Target::F32(out.as_mut_ptr()),
-            Output::Bf16(out) => Target::Bf16(out.as_mut_ptr().cast()),
+            Output::F32(out) => OutputPtr::F32(out.as_mut_ptr()),
+            Output::Bf16(out) => OutputPtr::Bf16(out.as_mut_ptr().cast()),
         }
     }
 }
 
 /// The address of an output, shared by tasks that write disjoint rows or columns.
 #[derive(Clone, Copy)]
-pub(super) enum Target {
+pub(super) enum OutputPtr {
     F32(*mut f32),
     Bf16(*mut u16),
 }
 
 // SAFETY: tasks write disjoint elements, as each promises at its unsafe block.
-unsafe impl Send for Target {}
+unsafe impl Send for OutputPtr {}
 // SAFETY: as above.
-unsafe impl Sync for Target {}
+unsafe impl Sync for OutputPtr {}
 
-impl Target {
+impl OutputPtr {
     /// Stores the first `n` lanes at element `index`.
     ///
     /// # Safety
@@ -121,10 +125,10 @@ impl Target {
         // SAFETY: as the caller vouches.
         unsafe {
             match (self, n == S::WIDTH) {
-                (Target::F32(p), true) => s.store(p.add(index), v),
-                (Target::F32(p), false) => s.store_first(p.add(index), v, n),
-                (Target::Bf16(p), true) => s.store_bf16(p.add(index), v),
-                (Target::Bf16(p), false) => s.store_bf16_first(p.add(index), v, n),
+                (OutputPtr::F32(p), true) => s.store(p.add(index), v),
+                (OutputPtr::F32(p), false) => s.store_first(p.add(index), v, n),
+                (OutputPtr::Bf16(p), true) => s.store_bf16(p.add(index), v),
+                (OutputPtr::Bf16(p), false) => s.store_bf16_first(p.add(index), v, n),
             }
         }
     }
@@ -139,7 +143,7 @@ pub(super) struct Scales {
     pub(super) columns: *const f32,
 }
 
-/// Target of the sums of a block of rows by one panel, and the steps before they are written.
+/// OutputPtr of the sums of a block of rows by one panel, and the steps before they are written.
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
     pub(super) rows: usize,
@@ -150,14 +154,14 @@ pub(super) struct Finish {
     pub(super) activation: Activation,
     /// The first vector of columns is a value, the second its gate; one vector is written.
     pub(super) gated: bool,
-    pub(super) target: Target,
+    pub(super) target: OutputPtr,
     /// Element of the output at the first row and column of the block.
     pub(super) index: usize,
     pub(super) stride: usize,
     /// Columns written; the others are padding.
     pub(super) columns: usize,
     /// Residual from the first row and column of the block on.
-    pub(super) residual: Option<Addend>,
+    pub(super) residual: Option<ResidualPtr>,
 }
 
 impl Finish {

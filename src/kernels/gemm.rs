@@ -2,12 +2,11 @@
 //! everything fused behind it.
 
 use super::Cpu;
+use super::arena::{Aligned, Buffer};
 use super::epilogue::{Epilogue, Output};
-use super::gemm_blocks::{Block, Operand, run_blocks};
-use super::panels::{Form, LaneKind, PanelShape, Panels};
+use super::gemm_blocks::{Block, Operand, WeightScales, run_blocks};
+use super::panels::{LaneKind, PanelFormat, PanelShape, Panels, Precision, WeightSlice};
 use super::rows::{self, Rows};
-use super::scratch::{Aligned, Buffer};
-use super::source::{Precision, WeightSlice};
 use half::bf16;
 
 /// The stored weights of a linear layer.
@@ -55,14 +54,6 @@ pub(crate) struct PackedLinear {
     quantization: Option<WeightScales>,
 }
 
-/// Per-channel scales of 8-bit weights, padded to whole panels.
-pub(super) struct WeightScales {
-    pub(super) scales: Aligned<f32>,
-    /// -128 times the sum of a column: subtracts at the start the contribution of the offset 128 of
-    /// unsigned inputs. i32 in the bits.
-    pub(super) offsets: Aligned<u32>,
-}
-
 /// Largest 8-bit weight.
 const INT8_MAX: f32 = 127.0;
 
@@ -81,22 +72,22 @@ impl PackedLinear {
             weights.bias.is_none_or(|b| b.len() == rows),
             "a bias for each of {rows} rows"
         );
-        let layout = Layout {
+        let map = ColumnMap {
             width: cpu.isa().width(),
             rows,
             gating: weights.gating,
         };
-        let count = layout.panels();
-        let columns = count * 2 * layout.width;
+        let count = map.panels();
+        let columns = count * 2 * map.width;
         let mut bias = Aligned::zeroed(columns);
         for (c, b) in bias.iter_mut().enumerate() {
-            *b = layout
+            *b = map
                 .row(c)
                 .zip(weights.bias)
                 .map_or(0.0, |(row, values)| values[row]);
         }
         let quantization =
-            (precision == Precision::Int8).then(|| WeightScales::of(cpu, weights, &layout));
+            (precision == Precision::Int8).then(|| WeightScales::of(cpu, weights, &map));
         let shape = PanelShape {
             count,
             taps: 1,
@@ -105,10 +96,10 @@ impl PackedLinear {
         let panels = Panels::pack(
             cpu,
             shape,
-            Form::of(precision, cpu.isa()),
+            PanelFormat::of(precision, cpu.isa()),
             |panel, j, out| {
-                let column = panel * 2 * layout.width + j;
-                if let Some(row) = layout.row(column) {
+                let column = panel * 2 * map.width + j;
+                if let Some(row) = map.row(column) {
                     weights.widen_row(row, out);
                     if let Some(quantization) = &quantization {
                         let inverse = 1.0 / quantization.scales[column];
@@ -117,7 +108,7 @@ impl PackedLinear {
                 }
             },
         );
-        let outputs = layout.outputs();
+        let outputs = map.outputs();
         PackedLinear {
             panels,
             inputs: weights.inputs,
@@ -156,7 +147,7 @@ impl PackedLinear {
         } else {
             self.outputs
         };
-        cpu.asked(rows * columns * self.inputs);
+        cpu.count_work(rows * columns * self.inputs);
         assert_eq!(
             out.len(),
             rows * self.outputs,
@@ -270,13 +261,13 @@ impl Prepared {
 }
 
 /// Map from each packed column to its stored row.
-struct Layout {
+struct ColumnMap {
     width: usize,
     rows: usize,
     gating: Gating,
 }
 
-impl Layout {
+impl ColumnMap {
     fn outputs(&self) -> usize {
         match self.gating {
             Gating::None => self.rows,
@@ -332,13 +323,13 @@ impl LinearWeights<'_> {
 }
 
 impl WeightScales {
-    fn of(cpu: &Cpu, weights: &LinearWeights<'_>, layout: &Layout) -> WeightScales {
-        let columns = layout.panels() * 2 * layout.width;
+    fn of(cpu: &Cpu, weights: &LinearWeights<'_>, map: &ColumnMap) -> WeightScales {
+        let columns = map.panels() * 2 * map.width;
         let mut pairs = vec![(1f32, 0i32); columns];
         cpu.pool().for_chunks(&mut pairs, 16, |block, chunk| {
             let mut row = vec![0f32; weights.inputs];
             for (i, pair) in chunk.iter_mut().enumerate() {
-                let Some(r) = layout.row(block * 16 + i) else {
+                let Some(r) = map.row(block * 16 + i) else {
                     continue;
                 };
                 weights.widen_row(r, &mut row);

@@ -2,8 +2,8 @@
 //! that operands stay in cache.
 
 use super::Cpu;
-use super::epilogue::{Addend, Finish, Scales, Target, finish};
-use super::gemm::WeightScales;
+use super::arena::Aligned;
+use super::epilogue::{Finish, OutputPtr, ResidualPtr, Scales, finish};
 use super::isa::Isa;
 use super::math::Activation;
 use super::panels::{LaneKind, Panels, Slab};
@@ -33,6 +33,14 @@ unsafe impl Send for Operand {}
 // SAFETY: as above.
 unsafe impl Sync for Operand {}
 
+/// Per-channel scales of 8-bit weights, padded to whole panels.
+pub(super) struct WeightScales {
+    pub(super) scales: Aligned<f32>,
+    /// -128 times the sum of a column: subtracts at the start the contribution of the offset 128 of
+    /// unsigned inputs. i32 in the bits.
+    pub(super) offsets: Aligned<u32>,
+}
+
 /// Everything about a product but its left operand.
 pub(super) struct Block<'a> {
     pub(super) panels: &'a Panels,
@@ -44,13 +52,13 @@ pub(super) struct Block<'a> {
     /// Numbers in an output row.
     pub(super) outputs: usize,
     pub(super) activation: Activation,
-    pub(super) residual: Option<Addend>,
-    pub(super) target: Target,
+    pub(super) residual: Option<ResidualPtr>,
+    pub(super) target: OutputPtr,
 }
 
-/// A stretch of depth inside one operand.
+/// A range of depth inside one operand.
 #[derive(Clone, Copy)]
-struct Stretch {
+struct DepthRange {
     operand: Operand,
     /// First lane of the panel.
     from: usize,
@@ -64,7 +72,7 @@ struct Stretch {
 /// The operands are readable for `rows` rows and together as deep as the panels; target and
 /// residual are good for `rows` rows of `block.outputs` numbers.
 pub(super) unsafe fn run_blocks(cpu: &Cpu, rows: usize, operands: &[Operand], block: &Block<'_>) {
-    let stretches = stretches(operands);
+    let ranges = depth_ranges(operands);
     let threads = cpu.pool().threads();
     let least = rows.div_ceil(ROWS).max(1);
     let wanted = (TASKS_PER_THREAD * threads).div_ceil(least);
@@ -83,10 +91,10 @@ pub(super) unsafe fn run_blocks(cpu: &Cpu, rows: usize, operands: &[Operand], bl
             task % row_blocks * task_rows,
             task / row_blocks * task_panels,
         );
-        let task = Task {
+        let task = BlockTask {
             cpu,
             block,
-            stretches: &stretches,
+            ranges: &ranges,
             first_row,
             rows: task_rows.min(rows - first_row),
             first_panel,
@@ -96,8 +104,8 @@ pub(super) unsafe fn run_blocks(cpu: &Cpu, rows: usize, operands: &[Operand], bl
     });
 }
 
-/// Splits each operand into stretches of at most DEPTH lanes, as even as they can be.
-fn stretches(operands: &[Operand]) -> Vec<Stretch> {
+/// Splits each operand into ranges of at most DEPTH lanes, as even as they can be.
+fn depth_ranges(operands: &[Operand]) -> Vec<DepthRange> {
     let mut all = Vec::new();
     let mut from = 0;
     for operand in operands {
@@ -109,7 +117,7 @@ fn stretches(operands: &[Operand]) -> Vec<Stretch> {
                 a: operand.a.wrapping_add(done),
                 ..*operand
             };
-            all.push(Stretch {
+            all.push(DepthRange {
                 operand: shifted,
                 from: from + done,
                 depth,
@@ -122,44 +130,41 @@ fn stretches(operands: &[Operand]) -> Vec<Stretch> {
 }
 
 /// The rows and panels of one task.
-struct Task<'a> {
+struct BlockTask<'a> {
     cpu: &'a Cpu,
     block: &'a Block<'a>,
-    stretches: &'a [Stretch],
+    ranges: &'a [DepthRange],
     first_row: usize,
     rows: usize,
     first_panel: usize,
     panels: usize,
 }
 
-impl Task<'_> {
+impl BlockTask<'_> {
     fn run(self) {
         let panels = self.block.panels;
-        // Sums are held for the next stretch; with a single one they are written out at once, and
+        // Sums are held for the next range of depth; with a single one they are written out at once, and
         // the memory of one panel is enough.
-        let held = if self.stretches.len() > 1 {
+        let held = if self.ranges.len() > 1 {
             self.panels
         } else {
             1
         };
         let mut sums = self
             .cpu
-            .scratch()
+            .arena()
             .take::<f32>(held * self.rows * panels.columns);
-        let deepest = self.stretches.iter().map(|s| s.depth).max().unwrap_or(0);
-        let mut wide = self
-            .cpu
-            .scratch()
-            .take::<f32>(panels.widened_len(1, deepest));
-        for (i, stretch) in self.stretches.iter().enumerate() {
-            let (first, last) = (i == 0, i + 1 == self.stretches.len());
+        let deepest = self.ranges.iter().map(|s| s.depth).max().unwrap_or(0);
+        let mut wide = self.cpu.arena().take::<f32>(panels.widened_len(1, deepest));
+        for (i, range) in self.ranges.iter().enumerate() {
+            let (first, last) = (i == 0, i + 1 == self.ranges.len());
             for p in 0..self.panels {
                 let panel = self.first_panel + p;
                 let slab = Slab {
                     first_tap: 0,
                     taps: 1,
-                    from: stretch.from,
-                    depth: stretch.depth,
+                    from: range.from,
+                    depth: range.depth,
                 };
                 let (b, tap_stride) = panels.slab(panel, slab, &mut wide);
                 let held_at = if held > 1 {
@@ -167,12 +172,12 @@ impl Task<'_> {
                 } else {
                     0
                 };
-                let operand = stretch.operand;
+                let operand = range.operand;
                 let product = Product {
                     a: operand.a.wrapping_add(self.first_row * operand.stride),
                     row_stride: operand.stride,
                     taps: &[0],
-                    depth: stretch.depth,
+                    depth: range.depth,
                     b,
                     tap_stride,
                     sums: sums[held_at..].as_mut_ptr(),
@@ -230,7 +235,7 @@ impl Task<'_> {
     }
 }
 
-/// One panel over one stretch of depth, and the epilogue when the sums are complete.
+/// One panel over one range of depth, and the epilogue when the sums are complete.
 pub(super) struct PanelStep<'a> {
     pub(super) rows: usize,
     pub(super) product: Product<'a>,

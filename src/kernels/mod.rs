@@ -2,28 +2,24 @@
 //! channels-last; no tensor type.
 #![allow(unsafe_code)] // The one place for SIMD; every unsafe block has its SAFETY line.
 
-mod allocator;
+mod arena;
 mod attention;
-mod attention_block;
 #[doc(hidden)]
 pub mod bench;
-pub(crate) mod cgroup;
 mod conv;
 mod conv_direct;
 mod conv_input;
-mod conv_plan;
 mod cores;
 mod epilogue;
 mod gemm;
 mod gemm_blocks;
+mod geometry;
 mod isa;
-mod ledger;
 mod math;
 mod norm;
 mod panels;
 mod pool;
 mod rows;
-mod scratch;
 mod simd;
 #[cfg(target_arch = "x86_64")]
 mod simd_avx2;
@@ -32,7 +28,6 @@ mod simd_avx512;
 #[cfg(target_arch = "aarch64")]
 mod simd_neon;
 mod simd_portable;
-mod source;
 #[cfg(test)]
 mod testing;
 mod tile;
@@ -40,33 +35,33 @@ mod winograd;
 mod winograd_kernels;
 mod winograd_tiles;
 
-pub(crate) use allocator::return_large_buffers;
+pub(crate) use arena::{
+    Arena, ArenaSize, Buffer, CountedBuffer, OutOfMemory, return_large_buffers,
+};
 pub(crate) use attention::{AttentionShape, Mask, PackedKv, attend};
-pub(crate) use conv::{ConvEpilogue, ConvWeights, Geometry, PackedConv, Padding};
+pub(crate) use conv::{ConvEpilogue, PackedConv, Passes, plan};
 pub(crate) use conv_input::{Affine, ConvInput};
-pub(crate) use conv_plan::{Passes, plan};
 pub(crate) use cores::physical_cores;
 pub(crate) use epilogue::{Epilogue, Output, Residual};
 pub(crate) use gemm::{Gating, LinearInput, LinearWeights, PackedLinear};
+pub(crate) use geometry::{ConvWeights, Geometry, Padding};
 pub(crate) use isa::{ISA_NAMES, Isa};
-pub(crate) use ledger::{Entry, Ledger};
 pub(crate) use math::{Activation, activate};
 pub(crate) use norm::{GroupNorm, LayerNorm, group_norm, layer_norm, transform};
+pub(crate) use panels::{Precision, WeightSlice};
 pub(crate) use pool::Pool;
 pub(crate) use rows::Rows;
-pub(crate) use scratch::{Buffer, OutOfMemory, Scratch};
-pub(crate) use source::{Precision, WeightSlice};
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Resources of a kernel: an instruction set, threads, and scratch memory. Cloning shares all
+/// Resources of a kernel: an instruction set, threads, and an arena of buffers. Cloning shares all
 /// three.
 #[derive(Clone)]
 pub(crate) struct Cpu {
     isa: Isa,
     pool: Arc<Pool>,
-    scratch: Scratch,
+    arena: Arena,
     work: Arc<AtomicU64>,
 }
 
@@ -76,7 +71,7 @@ impl Cpu {
         Cpu {
             isa,
             pool: Arc::new(Pool::new(threads)),
-            scratch: Scratch::new(),
+            arena: Arena::new(),
             work: Arc::default(),
         }
     }
@@ -92,7 +87,7 @@ impl Cpu {
     }
 
     /// Counts `multiply_adds` of a kernel.
-    fn asked(&self, multiply_adds: usize) {
+    fn count_work(&self, multiply_adds: usize) {
         self.work
             .fetch_add(2 * multiply_adds as u64, Ordering::Relaxed);
     }
@@ -104,7 +99,7 @@ impl Cpu {
     }
 
     /// The buffers.
-    pub(crate) fn scratch(&self) -> &Scratch {
-        &self.scratch
+    pub(crate) fn arena(&self) -> &Arena {
+        &self.arena
     }
 }

@@ -2,11 +2,11 @@
 //! application, and layer norm.
 
 use super::Cpu;
+use super::arena::Buffer;
 use super::conv_input::{Affine, CanvasRow, CanvasShape, ConvInput};
-use super::epilogue::{Output, Target};
+use super::epilogue::{Output, OutputPtr};
 use super::pool::Shareable;
 use super::rows::Rows;
-use super::scratch::Buffer;
 use super::simd::{Kernel, Simd};
 
 /// Pixels summed in f32 before f64 takes over.
@@ -86,7 +86,7 @@ impl Partial {
     fn sum(cpu: &Cpu, input: &ConvInput<'_>) -> Partial {
         let (channels, pixels) = (input.channels(), input.height * input.width);
         let blocks = pixels.div_ceil(PIXELS);
-        let take = || cpu.scratch().take::<f32>(input.batch * blocks * channels);
+        let take = || cpu.arena().take::<f32>(input.batch * blocks * channels);
         let mut partial = Partial {
             first: take(),
             sum: take(),
@@ -289,7 +289,7 @@ struct NormRows<'a> {
     range: std::ops::Range<usize>,
     x: Rows<'a>,
     norm: &'a LayerNorm<'a>,
-    target: Target,
+    target: OutputPtr,
 }
 
 impl Kernel for NormRows<'_> {

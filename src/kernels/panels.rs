@@ -1,13 +1,75 @@
-//! Owns packed weights: panels of 2 x WIDTH output columns in the order the register tile reads
-//! them.
+//! Owns weights: slices as they are stored (f32, f16 or bf16), and packed ones, panels of 2 x WIDTH
+//! output columns in the order the register tile reads them.
 
 use super::Cpu;
+use super::arena::{Aligned, Arena, Buffer, Number};
 use super::isa::Isa;
-use super::scratch::{Aligned, Buffer, Number, Scratch};
 use super::simd::{Kernel, MAX_WIDTH, Simd};
-use super::source::Precision;
 use half::slice::{HalfBitsSliceExt, HalfFloatSliceExt};
 use half::{bf16, f16};
+
+/// Stored numbers of one of three types.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum WeightSlice<'a> {
+    /// 32 bits.
+    F32(&'a [f32]),
+    /// IEEE half precision.
+    F16(&'a [f16]),
+    /// The upper half of an f32.
+    Bf16(&'a [bf16]),
+}
+
+impl WeightSlice<'_> {
+    /// Number of values.
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            WeightSlice::F32(w) => w.len(),
+            WeightSlice::F16(w) => w.len(),
+            WeightSlice::Bf16(w) => w.len(),
+        }
+    }
+
+    /// The numbers from `start` on, as many as `out` has, as f32.
+    pub(super) fn widen(&self, start: usize, out: &mut [f32]) {
+        let range = start..start + out.len();
+        match self {
+            WeightSlice::F32(w) => out.copy_from_slice(&w[range]),
+            WeightSlice::F16(w) => w[range].convert_to_f32_slice(out),
+            WeightSlice::Bf16(w) => w[range].convert_to_f32_slice(out),
+        }
+    }
+}
+
+/// Precision of weights in memory and of their products.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Precision {
+    /// f32 throughout.
+    F32,
+    /// Weights f16 in memory, widened a panel at a time next to the multiplication; arithmetic in
+    /// f32.
+    F16Weights,
+    /// Weights and inputs of products rounded to bf16, sums in f32. Without a bf16 dot product in
+    /// the machine only the weights are rounded.
+    Bf16,
+    /// Weights 8-bit with a scale per output channel, inputs 8-bit with a scale per row.
+    /// Convolutions use `Bf16` instead.
+    Int8,
+}
+
+/// Number of weights below which rounding is not worthwhile: no network of full size spends a
+/// hundredth of its time in such layers, and the first and the last convolution of a network are
+/// where it loses most.
+const SMALL_LAYER: usize = 100_000;
+
+impl Precision {
+    /// Precision of a layer of `weights` weights.
+    pub(crate) fn for_layer(self, weights: usize) -> Precision {
+        match self {
+            Precision::Bf16 | Precision::Int8 if weights < SMALL_LAYER => Precision::F32,
+            Precision::F32 | Precision::F16Weights | Precision::Bf16 | Precision::Int8 => self,
+        }
+    }
+}
 
 /// Content of the 32-bit lanes of a product.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,9 +90,9 @@ impl LaneKind {
     }
 }
 
-/// Form of numbers in memory.
+/// PanelFormat of numbers in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Form {
+pub(super) enum PanelFormat {
     /// One f32 per lane.
     F32,
     /// f16, widened to f32 where it is used.
@@ -43,15 +105,15 @@ pub(super) enum Form {
     Int8,
 }
 
-impl Form {
-    /// Form of the weights of a product in `precision` on `isa`.
-    pub(super) fn of(precision: Precision, isa: Isa) -> Form {
+impl PanelFormat {
+    /// PanelFormat of the weights of a product in `precision` on `isa`.
+    pub(super) fn of(precision: Precision, isa: Isa) -> PanelFormat {
         match precision {
-            Precision::F32 => Form::F32,
-            Precision::F16Weights => Form::F16,
-            Precision::Bf16 if isa.has_bf16() => Form::Bf16Pairs,
-            Precision::Bf16 => Form::Bf16,
-            Precision::Int8 => Form::Int8,
+            Precision::F32 => PanelFormat::F32,
+            Precision::F16Weights => PanelFormat::F16,
+            Precision::Bf16 if isa.has_bf16() => PanelFormat::Bf16Pairs,
+            Precision::Bf16 => PanelFormat::Bf16,
+            Precision::Int8 => PanelFormat::Int8,
         }
     }
 }
@@ -100,14 +162,14 @@ impl Panels {
     pub(super) fn pack(
         cpu: &Cpu,
         shape: PanelShape,
-        form: Form,
+        format: PanelFormat,
         column: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) -> Panels {
         let isa = cpu.isa();
-        let kind = match form {
-            Form::F32 | Form::F16 | Form::Bf16 => LaneKind::F32,
-            Form::Bf16Pairs => LaneKind::Bf16,
-            Form::Int8 => LaneKind::Int8,
+        let kind = match format {
+            PanelFormat::F32 | PanelFormat::F16 | PanelFormat::Bf16 => LaneKind::F32,
+            PanelFormat::Bf16Pairs => LaneKind::Bf16,
+            PanelFormat::Int8 => LaneKind::Int8,
         };
         let (columns, depth) = (2 * isa.width(), shape.inputs.div_ceil(kind.count()));
         let grid = Grid {
@@ -115,8 +177,8 @@ impl Panels {
             columns,
             depth,
         };
-        let data = match form {
-            Form::F16 => {
+        let data = match format {
+            PanelFormat::F16 => {
                 Data::F16(
                     grid.pack(cpu, &column, one_a_lane, |lanes, out: &mut [u16]| {
                         out.reinterpret_cast_mut::<f16>()
@@ -124,7 +186,7 @@ impl Panels {
                     }),
                 )
             }
-            Form::Bf16 => {
+            PanelFormat::Bf16 => {
                 Data::Bf16(
                     grid.pack(cpu, &column, one_a_lane, |lanes, out: &mut [u16]| {
                         out.reinterpret_cast_mut::<bf16>()
@@ -132,13 +194,13 @@ impl Panels {
                     }),
                 )
             }
-            Form::F32 => Data::Lanes(grid.pack(cpu, &column, one_a_lane, as_they_are)),
-            Form::Bf16Pairs => {
+            PanelFormat::F32 => Data::Lanes(grid.pack(cpu, &column, one_a_lane, as_they_are)),
+            PanelFormat::Bf16Pairs => {
                 let pairs =
                     |numbers: &[f32], lanes: &mut [f32]| isa.run_bf16(Bf16Pairs { numbers, lanes });
                 Data::Lanes(grid.pack(cpu, &column, pairs, as_they_are))
             }
-            Form::Int8 => Data::Lanes(grid.pack(cpu, &column, int8_quads, as_they_are)),
+            PanelFormat::Int8 => Data::Lanes(grid.pack(cpu, &column, int8_quads, as_they_are)),
         };
         Panels {
             isa,
@@ -267,7 +329,7 @@ impl Grid {
         let panel = self.shape.taps * self.depth * self.columns;
         let mut data = Aligned::zeroed(self.shape.count * panel);
         cpu.pool().for_chunks(&mut data, panel, |p, out| {
-            let (lanes, stride) = self.lanes(cpu.scratch(), |j, row| column(p, j, row), &join);
+            let (lanes, stride) = self.lanes(cpu.arena(), |j, row| column(p, j, row), &join);
             let (taps, depth) = (self.shape.taps, self.depth);
             cpu.isa().run(Exchange {
                 lanes: &lanes,
@@ -284,7 +346,7 @@ impl Grid {
     /// The lanes of a panel's columns as [column][tap][depth], and the stride between columns.
     fn lanes(
         &self,
-        scratch: &Scratch,
+        arena: &Arena,
         column: impl Fn(usize, &mut [f32]),
         join: impl Fn(&[f32], &mut [f32]),
     ) -> (Buffer<f32>, usize) {
@@ -292,8 +354,8 @@ impl Grid {
         // One cache line more than a power of two, or all columns would share a few cache sets;
         // whole vectors are read beyond the last lane.
         let stride = (taps * self.depth).next_multiple_of(MAX_WIDTH) + MAX_WIDTH;
-        let mut lanes = scratch.take_zeroed::<f32>(self.columns * stride);
-        let mut numbers = scratch.take::<f32>(taps * inputs);
+        let mut lanes = arena.take_zeroed::<f32>(self.columns * stride);
+        let mut numbers = arena.take::<f32>(taps * inputs);
         for (j, row) in lanes.chunks_exact_mut(stride).enumerate() {
             numbers.fill(0.0);
             column(j, &mut numbers);
@@ -394,5 +456,17 @@ fn int8_quads(numbers: &[f32], lanes: &mut [f32]) {
             .zip(numbers)
             .for_each(|(byte, x)| *byte = *x as i8 as u8);
         *lane = f32::from_bits(u32::from_le_bytes(bytes));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_narrowest_layers_of_full_size_are_rounded_and_smaller_ones_are_not() {
+        assert_eq!(Precision::Bf16.for_layer(320 * 320), Precision::Bf16);
+        assert_eq!(Precision::Int8.for_layer(320 * 4 * 9), Precision::F32);
+        assert_eq!(Precision::F16Weights.for_layer(1), Precision::F16Weights);
     }
 }

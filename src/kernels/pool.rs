@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 /// Time that an idle thread polls for the next region before it sleeps: longer than the pause
 /// between two kernels of a network, short enough not to be seen as load.
-const WATCH: Duration = Duration::from_micros(150);
+const SPIN_TIME: Duration = Duration::from_micros(150);
 
 thread_local! {
     /// True while this thread is inside a task; a region started there runs in place.
@@ -34,8 +34,8 @@ struct Shared {
     next: AtomicUsize,
     job: Mutex<Option<Job>>,
     sleepers: AtomicUsize,
-    bed: Mutex<()>,
-    alarm: Condvar,
+    sleep_lock: Mutex<()>,
+    wake_signal: Condvar,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
@@ -65,8 +65,8 @@ impl Pool {
             next: AtomicUsize::new(0),
             job: Mutex::new(None),
             sleepers: AtomicUsize::new(0),
-            bed: Mutex::new(()),
-            alarm: Condvar::new(),
+            sleep_lock: Mutex::new(()),
+            wake_signal: Condvar::new(),
             panic: Mutex::new(None),
         });
         let workers = (1..threads)
@@ -75,7 +75,7 @@ impl Pool {
                 // A thread that cannot be started is one worker fewer; the caller always works.
                 thread::Builder::new()
                     .name(format!("kernel-{i}"))
-                    .spawn(move || shared.serve())
+                    .spawn(move || shared.work_loop())
                     .ok()
             })
             .collect();
@@ -117,7 +117,7 @@ impl Pool {
         size: usize,
         task: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        let (len, base) = (data.len(), Shared::share(data.as_mut_ptr()));
+        let (len, base) = (data.len(), Shareable::new(data.as_mut_ptr()));
         self.run(len.div_ceil(size.max(1)), |i| {
             let start = i * size;
             // SAFETY: chunks of different tasks do not overlap, end within `data`, and `data` is
@@ -160,10 +160,6 @@ impl<T> Shareable<T> {
 }
 
 impl Shared {
-    fn share<T>(p: *mut T) -> Shareable<T> {
-        Shareable(p)
-    }
-
     /// The caller's side of a region; returns the first panic.
     fn run_region(
         &self,
@@ -217,7 +213,7 @@ impl Shared {
     }
 
     /// The loop of a worker: waits for a region newer than the last, enters, works, leaves.
-    fn serve(&self) {
+    fn work_loop(&self) {
         IN_TASK.set(true);
         let mut last = 0;
         loop {
@@ -241,17 +237,17 @@ impl Shared {
         }
     }
 
-    fn is_news(state: u64, last: u64) -> bool {
+    fn has_region(state: u64, last: u64) -> bool {
         state & STOP == STOP || (state & OPEN != 0 && state >> 32 != last)
     }
 
     fn wait_for_region(&self, last: u64) -> u64 {
         loop {
             let start = Instant::now();
-            while start.elapsed() < WATCH {
+            while start.elapsed() < SPIN_TIME {
                 for _ in 0..64 {
                     let state = self.state.load(Ordering::Acquire);
-                    if Shared::is_news(state, last) {
+                    if Shared::has_region(state, last) {
                         return state;
                     }
                     std::hint::spin_loop();
@@ -264,20 +260,20 @@ impl Shared {
     /// Sleeps until woken. A region opened between the last check and the wait is not missed: the
     /// sleeper counts itself before it checks, and the opener opens before it reads the count.
     fn sleep(&self, last: u64) {
-        let bed = lock(&self.bed);
+        let sleep_lock = lock(&self.sleep_lock);
         self.sleepers.fetch_add(1, Ordering::SeqCst);
-        let quiet = |_: &mut ()| !Shared::is_news(self.state.load(Ordering::SeqCst), last);
+        let quiet = |_: &mut ()| !Shared::has_region(self.state.load(Ordering::SeqCst), last);
         drop(
-            self.alarm
-                .wait_while(bed, quiet)
+            self.wake_signal
+                .wait_while(sleep_lock, quiet)
                 .unwrap_or_else(PoisonError::into_inner),
         );
         self.sleepers.fetch_sub(1, Ordering::SeqCst);
     }
 
     fn wake(&self) {
-        drop(lock(&self.bed));
-        self.alarm.notify_all();
+        drop(lock(&self.sleep_lock));
+        self.wake_signal.notify_all();
     }
 }
 

@@ -2,8 +2,8 @@
 //! f32 or 8-bit lanes.
 
 use super::Cpu;
+use super::arena::Buffer;
 use super::pool::Shareable;
-use super::scratch::Buffer;
 use super::simd::{Kernel, Simd};
 use half::bf16;
 
@@ -84,7 +84,7 @@ const BLOCK: usize = 32;
 
 /// Side by side parts as one bf16 matrix, each row padded with zeros to `padded` numbers.
 pub(super) fn to_bf16(cpu: &Cpu, rows: usize, parts: &[Rows<'_>], padded: usize) -> Buffer<u16> {
-    let mut out = cpu.scratch().take::<u16>(rows * padded);
+    let mut out = cpu.arena().take::<u16>(rows * padded);
     cpu.pool()
         .for_chunks(&mut out, BLOCK * padded.max(1), |block, chunk| {
             for (i, row) in chunk.chunks_exact_mut(padded).enumerate() {
@@ -105,7 +105,7 @@ pub(super) fn to_bf16(cpu: &Cpu, rows: usize, parts: &[Rows<'_>], padded: usize)
 /// A bf16 matrix as f32, rows `padded` apart.
 pub(super) fn to_f32(cpu: &Cpu, rows: usize, part: Rows<'_, bf16>) -> Buffer<f32> {
     let columns = part.columns;
-    let mut out = cpu.scratch().take::<f32>(rows * columns);
+    let mut out = cpu.arena().take::<f32>(rows * columns);
     cpu.pool()
         .for_chunks(&mut out, BLOCK * columns.max(1), |block, chunk| {
             for (i, row) in chunk.chunks_exact_mut(columns).enumerate() {
@@ -124,7 +124,7 @@ pub(super) fn copy_bf16(
     part: Rows<'_, bf16>,
     padded: usize,
 ) -> Buffer<u16> {
-    let mut out = cpu.scratch().take::<u16>(rows * padded);
+    let mut out = cpu.arena().take::<u16>(rows * padded);
     cpu.pool()
         .for_chunks(&mut out, BLOCK * padded.max(1), |block, chunk| {
             for (i, row) in chunk.chunks_exact_mut(padded).enumerate() {
@@ -186,8 +186,8 @@ pub(super) fn quantize(cpu: &Cpu, rows: usize, parts: &[Rows<'_>]) -> Quantized 
         .map(|p| p.columns)
         .sum::<usize>()
         .next_multiple_of(4);
-    let mut bytes = cpu.scratch().take::<u8>(rows * stride);
-    let mut scales = cpu.scratch().take::<f32>(rows);
+    let mut bytes = cpu.arena().take::<u8>(rows * stride);
+    let mut scales = cpu.arena().take::<f32>(rows);
     let shared = Shareable::new(scales.as_mut_ptr());
     cpu.pool()
         .for_chunks(&mut bytes, BLOCK * stride.max(1), |block, chunk| {

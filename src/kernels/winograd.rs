@@ -5,17 +5,17 @@
 //! following.
 
 use super::Cpu;
-use super::conv::{Geometry, bands, units_in_scratch};
+use super::arena::Buffer;
 use super::conv_input::{CanvasRow, CanvasShape, ConvInput};
-use super::epilogue::Addend;
+use super::epilogue::ResidualPtr;
 use super::gemm_blocks::{PanelStep, run_panel};
+use super::geometry::{Geometry, bands, units_in_working_set};
 use super::isa::Isa;
 use super::panels::LaneKind;
 use super::pool::Shareable;
-use super::scratch::Buffer;
 use super::simd::MAX_TILE_ROWS;
 use super::tile::{Product, Start};
-use super::winograd_kernels::Kernels;
+use super::winograd_kernels::WinogradKernels;
 use super::winograd_tiles::{Tile, TilesIn, TilesOut};
 use std::ops::Range;
 
@@ -46,7 +46,7 @@ const SKEW: usize = 16;
 pub(super) struct WinogradRun<'a> {
     pub(super) cpu: &'a Cpu,
     pub(super) geometry: &'a Geometry,
-    pub(super) kernels: &'a Kernels,
+    pub(super) kernels: &'a WinogradKernels,
     pub(super) tile: Tile,
     pub(super) input: &'a ConvInput<'a>,
     /// Rows and columns of the output.
@@ -54,7 +54,7 @@ pub(super) struct WinogradRun<'a> {
     /// [batch][padded outputs].
     pub(super) bias: &'a [f32],
     /// One row per pixel.
-    pub(super) residual: Option<Addend>,
+    pub(super) residual: Option<ResidualPtr>,
 }
 
 /// A row of tiles, and the canvas row of its first pixels.
@@ -76,7 +76,7 @@ struct Strip {
     tiles: usize,
 }
 
-/// Some rows of tiles: few enough for scratch memory, enough that the weights are read few times.
+/// Some rows of tiles: few enough for working memory, enough that the weights are read few times.
 struct Band<'a> {
     run: &'a WinogradRun<'a>,
     rows: Vec<TileRow>,
@@ -109,7 +109,7 @@ pub(super) fn forward(run: &WinogradRun<'_>, out: &mut [f32]) {
     let bytes = 4 * (across * points * point_lanes + tile_rows * canvas_width * kernels.inputs());
     let group = whole_tiles(PRODUCTS / (4 * points * kernels.columns()));
     let most = (BAND * run.cpu.pool().threads() / bytes)
-        .min(units_in_scratch(bytes))
+        .min(units_in_working_set(bytes))
         .max(group.div_ceil(across));
     for band in bands(run.input.batch * down, most) {
         let (rows, canvas_rows) = lay_out(run, down, band);
@@ -145,7 +145,7 @@ fn transform_all(run: &WinogradRun<'_>) -> Buffer<f32> {
     let stride = kernels.depth() * kernels.columns();
     let mut all = run
         .cpu
-        .scratch()
+        .arena()
         .take::<f32>(kernels.panels() * points * stride);
     run.cpu
         .pool()
@@ -191,7 +191,7 @@ impl Band<'_> {
         let (run, kernels, points) = (self.run, self.run.kernels, self.run.tile.points());
         let tiles = self.rows.len() * self.tiles_across;
         let stride = tiles * kernels.depth() + SKEW;
-        let mut inside = run.cpu.scratch().take::<f32>(points * stride);
+        let mut inside = run.cpu.arena().take::<f32>(points * stride);
         let inside = Points {
             at: &Shareable::new(inside.as_mut_ptr()),
             stride,
@@ -217,8 +217,8 @@ impl Band<'_> {
         let columns = kernels.columns();
         let most = (PIECE / (4 * points * columns)).min(kernels.depth());
         let (stride, kernel_stride) = (group.len() * columns + SKEW, most * columns + SKEW);
-        let mut products = run.cpu.scratch().take::<f32>(points * stride);
-        let mut transformed = run.cpu.scratch().take::<f32>(points * kernel_stride);
+        let mut products = run.cpu.arena().take::<f32>(points * stride);
+        let mut transformed = run.cpu.arena().take::<f32>(points * kernel_stride);
         let products = Points {
             at: &Shareable::new(products.as_mut_ptr()),
             stride,
@@ -252,7 +252,7 @@ impl Band<'_> {
             let count = size.min(tiles - first);
             let mut memory = run
                 .cpu
-                .scratch()
+                .arena()
                 .take::<f32>(points * (in_stride + out_stride));
             let (inside, products) = memory.split_at_mut(points * in_stride);
             let inside = Points {

@@ -6,11 +6,10 @@
 //! F(4x4), which are then multiplied with at least eight tiles in each of thirty-six points.
 
 use super::Cpu;
-use super::conv::ConvWeights;
+use super::geometry::ConvWeights;
 use super::isa::Isa;
-use super::panels::{Form, LaneKind, Panels, Slab, Stored};
+use super::panels::{LaneKind, PanelFormat, Panels, Precision, Slab, Stored, WeightSlice};
 use super::simd::{Kernel, Simd, prefetch};
-use super::source::{Precision, WeightSlice};
 use super::winograd_tiles::{F2, F4, Lines, Tile};
 use half::{bf16, f16};
 use std::ops::Range;
@@ -19,17 +18,21 @@ use std::ops::Range;
 const AHEAD: usize = 8;
 
 /// The kernels of a layer.
-pub(super) struct Kernels {
+pub(super) struct WinogradKernels {
     /// [panel][tap][input][column]; inputs are padded to whole vectors.
     plain: Panels,
     /// Lanes of the transformed kernels.
     kind: LaneKind,
 }
 
-impl Kernels {
+impl WinogradKernels {
     /// Packs `weights`; kernels that the checkpoint keeps in 16 bits stay as they are, others are
     /// rounded to f16 where the precision is not f32.
-    pub(super) fn pack(cpu: &Cpu, weights: &ConvWeights<'_>, precision: Precision) -> Kernels {
+    pub(super) fn pack(
+        cpu: &Cpu,
+        weights: &ConvWeights<'_>,
+        precision: Precision,
+    ) -> WinogradKernels {
         let g = weights.geometry;
         let narrow = matches!(precision, Precision::Bf16 | Precision::Int8);
         let kind = if narrow && cpu.isa().has_bf16() {
@@ -37,13 +40,13 @@ impl Kernels {
         } else {
             LaneKind::F32
         };
-        let form = match (weights.kernels, precision) {
-            (WeightSlice::Bf16(_), _) => Form::Bf16,
-            (WeightSlice::F32(_), Precision::F32) => Form::F32,
-            (WeightSlice::F32(_) | WeightSlice::F16(_), _) => Form::F16,
+        let format = match (weights.kernels, precision) {
+            (WeightSlice::Bf16(_), _) => PanelFormat::Bf16,
+            (WeightSlice::F32(_), Precision::F32) => PanelFormat::F32,
+            (WeightSlice::F32(_) | WeightSlice::F16(_), _) => PanelFormat::F16,
         };
-        Kernels {
-            plain: weights.pack(cpu, g.inputs.next_multiple_of(cpu.isa().width()), form),
+        WinogradKernels {
+            plain: weights.pack(cpu, g.inputs.next_multiple_of(cpu.isa().width()), format),
             kind,
         }
     }
@@ -334,7 +337,7 @@ mod tests {
             geometry,
         };
         every_isa(|cpu| {
-            let packed = Kernels::pack(cpu, &weights, Precision::F32);
+            let packed = WinogradKernels::pack(cpu, &weights, Precision::F32);
             for tile in Tile::ALL {
                 let (down, across) = (matrix(tile.size().0), matrix(tile.size().1));
                 let points = tile.points();

@@ -1,7 +1,7 @@
 //! Owns the Winograd transforms: those of one dimension, and of single tiles, all channels of a
 //! tile at a time, WIDTH channels a vector.
 
-use super::epilogue::Addend;
+use super::epilogue::ResidualPtr;
 use super::simd::{Kernel, Simd};
 
 /// F(4x4) interpolates at 0, plus and minus each of these, and infinity. The usual 1 and 2 lose 2.6
@@ -207,7 +207,7 @@ pub(super) struct TilesOut {
     pub(super) point_stride: usize,
     pub(super) bias: *const f32,
     /// Residual in the layout of the output, one row per pixel.
-    pub(super) residual: Option<Addend>,
+    pub(super) residual: Option<ResidualPtr>,
     pub(super) to: *mut f32,
     pub(super) row_stride: usize,
 }

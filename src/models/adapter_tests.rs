@@ -7,7 +7,7 @@ use super::clip_vision::{ClipVision, VisionConfig};
 use super::controlnet::{ControlConfig, ControlNet, Strength};
 use super::golden::{backends, golden, near, tensors};
 use super::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
-use crate::imaging::{Picture, Transparency};
+use crate::imaging::{Pixels, Transparency};
 use crate::nn::{Backend, Weights};
 use crate::registry::{ModelFiles, Tensors};
 
@@ -16,7 +16,7 @@ fn files(adapter: &str) -> ModelFiles {
 }
 
 fn weights(files: &ModelFiles, path: &str, backend: &Backend) -> Weights {
-    Weights::of(Arc::new(Tensors::at(files, path).unwrap()), backend).unwrap()
+    Weights::open(Arc::new(Tensors::at(files, path).unwrap()), backend).unwrap()
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn the_picture_encoder_agrees() {
         );
         let path = super::golden::golden("inputs/ip_96.png");
         let picture =
-            Picture::read("ip_image", path.to_str().unwrap(), Transparency::Dropped).unwrap();
+            Pixels::read("ip_image", path.to_str().unwrap(), Transparency::Dropped).unwrap();
         let square = picture.square(32);
         let pixels = encoder.normalised(&square.rgb, 32).unwrap();
         near(

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use crate::error::{Error, Kind, Result};
 use crate::named_enum::Named;
 use crate::nn::{
-    Activation, Backend, Embedding, Extra, LayerNorm, Linear, Projections, SelfAttention, Tokens,
-    Weights, Width,
+    Activation, ActivationDtype, Backend, Embedding, ExtraRows, LayerNorm, Linear, Projections,
+    SelfAttention, Tokens, Weights,
 };
 
 /// text_encoder/config.json.
@@ -78,9 +78,6 @@ impl ClipConfig {
 
 impl ClipText {
     /// Loads the encoder.
-    ///
-    /// # Errors
-    /// An unknown activation; a tensor that is missing, left over or of another shape.
     pub(crate) fn load(weights: Weights, config: &ClipConfig) -> Result<Self> {
         let prefixed = weights.has("text_model.final_layer_norm.weight");
         let root = if prefixed {
@@ -149,10 +146,7 @@ impl ClipText {
     /// The hidden state of `ids` after all layers but the last `skip`, `[1, n, hidden_size]`,
     /// before the final norm; `extra` holds the embeddings of tokens beyond the table (textual
     /// inversion).
-    ///
-    /// # Errors
-    /// More layers to skip than there are; tensor arithmetic.
-    pub(crate) fn hidden(&self, ids: &[u32], extra: Extra<'_>, skip: usize) -> Result<Tokens> {
+    pub(crate) fn hidden(&self, ids: &[u32], extra: ExtraRows<'_>, skip: usize) -> Result<Tokens> {
         if skip > self.layers.len() {
             return Err(Error::field(
                 "clip_skip",
@@ -179,18 +173,14 @@ impl ClipText {
     }
 
     /// Applies the final norm to a hidden state.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn normed(&self, hidden: &Tokens) -> Result<Tensor> {
-        self.final_norm.forward(hidden, Width::Full)?.to_tensor()
+        self.final_norm
+            .forward(hidden, ActivationDtype::F32)?
+            .to_tensor()
     }
 
     /// The projected state at the end-of-text token, `[1, projection_dim]`, from `hidden` after all
     /// layers but the last `skip`.
-    ///
-    /// # Errors
-    /// The encoder has no projection; tensor arithmetic.
     pub(crate) fn pooled(&self, ids: &[u32], hidden: &Tokens, skip: usize) -> Result<Tensor> {
         let projection = self.projection.as_ref().ok_or_else(|| {
             Error::new(
@@ -282,11 +272,11 @@ impl Layer {
     pub(super) fn forward(&self, x: &Tokens) -> Result<Tokens> {
         let x = self
             .attention
-            .forward_add(&self.norm1.forward(x, self.attention.reads())?, x)?;
-        let normed = self.norm2.forward(&x, self.fc1.reads())?;
+            .forward_add(&self.norm1.forward(x, self.attention.input_dtype())?, x)?;
+        let normed = self.norm2.forward(&x, self.fc1.input_dtype())?;
         let inner = self
             .fc1
-            .forward_act(&normed, self.activation, self.fc2.reads())?;
+            .forward_act(&normed, self.activation, self.fc2.input_dtype())?;
         self.fc2.forward_add(&inner, &x)
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::clip::{Layer, LayerShape, activation};
 use crate::error::{Error, Kind, Result};
 use crate::nn::{
-    Backend, Conv2d, ConvShape, FeatureMap, LayerNorm, Linear, Tokens, Weights, Width,
+    ActivationDtype, Backend, Conv2d, ConvShape, FeatureMap, LayerNorm, Linear, Tokens, Weights,
 };
 
 /// image_encoder/config.json.
@@ -55,9 +55,6 @@ pub(crate) struct ClipVision {
 
 impl ClipVision {
     /// Loads the encoder.
-    ///
-    /// # Errors
-    /// An unknown activation; a tensor that is missing, left over or of another shape.
     pub(crate) fn load(weights: &Weights, config: &VisionConfig) -> Result<Self> {
         let file = "image_encoder/config.json";
         let (width, patch) = (config.hidden_size, config.patch_size);
@@ -112,9 +109,6 @@ impl ClipVision {
 
     /// The embedding `[1, projection_dim]` of an image `[1, 3, image_size, image_size]` of
     /// normalised values.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn forward(&self, picture: &Tensor) -> Result<Tensor> {
         let patches = self
             .patches
@@ -122,21 +116,21 @@ impl ClipVision {
             .run()?;
         let patches = patches.tokens()?.to_tensor()?;
         let embedded = (Tensor::cat(&[&self.class, &patches], 1)? + &self.positions)?;
-        let mut x = self
-            .pre_norm
-            .forward(&Tokens::new(&embedded, &self.backend)?, Width::Full)?;
+        let mut x = self.pre_norm.forward(
+            &Tokens::new(&embedded, &self.backend)?,
+            ActivationDtype::F32,
+        )?;
         for layer in &self.layers {
             x = layer.forward(&x)?;
         }
         let first = Tokens::new(&x.to_tensor()?.narrow(1, 0, 1)?, &self.backend)?;
-        let pooled = self.post_norm.forward(&first, self.projection.reads())?;
+        let pooled = self
+            .post_norm
+            .forward(&first, self.projection.input_dtype())?;
         Ok(self.projection.forward(&pooled)?.to_tensor()?.squeeze(0)?)
     }
 
     /// The pixels of an image, `3 · side · side` bytes, as a normalised tensor for the encoder.
-    ///
-    /// # Errors
-    /// Another number of bytes than a square of `side` pixels has.
     pub(crate) fn normalised(&self, rgb: &[u8], side: usize) -> Result<Tensor> {
         let channels = MEAN.into_iter().zip(DEVIATION).cycle();
         let values = rgb

@@ -4,7 +4,6 @@
 use candle_core::{DType, Tensor};
 
 use super::unet_config::{TextTime, UnetConfig};
-use super::unet_transformer::{Transformer, key_values};
 use crate::error::{Error, Result};
 use crate::nn::{Backend, KeyValues, Linear, Sinusoid, Tokens, Weights};
 
@@ -38,19 +37,14 @@ impl Conditioning {
         }
     }
 
-    /// Conditioning of a batch for the cross-attentions of `transformers` in their order; `context`
-    /// is `[b, n, context]`.
-    ///
-    /// # Errors
-    /// The network needs `added` and there is none; tensor arithmetic.
-    pub(super) fn new<'a>(
+    /// Conditioning of a batch of `batch` prompts with the keys and values of each cross-attention,
+    /// in the order of the forward pass.
+    pub(super) fn new(
         time: &TimeEmbedding,
-        transformers: impl Iterator<Item = &'a Transformer>,
-        context: &Tensor,
+        contexts: Vec<KeyValues>,
+        batch: usize,
         added: Option<&Added<'_>>,
     ) -> Result<Self> {
-        let batch = context.dim(0)?;
-        let contexts = key_values(transformers, &Tokens::new(context, &time.backend)?)?;
         Ok(Self {
             contexts,
             added: time.added(added)?,
@@ -94,9 +88,6 @@ pub(super) struct TimeEmbedding {
 
 impl TimeEmbedding {
     /// Loads `time_embedding` and `add_embedding`.
-    ///
-    /// # Errors
-    /// A tensor that is missing or of another shape.
     pub(super) fn load(weights: &Weights, config: &UnetConfig) -> Result<Self> {
         let first = config.levels[0].channels;
         let width = config.time_width();
@@ -127,9 +118,6 @@ impl TimeEmbedding {
     }
 
     /// SDXL's embedding of sizes and pooled prompt; `None` where the network has none.
-    ///
-    /// # Errors
-    /// The network needs `added` and there is none; tensor arithmetic.
     pub(super) fn added(&self, added: Option<&Added<'_>>) -> Result<Option<Tokens>> {
         let Some((mlp, text_time)) = &self.added else {
             return Ok(None);
@@ -154,9 +142,6 @@ impl TimeEmbedding {
 
     /// Embedding of the guidance scale as an input (Meng et al. 2023): w = (scale − 1) · 1000 in a
     /// sinusoid with the sines first.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(super) fn guidance(&self, scale: f64) -> Result<Option<Tokens>> {
         let Some((linear, width)) = &self.guidance else {
             return Ok(None);
@@ -173,9 +158,6 @@ impl TimeEmbedding {
 
     /// silu(time embedding + added embeddings): `[1, b, width]` where something is added, else
     /// `[1, 1, width]` for all images.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(super) fn at(&self, timestep: f64, conditioning: &Conditioning) -> Result<Tokens> {
         let wave = self
             .backend

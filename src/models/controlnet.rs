@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::conditioning::{Added, Conditioning, TimeEmbedding};
 use super::unet_blocks::{DownStage, MidStage, begin};
 use super::unet_config::UnetConfig;
-use super::unet_transformer::Contexts;
+use super::unet_transformer::{Contexts, key_values};
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, Weights};
 
@@ -58,9 +58,6 @@ fn rgb() -> String {
 
 impl ControlConfig {
     /// Reads config.json, which `file` names in messages.
-    ///
-    /// # Errors
-    /// As [`UnetConfig::parse`].
     pub(crate) fn parse(file: &str, mut json: Value) -> Result<Self> {
         let broken = |what: &str| Error::new(Kind::ModelFile, format!("{file}: {what}"));
         let hint: HintConfig =
@@ -92,9 +89,6 @@ impl ControlConfig {
     /// Configuration of a file without config.json, from the shapes of its tensors, for a copy of
     /// the network `base`: the number of transformer blocks of each level, and the widths of the
     /// embedding of the control image. Everything else is as in `base`.
-    ///
-    /// # Errors
-    /// The file is not a ControlNet.
     pub(crate) fn of_file(weights: &Weights, base: &UnetConfig) -> Result<Self> {
         let first = |name: &str| {
             weights
@@ -200,9 +194,6 @@ impl Residuals {
 
 impl ControlNet {
     /// Loads the network and rejects tensors that no layer uses.
-    ///
-    /// # Errors
-    /// A tensor that is missing, left over or of another shape.
     pub(crate) fn load(weights: &Weights, config: &ControlConfig) -> Result<Self> {
         let unet = &config.unet;
         let levels = &unet.levels;
@@ -245,9 +236,6 @@ impl ControlNet {
 
     /// Prepares the conditioning of a batch: context `[b, n, context]`, and `added` where the
     /// network needs it.
-    ///
-    /// # Errors
-    /// Missing `added`; tensor arithmetic.
     pub(crate) fn condition(
         &self,
         context: &Tensor,
@@ -258,14 +246,12 @@ impl ControlNet {
             .iter()
             .flat_map(DownStage::transformers)
             .chain(self.mid.transformers());
-        Conditioning::new(&self.time, transformers, context, added)
+        let contexts = key_values(transformers, context, &self.backend)?;
+        Conditioning::new(&self.time, contexts, context.dim(0)?, added)
     }
 
     /// Embedding of a control image `[1, 3, 8h, 8w]` in 0..1, which is added to the latents and is
     /// the same at every step.
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(crate) fn hint(&self, picture: &Tensor) -> Result<FeatureMap> {
         self.hint
             .forward(&FeatureMap::from_nchw(picture, &self.backend)?)
@@ -273,9 +259,6 @@ impl ControlNet {
 
     /// Residuals for latents `[b, in, h, w]` at `timestep`, with the embedding `hint` of the
     /// control image. The latents are repeated for all images of the conditioning.
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(
         &self,
         latents: &Tensor,
@@ -286,7 +269,7 @@ impl ControlNet {
     ) -> Result<Residuals> {
         let time = self.time.at(timestep, conditioning)?;
         let mut contexts = Contexts::new(conditioning);
-        let hint = hint.clone().spread(latents.dim(0)?)?;
+        let hint = hint.clone().repeat_batch(latents.dim(0)?)?;
         let x = self
             .conv_in
             .on(&[&FeatureMap::from_nchw(latents, &self.backend)?])

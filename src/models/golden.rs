@@ -12,9 +12,9 @@ use super::tokenizer::{Shape, Tokenizer};
 use super::unet::Unet;
 use super::unet_config::UnetConfig;
 use super::vae::{Decoder, Encoder, VaeConfig};
-use crate::nn::{Backend, Extra, Weights};
+use crate::nn::{Backend, ExtraRows, Weights};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax};
-use crate::registry::{Component, ModelFiles};
+use crate::registry::{Component, ModelFiles, Tensors};
 use crate::rng::{Normal, TorchCpu};
 
 /// Largest errors of the networks in half precision, as shares of the largest value. Seen: 4.1e-3.
@@ -55,7 +55,8 @@ fn halves() -> Backend {
 
 /// The weights of a component on each of the two backends.
 fn weights(files: &ModelFiles, component: Component) -> [Weights; 2] {
-    backends().map(|backend| Weights::open(files, component, &backend).unwrap())
+    backends()
+        .map(|backend| Weights::open(Tensors::of(files, component).unwrap(), &backend).unwrap())
 }
 
 /// Largest difference over the golden's largest value.
@@ -237,7 +238,7 @@ fn text_encoders_agree() {
                 .unwrap();
             let ids = ids.to_vec1::<u32>().unwrap();
             let last = clip
-                .normed(&clip.hidden(&ids, Extra::NONE, 0).unwrap())
+                .normed(&clip.hidden(&ids, ExtraRows::NONE, 0).unwrap())
                 .unwrap();
             near(
                 &format!("{model} {pass}"),
@@ -245,7 +246,7 @@ fn text_encoders_agree() {
                 &golden[&format!("{pass}/out.last")],
             );
             let penultimate = clip
-                .hidden(&ids, Extra::NONE, 1)
+                .hidden(&ids, ExtraRows::NONE, 1)
                 .unwrap()
                 .to_tensor()
                 .unwrap();
@@ -257,7 +258,7 @@ fn text_encoders_agree() {
         }
         assert_eq!(
             clips[0]
-                .hidden(&[0, 1], Extra::NONE, 99)
+                .hidden(&[0, 1], ExtraRows::NONE, 99)
                 .err()
                 .unwrap()
                 .field_name(),
@@ -377,7 +378,8 @@ fn networks_in_half_precision_stay_close() {
         let golden = tensors(&format!("components/{model}.safetensors"));
         let cases = json(&format!("components/{model}.json"));
         let files = files(model);
-        let open = |component| Weights::open(&files, component, &backend).unwrap();
+        let open =
+            |component| Weights::open(Tensors::of(&files, component).unwrap(), &backend).unwrap();
         let close = |pass: &str, ours: &Tensor, name: &str| {
             let error = error(ours, &golden[&format!("{pass}/{name}")]);
             println!("{model} {pass} {name}: {error:.1e}");
@@ -395,7 +397,7 @@ fn networks_in_half_precision_stay_close() {
             close(
                 &pass,
                 &clip
-                    .normed(&clip.hidden(&ids, Extra::NONE, 0).unwrap())
+                    .normed(&clip.hidden(&ids, ExtraRows::NONE, 0).unwrap())
                     .unwrap(),
                 "out.last",
             );

@@ -5,7 +5,7 @@ use candle_core::Tensor;
 
 use super::unet_config::UnetConfig;
 use crate::error::{Error, Kind, Result};
-use crate::nn::{Backend, LayerNorm, Linear, Tokens, Weights, Width};
+use crate::nn::{ActivationDtype, Backend, LayerNorm, Linear, Tokens, Weights};
 
 const EPS: f64 = 1e-5;
 
@@ -22,9 +22,6 @@ pub(crate) struct IpAdapter {
 impl IpAdapter {
     /// Loads the adapter for a network of `config` and an image encoder with embeddings of
     /// `embedding` channels.
-    ///
-    /// # Errors
-    /// An adapter of another kind or for another network.
     pub(crate) fn load(weights: &Weights, config: &UnetConfig, embedding: usize) -> Result<Self> {
         let width = config.levels[0].context;
         let projection = weights.pp("image_proj.proj");
@@ -73,9 +70,6 @@ impl IpAdapter {
     }
 
     /// The tokens `[1, n, context]` of an image embedding `[1, e]`.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn tokens(&self, embedding: &Tensor) -> Result<Tensor> {
         let row = Tokens::new(&embedding.unsqueeze(0)?, &self.backend)?;
         let tokens = self
@@ -84,14 +78,11 @@ impl IpAdapter {
             .to_tensor()?
             .reshape((1, (), self.width))?;
         self.norm
-            .forward(&Tokens::new(&tokens, &self.backend)?, Width::Full)?
+            .forward(&Tokens::new(&tokens, &self.backend)?, ActivationDtype::F32)?
             .to_tensor()
     }
 
     /// Keys and values of tokens `[b, n, context]`, side by side, for each cross-attention.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(super) fn key_values(&self, tokens: &Tensor) -> Result<Vec<Tokens>> {
         let tokens = Tokens::new(tokens, &self.backend)?;
         self.layers

@@ -6,6 +6,7 @@ pub(crate) mod clip;
 pub(crate) mod clip_vision;
 pub(crate) mod conditioning;
 pub(crate) mod controlnet;
+pub(crate) mod denoiser;
 pub(crate) mod ip_adapter;
 pub(crate) mod resnet;
 pub(crate) mod taesd;

@@ -74,9 +74,6 @@ fn nearest() -> String {
 
 impl TinyConfig {
     /// Rejects options that the decoder and the encoder below do not implement.
-    ///
-    /// # Errors
-    /// The first key with such an option, with `file` before the message.
     pub(crate) fn check(&self, file: &str) -> Result<()> {
         let wrong = |what: &str| Err(Error::new(Kind::ModelFile, format!("{file}: {what}")));
         let matched = |widths: &[usize], blocks: &[usize]| {
@@ -175,9 +172,6 @@ impl Layers {
 
 impl TinyDecoder {
     /// Loads `decoder.*`.
-    ///
-    /// # Errors
-    /// A tensor that is missing or of another shape.
     pub(crate) fn load(weights: &Weights, config: &TinyConfig) -> Result<Self> {
         let mut layers = Layers(weights.pp("decoder.layers"), 0);
         let width = config.decoder_block_out_channels[0];
@@ -205,9 +199,6 @@ impl TinyDecoder {
     }
 
     /// Unscaled latents `[b, latent, h, w]` to pixels `[b, 3, f·h, f·w]` around −1..1.
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(&self, latents: &Tensor) -> Result<Tensor> {
         let latents = ((latents / 3.0)?.tanh()? * 3.0)?;
         let mut x = self
@@ -234,9 +225,6 @@ impl TinyDecoder {
 
 impl TinyEncoder {
     /// Loads `encoder.*`.
-    ///
-    /// # Errors
-    /// A tensor that is missing or of another shape.
     pub(crate) fn load(weights: &Weights, config: &TinyConfig) -> Result<Self> {
         let mut layers = Layers(weights.pp("encoder.layers"), 0);
         let width = config.encoder_block_out_channels[0];
@@ -265,9 +253,6 @@ impl TinyEncoder {
 
     /// Pixels `[b, 3, h, w]` in −1..1 to latents `[b, latent, h/f, w/f]`; there is no distribution
     /// to sample from.
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
         let mut x = FeatureMap::from_nchw(&pixels.affine(0.5, 0.5)?, &self.backend)?;
         for stage in &self.stages {

@@ -81,9 +81,6 @@ pub(crate) struct Tokenizer {
 impl Tokenizer {
     /// The tokenizer in `folder` of the model, or CLIP's own where the model has none, for an
     /// encoder of `shape`.
-    ///
-    /// # Errors
-    /// A vocabulary that does not parse, lacks its special tokens, or is another encoder's.
     pub(crate) fn load(files: &ModelFiles, folder: &str, shape: Shape) -> Result<Self> {
         let mut definition = Definition::read(files, folder)?;
         let (vocabulary, own) = match definition.vocabulary.take() {
@@ -198,9 +195,6 @@ impl Tokenizer {
 
     /// Returns true if it equals the tokenizer of a single-file model: CLIP's own without added
     /// tokens, and with the usual padding.
-    ///
-    /// # Errors
-    /// The compiled-in table does not unpack.
     pub(crate) fn is_usual(&self) -> Result<bool> {
         let (vocab, _) = standard()?;
         let same = |(token, id): (&String, &u32)| self.inner.token_to_id(token) == Some(*id);
@@ -210,9 +204,6 @@ impl Tokenizer {
 
     /// A prompt in chunks. `words` are those with vectors of their own; their ids follow the
     /// vocabulary's.
-    ///
-    /// # Errors
-    /// A wrong weight; a prompt that is too long where that is not allowed; the tokenizer fails.
     pub(crate) fn chunks(
         &self,
         prompt: &Prompt<'_>,

@@ -5,10 +5,11 @@ use candle_core::Tensor;
 
 use super::conditioning::{Added, Conditioning, TimeEmbedding};
 use super::controlnet::Residuals;
+use super::denoiser::{Conditioned, Denoiser, DenoiserInputs, ImagePrompt};
 use super::ip_adapter::IpAdapter;
 use super::unet_blocks::{DownStage, MidStage, UpStage, begin};
 use super::unet_config::UnetConfig;
-use super::unet_transformer::{Contexts, Merging, Transformer};
+use super::unet_transformer::{Contexts, Merging, Transformer, key_values};
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, Weights};
 
@@ -27,9 +28,6 @@ pub(crate) struct Unet {
 
 impl Unet {
     /// Loads the network and rejects tensors that no layer uses.
-    ///
-    /// # Errors
-    /// A tensor that is missing, left over or of another shape.
     pub(crate) fn load(weights: Weights, config: &UnetConfig) -> Result<Self> {
         let first = config.levels[0].channels;
         let stages = 0..config.levels.len();
@@ -66,9 +64,6 @@ impl Unet {
 
     /// Prepares the conditioning of a batch: context `[b, n, context]`, and `added` where the
     /// network needs it.
-    ///
-    /// # Errors
-    /// A context of another width than the network's; missing `added`; tensor arithmetic.
     pub(crate) fn condition(
         &self,
         context: &Tensor,
@@ -84,23 +79,11 @@ impl Unet {
                 ),
             ));
         }
-        Conditioning::new(&self.time, self.transformers(), context, added)
-    }
-
-    /// Channels of the input latents.
-    pub(crate) fn channels(&self) -> usize {
-        self.config.in_channels
-    }
-
-    /// Channels of the context.
-    pub(crate) fn context(&self) -> usize {
-        self.config.levels[0].context
+        let contexts = key_values(self.transformers(), context, &self.backend)?;
+        Conditioning::new(&self.time, contexts, context.dim(0)?, added)
     }
 
     /// Adds the guidance scale as an input, for networks distilled to take it.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn guided(&self, conditioning: Conditioning, scale: f64) -> Result<Conditioning> {
         Ok(Conditioning {
             guidance: self.time.guidance(scale)?,
@@ -110,9 +93,6 @@ impl Unet {
 
     /// Adds the tokens `[b, n, context]` of an image prompt (IP-Adapter), whose attention is scaled
     /// by `scale`.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn with_picture(
         &self,
         conditioning: Conditioning,
@@ -141,9 +121,6 @@ impl Unet {
     /// The output for latents `[b, in, h, w]` at `timestep`: `[n, out, h, w]` in single precision
     /// for the `n` images of the conditioning, for which the latents are repeated; and the deep
     /// features for [`Self::forward_shallow`].
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(
         &self,
         latents: &Tensor,
@@ -184,9 +161,6 @@ impl Unet {
     /// The output with the deep features of an earlier call in place of those of this one: only the
     /// first layer of the down blocks and the last two of the up blocks are computed (Ma et al.,
     /// "DeepCache", 2023, section 3.2, at its shallowest branch).
-    ///
-    /// # Errors
-    /// As [`Self::forward`].
     pub(crate) fn forward_shallow(
         &self,
         latents: &Tensor,
@@ -230,6 +204,71 @@ impl Unet {
             size,
         });
         Ok(Contexts::new(conditioning).merging(merge))
+    }
+}
+
+impl Denoiser for Unet {
+    fn channels(&self) -> usize {
+        self.config.in_channels
+    }
+
+    fn context_width(&self) -> usize {
+        self.config.levels[0].context
+    }
+
+    fn conditioned<'n>(&'n self, inputs: &DenoiserInputs<'_>) -> Result<Box<dyn Conditioned + 'n>> {
+        let conditioning = self.condition(inputs.context, inputs.added.as_ref())?;
+        let mut conditioning = self
+            .guided(conditioning, inputs.guidance_scale)?
+            .merging(inputs.merge_tokens);
+        if let Some(ImagePrompt {
+            adapter,
+            tokens,
+            scale,
+        }) = inputs.image_prompt
+        {
+            conditioning = self.with_picture(conditioning, adapter, tokens, scale)?;
+        }
+        Ok(Box::new(ConditionedUnet {
+            unet: self,
+            conditioning,
+            cache: inputs.cache,
+            deep: None,
+        }))
+    }
+}
+
+/// The network with the conditioning of a batch.
+struct ConditionedUnet<'n> {
+    unet: &'n Unet,
+    conditioning: Conditioning,
+    /// Calls for which deep features are used again.
+    cache: Option<usize>,
+    /// Deep features, and the call that made them.
+    deep: Option<(usize, Deep)>,
+}
+
+impl Conditioned for ConditionedUnet<'_> {
+    fn predict(
+        &mut self,
+        i: usize,
+        latents: &Tensor,
+        timestep: f64,
+        controls: &mut dyn FnMut() -> Result<Vec<Residuals>>,
+    ) -> Result<Tensor> {
+        if let (Some(every), Some((made, deep))) = (self.cache, &self.deep)
+            && i < made + every
+        {
+            return self
+                .unet
+                .forward_shallow(latents, timestep, &self.conditioning, deep);
+        }
+        let controls = controls()?;
+        let (output, deep) = self
+            .unet
+            .forward(latents, timestep, &self.conditioning, &controls)?;
+        self.deep = self.cache.map(|_| (i, deep));
+        Ok(output)
     }
 }
 

@@ -43,7 +43,7 @@ impl Layer {
             Some(transformer) => transformer.forward(&x, contexts)?,
             None => x,
         }
-        .spread(contexts.images)
+        .repeat_batch(contexts.images)
     }
 }
 
@@ -280,7 +280,7 @@ pub(super) fn begin(
     x: FeatureMap,
     conditioning: &Conditioning,
 ) -> Result<(FeatureMap, Vec<FeatureMap>)> {
-    let all = x.clone().spread(conditioning.batch)?;
+    let all = x.clone().repeat_batch(conditioning.batch)?;
     let first = if conditioning.added.is_some() {
         all.clone()
     } else {

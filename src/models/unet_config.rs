@@ -122,17 +122,11 @@ pub(crate) struct UnetConfig {
 
 impl UnetConfig {
     /// Reads config.json.
-    ///
-    /// # Errors
-    /// A missing key; a block type or an option that is not implemented, by name.
     pub(crate) fn parse(json: Value) -> Result<Self> {
         Self::parse_as("unet/config.json", json)
     }
 
     /// Reads the configuration of a network of the same form in another file, such as a ControlNet.
-    ///
-    /// # Errors
-    /// As [`Self::parse`], with `file` before the message.
     pub(super) fn parse_as(file: &str, json: Value) -> Result<Self> {
         Self::read(json).map_err(|error| error.context(file))
     }

@@ -1,11 +1,13 @@
 //! The transformers of the UNet, and the contexts of their attentions.
 
+use candle_core::Tensor;
+
 use crate::error::{Error, Result};
 use crate::models::conditioning::Conditioning;
 use crate::models::unet_config::{Level, UnetConfig};
 use crate::nn::{
-    CrossAttention, FeatureMap, Geglu, GroupNorm, KeyValues, LayerNorm, Linear, Projections,
-    SelfAttention, TokenMerge, Tokens, Weights, Width,
+    ActivationDtype, Backend, CrossAttention, FeatureMap, Geglu, GroupNorm, KeyValues, LayerNorm,
+    Linear, Projections, SelfAttention, TokenMerge, Tokens, Weights,
 };
 
 /// Epsilon of the transformers' group norm (diffusers, `Transformer2DModel`); layer norms have
@@ -104,13 +106,15 @@ impl TransformerBlock {
 
     fn forward(&self, x: &Tokens, contexts: &mut Contexts<'_>) -> Result<Tokens> {
         let context = contexts.take()?;
-        let x = self.attend(x, contexts)?.spread(contexts.images)?;
-        let x =
-            self.attn2
-                .forward_add(&self.norm2.forward(&x, self.attn2.reads())?, context, &x)?;
+        let x = self.attend(x, contexts)?.repeat_batch(contexts.images)?;
+        let x = self.attn2.forward_add(
+            &self.norm2.forward(&x, self.attn2.input_dtype())?,
+            context,
+            &x,
+        )?;
         let inner = self.ff_in.forward(
-            &self.norm3.forward(&x, self.ff_in.reads())?,
-            self.ff_out.reads(),
+            &self.norm3.forward(&x, self.ff_in.input_dtype())?,
+            self.ff_out.input_dtype(),
         )?;
         self.ff_out.forward_add(&inner, &x)
     }
@@ -118,13 +122,13 @@ impl TransformerBlock {
     /// Self-attention after its norm, added to `x`.
     fn attend(&self, x: &Tokens, contexts: &Contexts<'_>) -> Result<Tokens> {
         if contexts.merge.is_some() {
-            let normed = self.norm1.forward(x, Width::Full)?;
+            let normed = self.norm1.forward(x, ActivationDtype::F32)?;
             if let Some(merge) = contexts.merge(&normed)? {
-                return merge.spread_add(&self.attn1.forward(&merge.apply(&normed)?)?, x);
+                return merge.unmerge_add(&self.attn1.forward(&merge.apply(&normed)?)?, x);
             }
         }
         self.attn1
-            .forward_add(&self.norm1.forward(x, self.attn1.reads())?, x)
+            .forward_add(&self.norm1.forward(x, self.attn1.input_dtype())?, x)
     }
 }
 
@@ -169,17 +173,20 @@ impl Transformer {
         }
         let (images, ..) = inner.dims();
         self.proj_out
-            .forward_onto(&inner, &x.clone().spread(images)?)
+            .forward_onto(&inner, &x.clone().repeat_batch(images)?)
     }
 }
 
-/// Keys and values of `context` for transformers in the order of the forward pass.
+/// Keys and values of `context` `[b, n, context]` for every cross-attention of `transformers`, which
+/// are in the order of the forward pass.
 pub(super) fn key_values<'a>(
     transformers: impl Iterator<Item = &'a Transformer>,
-    context: &Tokens,
+    context: &Tensor,
+    backend: &Backend,
 ) -> Result<Vec<KeyValues>> {
+    let context = Tokens::new(context, backend)?;
     transformers
         .flat_map(Transformer::cross_attentions)
-        .map(|layer| layer.key_values(context))
+        .map(|layer| layer.key_values(&context))
         .collect()
 }

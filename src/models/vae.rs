@@ -232,9 +232,6 @@ impl MidBlock {
 
 impl Decoder {
     /// Loads `decoder.*` and `post_quant_conv.*`.
-    ///
-    /// # Errors
-    /// A tensor that is missing or of another shape.
     pub(crate) fn load(weights: &Weights, config: &VaeConfig) -> Result<Self> {
         let latent = config.latent_channels;
         let weights = &weights.once();
@@ -283,9 +280,6 @@ impl Decoder {
     }
 
     /// Unscaled latents `[b, latent, h, w]` to pixels `[b, 3, f·h, f·w]` around −1..1.
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(&self, latents: &Tensor) -> Result<Tensor> {
         let mut x = FeatureMap::from_nchw(latents, &self.backend)?;
         if let Some(conv) = &self.post_quant {
@@ -309,9 +303,6 @@ impl Decoder {
 
 impl Encoder {
     /// Loads `encoder.*` and `quant_conv.*`.
-    ///
-    /// # Errors
-    /// A tensor that is missing or of another shape.
     pub(crate) fn load(weights: &Weights, config: &VaeConfig) -> Result<Self> {
         let moments = 2 * config.latent_channels;
         let weights = &weights.once();
@@ -363,9 +354,6 @@ impl Encoder {
 
     /// Pixels `[b, 3, h, w]` in −1..1 to the posterior's mean and log variance, `[b, latent, h/f,
     /// w/f]` each, the latter clamped to −30..20.
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(crate) fn forward(&self, pixels: &Tensor) -> Result<(Tensor, Tensor)> {
         let mut x = self
             .conv_in

@@ -2,18 +2,18 @@
 //! order. Follows the forward passes in `vae.rs` and `resnet.rs`.
 
 use super::vae::VaeConfig;
-use crate::nn::{Entry, Ledger};
+use crate::nn::{ArenaSize, CountedBuffer};
 
 /// A map: its pixels, its channels.
 struct Map {
     pixels: usize,
     channels: usize,
-    entry: Entry,
+    buffer: CountedBuffer,
 }
 
 /// Layers that take buffers.
 #[derive(Default)]
-struct Walk(Ledger);
+struct Walk(ArenaSize);
 
 impl VaeConfig {
     /// Bytes for decoding `cells` latent cells at once, without the scratch memory of the kernels
@@ -73,14 +73,14 @@ impl Walk {
         Map {
             pixels,
             channels,
-            entry: self.0.take(pixels.saturating_mul(channels)),
+            buffer: self.0.take(pixels.saturating_mul(channels)),
         }
     }
 
     /// A convolution of `x`, which is freed afterwards.
     fn convolved(&mut self, x: Option<Map>, pixels: usize, channels: usize) -> Map {
         let out = self.map(pixels, channels);
-        x.into_iter().for_each(|x| self.0.give(x.entry));
+        x.into_iter().for_each(|x| self.0.give(x.buffer));
         out
     }
 
@@ -92,7 +92,7 @@ impl Walk {
         } else {
             self.convolved(Some(x), inner.pixels, width)
         };
-        self.0.give(inner.entry);
+        self.0.give(inner.buffer);
         out
     }
 
@@ -107,7 +107,7 @@ impl Walk {
             all.push(self.map(pixels, maps * width));
         }
         let out = all.pop();
-        all.into_iter().for_each(|map| self.0.give(map.entry));
+        all.into_iter().for_each(|map| self.0.give(map.buffer));
         match out {
             Some(map) => self.residual(map, width),
             None => self.map(pixels, width),

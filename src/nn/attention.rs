@@ -2,7 +2,7 @@
 //! memory.
 
 use super::linear::Linear;
-use super::map::{FeatureMap, Host, Store, Tokens, Width};
+use super::map::{ActivationDtype, FeatureMap, Host, Store, Tokens};
 use super::tensor;
 use super::weights::Weights;
 use crate::error::{Error, Kind, Result};
@@ -84,9 +84,9 @@ impl SelfAttention {
         }
     }
 
-    /// Preferred precision of the input.
-    pub(crate) fn reads(&self) -> Width {
-        self.qkv.reads()
+    /// Type in which the layer prefers its input.
+    pub(crate) fn input_dtype(&self) -> ActivationDtype {
+        self.qkv.input_dtype()
     }
 
     /// out(attention(x)).
@@ -113,7 +113,7 @@ impl SelfAttention {
                 Store::Device(tensor::self_attention(tensor, count, causal)?)
             }
             Store::Host(host) => {
-                let (cpu, data) = (&host.cpu, host.full()?);
+                let (cpu, data) = (&host.cpu, host.as_f32()?);
                 let part = |i: usize| Rows::strided(&data[i * c..], c, 3 * c);
                 let shape = self.heads.shape(b, c);
                 let kv = PackedKv::pack(cpu, shape, n, (part(1), part(2)), self.heads.precision);
@@ -122,9 +122,14 @@ impl SelfAttention {
                 } else {
                     Mask::None
                 };
-                Store::Host(Host::written(cpu, b * n * c, self.out.reads(), |out| {
-                    attend(cpu, n, part(0), &kv, mask, out);
-                }))
+                Store::Host(Host::written(
+                    cpu,
+                    b * n * c,
+                    self.out.input_dtype(),
+                    |out| {
+                        attend(cpu, n, part(0), &kv, mask, out);
+                    },
+                ))
             }
         };
         Ok(Tokens::from_store(store, (b, n, c)))
@@ -203,7 +208,7 @@ impl CrossAttention {
                 self.heads.count,
             )?)),
             Store::Host(host) => {
-                let (cpu, data) = (&host.cpu, host.full()?);
+                let (cpu, data) = (&host.cpu, host.as_f32()?);
                 let part = |i: usize| Rows::strided(&data[i * c..], c, both);
                 let shape = self.heads.shape(b, c);
                 Ok(Packed::Host(PackedKv::pack(
@@ -217,9 +222,9 @@ impl CrossAttention {
         }
     }
 
-    /// Preferred precision of the input.
-    pub(crate) fn reads(&self) -> Width {
-        self.q.reads()
+    /// Type in which the layer prefers its input.
+    pub(crate) fn input_dtype(&self) -> ActivationDtype {
+        self.q.input_dtype()
     }
 
     /// out(attention(x, text) + scale · attention(x, image prompt)) + residual.
@@ -231,22 +236,22 @@ impl CrossAttention {
     ) -> Result<Tokens> {
         let q = self.q.forward(x)?;
         let mixed = match &context.picture {
-            None => self.attend(&q, &context.text, self.out.reads())?,
+            None => self.attend(&q, &context.text, self.out.input_dtype())?,
             Some((scale, picture)) => {
-                let text = self.attend(&q, &context.text, Width::Full)?;
-                text.plus(*scale, &self.attend(&q, picture, Width::Full)?)?
+                let text = self.attend(&q, &context.text, ActivationDtype::F32)?;
+                text.plus(*scale, &self.attend(&q, picture, ActivationDtype::F32)?)?
             }
         };
         self.out.forward_add(&mixed, residual)
     }
 
-    fn attend(&self, q: &Tokens, kv: &Packed, width: Width) -> Result<Tokens> {
+    fn attend(&self, q: &Tokens, kv: &Packed, dtype: ActivationDtype) -> Result<Tokens> {
         let (b, n, c) = q.dims();
         let store = match (&q.store, kv) {
             (Store::Device(q), Packed::Device(kv)) => Store::Device(kv.answer(q)?),
             (Store::Host(host), Packed::Host(kv)) => {
-                let (cpu, q) = (&host.cpu, Rows::new(host.full()?, c));
-                Store::Host(Host::written(cpu, b * n * c, width, |out| {
+                let (cpu, q) = (&host.cpu, Rows::new(host.as_f32()?, c));
+                Store::Host(Host::written(cpu, b * n * c, dtype, |out| {
                     attend(cpu, n, q, kv, Mask::None, out);
                 }))
             }

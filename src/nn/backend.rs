@@ -22,7 +22,7 @@ pub(crate) struct Backend {
     pub(super) host: Option<HostBackend>,
     /// True if convolutions in single precision may round their operands to TensorFloat-32, which
     /// has the mantissa of f16.
-    pub(super) rounds: bool,
+    pub(super) tf32: bool,
     /// Reasons that `--device auto` chose the CPU, one for each device that this build supports and
     /// this machine lacks.
     passed_over: Arc<[String]>,
@@ -37,7 +37,7 @@ pub(super) struct HostBackend {
 
 /// Options that select a backend.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Choice<'a> {
+pub(crate) struct BackendOptions<'a> {
     pub(crate) device: DeviceChoice,
     pub(crate) dtype: Dtype,
     /// Threads on the CPU; all physical cores when absent.
@@ -51,8 +51,8 @@ impl Backend {
     ///
     /// # Errors
     /// A device that this build or this machine does not have; an unknown instruction set.
-    pub(crate) fn choose(choice: &Choice<'_>) -> Result<Self> {
-        let (device, passed_over) = match choice.device {
+    pub(crate) fn choose(options: &BackendOptions<'_>) -> Result<Self> {
+        let (device, passed_over) = match options.device {
             DeviceChoice::Auto => best(),
             DeviceChoice::Cpu => (Device::Cpu, Arc::default()),
             DeviceChoice::Cuda(index) => (cuda(index)?, Arc::default()),
@@ -61,13 +61,13 @@ impl Backend {
         if !device.is_cpu() {
             return Ok(Self {
                 device,
-                dtype: tensor_dtype(choice.dtype)?,
+                dtype: tensor_dtype(options.dtype)?,
                 host: None,
-                rounds: false,
+                tf32: false,
                 passed_over,
             });
         }
-        let isa = match choice.isa {
+        let isa = match options.isa {
             None => Isa::detect(),
             Some(name) => Isa::parse(name).ok_or_else(|| {
                 Error::new(
@@ -80,19 +80,19 @@ impl Backend {
                 ))
             })?,
         };
-        let precision = match choice.dtype {
+        let precision = match options.dtype {
             Dtype::Auto | Dtype::F32 => Precision::F32,
             Dtype::F16 => Precision::F16Weights,
             Dtype::Bf16 => Precision::Bf16,
             Dtype::Int8 => Precision::Int8,
         };
-        let cpu = Cpu::new(isa, choice.threads.unwrap_or_else(physical_cores));
+        let cpu = Cpu::new(isa, options.threads.unwrap_or_else(physical_cores));
         let host = HostBackend { cpu, precision };
         Ok(Self {
             device,
             dtype: DType::F32,
             host: Some(host),
-            rounds: false,
+            tf32: false,
             passed_over,
         })
     }
@@ -118,7 +118,7 @@ impl Backend {
             device: Device::Cpu,
             dtype: DType::F32,
             host: None,
-            rounds: false,
+            tf32: false,
             passed_over: Arc::default(),
         }
     }
@@ -136,14 +136,14 @@ impl Backend {
 
     /// The same backend for networks that suffer from 8-bit arithmetic (text encoders, the
     /// autoencoder): int8 becomes bf16.
-    pub(crate) fn careful(&self) -> Self {
-        let mut careful = self.clone();
-        if let Some(host) = &mut careful.host
+    pub(crate) fn no_int8(&self) -> Self {
+        let mut backend = self.clone();
+        if let Some(host) = &mut backend.host
             && host.precision == Precision::Int8
         {
             host.precision = Precision::Bf16;
         }
-        careful
+        backend
     }
 
     /// Returns true for the CPU, whose memory can be estimated.
@@ -154,14 +154,14 @@ impl Backend {
     /// The same backend in single precision; `None` where it computes in single precision already.
     /// After half precision on a device the range is wanted, not more digits, so that
     /// TensorFloat-32 is allowed.
-    pub(crate) fn exact(&self) -> Option<Self> {
-        let mut exact = self.clone();
-        match &mut exact.host {
+    pub(crate) fn full_precision(&self) -> Option<Self> {
+        let mut backend = self.clone();
+        match &mut backend.host {
             Some(host) if host.precision != Precision::F32 => host.precision = Precision::F32,
-            None if self.dtype != DType::F32 => (exact.dtype, exact.rounds) = (DType::F32, true),
+            None if self.dtype != DType::F32 => (backend.dtype, backend.tf32) = (DType::F32, true),
             Some(_) | None => return None,
         }
-        Some(exact)
+        Some(backend)
     }
 
     /// `values` as a tensor of `shape` on the device.
@@ -191,7 +191,7 @@ impl Backend {
     /// Returns memory that loading left behind to the system.
     pub(crate) fn trim(&self) {
         if let Some(host) = &self.host {
-            host.cpu.scratch().trim();
+            host.cpu.arena().trim();
         }
         #[cfg(feature = "cuda")]
         if let DeviceLocation::Cuda { gpu_id } = self.device.location() {

@@ -5,103 +5,15 @@
 use candle_core::Tensor;
 
 use super::map::{FeatureMap, Host, MapShape, Store, Tokens};
+use super::nan_trace;
 use super::norm::GroupNorm;
+use super::shapes::ConvShape;
 use super::tensor::{ConvOptions, ConvTensors};
-use super::watch;
 use super::weights::Weights;
 use crate::error::{Error, Result};
 use crate::kernels::{
-    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, Geometry, PackedConv, Padding, Residual,
-    Rows, plan,
+    Activation, ConvEpilogue, ConvInput, ConvWeights, Cpu, PackedConv, Residual, Rows, plan,
 };
-
-/// Size, stride and padding of a convolution.
-#[derive(Clone, Copy)]
-pub(crate) struct ConvShape {
-    pub(crate) input: usize,
-    pub(crate) output: usize,
-    /// Side of the square kernel.
-    pub(crate) kernel: usize,
-    pub(crate) stride: usize,
-    /// Zeros on the left and top; as many on the right and bottom unless `tail_padding` says
-    /// otherwise.
-    pub(crate) padding: usize,
-    /// Zeros on the right and bottom.
-    pub(crate) tail_padding: usize,
-}
-
-impl ConvShape {
-    /// 3×3 that keeps the size.
-    pub(crate) fn same(input: usize, output: usize) -> Self {
-        Self {
-            input,
-            output,
-            kernel: 3,
-            stride: 1,
-            padding: 1,
-            tail_padding: 1,
-        }
-    }
-
-    /// 1×1.
-    pub(crate) fn pointwise(input: usize, output: usize) -> Self {
-        Self {
-            input,
-            output,
-            kernel: 1,
-            stride: 1,
-            padding: 0,
-            tail_padding: 0,
-        }
-    }
-
-    /// Squares of `size` pixels side by side.
-    pub(crate) fn patches(input: usize, output: usize, size: usize) -> Self {
-        Self {
-            input,
-            output,
-            kernel: size,
-            stride: size,
-            padding: 0,
-            tail_padding: 0,
-        }
-    }
-
-    /// 3×3 with stride 2 that halves the size.
-    pub(crate) fn halving(channels: usize, padding: usize) -> Self {
-        Self::halving_to(channels, channels, padding)
-    }
-
-    /// 3×3 with stride 2 that halves the size, to another number of channels.
-    pub(crate) fn halving_to(input: usize, output: usize, padding: usize) -> Self {
-        Self {
-            input,
-            output,
-            kernel: 3,
-            stride: 2,
-            padding,
-            tail_padding: 1,
-        }
-    }
-}
-
-impl ConvShape {
-    fn geometry(self) -> Geometry {
-        let (head, tail) = (self.padding, self.tail_padding);
-        Geometry {
-            inputs: self.input,
-            outputs: self.output,
-            kernel: self.kernel,
-            stride: self.stride,
-            padding: Padding {
-                top: head,
-                left: head,
-                bottom: tail,
-                right: tail,
-            },
-        }
-    }
-}
 
 /// A convolution.
 pub(crate) struct Conv2d {
@@ -146,7 +58,7 @@ impl Conv2d {
                 body: Body::Device(ConvTensors {
                     weight,
                     bias,
-                    rounds: backend.rounds,
+                    tf32: backend.tf32,
                 }),
                 shape,
             });
@@ -267,7 +179,7 @@ impl<'a> ConvCall<'a> {
             }
             Body::Device(tensors) => Store::Device(self.on_device(tensors)?),
         };
-        watch::seen(&self.conv.name, &store);
+        nan_trace::check(&self.conv.name, &store);
         Ok(FeatureMap::new(store, shape))
     }
 
@@ -279,7 +191,7 @@ impl<'a> ConvCall<'a> {
     ) -> Result<Host> {
         let mut parts = Vec::with_capacity(self.parts.len());
         for part in self.parts {
-            parts.push((part.store.host()?.full()?, part.shape().c));
+            parts.push((part.store.host()?.as_f32()?, part.shape().c));
         }
         let seen = self.parts[0].shape();
         let affine = self
@@ -294,7 +206,7 @@ impl<'a> ConvCall<'a> {
         };
         let image_bias = self
             .image_bias
-            .map(|bias| bias.store.host()?.full())
+            .map(|bias| bias.store.host()?.as_f32())
             .transpose()?;
         let run = |residual: Residual<'_>, out: &mut [f32]| {
             packed.forward(
@@ -317,7 +229,7 @@ impl<'a> ConvCall<'a> {
                 Ok(Host::from_buffer(cpu, own))
             }
             Err(shared) => {
-                let rows = Rows::new(shared.full()?, out.c);
+                let rows = Rows::new(shared.as_f32()?, out.c);
                 Ok(Host::filled(cpu, len, |out| run(Residual::Rows(rows), out)))
             }
         }

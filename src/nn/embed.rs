@@ -26,11 +26,11 @@ impl Embedding {
 
     /// The rows of `ids` as `[ids, width]` in single precision on the CPU.
     pub(crate) fn lookup(&self, ids: &[u32]) -> Result<Tensor> {
-        self.lookup_with(ids, Extra::NONE)
+        self.lookup_with(ids, ExtraRows::NONE)
     }
 
     /// As [`Self::lookup`], with `extra` rows for ids beyond the table.
-    pub(crate) fn lookup_with(&self, ids: &[u32], extra: Extra<'_>) -> Result<Tensor> {
+    pub(crate) fn lookup_with(&self, ids: &[u32], extra: ExtraRows<'_>) -> Result<Tensor> {
         let own: Vec<u32> = ids.iter().copied().filter(|id| *id < extra.first).collect();
         let own = self.weights.rows("weight", [self.rows, self.width], &own)?;
         let mut own = own.chunks(self.width);
@@ -49,14 +49,14 @@ impl Embedding {
 
 /// Rows that follow those of a table in one call.
 #[derive(Clone, Copy)]
-pub(crate) struct Extra<'a> {
+pub(crate) struct ExtraRows<'a> {
     /// The id of the first extra row; the ids of the table are smaller.
     pub(crate) first: u32,
     /// Values of the rows, one row after the other.
     pub(crate) rows: &'a [f32],
 }
 
-impl Extra<'_> {
+impl ExtraRows<'_> {
     /// No extra rows.
     pub(crate) const NONE: Self = Self {
         first: u32::MAX,

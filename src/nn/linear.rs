@@ -2,33 +2,14 @@
 
 use candle_core::Tensor;
 
-use super::map::{FeatureMap, Host, MapShape, Store, Tokens, Width};
+use super::map::{ActivationDtype, FeatureMap, Host, MapShape, Store, Tokens};
+use super::shapes::Activation;
 use super::weights::{Values, Weights};
-use super::{tensor, watch};
+use super::{nan_trace, tensor};
 use crate::error::Result;
 use crate::kernels::{
     self, Cpu, Epilogue, Gating, LinearInput, LinearWeights, PackedLinear, Residual, Rows,
 };
-use crate::named_enum::named_enum;
-
-named_enum! {
-    /// Activation after a linear layer; the names are those of `hidden_act` in config.json.
-    pub enum Activation("activation") {
-        /// x · sigmoid(1.702 x), OpenAI's CLIP.
-        QuickGelu = "quick_gelu",
-        /// x · Φ(x), exact.
-        Gelu = "gelu",
-    }
-}
-
-impl Activation {
-    fn kernel(self) -> kernels::Activation {
-        match self {
-            Self::QuickGelu => kernels::Activation::QuickGelu,
-            Self::Gelu => kernels::Activation::Gelu,
-        }
-    }
-}
 
 /// y = x Wᵀ + b.
 pub(crate) struct Linear {
@@ -56,12 +37,13 @@ impl Linear {
         output: usize,
         bias: bool,
     ) -> Result<Self> {
-        Self::gated(parts, (input, output), bias, Gating::None)
+        Self::gated(parts, input, output, bias, Gating::None)
     }
 
     fn gated(
         parts: &[Weights],
-        (input, output): (usize, usize),
+        input: usize,
+        output: usize,
         bias: bool,
         gating: Gating,
     ) -> Result<Self> {
@@ -73,11 +55,12 @@ impl Linear {
                 .iter()
                 .map(|w| w.tensor("weight", &shape))
                 .collect::<Result<Vec<_>>>()?;
-            let vectors = parts.iter().map(|w| w.tensor("bias", &[output]));
-            let bias = bias
-                .then(|| vectors.collect::<Result<Vec<_>>>())
-                .transpose()?;
-            let bias = bias.map(|vectors| Tensor::cat(&vectors, 0)).transpose()?;
+            let bias = if bias {
+                let vectors = parts.iter().map(|w| w.tensor("bias", &[output]));
+                Some(Tensor::cat(&vectors.collect::<Result<Vec<_>>>()?, 0)?)
+            } else {
+                None
+            };
             let weight = Tensor::cat(&matrices, 0)?;
             return Ok(Self {
                 name,
@@ -90,11 +73,12 @@ impl Linear {
             .map(|w| w.values("weight", &shape))
             .collect::<Result<Vec<_>>>()?;
         let matrices: Vec<_> = values.iter().map(Values::slice).collect();
-        let vectors = parts.iter().map(|w| w.floats("bias", output));
-        let bias = bias
-            .then(|| vectors.collect::<Result<Vec<_>>>())
-            .transpose()?
-            .map(|v| v.concat());
+        let bias = if bias {
+            let vectors = parts.iter().map(|w| w.floats("bias", output));
+            Some(vectors.collect::<Result<Vec<_>>>()?.concat())
+        } else {
+            None
+        };
         let weights = LinearWeights {
             matrices: &matrices,
             inputs: input,
@@ -116,12 +100,12 @@ impl Linear {
 
     /// x Wᵀ + b.
     pub(crate) fn forward(&self, x: &Tokens) -> Result<Tokens> {
-        self.run(x, None, None, Width::Full)
+        self.run(x, None, None, ActivationDtype::F32)
     }
 
     /// x Wᵀ + b + residual.
     pub(crate) fn forward_add(&self, x: &Tokens, residual: &Tokens) -> Result<Tokens> {
-        self.run(x, None, Some(residual), Width::Full)
+        self.run(x, None, Some(residual), ActivationDtype::F32)
     }
 
     /// x Wᵀ + b as a plane, added to `map`.
@@ -135,21 +119,21 @@ impl Linear {
         }
     }
 
-    /// activation(x Wᵀ + b), for a layer that reads `width`.
+    /// activation(x Wᵀ + b), of type `dtype`.
     pub(crate) fn forward_act(
         &self,
         x: &Tokens,
         activation: Activation,
-        width: Width,
+        dtype: ActivationDtype,
     ) -> Result<Tokens> {
-        self.run(x, Some(activation), None, width)
+        self.run(x, Some(activation), None, dtype)
     }
 
-    /// Preferred precision of the input.
-    pub(crate) fn reads(&self) -> Width {
+    /// Type in which the layer prefers its input.
+    pub(crate) fn input_dtype(&self) -> ActivationDtype {
         match &self.body {
-            Body::Host(_, packed) if packed.wants_bf16() => Width::Narrow,
-            Body::Host(..) | Body::Device(..) => Width::Full,
+            Body::Host(_, packed) if packed.wants_bf16() => ActivationDtype::Bf16,
+            Body::Host(..) | Body::Device(..) => ActivationDtype::F32,
         }
     }
 
@@ -158,7 +142,7 @@ impl Linear {
         x: &Tokens,
         activation: Option<Activation>,
         residual: Option<&Tokens>,
-        width: Width,
+        dtype: ActivationDtype,
     ) -> Result<Tokens> {
         let (b, n, c) = x.dims();
         let store = match &self.body {
@@ -171,7 +155,7 @@ impl Linear {
             }
             Body::Host(cpu, packed) => {
                 let input = x.store.host()?;
-                let residual = residual.map(|r| r.store.host()?.full()).transpose()?;
+                let residual = residual.map(|r| r.store.host()?.as_f32()).transpose()?;
                 let epilogue = Epilogue {
                     activation: activation.map_or(kernels::Activation::None, Activation::kernel),
                     residual: residual.map_or(Residual::None, |data| {
@@ -179,19 +163,19 @@ impl Linear {
                     }),
                 };
                 let rows;
-                let matrix = if let Some(narrow) = input.narrow() {
-                    LinearInput::Bf16(Rows::new(narrow, c))
+                let matrix = if let Some(bf16) = input.as_bf16() {
+                    LinearInput::Bf16(Rows::new(bf16, c))
                 } else {
-                    rows = [Rows::new(input.full()?, c)];
+                    rows = [Rows::new(input.as_f32()?, c)];
                     LinearInput::F32(&rows)
                 };
                 let len = b * n * self.outputs;
-                Store::Host(Host::written(cpu, len, width, |out| {
+                Store::Host(Host::written(cpu, len, dtype, |out| {
                     packed.forward(cpu, b * n, matrix, epilogue, out);
                 }))
             }
         };
-        watch::seen(&self.name, &store);
+        nan_trace::check(&self.name, &store);
         Ok(Tokens::from_store(store, (b, n, self.outputs)))
     }
 }
@@ -204,21 +188,22 @@ impl Geglu {
     pub(crate) fn load(weights: &Weights, input: usize, output: usize) -> Result<Self> {
         Linear::gated(
             std::slice::from_ref(weights),
-            (input, 2 * output),
+            input,
+            2 * output,
             true,
             Gating::Geglu,
         )
         .map(Self)
     }
 
-    /// Preferred precision of the input.
-    pub(crate) fn reads(&self) -> Width {
-        self.0.reads()
+    /// Type in which the layer prefers its input.
+    pub(crate) fn input_dtype(&self) -> ActivationDtype {
+        self.0.input_dtype()
     }
 
-    /// a · gelu(g), for a layer that reads `width`.
-    pub(crate) fn forward(&self, x: &Tokens, width: Width) -> Result<Tokens> {
-        let y = self.0.run(x, None, None, width)?;
+    /// a · gelu(g), of type `dtype`.
+    pub(crate) fn forward(&self, x: &Tokens, dtype: ActivationDtype) -> Result<Tokens> {
+        let y = self.0.run(x, None, None, dtype)?;
         match &y.store {
             Store::Host(_) => Ok(y),
             Store::Device(both) => {

@@ -38,7 +38,7 @@ pub(crate) struct MapShape {
 /// Numbers that one thread adds at a time.
 const CHUNK: usize = 1 << 14;
 
-/// StoredDtype of activations: host memory or a tensor of a device.
+/// Storage of activations: host memory or a tensor of a device.
 #[derive(Clone)]
 pub(super) enum Store {
     /// `[b, h, w, c]` or `[b, n, c]` in single precision.
@@ -55,24 +55,24 @@ pub(super) struct Host {
 }
 
 enum Numbers {
-    Full(Buffer<f32>),
+    F32(Buffer<f32>),
     /// Bits of bf16, for the one linear layer that reads them.
-    Narrow(Buffer<u16>),
+    Bf16(Buffer<u16>),
 }
 
-/// Precision in which the next layer prefers its input.
+/// Type of activations on the CPU, as the next layer prefers it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Width {
+pub(crate) enum ActivationDtype {
     /// Single precision.
-    Full,
+    F32,
     /// bfloat16.
-    Narrow,
+    Bf16,
 }
 
 impl Host {
     /// A buffer of `len` numbers, all of them written by `fill`.
     pub(super) fn filled(cpu: &Cpu, len: usize, fill: impl FnOnce(&mut [f32])) -> Self {
-        let mut data = cpu.scratch().take::<f32>(len);
+        let mut data = cpu.arena().take::<f32>(len);
         fill(&mut data);
         Self::from_buffer(cpu, data)
     }
@@ -81,7 +81,7 @@ impl Host {
     pub(super) fn from_buffer(cpu: &Cpu, data: Buffer<f32>) -> Self {
         Self {
             cpu: cpu.clone(),
-            data: Arc::new(Numbers::Full(data)),
+            data: Arc::new(Numbers::F32(data)),
         }
     }
 
@@ -89,10 +89,10 @@ impl Host {
     pub(super) fn unshared(self) -> std::result::Result<Buffer<f32>, Self> {
         let Self { cpu, data } = self;
         match Arc::try_unwrap(data) {
-            Ok(Numbers::Full(data)) => Ok(data),
-            Ok(narrow @ Numbers::Narrow(_)) => Err(Self {
+            Ok(Numbers::F32(data)) => Ok(data),
+            Ok(other @ Numbers::Bf16(_)) => Err(Self {
                 cpu,
-                data: Arc::new(narrow),
+                data: Arc::new(other),
             }),
             Err(data) => Err(Self { cpu, data }),
         }
@@ -102,27 +102,27 @@ impl Host {
     pub(super) fn written(
         cpu: &Cpu,
         len: usize,
-        width: Width,
+        dtype: ActivationDtype,
         write: impl FnOnce(Output<'_>),
     ) -> Self {
-        if width == Width::Full {
+        if dtype == ActivationDtype::F32 {
             return Self::filled(cpu, len, |out| write(Output::F32(out)));
         }
-        let mut data = cpu.scratch().take::<u16>(len);
+        let mut data = cpu.arena().take::<u16>(len);
         write(Output::Bf16(data.reinterpret_cast_mut()));
         Self {
             cpu: cpu.clone(),
-            data: Arc::new(Numbers::Narrow(data)),
+            data: Arc::new(Numbers::Bf16(data)),
         }
     }
 
     /// Applies `activation`, in place where the numbers are not shared.
     fn activate(&mut self, activation: Activation) -> Result<()> {
-        if let Some(Numbers::Full(data)) = Arc::get_mut(&mut self.data) {
+        if let Some(Numbers::F32(data)) = Arc::get_mut(&mut self.data) {
             activate(&self.cpu, activation, data);
             return Ok(());
         }
-        let values = self.full()?;
+        let values = self.as_f32()?;
         *self = Self::filled(&self.cpu, values.len(), |out| {
             out.copy_from_slice(values);
             activate(&self.cpu, activation, out);
@@ -131,10 +131,10 @@ impl Host {
     }
 
     /// The numbers in single precision.
-    pub(super) fn full(&self) -> Result<&[f32]> {
+    pub(super) fn as_f32(&self) -> Result<&[f32]> {
         match &*self.data {
-            Numbers::Full(data) => Ok(data),
-            Numbers::Narrow(_) => Err(Error::internal(
+            Numbers::F32(data) => Ok(data),
+            Numbers::Bf16(_) => Err(Error::internal(
                 "numbers in bf16 where single precision is read",
             )),
         }
@@ -143,8 +143,8 @@ impl Host {
     /// Returns true if every number is finite.
     pub(super) fn finite(&self) -> bool {
         match &*self.data {
-            Numbers::Full(data) => data.iter().all(|x| x.is_finite()),
-            Numbers::Narrow(data) => data
+            Numbers::F32(data) => data.iter().all(|x| x.is_finite()),
+            Numbers::Bf16(data) => data
                 .reinterpret_cast::<bf16>()
                 .iter()
                 .all(|x| x.is_finite()),
@@ -152,10 +152,10 @@ impl Host {
     }
 
     /// The numbers as bf16; `None` where they are f32.
-    pub(super) fn narrow(&self) -> Option<&[bf16]> {
+    pub(super) fn as_bf16(&self) -> Option<&[bf16]> {
         match &*self.data {
-            Numbers::Full(_) => None,
-            Numbers::Narrow(data) => Some(data.reinterpret_cast()),
+            Numbers::F32(_) => None,
+            Numbers::Bf16(data) => Some(data.reinterpret_cast()),
         }
     }
 }
@@ -181,7 +181,7 @@ impl Store {
 
     /// Repeats `some` images, sequences or tokens until there are `all`, along dimension `dim`,
     /// before which every dimension is 1.
-    fn spread(self, dim: usize, some: usize, all: usize) -> Result<Self> {
+    fn repeat_batch(self, dim: usize, some: usize, all: usize) -> Result<Self> {
         if some == all {
             return Ok(self);
         }
@@ -191,7 +191,7 @@ impl Store {
         match self {
             Self::Device(tensor) => Ok(Self::Device(Tensor::cat(&vec![tensor; all / some], dim)?)),
             Self::Host(host) => {
-                let values = host.full()?;
+                let values = host.as_f32()?;
                 Ok(Self::Host(Host::filled(
                     &host.cpu,
                     all / some * values.len(),
@@ -246,7 +246,7 @@ impl FeatureMap {
         match &self.store {
             Store::Device(tensor) => Ok(tensor.to_dtype(DType::F32)?),
             Store::Host(host) => {
-                let rows = Tensor::from_slice(host.full()?, (b, h, w, c), &Device::Cpu)?;
+                let rows = Tensor::from_slice(host.as_f32()?, (b, h, w, c), &Device::Cpu)?;
                 Ok(rows.permute((0, 3, 1, 2))?.contiguous()?)
             }
         }
@@ -267,8 +267,8 @@ impl FeatureMap {
     }
 
     /// The maps repeated until there are `images` images.
-    pub(crate) fn spread(self, images: usize) -> Result<Self> {
-        let store = self.store.spread(0, self.shape.b, images)?;
+    pub(crate) fn repeat_batch(self, images: usize) -> Result<Self> {
+        let store = self.store.repeat_batch(0, self.shape.b, images)?;
         Ok(Self {
             store,
             shape: MapShape {
@@ -295,7 +295,7 @@ impl FeatureMap {
                 })
             }
             Store::Host(host) => {
-                let (left, right) = (host.full()?, other.store.host()?.full()?);
+                let (left, right) = (host.as_f32()?, other.store.host()?.as_f32()?);
                 let scale = scale as f32;
                 let others = left.len() - right.len();
                 Store::Host(Host::filled(&host.cpu, left.len(), |out| {
@@ -387,7 +387,7 @@ impl Tokens {
     pub(crate) fn to_tensor(&self) -> Result<Tensor> {
         match &self.store {
             Store::Device(tensor) => Ok(tensor.to_dtype(DType::F32)?),
-            Store::Host(host) => Ok(Tensor::from_slice(host.full()?, self.dims, &Device::Cpu)?),
+            Store::Host(host) => Ok(Tensor::from_slice(host.as_f32()?, self.dims, &Device::Cpu)?),
         }
     }
 
@@ -424,7 +424,7 @@ impl Tokens {
         let store = match &self.store {
             Store::Device(tensor) => Store::Device((tensor + (other.store.tensor()? * scale)?)?),
             Store::Host(host) => {
-                let (left, right) = (host.full()?, other.store.host()?.full()?);
+                let (left, right) = (host.as_f32()?, other.store.host()?.as_f32()?);
                 let scale = scale as f32;
                 Store::Host(Host::filled(&host.cpu, left.len(), |out| {
                     for ((out, a), b) in out.iter_mut().zip(left).zip(right) {
@@ -440,10 +440,10 @@ impl Tokens {
     }
 
     /// The sequences repeated until there are `b`.
-    pub(crate) fn spread(self, b: usize) -> Result<Self> {
+    pub(crate) fn repeat_batch(self, b: usize) -> Result<Self> {
         let (some, n, c) = self.dims;
         Ok(Self {
-            store: self.store.spread(0, some, b)?,
+            store: self.store.repeat_batch(0, some, b)?,
             dims: (b, n, c),
         })
     }
@@ -452,7 +452,7 @@ impl Tokens {
     pub(crate) fn repeat(self, n: usize) -> Result<Self> {
         let (_, some, c) = self.dims;
         Ok(Self {
-            store: self.store.spread(1, some, n)?,
+            store: self.store.repeat_batch(1, some, n)?,
             dims: (1, n, c),
         })
     }
@@ -462,7 +462,7 @@ impl Tokens {
         let store = match &self.store {
             Store::Device(tensor) => Store::Device(tensor.silu()?),
             Store::Host(host) => {
-                let values = host.full()?;
+                let values = host.as_f32()?;
                 Store::Host(Host::filled(&host.cpu, values.len(), |out| {
                     out.copy_from_slice(values);
                     activate(&host.cpu, Activation::Silu, out);

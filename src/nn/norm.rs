@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Tensor};
 
-use super::map::{FeatureMap, Host, MapShape, Store, Tokens, Width};
+use super::map::{ActivationDtype, FeatureMap, Host, MapShape, Store, Tokens};
 use super::tensor;
 use super::weights::Weights;
 use crate::error::{Error, Kind, Result};
@@ -66,7 +66,7 @@ impl GroupNorm {
         let store = match &self.scales {
             Scales::Device(..) => Store::Device(self.on_tensor(x.store.tensor()?, false)?),
             Scales::Host(cpu, ..) => {
-                let parts = [(x.store.host()?.full()?, shape.c)];
+                let parts = [(x.store.host()?.as_f32()?, shape.c)];
                 let affine = self.affine(&parts, shape)?;
                 let mut input = ConvInput::plain(&parts, shape.b, shape.h, shape.w);
                 input.affine = Some(&affine);
@@ -129,8 +129,8 @@ impl LayerNorm {
         })
     }
 
-    /// The normalised tokens, for a layer that reads `width`.
-    pub(crate) fn forward(&self, x: &Tokens, width: Width) -> Result<Tokens> {
+    /// The normalised tokens, of type `dtype`.
+    pub(crate) fn forward(&self, x: &Tokens, dtype: ActivationDtype) -> Result<Tokens> {
         let (b, n, c) = x.dims();
         let store = match &self.scales {
             Scales::Device(weight, bias) => Store::Device(tensor::layer_norm(
@@ -139,13 +139,13 @@ impl LayerNorm {
                 self.eps,
             )?),
             Scales::Host(cpu, weight, bias) => {
-                let input = x.store.host()?.full()?;
+                let input = x.store.host()?.as_f32()?;
                 let norm = kernels::LayerNorm {
                     eps: self.eps as f32,
                     weight,
                     bias,
                 };
-                Store::Host(Host::written(cpu, input.len(), width, |out| {
+                Store::Host(Host::written(cpu, input.len(), dtype, |out| {
                     kernels::layer_norm(cpu, b * n, Rows::new(input, c), &norm, out);
                 }))
             }

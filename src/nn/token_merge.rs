@@ -34,7 +34,7 @@ impl TokenMerge {
             )
             .hint("use `--device cpu`, or leave it out"));
         };
-        let data = host.full()?;
+        let data = host.as_f32()?;
         let merged = (share * n as f64) as usize;
         let places = (0..b)
             .map(|i| places(&host.cpu, &data[i * n * c..][..n * c], size, merged))
@@ -52,7 +52,7 @@ impl TokenMerge {
     pub(crate) fn apply(&self, x: &Tokens) -> Result<Tokens> {
         let (b, n, c) = x.dims();
         let host = x.store.host()?;
-        let (data, left) = (host.full()?, self.left);
+        let (data, left) = (host.as_f32()?, self.left);
         let merged = Host::filled(&host.cpu, b * left * c, |out| {
             host.cpu.pool().for_chunks(out, left * c, |i, out| {
                 let mut counts = vec![0u32; left];
@@ -79,10 +79,10 @@ impl TokenMerge {
     ///
     /// # Errors
     /// Tokens of another device than the processor.
-    pub(crate) fn spread_add(&self, merged: &Tokens, x: &Tokens) -> Result<Tokens> {
+    pub(crate) fn unmerge_add(&self, merged: &Tokens, x: &Tokens) -> Result<Tokens> {
         let (b, n, c) = x.dims();
         let host = x.store.host()?;
-        let (data, merged, left) = (host.full()?, merged.store.host()?.full()?, self.left);
+        let (data, merged, left) = (host.as_f32()?, merged.store.host()?.as_f32()?, self.left);
         let sum = Host::filled(&host.cpu, b * n * c, |out| {
             host.cpu.pool().for_chunks(out, c, |token, out| {
                 let (i, row) = (token / n, &data[token * c..][..c]);
@@ -148,7 +148,7 @@ fn likest(cpu: &Cpu, (sources, targets): (&[f32], &[f32]), c: usize) -> Vec<(usi
         gating: Gating::None,
     };
     let products = PackedLinear::pack(cpu, &weights, Precision::F32);
-    let mut scores = cpu.scratch().take::<f32>(rows * columns);
+    let mut scores = cpu.arena().take::<f32>(rows * columns);
     let input = [Rows::new(sources, c)];
     products.forward(
         cpu,
@@ -200,7 +200,7 @@ mod tests {
         let merged = merge.apply(&x).unwrap();
         assert_eq!(merged.dims(), (1, 6, 2));
         let both = merge
-            .spread_add(&merged, &x)
+            .unmerge_add(&merged, &x)
             .unwrap()
             .to_tensor()
             .unwrap()

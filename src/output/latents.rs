@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::metadata::{Origin, Record};
-use super::png::{Existing, save};
+use super::atomic_file::{Existing, save};
+use super::metadata::{Provenance, Record};
 use crate::error::{Error, Kind, Result};
 
 /// Name of the tensor in the file.
@@ -50,9 +50,14 @@ impl Latents {
     ///
     /// # Errors
     /// As [`save`].
-    pub fn save(&self, origin: &Origin<'_>, picture: &Path, existing: Existing) -> Result<PathBuf> {
+    pub fn save(
+        &self,
+        provenance: &Provenance<'_>,
+        picture: &Path,
+        existing: Existing,
+    ) -> Result<PathBuf> {
         save(
-            &self.file(origin)?,
+            &self.file(provenance)?,
             &picture.with_extension(SUFFIX),
             existing,
         )
@@ -62,7 +67,7 @@ impl Latents {
     ///
     /// # Errors
     /// None: plain numbers with plain texts always serialise.
-    pub fn file(&self, origin: &Origin<'_>) -> Result<Vec<u8>> {
+    pub fn file(&self, provenance: &Provenance<'_>) -> Result<Vec<u8>> {
         let failed =
             |e: safetensors::SafeTensorError| Error::internal("cannot write latents").source(e);
         let bytes: Vec<u8> = self
@@ -72,7 +77,7 @@ impl Latents {
             .collect();
         let view = TensorView::new(Dtype::F32, [&[1], &self.shape[..]].concat(), &bytes)
             .map_err(failed)?;
-        let metadata = HashMap::from([(KEYWORD.to_owned(), origin.json(self.seed)?)]);
+        let metadata = HashMap::from([(KEYWORD.to_owned(), provenance.json(self.seed)?)]);
         safetensors::serialize([(TENSOR, view)], Some(metadata)).map_err(failed)
     }
 }
@@ -139,7 +144,7 @@ fn contents(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 /// Adds a hint to the error of a failed image: the path of its latents.
-pub fn kept_as(error: Error, path: &Path) -> Error {
+pub fn with_path_hint(error: Error, path: &Path) -> Error {
     debug_assert_ne!(error.kind(), Kind::Interrupted);
     let path = path.display();
     error.hint(format!(
@@ -159,7 +164,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let request = request();
         let weights = BTreeMap::from([("unet".to_owned(), "00".to_owned())]);
-        let origin = Origin {
+        let provenance = Provenance {
             request: &request,
             model: "sd15",
             weights: &weights,
@@ -173,7 +178,7 @@ mod tests {
             index: 1,
         };
         let path = latents
-            .save(&origin, &folder.path().join("a.b.png"), Existing::Keep)
+            .save(&provenance, &folder.path().join("a.b.png"), Existing::Keep)
             .unwrap();
         assert_eq!(path.file_name().unwrap(), "a.b.latents.safetensors");
         let kept = Kept::read(&path).unwrap();

@@ -9,11 +9,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::parameters::{self, Parameters};
-use super::sheet::{self, Contents};
-use super::{Text, a1111, chunks};
+use super::a1111_labels;
+use super::a1111_text::{self, Parameters};
+use super::contact_sheet::{self, Contents};
+use super::encode::{self, Text};
 use crate::device::Rng;
 use crate::error::{Error, Kind, Result};
+use crate::image::Size;
 use crate::params::{Adapter, Request};
 
 /// Keyword of the JSON chunk.
@@ -53,7 +55,7 @@ impl Record {
 
 /// Metadata that the images of one request share.
 #[derive(Clone, Copy, Debug)]
-pub struct Origin<'a> {
+pub struct Provenance<'a> {
     /// The request for all of them.
     pub request: &'a Request,
     /// The model's short name.
@@ -66,7 +68,7 @@ pub struct Origin<'a> {
     pub license: Option<&'a str>,
 }
 
-impl Origin<'_> {
+impl Provenance<'_> {
     /// The text chunks of the picture with this seed.
     ///
     /// # Errors
@@ -107,11 +109,11 @@ impl Origin<'_> {
     /// The `parameters` text in A1111's format.
     fn parameters(&self, seed: u64) -> String {
         let request = self.request;
-        let (sampler, schedule) = a1111::labels(request.sampler.row().name, request.schedule);
+        let (sampler, schedule) = a1111_labels::labels(request.sampler.row(), request.schedule);
         let mut fields = vec![
             ("Steps", request.steps.to_string()),
-            ("Sampler", sampler),
-            ("Schedule type", schedule),
+            ("Sampler", sampler.to_owned()),
+            ("Schedule type", schedule.to_owned()),
             ("CFG scale", request.cfg_scale.to_string()),
             ("Seed", seed.to_string()),
             ("Size", format!("{}x{}", request.width, request.height)),
@@ -158,7 +160,7 @@ impl Origin<'_> {
         let prompt = std::iter::once(request.prompt.clone())
             .chain(loras)
             .collect::<String>();
-        parameters::write(
+        a1111_text::write(
             &prompt,
             request.negative_prompt.as_deref().unwrap_or_default(),
             &fields,
@@ -178,10 +180,9 @@ impl Origin<'_> {
 /// Metadata of an image file.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Inspection {
-    /// Pixels.
-    pub width: u32,
-    /// Pixels.
-    pub height: u32,
+    /// Width and height.
+    #[serde(flatten)]
+    pub size: Size,
     /// Record of sdgen.
     pub sdgen: Option<Record>,
     /// A1111's text, by sdgen or another program.
@@ -202,15 +203,10 @@ pub fn read(path: &Path) -> Result<Inspection> {
             format!("cannot read `{}`: {e}", path.display()),
         )
     })?;
-    let found = chunks::read(&mut BufReader::new(file)).map_err(|e| e.context(path.display()))?;
-    let text = |keyword: &str| {
-        found
-            .texts
-            .iter()
-            .find(|(k, _)| k == keyword)
-            .map(|(_, text)| text.as_str())
-    };
-    let record = text(KEYWORD)
+    let found =
+        encode::read_metadata(&mut BufReader::new(file)).map_err(|e| e.context(path.display()))?;
+    let record = found
+        .text(KEYWORD)
         .map(serde_json::from_str)
         .transpose()
         .map_err(|e| {
@@ -220,20 +216,21 @@ pub fn read(path: &Path) -> Result<Inspection> {
             )
         })?;
     Ok(Inspection {
-        width: found.width,
-        height: found.height,
+        size: found.size,
         sdgen: record,
-        parameters: text(A1111_KEYWORD).map(parameters::read),
+        parameters: found.text(A1111_KEYWORD).map(a1111_text::parse),
         // Text of another form is not known to be a contact sheet of sdgen.
-        sheet: text(sheet::KEYWORD).and_then(|text| serde_json::from_str(text).ok()),
+        sheet: found
+            .text(contact_sheet::KEYWORD)
+            .and_then(|text| serde_json::from_str(text).ok()),
     })
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::output::Picture;
-    use crate::output::png::{Existing, encode, save};
+    use crate::output::atomic_file::{Existing, save};
+    use crate::output::encode::PNG;
     use crate::params::Params;
     use crate::registry::{ModelFiles, RepoConfig};
 
@@ -258,7 +255,7 @@ pub(crate) mod tests {
 
     #[test]
     fn the_parameters_are_in_a1111s_format() {
-        let origin = Origin {
+        let provenance = Provenance {
             request: &request(),
             model: "sd15",
             weights: &weights(),
@@ -270,12 +267,12 @@ pub(crate) mod tests {
              Seed: 6, Size: 512x768, Model hash: 0123abcd01, Model: sd15, Clip skip: 2, RNG: CPU, Version: sdgen {}",
             env!("CARGO_PKG_VERSION")
         );
-        assert_eq!(origin.parameters(6), expected);
+        assert_eq!(provenance.parameters(6), expected);
         // A hash of anything but a file's content is not one that other programs know.
         let header = BTreeMap::from([("sd15".to_owned(), "header:0123".to_owned())]);
-        let unread = Origin {
+        let unread = Provenance {
             weights: &header,
-            ..origin
+            ..provenance
         };
         assert_eq!(
             unread.parameters(6),
@@ -296,14 +293,14 @@ pub(crate) mod tests {
             embeddings: vec![adapter("e/word.pt", 1.0)],
             ..request()
         };
-        let origin = Origin {
+        let provenance = Provenance {
             request: &request,
             model: "sd15",
             weights: &weights(),
             inputs: &BTreeMap::new(),
             license: None,
         };
-        let read = parameters::read(&origin.parameters(6));
+        let read = a1111_text::parse(&provenance.parameters(6));
         assert_eq!(read.prompt, "a cat <lora:a:0.8> <lora:b:-1>");
         let field = |key: &str| {
             read.fields
@@ -329,23 +326,19 @@ pub(crate) mod tests {
                 prompt: prompt.to_owned(),
                 ..request()
             };
-            let origin = Origin {
+            let provenance = Provenance {
                 request: &request,
                 model: "sd15",
                 weights: &weights(),
                 inputs: &BTreeMap::new(),
                 license: Some("MIT"),
             };
-            let picture = Picture {
-                width: 1,
-                height: 1,
-                rgb: &[1, 2, 3],
-            };
-            let bytes = encode(&picture, &origin.texts(6).unwrap()).unwrap();
+            let texts = provenance.texts(6).unwrap();
+            let bytes = PNG.encode(Size::new(1, 1), &[1, 2, 3], &texts).unwrap();
             let folder = tempfile::tempdir().unwrap();
             let path = save(&bytes, &folder.path().join("a.png"), Existing::Keep).unwrap();
             let found = read(&path).unwrap();
-            assert_eq!((found.width, found.height), (1, 1));
+            assert_eq!(found.size, Size::new(1, 1));
             let record = found.sdgen.unwrap();
             let expected = Request {
                 seed: 6,

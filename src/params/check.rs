@@ -146,7 +146,7 @@ pub(super) fn overrides(params: &Params) -> Result<Overrides> {
         zero_terminal_snr: params.zero_terminal_snr,
         sigmas: params.sigmas.clone(),
         timesteps: params.timesteps.clone(),
-        xl: false,
+        aligned_steps: None,
         strength: None,
     })
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Interval, Params};
 use crate::error::{Error, Result};
-use crate::imaging::Thresholds;
+use crate::imaging::{Preprocessor, Thresholds};
 
 /// A ControlNet with its conditioning image; serialised in the form of the `--control` flag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,21 +17,14 @@ pub struct Control {
     pub model: String,
     /// Path of the conditioning image.
     pub image: String,
-    /// True if the network gets the Canny edges instead of the image itself.
-    pub edges: bool,
+    /// Preprocessor of the image; the network gets the image itself without one.
+    pub preprocessor: Option<Preprocessor>,
     /// Conditioning scale: factor of the network's residuals.
     pub scale: f64,
     /// Part of the run in which the network is active.
     pub interval: Interval,
 }
 
-/// OpenCV's usual Canny thresholds, with which the edge ControlNets were trained.
-const CANNY: Thresholds = Thresholds {
-    low: 100,
-    high: 200,
-};
-/// Prefix of an image path of which the Canny edges are used.
-const CANNY_PREFIX: &str = "canny:";
 /// Largest conditioning scale; beyond it no ControlNet gives a usable image.
 const MAX_SCALE: f64 = 10.0;
 /// The form of a control.
@@ -50,7 +43,8 @@ impl Control {
             .map(|text| Self::parse(text))
             .collect::<Result<Vec<_>>>()?;
         let thresholds = params.canny.as_deref().map(thresholds).transpose()?;
-        let edges = controls.iter().any(|control| control.edges);
+        let is_canny = |control: &Self| control.preprocessor == Some(Preprocessor::Canny);
+        let edges = controls.iter().any(is_canny);
         if thresholds.is_some() && !edges {
             return Err(
                 Error::field("canny", "there is no picture of which edges are drawn")
@@ -64,7 +58,7 @@ impl Control {
             )
             .hint("give one with `--control MODEL=IMAGE`"));
         }
-        Ok((controls, edges.then(|| thresholds.unwrap_or(CANNY))))
+        Ok((controls, edges.then(|| thresholds.unwrap_or_default())))
     }
 
     fn parse(text: &str) -> Result<Self> {
@@ -76,10 +70,7 @@ impl Control {
         // From the end: the picture's own path may have colons.
         let (rest, interval) = tail(rest, |tail| tail.split_once('-').and_then(numbers));
         let (rest, scale) = tail(rest, |tail| tail.parse::<f64>().ok());
-        let (image, edges) = match rest.strip_prefix(CANNY_PREFIX) {
-            Some(image) => (image, true),
-            None => (rest, false),
-        };
+        let (preprocessor, image) = Preprocessor::split_prefix(rest);
         if model.is_empty() || image.is_empty() {
             return Err(broken());
         }
@@ -104,7 +95,7 @@ impl Control {
         Ok(Self {
             model,
             image,
-            edges,
+            preprocessor,
             scale,
             interval: Interval { from, to },
         })
@@ -116,15 +107,12 @@ impl fmt::Display for Control {
         let Self {
             model,
             image,
-            edges,
+            preprocessor,
             scale,
             interval: Interval { from, to },
         } = self;
-        write!(
-            f,
-            "{model}={}{image}:{scale}:{from}-{to}",
-            if *edges { CANNY_PREFIX } else { "" }
-        )
+        let prefix = preprocessor.map_or(String::new(), |preprocessor| format!("{preprocessor}:"));
+        write!(f, "{model}={prefix}{image}:{scale}:{from}-{to}")
     }
 }
 
@@ -182,15 +170,20 @@ mod tests {
         let expected = Control {
             model: "org/net@v1".into(),
             image: "a b.png".into(),
-            edges: true,
+            preprocessor: Some(Preprocessor::Canny),
             scale: 0.8,
             interval: Interval { from: 0.2, to: 0.7 },
         };
         assert_eq!(whole, expected);
         assert_eq!(whole.to_string(), "org/net@v1=canny:a b.png:0.8:0.2-0.7");
         let bare = resolve("net.safetensors=C:\\a.png").unwrap();
-        let fields = (bare.image.as_str(), bare.edges, bare.scale, bare.interval);
-        assert_eq!(fields, ("C:\\a.png", false, 1.0, Interval::default()));
+        let fields = (
+            bare.image.as_str(),
+            bare.preprocessor,
+            bare.scale,
+            bare.interval,
+        );
+        assert_eq!(fields, ("C:\\a.png", None, 1.0, Interval::default()));
         assert_eq!(resolve(&bare.to_string()).unwrap(), bare);
         let late = resolve("net=a.png:0.5-1").unwrap();
         assert_eq!(

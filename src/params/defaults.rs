@@ -2,8 +2,8 @@
 //! models.toml, or else from the model's family.
 
 use super::Params;
-use crate::registry::{Family, Inputs, ModelSpec, Preset, RepoConfig};
-use crate::schedulers::schedule::Grid;
+use crate::registry::{Inputs, ModelSpec, Preset, RepoConfig};
+use crate::schedulers::Grid;
 use crate::schedulers::{Sampler, Schedule, Spacing};
 
 /// Recommended values; those that are absent are left to the model's own files.
@@ -33,10 +33,10 @@ impl From<&ModelSpec> for Defaults {
 /// Defaults of diffusers' pipelines, for a model that no row describes.
 impl From<&RepoConfig> for Defaults {
     fn from(repo: &RepoConfig) -> Self {
-        let (steps, cfg_scale) = match (repo.latent_consistency, repo.family, repo.inputs) {
-            (true, ..) => (Some(4), Some(8.5)),
-            (false, Family::Xl, Inputs::Latents) => (None, Some(5.0)),
-            (false, Family::Xl, Inputs::Inpainting) | (false, Family::Sd, _) => (None, None),
+        let (steps, cfg_scale) = match (repo.latent_consistency, repo.inputs) {
+            (true, _) => (Some(4), Some(8.5)),
+            (false, Inputs::Latents) => (None, repo.family.cfg_scale),
+            (false, Inputs::Inpainting) => (None, None),
         };
         Self {
             steps,

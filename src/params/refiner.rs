@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Params, Request};
 use crate::error::{Error, Result};
-use crate::registry::{Family, Inputs, RepoConfig};
-use crate::schedulers::schedule::SigmaSchedule;
+use crate::registry::{Inputs, RepoConfig};
+use crate::schedulers::SigmaSchedule;
 use crate::schedulers::{Config, Overrides};
 
 /// A model that takes over the last steps.
@@ -53,12 +53,12 @@ impl Refiner {
         Ok(Some(Self { model, start }))
     }
 
-    /// The call of `sigmas` that the refiner starts with.
+    /// The call of `sigmas` that a refiner starts with, which takes over at the share `start`.
     ///
     /// # Errors
     /// One of the models would have no call.
-    pub fn handover(&self, sigmas: &SigmaSchedule) -> Result<usize> {
-        let call = sigmas.handover(self.start);
+    pub fn switch_step(start: f64, sigmas: &SigmaSchedule) -> Result<usize> {
+        let call = sigmas.switch_step(start);
         if sigmas.start < call && call < sigmas.levels.len() {
             return Ok(call);
         }
@@ -69,7 +69,7 @@ impl Refiner {
         };
         Err(Error::field(
             "refiner_start",
-            format!("at `{}` there is no step left for the {idle}", self.start),
+            format!("at `{start}` there is no step left for the {idle}"),
         )
         .hint("use more steps, or another fraction"))
     }
@@ -90,7 +90,7 @@ impl Refiner {
                 "leave it out, or refine the finished picture with `--model REFINER --init-image`",
             ));
         }
-        if refiner.family != Family::Xl || refiner.inputs != Inputs::Latents {
+        if !refiner.family.has_refiners || refiner.inputs != Inputs::Latents {
             return Err(
                 Error::field("refiner", "the refiner is no model of the XL family")
                     .hint("`--refiner sdxl-refiner` is the one made for it"),
@@ -109,7 +109,7 @@ pub(super) fn base_suits(base: &RepoConfig) -> Result<()> {
         )
         .hint("leave it out, or refine the finished picture with `--model REFINER --init-image`"));
     }
-    if base.family != Family::Xl || base.aesthetic_score {
+    if !base.family.has_refiners || base.aesthetic_score {
         return Err(
             Error::field("refiner", "a refiner needs a base model of the XL family")
                 .hint("use `--model sdxl`, or leave out `--refiner`"),
@@ -153,13 +153,6 @@ mod tests {
     use super::*;
     use crate::schedulers::{Sampler, SchedulerFile, schedule};
 
-    fn refiner(start: f64) -> Refiner {
-        Refiner {
-            model: "sdxl-refiner".into(),
-            start,
-        }
-    }
-
     fn sigmas(sampler: &str) -> SigmaSchedule {
         let file: SchedulerFile = serde_json::from_str(
             r#"{"beta_schedule": "scaled_linear", "beta_start": 0.00085, "beta_end": 0.012,
@@ -176,16 +169,16 @@ mod tests {
     #[test]
     fn the_refiner_takes_over_at_the_first_timestep_below_its_share() {
         // Timesteps 901, 801 ... 101, 1: below 200 are the last two.
-        assert_eq!(refiner(0.8).handover(&sigmas("euler")).unwrap(), 8);
-        assert_eq!(refiner(0.5).handover(&sigmas("euler")).unwrap(), 5);
+        assert_eq!(Refiner::switch_step(0.8, &sigmas("euler")).unwrap(), 8);
+        assert_eq!(Refiner::switch_step(0.5, &sigmas("euler")).unwrap(), 5);
         // Two calls a step, the second at the next timestep: whole steps only.
-        assert_eq!(refiner(0.8).handover(&sigmas("heun")).unwrap(), 14);
+        assert_eq!(Refiner::switch_step(0.8, &sigmas("heun")).unwrap(), 14);
     }
 
     #[test]
     fn neither_model_is_left_without_a_step() {
         for (start, idle) in [(0.05, "base model"), (0.9999, "refiner")] {
-            let error = refiner(start).handover(&sigmas("euler")).unwrap_err();
+            let error = Refiner::switch_step(start, &sigmas("euler")).unwrap_err();
             assert_eq!(error.field_name(), Some("refiner_start"));
             assert!(error.to_string().contains(idle), "{error}");
         }

@@ -15,11 +15,11 @@ use super::{
 };
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Result};
-use crate::imaging::{Fit, Picture, Start, Thresholds, control_picture};
+use crate::imaging::{Fit, Pixels, PreprocessorSettings, Start, Thresholds, control_image};
 use crate::prompt::{LongPrompt, Syntax};
-use crate::registry::{Family, ModelFiles, Preset, RepoConfig, models};
-use crate::schedulers::schedule::{self, SigmaSchedule};
+use crate::registry::{ModelFiles, Preset, RepoConfig, models};
 use crate::schedulers::{Config, Overrides, Prediction, Sampler, Schedule, Spacing};
+use crate::schedulers::{SigmaSchedule, schedule};
 
 /// A resolved request. Serialises into the picture's metadata.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -251,9 +251,9 @@ impl Request {
     /// refiner, for both models.
     fn with_steps(self, repo: &RepoConfig) -> Result<Self> {
         let (_, sigmas) = self.sigmas(repo)?;
-        self.refiner
-            .as_ref()
-            .map_or(Ok(0), |refiner| refiner.handover(&sigmas))?;
+        if let Some(refiner) = &self.refiner {
+            Refiner::switch_step(refiner.start, &sigmas)?;
+        }
         Ok(self)
     }
 
@@ -273,12 +273,19 @@ impl Request {
     ///
     /// # Errors
     /// A file that is missing or no picture.
-    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Picture>> {
+    pub fn control_pictures(&self, start: Option<&Start>) -> Result<Vec<Pixels>> {
         let fit = self.init.as_ref().map_or(Fit::Cover, |init| init.fit);
         let size = [self.width, self.height];
-        let edges = |control: &Control| self.canny.filter(|_| control.edges);
-        let picture =
-            |control: &Control| control_picture(&control.image, edges(control), fit, size, start);
+        let settings = &PreprocessorSettings {
+            canny: self.canny.unwrap_or_default(),
+        };
+        let picture = |Control {
+                           image,
+                           preprocessor,
+                           ..
+                       }: &Control| {
+            control_image(image, *preprocessor, settings, fit, size, start)
+        };
         self.controls.iter().map(picture).collect()
     }
 
@@ -304,7 +311,7 @@ impl Request {
             zero_terminal_snr: Some(self.zero_terminal_snr),
             sigmas: self.sigmas.clone(),
             timesteps: self.timesteps.clone(),
-            xl: repo.family == Family::Xl,
+            aligned_steps: Some(repo.family.aligned_steps),
             strength: self
                 .init
                 .as_ref()
@@ -350,7 +357,7 @@ impl Request {
 /// The sampler's configuration as far as `params` and the model's scheduler file say it.
 fn sampling(params: &Params, repo: &RepoConfig) -> Result<Config> {
     let over = Overrides {
-        xl: repo.family == Family::Xl,
+        aligned_steps: Some(repo.family.aligned_steps),
         ..overrides(params)?
     };
     Config::resolve(&repo.scheduler, &over)

@@ -11,9 +11,9 @@ use super::{Interval, Params};
 use crate::error::Result;
 use crate::named_enum::Named;
 use crate::prompt::{Prompt, Syntax};
-use crate::registry::{Component, Family, ModelFiles, RepoConfig};
-use crate::schedulers::schedule::{SigmaSchedule, sigma_schedule};
+use crate::registry::{Component, ModelFiles, RepoConfig};
 use crate::schedulers::{Config, Overrides, Spacing};
+use crate::schedulers::{SigmaSchedule, schedule::sigma_schedule};
 
 /// Resolved values of a request that decide which options have an effect.
 struct Situation<'a> {
@@ -45,7 +45,7 @@ const RULES: &[Rule] = &[
             "negative_target_size",
         ],
         |given| {
-            (given.repo.family != Family::Xl)
+            (!given.repo.family.text.second_encoder)
                 .then(|| "the model is none of the XL family".to_owned())
         },
     ),
@@ -108,7 +108,7 @@ impl<'a> Situation<'a> {
         let defaults = defaults(params, files, repo)?;
         let params = &defaults.fill(params);
         let over = Overrides {
-            xl: repo.family == Family::Xl,
+            aligned_steps: Some(repo.family.aligned_steps),
             ..overrides(params)?
         };
         let config = Config::resolve(&repo.scheduler, &over)?;

@@ -9,20 +9,19 @@ use candle_core::Tensor;
 use serde_json::Value;
 
 use super::latent_scale::LatentScale;
-use super::part::Part;
+use super::on_demand::OnDemand;
 use super::tiles::Tiling;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
+use crate::family::{Family, LatentStatistics};
 use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
-use crate::registry::{
-    Component, Family, LatentStatistics, ModelFiles, Network, autoencoder_sizes,
-};
+use crate::registry::{Component, ModelFiles, Network, Tensors, autoencoder_sizes};
 
 /// An autoencoder; decoder and encoder are loaded on first use.
 pub(super) struct Autoencoder {
-    source: Source,
+    source: AutoencoderFiles,
     halves: Halves,
     scale: LatentScale,
     /// True if it computes in single precision, whatever the request asks for.
@@ -33,7 +32,7 @@ pub(super) struct Autoencoder {
 
 /// Files and settings of an autoencoder.
 #[derive(Clone)]
-pub(super) struct Source {
+pub(super) struct AutoencoderFiles {
     /// Files of the model.
     pub(super) model: ModelFiles,
     /// Another autoencoder in place of the one of the model.
@@ -43,22 +42,22 @@ pub(super) struct Source {
 }
 
 enum Halves {
-    Whole(Box<Pair<VaeConfig, Decoder, Encoder>>),
+    Kl(Box<Pair<VaeConfig, Decoder, Encoder>>),
     Tiny(Box<Pair<TinyConfig, TinyDecoder, TinyEncoder>>),
 }
 
 struct Pair<Config, Decoder, Encoder> {
     config: Config,
-    decoder: Part<Decoder>,
-    encoder: Part<Encoder>,
+    decoder: OnDemand<Decoder>,
+    encoder: OnDemand<Encoder>,
 }
 
 impl<Config, Decoder, Encoder> Pair<Config, Decoder, Encoder> {
     fn new(config: Config) -> Box<Self> {
         Box::new(Self {
             config,
-            decoder: Part::default(),
-            encoder: Part::default(),
+            decoder: OnDemand::default(),
+            encoder: OnDemand::default(),
         })
     }
 }
@@ -71,27 +70,21 @@ pub(super) struct Distribution {
     pub(super) deviation: Option<Tensor>,
 }
 
-impl Source {
+impl AutoencoderFiles {
     /// Returns true if it is a tiny autoencoder.
-    ///
-    /// # Errors
-    /// A file that is missing or malformed.
     pub(super) fn is_tiny(&self) -> Result<bool> {
         Ok(self.config()?.0["_class_name"] == TINY)
     }
 
     /// Weights of the autoencoder.
-    ///
-    /// # Errors
-    /// A file that is missing or malformed.
     pub(super) fn weights(&self) -> Result<Weights> {
         self.weights_on(&self.backend)
     }
 
     fn weights_on(&self, backend: &Backend) -> Result<Weights> {
         match &self.other {
-            None => Weights::open(&self.model, Component::Vae, backend),
-            Some(other) => Weights::of(other.tensors()?, backend),
+            None => Weights::open(Tensors::of(&self.model, Component::Vae)?, backend),
+            Some(other) => Weights::open(other.tensors()?, backend),
         }
     }
 
@@ -135,10 +128,7 @@ const TINY: &str = "AutoencoderTiny";
 
 impl Autoencoder {
     /// Reads the configuration; decoder and encoder are loaded later.
-    ///
-    /// # Errors
-    /// A file that is missing, malformed or of another network.
-    pub(super) fn open(source: Source) -> Result<Self> {
+    pub(super) fn open(source: AutoencoderFiles) -> Result<Self> {
         let (json, file) = source.config()?;
         let wrong = |e: serde_json::Error| Error::new(Kind::ModelFile, format!("{file}: {e}"));
         let statistics: LatentStatistics = serde_json::from_value(json.clone()).map_err(wrong)?;
@@ -149,16 +139,17 @@ impl Autoencoder {
         } else {
             let config: VaeConfig = serde_json::from_value(json).map_err(wrong)?;
             config.check()?;
-            Halves::Whole(Pair::new(config))
+            Halves::Kl(Pair::new(config))
         };
         let (factor, channels) = match &halves {
-            Halves::Whole(pair) => (pair.config.scaling_factor, pair.config.latent_channels),
+            Halves::Kl(pair) => (pair.config.scaling_factor, pair.config.latent_channels),
             Halves::Tiny(pair) => (pair.config.scaling_factor, pair.config.latent_channels),
         };
-        let moments = statistics.counted(source.family, channels, &file)?;
-        let scale = LatentScale::new(factor, moments, &source.backend.device)?;
+        let format = &source.family.latents;
+        let moments = statistics.moments(format, channels, &file)?;
+        let scale = LatentScale::new(factor, moments, format, &source.backend.device)?;
         let exact = match &halves {
-            Halves::Whole(pair) => pair.config.force_upcast && source.family == Family::Xl,
+            Halves::Kl(pair) => pair.config.force_upcast && format.reads_force_upcast,
             Halves::Tiny(_) => false,
         };
         let exact = Cell::new(exact && source.backend.overflows());
@@ -172,13 +163,10 @@ impl Autoencoder {
     }
 
     /// Loads the decoder if it is not in memory; `observer` receives the events.
-    ///
-    /// # Errors
-    /// A tensor that is missing, left over or of another shape.
-    pub(super) fn ready(&self, observer: &mut dyn Observer) -> Result<()> {
+    pub(super) fn load(&self, observer: &mut dyn Observer) -> Result<()> {
         let there = match &self.halves {
-            Halves::Whole(pair) => pair.decoder.is_there(),
-            Halves::Tiny(pair) => pair.decoder.is_there(),
+            Halves::Kl(pair) => pair.decoder.is_loaded(),
+            Halves::Tiny(pair) => pair.decoder.is_loaded(),
         };
         if there {
             return Ok(());
@@ -189,9 +177,9 @@ impl Autoencoder {
             .as_ref()
             .map_or(Component::Vae.name(), |other| &other.origin)
             .to_owned();
-        super::staged(observer, Stage::Load, &name, |_| match &self.halves {
-            Halves::Whole(pair) => self.decoder(pair).map(|_| ()),
-            Halves::Tiny(pair) => self.tiny_decoder(pair).map(|_| ()),
+        super::stage::staged(observer, Stage::Load, &name, |_| match &self.halves {
+            Halves::Kl(pair) => self.decoder(pair).map(drop),
+            Halves::Tiny(pair) => self.tiny_decoder(pair).map(drop),
         })
     }
 
@@ -217,7 +205,11 @@ impl Autoencoder {
     }
 
     fn weights(&self) -> Result<Weights> {
-        let exact = self.source.backend.exact().filter(|_| self.exact.get());
+        let exact = self
+            .source
+            .backend
+            .full_precision()
+            .filter(|_| self.exact.get());
         self.source
             .weights_on(exact.as_ref().unwrap_or(&self.source.backend))
     }
@@ -225,19 +217,19 @@ impl Autoencoder {
     /// Frees decoder and encoder.
     pub(super) fn free(&self) {
         match &self.halves {
-            Halves::Whole(pair) => (pair.decoder.free(), pair.encoder.free()),
+            Halves::Kl(pair) => (pair.decoder.free(), pair.encoder.free()),
             Halves::Tiny(pair) => (pair.decoder.free(), pair.encoder.free()),
         };
     }
 
     /// Switches decoding in tiles on or off; returns the earlier setting.
-    pub(super) fn tile(&self, tiled: bool) -> bool {
+    pub(super) fn set_tiling(&self, tiled: bool) -> bool {
         self.tiled.replace(tiled)
     }
 
     /// Switches to single precision; returns true if that is a change.
-    pub(super) fn exactly(&self) -> bool {
-        let change = self.source.backend.exact().is_some() && !self.exact.replace(true);
+    pub(super) fn upcast(&self) -> bool {
+        let change = self.source.backend.full_precision().is_some() && !self.exact.replace(true);
         if change {
             self.free();
         }
@@ -246,12 +238,9 @@ impl Autoencoder {
 
     /// Rejects an autoencoder that is not made for a network of `channels` latent channels whose
     /// cells cover `factor` pixels.
-    ///
-    /// # Errors
-    /// It is made for other latents.
-    pub(super) fn suits(&self, channels: usize, factor: u32) -> Result<()> {
+    pub(super) fn check_latents(&self, channels: usize, factor: u32) -> Result<()> {
         let own = match &self.halves {
-            Halves::Whole(pair) => (pair.config.latent_channels, pair.config.factor()),
+            Halves::Kl(pair) => (pair.config.latent_channels, pair.config.factor()),
             Halves::Tiny(pair) => (pair.config.latent_channels, pair.config.factor()),
         };
         if own == (channels, factor as usize) {
@@ -283,14 +272,14 @@ impl Autoencoder {
     }
 
     /// Files and settings of this autoencoder.
-    pub(super) fn source(&self) -> &Source {
+    pub(super) fn source(&self) -> &AutoencoderFiles {
         &self.source
     }
 
     /// Channels of its latents.
     pub(super) fn channels(&self) -> usize {
         match &self.halves {
-            Halves::Whole(pair) => pair.config.latent_channels,
+            Halves::Kl(pair) => pair.config.latent_channels,
             Halves::Tiny(pair) => pair.config.latent_channels,
         }
     }
@@ -301,17 +290,15 @@ impl Autoencoder {
     }
 
     /// The sampler's latents `[b, c, h, w]` to pixels `[b, 3, f·h, f·w]` around −1..1.
-    ///
-    /// # Errors
-    /// Tensor arithmetic (out of memory).
     pub(super) fn decode(&self, latents: &Tensor) -> Result<Tensor> {
         let latents = self.scale.decoded(latents)?;
         match &self.halves {
-            Halves::Whole(pair) => {
+            Halves::Kl(pair) => {
                 let decoder = self.decoder(pair)?;
-                match self.tiled.get() {
-                    true => Tiling::of(&pair.config).decode(&latents, |part| decoder.forward(part)),
-                    false => decoder.forward(&latents),
+                if self.tiled.get() {
+                    Tiling::of(&pair.config).decode(&latents, |part| decoder.forward(part))
+                } else {
+                    decoder.forward(&latents)
                 }
             }
             Halves::Tiny(pair) => self.tiny_decoder(pair)?.forward(&latents),
@@ -319,12 +306,9 @@ impl Autoencoder {
     }
 
     /// Pixels `[1, 3, h, w]` in −1..1 to the posterior of the latents.
-    ///
-    /// # Errors
-    /// The encoder's tensors are missing or of another shape; tensor arithmetic.
     pub(super) fn encode(&self, pixels: &Tensor) -> Result<Distribution> {
         match &self.halves {
-            Halves::Whole(pair) => {
+            Halves::Kl(pair) => {
                 let Pair {
                     config, encoder, ..
                 } = &**pair;
@@ -370,7 +354,7 @@ mod tests {
             let mut backend = Backend::tensors();
             backend.dtype = dtype;
             let model = ModelFiles::folder("m", "m", copy.path().to_owned());
-            Autoencoder::open(Source {
+            Autoencoder::open(AutoencoderFiles {
                 model,
                 other: None,
                 backend,
@@ -381,10 +365,10 @@ mod tests {
             .get()
         };
         let (half, brain) = (candle_core::DType::F16, candle_core::DType::BF16);
-        assert!(exact(Family::Xl, half, None));
-        assert!(exact(Family::Xl, half, Some(true)));
-        assert!(!exact(Family::Xl, half, Some(false)));
-        assert!(!exact(Family::Xl, brain, None));
-        assert!(!exact(Family::Sd, half, Some(true)));
+        assert!(exact(Family::SDXL, half, None));
+        assert!(exact(Family::SDXL, half, Some(true)));
+        assert!(!exact(Family::SDXL, half, Some(false)));
+        assert!(!exact(Family::SDXL, brain, None));
+        assert!(!exact(Family::SD, half, Some(true)));
     }
 }

@@ -9,9 +9,6 @@ use crate::error::Result;
 ///
 /// `states` is one chunk, `[1, n, c]`, with a weight for each of its n tokens; weights of 1 change
 /// nothing at all.
-///
-/// # Errors
-/// Tensor arithmetic.
 pub(super) fn emphasised(states: Tensor, weights: &[f64]) -> Result<Tensor> {
     if weights.iter().all(|weight| *weight == 1.0) {
         return Ok(states);

@@ -4,21 +4,25 @@
 use candle_core::{DType, Device, Tensor};
 
 use crate::error::Result;
-use crate::registry::Moments;
+use crate::family::{LatentFormat, Moments};
 
 /// Factor and moments between the latents of the sampler and those of the autoencoder.
 pub(super) struct LatentScale {
     factor: f64,
     /// Mean and deviation, `[1, c, 1, 1]` each.
     moments: Option<[Tensor; 2]>,
+    /// Factor of the family's own autoencoder.
+    usual: f64,
 }
 
-/// Scaling factor of SDXL's own autoencoder, for which the projection of its latents to colours
-/// (previews) is made.
-const XL_FACTOR: f64 = 0.13025;
-
 impl LatentScale {
-    pub(super) fn new(factor: f64, moments: Option<Moments>, device: &Device) -> Result<Self> {
+    /// Scale of an autoencoder with `factor` and `moments`, for latents of `format`.
+    pub(super) fn new(
+        factor: f64,
+        moments: Option<Moments>,
+        format: &LatentFormat,
+        device: &Device,
+    ) -> Result<Self> {
         let row = |values: Vec<f64>| {
             let shape = (1, values.len(), 1, 1);
             let values: Vec<f32> = values.into_iter().map(|value| value as f32).collect();
@@ -28,7 +32,11 @@ impl LatentScale {
             Some([mean, std]) => Some([row(mean)?, row(std)?]),
             None => None,
         };
-        Ok(Self { factor, moments })
+        Ok(Self {
+            factor,
+            moments,
+            usual: format.scaling_factor,
+        })
     }
 
     /// Sampler latents to decoder input: z · std / factor + mean.
@@ -53,7 +61,7 @@ impl LatentScale {
     /// Sampler latents rescaled to those of a model of the family with the usual factor.
     pub(super) fn usual(&self, latents: &Tensor) -> Result<Tensor> {
         match self.moments {
-            Some(_) => Ok((self.decoded(latents)? * XL_FACTOR)?),
+            Some(_) => Ok((self.decoded(latents)? * self.usual)?),
             None => Ok(latents.clone()),
         }
     }
@@ -66,6 +74,7 @@ fn like(moments: &[Tensor; 2], dtype: DType) -> Result<[Tensor; 2]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::family::Family;
 
     fn values(tensor: &Tensor) -> Vec<f32> {
         tensor.flatten_all().unwrap().to_vec1().unwrap()
@@ -73,8 +82,9 @@ mod tests {
 
     #[test]
     fn encoding_undoes_decoding_except_beside_a_mask() {
+        let format = &Family::SDXL.latents;
         let moments = Some([vec![1.0, -2.0], vec![4.0, 0.5]]);
-        let scale = LatentScale::new(0.5, moments, &Device::Cpu).unwrap();
+        let scale = LatentScale::new(0.5, moments, format, &Device::Cpu).unwrap();
         let latents =
             Tensor::from_vec(vec![1f32, 3.0, -1.0, 2.0], (1, 2, 1, 2), &Device::Cpu).unwrap();
         let decoded = scale.decoded(&latents).unwrap();
@@ -87,7 +97,7 @@ mod tests {
             values(&scale.encoded(&decoded, true).unwrap()),
             [4.5, 12.5, -1.5, 0.0]
         );
-        let plain = LatentScale::new(0.5, None, &Device::Cpu).unwrap();
+        let plain = LatentScale::new(0.5, None, format, &Device::Cpu).unwrap();
         assert_eq!(
             values(&plain.decoded(&latents).unwrap()),
             [2.0, 6.0, -2.0, 4.0]

@@ -4,88 +4,83 @@
 use std::rc::Rc;
 
 use super::autoencoder::{self, Autoencoder};
-use super::equipment::{Equipment, Loading};
-use super::part::Part;
+use super::extra_networks::{ExtraNetworks, Loading};
+use super::lora_merge::with_loras;
+use super::on_demand::OnDemand;
+use super::prompt_cache::PromptCache;
+use super::stage::{Residency, staged};
 use super::text::TextEncoder;
-use super::{Beside, Pipeline, Stay, probe, recent, staged};
+use super::{Pass, Pipeline, prediction_probe};
 use crate::adapters::Adapters;
 use crate::error::Result;
 use crate::event::{Event, Observer, Stage, tell};
+use crate::models::denoiser::Denoiser;
 use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
-use crate::nn::{Backend, Merge, Weights};
-use crate::params::Request;
-use crate::registry::{Component, ModelFiles, Networks, RepoConfig};
+use crate::nn::{Backend, Weights};
+use crate::planner::Model;
+use crate::registry::{Component, Networks, Tensors};
 
 impl Pipeline {
-    /// Prepares a model; nothing is loaded before [`Self::ready`] or a stage asks for it.
-    ///
-    /// # Errors
-    /// A file that is missing, malformed or of another network.
-    pub(crate) fn open(
-        (files, repo): (&ModelFiles, &RepoConfig),
-        beside: Beside<'_>,
-        request: &Request,
-        backend: &Backend,
-        stay: Stay,
-    ) -> Result<Self> {
-        let source = autoencoder::Source {
+    /// Prepares a model; nothing is loaded before [`Self::load`] or a stage asks for it.
+    pub(crate) fn open(pass: &Pass<'_>, backend: &Backend, residency: Residency) -> Result<Self> {
+        let Model { files, repo, .. } = &**pass.model;
+        let source = autoencoder::AutoencoderFiles {
             model: files.clone(),
-            other: beside.networks.autoencoder.clone(),
-            backend: backend.careful(),
+            other: pass.networks.autoencoder.clone(),
+            backend: backend.no_int8(),
             family: repo.family,
         };
         let pipeline = Self {
-            text: Part::default(),
-            recent: recent::Recent::default(),
-            unet: Part::default(),
-            adapters: beside.adapters.clone(),
+            text: OnDemand::default(),
+            prompt_cache: PromptCache::default(),
+            denoiser: OnDemand::default(),
+            adapters: pass.adapters.clone(),
             autoencoder: Autoencoder::open(source)?,
-            equipment: Equipment::default(),
+            extra_networks: ExtraNetworks::default(),
             config: UnetConfig::parse(files.json(&Component::Unet.config())?)?,
             files: files.clone(),
-            prediction: request.prediction,
-            stay,
+            prediction: pass.request.prediction,
+            residency,
             repo: repo.clone(),
             backend: backend.clone(),
         };
         pipeline
             .autoencoder
-            .suits(pipeline.config.out_channels, repo.vae_factor)?;
+            .check_latents(pipeline.config.out_channels, repo.vae_factor)?;
         Ok(pipeline)
     }
 
     /// Loads the networks that are not in memory, unless networks stay only while they are needed.
-    ///
-    /// # Errors
-    /// A file that is missing, malformed or of another network.
-    pub(crate) fn ready(&self, observer: &mut dyn Observer) -> Result<()> {
-        if self.stay == Stay::WhileNeeded || (self.text.is_there() && self.unet.is_there()) {
+    pub(crate) fn load(&self, observer: &mut dyn Observer) -> Result<()> {
+        if self.residency == Residency::WhileNeeded
+            || (self.text.is_loaded() && self.denoiser.is_loaded())
+        {
             return Ok(());
         }
         self.text(observer)?;
-        self.unet(observer)?;
-        self.autoencoder.ready(observer)?;
+        self.denoiser(observer)?;
+        self.autoencoder.load(observer)?;
         self.backend.trim();
         Ok(())
     }
 
     /// Sets the adapters to merge into the networks; networks with other adapters leave memory.
-    pub(crate) fn adapt(&mut self, adapters: &Adapters) {
+    pub(crate) fn set_adapters(&mut self, adapters: &Adapters) {
         let other =
             |components: &[Component]| adapters.key(components) != self.adapters.key(components);
         if other(&[Component::TextEncoder, Component::TextEncoder2]) {
             self.text.free();
         }
         if other(&[Component::Unet]) {
-            self.unet.free();
+            self.denoiser.free();
         }
         self.adapters = adapters.clone();
     }
 
     /// Switches decoding in tiles on or off.
-    pub(crate) fn tile(&self, tiled: bool) {
-        self.autoencoder.tile(tiled);
+    pub(crate) fn set_tiling(&self, tiled: bool) {
+        self.autoencoder.set_tiling(tiled);
     }
 
     /// Returns true if the autoencoder decodes in tiles, as it did for the last image.
@@ -95,11 +90,8 @@ impl Pipeline {
 
     /// Weights of a component with the LoRAs of the request.
     fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
-        let weights = Weights::open(&self.files, component, backend)?;
-        Ok(match Merge::of(&self.adapters, component, backend)? {
-            None => weights,
-            Some(merge) => weights.patched(merge),
-        })
+        let weights = Weights::open(Tensors::of(&self.files, component)?, backend)?;
+        with_loras(weights, &self.adapters, component)
     }
 
     pub(super) fn text(&self, observer: &mut dyn Observer) -> Result<Rc<TextEncoder>> {
@@ -109,8 +101,8 @@ impl Pipeline {
                 Stage::Load,
                 Component::TextEncoder.name(),
                 |observer| {
-                    let careful = self.backend.careful();
-                    let open = |component| self.weights(component, &careful);
+                    let no_int8 = self.backend.no_int8();
+                    let open = |component| self.weights(component, &no_int8);
                     let text = TextEncoder::load(&self.files, &self.repo, &open)?;
                     for notice in text.notices() {
                         tell(
@@ -126,51 +118,54 @@ impl Pipeline {
         })
     }
 
-    pub(super) fn unet(&self, observer: &mut dyn Observer) -> Result<Rc<Unet>> {
-        self.unet.get(|| {
+    pub(super) fn denoiser(&self, observer: &mut dyn Observer) -> Result<Rc<Box<dyn Denoiser>>> {
+        self.denoiser.get(|| {
             staged(observer, Stage::Load, Component::Unet.name(), |_| {
-                let unet = Unet::load(self.weights(Component::Unet, &self.backend)?, &self.config)?;
+                let weights = self.weights(Component::Unet, &self.backend)?;
+                let denoiser: Box<dyn Denoiser> = Box::new(Unet::load(weights, &self.config)?);
                 if self.repo.guesses_prediction {
-                    probe::confirm(&unet, self.prediction, &self.files.origin, &self.backend)?;
+                    let name = &self.files.origin;
+                    prediction_probe::confirm(&*denoiser, self.prediction, name, &self.backend)?;
                 }
-                Ok(unet)
+                Ok(denoiser)
             })
         })
     }
 
     /// Calls `free`, which frees a network that the next stage does not need, if networks stay only
     /// while they are needed.
-    pub(super) fn leave(&self, free: impl FnOnce()) {
-        if self.stay == Stay::WhileNeeded {
+    pub(super) fn free_if_short(&self, free: impl FnOnce()) {
+        if self.residency == Residency::WhileNeeded {
             free();
             self.backend.trim();
         }
     }
 
     /// Sets the extra networks: loads those that `networks` names and frees all others.
-    ///
-    /// # Errors
-    /// As [`Self::open`]; a network for another family.
-    pub(crate) fn equip(&mut self, networks: &Networks, observer: &mut dyn Observer) -> Result<()> {
+    pub(crate) fn set_extra_networks(
+        &mut self,
+        networks: &Networks,
+        observer: &mut dyn Observer,
+    ) -> Result<()> {
         if !self.autoencoder.source().is(networks.autoencoder.as_ref()) {
             let other = networks.autoencoder.clone();
-            let source = autoencoder::Source {
+            let source = autoencoder::AutoencoderFiles {
                 other,
                 ..self.autoencoder.source().clone()
             };
             let changed = Autoencoder::open(source)?;
-            if self.stay == Stay::Loaded {
-                changed.ready(observer)?;
+            if self.residency == Residency::Loaded {
+                changed.load(observer)?;
             }
-            changed.suits(self.config.out_channels, self.repo.vae_factor)?;
+            changed.check_latents(self.config.out_channels, self.repo.vae_factor)?;
             self.autoencoder = changed;
         }
         let source = self.autoencoder.source();
         let loading = Loading {
             unet: &self.config,
             backend: &self.backend,
-            careful: &source.backend,
+            no_int8: &source.backend,
         };
-        self.equipment.change(networks, &loading, observer)
+        self.extra_networks.update(networks, &loading, observer)
     }
 }

@@ -2,21 +2,18 @@
 
 use candle_core::{Device, Tensor};
 
-use super::sound::invalid;
+use super::finite_check::invalid_image;
 use crate::error::Result;
-use crate::imaging::Picture;
+use crate::imaging::Pixels;
 
 /// `[1, 3, h, w]` around −1..1 to `h × w × 3` bytes: clamp, × 255, round half to even, as diffusers
 /// does.
-///
-/// # Errors
-/// `Kind::InvalidImage` for an image of a single colour.
 pub(super) fn to_rgb(pixels: &Tensor) -> Result<Vec<u8>> {
     let values = rows(pixels)?;
     let bytes: Vec<u8> = values.iter().map(|&value| to_byte(value)).collect();
     match flat(&bytes) {
-        Some([0, 0, 0]) => Err(invalid("the picture is black all over")),
-        Some(colour) => Err(invalid(&format!(
+        Some([0, 0, 0]) => Err(invalid_image("the picture is black all over")),
+        Some(colour) => Err(invalid_image(&format!(
             "the picture is of one colour all over: {colour:?}"
         ))),
         None => Ok(bytes),
@@ -33,13 +30,10 @@ fn flat(rgb: &[u8]) -> Option<[u8; 3]> {
 }
 
 /// Converts pixels as `to_rgb` does, to a picture, without the check for a single colour.
-///
-/// # Errors
-/// Tensor arithmetic.
-pub(super) fn picture(pixels: &Tensor) -> Result<Picture> {
+pub(super) fn picture(pixels: &Tensor) -> Result<Pixels> {
     let (_, _, height, width) = pixels.dims4()?;
     let rgb = rows(pixels)?.into_iter().map(to_byte).collect();
-    Ok(Picture {
+    Ok(Pixels {
         width: width as u32,
         height: height as u32,
         rgb,

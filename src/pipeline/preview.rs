@@ -4,10 +4,10 @@ use candle_core::{Device, Tensor};
 
 use super::autoencoder::Autoencoder;
 use super::pixels;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::event::Event;
-use crate::imaging::{Fit, Picture};
-use crate::registry::Family;
+use crate::family::LatentRgb;
+use crate::imaging::{Fit, Pixels};
 
 /// Previews of a run.
 #[derive(Clone, Copy)]
@@ -17,62 +17,36 @@ pub(super) struct Previews<'a> {
     /// Calls already made by the base model.
     pub(super) before: usize,
     pub(super) autoencoder: &'a Autoencoder,
-    pub(super) family: Family,
+    /// Colours of the latents of the model's family.
+    pub(super) rgb: &'a LatentRgb,
 }
 
 /// Longest side of a preview, in pixels.
 const MAX_SIDE: u32 = 256;
 
-/// Colours in 255ths as a linear function of four latents: a row of factors and a last number to
-/// add for each of red, green and blue.
-type Projection = [[f64; 5]; 3];
-
-/// J. Turner's fit for SD 1.x ("Decoding latents to RGB without upscaling", Hugging Face forum,
-/// 2022), whose result lies in −1..1, in 255ths.
-const SD: Projection = [
-    [
-        0.298 * 127.5,
-        0.187 * 127.5,
-        -0.158 * 127.5,
-        -0.184 * 127.5,
-        127.5,
-    ],
-    [
-        0.207 * 127.5,
-        0.286 * 127.5,
-        0.189 * 127.5,
-        -0.271 * 127.5,
-        127.5,
-    ],
-    [
-        0.208 * 127.5,
-        0.173 * 127.5,
-        0.264 * 127.5,
-        -0.473 * 127.5,
-        127.5,
-    ],
-];
-/// T. A. Vass's fit for SDXL ("Explaining the SDXL latent space", Hugging Face blog, 2023).
-const XL: Projection = [
-    [60.0, -60.0, 25.0, -70.0, 150.0],
-    [60.0, -5.0, 15.0, -50.0, 140.0],
-    [60.0, 10.0, -5.0, -35.0, 130.0],
-];
-
 impl Previews<'_> {
+    /// Rejects latents of a number of channels whose colours are not known.
+    pub(super) fn check(&self) -> Result<()> {
+        let (channels, known) = (self.autoencoder.channels(), self.rgb.factors.len());
+        if self.autoencoder.is_tiny() || channels == known {
+            return Ok(());
+        }
+        let message =
+            format!("the colours of {known} latent channels are known, not of {channels}");
+        Err(Error::field("preview_every", message)
+            .hint("leave previews out, or give a tiny autoencoder of the model's family: `--vae`"))
+    }
+
     /// The previews after call `i` (from 0): one for each image of the estimates `x0`
     /// `[b, c, h, w]`, the first of which is image `first` of the request. Empty if no preview is
     /// due.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
-    pub(super) fn after(&self, i: usize, x0: &Tensor, first: u64) -> Result<Vec<Event>> {
+    pub(super) fn at_call(&self, i: usize, x0: &Tensor, first: u64) -> Result<Vec<Event>> {
         if !(i + 1).is_multiple_of(self.every) {
             return Ok(Vec::new());
         }
         let step = self.before + i + 1;
         let event = |k: usize| {
-            let Picture {
+            let Pixels {
                 width, height, rgb, ..
             } = self.picture(&x0.narrow(0, k, 1)?)?;
             Ok(Event::Preview {
@@ -86,7 +60,7 @@ impl Previews<'_> {
         (0..x0.dim(0)?).map(event).collect()
     }
 
-    fn picture(&self, x0: &Tensor) -> Result<Picture> {
+    fn picture(&self, x0: &Tensor) -> Result<Pixels> {
         let (_, channels, rows, columns) = x0.dims4()?;
         let picture = if self.autoencoder.is_tiny() {
             pixels::picture(&self.autoencoder.decode(x0)?)?
@@ -99,9 +73,9 @@ impl Previews<'_> {
                 .to_vec1::<f32>()?;
             let rgb = cells
                 .chunks_exact(channels)
-                .flat_map(|cell| projected(self.family, cell))
+                .flat_map(|cell| self.rgb.colour(cell))
                 .collect();
-            Picture {
+            Pixels {
                 width: columns as u32,
                 height: rows as u32,
                 rgb,
@@ -117,32 +91,44 @@ impl Previews<'_> {
     }
 }
 
-/// Approximate colour of a latent cell.
-fn projected(family: Family, cell: &[f32]) -> [u8; 3] {
-    let projection = match family {
-        Family::Sd => SD,
-        Family::Xl => XL,
-    };
-    projection.map(|[factors @ .., shift]| {
-        let sum: f64 = factors
-            .iter()
-            .zip(cell)
-            .map(|(factor, &value)| factor * f64::from(value))
-            .sum();
-        // NaN becomes 0.
-        (sum + shift).round() as u8
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
+    use super::super::autoencoder::AutoencoderFiles;
     use super::*;
+    use crate::family::Family;
+    use crate::nn::Backend;
+    use crate::registry::ModelFiles;
 
     #[test]
-    fn grey_latents_are_grey_and_colours_clamp() {
-        assert_eq!(projected(Family::Sd, &[0.0; 4]), [128; 3]);
-        assert_eq!(projected(Family::Xl, &[0.0; 4]), [150, 140, 130]);
-        assert_eq!(projected(Family::Xl, &[9.0, 0.0, 0.0, 0.0]), [255; 3]);
-        assert_eq!(projected(Family::Sd, &[f32::NAN, 0.0, 0.0, 0.0]), [0; 3]);
+    fn latents_of_other_channels_than_the_colours_are_refused_by_name() {
+        let family = Family::SD;
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/sd15");
+        let text = std::fs::read_to_string(folder.join("vae/config.json")).unwrap();
+        let check = |channels: u32| {
+            let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+            config["latent_channels"] = channels.into();
+            let copy = tempfile::tempdir().unwrap();
+            std::fs::create_dir(copy.path().join("vae")).unwrap();
+            std::fs::write(copy.path().join("vae/config.json"), config.to_string()).unwrap();
+            let autoencoder = Autoencoder::open(AutoencoderFiles {
+                model: ModelFiles::folder("m", "m", copy.path().to_owned()),
+                other: None,
+                backend: Backend::reference(),
+                family,
+            });
+            Previews {
+                every: 1,
+                before: 0,
+                autoencoder: &autoencoder.unwrap(),
+                rgb: &family.latents.rgb,
+            }
+            .check()
+        };
+        assert!(check(4).is_ok());
+        let error = check(16).unwrap_err();
+        assert_eq!(error.field_name(), Some("preview_every"));
+        assert!(error.to_string().contains("not of 16"), "{error}");
     }
 }

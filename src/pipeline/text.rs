@@ -6,17 +6,18 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::emphasis::emphasised;
-use super::inversion::Words;
-use super::sound::sound;
+use super::finite_check::check_finite;
+use super::textual_inversion::Words;
 use crate::adapters::Embedding;
 use crate::error::Result;
 use crate::event::{Event, Observer, tell};
+use crate::family::{TextRecipe, TextState};
 use crate::models::clip::ClipText;
 use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
-use crate::nn::{Extra, FeatureMap, Tokens};
+use crate::nn::{ExtraRows, FeatureMap, Tokens, Weights};
 use crate::params::Request;
 use crate::prompt::{Prompt, Reading, Token};
-use crate::registry::{Component, Family, ModelFiles, RepoConfig};
+use crate::registry::{Component, ModelFiles, RepoConfig};
 
 /// The text encoders of a model.
 pub(super) struct TextEncoder {
@@ -34,7 +35,7 @@ struct Encoder {
 /// Conditioning of a prompt; that of several joined prompts has their number in place of each
 /// leading 1.
 #[derive(Clone)]
-pub(crate) struct Context {
+pub(crate) struct PromptEmbeds {
     /// `[1, n, c]`.
     pub(crate) states: Tensor,
     /// Present in SDXL only.
@@ -54,15 +55,15 @@ pub(crate) struct Pooled {
 
 /// The prompts of a request.
 #[derive(Clone)]
-pub(crate) struct Encoded {
-    pub(crate) positive: Context,
+pub(crate) struct EncodedPrompts {
+    pub(crate) positive: PromptEmbeds,
     /// Absent when there is no unconditional pass.
-    pub(crate) negative: Option<Context>,
+    pub(crate) negative: Option<PromptEmbeds>,
     /// Embedded control image of each ControlNet.
     pub(crate) hints: Vec<FeatureMap>,
 }
 
-impl Encoded {
+impl EncodedPrompts {
     /// Tokens that the network attends to.
     pub(crate) fn length(&self) -> usize {
         self.positive
@@ -80,22 +81,19 @@ impl Encoded {
 
     /// Joins prompts of one length, of requests that can be drawn in one batch, one for each image
     /// of a forward pass.
-    ///
-    /// # Errors
-    /// Tensor arithmetic.
     pub(crate) fn joined(prompts: &[&Self]) -> Result<Self> {
-        let positive = Context::joined(
+        let positive = PromptEmbeds::joined(
             &prompts
                 .iter()
                 .map(|prompt| &prompt.positive)
                 .collect::<Vec<_>>(),
         )?;
-        let negative: Option<Vec<&Context>> = prompts
+        let negative: Option<Vec<&PromptEmbeds>> = prompts
             .iter()
             .map(|prompt| prompt.negative.as_ref())
             .collect();
         let negative = negative
-            .map(|negative| Context::joined(&negative))
+            .map(|negative| PromptEmbeds::joined(&negative))
             .transpose()?;
         // Control images are the same for all of them.
         let hints = prompts
@@ -110,7 +108,7 @@ impl Encoded {
     }
 }
 
-impl Context {
+impl PromptEmbeds {
     fn joined(contexts: &[&Self]) -> Result<Self> {
         let join = |parts: Vec<&Tensor>| Tensor::cat(&parts, 0);
         let pooled: Option<Vec<&Pooled>> = contexts
@@ -146,19 +144,19 @@ pub(super) fn count(tensor: &Tensor) -> usize {
 }
 
 /// A text for each encoder, in chunks.
-struct Texts {
+struct ChunkedTexts {
     chunked: Vec<Chunked>,
     skip: usize,
 }
 
 /// Options for reading the prompts of a request, for every encoder.
-struct Manner<'a> {
+struct ReadingOptions<'a> {
     reading: Reading,
     /// Embeddings (textual inversion) for each encoder.
     words: &'a [Words],
 }
 
-impl Texts {
+impl ChunkedTexts {
     /// Chunks of the longest text.
     fn chunks(&self) -> usize {
         self.chunked
@@ -173,7 +171,7 @@ impl TextEncoder {
     pub(super) fn load(
         files: &ModelFiles,
         repo: &RepoConfig,
-        open: super::Open<'_>,
+        open: &dyn Fn(Component) -> Result<Weights>,
     ) -> Result<Self> {
         let load = |reader: Reader| {
             let clip = ClipText::load(open(reader.component)?, &reader.config)?;
@@ -208,44 +206,49 @@ impl TextEncoder {
         embeddings: &[Arc<Embedding>],
         guided: bool,
         observer: &mut dyn Observer,
-    ) -> Result<Encoded> {
+    ) -> Result<EncodedPrompts> {
         let words = self
             .encoders
             .iter()
             .map(|encoder| encoder.words(embeddings));
         let words = words.collect::<Result<Vec<_>>>()?;
-        let manner = &Manner {
+        let options = &ReadingOptions {
             reading: request.reading(),
             words: &words,
         };
-        let prompt = self.texts(request.prompts(), manner, observer)?;
-        let prompt = Texts {
+        let prompt = self.texts(request.prompts(), options, observer)?;
+        let prompt = ChunkedTexts {
             skip: request.clip_skip,
             ..prompt
         };
         let absent = request.negative_prompt.is_none() && request.negative_prompt_2.is_none();
         let zero = absent && self.repo.zeros_for_absent_negative;
         let negative = (guided && !zero)
-            .then(|| self.negative(request, manner, observer))
+            .then(|| self.negative(request, options, observer))
             .transpose()?;
 
         let chunks = prompt
             .chunks()
-            .max(negative.as_ref().map_or(1, Texts::chunks));
+            .max(negative.as_ref().map_or(1, ChunkedTexts::chunks));
         let all = chunks * self.encoders.len() * if negative.is_some() { 2 } else { 1 };
-        let mut length = Length {
+        let mut progress = EncodingProgress {
             chunks,
             done: 0,
             all,
             observer,
         };
-        let positive = self.context(&prompt, manner, &mut length, self.time_ids(request, false))?;
+        let positive = self.context(
+            &prompt,
+            options,
+            &mut progress,
+            self.time_ids(request, false),
+        )?;
         let ids = self.time_ids(request, true);
         let negative = match negative {
-            Some(texts) => Some(self.context(&texts, manner, &mut length, ids)?),
+            Some(texts) => Some(self.context(&texts, options, &mut progress, ids)?),
             None => guided.then(|| zeros(&positive, ids)).transpose()?,
         };
-        Ok(Encoded {
+        Ok(EncodedPrompts {
             positive,
             negative,
             hints: Vec::new(),
@@ -255,9 +258,9 @@ impl TextEncoder {
     fn negative(
         &self,
         request: &Request,
-        manner: &Manner<'_>,
+        options: &ReadingOptions<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<Texts> {
+    ) -> Result<ChunkedTexts> {
         let text = request.negative_prompt.as_deref().unwrap_or_default();
         let first = Prompt {
             field: "negative_prompt",
@@ -268,33 +271,33 @@ impl TextEncoder {
             field: "negative_prompt_2",
             text,
         });
-        self.texts([first, second.unwrap_or(first)], manner, observer)
+        self.texts([first, second.unwrap_or(first)], options, observer)
     }
 
     /// The prompts in chunks; words left out are reported once per prompt.
     fn texts(
         &self,
         prompts: [Prompt<'_>; 2],
-        manner: &Manner<'_>,
+        options: &ReadingOptions<'_>,
         observer: &mut dyn Observer,
-    ) -> Result<Texts> {
-        let mut texts = Texts {
+    ) -> Result<ChunkedTexts> {
+        let mut texts = ChunkedTexts {
             chunked: Vec::new(),
             skip: 0,
         };
-        let mut told = None;
-        for ((encoder, prompt), words) in self.encoders.iter().zip(prompts).zip(manner.words) {
+        let mut warned = None;
+        for ((encoder, prompt), words) in self.encoders.iter().zip(prompts).zip(options.words) {
             let chunked = encoder
                 .tokenizer
-                .chunks(&prompt, manner.reading, &words.words)?;
-            if !chunked.dropped.is_empty() && told != Some(prompt.field) {
+                .chunks(&prompt, options.reading, &words.words)?;
+            if !chunked.dropped.is_empty() && warned != Some(prompt.field) {
                 let message = format!(
                     "the {} is too long; left out: `{}`",
                     prompt.name(),
                     chunked.dropped
                 );
                 tell(observer, &Event::Warning { message })?;
-                told = Some(prompt.field);
+                warned = Some(prompt.field);
             }
             texts.chunked.push(chunked);
         }
@@ -304,32 +307,33 @@ impl TextEncoder {
     /// Encodes the texts, padded with empty chunks to the length of the request.
     fn context(
         &self,
-        texts: &Texts,
-        manner: &Manner<'_>,
-        length: &mut Length<'_>,
+        texts: &ChunkedTexts,
+        options: &ReadingOptions<'_>,
+        progress: &mut EncodingProgress<'_>,
         ids: Vec<f64>,
-    ) -> Result<Context> {
+    ) -> Result<PromptEmbeds> {
         let mut states = Vec::new();
         let mut pooled = None;
-        for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(manner.words) {
+        let recipe: &TextRecipe = &self.repo.family.text;
+        for ((encoder, text), words) in self.encoders.iter().zip(&texts.chunked).zip(options.words)
+        {
             let what = || "the text encoder".to_owned();
-            let ids = |chunk: &[Token]| encoder.tokenizer.ids(chunk, manner.reading.syntax);
-            let read = |chunk: &[Token]| {
-                encoder.chunk(chunk, ids(chunk), words, texts.skip, self.repo.family)
-            };
-            let mut parts = Vec::with_capacity(length.chunks);
-            for chunk in text.chunks.iter().take(length.chunks) {
-                let part = sound(what, || read(chunk), |part| &part.states)?;
+            let ids = |chunk: &[Token]| encoder.tokenizer.ids(chunk, options.reading.syntax);
+            let read =
+                |chunk: &[Token]| encoder.chunk(chunk, ids(chunk), words, texts.skip, recipe.state);
+            let mut parts = Vec::with_capacity(progress.chunks);
+            for chunk in text.chunks.iter().take(progress.chunks) {
+                let part = check_finite(what, || read(chunk), |part| &part.states)?;
                 parts.push(part.states.clone());
-                if self.repo.family == Family::Xl && parts.len() == 1 {
+                if recipe.second_encoder && parts.len() == 1 {
                     pooled = Some((encoder, part));
                 }
-                length.encoded()?;
+                progress.encoded()?;
             }
-            if parts.len() < length.chunks {
-                let empty = sound(what, || read(&[]), |part| &part.states)?;
-                length.done += length.chunks - parts.len();
-                parts.resize(length.chunks, empty.states);
+            if parts.len() < progress.chunks {
+                let empty = check_finite(what, || read(&[]), |part| &part.states)?;
+                progress.done += progress.chunks - parts.len();
+                parts.resize(progress.chunks, empty.states);
             }
             states.push(Tensor::cat(&parts, 1)?);
         }
@@ -343,7 +347,7 @@ impl TextEncoder {
             }
             None => None,
         };
-        Ok(Context {
+        Ok(PromptEmbeds {
             states: Tensor::cat(&states, 2)?,
             added,
             picture: None,
@@ -374,8 +378,8 @@ impl TextEncoder {
     }
 }
 
-/// Length of the contexts of a request, and progress of their encoding.
-struct Length<'a> {
+/// EncodingProgress of the contexts of a request, and progress of their encoding.
+struct EncodingProgress<'a> {
     /// Chunks of each context.
     chunks: usize,
     done: usize,
@@ -384,7 +388,7 @@ struct Length<'a> {
     observer: &'a mut dyn Observer,
 }
 
-impl Length<'_> {
+impl EncodingProgress<'_> {
     /// Counts an encoded chunk and reports progress; the observer may cancel between two chunks.
     fn encoded(&mut self) -> Result<()> {
         self.done += 1;
@@ -402,7 +406,7 @@ impl Length<'_> {
 }
 
 /// Output of an encoder for one chunk.
-struct Part {
+struct EncodedChunk {
     ids: Vec<u32>,
     hidden: Tokens,
     /// `[1, n, c]`, weighted.
@@ -426,27 +430,22 @@ impl Encoder {
         ids: Vec<u32>,
         words: &Words,
         skip: usize,
-        family: Family,
-    ) -> Result<Part> {
-        let extra = Extra {
+        state: TextState,
+    ) -> Result<EncodedChunk> {
+        let extra = ExtraRows {
             first: self.tokenizer.first_word(),
             rows: &words.vectors,
         };
-        let (hidden, states) = match family {
-            Family::Sd => {
-                let hidden = self.clip.hidden(&ids, extra, skip)?;
-                let states = self.clip.normed(&hidden)?;
-                (hidden, states)
-            }
-            Family::Xl => {
-                // The last state but one, without the final norm.
-                let hidden = self.clip.hidden(&ids, extra, skip + 1)?;
-                let states = hidden.to_tensor()?;
-                (hidden, states)
-            }
+        let hidden = match state {
+            TextState::LastNormed => self.clip.hidden(&ids, extra, skip)?,
+            TextState::Penultimate => self.clip.hidden(&ids, extra, skip + 1)?,
+        };
+        let states = match state {
+            TextState::LastNormed => self.clip.normed(&hidden)?,
+            TextState::Penultimate => hidden.to_tensor()?,
         };
         let states = emphasised(states, &self.tokenizer.weights(chunk))?;
-        Ok(Part {
+        Ok(EncodedChunk {
             ids,
             hidden,
             states,
@@ -455,7 +454,7 @@ impl Encoder {
 }
 
 /// Conditioning of zeros in place of a missing negative prompt.
-fn zeros(like: &Context, ids: Vec<f64>) -> Result<Context> {
+fn zeros(like: &PromptEmbeds, ids: Vec<f64>) -> Result<PromptEmbeds> {
     let added = match &like.added {
         Some(pooled) => Some(Pooled {
             text: pooled.text.zeros_like()?,
@@ -463,7 +462,7 @@ fn zeros(like: &Context, ids: Vec<f64>) -> Result<Context> {
         }),
         None => None,
     };
-    Ok(Context {
+    Ok(PromptEmbeds {
         states: like.states.zeros_like()?,
         added,
         picture: None,

@@ -7,6 +7,7 @@ use super::*;
 use crate::event::Flow;
 use crate::nn::{Backend, Weights};
 use crate::params::Params;
+use crate::registry::Tensors;
 
 fn model(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,12 +20,12 @@ fn files(folder: PathBuf) -> ModelFiles {
 }
 
 fn encoder(files: &ModelFiles, repo: &RepoConfig) -> TextEncoder {
-    let open = |component| Weights::open(files, component, &Backend::reference());
+    let open = |component| Weights::open(Tensors::of(files, component)?, &Backend::reference());
     TextEncoder::load(files, repo, &open).unwrap()
 }
 
 /// The contexts of a request in JSON, and the warnings for the user.
-fn encode(text: &TextEncoder, request: &str) -> (Encoded, Vec<String>) {
+fn encode(text: &TextEncoder, request: &str) -> (EncodedPrompts, Vec<String>) {
     let files = files(model("sd15"));
     let params: Params = serde_json::from_str(request).unwrap();
     let request = Request::resolve(&params, &files, &RepoConfig::read(&files).unwrap()).unwrap();
@@ -74,7 +75,7 @@ fn xl() -> TextEncoder {
     encoder(
         &files(folder.path().to_owned()),
         &RepoConfig {
-            family: Family::Xl,
+            family: crate::family::Family::SDXL,
             ..repo
         },
     )

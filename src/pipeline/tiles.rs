@@ -41,9 +41,6 @@ impl Tiling {
     }
 
     /// Decodes latents `[1, c, h, w]` with `decode`, tile by tile, to pixels `[1, 3, f·h, f·w]`.
-    ///
-    /// # Errors
-    /// Those of `decode`; tensor arithmetic.
     pub(super) fn decode(
         self,
         latents: &Tensor,

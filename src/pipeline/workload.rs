@@ -1,8 +1,10 @@
 //! Arithmetic operations of a request, from the shapes of the tensors of its networks. Nothing is
 //! loaded.
 
-use super::sizes::Sizes;
+use super::memory_estimate::Sizes;
 use crate::error::Result;
+use crate::guidance::is_guided;
+use crate::models::unet_config::UnetConfig;
 use crate::registry::{Component, Tensors};
 
 /// Arithmetic operations in products, convolutions and attention.
@@ -32,9 +34,6 @@ enum Extent {
 
 impl Workload {
     /// Estimates the work of a request.
-    ///
-    /// # Errors
-    /// A file of the model that is missing or malformed.
     pub(crate) fn of(sizes: &Sizes<'_>) -> Result<Self> {
         let Sizes {
             files,
@@ -45,7 +44,9 @@ impl Workload {
         } = sizes;
         let factor = f64::from(repo.vae_factor);
         let cells = f64::from(request.width) * f64::from(request.height) / (factor * factor);
-        let passes = if request.cfg_scale > 1.0 { 2.0 } else { 1.0 };
+        let config = UnetConfig::parse(files.json(&Component::Unet.config())?)?;
+        let guided = is_guided(request.cfg_scale, config.guidance_width.is_some());
+        let passes = if guided { 2.0 } else { 1.0 };
         let mut work = Self::default();
         for part in [Component::TextEncoder, Component::TextEncoder2] {
             if files.has(&part.config()) {

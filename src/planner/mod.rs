@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
 use crate::named_enum::Named;
 use crate::output::latents::{Kept, Latents};
-use crate::output::metadata::{Origin, Record};
+use crate::output::metadata::{Provenance, Record};
 use crate::params::{self, Params, Refiner, Request, check};
 use crate::registry::{
     self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, Network, Networks, RepoConfig,
@@ -82,8 +82,8 @@ pub struct Plan {
 
 impl Plan {
     /// Metadata for the images of this plan.
-    pub fn origin(&self) -> Origin<'_> {
-        Origin {
+    pub fn provenance(&self) -> Provenance<'_> {
+        Provenance {
             request: &self.request,
             model: &self.base.files.name,
             weights: &self.weights,
@@ -410,7 +410,7 @@ mod tests {
             (20, "demo")
         );
         assert_eq!(plan.weights.len(), 3);
-        assert_eq!(plan.origin().license, Some("MIT"));
+        assert_eq!(plan.provenance().license, Some("MIT"));
     }
 
     #[test]

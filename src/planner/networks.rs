@@ -5,8 +5,9 @@ use std::sync::Arc;
 use super::{Planner, Wanted};
 use crate::error::Result;
 use crate::event::Observer;
+use crate::family::Family;
 use crate::params::Request;
-use crate::registry::{Family, Layout, Network, Networks, autoencoder};
+use crate::registry::{Layout, Network, Networks, autoencoder};
 
 /// Request for a network, the key of the networks found so far.
 pub(super) type Asked = (Wanted, Layout);

@@ -3,9 +3,10 @@
 
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
+use crate::family::LatentStatistics;
 use crate::params::Request;
-use crate::registry::{Component, Family, LatentStatistics, Network, Networks};
-use crate::schedulers::{Levels, schedule::Grid};
+use crate::registry::{Component, Network, Networks};
+use crate::schedulers::{Grid, Levels};
 
 use super::Model;
 
@@ -59,9 +60,9 @@ fn statistics(request: &Request, base: &Model, networks: &Networks) -> Result<Op
         .init
         .as_ref()
         .is_some_and(|init| init.mask.is_some());
-    let family = base.repo.family;
-    if family == Family::Xl && statistics.both().is_some() && masked && !request.controls.is_empty()
-    {
+    let format = &base.repo.family.latents;
+    let scaled = format.reads_statistics && statistics.both().is_some();
+    if scaled && masked && !request.controls.is_empty() {
         let message = format!(
             "{file}: `latents_mean` and `latents_std` count for no control network beside a mask"
         );
@@ -69,7 +70,7 @@ fn statistics(request: &Request, base: &Model, networks: &Networks) -> Result<Op
             Error::field("control", message).hint("leave out the mask or the control network")
         );
     }
-    let keys = statistics.uncounted(family);
+    let keys = statistics.ignored_keys(format);
     if !keys.is_empty() {
         let named = keys
             .iter()
@@ -80,7 +81,7 @@ fn statistics(request: &Request, base: &Model, networks: &Networks) -> Result<Op
             "{file}: {named} do not count here, as in diffusers' pipelines"
         )));
     }
-    let other = family == Family::Xl && base.repo.latents.both() != statistics.both();
+    let other = format.reads_statistics && base.repo.latents.both() != statistics.both();
     Ok(other.then(|| {
         format!("{file}: `latents_mean` and `latents_std` are others than those of the model's own")
     }))

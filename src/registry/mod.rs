@@ -9,7 +9,6 @@ mod digest;
 mod download;
 mod files;
 mod hub;
-mod latents;
 mod license;
 mod lockfile;
 mod needs;
@@ -34,17 +33,17 @@ pub use about::{About, Hashed, Part};
 pub(crate) use digest::{hex, sha256};
 pub use files::ModelFiles;
 pub use hub::{Fetch, Reach, cached, free_space, is_cached, locate, pull, reach};
-pub use latents::{LatentStatistics, Moments};
 pub use lockfile::LockFile;
 pub use network::{Layout, Network, Networks, autoencoder};
 pub use one_file::file_of_repository;
 pub use presets::{Preset, presets};
-pub use repo_config::{Component, Family, Inputs, RepoConfig};
+pub use repo_config::{Component, Inputs, RepoConfig};
 pub use single::{
     Checkpoint, Sign, Version, autoencoder_sizes, export, original_module, signs, version_of,
 };
 pub use stock::{Stored, Verdict, remove, stock, verify};
-pub use tensors::{Place, Scale, TensorFile, Tensors};
+
+pub use crate::tensor_file::{Place, Scale, TensorFile, Tensors};
 
 use crate::error::{Error, Kind, Result};
 use crate::schedulers::{Sampler, Schedule, Spacing};

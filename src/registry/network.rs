@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::hub::{Fetch, chosen};
 use super::single::parts;
-use super::{Component, Family, ModelFiles, Tensors, repository};
+use super::{Component, ModelFiles, Tensors, repository};
 use crate::error::{Error, Kind, Result};
 use crate::event::Observer;
+use crate::family::Family;
 
 /// A network's files.
 #[derive(Clone, Debug)]
@@ -87,20 +88,10 @@ impl Layout {
 
     /// An IP-Adapter for a family, in the folders of its makers' repository.
     pub fn picture_adapter(family: Family) -> Self {
-        let weights: &[&str] = match family {
-            Family::Sd => &[
-                "models/ip-adapter_sd15.safetensors",
-                "ip-adapter_sd15.safetensors",
-            ],
-            Family::Xl => &[
-                "sdxl_models/ip-adapter_sdxl.safetensors",
-                "ip-adapter_sdxl.safetensors",
-            ],
-        };
         Self {
             field: "ip_adapter",
             config: None,
-            weights,
+            weights: family.ip_adapters,
         }
     }
 
@@ -114,18 +105,14 @@ impl Layout {
     }
 }
 
-/// Autoencoders that are known by name, for each family: repositories of Ollin Boer Bohan's.
-const AUTOENCODERS: &[(&str, Family, &str)] = &[
-    ("taesd", Family::Sd, "madebyollin/taesd"),
-    ("taesd", Family::Xl, "madebyollin/taesdxl"),
-];
-
-/// The repository of the autoencoder `name` for a family; other names stand for themselves.
+/// The repository of the autoencoder `name` for a family: `taesd` is its tiny one, unless a file or
+/// folder has that name; other names stand for themselves.
 pub fn autoencoder(name: &str, family: Family) -> &str {
-    let known = AUTOENCODERS
-        .iter()
-        .find(|row| row.0 == name && row.1 == family && !Path::new(name).exists());
-    known.map_or(name, |row| row.2)
+    if name == "taesd" && !Path::new(name).exists() {
+        family.tiny_autoencoder
+    } else {
+        name
+    }
 }
 
 impl Network {
@@ -358,7 +345,7 @@ mod tests {
 
     #[test]
     fn the_tiny_autoencoder_is_that_of_the_family() {
-        assert_eq!(autoencoder("taesd", Family::Xl), "madebyollin/taesdxl");
-        assert_eq!(autoencoder("org/vae", Family::Xl), "org/vae");
+        assert_eq!(autoencoder("taesd", Family::SDXL), "madebyollin/taesdxl");
+        assert_eq!(autoencoder("org/vae", Family::SDXL), "org/vae");
     }
 }

@@ -3,8 +3,9 @@
 
 use serde::Deserialize;
 
-use super::{LatentStatistics, ModelFiles};
+use super::ModelFiles;
 use crate::error::{Error, Kind, Result};
+use crate::family::{Family, LatentStatistics};
 use crate::named_enum::named_enum;
 use crate::schedulers::{SchedulerFile, unknown_keys};
 
@@ -72,15 +73,6 @@ impl Component {
             format!("{self}/{stem}.safetensors.index.fp16.json"),
         ]
     }
-}
-
-/// Families of Stable Diffusion, by their conditioning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Family {
-    /// 1.x and 2.x: the last state of one text encoder.
-    Sd,
-    /// XL: the last but one state of two, a pooled prompt, and sizes.
-    Xl,
 }
 
 /// Inputs of the UNet next to the latents.
@@ -182,10 +174,13 @@ impl RepoConfig {
         let index: Index = files.json("model_index.json")?;
         let family = family(&index.class, files)?;
         if files.checkpoint().is_some() {
-            let first = family == Family::Sd || !index.requires_aesthetics_score;
+            let second = family.text.second_encoder;
             let texts = [
-                (first, Component::TextEncoder),
-                (family == Family::Xl, Component::TextEncoder2),
+                (
+                    !(second && index.requires_aesthetics_score),
+                    Component::TextEncoder,
+                ),
+                (second, Component::TextEncoder2),
             ];
             if let Some((_, part)) = texts
                 .iter()
@@ -203,8 +198,8 @@ impl RepoConfig {
         let overruled_scheduler = index
             .scheduler
             .and_then(|(_, class)| scheduler.read_as(class?));
-        if family == Family::Sd && !latent_consistency {
-            scheduler.put_right(inputs == Inputs::Inpainting);
+        if family.repairs_scheduler && !latent_consistency {
+            scheduler.apply_pipeline_overrides(inputs == Inputs::Inpainting);
         }
         let levels = vae
             .block_out_channels
@@ -231,24 +226,17 @@ impl RepoConfig {
     }
 }
 
-/// The family of one of diffusers' pipeline classes; what the picture starts from is the request's
-/// choice, not the class's.
 fn family(class: &str, files: &ModelFiles) -> Result<Family> {
-    let stem = ["InpaintPipeline", "Img2ImgPipeline", "Pipeline"]
-        .iter()
-        .find_map(|end| class.strip_suffix(end));
-    match stem {
-        Some("StableDiffusion" | "LatentConsistencyModel") => Ok(Family::Sd),
-        Some("StableDiffusionXL") => Ok(Family::Xl),
-        _ => Err(Error::new(
+    Family::of_pipeline(class).ok_or_else(|| {
+        Error::new(
             Kind::ModelFile,
             format!(
                 "`{}` is a `{class}`, which sdgen does not run",
                 files.origin
             ),
         )
-        .hint("expected Stable Diffusion 1.x, 2.x or XL, or a latent consistency model")),
-    }
+        .hint("expected Stable Diffusion 1.x, 2.x or XL, or a latent consistency model")
+    })
 }
 
 fn inputs(channels: usize, latent: usize, files: &ModelFiles) -> Result<Inputs> {

@@ -1,17 +1,15 @@
-//! PyTorch's CPU generator: MT19937 (Matsumoto & Nishimura 1998) and the order in which
+//! PyTorch's CPU generator: MT19937 (Matsumoto & Nishimura 1998), in the order in which
 //! `torch.randn` uses it.
 
-use super::{Normal, box_muller};
+use rand_mt::Mt;
 
-const N: usize = 624;
-const M: usize = 397;
+use super::{Normal, box_muller};
 
 /// Numbers equal to `torch.randn(n, generator=torch.Generator("cpu").manual_seed(seed))`, up to
 /// float rounding (PyTorch's vectorised logarithm and cosine are approximations; the largest
 /// difference seen is 4.8e-7).
 pub struct TorchCpu {
-    state: [u32; N],
-    next: usize,
+    words: Mt,
     /// The second number of the last scalar pair, which PyTorch keeps for the next scalar call.
     kept: Option<f64>,
 }
@@ -22,50 +20,20 @@ const LANES: usize = 16;
 impl TorchCpu {
     /// The generator after `manual_seed(seed)`; PyTorch seeds MT19937 with the low 32 bits.
     pub fn new(seed: u64) -> Self {
-        let mut state = [0u32; N];
-        state[0] = seed as u32;
-        for i in 1..N {
-            let before = state[i - 1];
-            state[i] = 1_812_433_253u32
-                .wrapping_mul(before ^ (before >> 30))
-                .wrapping_add(i as u32);
-        }
         Self {
-            state,
-            next: N,
+            words: Mt::new(seed as u32),
             kept: None,
         }
     }
 
-    fn twist(&mut self) {
-        for i in 0..N {
-            let y = (self.state[i] & 0x8000_0000) | (self.state[(i + 1) % N] & 0x7fff_ffff);
-            let odd = if y & 1 == 1 { 0x9908_b0df } else { 0 };
-            self.state[i] = self.state[(i + M) % N] ^ (y >> 1) ^ odd;
-        }
-        self.next = 0;
-    }
-
-    fn word(&mut self) -> u32 {
-        if self.next == N {
-            self.twist();
-        }
-        let mut y = self.state[self.next];
-        self.next += 1;
-        y ^= y >> 11;
-        y ^= (y << 7) & 0x9d2c_5680;
-        y ^= (y << 15) & 0xefc6_0000;
-        y ^ (y >> 18)
-    }
-
     /// Uniform in [0, 1) with 24 bits.
     fn single(&mut self) -> f32 {
-        (self.word() & 0x00ff_ffff) as f32 / (1 << 24) as f32
+        (self.words.next_u32() & 0x00ff_ffff) as f32 / (1 << 24) as f32
     }
 
     /// Uniform in [0, 1) with 53 bits.
     fn double(&mut self) -> f64 {
-        let bits = (u64::from(self.word()) << 32) | u64::from(self.word());
+        let bits = (u64::from(self.words.next_u32()) << 32) | u64::from(self.words.next_u32());
         (bits & ((1 << 53) - 1)) as f64 / (1u64 << 53) as f64
     }
 
@@ -115,7 +83,7 @@ mod tests {
     fn the_word_stream_is_mt19937() {
         // C++ standard, [rand.predef]: the 10000th word of a default-seeded mt19937.
         let mut generator = TorchCpu::new(5489);
-        let last = (0..10_000).map(|_| generator.word()).last();
+        let last = (0..10_000).map(|_| generator.words.next_u32()).last();
         assert_eq!(last, Some(4_123_659_995));
     }
 }

@@ -2,34 +2,20 @@
 //! Playground v2.5 and CosXL: their range of noise, and the conversion between a sample x = x₀ + σn
 //! of the sampler and the network's input and output.
 
-use serde::Serialize;
-
-use super::config::{Algorithm, Levels, Overrides, Prediction, Schedule, Spacing};
-use super::schedule::Level;
-use super::scheduler_file::unsupported;
+use super::scheduler_file::{SchedulerFile, unsupported};
+use super::solvers::SAMPLERS;
 use super::train_sigmas::linspace_single;
-use super::{SAMPLERS, Sampler, SamplerSpec, SchedulerFile};
+use super::types::{
+    Algorithm, Edm, Level, Levels, Overrides, Prediction, Sampler, SamplerSpec, Schedule, Spacing,
+};
 use crate::error::{Error, Kind, Result};
-
-/// Range of noise and preconditioning of a network with EDM preconditioning.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct Edm {
-    /// The lowest level.
-    pub sigma_min: f64,
-    /// The highest level.
-    pub sigma_max: f64,
-    /// Standard deviation of the clean latents.
-    pub sigma_data: f64,
-    /// Exponent of the Karras schedule.
-    pub rho: f64,
-}
 
 impl Edm {
     /// The values of a file whose class is made for EDM networks; none for other classes.
     ///
     /// # Errors
     /// Numbers that give no range of noise.
-    pub(super) fn of(file: &SchedulerFile) -> Result<Option<Self>> {
+    pub fn of(file: &SchedulerFile) -> Result<Option<Self>> {
         if !file.is_edm() {
             return Ok(None);
         }
@@ -64,21 +50,6 @@ impl Edm {
         1.0 / (sigma * sigma + self.sigma_data * self.sigma_data).sqrt()
     }
 
-    /// c_skip and c_out: x₀ is c_skip x + c_out F, where F is the network's output.
-    pub(super) fn output(self, prediction: Prediction, sigma: f64) -> (f64, f64) {
-        let data = self.sigma_data;
-        let sum = sigma * sigma + data * data;
-        let out = sigma * data / sum.sqrt();
-        (
-            data * data / sum,
-            if prediction == Prediction::V {
-                -out
-            } else {
-                out
-            },
-        )
-    }
-
     /// Factor by which diffusers scales unit noise to the first sample.
     pub(super) fn init_noise_sigma(self) -> f64 {
         (self.sigma_max * self.sigma_max + 1.0).sqrt()
@@ -93,7 +64,7 @@ impl Edm {
         } else {
             self.karras(n)
         };
-        sigmas.into_iter().map(told).collect()
+        sigmas.into_iter().map(level).collect()
     }
 
     /// Uniform in log σ, upwards and then turned round: a single level is the lowest one.
@@ -133,8 +104,21 @@ impl Edm {
     }
 }
 
+/// c_skip and c_out: x₀ is c_skip x + c_out F, where F is the network's output.
+pub(super) fn skip_and_out(edm: Edm, prediction: Prediction, sigma: f64) -> (f64, f64) {
+    let data = edm.sigma_data;
+    let sum = sigma * sigma + data * data;
+    let out = sigma * data / sum.sqrt();
+    let sign = if prediction == Prediction::V {
+        -1.0
+    } else {
+        1.0
+    };
+    (data * data / sum, sign * out)
+}
+
 /// The level σ, with c_noise = ¼ ln σ as its timestep.
-pub(super) fn told(sigma: f64) -> Level {
+pub(super) fn level(sigma: f64) -> Level {
     let sigma = f64::from(sigma as f32);
     Level {
         sigma,
@@ -144,9 +128,6 @@ pub(super) fn told(sigma: f64) -> Level {
 }
 
 /// Schedule and list of levels of a run with an EDM network, in place of timesteps.
-///
-/// # Errors
-/// A sampler, a schedule or an option that such models do not support.
 pub(super) fn sampling(
     file: &SchedulerFile,
     sampler: Sampler,
@@ -218,7 +199,8 @@ fn third_of_sde(row: &SamplerSpec) -> bool {
 
 /// Refuses an algorithm or a prediction that diffusers' classes for such networks do not support.
 pub(super) fn check(
-    (file, over): (&SchedulerFile, &Overrides),
+    file: &SchedulerFile,
+    over: &Overrides,
     algorithm: Algorithm,
     prediction: Prediction,
 ) -> Result<()> {

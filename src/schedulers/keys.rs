@@ -2,8 +2,8 @@
 //! classes of diffusers that read them, and the values that are refused. Keys that the running
 //! class does not read are leftovers of other classes.
 
-use super::scheduler_file::unsupported;
-use super::{Sampler, SchedulerFile};
+use super::scheduler_file::{SchedulerFile, unsupported};
+use super::types::Sampler;
 use crate::error::{Error, Kind, Result};
 
 /// A key and the value that is refused for the classes that read the key.

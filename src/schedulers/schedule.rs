@@ -2,157 +2,10 @@
 //! here. Single precision is imitated where diffusers rounds to it, since images are compared digit
 //! by digit.
 
-use super::config::{Betas, Config, Levels, Schedule, Spacing};
 use super::train_sigmas::{self, single};
+use super::types::{Betas, Config, Grid, Level, Levels, Schedule, SigmaSchedule, Spacing};
 use super::{edm, sigmas as grids};
 use crate::error::{Error, Result};
-
-/// Family of timestep grids in diffusers that a sampler belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grid {
-    /// Whole timesteps; levels from ᾱ directly (ddim, pndm, ddpm).
-    Discrete,
-    /// Whole timesteps chosen from the grid of the model's distillation (lcm, tcd).
-    Distilled,
-    /// Fractional timesteps allowed; Karras et al. over the *visited* range (euler, heun, lms ...).
-    Continuous,
-    /// As `Continuous`, but Karras et al. with whole timesteps (dpm2 and similar).
-    Midpoint,
-    /// Whole timesteps; Karras et al. over the whole training range (dpmpp, unipc, deis).
-    Multistep,
-}
-
-impl Grid {
-    /// Returns true if the levels may be spaced by a [`Schedule`] or given as σ.
-    pub fn respaces(self) -> bool {
-        matches!(self, Self::Continuous | Self::Midpoint | Self::Multistep)
-    }
-
-    /// Returns true if diffusers' classes of this family hold samples as x₀ + σn and scale the
-    /// network's input.
-    pub fn scales_input(self) -> bool {
-        matches!(self, Self::Continuous | Self::Midpoint)
-    }
-}
-
-/// One call of the network: the noise level of the sample, and the timestep that the network gets.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Level {
-    /// σ = √((1 − ᾱ)/ᾱ), the noise of x = x₀ + σ n.
-    pub sigma: f64,
-    /// Timestep, fractional where the grid allows it.
-    pub timestep: f64,
-    /// Noise level of the part that an inpainting mask keeps: in the middle of a step, diffusers'
-    /// classes know only the level that the step leads to.
-    pub kept: f64,
-}
-
-impl Level {
-    /// The level of a timestep, linear between whole ones (`numpy.interp`).
-    pub(super) fn at(sigmas: &[f64], timestep: f64) -> Self {
-        let low = (timestep.floor() as usize).min(sigmas.len() - 1);
-        let high = (low + 1).min(sigmas.len() - 1);
-        let weight = timestep - low as f64;
-        let sigma = if weight == 0.0 {
-            sigmas[low]
-        } else {
-            (sigmas[high] - sigmas[low]) * weight + sigmas[low]
-        };
-        Self {
-            sigma,
-            timestep,
-            kept: sigma,
-        }
-    }
-}
-
-/// The noise schedule of one run.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SigmaSchedule {
-    /// One entry per call of the network in a whole run.
-    pub levels: Vec<Level>,
-    /// The call that this run starts with; 0 for a whole run.
-    pub start: usize,
-    /// The call before which this run ends; all of them for a run to the end.
-    pub end: usize,
-    /// The level after the last call.
-    pub final_sigma: f64,
-    /// Steps of a whole run.
-    pub steps: usize,
-    /// Calls in a step but for the last, 1 or 2.
-    pub order: usize,
-    /// ⌊T/n⌋, the stride of the discrete samplers.
-    pub stride: usize,
-    /// σ of every training timestep.
-    pub train_sigmas: Vec<f64>,
-    /// Factor by which unit noise is scaled to the first sample of x = x₀ + σ n.
-    pub init_noise_sigma: f64,
-}
-
-impl SigmaSchedule {
-    /// σ of a training timestep; below 0 it is the last level of all (ᾱ₀ or 1, as the model says).
-    pub fn sigma_at(&self, timestep: i64) -> f64 {
-        usize::try_from(timestep)
-            .ok()
-            .and_then(|index| self.train_sigmas.get(index))
-            .copied()
-            .unwrap_or(self.final_sigma)
-    }
-
-    /// The level after call `i`.
-    pub fn sigma_after(&self, i: usize) -> f64 {
-        self.levels
-            .get(i + 1)
-            .map_or(self.final_sigma, |level| level.sigma)
-    }
-
-    /// Calls of the network from the start to the end.
-    pub fn calls(&self) -> usize {
-        self.end.saturating_sub(self.start)
-    }
-
-    /// The first call of a refiner that takes over at the fraction `start` of the timesteps: that
-    /// of the first timestep below T − start T, rounded (diffusers' `denoising_end` and
-    /// `denoising_start`), at a whole step.
-    pub fn handover(&self, start: f64) -> usize {
-        let total = self.train_sigmas.len() as f64;
-        let cutoff = (total - start * total).round_ties_even();
-        let before = self
-            .levels
-            .iter()
-            .take_while(|level| level.timestep >= cutoff)
-            .count();
-        before / self.order * self.order
-    }
-
-    /// The same noise schedule for image to image at `strength` in [0, 1]: its last ⌊n × strength⌋
-    /// steps (diffusers' `get_timesteps`). The sample to start with is x₀ + σ n at the level of the
-    /// first call that is left.
-    #[must_use]
-    pub fn at_strength(self, strength: f64) -> Self {
-        let kept = (self.steps as f64 * strength) as usize;
-        self.with_last(kept)
-    }
-
-    /// The same noise schedule from its last `steps` steps on; the whole of it if it has fewer.
-    #[must_use]
-    pub fn with_last(self, steps: usize) -> Self {
-        let start = self.steps.saturating_sub(steps) * self.order;
-        self.from_call(start)
-    }
-
-    /// The same noise schedule, ended before call `end`.
-    #[must_use]
-    pub fn until_call(self, end: usize) -> Self {
-        Self { end, ..self }
-    }
-
-    /// The same noise schedule, started with call `start`.
-    #[must_use]
-    pub fn from_call(self, start: usize) -> Self {
-        Self { start, ..self }
-    }
-}
 
 /// The noise schedule of `steps` steps.
 ///
@@ -221,7 +74,7 @@ fn scheduled(config: &Config, steps: usize, train_sigmas: &[f64]) -> Result<Vec<
     let sigmas = grids::sigmas(config, range, steps, train_sigmas);
     Ok(sigmas
         .into_iter()
-        .map(|sigma| told(config, sigma, train_sigmas))
+        .map(|sigma| model_timestep(config, sigma, train_sigmas))
         .collect())
 }
 
@@ -246,7 +99,7 @@ fn given_sigmas(
     let called = &sigmas[..sigmas.len() - 1];
     Ok(called
         .iter()
-        .map(|&sigma| told(config, sigma, train_sigmas))
+        .map(|&sigma| model_timestep(config, sigma, train_sigmas))
         .collect())
 }
 
@@ -371,9 +224,9 @@ fn arange_down(total: usize, n: usize) -> impl Iterator<Item = f64> {
 
 /// A respaced level with the timestep that the network gets, rounded or truncated as in diffusers'
 /// class.
-fn told(config: &Config, sigma: f64, train_sigmas: &[f64]) -> Level {
+fn model_timestep(config: &Config, sigma: f64, train_sigmas: &[f64]) -> Level {
     if config.edm.is_some() {
-        return edm::told(sigma);
+        return edm::level(sigma);
     }
     let timestep = timestep_of(sigma, train_sigmas);
     let timestep = match (config.sampler.row().grid, config.schedule) {

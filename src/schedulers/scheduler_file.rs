@@ -3,8 +3,7 @@
 
 use serde::Deserialize;
 
-use super::config::{Algorithm, Betas, Prediction, Schedule, Spacing};
-use super::edm::Edm;
+use super::types::{Algorithm, Betas, Prediction, Schedule, Spacing};
 use crate::error::{Error, Kind, Result};
 use crate::named_enum::Named;
 
@@ -66,20 +65,12 @@ impl SchedulerFile {
     /// Sets the values that diffusers' pipelines of 1.x and 2.x set whatever the file says: files
     /// older than these keys lack them, and their classes assume the opposite. Inpainting networks
     /// were never trained for a Runge-Kutta warm-up.
-    pub(crate) fn put_right(&mut self, inpainting: bool) {
+    pub(crate) fn apply_pipeline_overrides(&mut self, inpainting: bool) {
         self.steps_offset = Some(1);
         self.clip_sample = Some(false);
         if inpainting {
             self.skip_prk_steps = Some(true);
         }
-    }
-
-    /// The noise of a network with EDM preconditioning, if the file is for one.
-    ///
-    /// # Errors
-    /// Numbers that give no range of noise.
-    pub fn edm(&self) -> Result<Option<Edm>> {
-        Edm::of(self)
     }
 
     /// Returns true if the file rescales β to zero terminal SNR.

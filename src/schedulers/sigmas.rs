@@ -1,8 +1,7 @@
 //! Noise levels by a curve instead of by timesteps: Karras, exponential, beta and the others of
 //! `--schedule`. The timestep of each level is chosen in `schedule.rs`.
 
-use super::config::{Config, Schedule};
-use super::schedule::Level;
+use super::types::{Config, Level, Schedule};
 
 /// `n` falling levels; `range` is (σ_max, σ_min) of the curves that run between two ends.
 pub(super) fn sigmas(
@@ -51,22 +50,12 @@ fn between(train_sigmas: &[f64], timestep: f64) -> f64 {
     )
 }
 
-/// Align Your Steps: the published timesteps of ten steps, with 0 as the end that the last step
-/// replaces by σ = 0.
-const ALIGNED: [f64; 11] = [
-    999.0, 850.0, 736.0, 645.0, 545.0, 455.0, 343.0, 233.0, 124.0, 24.0, 0.0,
-];
-/// Timesteps of Align Your Steps for SDXL.
-const ALIGNED_XL: [f64; 11] = [
-    999.0, 845.0, 730.0, 587.0, 443.0, 310.0, 193.0, 116.0, 53.0, 13.0, 0.0,
-];
-
 /// The published levels at `share` of the way, linear in log σ between them (Sabour et al. 2024,
 /// appendix).
 fn aligned(config: &Config, train_sigmas: &[f64], share: f64) -> f64 {
-    let table = if config.xl { &ALIGNED_XL } else { &ALIGNED };
+    let table = config.aligned_steps;
     // For a model with another number of training steps the timesteps are scaled in proportion.
-    let scale = (train_sigmas.len() - 1) as f64 / ALIGNED[0];
+    let scale = (train_sigmas.len() - 1) as f64 / table[0];
     let sigma = |k: usize| Level::at(train_sigmas, table[k] * scale).sigma;
     let place = share * (table.len() - 1) as f64;
     let low = (place.floor() as usize).min(table.len() - 2);

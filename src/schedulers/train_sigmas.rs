@@ -1,8 +1,7 @@
 //! The noise levels of training: β → ᾱ → σ for every timestep. Single precision is imitated where
 //! diffusers rounds to it, since pictures are compared digit by digit.
 
-use super::config::{Betas, Config};
-use super::schedule::Grid;
+use super::types::{Betas, Config, Grid};
 use crate::error::{Error, Kind, Result};
 
 /// `x` rounded to single precision.

@@ -138,7 +138,7 @@ fn gauges(counts: Option<&JobCounts>) -> prometheus::Result<Registry> {
         gauge("sdgen_jobs_kept", help, ended as u64)?;
         gauge("sdgen_results_bytes", "Bytes of stored images.", bytes)?;
     }
-    if let Some(bytes) = resident_bytes() {
+    if let Some(bytes) = crate::nn::resident_memory() {
         gauge("process_resident_memory_bytes", "Resident memory.", bytes)?;
     }
     Ok(registry)
@@ -160,16 +160,6 @@ fn durations(registry: &Registry, name: &str, help: &str) -> prometheus::Result<
 
 fn metrics_error(error: prometheus::Error) -> Error {
     Error::internal("cannot collect the metrics").source(error)
-}
-
-/// Resident memory of this process, where the system reports it.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kibibytes: u64 = line.trim().trim_end_matches(" kB").parse().ok()?;
-    Some(kibibytes * 1024)
 }
 
 #[cfg(test)]

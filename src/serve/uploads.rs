@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
 use crate::imaging::{MaskChannel, Source, Transparency};
+use crate::output::encode;
 use crate::output::latents::SUFFIX;
 use crate::params::Params;
 use crate::serve::fields::{ALPHA, Access, field_access};
@@ -26,7 +27,7 @@ pub(crate) const UPLOADED: &str = "upload";
 
 /// File name of a finished image within its job.
 pub(crate) fn image_file_name(index: u64) -> String {
-    format!("{index}.png")
+    format!("{index}{}", encode::DEFAULT.suffix())
 }
 
 /// File name of latents within their job, if they could not be decoded.

@@ -9,15 +9,15 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-use crate::engine::{Engine, Image};
+use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::output::Picture;
-use crate::output::album::ImageWriter;
+use crate::image::{Image, Size};
+use crate::output::encode;
+use crate::output::image_writer::ImageWriter;
 use crate::output::latents::Latents;
-use crate::output::metadata::Origin;
-use crate::output::png::encode;
+use crate::output::metadata::Provenance;
 use crate::params::{Request, overlay};
 use crate::planner::{Plan, Planner};
 use crate::serve::event_log::JobEvent;
@@ -61,11 +61,11 @@ struct PlannedJob {
 impl PlannedJob {
     fn image_writer(&self) -> ImageWriter<'_> {
         ImageWriter {
-            origin: Origin {
+            provenance: Provenance {
                 request: &self.public_request,
-                ..self.plan.origin()
+                ..self.plan.provenance()
             },
-            silent: self.no_metadata,
+            no_metadata: self.no_metadata,
         }
     }
 
@@ -81,19 +81,20 @@ impl PlannedJob {
 
     /// Stores a finished image.
     fn store_image(&self, service: &Service, image: &Image) -> Result<()> {
-        let png = if self.ends_early.get() {
-            self.image_writer().unfinished(&image.leaf())?
+        let writer = self.image_writer();
+        let file = if self.ends_early.get() {
+            writer.encode_unfinished(image, encode::DEFAULT)?
         } else {
-            self.image_writer().png(&image.leaf())?
+            writer.encode(image, encode::DEFAULT)?
         };
         let name = image_file_name(image.index);
-        service.store.write_result(&self.job, &name, &png)?;
+        service.store.write_result(&self.job, &name, &file)?;
         self.job.record_image(ImageRecord {
             index: image.index,
             seed: image.seed,
-            width: image.width,
-            height: image.height,
-            bytes: png.len() as u64,
+            width: image.size.width,
+            height: image.size.height,
+            bytes: file.len() as u64,
         });
         Ok(())
     }
@@ -115,7 +116,7 @@ impl PlannedJob {
     }
 
     fn store_latents(&self, service: &Service, latents: &Latents) -> Result<()> {
-        let file = latents.file(&self.image_writer().origin)?;
+        let file = latents.file(&self.image_writer().provenance)?;
         service.store.write_result(&self.job, LATENTS_FILE, &file)
     }
 }
@@ -260,7 +261,8 @@ impl Runner {
             }
             Ok(())
         };
-        self.engine.together(&plans, &mut observer, &mut deliver)
+        self.engine
+            .generate_batch(&plans, &mut observer, &mut deliver)
     }
 }
 
@@ -359,17 +361,13 @@ fn report(service: &Service, job: &Job, event: &Event) {
             height,
             rgb,
         } => {
-            let picture = Picture {
-                width: *width,
-                height: *height,
-                rgb,
-            };
+            let (format, size) = (encode::DEFAULT, Size::new(*width, *height));
             // A preview that cannot be encoded is left out.
-            if let Ok(png) = encode(&picture, &[]) {
+            if let Ok(file) = format.encode(size, rgb, &[]) {
                 job.publish(&JobEvent::Preview {
                     step: *step,
-                    image: encode_base64(&png),
-                    format: "png",
+                    image: encode_base64(&file),
+                    format: format.extension,
                     index: *image,
                 });
             }

@@ -7,6 +7,7 @@ mod globals;
 mod pickle;
 mod safetensors;
 mod storage;
+mod tensors;
 mod torch;
 mod write;
 mod zip;
@@ -17,6 +18,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 pub use storage::StoredDtype;
+pub(crate) use tensors::attach_scales;
+pub use tensors::{Place, Scale, TensorFile, Tensors};
 pub use write::{Format, Planned};
 
 use crate::error::{Error, Kind, Result};

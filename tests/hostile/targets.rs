@@ -10,7 +10,7 @@ use sdgen::batch::{self, Fields, Form, Source};
 use sdgen::imaging;
 use sdgen::named_enum::Named;
 use sdgen::output::latents::Kept;
-use sdgen::output::{chunks, parameters};
+use sdgen::output::{a1111_text, encode};
 use sdgen::params::{Profiles, check};
 use sdgen::tensor_file::ByteSource;
 
@@ -87,13 +87,13 @@ pub(crate) fn body(bytes: &[u8]) {
 /// A1111's text; what is read back from what is written has to be what was written.
 pub(crate) fn a1111(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let first = parameters::read(&text);
+    let first = a1111_text::parse(&text);
     let _ = format!("{first:?}");
 }
 
 /// PNG chunks.
 pub(crate) fn png(bytes: &[u8]) {
-    let _ = chunks::read(&mut Cursor::new(bytes));
+    let _ = encode::read_metadata(&mut Cursor::new(bytes));
 }
 
 /// Pictures to start from.

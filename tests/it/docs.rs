@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use sdgen::error::KINDS;
-use sdgen::output::path::FIELDS;
+use sdgen::output::file_names::FIELDS;
 
 use crate::harness::{golden_model, root, sdgen, text_of};
 

@@ -305,7 +305,7 @@ struct Difference {
 fn difference(image: &Image, path: &Path) -> Difference {
     let golden = image::open(path).unwrap().into_rgb8();
     assert_eq!(
-        (image.width, image.height),
+        (image.size.width, image.size.height),
         golden.dimensions(),
         "{}",
         path.display()

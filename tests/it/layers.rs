@@ -11,16 +11,17 @@ use crate::harness::root;
 const LAYERS: &[&[&str]] = &[
     &["kernels"],
     &["error"],
-    &["event", "named_enum", "text"],
+    &["event", "image", "named_enum", "text"],
     &["env", "device"],
     &["schedulers", "imaging", "prompt", "tensor_file"],
+    &["family", "guidance"],
+    &["nn"],
     &["registry"],
     &["adapters"],
     &["params"],
     &["rng", "output"],
     &["planner"],
     &["batch"],
-    &["nn"],
     &["models"],
     &["pipeline"],
     &["engine", "convert"],
@@ -32,6 +33,7 @@ const LAYERS: &[&[&str]] = &[
 const DATA: &[&str] = &[
     "error.rs",
     "event.rs",
+    "image.rs",
     "named_enum.rs",
     "env",
     "text.rs",
@@ -39,6 +41,7 @@ const DATA: &[&str] = &[
     "imaging",
     "prompt",
     "tensor_file",
+    "family",
     "registry",
     "params",
     "output",
@@ -46,8 +49,13 @@ const DATA: &[&str] = &[
     "adapters",
     "batch",
     "kernels",
-    "schedulers/schedule.rs",
     "schedulers/config.rs",
+    "schedulers/edm.rs",
+    "schedulers/schedule.rs",
+    "schedulers/scheduler_file.rs",
+    "schedulers/sigmas.rs",
+    "schedulers/train_sigmas.rs",
+    "schedulers/types.rs",
 ];
 
 fn sources(path: &Path) -> Vec<PathBuf> {
@@ -126,6 +134,23 @@ fn data_knows_nothing_of_tensors() {
         .flat_map(|name| sources(&root().join("src").join(name)))
     {
         assert!(!code(&file).contains("candle"), "{}", file.display());
+    }
+}
+
+/// What a family has is data of `family`; no other module asks which one it is.
+#[test]
+fn families_are_told_apart_in_one_place() {
+    let src = root().join("src");
+    for file in sources(&src) {
+        let inside = file.strip_prefix(&src).unwrap();
+        let is_test = inside.to_string_lossy().ends_with("_tests.rs");
+        if inside.starts_with("family") || is_test || file.extension().is_none_or(|e| e != "rs") {
+            continue;
+        }
+        let code = code(&file);
+        for word in ["Family::SD", ".family ==", ".family !=", "match family"] {
+            assert!(!code.contains(word), "{}: `{word}`", file.display());
+        }
     }
 }
 

@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args as _;
 use sdgen::env::Hub;
-use sdgen::output::album::ImageWriter;
+use sdgen::output::atomic_file::{Existing, save};
+use sdgen::output::encode::PNG;
+use sdgen::output::image_writer::ImageWriter;
 use sdgen::output::metadata;
-use sdgen::output::png::{Existing, save};
 use sdgen::planner::Recorded;
 use sdgen::{Engine, Event, Flow, Kind, Params, Planner};
 use serde_json::{Map, Value, json};
@@ -220,15 +221,15 @@ impl Studio {
     fn drawn(&mut self, params: &Params) -> sdgen::Result<Vec<(PathBuf, Vec<u8>)>> {
         let plan = self.planner.plan(params, &mut |_: &Event| Flow::Continue)?;
         let album = ImageWriter {
-            origin: plan.origin(),
-            silent: false,
+            provenance: plan.provenance(),
+            no_metadata: false,
         };
         let folder = self.folder.path();
         let mut pictures = Vec::new();
         self.engine
             .generate(&plan, &mut |_: &Event| Flow::Continue, &mut |image| {
                 let path = save(
-                    &album.png(&image.leaf())?,
+                    &album.encode(&image, &PNG)?,
                     &folder.join("a.png"),
                     Existing::Keep,
                 )?;

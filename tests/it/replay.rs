@@ -1,7 +1,7 @@
 //! `sdgen replay`: pictures drawn again from what they say about themselves.
 
-use sdgen::output::Picture;
-use sdgen::output::png::encode;
+use sdgen::Size;
+use sdgen::output::encode::PNG;
 use serde_json::Value;
 
 use crate::harness::{Outcome, golden_model, sdgen, tiny};
@@ -160,12 +160,9 @@ fn a_foreign_picture_is_drawn_from_its_parameters() {
 
 /// A picture of another program that says `text`.
 fn foreign(text: &str) -> Vec<u8> {
-    let picture = Picture {
-        width: 8,
-        height: 8,
-        rgb: &[9; 8 * 8 * 3],
-    };
-    encode(&picture, &[("parameters".to_owned(), text.to_owned())]).unwrap()
+    let texts = [("parameters".to_owned(), text.to_owned())];
+    PNG.encode(Size::new(8, 8), &[9; 8 * 8 * 3], &texts)
+        .unwrap()
 }
 
 /// What is drawn from a foreign picture's settings, and what the user is told.

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use candle_core::{Device, Tensor};
 use sdgen::Result;
-use sdgen::schedulers::schedule::{SigmaSchedule, sigma_schedule};
 use sdgen::schedulers::{Config, Model, Overrides, SchedulerFile, sample, unknown_keys};
+use sdgen::schedulers::{SigmaSchedule, schedule::sigma_schedule};
 use serde_json::Value;
 
 /// Steps of the runs in keys.json, where they do not say so.

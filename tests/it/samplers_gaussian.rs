@@ -4,11 +4,12 @@
 use candle_core::{DType, Device, Tensor};
 use sdgen::Result;
 use sdgen::device::Rng;
+use sdgen::family::Family;
 use sdgen::rng::Noise;
-use sdgen::schedulers::schedule::{Level, SigmaSchedule, sigma_schedule};
 use sdgen::schedulers::{
     Config, Levels, Model, Overrides, SAMPLERS, Sampler, Schedule, SchedulerFile, resumed, sample,
 };
+use sdgen::schedulers::{Level, SigmaSchedule, schedule::sigma_schedule};
 
 const MEAN: f64 = 0.3;
 const DEVIATION: f64 = 0.8;
@@ -335,7 +336,7 @@ fn align_your_steps_has_the_published_levels_of_ten_steps() {
     let levels = |xl: bool| {
         let over = Overrides {
             schedule: Some(Schedule::Ays),
-            xl,
+            aligned_steps: Some(if xl { Family::SDXL } else { Family::SD }.aligned_steps),
             ..Overrides::default()
         };
         let config = Config::resolve(&file(), &over).unwrap();
@@ -411,7 +412,7 @@ fn a_run_that_is_handed_over_in_the_middle_ends_where_a_whole_run_ends() {
     for name in ["euler", "heun", "dpm2", "ddim"] {
         let config = config(name);
         let whole = sigma_schedule(&config, 10).unwrap();
-        let call = whole.handover(0.6);
+        let call = whole.switch_step(0.6);
         assert!(0 < call && call < whole.levels.len(), "{name}: {call}");
         let x = (Gaussian::new(&whole).unit() * whole.levels[0].sigma).unwrap();
         let wanted = sample(&config, &whole, x.clone(), &mut Gaussian::new(&whole)).unwrap();

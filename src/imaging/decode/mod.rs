@@ -17,7 +17,7 @@ use image::{DynamicImage, ImageFormat};
 
 use self::budget::{DECODING, MOST};
 use self::formats::{Format, READ, recognised};
-use super::{Picture, Transparency};
+use super::{Pixels, Transparency};
 use crate::error::{Error, Result};
 
 /// Longest side of a picture that is read.
@@ -110,14 +110,14 @@ impl<'a> Source<'a> {
     pub fn decoded<T>(
         &self,
         transparency: Transparency,
-        work: impl FnOnce(Picture) -> Result<T>,
+        work: impl FnOnce(Pixels) -> Result<T>,
     ) -> Result<T> {
         let decoder = self.told(self.decoder())?;
         let share = DECODING.take(peak(decoder.as_ref()));
         let orientation = decoder.orientation();
         let mut image = self.told(decoder.decode())?;
         image.apply_orientation(orientation);
-        let done = work(Picture::of(image, transparency));
+        let done = work(Pixels::from_decoded(image, transparency));
         drop(share);
         done
     }
@@ -173,7 +173,7 @@ impl Fault {
     }
 }
 
-/// Peak bytes of decoding: those of the decoder, and 4 per pixel for the resulting [`Picture`] or a
+/// Peak bytes of decoding: those of the decoder, and 4 per pixel for the resulting [`Pixels`] or a
 /// rotated copy.
 fn peak(decoder: &dyn Decoder) -> u64 {
     let [width, height] = decoder.size().map(u64::from);
@@ -214,7 +214,7 @@ mod tests {
         std::fs::read(format!("{FOLDER}/{name}")).unwrap()
     }
 
-    fn sent(bytes: &[u8]) -> Result<Picture> {
+    fn sent(bytes: &[u8]) -> Result<Pixels> {
         Source::sent("init_image", bytes).decoded(Transparency::Dropped, Ok)
     }
 
@@ -233,7 +233,7 @@ mod tests {
             }
             let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
             let path = path.to_str().unwrap();
-            let ours = Picture::read("init_image", path, Transparency::Dropped).unwrap();
+            let ours = Pixels::read("init_image", path, Transparency::Dropped).unwrap();
             let theirs = sent(&golden(&format!("seen/{name}.png"))).unwrap();
             let size = (ours.width, ours.height);
             assert_eq!(size, (theirs.width, theirs.height), "{name}");

@@ -68,9 +68,6 @@ struct Folder<'a> {
 
 impl Definition {
     /// Reads the tokenizer in `folder`.
-    ///
-    /// # Errors
-    /// A file that does not parse, or has an option that is not supported.
     pub(super) fn read(files: &ModelFiles, folder: &str) -> Result<Self> {
         let folder = Folder {
             files,

@@ -25,10 +25,6 @@ pub(crate) struct Reader {
 }
 
 /// The tokenizers of a model's text encoders.
-///
-/// # Errors
-/// A model without a text encoder; a configuration or vocabulary that does not parse; encoders that
-/// take texts of other lengths.
 pub(crate) fn readers(files: &ModelFiles) -> Result<Vec<Reader>> {
     let mut readers: Vec<Reader> = Vec::new();
     for (component, folder) in ENCODERS
@@ -74,9 +70,6 @@ pub(crate) fn readers(files: &ModelFiles) -> Result<Vec<Reader>> {
 
 /// CLIP's own tokenizer files, path and content, for every text encoder of CLIP's vocabulary size
 /// whose tokenizer the model lacks.
-///
-/// # Errors
-/// As [`readers`].
 pub(crate) fn standard_files(files: &ModelFiles) -> Result<Vec<(String, String)>> {
     let mut written = Vec::new();
     for (component, folder) in ENCODERS

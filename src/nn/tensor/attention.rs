@@ -88,9 +88,10 @@ impl KeyValues {
                 &self.keys.t()?,
                 self.values.dtype(),
             )?;
-            let scores = match self.causal {
-                true => scores.broadcast_add(&causal_mask(start, len, m, &scores)?)?,
-                false => scores,
+            let scores = if self.causal {
+                scores.broadcast_add(&causal_mask(start, len, m, &scores)?)?
+            } else {
+                scores
             };
             let shares =
                 candle_nn::ops::softmax_last_dim(&scores)?.to_dtype(self.values.dtype())?;

@@ -3,7 +3,7 @@
 use candle_core::Tensor;
 
 use crate::error::Result;
-use crate::nn::conv::ConvShape;
+use crate::nn::shapes::ConvShape;
 
 /// A convolution's parameters.
 pub(in crate::nn) struct ConvTensors {
@@ -13,7 +13,7 @@ pub(in crate::nn) struct ConvTensors {
     pub(in crate::nn) bias: Tensor,
     /// True if single precision may be rounded to TensorFloat-32 before the multiplication.
     #[cfg_attr(not(feature = "cudnn"), allow(dead_code))]
-    pub(in crate::nn) rounds: bool,
+    pub(in crate::nn) tf32: bool,
 }
 
 /// Operations before and after a convolution.
@@ -79,7 +79,7 @@ impl ConvTensors {
             let options = super::cudnn::Convolution {
                 padding,
                 stride,
-                rounds: self.rounds,
+                tf32: self.tf32,
             };
             return Ok(x.contiguous()?.apply_op2_no_bwd(&self.weight, &options)?);
         }

@@ -25,7 +25,7 @@ pub(super) struct Convolution {
     pub(super) padding: usize,
     pub(super) stride: usize,
     /// True if single precision may be rounded to TensorFloat-32 before the multiplication.
-    pub(super) rounds: bool,
+    pub(super) tf32: bool,
 }
 
 impl CustomOp2 for Convolution {
@@ -61,7 +61,7 @@ impl CustomOp2 for Convolution {
         match x.dtype() {
             DType::F16 => call.run::<f16>(MathType::CUDNN_TENSOR_OP_MATH),
             DType::BF16 => call.run::<bf16>(MathType::CUDNN_TENSOR_OP_MATH),
-            DType::F32 if self.rounds => call.run::<f32>(MathType::CUDNN_DEFAULT_MATH),
+            DType::F32 if self.tf32 => call.run::<f32>(MathType::CUDNN_DEFAULT_MATH),
             DType::F32 => call.run::<f32>(MathType::CUDNN_FMA_MATH),
             other => bail!("a convolution of {other:?}"),
         }

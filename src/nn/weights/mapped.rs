@@ -3,8 +3,7 @@
 use std::fs::File;
 
 use crate::error::{Error, Kind, Result};
-use crate::registry::TensorFile;
-use crate::tensor_file::ByteSource;
+use crate::tensor_file::{ByteSource, TensorFile};
 
 /// A file's bytes.
 pub(super) struct Mapped {

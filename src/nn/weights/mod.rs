@@ -1,10 +1,8 @@
 //! Tensors by name for the networks: every tensor that a network asks for is checked against the
-//! shape it expects, and a tensor that no layer asked for is an error too. The registry knows the
-//! place of a tensor in its files; the modules below map the files into memory and convert the
-//! numbers.
+//! shape it expects, and a tensor that no layer asked for is an error too. The files are mapped into
+//! memory (`mapped.rs`), and their numbers are converted on reading (`values.rs`).
 
 mod mapped;
-mod quantised;
 mod values;
 
 use std::cell::{Cell, RefCell};
@@ -18,12 +16,10 @@ use candle_core::Tensor;
 use super::backend::Backend;
 use crate::error::{Error, Kind, Result};
 use crate::kernels::{Passes, Precision};
-use crate::registry::{Component, ModelFiles, Place, Tensors};
-use crate::tensor_file::{Entry, StoredDtype};
+use crate::tensor_file::{Entry, Place, StoredDtype, Tensors};
 use mapped::Mapped;
 pub(crate) use mapped::explain_lost_files;
-pub(crate) use quantised::encoded;
-pub(crate) use values::Values;
+pub(crate) use values::{Values, encoded};
 
 /// The tensors of one component below a prefix, delivered in one precision on one device.
 #[derive(Clone)]
@@ -59,23 +55,8 @@ struct Source {
 const RESIDENT: usize = 128 << 20;
 
 impl Weights {
-    /// Opens the weights of `component`.
-    ///
-    /// # Errors
-    /// No weights file, or one that is truncated or malformed.
-    pub(crate) fn open(
-        files: &ModelFiles,
-        component: Component,
-        backend: &Backend,
-    ) -> Result<Self> {
-        Self::of(Tensors::of(files, component)?, backend)
-    }
-
-    /// Opens `tensors`.
-    ///
-    /// # Errors
-    /// A file that is missing or cannot be mapped.
-    pub(crate) fn of(tensors: Arc<Tensors>, backend: &Backend) -> Result<Self> {
+    /// Maps the files of `tensors`.
+    pub(crate) fn open(tensors: Arc<Tensors>, backend: &Backend) -> Result<Self> {
         let source = Source {
             maps: tensors
                 .files
@@ -268,9 +249,12 @@ impl Weights {
         let place = self.place(&full, &[])?;
         let map = &self.source.maps[place.file];
         values::number(map.bytes(), &place.entry)
-            .and_then(|number| match number.is_finite() {
-                true => Ok(number),
-                false => Err(Error::new(Kind::ModelFile, "holds no finite number")),
+            .and_then(|number| {
+                if number.is_finite() {
+                    Ok(number)
+                } else {
+                    Err(Error::new(Kind::ModelFile, "holds no finite number"))
+                }
             })
             .map_err(|error| error.context(format!("`{}`: tensor `{full}`", map.label())))
     }
@@ -374,21 +358,21 @@ impl Weights {
     }
 
     /// Rejects tensors that no layer asked for: they mean that config.json describes another
-    /// network. Tensors below one of the prefixes in `spared` are exempt, because another half of
+    /// network. Tensors below one of the prefixes in `exempt` are skipped, because another half of
     /// the network loads them later.
     ///
     /// # Errors
     /// The first such tensor, with its file.
-    pub(crate) fn finish(&self, spared: &[&str]) -> Result<()> {
+    pub(crate) fn finish(&self, exempt: &[&str]) -> Result<()> {
         self.source.release();
         let used = self.source.used.borrow();
         let expected = |name: &str| {
             used.contains(name)
                 || ignorable(name)
-                || spared.iter().any(|prefix| name.starts_with(prefix))
+                || exempt.iter().any(|prefix| name.starts_with(prefix))
         };
         let mut places = self.source.tensors.places.iter();
-        match places.find(|(name, place)| !place.spare && !expected(name)) {
+        match places.find(|(name, place)| !place.optional && !expected(name)) {
             None => Ok(()),
             Some((name, place)) => Err(self
                 .source
@@ -428,6 +412,18 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::tensor_file::{ByteSource, TensorFile};
+
+    /// The tensors of a file under `tests/golden/`.
+    fn golden(path: &str) -> Weights {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+        let file = TensorFile {
+            label: path.to_owned(),
+            content: ByteSource::Disk(folder.join(path)),
+        };
+        let tensors = Tensors::read(vec![file]).unwrap();
+        Weights::open(Arc::new(tensors), &Backend::reference()).unwrap()
+    }
 
     struct Shift(&'static str);
 
@@ -445,9 +441,7 @@ mod tests {
 
     #[test]
     fn a_patch_changes_the_tensors_that_it_touches_and_no_others() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/sd21-v");
-        let files = ModelFiles::folder("m", "m", folder);
-        let weights = Weights::open(&files, Component::Unet, &Backend::reference()).unwrap();
+        let weights = golden("models/sd21-v/unet/diffusion_pytorch_model.safetensors");
         let patched = weights
             .patched(Rc::new(Shift("conv_in.bias")))
             .pp("conv_in");
@@ -467,13 +461,8 @@ mod tests {
     /// Checked against torch's multiplication (tests/golden/scaled.py).
     #[test]
     fn weights_of_eight_bits_are_multiplied_by_their_factors() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/scaled");
-        let files = ModelFiles::folder("m", "m", folder);
-        let open = |name: &str| {
-            let tensors = Tensors::at(&files, name).unwrap();
-            Weights::of(Arc::new(tensors), &Backend::reference()).unwrap()
-        };
-        let (scaled, golden) = (open("scaled.safetensors"), open("values.safetensors"));
+        let scaled = golden("scaled/scaled.safetensors");
+        let golden = golden("scaled/values.safetensors");
         for (name, place) in golden.places() {
             let shape = &place.entry.shape;
             let (ours, theirs) = (
@@ -504,9 +493,7 @@ mod tests {
 
     #[test]
     fn a_shape_may_differ_in_axes_of_length_one_only() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/models/sd21-v");
-        let files = ModelFiles::folder("m", "m", folder);
-        let weights = Weights::open(&files, Component::Vae, &Backend::reference()).unwrap();
+        let weights = golden("models/sd21-v/vae/diffusion_pytorch_model.safetensors");
         let weights = weights.pp("quant_conv");
         assert!(weights.values("weight", &[8, 8]).is_ok());
         let error = weights.values("weight", &[64]).err().unwrap();

@@ -309,7 +309,7 @@ pub(super) struct Part<'a>(pub(super) &'a BTreeMap<String, Place>);
 
 impl Part<'_> {
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|place| !place.spare)
+        self.0.get(name).is_some_and(|place| !place.optional)
     }
 
     /// The length of an axis; 0 where the tensor or the axis is missing, which the network will

@@ -84,7 +84,7 @@ pub fn single(
 fn kept(places: &BTreeMap<String, Place>) -> impl Iterator<Item = (&String, &Place)> {
     places
         .iter()
-        .filter(|(_, place)| !place.spare && place.entry.storage.is_float())
+        .filter(|(_, place)| !place.optional && place.entry.storage.is_float())
 }
 
 fn prefix(component: Component, version: Version) -> &'static str {

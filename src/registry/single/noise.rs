@@ -5,7 +5,8 @@
 use serde_json::{Value, json};
 
 use crate::error::{Error, Kind, Result};
-use crate::registry::{Moments, RepoConfig, TensorFile};
+use crate::family::Moments;
+use crate::registry::{RepoConfig, TensorFile};
 use crate::schedulers::{Edm, Prediction};
 use crate::tensor_file::Directory;
 
@@ -163,7 +164,7 @@ impl Sign {
 pub fn signs(repo: &RepoConfig) -> Result<Vec<Sign>> {
     let velocities = repo.scheduler.predicts() == Some(Prediction::V);
     let moments = repo.latents.both();
-    match (repo.scheduler.edm()?, moments) {
+    match (Edm::of(&repo.scheduler)?, moments) {
         (None, None) if velocities && !repo.guesses_prediction => {
             let ends = repo
                 .scheduler

@@ -4,9 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::names::{Names, UnetLayout, VaeLayout, control as control_names, open_clip};
-use crate::registry::tensors::scaled;
 use crate::registry::{Component, Place};
-use crate::tensor_file::{Directory, Entry};
+use crate::tensor_file::{Directory, Entry, attach_scales};
 
 /// Naming style of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,17 +253,17 @@ impl<'a> Part<'a> {
                 // A view that the tensor does not allow stays whole; the check of its shape fails
                 // later.
                 let entry = seen(entry, view).unwrap_or_else(|| entry.clone());
-                let spare = self.spare(&diffusers);
+                let optional = self.spare(&diffusers);
                 places.insert(
                     diffusers,
                     Place {
-                        spare,
+                        optional,
                         ..Place::new(0, entry)
                     },
                 );
             }
         }
-        scaled(&mut places);
+        attach_scales(&mut places);
         places
     }
 

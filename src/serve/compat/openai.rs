@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::error::{Error, Result};
 use crate::imaging::{MaskChannel, Source, Transparency};
 use crate::serve::http::responses::{
-    Problem, json_response, png_response, query_store, run_blocking,
+    Problem, image_response, json_response, query_store, run_blocking,
 };
 use crate::serve::http::{body, wait};
 use crate::serve::job::{Api, State as JobState};
@@ -98,7 +98,7 @@ const IGNORED: &[&str] = &[
 /// Fields with the values that correspond to the behaviour of this server.
 const FIXED: &[(&str, &[&str])] = &[
     ("background", &["auto", "opaque"]),
-    ("output_format", &["png"]),
+    ("output_format", &[crate::output::encode::DEFAULT.extension]),
     ("stream", &["false"]),
     ("partial_images", &["0"]),
 ];
@@ -303,12 +303,13 @@ async fn respond(
     let first = status.images.first();
     let size = first.map(|image| format!("{}x{}", image.width, image.height));
     let created = timestamp::unix_seconds(SystemTime::now()) as u64;
-    let mut value =
-        json!({ "created": created, "data": data, "output_format": "png", "size": size });
+    let format = crate::output::encode::DEFAULT.extension;
+    let mut body =
+        json!({ "created": created, "data": data, "output_format": format, "size": size });
     if !status.warnings.is_empty() {
-        value["warnings"] = json!(status.warnings);
+        body["warnings"] = json!(status.warnings);
     }
-    Ok(json_response(StatusCode::OK, &value))
+    Ok(json_response(StatusCode::OK, &body))
 }
 
 /// URL of the server as the client sees it: from the headers of a proxy, or else from the request.
@@ -375,7 +376,7 @@ pub(crate) async fn file(
         return Err(gone());
     }
     let bytes = query_store(&service, move |store| store.read_result(&job.id, &name)).await?;
-    bytes.map(png_response).ok_or_else(gone)
+    bytes.map(image_response).ok_or_else(gone)
 }
 
 /// `GET /v1/models/{id}`

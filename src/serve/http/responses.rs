@@ -20,9 +20,10 @@ pub(crate) type HandlerResult = Result<Response, Problem>;
 pub(crate) type ErrorFormat = fn(&Uri, Problem) -> Response;
 
 /// Response with a finished image.
-pub(crate) fn png_response(bytes: Vec<u8>) -> Response {
+pub(crate) fn image_response(bytes: Vec<u8>) -> Response {
     let cached = (header::CACHE_CONTROL, "private, max-age=3600, immutable");
-    ([(header::CONTENT_TYPE, "image/png"), cached], bytes).into_response()
+    let media_type = (header::CONTENT_TYPE, crate::output::encode::DEFAULT.mime);
+    ([media_type, cached], bytes).into_response()
 }
 
 /// Response with a JSON body.

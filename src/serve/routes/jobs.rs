@@ -22,7 +22,7 @@ use crate::serve::event_log::Record;
 use crate::serve::failure::Failure;
 use crate::serve::http::body;
 use crate::serve::http::responses::{
-    HandlerResult, Problem, json_response, png_response, query_store, run_blocking,
+    HandlerResult, Problem, image_response, json_response, query_store, run_blocking,
 };
 use crate::serve::image_record::ImageLink;
 use crate::serve::job::{Api, Job, Operation, State as JobState, StopMode};
@@ -340,7 +340,7 @@ async fn stored_image(service: Arc<Service>, id: &str, index: u64) -> HandlerRes
     let name = image_file_name(index);
     let bytes = query_store(&service, move |store| store.read_result(&job.id, &name)).await?;
     let bytes = bytes.ok_or_else(|| Problem::not_found("picture"))?;
-    Ok(png_response(bytes))
+    Ok(image_response(bytes))
 }
 
 /// `GET /v1/jobs/{id}/latents`

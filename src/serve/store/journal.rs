@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Result};
-use crate::output::png::{folder_of, sync_folder};
+use crate::output::atomic_file::{folder_of, sync_folder};
 use crate::serve::failure::{Failure, MAX_ATTEMPTS};
 use crate::serve::job::{Job, JobSpec, State, Status};
 use crate::serve::timestamp::{from_unix_seconds, unix_seconds};

@@ -9,8 +9,8 @@ use super::settings::unsupported_field;
 use super::values;
 use super::values::RequestFields;
 use crate::error::{Error, Result};
-use crate::output::a1111::{self, Automatic};
-use crate::schedulers::Sampler;
+use crate::output::a1111_labels::{self, Automatic};
+use crate::schedulers::{Sampler, Schedule};
 
 /// Our fields with the names that clients sent them by.
 pub(crate) const NAMES: &[(&str, &str)] = &[
@@ -157,13 +157,13 @@ fn translate_sampler(
     let (eta, noise) = (sent.number("eta")?, sent.number("s_noise")?);
     let Some(label) = label else {
         let schedule = schedule
-            .map(|label| a1111::schedule_of("scheduler", &label))
+            .map(|label| a1111_labels::schedule_of("scheduler", &label))
             .transpose()?;
-        insert_some(ours, "schedule", schedule.flatten());
+        insert_some(ours, "schedule", schedule.flatten().map(Schedule::name));
         return Ok(());
     };
     let fields = ["sampler_name", "scheduler"];
-    let read = a1111::sampling(fields, &label, schedule.as_deref(), Automatic::Own)?;
+    let read = a1111_labels::sampling(fields, &label, schedule.as_deref(), Automatic::Own)?;
     ours.insert("sampler".to_owned(), read.sampler.into());
     ours.insert("schedule".to_owned(), read.schedule.into());
     if read.unheard {

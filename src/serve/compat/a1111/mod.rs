@@ -21,8 +21,8 @@ use serde_json::{Map, Value, json};
 use self::fields::{Translated, translate_fields};
 use crate::error::{Error, Result};
 use crate::imaging::MaskChannel;
-use crate::output::parameters::Parameters;
-use crate::output::{a1111, chunks, parameters};
+use crate::output::a1111_text::Parameters;
+use crate::output::{a1111_labels, a1111_text, encode};
 use crate::params::{Params, Seed};
 use crate::serve::http::body::read_json;
 use crate::serve::http::responses::{Problem, json_response, query_store, run_blocking};
@@ -177,12 +177,8 @@ fn opaque_part(mask: &Value) -> Result<Vec<u8>> {
 
 /// Infotext of an image: its `parameters` text chunk.
 fn read_infotext(png: &[u8]) -> Option<String> {
-    let found = chunks::read(&mut Cursor::new(png)).ok()?;
-    found
-        .texts
-        .into_iter()
-        .find(|(keyword, _)| keyword == "parameters")
-        .map(|(_, text)| text)
+    let metadata = encode::read_metadata(&mut Cursor::new(png)).ok()?;
+    metadata.text("parameters").map(str::to_owned)
 }
 
 /// Query parameters of `/progress`.
@@ -261,7 +257,7 @@ async fn stop(service: Arc<Service>, mode: StopMode) -> Answer {
 fn current_options(service: &Service) -> Value {
     let model = service.a1111_model().clone();
     let model = model.unwrap_or_else(|| service.catalog.default_name().to_owned());
-    json!({ "sd_model_checkpoint": model, "samples_format": "png", "CLIP_stop_at_last_layers": 1 })
+    json!({ "sd_model_checkpoint": model, "samples_format": encode::DEFAULT.extension, "CLIP_stop_at_last_layers": 1 })
 }
 
 async fn options(State(service): SharedService) -> Response {
@@ -296,11 +292,11 @@ async fn sd_models(State(service): SharedService) -> Response {
 
 async fn samplers() -> Response {
     let row = |(label, aliases)| {
-        let options =
-            a1111::own_schedule(label).map_or(json!({}), |name| json!({ "scheduler": name }));
+        let options = a1111_labels::own_schedule(label)
+            .map_or(json!({}), |name| json!({ "scheduler": name }));
         json!({ "name": label, "aliases": aliases, "options": options })
     };
-    let rows: Vec<Value> = a1111::samplers().map(row).collect();
+    let rows: Vec<Value> = a1111_labels::samplers().map(row).collect();
     json_response(StatusCode::OK, &json!(rows))
 }
 
@@ -309,7 +305,7 @@ async fn schedulers() -> Response {
         let rho = if name == "karras" { 7.0 } else { -1.0 };
         json!({ "name": name, "label": label, "aliases": aliases, "default_rho": rho, "need_inner_model": false })
     };
-    let rows: Vec<Value> = a1111::schedules().map(row).collect();
+    let rows: Vec<Value> = a1111_labels::schedules().map(row).collect();
     json_response(StatusCode::OK, &json!(rows))
 }
 
@@ -322,21 +318,19 @@ async fn png_info(State(service): SharedService, request: Request) -> Answer {
         .to_owned();
     let found = run_blocking(&service, move |_| {
         let bytes = decode_base64("image", &text)?;
-        chunks::read(&mut Cursor::new(bytes))
+        encode::read_metadata(&mut Cursor::new(bytes))
             .map_err(|e| Error::field("image", e.message().to_owned()))
     });
-    let texts = found.await??.texts;
-    let infotext = texts
-        .iter()
-        .find(|(keyword, _)| keyword == "parameters")
-        .map(|(_, text)| text.as_str());
-    let items: Map<String, Value> = texts
+    let found = found.await??;
+    let infotext = found.text("parameters");
+    let items: Map<String, Value> = found
+        .texts
         .iter()
         .map(|(key, text)| (key.clone(), text.as_str().into()))
         .collect();
     let mut fields = BTreeMap::new();
     if let Some(text) = infotext {
-        fields.extend(parameters::read(text).fields);
+        fields.extend(a1111_text::parse(text).fields);
     }
     let info = infotext.unwrap_or_default();
     let body = json!({ "info": info, "items": items, "parameters": fields });
@@ -385,7 +379,7 @@ fn build_info(job: &Job, texts: &[String], seeds: &[u64]) -> Value {
         negative_prompt,
         fields,
     } = match texts.first().filter(|text| !text.is_empty()) {
-        Some(text) => parameters::read(text),
+        Some(text) => a1111_text::parse(text),
         None => requested_parameters(params),
     };
     let field = |key: &str| {
@@ -445,7 +439,7 @@ fn requested_parameters(params: &Params) -> Parameters {
         .width
         .zip(params.height)
         .map(|(width, height)| format!("{width}x{height}"));
-    let sampler = params.sampler.as_deref().and_then(a1111::label_of);
+    let sampler = params.sampler.as_deref().and_then(a1111_labels::label_of);
     let fields = [
         ("Size", size),
         ("Sampler", sampler.map(str::to_owned)),

@@ -16,7 +16,10 @@ const NEUTRAL: &[(&str, &[&str])] = &[
     ("img2img_background_color", &["#ffffff"]),
     ("initial_noise_multiplier", &["1"]),
     ("inpainting_mask_weight", &["1"]),
-    ("samples_format", &["png"]),
+    (
+        "samples_format",
+        &[crate::output::encode::DEFAULT.extension],
+    ),
     ("sd_unet", &["Automatic"]),
     ("sd_vae", &["Automatic"]),
     ("sd_vae_decode_method", &["Full"]),
