@@ -21,7 +21,7 @@ pub(crate) struct Failure {
 impl Failure {
     /// Failure of a job that terminated the process at each attempt.
     pub(crate) fn too_many_attempts() -> Self {
-        let message = format!("the server ended {MAX_ATTEMPTS} times while it drew this");
+        let message = format!("the server crashed {MAX_ATTEMPTS} times while running this job");
         Self::new(Kind::Internal, &message)
     }
 

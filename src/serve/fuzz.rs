@@ -7,15 +7,13 @@ use axum::http::header;
 use futures_util::FutureExt;
 use serde_json::{Map, Value};
 
-use crate::error::Result;
 use crate::params::{Params, check};
 use crate::serve::compat::{a1111, openai};
 use crate::serve::http::body;
 use crate::serve::submit;
-use crate::serve::uploads;
-use crate::serve::uploads::UploadedImages;
+use crate::serve::uploads::{UploadedImages, image_size};
 
-/// Parameters that a body of this media type yields through each of the interfaces, as far as it is
+/// Parameters that a body of this media type yields through each of the APIs, as far as it is
 /// valid.
 pub fn parse_request_body(media_type: &str, bytes: &[u8]) -> Vec<Params> {
     if media_type == "application/json" {
@@ -24,7 +22,7 @@ pub fn parse_request_body(media_type: &str, bytes: &[u8]) -> Vec<Params> {
         };
         let openai = openai::translate_fields(fields.clone()).map(|(fields, _)| fields);
         let a1111 = a1111::fields::translate_fields(fields.clone(), None)
-            .map(|translate_fields| translate_fields.fields);
+            .map(|translated| translated.fields);
         let all = [Ok(fields), openai, a1111];
         return all
             .into_iter()
@@ -42,9 +40,9 @@ pub fn parse_request_body(media_type: &str, bytes: &[u8]) -> Vec<Params> {
             .now_or_never()?
             .ok()
     };
-    let ours = parse_form().and_then(|form| body::split_form(form).ok());
+    let own = parse_form().and_then(|form| body::split_form(form).ok());
     let edits = parse_form().and_then(|form| openai::parse_edit(form).ok());
-    [ours, edits]
+    [own, edits]
         .into_iter()
         .flatten()
         .filter_map(|(fields, uploaded)| checked_params(fields, uploaded))
@@ -53,10 +51,10 @@ pub fn parse_request_body(media_type: &str, bytes: &[u8]) -> Vec<Params> {
 
 fn checked_params(fields: Map<String, Value>, mut uploaded: UploadedImages) -> Option<Params> {
     let params = submit::parse_params(fields, &mut uploaded).ok()?;
-    let looked_at: Result<()> = uploaded
-        .iter()
-        .try_for_each(|(field, bytes)| uploads::image_size(field, bytes).map(drop));
-    (check(&params).is_empty() && looked_at.is_ok()).then_some(params)
+    for (field, bytes) in &uploaded {
+        image_size(field, bytes).ok()?;
+    }
+    check(&params).is_empty().then_some(params)
 }
 
 #[cfg(test)]

@@ -3,12 +3,23 @@
 //! Redis, where several processes share them. Parsing arguments and printing is left to `cli`.
 
 mod access;
-mod compat;
+/// APIs of other servers on the same jobs.
+mod compat {
+    pub(crate) mod a1111;
+    pub(crate) mod openai;
+}
 mod event_log;
 mod failure;
 mod fields;
 mod fuzz;
-mod http;
+/// Parts of HTTP that all routes share; nothing here knows a route.
+mod http {
+    pub(crate) mod body;
+    pub(crate) mod listen;
+    pub(crate) mod middleware;
+    pub(crate) mod responses;
+    pub(crate) mod wait;
+}
 mod image_record;
 mod job;
 mod metrics;
@@ -146,7 +157,10 @@ impl Server {
             .build()
             .map_err(start_error)?;
         let worker = spawn_thread("worker", &service, worker::run_jobs)?;
-        spawn_thread("fetch", &service, model_fetch::fetch_missing_models)?;
+        spawn_thread("fetch", &service, |service| {
+            let is_closed = || service.store.is_closed();
+            service.missing_models.fetch_all(&service.log, &is_closed);
+        })?;
         let requests = runtime.spawn(routes::serve(Arc::clone(&service), listener));
         runtime.spawn(delete_expired_jobs(Arc::clone(&service)));
         let worker_result = worker.join();

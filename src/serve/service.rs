@@ -16,7 +16,7 @@ use crate::serve::access::{AccessRules, BindOptions};
 use crate::serve::job::{Job, Outcome, StopMode};
 use crate::serve::metrics::Metrics;
 use crate::serve::model_catalog::ModelCatalog;
-use crate::serve::model_fetch::find_missing_models;
+use crate::serve::model_fetch::MissingModels;
 use crate::serve::options::{Limits, Log, Options, Storage};
 use crate::serve::store::local::LocalStore;
 use crate::serve::store::{Retention, Store};
@@ -44,7 +44,7 @@ pub(crate) struct Service {
     /// Lock of the request that currently counts the jobs.
     pub(crate) counting: Arc<tokio::sync::Mutex<()>>,
     /// Models named by the operator that have yet to be fetched.
-    missing_models: Mutex<Vec<String>>,
+    pub(crate) missing_models: MissingModels,
     /// Set when event streams and waiting requests have to end.
     pub(crate) shutdown: watch::Sender<bool>,
 }
@@ -59,7 +59,7 @@ impl Service {
     pub(crate) fn open(options: Options, bind: Option<&BindOptions>, log: Log) -> Result<Self> {
         let limits = options.limits;
         let catalog = ModelCatalog::new(&options.models)?;
-        let missing = find_missing_models(&options.models, &options.defaults, &options.hub)?;
+        let missing_models = MissingModels::find(&options.models, &options.defaults, &options.hub)?;
         let retention = Retention {
             queue: limits.queue,
             age: limits.age,
@@ -81,15 +81,9 @@ impl Service {
             log_prompts: options.log_prompts,
             hold: options.hold,
             counting: Arc::default(),
-            missing_models: Mutex::new(missing),
+            missing_models,
             shutdown: watch::Sender::new(false),
         })
-    }
-
-    pub(crate) fn missing_models(&self) -> MutexGuard<'_, Vec<String>> {
-        self.missing_models
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn a1111_model(&self) -> MutexGuard<'_, Option<String>> {

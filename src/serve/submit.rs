@@ -144,7 +144,9 @@ pub(crate) fn parse_params(
         if field_access(field) == Access::Image {
             object.insert(field.clone(), Value::from(UPLOADED));
         } else {
-            errors.push(Error::field(field, "is no picture").hint("send it as a plain value"));
+            errors.push(
+                Error::field(field, "is not an image field").hint("send it as a plain value"),
+            );
         }
     }
     errors.extend(extract_images(&mut object, uploaded).err());

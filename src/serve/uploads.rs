@@ -62,7 +62,7 @@ pub(crate) fn encode_base64(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
-/// Moves every base64 image of `object` to `pictures` and leaves a placeholder.
+/// Moves every base64 image of `object` to `uploaded` and leaves a placeholder.
 pub(crate) fn extract_images(
     object: &mut Map<String, Value>,
     uploaded: &mut UploadedImages,
@@ -86,12 +86,12 @@ pub(crate) fn image_size(field: &str, bytes: &[u8]) -> Result<(u32, u32)> {
     Source::sent(field, bytes).size()
 }
 
-/// Converts a mask of another interface: white where the image is repainted.
+/// Converts a mask of another API: white where the image is repainted.
 pub(crate) fn convert_mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
     Source::sent("mask", bytes).decoded(Transparency::Dropped, |picture| {
         let plane = picture.mask(channel).ok_or_else(|| {
             Error::field("mask", "has no transparency")
-                .hint("it is transparent where the picture is painted anew")
+                .hint("it has to be transparent where the image is to be repainted")
         })?;
         let mut png = Cursor::new(Vec::new());
         let grey = PngEncoder::new(&mut png);
@@ -110,7 +110,7 @@ pub(crate) fn check_pixel_limit(field: &str, width: u32, height: u32, pixels: u6
     let side = (pixels as f64).sqrt() as u64;
     Err(Error::field(
         field,
-        format!("{width}x{height} is more than this server takes"),
+        format!("{width}x{height} exceeds the limit of this server"),
     )
     .hint(format!("at most {pixels} pixels, such as {side}x{side}")))
 }

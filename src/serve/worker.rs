@@ -37,7 +37,7 @@ pub(crate) fn run_jobs(service: &Service) {
         if catch_unwind(AssertUnwindSafe(|| runner.process(service, &mut jobs))).is_err() {
             runner = Runner::new(&service.hub);
             for job in &jobs {
-                let failure = Failure::internal("the engine broke down over this job");
+                let failure = Failure::internal("the engine panicked while running this job");
                 service.finish(job, Outcome::Failed(failure));
             }
         }

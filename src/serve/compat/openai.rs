@@ -245,12 +245,15 @@ fn edit_images(files: Vec<(String, Vec<u8>)>) -> Result<(UploadedImages, bool)> 
             ),
             _ => {
                 return Err(
-                    Error::field(&name, "no such file is expected").hint("send `image` and `mask`")
+                    Error::field(&name, "is not an expected file").hint("send `image` and `mask`")
                 );
             }
         };
         if uploaded.insert(field.to_owned(), bytes).is_some() {
-            return Err(Error::field(&name, "one picture is edited at a time"));
+            return Err(Error::field(
+                &name,
+                "only one image can be edited at a time",
+            ));
         }
     }
     let image = uploaded
@@ -364,7 +367,7 @@ pub(crate) async fn file(
         .await?
         .ok_or_else(gone)?;
     // The comparison takes the same time wherever the two differ.
-    let is_key = |ours: &str| Sha256::digest(ours) == Sha256::digest(&key);
+    let is_key = |expected: &str| Sha256::digest(expected) == Sha256::digest(&key);
     let is_key = job.link_key(SystemTime::now()).is_some_and(is_key);
     if !is_key
         || !job
@@ -414,7 +417,7 @@ pub(crate) fn model_object(model: &ModelInfo) -> Value {
 mod tests {
     use super::*;
 
-    fn ours(value: Value) -> Result<(Value, ResponseFormat)> {
+    fn translate(value: Value) -> Result<(Value, ResponseFormat)> {
         let Value::Object(fields) = value else {
             unreachable!()
         };
@@ -428,9 +431,9 @@ mod tests {
             "response_format": "b64_json", "stream": false, "steps": 3,
         });
         let expected = json!({"prompt": "a", "count": 2, "width": 64, "height": 32, "steps": 3});
-        assert_eq!(ours(sent).unwrap(), (expected, ResponseFormat::Base64));
+        assert_eq!(translate(sent).unwrap(), (expected, ResponseFormat::Base64));
         assert_eq!(
-            ours(json!({"size": "auto", "model": "demo"})).unwrap(),
+            translate(json!({"size": "auto", "model": "demo"})).unwrap(),
             (json!({"model": "demo"}), ResponseFormat::Base64)
         );
     }
@@ -443,14 +446,14 @@ mod tests {
                 .map(|name| ((*name).to_owned(), empty.clone()))
                 .collect();
             assert_eq!(
-                ours(sent.into()).unwrap(),
+                translate(sent.into()).unwrap(),
                 (json!({}), ResponseFormat::Base64),
                 "{empty}"
             );
         }
         // An empty prompt is one.
         assert_eq!(
-            ours(json!({"prompt": "", "response_format": "url"})).unwrap(),
+            translate(json!({"prompt": "", "response_format": "url"})).unwrap(),
             (json!({"prompt": ""}), ResponseFormat::Url)
         );
     }
@@ -526,7 +529,7 @@ mod tests {
             ("response_format", json!("gif")),
         ] {
             assert_eq!(
-                ours(json!({ name: value })).unwrap_err().field_name(),
+                translate(json!({ name: value })).unwrap_err().field_name(),
                 Some(name)
             );
         }

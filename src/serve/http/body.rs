@@ -64,7 +64,7 @@ async fn read_bytes(
         )),
         Err(_) => Err(Problem::client(
             StatusCode::REQUEST_TIMEOUT,
-            "the body came too slowly",
+            "the body arrived too slowly",
         )),
     }
 }
@@ -103,7 +103,10 @@ pub(crate) async fn read_json(
 /// Parses a JSON object.
 pub(crate) fn parse_json(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
     let value = serde_json::from_slice(bytes).map_err(|e| {
-        Problem::client(StatusCode::BAD_REQUEST, format!("the body is no JSON: {e}"))
+        Problem::client(
+            StatusCode::BAD_REQUEST,
+            format!("the body is not valid JSON: {e}"),
+        )
     })?;
     let Value::Object(object) = value else {
         return Err(Problem::client(
@@ -125,7 +128,7 @@ pub(crate) async fn read_form(service: &Service, request: Request) -> Result<For
 /// Parses a form from its bytes; the boundary is in the headers.
 pub(crate) async fn parse_form(parts: Parts, bytes: Bytes) -> Result<Form, Problem> {
     let not_a_form = |reason: String| {
-        let message = format!("the body is no form: {reason}");
+        let message = format!("the body is not a valid form: {reason}");
         Problem::client(StatusCode::BAD_REQUEST, message)
     };
     let request = Request::from_parts(parts, Body::from(bytes));
@@ -151,7 +154,7 @@ pub(crate) async fn parse_form(parts: Parts, bytes: Bytes) -> Result<Form, Probl
             continue;
         }
         let text = String::from_utf8(bytes.to_vec()).map_err(|_| {
-            Error::field(&name, "is not UTF-8").hint("send pictures as files, with a file name")
+            Error::field(&name, "is not UTF-8").hint("send images as files, with a file name")
         })?;
         form.texts.push((name, text));
     }
@@ -182,13 +185,13 @@ pub(crate) fn split_form(form: Form) -> Result<(Map<String, Value>, UploadedImag
             continue;
         };
         if fields.insert(field, value).is_some() {
-            return Err(Error::field(&name, "is there twice").into());
+            return Err(Error::field(&name, "is given twice").into());
         }
     }
     let mut uploaded = UploadedImages::new();
     for (name, bytes) in form.files {
         if fields.contains_key(&name) || uploaded.insert(name.clone(), bytes).is_some() {
-            return Err(Error::field(&name, "is there twice").into());
+            return Err(Error::field(&name, "is given twice").into());
         }
     }
     Ok((fields, uploaded))

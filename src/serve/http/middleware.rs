@@ -1,6 +1,6 @@
 //! Middleware for every request: request id, log line, and checks of host, origin and token.
-//! Written by hand: `tower-http` echoes every request id instead of plain words only, answers
-//! preflights with 200, and its CORS layer adds headers that do not depend on the origin check here.
+//! Written by hand: `tower-http` keeps whatever request id a client sends, answers preflights with 200
+//! and a longer `Vary`, and would need the origin check here a second time.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -125,10 +125,10 @@ impl AccessCheck {
         {
             let name = host_name_of(host);
             (self.service.log)(&format!(
-                "a request for the host `{name}` is refused; `--allow-host` lets such in"
+                "a request for the host `{name}` is rejected; `--allow-host` allows it"
             ));
-            let message = format!("this server does not go by the name `{name}`");
-            let hint = "ask it by its address, or by a name that its operator allows";
+            let message = format!("this server does not answer to the host name `{name}`");
+            let hint = "use its address, or a host name that its operator allows";
             return Some(Problem::client(StatusCode::FORBIDDEN, message).hint(hint));
         }
         if headers.contains_key(header::ORIGIN) && !is_allowed_origin && !is_same_origin(headers) {

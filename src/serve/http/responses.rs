@@ -142,7 +142,7 @@ impl Problem {
             return Self::unavailable(Kind::Network, "the queue is out of reach")
                 .hint("try again in a moment");
         }
-        let message = "the server cannot keep its jobs at present";
+        let message = "the server cannot store jobs at present";
         if error.kind() == Kind::Output {
             return Self::unavailable(error.kind(), message);
         }
@@ -235,10 +235,10 @@ impl From<SubmitError> for Problem {
                 }
             }
             SubmitError::Queue(QueueError::Full) => {
-                Self::unavailable(Kind::Device, "every place in the queue is taken")
+                Self::unavailable(Kind::Device, "the queue is full")
             }
             SubmitError::Queue(QueueError::Closed) => {
-                Self::unavailable(Kind::Device, "the server is about to end")
+                Self::unavailable(Kind::Device, "the server is shutting down")
             }
             SubmitError::Storage(error) => Self::of_storage(&error),
         }

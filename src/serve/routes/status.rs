@@ -50,7 +50,7 @@ pub(super) async fn ready(State(service): State<Arc<Service>>) -> Response {
         None => Some("queue out of reach"),
         Some(counts) if counts.unwritten > 0 => Some("no room to keep jobs"),
         _ if service.loading.load(Ordering::Relaxed) => Some("model loading"),
-        _ if !service.missing_models().is_empty() => Some("model not fetched yet"),
+        _ if !service.missing_models.is_empty() => Some("model not fetched yet"),
         Some(_) => None,
     };
     let timestamp = rfc3339(SystemTime::now());

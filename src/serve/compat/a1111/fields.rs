@@ -92,42 +92,49 @@ pub(crate) fn translate_fields(
     chosen: Option<String>,
 ) -> Result<Translated> {
     let mut sent = RequestFields(sent);
-    let mut ours = Map::new();
+    let mut params = Map::new();
     let mut ignored = Vec::new();
     // Brackets and long prompts are read as in A1111.
-    ours.insert("prompt_syntax".to_owned(), "weighted".into());
-    ours.insert("long_prompt".to_owned(), "chunk".into());
+    params.insert("prompt_syntax".to_owned(), "weighted".into());
+    params.insert("long_prompt".to_owned(), "chunk".into());
     // The previews in `progress` come this often in A1111, too.
-    ours.insert("preview_every".to_owned(), 10.into());
-    ours.insert(
+    params.insert("preview_every".to_owned(), 10.into());
+    params.insert(
         "prompt".to_owned(),
         sent.text("prompt")?.unwrap_or_default().into(),
     );
-    insert_some(&mut ours, "negative_prompt", sent.text("negative_prompt")?);
+    insert_some(
+        &mut params,
+        "negative_prompt",
+        sent.text("negative_prompt")?,
+    );
     for name in ["steps", "width", "height"] {
-        insert_some(&mut ours, name, sent.integer(name)?);
+        insert_some(&mut params, name, sent.integer(name)?);
     }
-    insert_some(&mut ours, "cfg_scale", sent.number("cfg_scale")?);
-    translate_seed_and_count(&mut sent, &mut ours)?;
-    translate_sampler(&mut sent, &mut ours, &mut ignored)?;
-    translate_model(&mut sent, &mut ours, chosen)?;
-    translate_start_image(&mut sent, &mut ours)?;
+    insert_some(&mut params, "cfg_scale", sent.number("cfg_scale")?);
+    translate_seed_and_count(&mut sent, &mut params)?;
+    translate_sampler(&mut sent, &mut params, &mut ignored)?;
+    translate_model(&mut sent, &mut params, chosen)?;
+    translate_start_image(&mut sent, &mut params)?;
     check_scripts(&mut sent)?;
     let send_images = sent.boolean("send_images")?.unwrap_or(true);
     check_remaining(&sent, &mut ignored)?;
     Ok(Translated {
-        fields: ours,
+        fields: params,
         send_images,
         ignored,
     })
 }
 
-fn insert_some<T: Into<Value>>(ours: &mut Map<String, Value>, name: &str, value: Option<T>) {
-    ours.extend(value.map(|value| (name.to_owned(), value.into())));
+fn insert_some<T: Into<Value>>(params: &mut Map<String, Value>, name: &str, value: Option<T>) {
+    params.extend(value.map(|value| (name.to_owned(), value.into())));
 }
 
 /// Seed and number of images.
-fn translate_seed_and_count(sent: &mut RequestFields, ours: &mut Map<String, Value>) -> Result<()> {
+fn translate_seed_and_count(
+    sent: &mut RequestFields,
+    params: &mut Map<String, Value>,
+) -> Result<()> {
     if sent.0.get("seed").is_some_and(|seed| seed == "") {
         sent.0.remove("seed");
     }
@@ -136,19 +143,23 @@ fn translate_seed_and_count(sent: &mut RequestFields, ours: &mut Map<String, Val
         values::parse_integer(value).filter(|seed| (-1..=i128::from(u64::MAX)).contains(seed))
     };
     let seed = sent.read("seed", "a whole number from -1", seed)?;
-    insert_some(ours, "seed", seed.and_then(|seed| u64::try_from(seed).ok()));
+    insert_some(
+        params,
+        "seed",
+        seed.and_then(|seed| u64::try_from(seed).ok()),
+    );
     let size = sent.integer("batch_size")?.unwrap_or(1);
     let count = size.checked_mul(sent.integer("n_iter")?.unwrap_or(1));
-    let count = count.ok_or_else(|| Error::field("n_iter", "too many pictures"))?;
-    ours.insert("batch_size".to_owned(), size.into());
-    ours.insert("count".to_owned(), count.into());
+    let count = count.ok_or_else(|| Error::field("n_iter", "too many images"))?;
+    params.insert("batch_size".to_owned(), size.into());
+    params.insert("count".to_owned(), count.into());
     Ok(())
 }
 
 /// Sampler and schedule by their A1111 labels; older clients send both in one label.
 fn translate_sampler(
     sent: &mut RequestFields,
-    ours: &mut Map<String, Value>,
+    params: &mut Map<String, Value>,
     ignored: &mut Vec<String>,
 ) -> Result<()> {
     let index = sent.text("sampler_index")?;
@@ -159,24 +170,24 @@ fn translate_sampler(
         let schedule = schedule
             .map(|label| a1111_labels::schedule_of("scheduler", &label))
             .transpose()?;
-        insert_some(ours, "schedule", schedule.flatten().map(Schedule::name));
+        insert_some(params, "schedule", schedule.flatten().map(Schedule::name));
         return Ok(());
     };
     let fields = ["sampler_name", "scheduler"];
     let read = a1111_labels::sampling(fields, &label, schedule.as_deref(), Automatic::Own)?;
-    ours.insert("sampler".to_owned(), read.sampler.into());
-    ours.insert("schedule".to_owned(), read.schedule.into());
+    params.insert("sampler".to_owned(), read.sampler.into());
+    params.insert("schedule".to_owned(), read.schedule.into());
     if read.unheard {
         ignored.push("scheduler".to_owned());
     }
     // In A1111, a single step starts at the last timestep with k-diffusion's samplers.
     let levels =
         Sampler::parse("sampler", read.sampler).is_ok_and(|sampler| sampler.row().grid.respaces());
-    if levels && ours.get("steps").and_then(Value::as_u64) == Some(1) {
-        ours.insert("timestep_spacing".to_owned(), "trailing".into());
+    if levels && params.get("steps").and_then(Value::as_u64) == Some(1) {
+        params.insert("timestep_spacing".to_owned(), "trailing".into());
     }
     let takes_eta = ["ddim", "tcd"].contains(&read.sampler);
-    insert_some(ours, "eta", eta.filter(|_| takes_eta));
+    insert_some(params, "eta", eta.filter(|_| takes_eta));
     // In A1111, the other samplers ignore these values, too, unless they add noise of their own.
     match [("eta", eta), ("s_noise", noise)]
         .into_iter()
@@ -190,14 +201,14 @@ fn translate_sampler(
 /// The model, from the request's own settings or from the options.
 fn translate_model(
     sent: &mut RequestFields,
-    ours: &mut Map<String, Value>,
+    params: &mut Map<String, Value>,
     chosen: Option<String>,
 ) -> Result<()> {
-    insert_some(ours, "model", chosen);
+    insert_some(params, "model", chosen);
     match sent.take("override_settings") {
         None => {}
         Some(Value::Object(settings)) => settings.iter().try_for_each(|(name, value)| {
-            settings::translate_setting("override_settings", name, value, ours)
+            settings::translate_setting("override_settings", name, value, params)
         })?,
         Some(other) => return Err(Error::expected("override_settings", "an object", other)),
     }
@@ -205,20 +216,20 @@ fn translate_model(
         .text("refiner_checkpoint")?
         .filter(|name| !values::is_unset_name(name))
     {
-        ours.insert("refiner".to_owned(), refiner.into());
-        insert_some(ours, "refiner_start", sent.number("refiner_switch_at")?);
+        params.insert("refiner".to_owned(), refiner.into());
+        insert_some(params, "refiner_start", sent.number("refiner_switch_at")?);
     }
     Ok(())
 }
 
 /// Start image, strength, resize mode and mask of an img2img request.
-fn translate_start_image(sent: &mut RequestFields, ours: &mut Map<String, Value>) -> Result<()> {
+fn translate_start_image(sent: &mut RequestFields, params: &mut Map<String, Value>) -> Result<()> {
     let strength = sent.number("denoising_strength")?.unwrap_or(0.75);
     let fit = sent.integer("resize_mode")?.unwrap_or(0);
     let images = match sent.take("init_images") {
         None => Vec::new(),
         Some(Value::Array(images)) => images,
-        Some(_) => return Err(Error::field("init_images", "expected a list of pictures")),
+        Some(_) => return Err(Error::field("init_images", "expected a list of images")),
     };
     let mask = translate_mask(sent)?;
     let image = match <[Value; 1]>::try_from(images) {
@@ -227,18 +238,18 @@ fn translate_start_image(sent: &mut RequestFields, ours: &mut Map<String, Value>
         Err(_) => {
             return Err(Error::field(
                 "init_images",
-                "one picture is drawn over at a time",
+                "only one image can be used at a time",
             ));
         }
     };
-    ours.insert("init_image".to_owned(), image);
-    ours.insert("strength".to_owned(), strength.into());
-    ours.insert("strength_steps".to_owned(), "one_more".into());
+    params.insert("init_image".to_owned(), image);
+    params.insert("strength".to_owned(), strength.into());
+    params.insert("strength_steps".to_owned(), "one_more".into());
     let fits = ["stretch", "cover", "contain"];
     let name = usize::try_from(fit).ok().and_then(|fit| fits.get(fit));
     let name = name.ok_or_else(|| Error::expected("resize_mode", "0, 1 or 2", fit))?;
-    ours.insert("fit".to_owned(), (*name).into());
-    ours.extend(mask);
+    params.insert("fit".to_owned(), (*name).into());
+    params.extend(mask);
     Ok(())
 }
 
@@ -257,22 +268,22 @@ fn translate_mask(sent: &mut RequestFields) -> Result<Map<String, Value>> {
         .and_then(|fill| contents.get(fill));
     let content =
         content.ok_or_else(|| Error::expected("inpainting_fill", "a number from 0 to 3", fill))?;
-    let mut ours = Map::new();
+    let mut params = Map::new();
     let Some(mask) = sent.text("mask")? else {
-        return Ok(ours);
+        return Ok(params);
     };
-    ours.insert("mask".to_owned(), mask.into());
-    ours.insert("keep_unmasked".to_owned(), true.into());
-    ours.insert("mask_blur".to_owned(), across.into());
+    params.insert("mask".to_owned(), mask.into());
+    params.insert("keep_unmasked".to_owned(), true.into());
+    params.insert("mask_blur".to_owned(), across.into());
     insert_some(
-        &mut ours,
+        &mut params,
         "mask_blur_y",
         Some(down).filter(|down| *down != across),
     );
-    ours.insert("masked_content".to_owned(), (*content).into());
-    ours.insert("invert_mask".to_owned(), invert.into());
-    insert_some(&mut ours, "mask_padding", is_part.then_some(padding));
-    Ok(ours)
+    params.insert("masked_content".to_owned(), (*content).into());
+    params.insert("invert_mask".to_owned(), invert.into());
+    insert_some(&mut params, "mask_padding", is_part.then_some(padding));
+    Ok(params)
 }
 
 /// Refuses scripts by name, since none are supported.
@@ -324,7 +335,7 @@ mod tests {
 
     use super::*;
 
-    fn ours(value: Value) -> Result<Map<String, Value>> {
+    fn translate(value: Value) -> Result<Map<String, Value>> {
         let Value::Object(sent) = value else {
             unreachable!()
         };
@@ -334,7 +345,7 @@ mod tests {
     #[test]
     fn labels_of_samplers_are_understood_old_and_new() {
         let pair = |value: Value| {
-            let fields = ours(value).unwrap();
+            let fields = translate(value).unwrap();
             ["sampler", "schedule"]
                 .map(|name| fields.get(name).and_then(Value::as_str).map(str::to_owned))
         };
@@ -349,7 +360,7 @@ mod tests {
             [Some("euler_a".into()), Some("normal".into())]
         );
         assert_eq!(
-            ours(json!({"sampler_name": "Eular"}))
+            translate(json!({"sampler_name": "Eular"}))
                 .unwrap_err()
                 .field_name(),
             Some("sampler_name")
@@ -359,7 +370,7 @@ mod tests {
     #[test]
     fn a_single_step_begins_at_the_last_timestep() {
         let spacing = |label: &str, steps: u64| {
-            ours(json!({"sampler_name": label, "steps": steps}))
+            translate(json!({"sampler_name": label, "steps": steps}))
                 .unwrap()
                 .remove("timestep_spacing")
         };
@@ -382,7 +393,7 @@ mod tests {
             "alwayson_scripts": {}, "script_name": null, "hr_scale": 2, "s_noise": 1, "tiling": false,
             "seed_resize_from_h": -1, "override_settings": {"CLIP_stop_at_last_layers": 2}, "eta": 1.0,
         });
-        let fields = ours(sent).unwrap();
+        let fields = translate(sent).unwrap();
         assert_eq!(
             (
                 &fields["count"],
@@ -400,7 +411,7 @@ mod tests {
             "init_images": ["aGk="], "mask": "aGk=", "resize_mode": 1, "inpaint_full_res": 1,
             "inpaint_full_res_padding": 16, "inpainting_mask_invert": 1, "mask_blur": 0,
         });
-        let fields = ours(sent).unwrap();
+        let fields = translate(sent).unwrap();
         for (name, value) in [
             ("fit", json!("cover")),
             ("mask_padding", json!(16)),
@@ -436,7 +447,7 @@ mod tests {
             ("mask", json!([1])),
         ] {
             assert_eq!(
-                ours(json!({ name: value })).unwrap_err().field_name(),
+                translate(json!({ name: value })).unwrap_err().field_name(),
                 Some(name)
             );
         }
@@ -474,7 +485,7 @@ mod tests {
             ("seed_resize_from_w", json!("-1")),
             ("refiner_checkpoint", json!("None")),
         ] {
-            assert!(ours(json!({ name: value })).is_ok(), "{name} {value}");
+            assert!(translate(json!({ name: value })).is_ok(), "{name} {value}");
         }
     }
 
@@ -483,7 +494,7 @@ mod tests {
         let sent = json!({
             "prompt": 7, "seed": "5", "batch_size": 1.0, "n_iter": "2", "cfg_scale": "7", "steps": "20", "width": 64.0,
         });
-        let fields = ours(sent).unwrap();
+        let fields = translate(sent).unwrap();
         let taken = ["prompt", "seed", "count", "cfg_scale", "steps", "width"]
             .map(|name| fields[name].clone());
         assert_eq!(
@@ -508,7 +519,7 @@ mod tests {
             ("DDIM", 0.5, true),
             ("DPM++ SDE", 0.0, false),
         ] {
-            let fields = ours(json!({"sampler_name": label, "eta": value}));
+            let fields = translate(json!({"sampler_name": label, "eta": value}));
             assert_eq!(fields.is_ok(), is_fine, "{label} {value}");
             assert_eq!(
                 fields.is_ok_and(|fields| fields.contains_key("eta")),
@@ -524,7 +535,7 @@ mod tests {
             sent.as_object_mut()
                 .unwrap()
                 .extend(more.as_object().unwrap().clone());
-            ours(sent).unwrap()
+            translate(sent).unwrap()
         };
         let fields = drawn(
             json!({"denoising_strength": 0, "steps": 20, "mask_blur_x": 2, "mask_blur_y": "8"}),

@@ -126,7 +126,7 @@ async fn generate(service: Arc<Service>, request: Request, operation: Operation)
             return Err(Error::field("init_images", "belong to /img2img").into());
         }
         (Operation::Img2img, false) => {
-            return Err(Error::field("init_images", "a picture is missing").into());
+            return Err(Error::field("init_images", "an image is missing").into());
         }
         _ => {}
     }

@@ -59,11 +59,11 @@ pub(crate) fn translate_setting(
     field: &str,
     name: &str,
     value: &Value,
-    ours: &mut Map<String, Value>,
+    params: &mut Map<String, Value>,
 ) -> Result<()> {
     match (name, value) {
         ("sd_model_checkpoint", Value::String(model)) if !model.is_empty() => {
-            ours.insert("model".to_owned(), model.as_str().into());
+            params.insert("model".to_owned(), model.as_str().into());
         }
         ("CLIP_stop_at_last_layers", value) if !value.is_null() => {
             let skip = values::parse_integer(value)
@@ -71,7 +71,7 @@ pub(crate) fn translate_setting(
                 .map(|layers| layers - 1);
             let skip = skip.and_then(|skip| u32::try_from(skip).ok());
             let skip = skip.ok_or_else(|| Error::expected(name, "a whole number from 1", value))?;
-            ours.insert("clip_skip".to_owned(), skip.into());
+            params.insert("clip_skip".to_owned(), skip.into());
         }
         ("randn_source", Value::String(source)) => {
             let rng = match source.as_str() {
@@ -79,7 +79,7 @@ pub(crate) fn translate_setting(
                 "GPU" | "NV" => "philox",
                 _ => return Err(Error::expected(name, "`CPU`, `GPU` or `NV`", value)),
             };
-            ours.insert("rng".to_owned(), rng.into());
+            params.insert("rng".to_owned(), rng.into());
         }
         _ if is_neutral_setting(name, value) => {}
         _ => return Err(unsupported_field(field, name)),
@@ -111,7 +111,7 @@ pub(crate) fn is_neutral_setting(name: &str, value: &Value) -> bool {
 pub(crate) fn unsupported_field(field: &str, name: &str) -> Error {
     Error::field(
         field,
-        format!("`{name}` asks for what this server cannot do"),
+        format!("`{name}` asks for a feature that this server does not have"),
     )
     .hint("leave it out")
 }
@@ -158,16 +158,16 @@ mod tests {
 
     #[test]
     fn settings_with_a_counterpart_are_taken_over() {
-        let mut ours = Map::new();
+        let mut params = Map::new();
         for (name, value) in [
             ("CLIP_stop_at_last_layers", json!("2")),
             ("randn_source", json!("NV")),
             ("sd_model_checkpoint", json!("m")),
         ] {
-            translate_setting("f", name, &value, &mut ours).unwrap();
+            translate_setting("f", name, &value, &mut params).unwrap();
         }
         assert_eq!(
-            Value::Object(ours),
+            Value::Object(params),
             json!({"clip_skip": 1, "rng": "philox", "model": "m"})
         );
     }

@@ -27,7 +27,7 @@ impl ConnectionPool {
     /// A pool for `url`; no connection is opened yet.
     pub(super) fn new(url: &str) -> Result<Self> {
         let invalid = |e: RedisError| {
-            Error::field("queue", "is no address of Redis")
+            Error::field("queue", "is not the URL of a Redis server")
                 .source(e.to_string())
                 .hint("expected `redis://[[user:]password@]host[:port][/db]` or `redis+unix:///path?db=0`")
         };
@@ -97,14 +97,14 @@ impl ConnectionPool {
             || matches!(error.code(), Some("NOAUTH" | "WRONGPASS" | "NOPERM"));
         let (what, hint) = if is_refused {
             (
-                "refuses the name or the password",
+                "rejects the user name or the password",
                 "put them into the address: `redis://user:password@host`",
             )
         } else if is_broken(error) {
             ("is out of reach", "is it running, and is this its address?")
         } else {
             (
-                "answers with a failure",
+                "returned an error",
                 "Redis 6.2 or newer is needed, with memory left and leave to write",
             )
         };
