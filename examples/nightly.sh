@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Draws a batch unattended, and again what failed, up to three times.
-# SDGEN names the program; BATCH the jobs.
+# Runs a batch unattended and retries failed jobs, up to three times.
+# SDGEN is the program, BATCH the job file.
 set -u
 sdgen=${SDGEN:-sdgen}
 batch=${BATCH:-$(dirname "$0")/batch.toml}
@@ -8,7 +8,7 @@ batch=${BATCH:-$(dirname "$0")/batch.toml}
 for try in 1 2 3; do
     "$sdgen" batch "$batch" --progress plain "$@"
     code=$?
-    # 9: some jobs failed. The next try draws these alone.
+    # 9: some jobs failed. The next try runs only these.
     [ "$code" -eq 9 ] || exit "$code"
     echo "try $try left failures behind" >&2
 done

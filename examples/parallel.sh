@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# GNU parallel: four processes on one machine share a batch, each with its part of the cores.
+# GNU parallel: four processes on one machine share a batch and the cores.
 set -eu
 sdgen=${SDGEN:-sdgen}
 batch=${1:-$(dirname "$0")/batch.toml}

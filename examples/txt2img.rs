@@ -23,9 +23,9 @@ fn main() -> Result<(), Error> {
     )
 }
 
-/// Draws one picture of four steps.
+/// Generates one image with four steps.
 pub fn draw(model: &str, out: &Path, prompt: &str) -> Result<(), Error> {
-    // Answer `Flow::Cancel` to stop at the next step.
+    // Return `Flow::Cancel` to stop at the next step.
     let mut observer = |_: &Event| Flow::Continue;
 
     let params = Params {

@@ -6,7 +6,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
-use crate::models::tokenizer::{readers, standard_files};
+use crate::models::text_encoders::{encoder_tokenizers, standard_tokenizer_files};
 use crate::named_enum::{Named, named_enum};
 use crate::nn::{Backend, Weights, encoded};
 use crate::output::atomic_file::{folder_of, new_temporary};
@@ -142,7 +142,7 @@ pub fn left_behind(model: &ModelFiles, order: &Order) -> Result<Vec<String>> {
         return Ok(Vec::new());
     }
     let mut left = Vec::new();
-    for reader in readers(model)? {
+    for reader in encoder_tokenizers(model)? {
         if !reader.tokenizer.is_usual()? {
             let folder = reader.folder;
             left.push(format!(
@@ -310,7 +310,7 @@ impl<'a> Source<'a> {
             bytes += output.keep(&path)?;
         }
         // Programs that read folders have no vocabulary of their own.
-        let mut small = standard_files(self.files)?;
+        let mut small = standard_tokenizer_files(self.files)?;
         for name in self.files.small_files() {
             small.push((name.clone(), self.files.text(&name)?.into_owned()));
         }

@@ -63,7 +63,7 @@ impl Claims {
         // Jobs with a path from an earlier run come first, so that no other job takes it.
         for planned in planned.iter_mut() {
             let may_replace = restart || planned.job.params.overwrite == Some(true);
-            match self.place_of(planned, &taken, may_replace, unchanged) {
+            match self.earlier_path(planned, &taken, may_replace, unchanged) {
                 Some((path, finished)) => {
                     taken.insert(path.clone());
                     (planned.path, planned.finished, planned.replaces) = (path, finished, true);
@@ -88,7 +88,7 @@ impl Claims {
                 });
             } else if planned.path.exists() {
                 if !own && !overwrite {
-                    return Err(unknown(&planned.path));
+                    return Err(unknown_file_error(&planned.path));
                 }
                 planned.replaces = true;
             }
@@ -99,7 +99,7 @@ impl Claims {
 
     /// Path of an image since an earlier run, written or planned, and whether it is finished. An
     /// image that the user has changed since is left alone, unless `may_replace`.
-    fn place_of(
+    fn earlier_path(
         &self,
         planned: &Planned,
         taken: &HashSet<PathBuf>,
@@ -165,7 +165,7 @@ fn is_picture(path: &Path) -> bool {
     image::open(path).is_ok()
 }
 
-fn unknown(path: &Path) -> Error {
+fn unknown_file_error(path: &Path) -> Error {
     let message = format!(
         "`{}` is there already, and not of this batch",
         path.display()

@@ -1,15 +1,13 @@
-//! Fields of a job before they become `Params`: each value keeps the position where it was written,
-//! for error messages.
+//! Options of a job, each with the position where it was written, for error messages.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
-use clap::Args as _;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::error::{Error, closest};
-use crate::params::Params;
+use crate::params::{Combine, Params};
 
 /// Position in a batch file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -41,14 +39,14 @@ impl fmt::Display for Place {
 
 /// An error in a batch, and its position; the key is the error's field.
 #[derive(Debug)]
-pub struct Fault {
+pub struct Diagnostic {
     /// Position of the value or the job.
     pub place: Place,
     /// The error.
     pub error: Error,
 }
 
-impl Fault {
+impl Diagnostic {
     /// `error` at `place`.
     pub fn new(place: &Place, error: Error) -> Self {
         Self {
@@ -58,132 +56,78 @@ impl Fault {
     }
 }
 
-/// A value and its position.
-#[derive(Clone, Debug)]
-struct Cell {
-    value: Value,
-    place: Place,
+/// Options, and the position of each one that is given.
+#[derive(Clone, Debug, Default)]
+pub struct Fields {
+    params: Params,
+    places: BTreeMap<&'static str, Place>,
 }
 
-/// Fields by their names in `Params`. The names come from `Params` itself, so that a new field
-/// needs no line here.
-#[derive(Clone, Debug, Default)]
-pub struct Fields(BTreeMap<String, Cell>);
-
-/// Every field's name.
-static NAMES: LazyLock<Vec<String>> = LazyLock::new(|| {
-    let command = Params::augment_args(clap::Command::new("fields"));
-    command
-        .get_arguments()
-        .map(|argument| argument.get_id().to_string())
-        .collect()
-});
-
 impl Fields {
-    /// Returns the fields that are set in `params`.
+    /// The options of `params`, all at one position.
     pub fn of(params: &Params, place: &Place) -> Self {
-        let mut fields = Self::default();
-        fields.put(object(params), place);
-        fields
-    }
-
-    /// Sets a field after checking its name and type.
-    ///
-    /// # Errors
-    /// No such field, or a value of another type.
-    pub fn set(&mut self, key: &str, value: Value, place: &Place) -> Result<(), Fault> {
-        let map = Map::from_iter([(key.to_owned(), value)]);
-        match serde_json::from_value::<Params>(map.into()) {
-            Ok(params) => {
-                self.put(object(&params), place);
-                Ok(())
-            }
-            Err(error) => Err(Fault::new(place, refusal(key, &error))),
+        Self {
+            params: params.clone(),
+            places: params.given().map(|field| (field, place.clone())).collect(),
         }
     }
 
-    fn put(&mut self, map: Map<String, Value>, place: &Place) {
-        self.0.extend(map.into_iter().map(|(key, value)| {
-            (
-                key,
-                Cell {
-                    value,
-                    place: place.clone(),
-                },
-            )
-        }));
+    /// Sets a field after checking its name and type; null sets nothing.
+    ///
+    /// # Errors
+    /// No such field, or a value of another type.
+    pub fn set(&mut self, key: &str, value: Value, place: &Place) -> Result<(), Diagnostic> {
+        let refused = |error| Diagnostic::new(place, error);
+        let field = Params::field(key).ok_or_else(|| refused(unknown_field(key)))?;
+        if value.is_null() {
+            return Ok(());
+        }
+        let set = self.params.set(field, value);
+        set.map_err(|error| refused(Error::field(key, error.to_string())))?;
+        self.places.insert(field, place.clone());
+        Ok(())
     }
 
     /// Returns these fields, overridden by those of `top`.
     #[must_use]
     pub fn under(mut self, top: &Self) -> Self {
-        self.0
-            .extend(top.0.iter().map(|(key, cell)| (key.clone(), cell.clone())));
-        self
+        let places = top.places.iter();
+        self.places
+            .extend(places.map(|(field, place)| (*field, place.clone())));
+        self.with_values(&top.params)
     }
 
-    /// Returns true if the field is set.
-    pub fn has(&self, key: &str) -> bool {
-        self.0.contains_key(key)
-    }
-
-    /// The text of a field.
-    pub fn text(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.value.as_str()
-    }
-
-    /// The whole number of a field.
-    pub fn number(&self, key: &str) -> Option<u64> {
-        self.0.get(key)?.value.as_u64()
-    }
-
-    /// Position at which a field was set.
-    pub fn place(&self, key: &str) -> Option<&Place> {
-        self.0.get(key).map(|cell| &cell.place)
-    }
-
-    /// Replaces a value and keeps its position.
-    pub(super) fn replace(&mut self, key: &str, value: Value) {
-        if let Some(cell) = self.0.get_mut(key) {
-            cell.value = value;
+    /// Returns these fields with the values of `params`, at the same positions.
+    #[must_use]
+    pub(super) fn with_values(self, params: &Params) -> Self {
+        Self {
+            params: params.clone().combine(self.params),
+            places: self.places,
         }
     }
 
-    /// Every name and value.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.0.iter().map(|(key, cell)| (key.as_str(), &cell.value))
+    /// The options.
+    pub fn params(&self) -> &Params {
+        &self.params
     }
 
-    /// Converts the fields to request parameters.
-    ///
-    /// # Errors
-    /// None: each field has been looked at.
-    pub fn params(&self) -> crate::error::Result<Params> {
-        let map: Map<String, Value> = self
-            .0
-            .iter()
-            .map(|(key, cell)| (key.clone(), cell.value.clone()))
-            .collect();
-        serde_json::from_value(map.into())
-            .map_err(|e| Error::internal("fields that fit no request").source(e))
+    /// Position at which a field was set.
+    pub fn place(&self, field: &str) -> Option<&Place> {
+        self.places.get(field)
+    }
+
+    /// Values by the names of their fields, for display.
+    pub(super) fn values(&self) -> BTreeMap<String, Value> {
+        let values = serde_json::to_value(&self.params).ok();
+        values
+            .and_then(|values| serde_json::from_value(values).ok())
+            .unwrap_or_default()
     }
 }
 
-fn object(params: &Params) -> Map<String, Value> {
-    match serde_json::to_value(params) {
-        Ok(Value::Object(map)) => map,
-        _ => Map::new(),
-    }
-}
-
-/// Error for a field that `Params` rejects.
-fn refusal(key: &str, error: &serde_json::Error) -> Error {
-    let known: Vec<&str> = NAMES.iter().map(String::as_str).collect();
-    if known.contains(&key) {
-        return Error::field(key, error.to_string());
-    }
+fn unknown_field(key: &str) -> Error {
     let error = Error::field(key, "there is no such field");
-    match closest(key, &known) {
+    match closest(key, Params::FIELDS) {
         Some(near) => error.hint(format!("did you mean `{near}`?")),
         None => error.hint(
             "fields have the names of the flags, with `_` for `-`: `sdgen --help` lists them",
@@ -204,26 +148,26 @@ mod tests {
         let mut fields = Fields::default();
         fields.set("guidance_scale", 7.into(), &place()).unwrap();
         assert!(
-            fields.has("cfg_scale"),
+            fields.params().has("cfg_scale"),
             "aliases end under the field's own name"
         );
-        let fault = fields.set("stepz", 3.into(), &place()).unwrap_err();
+        let diagnostic = fields.set("stepz", 3.into(), &place()).unwrap_err();
         assert_eq!(
             (
-                fault.place.to_string().as_str(),
-                fault.error.hints()[0].as_str()
+                diagnostic.place.to_string().as_str(),
+                diagnostic.error.hints()[0].as_str()
             ),
             ("a.toml:3", "did you mean `steps`?")
         );
-        let fault = fields.set("steps", "many".into(), &place()).unwrap_err();
+        let diagnostic = fields.set("steps", "many".into(), &place()).unwrap_err();
         assert!(
-            fault
+            diagnostic
                 .error
                 .to_string()
                 .starts_with("steps: invalid type: string \"many\""),
             "{:?}",
-            fault.error
+            diagnostic.error
         );
-        assert_eq!(fields.params().unwrap().cfg_scale, Some(7.0));
+        assert_eq!(fields.params().cfg_scale, Some(7.0));
     }
 }

@@ -7,12 +7,13 @@ use std::path::PathBuf;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use super::choices::{Pattern, Wildcards};
-use super::fields::{Fault, Fields, Place};
-use super::matrix::{Axis, Coordinate, Element, Point, product};
-use super::source::{Choices, Draft};
+use super::draft::{Choices, Draft};
+use super::fields::{Diagnostic, Fields, Place};
+use super::matrix::{Axis, Coordinate, Element, Point, cross_product};
+use super::wildcards::{Pattern, Wildcards};
 use crate::error::{Error, Kind, Result};
 use crate::params::{Params, Seed, check};
+use crate::prompt::Prompt;
 
 /// One image to be generated.
 #[derive(Clone, Debug)]
@@ -43,7 +44,7 @@ const PROMPTS: [&str; 4] = ["prompt", "prompt_2", "negative_prompt", "negative_p
 impl Job {
     /// Adds a position to `error`: that of the field that it names or is about, else that of the
     /// job.
-    pub fn fault(&self, error: Error) -> Fault {
+    pub fn diagnostic(&self, error: Error) -> Diagnostic {
         let of_model = matches!(
             error.kind(),
             Kind::ModelNotFound | Kind::ModelFile | Kind::Network
@@ -56,39 +57,39 @@ impl Job {
             .field_name()
             .or(of_model.then_some("model"))
             .and_then(|field| self.fields.place(field));
-        Fault::new(place.unwrap_or(&self.place), error)
+        Diagnostic::new(place.unwrap_or(&self.place), error)
     }
 }
 
 /// Returns every job of `drafts`, and every error in them. `under` has defaults for the fields of
 /// each draft, `over` overrides them.
-pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<Fault>) {
+pub fn jobs(drafts: &[Draft], under: &Fields, over: &Fields) -> (Vec<Job>, Vec<Diagnostic>) {
     let mut expansion = Expansion::default();
     for (number, draft) in drafts.iter().enumerate() {
         let draft = &Draft {
             fields: under.clone().under(&draft.fields),
             ..draft.clone()
         };
-        if let Err(fault) = expansion.draft(number, draft, over) {
-            expansion.faults.push(fault);
+        if let Err(diagnostic) = expansion.expand_draft(number, draft, over) {
+            expansion.diagnostics.push(diagnostic);
         }
     }
-    (expansion.jobs, once(expansion.faults))
+    (expansion.jobs, deduplicated(expansion.diagnostics))
 }
 
-/// Removes duplicate faults: a wrong value of a matrix is wrong in every job.
-pub(super) fn once(faults: Vec<Fault>) -> Vec<Fault> {
+/// Removes duplicate diagnostics: a wrong value of a matrix is wrong in every job.
+pub(super) fn deduplicated(diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     let mut seen = HashSet::new();
-    faults
+    diagnostics
         .into_iter()
-        .filter(|fault| seen.insert((fault.place.clone(), fault.error.to_string())))
+        .filter(|diagnostic| seen.insert((diagnostic.place.clone(), diagnostic.error.to_string())))
         .collect()
 }
 
 #[derive(Default)]
 struct Expansion {
     jobs: Vec<Job>,
-    faults: Vec<Fault>,
+    diagnostics: Vec<Diagnostic>,
     names: HashMap<String, Place>,
     /// Number of times that each draft without a name occurred, by its fields and axes.
     unnamed: HashMap<Vec<String>, usize>,
@@ -97,23 +98,28 @@ struct Expansion {
 }
 
 impl Expansion {
-    fn draft(&mut self, number: usize, draft: &Draft, over: &Fields) -> Result<(), Fault> {
+    fn expand_draft(
+        &mut self,
+        number: usize,
+        draft: &Draft,
+        over: &Fields,
+    ) -> Result<(), Diagnostic> {
         let base = draft
             .name
             .clone()
             .unwrap_or_else(|| format!("{:04}", number + 1));
-        let seed = self.seed(draft);
+        let seed = self.default_seed(draft);
         let mut axes = draft.axes.clone();
-        axes.retain(|axis| !over.has(&axis.name));
-        self.room(
+        axes.retain(|axis| !over.params().has(&axis.name));
+        self.check_job_limit(
             "matrix",
             axes.iter().map(|axis| axis.points.len()),
             &draft.place,
         )?;
-        for element in product(&axes) {
+        for element in cross_product(&axes) {
             let fields = draft.fields.clone().under(&element.fields).under(over);
-            self.element(
-                &Written {
+            self.expand_element(
+                &DraftContext {
                     base: &base,
                     seed,
                     number,
@@ -130,57 +136,54 @@ impl Expansion {
     /// prompt, so that it does not change when other drafts are inserted before; drafts that are
     /// equal in every field get different seeds. All elements of a matrix share the seed, so that
     /// they can be compared.
-    fn seed(&mut self, draft: &Draft) -> u64 {
+    fn default_seed(&mut self, draft: &Draft) -> u64 {
         if let Some(name) = &draft.name {
-            return hashed(name);
+            return seed_from_text(name);
         }
-        let values: Vec<_> = draft
-            .fields
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
+        let values = draft.fields.values().into_iter();
+        let values = values.map(|(key, value)| format!("{key}={value}"));
         let axes = draft
             .axes
             .iter()
             .flat_map(|axis| axis.points.iter().map(|point| point.label.clone()));
         let before = self
             .unnamed
-            .entry(values.into_iter().chain(axes).collect())
+            .entry(values.chain(axes).collect())
             .or_default();
         *before += 1;
-        hashed(&format!(
+        seed_from_text(&format!(
             "{}\n{before}",
-            draft.fields.text("prompt").unwrap_or_default()
+            draft.fields.params().prompt.as_deref().unwrap_or_default()
         ))
     }
 
     /// Fails if the product of `counts` would exceed the maximum number of jobs.
-    fn room(
+    fn check_job_limit(
         &self,
         field: &str,
         counts: impl Iterator<Item = usize>,
         place: &Place,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Diagnostic> {
         let more = counts.fold(1, usize::saturating_mul);
         if more.saturating_add(self.jobs.len()) <= MAX_JOBS {
             return Ok(());
         }
-        Err(Fault::new(
+        Err(Diagnostic::new(
             place,
             Error::field(field, format!("there are more than {MAX_JOBS} jobs")),
         ))
     }
 
     /// Adds the jobs of one matrix element: one for each expanded alternative and each image.
-    fn element(
+    fn expand_element(
         &mut self,
-        of: &Written<'_>,
+        of: &DraftContext<'_>,
         fields: Fields,
         element: &Element,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), Diagnostic> {
         let mut patterns = Vec::new();
         for key in PROMPTS {
-            if let Some(pattern) = self.pattern(key, &fields, of.draft)? {
+            if let Some(pattern) = self.parsed_pattern(key, &fields, of.draft)? {
                 patterns.push((key, pattern));
             }
         }
@@ -188,35 +191,32 @@ impl Expansion {
             Choices::Seed => Vec::new(),
             Choices::Expand => {
                 let counts = patterns.iter().map(|(_, pattern)| pattern.count());
-                self.room("choices", counts, &of.draft.place)?;
+                self.check_job_limit("choices", counts, &of.draft.place)?;
                 patterns
                     .drain(..)
-                    .map(|(key, pattern)| axis(key, &pattern, &of.draft.place))
+                    .map(|(key, pattern)| alternatives_axis(key, &pattern, &of.draft.place))
                     .collect()
             }
         };
-        for inner in product(&written_out) {
-            let mut fields = fields.clone();
-            for (key, value) in inner.fields.iter() {
-                fields.replace(key, value.clone());
-            }
+        for inner in cross_product(&written_out) {
             let whole = Element {
                 name: format!("{}{}", element.name, inner.name),
                 at: element.at.iter().chain(&inner.at).cloned().collect(),
-                fields,
+                fields: fields.clone().with_values(inner.fields.params()),
             };
-            self.pictures(of, &whole, &patterns);
+            self.add_jobs(of, &whole, &patterns);
         }
         Ok(())
     }
 
-    fn pattern(
+    fn parsed_pattern(
         &mut self,
         key: &str,
         fields: &Fields,
         draft: &Draft,
-    ) -> Result<Option<Pattern>, Fault> {
-        let Some(text) = fields.text(key) else {
+    ) -> Result<Option<Pattern>, Diagnostic> {
+        let mut prompts = fields.params().prompts();
+        let Some(Prompt { text, .. }) = prompts.find(|prompt| prompt.field == key) else {
             return Ok(None);
         };
         let id = (text.to_owned(), draft.folder.clone());
@@ -224,7 +224,7 @@ impl Expansion {
             let parsed =
                 Pattern::parse(text, &draft.folder, &mut self.wildcards).map_err(|error| {
                     let place = fields.place(key).unwrap_or(&draft.place);
-                    Fault::new(place, Error::field(key, error.to_string()))
+                    Diagnostic::new(place, Error::field(key, error.to_string()))
                 })?;
             self.patterns.insert(id.clone(), parsed);
         }
@@ -236,7 +236,7 @@ impl Expansion {
     }
 
     /// Adds one job for each image of `count`.
-    fn pictures(&mut self, of: &Written<'_>, element: &Element, patterns: &[(&str, Pattern)]) {
+    fn add_jobs(&mut self, of: &DraftContext<'_>, element: &Element, patterns: &[(&str, Pattern)]) {
         let Element { fields, name, at } = element;
         let place = of.draft.place.clone();
         let job = |params: Params, name: String, index: u64| Job {
@@ -249,23 +249,24 @@ impl Expansion {
             place: place.clone(),
             fields: fields.clone(),
         };
-        let params = match fields.params() {
-            Ok(params) => params,
-            Err(error) => return self.faults.push(Fault::new(&of.draft.place, error)),
-        };
+        let params = fields.params();
         let name = format!("{}{name}", of.base);
-        let errors = check(&params);
+        let errors = check(params);
         if !errors.is_empty() {
-            let wrong = job(params, name, 0);
-            return self
-                .faults
-                .extend(errors.into_iter().map(|error| wrong.fault(plain(error))));
+            let wrong = job(params.clone(), name, 0);
+            return self.diagnostics.extend(
+                errors
+                    .into_iter()
+                    .map(|error| wrong.diagnostic(without_cli_hint(error))),
+            );
         }
         let count = params.count.unwrap_or(1);
         let seed = params.seed.and_then(Seed::number).unwrap_or(of.seed);
         if count.saturating_add(self.jobs.len() as u64) > MAX_JOBS as u64 {
             let error = Error::field("count", format!("there are more than {MAX_JOBS} jobs"));
-            return self.faults.push(job(params, name, 0).fault(error));
+            return self
+                .diagnostics
+                .push(job(params.clone(), name, 0).diagnostic(error));
         }
         for index in 0..count {
             let name = if count > 1 {
@@ -279,7 +280,7 @@ impl Expansion {
                 count: None,
                 ..params.clone()
             };
-            let job = job(chosen(single, seed, patterns), name, index);
+            let job = job(with_chosen_prompts(single, seed, patterns), name, index);
             match self.names.get(&job.name) {
                 None => {
                     self.names.insert(job.name.clone(), job.place.clone());
@@ -290,7 +291,7 @@ impl Expansion {
                         "name",
                         format!("`{}` is the name of the job at {other}", job.name),
                     );
-                    self.faults.push(Fault::new(&job.place, error));
+                    self.diagnostics.push(Diagnostic::new(&job.place, error));
                 }
             }
         }
@@ -298,7 +299,7 @@ impl Expansion {
 }
 
 /// Values that the jobs of one draft have in common.
-struct Written<'a> {
+struct DraftContext<'a> {
     base: &'a str,
     /// Seed if none is given.
     seed: u64,
@@ -307,7 +308,7 @@ struct Written<'a> {
 }
 
 /// Alternatives of a prompt as an axis.
-fn axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
+fn alternatives_axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
     let point = |text: String| {
         let mut fields = Fields::default();
         // A prompt takes any text.
@@ -325,27 +326,22 @@ fn axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
 }
 
 /// `params` with the prompts that `seed` selects.
-fn chosen(mut params: Params, seed: u64, patterns: &[(&str, Pattern)]) -> Params {
-    for (key, pattern) in patterns {
-        let prompt = match *key {
-            "prompt" => &mut params.prompt,
-            "prompt_2" => &mut params.prompt_2,
-            "negative_prompt" => &mut params.negative_prompt,
-            _ => &mut params.negative_prompt_2,
-        };
-        *prompt = Some(pattern.chosen(seed));
+fn with_chosen_prompts(mut params: Params, seed: u64, patterns: &[(&str, Pattern)]) -> Params {
+    for (field, pattern) in patterns {
+        // A prompt takes any text.
+        let _ = params.set(field, pattern.chosen(seed).into());
     }
     params
 }
 
 /// A 32-bit seed from the SHA-256 of a text.
-fn hashed(text: &str) -> u64 {
+fn seed_from_text(text: &str) -> u64 {
     let hash = Sha256::digest(text.as_bytes());
     u64::from(u32::from_be_bytes([hash[0], hash[1], hash[2], hash[3]]))
 }
 
 /// Replaces the error of a missing prompt, whose hint is about the command line.
-fn plain(error: Error) -> Error {
+fn without_cli_hint(error: Error) -> Error {
     match error.message() {
         "no prompt" => Error::new(Kind::Usage, "the job has no prompt"),
         _ => error,
@@ -356,22 +352,23 @@ fn plain(error: Error) -> Error {
 mod tests {
     use std::path::Path;
 
-    use super::super::source::{Form, Source};
+    use super::super::draft::Source;
+    use super::super::formats::Form;
     use super::*;
 
     fn expand(text: &str, over: &Params) -> (Vec<Job>, Vec<String>) {
         let source = Source::parse(text, Path::new("b.toml"), Form::Toml);
-        assert!(source.faults.is_empty(), "{:?}", source.faults);
-        let (jobs, faults) = jobs(
+        assert!(source.diagnostics.is_empty(), "{:?}", source.diagnostics);
+        let (jobs, diagnostics) = jobs(
             &source.drafts,
             &Fields::default(),
             &Fields::of(over, &Place::new(&"flags".into(), 0)),
         );
         (
             jobs,
-            faults
+            diagnostics
                 .iter()
-                .map(|fault| format!("{}: {}", fault.place, fault.error))
+                .map(|diagnostic| format!("{}: {}", diagnostic.place, diagnostic.error))
                 .collect(),
         )
     }
@@ -383,8 +380,8 @@ mod tests {
     #[test]
     fn a_matrix_and_a_count_become_jobs_of_one_picture() {
         let text = "[[job]]\nname = 'a'\nprompt = 'x'\nseed = 5\ncount = 2\nmatrix.steps = [1, 2]\n[[job]]\nprompt = 'y'\n";
-        let (jobs, faults) = expand(text, &Params::default());
-        assert_eq!(faults, Vec::<String>::new());
+        let (jobs, diagnostics) = expand(text, &Params::default());
+        assert_eq!(diagnostics, Vec::<String>::new());
         assert_eq!(names(&jobs), ["a-1-0", "a-1-1", "a-2-0", "a-2-1", "0002"]);
         assert_eq!(
             (
@@ -439,10 +436,10 @@ mod tests {
     fn alternatives_that_nobody_could_draw_are_refused_before_they_are_written_out() {
         let prompt = "{a|b}".repeat(60);
         let text = format!("[[job]]\nprompt = '{prompt}'\nchoices = 'expand'\n");
-        let (jobs, faults) = expand(&text, &Params::default());
+        let (jobs, diagnostics) = expand(&text, &Params::default());
         assert!(
-            jobs.is_empty() && faults[0].contains("choices: there are more than"),
-            "{faults:?}"
+            jobs.is_empty() && diagnostics[0].contains("choices: there are more than"),
+            "{diagnostics:?}"
         );
     }
 
@@ -451,11 +448,11 @@ mod tests {
         let text = "[defaults]\nwidth = 7\n[[job]]\nname = 'a'\nprompt = 'x'\nmatrix.sampler = ['eulr',\n 'ddim']\n\
                     matrix.seed = '1..=9'\n[[job]]\nname = 'b'\n[[job]]\nname = 'c'\nprompt = 'y'\nwidth = 64\n\
                     [[job]]\nname = 'c'\nprompt = 'z'\nwidth = 64\n";
-        let (_, faults) = expand(text, &Params::default());
+        let (_, diagnostics) = expand(text, &Params::default());
         assert_eq!(
-            faults
+            diagnostics
                 .iter()
-                .map(|fault| fault.split(", got").next().unwrap())
+                .map(|diagnostic| diagnostic.split(", got").next().unwrap())
                 .collect::<Vec<_>>(),
             [
                 "b.toml:2: width: expected a multiple of 8 from 8 to 8192",

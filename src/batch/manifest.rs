@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::claims::{Claims, Moved};
-use super::keeping::Keeping;
+use super::manifest_paths::ManifestPaths;
 use super::plan::Planned;
 use crate::error::{Error, Kind, Result};
 
@@ -24,7 +24,7 @@ pub(super) struct Line {
     pub key: String,
     /// Path of the image.
     pub file: PathBuf,
-    /// Source of the batch ([`Keeping::source`](super::keeping::Keeping::source)).
+    /// Source of the batch ([`ManifestPaths::source`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
     /// State of the job.
@@ -73,20 +73,20 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Opens and locks the manifest of `keeping`. Images that other shards have finished count too,
-    /// and file names of other batches stay reserved. With `restart` all earlier results are
-    /// ignored.
+    /// Opens and locks the manifest of `manifest_paths`. Images that other shards have finished
+    /// count too, and file names of other batches stay reserved. With `restart` all earlier results
+    /// are ignored.
     ///
     /// # Errors
     /// Another process holds it; a line in its middle is damaged; the disk refuses.
-    pub fn open(keeping: &Keeping, restart: bool) -> Result<Self> {
-        let Keeping {
+    pub fn open(manifest_paths: &ManifestPaths, restart: bool) -> Result<Self> {
+        let ManifestPaths {
             path,
             source,
             shards,
             others,
-        } = keeping;
-        let failed = |e: std::io::Error| cannot(path, e);
+        } = manifest_paths;
+        let failed = |e: std::io::Error| write_error(path, e);
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -118,26 +118,26 @@ impl Manifest {
             claims,
             restart,
         };
-        let path = &keeping.path;
+        let path = &manifest_paths.path;
         for other in others {
             let text = std::fs::read_to_string(other).unwrap_or_default();
-            lines(&text, other)?
+            parse_lines(&text, other)?
                 .0
                 .iter()
                 .for_each(|line| manifest.claims.of_others(line));
         }
         for shard in shards {
             let text = std::fs::read_to_string(shard).unwrap_or_default();
-            lines(&text, shard)?
+            parse_lines(&text, shard)?
                 .0
                 .iter()
-                .for_each(|line| manifest.take(line));
+                .for_each(|line| manifest.apply_line(line));
         }
         manifest.known.clear();
         let mut text = String::new();
         manifest.file.read_to_string(&mut text).map_err(failed)?;
-        let (lines, mut whole) = lines(&text, path)?;
-        lines.iter().for_each(|line| manifest.take(line));
+        let (lines, mut whole) = parse_lines(&text, path)?;
+        lines.iter().for_each(|line| manifest.apply_line(line));
         if restart {
             manifest.done.clear();
             manifest.known.clear();
@@ -148,7 +148,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    fn take(&mut self, line: &Line) {
+    fn apply_line(&mut self, line: &Line) {
         let id = (line.key.clone(), line.file.clone());
         self.claims.own(line);
         self.known.insert(id.clone());
@@ -170,7 +170,8 @@ impl Manifest {
     /// # Errors
     /// A file is there that no batch has named.
     pub fn settle(&self, planned: &mut [Planned]) -> Result<Vec<Moved>> {
-        let unchanged = |id: &(String, PathBuf)| self.done.get(id).map(|hash| is_file(&id.1, hash));
+        let unchanged =
+            |id: &(String, PathBuf)| self.done.get(id).map(|hash| has_hash(&id.1, hash));
         self.claims.settle(planned, self.restart, &unchanged)
     }
 
@@ -184,9 +185,9 @@ impl Manifest {
             .collect();
         let lines: Vec<Line> = new
             .into_iter()
-            .map(|planned| self.line(planned, State::Planned))
+            .map(|planned| self.line_of(planned, State::Planned))
             .collect();
-        self.add(&lines)
+        self.append_lines(&lines)
     }
 
     /// Appends the state of a job.
@@ -194,10 +195,10 @@ impl Manifest {
     /// # Errors
     /// The disk refuses.
     pub fn note(&mut self, planned: &Planned, state: State) -> Result<()> {
-        self.add(&[self.line(planned, state)])
+        self.append_lines(&[self.line_of(planned, state)])
     }
 
-    fn line(&self, planned: &Planned, state: State) -> Line {
+    fn line_of(&self, planned: &Planned, state: State) -> Line {
         let Planned { job, key, path, .. } = planned;
         let source = Some(self.source.clone());
         Line {
@@ -209,13 +210,13 @@ impl Manifest {
         }
     }
 
-    fn add(&mut self, lines: &[Line]) -> Result<()> {
+    fn append_lines(&mut self, lines: &[Line]) -> Result<()> {
         let mut text = Vec::new();
         for line in lines {
             serde_json::to_writer(&mut text, line)
                 .map_err(|e| Error::internal("no line of a manifest").source(e))?;
             text.push(b'\n');
-            self.take(line);
+            self.apply_line(line);
         }
         if text.is_empty() {
             return Ok(());
@@ -224,17 +225,17 @@ impl Manifest {
             .file
             .write_all(&text)
             .and_then(|()| self.file.sync_data());
-        written.map_err(|e| cannot(&self.path, e))
+        written.map_err(|e| write_error(&self.path, e))
     }
 }
 
 /// Returns true if the content of the file has this hash.
-fn is_file(path: &Path, hash: &str) -> bool {
+fn has_hash(path: &Path, hash: &str) -> bool {
     std::fs::read(path).is_ok_and(|bytes| digest(&bytes) == hash)
 }
 
 /// Parses the complete lines of a manifest; also returns their length in bytes.
-pub(super) fn lines(text: &str, path: &Path) -> Result<(Vec<Line>, u64)> {
+pub(super) fn parse_lines(text: &str, path: &Path) -> Result<(Vec<Line>, u64)> {
     let whole = text.rfind('\n').map_or(0, |at| at + 1);
     let mut lines = Vec::new();
     for (number, line) in text[..whole].lines().enumerate() {
@@ -248,7 +249,7 @@ pub(super) fn lines(text: &str, path: &Path) -> Result<(Vec<Line>, u64)> {
     Ok((lines, whole as u64))
 }
 
-fn cannot(path: &Path, error: std::io::Error) -> Error {
+fn write_error(path: &Path, error: std::io::Error) -> Error {
     Error::new(
         Kind::Output,
         format!("cannot keep the manifest `{}`", path.display()),

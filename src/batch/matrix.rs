@@ -81,7 +81,7 @@ pub(super) struct Element {
 }
 
 /// Returns every combination of the axes' points, with the last axis varying fastest.
-pub(super) fn product(axes: &[Axis]) -> Vec<Element> {
+pub(super) fn cross_product(axes: &[Axis]) -> Vec<Element> {
     axes.iter()
         .fold(vec![Element::default()], |elements, axis| {
             let names = axis.name_parts();
@@ -104,10 +104,7 @@ pub(super) fn product(axes: &[Axis]) -> Vec<Element> {
 }
 
 /// Values of a range `1..=16`, `1..16` or `10..=50 step 10`; `None` for text that is no range.
-///
-/// # Errors
-/// A range without values, or with too many.
-pub(super) fn range(key: &str, text: &str) -> Result<Option<Vec<Value>>> {
+pub(super) fn parse_range(key: &str, text: &str) -> Result<Option<Vec<Value>>> {
     let (bounds, step) = text.split_once("step").unwrap_or((text, "1"));
     let Some((low, high)) = bounds.split_once("..") else {
         return Ok(None);
@@ -146,7 +143,7 @@ pub(super) fn range(key: &str, text: &str) -> Result<Option<Vec<Value>>> {
 }
 
 /// A value as displayed text.
-pub(super) fn label(value: &Value) -> String {
+pub(super) fn display_label(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
@@ -165,7 +162,7 @@ mod tests {
             let mut fields = Fields::default();
             fields.set(key, value.clone(), &place).unwrap();
             Point {
-                label: label(value),
+                label: display_label(value),
                 fields,
                 place: place.clone(),
             }
@@ -179,7 +176,7 @@ mod tests {
     #[test]
     fn ranges_are_lists_of_numbers() {
         let list = |text: &str| {
-            range("seed", text)
+            parse_range("seed", text)
                 .unwrap()
                 .map(|values| values.iter().filter_map(Value::as_u64).collect::<Vec<_>>())
         };
@@ -196,7 +193,7 @@ mod tests {
             "0..=18446744073709551615",
         ] {
             assert_eq!(
-                range("seed", empty).unwrap_err().field_name(),
+                parse_range("seed", empty).unwrap_err().field_name(),
                 Some("seed"),
                 "{empty}"
             );
@@ -209,7 +206,7 @@ mod tests {
             axis("sampler", &["euler".into(), "ddim".into()]),
             axis("steps", &[4.into(), 8.into()]),
         ];
-        let names: Vec<String> = product(&axes)
+        let names: Vec<String> = cross_product(&axes)
             .into_iter()
             .map(|element| element.name)
             .collect();
@@ -218,11 +215,11 @@ mod tests {
             "prompt",
             &["a cat on a mat in the sun".into(), "a dog".into()],
         );
-        let names: Vec<String> = product(&[long])
+        let names: Vec<String> = cross_product(&[long])
             .into_iter()
             .map(|element| element.name)
             .collect();
         assert_eq!(names, ["-1", "-2"]);
-        assert_eq!(product(&[]).len(), 1);
+        assert_eq!(cross_product(&[]).len(), 1);
     }
 }

@@ -1,28 +1,27 @@
 //! Batches: from files of jobs (TOML, lines of prompts, CSV, JSONL) to plans, the manifest of
 //! finished jobs, and shards. Plain data; generating the images is not part of this module.
 
-mod choices;
 mod claims;
+mod draft;
 mod fields;
+mod formats;
+mod grouping;
 mod job;
-mod keeping;
-mod lines;
 mod manifest;
+mod manifest_paths;
 mod matrix;
-mod order;
 mod plan;
 mod shard;
-mod source;
-mod table;
-mod toml_file;
+mod wildcards;
 
 pub use claims::Moved;
-pub use fields::{Fault, Fields, Place};
+pub use draft::{Choices, Draft, Output, Source};
+pub use fields::{Diagnostic, Fields, Place};
+pub use formats::Form;
+pub use grouping::forwards;
 pub use job::{Job, jobs};
-pub use keeping::{Keeping, Origin};
 pub use manifest::{Manifest, State, digest};
+pub use manifest_paths::{ManifestPaths, Origin};
 pub use matrix::Coordinate;
-pub use order::forwards;
 pub use plan::{DEFAULT_TEMPLATE, Planned, plan};
 pub use shard::Shard;
-pub use source::{Choices, Form, Output, Source};

@@ -17,8 +17,8 @@ use super::save::with_save_events;
 use super::terminal::count_of;
 use super::{signals, terminal_image};
 use crate::batch::{
-    self, Fault, Fields, Form, Job, Keeping, Manifest, Moved, Origin, Output, Place, Planned,
-    Shard, Source,
+    self, Diagnostic, Fields, Form, Job, Manifest, ManifestPaths, Moved, Origin, Output, Place,
+    Planned, Shard, Source,
 };
 use crate::env::{self, Hub};
 use crate::error::{Error, Kind, Result};
@@ -121,8 +121,9 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let origin = stdin
         .as_deref()
         .map_or(Origin::File(&arguments.file), Origin::Stdin);
-    let keeping = Keeping::of(origin, &folder, shard, arguments.manifest.as_deref());
-    let manifest = open_manifest(&keeping, &mut planned, arguments.restart, &progress)?;
+    let manifest_paths =
+        ManifestPaths::locate(origin, &folder, shard, arguments.manifest.as_deref());
+    let manifest = open_manifest(&manifest_paths, &mut planned, arguments.restart, &progress)?;
     let mut run = BatchRun::new(&planned, manifest, &progress);
     run.fail_fast = arguments.fail_fast;
     run.show = arguments.show;
@@ -168,7 +169,7 @@ impl Arguments {
                 progress.borrow_mut().on(event)
             }
         };
-        let defaults = self.profile.defaults()?.told(&mut observer)?;
+        let defaults = self.profile.defaults()?.announce(&mut observer)?;
         let (jobs, wrong) = batch::jobs(&source.drafts, &defaults.fields(), &over);
         let (jobs, absent) = if self.dry.is_requested() {
             split_by_presence(jobs)
@@ -181,16 +182,16 @@ impl Arguments {
             Hub::from_env()?
         });
         let (planned, worse) = batch::plan(jobs, &source.output, &mut planner, &mut observer)?;
-        let mut faults: Vec<Fault> = source
-            .faults
+        let mut diagnostics: Vec<Diagnostic> = source
+            .diagnostics
             .into_iter()
             .chain(wrong)
             .chain(worse)
             .collect();
-        faults.sort_by(|a, b| a.place.cmp(&b.place));
-        if !faults.is_empty() {
-            return Err(report_faults(
-                &faults,
+        diagnostics.sort_by(|a, b| a.place.cmp(&b.place));
+        if !diagnostics.is_empty() {
+            return Err(report_diagnostics(
+                &diagnostics,
                 &self.file,
                 self.display.error_format(),
             ));
@@ -279,7 +280,7 @@ fn tile(Planned { job, path, .. }: &Planned, several: bool) -> Tile {
 /// Creates the jobs' folders, opens the manifest for this process alone, and settles the path of each
 /// image.
 fn open_manifest(
-    keeping: &Keeping,
+    manifest_paths: &ManifestPaths,
     planned: &mut [Planned],
     restart: bool,
     progress: &RefCell<Progress>,
@@ -287,7 +288,7 @@ fn open_manifest(
     for planned in planned.iter() {
         create_folder(planned.path.parent().unwrap_or(Path::new("")))?;
     }
-    let manifest = Manifest::open(keeping, restart)?;
+    let manifest = Manifest::open(manifest_paths, restart)?;
     for Moved { wanted, taken } in manifest.settle(planned)? {
         let (wanted, taken) = (wanted.display(), taken.display());
         let message =
@@ -326,12 +327,15 @@ fn create_folder(folder: &Path) -> Result<()> {
     })
 }
 
-/// Prints every fault; returns an error with their number.
-fn report_faults(faults: &[Fault], file: &Path, format: Format) -> Error {
-    for fault in faults {
-        errors::report_fault(fault, format);
+/// Prints every diagnostic; returns an error with their number.
+fn report_diagnostics(diagnostics: &[Diagnostic], file: &Path, format: Format) -> Error {
+    for diagnostic in diagnostics {
+        errors::report_diagnostic(diagnostic, format);
     }
-    let kinds: Vec<Kind> = faults.iter().map(|fault| fault.error.kind()).collect();
+    let kinds: Vec<Kind> = diagnostics
+        .iter()
+        .map(|diagnostic| diagnostic.error.kind())
+        .collect();
     let kind = if kinds.iter().all(|kind| *kind == kinds[0]) {
         kinds[0]
     } else {
@@ -341,7 +345,7 @@ fn report_faults(faults: &[Fault], file: &Path, format: Format) -> Error {
         kind,
         format!(
             "{} in `{}`; nothing was drawn",
-            count_of(faults.len(), "error"),
+            count_of(diagnostics.len(), "error"),
             file.display()
         ),
     )

@@ -7,12 +7,13 @@ use clap::Args;
 use serde::Serialize;
 
 use super::terminal;
+use crate::device::{DeviceChoice, Dtype};
 use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow, Observer, Stage};
 use crate::nn::peak_resident_memory;
-use crate::params::{Params, Request};
+use crate::params::{Params, Parsed, Request};
 use crate::planner::Planner;
 
 #[derive(Args)]
@@ -40,11 +41,11 @@ pub(super) struct Arguments {
 
     /// Arithmetic: auto, f32, f16, bf16 or int8
     #[arg(long, value_name = "TYPE")]
-    dtype: Option<String>,
+    dtype: Option<Parsed<Dtype>>,
 
     /// Device: auto, cpu, cuda[:N] or metal
     #[arg(long, value_name = "DEVICE")]
-    device: Option<String>,
+    device: Option<Parsed<DeviceChoice>>,
 
     /// CPU threads
     #[arg(long, value_name = "N")]

@@ -9,7 +9,7 @@ use crate::batch::{Fields, Place};
 use crate::env::{self, DefaultsFile};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, tell};
-use crate::params::{Params, Profiles, bystanders, check, decoding_alone, not_finite, overlay};
+use crate::params::{Combine, Params, Profiles};
 
 /// Choice of a profile. Only the command line has this flag.
 #[derive(Args)]
@@ -22,9 +22,6 @@ pub(super) struct Profile {
 
 impl Profile {
     /// The defaults that the user's file and the profile make.
-    ///
-    /// # Errors
-    /// The file is wrong, or has no such profile.
     pub(super) fn defaults(&self) -> Result<Defaults> {
         let (file, note) = read()?;
         let name = self.profile.clone().or_else(env::profile);
@@ -42,10 +39,7 @@ pub(super) struct Defaults {
 
 impl Defaults {
     /// Tells what is noteworthy about them.
-    ///
-    /// # Errors
-    /// The observer cancels.
-    pub(super) fn told(self, observer: &mut dyn Observer) -> Result<Self> {
+    pub(super) fn announce(self, observer: &mut dyn Observer) -> Result<Self> {
         match self.note.clone() {
             None => Ok(self),
             Some(message) => tell(observer, &Event::Note { message }).map(|()| self),
@@ -61,25 +55,17 @@ impl Defaults {
     }
 
     /// The given parameters over the defaults.
-    ///
-    /// # Errors
-    /// A field is no finite number.
-    pub(super) fn under(&self, said: &Params) -> Result<Params> {
-        if let Some(field) = not_finite(said) {
-            let wrong = check(said)
-                .into_iter()
-                .find(|error| error.field_name() == Some(&field));
-            return Err(wrong.unwrap_or_else(|| Error::field(&field, "expected finite numbers")));
-        }
-        match said.from_latents {
-            Some(_) => Ok(overlay(&decoding_alone(&self.params), said)),
-            None => Ok(overlay(&self.params, said)),
-        }
+    pub(super) fn complete(&self, said: &Params) -> Params {
+        let defaults = match said.from_latents {
+            Some(_) => self.params.for_latents(),
+            None => self.params.clone(),
+        };
+        said.clone().combine(defaults)
     }
 
     /// A whole request over those defaults that no picture depends on.
-    pub(super) fn beside(&self, request: &Params) -> Params {
-        overlay(&bystanders(&self.params), request)
+    pub(super) fn complete_execution(&self, request: Params) -> Params {
+        request.combine(self.params.execution())
     }
 
     /// The error, with a word on where the wrong value came from.
@@ -89,9 +75,6 @@ impl Defaults {
 }
 
 /// The user's file, and a note if a file has no effect because this user may not look for it.
-///
-/// # Errors
-/// The file is wrong.
 pub(super) fn read() -> Result<(Profiles, Option<String>)> {
     match env::defaults_file()? {
         None => Ok((Profiles::default(), None)),

@@ -12,12 +12,13 @@ use serde::Serialize;
 
 use super::terminal::{self, count_of};
 use crate::batch::{Job, Planned, forwards};
+use crate::device::Dtype;
 use crate::engine::{Engine, Forecast};
 use crate::env::Hub;
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
-use crate::models::tokenizer::{Reader, readers};
-use crate::params::{Params, Request};
+use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
+use crate::params::{Params, Parsed, Request, RequestKey};
 use crate::planner::{Plan, Planner};
 use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelRef};
 use crate::schedulers::Sampler;
@@ -203,12 +204,13 @@ pub(super) fn is_absent(params: &Params) -> Result<bool> {
 fn download(params: &Params) -> Result<Option<u64>> {
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     let hub = Hub::from_env()?;
+    let dtype = params.dtype.as_ref().and_then(Parsed::value);
     let fetch = Fetch {
         hub: Hub {
             offline: hub.offline || params.offline == Some(true),
             ..hub
         },
-        half: matches!(params.dtype.as_deref(), Some("f16" | "bf16")),
+        half: matches!(dtype, Some(Dtype::F16 | Dtype::Bf16)),
         ..Fetch::default()
     };
     let mut said = None;
@@ -246,11 +248,11 @@ impl Report {
         name: Option<String>,
         file: Option<PathBuf>,
         plan: &Plan,
-        known: &mut HashMap<String, Vec<Reader>>,
+        known: &mut HashMap<String, Vec<EncoderTokenizer>>,
     ) -> Result<()> {
         let files = &plan.base.files;
         if !known.contains_key(&files.origin) {
-            let readers = readers(files)?;
+            let readers = encoder_tokenizers(files)?;
             let notices = readers
                 .iter()
                 .filter_map(|reader| reader.tokenizer.notice());
@@ -371,12 +373,12 @@ fn estimate(plans: &[&Plan], forwards: &[&Plan], form: DryRun) -> Result<Estimat
     let mut engine = Engine::new();
     // Before a short run takes memory that the estimate asks for.
     let peak_bytes = peak(&mut engine, forwards)?;
-    let mut known: HashMap<String, Option<Measured>> = HashMap::new();
+    let mut known: HashMap<(bool, RequestKey), Option<Measured>> = HashMap::new();
     let mut prompts = HashSet::new();
     let (mut seconds, mut measured) = (Some(0.0), Vec::new());
     for plan in plans {
         let request = &plan.request;
-        let kind = format!("{} {:?}", request.cfg_scale > 1.0, request.machinery());
+        let kind = (request.cfg_scale > 1.0, request.machinery().key());
         if !known.contains_key(&kind) {
             let timed = if form.measures() {
                 Some(measure(plan, &mut engine)?)
@@ -388,7 +390,7 @@ fn estimate(plans: &[&Plan], forwards: &[&Plan], form: DryRun) -> Result<Estimat
             measured.extend(timed.clone().filter(|_| form.measures()));
             known.insert(kind.clone(), timed);
         }
-        let encodes = prompts.insert(format!("{:?}", request.conditioning()));
+        let encodes = prompts.insert(request.conditioning().key());
         let calls = calls(plan)? as f64;
         seconds = known[&kind].as_ref().zip(seconds).map(|(timed, seconds)| {
             let each = calls * timed.step_seconds + timed.decode_seconds;
@@ -434,7 +436,7 @@ fn peak(engine: &mut Engine, plans: &[&Plan]) -> Result<Option<u64>> {
     let mut forms = HashSet::new();
     let others = plans
         .iter()
-        .filter(|plan| forms.insert(format!("{:?}", plan.request.form())));
+        .filter(|plan| forms.insert(plan.request.form().key()));
     let estimates = others
         .map(|plan| engine.estimate(plan))
         .collect::<Result<Vec<_>>>()?;

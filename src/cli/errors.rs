@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::terminal::{coloured, harmless, say};
-use crate::batch::Fault;
+use crate::batch::Diagnostic;
 use crate::error::{Error, Kind};
 use crate::event::SCHEMA;
 
@@ -49,8 +49,8 @@ fn into_crate_error(error: anyhow::Error) -> Error {
 }
 
 /// Prints an error in a batch file.
-pub(super) fn report_fault(fault: &Fault, format: Format) {
-    let Fault { place, error } = fault;
+pub(super) fn report_diagnostic(diagnostic: &Diagnostic, format: Format) {
+    let Diagnostic { place, error } = diagnostic;
     match format {
         Format::Text => say(&lines(&format!("{place}: {error}"), error.hints())),
         Format::Json => {

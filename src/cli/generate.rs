@@ -14,7 +14,7 @@ use super::{signals, terminal_image};
 use crate::env::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
-use crate::params::{Params, check};
+use crate::params::{Checked, Params};
 use crate::planner::Planner;
 
 #[derive(Args)]
@@ -40,10 +40,9 @@ const MAX_PROMPT: u64 = 1 << 20;
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let started = Instant::now();
     let defaults = arguments.profile.defaults()?;
-    let params = with_prompt_from_stdin(&defaults.under(&arguments.params)?)?;
-    if let Some(error) = check(&params).into_iter().next() {
-        return Err(defaults.blamed(error, &arguments.params).into());
-    }
+    let params = with_prompt_from_stdin(&defaults.complete(&arguments.params))?;
+    let checked =
+        Checked::new(&params).map_err(|error| defaults.blamed(error, &arguments.params))?;
     let destination = parse_destination(&params)?;
     if arguments.show {
         terminal_image::check_terminal()?;
@@ -54,8 +53,8 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     let progress = RefCell::new(Progress::new(&arguments.display));
     let mut observer = |event: &Event| progress.borrow_mut().on(event);
-    defaults.told(&mut observer)?;
-    let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
+    defaults.announce(&mut observer)?;
+    let plan = Planner::new(Hub::from_env()?).plan_checked(checked, &mut observer)?;
     generate_and_save(
         &Generation {
             plan: &plan,

@@ -18,7 +18,7 @@ use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
 use crate::image::{Image, Size};
 use crate::output::metadata::{self, Record};
-use crate::params::{Params, overlay};
+use crate::params::{Combine, Params};
 use crate::planner::{Plan, Planner, Recorded};
 
 #[derive(Args)]
@@ -94,12 +94,9 @@ impl Arguments {
                         format!("not taken over: {}", left.join(", ")),
                     );
                 }
-                let params = self
-                    .profile
-                    .defaults()?
-                    .told(&mut observer)?
-                    .under(&params)?;
-                Planner::new(Hub::from_env()?).plan(&overlay(&params, &self.params), &mut observer)
+                let defaults = self.profile.defaults()?.announce(&mut observer)?;
+                let params = self.params.clone().combine(defaults.complete(&params));
+                Planner::new(Hub::from_env()?).plan(&params, &mut observer)
             }
             (None, _) if found.sheet.is_some() => {
                 let message = format!("`{}` is a sheet of several pictures", self.image.display());
@@ -125,13 +122,10 @@ impl Arguments {
             image: &self.image,
             over: &self.params,
         };
-        let params = self
-            .profile
-            .defaults()?
-            .told(&mut observer)?
-            .beside(&recorded.params()?);
-        let plan =
-            Planner::new(Hub::from_env()?).plan(&overlay(&params, &self.params), &mut observer)?;
+        let defaults = self.profile.defaults()?.announce(&mut observer)?;
+        let params = defaults.complete_execution(recorded.params()?);
+        let params = self.params.clone().combine(params);
+        let plan = Planner::new(Hub::from_env()?).plan(&params, &mut observer)?;
         for difference in recorded.differences(&plan)? {
             warn(&mut observer, difference);
         }

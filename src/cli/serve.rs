@@ -8,9 +8,10 @@ use std::time::{Duration, SystemTime};
 use clap::Args;
 
 use super::{signals, terminal};
+use crate::device::{DeviceChoice, Dtype};
 use crate::env::{Hold, Hub, Token, state_folder};
 use crate::error::{Error, Kind, Result};
-use crate::params::Params;
+use crate::params::{Params, Parsed};
 use crate::serve::{BindOptions, Limits, Log, Options, Server, Storage};
 
 #[derive(Args)]
@@ -116,11 +117,11 @@ pub(super) struct EngineArguments {
 
     /// Device: auto, cpu, cuda[:N] or metal
     #[arg(long, value_name = "DEVICE", help_heading = "Drawing")]
-    device: Option<String>,
+    device: Option<Parsed<DeviceChoice>>,
 
     /// Arithmetic: auto, f32, f16, bf16 or int8
     #[arg(long, value_name = "TYPE", help_heading = "Drawing")]
-    dtype: Option<String>,
+    dtype: Option<Parsed<Dtype>>,
 
     /// CPU threads
     #[arg(long, value_name = "N", help_heading = "Drawing")]

@@ -12,8 +12,9 @@ use crate::adapters::{self, Embedding, Shelf};
 use crate::env::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow};
-use crate::models::tokenizer::{Reader, Shape, Tokenizer, readers};
+use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
 use crate::named_enum::Named;
+use crate::prompt::tokenizer::{Shape, Tokenizer};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax, Token, Word};
 use crate::registry::{self, Component, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, models};
 
@@ -168,7 +169,7 @@ fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<En
     embeddings
         .iter()
         .try_for_each(|embedding| embedding.fits(&files))?;
-    let encoder = |Reader {
+    let encoder = |EncoderTokenizer {
                        component,
                        tokenizer,
                        ..
@@ -183,7 +184,7 @@ fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<En
             words,
         }
     };
-    let readers = readers(&files)?;
+    let readers = encoder_tokenizers(&files)?;
     let notices = readers
         .iter()
         .filter_map(|reader| reader.tokenizer.notice());
@@ -211,7 +212,7 @@ fn show(encoder: &Encoder, prompt: &Prompt<'_>, reading: Reading) -> Result<Show
     Ok(Shown {
         encoder: name,
         tokens: chunked.chunks.iter().map(Vec::len).sum(),
-        room: tokenizer.room(),
+        room: tokenizer.capacity(),
         chunks: chunked.chunks.iter().map(chunk).collect(),
         left_out: chunked.dropped,
     })

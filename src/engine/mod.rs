@@ -389,7 +389,7 @@ fn condition_images(request: &Request, start: Option<&Start>) -> Result<Conditio
         None => None,
     };
     Ok(ConditionImages {
-        controls: request.control_pictures(start)?,
+        controls: request.control_images(start)?,
         prompt,
     })
 }

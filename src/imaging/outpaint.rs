@@ -1,5 +1,7 @@
 //! Outpainting: the pixels added on each side, and their content before they are painted.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Pixels, SIDE_UNIT};
@@ -18,6 +20,22 @@ pub struct Extend {
     pub right: u32,
     /// Pixels.
     pub bottom: u32,
+}
+
+impl fmt::Display for Extend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sides = [
+            ("left", self.left),
+            ("top", self.top),
+            ("right", self.right),
+            ("bottom", self.bottom),
+        ];
+        let sides = sides.iter().filter(|(_, pixels)| *pixels != 0);
+        let sides: Vec<String> = sides
+            .map(|(side, pixels)| format!("{side}={pixels}"))
+            .collect();
+        f.write_str(&sides.join(","))
+    }
 }
 
 /// Largest number of pixels added on a side.

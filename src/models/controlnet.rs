@@ -7,9 +7,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::conditioning::{Added, Conditioning, TimeEmbedding};
-use super::unet_blocks::{DownStage, MidStage, begin};
+use super::unet_blocks::{Contexts, DownStage, MidStage, begin, key_values};
 use super::unet_config::UnetConfig;
-use super::unet_transformer::{Contexts, key_values};
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, Weights};
 

@@ -8,11 +8,11 @@ use candle_core::{DType, Device, Tensor};
 use serde_json::Value;
 
 use super::clip::ClipText;
-use super::tokenizer::{Shape, Tokenizer};
 use super::unet::Unet;
 use super::unet_config::UnetConfig;
 use super::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, ExtraRows, Weights};
+use crate::prompt::tokenizer::{Shape, Tokenizer};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax};
 use crate::registry::{Component, ModelFiles, Tensors};
 use crate::rng::{Normal, TorchCpu};

@@ -10,11 +10,10 @@ pub(crate) mod denoiser;
 pub(crate) mod ip_adapter;
 pub(crate) mod resnet;
 pub(crate) mod taesd;
-pub(crate) mod tokenizer;
+pub(crate) mod text_encoders;
 pub(crate) mod unet;
 mod unet_blocks;
 pub(crate) mod unet_config;
-mod unet_transformer;
 pub(crate) mod vae;
 mod vae_sizes;
 

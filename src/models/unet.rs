@@ -7,9 +7,10 @@ use super::conditioning::{Added, Conditioning, TimeEmbedding};
 use super::controlnet::Residuals;
 use super::denoiser::{Conditioned, Denoiser, DenoiserInputs, ImagePrompt};
 use super::ip_adapter::IpAdapter;
-use super::unet_blocks::{DownStage, MidStage, UpStage, begin};
+use super::unet_blocks::{
+    Contexts, DownStage, Merging, MidStage, Transformer, UpStage, begin, key_values,
+};
 use super::unet_config::UnetConfig;
-use super::unet_transformer::{Contexts, Merging, Transformer, key_values};
 use crate::error::{Error, Kind, Result};
 use crate::nn::{Backend, Conv2d, ConvShape, FeatureMap, GroupNorm, Weights};
 

@@ -149,10 +149,10 @@ impl Parameters {
         let params = Params {
             prompt: Some(self.prompt.clone()),
             negative_prompt: Some(self.negative_prompt.clone()).filter(|text| !text.is_empty()),
-            prompt_syntax: Some("weighted".to_owned()),
-            long_prompt: Some("chunk".to_owned()),
+            prompt_syntax: Some("weighted".into()),
+            long_prompt: Some("chunk".into()),
             // A1111 generates its noise on the GPU unless `RNG` says otherwise.
-            rng: Some("philox".to_owned()),
+            rng: Some("philox".into()),
             ..Params::default()
         };
         let mut taken = Taken {
@@ -194,8 +194,8 @@ impl Parameters {
         let named = schedule.map(|schedule| format!("Schedule type: {schedule}"));
         match a1111_labels::sampling(["Sampler", "Schedule type"], label, schedule, rule) {
             Ok(read) => {
-                taken.params.sampler = Some(read.sampler.to_owned());
-                taken.params.schedule = Some(read.schedule.to_owned());
+                taken.params.sampler = Some(read.sampler.into());
+                taken.params.schedule = Some(read.schedule.into());
                 if read.unheard {
                     let named = named.unwrap_or_else(|| format!("Sampler: {label}"));
                     taken
@@ -217,7 +217,7 @@ impl Parameters {
                 if is_schedule {
                     // The sampler by itself is known, or it would be what is wrong.
                     let read = a1111_labels::sampling(["", ""], label, None, rule);
-                    taken.params.sampler = read.ok().map(|read| read.sampler.to_owned());
+                    taken.params.sampler = read.ok().map(|read| read.sampler.into());
                 } else {
                     taken
                         .left
@@ -245,15 +245,16 @@ impl Parameters {
             // With a second pass (hires fix), the field is the strength of that pass.
             "Denoising strength" if over.init_image.is_some() && !self.has_second_pass() => {
                 set(&mut params.strength, value.parse().ok())
-                    && set(&mut params.strength_steps, Some("one_more".to_owned()))
+                    && set(&mut params.strength_steps, Some("one_more".into()))
             }
             "Mask blur" if masked => set(&mut params.mask_blur, value.parse().ok()),
             "Mask mode" if masked => {
                 set(&mut params.invert_mask, Some(value == "Inpaint not masked"))
             }
-            "Masked content" if masked => {
-                set(&mut params.masked_content, Some(value.replace(' ', "_")))
-            }
+            "Masked content" if masked => set(
+                &mut params.masked_content,
+                Some(value.replace(' ', "_").into()),
+            ),
             "Masked area padding" if masked => set(&mut params.mask_padding, value.parse().ok()),
             "Inpaint area" if masked => self.field("Masked area padding").is_some(),
             _ => false,
@@ -277,7 +278,7 @@ fn take(params: &mut Params, name: &str, value: &str) -> bool {
             &mut params.clip_skip,
             value.parse::<usize>().ok().and_then(|n| n.checked_sub(1)),
         ),
-        "RNG" => set(&mut params.rng, generator(value).map(str::to_owned)),
+        "RNG" => set(&mut params.rng, generator(value).map(Into::into)),
         "Eta" | "Eta DDIM" => match value.parse::<f64>() {
             // The default of ddim, and of ancestral samplers.
             Ok(eta) if eta == usual_eta(params) => true,
@@ -306,7 +307,7 @@ fn generator(name: &str) -> Option<&'static str> {
 }
 
 fn takes_eta(params: &Params) -> bool {
-    params.sampler.as_deref() == Some("ddim")
+    params.sampler == Some("ddim".into())
 }
 
 fn usual_eta(params: &Params) -> f64 {
@@ -331,6 +332,7 @@ fn reason(error: &Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::Parsed;
 
     fn field<'a>(parameters: &'a Parameters, key: &str) -> Option<&'a str> {
         parameters
@@ -477,7 +479,10 @@ mod tests {
     fn pair(fields: &str) -> [Option<String>; 2] {
         let (params, left) = taken(fields, &Params::default());
         assert_eq!(left, [""; 0], "{fields}");
-        [params.sampler, params.schedule]
+        [
+            params.sampler.map(Into::into),
+            params.schedule.map(Into::into),
+        ]
     }
 
     #[test]
@@ -486,7 +491,10 @@ mod tests {
                     Size: 512x768, Model hash: 6ce0161689, Clip skip: 2, Hires upscale: 2, RNG: CPU, Version: v1.6.0";
         let (params, left) = parse(text).params(&Params::default());
         assert_eq!(
-            (params.sampler.as_deref(), params.schedule.as_deref()),
+            (
+                params.sampler.as_ref().map(Parsed::text),
+                params.schedule.as_ref().map(Parsed::text)
+            ),
             (Some("dpmpp_2m"), Some("karras"))
         );
         assert_eq!(
@@ -494,11 +502,18 @@ mod tests {
             (Some(512), Some(768), Some(30))
         );
         assert_eq!(
-            (params.clip_skip, params.rng.as_deref(), params.seed),
+            (
+                params.clip_skip,
+                params.rng.as_ref().map(Parsed::text),
+                params.seed
+            ),
             (Some(1), Some("torch"), Some(12.into()))
         );
         assert_eq!(
-            (params.cfg_scale, params.prompt_syntax.as_deref()),
+            (
+                params.cfg_scale,
+                params.prompt_syntax.as_ref().map(Parsed::text)
+            ),
             (Some(7.5), Some("weighted"))
         );
         assert_eq!(left, ["Model hash: 6ce0161689", "Hires upscale: 2"]);
@@ -556,7 +571,11 @@ mod tests {
             &Params::default(),
         );
         assert_eq!(
-            (params.sampler.as_deref(), params.schedule, left.len()),
+            (
+                params.sampler.as_ref().map(Parsed::text),
+                params.schedule,
+                left.len()
+            ),
             (Some("euler"), None, 1)
         );
         assert_eq!(
@@ -595,7 +614,7 @@ mod tests {
         ] {
             let (params, left) = taken(&format!("RNG: {name}"), &Params::default());
             assert_eq!(
-                (params.rng.as_deref(), left.len()),
+                (params.rng.as_ref().map(Parsed::text), left.len()),
                 (Some(ours), 0),
                 "{name}"
             );
@@ -622,7 +641,10 @@ mod tests {
         assert_eq!(params.strength_steps, None);
         let (params, _) = taken("Denoising strength: 0", &over);
         assert_eq!(
-            (params.strength, params.strength_steps.as_deref()),
+            (
+                params.strength,
+                params.strength_steps.as_ref().map(Parsed::text)
+            ),
             (Some(0.0), Some("one_more"))
         );
     }

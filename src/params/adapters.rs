@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::Params;
+use super::values::get_all;
+use super::{FromText, Params};
 use crate::adapters;
 use crate::error::{Error, Result};
 use crate::prompt::Prompt;
@@ -31,8 +32,9 @@ pub struct Adapter {
     pub ignored: Vec<String>,
 }
 
-/// The prompt and the LoRAs that were named in it or by flags.
-pub(super) struct Named {
+/// The prompt without its references to LoRAs, and the LoRAs of flags and prompt.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PromptAndLoras {
     pub(super) prompt: String,
     pub(super) loras: Vec<Adapter>,
 }
@@ -56,111 +58,70 @@ impl Adapter {
             ignored: Vec::new(),
         }
     }
+}
 
-    /// Reads `FILE[:WEIGHT]`.
-    fn parse(text: &str) -> Result<Self> {
+impl FromText for Adapter {
+    /// Parses `FILE[:WEIGHT]`.
+    fn from_text(field: &str, text: &str) -> Result<Self> {
         let (file, weight) = match text.rsplit_once(':') {
             Some((file, weight)) if weight.trim().parse::<f64>().is_ok() => {
                 (file, weight.trim().parse().unwrap_or(1.0))
             }
             _ => (text, 1.0),
         };
-        within("lora", weight)?;
+        within(field, weight)?;
         match file {
-            "" => Err(Error::expected("lora", "FILE or FILE:WEIGHT", text)),
+            "" => Err(Error::expected(field, "FILE or FILE:WEIGHT", text)),
             _ => Ok(Self::new(file, weight)),
         }
     }
 }
 
 fn within(field: &str, weight: f64) -> Result<()> {
-    match weight.abs() <= LARGEST {
-        true => Ok(()),
-        false => Err(Error::expected(
-            field,
-            format!("a weight from -{LARGEST} to {LARGEST}"),
-            weight,
-        )),
+    if weight.abs() <= LARGEST {
+        return Ok(());
     }
+    let expected = format!("a weight from -{LARGEST} to {LARGEST}");
+    Err(Error::expected(field, expected, weight))
 }
 
-/// The prompt without its references to LoRAs, and the LoRAs of flags and prompt. LoRAs named in
-/// the prompt are looked up in `lora_dir`; the files are not read.
-///
-/// # Errors
-/// A weight or reference that cannot be read; a name that is in no folder.
-pub(super) fn named(params: &Params) -> Result<Named> {
-    let text = params.prompt.as_deref().unwrap_or_default();
-    let (prompt, references) = Prompt {
-        field: "prompt",
-        text,
-    }
-    .references()?;
-    let mut loras: Vec<Adapter> = params
-        .lora
-        .iter()
-        .flatten()
-        .map(|text| Adapter::parse(text))
-        .collect::<Result<_>>()?;
-    for reference in references {
-        within("prompt", reference.weight)?;
-        let file = match &params.lora_dir {
-            Some(folder) => adapters::named(Path::new(folder), &reference.name)?,
-            None => {
-                let what = format!(
-                    "`<lora:{}>` names a LoRA, and no folder of them is known",
-                    reference.name
-                );
-                return Err(Error::field("prompt", what).hint(
-                    "say where they are with `--lora-dir DIR`, or give the file with `--lora`",
-                ));
-            }
-        };
-        let lora = Adapter::new(&file.to_string_lossy(), reference.weight);
-        loras.push(Adapter {
-            ignored: reference.ignored,
-            ..lora
-        });
-    }
-    Ok(Named { prompt, loras })
-}
-
-/// Checks that the adapters in flags and prompts can be read.
-///
-/// # Errors
-/// As [`named`] and [`embeddings`]; a LoRA in any prompt but the first; a `lora_dir` that does not
-/// exist.
-pub(super) fn check(params: &Params) -> Result<()> {
-    let others = [
-        ("negative_prompt", &params.negative_prompt),
-        ("prompt_2", &params.prompt_2),
-        ("negative_prompt_2", &params.negative_prompt_2),
-    ];
-    for (field, text) in others {
-        let prompt = Prompt {
-            field,
-            text: text.as_deref().unwrap_or_default(),
-        };
+/// The prompt and the LoRAs of `params`; those that the prompt names are looked up in `lora_dir`,
+/// and no file is read.
+pub(super) fn resolve(params: &Params) -> Result<PromptAndLoras> {
+    for prompt in params.prompts().filter(|prompt| prompt.field != "prompt") {
         if let Some(first) = prompt.references()?.1.first() {
-            return Err(Error::field(
-                field,
-                format!("a LoRA (`{}`) is named in the prompt alone", first.name),
-            )
-            .hint("a LoRA changes the model for prompt and negative prompt alike"));
+            let message = format!("a LoRA (`{}`) is named in the prompt alone", first.name);
+            return Err(Error::field(prompt.field, message)
+                .hint("a LoRA changes the model for prompt and negative prompt alike"));
         }
     }
-    if let Some(folder) = params
-        .lora_dir
-        .as_deref()
-        .filter(|folder| !Path::new(folder).is_dir())
-    {
-        return Err(Error::field(
-            "lora_dir",
-            format!("there is no folder `{folder}`"),
-        ));
+    let folder = params.lora_dir.as_deref();
+    if let Some(folder) = folder.filter(|folder| !Path::new(folder).is_dir()) {
+        let message = format!("there is no folder `{folder}`");
+        return Err(Error::field("lora_dir", message));
     }
     embeddings(params)?;
-    named(params).map(|_| ())
+    let text = params.prompt.as_deref().unwrap_or_default();
+    let field = "prompt";
+    let (prompt, references) = Prompt { field, text }.references()?;
+    let mut loras: Vec<Adapter> = get_all("lora", &params.lora)?;
+    for reference in references {
+        within("prompt", reference.weight)?;
+        let Some(folder) = folder else {
+            let message = format!(
+                "`<lora:{}>` names a LoRA, and no folder of them is known",
+                reference.name
+            );
+            return Err(Error::field("prompt", message)
+                .hint("say where they are with `--lora-dir DIR`, or give the file with `--lora`"));
+        };
+        let file = adapters::named(Path::new(folder), &reference.name)?;
+        loras.push(Adapter {
+            ignored: reference.ignored,
+            ..Adapter::new(&file.to_string_lossy(), reference.weight)
+        });
+    }
+    Ok(PromptAndLoras { prompt, loras })
 }
 
 /// The files of embeddings that `params` offer; the prompts decide which of them are used.
@@ -181,8 +142,8 @@ mod tests {
     use super::*;
 
     fn loras(lora: &[&str]) -> Result<Vec<(String, f64)>> {
-        let lora = Some(lora.iter().map(|text| (*text).to_owned()).collect());
-        let named = named(&Params {
+        let lora = Some(lora.iter().map(|text| (*text).into()).collect());
+        let named = resolve(&Params {
             lora,
             ..Params::default()
         })?;
@@ -229,13 +190,13 @@ mod tests {
             prompt,
             ..Params::default()
         };
-        assert!(check(&params).unwrap_err().hints()[0].contains("--lora-dir"));
+        assert!(resolve(&params).err().unwrap().hints()[0].contains("--lora-dir"));
         let negative = Params {
             negative_prompt: params.prompt.clone(),
             ..Params::default()
         };
         assert_eq!(
-            check(&negative).unwrap_err().field_name(),
+            resolve(&negative).err().unwrap().field_name(),
             Some("negative_prompt")
         );
         let folder = tempfile::tempdir().unwrap();
@@ -246,7 +207,7 @@ mod tests {
             lora_dir,
             ..Params::default()
         };
-        let found = named(&lbw).unwrap();
+        let found = resolve(&lbw).unwrap();
         assert_eq!(
             (found.prompt.as_str(), found.loras[0].name.as_str()),
             ("a", "x")

@@ -1,11 +1,12 @@
-//! ControlNets of a request: the network, its conditioning image, the conditioning scale, and the
-//! part of the run in which it is active.
+//! Images that condition a request: ControlNets, each with its image, its scale and the part of the
+//! run in which it is active, and the image prompt of an IP-Adapter.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Interval, Params};
+use super::values::{get, get_all, in_range};
+use super::{FromText, Interval, Params};
 use crate::error::{Error, Result};
 use crate::imaging::{Preprocessor, Thresholds};
 
@@ -25,27 +26,19 @@ pub struct Control {
     pub interval: Interval,
 }
 
-/// Largest conditioning scale; beyond it no ControlNet gives a usable image.
+/// Largest scale; beyond it no ControlNet or IP-Adapter gives a usable image.
 const MAX_SCALE: f64 = 10.0;
 /// The form of a control.
 const FORM: &str = "`MODEL=IMAGE[:SCALE[:START-END]]`";
 
 impl Control {
     /// The ControlNets of `params`, and the Canny thresholds if any of them uses edges.
-    ///
-    /// # Errors
-    /// A control of another form or with a value out of range; an option about controls or edges in
-    /// a request without them.
     pub(super) fn resolve(params: &Params) -> Result<(Vec<Self>, Option<Thresholds>)> {
-        let texts = params.control.as_deref().unwrap_or_default();
-        let controls = texts
-            .iter()
-            .map(|text| Self::parse(text))
-            .collect::<Result<Vec<_>>>()?;
-        let thresholds = params.canny.as_deref().map(thresholds).transpose()?;
+        let controls = get_all("control", &params.control)?;
+        let thresholds = get("canny", &params.canny)?;
         let is_canny = |control: &Self| control.preprocessor == Some(Preprocessor::Canny);
-        let edges = controls.iter().any(is_canny);
-        if thresholds.is_some() && !edges {
+        let has_edges = controls.iter().any(is_canny);
+        if thresholds.is_some() && !has_edges {
             return Err(
                 Error::field("canny", "there is no picture of which edges are drawn")
                     .hint("write one as `--control MODEL=canny:IMAGE`"),
@@ -58,12 +51,14 @@ impl Control {
             )
             .hint("give one with `--control MODEL=IMAGE`"));
         }
-        Ok((controls, edges.then(|| thresholds.unwrap_or_default())))
+        Ok((controls, has_edges.then(|| thresholds.unwrap_or_default())))
     }
+}
 
-    fn parse(text: &str) -> Result<Self> {
+impl FromText for Control {
+    fn from_text(field: &str, text: &str) -> Result<Self> {
         let broken = || {
-            Error::expected("control", FORM, text)
+            Error::expected(field, FORM, text)
                 .hint("for example `lllyasviel/control_v11p_sd15_canny=canny:photo.jpg:0.8:0-0.7`")
         };
         let (model, rest) = text.split_once('=').ok_or_else(broken)?;
@@ -77,7 +72,7 @@ impl Control {
         let scale = scale.unwrap_or(1.0);
         if !(0.0..=MAX_SCALE).contains(&scale) {
             return Err(Error::expected(
-                "control",
+                field,
                 format!("a scale from 0 to {MAX_SCALE}"),
                 scale,
             ));
@@ -86,7 +81,7 @@ impl Control {
         if !(0.0 <= from && from < to && to <= 1.0) {
             let got = format!("{from}-{to}");
             return Err(Error::expected(
-                "control",
+                field,
                 "`START-END` with 0 ≤ START < END ≤ 1",
                 got,
             ));
@@ -126,7 +121,7 @@ impl TryFrom<String> for Control {
     type Error = Error;
 
     fn try_from(text: String) -> Result<Self> {
-        Self::parse(&text)
+        Self::from_text("control", &text)
     }
 }
 
@@ -146,10 +141,55 @@ fn numbers((a, b): (&str, &str)) -> Option<(f64, f64)> {
     Some((a.parse().ok()?, b.parse().ok()?))
 }
 
-fn thresholds(text: &str) -> Result<Thresholds> {
-    let parsed = Thresholds::parse(text);
-    parsed
-        .ok_or_else(|| Error::expected("canny", "`LOW,HIGH` such as `100,200`, at most 2040", text))
+/// An image prompt next to the text prompt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct IpAdapterInput {
+    /// The adapter as the user would name it.
+    #[serde(rename = "ip_adapter")]
+    pub adapter: String,
+    /// Path of the image.
+    #[serde(rename = "ip_image")]
+    pub image: String,
+    /// Scale of the attention to the image; that of the attention to the text is 1.
+    #[serde(rename = "ip_scale")]
+    pub scale: f64,
+}
+
+impl IpAdapterInput {
+    /// The image prompt of `params`, if they have one.
+    pub(super) fn resolve(params: &Params) -> Result<Option<Self>> {
+        let lacks = |field: &str, what: &str, flag: &str| {
+            Err(Error::field(field, format!("there is no {what}"))
+                .hint(format!("give one with `{flag}`")))
+        };
+        let (adapter, image) = match (&params.ip_adapter, &params.ip_image) {
+            (Some(adapter), Some(image)) => (adapter.clone(), image.clone()),
+            (None, Some(_)) => {
+                return lacks(
+                    "ip_image",
+                    "adapter to read this picture",
+                    "--ip-adapter FILE",
+                );
+            }
+            (Some(_), None) => {
+                return lacks("ip_adapter", "picture for this adapter", "--ip-image IMAGE");
+            }
+            (None, None) if params.ip_scale.is_some() => {
+                return lacks(
+                    "ip_scale",
+                    "picture that this could be about",
+                    "--ip-adapter FILE --ip-image IMAGE",
+                );
+            }
+            (None, None) => return Ok(None),
+        };
+        in_range("ip_scale", params.ip_scale, 0.0, MAX_SCALE)?;
+        Ok(Some(Self {
+            adapter,
+            image,
+            scale: params.ip_scale.unwrap_or(1.0),
+        }))
+    }
 }
 
 #[cfg(test)]
@@ -158,7 +198,7 @@ mod tests {
 
     fn resolve(text: &str) -> Result<Control> {
         let params = Params {
-            control: Some(vec![text.to_owned()]),
+            control: Some(vec![text.into()]),
             ..Params::default()
         };
         Control::resolve(&params).map(|(mut controls, _)| controls.remove(0))
@@ -223,7 +263,7 @@ mod tests {
                 .unwrap()
                 .to_owned()
         };
-        let control = Some(vec!["net=a.png".to_owned()]);
+        let control = Some(vec!["net=a.png".into()]);
         assert_eq!(
             field(Params {
                 canny: Some("1,2".into()),
@@ -249,5 +289,51 @@ mod tests {
             }),
             "control_guess"
         );
+    }
+
+    #[test]
+    fn adapter_and_picture_go_together() {
+        let (adapter, image) = (Some("a.safetensors".to_owned()), Some("a.png".to_owned()));
+        let field = |params: Params| {
+            IpAdapterInput::resolve(&params)
+                .unwrap_err()
+                .field_name()
+                .unwrap()
+                .to_owned()
+        };
+        assert_eq!(
+            field(Params {
+                ip_adapter: adapter.clone(),
+                ..Params::default()
+            }),
+            "ip_adapter"
+        );
+        assert_eq!(
+            field(Params {
+                ip_image: image.clone(),
+                ..Params::default()
+            }),
+            "ip_image"
+        );
+        assert_eq!(
+            field(Params {
+                ip_scale: Some(0.5),
+                ..Params::default()
+            }),
+            "ip_scale"
+        );
+        let both = Params {
+            ip_adapter: adapter,
+            ip_image: image,
+            ..Params::default()
+        };
+        assert_eq!(
+            field(Params {
+                ip_scale: Some(-1.0),
+                ..both.clone()
+            }),
+            "ip_scale"
+        );
+        assert_eq!(IpAdapterInput::resolve(&both).unwrap().unwrap().scale, 1.0);
     }
 }

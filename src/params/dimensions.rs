@@ -1,99 +1,87 @@
 //! Size of the image, and the check that the model gets the inputs it needs (initial image, mask).
 
-use super::{Control, Params, StartImage};
+use super::{Control, Params, Parsed, StartImage};
 use crate::error::{Error, Result};
-use crate::imaging::{Extend, SIDE_UNIT};
+use crate::image::Size;
+use crate::imaging::SIDE_UNIT;
 use crate::registry::{Inputs, ModelFiles, RepoConfig};
 
 /// Longest side that is accepted; beyond it no Stable Diffusion model gives a usable image.
 const MAX_SIDE: u32 = 8192;
 
-/// Width and height: as asked for, else the start picture's own rounded down to whole units and
-/// extended, else those of the first picture of a control network, else the model's. Where only the
-/// mask's surroundings are rendered, this is the size at which they are.
-pub(super) fn size(
+/// Returns the size at which the request is rendered: as asked for, else that of the initial image,
+/// rounded down to whole units and extended, else that of the first conditioning image, else the
+/// model's. If only the mask's surroundings are rendered, an initial image does not count.
+pub(super) fn rendered_size(
     params: &Params,
     init: Option<&StartImage>,
     controls: &[Control],
     native: u32,
-) -> Result<(u32, u32)> {
-    let part = init
-        .and_then(|init| init.mask.as_ref())
-        .is_some_and(|mask| mask.padding.is_some());
-    let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).clamp(SIDE_UNIT, MAX_SIDE);
-    let own = match (init, params.width, params.height) {
-        (_, Some(_), Some(_)) => (native, native),
-        _ if part => (native, native),
-        (None, ..) => match controls.first() {
-            None => (native, native),
-            Some(control) => {
-                let (width, height) = crate::imaging::size_of("control", &control.image)?;
-                (whole(width), whole(height))
-            }
-        },
-        (Some(init), ..) => {
+) -> Result<Size> {
+    let mask = init.and_then(|init| init.mask.as_ref());
+    let is_inset = mask.is_some_and(|mask| mask.padding.is_some());
+    let is_given = params.width.is_some() && params.height.is_some();
+    let whole = |pixels: u32| whole_units(pixels).min(MAX_SIDE);
+    let added = init.and_then(StartImage::extension).unwrap_or_default();
+    let [added_width, added_height] = added.added();
+    let own = match (init, controls.first()) {
+        _ if is_given || is_inset => Size::new(native, native),
+        (Some(init), _) => {
             let (width, height) = crate::imaging::size_of("init_image", &init.image)?;
-            let [more_width, more_height] =
-                init.extension().map_or([0; 2], |extend| extend.added());
-            (whole(width) + more_width, whole(height) + more_height)
+            Size::new(whole(width) + added_width, whole(height) + added_height)
         }
+        (None, Some(control)) => {
+            let (width, height) = crate::imaging::size_of("control", &control.image)?;
+            Size::new(whole(width), whole(height))
+        }
+        (None, None) => Size::new(native, native),
     };
-    let (width, height) = (
-        params.width.unwrap_or(own.0),
-        params.height.unwrap_or(own.1),
-    );
-    side("width", Some(width)).and(side("height", Some(height)))?;
-    let room = |size: u32, added: u32| part || size > added;
-    let [more_width, more_height] = init
-        .and_then(StartImage::extension)
-        .map_or([0; 2], |extend| extend.added());
-    if room(width, more_width) && room(height, more_height) {
-        return Ok((width, height));
+    let width = params.width.unwrap_or(own.width);
+    let height = params.height.unwrap_or(own.height);
+    check_side("width", Some(width))?;
+    check_side("height", Some(height))?;
+    if is_inset || (width > added_width && height > added_height) {
+        return Ok(Size::new(width, height));
     }
-    Err(Error::field(
-        "extend",
-        format!("{width}x{height} leaves no room for the picture itself"),
-    )
-    .hint("width and height are those of the extended picture; leave them out"))
+    let message = format!("{width}x{height} leaves no room for the picture itself");
+    Err(Error::field("extend", message)
+        .hint("width and height are those of the extended picture; leave them out"))
 }
 
-/// The size for an initial image of size `own` that has more than `pixels` pixels: the largest one
-/// of its shape that has not. None if the request gives width and height, renders a part of the
-/// image only, or the image's own size fits.
-pub fn scaled_down(params: &Params, own: (u32, u32), pixels: u64) -> Option<[u32; 2]> {
-    let extend = params
-        .extend
-        .as_deref()
-        .and_then(|text| Extend::parse("extend", text).ok());
-    let [more_width, more_height] = extend.unwrap_or_default().added();
-    let whole = |pixels: u32| (pixels / SIDE_UNIT * SIDE_UNIT).max(SIDE_UNIT);
-    let fits = |[width, height]: &[u32; 2]| u64::from(*width) * u64::from(*height) <= pixels;
-    let size = |width: u32| {
-        let height = u64::from(width) * u64::from(own.1) / u64::from(own.0.max(1));
-        let height = whole(u32::try_from(height).unwrap_or(own.1).min(own.1));
-        [
-            params.width.unwrap_or(width + more_width),
-            params.height.unwrap_or(height + more_height),
-        ]
+/// Returns the size for an initial image of size `own` that has more than `pixels` pixels: the
+/// largest one of its shape that has not. None if the request gives width and height, renders a
+/// part of the image only, or the image's own size fits.
+pub fn scaled_down(params: &Params, own: Size, pixels: u64) -> Option<Size> {
+    let extend = params.extend.as_ref().and_then(Parsed::value);
+    let [added_width, added_height] = extend.copied().unwrap_or_default().added();
+    let fits = |size: &Size| u64::from(size.width) * u64::from(size.height) <= pixels;
+    let extended = |width: u32, height: u32| Size {
+        width: params.width.unwrap_or(width + added_width),
+        height: params.height.unwrap_or(height + added_height),
     };
-    let widest = whole(own.0);
-    let own_size = [
-        params.width.unwrap_or(widest + more_width),
-        params.height.unwrap_or(whole(own.1) + more_height),
-    ];
-    let said = params.width.is_some() && params.height.is_some();
-    if said || params.mask_padding.is_some() || fits(&own_size) {
+    let is_given = params.width.is_some() && params.height.is_some();
+    let widest = whole_units(own.width);
+    let full_size = extended(widest, whole_units(own.height));
+    if is_given || params.mask_padding.is_some() || fits(&full_size) {
         return None;
     }
-    (1..=widest / SIDE_UNIT)
-        .rev()
-        .map(|units| size(units * SIDE_UNIT))
-        .find(fits)
+    let of_width = |width: u32| {
+        let height = u64::from(width) * u64::from(own.height) / u64::from(own.width.max(1));
+        let height = u32::try_from(height).unwrap_or(own.height).min(own.height);
+        extended(width, whole_units(height))
+    };
+    let widths = (1..=widest / SIDE_UNIT).rev();
+    widths.map(|units| of_width(units * SIDE_UNIT)).find(fits)
+}
+
+/// The side rounded down to whole units, at least one.
+fn whole_units(pixels: u32) -> u32 {
+    (pixels / SIDE_UNIT * SIDE_UNIT).max(SIDE_UNIT)
 }
 
 /// Checks that the model gets the inputs it needs: a mask for inpainting networks, an initial image
 /// for refiners.
-pub(super) fn suits(
+pub(super) fn check_inputs(
     repo: &RepoConfig,
     init: Option<&StartImage>,
     files: &ModelFiles,
@@ -119,11 +107,8 @@ pub(super) fn suits(
     Ok(())
 }
 
-/// A side as the user gave it.
-///
-/// # Errors
-/// A side that is no multiple of 8 or outside 8 to 8192.
-pub(super) fn side(field: &str, value: Option<u32>) -> Result<()> {
+/// Checks that a side is a multiple of 8 from 8 to 8192.
+pub(super) fn check_side(field: &str, value: Option<u32>) -> Result<()> {
     let Some(pixels) = value else { return Ok(()) };
     if pixels % SIDE_UNIT == 0 && (SIDE_UNIT..=MAX_SIDE).contains(&pixels) {
         return Ok(());

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, Deserializer};
 
-use super::{Params, not_finite, overlay};
+use super::{Combine, Params};
 use crate::error::{Error, Kind, Result, closest};
 
 /// Contents of the user's configuration file.
@@ -51,26 +51,29 @@ impl Profiles {
             located(path, text, error.span().map(|at| at.start), error.message())
         };
         let mut root = DeTable::parse(text).map_err(|error| wrong(&error))?;
+        let params = |table: Spanned<DeTable<'_>>| {
+            let infinite = table
+                .get_ref()
+                .iter()
+                .find(|(_, value)| is_infinite(value.get_ref()));
+            let infinite = infinite.map(|(key, _)| key.get_ref().to_string());
+            let params =
+                Params::deserialize(Deserializer::from(table)).map_err(|error| wrong(&error))?;
+            let Some(field) = infinite else {
+                return Ok(params);
+            };
+            let message = format!("{}: `{field}` has to be a finite number", path.display());
+            Err(Error::new(Kind::Usage, message))
+        };
         let tables = root.get_mut().remove("profile");
-        let base = Params::deserialize(Deserializer::from(root)).map_err(|error| wrong(&error))?;
+        let base = params(root)?;
         let mut named = BTreeMap::new();
-        for (name, table) in
-            tables.map_or(Ok(DeTable::new()), |value| as_table(value, path, text))?
-        {
-            let at = table.span();
-            let table = as_table(table, path, text)?;
-            let params = Params::deserialize(Deserializer::from(Spanned::new(at, table)));
-            named.insert(
-                name.into_inner().into_owned(),
-                params.map_err(|error| wrong(&error))?,
-            );
-        }
-        if let Some(field) = std::iter::once(&base)
-            .chain(named.values())
-            .find_map(not_finite)
-        {
-            let what = format!("{}: `{field}` has to be a finite number", path.display());
-            return Err(Error::new(Kind::Usage, what));
+        if let Some(tables) = tables {
+            for (name, table) in as_table(tables, path, text)? {
+                let span = table.span();
+                let table = Spanned::new(span, as_table(table, path, text)?);
+                named.insert(name.into_inner().into_owned(), params(table)?);
+            }
         }
         Ok(Self {
             path: path.to_owned(),
@@ -88,7 +91,7 @@ impl Profiles {
             return Ok(self.base.clone());
         };
         match self.named.get(name) {
-            Some(over) => Ok(overlay(&self.base, over)),
+            Some(over) => Ok(over.clone().combine(self.base.clone())),
             None if self.named.is_empty() => {
                 Err(
                     Error::new(Kind::Usage, format!("there is no profile `{name}`")).hint(format!(
@@ -116,18 +119,29 @@ impl Profiles {
     }
 
     /// Adds a hint to the error of a request if its field came from this file, which holds if the
-    /// field is in `defaults` and not in `said`.
+    /// field is in `defaults` and not in `given`.
     #[must_use]
-    pub fn blamed(&self, error: Error, defaults: &Params, said: &Params) -> Error {
-        let has = |params: &Params, field: &str| {
-            serde_json::to_value(params).is_ok_and(|value| value.get(field).is_some())
-        };
+    pub fn blamed(&self, error: Error, defaults: &Params, given: &Params) -> Error {
         match error.field_name().map(str::to_owned) {
-            Some(field) if has(defaults, &field) && !has(said, &field) => {
+            Some(field) if defaults.has(&field) && !given.has(&field) => {
                 error.hint(format!("`{field}` comes from `{}`", self.path.display()))
             }
             _ => error,
         }
+    }
+}
+
+/// Returns true for infinities and NaN, alone or in a list.
+fn is_infinite(value: &DeValue<'_>) -> bool {
+    let is_special = |number: &str| number.ends_with("inf") || number.ends_with("nan");
+    match value {
+        DeValue::Float(number) => is_special(number.as_str()),
+        DeValue::Array(values) => values.iter().any(|value| is_infinite(value.get_ref())),
+        DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Table(_) => false,
     }
 }
 
@@ -199,14 +213,12 @@ mod tests {
             of(Some("draft")),
             (Some(8), Some("sdxl".into()), Some("lcm".into()))
         );
-        let said = Params {
+        let given = Params {
             steps: Some(4),
             ..Params::default()
         };
-        assert_eq!(
-            overlay(&file.params(Some("draft")).unwrap(), &said).steps,
-            Some(4)
-        );
+        let draft = file.params(Some("draft")).unwrap();
+        assert_eq!(given.combine(draft).steps, Some(4));
         let error = file.params(Some("drft")).unwrap_err();
         assert!(
             error.hints()[0].contains("did you mean `draft`"),
@@ -248,11 +260,11 @@ mod tests {
     fn the_file_is_blamed_for_its_own_values_alone() {
         let file = parse("steps = 0").unwrap();
         let defaults = file.params(None).unwrap();
-        let error = |said: &Params| {
+        let error = |given: &Params| {
             file.blamed(
                 Error::expected("steps", "a number from 1 to 1000", 0),
                 &defaults,
-                said,
+                given,
             )
         };
         assert_eq!(

@@ -24,10 +24,6 @@ const START: f64 = 0.8;
 
 impl Refiner {
     /// The refiner of `params`, if they name one.
-    ///
-    /// # Errors
-    /// A fraction that leaves out one of the models; a fraction without a refiner; a refiner with a
-    /// mask.
     pub(super) fn resolve(params: &Params) -> Result<Option<Self>> {
         let Some(model) = params.refiner.clone() else {
             return match params.refiner_start {

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Params;
+use super::values::{get, in_range};
 use crate::error::{Error, Result};
 use crate::imaging::{Extend, Fit, MaskOptions, MaskSource, MaskedContent};
-use crate::named_enum::{Named, named_enum};
+use crate::named_enum::named_enum;
 
 named_enum! {
     /// Latents taken from the VAE encoder's distribution for the initial image.
@@ -55,24 +56,20 @@ const MASKED_STRENGTH: f64 = 1.0;
 
 impl StartImage {
     /// Initial image of `params` with its options; none if the run starts from noise alone.
-    ///
-    /// # Errors
-    /// A value out of range; an option about an initial image or a mask in a request without one.
     pub(super) fn resolve(params: &Params) -> Result<Option<Self>> {
         let Some(image) = params.init_image.clone() else {
-            let options = [&about_pictures(params)[..], &about_masks(params)].concat();
-            return lonely(&options, "picture", "`--init-image`").map(|()| None);
+            reject_orphan_option(params, IMAGE_OPTIONS, "picture", "`--init-image`")?;
+            reject_orphan_option(params, MASK_OPTIONS, "picture", "`--init-image`")?;
+            return Ok(None);
         };
         let mask = mask(params)?;
-        let strength = params.strength.unwrap_or(if mask.is_some() {
+        let default = if mask.is_some() {
             MASKED_STRENGTH
         } else {
             STRENGTH
-        });
-        let counted = params.strength_steps.as_deref();
-        let strength_steps = counted.map_or(Ok(StrengthSteps::Down), |name| {
-            StrengthSteps::parse("strength_steps", name)
-        })?;
+        };
+        let strength = params.strength.unwrap_or(default);
+        let strength_steps = get("strength_steps", &params.strength_steps)?.unwrap_or_default();
         let is_nothing = strength == 0.0 && strength_steps == StrengthSteps::Down;
         if is_nothing || !(0.0..=1.0).contains(&strength) {
             let error = Error::expected("strength", "a number above 0 and up to 1", strength);
@@ -82,28 +79,16 @@ impl StartImage {
                 error
             });
         }
-        let fit = params
-            .fit
-            .as_deref()
-            .map_or(Ok(Fit::Cover), |name| Fit::parse("fit", name))?;
-        let posterior = params
-            .posterior
-            .as_deref()
-            .map_or(Ok(Posterior::Sample), |name| {
-                Posterior::parse("posterior", name)
-            })?;
         Ok(Some(Self {
             image,
             strength,
             strength_steps,
-            fit,
-            posterior,
+            fit: get("fit", &params.fit)?.unwrap_or(Fit::Cover),
+            posterior: get("posterior", &params.posterior)?.unwrap_or(Posterior::Sample),
             mask,
         }))
     }
-}
 
-impl StartImage {
     /// Outpainting: pixels added on each side of the image, if any.
     pub fn extension(&self) -> Option<Extend> {
         self.mask.as_ref().and_then(|mask| mask.extend)
@@ -111,95 +96,59 @@ impl StartImage {
 }
 
 fn mask(params: &Params) -> Result<Option<MaskOptions>> {
-    let extend = params
-        .extend
-        .as_deref()
-        .map(|text| Extend::parse("extend", text))
-        .transpose()?;
+    let extend = get("extend", &params.extend)?;
     let source = match (params.mask.as_deref(), extend) {
         (Some("alpha"), _) => MaskSource::Alpha,
         (Some(path), _) => MaskSource::File(path.to_owned()),
         (None, Some(_)) => MaskSource::Extension,
-        (None, None) => return lonely(&about_masks(params), "mask", "`--mask`").map(|()| None),
+        (None, None) => {
+            reject_orphan_option(params, MASK_OPTIONS, "mask", "`--mask`")?;
+            return Ok(None);
+        }
     };
-    let blur = params.mask_blur.unwrap_or(0.0);
-    if !(0.0..=256.0).contains(&blur) {
-        return Err(Error::expected("mask_blur", "a number from 0 to 256", blur));
-    }
-    let blur_y = params.mask_blur_y;
-    if blur_y.is_some_and(|pixels| !(0.0..=256.0).contains(&pixels)) {
-        return Err(Error::expected(
-            "mask_blur_y",
-            "a number from 0 to 256",
-            blur_y.unwrap_or(0.0),
-        ));
-    }
-    let content = params.masked_content.as_deref();
-    let content = content.map_or(Ok(MaskedContent::Original), |name| {
-        MaskedContent::parse("masked_content", name)
-    })?;
-    let grow = params.mask_grow.unwrap_or(0);
-    if grow > 512 {
-        return Err(Error::expected("mask_grow", "a number from 0 to 512", grow));
-    }
-    let padding = params.mask_padding;
-    if padding.is_some_and(|pixels| pixels > 4096) {
-        return Err(Error::expected(
-            "mask_padding",
-            "a number from 0 to 4096",
-            padding.unwrap_or(0),
-        ));
-    }
-    let keep_unmasked = params.keep_unmasked.unwrap_or(false);
-    let invert = params.invert_mask.unwrap_or(false);
+    in_range("mask_blur", params.mask_blur, 0.0, 256.0)?;
+    in_range("mask_blur_y", params.mask_blur_y, 0.0, 256.0)?;
+    let content = get("masked_content", &params.masked_content)?;
+    in_range("mask_grow", params.mask_grow, 0, 512)?;
+    in_range("mask_padding", params.mask_padding, 0, 4096)?;
     Ok(Some(MaskOptions {
         source,
-        blur,
-        blur_y,
-        grow,
-        invert,
-        keep_unmasked,
-        padding,
+        blur: params.mask_blur.unwrap_or(0.0),
+        blur_y: params.mask_blur_y,
+        grow: params.mask_grow.unwrap_or(0),
+        invert: params.invert_mask.unwrap_or(false),
+        keep_unmasked: params.keep_unmasked.unwrap_or(false),
+        padding: params.mask_padding,
         extend,
-        content,
+        content: content.unwrap_or(MaskedContent::Original),
     }))
 }
 
-/// Options that need a mask, and whether each was given.
-fn about_masks(params: &Params) -> [Given; 7] {
-    [
-        ("mask_blur", params.mask_blur.is_some()),
-        ("mask_blur_y", params.mask_blur_y.is_some()),
-        ("masked_content", params.masked_content.is_some()),
-        ("mask_grow", params.mask_grow.is_some()),
-        ("invert_mask", params.invert_mask.is_some()),
-        ("keep_unmasked", params.keep_unmasked.is_some()),
-        ("mask_padding", params.mask_padding.is_some()),
-    ]
-}
-
-fn about_pictures(params: &Params) -> [Given; 6] {
-    [
-        ("strength", params.strength.is_some()),
-        ("strength_steps", params.strength_steps.is_some()),
-        ("fit", params.fit.is_some()),
-        ("posterior", params.posterior.is_some()),
-        ("mask", params.mask.is_some()),
-        ("extend", params.extend.is_some()),
-    ]
-}
-
-/// An option's field, and whether it was given.
-type Given = (&'static str, bool);
+/// Options that need an initial image.
+const IMAGE_OPTIONS: &[&str] = &[
+    "strength",
+    "strength_steps",
+    "fit",
+    "posterior",
+    "mask",
+    "extend",
+];
+/// Options that need a mask.
+const MASK_OPTIONS: &[&str] = &[
+    "mask_blur",
+    "mask_blur_y",
+    "masked_content",
+    "mask_grow",
+    "invert_mask",
+    "keep_unmasked",
+    "mask_padding",
+];
 
 /// Refuses options that need `what` in a request without it; `flag` is the option that gives it.
-fn lonely(options: &[Given], what: &str, flag: &str) -> Result<()> {
-    match options.iter().find(|(_, given)| *given) {
-        None => Ok(()),
-        Some((field, _)) => Err(Error::field(
-            field,
-            format!("there is no {what} that this could be about"),
-        )
-        .hint(format!("give one with {flag}"))),
-    }
+fn reject_orphan_option(params: &Params, options: &[&str], what: &str, flag: &str) -> Result<()> {
+    let Some(field) = options.iter().find(|field| params.has(field)) else {
+        return Ok(());
+    };
+    let message = format!("there is no {what} that this could be about");
+    Err(Error::field(field, message).hint(format!("give one with {flag}")))
 }

@@ -4,10 +4,9 @@
 use candle_core::Tensor;
 
 use super::finite_check::check_finite;
-use super::noise_source::NoiseSource;
 use super::preview::Previews;
 use super::stage::Batch;
-use super::start_latents::StartLatents;
+use super::start_latents::{NoiseSource, StartLatents};
 use super::text::{EncodedPrompts, Pooled, PromptEmbeds, count};
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, heard, tell};
@@ -17,7 +16,7 @@ use crate::models::controlnet::{ControlNet, Residuals, Strength};
 use crate::models::denoiser::{Conditioned, Denoiser, DenoiserInputs, ImagePrompt};
 use crate::models::ip_adapter::IpAdapter;
 use crate::nn::FeatureMap;
-use crate::params::{Control, Request, Shortcuts};
+use crate::params::{Approximations, Control, Request};
 use crate::registry::Inputs;
 use crate::rng::Noise;
 use crate::schedulers::{Model, Process, Sample};
@@ -48,7 +47,7 @@ pub(super) struct DenoiserSet<'a> {
     /// Guidance scale, for networks that take it as an input.
     pub(super) scale: f64,
     /// Token merging and DeepCache.
-    pub(super) shortcuts: Shortcuts,
+    pub(super) shortcuts: Approximations,
 }
 
 /// A ControlNet with its control image.

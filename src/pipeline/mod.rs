@@ -4,24 +4,20 @@
 mod autoencoder;
 mod decode;
 mod denoise;
-mod emphasis;
 mod extra_networks;
 mod finite_check;
 mod latent_scale;
 mod loading;
 mod lora_merge;
 mod memory_estimate;
-mod noise_source;
 mod on_demand;
 mod pass;
-mod pixels;
 mod prediction_probe;
 mod preview;
 mod prompt_cache;
 mod stage;
 mod start_latents;
 mod text;
-mod textual_inversion;
 mod tiles;
 mod workload;
 

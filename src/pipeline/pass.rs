@@ -7,10 +7,9 @@ use candle_core::Tensor;
 
 use super::Pipeline;
 use super::denoise::{ActiveControl, DenoiserSet, GuidedDenoiser, Run, guider};
-use super::noise_source::NoiseSource;
 use super::preview::Previews;
 use super::stage::{Batch, staged};
-use super::start_latents::{Encoding, StartLatents};
+use super::start_latents::{Encoding, NoiseSource, StartLatents};
 use super::text::EncodedPrompts;
 use crate::adapters::Adapters;
 use crate::error::{Error, Result};

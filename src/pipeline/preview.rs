@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::autoencoder::Autoencoder;
-use super::pixels;
+use super::decode;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::family::LatentRgb;
@@ -63,7 +63,7 @@ impl Previews<'_> {
     fn picture(&self, x0: &Tensor) -> Result<Pixels> {
         let (_, channels, rows, columns) = x0.dims4()?;
         let picture = if self.autoencoder.is_tiny() {
-            pixels::picture(&self.autoencoder.decode(x0)?)?
+            decode::picture(&self.autoencoder.decode(x0)?)?
         } else {
             let x0 = self.autoencoder.scale().usual(x0)?;
             let cells = x0

@@ -5,18 +5,17 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::emphasis::emphasised;
 use super::finite_check::check_finite;
-use super::textual_inversion::Words;
 use crate::adapters::Embedding;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, tell};
 use crate::family::{TextRecipe, TextState};
 use crate::models::clip::ClipText;
-use crate::models::tokenizer::{Chunked, Reader, Tokenizer, readers};
-use crate::nn::{ExtraRows, FeatureMap, Tokens, Weights};
+use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
+use crate::nn::{Backend, ExtraRows, FeatureMap, Tokens, Weights};
 use crate::params::Request;
-use crate::prompt::{Prompt, Reading, Token};
+use crate::prompt::tokenizer::{Chunked, Tokenizer};
+use crate::prompt::{Prompt, Reading, Token, Word};
 use crate::registry::{Component, ModelFiles, RepoConfig};
 
 /// The text encoders of a model.
@@ -173,7 +172,7 @@ impl TextEncoder {
         repo: &RepoConfig,
         open: &dyn Fn(Component) -> Result<Weights>,
     ) -> Result<Self> {
-        let load = |reader: Reader| {
+        let load = |reader: EncoderTokenizer| {
             let clip = ClipText::load(open(reader.component)?, &reader.config)?;
             Ok(Encoder {
                 component: reader.component,
@@ -181,7 +180,7 @@ impl TextEncoder {
                 clip,
             })
         };
-        let encoders = readers(files)?
+        let encoders = encoder_tokenizers(files)?
             .into_iter()
             .map(load)
             .collect::<Result<_>>()?;
@@ -467,6 +466,75 @@ fn zeros(like: &PromptEmbeds, ids: Vec<f64>) -> Result<PromptEmbeds> {
         added,
         picture: None,
     })
+}
+
+/// Each token's state times its weight, then all of them scaled so that their mean is what it was
+/// before.
+///
+/// `states` is one chunk, `[1, n, c]`, with a weight for each of its n tokens; weights of 1 change
+/// nothing at all.
+fn emphasised(states: Tensor, weights: &[f64]) -> Result<Tensor> {
+    if weights.iter().all(|weight| *weight == 1.0) {
+        return Ok(states);
+    }
+    let factors: Vec<f32> = weights.iter().map(|weight| *weight as f32).collect();
+    let factors = Tensor::from_vec(factors, (1, weights.len(), 1), states.device())?;
+    let weighted = states.broadcast_mul(&factors)?;
+    let scale = mean(&states)? / mean(&weighted)?;
+    // States whose mean is zero have none to restore.
+    if scale.is_finite() {
+        Ok((weighted * scale)?)
+    } else {
+        Ok(weighted)
+    }
+}
+
+fn mean(states: &Tensor) -> Result<f64> {
+    let values = states.flatten_all()?.to_vec1::<f32>()?;
+    Ok(values.iter().copied().map(f64::from).sum::<f64>() / values.len() as f64)
+}
+
+/// The words of a request for one text encoder.
+struct Words {
+    words: Vec<Word>,
+    /// Embedding vectors of the words, one after the other.
+    vectors: Vec<f32>,
+}
+
+impl Words {
+    /// Reads the embedding vectors for `component`, whose states are `width` wide.
+    fn read(
+        embeddings: &[Arc<Embedding>],
+        component: Component,
+        width: usize,
+        backend: &Backend,
+    ) -> Result<Self> {
+        let mut all = Self {
+            words: Vec::new(),
+            vectors: Vec::new(),
+        };
+        for embedding in embeddings {
+            let (Some(word), Some(row)) = (embedding.word(component), embedding.row(component))
+            else {
+                continue;
+            };
+            if row.width != width {
+                let path = embedding.path.display();
+                return Err(Error::new(
+                    Kind::ModelFile,
+                    format!(
+                        "`{path}` has vectors of width {}, expected {width} for {component}",
+                        row.width
+                    ),
+                ));
+            }
+            let file = Weights::open(embedding.tensors.clone(), backend)?;
+            all.vectors
+                .extend(file.values(&row.tensor, &[row.count, width])?.floats());
+            all.words.push(word);
+        }
+        Ok(all)
+    }
 }
 
 #[cfg(test)]

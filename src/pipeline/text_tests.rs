@@ -203,7 +203,7 @@ fn an_observer_who_cancels_is_heard_between_two_chunks() {
     let run = |prompt: &str, last: usize| {
         let params = Params {
             prompt: Some(prompt.to_owned()),
-            long_prompt: Some("chunk".to_owned()),
+            long_prompt: Some("chunk".into()),
             ..Params::default()
         };
         let request =
@@ -238,4 +238,32 @@ fn an_observer_who_cancels_is_heard_between_two_chunks() {
         (None, Vec::new()),
         "a prompt of one chunk has nothing between"
     );
+}
+
+#[test]
+fn the_mean_is_restored_and_the_ratio_of_tokens_kept() {
+    let states = Tensor::new(&[[[1f32, 2.0], [3.0, 4.0]]], &candle_core::Device::Cpu).unwrap();
+    let weighted = emphasised(states.clone(), &[1.0, 2.0]).unwrap();
+    // Mean 2.5; weighted [1, 2, 6, 8] with mean 4.25.
+    let expected = [1.0f32, 2.0, 6.0, 8.0].map(|value| value * 2.5 / 4.25);
+    let values = weighted.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    assert!(
+        values
+            .iter()
+            .zip(expected)
+            .all(|(a, b)| (a - b).abs() < 1e-6),
+        "{values:?}"
+    );
+    assert!((mean(&weighted).unwrap() - mean(&states).unwrap()).abs() < 1e-6);
+}
+
+#[test]
+fn a_mean_of_zero_is_left_alone() {
+    let states = Tensor::new(&[[[1f32, -1.0], [3.0, -3.0]]], &candle_core::Device::Cpu).unwrap();
+    let values = emphasised(states, &[1.0, 2.0])
+        .unwrap()
+        .flatten_all()
+        .unwrap()
+        .to_vec1::<f32>();
+    assert_eq!(values.unwrap(), [1.0, -1.0, 6.0, -6.0]);
 }

@@ -14,17 +14,15 @@ const LISTED: usize = 3;
 
 /// Returns the adapters that `request` uses of those that `params` name, fitted to `base`; records
 /// files and hashes in the request.
-///
-/// # Errors
-/// A file that is missing, damaged, or made for another kind of model; `Kind::Interrupted`.
 pub(super) fn find(
-    (shelf, fetch): (&mut Shelf, &Fetch),
+    shelf: &mut Shelf,
+    fetch: &Fetch,
     params: &Params,
     request: &mut Request,
     base: &Model,
     observer: &mut dyn Observer,
 ) -> Result<Adapters> {
-    let loras = loras((shelf, fetch), request, base, observer)?;
+    let loras = loras(shelf, fetch, request, base, observer)?;
     let prompts = [
         &request.negative_prompt,
         &request.prompt_2,
@@ -37,7 +35,9 @@ pub(super) fn find(
     for embedding in &embeddings {
         embedding.fits(&base.files)?;
         let used = Adapter::new(&embedding.path.to_string_lossy(), 1.0);
-        request.embeddings.push(hashed(used, &embedding.hashes()?));
+        request
+            .embeddings
+            .push(with_hashes(used, &embedding.hashes()?));
     }
     for file in params
         .embedding
@@ -57,7 +57,8 @@ pub(super) fn find(
 }
 
 fn loras(
-    (shelf, fetch): (&mut Shelf, &Fetch),
+    shelf: &mut Shelf,
+    fetch: &Fetch,
     request: &mut Request,
     base: &Model,
     observer: &mut dyn Observer,
@@ -68,9 +69,9 @@ fn loras(
     let index = Index::of(&base.files)?;
     let mut used = Vec::new();
     for lora in &mut request.loras {
-        let file = shelf.lora(&path(&lora.file, fetch, observer)?)?;
+        let file = shelf.lora(&local_path(&lora.file, fetch, observer)?)?;
         let fitted = file.fit(&index, base.repo.family, &base.files.origin)?;
-        *lora = hashed(lora.clone(), &file.hashes);
+        *lora = with_hashes(lora.clone(), &file.hashes);
         report(lora, &fitted, observer)?;
         if lora.weight != 0.0 {
             used.push(Lora {
@@ -84,7 +85,7 @@ fn loras(
 }
 
 /// Path of the file on this machine, after a download if necessary.
-fn path(file: &str, fetch: &Fetch, observer: &mut dyn Observer) -> Result<PathBuf> {
+fn local_path(file: &str, fetch: &Fetch, observer: &mut dyn Observer) -> Result<PathBuf> {
     let path = PathBuf::from(file);
     if path.is_file() {
         return Ok(path);
@@ -96,7 +97,7 @@ fn path(file: &str, fetch: &Fetch, observer: &mut dyn Observer) -> Result<PathBu
     })
 }
 
-fn hashed(adapter: Adapter, hashes: &Hashes) -> Adapter {
+fn with_hashes(adapter: Adapter, hashes: &Hashes) -> Adapter {
     Adapter {
         hash: Some(hashes.file.clone()),
         short_hash: Some(hashes.short.clone()),

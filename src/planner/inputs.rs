@@ -18,10 +18,7 @@ type Stamp = (u64, Option<SystemTime>);
 impl Inputs {
     /// Returns field → SHA-256 of the image that it names; further images of one field are
     /// numbered: `control_2`.
-    ///
-    /// # Errors
-    /// A picture that cannot be read, by field and path.
-    pub(super) fn of(&mut self, request: &Request) -> Result<BTreeMap<String, String>> {
+    pub(super) fn hashes_of(&mut self, request: &Request) -> Result<BTreeMap<String, String>> {
         let mut hashes = BTreeMap::new();
         for (field, path) in request.inputs() {
             let same = (2..).map(|n| format!("{field}_{n}"));
@@ -29,9 +26,14 @@ impl Inputs {
                 .chain(same)
                 .find(|key| !hashes.contains_key(key));
             let wrong = |e| Error::field(field, format!("cannot read `{path}`")).source(e);
-            let hash = self.hash(Path::new(path)).map_err(wrong).map_err(|error| {
-                error.hint("give the path of a picture; paths are relative to the current folder")
-            })?;
+            let hash = self
+                .file_hash(Path::new(path))
+                .map_err(wrong)
+                .map_err(|error| {
+                    error.hint(
+                        "give the path of a picture; paths are relative to the current folder",
+                    )
+                })?;
             hashes.extend(key.zip(hash));
         }
         Ok(hashes)
@@ -39,7 +41,7 @@ impl Inputs {
 
     /// Returns the hash of a file; `None` for anything but a regular file: a pipe can be read only
     /// once.
-    fn hash(&mut self, path: &Path) -> std::io::Result<Option<String>> {
+    fn file_hash(&mut self, path: &Path) -> std::io::Result<Option<String>> {
         let about = std::fs::metadata(path)?;
         if !about.is_file() {
             return Ok(None);

@@ -2,27 +2,28 @@
 //! found here, and only once; nothing is loaded.
 
 mod adapters;
-mod again;
 mod inputs;
 mod locks;
 mod networks;
 mod notes;
+mod recorded;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-pub use again::Recorded;
 use inputs::Inputs;
+use networks::NetworkRequest;
+pub use recorded::Recorded;
 
 use crate::adapters::{Adapters, Shelf};
+use crate::device::{DeviceChoice, Dtype};
 use crate::env::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
-use crate::named_enum::Named;
 use crate::output::latents::{Kept, Latents};
 use crate::output::metadata::{Provenance, Record};
-use crate::params::{self, Params, Refiner, Request, check};
+use crate::params::{Checked, Params, Parsed, Refiner, Request};
 use crate::registry::{
     self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, Network, Networks, RepoConfig,
 };
@@ -96,24 +97,24 @@ impl Plan {
 /// Turns parameters into plans, and finds each model once.
 pub struct Planner {
     hub: Hub,
-    found: HashMap<Wanted, Arc<Model>>,
+    found: HashMap<ModelKey, Arc<Model>>,
     shelf: Shelf,
-    networks: HashMap<networks::Asked, Arc<Network>>,
+    networks: HashMap<NetworkRequest, Arc<Network>>,
     inputs: Inputs,
     /// Lock file and name of each item that was recorded in it or checked against it.
     locked: HashSet<(String, String)>,
 }
 
-/// Request for a model, the key of the models found so far.
+/// Everything that decides which files a model has: the key of the models found so far.
 #[derive(Clone, PartialEq, Eq, Hash)]
-struct Wanted {
+struct ModelKey {
     name: String,
     half: bool,
     offline: bool,
     locked: Option<String>,
     /// For a single-file model: the source of its configuration files, and its prediction type.
     config: Option<String>,
-    prediction: Option<String>,
+    prediction: Option<Prediction>,
 }
 
 impl Planner {
@@ -134,35 +135,48 @@ impl Planner {
     /// # Errors
     /// A wrong value, by field; a model that is nowhere or does not suit the request.
     pub fn plan(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Plan> {
-        if let Some(error) = check(params).into_iter().next() {
-            return Err(error);
+        self.plan_checked(Checked::new(params)?, observer)
+    }
+
+    /// [`Self::plan`] for options that are checked already.
+    ///
+    /// # Errors
+    /// A model that is nowhere or does not suit the request.
+    pub fn plan_checked(
+        &mut self,
+        mut checked: Checked,
+        observer: &mut dyn Observer,
+    ) -> Result<Plan> {
+        if let Some(path) = &checked.params.from_latents {
+            return self.plan_decoding(Path::new(path), &checked, observer);
         }
-        if let Some(path) = &params.from_latents {
-            return self.decoding(Path::new(path), params, observer);
+        let base = self.find_base(&checked.params, observer)?;
+        for message in checked.drop_ineffective(&base.files, &base.repo)? {
+            tell(observer, &Event::Warning { message })?;
         }
-        let base = self.base(params, observer)?;
-        let params = &counted(params, &base, observer)?;
-        let mut request = Request::resolve(params, &base.files, &base.repo)?;
-        let inputs = self.inputs.of(&request)?;
+        let params = &checked.params.clone();
+        let mut request = checked.resolve(&base.files, &base.repo)?;
+        let inputs = self.inputs.hashes_of(&request)?;
         // A lock file fixes the content of adapters, not a revision.
         let fetch = Fetch {
             locked: None,
-            ..self.fetch(&self.wanted(&request.model, params))?
+            ..self.fetch_options(&self.model_key(&request.model, params))?
         };
         let adapters = adapters::find(
-            (&mut self.shelf, &fetch),
+            &mut self.shelf,
+            &fetch,
             params,
             &mut request,
             &base,
             observer,
         )?;
         let refiner = match &request.refiner {
-            Some(refiner) => Some(self.refiner(refiner, &base, params, observer)?),
+            Some(refiner) => Some(self.find_refiner(refiner, &base, params, observer)?),
             None => None,
         };
-        let wanted = self.wanted(&request.model, params);
-        let networks = self.networks(&request, base.repo.family, &wanted, observer)?;
-        notes::tell_all(&request, &base, &networks, observer)?;
+        let key = self.model_key(&request.model, params);
+        let networks = self.networks(&request, base.repo.family, &key, observer)?;
+        notes::report_all(&request, &base, &networks, observer)?;
         self.lock(
             params,
             &request,
@@ -193,24 +207,26 @@ impl Planner {
     ///
     /// # Errors
     /// It is nowhere, or no model.
-    pub fn look(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<()> {
-        self.base(params, observer).map(|_| ())
+    pub fn find_base_model(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<()> {
+        self.find_base(params, observer)?;
+        Ok(())
     }
 
     /// Plan for decoding a file of latents, from the request recorded in it.
-    fn decoding(
+    fn plan_decoding(
         &mut self,
         path: &Path,
-        params: &Params,
+        checked: &Checked,
         observer: &mut dyn Observer,
     ) -> Result<Plan> {
+        let params = &checked.params;
         let Kept { latents, record } = Kept::read(path)?;
-        let request = record.request()?.decoded_with(params)?;
+        let request = checked.decoding(record.request()?);
         let model = params
             .model
             .clone()
             .unwrap_or_else(|| request.model.clone());
-        let base = self.find(&model, params, observer)?;
+        let base = self.find_model(&model, params, observer)?;
         // ControlNets, IP-Adapters, LoRAs and embeddings have already had their effect on the
         // latents; a VAE is still needed.
         let bare = Request {
@@ -218,8 +234,8 @@ impl Planner {
             picture_prompt: None,
             ..request.clone()
         };
-        let wanted = self.wanted(&model, params);
-        let networks = self.networks(&bare, base.repo.family, &wanted, observer)?;
+        let key = self.model_key(&model, params);
+        let networks = self.networks(&bare, base.repo.family, &key, observer)?;
         let adapters = Adapters::default();
         let Record {
             weights, inputs, ..
@@ -236,16 +252,16 @@ impl Planner {
         })
     }
 
-    fn base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
+    fn find_base(&mut self, params: &Params, observer: &mut dyn Observer) -> Result<Arc<Model>> {
         match &params.model {
-            Some(name) => self.find(name, params, observer),
+            Some(name) => self.find_model(name, params, observer),
             None => self
-                .find(DEFAULT_MODEL, params, observer)
+                .find_model(DEFAULT_MODEL, params, observer)
                 .map_err(|error| error.hint("to draw something without any download: `-m demo`")),
         }
     }
 
-    fn refiner(
+    fn find_refiner(
         &mut self,
         refiner: &Refiner,
         base: &Model,
@@ -259,64 +275,60 @@ impl Planner {
             prediction: None,
             ..params.clone()
         };
-        let found = self.find(name, &own, observer);
+        let found = self.find_model(name, &own, observer);
         let found =
             found.map_err(|error| error.hint(format!("`{name}` is what `--refiner` names")))?;
         Refiner::suits(&base.repo, &found.repo)?;
         Ok(found)
     }
 
-    fn wanted(&self, name: &str, params: &Params) -> Wanted {
-        Wanted {
+    fn model_key(&self, name: &str, params: &Params) -> ModelKey {
+        ModelKey {
             name: name.to_owned(),
-            half: half(params),
+            half: has_16_bit_arithmetic(params),
             offline: self.hub.offline || params.offline == Some(true),
             locked: params.locked.clone(),
             config: params.config.clone(),
-            prediction: params.prediction.clone(),
+            prediction: params.prediction.as_ref().and_then(Parsed::value).copied(),
         }
     }
 
-    fn fetch(&self, wanted: &Wanted) -> Result<Fetch> {
-        let locked = wanted
+    fn fetch_options(&self, key: &ModelKey) -> Result<Fetch> {
+        let locked = key
             .locked
             .as_deref()
             .map(|path| LockFile::read(Path::new(path)))
             .transpose()?;
         let hub = Hub {
-            offline: wanted.offline,
+            offline: key.offline,
             ..self.hub.clone()
         };
         Ok(Fetch {
             hub,
-            half: wanted.half,
+            half: key.half,
             locked,
             ..Fetch::default()
         })
     }
 
     /// Finds the model `name`, at most once.
-    fn find(
+    fn find_model(
         &mut self,
         name: &str,
         params: &Params,
         observer: &mut dyn Observer,
     ) -> Result<Arc<Model>> {
-        let wanted = self.wanted(name, params);
-        if let Some(model) = self.found.get(&wanted) {
+        let key = self.model_key(name, params);
+        if let Some(model) = self.found.get(&key) {
             return Ok(model.clone());
         }
-        let fetch = self.fetch(&wanted)?;
+        let fetch = self.fetch_options(&key)?;
         let mut files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
         if let Some(config) = &params.config {
-            files = configured(&files, config, &fetch, observer)?;
+            files = with_config_of(&files, config, &fetch, observer)?;
         }
-        if let Some(prediction) = params
-            .prediction
-            .as_deref()
-            .filter(|_| files.guesses_prediction())
-        {
-            files = files.predicting(Prediction::parse("prediction", prediction)?);
+        if let Some(prediction) = key.prediction.filter(|_| files.guesses_prediction()) {
+            files = files.predicting(prediction);
         }
         if let Some(lock) = &fetch.locked {
             lock.check(&files)?;
@@ -328,34 +340,27 @@ impl Planner {
             tell(observer, &Event::Warning { message })?;
         }
         let model = Arc::new(Model::read(files)?);
-        self.found.insert(wanted, model.clone());
+        self.found.insert(key, model.clone());
         Ok(model)
     }
 }
 
-/// Returns the parameters that have an effect; the observer is warned of the others, and of those
-/// that may be misunderstood.
-fn counted(params: &Params, base: &Model, observer: &mut dyn Observer) -> Result<Params> {
-    let (params, warnings) = params::counted(params, &base.files, &base.repo)?;
-    for message in warnings {
-        tell(observer, &Event::Warning { message })?;
-    }
-    Ok(params)
-}
-
 /// Returns true if 16-bit variants of the weights lose nothing, since the arithmetic has no more
 /// than 16 bits.
-fn half(params: &Params) -> bool {
-    match params.dtype.as_deref() {
-        Some(dtype) if dtype != "auto" => matches!(dtype, "f16" | "bf16"),
-        _ => {
-            matches!(params.device.as_deref(), Some(device) if device != "cpu" && device != "auto")
+fn has_16_bit_arithmetic(params: &Params) -> bool {
+    let dtype = params.dtype.as_ref().and_then(Parsed::value);
+    let device = params.device.as_ref().and_then(Parsed::value);
+    match dtype {
+        Some(Dtype::F16 | Dtype::Bf16) => true,
+        Some(Dtype::F32 | Dtype::Int8) => false,
+        Some(Dtype::Auto) | None => {
+            matches!(device, Some(DeviceChoice::Cuda(_) | DeviceChoice::Metal))
         }
     }
 }
 
 /// A single-file model with the configuration files of the model that `config` names.
-fn configured(
+fn with_config_of(
     files: &ModelFiles,
     config: &str,
     fetch: &Fetch,

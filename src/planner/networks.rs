@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use super::{Planner, Wanted};
+use super::{ModelKey, Planner};
 use crate::error::Result;
 use crate::event::Observer;
 use crate::family::Family;
 use crate::params::Request;
 use crate::registry::{Layout, Network, Networks, autoencoder};
 
-/// Request for a network, the key of the networks found so far.
-pub(super) type Asked = (Wanted, Layout);
+/// Everything that decides which files a network has: the key of the networks found so far.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) struct NetworkRequest {
+    model: ModelKey,
+    layout: Layout,
+}
 
 impl Planner {
     /// The networks of `request`, for a model of `family`.
@@ -18,26 +22,24 @@ impl Planner {
         &mut self,
         request: &Request,
         family: Family,
-        wanted: &Wanted,
+        key: &ModelKey,
         observer: &mut dyn Observer,
     ) -> Result<Networks> {
-        let mut find = |name: &str, layout| self.network(name, layout, wanted, observer);
-        let vae = request
-            .vae
-            .as_deref()
-            .map(|name| find(autoencoder(name, family), Layout::AUTOENCODER));
-        let autoencoder = vae.transpose()?;
-        let controls = request
-            .controls
-            .iter()
-            .map(|control| find(&control.model, Layout::CONTROL));
-        let controls = controls.collect::<Result<Vec<_>>>()?;
+        let mut find = |name: &str, layout| self.network(name, layout, key, observer);
+        let autoencoder = match &request.vae {
+            None => None,
+            Some(name) => Some(find(autoencoder(name, family), Layout::AUTOENCODER)?),
+        };
+        let mut controls = Vec::new();
+        for control in &request.controls {
+            controls.push(find(&control.model, Layout::CONTROL)?);
+        }
         let picture_prompt = match &request.picture_prompt {
             None => None,
             Some(picture) => {
                 let adapter = find(&picture.adapter, Layout::picture_adapter(family))?;
                 let encoder =
-                    adapter.beside(Layout::PICTURE_ENCODER, &self.fetch(wanted)?, observer)?;
+                    adapter.beside(Layout::PICTURE_ENCODER, &self.fetch_options(key)?, observer)?;
                 Some([adapter, Arc::new(encoder)])
             }
         };
@@ -52,26 +54,26 @@ impl Planner {
         &mut self,
         name: &str,
         layout: Layout,
-        wanted: &Wanted,
+        key: &ModelKey,
         observer: &mut dyn Observer,
     ) -> Result<Arc<Network>> {
-        let asked = (
-            Wanted {
+        let request = NetworkRequest {
+            model: ModelKey {
                 name: name.to_owned(),
-                ..wanted.clone()
+                ..key.clone()
             },
             layout,
-        );
-        if let Some(network) = self.networks.get(&asked) {
+        };
+        if let Some(network) = self.networks.get(&request) {
             return Ok(network.clone());
         }
         let network = Arc::new(Network::locate(
             name,
             layout,
-            &self.fetch(wanted)?,
+            &self.fetch_options(key)?,
             observer,
         )?);
-        self.networks.insert(asked, network.clone());
+        self.networks.insert(request, network.clone());
         Ok(network)
     }
 }

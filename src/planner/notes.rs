@@ -11,10 +11,7 @@ use crate::schedulers::{Grid, Levels};
 use super::Model;
 
 /// Warns of settings that are ignored or have little effect.
-///
-/// # Errors
-/// A setting that diffusers ignores although the whole image would be wrong; the observer cancels.
-pub(super) fn tell_all(
+pub(super) fn report_all(
     request: &Request,
     base: &Model,
     networks: &Networks,

@@ -14,7 +14,7 @@ pub(crate) struct Token {
 
 /// Limits of a chunk, from the text encoder and the request.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Room {
+pub(crate) struct Capacity {
     /// Content tokens of a chunk.
     pub(crate) tokens: usize,
     /// The token of a comma, where the vocabulary has one.
@@ -26,8 +26,8 @@ pub(crate) struct Room {
 
 /// A section in chunks.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Layout {
-    /// One chunk at least, each of as many tokens as there is room for or fewer.
+pub(crate) struct TokenChunks {
+    /// One chunk at least, each of at most as many tokens as the capacity.
     pub(crate) chunks: Vec<Vec<Token>>,
     /// The first token that did not fit.
     pub(crate) dropped: Option<Token>,
@@ -38,15 +38,15 @@ pub(crate) struct Layout {
 const BACKTRACK: usize = 20;
 
 /// The tokens between two breaks in chunks.
-pub(crate) fn lay_out(tokens: &[Token], room: &Room) -> Layout {
-    match room.long {
-        LongPrompt::Chunk => Layout {
-            chunks: chunked(tokens, room),
+pub(crate) fn split_into_chunks(tokens: &[Token], capacity: &Capacity) -> TokenChunks {
+    match capacity.long {
+        LongPrompt::Chunk => TokenChunks {
+            chunks: chunked(tokens, capacity),
             dropped: None,
         },
         LongPrompt::Truncate | LongPrompt::Error => {
-            let kept = tokens.len().min(room.tokens);
-            Layout {
+            let kept = tokens.len().min(capacity.tokens);
+            TokenChunks {
                 chunks: vec![tokens[..kept].to_vec()],
                 dropped: tokens.get(kept).copied(),
             }
@@ -54,14 +54,14 @@ pub(crate) fn lay_out(tokens: &[Token], room: &Room) -> Layout {
     }
 }
 
-fn chunked(tokens: &[Token], room: &Room) -> Vec<Vec<Token>> {
-    let full = room.tokens.max(1);
+fn chunked(tokens: &[Token], capacity: &Capacity) -> Vec<Vec<Token>> {
+    let full = capacity.tokens.max(1);
     let mut chunks = Vec::new();
     let mut chunk: Vec<Token> = Vec::new();
     let mut after_comma = None;
-    let together = |a: &Token, b: &Token| a.at == b.at && a.id.min(b.id) >= room.first_word;
+    let together = |a: &Token, b: &Token| a.at == b.at && a.id.min(b.id) >= capacity.first_word;
     for unit in tokens.chunk_by(together).flat_map(|word| word.chunks(full)) {
-        let comma = unit.iter().any(|token| Some(token.id) == room.comma);
+        let comma = unit.iter().any(|token| Some(token.id) == capacity.comma);
         if chunk.len() == full {
             // A comma itself opens the next chunk rather than moving the phrase before it.
             let near = |from: &usize| !comma && chunk.len() + 1 - from <= BACKTRACK;
@@ -91,8 +91,8 @@ mod tests {
     const COMMA: u32 = 267;
     const WORD: u32 = 49408;
 
-    fn room(long: LongPrompt) -> Room {
-        Room {
+    fn capacity(long: LongPrompt) -> Capacity {
+        Capacity {
             tokens: 75,
             comma: Some(COMMA),
             first_word: WORD,
@@ -113,15 +113,15 @@ mod tests {
     }
 
     fn lengths(n: usize, commas: &[usize]) -> Vec<usize> {
-        let layout = lay_out(&tokens(n, commas), &room(LongPrompt::Chunk));
-        let places: Vec<usize> = layout
+        let split = split_into_chunks(&tokens(n, commas), &capacity(LongPrompt::Chunk));
+        let places: Vec<usize> = split
             .chunks
             .iter()
             .flatten()
             .map(|token| token.at.1)
             .collect();
         assert_eq!(places, (0..n).collect::<Vec<_>>());
-        layout.chunks.iter().map(Vec::len).collect()
+        split.chunks.iter().map(Vec::len).collect()
     }
 
     #[test]
@@ -174,25 +174,22 @@ mod tests {
                 at: (0, before),
             }));
             prompt.extend(tokens(after, &[]));
-            let layout = lay_out(&prompt, &room(LongPrompt::Chunk));
-            let lengths: Vec<usize> = layout.chunks.iter().map(Vec::len).collect();
+            let split = split_into_chunks(&prompt, &capacity(LongPrompt::Chunk));
+            let lengths: Vec<usize> = split.chunks.iter().map(Vec::len).collect();
             assert_eq!(lengths, expected, "{before} {vectors} {after}");
-            assert_eq!(layout.chunks.concat(), prompt);
+            assert_eq!(split.chunks.concat(), prompt);
         }
     }
 
     #[test]
     fn what_is_cut_is_said() {
-        let layout = lay_out(&tokens(76, &[70]), &room(LongPrompt::Truncate));
+        let split = split_into_chunks(&tokens(76, &[70]), &capacity(LongPrompt::Truncate));
         assert_eq!(
-            (
-                layout.chunks[0].len(),
-                layout.dropped.map(|token| token.at.1)
-            ),
+            (split.chunks[0].len(), split.dropped.map(|token| token.at.1)),
             (75, Some(75))
         );
         assert_eq!(
-            lay_out(&tokens(75, &[]), &room(LongPrompt::Error)).dropped,
+            split_into_chunks(&tokens(75, &[]), &capacity(LongPrompt::Error)).dropped,
             None
         );
     }

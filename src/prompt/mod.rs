@@ -1,16 +1,16 @@
-//! Prompts before tokenization: the syntax of brackets (`parse.rs`), and the division of tokens
-//! into chunks of the text encoder's length (`chunks.rs`). Tokenizers and networks are not part of
-//! this module.
+//! Prompts: the syntax of brackets (`parse.rs`), CLIP's tokenizer, and the division of tokens into
+//! chunks of the text encoder's length (`chunks.rs`). Networks are not part of this module.
 
 mod chunks;
 mod misread;
 mod parse;
 mod references;
+pub(crate) mod tokenizer;
 mod words;
 
-pub(crate) use chunks::{Layout, Room, Token, lay_out};
+pub(crate) use chunks::{Capacity, Token, TokenChunks, split_into_chunks};
 pub use words::Word;
-pub(crate) use words::{Stretch, stretches};
+pub(crate) use words::{Segment, split_at_words};
 
 use crate::error::{Error, Result};
 use crate::named_enum::named_enum;

@@ -10,9 +10,9 @@ pub struct Word {
     pub vectors: usize,
 }
 
-/// A stretch of text.
+/// A part of a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stretch<'a> {
+pub(crate) enum Segment<'a> {
     /// Text for the vocabulary, and the byte at which it begins.
     Text(&'a str, usize),
     /// A word by its number, and the byte at which it begins.
@@ -27,15 +27,15 @@ impl Word {
 }
 
 /// Splits the text at its words. Case does not matter; of several names the longest wins.
-pub(crate) fn stretches<'a>(text: &'a str, words: &[Word]) -> Vec<Stretch<'a>> {
+pub(crate) fn split_at_words<'a>(text: &'a str, words: &[Word]) -> Vec<Segment<'a>> {
     let mut parts = Vec::new();
     let mut at = 0;
     while let Some(found) = find(text, at, words) {
-        parts.extend((found.start > at).then(|| Stretch::Text(&text[at..found.start], at)));
-        parts.push(Stretch::Word(found.word, found.start));
+        parts.extend((found.start > at).then(|| Segment::Text(&text[at..found.start], at)));
+        parts.push(Segment::Word(found.word, found.start));
         at = found.start + found.length;
     }
-    parts.extend((at < text.len()).then(|| Stretch::Text(&text[at..], at)));
+    parts.extend((at < text.len()).then(|| Segment::Text(&text[at..], at)));
     parts
 }
 
@@ -57,7 +57,9 @@ fn find(text: &str, from: usize, words: &[Word]) -> Option<Found> {
         .map(|(at, _)| at)
         .filter(|at| *at >= from);
     places.find_map(|start| {
-        let here = names.iter().filter(|(_, name)| stands(text, start, name));
+        let here = names
+            .iter()
+            .filter(|(_, name)| is_whole_word(text, start, name));
         let (word, name) =
             here.max_by_key(|(word, name)| (name.len(), std::cmp::Reverse(*word)))?;
         Some(Found {
@@ -69,7 +71,7 @@ fn find(text: &str, from: usize, words: &[Word]) -> Option<Found> {
 }
 
 /// Returns true if `name` is at the byte `start`, in any case, and not part of a longer word.
-fn stands(text: &str, start: usize, name: &str) -> bool {
+fn is_whole_word(text: &str, start: usize, name: &str) -> bool {
     let Some(found) = text.get(start..start + name.len()) else {
         return false;
     };
@@ -98,11 +100,11 @@ mod tests {
     fn words_are_taken_out_of_the_text() {
         let words = [word(&["<tok-a>", "tok-a"]), word(&["tok-a-b"])];
         let (text, a, b) = (
-            Stretch::Text,
-            |at| Stretch::Word(0, at),
-            |at| Stretch::Word(1, at),
+            Segment::Text,
+            |at| Segment::Word(0, at),
+            |at| Segment::Word(1, at),
         );
-        let table: &[(&str, &[Stretch<'_>])] = &[
+        let table: &[(&str, &[Segment<'_>])] = &[
             ("a <tok-a>, b", &[text("a ", 0), a(2), text(", b", 9)]),
             ("TOK-A at sea", &[a(0), text(" at sea", 5)]),
             ("tok-a-b tok-a", &[b(0), text(" ", 7), a(8)]),
@@ -116,7 +118,7 @@ mod tests {
             ("", &[]),
         ];
         for (prompt, expected) in table {
-            assert_eq!(stretches(prompt, &words), *expected, "{prompt}");
+            assert_eq!(split_at_words(prompt, &words), *expected, "{prompt}");
         }
         assert!(words[1].is_in("a tok-a-b") && !words[1].is_in("a tok-a"));
     }

@@ -138,6 +138,7 @@ fn parse_origin(origin: &str) -> Result<String> {
 fn origin_of(url: &str) -> Option<String> {
     let uri: Uri = url.to_lowercase().parse().ok()?;
     let (scheme, host) = (uri.scheme_str()?, uri.host()?);
+    let is_scheme = scheme.starts_with(|c: char| c.is_ascii_lowercase());
     let is_host = match host.strip_prefix('[') {
         Some(_) => host_name_of(host).parse::<Ipv6Addr>().is_ok(),
         None => is_host_name(host),
@@ -148,7 +149,7 @@ fn origin_of(url: &str) -> Option<String> {
         Some(port) => Some(port.parse::<u16>().ok().filter(|port| *port > 0)?),
         None => None,
     };
-    if !is_host {
+    if !is_scheme || !is_host {
         return None;
     }
     match (scheme, port) {

@@ -2,7 +2,7 @@
 //! from serde and clap, so that a new field needs one line in `ACCESS` and nothing else.
 
 use clap::Args;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
 use crate::params::Params;
@@ -196,28 +196,26 @@ fn field(arg: &clap::Arg) -> Field {
 
 /// Type of the field, found by trying one value of each type.
 fn value_type(name: &str) -> Type {
-    let takes = |value: Value| params_with(name, &value).is_ok();
-    match () {
-        () if takes(json!(true)) => Type::Switch,
-        () if takes(json!("a")) => Type::Text,
-        () if takes(json!(0.5)) => Type::Real,
-        () if takes(json!(1)) => Type::Whole,
-        () if takes(json!([0.5])) => Type::Reals,
-        () => Type::Wholes,
-    }
+    let examples = [
+        (json!(true), Type::Switch),
+        (json!("a"), Type::Text),
+        (json!(0.5), Type::Real),
+        (json!(1), Type::Whole),
+        (json!([0.5]), Type::Reals),
+    ];
+    let mut examples = examples.into_iter();
+    let found = examples.find(|(value, _)| takes(name, value.clone()));
+    found.map_or(Type::Wholes, |(_, kind)| kind)
 }
 
-fn params_with(name: &str, value: &Value) -> serde_json::Result<Params> {
-    serde_json::from_value(json!({ name: value }))
+/// Returns true if the field takes a value of this type.
+fn takes(name: &str, value: Value) -> bool {
+    Params::default().set(name, value).is_ok()
 }
 
 /// Lower bound of an integer field: -1 or 0.
 pub(crate) fn minimum(name: &str) -> i64 {
-    if params_with(name, &json!(-1)).is_ok() {
-        -1
-    } else {
-        0
-    }
+    if takes(name, json!(-1)) { -1 } else { 0 }
 }
 
 /// Names that clients may use.
@@ -228,44 +226,39 @@ fn client_field_names() -> Vec<&'static str> {
     open.flat_map(|(_, names)| names.iter().copied()).collect()
 }
 
-/// The field's name within `Params` (a client may use an alias) with its type-checked value; `None`
-/// for null.
-pub(crate) fn parse_field(name: &str, value: &Value) -> Result<Option<(String, Value)>> {
-    let params = params_with(name, value).map_err(|error| field_error(name, &error.to_string()))?;
-    let object = match serde_json::to_value(&params) {
-        Ok(Value::Object(object)) => object,
-        _ => Map::new(),
-    };
-    let Some((field, value)) = object.into_iter().next() else {
-        return Ok(None);
-    };
-    if field_access(&field) == Access::Server {
-        return Err(Error::field(name, "is the server's to choose").hint("leave it out"));
-    }
-    Ok(Some((field, value)))
-}
-
-fn field_error(name: &str, message: &str) -> Error {
-    if message.starts_with("unknown field") {
-        let open = client_field_names();
+/// Sets a field of `params`, by its name or an alias; null sets nothing.
+pub(crate) fn set_field(params: &mut Params, name: &str, value: &Value) -> Result<()> {
+    let Some(field) = Params::field(name) else {
         let error = Error::field(name, format!("unknown field `{name}`"));
-        return match crate::error::closest(name, &open) {
+        return Err(match crate::error::closest(name, &client_field_names()) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error.hint("/openapi.json lists every field"),
-        };
+        });
+    };
+    if value.is_null() {
+        return Ok(());
     }
-    Error::field(name, message.to_owned())
+    let set = params.set(field, value.clone());
+    set.map_err(|error| Error::field(name, error.to_string()))?;
+    if field_access(field) == Access::Server {
+        return Err(Error::field(name, "is the server's to choose").hint("leave it out"));
+    }
+    Ok(())
 }
 
-/// The value of a field sent as text (a part of a form).
-pub(crate) fn parse_form_field(name: &str, text: &str) -> Result<Option<(String, Value)>> {
-    let parsed: Option<Value> = serde_json::from_str(text).ok();
-    let as_is = parse_field(name, &Value::from(text));
-    match parsed {
-        // A number or a list where the field takes one; text that looks like a number stays text.
-        Some(value) if as_is.is_err() => parse_field(name, &value),
-        _ => as_is,
-    }
+/// The field and the value of a part of a form: a number, a switch or a list where the field takes
+/// one; text that looks like a number stays text where the field takes text.
+pub(crate) fn parse_form_field(name: &str, text: &str) -> Result<(String, Value)> {
+    let field = Params::field(name).unwrap_or(name).to_owned();
+    let as_text = Value::from(text);
+    let Err(error) = set_field(&mut Params::default(), name, &as_text) else {
+        return Ok((field, as_text));
+    };
+    let Ok(value) = serde_json::from_str::<Value>(text) else {
+        return Err(error);
+    };
+    set_field(&mut Params::default(), name, &value)?;
+    Ok((field, value))
 }
 
 #[cfg(test)]
@@ -326,7 +319,9 @@ mod tests {
 
     #[test]
     fn a_value_is_refused_by_the_name_of_its_field() {
-        let refused = |name: &str, value: Value| parse_field(name, &value).unwrap_err();
+        let mut params = Params::default();
+        let mut refused =
+            |name: &str, value: Value| set_field(&mut params, name, &value).unwrap_err();
         assert_eq!(
             refused("output", json!("/etc/passwd")).to_string(),
             "output: is the server's to choose"
@@ -335,30 +330,29 @@ mod tests {
         let error = refused("steps", json!("four"));
         assert_eq!(error.field_name(), Some("steps"));
         assert!(error.message().contains("invalid type"), "{error}");
-        assert_eq!(parse_field("seed", &Value::Null).unwrap(), None);
-        assert_eq!(
-            parse_field("guidance_scale", &json!(2)).unwrap(),
-            Some(("cfg_scale".into(), json!(2.0)))
-        );
+        let mut params = Params::default();
+        set_field(&mut params, "seed", &Value::Null).unwrap();
+        set_field(&mut params, "guidance_scale", &json!(2)).unwrap();
+        assert_eq!((params.seed, params.cfg_scale), (None, Some(2.0)));
     }
 
     #[test]
     fn texts_of_a_form_become_what_the_field_takes() {
         assert_eq!(
             parse_form_field("steps", "4").unwrap(),
-            Some(("steps".into(), json!(4)))
+            ("steps".into(), json!(4))
         );
         assert_eq!(
             parse_form_field("prompt", "1984").unwrap(),
-            Some(("prompt".into(), json!("1984")))
+            ("prompt".into(), json!("1984"))
         );
         assert_eq!(
             parse_form_field("timesteps", "[999,1]").unwrap(),
-            Some(("timesteps".into(), json!([999, 1])))
+            ("timesteps".into(), json!([999, 1]))
         );
         assert_eq!(
             parse_form_field("keep_unmasked", "true").unwrap(),
-            Some(("keep_unmasked".into(), json!(true)))
+            ("keep_unmasked".into(), json!(true))
         );
         assert_eq!(
             parse_form_field("steps", "many").unwrap_err().field_name(),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
-use crate::params::{Params, overlay};
+use crate::params::Params;
 use crate::planner::Planner;
 use crate::registry::ModelRef;
 use crate::serve::options::Log;
@@ -16,11 +16,10 @@ use crate::serve::options::Log;
 const RETRY_DELAY: Duration = Duration::from_secs(30);
 
 fn model_params(model: &str, defaults: &Params) -> Params {
-    let model = Params {
+    Params {
         model: Some(model.to_owned()),
-        ..Params::default()
-    };
-    overlay(defaults, &model)
+        ..defaults.clone()
+    }
 }
 
 /// Models that have yet to be downloaded.
@@ -68,7 +67,7 @@ impl MissingModels {
                 Flow::Continue
             };
             let params = model_params(&model, &self.defaults);
-            match Planner::new(self.hub.clone()).look(&params, &mut until_shutdown) {
+            match Planner::new(self.hub.clone()).find_base_model(&params, &mut until_shutdown) {
                 Ok(()) => {
                     log(&format!("`{model}` is here"));
                     self.names().retain(|other| *other != model);
@@ -93,7 +92,9 @@ fn is_missing(model: &str, defaults: &Params, hub: &Hub) -> Result<bool> {
         offline: true,
         ..hub.clone()
     };
-    let Err(error) = Planner::new(offline).look(&params, &mut |_: &Event| Flow::Continue) else {
+    let Err(error) =
+        Planner::new(offline).find_base_model(&params, &mut |_: &Event| Flow::Continue)
+    else {
         return Ok(false);
     };
     let is_on_hub = matches!(
@@ -116,7 +117,7 @@ fn needs_download(params: &Params, hub: &Hub) -> Result<bool> {
         }
         Flow::Continue
     };
-    let result = Planner::new(hub.clone()).look(params, &mut cancel_download);
+    let result = Planner::new(hub.clone()).find_base_model(params, &mut cancel_download);
     if !has_begun {
         result?;
     }

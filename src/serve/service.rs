@@ -10,7 +10,7 @@ use crate::env::{Hold, Hub};
 #[cfg(not(feature = "redis"))]
 use crate::error::Error;
 use crate::error::Result;
-use crate::params::Params;
+use crate::params::{Params, Parsed};
 use crate::prompt::LongPrompt;
 use crate::serve::access::{AccessRules, BindOptions};
 use crate::serve::job::{Job, Outcome, StopMode};
@@ -169,7 +169,7 @@ pub(crate) const LONG_PROMPT: LongPrompt = LongPrompt::Chunk;
 fn with_long_prompts(operator: Params) -> Params {
     let long_prompt = operator
         .long_prompt
-        .or_else(|| Some(LONG_PROMPT.name().to_owned()));
+        .or_else(|| Some(Parsed::new(LONG_PROMPT)));
     Params {
         long_prompt,
         ..operator

@@ -6,8 +6,9 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
-use crate::params::{Params, check, overlay, scaled_down};
-use crate::serve::fields::{Access, field_access, parse_field};
+use crate::image::Size;
+use crate::params::{Combine, Params, check, scaled_down};
+use crate::serve::fields::{Access, field_access, set_field};
 use crate::serve::job::{Api, Job, JobSpec, Operation, new_link_key};
 use crate::serve::service::Service;
 use crate::serve::store::SubmitError;
@@ -57,7 +58,7 @@ impl Service {
         if !long_prompts.is_empty() {
             return Err(SubmitError::Invalid(long_prompts));
         }
-        let mut errors = check(&overlay(&self.defaults, &params));
+        let mut errors = check(&params.clone().combine(self.defaults.clone()));
         errors.extend(self.resolve_models(&mut params).err());
         for (field, bytes) in &uploaded {
             match image_size(field, bytes) {
@@ -99,10 +100,10 @@ impl Service {
     }
 
     /// Scales a start image that exceeds the pixel limit down, by setting the size of the job.
-    fn limit_start_image(&self, field: &str, size: (u32, u32), params: &mut Params) {
-        let merged = overlay(&self.defaults, params);
+    fn limit_start_image(&self, field: &str, size: Size, params: &mut Params) {
+        let merged = params.clone().combine(self.defaults.clone());
         if field == "init_image"
-            && let Some([width, height]) = scaled_down(&merged, size, self.limits.pixels)
+            && let Some(Size { width, height }) = scaled_down(&merged, size, self.limits.pixels)
         {
             (params.width, params.height) = (Some(width), Some(height));
         }
@@ -133,29 +134,24 @@ pub(crate) fn parse_params(
     uploaded: &mut UploadedImages,
 ) -> Result<Params, SubmitError> {
     let mut errors = Vec::new();
-    let mut object = Map::new();
+    let mut params = Params::default();
     for (name, value) in &fields {
-        match parse_field(name, value) {
-            Ok(field) => object.extend(field),
-            Err(error) => errors.push(error),
-        }
+        errors.extend(set_field(&mut params, name, value).err());
     }
     for field in uploaded.keys() {
         if field_access(field) == Access::Image {
-            object.insert(field.clone(), Value::from(UPLOADED));
+            errors.extend(set_field(&mut params, field, &UPLOADED.into()).err());
         } else {
             errors.push(
                 Error::field(field, "is not an image field").hint("send it as a plain value"),
             );
         }
     }
-    errors.extend(extract_images(&mut object, uploaded).err());
+    errors.extend(extract_images(&mut params, uploaded).err());
     if !errors.is_empty() {
         return Err(SubmitError::Invalid(errors));
     }
-    serde_json::from_value(Value::Object(object)).map_err(|e| {
-        SubmitError::Storage(Error::internal("checked fields are no parameters").source(e))
-    })
+    Ok(params)
 }
 
 /// Errors of prompts longer than [`MAX_PROMPT`].

@@ -10,14 +10,14 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
-use serde_json::{Map, Value};
 
 use crate::error::{Error, Result};
+use crate::image::Size;
 use crate::imaging::{MaskChannel, Source, Transparency};
 use crate::output::encode;
 use crate::output::latents::SUFFIX;
 use crate::params::Params;
-use crate::serve::fields::{ALPHA, Access, field_access};
+use crate::serve::fields::ALPHA;
 
 /// Field → bytes of its image.
 pub(crate) type UploadedImages = BTreeMap<String, Vec<u8>>;
@@ -49,12 +49,12 @@ pub(crate) fn decode_base64(field: &str, text: &str) -> Result<Vec<u8>> {
             .unwrap_or_default(),
     };
     let body: String = body.split_ascii_whitespace().collect();
-    match BASE64.decode(&body) {
-        Ok(bytes) if !bytes.is_empty() => Ok(bytes),
-        _ => Err(Error::field(field, "expected a picture in base64").hint(
+    let bytes = BASE64.decode(&body).ok().filter(|bytes| !bytes.is_empty());
+    bytes.ok_or_else(|| {
+        Error::field(field, "expected a picture in base64").hint(
             "send the file's bytes in base64, alone or as `data:image/png;base64,...`; paths are not read",
-        )),
-    }
+        )
+    })
 }
 
 /// Bytes as base64.
@@ -62,28 +62,31 @@ pub(crate) fn encode_base64(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
-/// Moves every base64 image of `object` to `uploaded` and leaves a placeholder.
-pub(crate) fn extract_images(
-    object: &mut Map<String, Value>,
-    uploaded: &mut UploadedImages,
-) -> Result<()> {
-    for (field, value) in object
-        .iter_mut()
-        .filter(|(field, _)| field_access(field) == Access::Image)
-    {
-        let text = value.as_str().unwrap_or_default();
+/// The fields that hold images.
+fn image_fields(params: &mut Params) -> [(&'static str, &mut Option<String>); 2] {
+    [
+        ("init_image", &mut params.init_image),
+        ("mask", &mut params.mask),
+    ]
+}
+
+/// Moves every base64 image of `params` to `uploaded` and leaves a placeholder.
+pub(crate) fn extract_images(params: &mut Params, uploaded: &mut UploadedImages) -> Result<()> {
+    for (field, value) in image_fields(params) {
+        let Some(text) = value else { continue };
         if uploaded.contains_key(field) || (field == "mask" && text == ALPHA) {
             continue;
         }
-        uploaded.insert(field.clone(), decode_base64(field, text)?);
-        *value = Value::from(UPLOADED);
+        uploaded.insert(field.to_owned(), decode_base64(field, text)?);
+        *text = UPLOADED.to_owned();
     }
     Ok(())
 }
 
 /// Width and height of an image, from its header alone.
-pub(crate) fn image_size(field: &str, bytes: &[u8]) -> Result<(u32, u32)> {
-    Source::sent(field, bytes).size()
+pub(crate) fn image_size(field: &str, bytes: &[u8]) -> Result<Size> {
+    let (width, height) = Source::sent(field, bytes).size()?;
+    Ok(Size::new(width, height))
 }
 
 /// Converts a mask of another API: white where the image is repainted.
@@ -117,26 +120,18 @@ pub(crate) fn check_pixel_limit(field: &str, width: u32, height: u32, pixels: u6
 
 /// Replaces the placeholder of each uploaded image by its path.
 pub(crate) fn insert_upload_paths(params: &Params, folder: &Path) -> Params {
-    let path = |field: &str| Value::from(folder.join(field).display().to_string());
-    let Ok(Value::Object(mut object)) = serde_json::to_value(params) else {
-        return params.clone();
-    };
-    for (field, value) in object
-        .iter_mut()
-        .filter(|(field, _)| field_access(field) == Access::Image)
-    {
-        if *value == UPLOADED {
-            *value = path(field);
+    let mut params = params.clone();
+    for (field, value) in image_fields(&mut params) {
+        if value.as_deref() == Some(UPLOADED) {
+            *value = Some(folder.join(field).display().to_string());
         }
     }
-    // Invariant: the map came out of `Params`, and text took the place of text.
-    serde_json::from_value(Value::Object(object)).unwrap_or_else(|_| params.clone())
+    params
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
     #[test]
     fn base64_is_accepted_with_and_without_padding_and_as_a_url() {
@@ -154,18 +149,18 @@ mod tests {
 
     #[test]
     fn images_leave_the_parameters_and_return_as_paths() {
-        let Value::Object(mut object) =
-            json!({"prompt": "a", "init_image": "aGk=", "mask": "alpha"})
-        else {
-            unreachable!()
+        let mut params = Params {
+            prompt: Some("a".into()),
+            init_image: Some("aGk=".into()),
+            mask: Some("alpha".into()),
+            ..Params::default()
         };
         let mut uploaded = UploadedImages::new();
-        extract_images(&mut object, &mut uploaded).unwrap();
+        extract_images(&mut params, &mut uploaded).unwrap();
         assert_eq!(
             uploaded,
             UploadedImages::from([("init_image".to_owned(), b"hi".to_vec())])
         );
-        let params: Params = serde_json::from_value(object.into()).unwrap();
         let placed = insert_upload_paths(&params, Path::new("/jobs/1"));
         assert_eq!(
             Path::new(&placed.init_image.unwrap()),
@@ -180,7 +175,7 @@ mod tests {
         let mut png = std::io::Cursor::new(Vec::new());
         image.write_to(&mut png, image::ImageFormat::Png).unwrap();
         let png = png.into_inner();
-        assert_eq!(image_size("init_image", &png).unwrap(), (20, 10));
+        assert_eq!(image_size("init_image", &png).unwrap(), Size::new(20, 10));
         let mut huge = png.clone();
         huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
         for bytes in [&huge[..], b"no picture at all"] {

@@ -7,8 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use serde_json::Value;
-
 use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
@@ -18,10 +16,10 @@ use crate::output::encode;
 use crate::output::image_writer::ImageWriter;
 use crate::output::latents::Latents;
 use crate::output::metadata::Provenance;
-use crate::params::{Request, overlay};
+use crate::params::{Combine, Request};
 use crate::planner::{Plan, Planner};
 use crate::serve::event_log::JobEvent;
-use crate::serve::failure::{Failure, PathReplacements, redact_paths};
+use crate::serve::failure::{Failure, redact_paths};
 use crate::serve::image_record::ImageRecord;
 use crate::serve::job::{Job, Outcome, State};
 use crate::serve::service::Service;
@@ -171,15 +169,17 @@ impl Runner {
     fn plan(&mut self, service: &Service, job: &Arc<Job>) -> Result<PlannedJob> {
         let upload_dir = service.store.upload_dir(&job.id);
         let params = insert_upload_paths(&job.spec.params, &upload_dir);
-        let params = overlay(&service.defaults, &params);
+        let params = params.combine(service.defaults.clone());
         let params = service.catalog.resolve_models(&params)?;
         let mut observer = |event: &Event| report_to_all(service, &[job], event);
         let plan = self.planner.plan(&params, &mut observer)?;
         let (width, height) = (plan.request.width, plan.request.height);
         check_pixel_limit("width", width, height, service.limits.pixels)?;
+        let paths = service.private_paths(&job.id);
+        let request = plan.request.clone();
         Ok(PlannedJob {
             job: Arc::clone(job),
-            public_request: redact_request(&plan.request, &service.private_paths(&job.id)),
+            public_request: request.renamed(|path| redact_paths(path, &paths)),
             plan,
             no_metadata: params.no_metadata == Some(true),
             ends_early: Cell::new(false),
@@ -384,29 +384,5 @@ fn report(service: &Service, job: &Job, event: &Event) {
         | Event::End { .. }
         | Event::Saved { .. }
         | Event::Done { .. } => {}
-    }
-}
-
-/// The request as recorded in the images: without paths of this server.
-fn redact_request(request: &Request, paths: &PathReplacements) -> Request {
-    let redacted = serde_json::to_value(request).map(|value| redact_json(value, paths));
-    // Invariant: a serialised request is a request; texts were replaced by texts.
-    redacted
-        .and_then(serde_json::from_value)
-        .unwrap_or_else(|_| request.clone())
-}
-
-fn redact_json(value: Value, paths: &PathReplacements) -> Value {
-    match value {
-        Value::String(text) => Value::String(redact_paths(&text, paths)),
-        Value::Array(values) => values
-            .into_iter()
-            .map(|value| redact_json(value, paths))
-            .collect(),
-        Value::Object(object) => object
-            .into_iter()
-            .map(|(key, value)| (key, redact_json(value, paths)))
-            .collect(),
-        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
     }
 }

@@ -36,7 +36,7 @@ pub(crate) fn prompt(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes).into_owned();
     let params = Params {
         prompt: Some(text),
-        prompt_syntax: Some("weighted".to_owned()),
+        prompt_syntax: Some("weighted".into()),
         ..Params::default()
     };
     let _ = check(&params);

@@ -42,7 +42,7 @@ fn params() -> Params {
 
 fn with_lora(loras: &[String]) -> Params {
     Params {
-        lora: Some(loras.to_vec()),
+        lora: Some(loras.iter().map(|lora| lora.as_str().into()).collect()),
         ..params()
     }
 }

@@ -338,7 +338,7 @@ fn every_sampler_draws_from_a_file_what_it_draws_from_a_folder() {
     let file = model.write("sd15.safetensors");
     for row in sdgen::schedulers::SAMPLERS {
         let by = |path: &Path| Params {
-            sampler: Some(row.name.to_owned()),
+            sampler: Some(row.name.into()),
             ..of_file(path)
         };
         assert!(
@@ -1003,7 +1003,7 @@ fn scaled_weights_draw_what_their_products_draw() {
     for dtype in ["bf16", "int8"] {
         let with = |path: &Path| Params {
             dtype: Some(dtype.into()),
-            lora: Some(vec![format!("{lora}:0.7")]),
+            lora: Some(vec![format!("{lora}:0.7").into()]),
             ..of_file(path)
         };
         assert!(

@@ -377,9 +377,9 @@ fn every_deterministic_sampler_draws_the_same_things() {
     ];
     for row in SAMPLERS.iter().filter(|row| !drifting.contains(&row.name)) {
         // lms oscillates over even timesteps, in diffusers too.
-        let schedule = (row.name == "lms").then(|| "karras".to_owned());
+        let schedule = (row.name == "lms").then(|| "karras".into());
         let params = Params {
-            sampler: Some(row.name.to_owned()),
+            sampler: Some(row.name.into()),
             schedule,
             ..Params::default()
         };

@@ -59,8 +59,8 @@ fn draw(params: &Params, folder: &Path, machine: &Machine) -> sdgen::Result<Vec<
     let (device, dtype) = (device.clone(), dtype.clone());
     let params = Params {
         model: Some(folder.to_str().unwrap().to_owned()),
-        device,
-        dtype,
+        device: device.map(Into::into),
+        dtype: dtype.map(Into::into),
         ..params.clone()
     };
     let plan = Planner::new(Hub::default()).plan(&params, &mut quiet)?;
@@ -185,24 +185,24 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         init_image: picture("image").filter(|_| starts),
         mask: picture("mask_image"),
         strength: args.get("strength").and_then(Value::as_f64),
-        original_size: pair("original_size", "x", true),
-        crop: pair("crops_coords_top_left", ",", false),
-        target_size: pair("target_size", "x", true),
-        negative_original_size: pair("negative_original_size", "x", true),
-        negative_crop: pair("negative_crops_coords_top_left", ",", false),
-        negative_target_size: pair("negative_target_size", "x", true),
+        original_size: pair("original_size", "x", true).map(Into::into),
+        crop: pair("crops_coords_top_left", ",", false).map(Into::into),
+        target_size: pair("target_size", "x", true).map(Into::into),
+        negative_original_size: pair("negative_original_size", "x", true).map(Into::into),
+        negative_crop: pair("negative_crops_coords_top_left", ",", false).map(Into::into),
+        negative_target_size: pair("negative_target_size", "x", true).map(Into::into),
         seed: seeds.first().map(|seed| (*seed).into()),
         count: Some(seeds.len() as u64),
         batch_size: Some(seeds.len()),
-        sampler: row.map(|row| row.name.to_owned()),
-        schedule: schedule.filter(|_| options).map(str::to_owned),
+        sampler: row.map(|row| row.name.into()),
+        schedule: schedule.filter(|_| options).map(Into::into),
         zero_terminal_snr: config["rescale_betas_zero_snr"]
             .as_bool()
             .filter(|_| options),
         timestep_spacing: config["timestep_spacing"]
             .as_str()
             .filter(|_| spaced)
-            .map(str::to_owned),
+            .map(Into::into),
         ..beside
     })
 }
@@ -234,14 +234,15 @@ fn networks(root: &Path, case: &Value) -> Option<Params> {
                     "StableDiffusionControlNetInpaintPipeline" => 0.5,
                     _ => 1.0,
                 };
-                controls.push(format!(
+                let control = format!(
                     "{}={}:{}:{}-{}",
                     path(&format!("adapters/controlnet-{}", adapter[1].as_str()?)),
                     path(&format!("inputs/{}", nth(key, i).as_str()?)),
                     number("controlnet_conditioning_scale", scale),
                     number("control_guidance_start", 0.0),
                     number("control_guidance_end", 1.0),
-                ));
+                );
+                controls.push(control.into());
             }
             "lora" | "merge" => {
                 let file = path(&format!(
@@ -251,7 +252,7 @@ fn networks(root: &Path, case: &Value) -> Option<Params> {
                 params
                     .lora
                     .get_or_insert_default()
-                    .push(format!("{file}:{}", adapter[2]));
+                    .push(format!("{file}:{}", adapter[2]).into());
             }
             "ti" | "ti_xl" => {
                 let name = adapter[1].as_str()?;

@@ -7,6 +7,7 @@ use std::path::Path;
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use sdgen::env::Hub;
+use sdgen::params::{Control, Parsed};
 use sdgen::registry::{Fetch, Layout, Network};
 use sdgen::{Engine, Event, Flow, Params, Planner};
 
@@ -17,12 +18,9 @@ fn golden(path: &str) -> String {
     root().join("tests/golden").join(path).display().to_string()
 }
 
-fn control(model: &str, more: &str) -> Option<Vec<String>> {
-    Some(vec![format!(
-        "{}={}{more}",
-        golden(model),
-        golden("inputs/edges_128.png")
-    )])
+fn control(model: &str, more: &str) -> Option<Vec<Parsed<Control>>> {
+    let edges = golden("inputs/edges_128.png");
+    Some(vec![format!("{}={edges}{more}", golden(model)).into()])
 }
 
 fn params() -> Params {
@@ -99,7 +97,8 @@ fn a_control_network_is_the_same_in_a_folder_and_in_a_file_of_either_naming() {
             }
         };
         let file = single_file(folder.path(), name);
-        let control = Some(vec![format!("{file}={}", golden("inputs/edges_128.png"))]);
+        let edges = golden("inputs/edges_128.png");
+        let control = Some(vec![format!("{file}={edges}").into()]);
         assert_eq!(
             fresh(&Params {
                 control,

@@ -84,7 +84,7 @@ fn a_file_whose_keys_say_edm_draws_what_a_folder_with_such_a_scheduler_draws() {
             assert!(draw(&of_file(&back)).unwrap() == drawn);
             for sampler in ["euler", "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_3m"] {
                 let by = |path: &Path| Params {
-                    sampler: Some(sampler.to_owned()),
+                    sampler: Some(sampler.into()),
                     ..of_file(path)
                 };
                 assert!(
@@ -106,21 +106,20 @@ fn what_an_edm_model_has_not_is_refused_by_name() {
         })
         .unwrap_err()
     };
-    let name = |name: &str| Some(name.to_owned());
     for sampler in ["heun", "ddim", "dpmpp_3m_sde", "lcm"] {
         let error = with(Params {
-            sampler: name(sampler),
+            sampler: Some(sampler.into()),
             ..Params::default()
         });
         assert_eq!(error.field_name(), Some("sampler"), "{error}");
     }
     let schedule = with(Params {
-        schedule: name("beta"),
+        schedule: Some("beta".into()),
         ..Params::default()
     });
     assert_eq!(schedule.field_name(), Some("schedule"));
     let spacing = with(Params {
-        timestep_spacing: name("trailing"),
+        timestep_spacing: Some("trailing".into()),
         ..Params::default()
     });
     assert_eq!(spacing.field_name(), Some("timestep_spacing"));
@@ -130,7 +129,7 @@ fn what_an_edm_model_has_not_is_refused_by_name() {
     });
     assert_eq!(timesteps.field_name(), Some("timesteps"));
     let prediction = with(Params {
-        prediction: name("sample"),
+        prediction: Some("sample".into()),
         ..Params::default()
     });
     assert_eq!(prediction.field_name(), Some("prediction"));
@@ -141,7 +140,7 @@ fn what_an_edm_model_has_not_is_refused_by_name() {
     assert_eq!(refiner.field_name(), Some("refiner"));
     let given = Params {
         sigmas: Some(vec![80.0, 5.0, 0.5, 0.0]),
-        schedule: name("normal"),
+        schedule: Some("normal".into()),
         ..of_file(&model.folder)
     };
     draw(&given).unwrap();

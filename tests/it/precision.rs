@@ -51,7 +51,7 @@ fn fewer_bits_stay_close_to_single_precision() {
     let tiny = |name: &str| models.join(name).to_str().unwrap().to_owned();
     for model in ["demo".to_owned(), tiny("sd15"), tiny("sd21-v")] {
         let draw = |dtype: &str| {
-            let (model, dtype) = (Some(model.clone()), Some(dtype.to_owned()));
+            let (model, dtype) = (Some(model.clone()), Some(dtype.into()));
             draw(Params {
                 model,
                 dtype,
@@ -79,7 +79,7 @@ fn work_left_out_costs_little_of_a_picture() {
     };
     let exact = draw(demo());
     let cache = |how: &str| Params {
-        cache: Some(how.to_owned()),
+        cache: Some(how.into()),
         ..demo()
     };
     let merge = |share| Params {

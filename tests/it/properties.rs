@@ -1,8 +1,8 @@
-//! What holds for every value, tried on many: the overlay of parameters, ladders of noise levels,
+//! What holds for every value, tried on many: layers of parameters, ladders of noise levels,
 //! weights in prompts.
 
 use sdgen::named_enum::Named;
-use sdgen::params::{Params, check, overlay};
+use sdgen::params::{Combine, Params, check};
 use sdgen::schedulers::{SAMPLERS, Schedule, schedule};
 use sdgen::{Event, Flow, Planner};
 
@@ -34,22 +34,26 @@ impl Dice {
             cfg_scale: self.maybe(|dice| dice.below(500) as f64 / 10.0),
             sigmas: self.maybe(|dice| (0..dice.below(4)).map(|i| i as f64).collect()),
             offline: self.maybe(|dice| dice.below(2) == 0),
-            memory: self.maybe(|_| "low".to_owned()),
+            memory: self.maybe(|_| "low".into()),
             ..Params::default()
         }
     }
 }
 
 #[test]
-fn the_overlay_is_idempotent_associative_and_has_a_neutral_element() {
+fn combining_is_idempotent_associative_and_has_a_neutral_element() {
     let mut dice = Dice(1);
     for _ in 0..500 {
         let [a, b, c] = [dice.params(), dice.params(), dice.params()];
-        assert_eq!(overlay(&a, &a), a);
-        assert_eq!(overlay(&a, &Params::default()), a);
-        assert_eq!(overlay(&Params::default(), &a), a);
-        assert_eq!(overlay(&overlay(&a, &b), &c), overlay(&a, &overlay(&b, &c)));
-        let both = overlay(&a, &b);
+        let combined = |top: &Params, base: &Params| top.clone().combine(base.clone());
+        assert_eq!(combined(&a, &a), a);
+        assert_eq!(combined(&Params::default(), &a), a);
+        assert_eq!(combined(&a, &Params::default()), a);
+        assert_eq!(
+            combined(&c, &combined(&b, &a)),
+            combined(&combined(&c, &b), &a)
+        );
+        let both = combined(&b, &a);
         assert_eq!(both.seed, b.seed.or(a.seed));
         assert_eq!(both.sigmas, b.sigmas.or(a.sigmas));
     }
@@ -70,8 +74,8 @@ fn every_ladder_goes_down_to_its_end() {
             let params = Params {
                 prompt: Some("a".to_owned()),
                 model: Some("demo".to_owned()),
-                sampler: Some(row.name.to_owned()),
-                schedule: Some((*schedule_name).to_owned()),
+                sampler: Some(row.name.into()),
+                schedule: Some((*schedule_name).into()),
                 steps: Some(steps),
                 ..Params::default()
             };
@@ -106,7 +110,7 @@ fn every_ladder_goes_down_to_its_end() {
 fn weights_within_their_range_are_read_and_others_refused() {
     let mut dice = Dice(3);
     let read = |prompt: String| {
-        let syntax = Some("weighted".to_owned());
+        let syntax = Some("weighted".into());
         check(&Params {
             prompt: Some(prompt),
             prompt_syntax: syntax,

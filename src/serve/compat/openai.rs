@@ -215,10 +215,7 @@ pub(crate) fn parse_edit(form: body::Form) -> Result<(Map<String, Value>, Upload
             "n" => text
                 .parse::<u64>()
                 .map_or_else(|_| Value::from(text), Value::from),
-            _ => fields::parse_form_field(&name, &text)
-                .ok()
-                .flatten()
-                .map_or(Value::from(text), |row| row.1),
+            _ => fields::parse_form_field(&name, &text).map_or(Value::from(text), |row| row.1),
         };
         fields.insert(name, value);
     }

@@ -176,13 +176,10 @@ pub(crate) async fn read_submission(
 pub(crate) fn split_form(form: Form) -> Result<(Map<String, Value>, UploadedImages), Problem> {
     let mut fields = Map::new();
     for (name, text) in form.texts {
-        let value = if name == "operation" || field_access(&name) == Access::Image {
-            Some((name.clone(), Value::from(text)))
+        let (field, value) = if name == "operation" || field_access(&name) == Access::Image {
+            (name.clone(), Value::from(text))
         } else {
             parse_form_field(&name, &text)?
-        };
-        let Some((field, value)) = value else {
-            continue;
         };
         if fields.insert(field, value).is_some() {
             return Err(Error::field(&name, "is given twice").into());

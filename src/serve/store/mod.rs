@@ -3,7 +3,6 @@
 
 mod journal;
 pub(crate) mod local;
-mod queue;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 

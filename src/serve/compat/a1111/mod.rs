@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::imaging::MaskChannel;
 use crate::output::a1111_text::Parameters;
 use crate::output::{a1111_labels, a1111_text, encode};
-use crate::params::{Params, Seed};
+use crate::params::{Params, Parsed, Seed};
 use crate::serve::http::body::read_json;
 use crate::serve::http::responses::{Problem, json_response, query_store, run_blocking};
 use crate::serve::http::wait::{read_images, run_and_wait};
@@ -439,7 +439,11 @@ fn requested_parameters(params: &Params) -> Parameters {
         .width
         .zip(params.height)
         .map(|(width, height)| format!("{width}x{height}"));
-    let sampler = params.sampler.as_deref().and_then(a1111_labels::label_of);
+    let sampler = params
+        .sampler
+        .as_ref()
+        .map(Parsed::text)
+        .and_then(a1111_labels::label_of);
     let fields = [
         ("Size", size),
         ("Sampler", sampler.map(str::to_owned)),

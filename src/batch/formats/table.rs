@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 
-use super::fields::{Fault, Fields, Place};
-use super::source::{Draft, Source};
+use super::super::draft::{Draft, Source};
+use super::super::fields::{Diagnostic, Fields, Place};
 use crate::error::{Error, Kind};
 
 /// Reads the rows of a CSV text; empty cells are skipped.
@@ -17,8 +17,8 @@ pub(super) fn read_csv(text: &str, file: &Arc<str>, source: &mut Source) {
         Ok(header) => header.clone(),
         Err(error) => {
             return source
-                .faults
-                .push(Fault::new(&Place::new(file, 1), broken(&error)));
+                .diagnostics
+                .push(Diagnostic::new(&Place::new(file, 1), csv_error(&error)));
         }
     };
     for record in reader.records() {
@@ -32,21 +32,21 @@ pub(super) fn read_csv(text: &str, file: &Arc<str>, source: &mut Source) {
                     .zip(&record)
                     .filter(|(_, cell)| !cell.is_empty());
                 let cells = cells.map(|(key, cell)| (key.to_owned(), Value::from(cell)));
-                row(cells, &Place::new(file, line), source);
+                add_job(cells, &Place::new(file, line), source);
             }
             Err(error) => {
                 let line = error
                     .position()
                     .map_or(0, |position| position.line() as usize);
                 source
-                    .faults
-                    .push(Fault::new(&Place::new(file, line), broken(&error)));
+                    .diagnostics
+                    .push(Diagnostic::new(&Place::new(file, line), csv_error(&error)));
             }
         }
     }
 }
 
-fn broken(error: &csv::Error) -> Error {
+fn csv_error(error: &csv::Error) -> Error {
     let error = Error::new(Kind::Usage, format!("no row of a table: {error}"));
     error.hint("a cell with a comma stands in double quotes")
 }
@@ -60,14 +60,14 @@ pub(super) fn read_jsonl(text: &str, file: &Arc<str>, source: &mut Source) {
     {
         let place = Place::new(file, number + 1);
         match serde_json::from_str::<Map<String, Value>>(line) {
-            Ok(map) => row(
+            Ok(map) => add_job(
                 map.into_iter().filter(|(_, value)| !value.is_null()),
                 &place,
                 source,
             ),
             Err(error) => {
                 let error = Error::new(Kind::Usage, format!("no JSON object: {error}"));
-                source.faults.push(Fault::new(&place, error));
+                source.diagnostics.push(Diagnostic::new(&place, error));
             }
         }
     }
@@ -75,15 +75,15 @@ pub(super) fn read_jsonl(text: &str, file: &Arc<str>, source: &mut Source) {
 
 /// Adds a job made of names and values; the cell `name` is the job's name.
 #[allow(clippy::wildcard_enum_match_arm, reason = "another crate's enum")]
-fn row(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut Source) {
+fn add_job(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut Source) {
     let mut fields = Fields::default();
     let mut name = None;
     for (key, value) in cells {
         match value {
             Value::String(text) if key == "name" => name = Some(text),
             value => source
-                .faults
-                .extend(typed(&mut fields, &key, value, place).err()),
+                .diagnostics
+                .extend(set_field(&mut fields, &key, value, place).err()),
         }
     }
     source
@@ -92,17 +92,22 @@ fn row(cells: impl Iterator<Item = (String, Value)>, place: &Place, source: &mut
 }
 
 /// Sets a field; text of the wrong type is parsed as JSON: a number, a boolean or a list.
-fn typed(fields: &mut Fields, key: &str, value: Value, place: &Place) -> Result<(), Fault> {
+fn set_field(
+    fields: &mut Fields,
+    key: &str,
+    value: Value,
+    place: &Place,
+) -> Result<(), Diagnostic> {
     let read = value
         .as_str()
         .and_then(|text| serde_json::from_str::<Value>(text).ok());
-    let fault = match fields.set(key, value, place) {
+    let diagnostic = match fields.set(key, value, place) {
         Ok(()) => return Ok(()),
-        Err(fault) => fault,
+        Err(diagnostic) => diagnostic,
     };
     match read {
         Some(read) => fields.set(key, read, place),
-        None => Err(fault),
+        None => Err(diagnostic),
     }
 }
 
@@ -115,11 +120,11 @@ mod tests {
         let text = "name,prompt,steps,cfg_scale,overwrite\none,\"a cat, 3\",4,7.5,true\n,12,,,\n";
         let mut source = Source::default();
         read_csv(text, &"a.csv".into(), &mut source);
-        assert!(source.faults.is_empty(), "{:?}", source.faults);
+        assert!(source.diagnostics.is_empty(), "{:?}", source.diagnostics);
         let params: Vec<_> = source
             .drafts
             .iter()
-            .map(|draft| draft.fields.params().unwrap())
+            .map(|draft| draft.fields.params().clone())
             .collect();
         assert_eq!(
             (params[0].steps, params[0].cfg_scale, params[0].overwrite),
@@ -151,9 +156,13 @@ mod tests {
             &"a.jsonl".into(),
             &mut source,
         );
-        let told: Vec<String> = source.faults.iter().map(|f| f.place.to_string()).collect();
+        let messages: Vec<String> = source
+            .diagnostics
+            .iter()
+            .map(|f| f.place.to_string())
+            .collect();
         assert_eq!(
-            told,
+            messages,
             [
                 "a.csv:2",
                 "a.csv:3",

@@ -2,8 +2,10 @@
 //! memory come together, then those with the same conditioning. Names and images do not depend on
 //! the order.
 
+use std::collections::HashMap;
+
 use super::plan::Planned;
-use crate::params::Request;
+use crate::params::{Request, RequestKey};
 
 /// Returns the forward passes, each with the indices of its jobs.
 pub fn forwards(planned: &[Planned]) -> Vec<Vec<usize>> {
@@ -15,14 +17,14 @@ pub fn forwards(planned: &[Planned]) -> Vec<Vec<usize>> {
         .enumerate()
         .map(|(number, planned)| {
             let request = &planned.plan.request;
-            let prompt = prompts.of(request.conditioning());
-            let form = forms.of(request.form());
+            let prompt = prompts.number(request.conditioning());
+            let form = forms.number(request.form());
             let machine = Request {
                 threads: request.threads,
                 device: request.device,
                 ..request.machinery()
             };
-            (models.of(machine), form, prompt, number)
+            (models.number(machine), form, prompt, number)
         })
         .collect();
     // Without batching, jobs with one prompt come together; with batching, jobs of one form.
@@ -58,14 +60,12 @@ pub fn forwards(planned: &[Planned]) -> Vec<Vec<usize>> {
 
 /// Numbers for requests: equal requests get equal numbers, in the order of their first appearance.
 #[derive(Default)]
-struct Groups(std::collections::HashMap<String, usize>);
+struct Groups(HashMap<RequestKey, usize>);
 
 impl Groups {
-    fn of(&mut self, request: Request) -> usize {
-        // The debug text of a request contains every value of it.
-        let text = format!("{request:?}");
+    fn number(&mut self, request: Request) -> usize {
         let next = self.0.len();
-        *self.0.entry(text).or_insert(next)
+        *self.0.entry(request.key()).or_insert(next)
     }
 }
 
@@ -73,10 +73,11 @@ impl Groups {
 mod tests {
     use std::path::Path;
 
+    use super::super::draft::Source;
     use super::super::fields::Fields;
+    use super::super::formats::Form;
     use super::super::job::jobs;
     use super::super::plan::plan;
-    use super::super::source::{Form, Source};
     use super::*;
     use crate::env::Hub;
     use crate::event::{Event, Flow};
@@ -89,11 +90,11 @@ mod tests {
             offline: true,
             ..Hub::default()
         });
-        let (planned, faults) = plan(jobs, &source.output, &mut planner, &mut |_: &Event| {
+        let (planned, diagnostics) = plan(jobs, &source.output, &mut planner, &mut |_: &Event| {
             Flow::Continue
         })
         .unwrap();
-        assert!(faults.is_empty(), "{faults:?}");
+        assert!(diagnostics.is_empty(), "{diagnostics:?}");
         let names = |forward: Vec<usize>| {
             forward
                 .into_iter()

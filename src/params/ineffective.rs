@@ -3,17 +3,15 @@
 //! mask option without a mask, is refused before a model is looked for; this module covers options
 //! that only the model, the sampler or the guidance scale makes useless.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::check::{overrides, parsed};
-use super::resolve::{DEFAULT_CFG_SCALE, defaults, steps};
-use super::{Interval, Params};
+use super::resolve::{cfg_scale, defaults, sampling, steps};
+use super::{Checked, Interval, Params};
 use crate::error::Result;
 use crate::named_enum::Named;
-use crate::prompt::{Prompt, Syntax};
 use crate::registry::{Component, ModelFiles, RepoConfig};
-use crate::schedulers::{Config, Overrides, Spacing};
-use crate::schedulers::{SigmaSchedule, schedule::sigma_schedule};
+use crate::schedulers::schedule::sigma_schedule;
+use crate::schedulers::{Config, Overrides, SigmaSchedule, Spacing};
 
 /// Resolved values of a request that decide which options have an effect.
 struct Situation<'a> {
@@ -91,38 +89,29 @@ const RULES: &[Rule] = &[
         let all = Spacing::ALL
             .iter()
             .map(|(spacing, _)| given.sigmas(&spaced(*spacing)));
-        same(all).then(|| "the noise levels do not depend on it".to_owned())
+        all_equal(all).then(|| "the noise levels do not depend on it".to_owned())
     }),
     (&["zero_terminal_snr"], |given| {
         let rescaled = |on| Overrides {
             zero_terminal_snr: Some(on),
             ..given.over.clone()
         };
-        same([true, false].map(|on| given.sigmas(&rescaled(on))))
+        all_equal([true, false].map(|on| given.sigmas(&rescaled(on))))
             .then(|| "the noise levels do not depend on it".to_owned())
     }),
 ];
 
 impl<'a> Situation<'a> {
-    fn of(params: &Params, files: &'a ModelFiles, repo: &'a RepoConfig) -> Result<Self> {
-        let defaults = defaults(params, files, repo)?;
-        let params = &defaults.fill(params);
-        let over = Overrides {
-            aligned_steps: Some(repo.family.aligned_steps),
-            ..overrides(params)?
-        };
-        let config = Config::resolve(&repo.scheduler, &over)?;
-        let steps = steps(params, &defaults);
-        let cfg_scale = params
-            .cfg_scale
-            .or(defaults.cfg_scale)
-            .unwrap_or(DEFAULT_CFG_SCALE);
+    fn of(checked: &Checked, files: &'a ModelFiles, repo: &'a RepoConfig) -> Result<Self> {
+        let params = &checked.params;
+        let defaults = defaults(checked.preset, files, repo);
+        let over = sampling(params, &defaults, repo)?;
         Ok(Self {
             repo,
-            config,
+            config: Config::resolve(&repo.scheduler, &over)?,
             over,
-            steps,
-            cfg_scale,
+            steps: steps(params, &defaults),
+            cfg_scale: cfg_scale(params, &defaults),
             files,
         })
     }
@@ -142,83 +131,64 @@ impl<'a> Situation<'a> {
 }
 
 /// Returns true if at least two noise schedules are given and all are equal.
-fn same(ladders: impl IntoIterator<Item = Option<SigmaSchedule>>) -> bool {
+fn all_equal(ladders: impl IntoIterator<Item = Option<SigmaSchedule>>) -> bool {
     let ladders: Vec<SigmaSchedule> = ladders.into_iter().flatten().collect();
     ladders.len() > 1 && ladders.windows(2).all(|pair| pair[0] == pair[1])
 }
 
-/// `params` without the options that have no effect with this model, and the warnings about these
-/// options and about parts of prompts that other programs read differently.
-///
-/// # Errors
-/// An unknown preset, sampler, schedule or other name; a configuration that [`Config::resolve`]
-/// refuses.
-pub fn counted(
-    params: &Params,
-    files: &ModelFiles,
-    repo: &RepoConfig,
-) -> Result<(Params, Vec<String>)> {
-    let mut warnings = misread(params)?;
-    let mut fields = super::options::as_object(params);
-    if !RULES
-        .iter()
-        .any(|(names, _)| names.iter().any(|name| fields.contains_key(*name)))
-    {
-        return Ok((params.clone(), warnings));
-    }
-    let situation = Situation::of(params, files, repo)?;
-    for (names, rule) in RULES {
-        let given: Vec<&str> = names
-            .iter()
-            .copied()
-            .filter(|name| fields.contains_key(*name))
+impl Checked {
+    /// Removes the options that have no effect with this model. Returns the warnings about them,
+    /// and about parts of prompts that other programs read differently.
+    ///
+    /// # Errors
+    /// A configuration that [`Config::resolve`] refuses.
+    pub fn drop_ineffective(
+        &mut self,
+        files: &ModelFiles,
+        repo: &RepoConfig,
+    ) -> Result<Vec<String>> {
+        let prompts = self.params.prompts();
+        let mut warnings: Vec<String> = prompts
+            .flat_map(|prompt| prompt.misread(self.prompt_syntax))
             .collect();
-        if given.is_empty() {
-            continue;
+        let mut fields = RULES.iter().flat_map(|(fields, _)| fields.iter());
+        if !fields.any(|field| self.params.has(field)) {
+            return Ok(warnings);
         }
-        let Some(why) = rule(&situation) else {
-            continue;
-        };
-        for name in given {
-            let value = fields.remove(name).unwrap_or_default();
-            if !says_nothing(&value) {
-                warnings.push(format!("`{name}` does not count and is left out: {why}"));
+        let situation = Situation::of(self, files, repo)?;
+        for (fields, rule) in RULES {
+            if !fields.iter().any(|field| self.params.has(field)) {
+                continue;
+            }
+            let Some(why) = rule(&situation) else {
+                continue;
+            };
+            for field in *fields {
+                if self.params.has(field) && !is_neutral(&self.params, field) {
+                    warnings.push(format!("`{field}` does not count and is left out: {why}"));
+                }
+                self.params.clear(field);
             }
         }
+        Ok(warnings)
     }
-    // Invariant: a part of what came out of `Params` goes back in.
-    Ok((
-        serde_json::from_value(fields.into()).unwrap_or_default(),
-        warnings,
-    ))
 }
 
-/// Returns true if a value is the neutral one of its option: empty text, 0, false or the whole
-/// interval.
-fn says_nothing(value: &Value) -> bool {
-    let whole = json!(Interval::default());
-    ["".into(), 0.into(), 0.0.into(), false.into(), whole].contains(value)
-}
-
-/// Warnings about parts of the prompts that are encoded as plain text and are syntax in other
-/// programs.
-fn misread(params: &Params) -> Result<Vec<String>> {
-    let syntax = parsed(
-        "prompt_syntax",
-        params.prompt_syntax.as_deref(),
-        Syntax::default(),
-    )?;
-    let prompts = [
-        ("prompt", &params.prompt),
-        ("negative_prompt", &params.negative_prompt),
-        ("prompt_2", &params.prompt_2),
-        ("negative_prompt_2", &params.negative_prompt_2),
-    ];
-    let given = prompts.into_iter().filter_map(|(field, text)| {
-        Some(Prompt {
-            field,
-            text: text.as_deref()?,
-        })
-    });
-    Ok(given.flat_map(|prompt| prompt.misread(syntax)).collect())
+/// Returns true if a field of the rules has the neutral value of its option: empty text, 0, false
+/// or the whole interval.
+fn is_neutral(params: &Params, field: &str) -> bool {
+    let is_empty = |text: &Option<String>| text.as_deref() == Some("");
+    match field {
+        "negative_prompt" => is_empty(&params.negative_prompt),
+        "prompt_2" => is_empty(&params.prompt_2),
+        "negative_prompt_2" => is_empty(&params.negative_prompt_2),
+        "guidance_rescale" => params.guidance_rescale == Some(0.0),
+        "eta" => params.eta == Some(0.0),
+        "zero_terminal_snr" => params.zero_terminal_snr == Some(false),
+        "cfg_interval" => {
+            let interval = params.cfg_interval.as_ref();
+            interval.and_then(|parsed| parsed.value()) == Some(&Interval::default())
+        }
+        _ => false,
+    }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::Parser;
 
-use super::fields::{Fault, Fields, Place};
-use super::source::{Draft, Source};
+use super::super::draft::{Draft, Source};
+use super::super::fields::{Diagnostic, Fields, Place};
 use crate::error::{Error, Kind, Result};
 use crate::params::Params;
 
@@ -29,7 +29,7 @@ pub(super) fn read(text: &str, file: &Arc<str>, source: &mut Source) {
             continue;
         }
         let place = Place::new(file, number + 1);
-        match job(line) {
+        match parse_line(line) {
             Ok((name, params)) => {
                 source.drafts.push(Draft::plain(
                     name,
@@ -37,18 +37,18 @@ pub(super) fn read(text: &str, file: &Arc<str>, source: &mut Source) {
                     place.clone(),
                 ));
             }
-            Err(error) => source.faults.push(Fault::new(&place, error)),
+            Err(error) => source.diagnostics.push(Diagnostic::new(&place, error)),
         }
     }
 }
 
 /// Parses a line: a prompt up to the first word that is a flag, then flags.
-fn job(line: &str) -> Result<(Option<String>, Params)> {
+fn parse_line(line: &str) -> Result<(Option<String>, Params)> {
     let mut dashes = line.match_indices('-').map(|(at, _)| at);
     let is_word = |at: &usize| *at == 0 || line[..*at].ends_with(char::is_whitespace);
     let at = dashes.find(|at| is_word(at) && is_flag(&line[*at..]));
     let (prompt, flags) = line.split_at(at.unwrap_or(line.len()));
-    let parsed = Line::try_parse_from(words(flags)?).map_err(|error| refused(&error))?;
+    let parsed = Line::try_parse_from(split_words(flags)?).map_err(|error| clap_error(&error))?;
     if parsed.params.prompt.is_some() {
         let stray = parsed.params.prompt.unwrap_or_default();
         return Err(
@@ -82,7 +82,7 @@ fn is_flag(text: &str) -> bool {
 }
 
 /// Clap's message without its wrapping.
-fn refused(error: &clap::Error) -> Error {
+fn clap_error(error: &clap::Error) -> Error {
     let text = error.render().to_string();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     let message = lines
@@ -102,7 +102,7 @@ fn refused(error: &clap::Error) -> Error {
 }
 
 /// The words of a line, with single and double quotes and backslashes as in a shell.
-fn words(text: &str) -> Result<Vec<String>> {
+fn split_words(text: &str) -> Result<Vec<String>> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
     let mut quote = None;
@@ -135,11 +135,11 @@ mod tests {
         let text = "# head\n\na cat -- on a mat --seed 3 --steps 10\na dog\n  --name x --negative-prompt 'two words'\n";
         let mut source = Source::default();
         read(text, &"p.txt".into(), &mut source);
-        assert!(source.faults.is_empty(), "{:?}", source.faults);
+        assert!(source.diagnostics.is_empty(), "{:?}", source.diagnostics);
         let params: Vec<Params> = source
             .drafts
             .iter()
-            .map(|draft| draft.fields.params().unwrap())
+            .map(|draft| draft.fields.params().clone())
             .collect();
         assert_eq!(params[0].prompt.as_deref(), Some("a cat -- on a mat"));
         assert_eq!(
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn short_flags_are_read_and_no_part_of_the_prompt() {
-        let read = |line: &str| job(line).unwrap().1;
+        let read = |line: &str| parse_line(line).unwrap().1;
         let short = read("a cat -n 'two words' -W 64 -H=32 -o a.png");
         assert_eq!(
             (short.prompt.as_deref(), short.negative_prompt.as_deref()),
@@ -189,7 +189,7 @@ mod tests {
         }
         for text in ["a cat -s 50", "a cat -C7.5", "a -x"] {
             assert!(
-                job(text)
+                parse_line(text)
                     .unwrap_err()
                     .message()
                     .contains("unexpected argument"),
@@ -206,21 +206,24 @@ mod tests {
             &"p.txt".into(),
             &mut source,
         );
-        let told: Vec<String> = source
-            .faults
+        let messages: Vec<String> = source
+            .diagnostics
             .iter()
             .map(|f| format!("{}: {}", f.place, f.error))
             .collect();
-        assert_eq!(told.len(), 4, "{told:?}");
+        assert_eq!(messages.len(), 4, "{messages:?}");
         assert!(
-            told[0].starts_with("p.txt:1: unexpected argument '--stepz'"),
-            "{told:?}"
+            messages[0].starts_with("p.txt:1: unexpected argument '--stepz'"),
+            "{messages:?}"
         );
         assert!(
-            told[1].contains("invalid value 'many' for '--steps <N>'"),
-            "{told:?}"
+            messages[1].contains("invalid value 'many' for '--steps <N>'"),
+            "{messages:?}"
         );
-        assert!(told[2].ends_with("a quote is not closed"), "{told:?}");
-        assert!(told[3].starts_with("p.txt:4: "), "{told:?}");
+        assert!(
+            messages[2].ends_with("a quote is not closed"),
+            "{messages:?}"
+        );
+        assert!(messages[3].starts_with("p.txt:4: "), "{messages:?}");
     }
 }

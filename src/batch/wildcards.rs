@@ -54,14 +54,11 @@ impl Wildcards {
 
 impl Pattern {
     /// Parses a prompt; the names of wildcard files are relative to `folder`.
-    ///
-    /// # Errors
-    /// A wildcard file that cannot be read, or groups too deep inside one another.
     pub(super) fn parse(text: &str, folder: &Path, wildcards: &mut Wildcards) -> Result<Self> {
-        Self::at_depth(0, text, folder, wildcards)
+        Self::parse_at_depth(0, text, folder, wildcards)
     }
 
-    fn at_depth(
+    fn parse_at_depth(
         depth: usize,
         text: &str,
         folder: &Path,
@@ -82,7 +79,7 @@ impl Pattern {
             {
                 plain.push(brace);
                 rest = &rest[2..];
-            } else if let Some((options, after)) = group(rest) {
+            } else if let Some((options, after)) = split_group(rest) {
                 pieces.push(Piece::Text(std::mem::take(&mut plain)));
                 let options = match options.as_slice() {
                     [only] => wildcards
@@ -91,8 +88,9 @@ impl Pattern {
                         .map(Self::text)
                         .collect(),
                     several => {
-                        let parse =
-                            |option: &&str| Self::at_depth(depth + 1, option, folder, wildcards);
+                        let parse = |option: &&str| {
+                            Self::parse_at_depth(depth + 1, option, folder, wildcards)
+                        };
                         several.iter().map(parse).collect::<Result<_>>()?
                     }
                 };
@@ -163,7 +161,7 @@ impl Pattern {
 
 /// Splits a group off the start of `text`: its options, and the text after it. A single option is a
 /// wildcard file.
-fn group(text: &str) -> Option<(Vec<&str>, &str)> {
+fn split_group(text: &str) -> Option<(Vec<&str>, &str)> {
     let inside = text.strip_prefix('{')?;
     let (mut depth, mut from, mut escaped) = (0usize, 0, false);
     let mut options = Vec::new();

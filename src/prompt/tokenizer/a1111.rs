@@ -10,8 +10,7 @@ use tokenizers::{
     PreTokenizer, SplitDelimiterBehavior, Token,
 };
 
-use super::entities::unescape;
-use super::mend::mended;
+use super::ftfy::{fix_text, unescape};
 use super::vocabulary::{END, START};
 
 /// Regular expression by which both split text into words before the byte-pair encoding; it follows
@@ -87,7 +86,7 @@ impl WebUi {
     /// The text as the byte-pair encoding takes it, except for its case; spaces at its ends stay,
     /// so that texts can be joined.
     pub(super) fn cleaned(&self, text: &str) -> String {
-        let mut text = mended(text);
+        let mut text = fix_text(text);
         if self.open_clip {
             text = unescape(&unescape(&text));
         }

@@ -8,7 +8,7 @@ use crate::adapters;
 use crate::error::{Error, Result};
 use crate::imaging::MaskSource;
 use crate::output::metadata::Record;
-use crate::params::{Adapter, Params, given};
+use crate::params::{Adapter, Params};
 use crate::registry::sha256;
 
 /// An image's record, the image, and the parameters that override the record.
@@ -32,9 +32,9 @@ impl Recorded<'_> {
         let hashes = &self.record.inputs;
         let hash = |field: &str| hashes.get(field).map(String::as_str);
         if let Some(init) = &mut request.init {
-            self.find("init_image", &mut init.image, hash("init_image"))?;
+            self.find_file("init_image", &mut init.image, hash("init_image"))?;
             if let Some(MaskSource::File(mask)) = init.mask.as_mut().map(|mask| &mut mask.source) {
-                self.find("mask", mask, hash("mask"))?;
+                self.find_file("mask", mask, hash("mask"))?;
             }
         }
         for (i, control) in request.controls.iter_mut().enumerate() {
@@ -43,26 +43,26 @@ impl Recorded<'_> {
             } else {
                 format!("control_{}", i + 1)
             };
-            self.find("control", &mut control.image, hash(&key))?;
+            self.find_file("control", &mut control.image, hash(&key))?;
         }
         if let Some(picture) = &mut request.picture_prompt {
-            self.find("ip_image", &mut picture.image, hash("ip_image"))?;
+            self.find_file("ip_image", &mut picture.image, hash("ip_image"))?;
         }
         for lora in &mut request.loras {
             self.find_lora(lora)?;
         }
         for embedding in &mut request.embeddings {
-            self.find("embedding", &mut embedding.file, embedding.hash.as_deref())?;
+            self.find_file("embedding", &mut embedding.file, embedding.hash.as_deref())?;
         }
         Ok(request.params())
     }
 
     /// Replaces the recorded path by the current path of the file.
-    fn find(&self, field: &str, path: &mut String, hash: Option<&str>) -> Result<()> {
-        if given(self.over, field) {
+    fn find_file(&self, field: &str, path: &mut String, hash: Option<&str>) -> Result<()> {
+        if self.over.has(field) {
             return Ok(());
         }
-        if let Some(found) = self.place(path, hash) {
+        if let Some(found) = self.current_path(path, hash) {
             *path = found;
             return Ok(());
         }
@@ -79,19 +79,19 @@ impl Recorded<'_> {
     /// Replaces the path of a LoRA, which may also be in the folder `lora_dir` or on the hub.
     fn find_lora(&self, lora: &mut Adapter) -> Result<()> {
         let named = |folder: &String| adapters::named(Path::new(folder), &lora.name);
-        let there = self.place(&lora.file, lora.hash.as_deref());
+        let there = self.current_path(&lora.file, lora.hash.as_deref());
         match (there, self.over.lora_dir.as_ref()) {
             (Some(found), _) => lora.file = found,
-            (None, _) if given(self.over, "lora") || is_of_hub(&lora.file) => {}
+            (None, _) if self.over.has("lora") || is_of_hub(&lora.file) => {}
             (None, Some(folder)) => lora.file = named(folder)?.to_string_lossy().into_owned(),
-            (None, None) => self.find("lora", &mut lora.file, None)?,
+            (None, None) => self.find_file("lora", &mut lora.file, None)?,
         }
         Ok(())
     }
 
     /// Current path of a file: the recorded path, or one next to the image; a file with the
     /// recorded content comes first.
-    fn place(&self, recorded: &str, hash: Option<&str>) -> Option<String> {
+    fn current_path(&self, recorded: &str, hash: Option<&str>) -> Option<String> {
         let folder = self.image.parent().unwrap_or(Path::new(""));
         // A record may come from a system with another path separator.
         let name = recorded.rsplit(['/', '\\']).next().unwrap_or(recorded);
@@ -117,14 +117,14 @@ impl Recorded<'_> {
     /// # Errors
     /// A record of another version.
     pub fn differences(&self, plan: &Plan) -> Result<Vec<String>> {
-        let mut told = Vec::new();
+        let mut differences = Vec::new();
         for (file, hash) in &self.record.weights {
             match plan.weights.get(file) {
                 Some(ours) if ours == hash => {}
-                Some(_) => told.push(format!(
+                Some(_) => differences.push(format!(
                     "the weights of `{file}` are others than those of the picture"
                 )),
-                None => told.push(format!(
+                None => differences.push(format!(
                     "the picture was made with `{file}`, which this model has not"
                 )),
             }
@@ -136,10 +136,10 @@ impl Recorded<'_> {
         ];
         for (field, theirs, ours) in kinds
             .into_iter()
-            .filter(|(field, ..)| !given(self.over, field))
+            .filter(|(field, ..)| !self.over.has(field))
         {
             let changed = theirs.iter().zip(ours).filter(|(a, b)| a.hash != b.hash);
-            told.extend(changed.map(|(adapter, _)| other(field, &adapter.name)));
+            differences.extend(changed.map(|(adapter, _)| changed_file(field, &adapter.name)));
         }
         let field = |key: &str| {
             key.trim_end_matches(|c: char| c == '_' || c.is_ascii_digit())
@@ -148,15 +148,15 @@ impl Recorded<'_> {
         let ours = plan
             .inputs
             .iter()
-            .filter(|(key, _)| !given(self.over, &field(key)));
+            .filter(|(key, _)| !self.over.has(&field(key)));
         let changed =
             ours.filter(|(key, hash)| self.record.inputs.get(*key).is_some_and(|old| old != *hash));
-        told.extend(changed.map(|(key, _)| other("picture", key)));
-        Ok(told)
+        differences.extend(changed.map(|(key, _)| changed_file("picture", key)));
+        Ok(differences)
     }
 }
 
-fn other(what: &str, name: &str) -> String {
+fn changed_file(what: &str, name: &str) -> String {
     format!("the {what} `{name}` is another file than when the picture was made")
 }
 

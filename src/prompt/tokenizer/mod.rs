@@ -2,10 +2,8 @@
 //! takes.
 
 mod a1111;
-mod entities;
 mod files;
-mod mend;
-mod readers;
+mod ftfy;
 mod vocabulary;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,16 +15,15 @@ use tokenizers::pre_tokenizers::sequence::Sequence as Pretokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
-pub(crate) use readers::{Reader, readers, standard_files};
-
 use crate::error::{Error, Kind, Result};
 use crate::prompt::{
-    Layout, LongPrompt, Prompt, Reading, Room, Run, Stretch, Syntax, Token, Word, lay_out,
-    stretches,
+    Capacity, LongPrompt, Prompt, Reading, Run, Segment, Syntax, Token, TokenChunks, Word,
+    split_at_words, split_into_chunks,
 };
 use crate::registry::ModelFiles;
 use a1111::{Ends, WebUi};
 use files::Definition;
+pub(crate) use vocabulary::standard_files;
 use vocabulary::{Vocabulary, standard};
 
 /// Regular expression by which OpenAI's CLIP splits text into words before the byte-pair encoding.
@@ -144,6 +141,14 @@ impl Tokenizer {
         })
     }
 
+    /// Returns true if `folder` of the model has a vocabulary.
+    ///
+    /// # Errors
+    /// One that does not parse.
+    pub(crate) fn is_in(files: &ModelFiles, folder: &str) -> Result<bool> {
+        Ok(Definition::read(files, folder)?.vocabulary.is_some())
+    }
+
     /// Checks that the vocabulary, the model's `own` or not, is this encoder's; returns a warning
     /// for the user.
     fn fit(&self, files: &ModelFiles, folder: &str, own: bool) -> Result<Option<String>> {
@@ -219,11 +224,10 @@ impl Tokenizer {
         for run in sections.iter_mut().flatten() {
             self.write_vectors_out(&mut run.text, reading.syntax)?;
         }
-        let (tokens, first_word) = (self.room(), self.first_word());
-        let room = Room {
-            tokens,
+        let capacity = Capacity {
+            tokens: self.capacity(),
             comma: self.comma,
-            first_word,
+            first_word: self.first_word,
             long: reading.long,
         };
         let mut chunked = Chunked {
@@ -235,11 +239,15 @@ impl Tokenizer {
             if tokens.is_empty() && i > 0 && i + 1 == sections.len() {
                 break;
             }
-            let Layout { chunks, dropped } = lay_out(&tokens, &room);
+            let TokenChunks { chunks, dropped } = split_into_chunks(&tokens, &capacity);
             chunked.chunks.extend(chunks);
             if let Some(first) = dropped {
                 if reading.long == LongPrompt::Error {
-                    return Err(prompt.too_long(tokens.len(), room.tokens, word(section, first)));
+                    return Err(prompt.too_long(
+                        tokens.len(),
+                        capacity.tokens,
+                        word(section, first),
+                    ));
                 }
                 chunked.dropped += &rest(section, first, chunked.dropped.is_empty());
             }
@@ -275,12 +283,12 @@ impl Tokenizer {
                 weight: run.weight,
                 at: (i, at),
             };
-            for stretch in stretches(&run.text, words) {
-                match stretch {
-                    Stretch::Word(word, at) => {
+            for segment in split_at_words(&run.text, words) {
+                match segment {
+                    Segment::Word(word, at) => {
                         tokens.extend(self.word_ids(word, words).map(|id| token(id, at)));
                     }
-                    Stretch::Text(text, from) => {
+                    Segment::Text(text, from) => {
                         let encoding = self.encode(text, syntax)?;
                         let ids = encoding.get_ids();
                         if let Some(id) = ids.iter().find(|id| **id as usize >= self.rows) {
@@ -353,8 +361,8 @@ impl Tokenizer {
         weights
     }
 
-    /// ByteSource tokens of a chunk.
-    pub(crate) fn room(&self) -> usize {
+    /// Content tokens of a chunk.
+    pub(crate) fn capacity(&self) -> usize {
         self.length.saturating_sub(2)
     }
 

@@ -80,7 +80,7 @@ pub(super) fn standard() -> Result<Vocabulary> {
 }
 
 /// The vocab.json and merges.txt of OpenAI's vocabulary.
-pub(super) fn standard_files() -> Result<[String; 2]> {
+pub(crate) fn standard_files() -> Result<[String; 2]> {
     let tokens: BTreeMap<u32, String> = standard()?
         .0
         .into_iter()

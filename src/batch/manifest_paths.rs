@@ -9,7 +9,7 @@ use super::shard::Shard;
 
 /// The manifest of a batch, and the other manifests in its folder.
 #[derive(Debug)]
-pub struct Keeping {
+pub struct ManifestPaths {
     /// Path of the manifest.
     pub path: PathBuf,
     /// Source of the batch: the path of the batch file relative to the output folder, or `stdin`.
@@ -36,10 +36,10 @@ const STDIN: &str = "stdin";
 /// Hexadecimal digits of the content's hash in a manifest's name.
 const DIGITS: usize = 8;
 
-impl Keeping {
+impl ManifestPaths {
     /// Returns the manifest of a batch whose images go to `folder`: at `asked`, else at its usual
     /// path.
-    pub fn of(origin: Origin<'_>, folder: &Path, shard: Shard, asked: Option<&Path>) -> Self {
+    pub fn locate(origin: Origin<'_>, folder: &Path, shard: Shard, asked: Option<&Path>) -> Self {
         let (source, stem) = match origin {
             Origin::Stdin(text) => (
                 STDIN.to_owned(),
@@ -51,10 +51,10 @@ impl Keeping {
                     .unwrap_or_default()
                     .to_string_lossy()
                     .into_owned();
-                (seen_from(folder, path), stem)
+                (relative_to(folder, path), stem)
             }
         };
-        let path = asked.map_or_else(|| own(folder, &stem, shard, &source), Path::to_owned);
+        let path = asked.map_or_else(|| usual_path(folder, &stem, shard, &source), Path::to_owned);
         let beside = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty())
@@ -68,12 +68,15 @@ impl Keeping {
             .map(|entry| entry.path())
             .collect();
         manifests.sort();
-        let (shards, others) = manifests.into_iter().partition(|other| match owner(other) {
-            Some(Some(owner)) => owner == source,
-            // Manifests of older versions do not name their source.
-            Some(None) => is_kin(other, &stem),
-            None => false,
-        });
+        let (shards, others) =
+            manifests
+                .into_iter()
+                .partition(|other| match recorded_source(other) {
+                    Some(Some(owner)) => owner == source,
+                    // Manifests of older versions do not name their source.
+                    Some(None) => is_named_after(other, &stem),
+                    None => false,
+                });
         Self {
             path,
             source,
@@ -84,7 +87,7 @@ impl Keeping {
 }
 
 /// Usual path of the manifest, or the next numbered one that no other batch owns.
-fn own(folder: &Path, stem: &str, shard: Shard, source: &str) -> PathBuf {
+fn usual_path(folder: &Path, stem: &str, shard: Shard, source: &str) -> PathBuf {
     let part = match shard {
         Shard::WHOLE => String::new(),
         Shard { index, count } => format!(".{index}-of-{count}"),
@@ -97,13 +100,17 @@ fn own(folder: &Path, stem: &str, shard: Shard, source: &str) -> PathBuf {
         }
     });
     let mut paths = names.map(|stem| folder.join(format!("{stem}{part}{SUFFIX}")));
-    let is_own = |path: &PathBuf| owner(path).flatten().is_none_or(|owner| owner == source);
+    let is_own = |path: &PathBuf| {
+        recorded_source(path)
+            .flatten()
+            .is_none_or(|owner| owner == source)
+    };
     // Invariant: names without end, and not so many files.
     paths.find(is_own).unwrap_or_default()
 }
 
 /// Source that a manifest's first line names, if any; `None` if the file is missing or empty.
-fn owner(path: &Path) -> Option<Option<String>> {
+fn recorded_source(path: &Path) -> Option<Option<String>> {
     let mut first = String::new();
     BufReader::new(std::fs::File::open(path).ok()?)
         .read_line(&mut first)
@@ -114,7 +121,7 @@ fn owner(path: &Path) -> Option<Option<String>> {
 }
 
 /// Returns true if a manifest belongs to the batch called `stem`, judging by its name alone.
-fn is_kin(path: &Path, stem: &str) -> bool {
+fn is_named_after(path: &Path, stem: &str) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let part = name
         .strip_prefix(stem)
@@ -123,7 +130,7 @@ fn is_kin(path: &Path, stem: &str) -> bool {
 }
 
 /// Path of a file relative to a folder, so that both may be moved together.
-fn seen_from(folder: &Path, file: &Path) -> String {
+fn relative_to(folder: &Path, file: &Path) -> String {
     let whole = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     let folder = if folder.as_os_str().is_empty() {
         Path::new(".")
@@ -154,9 +161,9 @@ mod tests {
         let at = |name: &str| folder.path().join(name);
         std::fs::create_dir_all(at("a/out")).unwrap();
         std::fs::write(at("a/jobs.txt"), "").unwrap();
-        assert_eq!(seen_from(&at("a/out"), &at("a/jobs.txt")), "../jobs.txt");
-        assert_eq!(seen_from(&at("a"), &at("a/out/../jobs.txt")), "jobs.txt");
-        assert_eq!(seen_from(folder.path(), &at("a/jobs.txt")), "a/jobs.txt");
+        assert_eq!(relative_to(&at("a/out"), &at("a/jobs.txt")), "../jobs.txt");
+        assert_eq!(relative_to(&at("a"), &at("a/out/../jobs.txt")), "jobs.txt");
+        assert_eq!(relative_to(folder.path(), &at("a/jobs.txt")), "a/jobs.txt");
     }
 
     #[test]
@@ -168,21 +175,22 @@ mod tests {
             std::fs::write(at(name).join("jobs.txt"), "").unwrap();
         }
         let (first, second) = (at("a/jobs.txt"), at("b/jobs.txt"));
-        let keeping = |origin| Keeping::of(origin, folder.path(), Shard::WHOLE, None);
-        let kept = keeping(Origin::File(&first));
+        let manifest_paths =
+            |origin| ManifestPaths::locate(origin, folder.path(), Shard::WHOLE, None);
+        let kept = manifest_paths(Origin::File(&first));
         assert_eq!(kept.path, at("jobs.manifest.jsonl"));
         let line = format!(
             r#"{{"job":"a","key":"0","file":"a.png","state":"planned","source":"{}"}}"#,
             kept.source
         );
         std::fs::write(&kept.path, line + "\n").unwrap();
-        assert_eq!(keeping(Origin::File(&first)).path, kept.path);
-        let other = keeping(Origin::File(&second));
+        assert_eq!(manifest_paths(Origin::File(&first)).path, kept.path);
+        let other = manifest_paths(Origin::File(&second));
         assert_eq!(
             (other.path, other.others),
             (at("jobs-1.manifest.jsonl"), vec![kept.path])
         );
-        let [a, b] = ["a", "b"].map(|text| keeping(Origin::Stdin(text)).path);
+        let [a, b] = ["a", "b"].map(|text| manifest_paths(Origin::Stdin(text)).path);
         assert_ne!(a, b);
     }
 }

@@ -1,11 +1,42 @@
-//! Views of a request for comparison with others. Each view drops the values that do not matter to
-//! it and keeps every other, so that a new field of [`Request`] counts until it is named here.
+//! Keys by which requests are compared, for caches and for groups. Each is a request without the
+//! values that do not matter to it, so that a new field of [`Request`] counts until it is named
+//! here.
+
+use std::hash::{Hash, Hasher};
 
 use super::{Interval, Request};
 use crate::imaging::MaskSource;
 use crate::schedulers::{Sampler, Schedule};
 
+/// A request, or a part of one, as the key of a map.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestKey(Request);
+
+/// The numbers of a resolved request are finite, so that every key equals itself.
+impl Eq for RequestKey {}
+
+/// Hashes the values in which requests differ most often; equality is that of all values.
+impl Hash for RequestKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let Self(request) = self;
+        request.prompt.hash(state);
+        request.negative_prompt.hash(state);
+        request.model.hash(state);
+        (request.width, request.height, request.steps).hash(state);
+        (request.seed, request.sampler.row().name).hash(state);
+        // Adding 0 makes -0 the 0 that it equals.
+        (request.cfg_scale + 0.0).to_bits().hash(state);
+        (request.eta + 0.0).to_bits().hash(state);
+    }
+}
+
 impl Request {
+    /// This request as a key.
+    #[must_use]
+    pub fn key(self) -> RequestKey {
+        RequestKey(self)
+    }
+
     /// The part of the request that the conditioning of its prompts depends on.
     #[must_use]
     pub fn conditioning(&self) -> Self {

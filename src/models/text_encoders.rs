@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use super::files::Definition;
-use super::{Shape, Tokenizer, vocabulary};
+use super::clip::ClipConfig;
 use crate::error::{Error, Kind, Result};
-use crate::models::clip::ClipConfig;
+use crate::prompt::tokenizer::{self, Shape, Tokenizer};
 use crate::registry::{Component, ModelFiles};
 
 /// The text encoders that a model may have, each with the folder of its tokenizer. SDXL's refiner
@@ -16,7 +15,7 @@ const ENCODERS: [(Component, &str); 2] = [
 ];
 
 /// A text encoder's tokenizer, with the encoder's configuration.
-pub(crate) struct Reader {
+pub(crate) struct EncoderTokenizer {
     pub(crate) component: Component,
     /// Folder of its tokenizer in the model.
     pub(crate) folder: &'static str,
@@ -25,8 +24,8 @@ pub(crate) struct Reader {
 }
 
 /// The tokenizers of a model's text encoders.
-pub(crate) fn readers(files: &ModelFiles) -> Result<Vec<Reader>> {
-    let mut readers: Vec<Reader> = Vec::new();
+pub(crate) fn encoder_tokenizers(files: &ModelFiles) -> Result<Vec<EncoderTokenizer>> {
+    let mut encoders: Vec<EncoderTokenizer> = Vec::new();
     for (component, folder) in ENCODERS
         .into_iter()
         .filter(|(part, _)| files.has(&part.config()))
@@ -38,12 +37,12 @@ pub(crate) fn readers(files: &ModelFiles) -> Result<Vec<Reader>> {
             open_clip: component == Component::TextEncoder2 || config.is_open_clip(),
         };
         let tokenizer = Tokenizer::load(files, folder, shape)?;
-        if let Some(first) = readers
+        if let Some(first) = encoders
             .first()
-            .filter(|first| first.tokenizer.room() != tokenizer.room())
+            .filter(|first| first.tokenizer.capacity() != tokenizer.capacity())
         {
-            let lengths =
-                [first.tokenizer.room() + 2, tokenizer.room() + 2].map(|length| length.to_string());
+            let lengths = [first.tokenizer.capacity() + 2, tokenizer.capacity() + 2]
+                .map(|length| length.to_string());
             let message = format!(
                 "`{}`: tokenizers of {} tokens",
                 files.origin,
@@ -52,32 +51,32 @@ pub(crate) fn readers(files: &ModelFiles) -> Result<Vec<Reader>> {
             return Err(Error::new(Kind::ModelFile, message)
                 .hint("expected one `model_max_length` in `tokenizer/` and `tokenizer_2/`"));
         }
-        readers.push(Reader {
+        encoders.push(EncoderTokenizer {
             component,
             folder,
             config,
             tokenizer,
         });
     }
-    if readers.is_empty() {
+    if encoders.is_empty() {
         return Err(Error::new(
             Kind::ModelFile,
             format!("`{}` has no text encoder", files.origin),
         ));
     }
-    Ok(readers)
+    Ok(encoders)
 }
 
 /// CLIP's own tokenizer files, path and content, for every text encoder of CLIP's vocabulary size
 /// whose tokenizer the model lacks.
-pub(crate) fn standard_files(files: &ModelFiles) -> Result<Vec<(String, String)>> {
+pub(crate) fn standard_tokenizer_files(files: &ModelFiles) -> Result<Vec<(String, String)>> {
     let mut written = Vec::new();
     for (component, folder) in ENCODERS
         .into_iter()
         .filter(|(part, _)| files.has(&part.config()))
     {
         let config: ClipConfig = files.json(&component.config())?;
-        let has = Definition::read(files, folder)?.vocabulary.is_some();
+        let has = Tokenizer::is_in(files, folder)?;
         if has || config.vocab_size != Shape::CLIP.rows {
             continue;
         }
@@ -87,7 +86,7 @@ pub(crate) fn standard_files(files: &ModelFiles) -> Result<Vec<(String, String)>
             let json = json!({"model_max_length": length, "tokenizer_class": "CLIPTokenizer"});
             written.push((settings, json.to_string()));
         }
-        let [vocab, merges] = vocabulary::standard_files()?;
+        let [vocab, merges] = tokenizer::standard_files()?;
         written.push((format!("{folder}/vocab.json"), vocab));
         written.push((format!("{folder}/merges.txt"), merges));
     }
