@@ -22,7 +22,7 @@ const UNET_CONVS: [((usize, usize), (usize, usize)); 7] = [
     ((1280, 1280), (2, 8)),
 ];
 
-/// Likewise of the decoder.
+/// Convolutions of the decoder, in the same form.
 const DECODER_CONVS: [((usize, usize), (usize, usize)); 6] = [
     ((512, 512), (1, 64)),
     ((512, 512), (1, 128)),
@@ -76,7 +76,7 @@ fn main() {
         {
             let gate = if gated { " geglu" } else { "" };
             bench.run(&format!("linear/{tokens} {inputs}-{outputs}{gate}"), || {
-                kernels.linear(tokens, (inputs, outputs), gated, arithmetic)
+                kernels.linear(tokens, inputs, outputs, gated, arithmetic)
             });
         }
         if arithmetic != Arithmetic::Int8 {
@@ -106,7 +106,7 @@ fn peak(case: &mut Case) -> f64 {
     operations / (0..5).map(seconds).fold(f64::INFINITY, f64::min) / 1e9
 }
 
-/// What has no 8-bit form.
+/// Kernels without an 8-bit form.
 fn float(bench: &mut Bench<'_>, kernels: &Kernels, arithmetic: Arithmetic) {
     let networks = [
         ("unet", Method::Planned, &UNET_CONVS[..]),
@@ -123,7 +123,7 @@ fn float(bench: &mut Bench<'_>, kernels: &Kernels, arithmetic: Arithmetic) {
             ] {
                 bench.run(
                     &format!("conv/{network} {inputs}-{outputs} {batch}x{side}x{side} {name}"),
-                    || kernels.conv((inputs, outputs), (batch, side), arithmetic, method),
+                    || kernels.conv(inputs, outputs, batch, side, arithmetic, method),
                 );
             }
         }
@@ -131,7 +131,7 @@ fn float(bench: &mut Bench<'_>, kernels: &Kernels, arithmetic: Arithmetic) {
     for ((queries, keys), (heads, width)) in ATTENTIONS {
         bench.run(
             &format!("attention/{queries}-{keys} {heads}x{width}"),
-            || kernels.attention((queries, keys), (heads, width), arithmetic),
+            || kernels.attention(queries, keys, heads, width, arithmetic),
         );
     }
 }

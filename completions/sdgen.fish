@@ -122,14 +122,14 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Output: a p
 complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l dry-run -d 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time, the latter by estimate; `time` measures it on two steps of each model and size' -r -f -a "text\t'For people'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l dry-run -d 'Generate nothing: show the images of the run, their tokens, downloads, memory and estimated time; `time` measures the time on two steps of each model and size' -r -f -a "text\t'For people'
 json\t'For programs'
 time\t'For people, with times that are measured'"
 complete -c sdgen -n "__fish_sdgen_needs_command" -l progress -d 'Form of the progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
 plain\t'Lines'
 json\t'One JSON object a line'
-none\t'Nothing but the seed and where the pictures are'"
+none\t'Only the seed and the paths of the images'"
 complete -c sdgen -n "__fish_sdgen_needs_command" -l invert-mask -d 'Repaint where the mask is black instead'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l control-guess -d 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less'
@@ -137,29 +137,29 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l offline -d 'Use what is in 
 complete -c sdgen -n "__fish_sdgen_needs_command" -l zero-terminal-snr -d 'Rescale the model\'s noise so that its last timestep holds no signal [default: as the model says]'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l overwrite -d 'Replace an existing file instead of choosing the next free name'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l no-metadata -d 'Write no prompt and settings into the PNG'
-complete -c sdgen -n "__fish_sdgen_needs_command" -l show -d 'Draw the finished pictures in the terminal'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l show -d 'Show the finished images in the terminal'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s q -l quiet -d 'Print nothing but warnings and errors'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s v -l verbose -d 'Print how long each stage took'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s V -l version -d 'Print version'
-complete -c sdgen -n "__fish_sdgen_needs_command" -a "batch" -d 'Draw the jobs of a file: TOML, lines of prompts, CSV or JSONL'
-complete -c sdgen -n "__fish_sdgen_needs_command" -a "replay" -d 'Draw a picture again from what it says about itself'
-complete -c sdgen -n "__fish_sdgen_needs_command" -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "batch" -d 'Generate the images of a job file: TOML, lines of prompts, CSV or JSONL'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "replay" -d 'Generate an image again from its metadata'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "inspect" -d 'Show the metadata of an image: prompt, settings, model'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "models" -d 'List, fetch, check and remove models'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "convert" -d 'Write a model in another layout, format or precision'
-complete -c sdgen -n "__fish_sdgen_needs_command" -a "config" -d 'Show the file with your defaults and profiles, and what it says'
-complete -c sdgen -n "__fish_sdgen_needs_command" -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "config" -d 'Show the config file with your defaults and profiles, and its values'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "doctor" -d 'Check this machine and its settings, with advice on each problem'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
-complete -c sdgen -n "__fish_sdgen_needs_command" -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
-complete -c sdgen -n "__fish_sdgen_needs_command" -a "serve" -d 'Draw for others: jobs over HTTP, OpenAI\'s and A1111\'s interfaces, and a page in the browser'
-complete -c sdgen -n "__fish_sdgen_needs_command" -a "worker" -d 'Draw what servers have taken into a queue that they share'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "tokens" -d 'Show the tokens, weights and chunks of a prompt for a model'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "serve" -d 'Run an HTTP server: jobs, the APIs of OpenAI and A1111, and a page in the browser'
+complete -c sdgen -n "__fish_sdgen_needs_command" -a "worker" -d 'Run jobs from the queue that servers share'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "completions" -d 'Print a completion script for a shell'
 complete -c sdgen -n "__fish_sdgen_needs_command" -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l form -d 'Format of the file: toml, txt, csv or jsonl [default: as its name says]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l shard -d 'Draw this part of the jobs only; `auto/N` asks the scheduler for I [default: as Slurm says, else all]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l manifest -d 'Manifest of what is done [default: FILE\'s name with .manifest.jsonl, in the pictures\' folder]' -r -F
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sheet -d 'Put the pictures on one sheet too, a matrix with its axes labelled' -r -F
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l dry-run -d 'Draw nothing: show what would be drawn, its tokens, downloads, memory and time, the latter by estimate; `time` measures it on two steps of each model and size' -r -f -a "text\t'For people'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l form -d 'Format of the file: toml, txt, csv or jsonl [default: by its extension]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l shard -d 'Run this part of the jobs only; `auto/N` takes I from the cluster\'s scheduler [default: Slurm\'s array task, else all]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l manifest -d 'Manifest of finished jobs [default: FILE\'s name with .manifest.jsonl, in the images\' folder]' -r -F
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sheet -d 'Also save a contact sheet of the images; a matrix has labelled axes' -r -F
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l dry-run -d 'Generate nothing: show the images of the run, their tokens, downloads, memory and estimated time; `time` measures the time on two steps of each model and size' -r -f -a "text\t'For people'
 json\t'For programs'
 time\t'For people, with times that are measured'"
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s n -l negative-prompt -d 'Negative prompt' -r
@@ -264,12 +264,12 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l progress -d 'Form 
 bar\t'Bars'
 plain\t'Lines'
 json\t'One JSON object a line'
-none\t'Nothing but the seed and where the pictures are'"
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt -d 'What every job draws' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l restart -d 'Draw everything anew'
+none\t'Only the seed and the paths of the images'"
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt -d 'Prompt of every job' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l restart -d 'Run all jobs again'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l keep-going -d 'Go on when a job fails; the default'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l fail-fast -d 'Stop at the first job that fails'
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l show -d 'Draw the finished pictures in the terminal'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l show -d 'Show the finished images in the terminal'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l invert-mask -d 'Repaint where the mask is black instead'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l control-guess -d 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less'
@@ -382,9 +382,9 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l progress -d 'Form
 bar\t'Bars'
 plain\t'Lines'
 json\t'One JSON object a line'
-none\t'Nothing but the seed and where the pictures are'"
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt -d 'Draw this instead' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l verify -d 'Write no file: say whether the picture is the same, close (40 dB or more) or different, which is exit code 10'
+none\t'Only the seed and the paths of the images'"
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt -d 'Another prompt' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l verify -d 'Write no file: compare the new image with IMAGE, as same, close (40 dB or more) or different, which is exit code 10'
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l invert-mask -d 'Repaint where the mask is black instead'
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l control-guess -d 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less'
@@ -400,12 +400,12 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand inspect" -s h -l help -d 'Pr
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "list" -d 'Known versions, and whether they are on this machine'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "info" -d 'Show what a file or a model is: family, precision, parts, metadata, hashes'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "info" -d 'Show facts about a file or a model: family, precision, parts, metadata, hashes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "pull" -d 'Fetch a model into the cache, or update it from the hub'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "path" -d 'Print the folder of a model that is on this machine'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "rm" -d 'Remove a model from the cache'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "du" -d 'Show the disk usage of each model in the cache'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and not __fish_seen_subcommand_from list info pull path verify rm du help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from list" -s h -l help -d 'Print help'
@@ -415,7 +415,7 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subc
 bar\t'Bars'
 plain\t'Lines'
 json\t'One JSON object a line'
-none\t'Nothing but the seed and where the pictures are'"
+none\t'Only the seed and the paths of the images'"
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -l half -d 'Take 16-bit variants of the weights where there are any (for `--dtype f16` and bf16)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -s q -l quiet -d 'Print nothing but warnings and errors'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from pull" -s v -l verbose -d 'Print how long each stage took'
@@ -431,16 +431,16 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subc
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from du" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from du" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "list" -d 'Known versions, and whether they are on this machine'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "info" -d 'Show what a file or a model is: family, precision, parts, metadata, hashes'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "info" -d 'Show facts about a file or a model: family, precision, parts, metadata, hashes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "pull" -d 'Fetch a model into the cache, or update it from the hub'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "path" -d 'Print the folder of a model that is on this machine'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove a model from the cache'
-complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "du" -d 'Show the disk usage of each model in the cache'
 complete -c sdgen -n "__fish_sdgen_using_subcommand models; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l dtype -d 'f32, f16, bf16; for .gguf also q8_0, q6_k, q5_0, q5_1, q5_k, q4_0, q4_1 or q4_k [default: as it is stored]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l layout -d 'diffusers (a folder) or single (one file) [default: as OUT is named]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l config -d 'For a model in one file: whose small files it takes, as in `sdgen --config`' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l config -d 'For a model in one file: model whose config files it uses, as in `sdgen --config`' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -l overwrite -d 'Replace what is there'
 complete -c sdgen -n "__fish_sdgen_using_subcommand convert" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand config; and not __fish_seen_subcommand_from path show help" -s h -l help -d 'Print help'
@@ -470,7 +470,7 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand bench" -s h -l help -d 'Prin
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -s m -l model -d 'Model on this machine: a known name, a folder, or ORG/REPO[@REV] [default: sd15, or CLIP\'s own vocabulary]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l prompt-syntax -d 'Brackets: plain or weighted [default: plain]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l long-prompt -d 'Prompts beyond 75 tokens: chunk, truncate or error [default: chunk, which shows every token]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l embedding -d 'Textual inversion: a file or a folder, whose words are shown as the model reads them' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l embedding -d 'Textual inversion: a file or a folder of them' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -l json -d 'Print JSON'
 complete -c sdgen -n "__fish_sdgen_using_subcommand tokens" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand serve" -l host -d 'Address to listen on; another than this machine\'s own needs --token-file or --no-auth' -r
@@ -509,25 +509,25 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -l log-prompts -d 'W
 complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -s q -l quiet -d 'Print nothing but errors and that it is there'
 complete -c sdgen -n "__fish_sdgen_using_subcommand worker" -s h -l help -d 'Print help'
 complete -c sdgen -n "__fish_sdgen_using_subcommand completions" -s h -l help -d 'Print help'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "batch" -d 'Draw the jobs of a file: TOML, lines of prompts, CSV or JSONL'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "replay" -d 'Draw a picture again from what it says about itself'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "inspect" -d 'Show what a picture says about itself: prompt, settings, model'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "batch" -d 'Generate the images of a job file: TOML, lines of prompts, CSV or JSONL'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "replay" -d 'Generate an image again from its metadata'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "inspect" -d 'Show the metadata of an image: prompt, settings, model'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "models" -d 'List, fetch, check and remove models'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "convert" -d 'Write a model in another layout, format or precision'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "config" -d 'Show the file with your defaults and profiles, and what it says'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "doctor" -d 'Look for what keeps sdgen from working well on this machine, and say how to mend it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "config" -d 'Show the config file with your defaults and profiles, and its values'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "doctor" -d 'Check this machine and its settings, with advice on each problem'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "bench" -d 'Measure how fast a model runs on this machine, stage by stage'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "tokens" -d 'Show how a model reads a prompt: tokens, weights and chunks'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "serve" -d 'Draw for others: jobs over HTTP, OpenAI\'s and A1111\'s interfaces, and a page in the browser'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "worker" -d 'Draw what servers have taken into a queue that they share'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "tokens" -d 'Show the tokens, weights and chunks of a prompt for a model'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "serve" -d 'Run an HTTP server: jobs, the APIs of OpenAI and A1111, and a page in the browser'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "worker" -d 'Run jobs from the queue that servers share'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "completions" -d 'Print a completion script for a shell'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and not __fish_seen_subcommand_from batch replay inspect models convert config doctor bench tokens serve worker completions help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "list" -d 'Known versions, and whether they are on this machine'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "info" -d 'Show what a file or a model is: family, precision, parts, metadata, hashes'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "pull" -d 'Fetch a model into the cache, or what the hub has newer of it'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "info" -d 'Show facts about a file or a model: family, precision, parts, metadata, hashes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "pull" -d 'Fetch a model into the cache, or update it from the hub'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "path" -d 'Print the folder of a model that is on this machine'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "verify" -d 'Compare the files of a model in the cache with the hub\'s hashes'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "rm" -d 'Remove a model from the cache'
-complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "du" -d 'Show how much of the disk each model in the cache takes'
+complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from models" -f -a "du" -d 'Show the disk usage of each model in the cache'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "path" -d 'Print where the file is, or would be'
 complete -c sdgen -n "__fish_sdgen_using_subcommand help; and __fish_seen_subcommand_from config" -f -a "show" -d 'Print the defaults that the file and the profile make'

@@ -14,8 +14,8 @@ use super::dry_run::{self, DryRun};
 use super::errors::{self, Format};
 use super::progress::{Display, Progress};
 use super::save::with_save_events;
-use super::terminal::count_of;
-use super::{signals, terminal_image};
+use super::signals;
+use super::terminal::{self, count_of};
 use crate::batch::{
     self, Diagnostic, Fields, Form, Job, Manifest, ManifestPaths, Moved, Origin, Output, Place,
     Planned, Shard, Source,
@@ -24,7 +24,7 @@ use crate::env::{self, Hub};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Flow, Observer};
 use crate::named_enum::Named;
-use crate::output::atomic_file::{Existing, part_of, save};
+use crate::output::atomic_file::{Existing, partial_path, save};
 use crate::output::contact_sheet::{self, Entry, Tile};
 use crate::output::encode;
 use crate::output::file_names::check_file;
@@ -33,27 +33,26 @@ use crate::planner::Planner;
 
 #[derive(Args)]
 #[group(skip)]
-#[command(mut_arg("prompt", |arg| arg.long("prompt").value_name("TEXT").help("What every job draws")))]
+#[command(mut_arg("prompt", |arg| arg.long("prompt").value_name("TEXT").help("Prompt of every job")))]
 pub(super) struct Arguments {
     /// The jobs: a .toml, .csv or .jsonl file, or lines of prompts; `-` reads them from stdin
     #[arg(value_name = "FILE")]
     file: PathBuf,
 
-    /// Format of the file: toml, txt, csv or jsonl [default: as its name says]
+    /// Format of the file: toml, txt, csv or jsonl [default: by its extension]
     #[arg(long, value_name = "FORM", help_heading = "Batch")]
     form: Option<String>,
 
-    /// Draw this part of the jobs only; `auto/N` asks the scheduler for I [default: as Slurm says,
-    /// else all]
+    /// Run this part of the jobs only; `auto/N` takes I from the cluster's scheduler [default: Slurm's
+    /// array task, else all]
     #[arg(long, value_name = "I/N", help_heading = "Batch")]
     shard: Option<String>,
 
-    /// Manifest of what is done [default: FILE's name with .manifest.jsonl, in the pictures'
-    /// folder]
+    /// Manifest of finished jobs [default: FILE's name with .manifest.jsonl, in the images' folder]
     #[arg(long, value_name = "PATH", help_heading = "Batch")]
     manifest: Option<PathBuf>,
 
-    /// Draw everything anew
+    /// Run all jobs again
     #[arg(long, help_heading = "Batch")]
     restart: bool,
 
@@ -65,11 +64,11 @@ pub(super) struct Arguments {
     #[arg(long, help_heading = "Batch", overrides_with = "keep_going")]
     fail_fast: bool,
 
-    /// Put the pictures on one sheet too, a matrix with its axes labelled
+    /// Also save a contact sheet of the images; a matrix has labelled axes
     #[arg(long, value_name = "PNG", help_heading = "Batch")]
     sheet: Option<PathBuf>,
 
-    /// Draw the finished pictures in the terminal
+    /// Show the finished images in the terminal
     #[arg(long, help_heading = "Display")]
     show: bool,
 
@@ -89,7 +88,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let task = env::array_task();
     let shard = Shard::choose(arguments.shard.as_deref(), task.as_ref())?;
     if arguments.show {
-        terminal_image::check_terminal()?;
+        terminal::check_image_support()?;
     }
     if let Some(path) = &arguments.sheet {
         check_file("sheet", path)?;
@@ -177,7 +176,7 @@ impl Arguments {
             (jobs, Vec::new())
         };
         let mut planner = Planner::new(if self.dry.is_requested() {
-            dry_run::offline()?
+            dry_run::offline_hub()?
         } else {
             Hub::from_env()?
         });
@@ -297,7 +296,7 @@ fn open_manifest(
     }
     for planned in planned.iter().filter(|planned| planned.replaces) {
         // A partial file of a killed run.
-        let _ = std::fs::remove_file(part_of(&planned.path));
+        let _ = std::fs::remove_file(partial_path(&planned.path));
     }
     Ok(manifest)
 }
@@ -310,7 +309,7 @@ fn split_by_presence(jobs: Vec<Job>) -> (Vec<Job>, Vec<Job>) {
         let asked = (job.params.model.clone(), job.params.offline);
         *known
             .entry(asked)
-            .or_insert_with(|| !dry_run::is_absent(&job.params).unwrap_or(false))
+            .or_insert_with(|| !dry_run::is_model_absent(&job.params).unwrap_or(false))
     })
 }
 

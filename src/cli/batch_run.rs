@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use super::progress::Progress;
 use super::save::with_save_events;
-use super::terminal::count_of;
-use super::{signals, terminal_image};
+use super::signals;
+use super::terminal::{self, count_of};
 use crate::batch::{Manifest, Planned, State, digest, forwards};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
@@ -136,7 +136,7 @@ impl<'a> BatchRun<'a> {
             *drawn += 1;
             begun = Instant::now();
             if *show {
-                terminal_image::show(&planned.path)?;
+                terminal::show_image(&planned.path)?;
             }
             Ok(())
         };

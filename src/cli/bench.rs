@@ -141,9 +141,9 @@ impl Observer for Clock {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let report = measure(arguments)?;
     if arguments.json {
-        return terminal::json(&report);
+        return terminal::write_json(&report);
     }
-    terminal::data(report.text().as_bytes())?;
+    terminal::write_data(report.text().as_bytes())?;
     Ok(())
 }
 

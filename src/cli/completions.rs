@@ -12,7 +12,7 @@ use crate::registry::models;
 pub(super) fn print_script(shell: Shell, mut command: clap::Command) -> anyhow::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut command, "sdgen", &mut script);
-    terminal::data(&script)?;
+    terminal::write_data(&script)?;
     Ok(())
 }
 

@@ -133,7 +133,7 @@ fn path() -> anyhow::Result<()> {
         )
         .hint("set SDGEN_CONFIG to a file")
     })?;
-    terminal::data(format!("{}\n", file.path.display()).as_bytes())?;
+    terminal::write_data(format!("{}\n", file.path.display()).as_bytes())?;
     Ok(())
 }
 
@@ -141,7 +141,7 @@ fn show(defaults: &Defaults, json: bool) -> anyhow::Result<()> {
     let Defaults { file, params, .. } = defaults;
     let names: Vec<&str> = file.names().collect();
     if json {
-        return terminal::json(
+        return terminal::write_json(
             &json!({ "path": file.path(), "profiles": names, "defaults": params }),
         );
     }
@@ -157,6 +157,6 @@ fn show(defaults: &Defaults, json: bool) -> anyhow::Result<()> {
         names.join(", ")
     };
     let head = format!("# {}{there}; profiles: {names}\n", file.path().display());
-    terminal::data((head + &values).as_bytes())?;
+    terminal::write_data((head + &values).as_bytes())?;
     Ok(())
 }

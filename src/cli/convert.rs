@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "LAYOUT")]
     layout: Option<String>,
 
-    /// For a model in one file: whose small files it takes, as in `sdgen --config`
+    /// For a model in one file: model whose config files it uses, as in `sdgen --config`
     #[arg(long, value_name = "MODEL")]
     config: Option<String>,
 
@@ -65,11 +65,11 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .checkpoint()
         .map_or(Vec::new(), |checkpoint| checkpoint.notes(&model.origin));
     for message in notes.into_iter().chain(left_behind(&model, &order)?) {
-        terminal::say(&terminal::harmless(&format!("warning: {message}")));
+        terminal::print_message(&terminal::sanitize(&format!("warning: {message}")));
     }
     signals::listen(false)?;
     let bytes = convert(&model, &order, &signals::stop_requested)?;
-    terminal::say(&format!("saved {} ({bytes} bytes)", order.out.display()));
+    terminal::print_message(&format!("saved {} ({bytes} bytes)", order.out.display()));
     Ok(())
 }
 

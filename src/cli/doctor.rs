@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use serde::Serialize;
 
-use super::terminal::{self, size};
+use super::terminal::{self, format_bytes};
 use crate::env::{self, Hub};
 use crate::error::Error;
 use crate::nn::{Hardware, detect_hardware};
@@ -109,7 +109,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Err(error) => findings.push(Finding::failed("environment", &error)),
     }
     if arguments.json {
-        return terminal::json(&findings);
+        return terminal::write_json(&findings);
     }
     let mut text = String::new();
     for Finding {
@@ -130,7 +130,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let _ = writeln!(text, "{:<24} -> {fix}", "");
         }
     }
-    terminal::data(terminal::harmless(&text).as_bytes())?;
+    terminal::write_data(terminal::sanitize(&text).as_bytes())?;
     Ok(())
 }
 
@@ -265,10 +265,10 @@ fn disk(hub: &Hub) -> Finding {
     match free_space(hub) {
         Some(bytes) if bytes < ROOM => Finding::note(
             "disk",
-            format!("{} free for models", size(bytes)),
+            format!("{} free for models", format_bytes(bytes)),
             "a model takes 2 to 14 GB: `sdgen models du` and `sdgen models rm`, or HF_HUB_CACHE on another disk",
         ),
-        Some(bytes) => Finding::good("disk", format!("{} free for models", size(bytes))),
+        Some(bytes) => Finding::good("disk", format!("{} free for models", format_bytes(bytes))),
         None => Finding::good("disk", "how much is free is not to be found out"),
     }
 }

@@ -17,6 +17,7 @@ use crate::engine::{Engine, Forecast};
 use crate::env::Hub;
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
+use crate::guidance::is_guided;
 use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
 use crate::params::{Params, Parsed, Request, RequestKey};
 use crate::planner::{Plan, Planner};
@@ -27,8 +28,8 @@ use crate::schedulers::Sampler;
 #[derive(Args, Clone, Copy)]
 #[group(skip)]
 pub(super) struct DryRun {
-    /// Draw nothing: show what would be drawn, its tokens, downloads, memory and time, the latter
-    /// by estimate; `time` measures it on two steps of each model and size
+    /// Generate nothing: show the images of the run, their tokens, downloads, memory and estimated
+    /// time; `time` measures the time on two steps of each model and size
     #[arg(
         long,
         value_enum,
@@ -126,11 +127,11 @@ struct Measured {
 pub(super) fn report_single(params: &Params, form: DryRun) -> anyhow::Result<()> {
     let mut report = Report::default();
     let mut silent = |_: &Event| Flow::Continue;
-    if is_absent(params)? {
+    if is_model_absent(params)? {
         report.add_absent(params, params.count.unwrap_or(1) as usize)?;
         return report.print(form);
     }
-    let plan = Planner::new(offline()?).plan(params, &mut silent)?;
+    let plan = Planner::new(offline_hub()?).plan(params, &mut silent)?;
     report.add_plan(None, None, &plan, &mut HashMap::new())?;
     report.estimate = Some(estimate(&[&plan], &[&plan], form)?);
     report.print(form)
@@ -161,7 +162,7 @@ pub(super) fn report_batch(
     let plans: Vec<&Plan> = planned.iter().map(|planned| &planned.plan).collect();
     let together: Vec<Plan> = forwards(planned)
         .iter()
-        .map(|jobs| forward(planned, jobs))
+        .map(|jobs| merged_plan(planned, jobs))
         .collect();
     report.estimate = Some(estimate(
         &plans,
@@ -172,7 +173,7 @@ pub(super) fn report_batch(
 }
 
 /// The jobs of one forward as one plan, as far as memory depends on it.
-fn forward(planned: &[Planned], jobs: &[usize]) -> Plan {
+fn merged_plan(planned: &[Planned], jobs: &[usize]) -> Plan {
     let plan = &planned[jobs[0]].plan;
     Plan {
         request: plan.request.in_company(jobs.len()),
@@ -181,7 +182,7 @@ fn forward(planned: &[Planned], jobs: &[usize]) -> Plan {
 }
 
 /// The hub for a run that fetches nothing.
-pub(super) fn offline() -> Result<Hub> {
+pub(super) fn offline_hub() -> Result<Hub> {
     Ok(Hub {
         offline: true,
         ..Hub::from_env()?
@@ -190,18 +191,18 @@ pub(super) fn offline() -> Result<Hub> {
 
 /// Returns true if a model would have to be fetched. In offline mode, its absence is an error as in
 /// a run.
-pub(super) fn is_absent(params: &Params) -> Result<bool> {
+pub(super) fn is_model_absent(params: &Params) -> Result<bool> {
     if params.offline == Some(true) {
         return Ok(false);
     }
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     Ok(matches!(model, ModelRef::Known(_) | ModelRef::Repo { .. })
-        && registry::cached(&model, &offline()?).is_none())
+        && registry::cached(&model, &offline_hub()?).is_none())
 }
 
 /// Download size of a model in bytes, as far as the hub reports it; only the small files that list
 /// the others are fetched.
-fn download(params: &Params) -> Result<Option<u64>> {
+fn download_size(params: &Params) -> Result<Option<u64>> {
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     let hub = Hub::from_env()?;
     let dtype = params.dtype.as_ref().and_then(Parsed::value);
@@ -235,7 +236,7 @@ impl Report {
                 name.clone(),
                 Absent {
                     jobs: 0,
-                    bytes: download(params)?,
+                    bytes: download_size(params)?,
                 },
             );
         }
@@ -256,7 +257,7 @@ impl Report {
             let notices = readers
                 .iter()
                 .filter_map(|reader| reader.tokenizer.notice());
-            notices.for_each(|notice| terminal::say(&format!("warning: {notice}")));
+            notices.for_each(|notice| terminal::print_message(&format!("warning: {notice}")));
             known.insert(files.origin.clone(), readers);
         }
         let request = &plan.request;
@@ -287,9 +288,9 @@ impl Report {
     fn print(mut self, form: DryRun) -> anyhow::Result<()> {
         self.schema = crate::event::SCHEMA;
         if form.dry_run == Some(Form::Json) {
-            return terminal::json(&self);
+            return terminal::write_json(&self);
         }
-        terminal::data(terminal::harmless(&self.text()).as_bytes())?;
+        terminal::write_data(terminal::sanitize(&self.text()).as_bytes())?;
         Ok(())
     }
 
@@ -372,18 +373,21 @@ impl Report {
 fn estimate(plans: &[&Plan], forwards: &[&Plan], form: DryRun) -> Result<Estimate> {
     let mut engine = Engine::new();
     // Before a short run takes memory that the estimate asks for.
-    let peak_bytes = peak(&mut engine, forwards)?;
+    let peak_bytes = peak_memory(&mut engine, forwards)?;
     let mut known: HashMap<(bool, RequestKey), Option<Measured>> = HashMap::new();
     let mut prompts = HashSet::new();
     let (mut seconds, mut measured) = (Some(0.0), Vec::new());
     for plan in plans {
         let request = &plan.request;
-        let kind = (request.cfg_scale > 1.0, request.machinery().key());
+        let kind = (
+            is_guided(request.cfg_scale, false),
+            request.machinery().key(),
+        );
         if !known.contains_key(&kind) {
             let timed = if form.measures() {
-                Some(measure(plan, &mut engine)?)
+                Some(measure_times(plan, &mut engine)?)
             } else {
-                forecast(plan, &mut engine)?
+                estimate_times(plan, &mut engine)?
             };
             let load = timed.as_ref().map_or(0.0, |timed| timed.load_seconds);
             seconds = seconds.map(|seconds| seconds + load);
@@ -391,7 +395,7 @@ fn estimate(plans: &[&Plan], forwards: &[&Plan], form: DryRun) -> Result<Estimat
             known.insert(kind.clone(), timed);
         }
         let encodes = prompts.insert(request.conditioning().key());
-        let calls = calls(plan)? as f64;
+        let calls = network_calls(plan)? as f64;
         seconds = known[&kind].as_ref().zip(seconds).map(|(timed, seconds)| {
             let each = calls * timed.step_seconds + timed.decode_seconds;
             seconds + each * request.count as f64 + if encodes { timed.encode_seconds } else { 0.0 }
@@ -405,7 +409,7 @@ fn estimate(plans: &[&Plan], forwards: &[&Plan], form: DryRun) -> Result<Estimat
 }
 
 /// The times of a plan by its number of operations; loading is not counted.
-fn forecast(plan: &Plan, engine: &mut Engine) -> Result<Option<Measured>> {
+fn estimate_times(plan: &Plan, engine: &mut Engine) -> Result<Option<Measured>> {
     let Request {
         model,
         width,
@@ -432,7 +436,7 @@ fn forecast(plan: &Plan, engine: &mut Engine) -> Result<Option<Measured>> {
 }
 
 /// The most that one of `plans` takes.
-fn peak(engine: &mut Engine, plans: &[&Plan]) -> Result<Option<u64>> {
+fn peak_memory(engine: &mut Engine, plans: &[&Plan]) -> Result<Option<u64>> {
     let mut forms = HashSet::new();
     let others = plans
         .iter()
@@ -448,19 +452,19 @@ fn peak(engine: &mut Engine, plans: &[&Plan]) -> Result<Option<u64>> {
 }
 
 /// Number of network calls for one image.
-fn calls(plan: &Plan) -> Result<usize> {
+fn network_calls(plan: &Plan) -> Result<usize> {
     Ok(plan.request.sigmas(&plan.base.repo)?.1.calls())
 }
 
 /// Announces and runs a generation of two steps; its image is discarded.
-fn measure(plan: &Plan, engine: &mut Engine) -> Result<Measured> {
+fn measure_times(plan: &Plan, engine: &mut Engine) -> Result<Measured> {
     let Request {
         model,
         width,
         height,
         ..
     } = &plan.request;
-    terminal::say(&terminal::harmless(&format!(
+    terminal::print_message(&terminal::sanitize(&format!(
         "measuring: two steps of {model} at {width}x{height}"
     )));
     let short = Request {

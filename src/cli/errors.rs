@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::terminal::{coloured, harmless, say};
+use super::terminal::{has_colours, print_message, sanitize};
 use crate::batch::Diagnostic;
 use crate::error::{Error, Kind};
 use crate::event::SCHEMA;
@@ -26,8 +26,8 @@ pub(super) fn report_error(
 ) -> ExitCode {
     let error = into_crate_error(error);
     match format {
-        Format::Text => say(&text(&error, command)),
-        Format::Json => say(&object(&error).to_string()),
+        Format::Text => print_message(&text(&error, command)),
+        Format::Json => print_message(&object(&error).to_string()),
     }
     ExitCode::from(error.kind().row().exit_code)
 }
@@ -52,12 +52,12 @@ fn into_crate_error(error: anyhow::Error) -> Error {
 pub(super) fn report_diagnostic(diagnostic: &Diagnostic, format: Format) {
     let Diagnostic { place, error } = diagnostic;
     match format {
-        Format::Text => say(&lines(&format!("{place}: {error}"), error.hints())),
+        Format::Text => print_message(&lines(&format!("{place}: {error}"), error.hints())),
         Format::Json => {
             let mut object = object(error);
             object["file"] = place.file.as_ref().into();
             object["line"] = place.line.into();
-            say(&object.to_string());
+            print_message(&object.to_string());
         }
     }
 }
@@ -92,14 +92,14 @@ fn text(error: &Error, command: &clap::Command) -> String {
 }
 
 fn lines(message: &str, hints: &[String]) -> String {
-    let (red, bold, plain) = if coloured() {
+    let (red, bold, plain) = if has_colours() {
         ("\x1b[1;31m", "\x1b[1m", "\x1b[0m")
     } else {
         ("", "", "")
     };
-    let mut lines = format!("{red}error:{plain} {}", harmless(message));
+    let mut lines = format!("{red}error:{plain} {}", sanitize(message));
     for hint in hints {
-        lines.push_str(&format!("\n{bold}hint:{plain} {}", harmless(hint)));
+        lines.push_str(&format!("\n{bold}hint:{plain} {}", sanitize(hint)));
     }
     lines
 }

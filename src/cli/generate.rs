@@ -10,7 +10,7 @@ use super::config::Profile;
 use super::dry_run::{self, DryRun};
 use super::progress::{Display, Progress};
 use super::save::{Generation, generate_and_save, parse_destination};
-use super::{signals, terminal_image};
+use super::{signals, terminal};
 use crate::env::Hub;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer};
@@ -26,7 +26,7 @@ pub(super) struct Arguments {
     pub(super) profile: Profile,
     #[command(flatten)]
     dry: DryRun,
-    /// Draw the finished pictures in the terminal
+    /// Show the finished images in the terminal
     #[arg(long, help_heading = "Display")]
     show: bool,
     #[command(flatten)]
@@ -45,7 +45,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Checked::new(&params).map_err(|error| defaults.blamed(error, &arguments.params))?;
     let destination = parse_destination(&params)?;
     if arguments.show {
-        terminal_image::check_terminal()?;
+        terminal::check_image_support()?;
     }
     signals::listen(arguments.display.announces_stop())?;
     if arguments.dry.is_requested() {

@@ -29,7 +29,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let found = metadata::read(&arguments.image)?;
     if arguments.json {
-        return terminal::json(&found);
+        return terminal::write_json(&found);
     }
     let body = match (&found.sdgen, &found.parameters, &found.sheet) {
         (Some(record), ..) => record_lines(record),
@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     };
     let Size { width, height } = found.size;
     let size = line("size", &format!("{width}x{height}"));
-    terminal::data(terminal::harmless(&(size + &body)).as_bytes())?;
+    terminal::write_data(terminal::sanitize(&(size + &body)).as_bytes())?;
     Ok(())
 }
 

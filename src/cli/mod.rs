@@ -11,7 +11,6 @@ mod dry_run;
 mod errors;
 mod generate;
 mod inspect;
-mod model_info;
 mod models;
 mod progress;
 mod replay;
@@ -20,7 +19,6 @@ mod save;
 mod serve;
 mod signals;
 mod terminal;
-mod terminal_image;
 mod tokens;
 #[cfg(feature = "serve")]
 mod worker;
@@ -51,28 +49,28 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Draw the jobs of a file: TOML, lines of prompts, CSV or JSONL
+    /// Generate the images of a job file: TOML, lines of prompts, CSV or JSONL
     Batch(Box<batch::Arguments>),
-    /// Draw a picture again from what it says about itself
+    /// Generate an image again from its metadata
     Replay(Box<replay::Arguments>),
-    /// Show what a picture says about itself: prompt, settings, model
+    /// Show the metadata of an image: prompt, settings, model
     Inspect(inspect::Arguments),
     /// List, fetch, check and remove models
     Models(models::Arguments),
     /// Write a model in another layout, format or precision
     Convert(convert::Arguments),
-    /// Show the file with your defaults and profiles, and what it says
+    /// Show the config file with your defaults and profiles, and its values
     Config(config::Arguments),
-    /// Look for what keeps sdgen from working well on this machine, and say how to mend it
+    /// Check this machine and its settings, with advice on each problem
     Doctor(doctor::Arguments),
     /// Measure how fast a model runs on this machine, stage by stage
     Bench(bench::Arguments),
-    /// Show how a model reads a prompt: tokens, weights and chunks
+    /// Show the tokens, weights and chunks of a prompt for a model
     Tokens(tokens::Arguments),
-    /// Draw for others: jobs over HTTP, OpenAI's and A1111's interfaces, and a page in the browser
+    /// Run an HTTP server: jobs, the APIs of OpenAI and A1111, and a page in the browser
     #[cfg(feature = "serve")]
     Serve(serve::Arguments),
-    /// Draw what servers have taken into a queue that they share
+    /// Run jobs from the queue that servers share
     #[cfg(feature = "serve")]
     Worker(worker::Arguments),
     /// Print a completion script for a shell

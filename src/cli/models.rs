@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
@@ -9,11 +10,11 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::progress::{Display, Progress};
-use super::{model_info, signals, terminal};
+use super::{signals, terminal};
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
-use crate::registry::{self, Fetch, ModelFiles, ModelRef, ModelSpec, Verdict, models};
+use crate::registry::{self, About, Fetch, ModelFiles, ModelRef, ModelSpec, Verdict, models};
 
 #[derive(Args)]
 #[group(skip)]
@@ -30,9 +31,9 @@ pub(super) struct Arguments {
 enum Action {
     /// Known versions, and whether they are on this machine
     List,
-    /// Show what a file or a model is: family, precision, parts, metadata, hashes
-    Info(model_info::Arguments),
-    /// Fetch a model into the cache, or what the hub has newer of it
+    /// Show facts about a file or a model: family, precision, parts, metadata, hashes
+    Info(Info),
+    /// Fetch a model into the cache, or update it from the hub
     Pull(Pull),
     /// Print the folder of a model that is on this machine
     Path {
@@ -54,7 +55,7 @@ enum Action {
         #[command(flatten)]
         model: Name,
     },
-    /// Show how much of the disk each model in the cache takes
+    /// Show the disk usage of each model in the cache
     Du,
 }
 
@@ -85,7 +86,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let (hub, json) = (Hub::from_env()?, arguments.json);
     match arguments.action.as_ref().unwrap_or(&Action::List) {
         Action::List => list(&hub, json),
-        Action::Info(info) => model_info::run(info, json),
+        Action::Info(info) => print_info(info, json),
         Action::Pull(asked) => pull(asked, hub, json),
         Action::Path { model } => path(&model.model, &hub, json),
         Action::Verify {
@@ -124,7 +125,7 @@ fn list(hub: &Hub, json: bool) -> anyhow::Result<()> {
     };
     let rows: Vec<Row> = models().iter().map(|spec| row(spec, hub, bytes)).collect();
     if json {
-        return terminal::json(&rows);
+        return terminal::write_json(&rows);
     }
     let mut text = format!(
         "{:<13} {:<10} {:>6}  {:<24} {}\n",
@@ -132,7 +133,7 @@ fn list(hub: &Hub, json: bool) -> anyhow::Result<()> {
     );
     for row in &rows {
         let cached = match (row.cached, row.bytes) {
-            (true, Some(bytes)) => terminal::size(bytes),
+            (true, Some(bytes)) => terminal::format_bytes(bytes),
             (true, None) => "built in".to_owned(),
             (false, _) => "no".to_owned(),
         };
@@ -143,7 +144,7 @@ fn list(hub: &Hub, json: bool) -> anyhow::Result<()> {
             row.name, row.size, row.license, row.about
         );
     }
-    terminal::data(text.as_bytes())?;
+    terminal::write_data(text.as_bytes())?;
     Ok(())
 }
 
@@ -213,9 +214,11 @@ fn print_folder(files: &ModelFiles, json: bool) -> anyhow::Result<()> {
     })?;
     if json {
         let license = files.license();
-        return terminal::json(&json!({ "model": files.origin, "path": root, "license": license }));
+        return terminal::write_json(
+            &json!({ "model": files.origin, "path": root, "license": license }),
+        );
     }
-    terminal::data(format!("{}\n", root.display()).as_bytes())?;
+    terminal::write_data(format!("{}\n", root.display()).as_bytes())?;
     Ok(())
 }
 
@@ -254,13 +257,13 @@ fn verify(models: &[ModelFiles], json: bool) -> anyhow::Result<()> {
                 verdict,
             };
             if !json {
-                terminal::data(terminal::harmless(&verdict_line(&entry)).as_bytes())?;
+                terminal::write_data(terminal::sanitize(&verdict_line(&entry)).as_bytes())?;
             }
             checked.push(entry);
         }
     }
     if json {
-        terminal::json(&checked)?;
+        terminal::write_json(&checked)?;
     }
     if bad > 0 {
         let message = format!("{bad} of {} files are damaged", checked.len());
@@ -295,24 +298,30 @@ fn verdict_line(entry: &Checked) -> String {
 fn remove(name: &str, hub: &Hub, json: bool) -> anyhow::Result<()> {
     let freed = registry::remove(&ModelRef::parse(name)?, hub)?;
     if json {
-        return terminal::json(&json!({ "model": name, "freed": freed }));
+        return terminal::write_json(&json!({ "model": name, "freed": freed }));
     }
-    terminal::data(format!("removed {name}, {} free again\n", terminal::size(freed)).as_bytes())?;
+    terminal::write_data(
+        format!(
+            "removed {name}, {} free again\n",
+            terminal::format_bytes(freed)
+        )
+        .as_bytes(),
+    )?;
     Ok(())
 }
 
 fn print_usage(hub: &Hub, json: bool) -> anyhow::Result<()> {
     let stored = registry::stock(hub)?;
     if json {
-        return terminal::json(&stored);
+        return terminal::write_json(&stored);
     }
     let mut text = String::new();
     for entry in &stored {
         let more = match entry.unfinished {
             0 => String::new(),
-            bytes => format!(", {} of it unfinished", terminal::size(bytes)),
+            bytes => format!(", {} of it unfinished", terminal::format_bytes(bytes)),
         };
-        let (size, revisions) = (terminal::size(entry.bytes), entry.revisions.len());
+        let (size, revisions) = (terminal::format_bytes(entry.bytes), entry.revisions.len());
         let plural = if revisions == 1 { "" } else { "s" };
         let _ = writeln!(
             text,
@@ -320,9 +329,91 @@ fn print_usage(hub: &Hub, json: bool) -> anyhow::Result<()> {
             entry.repo
         );
     }
-    let total = terminal::size(stored.iter().map(|entry| entry.bytes).sum());
+    let total = terminal::format_bytes(stored.iter().map(|entry| entry.bytes).sum());
     let place = hub.cache()?.display();
     let _ = writeln!(text, "{total:>10}  in {place}");
-    terminal::data(text.as_bytes())?;
+    terminal::write_data(text.as_bytes())?;
     Ok(())
 }
+
+#[derive(Args)]
+#[group(skip)]
+struct Info {
+    /// A file of tensors, a folder, or a model that is on this machine
+    #[arg(value_name = "MODEL")]
+    model: String,
+}
+
+/// Prints the facts about a model.
+fn print_info(arguments: &Info, json: bool) -> anyhow::Result<()> {
+    let about = read_info(&arguments.model)?;
+    if json {
+        return terminal::write_json(&about);
+    }
+    terminal::write_data(terminal::sanitize(&info_lines(&about)).as_bytes())?;
+    Ok(())
+}
+
+/// Reads the facts about a model that is on this machine; nothing is fetched.
+fn read_info(model: &str) -> Result<About> {
+    match ModelRef::parse(model)? {
+        ModelRef::File(path) => About::file(&path),
+        ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::Repo { .. } => {
+            About::folder(&find_cached(model, &Hub::from_env()?)?)
+        }
+    }
+}
+
+/// One fact a line. Writing to a string cannot fail.
+fn info_lines(about: &About) -> String {
+    let mut text = String::new();
+    let mut fact = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<12} {value}");
+    };
+    let (_, file) = about
+        .origin
+        .rsplit_once(std::path::MAIN_SEPARATOR)
+        .unwrap_or(("", &about.origin));
+    fact("name", file);
+    let version = about
+        .version
+        .map_or(String::new(), |version| format!(": {version}"));
+    let inpainting = if about.inpainting { ", inpainting" } else { "" };
+    fact("kind", &format!("{}{version}{inpainting}", about.kind));
+    fact("format", about.format);
+    if about.version.is_some() {
+        fact(
+            "predicts",
+            &about
+                .prediction
+                .map_or("not said".to_owned(), |prediction| prediction.to_string()),
+        );
+    }
+    fact("precision", &about.precision.join(", "));
+    fact("size", &format!("{} bytes", about.bytes));
+    for part in &about.parts {
+        let line = format!(
+            "{} ({} tensors, {} values, {})",
+            part.part,
+            part.tensors,
+            part.values,
+            part.precision.join(", ")
+        );
+        fact("part", &line);
+    }
+    for (key, value) in &about.metadata {
+        let short: String = value.chars().take(MAX_METADATA).collect();
+        let more = if short.len() < value.len() { "..." } else { "" };
+        fact("metadata", &format!("{key}: {short}{more}"));
+    }
+    for hashed in &about.files {
+        let name = Path::new(&hashed.file).file_name();
+        let name = name.map_or(hashed.file.as_str().into(), |name| name.to_string_lossy());
+        fact("sha256", &format!("{} {name}", hashed.sha256));
+        fact("short hash", &hashed.short_hash);
+    }
+    text
+}
+
+/// Characters of a value of metadata that are shown; `--json` has them all.
+const MAX_METADATA: usize = 200;

@@ -23,13 +23,13 @@ use crate::planner::{Plan, Planner, Recorded};
 
 #[derive(Args)]
 #[group(skip)]
-#[command(mut_arg("prompt", |arg| arg.long("prompt").value_name("TEXT").help("Draw this instead")))]
+#[command(mut_arg("prompt", |arg| arg.long("prompt").value_name("TEXT").help("Another prompt")))]
 pub(super) struct Arguments {
     /// A PNG made by sdgen, or by another program that writes A1111's `parameters`
     #[arg(value_name = "IMAGE")]
     image: PathBuf,
 
-    /// Write no file: say whether the picture is the same, close (40 dB or more) or different,
+    /// Write no file: compare the new image with IMAGE, as same, close (40 dB or more) or different,
     /// which is exit code 10
     #[arg(long, help_heading = "Display")]
     verify: bool,
@@ -161,7 +161,7 @@ impl Arguments {
                 Some("the picture drawn now has another size"),
             ),
         };
-        terminal::data(verdict.as_bytes())?;
+        terminal::write_data(verdict.as_bytes())?;
         if let Some(difference) = difference {
             bail!(Error::new(Kind::Different, difference));
         }

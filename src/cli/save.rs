@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use super::progress::Progress;
-use super::terminal_image;
+use super::terminal;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, Stage};
@@ -80,7 +80,7 @@ pub(super) fn generate_and_save(
             write_image(&writer, &image, destination)
         })?;
         if show {
-            terminal_image::show(&path)?;
+            terminal::show_image(&path)?;
         }
         Ok(())
     };

@@ -170,10 +170,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     )?;
     let stop = server.stop();
     signals::on_stop(STOP_MESSAGE, move || stop.stop())?;
-    terminal::say(&format!("listening on http://{}", server.address()));
+    terminal::print_message(&format!("listening on http://{}", server.address()));
     match server.queued_jobs()? {
         0 => {}
-        waiting => terminal::say(&format!("jobs left from before: {waiting}")),
+        queued => terminal::print_message(&format!("jobs left from before: {queued}")),
     }
     server.run()?;
     Ok(())
@@ -189,7 +189,7 @@ impl LogArguments {
         }
         Arc::new(|line: &str| {
             let now = crate::serve::rfc3339(SystemTime::now());
-            terminal::say(&format!("{now} {}", terminal::harmless(line)));
+            terminal::print_message(&format!("{now} {}", terminal::sanitize(line)));
         })
     }
 }

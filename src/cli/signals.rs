@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 
-use super::terminal::say;
+use super::terminal::print_message;
 use crate::error::Kind;
 
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -39,7 +39,7 @@ fn on_signal(line: &str, stop: &dyn Fn()) {
         std::process::exit(i32::from(Kind::Interrupted.row().exit_code));
     }
     if !line.is_empty() {
-        say(line);
+        print_message(line);
     }
     stop();
 }

@@ -38,7 +38,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "HOW")]
     long_prompt: Option<String>,
 
-    /// Textual inversion: a file or a folder, whose words are shown as the model reads them
+    /// Textual inversion: a file or a folder of them
     #[arg(long, value_name = "PATH")]
     embedding: Vec<String>,
 
@@ -107,10 +107,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         .map(|encoder| show(encoder, &prompt, reading));
     let shown = shown.collect::<Result<Vec<_>>>()?;
     if arguments.json {
-        return terminal::json(&shown);
+        return terminal::write_json(&shown);
     }
     let text: String = shown.iter().map(lines).collect();
-    terminal::data(terminal::harmless(&text).as_bytes())?;
+    terminal::write_data(terminal::sanitize(&text).as_bytes())?;
     Ok(())
 }
 
@@ -188,7 +188,7 @@ fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<En
     let notices = readers
         .iter()
         .filter_map(|reader| reader.tokenizer.notice());
-    notices.for_each(|notice| terminal::say(&format!("warning: {notice}")));
+    notices.for_each(|notice| terminal::print_message(&format!("warning: {notice}")));
     Ok(readers.into_iter().map(encoder).collect())
 }
 

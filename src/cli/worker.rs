@@ -47,7 +47,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let worker = Worker::new(options, arguments.words.log())?;
     let stop = worker.stop();
     signals::on_stop(STOP_MESSAGE, move || stop.stop())?;
-    terminal::say("waiting for jobs");
+    terminal::print_message("waiting for jobs");
     worker.run();
     Ok(())
 }

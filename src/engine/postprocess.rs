@@ -35,7 +35,7 @@ impl<'a> PostProcess<'a> {
                 start,
                 keeps_unmasked,
             } => {
-                let picture = start.finished(image.rgb, *keeps_unmasked);
+                let picture = start.finish(image.rgb, *keeps_unmasked);
                 Image {
                     size: Size::new(picture.width, picture.height),
                     rgb: picture.rgb,

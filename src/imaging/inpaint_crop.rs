@@ -23,9 +23,6 @@ pub struct Patch {
 impl Patch {
     /// Cuts the surroundings of `mask` out of `whole`: the picture and the mask to be rendered at
     /// `size`, and the patch that takes the rendering back.
-    ///
-    /// # Errors
-    /// Nothing of the mask is left at that size.
     pub(super) fn cut(
         whole: Pixels,
         mask: Mask,
@@ -34,14 +31,14 @@ impl Patch {
     ) -> Result<(Pixels, Mask, Self)> {
         let region = Region::around(&mask, padding, size);
         let [width, height] = size;
-        let part = region.of(&whole).fitted(width, height, Fit::Contain);
+        let part = region.crop(&whole).fitted(width, height, Fit::Contain);
         let cut = region
-            .of(&mask.picture())
+            .crop(&mask.to_grey_image())
             .fitted(width, height, Fit::Contain)
-            .grey();
+            .luma();
         Ok((
             part,
-            Mask::checked(cut, size)?,
+            Mask::from_soft(cut, size)?,
             Self {
                 whole,
                 mask,
@@ -51,13 +48,13 @@ impl Patch {
     }
 
     /// The rendered region of another image that is fitted to the whole one.
-    pub(super) fn part_of(&self, other: &Pixels, fit: Fit) -> Pixels {
+    pub(super) fn crop_like(&self, other: &Pixels, fit: Fit) -> Pixels {
         self.region
-            .of(&other.fitted(self.whole.width, self.whole.height, fit))
+            .crop(&other.fitted(self.whole.width, self.whole.height, fit))
     }
 
     /// The whole picture with a rendering in its place, blended along the mask's edge.
-    pub(super) fn pasted(&self, rendering: &Pixels) -> Pixels {
+    pub(super) fn paste_back(&self, rendering: &Pixels) -> Pixels {
         let Region {
             left,
             top,
@@ -84,18 +81,18 @@ impl Region {
     /// `get_crop_region`).
     fn around(mask: &Mask, padding: u32, [width, height]: [u32; 2]) -> Self {
         let (columns, rows) = mask.bounds();
-        let [left, right] = padded(columns, padding, mask.width);
-        let [top, bottom] = padded(rows, padding, mask.height);
+        let [left, right] = pad_range(columns, padding, mask.width);
+        let [top, bottom] = pad_range(rows, padding, mask.height);
         let (wide, high) = (f64::from(right - left), f64::from(bottom - top));
         let wanted = f64::from(width) / f64::from(height);
         let ([left, right], [top, bottom]) = if wide / high > wanted {
             (
                 [left, right],
-                widened([top, bottom], (wide / wanted - high) as u32, mask.height),
+                widen_range([top, bottom], (wide / wanted - high) as u32, mask.height),
             )
         } else {
             (
-                widened([left, right], (high * wanted - wide) as u32, mask.width),
+                widen_range([left, right], (high * wanted - wide) as u32, mask.width),
                 [top, bottom],
             )
         };
@@ -108,7 +105,7 @@ impl Region {
     }
 
     /// The rectangle's pixels.
-    fn of(self, picture: &Pixels) -> Pixels {
+    fn crop(self, picture: &Pixels) -> Pixels {
         let Self {
             left,
             top,
@@ -130,7 +127,7 @@ impl Region {
 }
 
 /// A range grown on both sides, within 0..length.
-fn padded([from, to]: [u32; 2], padding: u32, length: u32) -> [u32; 2] {
+fn pad_range([from, to]: [u32; 2], padding: u32, length: u32) -> [u32; 2] {
     [
         from.saturating_sub(padding),
         to.saturating_add(padding).min(length),
@@ -139,7 +136,7 @@ fn padded([from, to]: [u32; 2], padding: u32, length: u32) -> [u32; 2] {
 
 /// A range grown by `more` in all, half on each side, moved to lie within 0..length and cut where
 /// it cannot.
-fn widened([from, to]: [u32; 2], more: u32, length: u32) -> [u32; 2] {
+fn widen_range([from, to]: [u32; 2], more: u32, length: u32) -> [u32; 2] {
     let size = (to - from + more).min(length);
     let from = from.saturating_sub(more / 2).min(length - size);
     [from, from + size]
@@ -152,7 +149,7 @@ mod tests {
     /// A mask that is white in columns 6 and 7 of rows 2 to 5, on 16 × 8 pixels.
     fn mask() -> Mask {
         let white = |i: u32| (6..8).contains(&(i % 16)) && (2..6).contains(&(i / 16));
-        Mask::checked(
+        Mask::from_soft(
             (0..128).map(|i| if white(i) { 255 } else { 0 }).collect(),
             [16, 8],
         )
@@ -175,8 +172,8 @@ mod tests {
         assert_eq!(region(0, [16, 8]), [3, 2, 8, 4]);
         // The picture is no higher than 8.
         assert_eq!(region(9, [8, 8]), [0, 0, 16, 8]);
-        assert_eq!(widened([0, 2], 4, 16), [0, 6]);
-        assert_eq!(widened([14, 16], 4, 16), [10, 16]);
+        assert_eq!(widen_range([0, 2], 4, 16), [0, 6]);
+        assert_eq!(widen_range([14, 16], 4, 16), [10, 16]);
     }
 
     #[test]
@@ -194,7 +191,7 @@ mod tests {
         );
         // Two of four columns are masked, scaled twofold.
         assert_eq!(cut.binary().filter(|on| *on).count(), 32);
-        let painted = patch.pasted(&Pixels {
+        let painted = patch.paste_back(&Pixels {
             rgb: vec![200; 192],
             ..part
         });

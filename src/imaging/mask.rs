@@ -71,9 +71,6 @@ pub struct Mask {
 
 impl Mask {
     /// A mask from grey values, preprocessed as `options` say.
-    ///
-    /// # Errors
-    /// Nothing in it is white: nothing would be painted.
     pub(super) fn new(
         grey: Vec<u8>,
         [width, height]: [u32; 2],
@@ -84,32 +81,29 @@ impl Mask {
             plane.iter_mut().for_each(|v| *v = 255 - *v);
         }
         if options.grow > 0 {
-            plane = grown(&plane, width as usize, options.grow as usize);
+            plane = dilate(&plane, width as usize, options.grow as usize);
         }
         let plane = match options.blur_y.filter(|down| *down != options.blur) {
-            None => blurred(plane, [width, height], options.blur),
+            None => gaussian_blur(plane, [width, height], options.blur),
             Some(down) => {
                 // A picture of one row is blurred along that row alone.
                 let rows = plane.chunks(width as usize);
                 let across: Vec<u8> = rows
-                    .flat_map(|row| blurred(row.to_vec(), [width, 1], options.blur))
+                    .flat_map(|row| gaussian_blur(row.to_vec(), [width, 1], options.blur))
                     .collect();
-                let turned = turned(&across, width as usize);
-                let columns = turned.chunks(height as usize);
+                let columns = transpose(&across, width as usize);
+                let columns = columns.chunks(height as usize);
                 let both: Vec<u8> = columns
-                    .flat_map(|column| blurred(column.to_vec(), [height, 1], down))
+                    .flat_map(|column| gaussian_blur(column.to_vec(), [height, 1], down))
                     .collect();
-                self::turned(&both, height as usize)
+                transpose(&both, height as usize)
             }
         };
-        Self::checked(plane, [width, height])
+        Self::from_soft(plane, [width, height])
     }
 
     /// A mask from grey values, without preprocessing.
-    ///
-    /// # Errors
-    /// Nothing in it is white.
-    pub(super) fn checked(soft: Vec<u8>, [width, height]: [u32; 2]) -> Result<Self> {
+    pub(super) fn from_soft(soft: Vec<u8>, [width, height]: [u32; 2]) -> Result<Self> {
         let mask = Self {
             width,
             height,
@@ -164,7 +158,7 @@ impl Mask {
     }
 
     /// The mask as a grey picture.
-    pub(super) fn picture(&self) -> Pixels {
+    pub(super) fn to_grey_image(&self) -> Pixels {
         let rgb = self.soft.iter().flat_map(|&value| [value; 3]).collect();
         Pixels {
             width: self.width,
@@ -190,7 +184,7 @@ impl Mask {
 }
 
 /// A plane after a Gaussian blur.
-fn blurred(plane: Vec<u8>, [width, height]: [u32; 2], sigma: f64) -> Vec<u8> {
+fn gaussian_blur(plane: Vec<u8>, [width, height]: [u32; 2], sigma: f64) -> Vec<u8> {
     if sigma <= 0.0 {
         return plane;
     }
@@ -201,14 +195,14 @@ fn blurred(plane: Vec<u8>, [width, height]: [u32; 2], sigma: f64) -> Vec<u8> {
 }
 
 /// The plane transposed.
-fn turned(plane: &[u8], width: usize) -> Vec<u8> {
+fn transpose(plane: &[u8], width: usize) -> Vec<u8> {
     (0..width)
         .flat_map(|x| plane.iter().skip(x).step_by(width).copied())
         .collect()
 }
 
 /// Each pixel as bright as the brightest within `reach` pixels along both axes (a square brush).
-fn grown(plane: &[u8], width: usize, reach: usize) -> Vec<u8> {
+fn dilate(plane: &[u8], width: usize, reach: usize) -> Vec<u8> {
     let height = plane.len() / width;
     let brightest = |values: &mut dyn Iterator<Item = u8>| values.max().unwrap_or(0);
     let mut rows = vec![0u8; plane.len()];

@@ -38,7 +38,7 @@ type Rgba = [u8; 4];
 impl Mask {
     /// The image with the masked area filled from around it: copies of the rest, blurred less and
     /// less, laid over one another (A1111's `masking.fill`, in Pillow's arithmetic).
-    pub(super) fn filled(&self, picture: &Pixels) -> Pixels {
+    pub(super) fn fill_masked(&self, picture: &Pixels) -> Pixels {
         let (width, height) = (picture.width as usize, picture.height as usize);
         let kept: Vec<Rgba> = picture
             .rgb
@@ -47,19 +47,19 @@ impl Mask {
             .map(|(rgb, soft)| {
                 let share = 255 - soft;
                 [rgb[0], rgb[1], rgb[2], 255]
-                    .map(|value| divided(u32::from(value) * u32::from(share)))
+                    .map(|value| divide_by_255(u32::from(value) * u32::from(share)))
             })
             .collect();
         let mut over = vec![[0; 4]; kept.len()];
         for (deviation, times) in BLURS {
-            let layer: Vec<Rgba> = blurred(&kept, [width, height], deviation)
+            let layer: Vec<Rgba> = gaussian_blur(&kept, [width, height], deviation)
                 .into_iter()
-                .map(plain)
+                .map(unpremultiply)
                 .collect();
             for _ in 0..times {
                 over.iter_mut()
                     .zip(&layer)
-                    .for_each(|(under, top)| *under = composed(*under, *top));
+                    .for_each(|(under, top)| *under = alpha_composite(*under, *top));
             }
         }
         let rgb = over.iter().flat_map(|[r, g, b, _]| [*r, *g, *b]).collect();
@@ -71,13 +71,13 @@ impl Mask {
 }
 
 /// A product of two bytes over 255, rounded.
-fn divided(product: u32) -> u8 {
+fn divide_by_255(product: u32) -> u8 {
     let product = product + 128;
     (((product >> 8) + product) >> 8) as u8
 }
 
 /// A pixel with premultiplied alpha, unpremultiplied.
-fn plain(pixel: Rgba) -> Rgba {
+fn unpremultiply(pixel: Rgba) -> Rgba {
     let [r, g, b, a] = pixel;
     if a == 0 || a == 255 {
         return pixel;
@@ -88,7 +88,7 @@ fn plain(pixel: Rgba) -> Rgba {
 
 /// `top` composited over `under`, with 7 bits more than the bytes have (Pillow's
 /// `alpha_composite`).
-fn composed(under: Rgba, top: Rgba) -> Rgba {
+fn alpha_composite(under: Rgba, top: Rgba) -> Rgba {
     let [.., opaque] = top.map(u32::from);
     if opaque == 0 {
         return under;
@@ -101,11 +101,11 @@ fn composed(under: Rgba, top: Rgba) -> Rgba {
         let sum = u32::from(top[i]) * share + u32::from(under[i]) * rest + (128 << 7);
         ((((sum >> 8) + sum) >> 8) >> 7) as u8
     };
-    [colour(0), colour(1), colour(2), divided(all)]
+    [colour(0), colour(1), colour(2), divide_by_255(all)]
 }
 
 /// Pillow's Gaussian blur: three box blurs along rows and three along columns.
-fn blurred(pixels: &[Rgba], [width, height]: [usize; 2], deviation: f64) -> Vec<Rgba> {
+fn gaussian_blur(pixels: &[Rgba], [width, height]: [usize; 2], deviation: f64) -> Vec<Rgba> {
     let radius = box_radius(deviation as f32);
     if radius == 0.0 {
         return pixels.to_vec();
@@ -182,8 +182,8 @@ mod tests {
                 rgb: from.into_raw(),
                 alpha: None,
             };
-            let mask = Mask::checked(mask.into_raw(), [width, height]).unwrap();
-            let filled = mask.filled(&picture).rgb;
+            let mask = Mask::from_soft(mask.into_raw(), [width, height]).unwrap();
+            let filled = mask.fill_masked(&picture).rgb;
             let expected = open(&format!("{case}-filled")).to_rgb8().into_raw();
             let wrong = filled.iter().zip(&expected).filter(|(a, b)| a != b).count();
             assert_eq!(wrong, 0, "{case}: {wrong} of {} values", expected.len());

@@ -79,8 +79,8 @@ impl Start {
             ],
         };
         let picture = picture.fitted(width, height, fit);
-        let plane = plane(&picture, options, fit)?;
-        let canvas = extend.picture(&picture);
+        let plane = mask_plane(&picture, options, fit)?;
+        let canvas = extend.extend_image(&picture);
         let mask = Mask::new(plane, [canvas.width, canvas.height], options)?;
         let content = options.content;
         let Some(padding) = options.padding else {
@@ -102,16 +102,16 @@ impl Start {
 
     /// The image that a run begins with: with [`MaskedContent::Fill`], the colours around the mask
     /// in the masked area; otherwise unchanged.
-    pub fn begun(&self) -> Cow<'_, Pixels> {
+    pub fn initial_image(&self) -> Cow<'_, Pixels> {
         match (&self.mask, self.content) {
-            (Some(mask), MaskedContent::Fill) => Cow::Owned(mask.filled(&self.picture)),
+            (Some(mask), MaskedContent::Fill) => Cow::Owned(mask.fill_masked(&self.picture)),
             _ => Cow::Borrowed(&self.picture),
         }
     }
 
     /// The finished image of a rendering: a part is pasted back in its place; with `keep`, the
     /// pixels outside the mask are restored, blended along the mask's edge.
-    pub fn finished(&self, rgb: Vec<u8>, keep: bool) -> Pixels {
+    pub fn finish(&self, rgb: Vec<u8>, keep: bool) -> Pixels {
         let mut rendering = Pixels {
             width: self.picture.width,
             height: self.picture.height,
@@ -119,7 +119,7 @@ impl Start {
             alpha: None,
         };
         if let Some(patch) = &self.patch {
-            return patch.pasted(&rendering);
+            return patch.paste_back(&rendering);
         }
         if let Some(mask) = self.mask.as_ref().filter(|_| keep) {
             mask.blend(&mut rendering.rgb, &self.picture.rgb);
@@ -129,7 +129,7 @@ impl Start {
 }
 
 /// The mask of an image on its extended canvas, before it is inverted, grown or blurred.
-fn plane(picture: &Pixels, options: &MaskOptions, fit: Fit) -> Result<Vec<u8>> {
+fn mask_plane(picture: &Pixels, options: &MaskOptions, fit: Fit) -> Result<Vec<u8>> {
     let (width, height) = (picture.width, picture.height);
     // The extension has to be white after inversion; an image without a mask of its own, black.
     let new = if options.invert { 0 } else { 255 };
@@ -140,13 +140,13 @@ fn plane(picture: &Pixels, options: &MaskOptions, fit: Fit) -> Result<Vec<u8>> {
         })?,
         MaskSource::File(path) => Pixels::read("mask", path, Transparency::Dropped)?
             .fitted(width, height, fit)
-            .grey(),
+            .luma(),
         MaskSource::Extension => vec![255 - new; (width * height) as usize],
     };
     Ok(options
         .extend
         .unwrap_or_default()
-        .plane(&inner, [width, height], new))
+        .extend_mask(&inner, [width, height], new))
 }
 
 #[cfg(test)]
@@ -194,7 +194,7 @@ mod tests {
                 (start.picture.width, mask.binary().filter(|on| *on).count()),
                 (24, 128)
             );
-            let picture = start.finished(vec![200; 24 * 16 * 3], true);
+            let picture = start.finish(vec![200; 24 * 16 * 3], true);
             assert_eq!(
                 (&picture.rgb[21..24], &picture.rgb[24..27]),
                 (&[200; 3][..], &[7, 8, 9][..])
@@ -206,7 +206,7 @@ mod tests {
     fn a_part_is_rendered_at_its_own_size_and_the_picture_keeps_its_size() {
         let start = start(&options(Some(0)), [64, 128]);
         assert_eq!((start.picture.width, start.picture.height), (64, 128));
-        let picture = start.finished(vec![200; 64 * 128 * 3], false);
+        let picture = start.finish(vec![200; 64 * 128 * 3], false);
         assert_eq!((picture.width, picture.height), (24, 16));
         assert_eq!(
             (&picture.rgb[21..24], &picture.rgb[24..27]),

@@ -49,10 +49,15 @@ impl Extend {
     pub fn parse(field: &str, text: &str) -> Result<Self> {
         let mut all = Self::default();
         for part in text.split(',') {
-            let (side, pixels) = part.split_once('=').ok_or_else(|| wrong(field, part))?;
-            let pixels: u32 = pixels.trim().parse().map_err(|_| wrong(field, part))?;
+            let (side, pixels) = part
+                .split_once('=')
+                .ok_or_else(|| invalid_side(field, part))?;
+            let pixels: u32 = pixels
+                .trim()
+                .parse()
+                .map_err(|_| invalid_side(field, part))?;
             if pixels == 0 || !pixels.is_multiple_of(SIDE_UNIT) || pixels > MOST {
-                return Err(wrong(field, part));
+                return Err(invalid_side(field, part));
             }
             let place = all.side(side.trim()).ok_or_else(|| {
                 Error::unknown(
@@ -88,14 +93,14 @@ impl Extend {
     }
 
     /// The image on its larger canvas, each new pixel a copy of the nearest one of its border.
-    pub(super) fn picture(self, picture: &Pixels) -> Pixels {
-        let size = self.canvas([picture.width, picture.height]);
-        picture.placed([self.left, self.top].map(i64::from), size)
+    pub(super) fn extend_image(self, picture: &Pixels) -> Pixels {
+        let size = self.canvas_size([picture.width, picture.height]);
+        picture.place_on_canvas([self.left, self.top].map(i64::from), size)
     }
 
     /// A mask of the picture on the larger canvas, where all that is new is `fill`.
-    pub(super) fn plane(self, inner: &[u8], [width, height]: [u32; 2], fill: u8) -> Vec<u8> {
-        let [wide, high] = self.canvas([width, height]);
+    pub(super) fn extend_mask(self, inner: &[u8], [width, height]: [u32; 2], fill: u8) -> Vec<u8> {
+        let [wide, high] = self.canvas_size([width, height]);
         let mut plane = vec![fill; (wide * high) as usize];
         for (row, values) in inner.chunks_exact(width as usize).enumerate() {
             let start = (row + self.top as usize) * wide as usize + self.left as usize;
@@ -105,13 +110,13 @@ impl Extend {
     }
 
     /// The size of the canvas for a picture of this size.
-    pub(super) fn canvas(self, [width, height]: [u32; 2]) -> [u32; 2] {
+    pub(super) fn canvas_size(self, [width, height]: [u32; 2]) -> [u32; 2] {
         let [more_width, more_height] = self.added();
         [width + more_width, height + more_height]
     }
 }
 
-fn wrong(field: &str, part: &str) -> Error {
+fn invalid_side(field: &str, part: &str) -> Error {
     Error::expected(
         field,
         format!("`SIDE=PX` with a multiple of {SIDE_UNIT} from {SIDE_UNIT} to {MOST}"),
@@ -167,11 +172,11 @@ mod tests {
             bottom: 1,
             ..Extend::default()
         };
-        let canvas = extend.picture(&picture);
+        let canvas = extend.extend_image(&picture);
         assert_eq!((canvas.width, canvas.height), (3, 2));
         assert_eq!(canvas.rgb, [[1, 2, 3, 1, 2, 3, 4, 5, 6]; 2].concat());
         assert_eq!(
-            extend.plane(&[0, 9], [2, 1], 255),
+            extend.extend_mask(&[0, 9], [2, 1], 255),
             [255, 0, 9, 255, 255, 255]
         );
     }

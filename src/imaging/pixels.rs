@@ -3,7 +3,7 @@
 use image::DynamicImage;
 
 use super::decode::Source;
-use super::resample::{Filter, resized};
+use super::resample::{Filter, resize};
 use super::{Fit, MaskChannel, SIDE_UNIT};
 use crate::error::Result;
 
@@ -82,7 +82,7 @@ impl Pixels {
         if (self.width, self.height) == (width, height) {
             return self.clone();
         }
-        let lanczos = |size| resized(self, Filter::Lanczos, size);
+        let lanczos = |size| resize(self, Filter::Lanczos, size);
         let rounded = |own: u32, to: u32| own >= to && own - to < SIDE_UNIT;
         match fit {
             Fit::Stretch => lanczos([width, height]),
@@ -90,23 +90,23 @@ impl Pixels {
                 lanczos([width, height])
             }
             Fit::Cover => {
-                lanczos(self.scaled_to([width, height], u32::max)).centred([width, height])
+                lanczos(self.scaled_to([width, height], u32::max)).center_on_canvas([width, height])
             }
             Fit::Contain => {
-                lanczos(self.scaled_to([width, height], u32::min)).centred([width, height])
+                lanczos(self.scaled_to([width, height], u32::min)).center_on_canvas([width, height])
             }
         }
     }
 
     /// The centre crop of `side` × `side` pixels that CLIP's image encoders take: the shorter side
     /// is scaled to `side` by bicubic interpolation, the rest of the longer one cropped.
-    pub fn square(&self, side: u32) -> Self {
-        resized(
+    pub fn center_square(&self, side: u32) -> Self {
+        resize(
             self,
             Filter::Bicubic,
             self.scaled_to([side, side], u32::max),
         )
-        .centred([side, side])
+        .center_on_canvas([side, side])
     }
 
     /// The size in this image's aspect ratio that covers a rectangle (with `max`) or fits into it
@@ -123,9 +123,9 @@ impl Pixels {
     }
 
     /// The image in the middle of a canvas of another size.
-    fn centred(&self, [width, height]: [u32; 2]) -> Self {
+    fn center_on_canvas(&self, [width, height]: [u32; 2]) -> Self {
         let before = |to: u32, own: u32| i64::from(to / 2) - i64::from(own / 2);
-        self.placed(
+        self.place_on_canvas(
             [before(width, self.width), before(height, self.height)],
             [width, height],
         )
@@ -133,7 +133,7 @@ impl Pixels {
 
     /// The image on a canvas of another size, `[left, top]` pixels from the canvas's corner:
     /// cropped where it reaches beyond, its border pixels repeated around it.
-    pub(super) fn placed(&self, [left, top]: [i64; 2], [width, height]: [u32; 2]) -> Self {
+    pub(super) fn place_on_canvas(&self, [left, top]: [i64; 2], [width, height]: [u32; 2]) -> Self {
         let near = |at: u32, before: i64, own: u32| {
             (i64::from(at) - before).clamp(0, i64::from(own) - 1) as usize
         };
@@ -160,7 +160,7 @@ impl Pixels {
     }
 
     /// Luma of each pixel (ITU-R 601, as Pillow's `L`).
-    pub(super) fn grey(&self) -> Vec<u8> {
+    pub(super) fn luma(&self) -> Vec<u8> {
         let luma = |p: &[u8]| {
             let [r, g, b] = [0, 1, 2].map(|i| u32::from(p[i]));
             ((r * 19_595 + g * 38_470 + b * 7_471 + 0x8000) >> 16) as u8
@@ -173,14 +173,14 @@ impl Pixels {
     pub fn mask(&self, channel: MaskChannel) -> Option<Vec<u8>> {
         let alpha = self.alpha.as_ref();
         match channel {
-            MaskChannel::Luma => Some(self.grey()),
+            MaskChannel::Luma => Some(self.luma()),
             MaskChannel::Opaque => {
                 Some(match alpha.filter(|alpha| alpha.iter().any(|a| *a < 255)) {
                     Some(alpha) => alpha
                         .iter()
                         .map(|a| if *a > 128 { 255 } else { 0 })
                         .collect(),
-                    None => self.grey(),
+                    None => self.luma(),
                 })
             }
             MaskChannel::Transparent => alpha.map(|alpha| alpha.iter().map(|a| 255 - a).collect()),
@@ -266,7 +266,7 @@ mod tests {
             )
             .unwrap()
         };
-        assert!(read("tall").square(24) == read("square"));
+        assert!(read("tall").center_square(24) == read("square"));
     }
 
     #[test]

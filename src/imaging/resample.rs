@@ -24,7 +24,7 @@ impl Filter {
         }
     }
 
-    fn at(self, x: f64) -> f64 {
+    fn weight_at(self, x: f64) -> f64 {
         match self {
             Self::Bicubic => cubic(x),
             Self::Lanczos if x.abs() < 3.0 => sinc(x) * sinc(x / 3.0),
@@ -35,7 +35,7 @@ impl Filter {
 
 /// Weights of the source pixels in one pixel of the result: the first source pixel, and the weights
 /// from there on.
-struct Mix {
+struct PixelWeights {
     first: usize,
     weights: Vec<i64>,
 }
@@ -60,30 +60,30 @@ fn sinc(x: f64) -> f64 {
 
 /// The weights that resize a line of `from` pixels to `to`; the filter is widened where the line is
 /// reduced.
-fn mixes(filter: Filter, from: usize, to: usize) -> Vec<Mix> {
+fn pixel_weights(filter: Filter, from: usize, to: usize) -> Vec<PixelWeights> {
     let scale = from as f64 / to as f64;
     let wide = scale.max(1.0);
     let support = filter.support() * wide;
-    let mix = |i: usize| {
+    let weights_of = |i: usize| {
         let centre = (i as f64 + 0.5) * scale;
         let first = (centre - support + 0.5).max(0.0) as usize;
         let end = ((centre + support + 0.5) as usize).min(from);
         let weights: Vec<f64> = (first..end)
-            .map(|j| filter.at((j as f64 - centre + 0.5) / wide))
+            .map(|j| filter.weight_at((j as f64 - centre + 0.5) / wide))
             .collect();
         let sum: f64 = weights.iter().sum();
         let fixed = |weight: f64| (weight / sum * f64::from(1 << BITS)).round() as i64;
-        Mix {
+        PixelWeights {
             first,
             weights: weights.into_iter().map(fixed).collect(),
         }
     };
-    (0..to).map(mix).collect()
+    (0..to).map(weights_of).collect()
 }
 
-impl Mix {
+impl PixelWeights {
     /// The weighted sum of the source pixels `at(j)`, rounded to a byte.
-    fn of(&self, at: impl Fn(usize) -> u8) -> u8 {
+    fn apply(&self, at: impl Fn(usize) -> u8) -> u8 {
         let pixels = self.weights.iter().enumerate();
         let sum: i64 = pixels
             .map(|(j, weight)| weight * i64::from(at(self.first + j)))
@@ -93,56 +93,69 @@ impl Mix {
 }
 
 /// Lines of pixels of `channels` bytes, resized along each line.
-fn along(mixes: &[Mix], pixels: &[u8], width: usize, channels: usize) -> Vec<u8> {
-    let mut out = Vec::with_capacity(pixels.len() / width * mixes.len());
+fn resample_rows(
+    pixel_weights: &[PixelWeights],
+    pixels: &[u8],
+    width: usize,
+    channels: usize,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(pixels.len() / width * pixel_weights.len());
     for line in pixels.chunks_exact(width * channels) {
-        for mix in mixes {
-            out.extend((0..channels).map(|channel| mix.of(|x| line[x * channels + channel])));
+        for weights in pixel_weights {
+            out.extend(
+                (0..channels).map(|channel| weights.apply(|x| line[x * channels + channel])),
+            );
         }
     }
     out
 }
 
 /// Lines of `line` bytes, resized across the lines.
-fn across(mixes: &[Mix], pixels: &[u8], line: usize) -> Vec<u8> {
-    mixes
+fn resample_columns(pixel_weights: &[PixelWeights], pixels: &[u8], line: usize) -> Vec<u8> {
+    pixel_weights
         .iter()
-        .flat_map(|mix| (0..line).map(move |i| mix.of(|y| pixels[y * line + i])))
+        .flat_map(|weights| (0..line).map(move |i| weights.apply(|y| pixels[y * line + i])))
         .collect()
 }
 
 /// `pixels` of `[width, height]` and `channels` bytes each at another size, rounded to bytes
 /// between the two passes. The vertical pass comes first where the height is reduced by more than
 /// twice the factor of the width, as in Pillow from version 13 on.
-fn scaled(filter: Filter, pixels: &[u8], channels: usize, from: [u32; 2], to: [u32; 2]) -> Vec<u8> {
+fn resample(
+    filter: Filter,
+    pixels: &[u8],
+    channels: usize,
+    from: [u32; 2],
+    to: [u32; 2],
+) -> Vec<u8> {
     let lost = |side: usize| i64::from(from[side]) - i64::from(to[side]);
     let [width, height] = from.map(|side| side as usize);
-    let columns = mixes(filter, width, to[0] as usize);
-    let rows = mixes(filter, height, to[1] as usize);
+    let columns = pixel_weights(filter, width, to[0] as usize);
+    let rows = pixel_weights(filter, height, to[1] as usize);
     if lost(1) > 0 && lost(1) > 2 * lost(0) {
-        along(
+        resample_rows(
             &columns,
-            &across(&rows, pixels, width * channels),
+            &resample_columns(&rows, pixels, width * channels),
             width,
             channels,
         )
     } else {
-        across(
+        resample_columns(
             &rows,
-            &along(&columns, pixels, width, channels),
+            &resample_rows(&columns, pixels, width, channels),
             columns.len() * channels,
         )
     }
 }
 
 /// `picture` at `[width, height]`; the alpha channel is resized independently of the colours.
-pub(super) fn resized(picture: &Pixels, filter: Filter, to: [u32; 2]) -> Pixels {
+pub(super) fn resize(picture: &Pixels, filter: Filter, to: [u32; 2]) -> Pixels {
     let from = [picture.width, picture.height];
-    let rgb = scaled(filter, &picture.rgb, 3, from, to);
+    let rgb = resample(filter, &picture.rgb, 3, from, to);
     let alpha = picture
         .alpha
         .as_ref()
-        .map(|alpha| scaled(filter, alpha, 1, from, to));
+        .map(|alpha| resample(filter, alpha, 1, from, to));
     Pixels {
         width: to[0],
         height: to[1],

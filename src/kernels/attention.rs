@@ -66,8 +66,8 @@ pub(crate) struct PackedKv {
     v: Buffer<f32>,
     /// Lanes of a key.
     key_lanes: usize,
-    /// Lanes of a row of transposed values: all keys, and a cache line lest rows fall on the same
-    /// cache sets.
+    /// Lanes of a row of transposed values: all keys, and a cache line more, so that rows do not
+    /// fall on the same cache sets.
     value_stride: usize,
 }
 
@@ -81,7 +81,8 @@ impl PackedKv {
         cpu: &Cpu,
         shape: AttentionShape,
         keys: usize,
-        (k, v): (Rows<'_>, Rows<'_>),
+        k: Rows<'_>,
+        v: Rows<'_>,
         precision: Precision,
     ) -> PackedKv {
         assert!(
@@ -191,11 +192,7 @@ impl PackHead<'_> {
             // SAFETY: n numbers are inside the row, and `written` inside the packed key, which is
             // this task's.
             unsafe {
-                let v = if n == S::WIDTH {
-                    s.load(row.as_ptr().add(d))
-                } else {
-                    s.load_first(row.as_ptr().wrapping_add(d), n)
-                };
+                let v = s.load_up_to(row.as_ptr().wrapping_add(d), n);
                 self.targets[0].put(s, at + d, v, written);
             }
         }
@@ -382,11 +379,7 @@ impl<L: Lane> Over<'_, L> {
                 // SAFETY: the chunk has at most WIDTH numbers; a row of `lanes` lanes has room for
                 // whole vectors of either kind.
                 unsafe {
-                    let v = if from.len() == S::WIDTH {
-                        s.load(from.as_ptr())
-                    } else {
-                        s.load_first(from.as_ptr(), from.len())
-                    };
+                    let v = s.load_up_to(from.as_ptr(), from.len());
                     let v = s.mul(v, s.splat(scale));
                     if L::COUNT == 1 {
                         s.store(to.add(i * lanes + at), v);

@@ -95,7 +95,8 @@ impl Case {
     }
 
     fn run(&self, cpu: &Cpu, precision: Precision) -> Vec<f32> {
-        let kv = PackedKv::pack(cpu, self.shape, self.keys, self.key_values(), precision);
+        let (k, v) = self.key_values();
+        let kv = PackedKv::pack(cpu, self.shape, self.keys, k, v, precision);
         let mut out = vec![f32::NAN; self.shape.batch * self.queries * self.shape.columns()];
         attend(
             cpu,
@@ -152,13 +153,8 @@ fn scores_far_apart_neither_overflow_nor_vanish() {
 fn packed_keys_serve_many_queries_and_bf16_outputs_are_rounded() {
     let case = Case::new((2, 2, 16), 40, 77, Mask::None);
     every_isa(|cpu| {
-        let kv = PackedKv::pack(
-            cpu,
-            case.shape,
-            case.keys,
-            case.key_values(),
-            Precision::F32,
-        );
+        let (k, v) = case.key_values();
+        let kv = PackedKv::pack(cpu, case.shape, case.keys, k, v, Precision::F32);
         let full = case.run(cpu, Precision::F32);
         for _ in 0..2 {
             let mut out = vec![half::bf16::ZERO; full.len()];

@@ -93,16 +93,18 @@ impl Kernels {
         Self(Cpu::new(Isa::detect(), physical_cores()))
     }
 
-    /// A 3x3 convolution of `channels` (inputs, outputs) over `batch` maps of `side`, SiLU and an
+    /// A 3x3 convolution of `inputs` to `outputs` channels over `batch` maps of `side`, SiLU and an
     /// affine before it, a residual after.
     pub fn conv(
         &self,
-        channels: (usize, usize),
-        (batch, side): (usize, usize),
+        inputs: usize,
+        outputs: usize,
+        batch: usize,
+        side: usize,
         arithmetic: Arithmetic,
         method: Method,
     ) -> Case {
-        let (cpu, (inputs, outputs)) = (self.0.clone(), channels);
+        let cpu = self.0.clone();
         let padding = Padding {
             top: 1,
             left: 1,
@@ -159,7 +161,8 @@ impl Kernels {
     pub fn linear(
         &self,
         rows: usize,
-        (inputs, outputs): (usize, usize),
+        inputs: usize,
+        outputs: usize,
         gated: bool,
         arithmetic: Arithmetic,
     ) -> Case {
@@ -200,8 +203,10 @@ impl Kernels {
     /// Attention of `queries` to `keys` in `heads` heads (of all images) of `head_dim`.
     pub fn attention(
         &self,
-        (queries, keys): (usize, usize),
-        (heads, head_dim): (usize, usize),
+        queries: usize,
+        keys: usize,
+        heads: usize,
+        head_dim: usize,
         arithmetic: Arithmetic,
     ) -> Case {
         let cpu = self.0.clone();
@@ -215,8 +220,8 @@ impl Kernels {
             numbers(queries * columns, 1.0),
             numbers(keys * columns, 1.0),
         );
-        let rows = (Rows::new(&k, columns), Rows::new(&k, columns));
-        let kv = PackedKv::pack(&cpu, shape, keys, rows, arithmetic.precision());
+        let rows = Rows::new(&k, columns);
+        let kv = PackedKv::pack(&cpu, shape, keys, rows, rows, arithmetic.precision());
         let mut out = Aligned::<f32>::zeroed(queries * columns);
         Case {
             operations: (4 * queries * keys * columns) as u64,

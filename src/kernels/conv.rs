@@ -177,7 +177,7 @@ impl PackedConv {
         let target = OutputPtr::F32(out.as_mut_ptr());
         let residual = epilogue
             .residual
-            .find((input.batch * size.0 * size.1, g.outputs), target);
+            .find(input.batch * size.0 * size.1, g.outputs, target);
         assert!(
             residual.is_none_or(|r| r.stride == g.outputs),
             "a residual with gaps"

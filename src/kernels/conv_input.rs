@@ -3,6 +3,7 @@
 
 use super::Cpu;
 use super::arena::Buffer;
+use super::epilogue::OutputPtr;
 use super::math::{Activation, gelu, quick_gelu, relu, silu};
 use super::pool::Shareable;
 use super::simd::{Kernel, Simd};
@@ -204,16 +205,16 @@ impl FillRow<'_> {
                 // SAFETY: n numbers from c on are inside the pixel, and from first + c on inside
                 // the affine and the row.
                 unsafe {
-                    let mut v = load(s, pixel.as_ptr().add(c), n);
+                    let mut v = s.load_up_to(pixel.as_ptr().add(c), n);
                     if let Some((scale, shift)) = affine {
                         let at = first + c;
                         v = s.fma(
                             v,
-                            load(s, scale[at..].as_ptr(), n),
-                            load(s, shift[at..].as_ptr(), n),
+                            s.load_up_to(scale[at..].as_ptr(), n),
+                            s.load_up_to(shift[at..].as_ptr(), n),
                         );
                     }
-                    self.put(s, to, first + c, (activate(s, self.input.activation, v), n));
+                    self.put(s, to, first + c, activate(s, self.input.activation, v), n);
                 }
                 c += n;
             }
@@ -221,7 +222,7 @@ impl FillRow<'_> {
         }
         for c in first..self.shape.channels {
             // SAFETY: c < channels of the canvas.
-            unsafe { self.put(s, to, c, (s.splat(0.0), 1)) };
+            unsafe { self.put(s, to, c, s.splat(0.0), 1) };
         }
     }
 
@@ -230,30 +231,14 @@ impl FillRow<'_> {
     /// # Safety
     /// The pixel at `to` has n channels from c on.
     #[inline(always)]
-    unsafe fn put<S: Simd>(&self, s: S, to: *mut f32, c: usize, (v, n): (S::V, usize)) {
-        // SAFETY: as the caller vouches; two bf16 channels fill a lane.
-        unsafe {
-            match (self.shape.bf16, n == S::WIDTH) {
-                (false, true) => s.store(to.add(c), v),
-                (false, false) => s.store_first(to.add(c), v, n),
-                (true, true) => s.store_bf16(to.cast::<u16>().add(c), v),
-                (true, false) => s.store_bf16_first(to.cast::<u16>().add(c), v, n),
-            }
-        }
-    }
-}
-
-/// # Safety
-/// `n` <= WIDTH numbers are readable at `p`.
-#[inline(always)]
-unsafe fn load<S: Simd>(s: S, p: *const f32, n: usize) -> S::V {
-    // SAFETY: as the caller vouches.
-    unsafe {
-        if n == S::WIDTH {
-            s.load(p)
+    unsafe fn put<S: Simd>(&self, s: S, to: *mut f32, c: usize, v: S::V, n: usize) {
+        let pixel = if self.shape.bf16 {
+            OutputPtr::Bf16(to.cast())
         } else {
-            s.load_first(p, n)
-        }
+            OutputPtr::F32(to)
+        };
+        // SAFETY: as the caller vouches; two bf16 channels fill a lane.
+        unsafe { pixel.put(s, c, v, n) };
     }
 }
 

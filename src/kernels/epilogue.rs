@@ -34,7 +34,8 @@ impl Residual<'_> {
     /// If it has another shape, or is an output in bf16.
     pub(super) fn find(
         self,
-        (rows, columns): (usize, usize),
+        rows: usize,
+        columns: usize,
         target: OutputPtr,
     ) -> Option<ResidualPtr> {
         match (self, target) {
@@ -209,8 +210,8 @@ unsafe fn finish_gated<S: Simd>(s: S, sums: *const f32, f: &Finish) {
         // SAFETY: as the caller vouches.
         unsafe {
             let (value, gate) = (
-                biased(s, f, sums.add(i * 2 * S::WIDTH), (i, 0)),
-                biased(s, f, sums.add(i * 2 * S::WIDTH), (i, 1)),
+                biased(s, f, sums.add(i * 2 * S::WIDTH), i, 0),
+                biased(s, f, sums.add(i * 2 * S::WIDTH), i, 1),
             );
             let mut v = s.mul(value, gelu(s, gate));
             if let Some(residual) = f.residual {
@@ -234,17 +235,10 @@ unsafe fn finish_with<S: Simd, A: Elementwise>(s: S, sums: *const f32, f: &Finis
         for i in 0..f.rows {
             // SAFETY: as the caller vouches.
             unsafe {
-                let mut v = A::apply(s, biased(s, f, sums.add(i * 2 * S::WIDTH), (i, half)));
+                let mut v = A::apply(s, biased(s, f, sums.add(i * 2 * S::WIDTH), i, half));
                 if let Some(residual) = f.residual {
                     let from = residual.from(i, offset).at;
-                    v = s.add(
-                        v,
-                        if n == S::WIDTH {
-                            s.load(from)
-                        } else {
-                            s.load_first(from, n)
-                        },
-                    );
+                    v = s.add(v, s.load_up_to(from, n));
                 }
                 f.target.put(s, f.index + i * f.stride + offset, v, n);
             }
@@ -257,7 +251,7 @@ unsafe fn finish_with<S: Simd, A: Elementwise>(s: S, sums: *const f32, f: &Finis
 /// # Safety
 /// As for `finish`.
 #[inline(always)]
-unsafe fn biased<S: Simd>(s: S, f: &Finish, row: *const f32, (i, half): (usize, usize)) -> S::V {
+unsafe fn biased<S: Simd>(s: S, f: &Finish, row: *const f32, i: usize, half: usize) -> S::V {
     let offset = half * S::WIDTH;
     // SAFETY: as the caller vouches.
     unsafe {

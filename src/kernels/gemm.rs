@@ -165,7 +165,7 @@ impl PackedLinear {
             gated: self.gating == Gating::Geglu,
             outputs: self.outputs,
             activation: epilogue.activation,
-            residual: epilogue.residual.find((rows, self.outputs), target),
+            residual: epilogue.residual.find(rows, self.outputs, target),
             target,
         };
         // SAFETY: shapes were checked above; operands point into the input or into `prepared`, both

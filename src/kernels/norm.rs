@@ -183,11 +183,7 @@ impl SumPixels<'_> {
         unsafe {
             let load = |pixel: *const f32, j: usize| {
                 let p = pixel.add(c + j * S::WIDTH);
-                if n == S::WIDTH {
-                    s.load(p)
-                } else {
-                    s.load_first(p, n)
-                }
+                s.load_up_to(p, n)
             };
             let first: [S::V; N] = std::array::from_fn(|j| load(self.pixels.as_ptr(), j));
             let (mut sum, mut squares) = ([s.splat(0.0); N], [s.splat(0.0); N]);
@@ -315,13 +311,7 @@ impl Kernel for NormRows<'_> {
                 // SAFETY: n numbers from c on are inside the row and the parameters; the output row
                 // is this task's.
                 unsafe {
-                    let load = |p: &[f32]| {
-                        if n == S::WIDTH {
-                            s.load(p[c..].as_ptr())
-                        } else {
-                            s.load_first(p[c..].as_ptr(), n)
-                        }
-                    };
+                    let load = |p: &[f32]| s.load_up_to(p[c..].as_ptr(), n);
                     let v = s.mul(s.sub(load(row), center), inverse);
                     self.target.put(
                         s,
@@ -341,13 +331,7 @@ fn sum<S: Simd>(s: S, row: &[f32], f: impl Fn(S::V) -> S::V) -> f32 {
     let mut sums = [s.splat(0.0); 4];
     for (i, chunk) in row.chunks(S::WIDTH).enumerate() {
         // SAFETY: the chunk has at most WIDTH numbers.
-        let v = unsafe {
-            if chunk.len() == S::WIDTH {
-                s.load(chunk.as_ptr())
-            } else {
-                s.load_first(chunk.as_ptr(), chunk.len())
-            }
-        };
+        let v = unsafe { s.load_up_to(chunk.as_ptr(), chunk.len()) };
         sums[i % 4] = s.add(sums[i % 4], f(v));
     }
     s.sum(s.add(s.add(sums[0], sums[1]), s.add(sums[2], sums[3])))

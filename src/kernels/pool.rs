@@ -1,5 +1,6 @@
 //! Owns the threads of the kernels: one persistent pool, tasks handed out by an atomic counter,
-//! idle threads asleep.
+//! idle threads asleep. Not rayon: a network is many short regions with serial work between
+//! them, and rayon's threads sleep and are woken for each (docs/performance.md has the figures).
 
 use std::any::Any;
 use std::cell::Cell;

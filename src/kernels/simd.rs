@@ -1,5 +1,6 @@
 //! Owns the vocabulary of vector operations: every kernel is written once over `Simd`; the
-//! instruction sets implement it elsewhere.
+//! instruction sets implement it elsewhere. The crates for it (pulp, wide) lack the bf16 and 8-bit
+//! dot products.
 
 use half::{bf16, f16};
 
@@ -29,6 +30,19 @@ pub(super) trait Kernel {
     /// Runs the computation with the operations of `S`.
     fn run<S: Simd>(self, simd: S) -> Self::Output;
 }
+
+/// Operations of a `Simd` that are a single expression over registers.
+macro_rules! lane_operations {
+    ($($name:ident($($arg:ident: $type:ty),+) = $body:expr;)+) => {$(
+        #[inline(always)]
+        fn $name(self, $($arg: $type),+) -> Self::V {
+            // SAFETY: registers only; the token proves the features.
+            unsafe { $body }
+        }
+    )+};
+}
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+pub(super) use lane_operations;
 
 /// One instruction set. A value of the type is the proof that the machine has it.
 ///
@@ -104,6 +118,22 @@ pub(super) trait Simd: Copy + Send + Sync + 'static {
         unsafe {
             std::ptr::copy_nonoverlapping(p, lanes.as_mut_ptr(), n);
             self.load(lanes.as_ptr())
+        }
+    }
+
+    /// As [`Self::load_first`], in one piece where `n` is WIDTH.
+    ///
+    /// # Safety
+    /// `p` is valid for reading `n` f32.
+    #[inline(always)]
+    unsafe fn load_up_to(self, p: *const f32, n: usize) -> Self::V {
+        // SAFETY: as the caller vouches.
+        unsafe {
+            if n == Self::WIDTH {
+                self.load(p)
+            } else {
+                self.load_first(p, n)
+            }
         }
     }
 

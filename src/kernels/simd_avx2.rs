@@ -1,6 +1,6 @@
 //! Owns the AVX2 + FMA implementation of `Simd`: 8 lanes.
 
-use super::simd::{Kernel, Simd};
+use super::simd::{Kernel, Simd, lane_operations};
 use std::arch::x86_64::*;
 
 /// Proof that the machine has AVX2, FMA and F16C.
@@ -34,60 +34,19 @@ impl Simd for Avx2 {
         unsafe { enter(self, kernel) }
     }
 
-    #[inline(always)]
-    fn splat(self, x: f32) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_set1_ps(x) }
-    }
-    #[inline(always)]
-    fn add(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_add_ps(a, b) }
-    }
-    #[inline(always)]
-    fn sub(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_sub_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    fn div(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_div_ps(a, b) }
-    }
-    #[inline(always)]
-    fn fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_fmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn neg_fma(self, a: __m256, b: __m256, c: __m256) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_fnmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn max(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_max_ps(a, b) }
-    }
-    #[inline(always)]
-    fn min(self, a: __m256, b: __m256) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_min_ps(a, b) }
-    }
-    #[inline(always)]
-    fn abs(self, a: __m256) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
-    }
-    #[inline(always)]
-    fn round(self, a: __m256) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    lane_operations! {
+        splat(x: f32) = _mm256_set1_ps(x);
+        add(a: __m256, b: __m256) = _mm256_add_ps(a, b);
+        sub(a: __m256, b: __m256) = _mm256_sub_ps(a, b);
+        mul(a: __m256, b: __m256) = _mm256_mul_ps(a, b);
+        div(a: __m256, b: __m256) = _mm256_div_ps(a, b);
+        fma(a: __m256, b: __m256, c: __m256) = _mm256_fmadd_ps(a, b, c);
+        neg_fma(a: __m256, b: __m256, c: __m256) = _mm256_fnmadd_ps(a, b, c);
+        max(a: __m256, b: __m256) = _mm256_max_ps(a, b);
+        min(a: __m256, b: __m256) = _mm256_min_ps(a, b);
+        abs(a: __m256) = _mm256_andnot_ps(_mm256_set1_ps(-0.0), a);
+        round(a: __m256) = _mm256_round_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+        int_to_float(a: __m256) = _mm256_cvtepi32_ps(_mm256_castps_si256(a));
     }
     #[inline(always)]
     fn where_negative(self, sign: __m256, negative: __m256, other: __m256) -> __m256 {
@@ -112,11 +71,6 @@ impl Simd for Avx2 {
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
             _mm256_mul_ps(p, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
         }
-    }
-    #[inline(always)]
-    fn int_to_float(self, a: __m256) -> __m256 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm256_cvtepi32_ps(_mm256_castps_si256(a)) }
     }
 
     #[inline(always)]

@@ -1,7 +1,7 @@
 //! Owns the AVX-512 implementation of `Simd`: 16 lanes, with the bf16 and 8-bit dot products where
 //! the machine has them.
 
-use super::simd::{Kernel, Simd};
+use super::simd::{Kernel, Simd, lane_operations};
 use std::arch::x86_64::*;
 
 /// Foundation, BW, DQ and VL.
@@ -82,60 +82,20 @@ impl<const X: u8> Simd for Avx512<X> {
         }
     }
 
-    #[inline(always)]
-    fn splat(self, x: f32) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_set1_ps(x) }
-    }
-    #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_add_ps(a, b) }
-    }
-    #[inline(always)]
-    fn sub(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_sub_ps(a, b) }
-    }
-    #[inline(always)]
-    fn mul(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_mul_ps(a, b) }
-    }
-    #[inline(always)]
-    fn div(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_div_ps(a, b) }
-    }
-    #[inline(always)]
-    fn fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_fmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn neg_fma(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_fnmadd_ps(a, b, c) }
-    }
-    #[inline(always)]
-    fn max(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_max_ps(a, b) }
-    }
-    #[inline(always)]
-    fn min(self, a: __m512, b: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_min_ps(a, b) }
-    }
-    #[inline(always)]
-    fn abs(self, a: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_abs_ps(a) }
-    }
-    #[inline(always)]
-    fn round(self, a: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    lane_operations! {
+        splat(x: f32) = _mm512_set1_ps(x);
+        add(a: __m512, b: __m512) = _mm512_add_ps(a, b);
+        sub(a: __m512, b: __m512) = _mm512_sub_ps(a, b);
+        mul(a: __m512, b: __m512) = _mm512_mul_ps(a, b);
+        div(a: __m512, b: __m512) = _mm512_div_ps(a, b);
+        fma(a: __m512, b: __m512, c: __m512) = _mm512_fmadd_ps(a, b, c);
+        neg_fma(a: __m512, b: __m512, c: __m512) = _mm512_fnmadd_ps(a, b, c);
+        max(a: __m512, b: __m512) = _mm512_max_ps(a, b);
+        min(a: __m512, b: __m512) = _mm512_min_ps(a, b);
+        abs(a: __m512) = _mm512_abs_ps(a);
+        round(a: __m512) = _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a);
+        scale_pow2(p: __m512, n: __m512) = _mm512_scalef_ps(p, n);
+        int_to_float(a: __m512) = _mm512_cvtepi32_ps(_mm512_castps_si512(a));
     }
     #[inline(always)]
     fn where_negative(self, sign: __m512, negative: __m512, other: __m512) -> __m512 {
@@ -144,16 +104,6 @@ impl<const X: u8> Simd for Avx512<X> {
             let below = _mm512_cmp_ps_mask::<_CMP_LT_OQ>(sign, _mm512_setzero_ps());
             _mm512_mask_blend_ps(below, other, negative)
         }
-    }
-    #[inline(always)]
-    fn scale_pow2(self, p: __m512, n: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_scalef_ps(p, n) }
-    }
-    #[inline(always)]
-    fn int_to_float(self, a: __m512) -> __m512 {
-        // SAFETY: registers only; the token proves the features.
-        unsafe { _mm512_cvtepi32_ps(_mm512_castps_si512(a)) }
     }
     /// 14 bits from the table, doubled by one Newton step.
     #[inline(always)]

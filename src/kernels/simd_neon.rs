@@ -1,7 +1,7 @@
 //! Owns the NEON implementation of `Simd`: 4 lanes. Methods not written here are the defaults of
 //! the trait.
 
-use super::simd::{Kernel, Simd};
+use super::simd::{Kernel, Simd, lane_operations};
 use std::arch::aarch64::*;
 
 /// NEON, which every aarch64 machine has.
@@ -23,60 +23,19 @@ impl Simd for Neon {
         enter(self, kernel)
     }
 
-    #[inline(always)]
-    fn splat(self, x: f32) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vdupq_n_f32(x) }
-    }
-    #[inline(always)]
-    fn add(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vaddq_f32(a, b) }
-    }
-    #[inline(always)]
-    fn sub(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vsubq_f32(a, b) }
-    }
-    #[inline(always)]
-    fn mul(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vmulq_f32(a, b) }
-    }
-    #[inline(always)]
-    fn div(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vdivq_f32(a, b) }
-    }
-    #[inline(always)]
-    fn fma(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vfmaq_f32(c, a, b) }
-    }
-    #[inline(always)]
-    fn neg_fma(self, a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vfmsq_f32(c, a, b) }
-    }
-    #[inline(always)]
-    fn max(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vmaxq_f32(a, b) }
-    }
-    #[inline(always)]
-    fn min(self, a: float32x4_t, b: float32x4_t) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vminq_f32(a, b) }
-    }
-    #[inline(always)]
-    fn abs(self, a: float32x4_t) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vabsq_f32(a) }
-    }
-    #[inline(always)]
-    fn round(self, a: float32x4_t) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vrndnq_f32(a) }
+    lane_operations! {
+        splat(x: f32) = vdupq_n_f32(x);
+        add(a: float32x4_t, b: float32x4_t) = vaddq_f32(a, b);
+        sub(a: float32x4_t, b: float32x4_t) = vsubq_f32(a, b);
+        mul(a: float32x4_t, b: float32x4_t) = vmulq_f32(a, b);
+        div(a: float32x4_t, b: float32x4_t) = vdivq_f32(a, b);
+        fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) = vfmaq_f32(c, a, b);
+        neg_fma(a: float32x4_t, b: float32x4_t, c: float32x4_t) = vfmsq_f32(c, a, b);
+        max(a: float32x4_t, b: float32x4_t) = vmaxq_f32(a, b);
+        min(a: float32x4_t, b: float32x4_t) = vminq_f32(a, b);
+        abs(a: float32x4_t) = vabsq_f32(a);
+        round(a: float32x4_t) = vrndnq_f32(a);
+        int_to_float(a: float32x4_t) = vcvtq_f32_s32(vreinterpretq_s32_f32(a));
     }
     #[inline(always)]
     fn where_negative(
@@ -97,11 +56,6 @@ impl Simd for Neon {
             let exponent = vaddq_s32(vcvtq_s32_f32(n), vdupq_n_s32(127));
             vmulq_f32(p, vreinterpretq_f32_s32(vshlq_n_s32::<23>(exponent)))
         }
-    }
-    #[inline(always)]
-    fn int_to_float(self, a: float32x4_t) -> float32x4_t {
-        // SAFETY: registers only; NEON is part of aarch64.
-        unsafe { vcvtq_f32_s32(vreinterpretq_s32_f32(a)) }
     }
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> float32x4_t {

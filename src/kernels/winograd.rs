@@ -24,9 +24,9 @@ const DEPTH: usize = 640;
 /// Tiles transformed by one task.
 const TILES: usize = 8;
 
-/// Transformed kernels of at most so many bytes are made once a call and read again for every block
-/// of tiles that a thread keeps in its second-level cache; larger ones are made piece by piece, and
-/// the transformed tiles of a band go through the third level.
+/// Bytes up to which all transformed kernels are made once a call and read again for every block of
+/// tiles that a thread keeps in its second-level cache; larger ones are made piece by piece, and the
+/// transformed tiles of a band go through the third level.
 const RESIDENT: usize = 5 << 20;
 /// Bytes of the second-level cache for a block of tiles.
 const BLOCK: usize = 704 << 10;
@@ -150,7 +150,7 @@ fn transform_all(run: &WinogradRun<'_>) -> Buffer<f32> {
     run.cpu
         .pool()
         .for_chunks(&mut all, points * stride, |panel, out| {
-            kernels.transform((run.tile, panel), &(0..kernels.depth()), stride, out);
+            kernels.transform(run.tile, panel, &(0..kernels.depth()), stride, out);
         });
     all
 }
@@ -198,7 +198,7 @@ impl Band<'_> {
         };
         run.cpu.pool().run(tiles.div_ceil(TILES), |task| {
             let first = task * TILES;
-            self.transform_in(first..tiles.min(first + TILES), (first, inside));
+            self.transform_in(first..tiles.min(first + TILES), first, inside);
         });
         let groups: Vec<Range<usize>> = bands(tiles, self.group).collect();
         // The panels of a group one after the other: its tiles stay in the third-level cache.
@@ -224,7 +224,7 @@ impl Band<'_> {
             stride,
         };
         for piece in bands(kernels.depth(), most) {
-            kernels.transform((run.tile, panel), &piece, kernel_stride, &mut transformed);
+            kernels.transform(run.tile, panel, &piece, kernel_stride, &mut transformed);
             for point in 0..points {
                 let left = inside.at.get().wrapping_add(point * inside.stride);
                 self.multiply(PointStep {
@@ -263,7 +263,7 @@ impl Band<'_> {
                 at: &Shareable::new(products.as_mut_ptr()),
                 stride: out_stride,
             };
-            self.transform_in(first..first + count, (0, inside));
+            self.transform_in(first..first + count, 0, inside);
             for panel in 0..kernels.panels() {
                 for point in 0..points {
                     for piece in bands(depth, DEPTH) {
@@ -303,7 +303,7 @@ impl Band<'_> {
     }
 
     /// Transforms `tiles` to the places from `at` on in every point.
-    fn transform_in(&self, tiles: Range<usize>, (at, points): (usize, Points<'_>)) {
+    fn transform_in(&self, tiles: Range<usize>, at: usize, points: Points<'_>) {
         let kernels = self.run.kernels;
         for strip in self.strips(tiles) {
             let pixel = strip.row.canvas_row * self.canvas_width + strip.x;

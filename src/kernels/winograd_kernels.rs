@@ -93,7 +93,8 @@ impl WinogradKernels {
     /// If `out` does not hold them, or the panel has no such lanes.
     pub(super) fn transform(
         &self,
-        (tile, panel): (Tile, usize),
+        tile: Tile,
+        panel: usize,
         piece: &Range<usize>,
         point_stride: usize,
         out: &mut [f32],
@@ -344,7 +345,7 @@ mod tests {
                 let stride = packed.depth() * packed.columns() + 16;
                 let mut out = vec![0f32; points * stride];
                 for panel in 0..packed.panels() {
-                    packed.transform((tile, panel), &(0..packed.depth()), stride, &mut out);
+                    packed.transform(tile, panel, &(0..packed.depth()), stride, &mut out);
                     for j in 0..packed
                         .columns()
                         .min(outputs.saturating_sub(panel * packed.columns()))

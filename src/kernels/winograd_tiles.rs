@@ -275,7 +275,7 @@ impl Transform for TilesOut {
                     if whole {
                         self.put(s, at, v);
                     } else {
-                        self.put_clipped(s, (i, j, c), v);
+                        self.put_clipped(s, i, j, c, v);
                     }
                 };
             }
@@ -302,7 +302,7 @@ impl TilesOut {
     /// # Safety
     /// The rows, columns and outputs of the tile are inside the output.
     #[inline(always)]
-    unsafe fn put_clipped<S: Simd>(&self, s: S, (i, j, c): (usize, usize, usize), v: S::V) {
+    unsafe fn put_clipped<S: Simd>(&self, s: S, i: usize, j: usize, c: usize, v: S::V) {
         if i >= self.rows || j >= self.columns {
             return;
         }

@@ -98,7 +98,7 @@ fn the_picture_encoder_agrees() {
         let path = super::golden::golden("inputs/ip_96.png");
         let picture =
             Pixels::read("ip_image", path.to_str().unwrap(), Transparency::Dropped).unwrap();
-        let square = picture.square(32);
+        let square = picture.center_square(32);
         let pixels = encoder.normalised(&square.rgb, 32).unwrap();
         near(
             "pixels",

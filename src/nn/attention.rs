@@ -116,7 +116,7 @@ impl SelfAttention {
                 let (cpu, data) = (&host.cpu, host.as_f32()?);
                 let part = |i: usize| Rows::strided(&data[i * c..], c, 3 * c);
                 let shape = self.heads.shape(b, c);
-                let kv = PackedKv::pack(cpu, shape, n, (part(1), part(2)), self.heads.precision);
+                let kv = PackedKv::pack(cpu, shape, n, part(1), part(2), self.heads.precision);
                 let mask = if self.heads.causal {
                     Mask::Causal
                 } else {
@@ -215,7 +215,8 @@ impl CrossAttention {
                     cpu,
                     shape,
                     m,
-                    (part(0), part(1)),
+                    part(0),
+                    part(1),
                     self.heads.precision,
                 )))
             }

@@ -48,9 +48,6 @@ pub(crate) struct BackendOptions<'a> {
 
 impl Backend {
     /// The backend of a request.
-    ///
-    /// # Errors
-    /// A device that this build or this machine does not have; an unknown instruction set.
     pub(crate) fn choose(options: &BackendOptions<'_>) -> Result<Self> {
         let (device, passed_over) = match options.device {
             DeviceChoice::Auto => best(),
@@ -165,9 +162,6 @@ impl Backend {
     }
 
     /// `values` as a tensor of `shape` on the device.
-    ///
-    /// # Errors
-    /// Another number of values than the shape holds; out of memory.
     pub(crate) fn upload(
         &self,
         values: Vec<f32>,

@@ -175,7 +175,7 @@ impl<'a> ConvCall<'a> {
         let store = match &self.conv.body {
             Body::Host(cpu, packed) => {
                 let residual = self.residual.take();
-                Store::Host(self.on_host(cpu, packed, (shape, residual))?)
+                Store::Host(self.on_host(cpu, packed, shape, residual)?)
             }
             Body::Device(tensors) => Store::Device(self.on_device(tensors)?),
         };
@@ -187,7 +187,8 @@ impl<'a> ConvCall<'a> {
         &self,
         cpu: &Cpu,
         packed: &PackedConv,
-        (out, residual): (MapShape, Option<FeatureMap>),
+        out: MapShape,
+        residual: Option<FeatureMap>,
     ) -> Result<Host> {
         let mut parts = Vec::with_capacity(self.parts.len());
         for part in self.parts {

@@ -36,9 +36,6 @@ pub(crate) use weights::{Patch, Weights, encoded, explain_lost_files};
 use crate::error::{Error, Kind, Result};
 
 /// Runs `work`, with an out-of-memory condition returned as an ordinary error.
-///
-/// # Errors
-/// Those of `work`; `Kind::Device` when the system refuses memory.
 pub(crate) fn within_memory<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // What is left half done is dropped: networks hold no state, buffers go back to their arena.
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| match payload

@@ -83,7 +83,7 @@ impl GroupNorm {
     pub(super) fn on_tensor(&self, x: &Tensor, silu: bool) -> Result<Tensor> {
         match &self.scales {
             Scales::Device(weight, bias) => {
-                tensor::group_norm(x, (weight, bias), self.groups, self.eps, silu)
+                tensor::group_norm(x, weight, bias, self.groups, self.eps, silu)
             }
             Scales::Host(..) => Err(Error::internal("a norm of the processor on a tensor")),
         }
@@ -135,7 +135,8 @@ impl LayerNorm {
         let store = match &self.scales {
             Scales::Device(weight, bias) => Store::Device(tensor::layer_norm(
                 x.store.tensor()?,
-                (weight, bias),
+                weight,
+                bias,
                 self.eps,
             )?),
             Scales::Host(cpu, weight, bias) => {

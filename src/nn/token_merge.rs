@@ -22,9 +22,6 @@ pub(crate) struct TokenMerge {
 
 impl TokenMerge {
     /// Plans the merge of the most similar `share` of the tokens `x`, a plane of `h × w`.
-    ///
-    /// # Errors
-    /// Tokens of another device than the processor.
     pub(crate) fn of(x: &Tokens, size: (usize, usize), share: f64) -> Result<Self> {
         let (b, n, c) = x.dims();
         let Store::Host(host) = &x.store else {
@@ -37,7 +34,15 @@ impl TokenMerge {
         let data = host.as_f32()?;
         let merged = (share * n as f64) as usize;
         let places = (0..b)
-            .map(|i| places(&host.cpu, &data[i * n * c..][..n * c], size, merged))
+            .map(|i| {
+                places(
+                    &host.cpu,
+                    &data[i * n * c..][..n * c],
+                    size.0,
+                    size.1,
+                    merged,
+                )
+            })
             .collect();
         Ok(Self {
             places,
@@ -46,9 +51,6 @@ impl TokenMerge {
     }
 
     /// The merged sequences, each token the mean of the tokens merged into it.
-    ///
-    /// # Errors
-    /// Tokens of another device than the processor.
     pub(crate) fn apply(&self, x: &Tokens) -> Result<Tokens> {
         let (b, n, c) = x.dims();
         let host = x.store.host()?;
@@ -76,9 +78,6 @@ impl TokenMerge {
 
     /// Unmerges and adds: `x` plus, for each of its tokens, the row of `merged` that it was merged
     /// into.
-    ///
-    /// # Errors
-    /// Tokens of another device than the processor.
     pub(crate) fn unmerge_add(&self, merged: &Tokens, x: &Tokens) -> Result<Tokens> {
         let (b, n, c) = x.dims();
         let host = x.store.host()?;
@@ -100,17 +99,14 @@ impl TokenMerge {
 
 /// Index in the merged sequence of each of the tokens [h * w][c] when the `merged` most similar
 /// ones are merged into a destination: first the unmerged tokens, then the destinations.
-fn places(cpu: &Cpu, tokens: &[f32], (h, w): (usize, usize), merged: usize) -> Vec<u32> {
+fn places(cpu: &Cpu, tokens: &[f32], h: usize, w: usize, merged: usize) -> Vec<u32> {
     let c = tokens.len() / (h * w);
     let is_target = |i: usize| (i / w).is_multiple_of(2) && (i % w).is_multiple_of(2);
     let (targets, sources): (Vec<usize>, Vec<usize>) = (0..h * w).partition(|i| is_target(*i));
-    let mut likest = likest(
-        cpu,
-        (&unit(tokens, c, &sources), &unit(tokens, c, &targets)),
-        c,
-    );
+    let (unit_sources, unit_targets) = (unit(tokens, c, &sources), unit(tokens, c, &targets));
+    let mut similar = most_similar(cpu, &unit_sources, &unit_targets, c);
     let mut order: Vec<usize> = (0..sources.len()).collect();
-    order.sort_by(|a, b| likest[*b].1.total_cmp(&likest[*a].1));
+    order.sort_by(|a, b| similar[*b].1.total_cmp(&similar[*a].1));
     let stay = sources.len() - merged.min(sources.len());
     let mut places = vec![0u32; h * w];
     for (j, &target) in targets.iter().enumerate() {
@@ -118,7 +114,7 @@ fn places(cpu: &Cpu, tokens: &[f32], (h, w): (usize, usize), merged: usize) -> V
     }
     let (gone, staying) = order.split_at(sources.len() - stay);
     for &source in gone {
-        places[sources[source]] = (stay + std::mem::take(&mut likest[source].0)) as u32;
+        places[sources[source]] = (stay + std::mem::take(&mut similar[source].0)) as u32;
     }
     for (j, &source) in staying.iter().enumerate() {
         places[sources[source]] = j as u32;
@@ -139,7 +135,7 @@ fn unit(tokens: &[f32], c: usize, which: &[usize]) -> Vec<f32> {
 
 /// For each source row the destination row of the greatest product, and that product (the cosine of
 /// unit rows).
-fn likest(cpu: &Cpu, (sources, targets): (&[f32], &[f32]), c: usize) -> Vec<(usize, f32)> {
+fn most_similar(cpu: &Cpu, sources: &[f32], targets: &[f32], c: usize) -> Vec<(usize, f32)> {
     let (rows, columns) = (sources.len() / c, targets.len() / c);
     let weights = LinearWeights {
         matrices: &[WeightSlice::F32(targets)],
@@ -157,19 +153,19 @@ fn likest(cpu: &Cpu, (sources, targets): (&[f32], &[f32]), c: usize) -> Vec<(usi
         Epilogue::default(),
         Output::F32(&mut scores),
     );
-    let mut likest = vec![(0, 0.0); rows];
-    cpu.pool().for_chunks(&mut likest, 64, |block, likest| {
-        for (row, likest) in scores[block * 64 * columns..]
+    let mut similar = vec![(0, 0.0); rows];
+    cpu.pool().for_chunks(&mut similar, 64, |block, similar| {
+        for (row, best) in scores[block * 64 * columns..]
             .chunks_exact(columns)
-            .zip(likest)
+            .zip(similar)
         {
             let greater = |best: (usize, f32), (i, x): (usize, &f32)| {
                 if *x > best.1 { (i, *x) } else { best }
             };
-            *likest = row.iter().enumerate().fold((0, f32::NEG_INFINITY), greater);
+            *best = row.iter().enumerate().fold((0, f32::NEG_INFINITY), greater);
         }
     });
-    likest
+    similar
 }
 
 #[cfg(test)]

@@ -22,7 +22,7 @@ pub struct Parameters {
 }
 
 impl Parameters {
-    /// True if they say nothing at all.
+    /// True if the text is empty.
     pub fn is_empty(&self) -> bool {
         self.prompt.is_empty() && self.negative_prompt.is_empty() && self.fields.is_empty()
     }
@@ -39,7 +39,7 @@ fn as_object<S: serde::Serializer>(
 pub fn write(prompt: &str, negative_prompt: &str, fields: &[(&str, String)]) -> String {
     let pairs: Vec<String> = fields
         .iter()
-        .map(|(key, value)| format!("{key}: {}", quoted(value)))
+        .map(|(key, value)| format!("{key}: {}", quote_value(value)))
         .collect();
     let negative = match negative_prompt {
         "" => String::new(),
@@ -49,10 +49,11 @@ pub fn write(prompt: &str, negative_prompt: &str, fields: &[(&str, String)]) -> 
 }
 
 /// A value as text; with a comma, colon or line break it is quoted as in JSON.
-fn quoted(value: &str) -> String {
-    match value.contains([',', ':', '\n']) {
-        true => serde_json::Value::from(value).to_string(),
-        false => value.to_owned(),
+fn quote_value(value: &str) -> String {
+    if value.contains([',', ':', '\n']) {
+        serde_json::Value::from(value).to_string()
+    } else {
+        value.to_owned()
     }
 }
 
@@ -64,7 +65,7 @@ pub fn parse(text: &str) -> Parameters {
     // A prompt of one line may hold a colon or two.
     let fields = lines
         .last()
-        .map(|last| pairs(last))
+        .map(|last| parse_pairs(last))
         .filter(|pairs| pairs.len() >= 3);
     if fields.is_some() {
         lines.pop();
@@ -85,11 +86,11 @@ pub fn parse(text: &str) -> Parameters {
 }
 
 /// The `Key: value` pairs of a line, separated by commas; anything else is skipped.
-fn pairs(line: &str) -> Vec<(String, String)> {
+fn parse_pairs(line: &str) -> Vec<(String, String)> {
     let mut pairs = Vec::new();
     let mut rest = line;
     while let Some(first) = rest.chars().next() {
-        match pair(rest.trim_start()) {
+        match parse_pair(rest.trim_start()) {
             Some((key, value, next)) => {
                 pairs.push((key.to_owned(), value));
                 rest = next;
@@ -102,7 +103,7 @@ fn pairs(line: &str) -> Vec<(String, String)> {
 
 /// The pair at the head of `text`, if there is one, and what follows it. A key is of letters,
 /// digits and ` _-/`, two or more, of which the first is a letter, a digit or `_`.
-fn pair(text: &str) -> Option<(&str, String, &str)> {
+fn parse_pair(text: &str) -> Option<(&str, String, &str)> {
     let is_word = |c: char| c.is_alphanumeric() || c == '_';
     let length = text.find(|c: char| !is_word(c) && ![' ', '-', '/'].contains(&c))?;
     let (key, rest) = text.split_at(length);
@@ -110,12 +111,12 @@ fn pair(text: &str) -> Option<(&str, String, &str)> {
     if !key.starts_with(is_word) || key.chars().nth(1).is_none() {
         return None;
     }
-    let (value, next) = value(after);
+    let (value, next) = parse_value(after);
     Some((key, value, next))
 }
 
 /// A value at the head of `text`, in quotes or up to the next comma, and what follows it.
-fn value(text: &str) -> (String, &str) {
+fn parse_value(text: &str) -> (String, &str) {
     if text.starts_with('"') {
         let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
         if let Some(Ok(value)) = values.next() {
@@ -159,12 +160,15 @@ impl Parameters {
             params,
             left: Vec::new(),
         };
-        self.sampled(&mut taken);
+        self.take_sampling(&mut taken);
         for (name, value) in &self.fields {
-            let known =
-                take(&mut taken.params, name, value) || self.taken_elsewhere(name, value, over);
+            let known = take_field(&mut taken.params, name, value)
+                || self.taken_elsewhere(name, value, over);
             let nothing = SILENT.contains(&name.as_str()) || NOTHING.contains(&value.as_str());
-            if !known && !self.started(&mut taken.params, over, (name, value)) && !nothing {
+            if !known
+                && !self.take_start_image_field(&mut taken.params, over, (name, value))
+                && !nothing
+            {
                 taken.left.push(format!("{name}: {value}"));
             }
         }
@@ -180,7 +184,7 @@ impl Parameters {
 
     /// Sampler and schedule, which belong together: a schedule without its sampler may suit no
     /// other.
-    fn sampled(&self, taken: &mut Taken) {
+    fn take_sampling(&self, taken: &mut Taken) {
         let Some(label) = self.field("Sampler") else {
             return;
         };
@@ -213,7 +217,7 @@ impl Parameters {
                 let field = error.field_name().unwrap_or_default();
                 taken
                     .left
-                    .push(format!("{field}: {value} ({})", reason(&error)));
+                    .push(format!("{field}: {value} ({})", describe_error(&error)));
                 if is_schedule {
                     // The sampler by itself is known, or it would be what is wrong.
                     let read = a1111_labels::sampling(["", ""], label, None, rule);
@@ -239,7 +243,12 @@ impl Parameters {
 
     /// Takes over a field about the initial image and its mask if `over` has them; returns true if
     /// it did.
-    fn started(&self, params: &mut Params, over: &Params, (name, value): (&str, &str)) -> bool {
+    fn take_start_image_field(
+        &self,
+        params: &mut Params,
+        over: &Params,
+        (name, value): (&str, &str),
+    ) -> bool {
         let masked = over.init_image.is_some() && over.mask.is_some();
         match name {
             // With a second pass (hires fix), the field is the strength of that pass.
@@ -269,7 +278,7 @@ impl Parameters {
 }
 
 /// Takes over a field that has a counterpart; returns true if it did.
-fn take(params: &mut Params, name: &str, value: &str) -> bool {
+fn take_field(params: &mut Params, name: &str, value: &str) -> bool {
     match name {
         "Steps" => set(&mut params.steps, value.parse().ok()),
         "CFG scale" => set(&mut params.cfg_scale, value.parse().ok()),
@@ -278,10 +287,10 @@ fn take(params: &mut Params, name: &str, value: &str) -> bool {
             &mut params.clip_skip,
             value.parse::<usize>().ok().and_then(|n| n.checked_sub(1)),
         ),
-        "RNG" => set(&mut params.rng, generator(value).map(Into::into)),
+        "RNG" => set(&mut params.rng, noise_source(value).map(Into::into)),
         "Eta" | "Eta DDIM" => match value.parse::<f64>() {
             // The default of ddim, and of ancestral samplers.
-            Ok(eta) if eta == usual_eta(params) => true,
+            Ok(eta) if eta == default_eta(params) => true,
             Ok(eta) if takes_eta(params) => set(&mut params.eta, Some(eta)),
             _ => false,
         },
@@ -298,7 +307,7 @@ fn take(params: &mut Params, name: &str, value: &str) -> bool {
 
 /// The generator here for the noise of A1111 (`GPU`, `CPU`, `NV`) and stable-diffusion.cpp (`cuda`,
 /// `cpu`; its `std_default` is C++'s own).
-fn generator(name: &str) -> Option<&'static str> {
+fn noise_source(name: &str) -> Option<&'static str> {
     match name.to_ascii_lowercase().as_str() {
         "cpu" => Some("torch"),
         "gpu" | "nv" | "cuda" => Some("philox"),
@@ -310,7 +319,7 @@ fn takes_eta(params: &Params) -> bool {
     params.sampler == Some("ddim".into())
 }
 
-fn usual_eta(params: &Params) -> f64 {
+fn default_eta(params: &Params) -> f64 {
     if takes_eta(params) { 0.0 } else { 1.0 }
 }
 
@@ -321,7 +330,7 @@ fn set<T>(field: &mut Option<T>, value: Option<T>) -> bool {
 }
 
 /// An error's message with the suggestions of its hints, without the list of all known names.
-fn reason(error: &Error) -> String {
+fn describe_error(error: &Error) -> String {
     let hints = error.hints().iter().filter_map(|hint| {
         hint.split_once("? known:")
             .map(|(near, _)| format!("; {near}?"))
@@ -428,7 +437,7 @@ mod tests {
             ),
             ("VAE: , Seed: 1", &[("VAE", ""), ("Seed", "1")]),
         ] {
-            let found = pairs(line);
+            let found = parse_pairs(line);
             let found: Vec<_> = found
                 .iter()
                 .map(|(key, value)| (key.as_str(), value.as_str()))

@@ -44,7 +44,7 @@ pub fn save(bytes: &[u8], path: &Path, existing: Existing) -> Result<PathBuf> {
             .map(|_| path.to_owned())
             .map_err(|e| failed(e.error))?,
         Existing::Keep | Existing::Own | Existing::Free => {
-            persist_beside(temporary, path).map_err(failed)?
+            persist_at_free_name(temporary, path).map_err(failed)?
         }
     };
     sync_folder(folder);
@@ -53,7 +53,7 @@ pub fn save(bytes: &[u8], path: &Path, existing: Existing) -> Result<PathBuf> {
 
 /// Writes a file at a name that no other program writes to.
 fn save_own(bytes: &[u8], path: &Path, existing: Existing) -> io::Result<PathBuf> {
-    let part = part_of(path);
+    let part = partial_path(path);
     let written = File::create(&part).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()
@@ -83,7 +83,7 @@ fn rename_to_free(part: &Path, path: &Path) -> io::Result<()> {
 }
 
 /// Path of a file while it is written by the run that owns its name.
-pub fn part_of(path: &Path) -> PathBuf {
+pub fn partial_path(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     path.with_file_name(format!(".{name}.part"))
 }
@@ -119,7 +119,7 @@ pub(crate) fn new_temporary(folder: &Path) -> io::Result<NamedTempFile> {
 
 /// Renames to `path`, or to `path-1`, `path-2` ... when the name is taken, without a moment in
 /// which another program's file could be overwritten.
-fn persist_beside(mut temporary: NamedTempFile, path: &Path) -> io::Result<PathBuf> {
+fn persist_at_free_name(mut temporary: NamedTempFile, path: &Path) -> io::Result<PathBuf> {
     for attempt in 0u64.. {
         let candidate = numbered(path, attempt);
         match temporary.persist_noclobber(&candidate) {

@@ -84,7 +84,7 @@ pub fn encode_sheet(
     entries: Option<Vec<Entry>>,
     format: &Format,
 ) -> Result<Vec<u8>> {
-    let image = draw(tiles)?;
+    let image = render_sheet(tiles)?;
     let size = Size::new(image.width(), image.height());
     let contents = |pictures| Contents {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -102,8 +102,8 @@ pub fn encode_sheet(
     format.encode(size, image.as_raw(), &texts)
 }
 
-fn draw(tiles: &[Tile]) -> Result<RgbImage> {
-    let grids = grids(tiles);
+fn render_sheet(tiles: &[Tile]) -> Result<RgbImage> {
+    let grids = group_into_grids(tiles);
     let most = |count: fn(&Grid) -> usize| grids.iter().map(count).max().unwrap_or(0);
     let (columns, rows) = (
         most(|grid| grid.columns.len()),
@@ -127,7 +127,7 @@ fn draw(tiles: &[Tile]) -> Result<RgbImage> {
         .collect();
     let blocks: Vec<RgbImage> = grids
         .iter()
-        .map(|grid| block(grid, tiles, &thumbnails))
+        .map(|grid| render_grid(grid, tiles, &thumbnails))
         .collect();
     let width = blocks.iter().map(RgbImage::width).max().unwrap_or(1);
     let mut sheet = RgbImage::from_pixel(width, blocks.iter().map(RgbImage::height).sum(), WHITE);
@@ -153,7 +153,7 @@ fn thumbnail(path: &Path, side: u32) -> Option<RgbImage> {
 }
 
 /// The tables: one for each group with axes, one for all other tiles.
-fn grids(tiles: &[Tile]) -> Vec<Grid> {
+fn group_into_grids(tiles: &[Tile]) -> Vec<Grid> {
     let mut groups: Vec<(Option<usize>, Vec<usize>)> = Vec::new();
     for (i, tile) in tiles.iter().enumerate() {
         let group = Some(tile.group).filter(|_| !tile.at.is_empty());
@@ -166,16 +166,16 @@ fn grids(tiles: &[Tile]) -> Vec<Grid> {
         .into_iter()
         .map(|(group, members)| {
             if group.is_some() {
-                matrix(tiles, &members)
+                matrix_grid(tiles, &members)
             } else {
-                plain(&members)
+                captioned_grid(&members)
             }
         })
         .collect()
 }
 
 /// The table of a matrix: its last axis gives the columns, the others the rows.
-fn matrix(tiles: &[Tile], members: &[usize]) -> Grid {
+fn matrix_grid(tiles: &[Tile], members: &[usize]) -> Grid {
     let mut grid = Grid::default();
     for &i in members {
         let Some(((axis, column), down)) = tiles[i].at.split_last() else {
@@ -183,8 +183,8 @@ fn matrix(tiles: &[Tile], members: &[usize]) -> Grid {
         };
         let row: Vec<&str> = down.iter().map(|(_, value)| value.as_str()).collect();
         let place = (
-            position(&mut grid.rows, row.join(" ")),
-            position(&mut grid.columns, column.clone()),
+            index_of_label(&mut grid.rows, row.join(" ")),
+            index_of_label(&mut grid.columns, column.clone()),
         );
         grid.cells.insert(place, i);
         let names: Vec<&str> = down.iter().map(|(axis, _)| axis.as_str()).collect();
@@ -197,7 +197,7 @@ fn matrix(tiles: &[Tile], members: &[usize]) -> Grid {
 }
 
 /// Index of `label` in `labels`, which is appended if it is new.
-fn position(labels: &mut Vec<String>, label: String) -> usize {
+fn index_of_label(labels: &mut Vec<String>, label: String) -> usize {
     labels
         .iter()
         .position(|known| *known == label)
@@ -208,7 +208,7 @@ fn position(labels: &mut Vec<String>, label: String) -> usize {
 }
 
 /// A table with about as many columns as rows, and with captions.
-fn plain(members: &[usize]) -> Grid {
+fn captioned_grid(members: &[usize]) -> Grid {
     let columns = (members.len() as f64).sqrt().ceil().max(1.0) as usize;
     let cells = members
         .iter()
@@ -225,7 +225,7 @@ fn plain(members: &[usize]) -> Grid {
     }
 }
 
-fn block(grid: &Grid, tiles: &[Tile], thumbnails: &[Option<RgbImage>]) -> RgbImage {
+fn render_grid(grid: &Grid, tiles: &[Tile], thumbnails: &[Option<RgbImage>]) -> RgbImage {
     let shown = || grid.cells.values().filter_map(|i| thumbnails[*i].as_ref());
     let cell_width = shown()
         .map(RgbImage::width)
@@ -255,14 +255,14 @@ fn block(grid: &Grid, tiles: &[Tile], thumbnails: &[Option<RgbImage>]) -> RgbIma
         size(grid.rows.len(), step.1, head),
         WHITE,
     );
-    text(
+    draw_text(
         &mut block,
         &grid.corner,
         [GAP, GAP],
         left.saturating_sub(GAP),
     );
     for (column, label) in grid.columns.iter().enumerate() {
-        text(
+        draw_text(
             &mut block,
             label,
             [left + GAP + column as u32 * step.0, GAP],
@@ -271,7 +271,7 @@ fn block(grid: &Grid, tiles: &[Tile], thumbnails: &[Option<RgbImage>]) -> RgbIma
     }
     for (row, label) in grid.rows.iter().enumerate() {
         let top = head + GAP + row as u32 * step.1;
-        text(
+        draw_text(
             &mut block,
             label,
             [GAP, top + cell_height / 2 - GLYPH],
@@ -287,7 +287,7 @@ fn block(grid: &Grid, tiles: &[Tile], thumbnails: &[Option<RgbImage>]) -> RgbIma
         let picture = thumbnails[i].clone().unwrap_or_else(empty);
         imageops::replace(&mut block, &picture, i64::from(at[0]), i64::from(at[1]));
         if grid.captioned {
-            text(
+            draw_text(
                 &mut block,
                 &tiles[i].name,
                 [at[0], at[1] + cell_height + GAP / 2],
@@ -300,7 +300,7 @@ fn block(grid: &Grid, tiles: &[Tile], thumbnails: &[Option<RgbImage>]) -> RgbIma
 
 /// One line of text, twice the font's size where `room` pixels hold that, cut where they do not
 /// hold it at all.
-fn text(image: &mut RgbImage, line: &str, [left, top]: [u32; 2], room: u32) {
+fn draw_text(image: &mut RgbImage, line: &str, [left, top]: [u32; 2], room: u32) {
     let length = line.chars().count() as u32;
     let scale = if length * 2 * GLYPH <= room { 2 } else { 1 };
     for (n, c) in line
@@ -314,7 +314,7 @@ fn text(image: &mut RgbImage, line: &str, [left, top]: [u32; 2], room: u32) {
             .or_else(|| BASIC_FONTS.get('?'));
         for (y, row) in glyph.unwrap_or_default().into_iter().enumerate() {
             for x in (0..GLYPH).filter(|x| row >> x & 1 == 1) {
-                dot(
+                draw_dot(
                     image,
                     left + (n as u32 * GLYPH + x) * scale,
                     top + y as u32 * scale,
@@ -325,7 +325,7 @@ fn text(image: &mut RgbImage, line: &str, [left, top]: [u32; 2], room: u32) {
     }
 }
 
-fn dot(image: &mut RgbImage, left: u32, top: u32, side: u32) {
+fn draw_dot(image: &mut RgbImage, left: u32, top: u32, side: u32) {
     for (x, y) in (0..side).flat_map(|x| (0..side).map(move |y| (left + x, top + y))) {
         if x < image.width() && y < image.height() {
             image.put_pixel(x, y, BLACK);
@@ -360,7 +360,7 @@ mod tests {
             }
         }
         tiles.push(tile(none(), &[], 4));
-        let grids = grids(&tiles);
+        let grids = group_into_grids(&tiles);
         assert_eq!(
             (grids.len(), grids[0].corner.as_str()),
             (2, "sampler\\steps")
@@ -386,10 +386,10 @@ mod tests {
         let tiles: Vec<Tile> = ["1", "2"]
             .map(|seed| tile(path.clone(), &[("seed", seed)], 0))
             .into();
-        let sheet = draw(&tiles).unwrap();
+        let sheet = render_sheet(&tiles).unwrap();
         let count = |colour: Rgb<u8>| sheet.pixels().filter(|pixel| **pixel == colour).count();
         assert_eq!(count(Rgb([255, 0, 0])), 2 * 64 * 64);
         assert!(count(BLACK) > 100, "labels");
-        assert!(draw(&[]).is_err());
+        assert!(render_sheet(&[]).is_err());
     }
 }

@@ -138,7 +138,7 @@ impl Template {
                 )
                 .hint("write `{{` or `}}` for a brace in the name")
             })?;
-            parts.push(Part::Field(field(name)?));
+            parts.push(Part::Field(find_field(name)?));
             rest = behind;
         }
         push_text(&mut parts, rest);
@@ -177,7 +177,7 @@ impl Template {
             .iter()
             .map(|part| match part {
                 Part::Text(text) => text.clone(),
-                Part::Field((_, value)) => safe(&value(values)),
+                Part::Field((_, value)) => sanitize_value(&value(values)),
             })
             .collect();
         let path = PathBuf::from(text);
@@ -209,7 +209,7 @@ fn push_text(parts: &mut Vec<Part>, text: &str) {
     }
 }
 
-fn field(name: &str) -> Result<Field> {
+fn find_field(name: &str) -> Result<Field> {
     FIELDS
         .iter()
         .find(|(known, _)| *known == name)
@@ -300,7 +300,7 @@ fn check_folder(folder: &Path) -> Result<()> {
 
 /// A field's value as part of a name: no separators, no control characters, nothing that Windows
 /// refuses, no dots or blanks at either end, and not too long.
-fn safe(value: &str) -> String {
+fn sanitize_value(value: &str) -> String {
     let forbidden = |c: char| c.is_control() || "<>:\"/\\|?*".contains(c);
     let words: Vec<String> = value
         .split_whitespace()
@@ -311,7 +311,7 @@ fn safe(value: &str) -> String {
         })
         .collect();
     let joined = words.join(" ");
-    let cut = shortened(joined.trim_matches(['.', ' ']), MAX_VALUE);
+    let cut = truncate_bytes(joined.trim_matches(['.', ' ']), MAX_VALUE);
     match cut.trim_end_matches(['.', ' ']) {
         "" => "_".to_owned(),
         name => name.to_owned(),
@@ -319,7 +319,7 @@ fn safe(value: &str) -> String {
 }
 
 /// At most `limit` bytes, never half a character.
-fn shortened(text: &str, limit: usize) -> &str {
+fn truncate_bytes(text: &str, limit: usize) -> &str {
     let mut end = limit.min(text.len());
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -342,7 +342,7 @@ fn legal_name(name: &str, format: &Format) -> String {
     } else {
         ""
     };
-    format!("{guard}{}{extension}", shortened(stem, MAX_NAME))
+    format!("{guard}{}{extension}", truncate_bytes(stem, MAX_NAME))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::hash::{Hash, Hasher};
 
 use super::{Interval, Request};
+use crate::guidance::is_guided;
 use crate::imaging::MaskSource;
 use crate::schedulers::{Sampler, Schedule};
 
@@ -111,7 +112,11 @@ impl Request {
             count: 1,
             batch_size: 1,
             steps: 1,
-            cfg_scale: if self.cfg_scale > 1.0 { 2.0 } else { 1.0 },
+            cfg_scale: if is_guided(self.cfg_scale, false) {
+                2.0
+            } else {
+                1.0
+            },
             sampler: Sampler::default(),
             schedule: Schedule::Normal,
             sigmas: None,

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::resolve::{cfg_scale, defaults, sampling, steps};
 use super::{Checked, Interval, Params};
 use crate::error::Result;
+use crate::guidance::is_guided;
 use crate::named_enum::Named;
 use crate::registry::{Component, ModelFiles, RepoConfig};
 use crate::schedulers::schedule::sigma_schedule;
@@ -64,7 +65,7 @@ const RULES: &[Rule] = &[
             "cfg_interval",
         ],
         |given| {
-            let guided = given.cfg_scale > 1.0;
+            let guided = is_guided(given.cfg_scale, false);
             (!guided).then(|| format!("there is no guidance at `cfg_scale` {}", given.cfg_scale))
         },
     ),
@@ -149,7 +150,7 @@ impl Checked {
     ) -> Result<Vec<String>> {
         let prompts = self.params.prompts();
         let mut warnings: Vec<String> = prompts
-            .flat_map(|prompt| prompt.misread(self.prompt_syntax))
+            .flat_map(|prompt| prompt.foreign_syntax(self.prompt_syntax))
             .collect();
         let mut fields = RULES.iter().flat_map(|(fields, _)| fields.iter());
         if !fields.any(|field| self.params.has(field)) {

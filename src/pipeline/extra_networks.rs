@@ -138,7 +138,7 @@ impl ImagePromptEncoder {
             .map_err(|_| Error::new(Kind::ModelFile, "an absurd `image_size`"))?;
         let pixels = self
             .encoder
-            .normalised(&picture.square(side).rgb, self.side)?;
+            .normalised(&picture.center_square(side).rgb, self.side)?;
         let nothing = backend.upload(vec![0.0; self.width], (1, self.width))?;
         let seen = self.encoder.forward(&pixels)?;
         Ok([self.adapter.tokens(&seen)?, self.adapter.tokens(&nothing)?])

@@ -70,7 +70,7 @@ impl Encoding<'_> {
         noise: &mut NoiseSource<'_>,
     ) -> Result<StartLatents> {
         let skip = whole && self.inputs == Inputs::Inpainting;
-        let picture = pixels(&start.begun(), None, self.backend)?;
+        let picture = pixels(&start.initial_image(), None, self.backend)?;
         let masks = start.mask.is_some();
         let latents = if skip {
             None

@@ -2,7 +2,7 @@
 //! chunks of the text encoder's length (`chunks.rs`). Networks are not part of this module.
 
 mod chunks;
-mod misread;
+mod foreign_syntax;
 mod parse;
 mod references;
 pub(crate) mod tokenizer;
@@ -75,9 +75,6 @@ pub(crate) struct Reading {
 
 impl Prompt<'_> {
     /// The parts of the prompt, one run at least.
-    ///
-    /// # Errors
-    /// A weight that is no number or out of range, by field and place.
     pub(crate) fn pieces(&self, syntax: Syntax) -> Result<Vec<Piece>> {
         match syntax {
             Syntax::Plain => Ok(vec![Piece::Run(Run {
@@ -89,9 +86,6 @@ impl Prompt<'_> {
     }
 
     /// The runs between two breaks, for every part of the prompt that begins a new chunk.
-    ///
-    /// # Errors
-    /// As [`Prompt::pieces`].
     pub(crate) fn sections(&self, syntax: Syntax) -> Result<Vec<Vec<Run>>> {
         let mut sections = vec![Vec::new()];
         for piece in self.pieces(syntax)? {

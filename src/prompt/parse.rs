@@ -12,9 +12,6 @@ const SQUARE: f64 = 1.0 / 1.1;
 const BREAK: &str = "BREAK";
 
 /// The parts of `prompt`, neighbours of one weight joined.
-///
-/// # Errors
-/// A weight that is no number or out of range, by field and place.
 pub(super) fn weighted(prompt: &Prompt<'_>) -> Result<Vec<Piece>> {
     let mut reader = Reader {
         prompt,

@@ -16,9 +16,6 @@ const OPEN: &str = "<lora:";
 
 impl Prompt<'_> {
     /// The prompt without its references, and those.
-    ///
-    /// # Errors
-    /// A reference without a name, or with a weight that is no number.
     pub(crate) fn references(&self) -> Result<(String, Vec<Reference>)> {
         let (mut text, mut references) = (String::new(), Vec::new());
         let mut rest = self.text;

@@ -155,6 +155,108 @@ fn families_are_told_apart_in_one_place() {
     }
 }
 
+/// The file of a module path within `src`, by its longest known beginning.
+fn file_of(path: &[String], files: &BTreeSet<String>) -> Option<String> {
+    (1..=path.len()).rev().find_map(|n| {
+        let stem = path[..n].join("/");
+        let candidates = [format!("{stem}.rs"), format!("{stem}/mod.rs")];
+        candidates.into_iter().find(|file| files.contains(file))
+    })
+}
+
+/// Files that the code of `file` names by a path from `crate` or `super`. A `mod.rs` stands for its
+/// whole room and does not count.
+fn imported_files(file: &str, code: &str, files: &BTreeSet<String>) -> BTreeSet<String> {
+    let mut own: Vec<String> = file
+        .trim_end_matches(".rs")
+        .split('/')
+        .map(str::to_owned)
+        .collect();
+    if own.last().is_some_and(|name| name == "mod") {
+        own.pop();
+    }
+    let words = |text: &str| -> Vec<String> {
+        let end = text.find(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':'));
+        let path = &text[..end.unwrap_or(text.len())];
+        path.split("::").map(str::to_owned).collect()
+    };
+    let mut found = BTreeSet::new();
+    for (start, root) in ["crate::", "super::"]
+        .iter()
+        .flat_map(|root| code.match_indices(root))
+        .filter(|(at, _)| !code[..*at].ends_with("::"))
+    {
+        let path = words(&code[start..]);
+        let ups = path.iter().take_while(|word| *word == "super").count();
+        let base = if root == "crate::" {
+            &[][..]
+        } else {
+            &own[..own.len().saturating_sub(ups)]
+        };
+        let rest: Vec<String> = path[ups.max(1)..]
+            .iter()
+            .filter(|word| !word.is_empty())
+            .cloned()
+            .collect();
+        // `use a::{b, c::d}` names files behind the brace too.
+        let after = &code[start + path.join("::").len()..];
+        let list = after
+            .strip_prefix('{')
+            .and_then(|list| list.split(';').next());
+        let mut ends = vec![Vec::new()];
+        for item in list
+            .into_iter()
+            .flat_map(|list| list.split(['{', '}', ',']))
+        {
+            ends.push(words(item.trim()));
+        }
+        for end in ends {
+            let path: Vec<String> = base.iter().chain(&rest).chain(&end).cloned().collect();
+            let target = file_of(&path, files);
+            found.extend(target.filter(|target| target != file && !target.ends_with("mod.rs")));
+        }
+    }
+    found
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let src = root().join("src");
+    let sources: Vec<PathBuf> = sources(&src)
+        .into_iter()
+        .filter(|file| file.extension().is_some_and(|ending| ending == "rs"))
+        .collect();
+    let name = |file: &PathBuf| {
+        file.strip_prefix(&src)
+            .unwrap()
+            .to_str()
+            .unwrap()
+            .to_owned()
+    };
+    let files: BTreeSet<String> = sources.iter().map(name).collect();
+    let mut imports: Vec<(String, BTreeSet<String>)> = sources
+        .iter()
+        .map(|file| (name(file), imported_files(&name(file), &code(file), &files)))
+        .collect();
+    assert!(
+        imports.iter().any(|(_, to)| to.len() > 3),
+        "imports are found"
+    );
+    // Files that import only files already taken away are taken away; a circle stays.
+    let mut gone = BTreeSet::new();
+    while let Some(at) = imports.iter().position(|(_, to)| to.is_subset(&gone)) {
+        gone.insert(imports.swap_remove(at).0);
+    }
+    // So is what only leads into one.
+    while let Some(at) = imports
+        .iter()
+        .position(|(file, _)| !imports.iter().any(|(_, to)| to.contains(file)))
+    {
+        imports.swap_remove(at);
+    }
+    assert!(imports.is_empty(), "{imports:#?}");
+}
+
 #[test]
 fn no_file_is_longer_than_its_budget() {
     for file in sources(&root().join("src")) {

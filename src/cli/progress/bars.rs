@@ -7,7 +7,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::view::{StepRate, View};
-use crate::cli::terminal::{harmless, say};
+use crate::cli::terminal::{print_message, sanitize};
 use crate::event::{Event, Stage};
 
 const STEPS: &str = "{prefix:>8} {wide_bar} {pos}/{len}{msg}";
@@ -80,7 +80,7 @@ impl View for Bars {
             } => self.clear(),
             Event::Begin { stage, what } => {
                 self.start_bar(Shown::Stage(*stage), SPINNER, stage.name());
-                self.bar.set_message(harmless(what));
+                self.bar.set_message(sanitize(what));
                 self.bar.enable_steady_tick(Duration::from_millis(100));
             }
             Event::Step {
@@ -104,8 +104,8 @@ impl View for Bars {
 
     fn print_line(&mut self, line: &str) {
         match &self.downloads {
-            Some(downloads) => downloads.suspend(|| say(line)),
-            None => self.bar.suspend(|| say(line)),
+            Some(downloads) => downloads.suspend(|| print_message(line)),
+            None => self.bar.suspend(|| print_message(line)),
         }
     }
 }
@@ -148,7 +148,7 @@ impl Downloads {
         let (bars, last) = (&self.bars, &self.total);
         let entry = self.files.entry(file.to_owned()).or_insert_with(|| {
             let bar = bars.insert_before(last, new_bar(FILE, "fetch"));
-            bar.set_message(harmless(file));
+            bar.set_message(sanitize(file));
             FileBar {
                 bar,
                 first: done,

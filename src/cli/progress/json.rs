@@ -60,7 +60,7 @@ impl View for Json {
         if matches!(event, Event::Fetch { total: 0, .. }) {
             return;
         }
-        terminal::say(&Value::Object(self.object(event)).to_string());
+        terminal::print_message(&Value::Object(self.object(event)).to_string());
     }
 
     fn announce_jobs(&mut self, jobs: &[&str], _number: usize, _total: usize) {

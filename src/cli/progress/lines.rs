@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::view::{StepRate, View};
-use crate::cli::terminal::{harmless, say, size};
+use crate::cli::terminal::{format_bytes, print_message, sanitize};
 use crate::event::{Event, Stage};
 
 /// Longest interval between two lines of a stage that makes progress.
@@ -38,10 +38,10 @@ impl View for Lines {
             Event::Fetch { file, done, total } => {
                 // Bytes do not come in even tenths: only the silence and the end count.
                 if *done > 0 && *total > 0 && self.is_due(*done, (*total).max(10_001)) {
-                    say(&harmless(&format!(
+                    print_message(&sanitize(&format!(
                         "fetch {file}: {} of {}",
-                        size(*done),
-                        size(*total)
+                        format_bytes(*done),
+                        format_bytes(*total)
                     )));
                 }
             }
@@ -52,12 +52,12 @@ impl View for Lines {
             Event::Begin { stage, what } => {
                 self.rate = StepRate::default();
                 self.last = None;
-                say(&harmless(format!("{} {what}", stage.name()).trim_end()));
+                print_message(&sanitize(format!("{} {what}", stage.name()).trim_end()));
             }
             Event::Step { step, steps, .. } => {
                 let rate = self.rate.after_step(*step, *steps);
                 if self.is_due(*step as u64, *steps as u64) {
-                    say(&format!("{} {step}/{steps}{rate}", Stage::Denoise.name()));
+                    print_message(&format!("{} {step}/{steps}{rate}", Stage::Denoise.name()));
                 }
             }
             Event::Queued { .. }

@@ -45,7 +45,7 @@ enum Style {
     Plain,
     /// One JSON object a line
     Json,
-    /// Nothing but the seed and where the pictures are
+    /// Only the seed and the paths of the images
     None,
 }
 
@@ -94,7 +94,7 @@ impl Progress {
             Style::Json => Box::new(Json::new()),
             Style::None => Box::new(LinesOnly),
             Style::Bar => Box::new(Bars::new()),
-            Style::Auto if terminal::redraws() => Box::new(Bars::new()),
+            Style::Auto if terminal::can_redraw() => Box::new(Bars::new()),
             Style::Auto | Style::Plain => Box::new(Lines::default()),
         };
         Self {
@@ -121,7 +121,7 @@ impl Progress {
 
     /// Prints a line for people.
     pub(super) fn print_line(&mut self, line: &str) {
-        self.view.print_line(&terminal::harmless(line));
+        self.view.print_line(&terminal::sanitize(line));
     }
 
     /// The line of an event that every view for people prints in the same words.
@@ -170,7 +170,7 @@ impl Progress {
 /// Announcement of a download: model, number of files, size and licence.
 fn download_line(model: &str, files: usize, bytes: u64, license: Option<&str>) -> String {
     let license = license.unwrap_or("not stated");
-    let size = terminal::size(bytes);
+    let size = terminal::format_bytes(bytes);
     format!("fetching {model}: {files} files, {size}; licence of the weights: {license}")
 }
 
@@ -178,7 +178,7 @@ impl Observer for Progress {
     fn on(&mut self, event: &Event) -> Flow {
         self.view.show(event);
         if let Some(line) = self.common_line(event) {
-            self.view.print_line(&terminal::harmless(&line));
+            self.view.print_line(&terminal::sanitize(&line));
         }
         self.hold.wait(event, signals::stop_requested);
         if signals::stop_requested() {

@@ -3,7 +3,7 @@
 
 use std::time::Instant;
 
-use crate::cli::terminal::{self, harmless};
+use crate::cli::terminal::{self, sanitize};
 use crate::event::Event;
 
 /// One way to show events.
@@ -15,12 +15,12 @@ pub(super) trait View {
     /// `total`.
     fn announce_jobs(&mut self, jobs: &[&str], number: usize, total: usize) {
         let line = format!("job {number} of {total}: {}", jobs.join(", "));
-        self.print_line(&harmless(&line));
+        self.print_line(&sanitize(&line));
     }
 
     /// Prints a line without disturbing what moves.
     fn print_line(&mut self, line: &str) {
-        terminal::say(line);
+        terminal::print_message(line);
     }
 }
 
@@ -30,7 +30,7 @@ pub(super) struct WarningsOnly;
 impl View for WarningsOnly {
     fn show(&mut self, event: &Event) {
         if let Event::Warning { message } = event {
-            terminal::say(&harmless(&warning(message)));
+            terminal::print_message(&sanitize(&warning(message)));
         }
     }
     fn print_line(&mut self, _line: &str) {}

@@ -14,11 +14,11 @@ pub(super) enum Format {
     Tiff,
     Ico,
     /// A format that is left to the `image` crate.
-    Plain(ImageFormat),
+    ImageCrate(ImageFormat),
 }
 
 /// The format of a file, or a description of a file that is not read.
-pub(super) fn recognised(bytes: &[u8]) -> Result<Format, &'static str> {
+pub(super) fn detect_format(bytes: &[u8]) -> Result<Format, &'static str> {
     let known = SIGNATURES
         .iter()
         .find(|(at, magic, _)| bytes.get(*at..).is_some_and(|b| b.starts_with(magic)));
@@ -32,10 +32,10 @@ pub(super) fn recognised(bytes: &[u8]) -> Result<Format, &'static str> {
         return Err(name);
     }
     if is_pnm(bytes) {
-        return Ok(Format::Plain(ImageFormat::Pnm));
+        return Ok(Format::ImageCrate(ImageFormat::Pnm));
     }
     if is_tga(bytes) {
-        return Ok(Format::Plain(ImageFormat::Tga));
+        return Ok(Format::ImageCrate(ImageFormat::Tga));
     }
     Err(match bytes {
         [] => "an empty file",
@@ -54,12 +54,12 @@ const SIGNATURES: &[Signature<Format>] = &[
     (0, b"MM\0*", Format::Tiff),
     (0, b"II+\0", Format::Tiff),
     (0, b"MM\0+", Format::Tiff),
-    (0, b"GIF87a", Format::Plain(ImageFormat::Gif)),
-    (0, b"GIF89a", Format::Plain(ImageFormat::Gif)),
-    (8, b"WEBP", Format::Plain(ImageFormat::WebP)),
-    (0, b"BM", Format::Plain(ImageFormat::Bmp)),
+    (0, b"GIF87a", Format::ImageCrate(ImageFormat::Gif)),
+    (0, b"GIF89a", Format::ImageCrate(ImageFormat::Gif)),
+    (8, b"WEBP", Format::ImageCrate(ImageFormat::WebP)),
+    (0, b"BM", Format::ImageCrate(ImageFormat::Bmp)),
     (0, b"\0\0\x01\0", Format::Ico),
-    (0, b"qoif", Format::Plain(ImageFormat::Qoi)),
+    (0, b"qoif", Format::ImageCrate(ImageFormat::Qoi)),
 ];
 
 /// Common kinds of files that are not read.
@@ -169,7 +169,7 @@ mod tests {
             (b"hello", "no picture"),
         ];
         for (bytes, name) in named {
-            let told = recognised(bytes).unwrap_err();
+            let told = detect_format(bytes).unwrap_err();
             assert!(told.contains(name), "{told}");
         }
     }
@@ -187,7 +187,10 @@ mod tests {
             header(1, 9, 24, 8),
             header(0, 3, 0, 8),
         ] {
-            assert_eq!(recognised(&sound), Ok(Format::Plain(ImageFormat::Tga)));
+            assert_eq!(
+                detect_format(&sound),
+                Ok(Format::ImageCrate(ImageFormat::Tga))
+            );
         }
         for wrong in [
             header(1, 1, 23, 8),
@@ -195,7 +198,7 @@ mod tests {
             header(2, 2, 0, 24),
             header(0, 4, 0, 24),
         ] {
-            assert!(recognised(&wrong).is_err());
+            assert!(detect_format(&wrong).is_err());
         }
     }
 }

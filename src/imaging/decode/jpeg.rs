@@ -10,8 +10,8 @@ use libc::c_int;
 use mozjpeg::{ColorSpace, Decompress};
 use mozjpeg_sys as ffi;
 
-use super::orientation::{MARK, orientation};
-use super::{Decoder, Fault, cmyk};
+use super::exif::{EXIF_SIGNATURE, orientation};
+use super::{Decoder, Fault, cmyk_to_rgb};
 
 /// Signature of a segment with XMP.
 const XMP: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
@@ -39,7 +39,7 @@ impl<'a> Jpeg<'a> {
         let (mut frame, mut exif, mut xmp) = (None, None::<Vec<u8>>, None);
         let mut rest = &bytes[2..];
         loop {
-            let (marker, body, behind) = segment(rest).ok_or_else(early)?;
+            let (marker, body, behind) = segment(rest).ok_or_else(ends_early)?;
             rest = behind;
             match marker {
                 0xc0..=0xc3 | 0xc5..=0xc7 | 0xc9..=0xcb | 0xcd..=0xcf => {
@@ -47,7 +47,7 @@ impl<'a> Jpeg<'a> {
                     frame = Some(read);
                 }
                 // EXIF goes on from segment to segment; the last packet of XMP counts.
-                0xe1 => match (body.strip_prefix(MARK), body.strip_prefix(XMP)) {
+                0xe1 => match (body.strip_prefix(EXIF_SIGNATURE), body.strip_prefix(XMP)) {
                     (Some(more), _) => exif.get_or_insert_default().extend(more),
                     (None, Some(packet)) => xmp = Some(packet),
                     (None, None) => {}
@@ -90,7 +90,7 @@ impl<'a> Jpeg<'a> {
         match catch_unwind(AssertUnwindSafe(decode)) {
             Ok(Ok(samples)) => Ok(samples),
             Ok(Err(error)) => Err(Fault::Broken(error.to_string())),
-            Err(cause) => Err(told(cause)),
+            Err(cause) => Err(fault_of_panic(cause)),
         }
     }
 }
@@ -147,7 +147,7 @@ impl Decoder for Jpeg<'_> {
                 let cmyk_inverted = self.samples(Some(ColorSpace::JCS_CMYK))?;
                 let rgb = cmyk_inverted
                     .chunks_exact(4)
-                    .flat_map(|p| cmyk([0, 1, 2, 3].map(|i| 255 - p[i])));
+                    .flat_map(|p| cmyk_to_rgb([0, 1, 2, 3].map(|i| 255 - p[i])));
                 RgbImage::from_raw(width, height, rgb.collect()).map(DynamicImage::from)
             }
             others => {
@@ -205,7 +205,7 @@ fn segment(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     }
 }
 
-fn early() -> Fault {
+fn ends_early() -> Fault {
     Fault::Broken("the file ends early".to_owned())
 }
 
@@ -217,9 +217,9 @@ fn damaged() -> Fault {
 struct Message(c_int);
 
 /// The fault for the payload of an unwinding, a [`Message`] as a rule.
-fn told(cause: Box<dyn Any + Send>) -> Fault {
+fn fault_of_panic(cause: Box<dyn Any + Send>) -> Fault {
     match cause.downcast_ref::<Message>().map(|message| message.0) {
-        Some(ffi::JWRN_JPEG_EOF | ffi::JERR_FILE_READ | ffi::JERR_INPUT_EOF) => early(),
+        Some(ffi::JWRN_JPEG_EOF | ffi::JERR_FILE_READ | ffi::JERR_INPUT_EOF) => ends_early(),
         Some(ffi::JERR_SOF_UNSUPPORTED) => {
             Fault::Broken("a lossless or hierarchical JPEG is not read".to_owned())
         }
@@ -233,7 +233,7 @@ fn told(cause: Box<dyn Any + Send>) -> Fault {
 fn strict() -> ffi::jpeg_error_mgr {
     ffi::jpeg_error_mgr {
         error_exit: Some(fail),
-        emit_message: Some(judge),
+        emit_message: Some(refuse_damage),
         output_message: Some(ignore),
         format_message: None,
         reset_error_mgr: Some(ignore),
@@ -261,7 +261,7 @@ const JWRN_ARITH_BAD_CODE: c_int = ffi::JERR_BAD_CROP_SPEC + 2;
 
 /// Unwinds on warnings (levels below 0) about data that is missing or makes no sense; levels from 0
 /// on are trace messages.
-extern "C-unwind" fn judge(info: &mut ffi::jpeg_common_struct, level: c_int) {
+extern "C-unwind" fn refuse_damage(info: &mut ffi::jpeg_common_struct, level: c_int) {
     const GRAVE: [c_int; 5] = [
         ffi::JWRN_JPEG_EOF,
         ffi::JWRN_HIT_MARKER,

@@ -2,12 +2,11 @@
 //! and turned upright.
 
 mod budget;
+mod exif;
 mod formats;
+mod image_crate;
 mod jpeg;
-mod orientation;
-mod plain;
 mod png;
-mod tags;
 mod tiff;
 
 use std::borrow::Cow;
@@ -16,7 +15,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageFormat};
 
 use self::budget::{DECODING, MOST};
-use self::formats::{Format, READ, recognised};
+use self::formats::{Format, READ, detect_format};
 use super::{Pixels, Transparency};
 use crate::error::{Error, Result};
 
@@ -70,7 +69,7 @@ impl<'a> Source<'a> {
         let name = format!("`{path}`");
         if size > MOST {
             let fault = Fault::Large(format!("{size} bytes are more than a picture has"));
-            return Err(fault.told(field, &name));
+            return Err(fault.into_error(field, &name));
         }
         Ok(Self {
             field,
@@ -93,9 +92,9 @@ impl<'a> Source<'a> {
     /// # Errors
     /// A file that is not a supported image, or one beyond the limits.
     pub fn size(&self) -> Result<(u32, u32)> {
-        let decoder = self.told(self.decoder())?;
+        let decoder = self.with_name(self.decoder())?;
         let [width, height] = decoder.size();
-        Ok(if turns(decoder.orientation()) {
+        Ok(if swaps_sides(decoder.orientation()) {
             (height, width)
         } else {
             (width, height)
@@ -112,10 +111,10 @@ impl<'a> Source<'a> {
         transparency: Transparency,
         work: impl FnOnce(Pixels) -> Result<T>,
     ) -> Result<T> {
-        let decoder = self.told(self.decoder())?;
-        let share = DECODING.take(peak(decoder.as_ref()));
+        let decoder = self.with_name(self.decoder())?;
+        let share = DECODING.take(peak_bytes(decoder.as_ref()));
         let orientation = decoder.orientation();
-        let mut image = self.told(decoder.decode())?;
+        let mut image = self.with_name(decoder.decode())?;
         image.apply_orientation(orientation);
         let done = work(Pixels::from_decoded(image, transparency));
         drop(share);
@@ -124,15 +123,15 @@ impl<'a> Source<'a> {
 
     fn decoder(&self) -> Result<Box<dyn Decoder + '_>, Fault> {
         let bytes = self.bytes.as_ref();
-        let decoder: Box<dyn Decoder> = match recognised(bytes).map_err(Fault::Other)? {
+        let decoder: Box<dyn Decoder> = match detect_format(bytes).map_err(Fault::Other)? {
             Format::Jpeg => Box::new(jpeg::Jpeg::open(bytes)?),
             Format::Png => Box::new(png::Png::open(bytes)?),
             Format::Tiff => Box::new(tiff::Tiff::open(bytes)?),
-            Format::Ico => match plain::png_of_icon(bytes) {
+            Format::Ico => match image_crate::png_in_icon(bytes) {
                 Some(png) => Box::new(png::Png::open(png)?),
-                None => Box::new(plain::Plain::open(bytes, ImageFormat::Ico)?),
+                None => Box::new(image_crate::ImageCrate::open(bytes, ImageFormat::Ico)?),
             },
-            Format::Plain(format) => Box::new(plain::Plain::open(bytes, format)?),
+            Format::ImageCrate(format) => Box::new(image_crate::ImageCrate::open(bytes, format)?),
         };
         let [width, height] = decoder.size();
         if width == 0 || height == 0 {
@@ -143,7 +142,7 @@ impl<'a> Source<'a> {
                 "{width}x{height} is more than {MAX_SIDE} pixels a side"
             )));
         }
-        let bytes = peak(decoder.as_ref());
+        let bytes = peak_bytes(decoder.as_ref());
         if bytes > MOST {
             let [bytes, most] = [bytes, MOST].map(|bytes| bytes >> 20);
             return Err(Fault::Large(format!(
@@ -153,13 +152,13 @@ impl<'a> Source<'a> {
         Ok(decoder)
     }
 
-    fn told<T>(&self, result: Result<T, Fault>) -> Result<T> {
-        result.map_err(|fault| fault.told(self.field, &self.name))
+    fn with_name<T>(&self, result: Result<T, Fault>) -> Result<T> {
+        result.map_err(|fault| fault.into_error(self.field, &self.name))
     }
 }
 
 impl Fault {
-    fn told(self, field: &str, name: &str) -> Error {
+    fn into_error(self, field: &str, name: &str) -> Error {
         match self {
             Self::Other(what) => {
                 Error::field(field, format!("{name} is {what}, which is not read"))
@@ -175,13 +174,13 @@ impl Fault {
 
 /// Peak bytes of decoding: those of the decoder, and 4 per pixel for the resulting [`Pixels`] or a
 /// rotated copy.
-fn peak(decoder: &dyn Decoder) -> u64 {
+fn peak_bytes(decoder: &dyn Decoder) -> u64 {
     let [width, height] = decoder.size().map(u64::from);
     width * height * (decoder.cost() + 4)
 }
 
 /// Returns true if the orientation swaps width and height.
-fn turns(orientation: Orientation) -> bool {
+fn swaps_sides(orientation: Orientation) -> bool {
     orientation.to_exif() >= 5
 }
 
@@ -196,7 +195,7 @@ fn grey_of_16(level: u16) -> u8 {
 }
 
 /// RGB of a CMYK colour, as Pillow converts it.
-fn cmyk([c, m, y, k]: [u8; 4]) -> [u8; 3] {
+fn cmyk_to_rgb([c, m, y, k]: [u8; 4]) -> [u8; 3] {
     let light = i32::from(255 - k);
     [c, m, y].map(|ink| {
         let product = i32::from(ink) * light + 128;

@@ -8,7 +8,7 @@ use image::metadata::Orientation;
 use image::{DynamicImage, GrayAlphaImage, GrayImage, RgbImage, RgbaImage};
 use png::{BitDepth, ColorType, Limits, Reader, Transformations};
 
-use super::orientation::orientation;
+use super::exif::orientation;
 use super::{Decoder, Fault, grey_of_16, high_byte};
 
 /// Most bytes that the decoder may take in addition to the pixels, and most bytes that a text may
@@ -36,7 +36,7 @@ impl<'a> Png<'a> {
         let reader = decoder.read_info().map_err(|e| broken(&e))?;
         Ok(Self {
             reader,
-            orientation: said(bytes),
+            orientation: read_orientation(bytes),
         })
     }
 }
@@ -96,16 +96,16 @@ impl Decoder for Png<'_> {
 }
 
 /// The orientation in the chunks before or behind the pixels.
-fn said(bytes: &[u8]) -> Orientation {
+fn read_orientation(bytes: &[u8]) -> Orientation {
     let (mut exif, mut profile, mut xmp) = (None, None, None);
     let mut rest = &bytes[8..];
-    while let Some((kind, body, behind)) = chunk(rest) {
+    while let Some((kind, body, behind)) = next_chunk(rest) {
         rest = behind;
         match kind {
             b"eXIf" => exif = Some(body.to_vec()),
-            b"tEXt" | b"zTXt" | b"iTXt" => match text(kind, body) {
+            b"tEXt" | b"zTXt" | b"iTXt" => match relevant_text(kind, body) {
                 Some((b"exif", block)) if kind == b"tEXt" => exif = Some(block),
-                Some((b"Raw profile type exif", lines)) => profile = raw_profile(&lines),
+                Some((b"Raw profile type exif", lines)) => profile = decode_raw_profile(&lines),
                 Some((XMP, packet)) => xmp = Some(packet),
                 _ => {}
             },
@@ -117,7 +117,7 @@ fn said(bytes: &[u8]) -> Orientation {
 }
 
 /// The next chunk's type and body, and the bytes behind it.
-fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+fn next_chunk(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
     let (length, rest) = bytes.split_first_chunk::<4>()?;
     let length = u32::from_be_bytes(*length) as usize;
     let (kind, rest) = rest.split_at_checked(4)?;
@@ -129,21 +129,21 @@ fn chunk(bytes: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
 }
 
 /// Keyword and text of a chunk whose keyword may matter here.
-fn text<'a>(kind: &[u8], body: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
-    let (keyword, rest) = split(body)?;
+fn relevant_text<'a>(kind: &[u8], body: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
+    let (keyword, rest) = split_at_zero(body)?;
     if !matches!(keyword, b"exif" | b"Raw profile type exif" | XMP) {
         return None;
     }
     let text = match (kind, rest) {
         (b"tEXt", text) => text.to_vec(),
-        (b"zTXt", [0, packed @ ..]) => inflated(packed)?,
+        (b"zTXt", [0, packed @ ..]) => inflate(packed)?,
         (b"iTXt", [compressed, 0, rest @ ..]) => {
-            let (_language, rest) = split(rest)?;
-            let (_translated, text) = split(rest)?;
+            let (_language, rest) = split_at_zero(rest)?;
+            let (_translated, text) = split_at_zero(rest)?;
             if *compressed == 0 {
                 text.to_vec()
             } else {
-                inflated(text)?
+                inflate(text)?
             }
         }
         _ => return None,
@@ -151,13 +151,13 @@ fn text<'a>(kind: &[u8], body: &'a [u8]) -> Option<(&'a [u8], Vec<u8>)> {
     Some((keyword, text))
 }
 
-fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+fn split_at_zero(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let at = bytes.iter().position(|b| *b == 0)?;
     Some((&bytes[..at], &bytes[at + 1..]))
 }
 
 /// The inflated text, unless it is longer than [`MOST_TEXT`].
-fn inflated(packed: &[u8]) -> Option<Vec<u8>> {
+fn inflate(packed: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::new();
     ZlibDecoder::new(packed)
         .take(MOST_TEXT + 1)
@@ -168,7 +168,7 @@ fn inflated(packed: &[u8]) -> Option<Vec<u8>> {
 
 /// The bytes of a raw profile as ImageMagick writes it to a text: a line with its name and one with
 /// its length, then hexadecimal digits.
-fn raw_profile(lines: &[u8]) -> Option<Vec<u8>> {
+fn decode_raw_profile(lines: &[u8]) -> Option<Vec<u8>> {
     let digits = lines
         .split(|b| *b == b'\n')
         .skip(3)

@@ -10,10 +10,9 @@ use mozjpeg::ColorSpace;
 use tiff::decoder::{Decoder as Unpacker, DecodingResult, Limits};
 
 use super::budget::MOST;
+use super::exif::{Tags, orientation};
 use super::jpeg::Jpeg;
-use super::orientation::orientation;
-use super::tags::Tags;
-use super::{Decoder, Fault, cmyk, grey_of_16, high_byte};
+use super::{Decoder, Fault, cmyk_to_rgb, grey_of_16, high_byte};
 
 const BITS: u16 = 258;
 const COMPRESSION: u16 = 259;
@@ -71,8 +70,8 @@ impl Tiff {
         let tags = Tags::open(bytes).ok_or_else(|| broken("it has no header"))?;
         let one = |tag: u16| tags.all(tag).first().copied();
         let samples = usize::from(one(SAMPLES).unwrap_or(1));
-        let jpegs = Jpegs::of(&tags).filter(|_| one(COMPRESSION) == Some(JPEG));
-        let model = Model::of(&tags, samples, jpegs.is_some())?;
+        let jpegs = Jpegs::from_tags(&tags).filter(|_| one(COMPRESSION) == Some(JPEG));
+        let model = Model::from_tags(&tags, samples, jpegs.is_some())?;
         let alpha = match (
             tags.all(EXTRA_SAMPLES).first(),
             samples.checked_sub(model.samples()),
@@ -244,7 +243,7 @@ struct Jpegs {
 }
 
 impl Jpegs {
-    fn of(tags: &Tags) -> Option<Self> {
+    fn from_tags(tags: &Tags) -> Option<Self> {
         let space = (tags.all(PHOTOMETRIC) == [6] && tags.all(SAMPLES) == [3])
             .then_some(ColorSpace::JCS_RGB);
         let tables = tags.bytes(JPEG_TABLES).unwrap_or(b"\xff\xd8\xff\xd9");
@@ -274,7 +273,7 @@ impl Jpegs {
 }
 
 impl Model {
-    fn of(tags: &Tags, samples: usize, converted: bool) -> Result<Self, Fault> {
+    fn from_tags(tags: &Tags, samples: usize, converted: bool) -> Result<Self, Fault> {
         let jpeg = tags.all(COMPRESSION) == [JPEG];
         Ok(match tags.all(PHOTOMETRIC).first() {
             Some(0) => Self::Grey { inverted: true },
@@ -316,7 +315,7 @@ impl Model {
             Self::Grey { inverted } => [if *inverted { 255 - p[0] } else { p[0] }; 3],
             Self::Rgb => [p[0], p[1], p[2]],
             Self::Palette(colours) => colours.get(usize::from(p[0])).copied().unwrap_or_default(),
-            Self::Cmyk => cmyk([p[0], p[1], p[2], p[3]]),
+            Self::Cmyk => cmyk_to_rgb([p[0], p[1], p[2], p[3]]),
             Self::YCbCr => ycbcr(p[0], p[1], p[2]),
         }
     }

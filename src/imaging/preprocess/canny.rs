@@ -80,7 +80,7 @@ impl Slope {
 
     /// The neighbours across the edge, as offsets (x, y) of the one before and the one behind; and
     /// true if an equally steep neighbour behind suppresses the pixel.
-    fn across(self) -> ([(i32, i32); 2], bool) {
+    fn neighbours_across(self) -> ([(i32, i32); 2], bool) {
         let (x, y) = (i64::from(self.dx.abs()), i64::from(self.dy.abs()) << SHIFT);
         let (flat, steep) = (x * TAN_22, x * TAN_22 + (x << (SHIFT + 1)));
         if y < flat {
@@ -95,10 +95,10 @@ impl Slope {
 }
 
 /// The edges of an image, white on black.
-pub(super) fn edges(picture: &Pixels, thresholds: Thresholds) -> Pixels {
+pub(super) fn detect_edges(picture: &Pixels, thresholds: Thresholds) -> Pixels {
     let (width, height) = (picture.width as i32, picture.height as i32);
     let slopes: Vec<Slope> = (0..height)
-        .flat_map(|y| (0..width).map(move |x| slope(picture, x, y)))
+        .flat_map(|y| (0..width).map(move |x| sobel(picture, x, y)))
         .collect();
     let inside = |x: i32, y: i32| (0..width).contains(&x) && (0..height).contains(&y);
     let at = |x: i32, y: i32| (y * width + x) as usize;
@@ -112,7 +112,7 @@ pub(super) fn edges(picture: &Pixels, thresholds: Thresholds) -> Pixels {
     let ridge = |x: i32, y: i32| {
         let slope = slopes[at(x, y)];
         let m = slope.steepness();
-        let ([(ax, ay), (bx, by)], strict) = slope.across();
+        let ([(ax, ay), (bx, by)], strict) = slope.neighbours_across();
         let (before, behind) = (steepness(x + ax, y + ay), steepness(x + bx, y + by));
         m > thresholds.low as i32 && m > before && if strict { m > behind } else { m >= behind }
     };
@@ -146,7 +146,7 @@ pub(super) fn edges(picture: &Pixels, thresholds: Thresholds) -> Pixels {
 }
 
 /// Sobel derivatives over 3×3 pixels, the border pixels repeated beyond the image.
-fn slope(picture: &Pixels, x: i32, y: i32) -> Slope {
+fn sobel(picture: &Pixels, x: i32, y: i32) -> Slope {
     let (width, height) = (picture.width as i32, picture.height as i32);
     let value = |channel: usize, dx: i32, dy: i32| {
         let (x, y) = ((x + dx).clamp(0, width - 1), (y + dy).clamp(0, height - 1));
@@ -189,7 +189,7 @@ mod tests {
                 )
                 .unwrap()
             };
-            let ours = edges(
+            let ours = detect_edges(
                 &read(format!("inputs/{name}.png")),
                 Thresholds { low, high },
             );

@@ -39,7 +39,7 @@ impl Preprocessor {
 
     fn apply(self, image: &Pixels, settings: &PreprocessorSettings) -> Pixels {
         match self {
-            Self::Canny => canny::edges(image, settings.canny),
+            Self::Canny => canny::detect_edges(image, settings.canny),
         }
     }
 }
@@ -61,7 +61,7 @@ pub fn control_image(
     let image = match start.and_then(|start| start.patch.as_ref()) {
         None => image.fitted(width, height, fit),
         Some(patch) => patch
-            .part_of(&image, fit)
+            .crop_like(&image, fit)
             .fitted(width, height, Fit::Contain),
     };
     Ok(match preprocessor {

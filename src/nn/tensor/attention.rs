@@ -69,7 +69,7 @@ impl KeyValues {
         let scale = 1.0 / (q.dim(3)? as f64).sqrt();
         match self.kernel {
             Kernel::Fused(kernel) => {
-                kernel.mixed(q, (&self.keys, &self.values), scale as f32, self.causal)
+                kernel.mixed(q, &self.keys, &self.values, scale as f32, self.causal)
             }
             Kernel::Blocks => self.by_blocks(q, scale),
         }

@@ -78,12 +78,13 @@ impl Kernel {
     pub(super) fn mixed(
         self,
         q: &Tensor,
-        (keys, values): (&Tensor, &Tensor),
+        keys: &Tensor,
+        values: &Tensor,
         scale: f32,
         causal: bool,
     ) -> Result<Tensor> {
         match self {
-            Self::Flash => Ok(flash_attn(q, (keys, values), scale, causal)?.flatten_from(2)?),
+            Self::Flash => Ok(flash_attn(q, keys, values, scale, causal)?.flatten_from(2)?),
             Self::Sdpa { width } => {
                 let mixed = candle_nn::ops::sdpa(
                     &widened(q, width)?,
@@ -106,7 +107,8 @@ impl Kernel {
 #[cfg(feature = "flash-attn")]
 fn flash_attn(
     q: &Tensor,
-    (keys, values): (&Tensor, &Tensor),
+    keys: &Tensor,
+    values: &Tensor,
     scale: f32,
     causal: bool,
 ) -> Result<Tensor> {
@@ -116,7 +118,7 @@ fn flash_attn(
 }
 
 #[cfg(not(feature = "flash-attn"))]
-fn flash_attn(_: &Tensor, _: (&Tensor, &Tensor), _: f32, _: bool) -> Result<Tensor> {
+fn flash_attn(_: &Tensor, _: &Tensor, _: &Tensor, _: f32, _: bool) -> Result<Tensor> {
     Err(crate::error::Error::internal(
         "FlashAttention in a build without it",
     ))

@@ -59,7 +59,8 @@ pub(super) fn gate(y: &Tensor) -> Result<Tensor> {
 /// with `silu`, also through x · sigmoid(x).
 pub(super) fn group_norm(
     x: &Tensor,
-    (weight, bias): (&Tensor, &Tensor),
+    weight: &Tensor,
+    bias: &Tensor,
     groups: usize,
     eps: f64,
     silu: bool,
@@ -84,11 +85,7 @@ pub(super) fn group_norm(
 
 /// `[b, n, c]` normalised over its channels. candle's kernel reads and writes the tensor's type and
 /// computes in single precision between.
-pub(super) fn layer_norm(
-    x: &Tensor,
-    (weight, bias): (&Tensor, &Tensor),
-    eps: f64,
-) -> Result<Tensor> {
+pub(super) fn layer_norm(x: &Tensor, weight: &Tensor, bias: &Tensor, eps: f64) -> Result<Tensor> {
     Ok(candle_nn::ops::layer_norm(
         &x.contiguous()?,
         weight,

@@ -18,9 +18,6 @@ enum Bytes {
 
 impl Mapped {
     /// Maps the file.
-    ///
-    /// # Errors
-    /// The file cannot be read.
     pub(super) fn open(file: &TensorFile) -> Result<Self> {
         let bytes = match &file.content {
             ByteSource::Disk(path) => Bytes::Mapped(map(path).map_err(|e| {

@@ -36,9 +36,6 @@ pub(crate) trait Patch {
     fn touches(&self, name: &str) -> bool;
 
     /// Changes the tensor `name` of `shape`; `values` lie row by row.
-    ///
-    /// # Errors
-    /// The change does not fit that shape.
     fn apply(&self, name: &str, shape: &[usize], values: &mut [f32]) -> Result<()>;
 }
 
@@ -160,10 +157,6 @@ impl Weights {
 
     /// The numbers of tensor `name` of `shape`, in place where that is possible. Axes of length one
     /// are ignored: some files keep 1×1 convolutions where others keep matrices.
-    ///
-    /// # Errors
-    /// The tensor is missing, has another shape, is of no known type of numbers, or holds NaN or
-    /// infinity; the message names file and tensor.
     pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Result<Values<'_>> {
         let full = self.full(name);
         let place = self.place(&full, shape)?;
@@ -189,9 +182,6 @@ impl Weights {
     }
 
     /// The tensor `name` of `shape` on the device, in the wanted precision.
-    ///
-    /// # Errors
-    /// As [`Self::values`]; the device runs out of memory.
     pub(crate) fn tensor(&self, name: &str, shape: &[usize]) -> Result<Tensor> {
         let backend = self.backend();
         self.values(name, shape)?
@@ -199,18 +189,12 @@ impl Weights {
     }
 
     /// The vector `name` of `length` numbers in single precision.
-    ///
-    /// # Errors
-    /// As [`Self::values`].
     pub(crate) fn floats(&self, name: &str, length: usize) -> Result<Vec<f32>> {
         Ok(self.values(name, &[length])?.floats())
     }
 
     /// Rows of the matrix `name` of `shape`, one after the other in single precision; nothing else
     /// of it is read.
-    ///
-    /// # Errors
-    /// As [`Self::values`]; a row beyond the last.
     pub(crate) fn rows(&self, name: &str, shape: [usize; 2], rows: &[u32]) -> Result<Vec<f32>> {
         let full = self.full(name);
         let place = self.place(&full, &shape)?;
@@ -241,9 +225,6 @@ impl Weights {
     }
 
     /// The one number of the tensor `name`, of whichever type of numbers.
-    ///
-    /// # Errors
-    /// The tensor holds several numbers, or one that is not finite.
     pub(crate) fn number(&self, name: &str) -> Result<f64> {
         let full = self.full(name);
         let place = self.place(&full, &[])?;
@@ -360,9 +341,6 @@ impl Weights {
     /// Rejects tensors that no layer asked for: they mean that config.json describes another
     /// network. Tensors below one of the prefixes in `exempt` are skipped, because another half of
     /// the network loads them later.
-    ///
-    /// # Errors
-    /// The first such tensor, with its file.
     pub(crate) fn finish(&self, exempt: &[&str]) -> Result<()> {
         self.source.release();
         let used = self.source.used.borrow();

@@ -23,9 +23,6 @@ pub(crate) enum Values<'a> {
 
 impl<'a> Values<'a> {
     /// The numbers of `entry` in a file of `bytes`.
-    ///
-    /// # Errors
-    /// A type that is no float; a place beyond the file's end.
     pub(super) fn read(file: &'a [u8], entry: &Entry) -> Result<Self> {
         let bytes = file
             .get(entry.bytes.clone())
@@ -111,9 +108,6 @@ impl<'a> Values<'a> {
     /// Tensor of type `dtype` on `device`: straight from the file where the numbers are of that
     /// type, else converted on the CPU, since not every device converts every type and the smaller
     /// type uploads faster.
-    ///
-    /// # Errors
-    /// Another number of values than the shape holds; the device runs out of memory.
     pub(super) fn tensor(&self, shape: &[usize], dtype: DType, device: &Device) -> Result<Tensor> {
         let tensor = match (self.slice(), dtype) {
             (WeightSlice::F32(values), DType::F32) => Tensor::from_slice(values, shape, device),
@@ -155,9 +149,6 @@ impl<'a> Values<'a> {
 }
 
 /// The one number of `entry`, of any type but those in blocks.
-///
-/// # Errors
-/// A type of no single numbers; a place beyond the file's end.
 #[allow(clippy::wildcard_enum_match_arm)] // Floats are read as everywhere.
 pub(super) fn number(file: &[u8], entry: &Entry) -> Result<f64> {
     let bytes = file.get(entry.bytes.clone()).unwrap_or_default();
@@ -259,9 +250,6 @@ fn ggml_dtype(storage: StoredDtype) -> Option<GgmlDType> {
 }
 
 /// The values of whole blocks, which lie on a boundary of eight bytes or follow others that do.
-///
-/// # Errors
-/// A type that is no float.
 fn dequantised(bytes: &[u8], storage: StoredDtype) -> Result<Vec<f32>> {
     let dtype = ggml_dtype(storage).ok_or_else(|| {
         Error::new(Kind::ModelFile, format!("has type {storage}, which sdgen does not compute with"))
@@ -275,9 +263,6 @@ fn dequantised(bytes: &[u8], storage: StoredDtype) -> Result<Vec<f32>> {
 }
 
 /// Values as the bytes of a type that can be written. Those in blocks are whole ones.
-///
-/// # Errors
-/// A value that half precision does not hold; a type that cannot be written.
 #[allow(clippy::wildcard_enum_match_arm)] // Types without blocks are refused there.
 pub(crate) fn encoded(values: Vec<f32>, storage: StoredDtype) -> Result<Vec<u8>> {
     match storage {

@@ -96,10 +96,10 @@ impl WebUi {
         }
         let mut output = String::new();
         for c in text.chars() {
-            match c.is_whitespace() {
-                true if output.ends_with(' ') => {}
-                true => output.push(' '),
-                false => output.push(c),
+            if !c.is_whitespace() {
+                output.push(c);
+            } else if !output.ends_with(' ') {
+                output.push(' ');
             }
         }
         output

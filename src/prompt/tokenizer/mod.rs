@@ -142,9 +142,6 @@ impl Tokenizer {
     }
 
     /// Returns true if `folder` of the model has a vocabulary.
-    ///
-    /// # Errors
-    /// One that does not parse.
     pub(crate) fn is_in(files: &ModelFiles, folder: &str) -> Result<bool> {
         Ok(Definition::read(files, folder)?.vocabulary.is_some())
     }

@@ -125,7 +125,7 @@ impl AccessCheck {
         {
             let name = host_name_of(host);
             (self.service.log)(&format!(
-                "a request for the host `{name}` is rejected; `--allow-host` allows it"
+                "a request for the host `{name}` is refused; `--allow-host` allows it"
             ));
             let message = format!("this server does not answer to the host name `{name}`");
             let hint = "use its address, or a host name that its operator allows";

@@ -61,7 +61,7 @@ pub(crate) async fn run_and_wait(
 }
 
 fn shutdown_error() -> Problem {
-    Problem::unavailable(Kind::Device, "the server shut down before the job ended")
+    Problem::unavailable(Kind::Device, "the server ended before the job did")
 }
 
 /// Image files of a job, in order.

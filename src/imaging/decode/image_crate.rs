@@ -6,16 +6,16 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::budget::MOST;
-use super::orientation::orientation;
+use super::exif::orientation;
 use super::{Decoder, Fault, MAX_SIDE};
 
 /// A file whose header has been read.
-pub(super) struct Plain<'a> {
+pub(super) struct ImageCrate<'a> {
     decoder: Box<dyn ImageDecoder + 'a>,
     orientation: Orientation,
 }
 
-impl<'a> Plain<'a> {
+impl<'a> ImageCrate<'a> {
     /// Reads the header.
     pub(super) fn open(bytes: &'a [u8], format: ImageFormat) -> Result<Self, Fault> {
         let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
@@ -40,7 +40,7 @@ impl<'a> Plain<'a> {
 }
 
 /// The largest image of an icon, if it is a PNG, as in modern icons.
-pub(super) fn png_of_icon(bytes: &[u8]) -> Option<&[u8]> {
+pub(super) fn png_in_icon(bytes: &[u8]) -> Option<&[u8]> {
     let entries = bytes
         .get(6..)?
         .chunks_exact(16)
@@ -56,7 +56,7 @@ pub(super) fn png_of_icon(bytes: &[u8]) -> Option<&[u8]> {
     png.starts_with(b"\x89PNG").then_some(png)
 }
 
-impl Decoder for Plain<'_> {
+impl Decoder for ImageCrate<'_> {
     fn size(&self) -> [u32; 2] {
         self.decoder.dimensions().into()
     }

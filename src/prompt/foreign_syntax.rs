@@ -8,7 +8,7 @@ const SHOWN: usize = 40;
 
 impl Prompt<'_> {
     /// Warnings about parts of the prompt that other programs read as syntax, one for each kind.
-    pub(crate) fn misread(&self, syntax: Syntax) -> Vec<String> {
+    pub(crate) fn foreign_syntax(&self, syntax: Syntax) -> Vec<String> {
         let text = self.text;
         let plain = syntax == Syntax::Plain;
         let weight = || {
@@ -103,7 +103,7 @@ mod tests {
             field: "prompt",
             text,
         }
-        .misread(syntax)
+        .foreign_syntax(syntax)
     }
 
     #[test]
