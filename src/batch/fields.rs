@@ -60,15 +60,30 @@ impl Diagnostic {
 #[derive(Clone, Debug, Default)]
 pub struct Fields {
     params: Params,
-    places: BTreeMap<&'static str, Place>,
+    places: Arc<Places>,
+}
+
+/// Positions of fields.
+pub(super) type Places = BTreeMap<&'static str, Place>;
+
+/// A value that a point of a matrix gives a field.
+#[derive(Clone, Debug)]
+pub struct Assignment {
+    /// The field.
+    pub field: &'static str,
+    /// A value of the field's type.
+    pub value: Value,
+    /// Position of the value.
+    pub place: Place,
 }
 
 impl Fields {
     /// The options of `params`, all at one position.
     pub fn of(params: &Params, place: &Place) -> Self {
+        let places = params.given().map(|field| (field, place.clone()));
         Self {
             params: params.clone(),
-            places: params.given().map(|field| (field, place.clone())).collect(),
+            places: Arc::new(places.collect()),
         }
     }
 
@@ -84,7 +99,7 @@ impl Fields {
         }
         let set = self.params.set(field, value);
         set.map_err(|error| refused(Error::field(key, error.to_string())))?;
-        self.places.insert(field, place.clone());
+        Arc::make_mut(&mut self.places).insert(field, place.clone());
         Ok(())
     }
 
@@ -92,18 +107,49 @@ impl Fields {
     #[must_use]
     pub fn under(mut self, top: &Self) -> Self {
         let places = top.places.iter();
-        self.places
-            .extend(places.map(|(field, place)| (*field, place.clone())));
-        self.with_values(&top.params)
-    }
-
-    /// Returns these fields with the values of `params`, at the same positions.
-    #[must_use]
-    pub(super) fn with_values(self, params: &Params) -> Self {
+        let places = places.map(|(field, place)| (*field, place.clone()));
+        Arc::make_mut(&mut self.places).extend(places);
         Self {
-            params: params.clone().combine(self.params),
+            params: top.params.clone().combine(self.params),
             places: self.places,
         }
+    }
+
+    /// Returns these fields, overridden by `assignments`.
+    #[must_use]
+    pub(super) fn assigned(mut self, assignments: &[Assignment]) -> Self {
+        for Assignment {
+            field,
+            value,
+            place,
+        } in assignments
+        {
+            // The value has the field's type.
+            let _ = self.params.set(field, value.clone());
+            if self.places.get(field) != Some(place) {
+                Arc::make_mut(&mut self.places).insert(field, place.clone());
+            }
+        }
+        self
+    }
+
+    /// The fields that are given, one by one.
+    pub(super) fn assignments(&self) -> Vec<Assignment> {
+        let mut values = self.values();
+        let places = self.places.iter();
+        let assignments = places.filter_map(|(field, place)| {
+            Some(Assignment {
+                field,
+                value: values.remove(*field)?,
+                place: place.clone(),
+            })
+        });
+        assignments.collect()
+    }
+
+    /// Positions of the fields.
+    pub(super) fn places(&self) -> &Arc<Places> {
+        &self.places
     }
 
     /// The options.

@@ -3,12 +3,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::draft::{Choices, Draft};
-use super::fields::{Diagnostic, Fields, Place};
+use super::fields::{Assignment, Diagnostic, Fields, Place, Places};
 use super::matrix::{Axis, Coordinate, Element, Point, cross_product};
 use super::wildcards::{Pattern, Wildcards};
 use crate::error::{Error, Kind, Result};
@@ -32,7 +32,8 @@ pub struct Job {
     pub draft: usize,
     /// Position in the batch file.
     pub place: Place,
-    fields: Fields,
+    /// Positions of its fields.
+    places: Arc<Places>,
 }
 
 /// Maximum number of jobs in a batch.
@@ -56,7 +57,7 @@ impl Job {
         let place = error
             .field_name()
             .or(of_model.then_some("model"))
-            .and_then(|field| self.fields.place(field));
+            .and_then(|field| self.places.get(field));
         Diagnostic::new(place.unwrap_or(&self.place), error)
     }
 }
@@ -117,7 +118,8 @@ impl Expansion {
             &draft.place,
         )?;
         for element in cross_product(&axes) {
-            let fields = draft.fields.clone().under(&element.fields).under(over);
+            let fields = draft.fields.clone().assigned(&element.assignments);
+            let fields = fields.under(over);
             self.expand_element(
                 &DraftContext {
                     base: &base,
@@ -194,17 +196,18 @@ impl Expansion {
                 self.check_job_limit("choices", counts, &of.draft.place)?;
                 patterns
                     .drain(..)
-                    .map(|(key, pattern)| alternatives_axis(key, &pattern, &of.draft.place))
+                    .map(|(field, pattern)| {
+                        let place = fields.place(field).unwrap_or(&of.draft.place);
+                        alternatives_axis(field, &pattern, place)
+                    })
                     .collect()
             }
         };
         for inner in cross_product(&written_out) {
-            let whole = Element {
-                name: format!("{}{}", element.name, inner.name),
-                at: element.at.iter().chain(&inner.at).cloned().collect(),
-                fields: fields.clone().with_values(inner.fields.params()),
-            };
-            self.add_jobs(of, &whole, &patterns);
+            let name = format!("{}{}{}", of.base, element.name, inner.name);
+            let at = element.at.iter().chain(&inner.at).cloned().collect();
+            let fields = fields.clone().assigned(&inner.assignments);
+            self.add_jobs(of, &fields, &name, at, &patterns);
         }
         Ok(())
     }
@@ -236,8 +239,14 @@ impl Expansion {
     }
 
     /// Adds one job for each image of `count`.
-    fn add_jobs(&mut self, of: &DraftContext<'_>, element: &Element, patterns: &[(&str, Pattern)]) {
-        let Element { fields, name, at } = element;
+    fn add_jobs(
+        &mut self,
+        of: &DraftContext<'_>,
+        fields: &Fields,
+        name: &str,
+        at: Vec<Coordinate>,
+        patterns: &[(&str, Pattern)],
+    ) {
         let place = of.draft.place.clone();
         let job = |params: Params, name: String, index: u64| Job {
             name,
@@ -247,13 +256,12 @@ impl Expansion {
             at: at.clone(),
             draft: of.number,
             place: place.clone(),
-            fields: fields.clone(),
+            places: fields.places().clone(),
         };
         let params = fields.params();
-        let name = format!("{}{name}", of.base);
         let errors = check(params);
         if !errors.is_empty() {
-            let wrong = job(params.clone(), name, 0);
+            let wrong = job(params.clone(), name.to_owned(), 0);
             return self.diagnostics.extend(
                 errors
                     .into_iter()
@@ -266,13 +274,13 @@ impl Expansion {
             let error = Error::field("count", format!("there are more than {MAX_JOBS} jobs"));
             return self
                 .diagnostics
-                .push(job(params.clone(), name, 0).diagnostic(error));
+                .push(job(params.clone(), name.to_owned(), 0).diagnostic(error));
         }
         for index in 0..count {
             let name = if count > 1 {
                 format!("{name}-{index}")
             } else {
-                name.clone()
+                name.to_owned()
             };
             let seed = seed.wrapping_add(index);
             let single = Params {
@@ -308,19 +316,17 @@ struct DraftContext<'a> {
 }
 
 /// Alternatives of a prompt as an axis.
-fn alternatives_axis(key: &str, pattern: &Pattern, place: &Place) -> Axis {
-    let point = |text: String| {
-        let mut fields = Fields::default();
-        // A prompt takes any text.
-        let _ = fields.set(key, Value::from(text.as_str()), place);
-        Point {
-            label: text,
-            fields,
+fn alternatives_axis(field: &'static str, pattern: &Pattern, place: &Place) -> Axis {
+    let point = |text: String| Point {
+        assignments: vec![Assignment {
+            field,
+            value: text.as_str().into(),
             place: place.clone(),
-        }
+        }],
+        label: text,
     };
     Axis {
-        name: key.to_owned(),
+        name: field.to_owned(),
         points: pattern.expanded().into_iter().map(point).collect(),
     }
 }

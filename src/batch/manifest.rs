@@ -8,7 +8,6 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use super::claims::{Claims, Moved};
 use super::manifest_paths::ManifestPaths;
@@ -259,5 +258,5 @@ fn write_error(path: &Path, error: std::io::Error) -> Error {
 
 /// SHA-256 of a file's bytes in hexadecimal digits, as in the manifest.
 pub fn digest(bytes: &[u8]) -> String {
-    crate::registry::hex(&Sha256::digest(bytes))
+    crate::hash::sha256(bytes)
 }

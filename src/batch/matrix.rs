@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Number, Value};
 
-use super::fields::{Fields, Place};
+use super::fields::Assignment;
 use crate::error::{Error, Result};
 
 /// A list of points, named after the field that varies.
@@ -20,10 +20,8 @@ pub struct Axis {
 pub struct Point {
     /// Displayed value.
     pub label: String,
-    /// Fields that the point sets.
-    pub fields: Fields,
-    /// Position in the batch file.
-    pub place: Place,
+    /// Values of the fields that the point sets.
+    pub assignments: Vec<Assignment>,
 }
 
 /// Coordinate of a job on one axis.
@@ -72,8 +70,8 @@ impl Axis {
 /// One element of a cross product.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Element {
-    /// Fields that the points set.
-    pub fields: Fields,
+    /// Values of the fields that the points set.
+    pub assignments: Vec<Assignment>,
     /// Suffix of the job's name.
     pub name: String,
     /// Coordinates on the axes.
@@ -87,7 +85,7 @@ pub(super) fn cross_product(axes: &[Axis]) -> Vec<Element> {
             let names = axis.name_parts();
             let with = |element: &Element, (point, name): (&Point, &String)| {
                 let mut element = element.clone();
-                element.fields = element.fields.under(&point.fields);
+                element.assignments.extend_from_slice(&point.assignments);
                 element.name = format!("{}-{name}", element.name);
                 element.at.push(Coordinate {
                     axis: axis.name.clone(),
@@ -154,6 +152,7 @@ pub(super) fn display_label(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::fields::{Fields, Place};
     use super::*;
 
     fn axis(key: &str, values: &[Value]) -> Axis {
@@ -163,8 +162,7 @@ mod tests {
             fields.set(key, value.clone(), &place).unwrap();
             Point {
                 label: display_label(value),
-                fields,
-                place: place.clone(),
+                assignments: fields.assignments(),
             }
         };
         Axis {

@@ -32,11 +32,14 @@ pub struct Adapter {
     pub ignored: Vec<String>,
 }
 
-/// The prompt without its references to LoRAs, and the LoRAs of flags and prompt.
+/// Adapters that flags and prompt name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct PromptAndLoras {
+pub(super) struct NamedAdapters {
+    /// The prompt without its references to LoRAs.
     pub(super) prompt: String,
     pub(super) loras: Vec<Adapter>,
+    /// Files of the embeddings on offer; the prompts decide which of them are used.
+    pub(super) embedding_files: Vec<PathBuf>,
 }
 
 /// Largest weight; beyond it every image is noise.
@@ -85,9 +88,9 @@ fn within(field: &str, weight: f64) -> Result<()> {
     Err(Error::expected(field, expected, weight))
 }
 
-/// The prompt and the LoRAs of `params`; those that the prompt names are looked up in `lora_dir`,
-/// and no file is read.
-pub(super) fn resolve(params: &Params) -> Result<PromptAndLoras> {
+/// The adapters of `params`; LoRAs that the prompt names are looked up in `lora_dir`, and no file
+/// is read.
+pub(super) fn resolve(params: &Params) -> Result<NamedAdapters> {
     for prompt in params.prompts().filter(|prompt| prompt.field != "prompt") {
         if let Some(first) = prompt.references()?.1.first() {
             let message = format!("a LoRA (`{}`) is named in the prompt alone", first.name);
@@ -100,7 +103,10 @@ pub(super) fn resolve(params: &Params) -> Result<PromptAndLoras> {
         let message = format!("there is no folder `{folder}`");
         return Err(Error::field("lora_dir", message));
     }
-    embeddings(params)?;
+    let mut embedding_files = Vec::new();
+    for text in params.embedding.iter().flatten() {
+        embedding_files.extend(adapters::find_embeddings(text)?);
+    }
     let text = params.prompt.as_deref().unwrap_or_default();
     let field = "prompt";
     let (prompt, references) = Prompt { field, text }.references()?;
@@ -115,26 +121,17 @@ pub(super) fn resolve(params: &Params) -> Result<PromptAndLoras> {
             return Err(Error::field("prompt", message)
                 .hint("say where they are with `--lora-dir DIR`, or give the file with `--lora`"));
         };
-        let file = adapters::named(Path::new(folder), &reference.name)?;
+        let file = adapters::find_lora(Path::new(folder), &reference.name)?;
         loras.push(Adapter {
             ignored: reference.ignored,
             ..Adapter::new(&file.to_string_lossy(), reference.weight)
         });
     }
-    Ok(PromptAndLoras { prompt, loras })
-}
-
-/// The files of embeddings that `params` offer; the prompts decide which of them are used.
-///
-/// # Errors
-/// A name that is neither a file nor a folder.
-pub fn embeddings(params: &Params) -> Result<Vec<PathBuf>> {
-    let files = params
-        .embedding
-        .iter()
-        .flatten()
-        .map(|text| adapters::embeddings(text));
-    Ok(files.collect::<Result<Vec<_>>>()?.concat())
+    Ok(NamedAdapters {
+        prompt,
+        loras,
+        embedding_files,
+    })
 }
 
 #[cfg(test)]

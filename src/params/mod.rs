@@ -16,7 +16,7 @@ mod resolve;
 mod start_image;
 mod values;
 
-pub use adapters::{Adapter, embeddings};
+pub use adapters::Adapter;
 pub use approximations::Approximations;
 pub use cache_keys::RequestKey;
 pub use control::{Control, IpAdapterInput};

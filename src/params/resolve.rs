@@ -1,7 +1,9 @@
 //! Resolution of `Params` to a `Request`, in two steps: [`Checked`] has the values that need no
 //! model, and every error among them; the model's defaults give the rest.
 
-use super::adapters::{self, PromptAndLoras};
+use std::path::PathBuf;
+
+use super::adapters::{self, NamedAdapters};
 use super::dimensions::{check_inputs, check_side, rendered_size};
 use super::refiner::base_suits;
 use super::values::{get, in_range};
@@ -9,12 +11,12 @@ use super::{
     Approximations, Control, IpAdapterInput, Memory, MicroConditioning, Params, Refiner, Request,
     Seed, StartImage, VaeTiling,
 };
+use crate::catalog::{Inputs, ModelFiles, ModelSpec, Preset, RepoConfig, models};
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Kind, Result};
 use crate::image::Size;
 use crate::imaging::Thresholds;
 use crate::prompt::{LongPrompt, Prompt, Syntax};
-use crate::registry::{Inputs, ModelFiles, ModelSpec, Preset, RepoConfig, models};
 use crate::schedulers::{Config, Grid, Overrides, Sampler, Schedule, Spacing};
 
 /// Fields that have an effect with latents from a file: how and where to decode, and where the
@@ -40,7 +42,7 @@ const WITH_LATENTS: &[&str] = &[
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub(crate) params: Params,
-    adapters: PromptAndLoras,
+    adapters: NamedAdapters,
     pub(super) prompt_syntax: Syntax,
     long_prompt: LongPrompt,
     approximations: Approximations,
@@ -139,7 +141,7 @@ impl Checked {
     ///
     /// # Errors
     /// The first wrong field, by name, with what was expected and what was given.
-    pub fn resolve(self, files: &ModelFiles, repo: &RepoConfig) -> Result<Request> {
+    pub fn resolve(&self, files: &ModelFiles, repo: &RepoConfig) -> Result<Request> {
         let params = &self.params;
         let defaults = defaults(self.preset, files, repo);
         let native = defaults.size.unwrap_or(repo.native_size);
@@ -151,7 +153,7 @@ impl Checked {
         let (sizes, negative_sizes) = MicroConditioning::resolve(params, size)?;
         let config = Config::resolve(&repo.scheduler, &sampling(params, &defaults, repo)?)?;
         let request = Request {
-            prompt: self.adapters.prompt,
+            prompt: self.adapters.prompt.clone(),
             negative_prompt: params.negative_prompt.clone(),
             prompt_2: second_prompt(params.prompt_2.as_ref()),
             negative_prompt_2: second_prompt(params.negative_prompt_2.as_ref()),
@@ -181,15 +183,15 @@ impl Checked {
             shortcuts: self.approximations,
             eta: config.eta,
             clip_skip: params.clip_skip.unwrap_or(0),
-            loras: self.adapters.loras,
+            loras: self.adapters.loras.clone(),
             embeddings: Vec::new(),
-            init: self.init,
-            controls: self.controls,
+            init: self.init.clone(),
+            controls: self.controls.clone(),
             canny: self.canny,
             control_guess: params.control_guess.unwrap_or(false),
-            picture_prompt: self.ip_adapter,
+            picture_prompt: self.ip_adapter.clone(),
             vae: params.vae.clone(),
-            refiner: self.refiner,
+            refiner: self.refiner.clone(),
             sizes,
             negative_sizes,
             rng: self.rng.unwrap_or(Rng::Torch),
@@ -208,6 +210,11 @@ impl Checked {
             Refiner::switch_step(refiner.start, &sigmas)?;
         }
         Ok(request)
+    }
+
+    /// Files of the embeddings on offer; the prompts decide which of them are used.
+    pub(crate) fn embedding_files(&self) -> &[PathBuf] {
+        &self.adapters.embedding_files
     }
 
     /// The recorded request of latents with the execution settings of these options: device, data

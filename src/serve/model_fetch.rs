@@ -4,12 +4,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::catalog::ModelRef;
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
 use crate::params::Params;
 use crate::planner::Planner;
-use crate::registry::ModelRef;
 use crate::serve::options::Log;
 
 /// Delay before a failed download is retried.

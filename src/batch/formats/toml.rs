@@ -366,8 +366,7 @@ impl Reader<'_> {
                             Ok(()) => {
                                 axis.points.push(Point {
                                     label: display_label(&value),
-                                    fields,
-                                    place: place.clone(),
+                                    assignments: fields.assignments(),
                                 });
                             }
                             Err(diagnostic) => return self.refuse(diagnostic, axis),
@@ -412,8 +411,7 @@ impl Reader<'_> {
             let label = display_label(&to_json(value.get_ref())?);
             return Some(Point {
                 label,
-                fields,
-                place: place.clone(),
+                assignments: fields.assignments(),
             });
         };
         let mut name = None;
@@ -434,8 +432,7 @@ impl Reader<'_> {
         let label = name.unwrap_or_else(all);
         Some(Point {
             label,
-            fields,
-            place: place.clone(),
+            assignments: fields.assignments(),
         })
     }
 
