@@ -1,7 +1,7 @@
-//! `sdgen serve`: the server's arguments, its lines on stderr, and the signals that end it.
+//! `sdgen serve`: the server's arguments, its log on stderr, and the signals that stop it.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ use crate::device::{DeviceChoice, Dtype};
 use crate::env::{Hold, Hub, Token, state_folder};
 use crate::error::{Error, Kind, Result};
 use crate::params::{Params, Parsed};
-use crate::serve::{Door, Home, Limits, Log, Options, Server};
+use crate::serve::{BindOptions, Limits, Log, Options, Server, Storage};
 
 #[derive(Args)]
 #[group(skip)]
@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     cors: Vec<String>,
 
     #[command(flatten)]
-    drawing: Drawing,
+    drawing: EngineArguments,
 
     /// Jobs that may wait, more are answered with 503; or
     /// redis://[[USER:]PASSWORD@]HOST[:PORT][/DB][?size=N], where several servers and workers share
@@ -57,7 +57,7 @@ pub(super) struct Arguments {
     queue: Option<String>,
 
     #[command(flatten)]
-    lease: Lease,
+    lease: LeaseArguments,
 
     /// Size of a request, in MiB
     #[arg(
@@ -99,13 +99,13 @@ pub(super) struct Arguments {
     state: Option<PathBuf>,
 
     #[command(flatten)]
-    words: Words,
+    words: LogArguments,
 }
 
 /// Options of the engine.
 #[derive(Args)]
 #[group(skip)]
-pub(super) struct Drawing {
+pub(super) struct EngineArguments {
     /// Model that clients may ask for; the first is the default; may be repeated [default: every
     /// known name]
     #[arg(short, long, value_name = "MODEL", help_heading = "Drawing")]
@@ -133,10 +133,10 @@ pub(super) struct Drawing {
     batch_size: Option<usize>,
 }
 
-/// Time for which a silent process keeps its job.
+/// Options of a queue that is shared with other processes.
 #[derive(Args)]
 #[group(skip)]
-pub(super) struct Lease {
+pub(super) struct LeaseArguments {
     /// Seconds after which the job of a process that is silent goes to another; for redis://, and
     /// everywhere the same
     #[arg(
@@ -151,7 +151,7 @@ pub(super) struct Lease {
 /// Options of the output on stderr.
 #[derive(Args)]
 #[group(skip)]
-pub(super) struct Words {
+pub(super) struct LogArguments {
     /// Write prompts into the log
     #[arg(long, help_heading = "Display")]
     log_prompts: bool,
@@ -161,38 +161,47 @@ pub(super) struct Words {
     quiet: bool,
 }
 
-/// Serves until a signal ends it.
+/// Serves requests until a signal arrives.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let server = Server::bind(options(arguments)?, door(arguments)?, arguments.words.log())?;
+    let server = Server::bind(
+        options(arguments)?,
+        bind_options(arguments)?,
+        arguments.words.log(),
+    )?;
     let stop = server.stop();
-    signals::on_stop(STOPPING, move || stop.stop())?;
+    signals::on_stop(STOP_MESSAGE, move || stop.stop())?;
     terminal::print_message(&format!("listening on http://{}", server.address()));
-    match server.waiting()? {
+    match server.queued_jobs()? {
         0 => {}
-        waiting => terminal::print_message(&format!("jobs left from before: {waiting}")),
+        queued => terminal::print_message(&format!("jobs left from before: {queued}")),
     }
     server.run()?;
     Ok(())
 }
 
 /// Message at the first signal.
-pub(super) const STOPPING: &str = "finishing the running job; Ctrl-C again stops at once";
+pub(super) const STOP_MESSAGE: &str = "finishing the running job; Ctrl-C again stops at once";
 
-impl Words {
+impl LogArguments {
     pub(super) fn log(&self) -> Log {
-        match self.quiet {
-            true => Arc::new(|_: &str| {}),
-            false => Arc::new(|line: &str| {
-                let now = crate::serve::rfc3339(SystemTime::now());
-                terminal::print_message(&format!("{now} {}", terminal::sanitize(line)));
-            }),
+        if self.quiet {
+            return Arc::new(|_: &str| {});
         }
+        Arc::new(|line: &str| {
+            let now = crate::serve::rfc3339(SystemTime::now());
+            terminal::print_message(&format!("{now} {}", terminal::sanitize(line)));
+        })
     }
 }
 
-impl Drawing {
-    /// With where jobs are kept, and how many.
-    pub(super) fn options(&self, home: Home, limits: Limits, words: &Words) -> Result<Options> {
+impl EngineArguments {
+    /// Settings of a server or a worker.
+    pub(super) fn options(
+        &self,
+        storage: Storage,
+        limits: Limits,
+        words: &LogArguments,
+    ) -> Result<Options> {
         let defaults = Params {
             device: self.device.clone(),
             dtype: self.dtype.clone(),
@@ -214,7 +223,7 @@ impl Drawing {
             models,
             defaults,
             hub: Hub::from_env()?,
-            home,
+            storage,
             limits,
             log_prompts,
             hold,
@@ -222,31 +231,31 @@ impl Drawing {
     }
 }
 
-impl Lease {
-    /// Redis with this lease.
-    pub(super) fn home(&self, url: String) -> Result<Home> {
+impl LeaseArguments {
+    /// The storage in Redis with this lease.
+    pub(super) fn storage(&self, url: String) -> Result<Storage> {
         let lease = Duration::try_from_secs_f64(self.lease).ok();
         let lease = lease
             .filter(|lease| (Duration::from_secs(1)..=Duration::from_secs(3600)).contains(lease));
         let lease =
             lease.ok_or_else(|| Error::expected("lease", "from 1 to 3600 seconds", self.lease))?;
-        Ok(Home::Redis { url, lease })
+        Ok(Storage::Redis { url, lease })
     }
 }
 
-/// Most jobs that wait where nothing is said.
-const WAITING: usize = 64;
+/// Default number of jobs that may be queued.
+const DEFAULT_QUEUE_SIZE: usize = 64;
 
 /// Value of `--queue` or of the environment: the maximum number of waiting jobs, and the URL of the
 /// queue, if not in this process.
-pub(super) fn queue(said: Option<&String>) -> Result<(usize, Option<String>)> {
-    match said.cloned().or_else(crate::env::queue) {
-        Some(text) => parsed(&text),
-        None => Ok((WAITING, None)),
+pub(super) fn queue_options(given: Option<&String>) -> Result<(usize, Option<String>)> {
+    match given.cloned().or_else(crate::env::queue) {
+        Some(text) => parse_queue(&text),
+        None => Ok((DEFAULT_QUEUE_SIZE, None)),
     }
 }
 
-fn parsed(text: &str) -> Result<(usize, Option<String>)> {
+fn parse_queue(text: &str) -> Result<(usize, Option<String>)> {
     let size = |text: &str| {
         let size = text.parse().ok().filter(|size| (1..=10_000).contains(size));
         size.ok_or_else(|| {
@@ -267,18 +276,21 @@ fn parsed(text: &str) -> Result<(usize, Option<String>)> {
     } else {
         format!("?{}", others.join("&"))
     };
-    let bound = sizes
+    let queue_size = sizes
         .last()
         .and_then(|pair| pair.strip_prefix("size="))
         .map(size);
     Ok((
-        bound.transpose()?.unwrap_or(WAITING),
+        queue_size.transpose()?.unwrap_or(DEFAULT_QUEUE_SIZE),
         Some(format!("{address}{query}")),
     ))
 }
 
-fn door(arguments: &Arguments) -> Result<Door> {
-    let token = arguments.token_file.as_ref().map(token).transpose()?;
+fn bind_options(arguments: &Arguments) -> Result<BindOptions> {
+    let token = match &arguments.token_file {
+        Some(path) => Some(read_token(path)?),
+        None => None,
+    };
     if !arguments.host.is_loopback() && token.is_none() && !arguments.no_auth {
         let message = format!("`{}` can be reached from other machines", arguments.host);
         return Err(Error::field("host", message).hint(
@@ -286,7 +298,7 @@ fn door(arguments: &Arguments) -> Result<Door> {
         ));
     }
     let (names, cors) = (arguments.allow_host.clone(), arguments.cors.clone());
-    Ok(Door {
+    Ok(BindOptions {
         host: arguments.host,
         port: arguments.port,
         token,
@@ -296,10 +308,10 @@ fn door(arguments: &Arguments) -> Result<Door> {
 }
 
 fn options(arguments: &Arguments) -> Result<Options> {
-    let (bound, url) = queue(arguments.queue.as_ref())?;
-    let home = match (url, &arguments.state) {
-        (None, _) => Home::Folder(state(arguments)?),
-        (Some(url), None) => arguments.lease.home(url)?,
+    let (queue_size, url) = queue_options(arguments.queue.as_ref())?;
+    let storage = match (url, &arguments.state) {
+        (None, _) => Storage::StateDir(state_dir(arguments)?),
+        (Some(url), None) => arguments.lease.storage(url)?,
         (Some(_), Some(_)) => {
             return Err(
                 Error::field("state", "jobs are kept in Redis, and no folder is used")
@@ -309,7 +321,7 @@ fn options(arguments: &Arguments) -> Result<Options> {
     };
     arguments
         .drawing
-        .options(home, limits(arguments, bound)?, &arguments.words)
+        .options(storage, limits(arguments, queue_size)?, &arguments.words)
 }
 
 fn limits(arguments: &Arguments, queue: usize) -> Result<Limits> {
@@ -342,16 +354,16 @@ fn limits(arguments: &Arguments, queue: usize) -> Result<Limits> {
     })
 }
 
-fn token(path: &PathBuf) -> Result<Token> {
-    let cannot = |what: &str| Error::field("token_file", format!("`{}` {what}", path.display()));
-    let text = std::fs::read_to_string(path).map_err(|e| cannot("cannot be read").source(e))?;
+fn read_token(path: &Path) -> Result<Token> {
+    let error = |what: &str| Error::field("token_file", format!("`{}` {what}", path.display()));
+    let text = std::fs::read_to_string(path).map_err(|e| error("cannot be read").source(e))?;
     Token::new(&text)
-        .ok_or_else(|| cannot("is empty").hint("make one: `openssl rand -hex 32 > token`"))
+        .ok_or_else(|| error("is empty").hint("make one: `openssl rand -hex 32 > token`"))
 }
 
-fn state(arguments: &Arguments) -> Result<PathBuf> {
-    let own = || Some(state_folder()?.join(format!("serve-{}", arguments.port)));
-    arguments.state.clone().or_else(own).ok_or_else(|| {
+fn state_dir(arguments: &Arguments) -> Result<PathBuf> {
+    let default = || Some(state_folder()?.join(format!("serve-{}", arguments.port)));
+    arguments.state.clone().or_else(default).ok_or_else(|| {
         Error::new(Kind::Output, "there is no home folder to keep jobs in")
             .hint("name a folder: `--state DIR`")
     })
@@ -363,17 +375,17 @@ mod tests {
 
     #[test]
     fn a_queue_is_a_size_or_an_address_with_a_size() {
-        let read = |text: &str| parsed(text).unwrap();
+        let read = |text: &str| parse_queue(text).unwrap();
         assert_eq!(read("8"), (8, None));
         assert_eq!(
             read("redis://h:6379/0"),
-            (WAITING, Some("redis://h:6379/0".to_owned()))
+            (DEFAULT_QUEUE_SIZE, Some("redis://h:6379/0".to_owned()))
         );
         let unix = "redis+unix:///run/redis.sock?db=1";
         assert_eq!(read(&format!("{unix}&size=9")), (9, Some(unix.to_owned())));
         for text in ["0", "many", "redis://h?size=0"] {
             assert_eq!(
-                parsed(text).unwrap_err().field_name(),
+                parse_queue(text).unwrap_err().field_name(),
                 Some("queue"),
                 "{text}"
             );

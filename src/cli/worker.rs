@@ -1,9 +1,9 @@
-//! `sdgen worker`: the arguments of one that draws what servers have taken in, and the signals that
-//! end it.
+//! `sdgen worker`: the arguments of a process that runs jobs which servers have enqueued, and the
+//! signals that stop it.
 
 use clap::Args;
 
-use super::serve::{Drawing, Lease, STOPPING, Words, queue};
+use super::serve::{EngineArguments, LeaseArguments, LogArguments, STOP_MESSAGE, queue_options};
 use super::{signals, terminal};
 use crate::error::Error;
 use crate::serve::{Limits, Worker};
@@ -17,34 +17,36 @@ pub(super) struct Arguments {
     queue: Option<String>,
 
     #[command(flatten)]
-    lease: Lease,
+    lease: LeaseArguments,
 
     /// Pixels of a picture
     #[arg(long, value_name = "N", default_value_t = 2048 * 2048, help_heading = "Limits")]
     max_pixels: u64,
 
     #[command(flatten)]
-    drawing: Drawing,
+    drawing: EngineArguments,
 
     #[command(flatten)]
-    words: Words,
+    words: LogArguments,
 }
 
-/// Draws until a signal ends it.
+/// Runs jobs until a signal arrives.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let url = queue(arguments.queue.as_ref())?.1.ok_or_else(|| {
+    let url = queue_options(arguments.queue.as_ref())?.1.ok_or_else(|| {
         Error::field("queue", "a worker takes its jobs from a shared queue")
             .hint("name the queue that the servers share: `redis://host:6379/0`")
     })?;
-    let home = arguments.lease.home(url)?;
+    let storage = arguments.lease.storage(url)?;
     let limits = Limits {
         pixels: arguments.max_pixels,
         ..Limits::none()
     };
-    let options = arguments.drawing.options(home, limits, &arguments.words)?;
+    let options = arguments
+        .drawing
+        .options(storage, limits, &arguments.words)?;
     let worker = Worker::new(options, arguments.words.log())?;
     let stop = worker.stop();
-    signals::on_stop(STOPPING, move || stop.stop())?;
+    signals::on_stop(STOP_MESSAGE, move || stop.stop())?;
     terminal::print_message("waiting for jobs");
     worker.run();
     Ok(())

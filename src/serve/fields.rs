@@ -9,11 +9,11 @@ use crate::params::Params;
 
 /// Party that sets a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     /// The client.
     Client,
     /// The client, as an uploaded image; never as a path.
-    Picture,
+    Image,
     /// The client, from the models that the server offers.
     Model,
     /// The server only.
@@ -23,7 +23,7 @@ pub(super) enum Access {
 /// Access rule of each field. A field that is not listed is the server's, so that no new field is
 /// exposed by accident.
 const ACCESS: &[(Access, &[&str])] = &[
-    (Access::Picture, &["init_image", "mask"]),
+    (Access::Image, &["init_image", "mask"]),
     (Access::Model, &["model", "refiner"]),
     (
         Access::Server,
@@ -132,10 +132,10 @@ const ACCESS: &[(Access, &[&str])] = &[
 ];
 
 /// Value of `mask` that stands for the transparent part of the start image.
-pub(super) const ALPHA: &str = "alpha";
+pub(crate) const ALPHA: &str = "alpha";
 
 /// Access rule of the field with this name.
-pub(super) fn access(field: &str) -> Access {
+pub(crate) fn field_access(field: &str) -> Access {
     ACCESS
         .iter()
         .find(|(_, names)| names.contains(&field))
@@ -144,7 +144,7 @@ pub(super) fn access(field: &str) -> Access {
 
 /// Type of a field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Type {
+pub(crate) enum Type {
     Text,
     Whole,
     Real,
@@ -154,17 +154,17 @@ pub(super) enum Type {
 }
 
 /// A field of `Params`.
-pub(super) struct Field {
-    pub(super) name: String,
-    pub(super) about: String,
-    pub(super) access: Access,
-    pub(super) kind: Type,
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) access: Access,
+    pub(crate) kind: Type,
     /// Allowed names, if they are a closed list.
-    pub(super) choices: Vec<String>,
+    pub(crate) choices: Vec<String>,
 }
 
 /// All fields of `Params`.
-pub(super) fn all() -> Vec<Field> {
+pub(crate) fn all_fields() -> Vec<Field> {
     let command = Params::augment_args(clap::Command::new("params"));
     command.get_arguments().map(field).collect()
 }
@@ -186,8 +186,8 @@ fn field(arg: &clap::Arg) -> Field {
         .map(|help| help.to_string().replace('\n', " "))
         .unwrap_or_default();
     Field {
-        access: access(&name),
-        kind: kind(&name),
+        access: field_access(&name),
+        kind: value_type(&name),
         name,
         about,
         choices,
@@ -195,7 +195,7 @@ fn field(arg: &clap::Arg) -> Field {
 }
 
 /// Type of the field, found by trying one value of each type.
-fn kind(name: &str) -> Type {
+fn value_type(name: &str) -> Type {
     let examples = [
         (json!(true), Type::Switch),
         (json!("a"), Type::Text),
@@ -214,12 +214,12 @@ fn takes(name: &str, value: Value) -> bool {
 }
 
 /// Lower bound of an integer field: -1 or 0.
-pub(super) fn least(name: &str) -> i64 {
+pub(crate) fn minimum(name: &str) -> i64 {
     if takes(name, json!(-1)) { -1 } else { 0 }
 }
 
 /// Names that clients may use.
-fn open_names() -> Vec<&'static str> {
+fn client_field_names() -> Vec<&'static str> {
     let open = ACCESS
         .iter()
         .filter(|(access, _)| *access != Access::Server);
@@ -227,10 +227,10 @@ fn open_names() -> Vec<&'static str> {
 }
 
 /// Sets a field of `params`, by its name or an alias; null sets nothing.
-pub(super) fn set(params: &mut Params, name: &str, value: &Value) -> Result<()> {
+pub(crate) fn set_field(params: &mut Params, name: &str, value: &Value) -> Result<()> {
     let Some(field) = Params::field(name) else {
         let error = Error::field(name, format!("unknown field `{name}`"));
-        return Err(match crate::error::closest(name, &open_names()) {
+        return Err(match crate::error::closest(name, &client_field_names()) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => error.hint("/openapi.json lists every field"),
         });
@@ -240,7 +240,7 @@ pub(super) fn set(params: &mut Params, name: &str, value: &Value) -> Result<()> 
     }
     let set = params.set(field, value.clone());
     set.map_err(|error| Error::field(name, error.to_string()))?;
-    if access(field) == Access::Server {
+    if field_access(field) == Access::Server {
         return Err(Error::field(name, "is the server's to choose").hint("leave it out"));
     }
     Ok(())
@@ -248,16 +248,16 @@ pub(super) fn set(params: &mut Params, name: &str, value: &Value) -> Result<()> 
 
 /// The field and the value of a part of a form: a number, a switch or a list where the field takes
 /// one; text that looks like a number stays text where the field takes text.
-pub(super) fn from_text(name: &str, text: &str) -> Result<(String, Value)> {
+pub(crate) fn parse_form_field(name: &str, text: &str) -> Result<(String, Value)> {
     let field = Params::field(name).unwrap_or(name).to_owned();
     let as_text = Value::from(text);
-    let Err(error) = set(&mut Params::default(), name, &as_text) else {
+    let Err(error) = set_field(&mut Params::default(), name, &as_text) else {
         return Ok((field, as_text));
     };
     let Ok(value) = serde_json::from_str::<Value>(text) else {
         return Err(error);
     };
-    set(&mut Params::default(), name, &value)?;
+    set_field(&mut Params::default(), name, &value)?;
     Ok((field, value))
 }
 
@@ -267,7 +267,7 @@ mod tests {
 
     #[test]
     fn every_field_has_an_owner_and_every_row_a_field() {
-        let fields: Vec<String> = all().into_iter().map(|field| field.name).collect();
+        let fields: Vec<String> = all_fields().into_iter().map(|field| field.name).collect();
         let named = || ACCESS.iter().flat_map(|(_, names)| names.iter());
         let homeless: Vec<_> = fields
             .iter()
@@ -292,14 +292,15 @@ mod tests {
             let named = values
                 .iter()
                 .any(|value| files.iter().any(|file| value.contains(file)));
-            let closed = [Access::Server, Access::Picture].contains(&access(arg.get_id().as_str()));
+            let closed =
+                [Access::Server, Access::Image].contains(&field_access(arg.get_id().as_str()));
             assert!(!named || closed, "{}", arg.get_id());
         }
     }
 
     #[test]
     fn types_and_choices_are_those_of_the_command_line() {
-        let all = all();
+        let all = all_fields();
         let field = |name: &str| all.iter().find(|field| field.name == name).unwrap();
         let kinds = [
             "prompt",
@@ -319,7 +320,8 @@ mod tests {
     #[test]
     fn a_value_is_refused_by_the_name_of_its_field() {
         let mut params = Params::default();
-        let mut refused = |name: &str, value: Value| set(&mut params, name, &value).unwrap_err();
+        let mut refused =
+            |name: &str, value: Value| set_field(&mut params, name, &value).unwrap_err();
         assert_eq!(
             refused("output", json!("/etc/passwd")).to_string(),
             "output: is the server's to choose"
@@ -329,28 +331,31 @@ mod tests {
         assert_eq!(error.field_name(), Some("steps"));
         assert!(error.message().contains("invalid type"), "{error}");
         let mut params = Params::default();
-        set(&mut params, "seed", &Value::Null).unwrap();
-        set(&mut params, "guidance_scale", &json!(2)).unwrap();
+        set_field(&mut params, "seed", &Value::Null).unwrap();
+        set_field(&mut params, "guidance_scale", &json!(2)).unwrap();
         assert_eq!((params.seed, params.cfg_scale), (None, Some(2.0)));
     }
 
     #[test]
     fn texts_of_a_form_become_what_the_field_takes() {
-        assert_eq!(from_text("steps", "4").unwrap(), ("steps".into(), json!(4)));
         assert_eq!(
-            from_text("prompt", "1984").unwrap(),
+            parse_form_field("steps", "4").unwrap(),
+            ("steps".into(), json!(4))
+        );
+        assert_eq!(
+            parse_form_field("prompt", "1984").unwrap(),
             ("prompt".into(), json!("1984"))
         );
         assert_eq!(
-            from_text("timesteps", "[999,1]").unwrap(),
+            parse_form_field("timesteps", "[999,1]").unwrap(),
             ("timesteps".into(), json!([999, 1]))
         );
         assert_eq!(
-            from_text("keep_unmasked", "true").unwrap(),
+            parse_form_field("keep_unmasked", "true").unwrap(),
             ("keep_unmasked".into(), json!(true))
         );
         assert_eq!(
-            from_text("steps", "many").unwrap_err().field_name(),
+            parse_form_field("steps", "many").unwrap_err().field_name(),
             Some("steps")
         );
     }

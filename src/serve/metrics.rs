@@ -1,192 +1,165 @@
-//! Counters, and all of them as Prometheus' text.
+//! Metrics, in Prometheus' text format.
 
-use std::fmt::Write as _;
-use std::sync::atomic::{AtomicU64, Ordering};
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry, TextEncoder,
+};
 
-use super::job::State;
-use super::store::Count;
+use crate::error::{Error, Result};
 use crate::named_enum::Named;
+use crate::serve::job::State;
+use crate::serve::store::JobCounts;
 
 /// Upper bounds of the buckets of durations, in seconds.
 const BUCKETS: [f64; 10] = [
     0.01, 0.05, 0.25, 1.0, 5.0, 15.0, 60.0, 300.0, 1800.0, 7200.0,
 ];
 
-/// Durations, counted by length.
-#[derive(Default)]
-struct Histogram {
-    buckets: [AtomicU64; BUCKETS.len()],
-    count: AtomicU64,
-    micros: AtomicU64,
-}
-
-impl Histogram {
-    fn add(&self, seconds: f64) {
-        for (bound, bucket) in BUCKETS.iter().zip(&self.buckets) {
-            bucket.fetch_add(u64::from(seconds <= *bound), Ordering::Relaxed);
-        }
-        self.count.fetch_add(1, Ordering::Relaxed);
-        self.micros
-            .fetch_add((seconds * 1e6) as u64, Ordering::Relaxed);
-    }
-
-    fn write(&self, text: &mut String, name: &str, help: &str) {
-        head(text, name, "histogram", help);
-        for (bound, bucket) in BUCKETS.iter().zip(&self.buckets) {
-            line(
-                text,
-                &format!("{name}_bucket{{le=\"{bound}\"}}"),
-                bucket.load(Ordering::Relaxed),
-            );
-        }
-        let count = self.count.load(Ordering::Relaxed);
-        line(text, &format!("{name}_bucket{{le=\"+Inf\"}}"), count);
-        line(
-            text,
-            &format!("{name}_sum"),
-            self.micros.load(Ordering::Relaxed) as f64 / 1e6,
-        );
-        line(text, &format!("{name}_count"), count);
-    }
-}
+/// Classes of HTTP status codes.
+const STATUS_CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Counters of the server.
-#[derive(Default)]
-pub(super) struct Metrics {
-    requests: [AtomicU64; 5],
-    jobs: [AtomicU64; State::ALL.len()],
-    steps: AtomicU64,
-    images: AtomicU64,
+pub(crate) struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    jobs: IntCounterVec,
+    steps: IntCounter,
+    images: IntCounter,
     wait: Histogram,
-    draw: Histogram,
-    answer: Histogram,
+    run: Histogram,
+    response: Histogram,
 }
 
 impl Metrics {
-    /// A request was answered.
-    pub(super) fn answered(&self, status: u16, seconds: f64) {
-        let class = usize::from(status / 100).clamp(1, 5) - 1;
-        self.requests[class].fetch_add(1, Ordering::Relaxed);
-        self.answer.add(seconds);
+    pub(crate) fn new() -> Result<Self> {
+        Self::register().map_err(metrics_error)
     }
 
-    /// A call of the network for so many pictures is done.
-    pub(super) fn steps(&self, images: usize) {
-        self.steps.fetch_add(images as u64, Ordering::Relaxed);
-    }
-
-    /// A job ended after waiting and drawing for so long.
-    pub(super) fn ended(&self, state: State, images: usize, wait: Option<f64>, draw: Option<f64>) {
-        self.images.fetch_add(images as u64, Ordering::Relaxed);
-        self.jobs[state as usize].fetch_add(1, Ordering::Relaxed);
-        wait.iter().for_each(|seconds| self.wait.add(*seconds));
-        draw.iter().for_each(|seconds| self.draw.add(*seconds));
-    }
-
-    /// Everything in Prometheus' text format; without the queue while that is out of reach.
-    #[allow(clippy::too_many_lines, reason = "one figure after another")]
-    pub(super) fn text(&self, now: Option<&Count>) -> String {
-        let mut text = String::new();
-        gauge(
-            &mut text,
-            "sdgen_queue_up",
-            "Whether the queue answers.",
-            u64::from(now.is_some()),
-        );
-        if let Some(now) = now {
-            gauge(
-                &mut text,
-                "sdgen_queue_depth",
-                "Jobs that wait.",
-                now.queued as u64,
-            );
-            gauge(
-                &mut text,
-                "sdgen_jobs_running",
-                "Jobs in the engine.",
-                now.running as u64,
-            );
-            gauge(
-                &mut text,
-                "sdgen_jobs_kept",
-                "Ended jobs that have not expired.",
-                now.ended as u64,
-            );
-            gauge(
-                &mut text,
-                "sdgen_results_bytes",
-                "Bytes of pictures that are kept.",
-                now.bytes,
-            );
-        }
-        if let Some(bytes) = crate::nn::resident_memory() {
-            gauge(
-                &mut text,
-                "process_resident_memory_bytes",
-                "Resident memory.",
-                bytes,
-            );
-        }
-        head(
-            &mut text,
-            "sdgen_jobs_total",
-            "counter",
-            "Jobs that ended, by state.",
-        );
-        for (state, name) in State::ALL.iter().filter(|(state, _)| state.is_final()) {
-            let count = self.jobs[*state as usize].load(Ordering::Relaxed);
-            line(
-                &mut text,
-                &format!("sdgen_jobs_total{{state=\"{name}\"}}"),
-                count,
-            );
-        }
-        head(
-            &mut text,
+    fn register() -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let r = &registry;
+        let by_class = Opts::new(
             "sdgen_http_requests_total",
-            "counter",
             "Requests answered, by class of status.",
         );
-        for (class, count) in self.requests.iter().enumerate() {
-            let name = format!("sdgen_http_requests_total{{status=\"{}xx\"}}", class + 1);
-            line(&mut text, &name, count.load(Ordering::Relaxed));
+        let by_state = Opts::new("sdgen_jobs_total", "Jobs that ended, by state.");
+        let metrics = Self {
+            requests: add(r, IntCounterVec::new(by_class, &["status"]))?,
+            jobs: add(r, IntCounterVec::new(by_state, &["state"]))?,
+            steps: add(
+                r,
+                IntCounter::new("sdgen_steps_total", "Denoising steps, for each image."),
+            )?,
+            images: add(
+                r,
+                IntCounter::new("sdgen_images_total", "Images generated."),
+            )?,
+            wait: durations(r, "sdgen_job_wait_seconds", "From submission to start.")?,
+            run: durations(r, "sdgen_job_draw_seconds", "From start to end.")?,
+            response: durations(
+                r,
+                "sdgen_http_request_seconds",
+                "From request to the head of its response.",
+            )?,
+            registry,
+        };
+        // Series with every label are there from the start, so that rates can be computed.
+        for class in STATUS_CLASSES {
+            metrics.requests.with_label_values(&[class]);
         }
-        for (name, help, counter) in [
-            (
-                "sdgen_steps_total",
-                "Denoising steps, for each picture.",
-                &self.steps,
-            ),
-            ("sdgen_images_total", "Pictures drawn.", &self.images),
-        ] {
-            head(&mut text, name, "counter", help);
-            line(&mut text, name, counter.load(Ordering::Relaxed));
+        for (state, name) in State::ALL {
+            if state.is_final() {
+                metrics.jobs.with_label_values(&[*name]);
+            }
         }
-        self.wait
-            .write(&mut text, "sdgen_job_wait_seconds", "From order to begin.");
-        self.draw
-            .write(&mut text, "sdgen_job_draw_seconds", "From begin to end.");
-        self.answer.write(
-            &mut text,
-            "sdgen_http_request_seconds",
-            "From request to the head of its answer.",
-        );
-        text
+        Ok(metrics)
+    }
+
+    /// Counts a request and the time until its response.
+    pub(crate) fn record_request(&self, status: u16, seconds: f64) {
+        let class = usize::from(status / 100).clamp(1, 5) - 1;
+        let requests = &self.requests;
+        requests.with_label_values(&[STATUS_CLASSES[class]]).inc();
+        self.response.observe(seconds);
+    }
+
+    /// Counts a network evaluation for this number of images.
+    pub(crate) fn record_steps(&self, images: usize) {
+        self.steps.inc_by(images as u64);
+    }
+
+    /// Counts an ended job and the times for which it was queued and running.
+    pub(crate) fn record_job(
+        &self,
+        state: State,
+        images: usize,
+        wait: Option<f64>,
+        run: Option<f64>,
+    ) {
+        self.images.inc_by(images as u64);
+        self.jobs.with_label_values(&[state.name()]).inc();
+        if let Some(seconds) = wait {
+            self.wait.observe(seconds);
+        }
+        if let Some(seconds) = run {
+            self.run.observe(seconds);
+        }
+    }
+
+    /// All metrics; without those of the queue while it is unreachable.
+    pub(crate) fn render(&self, counts: Option<&JobCounts>) -> Result<String> {
+        let mut families = gauges(counts).map_err(metrics_error)?.gather();
+        families.extend(self.registry.gather());
+        let text = TextEncoder::new().encode_to_string(&families);
+        text.map_err(metrics_error)
     }
 }
 
-fn head(text: &mut String, name: &str, kind: &str, help: &str) {
-    // Writing to a string cannot fail.
-    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+/// Figures that are read when they are asked for.
+fn gauges(counts: Option<&JobCounts>) -> prometheus::Result<Registry> {
+    let registry = Registry::new();
+    let gauge = |name: &str, help: &str, value: u64| -> prometheus::Result<()> {
+        add(&registry, IntGauge::new(name, help))?.set(value as i64);
+        Ok(())
+    };
+    let is_up = u64::from(counts.is_some());
+    gauge("sdgen_queue_up", "Whether the queue answers.", is_up)?;
+    if let Some(counts) = counts {
+        let JobCounts {
+            queued,
+            running,
+            ended,
+            bytes,
+            unwritten: _,
+        } = *counts;
+        gauge("sdgen_queue_depth", "Queued jobs.", queued as u64)?;
+        gauge("sdgen_jobs_running", "Running jobs.", running as u64)?;
+        let help = "Ended jobs that have not expired.";
+        gauge("sdgen_jobs_kept", help, ended as u64)?;
+        gauge("sdgen_results_bytes", "Bytes of stored images.", bytes)?;
+    }
+    if let Some(bytes) = crate::nn::resident_memory() {
+        gauge("process_resident_memory_bytes", "Resident memory.", bytes)?;
+    }
+    Ok(registry)
 }
 
-fn line(text: &mut String, name: &str, value: impl std::fmt::Display) {
-    let _ = writeln!(text, "{name} {value}");
+fn add<T: Collector + Clone + 'static>(
+    registry: &Registry,
+    metric: prometheus::Result<T>,
+) -> prometheus::Result<T> {
+    let metric = metric?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
 }
 
-fn gauge(text: &mut String, name: &str, help: &str, value: u64) {
-    head(text, name, "gauge", help);
-    line(text, name, value);
+fn durations(registry: &Registry, name: &str, help: &str) -> prometheus::Result<Histogram> {
+    let options = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
+    add(registry, Histogram::with_opts(options))
+}
+
+fn metrics_error(error: prometheus::Error) -> Error {
+    Error::internal("cannot collect the metrics").source(error)
 }
 
 #[cfg(test)]
@@ -195,14 +168,15 @@ mod tests {
 
     #[test]
     fn every_line_is_a_sample_or_a_comment_and_buckets_add_up() {
-        let metrics = Metrics::default();
-        metrics.answered(503, 0.02);
-        metrics.steps(4);
-        metrics.ended(State::Completed, 2, Some(0.2), Some(2.0));
-        let text = metrics.text(Some(&Count {
+        let metrics = Metrics::new().unwrap();
+        metrics.record_request(503, 0.02);
+        metrics.record_steps(4);
+        metrics.record_job(State::Completed, 2, Some(0.2), Some(2.0));
+        let text = metrics.render(Some(&JobCounts {
             queued: 3,
-            ..Count::default()
+            ..JobCounts::default()
         }));
+        let text = text.unwrap();
         for expected in [
             "sdgen_queue_depth 3",
             "sdgen_jobs_total{state=\"completed\"} 1",

@@ -11,27 +11,27 @@ use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
-use super::fields::ALPHA;
 use crate::error::{Error, Result};
 use crate::image::Size;
 use crate::imaging::{MaskChannel, Source, Transparency};
 use crate::output::encode;
 use crate::output::latents::SUFFIX;
 use crate::params::Params;
+use crate::serve::fields::ALPHA;
 
-/// Field → bytes of its picture.
-pub(super) type Pictures = BTreeMap<String, Vec<u8>>;
+/// Field → bytes of its image.
+pub(crate) type UploadedImages = BTreeMap<String, Vec<u8>>;
 
 /// Placeholder in a job's parameters for an image stored with the job.
-pub(super) const PLACE: &str = "upload";
+pub(crate) const UPLOADED: &str = "upload";
 
 /// File name of a finished image within its job.
-pub(super) fn picture_of(index: u64) -> String {
+pub(crate) fn image_file_name(index: u64) -> String {
     format!("{index}{}", encode::DEFAULT.suffix())
 }
 
 /// File name of latents within their job, if they could not be decoded.
-pub(super) const LATENTS: &str = SUFFIX;
+pub(crate) const LATENTS_FILE: &str = SUFFIX;
 
 /// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -39,8 +39,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// The bytes of a picture in base64, alone or as a `data:` URL.
-pub(super) fn decode(field: &str, text: &str) -> Result<Vec<u8>> {
+/// Decodes an image in base64, alone or as a `data:` URL.
+pub(crate) fn decode_base64(field: &str, text: &str) -> Result<Vec<u8>> {
     let body = match text.strip_prefix("data:") {
         None => text,
         Some(url) => url
@@ -58,7 +58,7 @@ pub(super) fn decode(field: &str, text: &str) -> Result<Vec<u8>> {
 }
 
 /// Bytes as base64.
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode_base64(bytes: &[u8]) -> String {
     BASE64.encode(bytes)
 }
 
@@ -70,31 +70,31 @@ fn image_fields(params: &mut Params) -> [(&'static str, &mut Option<String>); 2]
     ]
 }
 
-/// Moves every base64 image of `params` to `pictures` and leaves a placeholder.
-pub(super) fn lift(params: &mut Params, pictures: &mut Pictures) -> Result<()> {
+/// Moves every base64 image of `params` to `uploaded` and leaves a placeholder.
+pub(crate) fn extract_images(params: &mut Params, uploaded: &mut UploadedImages) -> Result<()> {
     for (field, value) in image_fields(params) {
         let Some(text) = value else { continue };
-        if pictures.contains_key(field) || (field == "mask" && text == ALPHA) {
+        if uploaded.contains_key(field) || (field == "mask" && text == ALPHA) {
             continue;
         }
-        pictures.insert(field.to_owned(), decode(field, text)?);
-        *text = PLACE.to_owned();
+        uploaded.insert(field.to_owned(), decode_base64(field, text)?);
+        *text = UPLOADED.to_owned();
     }
     Ok(())
 }
 
-/// Width and height of a picture, from its header alone.
-pub(super) fn size(field: &str, bytes: &[u8]) -> Result<Size> {
+/// Width and height of an image, from its header alone.
+pub(crate) fn image_size(field: &str, bytes: &[u8]) -> Result<Size> {
     let (width, height) = Source::sent(field, bytes).size()?;
     Ok(Size::new(width, height))
 }
 
-/// Converts a mask of another interface: white where the image is repainted.
-pub(super) fn mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
+/// Converts a mask of another API: white where the image is repainted.
+pub(crate) fn convert_mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
     Source::sent("mask", bytes).decoded(Transparency::Dropped, |picture| {
         let plane = picture.mask(channel).ok_or_else(|| {
             Error::field("mask", "has no transparency")
-                .hint("it is transparent where the picture is painted anew")
+                .hint("it has to be transparent where the image is to be repainted")
         })?;
         let mut png = Cursor::new(Vec::new());
         let grey = PngEncoder::new(&mut png);
@@ -106,23 +106,23 @@ pub(super) fn mask(bytes: &[u8], channel: MaskChannel) -> Result<Vec<u8>> {
 }
 
 /// Checks that an image of this size stays within `pixels`.
-pub(super) fn within(field: &str, width: u32, height: u32, pixels: u64) -> Result<()> {
+pub(crate) fn check_pixel_limit(field: &str, width: u32, height: u32, pixels: u64) -> Result<()> {
     if u64::from(width) * u64::from(height) <= pixels {
         return Ok(());
     }
     let side = (pixels as f64).sqrt() as u64;
     Err(Error::field(
         field,
-        format!("{width}x{height} is more than this server takes"),
+        format!("{width}x{height} exceeds the limit of this server"),
     )
     .hint(format!("at most {pixels} pixels, such as {side}x{side}")))
 }
 
-/// The parameters with the path of each picture in its place.
-pub(super) fn placed(params: &Params, folder: &Path) -> Params {
+/// Replaces the placeholder of each uploaded image by its path.
+pub(crate) fn insert_upload_paths(params: &Params, folder: &Path) -> Params {
     let mut params = params.clone();
     for (field, value) in image_fields(&mut params) {
-        if value.as_deref() == Some(PLACE) {
+        if value.as_deref() == Some(UPLOADED) {
             *value = Some(folder.join(field).display().to_string());
         }
     }
@@ -132,14 +132,15 @@ pub(super) fn placed(params: &Params, folder: &Path) -> Params {
 #[cfg(test)]
 mod tests {
     use super::*;
+
     #[test]
-    fn base64_is_taken_with_and_without_padding_and_as_a_url() {
+    fn base64_is_accepted_with_and_without_padding_and_as_a_url() {
         for text in ["aGk=", "aGk", "data:image/png;base64,aGk=", "aG\nk="] {
-            assert_eq!(decode("mask", text).unwrap(), b"hi", "{text}");
+            assert_eq!(decode_base64("mask", text).unwrap(), b"hi", "{text}");
         }
         for text in ["", "/etc/passwd!", "data:image/png,hi", "é"] {
             assert_eq!(
-                decode("mask", text).unwrap_err().field_name(),
+                decode_base64("mask", text).unwrap_err().field_name(),
                 Some("mask"),
                 "{text}"
             );
@@ -147,20 +148,20 @@ mod tests {
     }
 
     #[test]
-    fn pictures_leave_the_parameters_and_return_as_paths() {
+    fn images_leave_the_parameters_and_return_as_paths() {
         let mut params = Params {
             prompt: Some("a".into()),
             init_image: Some("aGk=".into()),
             mask: Some("alpha".into()),
             ..Params::default()
         };
-        let mut pictures = Pictures::new();
-        lift(&mut params, &mut pictures).unwrap();
+        let mut uploaded = UploadedImages::new();
+        extract_images(&mut params, &mut uploaded).unwrap();
         assert_eq!(
-            pictures,
-            Pictures::from([("init_image".to_owned(), b"hi".to_vec())])
+            uploaded,
+            UploadedImages::from([("init_image".to_owned(), b"hi".to_vec())])
         );
-        let placed = placed(&params, Path::new("/jobs/1"));
+        let placed = insert_upload_paths(&params, Path::new("/jobs/1"));
         assert_eq!(
             Path::new(&placed.init_image.unwrap()),
             Path::new("/jobs/1/init_image")
@@ -169,16 +170,16 @@ mod tests {
     }
 
     #[test]
-    fn a_picture_is_judged_by_its_header() {
+    fn the_size_of_an_image_is_read_from_its_header() {
         let image = image::RgbImage::new(20, 10);
         let mut png = std::io::Cursor::new(Vec::new());
         image.write_to(&mut png, image::ImageFormat::Png).unwrap();
         let png = png.into_inner();
-        assert_eq!(size("init_image", &png).unwrap(), Size::new(20, 10));
+        assert_eq!(image_size("init_image", &png).unwrap(), Size::new(20, 10));
         let mut huge = png.clone();
         huge[16..24].copy_from_slice(&[0, 0, 0x75, 0x30, 0, 0, 0x75, 0x30]);
         for bytes in [&huge[..], b"no picture at all"] {
-            let error = size("init_image", bytes).unwrap_err();
+            let error = image_size("init_image", bytes).unwrap_err();
             assert!(
                 error.field_name() == Some("init_image") && !error.to_string().contains("/tmp"),
                 "{error}"

@@ -1,5 +1,5 @@
-//! The worker: one thread that owns planner and engine, takes one job after another and reports
-//! events. The networks never leave this thread.
+//! The worker: one thread that owns planner and engine, runs one job after another and publishes
+//! their events. The networks never leave this thread.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,12 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
-use super::Service;
-use super::failure::Failure;
-use super::job::{End, Job, Made, State};
-use super::story::News;
-use super::uploads::{self, LATENTS, picture_of, placed, within};
-use super::words::bare;
 use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
@@ -24,62 +18,57 @@ use crate::output::latents::Latents;
 use crate::output::metadata::Provenance;
 use crate::params::{Combine, Request};
 use crate::planner::{Plan, Planner};
+use crate::serve::event_log::JobEvent;
+use crate::serve::failure::{Failure, redact_paths};
+use crate::serve::image_record::ImageRecord;
+use crate::serve::job::{Job, Outcome, State};
+use crate::serve::service::Service;
+use crate::serve::uploads::{
+    LATENTS_FILE, check_pixel_limit, encode_base64, image_file_name, insert_upload_paths,
+};
 
-/// Planner and engine of the worker.
-struct Tools {
-    planner: Planner,
-    engine: Engine,
-}
-
-impl Tools {
-    fn new(hub: &Hub) -> Self {
-        Self {
-            planner: Planner::new(hub.clone()),
-            engine: Engine::new(),
-        }
-    }
-}
-
-/// Works until the queue is closed; the job at hand is finished.
-pub(super) fn run(service: &Service, hub: &Hub) {
-    let mut tools = Tools::new(hub);
-    while let Some(job) = service.store.next() {
+/// Runs jobs until the queue is closed and the current job has ended.
+pub(crate) fn run_jobs(service: &Service) {
+    let mut runner = Runner::new(&service.hub);
+    while let Some(job) = service.store.claim_next() {
         let mut jobs = vec![job];
-        if catch_unwind(AssertUnwindSafe(|| tools.serve(service, &mut jobs))).is_err() {
-            tools = Tools::new(hub);
-            let failure = || End::Failed(Failure::internal("the engine broke down over this job"));
-            jobs.iter().for_each(|job| service.finish(job, failure()));
+        if catch_unwind(AssertUnwindSafe(|| runner.process(service, &mut jobs))).is_err() {
+            runner = Runner::new(&service.hub);
+            for job in &jobs {
+                let failure = Failure::internal("the engine panicked while running this job");
+                service.finish(job, Outcome::Failed(failure));
+            }
         }
         service.loading.store(false, Ordering::Relaxed);
-        // What does not go now goes at the next sweep.
-        let _ = service.store.expire(SystemTime::now());
+        // A failure is retried in the next round.
+        let _ = service.store.delete_expired(SystemTime::now());
     }
 }
 
-/// A job that can be drawn.
-struct Planned {
+/// A job that is ready to run.
+struct PlannedJob {
     job: Arc<Job>,
     plan: Plan,
-    /// The request as recorded in its images: without paths of this server.
-    told: Request,
-    silent: bool,
+    /// The request as recorded in the images: without paths of this server.
+    public_request: Request,
+    no_metadata: bool,
     /// True if the current image ends before its last step.
-    is_early: Cell<bool>,
+    ends_early: Cell<bool>,
 }
 
-impl Planned {
-    fn album(&self) -> ImageWriter<'_> {
+impl PlannedJob {
+    fn image_writer(&self) -> ImageWriter<'_> {
         ImageWriter {
             provenance: Provenance {
-                request: &self.told,
+                request: &self.public_request,
                 ..self.plan.provenance()
             },
-            no_metadata: self.silent,
+            no_metadata: self.no_metadata,
         }
     }
 
     /// Number of single-image jobs that fit in one batch.
-    fn room(&self) -> usize {
+    fn batch_capacity(&self) -> usize {
         let request = &self.plan.request;
         if request.count == 1 && self.plan.refiner.is_none() {
             request.batch_size
@@ -88,182 +77,187 @@ impl Planned {
         }
     }
 
-    /// Keeps a finished picture.
-    fn keep(&self, service: &Service, image: &Image) -> Result<()> {
-        let png = if self.is_early.get() {
-            self.album().encode_unfinished(image, encode::DEFAULT)?
+    /// Stores a finished image.
+    fn store_image(&self, service: &Service, image: &Image) -> Result<()> {
+        let writer = self.image_writer();
+        let file = if self.ends_early.get() {
+            writer.encode_unfinished(image, encode::DEFAULT)?
         } else {
-            self.album().encode(image, encode::DEFAULT)?
+            writer.encode(image, encode::DEFAULT)?
         };
-        service
-            .store
-            .keep(&self.job, &picture_of(image.index), &png)?;
-        let &Image {
-            size: Size { width, height },
-            seed,
-            index,
-            ..
-        } = image;
-        self.job.made(Made {
-            index,
-            seed,
-            width,
-            height,
-            bytes: png.len() as u64,
+        let name = image_file_name(image.index);
+        service.store.write_result(&self.job, &name, &file)?;
+        self.job.record_image(ImageRecord {
+            index: image.index,
+            seed: image.seed,
+            width: image.size.width,
+            height: image.size.height,
+            bytes: file.len() as u64,
         });
         Ok(())
     }
 
     /// Outcome of the job after `error`; latents that could not be decoded are stored.
-    fn failed(&self, service: &Service, undecoded: Option<&Latents>, error: &Error) -> End {
-        let end = failed(service, &self.job, error);
-        match (end, undecoded) {
-            (End::Failed(mut failure), Some(latents)) => {
-                let file = latents.file(&self.album().provenance);
-                let kept = file.and_then(|file| service.store.keep(&self.job, LATENTS, &file));
-                failure.hints.push(match kept {
-                    Ok(()) => format!(
-                        "its latents are kept: `sdgen --from-latents FILE` decodes what `/v1/jobs/{}/latents` has",
-                        self.job.id
-                    ),
-                    Err(_) => "its latents could not be kept".to_owned(),
-                });
-                End::Failed(failure)
-            }
-            (end, _) => end,
+    fn outcome_of(&self, service: &Service, error: &Error, undecoded: Option<&Latents>) -> Outcome {
+        let mut outcome = outcome_of(service, &self.job, error);
+        if let (Outcome::Failed(failure), Some(latents)) = (&mut outcome, undecoded) {
+            let hint = match self.store_latents(service, latents) {
+                Ok(()) => format!(
+                    "its latents are kept: `sdgen --from-latents FILE` decodes what `/v1/jobs/{}/latents` has",
+                    self.job.id
+                ),
+                Err(_) => "its latents could not be kept".to_owned(),
+            };
+            failure.hints.push(hint);
         }
+        outcome
+    }
+
+    fn store_latents(&self, service: &Service, latents: &Latents) -> Result<()> {
+        let file = latents.file(&self.image_writer().provenance)?;
+        service.store.write_result(&self.job, LATENTS_FILE, &file)
     }
 }
 
 /// Outcome of a job after `error`; the full error goes to the log.
-fn failed(service: &Service, job: &Job, error: &Error) -> End {
+fn outcome_of(service: &Service, job: &Job, error: &Error) -> Outcome {
     if ![Kind::Usage, Kind::Interrupted].contains(&error.kind()) {
         (service.log)(&format!("{}: {error}", job.id));
     }
-    match error.kind() == Kind::Interrupted && (job.is_cancelled() || job.is_interrupted()) {
-        true => End::Cancelled,
-        false => End::Failed(Failure::public(error, &service.places(&job.id))),
+    if error.kind() == Kind::Interrupted && (job.is_cancelled() || job.is_finishing()) {
+        return Outcome::Cancelled;
     }
+    let paths = service.all_private_paths(&job.id);
+    Outcome::Failed(Failure::without_paths(error, &paths))
 }
 
-impl Tools {
-    /// Draws a job, and with it those that wait behind it and are like it, as far as one forward
-    /// has room for them.
-    fn serve(&mut self, service: &Service, jobs: &mut Vec<Arc<Job>>) {
+/// Planner and engine of the worker.
+struct Runner {
+    planner: Planner,
+    engine: Engine,
+}
+
+impl Runner {
+    fn new(hub: &Hub) -> Self {
+        Self {
+            planner: Planner::new(hub.clone()),
+            engine: Engine::new(),
+        }
+    }
+
+    /// Runs a job, and in the same batch the similar jobs queued behind it, as far as it has room.
+    fn process(&mut self, service: &Service, jobs: &mut Vec<Arc<Job>>) {
         let mut planned = Vec::new();
-        let mut room = 1;
+        let mut capacity = 1;
         while let Some(job) = jobs.get(planned.len()).cloned() {
-            service.note(&job, State::Running.name());
+            service.log_job(&job, State::Running.name());
             match self.plan(service, &job) {
                 Ok(plan) => planned.push(plan),
                 Err(error) => {
-                    service.finish(&job, failed(service, &job, &error));
+                    service.finish(&job, outcome_of(service, &job, &error));
                     break;
                 }
             }
-            room = room.max(planned[0].room());
-            if planned.len() < room {
-                jobs.extend(service.store.next_like(&jobs[0].order));
+            capacity = capacity.max(planned[0].batch_capacity());
+            if planned.len() < capacity {
+                jobs.extend(service.store.claim_batchable(&jobs[0].spec));
             }
         }
-        self.draw(service, &planned);
+        self.run_planned(service, &planned);
     }
 
-    fn plan(&mut self, service: &Service, job: &Arc<Job>) -> Result<Planned> {
-        let folder = service.store.folder(&job.id);
-        let params = placed(&job.order.params, &folder).combine(service.defaults.clone());
-        let params = service.catalog.opened(&params)?;
-        let mut observer = |event: &Event| watch(service, &[job], event);
+    fn plan(&mut self, service: &Service, job: &Arc<Job>) -> Result<PlannedJob> {
+        let upload_dir = service.store.upload_dir(&job.id);
+        let params = insert_upload_paths(&job.spec.params, &upload_dir);
+        let params = params.combine(service.defaults.clone());
+        let params = service.catalog.resolve_models(&params)?;
+        let mut observer = |event: &Event| report_to_all(service, &[job], event);
         let plan = self.planner.plan(&params, &mut observer)?;
-        within(
-            "width",
-            plan.request.width,
-            plan.request.height,
-            service.limits.pixels,
-        )?;
-        let secrets = service.secrets(&job.id);
-        let told = plan.request.clone().renamed(|path| bare(path, &secrets));
-        let silent = params.no_metadata == Some(true);
-        Ok(Planned {
+        let (width, height) = (plan.request.width, plan.request.height);
+        check_pixel_limit("width", width, height, service.limits.pixels)?;
+        let paths = service.private_paths(&job.id);
+        let request = plan.request.clone();
+        Ok(PlannedJob {
             job: Arc::clone(job),
+            public_request: request.renamed(|path| redact_paths(path, &paths)),
             plan,
-            told,
-            silent,
-            is_early: Cell::new(false),
+            no_metadata: params.no_metadata == Some(true),
+            ends_early: Cell::new(false),
         })
     }
 
-    /// Draws jobs in one batch; if that fails, the remaining ones one by one.
-    fn draw(&mut self, service: &Service, planned: &[Planned]) {
-        let drawn = match planned {
+    /// Runs jobs in one batch; if that fails, the remaining ones one by one.
+    fn run_planned(&mut self, service: &Service, planned: &[PlannedJob]) {
+        let result = match planned {
             [] => return,
-            [alone] => self.alone(service, alone),
-            several => self.together(service, several),
+            [single] => self.run_single(service, single),
+            several => self.run_batch(service, several),
         };
-        let left: Vec<&Planned> = planned
-            .iter()
-            .filter(|planned| !planned.job.state().is_final())
-            .collect();
-        match (drawn, planned) {
-            (Ok(()), _) => left.iter().for_each(|planned| {
-                let end = if planned.job.is_interrupted() {
-                    End::Cancelled
-                } else {
-                    End::Completed
-                };
-                service.finish(&planned.job, end);
-            }),
-            (Err(error), [alone]) => {
-                let end = alone.failed(service, self.engine.undecoded(), &error);
-                service.finish(&alone.job, end);
+        let unfinished = || planned.iter().filter(|next| !next.job.state().is_final());
+        match (result, planned) {
+            (Ok(()), _) => {
+                for next in unfinished() {
+                    let outcome = if next.job.is_finishing() {
+                        Outcome::Cancelled
+                    } else {
+                        Outcome::Completed
+                    };
+                    service.finish(&next.job, outcome);
+                }
             }
-            (Err(_), _) => left
-                .iter()
-                .for_each(|planned| self.draw(service, std::slice::from_ref(planned))),
+            (Err(error), [single]) => {
+                let outcome = single.outcome_of(service, &error, self.engine.undecoded());
+                service.finish(&single.job, outcome);
+            }
+            (Err(_), _) => {
+                for next in unfinished() {
+                    self.run_planned(service, std::slice::from_ref(next));
+                }
+            }
         }
     }
 
-    fn alone(&mut self, service: &Service, planned: &Planned) -> Result<()> {
+    fn run_single(&mut self, service: &Service, planned: &PlannedJob) -> Result<()> {
+        let job = &planned.job;
         let mut observer = |event: &Event| {
-            let flow = watch(service, &[&planned.job], event);
+            let flow = report_to_all(service, &[job], event);
             if flow == Flow::Continue && matches!(event, Event::Step { .. }) {
-                let flow = eased(&planned.job);
-                planned.is_early.set(flow != Flow::Continue);
+                let flow = early_stop(job);
+                planned.ends_early.set(flow != Flow::Continue);
                 return flow;
             }
-            // What was asked of the pictures before holds for none that is not begun.
-            let is_next = matches!(
+            // A request to finish early starts no other image.
+            let starts_image = matches!(
                 event,
                 Event::Begin {
                     stage: Stage::Denoise,
                     ..
                 }
             );
-            if is_next && eased(&planned.job) == Flow::Finish {
-                Flow::Cancel
-            } else {
-                flow
+            if starts_image && early_stop(job) == Flow::Finish {
+                return Flow::Cancel;
             }
+            flow
         };
-        let mut deliver = |image: Image| planned.keep(service, &image);
+        let mut deliver = |image: Image| planned.store_image(service, &image);
         self.engine
             .generate(&planned.plan, &mut observer, &mut deliver)
     }
 
-    /// One picture for each job. One that is stopped ends at once, without its picture; the others
-    /// go on.
-    fn together(&mut self, service: &Service, several: &[Planned]) -> Result<()> {
-        let plans: Vec<&Plan> = several.iter().map(|planned| &planned.plan).collect();
-        let jobs: Vec<&Arc<Job>> = several.iter().map(|planned| &planned.job).collect();
-        let mut observer = Company {
+    /// Generates one image for each job. A job that is stopped ends at once, without its image; the
+    /// others go on.
+    fn run_batch(&mut self, service: &Service, planned: &[PlannedJob]) -> Result<()> {
+        let plans: Vec<&Plan> = planned.iter().map(|planned| &planned.plan).collect();
+        let jobs: Vec<&Arc<Job>> = planned.iter().map(|planned| &planned.job).collect();
+        let mut observer = BatchObserver {
             service,
             jobs: &jobs,
-            about: None,
+            current: None,
         };
         let mut deliver = |i: usize, image: Image| {
             if !jobs[i].state().is_final() {
-                several[i].keep(service, &image)?;
-                service.finish(jobs[i], End::Completed);
+                planned[i].store_image(service, &image)?;
+                service.finish(jobs[i], Outcome::Completed);
             }
             Ok(())
         };
@@ -272,71 +266,73 @@ impl Tools {
     }
 }
 
-/// The jobs of one forward.
-struct Company<'a> {
+/// Observer of jobs that share a batch.
+struct BatchObserver<'a> {
     service: &'a Service,
     jobs: &'a [&'a Arc<Job>],
-    /// The one that is being worked on alone.
-    about: Option<usize>,
+    /// Index of the job that events are about, if it is a single one.
+    current: Option<usize>,
 }
 
-impl Observer for Company<'_> {
+impl Observer for BatchObserver<'_> {
     fn on(&mut self, event: &Event) -> Flow {
-        let wanted: Vec<&Arc<Job>> = self
-            .jobs
-            .iter()
-            .filter(|job| !job.state().is_final())
-            .copied()
-            .collect();
-        let stopped = wanted
-            .iter()
-            .filter(|job| job.is_cancelled() || eased(job) != Flow::Continue);
-        stopped.for_each(|job| self.service.finish(job, End::Cancelled));
-        match self.about.and_then(|at| self.jobs.get(at)) {
-            // A warning is about one client's prompt and no other's.
-            Some(job) if matches!(event, Event::Warning { .. }) => tell(self.service, job, event),
-            _ => return watch(self.service, &wanted, event),
+        let mut active: Vec<&Arc<Job>> = self.jobs.to_vec();
+        active.retain(|job| !job.state().is_final());
+        for job in &active {
+            if job.is_cancelled() || early_stop(job) != Flow::Continue {
+                self.service.finish(job, Outcome::Cancelled);
+            }
         }
-        Flow::Continue
+        // A warning is about one client's prompt and no other's.
+        if let Some(job) = self.current.and_then(|index| self.jobs.get(index))
+            && matches!(event, Event::Warning { .. })
+        {
+            report(self.service, job, event);
+            return Flow::Continue;
+        }
+        report_to_all(self.service, &active, event)
     }
 
     fn about(&mut self, plan: Option<usize>) {
-        self.about = plan;
+        self.current = plan;
     }
 }
 
 /// Reports an engine event to the jobs; cancels when none of them is to go on.
-fn watch(service: &Service, jobs: &[&Arc<Job>], event: &Event) -> Flow {
-    jobs.iter().for_each(|job| tell(service, job, event));
+fn report_to_all(service: &Service, jobs: &[&Arc<Job>], event: &Event) -> Flow {
+    for job in jobs {
+        report(service, job, event);
+    }
     if let Event::Step { batch, .. } = event {
-        service.metrics.steps(*batch);
+        service.metrics.record_steps(*batch);
     }
     let is_over = || {
         jobs.iter()
             .all(|job| job.is_cancelled() || job.state().is_final())
     };
     service.hold.wait(event, || {
-        is_over() || jobs.iter().any(|job| job.is_halted())
+        is_over() || jobs.iter().any(|job| job.is_stopping())
     });
     if is_over() {
-        Flow::Cancel
+        return Flow::Cancel;
+    }
+    Flow::Continue
+}
+
+/// Response to a request to end the current images early.
+fn early_stop(job: &Job) -> Flow {
+    if job.is_finishing() {
+        Flow::Finish
+    } else if job.take_skip() {
+        Flow::Skip
     } else {
         Flow::Continue
     }
 }
 
-/// Response to a request to end the current images early.
-fn eased(job: &Job) -> Flow {
-    match () {
-        () if job.is_interrupted() => Flow::Finish,
-        () if job.is_skipped() => Flow::Skip,
-        () => Flow::Continue,
-    }
-}
-
-/// Reports an engine event to a job.
-fn tell(service: &Service, job: &Job, event: &Event) {
-    let is_load = matches!(
+/// Publishes an engine event to the subscribers of a job.
+fn report(service: &Service, job: &Job, event: &Event) {
+    let is_loading = matches!(
         event,
         Event::Fetch { .. }
             | Event::Begin {
@@ -344,22 +340,20 @@ fn tell(service: &Service, job: &Job, event: &Event) {
                 ..
             }
     );
-    service.loading.store(is_load, Ordering::Relaxed);
+    service.loading.store(is_loading, Ordering::Relaxed);
     match event {
-        Event::Fetch { file, done, total } => {
-            job.tell(&News::Fetch {
-                file: file.clone(),
-                done: *done,
-                total: *total,
-            });
-        }
-        Event::Begin { stage, what } => job.tell(&News::Stage {
+        Event::Fetch { file, done, total } => job.publish(&JobEvent::Fetch {
+            file: file.clone(),
+            done: *done,
+            total: *total,
+        }),
+        Event::Begin { stage, what } => job.publish(&JobEvent::Stage {
             stage: *stage,
             what: what.clone(),
         }),
         Event::Step {
             step, steps, image, ..
-        } => job.step(*step, *steps, *image),
+        } => job.record_step(*step, *steps, *image),
         Event::Preview {
             step,
             image,
@@ -368,19 +362,20 @@ fn tell(service: &Service, job: &Job, event: &Event) {
             rgb,
         } => {
             let (format, size) = (encode::DEFAULT, Size::new(*width, *height));
-            // A preview that cannot be encoded is missed by nobody.
-            let Ok(png) = format.encode(size, rgb, &[]) else {
-                return;
-            };
-            let (image, index) = (uploads::encode(&png), *image);
-            job.tell(&News::Preview {
-                step: *step,
-                image,
-                format: format.extension,
-                index,
-            });
+            // A preview that cannot be encoded is left out.
+            if let Ok(file) = format.encode(size, rgb, &[]) {
+                job.publish(&JobEvent::Preview {
+                    step: *step,
+                    image: encode_base64(&file),
+                    format: format.extension,
+                    index: *image,
+                });
+            }
         }
-        Event::Warning { message } => job.warn(&bare(message, &service.secrets(&job.id))),
+        Event::Warning { message } => {
+            let paths = service.private_paths(&job.id);
+            job.add_warning(&redact_paths(message, &paths));
+        }
         Event::Queued { .. }
         | Event::Chunk { .. }
         | Event::Failed { .. }

@@ -83,7 +83,7 @@ pub(crate) fn body(bytes: &[u8]) {
     } else {
         "application/json"
     };
-    let _ = sdgen::serve::asked(media_type, bytes);
+    let _ = sdgen::serve::parse_request_body(media_type, bytes);
 }
 
 /// A1111's text; what is read back from what is written has to be what was written.

@@ -499,7 +499,7 @@ fn a_job_that_ends_its_server_each_time_is_given_up() {
     assert_eq!(job["state"], "failed", "{job}");
     assert_eq!(
         job["error"]["message"],
-        "the server ended 3 times while it drew this"
+        "the server crashed 3 times while running this job"
     );
     let (_, name, data) = server.events(&poison, 0).pop().unwrap();
     assert_eq!(

@@ -8,24 +8,24 @@ use axum::http::request::Parts;
 use axum::http::{StatusCode, header};
 use serde_json::{Map, Value};
 
-use super::problem::Problem;
 use crate::error::Error;
-use crate::serve::Service;
-use crate::serve::fields::{Access, access, from_text};
-use crate::serve::uploads::Pictures;
+use crate::serve::fields::{Access, field_access, parse_form_field};
+use crate::serve::http::responses::Problem;
+use crate::serve::service::Service;
+use crate::serve::uploads::UploadedImages;
 
 /// Maximum time for a client to send a body.
-const PATIENCE: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A multipart form: its text parts in order, and its files.
 #[derive(Default)]
-pub(in crate::serve) struct Form {
-    pub(in crate::serve) texts: Vec<(String, String)>,
-    pub(in crate::serve) files: Vec<(String, Vec<u8>)>,
+pub(crate) struct Form {
+    pub(crate) texts: Vec<(String, String)>,
+    pub(crate) files: Vec<(String, Vec<u8>)>,
 }
 
-/// The media type of a request, without parameters.
-pub(in crate::serve) fn media_type(request: &Request) -> String {
+/// Media type of a request, without parameters.
+fn media_type(request: &Request) -> String {
     let value = request
         .headers()
         .get(header::CONTENT_TYPE)
@@ -39,11 +39,12 @@ pub(in crate::serve) fn media_type(request: &Request) -> String {
         .to_lowercase()
 }
 
-/// Reads the whole body.
-///
-/// # Errors
-/// It is too long or arrives too slowly.
-async fn whole(service: &Service, body: Body, announced: Option<u64>) -> Result<Bytes, Problem> {
+/// Reads the body within the limits of size and time.
+async fn read_bytes(
+    service: &Service,
+    body: Body,
+    content_length: Option<u64>,
+) -> Result<Bytes, Problem> {
     let limit = service.limits.body;
     let too_long = || {
         Problem::client(
@@ -51,29 +52,29 @@ async fn whole(service: &Service, body: Body, announced: Option<u64>) -> Result<
             format!("a request may have at most {limit} bytes"),
         )
     };
-    if announced.is_some_and(|length| length > limit as u64) {
+    if content_length.is_some_and(|length| length > limit as u64) {
         return Err(too_long());
     }
-    match tokio::time::timeout(PATIENCE, axum::body::to_bytes(body, limit)).await {
+    match tokio::time::timeout(BODY_TIMEOUT, axum::body::to_bytes(body, limit)).await {
         Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) if is_length(&error) => Err(too_long()),
+        Ok(Err(error)) if is_length_limit(&error) => Err(too_long()),
         Ok(Err(_)) => Err(Problem::client(
             StatusCode::BAD_REQUEST,
             "the body ended early",
         )),
         Err(_) => Err(Problem::client(
             StatusCode::REQUEST_TIMEOUT,
-            "the body came too slowly",
+            "the body arrived too slowly",
         )),
     }
 }
 
-fn is_length(error: &axum::Error) -> bool {
+fn is_length_limit(error: &axum::Error) -> bool {
     error.to_string().contains("length limit")
 }
 
 /// Value of the `Content-Length` header.
-fn announced(request: &Request) -> Option<u64> {
+fn content_length(request: &Request) -> Option<u64> {
     request
         .headers()
         .get(header::CONTENT_LENGTH)?
@@ -84,10 +85,7 @@ fn announced(request: &Request) -> Option<u64> {
 }
 
 /// Reads the body as a JSON object.
-///
-/// # Errors
-/// As [`whole`] and [`parsed`]; another media type.
-pub(in crate::serve) async fn object(
+pub(crate) async fn read_json(
     service: &Service,
     request: Request,
 ) -> Result<Map<String, Value>, Problem> {
@@ -97,18 +95,18 @@ pub(in crate::serve) async fn object(
                 .hint("send `Content-Type: application/json`"),
         );
     }
-    let announced = announced(&request);
-    let bytes = whole(service, request.into_body(), announced).await?;
-    parsed(&bytes)
+    let content_length = content_length(&request);
+    let bytes = read_bytes(service, request.into_body(), content_length).await?;
+    parse_json(&bytes)
 }
 
 /// Parses a JSON object.
-///
-/// # Errors
-/// Not JSON, or not an object.
-pub(in crate::serve) fn parsed(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
+pub(crate) fn parse_json(bytes: &[u8]) -> Result<Map<String, Value>, Problem> {
     let value = serde_json::from_slice(bytes).map_err(|e| {
-        Problem::client(StatusCode::BAD_REQUEST, format!("the body is no JSON: {e}"))
+        Problem::client(
+            StatusCode::BAD_REQUEST,
+            format!("the body is not valid JSON: {e}"),
+        )
     })?;
     let Value::Object(object) = value else {
         return Err(Problem::client(
@@ -120,38 +118,33 @@ pub(in crate::serve) fn parsed(bytes: &[u8]) -> Result<Map<String, Value>, Probl
 }
 
 /// Reads the body as a form.
-///
-/// # Errors
-/// As [`whole`] and [`taken_apart`].
-pub(in crate::serve) async fn form(service: &Service, request: Request) -> Result<Form, Problem> {
-    let announced = announced(&request);
+pub(crate) async fn read_form(service: &Service, request: Request) -> Result<Form, Problem> {
+    let content_length = content_length(&request);
     let (parts, body) = request.into_parts();
-    let bytes = whole(service, body, announced).await?;
-    taken_apart(parts, bytes).await
+    let bytes = read_bytes(service, body, content_length).await?;
+    parse_form(parts, bytes).await
 }
 
 /// Parses a form from its bytes; the boundary is in the headers.
-///
-/// # Errors
-/// A body that is not a form, or text that is not UTF-8.
-pub(in crate::serve) async fn taken_apart(parts: Parts, bytes: Bytes) -> Result<Form, Problem> {
-    let no_form = |e: &dyn std::fmt::Display| {
-        Problem::client(StatusCode::BAD_REQUEST, format!("the body is no form: {e}"))
+pub(crate) async fn parse_form(parts: Parts, bytes: Bytes) -> Result<Form, Problem> {
+    let not_a_form = |reason: String| {
+        let message = format!("the body is not a valid form: {reason}");
+        Problem::client(StatusCode::BAD_REQUEST, message)
     };
-    let whole = Request::from_parts(parts, Body::from(bytes));
-    let mut multipart = Multipart::from_request(whole, &())
+    let request = Request::from_parts(parts, Body::from(bytes));
+    let mut multipart = Multipart::from_request(request, &())
         .await
-        .map_err(|e| no_form(&e.body_text()))?;
+        .map_err(|e| not_a_form(e.body_text()))?;
     let mut form = Form::default();
     while let Some(part) = multipart
         .next_field()
         .await
-        .map_err(|e| no_form(&e.body_text()))?
+        .map_err(|e| not_a_form(e.body_text()))?
     {
         let name = part.name().unwrap_or_default().to_owned();
         let is_file = part.file_name().is_some();
         let is_chosen = part.file_name() != Some("");
-        let bytes = part.bytes().await.map_err(|e| no_form(&e.body_text()))?;
+        let bytes = part.bytes().await.map_err(|e| not_a_form(e.body_text()))?;
         if bytes.is_empty() && !is_chosen {
             // A file field without a chosen file, as browsers send it.
             continue;
@@ -161,7 +154,7 @@ pub(in crate::serve) async fn taken_apart(parts: Parts, bytes: Bytes) -> Result<
             continue;
         }
         let text = String::from_utf8(bytes.to_vec()).map_err(|_| {
-            Error::field(&name, "is not UTF-8").hint("send pictures as files, with a file name")
+            Error::field(&name, "is not UTF-8").hint("send images as files, with a file name")
         })?;
         form.texts.push((name, text));
     }
@@ -169,40 +162,34 @@ pub(in crate::serve) async fn taken_apart(parts: Parts, bytes: Bytes) -> Result<
 }
 
 /// Reads the fields and images of a job, from JSON or from a form.
-///
-/// # Errors
-/// As [`object`], [`form`] and [`sorted`].
-pub(in crate::serve) async fn order(
+pub(crate) async fn read_submission(
     service: &Service,
     request: Request,
-) -> Result<(Map<String, Value>, Pictures), Problem> {
+) -> Result<(Map<String, Value>, UploadedImages), Problem> {
     if media_type(&request) != "multipart/form-data" {
-        return Ok((object(service, request).await?, Pictures::new()));
+        return Ok((read_json(service, request).await?, UploadedImages::new()));
     }
-    sorted(form(service, request).await?)
+    split_form(read_form(service, request).await?)
 }
 
 /// Splits a form into fields and images.
-///
-/// # Errors
-/// A duplicate field, or a value of another type.
-pub(in crate::serve) fn sorted(form: Form) -> Result<(Map<String, Value>, Pictures), Problem> {
+pub(crate) fn split_form(form: Form) -> Result<(Map<String, Value>, UploadedImages), Problem> {
     let mut fields = Map::new();
     for (name, text) in form.texts {
-        let (field, value) = if name == "operation" || access(&name) == Access::Picture {
+        let (field, value) = if name == "operation" || field_access(&name) == Access::Image {
             (name.clone(), Value::from(text))
         } else {
-            from_text(&name, &text)?
+            parse_form_field(&name, &text)?
         };
         if fields.insert(field, value).is_some() {
-            return Err(Error::field(&name, "is there twice").into());
+            return Err(Error::field(&name, "is given twice").into());
         }
     }
-    let mut pictures = Pictures::new();
+    let mut uploaded = UploadedImages::new();
     for (name, bytes) in form.files {
-        if fields.contains_key(&name) || pictures.insert(name.clone(), bytes).is_some() {
-            return Err(Error::field(&name, "is there twice").into());
+        if fields.contains_key(&name) || uploaded.insert(name.clone(), bytes).is_some() {
+            return Err(Error::field(&name, "is given twice").into());
         }
     }
-    Ok((fields, pictures))
+    Ok((fields, uploaded))
 }
