@@ -4,7 +4,7 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Component, Path, PathBuf};
 
-use super::manifest::{Line, digest};
+use super::manifest_line::{Line, digest};
 use super::shard::Shard;
 
 /// The manifest of a batch, and the other manifests in its folder.
