@@ -25,55 +25,55 @@ function __fish_sdgen_using_subcommand
 end
 
 complete -c sdgen -n "__fish_sdgen_needs_command" -s n -l negative-prompt -d 'Negative prompt' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-2 -d 'SDXL: prompt for the second text encoder [default: the prompt]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-prompt-2 -d 'SDXL: negative prompt for the second text encoder [default: the negative prompt]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l prompt-syntax -d 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always printed]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l count -d 'Number of pictures [default: 1]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l strength-steps -d 'Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l fit -d 'Fit of a picture of another shape: cover, contain or stretch [default: cover]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur-y -d 'Blur it along columns by this many pixels [default: as --mask-blur]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l masked-content -d 'Begin behind the mask with the original, a fill of the colours around, latent_noise or latent_nothing [default: original]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l seed -d 'Seed of the noise; image i uses seed + i; -1 picks a random one [default: random, always printed]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l count -d 'Number of images [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l batch-size -d 'Images per forward pass; changes speed and memory, never an image [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l from-latents -d 'Decode the latents in this file, which a failed run kept with the rest of the request' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -s i -l init-image -d 'Initial image, to start from instead of noise alone' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l strength -d 'Denoising strength: share of the steps that change the initial image, above 0 to 1 [default: 0.8; with a mask 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l strength-steps -d 'Number of steps for a strength: the share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l fit -d 'Resize mode for an input image of another aspect ratio: cover, contain or stretch [default: cover]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l posterior -d 'Latents of the initial image: sample (from the VAE\'s distribution with the seed, as diffusers) or mode (its mean) [default: sample]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l mask -d 'Inpainting mask, white where the image is repainted; `alpha` takes the transparent part of the initial image' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur -d 'Standard deviation of a Gaussian blur of the mask, in pixels' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-blur-y -d 'Blur of the mask along columns, in pixels [default: as --mask-blur]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l masked-content -d 'Initial content of the masked area: original, fill (the colours around it), latent_noise or latent_nothing [default: original]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-grow -d 'Grow the mask by this many pixels' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l canny -d 'Low and high threshold of canny:IMAGE, as OpenCV\'s [default: 100,200]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-image -d 'Picture that counts as a part of the prompt' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l mask-padding -d 'Inpaint the masked area only: this many pixels around it are rendered at full size and pasted back' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l extend -d 'Outpainting: pixels to add on each side, such as left=128,top=64; multiples of 8' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l control -d 'ControlNet with its conditioning image, or with the image\'s edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 by default' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l canny -d 'Low and high thresholds of canny:IMAGE, as in OpenCV [default: 100,200]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-adapter -d 'IP-Adapter for --ip-image: a file next to a folder image_encoder/, a folder, or ORG/REPO[@REV]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-image -d 'Image prompt of the IP-Adapter' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l ip-scale -d 'Weight of the image prompt relative to the text prompt [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s m -l model -d 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l config -d 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l preset -d 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner -d 'SDXL: a model that draws the last steps, such as sdxl-refiner' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner-start -d 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l config -d 'For a model in one file: folder, name or repository whose config files are used where the tensors are ambiguous, and whose weights replace missing parts' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l preset -d 'Settings of a distilled model whose files lack them: turbo, lightning, hyper or lcm' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner -d 'SDXL: model for the last steps, such as sdxl-refiner' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l refiner-start -d 'Share of the noise that the base model removes before the refiner takes over, 0 to 1 [default: 0.8]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l vae -d 'Autoencoder: taesd (tiny and fast), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l prediction -d 'Prediction type, where the model\'s own files are wrong: epsilon, v or sample' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l original-size -d 'SDXL: `original_size` micro-conditioning [default: the picture\'s size]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l original-size -d 'SDXL: `original_size` micro-conditioning [default: the image\'s size]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l crop -d 'SDXL: `crops_coords_top_left` micro-conditioning [default: 0,0]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l target-size -d 'SDXL: `target_size` micro-conditioning [default: the picture\'s size]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l target-size -d 'SDXL: `target_size` micro-conditioning [default: the image\'s size]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l lora -d 'LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub [default weight: 1]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l lora-dir -d 'Folder of the LoRAs that `<lora:NAME:WEIGHT>` in the prompt names' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l embedding -d 'Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt is the word' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l lora -d 'LoRA merged into the model: a file, or ORG/REPO/FILE on the hub; may be repeated [default weight: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l lora-dir -d 'Folder of the LoRAs for `<lora:NAME:WEIGHT>` in prompts' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l embedding -d 'Textual inversion: a file, or a folder of them; prompts use it by its name; may be repeated' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l lock -d 'Write the revision and the hash of every file of the models into a lock file' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l locked -d 'Draw with the files that a lock file names, and refuse any other' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l locked -d 'Use the files that a lock file names, and refuse any other' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l steps -d 'Denoising steps, 1 to 1000 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l cfg-scale -l guidance-scale -d 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l sampler -d 'Sampler [default: as the model\'s scheduler_config.json says]' -r -f -a "ddpm\t'DDPM, adds noise at each step; wants many'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l sampler -d 'Sampler [default: from the model\'s scheduler_config.json]' -r -f -a "ddpm\t'DDPM, adds noise at each step; wants many'
 ddim\t'DDIM; --eta adds noise'
 pndm\t'PNDM, also called PLMS; one call more than steps'
 ipndm\t'improved PNDM over sigmas, fourth order'
@@ -94,7 +94,7 @@ unipc\t'UniPC multistep predictor and corrector, second order'
 deis\t'DEIS multistep, second order'
 lcm\t'latent consistency, for models distilled so; 1 to 8 steps'
 tcd\t'trajectory consistency, for models distilled so; --eta is its gamma'"
-complete -c sdgen -n "__fish_sdgen_needs_command" -l schedule -d 'Noise schedule [default: as the model says]' -r -f -a "normal\t''
+complete -c sdgen -n "__fish_sdgen_needs_command" -l schedule -d 'Noise schedule [default: the model\'s own]' -r -f -a "normal\t''
 karras\t''
 exponential\t''
 beta\t''
@@ -102,13 +102,13 @@ sgm_uniform\t''
 simple\t''
 ays\t''
 lu\t''"
-complete -c sdgen -n "__fish_sdgen_needs_command" -l timestep-spacing -d 'Spacing of the timesteps [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
+complete -c sdgen -n "__fish_sdgen_needs_command" -l timestep-spacing -d 'Spacing of the timesteps [default: the model\'s own, or that of the sampler\'s class]' -r -f -a "linspace\t''
 leading\t''
 trailing\t''"
-complete -c sdgen -n "__fish_sdgen_needs_command" -l sigmas -d 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l timesteps -d 'Timesteps one by one: 999,749,499,249; steps follow from them' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l guidance-rescale -d 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l sigmas -d 'Noise levels (sigmas) of all steps, the last where the run ends: 14.6,5,1.5,0; they set --steps' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l timesteps -d 'Timesteps of all steps: 999,749,499,249; they set --steps' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l guidance-rescale -d 'Rescale the guided prediction toward the standard deviation of the conditional one, 0 to 1 [default: 0]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs without the unconditional pass [default: 0..1]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l cache -d 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l merge-tokens -d 'Faster, less exact: merge this share of the largest maps\' tokens in self-attention, 0 to 0.75; CPU only [default: 0]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l eta -d 'Noise that ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
@@ -116,11 +116,11 @@ complete -c sdgen -n "__fish_sdgen_needs_command" -l rng -d 'Source of noise: to
 complete -c sdgen -n "__fish_sdgen_needs_command" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l memory -d 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory is short), on or off [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -s o -l output -d 'Output: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
-complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-every -d 'Save a small preview after every N steps [default with --preview-dir: 1]' -r
+complete -c sdgen -n "__fish_sdgen_needs_command" -l preview-dir -d 'Folder for previews, as {seed}-{step}.png' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
 complete -c sdgen -n "__fish_sdgen_needs_command" -l dry-run -d 'Generate nothing: show the images of the run, their tokens, downloads, memory and estimated time; `time` measures the time on two steps of each model and size' -r -f -a "text\t'For people'
 json\t'For programs'
@@ -130,13 +130,13 @@ bar\t'Bars'
 plain\t'Lines'
 json\t'One JSON object a line'
 none\t'Only the seed and the paths of the images'"
-complete -c sdgen -n "__fish_sdgen_needs_command" -l invert-mask -d 'Repaint where the mask is black instead'
-complete -c sdgen -n "__fish_sdgen_needs_command" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
-complete -c sdgen -n "__fish_sdgen_needs_command" -l control-guess -d 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less'
-complete -c sdgen -n "__fish_sdgen_needs_command" -l offline -d 'Use what is in the cache and open no connection'
-complete -c sdgen -n "__fish_sdgen_needs_command" -l zero-terminal-snr -d 'Rescale the model\'s noise so that its last timestep holds no signal [default: as the model says]'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l invert-mask -d 'Repaint where the mask is black'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l keep-unmasked -d 'Restore the pixels outside the mask from the initial image'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l control-guess -d 'Guess mode of the ControlNets: the unconditional pass runs without them, and shallow blocks are weighted less'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l offline -d 'Use the cache only, and open no connection'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l zero-terminal-snr -d 'Rescale the noise schedule to zero terminal SNR [default: the model\'s own]'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l overwrite -d 'Replace an existing file instead of choosing the next free name'
-complete -c sdgen -n "__fish_sdgen_needs_command" -l no-metadata -d 'Write no prompt and settings into the PNG'
+complete -c sdgen -n "__fish_sdgen_needs_command" -l no-metadata -d 'Write images without prompt and settings'
 complete -c sdgen -n "__fish_sdgen_needs_command" -l show -d 'Show the finished images in the terminal'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s q -l quiet -d 'Print nothing but warnings and errors'
 complete -c sdgen -n "__fish_sdgen_needs_command" -s v -l verbose -d 'Print how long each stage took'
@@ -163,55 +163,55 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l dry-run -d 'Genera
 json\t'For programs'
 time\t'For people, with times that are measured'"
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s n -l negative-prompt -d 'Negative prompt' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt-2 -d 'SDXL: prompt for the second text encoder [default: the prompt]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-prompt-2 -d 'SDXL: negative prompt for the second text encoder [default: the negative prompt]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prompt-syntax -d 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l seed -d 'Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always printed]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l count -d 'Number of pictures [default: 1]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l strength-steps -d 'Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l fit -d 'Fit of a picture of another shape: cover, contain or stretch [default: cover]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-blur-y -d 'Blur it along columns by this many pixels [default: as --mask-blur]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l masked-content -d 'Begin behind the mask with the original, a fill of the colours around, latent_noise or latent_nothing [default: original]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l seed -d 'Seed of the noise; image i uses seed + i; -1 picks a random one [default: random, always printed]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l count -d 'Number of images [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l batch-size -d 'Images per forward pass; changes speed and memory, never an image [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l from-latents -d 'Decode the latents in this file, which a failed run kept with the rest of the request' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s i -l init-image -d 'Initial image, to start from instead of noise alone' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l strength -d 'Denoising strength: share of the steps that change the initial image, above 0 to 1 [default: 0.8; with a mask 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l strength-steps -d 'Number of steps for a strength: the share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l fit -d 'Resize mode for an input image of another aspect ratio: cover, contain or stretch [default: cover]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l posterior -d 'Latents of the initial image: sample (from the VAE\'s distribution with the seed, as diffusers) or mode (its mean) [default: sample]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask -d 'Inpainting mask, white where the image is repainted; `alpha` takes the transparent part of the initial image' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-blur -d 'Standard deviation of a Gaussian blur of the mask, in pixels' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-blur-y -d 'Blur of the mask along columns, in pixels [default: as --mask-blur]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l masked-content -d 'Initial content of the masked area: original, fill (the colours around it), latent_noise or latent_nothing [default: original]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-grow -d 'Grow the mask by this many pixels' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l canny -d 'Low and high threshold of canny:IMAGE, as OpenCV\'s [default: 100,200]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-image -d 'Picture that counts as a part of the prompt' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l mask-padding -d 'Inpaint the masked area only: this many pixels around it are rendered at full size and pasted back' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l extend -d 'Outpainting: pixels to add on each side, such as left=128,top=64; multiples of 8' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l control -d 'ControlNet with its conditioning image, or with the image\'s edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 by default' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l canny -d 'Low and high thresholds of canny:IMAGE, as in OpenCV [default: 100,200]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-adapter -d 'IP-Adapter for --ip-image: a file next to a folder image_encoder/, a folder, or ORG/REPO[@REV]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-image -d 'Image prompt of the IP-Adapter' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l ip-scale -d 'Weight of the image prompt relative to the text prompt [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s m -l model -d 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l config -d 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preset -d 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l refiner -d 'SDXL: a model that draws the last steps, such as sdxl-refiner' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l refiner-start -d 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l config -d 'For a model in one file: folder, name or repository whose config files are used where the tensors are ambiguous, and whose weights replace missing parts' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preset -d 'Settings of a distilled model whose files lack them: turbo, lightning, hyper or lcm' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l refiner -d 'SDXL: model for the last steps, such as sdxl-refiner' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l refiner-start -d 'Share of the noise that the base model removes before the refiner takes over, 0 to 1 [default: 0.8]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l vae -d 'Autoencoder: taesd (tiny and fast), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l prediction -d 'Prediction type, where the model\'s own files are wrong: epsilon, v or sample' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l original-size -d 'SDXL: `original_size` micro-conditioning [default: the picture\'s size]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l original-size -d 'SDXL: `original_size` micro-conditioning [default: the image\'s size]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l crop -d 'SDXL: `crops_coords_top_left` micro-conditioning [default: 0,0]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l target-size -d 'SDXL: `target_size` micro-conditioning [default: the picture\'s size]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l target-size -d 'SDXL: `target_size` micro-conditioning [default: the image\'s size]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l lora -d 'LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub [default weight: 1]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l lora-dir -d 'Folder of the LoRAs that `<lora:NAME:WEIGHT>` in the prompt names' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l embedding -d 'Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt is the word' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l lora -d 'LoRA merged into the model: a file, or ORG/REPO/FILE on the hub; may be repeated [default weight: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l lora-dir -d 'Folder of the LoRAs for `<lora:NAME:WEIGHT>` in prompts' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l embedding -d 'Textual inversion: a file, or a folder of them; prompts use it by its name; may be repeated' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l lock -d 'Write the revision and the hash of every file of the models into a lock file' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l locked -d 'Draw with the files that a lock file names, and refuse any other' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l locked -d 'Use the files that a lock file names, and refuse any other' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l steps -d 'Denoising steps, 1 to 1000 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l cfg-scale -l guidance-scale -d 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sampler -d 'Sampler [default: as the model\'s scheduler_config.json says]' -r -f -a "ddpm\t'DDPM, adds noise at each step; wants many'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sampler -d 'Sampler [default: from the model\'s scheduler_config.json]' -r -f -a "ddpm\t'DDPM, adds noise at each step; wants many'
 ddim\t'DDIM; --eta adds noise'
 pndm\t'PNDM, also called PLMS; one call more than steps'
 ipndm\t'improved PNDM over sigmas, fourth order'
@@ -232,7 +232,7 @@ unipc\t'UniPC multistep predictor and corrector, second order'
 deis\t'DEIS multistep, second order'
 lcm\t'latent consistency, for models distilled so; 1 to 8 steps'
 tcd\t'trajectory consistency, for models distilled so; --eta is its gamma'"
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l schedule -d 'Noise schedule [default: as the model says]' -r -f -a "normal\t''
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l schedule -d 'Noise schedule [default: the model\'s own]' -r -f -a "normal\t''
 karras\t''
 exponential\t''
 beta\t''
@@ -240,13 +240,13 @@ sgm_uniform\t''
 simple\t''
 ays\t''
 lu\t''"
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l timestep-spacing -d 'Spacing of the timesteps [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l timestep-spacing -d 'Spacing of the timesteps [default: the model\'s own, or that of the sampler\'s class]' -r -f -a "linspace\t''
 leading\t''
 trailing\t''"
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sigmas -d 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l timesteps -d 'Timesteps one by one: 999,749,499,249; steps follow from them' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l guidance-rescale -d 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l sigmas -d 'Noise levels (sigmas) of all steps, the last where the run ends: 14.6,5,1.5,0; they set --steps' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l timesteps -d 'Timesteps of all steps: 999,749,499,249; they set --steps' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l guidance-rescale -d 'Rescale the guided prediction toward the standard deviation of the conditional one, 0 to 1 [default: 0]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs without the unconditional pass [default: 0..1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l cache -d 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l merge-tokens -d 'Faster, less exact: merge this share of the largest maps\' tokens in self-attention, 0 to 0.75; CPU only [default: 0]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l eta -d 'Noise that ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
@@ -254,11 +254,11 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l rng -d 'Source of 
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l memory -d 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory is short), on or off [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s o -l output -d 'Output: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preview-every -d 'Save a small preview after every N steps [default with --preview-dir: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l preview-dir -d 'Folder for previews, as {seed}-{step}.png' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l progress -d 'Form of the progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
@@ -270,66 +270,66 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l restart -d 'Run al
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l keep-going -d 'Go on when a job fails; the default'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l fail-fast -d 'Stop at the first job that fails'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l show -d 'Show the finished images in the terminal'
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l invert-mask -d 'Repaint where the mask is black instead'
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l control-guess -d 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less'
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l offline -d 'Use what is in the cache and open no connection'
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l zero-terminal-snr -d 'Rescale the model\'s noise so that its last timestep holds no signal [default: as the model says]'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l invert-mask -d 'Repaint where the mask is black'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l keep-unmasked -d 'Restore the pixels outside the mask from the initial image'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l control-guess -d 'Guess mode of the ControlNets: the unconditional pass runs without them, and shallow blocks are weighted less'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l offline -d 'Use the cache only, and open no connection'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l zero-terminal-snr -d 'Rescale the noise schedule to zero terminal SNR [default: the model\'s own]'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l overwrite -d 'Replace an existing file instead of choosing the next free name'
-complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l no-metadata -d 'Write no prompt and settings into the PNG'
+complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -l no-metadata -d 'Write images without prompt and settings'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s q -l quiet -d 'Print nothing but warnings and errors'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s v -l verbose -d 'Print how long each stage took'
 complete -c sdgen -n "__fish_sdgen_using_subcommand batch" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s n -l negative-prompt -d 'Negative prompt' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt-2 -d 'SDXL: what the second text encoder reads [default: the prompt]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt-2 -d 'SDXL: prompt for the second text encoder [default: the prompt]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-prompt-2 -d 'SDXL: negative prompt for the second text encoder [default: the negative prompt]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt-syntax -d 'Brackets in prompts: plain (text, as diffusers) or weighted ((word:1.3), [word], BREAK, as A1111) [default: plain]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l long-prompt -d 'Prompts beyond 75 tokens: chunk (read all), truncate (as diffusers, with a warning) or error [default: truncate]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s W -l width -d 'Width in pixels, a multiple of 8 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s H -l height -d 'Height in pixels, a multiple of 8 [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l seed -d 'Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always printed]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l count -d 'Number of pictures [default: 1]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l batch-size -d 'Pictures per forward pass; changes speed and memory, never a picture [default: 1]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l from-latents -d 'Decode the latents that were kept in this file when a picture failed; the rest of the request is in it' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s i -l init-image -d 'Start from this picture instead of noise alone' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l strength -d 'Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l strength-steps -d 'Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l fit -d 'Fit of a picture of another shape: cover, contain or stretch [default: cover]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l posterior -d 'Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean) [default: sample]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask -d 'Repaint only where this picture is white, or `alpha`: where the start picture is transparent' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-blur -d 'Blur the mask\'s edge by this many pixels' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-blur-y -d 'Blur it along columns by this many pixels [default: as --mask-blur]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l masked-content -d 'Begin behind the mask with the original, a fill of the colours around, latent_noise or latent_nothing [default: original]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l seed -d 'Seed of the noise; image i uses seed + i; -1 picks a random one [default: random, always printed]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l count -d 'Number of images [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l batch-size -d 'Images per forward pass; changes speed and memory, never an image [default: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l from-latents -d 'Decode the latents in this file, which a failed run kept with the rest of the request' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s i -l init-image -d 'Initial image, to start from instead of noise alone' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l strength -d 'Denoising strength: share of the steps that change the initial image, above 0 to 1 [default: 0.8; with a mask 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l strength-steps -d 'Number of steps for a strength: the share rounded down, as diffusers, or one_more, as A1111 [default: down]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l fit -d 'Resize mode for an input image of another aspect ratio: cover, contain or stretch [default: cover]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l posterior -d 'Latents of the initial image: sample (from the VAE\'s distribution with the seed, as diffusers) or mode (its mean) [default: sample]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask -d 'Inpainting mask, white where the image is repainted; `alpha` takes the transparent part of the initial image' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-blur -d 'Standard deviation of a Gaussian blur of the mask, in pixels' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-blur-y -d 'Blur of the mask along columns, in pixels [default: as --mask-blur]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l masked-content -d 'Initial content of the masked area: original, fill (the colours around it), latent_noise or latent_nothing [default: original]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-grow -d 'Grow the mask by this many pixels' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-padding -d 'Render only the mask\'s surroundings, this many pixels around it, at full size, and paste them back' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l extend -d 'Paint beyond the start picture\'s edges: left=128,top=64; multiples of 8' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l control -d 'Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not given' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l canny -d 'Low and high threshold of canny:IMAGE, as OpenCV\'s [default: 100,200]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-adapter -d 'IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or ORG/REPO[@REV]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-image -d 'Picture that counts as a part of the prompt' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l mask-padding -d 'Inpaint the masked area only: this many pixels around it are rendered at full size and pasted back' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l extend -d 'Outpainting: pixels to add on each side, such as left=128,top=64; multiples of 8' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l control -d 'ControlNet with its conditioning image, or with the image\'s edges (canny:IMAGE); may be repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 by default' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l canny -d 'Low and high thresholds of canny:IMAGE, as in OpenCV [default: 100,200]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-adapter -d 'IP-Adapter for --ip-image: a file next to a folder image_encoder/, a folder, or ORG/REPO[@REV]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-image -d 'Image prompt of the IP-Adapter' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l ip-scale -d 'Weight of the image prompt relative to the text prompt [default: 1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s m -l model -d 'Model: a known name, a folder, a file (.safetensors, .ckpt, .gguf), or ORG/REPO[@REV] on the Hugging Face hub [default: sd15]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l config -d 'For a model in one file: a folder, name or repository whose small files say what shapes do not, and whose weights stand in for parts that the file has not' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preset -d 'For a distilled model whose files do not say so: turbo, lightning, hyper or lcm' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l refiner -d 'SDXL: a model that draws the last steps, such as sdxl-refiner' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l refiner-start -d 'Share of the noise that the base model takes away before the refiner goes on, 0 to 1 [default: 0.8]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l vae -d 'Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l config -d 'For a model in one file: folder, name or repository whose config files are used where the tensors are ambiguous, and whose weights replace missing parts' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preset -d 'Settings of a distilled model whose files lack them: turbo, lightning, hyper or lcm' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l refiner -d 'SDXL: model for the last steps, such as sdxl-refiner' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l refiner-start -d 'Share of the noise that the base model removes before the refiner takes over, 0 to 1 [default: 0.8]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l vae -d 'Autoencoder: taesd (tiny and fast), a folder, a file, or ORG/REPO[@REV] [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prediction -d 'Prediction type, where the model\'s own files are wrong: epsilon, v or sample' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l clip-skip -d 'Skip the last N layers of the text encoder (diffusers\' count: 1 is A1111\'s "clip skip 2")' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l original-size -d 'SDXL: `original_size` micro-conditioning [default: the picture\'s size]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l original-size -d 'SDXL: `original_size` micro-conditioning [default: the image\'s size]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l crop -d 'SDXL: `crops_coords_top_left` micro-conditioning [default: 0,0]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l target-size -d 'SDXL: `target_size` micro-conditioning [default: the picture\'s size]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l target-size -d 'SDXL: `target_size` micro-conditioning [default: the image\'s size]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-original-size -d 'SDXL: --original-size for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-crop -d 'SDXL: --crop for the negative prompt [default: the same]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l negative-target-size -d 'SDXL: --target-size for the negative prompt [default: the same]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l lora -d 'LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub [default weight: 1]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l lora-dir -d 'Folder of the LoRAs that `<lora:NAME:WEIGHT>` in the prompt names' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l embedding -d 'Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt is the word' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l lora -d 'LoRA merged into the model: a file, or ORG/REPO/FILE on the hub; may be repeated [default weight: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l lora-dir -d 'Folder of the LoRAs for `<lora:NAME:WEIGHT>` in prompts' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l embedding -d 'Textual inversion: a file, or a folder of them; prompts use it by its name; may be repeated' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l lock -d 'Write the revision and the hash of every file of the models into a lock file' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l locked -d 'Draw with the files that a lock file names, and refuse any other' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l locked -d 'Use the files that a lock file names, and refuse any other' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l steps -d 'Denoising steps, 1 to 1000 [default: the model\'s own]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l cfg-scale -l guidance-scale -d 'Guidance, 0 to 50; 1 or less skips the unconditional pass [default: the model\'s own]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l sampler -d 'Sampler [default: as the model\'s scheduler_config.json says]' -r -f -a "ddpm\t'DDPM, adds noise at each step; wants many'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l sampler -d 'Sampler [default: from the model\'s scheduler_config.json]' -r -f -a "ddpm\t'DDPM, adds noise at each step; wants many'
 ddim\t'DDIM; --eta adds noise'
 pndm\t'PNDM, also called PLMS; one call more than steps'
 ipndm\t'improved PNDM over sigmas, fourth order'
@@ -350,7 +350,7 @@ unipc\t'UniPC multistep predictor and corrector, second order'
 deis\t'DEIS multistep, second order'
 lcm\t'latent consistency, for models distilled so; 1 to 8 steps'
 tcd\t'trajectory consistency, for models distilled so; --eta is its gamma'"
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l schedule -d 'Noise schedule [default: as the model says]' -r -f -a "normal\t''
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l schedule -d 'Noise schedule [default: the model\'s own]' -r -f -a "normal\t''
 karras\t''
 exponential\t''
 beta\t''
@@ -358,13 +358,13 @@ sgm_uniform\t''
 simple\t''
 ays\t''
 lu\t''"
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l timestep-spacing -d 'Spacing of the timesteps [default: as the model or the sampler\'s class says]' -r -f -a "linspace\t''
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l timestep-spacing -d 'Spacing of the timesteps [default: the model\'s own, or that of the sampler\'s class]' -r -f -a "linspace\t''
 leading\t''
 trailing\t''"
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l sigmas -d 'Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from them' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l timesteps -d 'Timesteps one by one: 999,749,499,249; steps follow from them' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l guidance-rescale -d 'Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l sigmas -d 'Noise levels (sigmas) of all steps, the last where the run ends: 14.6,5,1.5,0; they set --steps' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l timesteps -d 'Timesteps of all steps: 999,749,499,249; they set --steps' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l guidance-rescale -d 'Rescale the guided prediction toward the standard deviation of the conditional one, 0 to 1 [default: 0]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l cfg-interval -d 'Part of the run with guidance, as fractions; the rest runs without the unconditional pass [default: 0..1]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l cache -d 'Faster, less exact: deep[:N] computes deep features at one of N calls and reuses them at the others [default: off; N: 3]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l merge-tokens -d 'Faster, less exact: merge this share of the largest maps\' tokens in self-attention, 0 to 0.75; CPU only [default: 0]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l eta -d 'Noise that ddim and tcd add at each step, 0 to 1 [default: 0; tcd: 0.3]' -r
@@ -372,11 +372,11 @@ complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l rng -d 'Source of
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l device -d 'Device: auto, cpu, cuda[:N] or metal [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l dtype -d 'Arithmetic: auto, f32, f16, bf16 or int8 [default: auto, which is f32 on the CPU and f16 elsewhere]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l memory -d 'Memory: auto (all networks stay loaded where they fit), low, or a size such as "6 GiB" [default: auto]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l vae-tiling -d 'Decode in overlapping tiles: auto (where memory is short), on or off [default: auto]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l threads -d 'CPU threads [default: the physical cores this process may use]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s o -l output -d 'Output: a path, a template such as out/{seed}-{index}.png, or `-` for stdout [default: {model}-{seed}.png]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preview-every -d 'Show a small picture of what is coming after every N steps [default with --preview-dir: 1]' -r
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preview-dir -d 'Folder for them, as {seed}-{step}.png' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preview-every -d 'Save a small preview after every N steps [default with --preview-dir: 1]' -r
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l preview-dir -d 'Folder for previews, as {seed}-{step}.png' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l profile -d 'Profile of your config file whose values are defaults [default: SDGEN_PROFILE]' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l progress -d 'Form of the progress on stderr' -r -f -a "auto\t'Bars on a terminal, lines elsewhere'
 bar\t'Bars'
@@ -385,13 +385,13 @@ json\t'One JSON object a line'
 none\t'Only the seed and the paths of the images'"
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l prompt -d 'Another prompt' -r
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l verify -d 'Write no file: compare the new image with IMAGE, as same, close (40 dB or more) or different, which is exit code 10'
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l invert-mask -d 'Repaint where the mask is black instead'
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l keep-unmasked -d 'Put the pixels outside the mask back as they were'
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l control-guess -d 'Control by the picture more than by the prompt: the unconditional pass goes without, and fine details count less'
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l offline -d 'Use what is in the cache and open no connection'
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l zero-terminal-snr -d 'Rescale the model\'s noise so that its last timestep holds no signal [default: as the model says]'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l invert-mask -d 'Repaint where the mask is black'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l keep-unmasked -d 'Restore the pixels outside the mask from the initial image'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l control-guess -d 'Guess mode of the ControlNets: the unconditional pass runs without them, and shallow blocks are weighted less'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l offline -d 'Use the cache only, and open no connection'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l zero-terminal-snr -d 'Rescale the noise schedule to zero terminal SNR [default: the model\'s own]'
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l overwrite -d 'Replace an existing file instead of choosing the next free name'
-complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l no-metadata -d 'Write no prompt and settings into the PNG'
+complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -l no-metadata -d 'Write images without prompt and settings'
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s q -l quiet -d 'Print nothing but warnings and errors'
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s v -l verbose -d 'Print how long each stage took'
 complete -c sdgen -n "__fish_sdgen_using_subcommand replay" -s h -l help -d 'Print help (see more with \'--help\')'

@@ -5,16 +5,14 @@ use std::collections::BTreeMap;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use crate::catalog::export::{self, MarkerTensor, OutputTensor, marker_tensors};
+use crate::catalog::{Component, ModelFiles, RepoConfig, Version, small_files};
 use crate::error::{Error, Kind, Result};
 use crate::models::text_encoders::{encoder_tokenizers, standard_tokenizer_files};
 use crate::named_enum::{Named, named_enum};
 use crate::nn::{Backend, Weights, encoded};
 use crate::output::atomic_file::{folder_of, new_temporary};
-use crate::registry::export::{self, Piece};
-use crate::registry::{
-    Component, ModelFiles, RepoConfig, Sign, Tensors, Version, signs, version_of,
-};
-use crate::tensor_file::{Format, Planned, StoredDtype};
+use crate::tensor_file::{Format, PlannedTensor, StoredDtype};
 
 named_enum! {
     /// Layout of a model's tensors.
@@ -100,7 +98,7 @@ impl Target {
 
 /// A conversion to be done.
 #[derive(Clone, Debug)]
-pub struct Order {
+pub struct ConvertOptions {
     /// Path of the output.
     pub out: PathBuf,
     /// Data type; if absent, f32, f16 and bf16 are kept, f64 becomes f32, and every other type f16.
@@ -114,31 +112,31 @@ pub struct Order {
 /// Callback before each tensor that returns true to stop.
 type Stop<'a> = &'a dyn Fn() -> bool;
 
-/// Writes `model` as `order` says; returns the bytes written.
+/// Writes `model` as `options` say; returns the bytes written.
 ///
 /// # Errors
 /// A layout and a name that do not go together; something in the way; a tensor that cannot be read;
 /// a full disk.
-pub fn convert(model: &ModelFiles, order: &Order, stop: Stop<'_>) -> Result<u64> {
-    let format = order.format()?;
-    if order.out.exists() && !order.overwrite {
-        let what = format!("`{}` is there already", order.out.display());
+pub fn convert(model: &ModelFiles, options: &ConvertOptions, stop: Stop<'_>) -> Result<u64> {
+    let format = options.format()?;
+    if options.out.exists() && !options.overwrite {
+        let what = format!("`{}` is there already", options.out.display());
         return Err(Error::new(Kind::Output, what).hint("give another name, or `--overwrite`"));
     }
     let source = Source::open(model)?;
     match format {
-        Some(format) => source.one_file(order, format, stop),
-        None => source.folder(order, stop),
+        Some(format) => source.write_file(options, format, stop),
+        None => source.write_folder(options, stop),
     }
 }
 
-/// Returns notices for the user about parts of `model` that the output of `order` cannot hold.
+/// Returns notices for the user about parts of `model` that the output cannot hold.
 ///
 /// # Errors
 /// A layout and a name that do not go together; a tokenizer that cannot be read.
-pub fn left_behind(model: &ModelFiles, order: &Order) -> Result<Vec<String>> {
+pub fn lost_parts(model: &ModelFiles, options: &ConvertOptions) -> Result<Vec<String>> {
     let texts = [Component::TextEncoder, Component::TextEncoder2];
-    if order.format()?.is_none() || !texts.iter().any(|part| model.has(&part.config())) {
+    if options.format()?.is_none() || !texts.iter().any(|part| model.has(&part.config())) {
         return Ok(Vec::new());
     }
     let mut left = Vec::new();
@@ -154,7 +152,7 @@ pub fn left_behind(model: &ModelFiles, order: &Order) -> Result<Vec<String>> {
     Ok(left)
 }
 
-impl Order {
+impl ConvertOptions {
     /// Format of a single-file output; `None` for a folder.
     fn format(&self) -> Result<Option<Format>> {
         let extension = self
@@ -217,8 +215,8 @@ struct Source<'a> {
 /// A tensor to be written, with its sources.
 struct Job<'a> {
     weights: &'a Weights,
-    piece: Piece,
-    planned: Planned,
+    tensor: OutputTensor,
+    planned: PlannedTensor,
 }
 
 impl<'a> Source<'a> {
@@ -232,33 +230,31 @@ impl<'a> Source<'a> {
                 .checkpoint()
                 .is_none_or(|checkpoint| checkpoint.parts.contains_key(&component));
             if inside && files.has(&component.config()) {
-                parts.insert(
-                    component,
-                    Weights::open(Tensors::of(files, component)?, &backend)?,
-                );
-                tensors.insert(component, Tensors::of(files, component)?);
+                let part = files.tensors(component)?;
+                parts.insert(component, Weights::open(part.clone(), &backend)?);
+                tensors.insert(component, part);
             }
         }
         Ok(Self {
             files,
-            version: version_of(files, &tensors),
+            version: files.version(&tensors),
             repo,
             parts,
         })
     }
 
-    fn one_file(&self, order: &Order, format: Format, stop: Stop<'_>) -> Result<u64> {
-        let notes = signs(&self.repo)?;
+    fn write_file(&self, options: &ConvertOptions, format: Format, stop: Stop<'_>) -> Result<u64> {
+        let notes = marker_tensors(&self.repo)?;
         let mut jobs = Vec::new();
         for (component, weights) in &self.parts {
-            let pieces = export::single(*component, self.version, weights.places());
+            let tensors = export::single_file_tensors(*component, self.version, weights.places());
             jobs.extend(
-                pieces
+                tensors
                     .into_iter()
-                    .map(|piece| Job::new(weights, piece, order)),
+                    .map(|tensor| Job::new(weights, tensor, options)),
             );
         }
-        let mut output = Output::file(&order.out)?;
+        let mut output = Output::file(&options.out)?;
         let metadata = BTreeMap::from([
             ("modelspec.title".to_owned(), self.files.name.clone()),
             (
@@ -267,17 +263,17 @@ impl<'a> Source<'a> {
             ),
         ]);
         // A single file has no other place for prediction type and noise.
-        let note = |sign: Sign| {
-            let bytes = sign
+        let note = |marker: MarkerTensor| {
+            let bytes = marker
                 .values
                 .iter()
                 .flat_map(|value| (*value as f32).to_le_bytes())
                 .collect();
             (
-                Planned {
-                    name: sign.name.to_owned(),
+                PlannedTensor {
+                    name: marker.name.to_owned(),
                     storage: StoredDtype::F32,
-                    shape: sign.shape,
+                    shape: marker.shape,
                 },
                 bytes,
             )
@@ -289,17 +285,17 @@ impl<'a> Source<'a> {
             &metadata,
             stop,
         )?;
-        output.keep(&order.out)
+        output.finish(&options.out)
     }
 
-    fn folder(&self, order: &Order, stop: Stop<'_>) -> Result<u64> {
-        let staging = staging(&order.out)?;
+    fn write_folder(&self, options: &ConvertOptions, stop: Stop<'_>) -> Result<u64> {
+        let staging = staging(&options.out)?;
         let mut bytes = 0;
         for (component, weights) in &self.parts {
-            let pieces = export::folder(*component, weights.places());
-            let jobs: Vec<Job<'_>> = pieces
+            let tensors = export::folder_tensors(*component, weights.places());
+            let jobs: Vec<Job<'_>> = tensors
                 .into_iter()
-                .map(|piece| Job::new(weights, piece, order))
+                .map(|tensor| Job::new(weights, tensor, options))
                 .collect();
             let [path, ..] = component.weights();
             let path = staging.path().join(path);
@@ -307,11 +303,11 @@ impl<'a> Source<'a> {
             let mut output = Output::file(&path)?;
             let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
             output.write(Format::Safetensors, &jobs, Vec::new(), &metadata, stop)?;
-            bytes += output.keep(&path)?;
+            bytes += output.finish(&path)?;
         }
         // Programs that read folders have no vocabulary of their own.
         let mut small = standard_tokenizer_files(self.files)?;
-        for name in self.files.small_files() {
+        for name in small_files(self.files) {
             small.push((name.clone(), self.files.text(&name)?.into_owned()));
         }
         for (name, text) in small {
@@ -319,7 +315,7 @@ impl<'a> Source<'a> {
             make_folder(path.parent().unwrap_or(staging.path()))?;
             std::fs::write(&path, text.as_bytes()).map_err(|e| cannot_write(&path, e))?;
         }
-        replace_folder(staging, order)?;
+        replace_folder(staging, options)?;
         Ok(bytes)
     }
 }
@@ -334,17 +330,17 @@ fn architecture(version: Version) -> &'static str {
 }
 
 impl<'a> Job<'a> {
-    fn new(weights: &'a Weights, piece: Piece, order: &Order) -> Self {
-        let stored = weights.places()[&piece.sources[0]].entry.storage;
-        let storage = order.storage(&piece.name, &piece.shape, stored);
-        let planned = Planned {
-            name: piece.name.clone(),
+    fn new(weights: &'a Weights, tensor: OutputTensor, options: &ConvertOptions) -> Self {
+        let stored = weights.places()[&tensor.sources[0]].entry.storage;
+        let storage = options.storage(&tensor.name, &tensor.shape, stored);
+        let planned = PlannedTensor {
+            name: tensor.name.clone(),
             storage,
-            shape: piece.shape.clone(),
+            shape: tensor.shape.clone(),
         };
         Self {
             weights,
-            piece,
+            tensor,
             planned,
         }
     }
@@ -352,12 +348,12 @@ impl<'a> Job<'a> {
     /// Encodes the tensor as it will be written.
     fn bytes(&self) -> Result<Vec<u8>> {
         let mut floats = Vec::new();
-        for source in &self.piece.sources {
+        for source in &self.tensor.sources {
             let shape = &self.weights.places()[source].entry.shape;
             floats.extend(self.weights.values(source, shape)?.floats());
         }
-        if self.piece.transposed {
-            floats = transposed(&floats, self.piece.shape[0]);
+        if self.tensor.transposed {
+            floats = transposed(&floats, self.tensor.shape[0]);
         }
         encoded(floats, self.planned.storage)
     }
@@ -386,11 +382,11 @@ impl Output {
         &mut self,
         format: Format,
         jobs: &[Job<'_>],
-        notes: Vec<(Planned, Vec<u8>)>,
+        notes: Vec<(PlannedTensor, Vec<u8>)>,
         metadata: &BTreeMap<String, String>,
         stop: Stop<'_>,
     ) -> Result<()> {
-        let mut plan: Vec<Planned> = jobs.iter().map(|job| job.planned.clone()).collect();
+        let mut plan: Vec<PlannedTensor> = jobs.iter().map(|job| job.planned.clone()).collect();
         // Wide types first, so that all of them are aligned.
         let mut order: Vec<usize> = (0..jobs.len()).collect();
         order.sort_by_key(|i| std::cmp::Reverse(plan[*i].storage.width()));
@@ -423,7 +419,7 @@ impl Output {
     }
 
     /// Syncs the file and renames it to `path`; returns its size in bytes.
-    fn keep(self, path: &Path) -> Result<u64> {
+    fn finish(self, path: &Path) -> Result<u64> {
         self.file
             .as_file()
             .sync_all()
@@ -448,9 +444,9 @@ fn staging(out: &Path) -> Result<tempfile::TempDir> {
         .map_err(|e| cannot_write(out, e))
 }
 
-/// Moves the folder to `order.out`; an existing folder is removed only if it is a model.
-fn replace_folder(staging: tempfile::TempDir, order: &Order) -> Result<()> {
-    let out = &order.out;
+/// Moves the folder to `options.out`; an existing folder is removed only if it is a model.
+fn replace_folder(staging: tempfile::TempDir, options: &ConvertOptions) -> Result<()> {
+    let out = &options.out;
     if out.exists() {
         if !out.join("model_index.json").is_file() {
             let what = format!("`{}` is there and is no model", out.display());

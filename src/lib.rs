@@ -5,6 +5,7 @@
 
 pub mod adapters;
 pub mod batch;
+pub mod catalog;
 pub mod cli;
 pub mod convert;
 pub mod device;
@@ -14,6 +15,8 @@ pub mod error;
 pub mod event;
 pub mod family;
 pub mod guidance;
+pub(crate) mod hash;
+pub mod hub;
 pub mod image;
 pub mod imaging;
 #[doc(hidden)]
@@ -26,7 +29,6 @@ pub mod params;
 pub(crate) mod pipeline;
 pub mod planner;
 pub mod prompt;
-pub mod registry;
 pub mod rng;
 pub mod schedulers;
 #[cfg(feature = "serve")]

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::discover::{Hashes, file_stem};
+use crate::catalog::{Component, ModelFiles};
 use crate::error::{Error, Kind, Result};
 use crate::prompt::Word;
-use crate::registry::{Component, ModelFiles, Place, TensorFile, Tensors};
-use crate::tensor_file::{ByteSource, Directory};
+use crate::tensor_file::{ByteSource, Directory, TensorFile, Tensors};
 
 /// A textual-inversion embedding: the vectors of one word.
 #[derive(Clone, Debug)]
@@ -113,21 +114,51 @@ impl Embedding {
             return Err(Error::new(Kind::ModelFile, what)
                 .hint("expected one tensor, or `clip_l` and `clip_g` for SDXL"));
         }
-        let places = tensors
-            .into_iter()
-            .map(|(name, entry)| (name, Place::new(0, entry)))
-            .collect();
-        let tensors = Arc::new(Tensors {
-            files: vec![TensorFile { label, content }],
-            places,
-        });
+        let tensors = Arc::new(Tensors::of_file(TensorFile { label, content }, tensors));
         Ok(Self {
-            name: stem(path),
+            name: file_stem(path),
             path: path.to_owned(),
             tensors,
             token,
             vectors,
         })
+    }
+
+    /// Reads the embeddings at `paths` that the prompts use. A file that cannot be read is an error
+    /// only if a prompt contains its name.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_used(paths: &[PathBuf], prompts: &[&str]) -> Result<Vec<Arc<Self>>> {
+        let mut used: Vec<Arc<Self>> = Vec::new();
+        for path in paths {
+            let found = Self::read(path);
+            let word = match &found {
+                Ok(embedding) => embedding.any_word(),
+                Err(_) => Self::nameless(path),
+            };
+            let twice = used.iter().any(|embedding| embedding.path == *path);
+            if !twice && prompts.iter().any(|prompt| word.is_in(prompt)) {
+                used.push(Arc::new(found?));
+            }
+        }
+        Ok(used)
+    }
+
+    /// Hashes of the file.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn hashes(&self) -> Result<Hashes> {
+        Hashes::of_embedding(&self.path)
+    }
+
+    /// The word for the first text encoder that the file has vectors for.
+    fn any_word(&self) -> Word {
+        let word = self
+            .word(Component::TextEncoder)
+            .or_else(|| self.word(Component::TextEncoder2));
+        word.unwrap_or_else(|| Self::nameless(&self.path))
     }
 
     /// Returns the vectors for a text encoder, if the file has any.
@@ -158,8 +189,8 @@ impl Embedding {
     }
 
     /// The word as given by the file name alone, with no vectors.
-    pub(super) fn nameless(path: &Path) -> Word {
-        let name = stem(path);
+    fn nameless(path: &Path) -> Word {
+        let name = file_stem(path);
         Word {
             names: vec![format!("<{name}>"), name],
             vectors: 0,
@@ -218,11 +249,4 @@ impl Embedding {
 
 fn listed(parts: impl Iterator<Item = String>) -> String {
     parts.collect::<Vec<_>>().join(" and ")
-}
-
-/// A file's name without folders and ending.
-pub(super) fn stem(path: &Path) -> String {
-    path.file_stem()
-        .map(|stem| stem.to_string_lossy().into_owned())
-        .unwrap_or_default()
 }

@@ -5,15 +5,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::fit::{Size, size};
-use super::hash::{Hashes, hashes};
-use super::names::{Index, Target};
-use super::parts::{Form, Module, PEFT, Part, part, wrong};
-use super::training::{HEADER, Training};
+use super::discover::Hashes;
+use super::lora_layers::{Form, Module, PEFT, Size, Suffix, size_of_change, split_suffix, wrong};
+use super::module_names::{ModuleNames, TargetModule};
+use super::peft_config::{HEADER, PeftConfig};
+use crate::catalog::Component;
 use crate::error::{Error, Kind, Result};
 use crate::family::Family;
-use crate::registry::{Component, Place, TensorFile, Tensors};
-use crate::tensor_file::{ByteSource, Directory};
+use crate::tensor_file::{ByteSource, Directory, TensorFile, Tensors};
 
 /// A LoRA file whose header was read.
 #[derive(Clone, Debug)]
@@ -26,9 +25,9 @@ pub struct LoraFile {
     metadata: BTreeMap<String, String>,
     modules: BTreeMap<String, Module>,
     /// Tensors that belong to no module.
-    strangers: Vec<String>,
+    unknown_tensors: Vec<String>,
     /// peft's training record, if there is one.
-    training: Option<Training>,
+    training: Option<PeftConfig>,
     /// True if peft saved the file; its alpha is then stored in another file.
     of_peft: bool,
 }
@@ -84,50 +83,46 @@ impl LoraFile {
         let Directory {
             tensors, metadata, ..
         } = content.directory(&label)?;
-        let (modules, strangers) = modules(tensors.keys(), &label)?;
-        let hashes = hashes(path, &metadata)?;
+        let (modules, unknown_tensors) = group_by_module(tensors.keys(), &label)?;
+        let hashes = Hashes::of_lora(path, &metadata)?;
         let of_peft = tensors.keys().any(|name| name.starts_with(PEFT));
         let training = match metadata.get(HEADER) {
-            Some(text) => Training::of_header(text).map(Some),
-            None if of_peft => Training::beside(path),
+            Some(text) => PeftConfig::of_header(text).map(Some),
+            None if of_peft => PeftConfig::next_to(path),
             None => Ok(None),
         };
         let training = training.map_err(|error| error.context(format!("`{label}`")))?;
-        let places = tensors
-            .into_iter()
-            .map(|(name, entry)| (name, Place::new(0, entry)))
-            .collect();
-        let files = vec![TensorFile {
+        let file = TensorFile {
             label: label.clone(),
             content,
-        }];
-        let tensors = Arc::new(Tensors { files, places });
+        };
+        let tensors = Arc::new(Tensors::of_file(file, tensors));
         Ok(Self {
             tensors,
             hashes,
             label,
             metadata,
             modules,
-            strangers,
+            unknown_tensors,
             training,
             of_peft,
         })
     }
 
-    /// Returns the changes to the model that `index` describes, called `model` in messages.
+    /// Returns the changes to the model that `names` describes, called `model` in messages.
     ///
     /// # Errors
     /// Nothing of it fits; a change has another size than its weight; an arithmetic that is not
     /// known here.
-    pub fn fit(&self, index: &Index, family: Family, model: &str) -> Result<Fitted> {
+    pub fn match_layers(&self, names: &ModuleNames, family: Family, model: &str) -> Result<Fitted> {
         let strength_unknown = self.of_peft && self.training.is_none();
         let mut fitted = Fitted {
-            unmatched: self.strangers.clone(),
+            unmatched: self.unknown_tensors.clone(),
             strength_unknown,
             ..Fitted::default()
         };
         for (name, module) in &self.modules {
-            match index.find(name) {
+            match names.find(name) {
                 None => fitted.unmatched.push(name.clone()),
                 Some(target) => {
                     fitted.matched += 1;
@@ -150,16 +145,25 @@ impl LoraFile {
                 fitted.unmatched.first().map_or("", String::as_str)
             );
             let error = self.hinted(Error::new(Kind::ModelFile, what), family, model);
-            let told = misled || self.made_for().is_some();
+            let is_explained = misled || self.made_for().is_some();
             let hint = format!("look for a LoRA that was trained on the family of `{model}`");
-            return Err(if told { error } else { error.hint(hint) });
+            return Err(if is_explained {
+                error
+            } else {
+                error.hint(hint)
+            });
         }
         Ok(fitted)
     }
 
     /// The changes of one module.
-    fn changes(&self, module: &Module, target: &Target, into: &mut Vec<Change>) -> Result<()> {
-        let Target {
+    fn changes(
+        &self,
+        module: &Module,
+        target: &TargetModule,
+        into: &mut Vec<Change>,
+    ) -> Result<()> {
+        let TargetModule {
             component,
             module: ours,
             shape,
@@ -192,7 +196,7 @@ impl LoraFile {
             let scale = self.scale(module, target, &form, size)?;
             keep("weight", form, scale);
         }
-        if let Some(bias) = module.get(Part::WholeBias) {
+        if let Some(bias) = module.get(Suffix::WholeBias) {
             let form = Form::Whole(bias.clone());
             let (size, outputs) = (self.sized(&form)?, shape.first().copied().unwrap_or(1));
             if size.rows * size.columns != outputs {
@@ -214,31 +218,41 @@ impl LoraFile {
                 .get(name)
                 .map(|place| place.entry.shape.as_slice())
         };
-        size(form, &shape)
+        size_of_change(form, &shape)
     }
 
     /// Returns alpha / rank of a module. Without an alpha of its own, the module has that of the
     /// training record, or its rank (a scale of 1).
-    fn scale(&self, module: &Module, target: &Target, form: &Form, size: Size) -> Result<Scale> {
+    fn scale(
+        &self,
+        module: &Module,
+        target: &TargetModule,
+        form: &Form,
+        size: Size,
+    ) -> Result<Scale> {
         let whole = matches!(form, Form::Whole(_));
-        Ok(match (module.get(Part::Alpha), size.rank, &self.training) {
-            (Some(alpha), Some(rank), _) => {
-                let shape = &self.tensors.places[alpha].entry.shape;
-                if shape.iter().product::<usize>() != 1 {
-                    return Err(wrong(format!(
-                        "has `{alpha}` of shape {shape:?}, expected one number"
-                    )));
+        Ok(
+            match (module.get(Suffix::Alpha), size.rank, &self.training) {
+                (Some(alpha), Some(rank), _) => {
+                    let shape = &self.tensors.places[alpha].entry.shape;
+                    if shape.iter().product::<usize>() != 1 {
+                        return Err(wrong(format!(
+                            "has `{alpha}` of shape {shape:?}, expected one number"
+                        )));
+                    }
+                    Scale::Stored {
+                        alpha: alpha.clone(),
+                        rank,
+                    }
                 }
-                Scale::Stored {
-                    alpha: alpha.clone(),
+                (None, rank, Some(training)) if !whole => Scale::Number(training.scale(
+                    &target.component.to_string(),
+                    &target.module,
                     rank,
-                }
-            }
-            (None, rank, Some(training)) if !whole => {
-                Scale::Number(training.scale(&target.component.to_string(), &target.module, rank))
-            }
-            _ => Scale::Number(1.0),
-        })
+                )),
+                _ => Scale::Number(1.0),
+            },
+        )
     }
 
     /// Model family that the LoRA was made for, if its tensor names or its header say.
@@ -270,29 +284,25 @@ impl LoraFile {
 }
 
 /// Groups tensor names into modules; returns the modules and the names that belong to none.
-///
-/// # Errors
-/// There are none; a part of one is there twice; one that belongs to an arithmetic that is not
-/// known here.
-fn modules<'a>(
+fn group_by_module<'a>(
     names: impl Iterator<Item = &'a String>,
     label: &str,
 ) -> Result<(BTreeMap<String, Module>, Vec<String>)> {
     let mut modules: BTreeMap<String, Module> = BTreeMap::new();
-    let mut strangers = Vec::new();
+    let mut unknown = Vec::new();
     for name in names {
-        match part(name) {
-            Some((module, part)) => {
+        match split_suffix(name) {
+            Some((module, suffix)) => {
                 let before = modules
                     .entry(module.to_owned())
                     .or_default()
-                    .insert(part, name);
+                    .insert(suffix, name);
                 if let Some(before) = before {
                     let what = format!("`{label}` has both `{before}` and `{name}`");
                     return Err(Error::new(Kind::ModelFile, what));
                 }
             }
-            None => strangers.push(name.clone()),
+            None => unknown.push(name.clone()),
         }
     }
     if modules.is_empty() {
@@ -303,7 +313,7 @@ fn modules<'a>(
         .iter()
         .find_map(|(name, module)| Some((name, module.foreign()?)));
     match foreign {
-        None => Ok((modules, strangers)),
+        None => Ok((modules, unknown)),
         Some((name, what)) => {
             let what = format!("`{label}`: module `{name}` is {what}, which sdgen does not merge");
             Err(Error::new(Kind::ModelFile, what).hint(
@@ -316,7 +326,7 @@ fn modules<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::ModelFiles;
+    use crate::catalog::ModelFiles;
 
     /// tests/golden/patterns.py says how diffusers loaded it.
     #[test]
@@ -333,10 +343,11 @@ mod tests {
         let path = folder.path().join("a.safetensors");
         safetensors::serialize_to_file(tensors, Some([(HEADER.to_owned(), record)].into()), &path)
             .unwrap();
-        let index = Index::of(&ModelFiles::folder("m", "m", golden.join("models/sd15"))).unwrap();
+        let names =
+            ModuleNames::of(&ModelFiles::folder("m", "m", golden.join("models/sd15"))).unwrap();
         let fitted = LoraFile::read(&path)
             .unwrap()
-            .fit(&index, Family::SD, "m")
+            .match_layers(&names, Family::SD, "m")
             .unwrap();
         let scales = expected["scales"].as_object().unwrap();
         assert_eq!(

@@ -2,27 +2,24 @@
 //! a model that they change. Only headers are read here; arithmetic is left to `nn` and the
 //! pipeline.
 
+mod cache;
+mod discover;
 mod embedding;
-mod find;
-mod fit;
-mod hash;
 mod lora;
-mod names;
-mod parts;
-mod shelf;
-mod training;
+mod lora_layers;
+mod module_names;
+mod peft_config;
 
+pub use cache::AdapterCache;
+pub use discover::{Hashes, find_embeddings, find_lora};
 pub use embedding::{Embedding, Row};
-pub use find::{embeddings, named};
-pub use hash::Hashes;
 pub use lora::{Change, Fitted, LoraFile, Scale};
-pub use names::Index;
-pub use parts::{Factor, Form};
-pub use shelf::Shelf;
+pub use lora_layers::{Factor, Form};
+pub use module_names::ModuleNames;
 
 use std::sync::Arc;
 
-use crate::registry::Component;
+use crate::catalog::Component;
 
 /// The adapters of a request, fitted to its model.
 #[derive(Clone, Debug, Default)]

@@ -8,10 +8,11 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 use super::claims::{Claims, Moved};
-use super::manifest_line::{Line, State, digest, parse_lines};
+use super::manifest_line::{Line, State, parse_lines};
 use super::manifest_paths::ManifestPaths;
 use super::plan::Planned;
 use crate::error::{Error, Kind, Result};
+use crate::hash::sha256;
 
 /// The manifest of a batch, locked by one process.
 #[derive(Debug)]
@@ -188,7 +189,7 @@ impl Manifest {
 
 /// Returns true if the content of the file has this hash.
 fn has_hash(path: &Path, hash: &str) -> bool {
-    std::fs::read(path).is_ok_and(|bytes| digest(&bytes) == hash)
+    std::fs::read(path).is_ok_and(|bytes| sha256(&bytes) == hash)
 }
 
 fn write_error(path: &Path, error: std::io::Error) -> Error {

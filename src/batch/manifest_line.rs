@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Kind, Result};
 
@@ -61,9 +60,4 @@ pub(super) fn parse_lines(text: &str, path: &Path) -> Result<(Vec<Line>, u64)> {
         })?);
     }
     Ok((lines, whole as u64))
-}
-
-/// SHA-256 of a file's bytes in hexadecimal digits, as in the manifest.
-pub fn digest(bytes: &[u8]) -> String {
-    crate::registry::hex(&Sha256::digest(bytes))
 }

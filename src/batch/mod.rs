@@ -22,7 +22,7 @@ pub use formats::Form;
 pub use grouping::forwards;
 pub use job::{Job, jobs};
 pub use manifest::Manifest;
-pub use manifest_line::{State, digest};
+pub use manifest_line::State;
 pub use manifest_paths::{ManifestPaths, Origin};
 pub use matrix::Coordinate;
 pub use plan::{DEFAULT_TEMPLATE, Planned, plan};

@@ -208,7 +208,7 @@ fn image_key(plan: &Plan) -> Result<String> {
     };
     let json = serde_json::to_vec(&identity)
         .map_err(|e| Error::internal("a request that is no JSON").source(e))?;
-    Ok(crate::registry::hex(&Sha256::digest(&json)[..16]))
+    Ok(crate::hash::hex(&Sha256::digest(&json)[..16]))
 }
 
 /// Inputs of the hash that identifies an image.

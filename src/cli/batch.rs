@@ -12,6 +12,7 @@ use super::batch_run::BatchRun;
 use super::config::Profile;
 use super::dry_run::{self, DryRun};
 use super::errors::{self, Format};
+use super::local_models::offline_hub;
 use super::progress::{Display, Progress};
 use super::save::with_save_events;
 use super::signals;
@@ -176,7 +177,7 @@ impl Arguments {
             (jobs, Vec::new())
         };
         let mut planner = Planner::new(if self.dry.is_requested() {
-            dry_run::offline_hub()?
+            offline_hub()?
         } else {
             Hub::from_env()?
         });

@@ -5,8 +5,8 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::{CompleteEnv, Shell};
 
 use super::terminal;
+use crate::catalog::models;
 use crate::env::Hub;
-use crate::registry::models;
 
 /// Prints the completion script for `shell`.
 pub(super) fn print_script(shell: Shell, mut command: clap::Command) -> anyhow::Result<()> {

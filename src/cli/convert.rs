@@ -4,13 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::local_models::find_local_model;
 use super::{signals, terminal};
-use crate::convert::{Layout, Order, Target, convert, left_behind};
-use crate::env::Hub;
-use crate::error::Result;
-use crate::event::{Event, Flow};
+use crate::convert::{ConvertOptions, Layout, Target, convert, lost_parts};
 use crate::named_enum::Named;
-use crate::registry::{self, Fetch, ModelRef};
 
 #[derive(Args)]
 #[group(skip)]
@@ -43,7 +40,7 @@ pub(super) struct Arguments {
 
 /// Converts a model.
 pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let order = Order {
+    let order = ConvertOptions {
         out: arguments.out.clone(),
         target: arguments
             .dtype
@@ -57,35 +54,18 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             .transpose()?,
         overwrite: arguments.overwrite,
     };
-    let mut model = find(&arguments.model)?;
+    let mut model = find_local_model(&arguments.model)?;
     if let Some(config) = &arguments.config {
-        model = model.configured(&find(config)?);
+        model = model.configured(&find_local_model(config)?);
     }
     let notes = model
         .checkpoint()
         .map_or(Vec::new(), |checkpoint| checkpoint.notes(&model.origin));
-    for message in notes.into_iter().chain(left_behind(&model, &order)?) {
+    for message in notes.into_iter().chain(lost_parts(&model, &order)?) {
         terminal::print_message(&terminal::sanitize(&format!("warning: {message}")));
     }
     signals::listen(false)?;
     let bytes = convert(&model, &order, &signals::stop_requested)?;
     terminal::print_message(&format!("saved {} ({bytes} bytes)", order.out.display()));
     Ok(())
-}
-
-/// Finds a model that is on this machine; nothing is fetched.
-fn find(model: &str) -> Result<registry::ModelFiles> {
-    let hub = Hub {
-        offline: true,
-        ..Hub::from_env()?
-    };
-    let mut silent = |_: &Event| Flow::Continue;
-    registry::locate(
-        &ModelRef::parse(model)?,
-        &Fetch {
-            hub,
-            ..Fetch::default()
-        },
-        &mut silent,
-    )
 }

@@ -10,8 +10,8 @@ use serde::Serialize;
 use super::terminal::{self, format_bytes};
 use crate::env::{self, Hub};
 use crate::error::Error;
+use crate::hub::{Reach, free_space, reach};
 use crate::nn::{Hardware, detect_hardware};
-use crate::registry::{Reach, free_space, reach};
 
 /// Room for a model of the XL family, in bytes.
 const ROOM: u64 = 15_000_000_000;

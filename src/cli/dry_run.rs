@@ -10,10 +10,12 @@ use std::time::Instant;
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::local_models::offline_hub;
 use super::terminal::{self, count_of};
 use crate::batch::{Job, Planned, forwards};
+use crate::catalog::{self, DEFAULT_MODEL, Fetch, ModelRef};
 use crate::device::Dtype;
-use crate::engine::{Engine, Forecast};
+use crate::engine::Engine;
 use crate::env::Hub;
 use crate::error::{Kind, Result};
 use crate::event::{Event, Flow, Observer, Stage};
@@ -21,7 +23,6 @@ use crate::guidance::is_guided;
 use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
 use crate::params::{Params, Parsed, Request, RequestKey};
 use crate::planner::{Plan, Planner};
-use crate::registry::{self, DEFAULT_MODEL, Fetch, ModelRef};
 use crate::schedulers::Sampler;
 
 /// The flag.
@@ -181,14 +182,6 @@ fn merged_plan(planned: &[Planned], jobs: &[usize]) -> Plan {
     }
 }
 
-/// The hub for a run that fetches nothing.
-pub(super) fn offline_hub() -> Result<Hub> {
-    Ok(Hub {
-        offline: true,
-        ..Hub::from_env()?
-    })
-}
-
 /// Returns true if a model would have to be fetched. In offline mode, its absence is an error as in
 /// a run.
 pub(super) fn is_model_absent(params: &Params) -> Result<bool> {
@@ -197,7 +190,7 @@ pub(super) fn is_model_absent(params: &Params) -> Result<bool> {
     }
     let model = ModelRef::parse(params.model.as_deref().unwrap_or(DEFAULT_MODEL))?;
     Ok(matches!(model, ModelRef::Known(_) | ModelRef::Repo { .. })
-        && registry::cached(&model, &offline_hub()?).is_none())
+        && catalog::cached(&model, &offline_hub()?).is_none())
 }
 
 /// Download size of a model in bytes, as far as the hub reports it; only the small files that list
@@ -223,7 +216,7 @@ fn download_size(params: &Params) -> Result<Option<u64>> {
         Flow::Continue
     };
     // A hub that cannot be reached leaves the size unknown; stopping the download is no error.
-    let _ = registry::locate(&model, &fetch, &mut listening);
+    let _ = catalog::locate(&model, &fetch, &mut listening);
     Ok(said)
 }
 
@@ -297,17 +290,10 @@ impl Report {
     /// Writing to a string cannot fail.
     fn text(&self) -> String {
         let mut text = String::new();
-        for Row {
-            name,
-            file,
-            request,
-            tokens,
-        } in &self.jobs
-        {
-            let file = file
-                .as_ref()
-                .map(|file| format!(" -> {}", file.display()))
-                .unwrap_or_default();
+        for row in &self.jobs {
+            let file = row.file.as_ref();
+            let file = file.map_or(String::new(), |file| format!(" -> {}", file.display()));
+            let tokens = &row.tokens;
             let Request {
                 model,
                 width,
@@ -316,18 +302,18 @@ impl Report {
                 cfg_scale,
                 seed,
                 sampler,
+                prompt,
                 ..
-            } = request;
+            } = &row.request;
             let counts: Vec<String> = tokens
                 .iter()
                 .map(|tokens| tokens.tokens.to_string())
                 .collect();
             let _ = writeln!(
                 text,
-                "{}{file}: {model} {width}x{height} {sampler} steps {steps} cfg {cfg_scale} seed {seed} tokens {}: {}",
-                name.as_deref().unwrap_or("picture"),
+                "{}{file}: {model} {width}x{height} {sampler} steps {steps} cfg {cfg_scale} seed {seed} tokens {}: {prompt}",
+                row.name.as_deref().unwrap_or("picture"),
                 counts.join("/"),
-                request.prompt
             );
             for left in tokens.iter().filter(|tokens| !tokens.left_out.is_empty()) {
                 let _ = writeln!(text, "  {} leaves out: {}", left.encoder, left.left_out);
@@ -343,27 +329,17 @@ impl Report {
                 count_of(*jobs, "job")
             );
         }
-        if let Some(Estimate {
-            seconds,
-            peak_bytes,
-            ..
-        }) = &self.estimate
-        {
-            let time = seconds.map(|seconds| format!("about {seconds:.1} s"));
-            let peak =
-                peak_bytes.map(|bytes| format!("about {:.2} GB of memory", bytes as f64 / 1e9));
-            let known: Vec<String> = time.into_iter().chain(peak).collect();
-            let pictures: u64 = self.jobs.iter().map(|row| row.request.count).sum();
-            let what = count_of(pictures as usize, "picture");
-            let _ = writeln!(
-                text,
-                "{what}: {}",
-                if known.is_empty() {
-                    "no estimate".to_owned()
-                } else {
-                    known.join(", ")
-                }
-            );
+        if let Some(estimate) = &self.estimate {
+            let time = estimate.seconds;
+            let time = time.map(|seconds| format!("about {seconds:.1} s"));
+            let peak = estimate.peak_bytes;
+            let peak = peak.map(|bytes| format!("about {:.2} GB of memory", bytes as f64 / 1e9));
+            let mut known = time.into_iter().chain(peak).collect::<Vec<_>>().join(", ");
+            if known.is_empty() {
+                known = "no estimate".to_owned();
+            }
+            let images: u64 = self.jobs.iter().map(|row| row.request.count).sum();
+            let _ = writeln!(text, "{}: {known}", count_of(images as usize, "picture"));
         }
         text
     }
@@ -410,29 +386,13 @@ fn estimate(plans: &[&Plan], forwards: &[&Plan], form: DryRun) -> Result<Estimat
 
 /// The times of a plan by its number of operations; loading is not counted.
 fn estimate_times(plan: &Plan, engine: &mut Engine) -> Result<Option<Measured>> {
-    let Request {
-        model,
-        width,
-        height,
-        ..
-    } = plan.request.clone();
-    Ok(engine.forecast(plan)?.map(
-        |Forecast {
-             encode,
-             call,
-             decode,
-         }| Measured {
-            encode_seconds: encode,
-            step_seconds: call,
-            decode_seconds: decode,
-            ..Measured {
-                model,
-                width,
-                height,
-                ..Measured::default()
-            }
-        },
-    ))
+    let forecast = engine.forecast(plan)?;
+    Ok(forecast.map(|forecast| Measured {
+        encode_seconds: forecast.encode,
+        step_seconds: forecast.call,
+        decode_seconds: forecast.decode,
+        ..Measured::new(&plan.request)
+    }))
 }
 
 /// The most that one of `plans` takes.
@@ -477,13 +437,7 @@ fn measure_times(plan: &Plan, engine: &mut Engine) -> Result<Measured> {
         refiner: None,
         ..plan.request.clone()
     };
-    let Request { width, height, .. } = short;
-    let mut clock = Measured {
-        model: short.model.clone(),
-        width,
-        height,
-        ..Measured::default()
-    };
+    let mut clock = Measured::new(&short);
     let plan = Plan {
         request: short,
         refiner: None,
@@ -493,6 +447,18 @@ fn measure_times(plan: &Plan, engine: &mut Engine) -> Result<Measured> {
     match engine.generate(&plan, &mut clock, &mut |_| Ok(())) {
         Err(error) if error.kind() != Kind::InvalidImage => Err(error),
         _ => Ok(clock),
+    }
+}
+
+impl Measured {
+    /// No times yet.
+    fn new(request: &Request) -> Self {
+        Self {
+            model: request.model.clone(),
+            width: request.width,
+            height: request.height,
+            ..Self::default()
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod dry_run;
 mod errors;
 mod generate;
 mod inspect;
+mod local_models;
 mod models;
 mod progress;
 mod replay;

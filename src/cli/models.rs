@@ -9,12 +9,13 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 use serde_json::json;
 
+use super::local_models::find_local_model;
 use super::progress::{Display, Progress};
 use super::{signals, terminal};
+use crate::catalog::{self, Fetch, ModelFiles, ModelInfo, ModelRef, ModelSpec, Verdict, models};
 use crate::env::Hub;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
-use crate::registry::{self, About, Fetch, ModelFiles, ModelRef, ModelSpec, Verdict, models};
 
 #[derive(Args)]
 #[group(skip)]
@@ -88,10 +89,10 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Action::List => list(&hub, json),
         Action::Info(info) => print_info(info, json),
         Action::Pull(asked) => pull(asked, hub, json),
-        Action::Path { model } => path(&model.model, &hub, json),
+        Action::Path { model } => path(&model.model, json),
         Action::Verify {
             model: Some(model), ..
-        } => verify(&[find_cached(model, &hub)?], json),
+        } => verify(&[find_local_model(model)?], json),
         Action::Verify { model: None, .. } => verify(&all_snapshots(&hub)?, json),
         Action::Rm { model } => remove(&model.model, &hub, json),
         Action::Du => print_usage(&hub, json),
@@ -115,7 +116,7 @@ struct Row {
 }
 
 fn list(hub: &Hub, json: bool) -> anyhow::Result<()> {
-    let stored = registry::stock(hub).unwrap_or_default();
+    let stored = catalog::list_installed(hub).unwrap_or_default();
     let bytes = |files: &ModelFiles| {
         let root = files.root()?;
         stored
@@ -149,7 +150,7 @@ fn list(hub: &Hub, json: bool) -> anyhow::Result<()> {
 }
 
 fn row(spec: &'static ModelSpec, hub: &Hub, bytes: impl Fn(&ModelFiles) -> Option<u64>) -> Row {
-    let files = registry::cached(&ModelRef::Known(spec), hub);
+    let files = catalog::cached(&ModelRef::Known(spec), hub);
     Row {
         name: &spec.name,
         aliases: &spec.aliases,
@@ -175,31 +176,13 @@ fn pull(asked: &Pull, hub: Hub, json: bool) -> anyhow::Result<()> {
         half: asked.half,
         ..Fetch::default()
     };
-    let files = registry::pull(&model, &fetch, &mut observer)?;
+    let files = catalog::pull(&model, &fetch, &mut observer)?;
     drop(progress);
     print_folder(&files, json)
 }
 
-fn path(name: &str, hub: &Hub, json: bool) -> anyhow::Result<()> {
-    print_folder(&find_cached(name, hub)?, json)
-}
-
-/// The model as far as it is on this machine.
-fn find_cached(name: &str, hub: &Hub) -> Result<ModelFiles> {
-    let model = ModelRef::parse(name)?;
-    let hub = Hub {
-        offline: true,
-        ..hub.clone()
-    };
-    let mut silent = |_: &Event| crate::event::Flow::Continue;
-    registry::locate(
-        &model,
-        &Fetch {
-            hub,
-            ..Fetch::default()
-        },
-        &mut silent,
-    )
+fn path(name: &str, json: bool) -> anyhow::Result<()> {
+    print_folder(&find_local_model(name)?, json)
 }
 
 fn print_folder(files: &ModelFiles, json: bool) -> anyhow::Result<()> {
@@ -224,7 +207,7 @@ fn print_folder(files: &ModelFiles, json: bool) -> anyhow::Result<()> {
 
 /// Every snapshot in the cache.
 fn all_snapshots(hub: &Hub) -> Result<Vec<ModelFiles>> {
-    let of = |entry: registry::Stored| {
+    let of = |entry: catalog::InstalledRepo| {
         let name = entry.repo.clone();
         let folder = move |commit: &String| {
             let path = entry.path.join("snapshots").join(commit);
@@ -232,7 +215,10 @@ fn all_snapshots(hub: &Hub) -> Result<Vec<ModelFiles>> {
         };
         entry.revisions.iter().map(folder).collect::<Vec<_>>()
     };
-    Ok(registry::stock(hub)?.into_iter().flat_map(of).collect())
+    Ok(catalog::list_installed(hub)?
+        .into_iter()
+        .flat_map(of)
+        .collect())
 }
 
 #[derive(Serialize)]
@@ -246,7 +232,7 @@ struct Checked {
 fn verify(models: &[ModelFiles], json: bool) -> anyhow::Result<()> {
     let (mut checked, mut bad) = (Vec::new(), 0);
     for files in models {
-        for (file, verdict) in registry::verify(files)? {
+        for (file, verdict) in catalog::verify(files)? {
             bad += usize::from(matches!(
                 verdict,
                 Verdict::Damaged { .. } | Verdict::Missing
@@ -296,7 +282,7 @@ fn verdict_line(entry: &Checked) -> String {
 }
 
 fn remove(name: &str, hub: &Hub, json: bool) -> anyhow::Result<()> {
-    let freed = registry::remove(&ModelRef::parse(name)?, hub)?;
+    let freed = catalog::remove(&ModelRef::parse(name)?, hub)?;
     if json {
         return terminal::write_json(&json!({ "model": name, "freed": freed }));
     }
@@ -311,7 +297,7 @@ fn remove(name: &str, hub: &Hub, json: bool) -> anyhow::Result<()> {
 }
 
 fn print_usage(hub: &Hub, json: bool) -> anyhow::Result<()> {
-    let stored = registry::stock(hub)?;
+    let stored = catalog::list_installed(hub)?;
     if json {
         return terminal::write_json(&stored);
     }
@@ -355,17 +341,17 @@ fn print_info(arguments: &Info, json: bool) -> anyhow::Result<()> {
 }
 
 /// Reads the facts about a model that is on this machine; nothing is fetched.
-fn read_info(model: &str) -> Result<About> {
+fn read_info(model: &str) -> Result<ModelInfo> {
     match ModelRef::parse(model)? {
-        ModelRef::File(path) => About::file(&path),
+        ModelRef::File(path) => ModelInfo::file(&path),
         ModelRef::Known(_) | ModelRef::Folder(_) | ModelRef::Repo { .. } => {
-            About::folder(&find_cached(model, &Hub::from_env()?)?)
+            ModelInfo::folder(&find_local_model(model)?)
         }
     }
 }
 
 /// One fact a line. Writing to a string cannot fail.
-fn info_lines(about: &About) -> String {
+fn info_lines(about: &ModelInfo) -> String {
     let mut text = String::new();
     let mut fact = |name: &str, value: &str| {
         let _ = writeln!(text, "{name:<12} {value}");

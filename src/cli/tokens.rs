@@ -7,16 +7,15 @@ use std::sync::Arc;
 use clap::Args;
 use serde::Serialize;
 
+use super::local_models::{find_local_model, offline_hub};
 use super::terminal;
-use crate::adapters::{self, Embedding, Shelf};
-use crate::env::Hub;
-use crate::error::{Error, Result};
-use crate::event::{Event, Flow};
+use crate::adapters::{self, Embedding};
+use crate::catalog::{self, Component, DEFAULT_MODEL, ModelFiles, models};
+use crate::error::Result;
 use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
 use crate::named_enum::Named;
 use crate::prompt::tokenizer::{Shape, Tokenizer};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax, Token, Word};
-use crate::registry::{self, Component, DEFAULT_MODEL, Fetch, ModelFiles, ModelRef, models};
 
 #[derive(Args)]
 #[group(skip)]
@@ -119,9 +118,9 @@ fn embeddings(arguments: &Arguments) -> Result<Vec<Arc<Embedding>>> {
     let paths = arguments
         .embedding
         .iter()
-        .map(|text| adapters::embeddings(text));
+        .map(|text| adapters::find_embeddings(text));
     let paths = paths.collect::<Result<Vec<_>>>()?.concat();
-    Shelf::new().embeddings(&paths, &[&arguments.prompt])
+    Embedding::read_used(&paths, &[&arguments.prompt])
 }
 
 fn parse_or<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> {
@@ -133,12 +132,9 @@ fn parse_or<T: Named>(field: &str, name: Option<&str>, default: T) -> Result<T> 
 
 /// The tokenizers of a model that is on this machine. Nothing is fetched: weights would come along.
 fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<Encoder>> {
-    let hub = Hub {
-        offline: true,
-        ..Hub::from_env()?
-    };
+    let hub = offline_hub()?;
     let known = models().iter().find(|spec| spec.name == DEFAULT_MODEL);
-    if model.is_none() && !known.is_some_and(|spec| registry::is_cached(spec, &hub)) {
+    if model.is_none() && !known.is_some_and(|spec| catalog::is_cached(spec, &hub)) {
         let none = ModelFiles::embedded("clip", &[]);
         let words = embeddings
             .iter()
@@ -150,38 +146,20 @@ fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<En
             words: words.collect(),
         }]);
     }
-    let model = ModelRef::parse(model.unwrap_or(DEFAULT_MODEL))?;
-    let mut silent = |_: &Event| Flow::Continue;
-    let files = registry::locate(
-        &model,
-        &Fetch {
-            hub,
-            ..Fetch::default()
-        },
-        &mut silent,
-    )
-    .map_err(|e| {
-        Error::hint(
-            e,
-            "`sdgen tokens` fetches nothing; without `-m` CLIP's own vocabulary serves",
-        )
+    let files = find_local_model(model.unwrap_or(DEFAULT_MODEL)).map_err(|error| {
+        error.hint("`sdgen tokens` fetches nothing; without `-m` CLIP's own vocabulary serves")
     })?;
     embeddings
         .iter()
         .try_for_each(|embedding| embedding.fits(&files))?;
-    let encoder = |EncoderTokenizer {
-                       component,
-                       tokenizer,
-                       ..
-                   }| {
+    let encoder = |reader: EncoderTokenizer| {
         let words = embeddings
             .iter()
-            .filter_map(|embedding| embedding.word(component))
-            .collect();
+            .filter_map(|embedding| embedding.word(reader.component));
         Encoder {
-            name: component.name(),
-            tokenizer,
-            words,
+            name: reader.component.name(),
+            words: words.collect(),
+            tokenizer: reader.tokenizer,
         }
     };
     let readers = encoder_tokenizers(&files)?;

@@ -10,8 +10,8 @@ use super::Token;
 use super::expand::{Variables, expanded, home};
 use crate::error::{Error, Kind, Result};
 
-/// Settings of the Hugging Face Hub and the cache of models. The names are those of Python's
-/// `huggingface_hub`, and so is their meaning.
+/// Settings of the Hugging Face Hub and its cache, with the names and meaning that Python's
+/// `huggingface_hub` gives them.
 #[derive(Clone, Debug, Default)]
 pub struct Hub {
     /// `HF_HUB_CACHE`, else `HUGGINGFACE_HUB_CACHE`, else `$HF_HOME/hub`; `None` without a home
@@ -21,13 +21,13 @@ pub struct Hub {
     pub endpoint: String,
     /// `HF_TOKEN`, else `HUGGING_FACE_HUB_TOKEN`, else what the token file holds.
     pub token: Option<Token>,
-    /// `HF_HUB_OFFLINE`, else `TRANSFORMERS_OFFLINE`: open no connection.
+    /// `HF_HUB_OFFLINE`, else `TRANSFORMERS_OFFLINE`: no connection is opened.
     pub offline: bool,
-    /// `HF_HUB_ETAG_TIMEOUT`: how long the hub may take to say what a repository holds.
+    /// `HF_HUB_ETAG_TIMEOUT`: timeout of requests for metadata.
     pub etag_timeout: Option<Duration>,
-    /// `HF_HUB_DOWNLOAD_TIMEOUT`: how long a download may stand still.
+    /// `HF_HUB_DOWNLOAD_TIMEOUT`: timeout of each read of a download.
     pub download_timeout: Option<Duration>,
-    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN`: no token is looked for.
+    /// `HF_HUB_DISABLE_IMPLICIT_TOKEN`: no token is used.
     pub no_token: bool,
     /// `HF_HUB_DISABLE_SYMLINKS`: the cache has no symbolic links.
     pub no_symlinks: bool,
@@ -80,7 +80,7 @@ impl Hub {
         let is_staging = environment.switch(&["HUGGINGFACE_CO_STAGING"]);
         let endpoint = match environment.text(&["HF_ENDPOINT"]) {
             _ if is_staging => "https://hub-ci.huggingface.co".to_owned(),
-            said => said.unwrap_or_else(|| "https://huggingface.co".to_owned()),
+            endpoint => endpoint.unwrap_or_else(|| "https://huggingface.co".to_owned()),
         };
         let no_token = environment.switch(&["HF_HUB_DISABLE_IMPLICIT_TOKEN"]);
         Ok(Self {
@@ -144,19 +144,22 @@ impl Environment<'_> {
     /// The folder of the hub's clients: `HF_HOME`, else `huggingface` among the user's caches.
     fn folder(&self) -> Option<PathBuf> {
         let caches = || {
-            let said = self.first(&["XDG_CACHE_HOME"]).map(PathBuf::from);
-            said.or_else(|| Some(home(self.variables)?.join(".cache")))
+            let xdg = self.first(&["XDG_CACHE_HOME"]).map(PathBuf::from);
+            xdg.or_else(|| Some(home(self.variables)?.join(".cache")))
         };
-        let said = self.first(&["HF_HOME"]);
-        let folder = said.or_else(|| Some(caches()?.join("huggingface").into_os_string()));
+        let hf_home = self.first(&["HF_HOME"]);
+        let folder = hf_home.or_else(|| Some(caches()?.join("huggingface").into_os_string()));
         folder.map(|folder| expanded(&folder, self.variables))
     }
 
     fn token(&self, folder: Option<PathBuf>, is_staging: bool) -> Option<Token> {
-        let said = self.text(&["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]);
-        let said = said.as_deref().map(cleaned).filter(|text| !text.is_empty());
-        let kept = || std::fs::read_to_string(self.token_file(folder, is_staging)?).ok();
-        Token::new(&said.or_else(|| kept().as_deref().map(cleaned))?)
+        let variable = self.text(&["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]);
+        let variable = variable.as_deref().map(without_line_breaks);
+        if let Some(token) = variable.filter(|token| !token.is_empty()) {
+            return Token::new(&token);
+        }
+        let saved = std::fs::read_to_string(self.token_file(folder, is_staging)?).ok()?;
+        Token::new(&without_line_breaks(&saved))
     }
 
     /// Path of the file to which `hf auth login` writes the token.
@@ -164,14 +167,14 @@ impl Environment<'_> {
         if is_staging {
             return Some(home(self.variables)?.join(".cache/huggingface_staging/token"));
         }
-        let said = self.first(&["HF_TOKEN_PATH"]);
-        let file = said.or_else(|| Some(folder?.join("token").into_os_string()));
+        let path = self.first(&["HF_TOKEN_PATH"]);
+        let file = path.or_else(|| Some(folder?.join("token").into_os_string()));
         file.map(|file| expanded(&file, self.variables))
     }
 }
 
-/// A token without the line breaks that an editor leaves.
-fn cleaned(text: &str) -> String {
+/// A token without the line breaks that editors add.
+fn without_line_breaks(text: &str) -> String {
     text.replace(['\r', '\n'], "").trim().to_owned()
 }
 

@@ -106,21 +106,15 @@ impl Region {
 
     /// The rectangle's pixels.
     fn crop(self, picture: &Pixels) -> Pixels {
-        let Self {
-            left,
-            top,
-            width,
-            height,
-        } = self;
         let row = |y: u32| {
-            let start = ((y * picture.width + left) * 3) as usize;
-            &picture.rgb[start..start + width as usize * 3]
+            let start = ((y * picture.width + self.left) * 3) as usize;
+            &picture.rgb[start..start + self.width as usize * 3]
         };
-        let rgb = (top..top + height).flat_map(row).copied().collect();
+        let rows = self.top..self.top + self.height;
         Pixels {
-            width,
-            height,
-            rgb,
+            width: self.width,
+            height: self.height,
+            rgb: rows.flat_map(row).copied().collect(),
             alpha: None,
         }
     }

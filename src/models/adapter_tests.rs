@@ -7,16 +7,16 @@ use super::clip_vision::{ClipVision, VisionConfig};
 use super::controlnet::{ControlConfig, ControlNet, Strength};
 use super::golden::{backends, golden, near, tensors};
 use super::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
+use crate::catalog::ModelFiles;
 use crate::imaging::{Pixels, Transparency};
 use crate::nn::{Backend, Weights};
-use crate::registry::{ModelFiles, Tensors};
 
 fn files(adapter: &str) -> ModelFiles {
     ModelFiles::folder(adapter, adapter, golden(&format!("adapters/{adapter}")))
 }
 
 fn weights(files: &ModelFiles, path: &str, backend: &Backend) -> Weights {
-    Weights::open(Arc::new(Tensors::at(files, path).unwrap()), backend).unwrap()
+    Weights::open(Arc::new(files.tensors_at(path).unwrap()), backend).unwrap()
 }
 
 #[test]

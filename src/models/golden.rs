@@ -11,10 +11,10 @@ use super::clip::ClipText;
 use super::unet::Unet;
 use super::unet_config::UnetConfig;
 use super::vae::{Decoder, Encoder, VaeConfig};
+use crate::catalog::{Component, ModelFiles};
 use crate::nn::{Backend, ExtraRows, Weights};
 use crate::prompt::tokenizer::{Shape, Tokenizer};
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax};
-use crate::registry::{Component, ModelFiles, Tensors};
 use crate::rng::{Normal, TorchCpu};
 
 /// Largest errors of the networks in half precision, as shares of the largest value. Seen: 4.1e-3.
@@ -55,8 +55,7 @@ fn halves() -> Backend {
 
 /// The weights of a component on each of the two backends.
 fn weights(files: &ModelFiles, component: Component) -> [Weights; 2] {
-    backends()
-        .map(|backend| Weights::open(Tensors::of(files, component).unwrap(), &backend).unwrap())
+    backends().map(|backend| Weights::open(files.tensors(component).unwrap(), &backend).unwrap())
 }
 
 /// Largest difference over the golden's largest value.
@@ -378,8 +377,7 @@ fn networks_in_half_precision_stay_close() {
         let golden = tensors(&format!("components/{model}.safetensors"));
         let cases = json(&format!("components/{model}.json"));
         let files = files(model);
-        let open =
-            |component| Weights::open(Tensors::of(&files, component).unwrap(), &backend).unwrap();
+        let open = |component| Weights::open(files.tensors(component).unwrap(), &backend).unwrap();
         let close = |pass: &str, ours: &Tensor, name: &str| {
             let error = error(ours, &golden[&format!("{pass}/{name}")]);
             println!("{model} {pass} {name}: {error:.1e}");

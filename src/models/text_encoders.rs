@@ -3,9 +3,9 @@
 use serde_json::json;
 
 use super::clip::ClipConfig;
+use crate::catalog::{Component, ModelFiles};
 use crate::error::{Error, Kind, Result};
 use crate::prompt::tokenizer::{self, Shape, Tokenizer};
-use crate::registry::{Component, ModelFiles};
 
 /// The text encoders that a model may have, each with the folder of its tokenizer. SDXL's refiner
 /// has only the second.

@@ -229,10 +229,10 @@ pub fn read(path: &Path) -> Result<Inspection> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::catalog::{ModelFiles, RepoConfig};
     use crate::output::atomic_file::{Existing, save};
     use crate::output::encode::PNG;
     use crate::params::Params;
-    use crate::registry::{ModelFiles, RepoConfig};
 
     /// A request to a model of the golden tests.
     pub(crate) fn request() -> Request {

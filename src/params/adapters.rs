@@ -105,7 +105,7 @@ pub(super) fn resolve(params: &Params) -> Result<NamedAdapters> {
     }
     let mut embedding_files = Vec::new();
     for text in params.embedding.iter().flatten() {
-        embedding_files.extend(adapters::embeddings(text)?);
+        embedding_files.extend(adapters::find_embeddings(text)?);
     }
     let text = params.prompt.as_deref().unwrap_or_default();
     let field = "prompt";
@@ -121,7 +121,7 @@ pub(super) fn resolve(params: &Params) -> Result<NamedAdapters> {
             return Err(Error::field("prompt", message)
                 .hint("say where they are with `--lora-dir DIR`, or give the file with `--lora`"));
         };
-        let file = adapters::named(Path::new(folder), &reference.name)?;
+        let file = adapters::find_lora(Path::new(folder), &reference.name)?;
         loras.push(Adapter {
             ignored: reference.ignored,
             ..Adapter::new(&file.to_string_lossy(), reference.weight)

@@ -1,10 +1,10 @@
 //! Size of the image, and the check that the model gets the inputs it needs (initial image, mask).
 
 use super::{Control, Params, Parsed, StartImage};
+use crate::catalog::{Inputs, ModelFiles, RepoConfig};
 use crate::error::{Error, Result};
 use crate::image::Size;
 use crate::imaging::SIDE_UNIT;
-use crate::registry::{Inputs, ModelFiles, RepoConfig};
 
 /// Longest side that is accepted; beyond it no Stable Diffusion model gives a usable image.
 const MAX_SIDE: u32 = 8192;

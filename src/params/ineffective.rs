@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::resolve::{cfg_scale, defaults, sampling, steps};
 use super::{Checked, Interval, Params};
+use crate::catalog::{Component, ModelFiles, RepoConfig};
 use crate::error::Result;
 use crate::guidance::is_guided;
 use crate::named_enum::Named;
-use crate::registry::{Component, ModelFiles, RepoConfig};
 use crate::schedulers::schedule::sigma_schedule;
 use crate::schedulers::{Config, Overrides, SigmaSchedule, Spacing};
 

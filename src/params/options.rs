@@ -11,10 +11,10 @@ use super::{
     Adapter, Control, DeepCache, FromText, Interval, Memory, Pair, Parsed, Posterior, Seed,
     StrengthSteps, VaeTiling,
 };
+use crate::catalog::Preset;
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::imaging::{Extend, Fit, MaskedContent, Thresholds};
 use crate::prompt::{LongPrompt, Syntax};
-use crate::registry::Preset;
 use crate::schedulers::{self, Prediction, Sampler, Schedule, Spacing};
 
 /// Layers of optional values, such as flags over a file of defaults.
@@ -121,7 +121,7 @@ options! {
     #[arg(short, value_name = "TEXT", allow_hyphen_values = true)]
     negative_prompt: String,
 
-    /// SDXL: what the second text encoder reads [default: the prompt]
+    /// SDXL: prompt for the second text encoder [default: the prompt]
     #[arg(value_name = "TEXT")]
     prompt_2: String,
 
@@ -147,63 +147,65 @@ options! {
     #[arg(short = 'H', value_name = "PX")]
     height: u32,
 
-    /// Seed of the noise; image i uses seed + i; -1 is a random one [default: random, always
+    /// Seed of the noise; image i uses seed + i; -1 picks a random one [default: random, always
     /// printed]
     #[arg(value_name = "N", allow_negative_numbers = true)]
     seed: Seed,
 
-    /// Number of pictures [default: 1]
+    /// Number of images [default: 1]
     #[arg(value_name = "N")]
     count: u64,
 
-    /// Pictures per forward pass; changes speed and memory, never a picture [default: 1]
+    /// Images per forward pass; changes speed and memory, never an image [default: 1]
     #[arg(value_name = "N")]
     batch_size: usize;
 
     "Output":
 
-    /// Decode the latents that were kept in this file when a picture failed; the rest of the
-    /// request is in it
+    /// Decode the latents in this file, which a failed run kept with the rest of the request
     #[arg(value_name = "PATH")]
     from_latents: String;
 
     "Start picture":
 
-    /// Start from this picture instead of noise alone
+    /// Initial image, to start from instead of noise alone
     #[arg(short = 'i', value_name = "PATH")]
     init_image: String,
 
-    /// Share of the steps that repaint it, above 0 to 1 [default: 0.8; with a mask 1]
+    /// Denoising strength: share of the steps that change the initial image, above 0 to 1 [default:
+    /// 0.8; with a mask 1]
     #[arg(value_name = "X", allow_negative_numbers = true)]
     strength: f64,
 
-    /// Steps that a strength leaves: their share rounded down, as diffusers, or one_more, as A1111
+    /// Number of steps for a strength: the share rounded down, as diffusers, or one_more, as A1111
     /// [default: down]
     #[arg(value_name = "HOW")]
     strength_steps: Parsed<StrengthSteps>,
 
-    /// Fit of a picture of another shape: cover, contain or stretch [default: cover]
+    /// Resize mode for an input image of another aspect ratio: cover, contain or stretch [default:
+    /// cover]
     #[arg(value_name = "HOW")]
     fit: Parsed<Fit>,
 
-    /// Latents of the picture: sample (drawn with the seed, as diffusers) or mode (the mean)
-    /// [default: sample]
+    /// Latents of the initial image: sample (from the VAE's distribution with the seed, as
+    /// diffusers) or mode (its mean) [default: sample]
     #[arg(value_name = "KIND")]
     posterior: Parsed<Posterior>,
 
-    /// Repaint only where this picture is white, or `alpha`: where the start picture is transparent
+    /// Inpainting mask, white where the image is repainted; `alpha` takes the transparent part of
+    /// the initial image
     #[arg(value_name = "PATH")]
     mask: String,
 
-    /// Blur the mask's edge by this many pixels
+    /// Standard deviation of a Gaussian blur of the mask, in pixels
     #[arg(value_name = "PX")]
     mask_blur: f64,
 
-    /// Blur it along columns by this many pixels [default: as --mask-blur]
+    /// Blur of the mask along columns, in pixels [default: as --mask-blur]
     #[arg(value_name = "PX")]
     mask_blur_y: f64,
 
-    /// Begin behind the mask with the original, a fill of the colours around, latent_noise or
+    /// Initial content of the masked area: original, fill (the colours around it), latent_noise or
     /// latent_nothing [default: original]
     #[arg(value_name = "KIND")]
     masked_content: Parsed<MaskedContent>,
@@ -212,46 +214,46 @@ options! {
     #[arg(value_name = "PX")]
     mask_grow: u32,
 
-    /// Repaint where the mask is black instead
+    /// Repaint where the mask is black
     #[arg(num_args = 0, default_missing_value = "true")]
     invert_mask: bool,
 
-    /// Put the pixels outside the mask back as they were
+    /// Restore the pixels outside the mask from the initial image
     #[arg(num_args = 0, default_missing_value = "true")]
     keep_unmasked: bool,
 
-    /// Render only the mask's surroundings, this many pixels around it, at full size, and paste
-    /// them back
+    /// Inpaint the masked area only: this many pixels around it are rendered at full size and
+    /// pasted back
     #[arg(value_name = "PX")]
     mask_padding: u32,
 
-    /// Paint beyond the start picture's edges: left=128,top=64; multiples of 8
+    /// Outpainting: pixels to add on each side, such as left=128,top=64; multiples of 8
     #[arg(value_name = "SIDE=PX,...")]
     extend: Parsed<Extend>;
 
     "Control":
 
-    /// Let a control network look at a picture, or at its edges (canny:IMAGE); may be repeated.
-    /// MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 where they are not
-    /// given
+    /// ControlNet with its conditioning image, or with the image's edges (canny:IMAGE); may be
+    /// repeated. MODEL is a folder, a file or ORG/REPO[@REV]; SCALE is 1 and START-END 0-1 by
+    /// default
     #[arg(value_name = "MODEL=[canny:]IMAGE[:SCALE[:START-END]]", allow_hyphen_values = true)]
     control: Vec<Parsed<Control>>,
 
-    /// Control by the picture more than by the prompt: the unconditional pass goes without, and
-    /// fine details count less
+    /// Guess mode of the ControlNets: the unconditional pass runs without them, and shallow blocks
+    /// are weighted less
     #[arg(num_args = 0, default_missing_value = "true")]
     control_guess: bool,
 
-    /// Low and high threshold of canny:IMAGE, as OpenCV's [default: 100,200]
+    /// Low and high thresholds of canny:IMAGE, as in OpenCV [default: 100,200]
     #[arg(value_name = "LOW,HIGH")]
     canny: Parsed<Thresholds>,
 
-    /// IP-Adapter that reads --ip-image: a file with image_encoder/ beside it, a folder, or
+    /// IP-Adapter for --ip-image: a file next to a folder image_encoder/, a folder, or
     /// ORG/REPO[@REV]
     #[arg(value_name = "ADAPTER")]
     ip_adapter: String,
 
-    /// Picture that counts as a part of the prompt
+    /// Image prompt of the IP-Adapter
     #[arg(value_name = "PATH")]
     ip_image: String,
 
@@ -266,26 +268,26 @@ options! {
     #[arg(short, value_name = "MODEL")]
     model: String,
 
-    /// For a model in one file: a folder, name or repository whose small files say what shapes do
-    /// not, and whose weights stand in for parts that the file has not
+    /// For a model in one file: folder, name or repository whose config files are used where the
+    /// tensors are ambiguous, and whose weights replace missing parts
     #[arg(value_name = "MODEL")]
     config: String,
 
-    /// For a distilled model whose files do not say so: turbo, lightning, hyper or lcm
+    /// Settings of a distilled model whose files lack them: turbo, lightning, hyper or lcm
     #[arg(value_name = "NAME")]
     preset: Parsed<&'static Preset>,
 
-    /// SDXL: a model that draws the last steps, such as sdxl-refiner
+    /// SDXL: model for the last steps, such as sdxl-refiner
     #[arg(value_name = "MODEL")]
     refiner: String,
 
-    /// Share of the noise that the base model takes away before the refiner goes on, 0 to 1
+    /// Share of the noise that the base model removes before the refiner takes over, 0 to 1
     /// [default: 0.8]
     #[arg(value_name = "X", allow_negative_numbers = true)]
     refiner_start: f64,
 
-    /// Another autoencoder: taesd (tiny and quick), a folder, a file, or ORG/REPO[@REV] [default:
-    /// the model's own]
+    /// Autoencoder: taesd (tiny and fast), a folder, a file, or ORG/REPO[@REV] [default: the
+    /// model's own]
     #[arg(value_name = "VAE")]
     vae: String,
 
@@ -297,7 +299,7 @@ options! {
     #[arg(value_name = "N")]
     clip_skip: usize,
 
-    /// SDXL: `original_size` micro-conditioning [default: the picture's size]
+    /// SDXL: `original_size` micro-conditioning [default: the image's size]
     #[arg(value_name = "WxH")]
     original_size: Parsed<Pair<'x'>>,
 
@@ -305,7 +307,7 @@ options! {
     #[arg(value_name = "TOP,LEFT")]
     crop: Parsed<Pair<','>>,
 
-    /// SDXL: `target_size` micro-conditioning [default: the picture's size]
+    /// SDXL: `target_size` micro-conditioning [default: the image's size]
     #[arg(value_name = "WxH")]
     target_size: Parsed<Pair<'x'>>,
 
@@ -323,23 +325,22 @@ options! {
 
     "Adapters":
 
-    /// LoRA merged into the model, repeated for several: a file, or ORG/REPO/FILE on the hub
-    /// [default weight: 1]
+    /// LoRA merged into the model: a file, or ORG/REPO/FILE on the hub; may be repeated [default
+    /// weight: 1]
     #[arg(value_name = "FILE[:WEIGHT]")]
     lora: Vec<Parsed<Adapter>>,
 
-    /// Folder of the LoRAs that `<lora:NAME:WEIGHT>` in the prompt names
+    /// Folder of the LoRAs for `<lora:NAME:WEIGHT>` in prompts
     #[arg(value_name = "DIR")]
     lora_dir: String,
 
-    /// Textual inversion, repeated for several: a file, or a folder of them; its name in a prompt
-    /// is the word
+    /// Textual inversion: a file, or a folder of them; prompts use it by its name; may be repeated
     #[arg(value_name = "PATH")]
     embedding: Vec<String>;
 
     "Model":
 
-    /// Use what is in the cache and open no connection
+    /// Use the cache only, and open no connection
     #[arg(num_args = 0, default_missing_value = "true")]
     offline: bool,
 
@@ -347,7 +348,7 @@ options! {
     #[arg(value_name = "FILE", conflicts_with = "locked")]
     lock: String,
 
-    /// Draw with the files that a lock file names, and refuse any other
+    /// Use the files that a lock file names, and refuse any other
     #[arg(value_name = "FILE")]
     locked: String;
 
@@ -362,37 +363,38 @@ options! {
     #[serde(alias = "guidance_scale")]
     cfg_scale: f64,
 
-    /// Sampler [default: as the model's scheduler_config.json says]
+    /// Sampler [default: from the model's scheduler_config.json]
     #[arg(value_name = "NAME", value_parser = named::<Sampler>(schedulers::names()))]
     sampler: Parsed<Sampler>,
 
-    /// Noise schedule [default: as the model says]
+    /// Noise schedule [default: the model's own]
     #[arg(value_name = "NAME", value_parser = named::<Schedule>(schedulers::schedule_names()))]
     schedule: Parsed<Schedule>,
 
-    /// Spacing of the timesteps [default: as the model or the sampler's class says]
+    /// Spacing of the timesteps [default: the model's own, or that of the sampler's class]
     #[arg(value_name = "NAME", value_parser = named::<Spacing>(schedulers::spacing_names()))]
     timestep_spacing: Parsed<Spacing>,
 
-    /// Noise levels one by one, the last being where the run ends: 14.6,5,1.5,0; steps follow from
-    /// them
+    /// Noise levels (sigmas) of all steps, the last where the run ends: 14.6,5,1.5,0; they set
+    /// --steps
     #[arg(value_name = "X,...", value_delimiter = ',')]
     sigmas: Vec<f64>,
 
-    /// Timesteps one by one: 999,749,499,249; steps follow from them
+    /// Timesteps of all steps: 999,749,499,249; they set --steps
     #[arg(value_name = "N,...", value_delimiter = ',')]
     timesteps: Vec<usize>,
 
-    /// Rescale the model's noise so that its last timestep holds no signal [default: as the model
-    /// says]
+    /// Rescale the noise schedule to zero terminal SNR [default: the model's own]
     #[arg(num_args = 0, default_missing_value = "true")]
     zero_terminal_snr: bool,
 
-    /// Pull the guided output back to the contrast of the unguided one, 0 to 1 [default: 0]
+    /// Rescale the guided prediction toward the standard deviation of the conditional one, 0 to 1
+    /// [default: 0]
     #[arg(value_name = "X", allow_negative_numbers = true)]
     guidance_rescale: f64,
 
-    /// Part of the run with guidance, as fractions; the rest runs the prompt alone [default: 0..1]
+    /// Part of the run with guidance, as fractions; the rest runs without the unconditional pass
+    /// [default: 0..1]
     #[arg(value_name = "A..B", allow_hyphen_values = true)]
     cfg_interval: Parsed<Interval>,
 
@@ -430,7 +432,7 @@ options! {
     #[arg(value_name = "HOW")]
     memory: Parsed<Memory>,
 
-    /// Decode in overlapping tiles: auto (where memory would not do), on or off [default: auto]
+    /// Decode in overlapping tiles: auto (where memory is short), on or off [default: auto]
     #[arg(value_name = "HOW")]
     vae_tiling: Parsed<VaeTiling>,
 
@@ -445,11 +447,11 @@ options! {
     #[arg(short, value_name = "PATH")]
     output: String,
 
-    /// Show a small picture of what is coming after every N steps [default with --preview-dir: 1]
+    /// Save a small preview after every N steps [default with --preview-dir: 1]
     #[arg(value_name = "N")]
     preview_every: usize,
 
-    /// Folder for them, as {seed}-{step}.png
+    /// Folder for previews, as {seed}-{step}.png
     #[arg(value_name = "DIR")]
     preview_dir: String,
 
@@ -457,7 +459,7 @@ options! {
     #[arg(num_args = 0, default_missing_value = "true")]
     overwrite: bool,
 
-    /// Write no prompt and settings into the PNG
+    /// Write images without prompt and settings
     #[arg(num_args = 0, default_missing_value = "true")]
     no_metadata: bool;
 }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Params, Request};
+use crate::catalog::{Inputs, RepoConfig};
 use crate::error::{Error, Result};
-use crate::registry::{Inputs, RepoConfig};
 use crate::schedulers::SigmaSchedule;
 use crate::schedulers::{Config, Overrides};
 

@@ -6,6 +6,7 @@ use super::{
     Adapter, Approximations, Control, DeepCache, Interval, IpAdapterInput, Memory,
     MicroConditioning, Pair, Params, Parsed, Refiner, StartImage, StrengthSteps, VaeTiling,
 };
+use crate::catalog::RepoConfig;
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Result};
 use crate::image::Size;
@@ -13,7 +14,6 @@ use crate::imaging::{
     Fit, MaskSource, Pixels, PreprocessorSettings, Start, Thresholds, control_image,
 };
 use crate::prompt::{LongPrompt, Prompt, Reading, Syntax};
-use crate::registry::RepoConfig;
 use crate::schedulers::{
     Config, Overrides, Prediction, Sampler, Schedule, SigmaSchedule, Spacing, schedule,
 };
@@ -394,8 +394,8 @@ fn pair<const S: char>(numbers: [u32; 2], default: [u32; 2]) -> Option<Parsed<Pa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::ModelFiles;
     use crate::params::FromText;
-    use crate::registry::ModelFiles;
 
     fn resolve(params: &Params) -> Request {
         let model = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/models/sd15");

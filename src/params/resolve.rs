@@ -11,12 +11,12 @@ use super::{
     Approximations, Control, IpAdapterInput, Memory, MicroConditioning, Params, Refiner, Request,
     Seed, StartImage, VaeTiling,
 };
+use crate::catalog::{Inputs, ModelFiles, ModelSpec, Preset, RepoConfig, models};
 use crate::device::{DeviceChoice, Dtype, Rng};
 use crate::error::{Error, Kind, Result};
 use crate::image::Size;
 use crate::imaging::Thresholds;
 use crate::prompt::{LongPrompt, Prompt, Syntax};
-use crate::registry::{Inputs, ModelFiles, ModelSpec, Preset, RepoConfig, models};
 use crate::schedulers::{Config, Grid, Overrides, Sampler, Schedule, Spacing};
 
 /// Fields that have an effect with latents from a file: how and where to decode, and where the

@@ -7,11 +7,11 @@ use std::str::FromStr;
 use serde::de::{Deserializer, Unexpected, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+use crate::catalog::Preset;
 use crate::device::DeviceChoice;
 use crate::error::{Error, Result};
 use crate::imaging::{Extend, Thresholds};
 use crate::named_enum::{Named, named_enum};
-use crate::registry::Preset;
 use crate::schedulers::Sampler;
 
 /// A value that users write as text.

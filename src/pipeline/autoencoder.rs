@@ -11,13 +11,13 @@ use serde_json::Value;
 use super::latent_scale::LatentScale;
 use super::on_demand::OnDemand;
 use super::tiles::Tiling;
+use crate::catalog::{Component, ModelFiles, Network, autoencoder_sizes};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
 use crate::family::{Family, LatentStatistics};
 use crate::models::taesd::{TinyConfig, TinyDecoder, TinyEncoder};
 use crate::models::vae::{Decoder, Encoder, VaeConfig};
 use crate::nn::{Backend, Weights};
-use crate::registry::{Component, ModelFiles, Network, Tensors, autoencoder_sizes};
 
 /// An autoencoder; decoder and encoder are loaded on first use.
 pub(super) struct Autoencoder {
@@ -83,7 +83,7 @@ impl AutoencoderFiles {
 
     fn weights_on(&self, backend: &Backend) -> Result<Weights> {
         match &self.other {
-            None => Weights::open(Tensors::of(&self.model, Component::Vae)?, backend),
+            None => Weights::open(self.model.tensors(Component::Vae)?, backend),
             Some(other) => Weights::open(other.tensors()?, backend),
         }
     }

@@ -8,6 +8,7 @@ use super::preview::Previews;
 use super::stage::Batch;
 use super::start_latents::{NoiseSource, StartLatents};
 use super::text::{EncodedPrompts, Pooled, PromptEmbeds, count};
+use crate::catalog::Inputs;
 use crate::error::{Error, Result};
 use crate::event::{Event, Flow, Observer, heard, tell};
 use crate::guidance::{ClassifierFreeGuidance, Condition, Guider, is_guided};
@@ -17,7 +18,6 @@ use crate::models::denoiser::{Conditioned, Denoiser, DenoiserInputs, ImagePrompt
 use crate::models::ip_adapter::IpAdapter;
 use crate::nn::FeatureMap;
 use crate::params::{Approximations, Control, Request};
-use crate::registry::Inputs;
 use crate::rng::Noise;
 use crate::schedulers::{Model, Process, Sample};
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use candle_core::Tensor;
 
 use super::stage::staged;
+use crate::catalog::{Network, Networks};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Observer, Stage};
 use crate::imaging::Pixels;
@@ -14,7 +15,6 @@ use crate::models::controlnet::{ControlConfig, ControlNet};
 use crate::models::ip_adapter::IpAdapter;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Weights};
-use crate::registry::{Network, Networks};
 
 /// Extra networks in memory.
 #[derive(Default)]

@@ -12,6 +12,7 @@ use super::stage::{Residency, staged};
 use super::text::TextEncoder;
 use super::{Pass, Pipeline, prediction_probe};
 use crate::adapters::Adapters;
+use crate::catalog::{Component, Networks};
 use crate::error::Result;
 use crate::event::{Event, Observer, Stage, tell};
 use crate::models::denoiser::Denoiser;
@@ -19,7 +20,6 @@ use crate::models::unet::Unet;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::{Backend, Weights};
 use crate::planner::Model;
-use crate::registry::{Component, Networks, Tensors};
 
 impl Pipeline {
     /// Prepares a model; nothing is loaded before [`Self::load`] or a stage asks for it.
@@ -90,7 +90,7 @@ impl Pipeline {
 
     /// Weights of a component with the LoRAs of the request.
     fn weights(&self, component: Component, backend: &Backend) -> Result<Weights> {
-        let weights = Weights::open(Tensors::of(&self.files, component)?, backend)?;
+        let weights = Weights::open(self.files.tensors(component)?, backend)?;
         with_loras(weights, &self.adapters, component)
     }
 

@@ -7,9 +7,9 @@ use std::rc::Rc;
 use candle_core::{Device, Tensor};
 
 use crate::adapters::{Adapters, Change, Factor, Form, Scale};
+use crate::catalog::Component;
 use crate::error::{Error, Result};
 use crate::nn::{Patch, Weights};
-use crate::registry::Component;
 
 /// The changes of one component, by the tensor that they change.
 struct LoraMerge(HashMap<String, Vec<Step>>);

@@ -4,13 +4,13 @@
 use super::autoencoder;
 use super::stage::Residency;
 use super::tiles::Tiling;
+use crate::catalog::{Component, ModelFiles, Network, Networks, RepoConfig};
 use crate::error::{Error, Kind, Result};
 use crate::guidance::is_guided;
 use crate::models::unet_config::UnetConfig;
 use crate::models::vae::VaeConfig;
 use crate::nn::{Backend, Weights, available_memory};
 use crate::params::{Memory, Request, VaeTiling};
-use crate::registry::{Component, ModelFiles, Network, Networks, RepoConfig, Tensors};
 
 /// Memory of a request, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,9 +169,8 @@ impl Sizes<'_> {
             Some(_) => self.autoencoder(&source, Half::Encoder, false)?,
             None => Sized::default(),
         };
-        let component = |component, backend: &Backend| {
-            Weights::open(Tensors::of(self.files, component)?, backend)
-        };
+        let component =
+            |component, backend: &Backend| Weights::open(self.files.tensors(component)?, backend);
         let mut text_encoders = 0;
         let readers = [Component::TextEncoder, Component::TextEncoder2];
         for part in readers

@@ -22,6 +22,7 @@ mod tiles;
 mod workload;
 
 use crate::adapters::Adapters;
+use crate::catalog::{ModelFiles, RepoConfig};
 use crate::error::Result;
 use crate::event::{Observer, Stage};
 use crate::guidance::is_guided;
@@ -29,7 +30,6 @@ use crate::imaging::Pixels;
 use crate::models::denoiser::Denoiser;
 use crate::models::unet_config::UnetConfig;
 use crate::nn::Backend;
-use crate::registry::{ModelFiles, RepoConfig};
 use crate::schedulers::Prediction;
 use autoencoder::Autoencoder;
 use extra_networks::ExtraNetworks;

@@ -12,6 +12,7 @@ use super::stage::{Batch, staged};
 use super::start_latents::{Encoding, NoiseSource, StartLatents};
 use super::text::EncodedPrompts;
 use crate::adapters::Adapters;
+use crate::catalog::Networks;
 use crate::error::{Error, Result};
 use crate::event::{Flow, Observer, Stage};
 use crate::imaging::{MaskOptions, MaskedContent, Start};
@@ -19,7 +20,6 @@ use crate::models::denoiser::Denoiser;
 use crate::output::latents::Latents;
 use crate::params::{Refiner, Request, StartImage};
 use crate::planner::{Model, Plan};
-use crate::registry::Networks;
 use crate::rng::Noise;
 use crate::schedulers::{self, Process, SigmaSchedule};
 

@@ -64,10 +64,10 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::catalog::{Component, ModelFiles};
     use crate::models::unet::Unet;
     use crate::models::unet_config::UnetConfig;
     use crate::nn::Weights;
-    use crate::registry::{Component, ModelFiles, Tensors};
 
     #[test]
     fn what_a_network_predicts_shows_when_it_is_tried() {
@@ -79,7 +79,7 @@ mod tests {
             let backend = Backend::reference();
             let config = UnetConfig::parse(files.json(&Component::Unet.config()).unwrap()).unwrap();
             let unet = Unet::load(
-                Weights::open(Tensors::of(&files, Component::Unet).unwrap(), &backend).unwrap(),
+                Weights::open(files.tensors(Component::Unet).unwrap(), &backend).unwrap(),
                 &config,
             )
             .unwrap();

@@ -97,9 +97,9 @@ mod tests {
 
     use super::super::autoencoder::AutoencoderFiles;
     use super::*;
+    use crate::catalog::ModelFiles;
     use crate::family::Family;
     use crate::nn::Backend;
-    use crate::registry::ModelFiles;
 
     #[test]
     fn latents_of_other_channels_than_the_colours_are_refused_by_name() {

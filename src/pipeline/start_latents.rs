@@ -5,11 +5,11 @@ use candle_core::Tensor;
 
 use super::autoencoder::Autoencoder;
 use super::finite_check::check_finite;
+use crate::catalog::Inputs;
 use crate::error::{Error, Result};
 use crate::imaging::{Mask, MaskedContent, Pixels, Start};
 use crate::nn::Backend;
 use crate::params::Posterior;
-use crate::registry::Inputs;
 use crate::rng::Noise;
 
 /// Source of unit noise for the latents of a batch: one generator for each image, whose numbers are

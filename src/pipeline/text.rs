@@ -7,6 +7,7 @@ use candle_core::Tensor;
 
 use super::finite_check::check_finite;
 use crate::adapters::Embedding;
+use crate::catalog::{Component, ModelFiles, RepoConfig};
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer, tell};
 use crate::family::{TextRecipe, TextState};
@@ -16,7 +17,6 @@ use crate::nn::{Backend, ExtraRows, FeatureMap, Tokens, Weights};
 use crate::params::Request;
 use crate::prompt::tokenizer::{Chunked, Tokenizer};
 use crate::prompt::{Prompt, Reading, Token, Word};
-use crate::registry::{Component, ModelFiles, RepoConfig};
 
 /// The text encoders of a model.
 pub(super) struct TextEncoder {

@@ -7,7 +7,6 @@ use super::*;
 use crate::event::Flow;
 use crate::nn::{Backend, Weights};
 use crate::params::Params;
-use crate::registry::Tensors;
 
 fn model(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -20,7 +19,7 @@ fn files(folder: PathBuf) -> ModelFiles {
 }
 
 fn encoder(files: &ModelFiles, repo: &RepoConfig) -> TextEncoder {
-    let open = |component| Weights::open(Tensors::of(files, component)?, &Backend::reference());
+    let open = |component| Weights::open(files.tensors(component)?, &Backend::reference());
     TextEncoder::load(files, repo, &open).unwrap()
 }
 

@@ -2,10 +2,11 @@
 //! loaded.
 
 use super::memory_estimate::Sizes;
+use crate::catalog::Component;
 use crate::error::Result;
 use crate::guidance::is_guided;
 use crate::models::unet_config::UnetConfig;
-use crate::registry::{Component, Tensors};
+use crate::tensor_file::Tensors;
 
 /// Arithmetic operations in products, convolutions and attention.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -50,10 +51,10 @@ impl Workload {
         let mut work = Self::default();
         for part in [Component::TextEncoder, Component::TextEncoder2] {
             if files.has(&part.config()) {
-                work.encode += 2.0 * total(&*Tensors::of(files, part)?, encoder);
+                work.encode += 2.0 * total(&*files.tensors(part)?, encoder);
             }
         }
-        let unet = Tensors::of(files, Component::Unet)?;
+        let unet = files.tensors(Component::Unet)?;
         let levels = levels(&unet);
         work.call += passes * total(&unet, |name| denoiser(name, levels, cells));
         for control in &networks.controls {
@@ -61,7 +62,7 @@ impl Workload {
         }
         let vae = match &networks.autoencoder {
             Some(other) => other.tensors()?,
-            None => Tensors::of(files, Component::Vae)?,
+            None => files.tensors(Component::Vae)?,
         };
         work.decode = total(&vae, |name| decoder(name, cells, factor));
         Ok(work)

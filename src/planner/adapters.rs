@@ -3,11 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::Model;
-use crate::adapters::{Adapters, Fitted, Hashes, Index, Lora, Shelf};
+use crate::adapters::{AdapterCache, Adapters, Embedding, Fitted, Hashes, Lora};
+use crate::catalog::{Fetch, file_of_repository};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
 use crate::params::{Adapter, Checked, Request};
-use crate::registry::{Fetch, file_of_repository};
 
 /// Maximum number of module names in a warning.
 const LISTED: usize = 3;
@@ -15,7 +15,7 @@ const LISTED: usize = 3;
 /// Returns the adapters that `request` uses of those that `checked` names, fitted to `base`; records
 /// files and hashes in the request.
 pub(super) fn find(
-    shelf: &mut Shelf,
+    shelf: &mut AdapterCache,
     fetch: &Fetch,
     checked: &Checked,
     request: &mut Request,
@@ -30,7 +30,7 @@ pub(super) fn find(
     ];
     let mut prompts: Vec<&str> = prompts.into_iter().filter_map(Option::as_deref).collect();
     prompts.push(&request.prompt);
-    let embeddings = shelf.embeddings(checked.embedding_files(), &prompts)?;
+    let embeddings = Embedding::read_used(checked.embedding_files(), &prompts)?;
     request.embeddings = Vec::new();
     for embedding in &embeddings {
         embedding.fits(&base.files)?;
@@ -51,7 +51,7 @@ pub(super) fn find(
 }
 
 fn loras(
-    shelf: &mut Shelf,
+    shelf: &mut AdapterCache,
     fetch: &Fetch,
     request: &mut Request,
     base: &Model,
@@ -60,11 +60,11 @@ fn loras(
     if request.loras.is_empty() {
         return Ok(Vec::new());
     }
-    let index = Index::of(&base.files)?;
+    let names = base.module_names()?;
     let mut used = Vec::new();
     for lora in &mut request.loras {
         let file = shelf.lora(&local_path(&lora.file, fetch, observer)?)?;
-        let fitted = file.fit(&index, base.repo.family, &base.files.origin)?;
+        let fitted = file.match_layers(names, base.repo.family, &base.files.origin)?;
         *lora = with_hashes(lora.clone(), &file.hashes);
         report(lora, &fitted, observer)?;
         if lora.weight != 0.0 {

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
+use crate::hash::sha256_of_file;
 use crate::params::Request;
-use crate::registry::sha256;
 
 /// Cache of image hashes: each file is read once, until its size or modification time changes.
 #[derive(Default)]
@@ -50,7 +50,7 @@ impl Inputs {
         if let Some((_, hash)) = self.0.get(path).filter(|(kept, _)| *kept == stamp) {
             return Ok(Some(hash.clone()));
         }
-        let hash = sha256(path)?;
+        let hash = sha256_of_file(path)?;
         self.0.insert(path.to_owned(), (stamp, hash.clone()));
         Ok(Some(hash))
     }

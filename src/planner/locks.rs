@@ -5,9 +5,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{Model, Planner};
+use crate::catalog::{LockFile, Network, Networks};
 use crate::error::Result;
 use crate::params::{Params, Request};
-use crate::registry::{LockFile, Network, Networks};
 
 /// Networks and adapters of a plan that were not yet recorded in the lock file or checked against
 /// it.
@@ -48,10 +48,9 @@ impl Planner {
             return Ok(());
         }
         let lock = LockFile::read(Path::new(path))?;
-        fresh
-            .networks
-            .iter()
-            .try_for_each(|network| lock.check_network(network))?;
+        fresh.networks.iter().try_for_each(|network| {
+            lock.check_files(&network.origin, &network.files, &network.paths())
+        })?;
         fresh
             .adapters
             .iter()
@@ -83,10 +82,9 @@ fn record(path: &str, models: &[&Arc<Model>], fresh: &Fresh<'_>) -> Result<()> {
     models
         .iter()
         .try_for_each(|model| lock.record(&model.files))?;
-    fresh
-        .networks
-        .iter()
-        .try_for_each(|network| lock.record_network(network))?;
+    fresh.networks.iter().try_for_each(|network| {
+        lock.record_files(&network.origin, &network.files, &network.paths())
+    })?;
     fresh
         .adapters
         .iter()

@@ -10,13 +10,16 @@ mod recorded;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use inputs::Inputs;
 use networks::NetworkRequest;
 pub use recorded::Recorded;
 
-use crate::adapters::{Adapters, Shelf};
+use crate::adapters::{AdapterCache, Adapters, ModuleNames};
+use crate::catalog::{
+    self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, Network, Networks, RepoConfig,
+};
 use crate::device::{DeviceChoice, Dtype};
 use crate::env::Hub;
 use crate::error::{Error, Result};
@@ -24,9 +27,6 @@ use crate::event::{Event, Observer, tell};
 use crate::output::latents::{Kept, Latents};
 use crate::output::metadata::{Provenance, Record};
 use crate::params::{Checked, Params, Parsed, Refiner, Request};
-use crate::registry::{
-    self, DEFAULT_MODEL, Fetch, LockFile, ModelFiles, ModelRef, Network, Networks, RepoConfig,
-};
 use crate::schedulers::Prediction;
 
 /// A model that was found: its files, its configuration, and the hashes of its weights.
@@ -40,6 +40,8 @@ pub struct Model {
     pub weights: BTreeMap<String, String>,
     /// Licence of the weights, as far as it is known.
     pub license: Option<String>,
+    /// Names of its modules, read when the first LoRA is matched with them.
+    module_names: OnceLock<ModuleNames>,
 }
 
 impl Model {
@@ -56,7 +58,17 @@ impl Model {
             repo,
             weights,
             license,
+            module_names: OnceLock::new(),
         })
+    }
+
+    /// Names of the modules that a LoRA may change.
+    fn module_names(&self) -> Result<&ModuleNames> {
+        if let Some(names) = self.module_names.get() {
+            return Ok(names);
+        }
+        let names = ModuleNames::of(&self.files)?;
+        Ok(self.module_names.get_or_init(|| names))
     }
 }
 
@@ -98,7 +110,7 @@ impl Plan {
 pub struct Planner {
     hub: Hub,
     found: HashMap<ModelKey, Arc<Model>>,
-    shelf: Shelf,
+    shelf: AdapterCache,
     networks: HashMap<NetworkRequest, Arc<Network>>,
     inputs: Inputs,
     /// Lock file and name of each item that was recorded in it or checked against it.
@@ -123,7 +135,7 @@ impl Planner {
         Self {
             hub,
             found: HashMap::new(),
-            shelf: Shelf::new(),
+            shelf: AdapterCache::new(),
             networks: HashMap::new(),
             inputs: Inputs::default(),
             locked: HashSet::new(),
@@ -323,7 +335,7 @@ impl Planner {
             return Ok(model.clone());
         }
         let fetch = self.fetch_options(&key)?;
-        let mut files = registry::locate(&ModelRef::parse(name)?, &fetch, observer)?;
+        let mut files = catalog::locate(&ModelRef::parse(name)?, &fetch, observer)?;
         if let Some(config) = &params.config {
             files = with_config_of(&files, config, &fetch, observer)?;
         }
@@ -378,7 +390,7 @@ fn with_config_of(
         locked: None,
         ..fetch.clone()
     };
-    let other = registry::locate(&ModelRef::parse(config)?, &fetch, observer)
+    let other = catalog::locate(&ModelRef::parse(config)?, &fetch, observer)
         .map_err(|error| error.hint(format!("`{config}` is what `--config` names")))?;
     Ok(files.configured(&other))
 }

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::{ModelKey, Planner};
+use crate::catalog::{Network, NetworkLayout, Networks, autoencoder};
 use crate::error::Result;
 use crate::event::Observer;
 use crate::family::Family;
 use crate::params::Request;
-use crate::registry::{Layout, Network, Networks, autoencoder};
 
 /// Everything that decides which files a network has: the key of the networks found so far.
 #[derive(PartialEq, Eq, Hash)]
 pub(super) struct NetworkRequest {
     model: ModelKey,
-    layout: Layout,
+    layout: NetworkLayout,
 }
 
 impl Planner {
@@ -28,18 +28,17 @@ impl Planner {
         let mut find = |name: &str, layout| self.network(name, layout, key, observer);
         let autoencoder = match &request.vae {
             None => None,
-            Some(name) => Some(find(autoencoder(name, family), Layout::AUTOENCODER)?),
+            Some(name) => Some(find(autoencoder(name, family), NetworkLayout::AUTOENCODER)?),
         };
         let mut controls = Vec::new();
         for control in &request.controls {
-            controls.push(find(&control.model, Layout::CONTROL)?);
+            controls.push(find(&control.model, NetworkLayout::CONTROL)?);
         }
         let picture_prompt = match &request.picture_prompt {
             None => None,
             Some(picture) => {
-                let adapter = find(&picture.adapter, Layout::picture_adapter(family))?;
-                let encoder =
-                    adapter.beside(Layout::PICTURE_ENCODER, &self.fetch_options(key)?, observer)?;
+                let adapter = find(&picture.adapter, NetworkLayout::ip_adapter(family))?;
+                let encoder = adapter.image_encoder(&self.fetch_options(key)?, observer)?;
                 Some([adapter, Arc::new(encoder)])
             }
         };
@@ -53,7 +52,7 @@ impl Planner {
     fn network(
         &mut self,
         name: &str,
-        layout: Layout,
+        layout: NetworkLayout,
         key: &ModelKey,
         observer: &mut dyn Observer,
     ) -> Result<Arc<Network>> {

@@ -1,11 +1,11 @@
 //! Warnings before a plan runs: keys of the model's files that are ignored, and runs that begin
 //! with hardly any noise.
 
+use crate::catalog::{Component, Network, Networks};
 use crate::error::{Error, Result};
 use crate::event::{Event, Observer, tell};
 use crate::family::LatentStatistics;
 use crate::params::Request;
-use crate::registry::{Component, Network, Networks};
 use crate::schedulers::{Grid, Levels};
 
 use super::Model;

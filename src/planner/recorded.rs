@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use super::Plan;
 use crate::adapters;
 use crate::error::{Error, Result};
+use crate::hash::sha256_of_file;
 use crate::imaging::MaskSource;
 use crate::output::metadata::Record;
 use crate::params::{Adapter, Params};
-use crate::registry::sha256;
 
 /// An image's record, the image, and the parameters that override the record.
 #[derive(Clone, Copy)]
@@ -78,7 +78,7 @@ impl Recorded<'_> {
 
     /// Replaces the path of a LoRA, which may also be in the folder `lora_dir` or on the hub.
     fn find_lora(&self, lora: &mut Adapter) -> Result<()> {
-        let named = |folder: &String| adapters::named(Path::new(folder), &lora.name);
+        let named = |folder: &String| adapters::find_lora(Path::new(folder), &lora.name);
         let there = self.current_path(&lora.file, lora.hash.as_deref());
         match (there, self.over.lora_dir.as_ref()) {
             (Some(found), _) => lora.file = found,
@@ -105,8 +105,9 @@ impl Recorded<'_> {
         if let [only] = &there[..] {
             return Some(only.to_string_lossy().into_owned());
         }
-        let same =
-            |path: &&PathBuf| hash.is_some_and(|hash| sha256(path).is_ok_and(|own| own == hash));
+        let same = |path: &&PathBuf| {
+            hash.is_some_and(|hash| sha256_of_file(path).is_ok_and(|own| own == hash))
+        };
         let found = there.iter().find(same).or(there.first())?;
         Some(found.to_string_lossy().into_owned())
     }

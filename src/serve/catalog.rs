@@ -5,10 +5,10 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::catalog::{DEFAULT_MODEL, ModelRef, ModelSpec, cached, models};
 use crate::env::Hub;
 use crate::error::{Error, Result};
 use crate::params::Params;
-use crate::registry::{DEFAULT_MODEL, ModelRef, ModelSpec, cached, models};
 
 /// The offered models, the default first.
 pub(super) struct Catalog {

@@ -4,12 +4,12 @@
 use std::time::Duration;
 
 use super::Service;
+use crate::catalog::ModelRef;
 use crate::env::Hub;
 use crate::error::Result;
 use crate::event::{Event, Flow};
 use crate::params::Params;
 use crate::planner::Planner;
-use crate::registry::ModelRef;
 
 /// Delay before a failed download is retried.
 const PAUSE: Duration = Duration::from_secs(30);

@@ -1,10 +1,12 @@
-//! The header of a GGUF file (versions 2 and 3): keys with values, the tensors' names, sizes, types
+//! Header of a GGUF file (versions 2 and 3): keys with values, and the tensors' names, sizes, types
 //! and offsets.
+//!
+//! Not candle's reader: it allocates the lengths that the file claims before it reads.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 
-use super::{Bytes, Directory, Entry, StoredDtype};
+use super::{Directory, Entry, FileReader, StoredDtype};
 use crate::error::Result;
 
 /// First bytes of the file.
@@ -31,7 +33,7 @@ pub(super) const TEXT: u32 = 8;
 const LIST: u32 = 9;
 const FLOATS: [u32; 2] = [6, 12];
 
-pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Directory> {
+pub(super) fn directory(file: &mut FileReader<'_, impl Read + Seek>) -> Result<Directory> {
     let version = word(file)?;
     if !(2..=3).contains(&version) {
         let what = format!("is a GGUF file of version {version}, expected 2 or 3");
@@ -79,7 +81,7 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
         format: "gguf",
         tensors: BTreeMap::new(),
         metadata,
-        beside: Vec::new(),
+        other_data: Vec::new(),
     };
     for info in infos {
         let name = info.name.clone();
@@ -113,7 +115,7 @@ struct Info {
 }
 
 impl Info {
-    fn read(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Self> {
+    fn read(file: &mut FileReader<'_, impl Read + Seek>) -> Result<Self> {
         let name = text(file)?;
         let axes = word(file)?;
         if axes > MAX_AXES {
@@ -159,22 +161,22 @@ impl Info {
     }
 }
 
-fn word(file: &mut Bytes<'_, impl Read + Seek>) -> Result<u32> {
+fn word(file: &mut FileReader<'_, impl Read + Seek>) -> Result<u32> {
     file.array().map(u32::from_le_bytes)
 }
 
-fn long(file: &mut Bytes<'_, impl Read + Seek>) -> Result<u64> {
+fn long(file: &mut FileReader<'_, impl Read + Seek>) -> Result<u64> {
     file.array().map(u64::from_le_bytes)
 }
 
-fn text(file: &mut Bytes<'_, impl Read + Seek>) -> Result<String> {
+fn text(file: &mut FileReader<'_, impl Read + Seek>) -> Result<String> {
     let length = long(file)?;
     let bytes = file.take(usize::try_from(length).unwrap_or(usize::MAX))?;
     String::from_utf8(bytes).map_err(|_| file.broken("is no valid GGUF file: a name is not UTF-8"))
 }
 
 /// Size in bytes of a value of a type.
-fn size(file: &Bytes<'_, impl Read + Seek>, key: &str, kind: u32) -> Result<usize> {
+fn size(file: &FileReader<'_, impl Read + Seek>, key: &str, kind: u32) -> Result<usize> {
     SIZES
         .get(kind as usize)
         .copied()
@@ -186,7 +188,7 @@ fn size(file: &Bytes<'_, impl Read + Seek>, key: &str, kind: u32) -> Result<usiz
         })
 }
 
-fn value(file: &mut Bytes<'_, impl Read + Seek>, key: &str, kind: u32) -> Result<Value> {
+fn value(file: &mut FileReader<'_, impl Read + Seek>, key: &str, kind: u32) -> Result<Value> {
     if kind == TEXT {
         return text(file).map(Value::Text);
     }
@@ -201,7 +203,7 @@ fn value(file: &mut Bytes<'_, impl Read + Seek>, key: &str, kind: u32) -> Result
     })
 }
 
-fn number(file: &mut Bytes<'_, impl Read + Seek>, size: usize) -> Result<u64> {
+fn number(file: &mut FileReader<'_, impl Read + Seek>, size: usize) -> Result<u64> {
     let bytes = file.take(size)?;
     Ok(bytes
         .iter()
@@ -209,7 +211,7 @@ fn number(file: &mut Bytes<'_, impl Read + Seek>, size: usize) -> Result<u64> {
         .fold(0, |number, byte| number << 8 | u64::from(*byte)))
 }
 
-fn list(file: &mut Bytes<'_, impl Read + Seek>, key: &str) -> Result<Value> {
+fn list(file: &mut FileReader<'_, impl Read + Seek>, key: &str) -> Result<Value> {
     let (kind, count) = (word(file)?, long(file)?);
     if kind == TEXT {
         for _ in 0..count {

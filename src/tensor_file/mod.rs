@@ -1,26 +1,24 @@
-//! Directories of tensor files: names, types, shapes and byte ranges of the tensors. Every format
-//! is read strictly and from its header alone; except for a few floats, reading the tensors is not
-//! part of this module.
+//! Directories of tensor files: names, types, shapes and byte ranges of the tensors, read strictly
+//! and from the file's header alone.
 
 mod gguf;
 mod globals;
 mod pickle;
 mod safetensors;
-mod storage;
+mod stored_dtype;
 mod tensors;
 mod torch;
 mod write;
-mod zip;
 
 use std::collections::BTreeMap;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-pub use storage::StoredDtype;
+pub use stored_dtype::StoredDtype;
 pub(crate) use tensors::attach_scales;
-pub use tensors::{Place, Scale, TensorFile, Tensors};
-pub use write::{Format, Planned};
+pub use tensors::{Scale, TensorFile, TensorSpan, Tensors};
+pub use write::{Format, PlannedTensor};
 
 use crate::error::{Error, Kind, Result};
 
@@ -35,7 +33,7 @@ pub struct Directory {
     pub metadata: BTreeMap<String, String>,
     /// Names of data other than tensors in files of training programs, such as the state of an
     /// optimizer.
-    pub beside: Vec<String>,
+    pub other_data: Vec<String>,
 }
 
 /// Location of a tensor in its file.
@@ -62,9 +60,6 @@ pub enum ByteSource {
 
 impl Entry {
     /// Entry of a contiguous (row-major) tensor that begins at byte `start`.
-    ///
-    /// # Errors
-    /// A shape whose bytes no file can hold, or a row that is no whole number of blocks.
     fn plain(
         storage: StoredDtype,
         shape: Vec<usize>,
@@ -158,7 +153,7 @@ impl ByteSource {
                 bytes.copy_from_slice(found);
             }
         }
-        storage::floats(entry.storage, &bytes).ok_or_else(|| wrong("holds no floats"))
+        stored_dtype::floats(entry.storage, &bytes).ok_or_else(|| wrong("holds no floats"))
     }
 }
 
@@ -176,14 +171,14 @@ fn read(file: &mut (impl Read + Seek), label: &str) -> Result<Directory> {
         |e: std::io::Error| Error::new(Kind::ModelFile, format!("cannot read `{label}`")).source(e);
     let length = file.seek(SeekFrom::End(0)).map_err(unreadable)?;
     file.rewind().map_err(unreadable)?;
-    let mut file = Bytes {
+    let mut file = FileReader {
         file,
         label,
         length: usize::try_from(length).unwrap_or(usize::MAX),
     };
-    match &file.start()? {
+    match &file.array()? {
         gguf::MAGIC => gguf::directory(&mut file),
-        zip::MAGIC => torch::directory(&mut file),
+        torch::MAGIC => torch::directory(&mut file),
         torch::LEGACY => Err(file
             .broken("is in the format of torch before 1.6, which sdgen does not read")
             .hint("load it with torch and save it again, or convert it to safetensors")),
@@ -195,14 +190,14 @@ fn read(file: &mut (impl Read + Seek), label: &str) -> Result<Directory> {
 }
 
 /// A file that is being read, with label and length for its errors.
-struct Bytes<'a, F> {
+struct FileReader<'a, F> {
     file: &'a mut F,
     label: &'a str,
     /// Length of the file in bytes.
     length: usize,
 }
 
-impl<F: Read + Seek> Bytes<'_, F> {
+impl<F: Read + Seek> FileReader<'_, F> {
     /// Reads the next `count` bytes; never allocates more than the length of the file.
     fn take(&mut self, count: usize) -> Result<Vec<u8>> {
         if count > self.length {
@@ -218,11 +213,6 @@ impl<F: Read + Seek> Bytes<'_, F> {
         let mut bytes = [0; N];
         self.file.read_exact(&mut bytes).map_err(|_| self.short())?;
         Ok(bytes)
-    }
-
-    /// Reads the first four bytes.
-    fn start(&mut self) -> Result<[u8; 4]> {
-        self.array()
     }
 
     fn short(&self) -> Error {

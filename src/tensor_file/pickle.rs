@@ -1,5 +1,7 @@
-//! A pickle without Python: the few opcodes and names that files of tensors need. Nothing is ever
-//! called: a name outside the table, or an opcode beyond these, is refused.
+//! Pickle reader for the few opcodes and names that files of tensors need. Nothing is ever called: a
+//! name outside the table, or an opcode beyond these, is refused.
+//!
+//! Not candle's reader: it allocates the lengths that the file claims before it reads.
 
 use std::rc::Rc;
 
@@ -72,9 +74,6 @@ const MAX_AXES: usize = 16;
 type Fault = String;
 
 /// Reads a pickle.
-///
-/// # Errors
-/// A name or an opcode that is not let in; one that makes no sense where it stands; an early end.
 pub(super) fn read(bytes: &[u8]) -> Result<Pickle, Fault> {
     let mut machine = Machine {
         rest: bytes,

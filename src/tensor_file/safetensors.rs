@@ -1,5 +1,8 @@
 //! Header of a safetensors file: eight bytes of length, then JSON. The tensors follow and end with
 //! the file.
+//!
+//! Not the safetensors crate's reader: it wants the whole file, takes the last of two tensors of one
+//! name, and does not say which tensor is wrong or how long the file should be.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,7 +11,7 @@ use std::io::{Read, Seek};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
-use super::{Bytes, Directory, Entry, StoredDtype};
+use super::{Directory, Entry, FileReader, StoredDtype};
 use crate::error::Result;
 
 /// Longest header (the specification's own limit).
@@ -70,9 +73,9 @@ impl<'de> Deserialize<'de> for Header {
     }
 }
 
-pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Directory> {
+pub(super) fn directory(file: &mut FileReader<'_, impl Read + Seek>) -> Result<Directory> {
     let hint = "the file may be cut short; download or copy it again";
-    let invalid = |file: &Bytes<'_, _>, what: &dyn fmt::Display| {
+    let invalid = |file: &FileReader<'_, _>, what: &dyn fmt::Display| {
         file.broken(format!("is no valid safetensors file: {what}"))
             .hint(hint)
     };
@@ -106,7 +109,7 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
         format: "safetensors",
         tensors,
         metadata: header.metadata,
-        beside: Vec::new(),
+        other_data: Vec::new(),
     })
 }
 

@@ -12,7 +12,7 @@ pub struct Tensors {
     /// The files that hold them.
     pub files: Vec<TensorFile>,
     /// Tensor name → place. A component's tensors have the names of diffusers.
-    pub places: BTreeMap<String, Place>,
+    pub places: BTreeMap<String, TensorSpan>,
 }
 
 /// A file of tensors.
@@ -26,7 +26,7 @@ pub struct TensorFile {
 
 /// Location of one tensor.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct TensorSpan {
     /// Index of the file in `Tensors::files`.
     pub file: usize,
     /// Entry in that file.
@@ -56,7 +56,7 @@ const INPUT_SCALES: [&str; 3] = ["scale_input", "input_scale", "comfy_quant"];
 /// ComfyUI's marker tensor of a network with such weights.
 const SCALED: &str = "scaled_fp8";
 
-impl Place {
+impl TensorSpan {
     /// A tensor that the network needs as it is.
     pub fn new(file: usize, entry: Entry) -> Self {
         Self {
@@ -78,10 +78,22 @@ impl Tensors {
         for (number, file) in files.iter().enumerate() {
             let directory = file.content.directory(&file.label)?;
             let named = directory.tensors.into_iter();
-            places.extend(named.map(|(name, entry)| (name, Place::new(number, entry))));
+            places.extend(named.map(|(name, entry)| (name, TensorSpan::new(number, entry))));
         }
         attach_scales(&mut places);
         Ok(Self { files, places })
+    }
+
+    /// The tensors of one file with this directory, by their names in the file.
+    pub(crate) fn of_file(file: TensorFile, entries: BTreeMap<String, Entry>) -> Self {
+        let places = entries
+            .into_iter()
+            .map(|(name, entry)| (name, TensorSpan::new(0, entry)))
+            .collect();
+        Self {
+            files: vec![file],
+            places,
+        }
     }
 
     /// Size of all tensors in bytes.
@@ -94,7 +106,7 @@ impl Tensors {
 }
 
 /// Moves scale factors to the places of their weights.
-pub(crate) fn attach_scales(places: &mut BTreeMap<String, Place>) {
+pub(crate) fn attach_scales(places: &mut BTreeMap<String, TensorSpan>) {
     let suffixed: Vec<(String, String)> = places
         .keys()
         .filter_map(|name| {

@@ -1,14 +1,21 @@
 //! Files of `torch.save`: a zip archive with a pickle that names the tensors, and a member for each
-//! storage.
+//! storage. Members are stored as they are; a compressed one is refused, so that no archive holds
+//! more than its own length.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fmt::Display;
 use std::io::{Read, Seek, SeekFrom};
 use std::ops::Range;
 
-use super::pickle::{self, Object, Pickle, Tensor, Value};
-use super::{Bytes, Directory, Entry, zip};
-use crate::error::Result;
+use zip::read::{ArchiveOffset, Config};
+use zip::{CompressionMethod, ZipArchive};
 
+use super::pickle::{self, Object, Pickle, Tensor, Value};
+use super::{Directory, Entry, FileReader};
+use crate::error::{Error, Kind, Result};
+
+/// First bytes of an archive.
+pub(super) const MAGIC: &[u8; 4] = b"PK\x03\x04";
 /// First bytes of files before torch 1.6, which are no zip archives: a pickle with a magic number.
 pub(super) const LEGACY: &[u8; 4] = &[0x80, 0x02, 0x8a, 0x0a];
 /// The key under which training programs keep the tensors.
@@ -16,8 +23,8 @@ const STATE: &str = "state_dict";
 /// Maximum length of the pickle in bytes: names and shapes of some hundred thousand tensors.
 const MAX_PICKLE: usize = 256 << 20;
 
-pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Directory> {
-    let members = zip::members(file)?;
+pub(super) fn directory(file: &mut FileReader<'_, impl Read + Seek>) -> Result<Directory> {
+    let members = members(file)?;
     let Some((name, place)) = members
         .iter()
         .find(|(name, _)| name.rsplit('/').next() == Some("data.pkl"))
@@ -46,7 +53,41 @@ pub(super) fn directory(file: &mut Bytes<'_, impl Read + Seek>) -> Result<Direct
     collect(&pickle, &storages).map_err(|what| file.broken(what))
 }
 
-fn bytes(file: &mut Bytes<'_, impl Read + Seek>, place: &Range<usize>) -> Result<Vec<u8>> {
+/// Name → byte range of each member of the archive.
+fn members(file: &mut FileReader<'_, impl Read + Seek>) -> Result<BTreeMap<String, Range<usize>>> {
+    let config = Config {
+        archive_offset: ArchiveOffset::Known(0),
+    };
+    let FileReader { label, length, .. } = *file;
+    let error = |what: String| Error::new(Kind::ModelFile, format!("`{label}` {what}"));
+    let invalid = |e: &dyn Display| error(format!("is no valid zip archive: {e}"));
+    let mut archive = ZipArchive::with_config(config, &mut *file.file).map_err(|e| {
+        invalid(&format!("its directory is missing ({e})")).hint("the file may be cut short")
+    })?;
+    if archive.has_duplicate_names() {
+        return Err(invalid(&"a name stands in it twice"));
+    }
+    let mut members = BTreeMap::new();
+    for number in 0..archive.len() {
+        let member = archive.by_index_raw(number).map_err(|e| invalid(&e))?;
+        let name = String::from_utf8_lossy(member.name_raw()).into_owned();
+        let size = member.size();
+        if member.compression() != CompressionMethod::Stored || member.compressed_size() != size {
+            let what = format!("holds `{name}` compressed, which torch never does");
+            return Err(error(what)
+                .hint("unpack it and save the model with torch again, or as safetensors"));
+        }
+        let start = member.data_start();
+        let end = start.and_then(|start| start.checked_add(size));
+        let (Some(start), Some(end)) = (start, end.filter(|end| *end <= length as u64)) else {
+            return Err(invalid(&format!("`{name}` lies outside")));
+        };
+        members.insert(name, start as usize..end as usize);
+    }
+    Ok(members)
+}
+
+fn bytes(file: &mut FileReader<'_, impl Read + Seek>, place: &Range<usize>) -> Result<Vec<u8>> {
     file.file
         .seek(SeekFrom::Start(place.start as u64))
         .map_err(|_| file.short())?;
@@ -102,7 +143,7 @@ fn opened(pickle: &Pickle) -> (&Value, Directory) {
         format: "pickle",
         tensors: BTreeMap::new(),
         metadata: BTreeMap::new(),
-        beside: Vec::new(),
+        other_data: Vec::new(),
     };
     let mut root = &pickle.root;
     let mut seen = HashSet::new();
@@ -121,7 +162,7 @@ fn opened(pickle: &Pickle) -> (&Value, Directory) {
                 Value::Text(text) => text.to_string(),
                 Value::Object(number) if state.is_some() && &**key != STATE => {
                     directory
-                        .beside
+                        .other_data
                         .extend(pickle.holds(*number).then(|| key.to_string()));
                     continue;
                 }
@@ -229,55 +270,23 @@ fn row_by_row(shape: &[usize], strides: &[usize]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{Cursor, Write};
+
+    use zip::ZipWriter;
+    use zip::write::SimpleFileOptions;
+
     use super::*;
-    use crate::error::Kind;
     use crate::tensor_file::{ByteSource, StoredDtype};
 
     /// An archive of stored members.
-    pub(crate) fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
-        let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
+        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+        let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
         for (name, data) in members {
-            let sizes = [(data.len() as u32).to_le_bytes(); 2].concat();
-            let lengths = [(name.len() as u16).to_le_bytes(), [0; 2]].concat();
-            directory.extend(
-                [
-                    b"PK\x01\x02".as_slice(),
-                    &[0; 16],
-                    &sizes,
-                    &lengths,
-                    &[0; 10],
-                ]
-                .concat(),
-            );
-            directory.extend((bytes.len() as u32).to_le_bytes());
-            directory.extend(name.as_bytes());
-            bytes.extend(
-                [
-                    b"PK\x03\x04".as_slice(),
-                    &[0; 14],
-                    &sizes,
-                    &lengths,
-                    name.as_bytes(),
-                    data,
-                ]
-                .concat(),
-            );
+            writer.start_file(*name, options).unwrap();
+            writer.write_all(data).unwrap();
         }
-        let end = [(members.len() as u16).to_le_bytes(); 2].concat();
-        let place = [
-            (directory.len() as u32).to_le_bytes(),
-            (bytes.len() as u32).to_le_bytes(),
-        ]
-        .concat();
-        [
-            bytes,
-            directory,
-            b"PK\x05\x06\0\0\0\0".to_vec(),
-            end,
-            place,
-            vec![0; 2],
-        ]
-        .concat()
+        writer.finish().unwrap().into_inner()
     }
 
     /// `{"global_step": 5, "state_dict": {"a": tensor}}` with the tensor's offset, shape and
@@ -352,10 +361,13 @@ mod tests {
             archive(&[("x/data.pkl", b"cos\nsystem\n(X\x02\0\0\0idtR.")]),
             "`os.system`",
         );
-        refused(
-            archive(&[("x/data.pkl", b""), ("x/data.pkl", b"")]),
-            "twice",
-        );
+        // The crate writes no name twice.
+        let mut twice = archive(&[("x/data.pkl", b""), ("x/data.pk?", b"")]);
+        twice
+            .iter_mut()
+            .filter(|byte| **byte == b'?')
+            .for_each(|byte| *byte = b'l');
+        refused(twice, "twice");
         refused(
             archive(&[("x/data.pkl", b"}."), ("x/byteorder", b"big")]),
             "big-endian",

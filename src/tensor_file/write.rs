@@ -9,7 +9,7 @@ use super::{StoredDtype, gguf};
 
 /// A tensor that will be written.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Planned {
+pub struct PlannedTensor {
     /// Name of the tensor.
     pub name: String,
     /// Data type of the tensor.
@@ -32,7 +32,7 @@ const BOUNDARY: usize = 32;
 /// The version of GGUF that is written.
 const VERSION: u32 = 3;
 
-impl Planned {
+impl PlannedTensor {
     /// Size of the tensor in bytes.
     pub fn bytes(&self) -> usize {
         self.storage.bytes(&self.shape).unwrap_or(0)
@@ -49,14 +49,14 @@ impl Format {
     }
 
     /// Returns everything before the first tensor.
-    pub fn header(self, tensors: &[Planned], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    pub fn header(self, tensors: &[PlannedTensor], metadata: &BTreeMap<String, String>) -> Vec<u8> {
         match self {
             Self::Safetensors => safetensors(tensors, metadata),
             Self::Gguf => self.gguf(tensors, metadata),
         }
     }
 
-    fn gguf(self, tensors: &[Planned], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+    fn gguf(self, tensors: &[PlannedTensor], metadata: &BTreeMap<String, String>) -> Vec<u8> {
         let mut bytes = gguf::MAGIC.to_vec();
         let text = |bytes: &mut Vec<u8>, text: &str| {
             bytes.extend((text.len() as u64).to_le_bytes());
@@ -90,7 +90,7 @@ impl Format {
     }
 }
 
-fn safetensors(tensors: &[Planned], metadata: &BTreeMap<String, String>) -> Vec<u8> {
+fn safetensors(tensors: &[PlannedTensor], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".to_owned(), json!(metadata));
@@ -120,17 +120,17 @@ mod tests {
     #[test]
     fn headers_read_back_as_they_were_planned() {
         let tensors = [
-            Planned {
+            PlannedTensor {
                 name: "a.weight".into(),
                 storage: StoredDtype::F32,
                 shape: vec![3, 5],
             },
-            Planned {
+            PlannedTensor {
                 name: "b".into(),
                 storage: StoredDtype::F16,
                 shape: vec![7],
             },
-            Planned {
+            PlannedTensor {
                 name: "c".into(),
                 storage: StoredDtype::Bf16,
                 shape: vec![2, 32],

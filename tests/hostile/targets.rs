@@ -13,6 +13,8 @@ use sdgen::output::latents::Kept;
 use sdgen::output::{a1111_text, encode};
 use sdgen::params::{Profiles, check};
 use sdgen::tensor_file::ByteSource;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
 
 /// A reader under test.
 pub(crate) type Target = fn(&[u8]);
@@ -130,50 +132,13 @@ pub(crate) fn pickle(bytes: &[u8]) {
 
 /// A zip file of members that are stored as they are.
 pub(crate) fn archive(members: &[(impl AsRef<str>, impl AsRef<[u8]>)]) -> Vec<u8> {
-    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    let options = SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
     for (name, data) in members {
-        let (name, data) = (name.as_ref(), data.as_ref());
-        let sizes = [(data.len() as u32).to_le_bytes(); 2].concat();
-        let lengths = [(name.len() as u16).to_le_bytes(), [0; 2]].concat();
-        directory.extend(
-            [
-                b"PK\x01\x02".as_slice(),
-                &[0; 16],
-                &sizes,
-                &lengths,
-                &[0; 10],
-            ]
-            .concat(),
-        );
-        directory.extend((bytes.len() as u32).to_le_bytes());
-        directory.extend(name.as_bytes());
-        bytes.extend(
-            [
-                b"PK\x03\x04".as_slice(),
-                &[0; 14],
-                &sizes,
-                &lengths,
-                name.as_bytes(),
-                data,
-            ]
-            .concat(),
-        );
+        writer.start_file(name.as_ref(), options).unwrap();
+        writer.write_all(data.as_ref()).unwrap();
     }
-    let end = [(members.len() as u16).to_le_bytes(); 2].concat();
-    let place = [
-        (directory.len() as u32).to_le_bytes(),
-        (bytes.len() as u32).to_le_bytes(),
-    ]
-    .concat();
-    [
-        bytes,
-        directory,
-        b"PK\x05\x06\0\0\0\0".to_vec(),
-        end,
-        place,
-        vec![0; 2],
-    ]
-    .concat()
+    writer.finish().unwrap().into_inner()
 }
 
 /// Latents that a decoder is to be given.

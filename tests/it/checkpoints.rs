@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use sdgen::env::Hub;
 use sdgen::planner::Planner;
-use sdgen::tensor_file::{ByteSource, Format, Planned, StoredDtype};
+use sdgen::tensor_file::{ByteSource, Format, PlannedTensor, StoredDtype};
 use sdgen::{Engine, Error, Event, Flow, Image, Params};
 use tempfile::TempDir;
 
@@ -96,9 +96,9 @@ fn write(path: &Path, format: Format, tensors: &Tensors) {
 
 fn write_as(storage: StoredDtype, path: &Path, format: Format, tensors: &Tensors) {
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    let plan: Vec<Planned> = tensors
+    let plan: Vec<PlannedTensor> = tensors
         .iter()
-        .map(|(name, (shape, _))| Planned {
+        .map(|(name, (shape, _))| PlannedTensor {
             name: name.clone(),
             storage,
             shape: shape.clone(),
@@ -915,9 +915,9 @@ fn write_mixed(
     format: Format,
     tensors: &BTreeMap<String, (StoredDtype, Vec<usize>, Vec<u8>)>,
 ) {
-    let plan: Vec<Planned> = tensors
+    let plan: Vec<PlannedTensor> = tensors
         .iter()
-        .map(|(name, (storage, shape, _))| Planned {
+        .map(|(name, (storage, shape, _))| PlannedTensor {
             name: name.clone(),
             storage: *storage,
             shape: shape.clone(),

@@ -85,7 +85,7 @@ fn renewed_models() -> String {
     let mut table =
         "| name | also | size | steps | guidance | sampling | licence | source |\n|---|---|---|---|---|---|---|---|\n"
             .to_owned();
-    for spec in sdgen::registry::models() {
+    for spec in sdgen::catalog::models() {
         let also: Vec<String> = spec
             .aliases
             .iter()
@@ -198,7 +198,7 @@ fn the_main_command_of_the_readme_draws_a_picture() {
         .find(|line| line.starts_with("cargo run --release -- "))
         .unwrap();
     let arguments = words(line.split(" -- ").nth(1).unwrap());
-    if sdgen::registry::ModelRef::parse("demo").is_err() {
+    if sdgen::catalog::ModelRef::parse("demo").is_err() {
         eprintln!("skipped: the demo model is not compiled in");
         return;
     }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use sdgen::catalog::{Fetch, ModelRef, locate, pull};
 use sdgen::env::{Hub, Token};
-use sdgen::registry::{Fetch, ModelRef, locate, pull};
 use sdgen::{Error, Event, Flow, Kind};
 
 use crate::harness::{golden_model, sdgen, tiny};

@@ -12,11 +12,11 @@ const LAYERS: &[&[&str]] = &[
     &["kernels"],
     &["error"],
     &["event", "image", "named_enum", "text"],
-    &["env", "device"],
-    &["schedulers", "imaging", "tensor_file"],
+    &["env", "device", "hash"],
+    &["schedulers", "imaging", "tensor_file", "hub"],
     &["family", "guidance"],
     &["nn"],
-    &["registry"],
+    &["catalog"],
     &["prompt"],
     &["adapters"],
     &["params"],
@@ -43,7 +43,9 @@ const DATA: &[&str] = &[
     "prompt",
     "tensor_file",
     "family",
-    "registry",
+    "hub",
+    "catalog",
+    "hash.rs",
     "params",
     "output",
     "planner",
@@ -88,7 +90,12 @@ fn imports(code: &str) -> BTreeSet<String> {
             .take_while(|c| c.is_ascii_lowercase() || *c == '_')
             .collect::<String>()
     };
-    let names = code.split("crate::").skip(1).map(name);
+    // Not `image_crate::`, a module of another name.
+    let is_own = |at: &usize| !code[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_');
+    let starts = code.match_indices("crate::").map(|(at, _)| at);
+    let names = starts
+        .filter(is_own)
+        .map(|at| name(&code[at + "crate::".len()..]));
     names.filter(|name| !name.is_empty()).collect()
 }
 

@@ -6,9 +6,9 @@ use std::path::Path;
 
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
+use sdgen::catalog::{Fetch, Network, NetworkLayout};
 use sdgen::env::Hub;
 use sdgen::params::{Control, Parsed};
-use sdgen::registry::{Fetch, Layout, Network};
 use sdgen::{Engine, Event, Flow, Params, Planner};
 
 use crate::harness::{golden_model, root, sdgen, tiny};
@@ -324,7 +324,7 @@ fn a_network_is_downloaded_once_and_nothing_else_of_its_repository() {
     let locate = |hub: Hub, name: &str| {
         Network::locate(
             name,
-            Layout::CONTROL,
+            NetworkLayout::CONTROL,
             &Fetch {
                 hub,
                 ..Fetch::default()

@@ -4,8 +4,8 @@
 mod budget;
 mod exif;
 mod formats;
-mod image_crate;
 mod jpeg;
+mod other_formats;
 mod png;
 mod tiff;
 
@@ -127,11 +127,11 @@ impl<'a> Source<'a> {
             Format::Jpeg => Box::new(jpeg::Jpeg::open(bytes)?),
             Format::Png => Box::new(png::Png::open(bytes)?),
             Format::Tiff => Box::new(tiff::Tiff::open(bytes)?),
-            Format::Ico => match image_crate::png_in_icon(bytes) {
+            Format::Ico => match other_formats::png_in_icon(bytes) {
                 Some(png) => Box::new(png::Png::open(png)?),
-                None => Box::new(image_crate::ImageCrate::open(bytes, ImageFormat::Ico)?),
+                None => Box::new(other_formats::ImageCrate::open(bytes, ImageFormat::Ico)?),
             },
-            Format::ImageCrate(format) => Box::new(image_crate::ImageCrate::open(bytes, format)?),
+            Format::ImageCrate(format) => Box::new(other_formats::ImageCrate::open(bytes, format)?),
         };
         let [width, height] = decoder.size();
         if width == 0 || height == 0 {

@@ -16,7 +16,7 @@ use candle_core::Tensor;
 use super::backend::Backend;
 use crate::error::{Error, Kind, Result};
 use crate::kernels::{Passes, Precision};
-use crate::tensor_file::{Entry, Place, StoredDtype, Tensors};
+use crate::tensor_file::{Entry, StoredDtype, TensorSpan, Tensors};
 use mapped::Mapped;
 pub(crate) use mapped::explain_lost_files;
 pub(crate) use values::{Values, encoded};
@@ -122,7 +122,7 @@ impl Weights {
     }
 
     /// Place of every tensor of the component, by name.
-    pub(crate) fn places(&self) -> &BTreeMap<String, Place> {
+    pub(crate) fn places(&self) -> &BTreeMap<String, TensorSpan> {
         &self.source.tensors.places
     }
 
@@ -241,7 +241,7 @@ impl Weights {
     }
 
     /// The scale of a scaled weight (fp8): one, or one per row; `None` if it has none.
-    fn factors(&self, full: &str, place: &Place) -> Result<Option<Vec<f32>>> {
+    fn factors(&self, full: &str, place: &TensorSpan) -> Result<Option<Vec<f32>>> {
         let Some(scale) = place.scale.as_deref() else {
             return Ok(None);
         };
@@ -262,7 +262,7 @@ impl Weights {
     }
 
     /// Place of the tensor; an error if it is missing or has another shape.
-    fn place(&self, full: &str, shape: &[usize]) -> Result<&Place> {
+    fn place(&self, full: &str, shape: &[usize]) -> Result<&TensorSpan> {
         let Some(place) = self.source.tensors.places.get(full) else {
             let file = self.label();
             return Err(Error::new(
@@ -361,7 +361,7 @@ impl Weights {
 }
 
 impl Source {
-    fn wrong(&self, name: &str, place: &Place, what: &str) -> Error {
+    fn wrong(&self, name: &str, place: &TensorSpan, what: &str) -> Error {
         let file = self.maps.get(place.file).map_or("", Mapped::label);
         Error::new(Kind::ModelFile, format!("`{file}`: tensor `{name}` {what}"))
     }

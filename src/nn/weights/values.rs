@@ -425,7 +425,10 @@ mod tests {
                 .contains("has type c64, which sdgen does not compute with"),
             "{error}"
         );
-        assert_eq!(directory.beside, ["optimizer_states", "callbacks", "inner"]);
+        assert_eq!(
+            directory.other_data,
+            ["optimizer_states", "callbacks", "inner"]
+        );
         assert_eq!(directory.metadata["global_step"], "7");
     }
 

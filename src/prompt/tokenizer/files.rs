@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 use tokenizers::AddedToken;
 
 use super::vocabulary::{END, Pairs, START, Vocabulary, merges};
+use crate::catalog::ModelFiles;
 use crate::error::{Error, Kind, Result};
-use crate::registry::ModelFiles;
 
 /// Special tokens with a role, in transformers' order; the others of its list have no role here.
 const NAMED: [&str; 7] = [

@@ -15,12 +15,12 @@ use tokenizers::pre_tokenizers::sequence::Sequence as Pretokenizers;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{AddedToken, NormalizerWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 
+use crate::catalog::ModelFiles;
 use crate::error::{Error, Kind, Result};
 use crate::prompt::{
     Capacity, LongPrompt, Prompt, Reading, Run, Segment, Syntax, Token, TokenChunks, Word,
     split_at_words, split_into_chunks,
 };
-use crate::registry::ModelFiles;
 use a1111::{Ends, WebUi};
 use files::Definition;
 pub(crate) use vocabulary::standard_files;
