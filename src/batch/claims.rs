@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use super::manifest::{Line, State};
+use super::manifest_line::{Line, State};
 use super::plan::Planned;
 use crate::error::{Error, Kind, Result};
 use crate::output::atomic_file::numbered;

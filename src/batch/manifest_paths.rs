@@ -4,8 +4,9 @@
 use std::io::{BufRead, BufReader};
 use std::path::{Component, Path, PathBuf};
 
-use super::manifest::{Line, digest};
+use super::manifest_line::Line;
 use super::shard::Shard;
+use crate::hash::sha256;
 
 /// The manifest of a batch, and the other manifests in its folder.
 #[derive(Debug)]
@@ -43,7 +44,7 @@ impl ManifestPaths {
         let (source, stem) = match origin {
             Origin::Stdin(text) => (
                 STDIN.to_owned(),
-                format!("{STDIN}-{}", &digest(text.as_bytes())[..DIGITS]),
+                format!("{STDIN}-{}", &sha256(text.as_bytes())[..DIGITS]),
             ),
             Origin::File(path) => {
                 let stem = path

@@ -9,10 +9,11 @@ use super::progress::Progress;
 use super::save::with_save_events;
 use super::signals;
 use super::terminal::{self, count_of};
-use crate::batch::{Manifest, Planned, State, digest, forwards};
+use crate::batch::{Manifest, Planned, State, forwards};
 use crate::engine::Engine;
 use crate::error::{Error, Kind, Result};
 use crate::event::{Event, Observer};
+use crate::hash::sha256;
 use crate::image::Image;
 use crate::output::atomic_file::{Existing, save};
 use crate::output::encode::Format;
@@ -128,7 +129,7 @@ impl<'a> BatchRun<'a> {
             let bytes = encode_image(planned, &image)?;
             with_save_events(progress, image.seed, || write_image(&bytes, planned))?;
             let state = State::Done {
-                sha256: digest(&bytes),
+                sha256: sha256(&bytes),
                 seconds: begun.elapsed().as_secs_f64(),
             };
             manifest.note(planned, state)?;
