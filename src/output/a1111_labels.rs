@@ -164,9 +164,10 @@ fn unknown_sampler(field: &str, label: &str) -> Error {
 /// A1111's labels of this sampler and this schedule.
 pub fn labels(sampler: &SamplerSpec, schedule: Schedule) -> (&'static str, &'static str) {
     let plain = sampler.a1111.automatic == Schedule::Normal;
-    let schedule = match schedule {
-        Schedule::Normal if plain => AUTOMATIC,
-        other => other.a1111().0,
+    let schedule = if plain && schedule == Schedule::Normal {
+        AUTOMATIC
+    } else {
+        schedule.a1111().0
     };
     (sampler.a1111.label, schedule)
 }
@@ -195,10 +196,12 @@ pub fn own_schedule(label: &str) -> Option<&'static str> {
 pub fn schedules() -> impl Iterator<Item = (&'static str, &'static str, &'static [&'static str])> {
     let automatic = ("automatic", AUTOMATIC, &[][..]);
     std::iter::once(automatic).chain(schedules_by_name().map(|schedule| {
-        let name = match schedule {
-            Schedule::Normal => "uniform",
-            Schedule::Ays => "align_your_steps",
-            other => other.name(),
+        let name = if schedule == Schedule::Normal {
+            "uniform"
+        } else if schedule == Schedule::Ays {
+            "align_your_steps"
+        } else {
+            schedule.name()
         };
         let (label, aliases) = schedule.a1111();
         (name, label, aliases)

@@ -284,6 +284,7 @@ impl Request {
     }
 
     /// The options that resolve to this request on the same model.
+    #[allow(clippy::too_many_lines, reason = "one field after another")]
     pub fn params(&self) -> Params {
         let init = self.init.as_ref();
         let mask = init.and_then(|init| init.mask.as_ref());

@@ -311,7 +311,7 @@ impl Reader<'_> {
                 "matrix" => match value.get_ref().as_table() {
                     Some(matrix) => entry.axes = self.read_axes(matrix),
                     None => {
-                        self.report(&place, Error::field("matrix", "expected a table of lists"))
+                        self.report(&place, Error::field("matrix", "expected a table of lists"));
                     }
                 },
                 _ => self.set_field(&mut entry.own, key, value, &place),

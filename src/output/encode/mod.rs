@@ -14,6 +14,9 @@ use crate::image::Size;
 /// A text in a file's metadata: keyword and text.
 pub type Text = (String, String);
 
+/// Encoder of 8-bit RGB pixels, with texts as the file's metadata.
+type Encode = fn(Size, &[u8], &[Text]) -> Result<Vec<u8>>;
+
 /// An image file format.
 #[derive(Debug)]
 pub struct Format {
@@ -25,8 +28,8 @@ pub struct Format {
     pub mime: &'static str,
     /// First bytes of every file of this format.
     signature: &'static [u8],
-    /// Encodes 8-bit RGB pixels, with texts as the file's metadata.
-    encode: fn(Size, &[u8], &[Text]) -> Result<Vec<u8>>,
+    /// Encoder.
+    encode: Encode,
     /// Reads size and texts of an untrusted file without decoding its pixels.
     read_metadata: fn(&mut dyn BufReadSeek) -> Result<FileMetadata>,
 }
