@@ -185,17 +185,11 @@ impl<F: FnMut(&Event) -> Flow> Observer for F {
 }
 
 /// Passes an event to the observer; `Flow::Cancel` becomes an error.
-///
-/// # Errors
-/// `Kind::Interrupted`.
 pub(crate) fn tell(observer: &mut dyn Observer, event: &Event) -> Result<()> {
     heard(observer.on(event))
 }
 
 /// Converts the decision of an observer to a result: `Flow::Cancel` becomes an error.
-///
-/// # Errors
-/// `Kind::Interrupted`.
 pub(crate) fn heard(flow: Flow) -> Result<()> {
     match flow {
         Flow::Continue | Flow::Skip | Flow::Finish => Ok(()),

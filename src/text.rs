@@ -9,17 +9,11 @@ const MARK: char = '\u{feff}';
 const UTF_16: [[u8; 2]; 2] = [[0xff, 0xfe], [0xfe, 0xff]];
 
 /// The text of a file.
-///
-/// # Errors
-/// A file that cannot be read or is not UTF-8; the message names UTF-16 or the first wrong line.
 pub(crate) fn read(path: &Path) -> Result<String> {
     decoded(std::fs::read(path)?)
 }
 
 /// All text of a stream.
-///
-/// # Errors
-/// As [`read`].
 pub(crate) fn of(mut stream: impl Read) -> Result<String> {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes)?;

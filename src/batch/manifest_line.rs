@@ -54,9 +54,9 @@ pub(super) fn parse_lines(text: &str, path: &Path) -> Result<(Vec<Line>, u64)> {
     for (number, line) in text[..whole].lines().enumerate() {
         lines.push(serde_json::from_str(line).map_err(|e| {
             let message = format!("{}:{}: no line of a manifest", path.display(), number + 1);
-            Error::new(Kind::Usage, message)
-                .source(e)
-                .hint("`--restart` draws everything anew; or name another file with `--manifest`")
+            Error::new(Kind::Usage, message).source(e).hint(
+                "`--restart` generates everything again; or name another file with `--manifest`",
+            )
         })?);
     }
     Ok((lines, whole as u64))

@@ -175,7 +175,7 @@ impl Network {
         }
         let found = (self.first(&configs), self.first(&weights));
         let (Some(config), Some(weights_path)) = found else {
-            let message = format!("there is no picture encoder beside `{}`", self.origin);
+            let message = format!("there is no image encoder next to `{}`", self.origin);
             return Err(Error::field(layout.field, message).hint(format!(
                 "put `{}` and `{}` into the adapter's folder",
                 configs[0], weights[0]

@@ -236,7 +236,7 @@ impl LockFile {
 
     fn refused(&self, message: String) -> Error {
         Error::new(Kind::ModelFile, message).hint(format!(
-            "`--locked {}` allows nothing else; `--lock` records anew",
+            "`--locked {}` allows nothing else; `--lock` records again",
             self.path.display()
         ))
     }

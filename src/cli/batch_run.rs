@@ -94,7 +94,7 @@ impl<'a> BatchRun<'a> {
         let all = count_of(self.planned.len(), "job");
         let message = format!("{} of {all} failed", self.failed);
         Err(Error::new(Kind::Batch, message)
-            .hint("the same command tries these again and draws nothing else anew"))
+            .hint("the same command tries these again and skips the rest"))
     }
 
     /// Runs jobs in shared forward passes; if that fails, those that are left one by one.

@@ -213,7 +213,7 @@ fn defaults() -> Finding {
     }
 }
 
-/// The variables of the hub that are set, and what they change beside what follows.
+/// The variables of the hub that are set, and their effects beyond the lines that follow.
 fn environment(hub: &Hub) -> Finding {
     let set = env::hub_variables();
     let seconds =

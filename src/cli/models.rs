@@ -253,10 +253,9 @@ fn verify(models: &[ModelFiles], json: bool) -> anyhow::Result<()> {
     }
     if bad > 0 {
         let message = format!("{bad} of {} files are damaged", checked.len());
-        bail!(
-            Error::new(Kind::ModelFile, message)
-                .hint("`sdgen models rm MODEL` and `sdgen models pull MODEL` fetch the model anew")
-        );
+        bail!(Error::new(Kind::ModelFile, message).hint(
+            "`sdgen models rm MODEL` and `sdgen models pull MODEL` download the model again"
+        ));
     }
     Ok(())
 }

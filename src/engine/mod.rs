@@ -106,7 +106,7 @@ impl Engine {
 
     /// Runs the passes of a plan one after the other, each over all batches, so that a model is
     /// loaded once. Latents go from pass to pass; those of the last one, and early estimates of a
-    /// run that is told to finish, are decoded and delivered.
+    /// run that ends early, are decoded and delivered.
     fn run_passes(
         &mut self,
         plan: &Plan,

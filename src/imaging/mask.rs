@@ -114,7 +114,7 @@ impl Mask {
                 "mask",
                 "the mask is black all over: nothing would be painted",
             )
-            .hint("white is painted anew; `--invert-mask` swaps black and white"));
+            .hint("white is repainted; `--invert-mask` swaps black and white"));
         }
         Ok(mask)
     }

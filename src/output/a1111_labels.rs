@@ -66,11 +66,11 @@ pub fn sampling(
     rule: Automatic,
 ) -> Result<Sampling> {
     let (row, suffix) = split(label).ok_or_else(|| unknown_sampler(fields[0], label))?;
-    let beside = match schedule {
+    let named_schedule = match schedule {
         Some(text) => schedule_of(fields[1], text)?,
         None => None,
     };
-    let named = suffix.or(beside);
+    let named = suffix.or(named_schedule);
     let automatic = if rule == Automatic::Own {
         row.a1111.automatic
     } else {
@@ -333,12 +333,13 @@ mod tests {
     fn what_is_written_is_read_as_the_same() {
         for row in SAMPLERS {
             for &(schedule, name) in Schedule::ALL {
-                let (label, beside) = labels(row, schedule);
-                let read = sampling(["a", "b"], label, Some(beside), Automatic::Own).unwrap();
+                let (label, named_schedule) = labels(row, schedule);
+                let read =
+                    sampling(["a", "b"], label, Some(named_schedule), Automatic::Own).unwrap();
                 assert_eq!(read.sampler, row.name);
                 assert!(
                     read.unheard || read.schedule == name || !row.grid.respaces(),
-                    "{label} {beside}"
+                    "{label} {named_schedule}"
                 );
             }
         }

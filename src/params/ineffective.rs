@@ -52,7 +52,7 @@ const RULES: &[Rule] = &[
         given
             .repo
             .aesthetic_score
-            .then(|| "a refiner is told a score in its place".to_owned())
+            .then(|| "a refiner has an aesthetic score in its place".to_owned())
     }),
     (
         &[
@@ -72,9 +72,9 @@ const RULES: &[Rule] = &[
     (
         &["negative_prompt", "guidance_rescale", "cfg_interval"],
         |given| {
-            given
-                .is_told_guidance()
-                .then(|| "the model is told its guidance, and makes one pass".to_owned())
+            given.is_told_guidance().then(|| {
+                "the model takes the guidance scale as an input and makes one pass".to_owned()
+            })
         },
     ),
     (&["eta"], |given| {

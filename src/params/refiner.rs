@@ -127,10 +127,9 @@ impl Request {
         };
         let own = Config::resolve(&refiner.scheduler, &over)?;
         // The SDXL refiner has the second text encoder alone, and gets its prompts.
-        let second = |second: &Option<String>, first: Option<&String>| match refiner.aesthetic_score
-        {
-            true => second.as_ref().or(first).cloned(),
-            false => first.cloned(),
+        let second = |second: &Option<String>, first: Option<&String>| {
+            let second = second.as_ref().filter(|_| refiner.aesthetic_score);
+            second.or(first).cloned()
         };
         Ok(Self {
             prompt: second(&self.prompt_2, Some(&self.prompt)).unwrap_or_default(),

@@ -184,7 +184,7 @@ impl Sizes<'_> {
             text_encoders,
             unet: component(Component::Unet, backend)?.footprint(""),
             encoder: encoder.weights,
-            extras: self.beside(backend, &no_int8)?,
+            extras: self.extra_networks(backend, &no_int8)?,
             denoise: self.denoise(&config),
             encode: encoder.buffers,
             ..only_decoding
@@ -192,7 +192,7 @@ impl Sizes<'_> {
     }
 
     /// Weights of the extra networks, in bytes.
-    fn beside(&self, backend: &Backend, no_int8: &Backend) -> Result<u64> {
+    fn extra_networks(&self, backend: &Backend, no_int8: &Backend) -> Result<u64> {
         let bytes = |network: &Network, backend| -> Result<u64> {
             Ok(Weights::open(network.tensors()?, backend)?.footprint(""))
         };

@@ -125,7 +125,7 @@ fn report(lora: &Adapter, fitted: &Fitted, observer: &mut dyn Observer) -> Resul
     }
     if fitted.strength_unknown {
         let message = format!(
-            "lora `{name}`: peft keeps the strength in `adapter_config.json`, which is not beside the file; alpha is taken \
+            "lora `{name}`: peft keeps the strength in `adapter_config.json`, which is not next to the file; alpha is taken \
              to be the rank"
         );
         tell(observer, &Event::Warning { message })?;

@@ -61,7 +61,7 @@ fn statistics(request: &Request, base: &Model, networks: &Networks) -> Result<Op
     let scaled = format.reads_statistics && statistics.both().is_some();
     if scaled && masked && !request.controls.is_empty() {
         let message = format!(
-            "{file}: `latents_mean` and `latents_std` count for no control network beside a mask"
+            "{file}: `latents_mean` and `latents_std` have no effect on control networks with a mask"
         );
         return Err(
             Error::field("control", message).hint("leave out the mask or the control network")

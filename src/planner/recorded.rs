@@ -67,11 +67,11 @@ impl Recorded<'_> {
             return Ok(());
         }
         let message = format!(
-            "the picture was made with `{path}`, which is neither there nor beside the picture"
+            "the picture was made with `{path}`, which is neither there nor next to the image"
         );
         let flag = field.replace('_', "-");
         Err(Error::field(field, message).hint(format!(
-            "put it beside `{}`, or name it with `--{flag}`",
+            "put it next to `{}`, or name it with `--{flag}`",
             self.image.display()
         )))
     }

@@ -176,8 +176,8 @@ mod tests {
                 "override it with `prediction: epsilon|v|sample`",
             ),
             (
-                "white is painted anew; `--invert-mask` swaps black and white",
-                "white is painted anew; `invert_mask` swaps black and white",
+                "white is repainted; `--invert-mask` swaps black and white",
+                "white is repainted; `invert_mask` swaps black and white",
             ),
             (
                 "--width: expected a multiple of 8",

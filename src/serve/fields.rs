@@ -171,16 +171,13 @@ pub(crate) fn all_fields() -> Vec<Field> {
 
 fn field(arg: &clap::Arg) -> Field {
     let name = arg.get_id().to_string();
-    let choices = match arg.get_action().takes_values()
-        && arg.get_num_args().is_none_or(|n| n.max_values() > 0)
-    {
-        true => arg
-            .get_possible_values()
-            .iter()
-            .map(|value| value.get_name().to_owned())
-            .collect(),
-        false => Vec::new(),
-    };
+    let takes_value =
+        arg.get_action().takes_values() && arg.get_num_args().is_none_or(|n| n.max_values() > 0);
+    let mut choices = Vec::new();
+    if takes_value {
+        let values = arg.get_possible_values();
+        choices.extend(values.iter().map(|value| value.get_name().to_owned()));
+    }
     let about = arg
         .get_help()
         .map(|help| help.to_string().replace('\n', " "))

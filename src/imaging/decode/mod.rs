@@ -165,7 +165,7 @@ impl Fault {
                     .hint(format!("expected {READ}; save it as one of them"))
             }
             Self::Broken(text) => Error::field(field, format!("{name} cannot be read: {text}"))
-                .hint("save it anew, as PNG or JPEG"),
+                .hint("save it again as PNG or JPEG"),
             Self::Large(text) => Error::field(field, format!("{name} is too large: {text}"))
                 .hint("scale it down first"),
         }

@@ -61,7 +61,7 @@ fn own_paths() -> Value {
         ApiOperation::new(
             path_id,
             summary,
-            response("As told.", media_type, text.clone()),
+            response("Done.", media_type, text.clone()),
         )
     };
     let of_job = |path_id: &str, summary: &str, success: Value| {

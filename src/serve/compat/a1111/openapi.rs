@@ -38,10 +38,10 @@ const ACTION_PATHS: &[(&str, &str)] = &[
     ),
     (
         "refresh-checkpoints",
-        "Look for models anew: there is no need to",
+        "Look for models again: there is no need to",
     ),
-    ("refresh-loras", "Look for LoRAs anew: there are none"),
-    ("refresh-vae", "Look for autoencoders anew: there are none"),
+    ("refresh-loras", "Look for LoRAs again: there are none"),
+    ("refresh-vae", "Look for autoencoders again: there are none"),
 ];
 
 /// All paths of the API.
@@ -82,7 +82,7 @@ pub(crate) fn paths() -> Value {
         },
     });
     for (name, summary, kind) in READ_PATHS {
-        let success = json_body("As told.", json!({ "type": kind }));
+        let success = json_body("Done.", json!({ "type": kind }));
         paths[path(name)]["get"] = json!(operation(name, summary, success));
     }
     for (name, summary) in ACTION_PATHS {
