@@ -1,4 +1,4 @@
-//! Latents of a family: channels, scale, statistics and approximate colours; and the mean and
+//! Latents of a family: scale, statistics and approximate colours; and the mean and
 //! deviation of each channel, which the files of some autoencoders name (Playground v2.5's).
 
 use serde::Deserialize;
@@ -7,8 +7,6 @@ use crate::error::{Error, Kind, Result};
 
 /// Latents of a family's models.
 pub struct LatentFormat {
-    /// Channels.
-    pub channels: usize,
     /// `scaling_factor` of the family's own autoencoder, for which `rgb` is made.
     pub scaling_factor: f64,
     /// True if the pipelines scale latents by the autoencoder's `latents_mean` and `latents_std`.

@@ -13,7 +13,6 @@ pub(super) static SPEC: FamilySpec = FamilySpec {
         micro_conditioning: false,
     },
     latents: LatentFormat {
-        channels: 4,
         scaling_factor: 0.18215,
         reads_statistics: false,
         reads_force_upcast: false,

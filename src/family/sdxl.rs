@@ -13,7 +13,6 @@ pub(super) static SPEC: FamilySpec = FamilySpec {
         micro_conditioning: true,
     },
     latents: LatentFormat {
-        channels: 4,
         scaling_factor: 0.13025,
         reads_statistics: true,
         reads_force_upcast: true,

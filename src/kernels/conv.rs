@@ -41,7 +41,7 @@ pub(crate) enum Passes {
 /// The algorithm for a layer on `isa`.
 ///
 /// Winograd for 3x3 kernels wherever it saves products, which it does not with few channels.
-/// WinogradKernels are transformed during the convolution, so that they cost no memory. Where the machine
+/// Kernels are transformed during the convolution, so that they cost no memory. Where the machine
 /// multiplies bf16, F(2x4) in bf16 is faster than F(4x4) in f32; a network that runs once takes
 /// F(4x4) in bf16.
 pub(crate) fn plan(isa: Isa, geometry: &Geometry, precision: Precision, passes: Passes) -> Algo {

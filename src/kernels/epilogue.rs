@@ -144,7 +144,7 @@ pub(super) struct Scales {
     pub(super) columns: *const f32,
 }
 
-/// OutputPtr of the sums of a block of rows by one panel, and the steps before they are written.
+/// Destination of the sums of a block of rows by one panel, and the steps before they are written.
 #[derive(Clone, Copy)]
 pub(super) struct Finish {
     pub(super) rows: usize,

@@ -90,7 +90,7 @@ impl LaneKind {
     }
 }
 
-/// PanelFormat of numbers in memory.
+/// Layout of numbers in memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum PanelFormat {
     /// One f32 per lane.
@@ -106,7 +106,7 @@ pub(super) enum PanelFormat {
 }
 
 impl PanelFormat {
-    /// PanelFormat of the weights of a product in `precision` on `isa`.
+    /// Format of the weights of a product in `precision` on `isa`.
     pub(super) fn of(precision: Precision, isa: Isa) -> PanelFormat {
         match precision {
             Precision::F32 => PanelFormat::F32,

@@ -32,10 +32,12 @@ type Rule = (
 
 /// Every option that may have no effect, with the rule for it.
 const RULES: &[Rule] = &[
+    (&["prompt_2", "negative_prompt_2"], |given| {
+        (!given.repo.family.text.second_encoder)
+            .then(|| "the model is none of the XL family".to_owned())
+    }),
     (
         &[
-            "prompt_2",
-            "negative_prompt_2",
             "original_size",
             "crop",
             "target_size",
@@ -44,7 +46,7 @@ const RULES: &[Rule] = &[
             "negative_target_size",
         ],
         |given| {
-            (!given.repo.family.text.second_encoder)
+            (!given.repo.family.text.micro_conditioning)
                 .then(|| "the model is none of the XL family".to_owned())
         },
     ),

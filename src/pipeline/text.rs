@@ -377,7 +377,7 @@ impl TextEncoder {
     }
 }
 
-/// EncodingProgress of the contexts of a request, and progress of their encoding.
+/// Length of the conditioning of a request, and progress of its encoding.
 struct EncodingProgress<'a> {
     /// Chunks of each context.
     chunks: usize,

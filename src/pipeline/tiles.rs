@@ -103,7 +103,7 @@ impl Tile {
         })
     }
 
-    /// SamplerSpec `y` of channel `c`.
+    /// Row `y` of channel `c`.
     fn row(&self, c: usize, y: usize) -> &[f32] {
         &self.values[(c * self.h + y) * self.w..][..self.w]
     }

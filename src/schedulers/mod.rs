@@ -1,6 +1,7 @@
 //! Schedulers of diffusers: a model's scheduler file and a request's options to a configuration
 //! (`config`), its noise schedule (`schedule`), samplers as formulas (`solvers`), and the one loop
-//! over them (`sampling`). Every sample here is x = x₀ + σ n; the loop scales the network's input.
+//! over them (`sampling`). Samples of diffusion are x = x₀ + σ n; the loop scales the network's
+//! input.
 
 mod config;
 mod edm;

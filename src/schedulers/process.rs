@@ -21,7 +21,7 @@ pub enum Process {
     /// Diffusion with the preconditioning of Karras et al. 2022.
     Edm(Edm, Prediction),
     /// Rectified flow, x = (1 − σ)x₀ + σn with σ in 0..1; the output is the velocity n − x₀ (Liu et
-    /// al. 2022).
+    /// al. 2022). No scheduler file that is read here leads to it yet.
     Flow,
 }
 

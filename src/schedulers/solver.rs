@@ -5,7 +5,7 @@ use candle_core::Tensor;
 
 use crate::error::{Error, Result};
 
-/// A sample and its noise level: x = x₀ + σ n.
+/// A sample and its noise level: x = x₀ + σ n, or what [`super::Process`] makes of them.
 #[derive(Clone)]
 pub struct Sample {
     /// Latents `[b, c, h, w]`.

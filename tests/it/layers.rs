@@ -311,7 +311,11 @@ fn no_doc_comment_opens_with_a_question_word() {
 #[test]
 fn documents_name_files_that_exist() {
     let mut known = 0;
-    for document in ["CONTRIBUTING.md", "docs/ARCHITECTURE.md", "docs/reliability.md"] {
+    for document in [
+        "CONTRIBUTING.md",
+        "docs/ARCHITECTURE.md",
+        "docs/reliability.md",
+    ] {
         let text = std::fs::read_to_string(root().join(document)).unwrap();
         for span in text.split('`').skip(1).step_by(2) {
             let is_path = span.contains('/') && (span.ends_with(".rs") || span.starts_with("src/"));
@@ -320,7 +324,10 @@ fn documents_name_files_that_exist() {
             }
             known += 1;
             let found = [root().join(span), root().join("src").join(span)];
-            assert!(found.iter().any(|path| path.exists()), "{document}: `{span}`");
+            assert!(
+                found.iter().any(|path| path.exists()),
+                "{document}: `{span}`"
+            );
         }
     }
     assert!(known > 20, "{known}");

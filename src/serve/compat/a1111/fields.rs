@@ -56,7 +56,7 @@ pub(crate) const IGNORED: &[&str] = &[
     "subseed",
 ];
 
-/// Fields of unsupported_field features, with the numbers that leave the feature off; if 0 is among them,
+/// Fields of unsupported features, with the numbers that leave the feature off; if 0 is among them,
 /// an empty value does so as well.
 pub(crate) const NEUTRAL: &[(&str, &[f64])] = &[
     ("enable_hr", &[0.0]),
@@ -308,7 +308,7 @@ fn check_scripts(sent: &mut RequestFields) -> Result<()> {
     }
 }
 
-/// Checks the remaining fields: neutral values pass, unsupported_field features are refused, and fields
+/// Checks the remaining fields: neutral values pass, unsupported features are refused, and fields
 /// unknown to A1111 are ignored.
 fn check_remaining(sent: &RequestFields, ignored: &mut Vec<String>) -> Result<()> {
     for (name, value) in &sent.0 {
