@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Extend, MaskedContent, Pixels};
 use crate::error::{Error, Result};
+use crate::image::ImageSource;
 
 /// Source of a mask.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -13,8 +14,8 @@ use crate::error::{Error, Result};
 pub enum MaskSource {
     /// The transparent part of the initial picture.
     Alpha,
-    /// The white part of the picture at this path.
-    File(String),
+    /// The white part of an image.
+    File(ImageSource),
     /// The extension beyond the image's edges alone.
     Extension,
 }

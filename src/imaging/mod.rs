@@ -21,6 +21,7 @@ pub use preprocess::{Preprocessor, PreprocessorSettings, Thresholds, control_ima
 use std::borrow::Cow;
 
 use crate::error::{Error, Result};
+use crate::image::ImageSource;
 use crate::named_enum::named_enum;
 
 /// Width and height of an image are multiples of this, in pixels.
@@ -53,12 +54,17 @@ pub struct Start {
 }
 
 impl Start {
-    /// Reads the picture at `path`, and its mask if it has one, fitted to `size`.
+    /// Reads the image of `source`, and its mask if it has one, fitted to `size`.
     ///
     /// # Errors
     /// A file that is missing, too large or no picture; a mask that repaints nothing.
-    pub fn load(path: &str, mask: Option<&MaskOptions>, fit: Fit, size: [u32; 2]) -> Result<Self> {
-        let picture = Pixels::read("init_image", path, Transparency::OverWhite)?;
+    pub fn load(
+        source: &ImageSource,
+        mask: Option<&MaskOptions>,
+        fit: Fit,
+        size: [u32; 2],
+    ) -> Result<Self> {
+        let picture = Pixels::read("init_image", source, Transparency::OverWhite)?;
         let Some(options) = mask else {
             let picture = picture.fitted(size[0], size[1], fit);
             return Ok(Self {
@@ -138,7 +144,7 @@ fn mask_plane(picture: &Pixels, options: &MaskOptions, fit: Fit) -> Result<Vec<u
             Error::field("mask", "the initial picture has no alpha channel")
                 .hint("give a mask file instead")
         })?,
-        MaskSource::File(path) => Pixels::read("mask", path, Transparency::Dropped)?
+        MaskSource::File(source) => Pixels::read("mask", source, Transparency::Dropped)?
             .fitted(width, height, fit)
             .luma(),
         MaskSource::Extension => vec![255 - new; (width * height) as usize],
@@ -176,7 +182,13 @@ mod tests {
         image::RgbImage::from_pixel(16, 16, image::Rgb([7, 8, 9]))
             .save(&path)
             .unwrap();
-        Start::load(path.to_str().unwrap(), Some(options), Fit::Cover, size).unwrap()
+        Start::load(
+            &path.to_str().unwrap().into(),
+            Some(options),
+            Fit::Cover,
+            size,
+        )
+        .unwrap()
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::decode::Source;
 use super::resample::{Filter, resize};
 use super::{Fit, MaskChannel, SIDE_UNIT};
 use crate::error::Result;
+use crate::image::ImageSource;
 
 /// Treatment of transparency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,21 +30,21 @@ pub struct Pixels {
     pub alpha: Option<Vec<u8>>,
 }
 
-/// Width and height of the picture at `path`, upright, from its header alone.
+/// Width and height of the image of `source`, upright, from its header alone.
 ///
 /// # Errors
 /// The file is missing, no picture, or too large; the message names `field`.
-pub fn size_of(field: &str, path: &str) -> Result<(u32, u32)> {
-    Source::file(field, path)?.size()
+pub fn size_of(field: &str, source: &ImageSource) -> Result<(u32, u32)> {
+    Source::open(field, source)?.size()
 }
 
 impl Pixels {
-    /// Reads the picture at `path`, turned upright.
+    /// Reads the image of `source`, turned upright.
     ///
     /// # Errors
     /// The file is missing, no picture, or too large; the message names `field`.
-    pub fn read(field: &str, path: &str, transparency: Transparency) -> Result<Self> {
-        Source::file(field, path)?.decoded(transparency, Ok)
+    pub fn read(field: &str, source: &ImageSource, transparency: Transparency) -> Result<Self> {
+        Source::open(field, source)?.decoded(transparency, Ok)
     }
 
     /// The pixels of a decoded file.
@@ -209,7 +210,8 @@ mod tests {
             image::Rgba([10, 20, 30, if x == 0 { 255 } else { 0 }])
         });
         let (_folder, path) = saved(&image.into(), "a.png");
-        let picture = Pixels::read("init_image", &path, Transparency::OverWhite).unwrap();
+        let picture =
+            Pixels::read("init_image", &path.as_str().into(), Transparency::OverWhite).unwrap();
         assert_eq!(picture.rgb, [10, 20, 30, 255, 255, 255]);
         assert_eq!(picture.mask(MaskChannel::Transparent).unwrap(), [0, 255]);
     }
@@ -221,7 +223,7 @@ mod tests {
         let read = |name: &str| {
             Pixels::read(
                 "init_image",
-                &format!("{folder}/{name}.png"),
+                &format!("{folder}/{name}.png").into(),
                 Transparency::Dropped,
             )
             .unwrap()
@@ -261,7 +263,7 @@ mod tests {
         let read = |name: &str| {
             Pixels::read(
                 "ip_image",
-                &format!("{folder}/{name}.png"),
+                &format!("{folder}/{name}.png").into(),
                 Transparency::Dropped,
             )
             .unwrap()
@@ -305,9 +307,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text.png");
         std::fs::write(&path, "hello").unwrap();
-        let error = size_of("init_image", path.to_str().unwrap()).unwrap_err();
+        let error = size_of("init_image", &path.to_str().unwrap().into()).unwrap_err();
         assert!(error.to_string().contains("text.png"), "{error}");
-        let missing = Pixels::read("mask", "nowhere.png", Transparency::Dropped).unwrap_err();
+        let missing =
+            Pixels::read("mask", &"nowhere.png".into(), Transparency::Dropped).unwrap_err();
         assert_eq!(missing.field_name(), Some("mask"));
     }
 }

@@ -96,8 +96,12 @@ fn the_picture_encoder_agrees() {
             &golden["image_encoder/a/out.image_embeds"],
         );
         let path = super::golden::golden("inputs/ip_96.png");
-        let picture =
-            Pixels::read("ip_image", path.to_str().unwrap(), Transparency::Dropped).unwrap();
+        let picture = Pixels::read(
+            "ip_image",
+            &path.to_str().unwrap().into(),
+            Transparency::Dropped,
+        )
+        .unwrap();
         let square = picture.center_square(32);
         let pixels = encoder.normalised(&square.rgb, 32).unwrap();
         near(

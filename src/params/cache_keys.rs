@@ -6,6 +6,7 @@ use std::hash::{Hash, Hasher};
 
 use super::{Interval, Request};
 use crate::guidance::is_guided;
+use crate::image::ImageSource;
 use crate::imaging::MaskSource;
 use crate::schedulers::{Sampler, Schedule};
 
@@ -84,25 +85,22 @@ impl Request {
         }
     }
 
-    /// The image files that the request reads: field and path.
-    pub fn inputs(&self) -> Vec<(&'static str, &str)> {
-        let init = self
-            .init
-            .iter()
-            .map(|init| ("init_image", init.image.as_str()));
+    /// The images that the request reads: field and source.
+    pub fn inputs(&self) -> Vec<(&'static str, &ImageSource)> {
+        let init = self.init.iter().map(|init| ("init_image", &init.image));
         let masks = self.init.iter().filter_map(|init| init.mask.as_ref());
         let masks = masks.filter_map(|mask| match &mask.source {
-            MaskSource::File(path) => Some(("mask", path.as_str())),
+            MaskSource::File(source) => Some(("mask", source)),
             MaskSource::Alpha | MaskSource::Extension => None,
         });
         let controls = self
             .controls
             .iter()
-            .map(|control| ("control", control.image.as_str()));
+            .map(|control| ("control", &control.image));
         let prompts = self
             .picture_prompt
             .iter()
-            .map(|picture| ("ip_image", picture.image.as_str()));
+            .map(|picture| ("ip_image", &picture.image));
         init.chain(masks).chain(controls).chain(prompts).collect()
     }
 

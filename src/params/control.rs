@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::values::{get, get_all, in_range};
 use super::{FromText, Interval, Params};
 use crate::error::{Error, Result};
+use crate::image::ImageSource;
 use crate::imaging::{Preprocessor, Thresholds};
 
 /// A ControlNet with its conditioning image; serialised in the form of the `--control` flag.
@@ -16,8 +17,8 @@ use crate::imaging::{Preprocessor, Thresholds};
 pub struct Control {
     /// The network as the user would name it.
     pub model: String,
-    /// Path of the conditioning image.
-    pub image: String,
+    /// Source of the conditioning image.
+    pub image: ImageSource,
     /// Preprocessor of the image; the network gets the image itself without one.
     pub preprocessor: Option<Preprocessor>,
     /// Conditioning scale: factor of the network's residuals.
@@ -86,7 +87,7 @@ impl FromText for Control {
                 got,
             ));
         }
-        let (model, image) = (model.to_owned(), image.to_owned());
+        let (model, image) = (model.to_owned(), image.into());
         Ok(Self {
             model,
             image,
@@ -147,9 +148,9 @@ pub struct IpAdapterInput {
     /// The adapter as the user would name it.
     #[serde(rename = "ip_adapter")]
     pub adapter: String,
-    /// Path of the image.
+    /// Source of the image.
     #[serde(rename = "ip_image")]
-    pub image: String,
+    pub image: ImageSource,
     /// Scale of the attention to the image; that of the attention to the text is 1.
     #[serde(rename = "ip_scale")]
     pub scale: f64,
@@ -218,7 +219,7 @@ mod tests {
         assert_eq!(whole.to_string(), "org/net@v1=canny:a b.png:0.8:0.2-0.7");
         let bare = resolve("net.safetensors=C:\\a.png").unwrap();
         let fields = (
-            bare.image.as_str(),
+            bare.image.name(),
             bare.preprocessor,
             bare.scale,
             bare.interval,
@@ -227,7 +228,7 @@ mod tests {
         assert_eq!(resolve(&bare.to_string()).unwrap(), bare);
         let late = resolve("net=a.png:0.5-1").unwrap();
         assert_eq!(
-            (late.image.as_str(), late.scale, late.interval.from),
+            (late.image.name(), late.scale, late.interval.from),
             ("a.png", 1.0, 0.5)
         );
     }
@@ -310,7 +311,7 @@ mod tests {
         );
         assert_eq!(
             field(Params {
-                ip_image: image.clone(),
+                ip_image: image.clone().map(Into::into),
                 ..Params::default()
             }),
             "ip_image"
@@ -324,7 +325,7 @@ mod tests {
         );
         let both = Params {
             ip_adapter: adapter,
-            ip_image: image,
+            ip_image: image.map(Into::into),
             ..Params::default()
         };
         assert_eq!(

@@ -13,6 +13,7 @@ use super::{
 };
 use crate::catalog::Preset;
 use crate::device::{DeviceChoice, Dtype, Rng};
+use crate::image::ImageSource;
 use crate::imaging::{Extend, Fit, MaskedContent, Thresholds};
 use crate::prompt::{LongPrompt, Syntax};
 use crate::schedulers::{self, Prediction, Sampler, Schedule, Spacing};
@@ -170,7 +171,7 @@ options! {
 
     /// Initial image, to start from instead of noise alone
     #[arg(short = 'i', value_name = "PATH")]
-    init_image: String,
+    init_image: ImageSource,
 
     /// Denoising strength: share of the steps that change the initial image, above 0 to 1 [default:
     /// 0.8; with a mask 1]
@@ -195,7 +196,7 @@ options! {
     /// Inpainting mask, white where the image is repainted; `alpha` takes the transparent part of
     /// the initial image
     #[arg(value_name = "PATH")]
-    mask: String,
+    mask: ImageSource,
 
     /// Standard deviation of a Gaussian blur of the mask, in pixels
     #[arg(value_name = "PX")]
@@ -255,7 +256,7 @@ options! {
 
     /// Image prompt of the IP-Adapter
     #[arg(value_name = "PATH")]
-    ip_image: String,
+    ip_image: ImageSource,
 
     /// Weight of the image prompt relative to the text prompt [default: 1]
     #[arg(value_name = "X", allow_negative_numbers = true)]

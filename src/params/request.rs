@@ -264,16 +264,18 @@ impl Request {
         names.extend(&mut self.vae);
         names.extend(self.refiner.iter_mut().map(|refiner| &mut refiner.model));
         if let Some(init) = &mut self.init {
-            names.push(&mut init.image);
-            if let Some(MaskSource::File(path)) = init.mask.as_mut().map(|mask| &mut mask.source) {
-                names.push(path);
+            names.extend(init.image.path_mut());
+            if let Some(MaskSource::File(file)) = init.mask.as_mut().map(|mask| &mut mask.source) {
+                names.extend(file.path_mut());
             }
         }
         for control in &mut self.controls {
-            names.extend([&mut control.model, &mut control.image]);
+            names.push(&mut control.model);
+            names.extend(control.image.path_mut());
         }
         if let Some(prompt) = &mut self.picture_prompt {
-            names.extend([&mut prompt.adapter, &mut prompt.image]);
+            names.push(&mut prompt.adapter);
+            names.extend(prompt.image.path_mut());
         }
         let adapters = self.loras.iter_mut().chain(&mut self.embeddings);
         names.extend(adapters.map(|adapter| &mut adapter.file));
@@ -309,8 +311,8 @@ impl Request {
             fit: init.map(|init| Parsed::new(init.fit)),
             posterior: init.map(|init| Parsed::new(init.posterior)),
             mask: mask.and_then(|mask| match &mask.source {
-                MaskSource::File(path) => Some(path.clone()),
-                MaskSource::Alpha => Some("alpha".to_owned()),
+                MaskSource::File(source) => Some(source.clone()),
+                MaskSource::Alpha => Some("alpha".into()),
                 MaskSource::Extension => None,
             }),
             mask_blur: mask.map(|mask| mask.blur),
@@ -432,7 +434,7 @@ mod tests {
         let picture = folder.path().join("i.png");
         image::RgbImage::new(64, 64).save(&picture).unwrap();
         let painted = Params {
-            init_image: Some(picture.display().to_string()),
+            init_image: Some(picture.display().to_string().into()),
             ..painted()
         };
         for params in [plain, painted] {

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Params;
 use super::values::{get, in_range};
 use crate::error::{Error, Result};
+use crate::image::ImageSource;
 use crate::imaging::{Extend, Fit, MaskOptions, MaskSource, MaskedContent};
 use crate::named_enum::named_enum;
 
@@ -33,8 +34,8 @@ named_enum! {
 /// Image to image: the initial image and its options.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StartImage {
-    /// Path of the picture.
-    pub image: String,
+    /// Source of the image.
+    pub image: ImageSource,
     /// Denoising strength: share of the steps that are run, above 0 up to 1; 0 too with
     /// [`StrengthSteps::OneMore`].
     pub strength: f64,
@@ -97,9 +98,9 @@ impl StartImage {
 
 fn mask(params: &Params) -> Result<Option<MaskOptions>> {
     let extend = get("extend", &params.extend)?;
-    let source = match (params.mask.as_deref(), extend) {
-        (Some("alpha"), _) => MaskSource::Alpha,
-        (Some(path), _) => MaskSource::File(path.to_owned()),
+    let source = match (&params.mask, extend) {
+        (Some(source), _) if source.name() == "alpha" => MaskSource::Alpha,
+        (Some(source), _) => MaskSource::File(source.clone()),
         (None, Some(_)) => MaskSource::Extension,
         (None, None) => {
             reject_orphan_option(params, MASK_OPTIONS, "mask", "`--mask`")?;

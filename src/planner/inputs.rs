@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::error::{Error, Result};
-use crate::hash::sha256_of_file;
+use crate::hash::{sha256, sha256_of_file};
+use crate::image::ImageSource;
 use crate::params::Request;
 
 /// Cache of image hashes: each file is read once, until its size or modification time changes.
@@ -20,20 +21,21 @@ impl Inputs {
     /// numbered: `control_2`.
     pub(super) fn hashes_of(&mut self, request: &Request) -> Result<BTreeMap<String, String>> {
         let mut hashes = BTreeMap::new();
-        for (field, path) in request.inputs() {
+        for (field, source) in request.inputs() {
             let same = (2..).map(|n| format!("{field}_{n}"));
             let key = std::iter::once(field.to_owned())
                 .chain(same)
                 .find(|key| !hashes.contains_key(key));
-            let wrong = |e| Error::field(field, format!("cannot read `{path}`")).source(e);
-            let hash = self
-                .file_hash(Path::new(path))
-                .map_err(wrong)
-                .map_err(|error| {
-                    error.hint(
-                        "give the path of a picture; paths are relative to the current folder",
-                    )
-                })?;
+            let hash = match source {
+                ImageSource::Path(path) => self.file_hash(Path::new(path)).map_err(|error| {
+                    Error::field(field, format!("cannot read `{path}`"))
+                        .source(error)
+                        .hint(
+                            "give the path of a picture; paths are relative to the current folder",
+                        )
+                })?,
+                ImageSource::Bytes { bytes, .. } => Some(sha256(bytes)),
+            };
             hashes.extend(key.zip(hash));
         }
         Ok(hashes)

@@ -7,6 +7,7 @@ use super::Plan;
 use crate::adapters;
 use crate::error::{Error, Result};
 use crate::hash::sha256_of_file;
+use crate::image::ImageSource;
 use crate::imaging::MaskSource;
 use crate::output::metadata::Record;
 use crate::params::{Adapter, Params};
@@ -32,9 +33,9 @@ impl Recorded<'_> {
         let hashes = &self.record.inputs;
         let hash = |field: &str| hashes.get(field).map(String::as_str);
         if let Some(init) = &mut request.init {
-            self.find_file("init_image", &mut init.image, hash("init_image"))?;
+            self.find_image("init_image", &mut init.image, hash("init_image"))?;
             if let Some(MaskSource::File(mask)) = init.mask.as_mut().map(|mask| &mut mask.source) {
-                self.find_file("mask", mask, hash("mask"))?;
+                self.find_image("mask", mask, hash("mask"))?;
             }
         }
         for (i, control) in request.controls.iter_mut().enumerate() {
@@ -43,10 +44,10 @@ impl Recorded<'_> {
             } else {
                 format!("control_{}", i + 1)
             };
-            self.find_file("control", &mut control.image, hash(&key))?;
+            self.find_image("control", &mut control.image, hash(&key))?;
         }
         if let Some(picture) = &mut request.picture_prompt {
-            self.find_file("ip_image", &mut picture.image, hash("ip_image"))?;
+            self.find_image("ip_image", &mut picture.image, hash("ip_image"))?;
         }
         for lora in &mut request.loras {
             self.find_lora(lora)?;
@@ -55,6 +56,14 @@ impl Recorded<'_> {
             self.find_file("embedding", &mut embedding.file, embedding.hash.as_deref())?;
         }
         Ok(request.params())
+    }
+
+    /// Replaces the recorded path of an image, as [`Self::find_file`] does.
+    fn find_image(&self, field: &str, image: &mut ImageSource, hash: Option<&str>) -> Result<()> {
+        match image.path_mut() {
+            Some(path) => self.find_file(field, path, hash),
+            None => Ok(()),
+        }
     }
 
     /// Replaces the recorded path by the current path of the file.

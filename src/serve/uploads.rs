@@ -1,5 +1,5 @@
 //! Uploaded images: decoded from base64, checked, and stored with their job. Clients never name a
-//! path; the worker fills in the paths.
+//! path; the worker fills in the bytes.
 
 use std::collections::BTreeMap;
 use std::io::Cursor;
@@ -12,7 +12,7 @@ use image::codecs::png::PngEncoder;
 use image::{ExtendedColorType, ImageEncoder};
 
 use crate::error::{Error, Result};
-use crate::image::Size;
+use crate::image::{ImageSource, Size};
 use crate::imaging::{MaskChannel, Source, Transparency};
 use crate::output::encode;
 use crate::output::latents::SUFFIX;
@@ -63,7 +63,7 @@ pub(crate) fn encode_base64(bytes: &[u8]) -> String {
 }
 
 /// The fields that hold images.
-fn image_fields(params: &mut Params) -> [(&'static str, &mut Option<String>); 2] {
+fn image_fields(params: &mut Params) -> [(&'static str, &mut Option<ImageSource>); 2] {
     [
         ("init_image", &mut params.init_image),
         ("mask", &mut params.mask),
@@ -73,12 +73,12 @@ fn image_fields(params: &mut Params) -> [(&'static str, &mut Option<String>); 2]
 /// Moves every base64 image of `params` to `uploaded` and leaves a placeholder.
 pub(crate) fn extract_images(params: &mut Params, uploaded: &mut UploadedImages) -> Result<()> {
     for (field, value) in image_fields(params) {
-        let Some(text) = value else { continue };
-        if uploaded.contains_key(field) || (field == "mask" && text == ALPHA) {
+        let Some(source) = value else { continue };
+        if uploaded.contains_key(field) || (field == "mask" && source.name() == ALPHA) {
             continue;
         }
-        uploaded.insert(field.to_owned(), decode_base64(field, text)?);
-        *text = UPLOADED.to_owned();
+        uploaded.insert(field.to_owned(), decode_base64(field, source.name())?);
+        *source = UPLOADED.into();
     }
     Ok(())
 }
@@ -118,15 +118,23 @@ pub(crate) fn check_pixel_limit(field: &str, width: u32, height: u32, pixels: u6
     .hint(format!("at most {pixels} pixels, such as {side}x{side}")))
 }
 
-/// Replaces the placeholder of each uploaded image by its path.
-pub(crate) fn insert_upload_paths(params: &Params, folder: &Path) -> Params {
+/// Replaces the placeholder of each uploaded image by the bytes stored in `folder`.
+pub(crate) fn insert_uploads(params: &Params, folder: &Path) -> Result<Params> {
     let mut params = params.clone();
     for (field, value) in image_fields(&mut params) {
-        if value.as_deref() == Some(UPLOADED) {
-            *value = Some(folder.join(field).display().to_string());
+        if value
+            .as_ref()
+            .is_some_and(|source| source.name() == UPLOADED)
+        {
+            let bytes = std::fs::read(folder.join(field))
+                .map_err(|error| Error::internal("an uploaded image is lost").source(error))?;
+            *value = Some(ImageSource::Bytes {
+                name: field.to_owned(),
+                bytes: bytes.into(),
+            });
         }
     }
-    params
+    Ok(params)
 }
 
 #[cfg(test)]
@@ -148,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn images_leave_the_parameters_and_return_as_paths() {
+    fn images_leave_the_parameters_and_return_as_bytes() {
         let mut params = Params {
             prompt: Some("a".into()),
             init_image: Some("aGk=".into()),
@@ -161,12 +169,16 @@ mod tests {
             uploaded,
             UploadedImages::from([("init_image".to_owned(), b"hi".to_vec())])
         );
-        let placed = insert_upload_paths(&params, Path::new("/jobs/1"));
-        assert_eq!(
-            Path::new(&placed.init_image.unwrap()),
-            Path::new("/jobs/1/init_image")
-        );
-        assert_eq!(placed.mask.as_deref(), Some("alpha"));
+        let folder = tempfile::tempdir().unwrap();
+        assert!(insert_uploads(&params, folder.path()).is_err());
+        std::fs::write(folder.path().join("init_image"), b"hi").unwrap();
+        let placed = insert_uploads(&params, folder.path()).unwrap();
+        let sent = ImageSource::Bytes {
+            name: "init_image".to_owned(),
+            bytes: b"hi".as_slice().into(),
+        };
+        assert_eq!(placed.init_image, Some(sent));
+        assert_eq!(placed.mask, Some("alpha".into()));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::serve::image_record::ImageRecord;
 use crate::serve::job::{Job, Outcome, State};
 use crate::serve::service::Service;
 use crate::serve::uploads::{
-    LATENTS_FILE, check_pixel_limit, encode_base64, image_file_name, insert_upload_paths,
+    LATENTS_FILE, check_pixel_limit, encode_base64, image_file_name, insert_uploads,
 };
 
 /// Runs jobs until the queue is closed and the current job has ended.
@@ -168,7 +168,7 @@ impl Runner {
 
     fn plan(&mut self, service: &Service, job: &Arc<Job>) -> Result<PlannedJob> {
         let upload_dir = service.store.upload_dir(&job.id);
-        let params = insert_upload_paths(&job.spec.params, &upload_dir);
+        let params = insert_uploads(&job.spec.params, &upload_dir)?;
         let params = params.combine(service.defaults.clone());
         let params = service.catalog.resolve_models(&params)?;
         let mut observer = |event: &Event| report_to_all(service, &[job], event);

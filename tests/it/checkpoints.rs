@@ -370,11 +370,11 @@ fn a_file_that_shapes_do_not_explain_takes_the_small_files_of_a_folder() {
         .unwrap();
     for (model, start) in models.iter().zip([false, true, true]) {
         let with = |params: Params| Params {
-            init_image: start.then(|| picture.display().to_string()),
+            init_image: start.then(|| picture.display().to_string().into()),
             mask: model
                 .folder
                 .ends_with("sd15-inpaint")
-                .then(|| picture.display().to_string()),
+                .then(|| picture.display().to_string().into()),
             strength: start.then_some(1.0),
             ..params
         };

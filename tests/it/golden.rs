@@ -182,8 +182,8 @@ fn params(root: &Path, case: &Value) -> Option<Params> {
         eta: args.get("eta").map_or(Some(0.0), Value::as_f64),
         guidance_rescale: args.get("guidance_rescale").and_then(Value::as_f64),
         clip_skip: number("clip_skip").map(|n| n as usize),
-        init_image: picture("image").filter(|_| starts),
-        mask: picture("mask_image"),
+        init_image: picture("image").filter(|_| starts).map(Into::into),
+        mask: picture("mask_image").map(Into::into),
         strength: args.get("strength").and_then(Value::as_f64),
         original_size: pair("original_size", "x", true).map(Into::into),
         crop: pair("crops_coords_top_left", ",", false).map(Into::into),
@@ -269,10 +269,8 @@ fn networks(root: &Path, case: &Value) -> Option<Params> {
                 params.ip_adapter = Some(path(
                     "adapters/ip-adapter/models/ip-adapter_sd15.safetensors",
                 ));
-                params.ip_image = Some(path(&format!(
-                    "inputs/{}",
-                    args["ip_adapter_image"].as_str()?
-                )));
+                let image = format!("inputs/{}", args["ip_adapter_image"].as_str()?);
+                params.ip_image = Some(path(&image).into());
                 params.ip_scale = adapter[1].as_f64();
             }
             _ => return None,

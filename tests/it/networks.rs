@@ -126,7 +126,7 @@ fn a_request_leaves_nothing_to_the_next_one() {
             ip_adapter: Some(golden(
                 "adapters/ip-adapter/models/ip-adapter_sd15.safetensors",
             )),
-            ip_image: Some(golden("inputs/ip_96.png")),
+            ip_image: Some(golden("inputs/ip_96.png").into()),
             ..params()
         },
         params(),
@@ -168,7 +168,7 @@ fn silent_networks_change_nothing() {
         ip_adapter: Some(golden(
             "adapters/ip-adapter/models/ip-adapter_sd15.safetensors",
         )),
-        ip_image: Some(golden("inputs/ip_96.png")),
+        ip_image: Some(golden("inputs/ip_96.png").into()),
         ip_scale: Some(0.0),
         ..params()
     };
@@ -196,7 +196,7 @@ fn the_request_in_a_picture_asks_for_the_same_networks() {
         ip_adapter: Some(golden(
             "adapters/ip-adapter/models/ip-adapter_sd15.safetensors",
         )),
-        ip_image: Some(golden("inputs/ip_96.png")),
+        ip_image: Some(golden("inputs/ip_96.png").into()),
         vae: Some(golden("adapters/taesd")),
         ..params()
     };

@@ -261,8 +261,8 @@ fn a_model_without_a_name_has_the_defaults_of_its_family() {
         let picture = crate::harness::golden_model("../inputs/init_128.png");
         let inpainting = model.folder.ends_with("sd15-inpaint");
         let params = Params {
-            init_image: inpainting.then(|| picture.clone()),
-            mask: inpainting.then_some(picture),
+            init_image: inpainting.then(|| picture.clone().into()),
+            mask: inpainting.then(|| picture.into()),
             ..params
         };
         let hub = sdgen::env::Hub {

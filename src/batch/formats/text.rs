@@ -173,11 +173,8 @@ mod tests {
             (Some(64), Some(32), Some("a.png"))
         );
         assert_eq!(
-            (
-                read("a -W64 --seed -1").width,
-                read("-i a.png").init_image.as_deref()
-            ),
-            (Some(64), Some("a.png"))
+            (read("a -W64 --seed -1").width, read("-i a.png").init_image),
+            (Some(64), Some("a.png".into()))
         );
         for text in [
             "a t-shirt - blue",

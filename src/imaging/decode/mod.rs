@@ -18,6 +18,7 @@ use self::budget::{DECODING, MOST};
 use self::formats::{Format, READ, detect_format};
 use super::{Pixels, Transparency};
 use crate::error::{Error, Result};
+use crate::image::ImageSource;
 
 /// Longest side of a picture that is read.
 const MAX_SIDE: u32 = 16_384;
@@ -55,18 +56,28 @@ pub struct Source<'a> {
 }
 
 impl<'a> Source<'a> {
-    /// The file at `path`; errors will name `field` and the path.
+    /// The image of `source`; errors will name `field` and the source.
     ///
     /// # Errors
-    /// It cannot be read, or is larger than any picture.
-    pub fn file(field: &'a str, path: &str) -> Result<Self> {
+    /// A file that cannot be read, or is larger than any picture.
+    pub fn open(field: &'a str, source: &'a ImageSource) -> Result<Self> {
+        let name = format!("`{source}`");
+        let path = match source {
+            ImageSource::Path(path) => path,
+            ImageSource::Bytes { bytes, .. } => {
+                return Ok(Self {
+                    field,
+                    name,
+                    bytes: Cow::Borrowed(bytes),
+                });
+            }
+        };
         let failed = |e: std::io::Error| {
             Error::field(field, format!("cannot read `{path}`"))
                 .source(e)
                 .hint("give the path of a picture")
         };
         let size = std::fs::metadata(path).map_err(failed)?.len();
-        let name = format!("`{path}`");
         if size > MOST {
             let fault = Fault::Large(format!("{size} bytes are more than a picture has"));
             return Err(fault.into_error(field, &name));
@@ -232,13 +243,13 @@ mod tests {
             }
             let (path, name) = (entry.path(), entry.file_name().into_string().unwrap());
             let path = path.to_str().unwrap();
-            let ours = Pixels::read("init_image", path, Transparency::Dropped).unwrap();
+            let ours = Pixels::read("init_image", &path.into(), Transparency::Dropped).unwrap();
             let theirs = sent(&golden(&format!("seen/{name}.png"))).unwrap();
             let size = (ours.width, ours.height);
             assert_eq!(size, (theirs.width, theirs.height), "{name}");
             assert_eq!(
                 size,
-                crate::imaging::size_of("mask", path).unwrap(),
+                crate::imaging::size_of("mask", &path.into()).unwrap(),
                 "{name}"
             );
             let apart = ours

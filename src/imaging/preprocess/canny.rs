@@ -184,7 +184,7 @@ mod tests {
             let read = |path: String| {
                 Pixels::read(
                     "control",
-                    golden.join(path).to_str().unwrap(),
+                    &golden.join(path).to_str().unwrap().into(),
                     Transparency::Dropped,
                 )
                 .unwrap()

@@ -7,6 +7,7 @@ pub use canny::Thresholds;
 
 use super::{Fit, Pixels, Start, Transparency};
 use crate::error::Result;
+use crate::image::ImageSource;
 use crate::named_enum::{Named, named_enum};
 
 named_enum! {
@@ -44,20 +45,20 @@ impl Preprocessor {
     }
 }
 
-/// Reads the conditioning image at `path`, at `size`: where only a part of the image in `start` is
+/// Reads the conditioning image of `source`, at `size`: where only a part of the image in `start` is
 /// rendered, that part of it; with a preprocessor, its result for the image.
 ///
 /// # Errors
 /// A file that is missing or no picture.
 pub fn control_image(
-    path: &str,
+    source: &ImageSource,
     preprocessor: Option<Preprocessor>,
     settings: &PreprocessorSettings,
     fit: Fit,
     [width, height]: [u32; 2],
     start: Option<&Start>,
 ) -> Result<Pixels> {
-    let image = Pixels::read("control", path, Transparency::Dropped)?;
+    let image = Pixels::read("control", source, Transparency::Dropped)?;
     let image = match start.and_then(|start| start.patch.as_ref()) {
         None => image.fitted(width, height, fit),
         Some(patch) => patch
