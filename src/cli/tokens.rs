@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::local_models::{find_local_model, offline_hub};
 use super::terminal;
 use crate::adapters::{self, Embedding};
-use crate::catalog::{self, Component, DEFAULT_MODEL, ModelFiles, models};
+use crate::catalog::{self, Component, DEFAULT_MODEL, ModelFiles, ModelRef, models};
 use crate::error::Result;
 use crate::models::text_encoders::{EncoderTokenizer, encoder_tokenizers};
 use crate::named_enum::Named;
@@ -146,7 +146,9 @@ fn encoders(model: Option<&str>, embeddings: &[Arc<Embedding>]) -> Result<Vec<En
             words: words.collect(),
         }]);
     }
-    let files = find_local_model(model.unwrap_or(DEFAULT_MODEL)).map_err(|error| {
+    let name = model.unwrap_or(DEFAULT_MODEL);
+    ModelRef::parse(name)?;
+    let files = find_local_model(name).map_err(|error| {
         error.hint("`sdgen tokens` fetches nothing; without `-m` CLIP's own vocabulary serves")
     })?;
     embeddings

@@ -32,7 +32,9 @@ impl TokenMerge {
             .hint("use `--device cpu`, or leave it out"));
         };
         let data = host.as_f32()?;
-        let merged = (share * n as f64) as usize;
+        // Destinations stay: more than a quarter of the tokens where a side is odd.
+        let targets = size.0.div_ceil(2) * size.1.div_ceil(2);
+        let merged = ((share * n as f64) as usize).min(n - targets);
         let places = (0..b)
             .map(|i| {
                 places(
@@ -107,7 +109,7 @@ fn places(cpu: &Cpu, tokens: &[f32], h: usize, w: usize, merged: usize) -> Vec<u
     let mut similar = most_similar(cpu, &unit_sources, &unit_targets, c);
     let mut order: Vec<usize> = (0..sources.len()).collect();
     order.sort_by(|a, b| similar[*b].1.total_cmp(&similar[*a].1));
-    let stay = sources.len() - merged.min(sources.len());
+    let stay = sources.len() - merged;
     let mut places = vec![0u32; h * w];
     for (j, &target) in targets.iter().enumerate() {
         places[target] = (stay + j) as u32;
@@ -211,5 +213,19 @@ mod tests {
             };
             assert_eq!(both[0][i], sum(token, mean), "token {i}");
         }
+    }
+
+    /// A plane of odd sides has more destinations than a quarter of its tokens, and no more can
+    /// be merged than the rest.
+    #[test]
+    fn odd_planes_keep_their_destinations() {
+        let tokens: [[f32; 2]; 9] = std::array::from_fn(|i| [i as f32, 1.0]);
+        let backend = Backend::reference();
+        let x = Tensor::new(&[tokens], &Device::Cpu).unwrap();
+        let x = Tokens::new(&x, &backend).unwrap();
+        let merge = TokenMerge::of(&x, (3, 3), 0.75).unwrap();
+        let merged = merge.apply(&x).unwrap();
+        assert_eq!(merged.dims(), (1, 4, 2));
+        assert_eq!(merge.unmerge_add(&merged, &x).unwrap().dims(), (1, 9, 2));
     }
 }
