@@ -48,7 +48,7 @@ impl Control {
         if params.control_guess == Some(true) && controls.is_empty() {
             return Err(Error::field(
                 "control_guess",
-                "there is no control network that this could be about",
+                "there is no control network for this option",
             )
             .hint("give one with `--control MODEL=IMAGE`"));
         }
@@ -178,7 +178,7 @@ impl IpAdapterInput {
             (None, None) if params.ip_scale.is_some() => {
                 return lacks(
                     "ip_scale",
-                    "picture that this could be about",
+                    "picture for this option",
                     "--ip-adapter FILE --ip-image IMAGE",
                 );
             }

@@ -30,7 +30,7 @@ impl Refiner {
                 None => Ok(None),
                 Some(_) => Err(Error::field(
                     "refiner_start",
-                    "there is no refiner that this could be about",
+                    "there is no refiner for this option",
                 )
                 .hint("give one with `--refiner sdxl-refiner`")),
             };

@@ -150,6 +150,6 @@ fn reject_orphan_option(params: &Params, options: &[&str], what: &str, flag: &st
     let Some(field) = options.iter().find(|field| params.has(field)) else {
         return Ok(());
     };
-    let message = format!("there is no {what} that this could be about");
+    let message = format!("there is no {what} for this option");
     Err(Error::field(field, message).hint(format!("give one with {flag}")))
 }
