@@ -547,7 +547,7 @@ pub(super) const DISCRETE_DEFAULTS: Defaults = Defaults {
     ..SIGMA_DEFAULTS
 };
 
-/// One row of [`SAMPLERS`].
+/// One row of [`super::SAMPLERS`].
 #[derive(Clone, Copy)]
 pub struct Sampler(&'static SamplerSpec);
 
